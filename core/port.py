@@ -1,0 +1,215 @@
+"""The boundary between the core and a platform, on one screen.
+
+An adapter translates events to `Incoming` and hands them to `Inbox`; the core speaks back through
+`Chat`. Failures come as `DeliveryError` with one of the closed list of `Fault`. Places, people
+and messages are named by strings the platform chose; the core never looks inside them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+from core.markdown.document import Document
+
+__all__ = [
+    "Attachment",
+    "Button",
+    "Capabilities",
+    "Chat",
+    "Dialect",
+    "Drafts",
+    "Inbox",
+    "Incoming",
+    "Kind",
+    "Option",
+    "Pace",
+    "Part",
+    "Place",
+    "Sender",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a conversation happens."""
+
+    platform: str
+    account: str
+    """The bot's own id there."""
+    chat: str
+    thread: str | None = None
+    private: bool = False
+    """One person and the bot, nobody else."""
+    server: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    platform: str
+    user: str
+    name: str
+    language: str | None = None
+    is_bot: bool = False
+    manages: bool = False
+    """May change settings for everybody in this place's server or group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    kind: str
+    """What it is, in words for a person: "sticker", "photo", "voice message", "file"."""
+    name: str = ""
+    size: int = 0
+    """In bytes; 0 when unknown."""
+
+
+class Kind(StrEnum):
+    PROMPT = "prompt"
+    COMMAND = "command"
+    BUTTON = "button"
+    STOP = "stop"
+    """The platform's own Stop control: `text` is the draft's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Something a person said or did."""
+
+    kind: Kind
+    key: str
+    """Unique for this event on this account; a redelivery carries the same."""
+    place: Place
+    sender: Sender
+    text: str
+    """The prompt; a command's argument; a button's action."""
+    message: str | None = None
+    """The id of the message this is, or on which a button was pressed."""
+    command: str = ""
+    reply_to: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    ticket: str | None = None
+    """The adapter's own right to answer this event (Discord: the interaction); kept with the turn
+    and handed back with everything sent in answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    label: str
+    action: str
+    """At most 64 bytes; comes back as the text of a `Kind.BUTTON`."""
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One line of a menu, pressed like a button."""
+
+    label: str
+    action: str
+    detail: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One platform message, certain to fit. `native` is the dialect's own (entities and such)."""
+
+    text: str
+    native: Mapping[str, object] = field(default_factory=dict)
+    buttons: tuple[Button, ...] = ()
+    menu: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a chat may be written to: `burst` at once, refilled at `rate` a second."""
+
+    burst: float
+    rate: float
+    reserve: float = 0
+    """Of the burst, what only finals and answers to commands may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Facts about a place, not about a platform."""
+
+    pace: Pace
+    preview: str = "edit"
+    """How an answer is shown while it grows: "draft", "edit" or "off" (typing only)."""
+    preview_every: float = 1.0
+    """Seconds between two previews of one answer."""
+    slower_after: int = 0
+    """Characters after which previews come half as often again; 0: never."""
+    preview_expires: float | None = None
+    """Seconds after which an unchanged draft vanishes."""
+    typing_every: float = 4.5
+    stop_button: bool = True
+    """Whether the message that grows can carry a Stop button."""
+    retry_button: bool = False
+    """Whether a finished answer carries a Retry button."""
+    menu_size: int = 8
+    """Lines of a menu on one page."""
+
+
+class Dialect(Protocol):
+    """Renders documents; the only judge of size. Pure."""
+
+    limit: int
+    """What `size` may reach."""
+
+    def render(self, document: Document) -> Part: ...
+
+    def size(self, part: Part) -> int: ...
+
+
+class Inbox(Protocol):
+    async def __call__(self, incoming: Incoming) -> None:
+        """Keep `incoming` for good. Only when this returns may the platform be told that it
+        arrived. Raises `StoreError` when it can not be kept: let the platform deliver it again.
+        """
+
+
+class Chat(Protocol):
+    """An adapter. Every method raises `DeliveryError` only."""
+
+    platform: str
+    account: str
+    dialect: Dialect
+
+    def capabilities(self, place: Place) -> Capabilities: ...
+
+    async def run(self, inbox: Inbox) -> None:
+        """Serve until cancelled. Raises `ConfigurationError` or `UnavailableError`."""
+
+    async def send(
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        ticket: str | None = None,
+        quiet: bool = False,
+    ) -> str:
+        """Send a new message and return its id. `key` (at most 25 characters) is the same when
+        the same message is sent again. `quiet`: for the person who asked alone, where the
+        platform can.
+        """
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None: ...
+
+    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None: ...
+
+    async def typing(self, place: Place) -> None: ...
+
+
+@runtime_checkable
+class Drafts(Protocol):
+    """An optional power: a preview that is no message yet (`Capabilities.preview == "draft"`)."""
+
+    async def draft(self, place: Place, draft: int, part: Part) -> None:
+        """Show `part` as draft number `draft` (non-zero); an empty text shows that it thinks."""
