@@ -1,0 +1,63 @@
+"""What people can ask the bot to do, declared once; every adapter offers it in its native form."""
+
+from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "NAMES", "Argument", "Command"]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    name: str
+    summary: str
+    required: bool = False
+    suggests: str = ""
+    """ "models": the platform may complete it from the model catalogue."""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    summary: str
+    arguments: tuple[Argument, ...] = ()
+    quiet: bool = True
+    """The answer is for the person who asked alone, where the platform can."""
+
+
+SCOPES = ("here", "me", "server", "reset")
+
+COMMANDS: tuple[Command, ...] = (
+    Command("start", "Say hello", (Argument("code", "A pairing code, if you were given one"),)),
+    Command("help", "What I can do"),
+    Command("ask", "Ask the model", (Argument("prompt", "Your question", True),), quiet=False),
+    Command(
+        "model",
+        "See or change the model",
+        (
+            Argument("name", "A model's name, or the beginning of it", suggests="models"),
+            Argument(
+                "scope", "Where it holds: here, for me everywhere, the server", choices=SCOPES
+            ),
+        ),
+    ),
+    Command("models", "All models", (Argument("search", "Part of a name"),)),
+    Command("new", "Begin a new conversation"),
+    Command("stop", "Stop the answer that is being written"),
+    Command("retry", "Answer my last message again", quiet=False),
+    Command(
+        "system",
+        "See or set the instructions the model follows here",
+        (Argument("text", "The instructions; reset to remove them"),),
+    ),
+    Command("usage", "Tokens used today"),
+    Command(
+        "settings",
+        "See or change how I behave here",
+        (
+            Argument("name", "What to change", choices=("share",)),
+            Argument("value", "The new value", choices=("on", "off", "reset")),
+        ),
+    ),
+)
+
+NAMES: frozenset[str] = frozenset(command.name for command in COMMANDS)
