@@ -1,0 +1,122 @@
+"""One way to the database: a transaction is a plain function run on a connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from core.errors import ConfigurationError, StoreError
+from core.store import migrate
+
+__all__ = ["Store"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_MS = 10_000
+
+
+class Store:
+    """The database behind `url` (`sqlite:///path` or `postgresql://...`).
+
+    `read` and `write` run a function `f(connection, *args)` as one transaction and raise
+    `StoreError` when the database does not let them.
+    """
+
+    def __init__(self, url: str) -> None:
+        given = make_url(url)
+        self.embedded = given.get_backend_name() == "sqlite"
+        if self.embedded:
+            self._file = Path(given.database or "").expanduser()
+            self._url = URL.create("sqlite+aiosqlite", database=str(self._file))
+            # One writer: SQLite has one anyway, and waiting in the pool costs nothing.
+            self._writer = self._sqlite("BEGIN IMMEDIATE", pool_size=1)
+            self._reader = self._sqlite("BEGIN", pool_size=4)
+        else:
+            self._url = given.set(drivername="postgresql+asyncpg")
+            self._writer = self._reader = create_async_engine(
+                self._url, pool_size=10, max_overflow=0, pool_pre_ping=True, pool_timeout=30
+            )
+
+    def _sqlite(self, begin: str, *, pool_size: int) -> AsyncEngine:
+        engine = create_async_engine(
+            self._url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            connect_args={"timeout": BUSY_MS / 1000, "isolation_level": None},
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _connect(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    async def open(self) -> None:
+        """Create or migrate the database.
+
+        Raises `ConfigurationError` for a place that can not be written or a database from a
+        newer Parley, `StoreError` when the server does not answer.
+        """
+        if self.embedded:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"The database's folder can not be made: {error.strerror}: {self._file.parent}"
+                ) from error
+            await asyncio.to_thread(migrate.back_up, self._file)
+        async with self._guard(), self._writer.begin() as connection:
+            await connection.run_sync(migrate.upgrade)
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+    async def write(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        async with self._guard(), self._writer.begin() as connection:
+            return await connection.run_sync(function, *args, **kwargs)
+
+    async def read(
+        self,
+        function: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        async with self._guard(), self._reader.begin() as connection:
+            return await connection.run_sync(function, *args, **kwargs)
+
+    @asynccontextmanager
+    async def _guard(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OSError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+            # The driver's own words, without the statement and its parameters.
+            raise StoreError(f"The database can not be used: {_words(cause)}") from error
+
+
+def _words(error: BaseException) -> str:
+    words = str(error).partition("\n")[0]
+    return words.rpartition(">: ")[2][:200] or type(error).__name__

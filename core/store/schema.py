@@ -1,0 +1,152 @@
+"""The tables. Times are seconds since 1970 by the database's own clock (`clock`).
+
+`turns` is the heart: an inbound event opens a turn in the same transaction that keeps it, a
+process claims it for the length of a lease, and `finished` is set when its outcome is known.
+`seq` orders the turns of a conversation; what may overtake (commands, buttons) has none.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+
+__all__ = [
+    "choices",
+    "clock",
+    "conversations",
+    "grants",
+    "messages",
+    "metadata",
+    "parts",
+    "state",
+    "turns",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class clock(GenericFunction[float]):  # noqa: N801 (an SQL function's name)
+    """The database's clock, so that replicas with different clocks agree on leases."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _clock_sqlite(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _clock_postgresql(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
+    return "extract(epoch from clock_timestamp())::float8"
+
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", String(400), nullable=False, unique=True),
+    Column("seq", Integer, nullable=False, server_default="0"),
+    Column("since", Id, nullable=False, server_default="0"),  # /new: the last message left out
+    Column("told_cut", Boolean, nullable=False, server_default=text("false")),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation", ForeignKey(conversations.c.id), nullable=False),
+    Column("turn", Id, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("replaced", Boolean, nullable=False, server_default=text("false")),  # by /retry
+    Column("created", Float, nullable=False),
+    Index("ix_messages_conversation", "conversation", "id"),
+    Index("ix_messages_turn", "turn"),
+)
+
+OPEN = text("finished IS NULL")
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("conversation", ForeignKey(conversations.c.id), nullable=False),
+    Column("seq", Integer),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("incoming", Text, nullable=False),
+    Column("owner", String(64)),
+    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("cancel", Boolean, nullable=False, server_default=text("false")),
+    Column("person", String(200), nullable=False),
+    Column("model", String(200)),
+    Column("note", Text),
+    Column("prompt_tokens", Integer, nullable=False, server_default="0"),
+    Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("created", Float, nullable=False),
+    Column("finished", Float),
+    Index("ix_turns_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_turns_next", "conversation", "seq", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_turns_conversation", "conversation", "id"),
+    Index("ix_turns_person", "person", "created"),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("turn", ForeignKey(turns.c.id), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),  # sending, sent, uncertain, dead
+    Column("message", String(200)),
+    Column("digest", String(64), nullable=False),
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("scope", String(300), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("chosen_by", String(200), nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("subject", String(200), primary_key=True),  # telegram:person:1, discord:server:2
+    Column("role", String(16), nullable=False),  # operator, member
+    Column("name", String(200), nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("value", Text, nullable=False),
+)

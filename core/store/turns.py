@@ -1,0 +1,373 @@
+"""Turns in the database: accepted, claimed for a lease, fenced, finished.
+
+Every function is one transaction's body. `owner` names a process and `attempt` one claim by it:
+a write by anybody but the present holder of the turn raises `LostLeaseError` and changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy import Connection, case, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.errors import ParleyError
+from core.port import Incoming
+from core.store.schema import OPEN, clock, conversations, messages, parts, turns
+
+__all__ = [
+    "Accepted",
+    "LostLeaseError",
+    "Sent",
+    "State",
+    "Turn",
+    "accept",
+    "cancel",
+    "claim",
+    "finish",
+    "heartbeat",
+    "last_finished",
+    "mark_part",
+    "release",
+    "reply",
+    "sent_parts",
+    "usage_today",
+]
+
+
+class LostLeaseError(ParleyError):
+    """Another process has this turn now."""
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DELIVERING = "delivering"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    id: int
+    conversation: int
+    seq: int | None
+    state: State
+    incoming: Incoming
+    attempt: int
+    age: float
+    """Seconds since it was accepted."""
+    model: str | None
+    note: str | None
+
+
+class Accepted(StrEnum):
+    NEW = "new"
+    KNOWN = "known"
+    """The event was kept before: a redelivery."""
+    FULL = "full"
+    """Too many wait in this conversation; kept, to be refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A part of an answer as the platform has it; `message` is None while its fate is open."""
+
+    state: str
+    message: str | None
+    digest: str
+
+
+def accept(
+    connection: Connection,
+    incoming: Incoming,
+    *,
+    key: str,
+    person: str,
+    ordered: bool,
+    waiting: int,
+) -> Accepted:
+    """Keep `incoming` and open its turn in the conversation named `key`."""
+    event = f"{incoming.place.platform}:{incoming.place.account}:{incoming.key}"
+    if connection.scalar(select(turns.c.id).where(turns.c.key == event)) is not None:
+        return Accepted.KNOWN
+    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    conversation, seq = connection.execute(
+        upsert(conversations)
+        .values(key=key, seq=int(ordered))
+        .on_conflict_do_update(
+            index_elements=["key"], set_={"seq": conversations.c.seq + int(ordered)}
+        )
+        .returning(conversations.c.id, conversations.c.seq)
+    ).one()
+    full = False
+    if ordered:
+        ahead = connection.scalar(
+            select(func.count())
+            .select_from(turns)
+            .where(turns.c.conversation == conversation, turns.c.seq.is_not(None), OPEN)
+        )
+        full = (ahead or 0) > waiting
+    turn = connection.scalar(
+        upsert(turns)
+        .values(
+            conversation=conversation,
+            seq=seq if ordered and not full else None,
+            key=event,
+            state=State.QUEUED,
+            incoming=msgspec.json.encode(incoming).decode(),
+            person=person,
+            note=Accepted.FULL.value if full else None,
+            created=clock(),
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(turns.c.id)
+    )
+    if turn is None:
+        return Accepted.KNOWN
+    return Accepted.FULL if full else Accepted.NEW
+
+
+def claim(connection: Connection, owner: str, *, lease: float, most: int) -> list[Turn]:
+    """Take turns that are queued, or whose holder let the lease run out, first of each
+    conversation only.
+    """
+    other = turns.alias()
+    first = (
+        select(func.min(other.c.seq))
+        .where(other.c.conversation == turns.c.conversation, other.c.finished.is_(None))
+        .scalar_subquery()
+    )
+    free = (
+        select(turns.c.id)
+        .where(
+            OPEN,
+            or_(turns.c.state == State.QUEUED, turns.c.lease_until < clock()),
+            or_(turns.c.seq.is_(None), turns.c.seq == first),
+        )
+        .order_by(turns.c.id)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(
+        update(turns)
+        .where(turns.c.id.in_(free))
+        .values(
+            owner=owner,
+            lease_until=clock() + lease,
+            attempt=turns.c.attempt + 1,
+            state=case((turns.c.state == State.QUEUED, State.RUNNING), else_=turns.c.state),
+        )
+        .returning(
+            turns.c.id,
+            turns.c.conversation,
+            turns.c.seq,
+            turns.c.state,
+            turns.c.incoming,
+            turns.c.attempt,
+            (clock() - turns.c.created).label("age"),
+            turns.c.model,
+            turns.c.note,
+        )
+    ).all()
+    return [
+        Turn(
+            row.id,
+            row.conversation,
+            row.seq,
+            State(row.state),
+            msgspec.json.decode(row.incoming, type=Incoming),
+            row.attempt,
+            row.age,
+            row.model,
+            row.note,
+        )
+        for row in sorted(rows, key=lambda row: int(row.id))
+    ]
+
+
+def heartbeat(
+    connection: Connection, owner: str, ids: Sequence[int], *, lease: float
+) -> dict[int, bool]:
+    """Renew the leases of `ids`; what is still held, and whether its person said stop."""
+    rows = connection.execute(
+        update(turns)
+        .where(turns.c.id.in_(ids), turns.c.owner == owner, OPEN)
+        .values(lease_until=clock() + lease)
+        .returning(turns.c.id, turns.c.cancel)
+    )
+    return {row.id: row.cancel for row in rows}
+
+
+def cancel(connection: Connection, conversation: int) -> tuple[list[int], int]:
+    """Ask the running turn of `conversation` to stop and drop those that wait.
+
+    Returns the running turns' ids and how many were dropped.
+    """
+    dropped = connection.execute(
+        update(turns)
+        .where(
+            turns.c.conversation == conversation,
+            turns.c.seq.is_not(None),
+            turns.c.state == State.QUEUED,
+            OPEN,
+        )
+        .values(state=State.STOPPED, finished=clock())
+    ).rowcount
+    running = connection.scalars(
+        update(turns)
+        .where(
+            turns.c.conversation == conversation,
+            turns.c.seq.is_not(None),
+            turns.c.state == State.RUNNING,
+            OPEN,
+        )
+        .values(cancel=True)
+        .returning(turns.c.id)
+    ).all()
+    return list(running), dropped
+
+
+def _fenced(connection: Connection, turn: Turn, owner: str, **values: object) -> None:
+    changed = connection.execute(
+        update(turns)
+        .where(turns.c.id == turn.id, turns.c.owner == owner, turns.c.attempt == turn.attempt, OPEN)
+        .values(**values)
+    ).rowcount
+    if changed != 1:
+        raise LostLeaseError(f"Turn {turn.id} is somebody else's now")
+
+
+def reply(
+    connection: Connection,
+    turn: Turn,
+    owner: str,
+    *,
+    prompt: str,
+    text: str,
+    note: str,
+    model: str,
+    usage: tuple[int, int],
+    replace: bool = False,
+) -> None:
+    """Running -> delivering: keep the question, the model's answer and what it cost.
+
+    With `replace` the last exchange is left out of what the model is shown from now on.
+    """
+    _fenced(
+        connection,
+        turn,
+        owner,
+        state=State.DELIVERING,
+        note=note,
+        model=model,
+        prompt_tokens=usage[0],
+        completion_tokens=usage[1],
+    )
+    if replace:
+        last = connection.scalar(
+            select(func.max(messages.c.id)).where(
+                messages.c.conversation == turn.conversation,
+                messages.c.role == "user",
+                messages.c.replaced.is_(False),
+            )
+        )
+        connection.execute(
+            update(messages)
+            .where(messages.c.conversation == turn.conversation, messages.c.id >= (last or 0))
+            .values(replaced=True)
+        )
+    rows = [{"role": "user", "text": prompt}]
+    if text:
+        rows.append({"role": "assistant", "text": text})
+    for row in rows:
+        connection.execute(
+            insert(messages).values(
+                conversation=turn.conversation, turn=turn.id, created=clock(), **row
+            )
+        )
+
+
+def answer_of(connection: Connection, turn: int) -> str:
+    """The stored answer of a turn that is being delivered."""
+    text = connection.scalar(
+        select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "assistant")
+    )
+    return text or ""
+
+
+def finish(connection: Connection, turn: Turn, owner: str, state: State) -> None:
+    _fenced(connection, turn, owner, state=state, finished=clock())
+
+
+def release(connection: Connection, owner: str, ids: Iterable[int]) -> None:
+    """Give turns back at once: whoever lives takes them on."""
+    connection.execute(
+        update(turns)
+        .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), OPEN)
+        .values(lease_until=0)
+    )
+
+
+def sent_parts(connection: Connection, turn: int) -> dict[int, Sent]:
+    rows = connection.execute(select(parts).where(parts.c.turn == turn))
+    return {row.position: Sent(row.state, row.message, row.digest) for row in rows}
+
+
+def mark_part(
+    connection: Connection, turn: Turn, owner: str, position: int, part: Sent | None
+) -> None:
+    """Note what became of a part; None: it is no more."""
+    _fenced(connection, turn, owner, lease_until=turns.c.lease_until)
+    connection.execute(parts.delete().where(parts.c.turn == turn.id, parts.c.position == position))
+    if part is not None:
+        connection.execute(
+            insert(parts).values(
+                turn=turn.id,
+                position=position,
+                state=part.state,
+                message=part.message,
+                digest=part.digest,
+            )
+        )
+
+
+def last_finished(connection: Connection, conversation: int) -> tuple[str, str] | None:
+    """The last question that counts in a conversation, and the message it was."""
+    row = connection.execute(
+        select(messages.c.text, turns.c.incoming)
+        .join(turns, turns.c.id == messages.c.turn)
+        .where(
+            messages.c.conversation == conversation,
+            messages.c.role == "user",
+            messages.c.replaced.is_(False),
+        )
+        .order_by(messages.c.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    incoming = msgspec.json.decode(row.incoming, type=Incoming)
+    return row.text, incoming.message or ""
+
+
+def turn_of(connection: Connection, turn: int) -> tuple[int, str, State] | None:
+    """The conversation, the person and the state of a turn, for the buttons under it."""
+    row = connection.execute(
+        select(turns.c.conversation, turns.c.person, turns.c.state).where(turns.c.id == turn)
+    ).first()
+    return None if row is None else (row.conversation, row.person, State(row.state))
+
+
+def usage_today(connection: Connection, person: str, since: float) -> list[tuple[str, int, int]]:
+    """(model, tokens, answers) of one person since `since`, most tokens first."""
+    tokens = func.sum(turns.c.prompt_tokens + turns.c.completion_tokens)
+    rows = connection.execute(
+        select(turns.c.model, tokens, func.count())
+        .where(turns.c.person == person, turns.c.created >= since, turns.c.model.is_not(None))
+        .group_by(turns.c.model)
+        .order_by(tokens.desc())
+    )
+    return [(row[0], int(row[1]), int(row[2])) for row in rows]
