@@ -177,6 +177,8 @@ class Chat(Protocol):
     platform: str
     account: str
     dialect: Dialect
+    overall: Pace
+    """What the whole account may do, whatever the place."""
 
     def capabilities(self, place: Place) -> Capabilities: ...
 

@@ -1,0 +1,111 @@
+"""The models there are: asked from the API, kept in the store, completed from the built-in table."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from core.api.catalogue import Match, Model, builtin, find, merge
+from core.api.client import ModelApi
+from core.errors import ModelError, StoreError
+from core.store.conversations import get_state, put_state
+from core.store.database import Store
+
+__all__ = ["Models", "length"]
+
+log = structlog.get_logger(__name__)
+
+STATE = "catalogue"
+EVERY = 3600.0  # seconds between refreshes
+SOON = 60.0  # seconds, when one failed
+
+
+def length(tokens: int) -> str:
+    """A context length for people: 128k."""
+    return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
+
+
+class Models:
+    def __init__(self, api: ModelApi, store: Store, contexts: Mapping[str, int]) -> None:
+        self._api = api
+        self._store = store
+        self._overrides = dict(contexts)
+        self._learnt: dict[str, int] = {}
+        self._all: dict[str, Model] = builtin()
+        self.known = False
+        """Whether the list is the API's own, so that a model missing in it is really gone."""
+
+    async def load(self) -> None:
+        kept = await self._store.read(get_state, STATE)
+        if kept is not None:
+            try:
+                self._take(msgspec.json.decode(kept, type=list[Model]))
+            except msgspec.DecodeError:
+                log.warning("the kept catalogue can not be read; asking again")
+
+    async def refresh(self) -> bool:
+        """Ask the API. Keeps what there was when it does not answer."""
+        try:
+            models = await self._api.models()
+        except ModelError as error:
+            log.warning("the list of models did not come", failure=error.failure)
+            return False
+        if not models:
+            return False
+        self._take(models)
+        kept = msgspec.json.encode(list(models)).decode()
+        try:
+            await self._store.write(put_state, STATE, kept)
+        except StoreError as error:
+            log.warning("the catalogue was not kept", error=str(error))
+        return True
+
+    async def keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY if await self.refresh() else SOON)
+
+    def _take(self, models: Sequence[Model]) -> None:
+        self._all = merge({m.id: m for m in models}, builtin(), self._overrides)
+        self.known = True
+
+    def chat(self) -> list[Model]:
+        """Models one can talk to, by name."""
+        return sorted(
+            (model for model in self._all.values() if not model.embeds),
+            key=lambda model: model.name.casefold(),
+        )
+
+    def get(self, id_: str) -> Model | None:
+        return self._all.get(id_)
+
+    def context(self, id_: str) -> int:
+        """Tokens in the window of a model, known or not."""
+        model = self._all.get(id_)
+        limit = self._overrides.get(id_) or (model.context if model else 8192)
+        return min(limit, self._learnt.get(id_, limit))
+
+    def learn(self, id_: str, limit: int) -> None:
+        """The server named a smaller window than the catalogue."""
+        if id_ in self._all and limit > 0:
+            self._learnt[id_] = limit
+
+    def find(self, query: str) -> Match:
+        return find(self.chat(), query)
+
+    def suggest(self, query: str, most: int = 25) -> list[tuple[str, str]]:
+        """(label, id), best first, for a platform's completion."""
+        models = self.chat()
+        if query.strip():
+            match = find(models, query)
+            first = [match.model] if match.model else list(match.candidates)
+            wanted = query.casefold().strip()
+            rest = [m for m in models if wanted in m.id.casefold() and m not in first]
+            models = first + rest
+        return [(describe(model)[:100], model.id) for model in models[:most]]
+
+
+def describe(model: Model) -> str:
+    """One line: name, window, whether it reasons."""
+    marks = " · reasons" if model.reasons else ""
+    return f"{model.name} · {length(model.context)}{marks}"

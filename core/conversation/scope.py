@@ -1,0 +1,57 @@
+"""Whose conversation it is, and where a choice holds: pure functions of a place and a person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.port import Place, Sender
+from core.store.conversations import Choice
+
+__all__ = ["Scope", "chat_scope", "conversation_key", "person_key", "resolve", "scopes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`label` is for people: "this chat". Narrower scopes win."""
+
+    key: str
+    label: str
+
+
+def person_key(sender: Sender) -> str:
+    return f"{sender.platform}:{sender.user}"
+
+
+def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
+    """A private chat belongs to its person; elsewhere each person has a conversation of their own
+    within chat and thread, unless the chat shares one.
+    """
+    person = "" if place.private or shared else sender.user
+    return f"{place.platform}:{place.account}:{place.chat}:{place.thread or ''}:{person}"
+
+
+def chat_scope(place: Place) -> str:
+    return f"chat:{place.platform}:{place.account}:{place.chat}"
+
+
+def scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
+    """Narrowest first."""
+    found = [
+        Scope(chat_scope(place), "this chat"),
+        Scope(f"person:{person_key(sender)}", "you, everywhere"),
+    ]
+    if place.thread is not None:
+        thread = f"thread:{place.platform}:{place.account}:{place.chat}:{place.thread}"
+        found.insert(0, Scope(thread, "this thread"))
+    if place.server is not None:
+        found.append(Scope(f"server:{place.platform}:{place.server}", "this server"))
+    return tuple(found)
+
+
+def resolve(
+    made: Mapping[tuple[str, str], Choice], where: Sequence[Scope], name: str
+) -> tuple[Choice, Scope] | None:
+    """The choice that wins, and the scope it was made for."""
+    for scope in where:
+        if (scope.key, name) in made:
+            return made[scope.key, name], scope
+    return None

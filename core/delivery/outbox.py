@@ -1,0 +1,164 @@
+"""What of an answer stands on the platform, and how to bring it to what it should be.
+
+Each part's fate is in the store: `sending` is written before a new message is sent, `sent` with
+its id after. So a process that takes over sends only what has not been sent and edits what
+differs.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from core.delivery.gate import Gate, Priority
+from core.errors import DeliveryError, Fault
+from core.port import Chat, Part, Place
+from core.store.database import Store
+from core.store.turns import Sent, Turn, mark_part, sent_parts
+
+__all__ = ["Outbox"]
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+TRIES = 12
+LONGEST_PAUSE = 30.0  # seconds between tries of a final
+
+
+def digest(part: Part) -> str:
+    shown = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
+    return hashlib.blake2b(msgspec.json.encode(shown), digest_size=16).hexdigest()
+
+
+class Outbox:
+    """The parts of one turn's answer. `fence` raises when the turn is no longer ours."""
+
+    def __init__(
+        self,
+        store: Store,
+        chat: Chat,
+        gate: Gate,
+        turn: Turn,
+        owner: str,
+        fence: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._chat = chat
+        self._gate = gate
+        self._turn = turn
+        self._owner = owner
+        self._fence = fence
+        self._sent: dict[int, Sent] = {}
+        incoming = turn.incoming
+        self.place: Place = incoming.place
+        self._ticket = incoming.ticket
+        self._reply_to = None if incoming.place.private else incoming.message
+
+    async def load(self) -> None:
+        if self._turn.attempt > 1:
+            self._sent = await self._store.read(sent_parts, self._turn.id)
+
+    def message(self, position: int) -> str | None:
+        sent = self._sent.get(position)
+        return sent.message if sent else None
+
+    async def put(
+        self, position: int, part: Part, priority: Priority, *, quiet: bool = False
+    ) -> None:
+        """Make `part` stand at `position`. Raises `DeliveryError` when that can not be."""
+        sent, now = self._sent.get(position), digest(part)
+        if sent is not None and sent.message is not None:
+            if sent.digest == now:
+                return
+            try:
+                await self._try(
+                    priority,
+                    lambda: self._chat.edit(
+                        self.place, sent.message or "", part, ticket=self._ticket
+                    ),
+                )
+            except DeliveryError as error:
+                if error.fault is Fault.UNKNOWN:
+                    pass  # an edit may be repeated; the next one will tell
+                elif error.fault is Fault.GONE and priority is Priority.FINAL:
+                    await self._send(position, part, now, priority, quiet=quiet)
+                    return
+                else:
+                    raise
+            if priority is not Priority.PREVIEW:
+                await self._mark(position, Sent("sent", sent.message, now))
+            self._sent[position] = Sent("sent", sent.message, now)
+            return
+        await self._send(position, part, now, priority, quiet=quiet)
+
+    async def _send(
+        self, position: int, part: Part, now: str, priority: Priority, *, quiet: bool
+    ) -> None:
+        await self._mark(position, Sent("sending", None, now))
+        try:
+            message = await self._try(
+                priority,
+                lambda: self._chat.send(
+                    self.place,
+                    part,
+                    key=f"{self._turn.id}-{position}",
+                    reply_to=self._reply_to if position == 0 else None,
+                    ticket=self._ticket,
+                    quiet=quiet,
+                ),
+            )
+        except DeliveryError as error:
+            state = "uncertain" if error.fault is Fault.UNKNOWN else "dead"
+            await self._mark(position, Sent(state, None, now))
+            if error.fault is Fault.UNKNOWN:
+                log.warning("fate unknown", turn=self._turn.id, part=position)
+                return
+            raise
+        self._sent[position] = Sent("sent", message, now)
+        await self._mark(position, self._sent[position])
+
+    async def drop_after(self, position: int) -> None:
+        """Remove parts beyond the last one (an earlier attempt's answer was longer)."""
+        for extra in sorted(p for p in self._sent if p > position):
+            message = self._sent[extra].message
+            if message is not None:
+                try:
+                    await self._try(
+                        Priority.FINAL,
+                        lambda message=message: self._chat.delete(  # type: ignore[misc]
+                            self.place, message, ticket=self._ticket
+                        ),
+                    )
+                except DeliveryError as error:
+                    log.info("not removed", turn=self._turn.id, part=extra, fault=error.fault)
+            del self._sent[extra]
+            await self._mark(extra, None)
+
+    async def _mark(self, position: int, part: Sent | None) -> None:
+        await self._store.write(mark_part, self._turn, self._owner, position, part)
+
+    async def _try(self, priority: Priority, action: Callable[[], Awaitable[T]]) -> T:
+        """Do it when the gate allows; again after what passes. A preview is tried once."""
+        pause = 1.0
+        for left in reversed(range(TRIES)):
+            await self._gate.enter(
+                self.place.chat, self._chat.capabilities(self.place).pace, priority
+            )
+            self._fence()
+            try:
+                return await action()
+            except DeliveryError as error:
+                if error.fault is Fault.RATE:
+                    self._gate.block(self.place.chat, (error.retry_after or 1.0) + 0.1)
+                elif error.fault is not Fault.TRANSIENT:
+                    raise
+                log.info("again", turn=self._turn.id, fault=error.fault, after=error.retry_after)
+                if priority is Priority.PREVIEW or left == 0:
+                    raise
+                if error.fault is Fault.TRANSIENT:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+        raise AssertionError  # the loop returns or raises

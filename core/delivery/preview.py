@@ -1,0 +1,123 @@
+"""Shows an answer while it grows: best effort, paced, always the newest text.
+
+The reader of the model's stream only sets `text` and `status`; this task does the showing. A
+message that is full is delivered for good while the answer goes on in the next one.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from core.delivery.gate import Gate, Priority
+from core.delivery.outbox import Outbox
+from core.delivery.pages import Pages
+from core.errors import DeliveryError, Fault
+from core.markdown.document import Document, Emphasis, Paragraph, Text
+from core.port import Button, Capabilities, Chat, Drafts, Part
+
+__all__ = ["Preview"]
+
+log = structlog.get_logger(__name__)
+
+FIRST_WORDS = 0.3  # seconds, so that the first preview is more than one token
+
+
+def status_part(chat: Chat, status: str, buttons: tuple[Button, ...]) -> Part:
+    part = chat.dialect.render(Document((Paragraph((Emphasis((Text(status),)),)),)))
+    return Part(part.text, part.native, buttons)
+
+
+class Preview:
+    """`gone` is called when the person deleted the message that grows."""
+
+    def __init__(
+        self, chat: Chat, gate: Gate, outbox: Outbox, turn: int, gone: Callable[[], None]
+    ) -> None:
+        self._chat = chat
+        self._gate = gate
+        self._outbox = outbox
+        self._turn = turn
+        self._gone = gone
+        self._changed = asyncio.Event()
+        self._text = ""
+        self._status = ""
+        self._pages = Pages(chat.dialect)
+        self._closed = 0
+        self._may: Capabilities = chat.capabilities(outbox.place)
+        self._buttons = (
+            (Button("Stop", f"stop:{turn}", danger=True),) if self._may.stop_button else ()
+        )
+
+    def show(self, text: str, status: str = "") -> None:
+        """The newest text, or what the model does before there is any. Never waits."""
+        if text != self._text or status != self._status:
+            self._text, self._status = text, status
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Show until cancelled. Never raises on account of the platform."""
+        if self._may.preview == "off":
+            await self._type()
+        while True:
+            try:
+                await self._step()
+            except DeliveryError as error:
+                log.info("preview", turn=self._turn, fault=error.fault)
+                if error.fault is Fault.GONE:
+                    self._gone()
+                    return
+                if error.fault not in (Fault.RATE, Fault.TRANSIENT, Fault.UNKNOWN):
+                    return
+            pause = self._may.preview_every
+            if self._may.slower_after and len(self._text) > self._may.slower_after:
+                pause *= 1.5
+            await asyncio.sleep(pause)
+            await self._news()
+
+    async def _news(self) -> None:
+        try:
+            async with asyncio.timeout(self._may.preview_expires):
+                await self._changed.wait()
+        except TimeoutError:
+            pass  # an unchanged draft is shown again before it vanishes
+        if self._closed == 0 and self._text and len(self._text) < 24:
+            await asyncio.sleep(FIRST_WORDS)
+
+    async def _step(self) -> None:
+        place = self._outbox.place
+        if self._may.preview == "draft":
+            await self._gate.enter(place.chat, self._may.pace, Priority.PREVIEW)
+        self._changed.clear()
+        parts = self._pages.feed(self._text) if self._text else ()
+        for position in range(self._closed, len(parts) - 1):
+            await self._outbox.put(position, parts[position], Priority.CONTROL)
+            self._closed = position + 1
+        if self._may.preview == "draft" and isinstance(self._chat, Drafts):
+            shown = parts[-1] if parts else self._thinking()
+            try:
+                await self._chat.draft(place, self._draft(self._closed), shown)
+            except DeliveryError as error:
+                if error.fault is Fault.RATE:
+                    self._gate.block(place.chat, (error.retry_after or 1.0) + 0.1)
+                raise
+        else:
+            part = parts[-1] if parts else status_part(self._chat, self._status, ())
+            part = Part(part.text, part.native, self._buttons)
+            await self._outbox.put(self._closed, part, Priority.PREVIEW)
+
+    def _thinking(self) -> Part:
+        # The empty draft is the platform's own "Thinking..."; a status says more, once it can.
+        return status_part(self._chat, self._status, ()) if self._status else Part("")
+
+    def _draft(self, position: int) -> int:
+        return self._turn * 64 + position % 64 + 1
+
+    async def _type(self) -> None:
+        while True:
+            try:
+                await self._gate.enter(self._outbox.place.chat, self._may.pace, Priority.PREVIEW)
+                await self._chat.typing(self._outbox.place)
+            except DeliveryError as error:
+                log.info("typing", turn=self._turn, fault=error.fault)
+            await asyncio.sleep(self._may.typing_every)
