@@ -1,4 +1,4 @@
-"""The models there are: asked from the API, kept in the store, completed from the built-in table."""
+"""The models there are: asked from the API, kept in the store, completed from a built-in table."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -62,8 +62,11 @@ class Models:
         return True
 
     async def keep_fresh(self) -> None:
+        """Refresh until cancelled."""
+        pause = 0.0
         while True:
-            await asyncio.sleep(EVERY if await self.refresh() else SOON)
+            await asyncio.sleep(pause)
+            pause = EVERY if await self.refresh() else SOON
 
     def _take(self, models: Sequence[Model]) -> None:
         self._all = merge({m.id: m for m in models}, builtin(), self._overrides)

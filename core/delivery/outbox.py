@@ -141,12 +141,16 @@ class Outbox:
         await self._store.write(mark_part, self._turn, self._owner, position, part)
 
     async def _try(self, priority: Priority, action: Callable[[], Awaitable[T]]) -> T:
-        """Do it when the gate allows; again after what passes. A preview is tried once."""
+        """Do it when the gate allows; again after what passes.
+
+        A preview has entered the gate before (it takes the newest text then) and is tried once.
+        """
         pause = 1.0
         for left in reversed(range(TRIES)):
-            await self._gate.enter(
-                self.place.chat, self._chat.capabilities(self.place).pace, priority
-            )
+            if priority is not Priority.PREVIEW:
+                await self._gate.enter(
+                    self.place.chat, self._chat.capabilities(self.place).pace, priority
+                )
             self._fence()
             try:
                 return await action()

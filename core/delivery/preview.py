@@ -5,7 +5,8 @@ message that is full is delivered for good while the answer goes on in the next 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -40,10 +41,12 @@ class Preview:
         self._turn = turn
         self._gone = gone
         self._changed = asyncio.Event()
+        self._closing = asyncio.Event()
         self._text = ""
         self._status = ""
         self._pages = Pages(chat.dialect)
         self._closed = 0
+        self._idle: asyncio.Future[None] | None = None
         self._may: Capabilities = chat.capabilities(outbox.place)
         self._buttons = (
             (Button("Stop", f"stop:{turn}", danger=True),) if self._may.stop_button else ()
@@ -55,15 +58,24 @@ class Preview:
             self._text, self._status = text, status
             self._changed.set()
 
+    def close(self) -> None:
+        """Show nothing more. `run` returns when the request in flight has ended."""
+        self._closing.set()
+        if self._idle is not None:
+            self._idle.cancel()
+
     async def run(self) -> None:
-        """Show until cancelled. Never raises on account of the platform."""
+        """Show until closed. Never raises on account of the platform."""
         if self._may.preview == "off":
-            await self._type()
-        while True:
+            await self._wait(self._type())
+            return
+        while not self._closing.is_set():
             try:
                 await self._step()
             except DeliveryError as error:
                 log.info("preview", turn=self._turn, fault=error.fault)
+                if error.fault is Fault.RATE:
+                    self._gate.block(self._outbox.place.chat, (error.retry_after or 1.0) + 0.1)
                 if error.fault is Fault.GONE:
                     self._gone()
                     return
@@ -72,10 +84,24 @@ class Preview:
             pause = self._may.preview_every
             if self._may.slower_after and len(self._text) > self._may.slower_after:
                 pause *= 1.5
-            await asyncio.sleep(pause)
-            await self._news()
+            await self._wait(self._news(pause))
 
-    async def _news(self) -> None:
+    async def _wait(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait where `close` may interrupt: nothing is on its way to the platform."""
+        if self._closing.is_set():
+            waiting.close()
+            return
+        self._idle = asyncio.ensure_future(waiting)
+        try:
+            await self._idle
+        except asyncio.CancelledError:
+            if not self._closing.is_set():
+                raise
+        finally:
+            self._idle = None
+
+    async def _news(self, pause: float) -> None:
+        await asyncio.sleep(pause)
         try:
             async with asyncio.timeout(self._may.preview_expires):
                 await self._changed.wait()
@@ -86,8 +112,9 @@ class Preview:
 
     async def _step(self) -> None:
         place = self._outbox.place
-        if self._may.preview == "draft":
-            await self._gate.enter(place.chat, self._may.pace, Priority.PREVIEW)
+        await self._wait(self._gate.enter(place.chat, self._may.pace, Priority.PREVIEW))
+        if self._closing.is_set():
+            return
         self._changed.clear()
         parts = self._pages.feed(self._text) if self._text else ()
         for position in range(self._closed, len(parts) - 1):
@@ -95,12 +122,7 @@ class Preview:
             self._closed = position + 1
         if self._may.preview == "draft" and isinstance(self._chat, Drafts):
             shown = parts[-1] if parts else self._thinking()
-            try:
-                await self._chat.draft(place, self._draft(self._closed), shown)
-            except DeliveryError as error:
-                if error.fault is Fault.RATE:
-                    self._gate.block(place.chat, (error.retry_after or 1.0) + 0.1)
-                raise
+            await self._chat.draft(place, self._draft(self._closed), shown)
         else:
             part = parts[-1] if parts else status_part(self._chat, self._status, ())
             part = Part(part.text, part.native, self._buttons)

@@ -1,0 +1,17 @@
+"""What the bot says itself."""
+
+from dataclasses import dataclass
+
+from core.port import Button, Option
+
+__all__ = ["Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Markdown, and what can be pressed under it. `replace` edits the message with the button."""
+
+    text: str
+    buttons: tuple[Button, ...] = ()
+    menu: tuple[Option, ...] = ()
+    replace: bool = False

@@ -1,0 +1,90 @@
+"""A turn this process has claimed: its lease, its stop signal, its way back to the person."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from core.commands.reply import Reply
+from core.delivery.gate import Gate, Priority
+from core.delivery.outbox import Outbox
+from core.delivery.pages import Pages
+from core.markdown.document import Document, Emphasis, Paragraph, Text
+from core.port import Button, Chat, Option, Part
+from core.store.database import Store
+from core.store.turns import LostLeaseError, State, Turn, finish
+
+__all__ = ["Held"]
+
+
+@dataclass(slots=True)
+class Held:
+    turn: Turn
+    owner: str
+    store: Store
+    chat: Chat
+    gate: Gate
+    lease_until: float
+    """By the monotonic clock; shortened, so that a process that was frozen stops in time."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    outbox: Outbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.store, self.chat, self.gate, self.turn, self.owner, self.fence)
+
+    def fence(self) -> None:
+        """Raise `LostLeaseError` when another process may have this turn by now."""
+        if time.monotonic() > self.lease_until:
+            raise LostLeaseError(f"The lease of turn {self.turn.id} ran out")
+
+    async def deliver(
+        self,
+        text: str,
+        *,
+        note: str = "",
+        buttons: tuple[Button, ...] = (),
+        menu: tuple[Option, ...] = (),
+        quiet: bool = False,
+    ) -> None:
+        """Bring the whole `text` to the person, then `note` under it.
+
+        Raises `DeliveryError` when the platform will not have it.
+        """
+        parts = list(Pages(self.chat.dialect).feed(text)) if text.strip() else []
+        if note:
+            self._add_note(parts, note)
+        last = parts[-1]
+        parts[-1] = Part(last.text, last.native, buttons, menu)
+        for position, part in enumerate(parts):
+            await self.outbox.put(position, part, Priority.FINAL, quiet=quiet)
+        await self.outbox.drop_after(len(parts) - 1)
+
+    def _add_note(self, parts: list[Part], note: str) -> None:
+        dialect = self.chat.dialect
+        alone = dialect.render(Document((Paragraph((Emphasis((Text(note),)),)),)))
+        if parts:
+            last = parts[-1]
+            joined = Part(f"{last.text}\n\n{note}", last.native)
+            if dialect.size(joined) <= dialect.limit:
+                parts[-1] = joined
+                return
+        parts.append(alone)
+
+    async def reply(self, reply: Reply, *, quiet: bool = False) -> None:
+        """Say `reply` and be done with the turn."""
+        incoming = self.turn.incoming
+        if reply.replace and incoming.message is not None:
+            part = Pages(self.chat.dialect).feed(reply.text)[0]
+            part = Part(part.text, part.native, reply.buttons, reply.menu)
+            await self.gate.enter(
+                incoming.place.chat,
+                self.chat.capabilities(incoming.place).pace,
+                Priority.CONTROL,
+            )
+            self.fence()
+            await self.chat.edit(incoming.place, incoming.message, part, ticket=incoming.ticket)
+        else:
+            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, quiet=quiet)
+        await self.finish(State.DONE)
+
+    async def finish(self, state: State) -> None:
+        await self.store.write(finish, self.turn, self.owner, state)
