@@ -1,0 +1,217 @@
+"""Discord as a `Chat`: sending, changing and deleting messages; running the connection."""
+
+import base64
+import binascii
+import time
+from collections.abc import Sequence
+
+from bots.discord.answers import SUPPRESS_EMBEDS, Answers
+from bots.discord.components import rows
+from bots.discord.connection import Connection
+from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
+from bots.discord.intake import PLATFORM
+from bots.discord.listening import SILENT, Listening, Suggest
+from bots.discord.rest import Json, Rest
+from bots.discord.supervision import Backoff
+from bots.discord.synchronisation import Notes, Synchronisation
+from bots.discord.ticket import Mode, Ticket
+from bots.discord.timing import Timing
+from core.commands.declared import Command
+from core.errors import DeliveryError, Fault
+from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
+
+__all__ = ["DiscordChat"]
+
+CAPABILITIES = Capabilities(
+    pace=Pace(burst=5, rate=1, reserve=2),
+    preview="edit",
+    preview_every=1.3,
+    slower_after=3000,
+    typing_every=8.0,
+    stop_button=True,
+    retry_button=True,
+    menu_size=23,
+)
+MUTE = 300.0
+"""Seconds for which a place that refused "typing" is spared it."""
+MOST_MUTED = 1_000
+LONGEST_KEY = 25
+
+
+class DiscordChat:
+    """The Discord adapter.
+
+    `notes` keeps one small string over restarts: the digest of the commands Discord has.
+    `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
+    gateway; `close` releases what sending after `run` has opened.
+    """
+
+    platform = PLATFORM
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        dialect: Dialect,
+        commands: Sequence[Command],
+        suggest: Suggest,
+        notes: Notes,
+        api_base: str = "https://discord.com/api/v10",
+        gateway_url: str | None = None,
+        message_content: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
+        self.dialect = dialect
+        self.account = _account(token)
+        timing = timing or Timing()
+        self._rest = Rest(token.strip(), api_base)
+        self._answers = Answers(self._rest, timing.acknowledged)
+        self._listening = Listening(
+            self._rest,
+            self._answers,
+            account=self.account,
+            commands=commands,
+            suggest=suggest,
+            timing=timing,
+        )
+        self._synchronisation = Synchronisation(
+            self._rest, notes, commands, Backoff(timing.first_retry, timing.last_retry)
+        )
+        self._connection = Connection(
+            token.strip(),
+            self._rest,
+            self._listening,
+            api_base=api_base,
+            gateway_url=gateway_url,
+            message_content=message_content,
+            logged_in=self._logged_in,
+            timing=timing,
+        )
+        self._muted: dict[str, float] = {}
+
+    def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (the same everywhere)
+        return CAPABILITIES
+
+    @property
+    def last_heartbeat(self) -> float | None:
+        """When Discord last acknowledged a heartbeat on every connection, on the monotonic
+        clock; None while there is none.
+        """
+        return self._connection.last_heartbeat
+
+    async def send(
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        ticket: str | None = None,
+        quiet: bool = False,
+    ) -> str:
+        body = _body(part)
+        right = Ticket.decode(ticket) if ticket else None
+        if right is None:
+            return await self._post(place, body, key, reply_to)
+        if right.mode in (Mode.QUIET, Mode.REPLY):
+            return await self._answers.respond(right, body)
+        if right.alive and (quiet or not right.posts):
+            return await self._answers.follow_up(right, body, hidden=quiet or right.hidden)
+        reply_to = reply_to or await self._answers.reference(right)
+        try:
+            return await self._post(place, body, key, reply_to)
+        except DeliveryError as error:
+            if error.fault is not Fault.FORBIDDEN or not right.alive:
+                raise
+            return await self._answers.follow_up(right, body, hidden=right.hidden)
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        body = _body(part)
+        right = Ticket.decode(ticket) if ticket else None
+        if right is not None and self._answers.owns(right, message):
+            await self._answers.edit(right, message, body)
+            return
+        try:
+            await self._change(place, message, body)
+        except RefusedError as refusal:
+            if right is None or not right.alive or refusal.code != NO_MESSAGE:
+                raise
+            # Written through the interaction, by a process that is no more.
+            await self._answers.edit(right, message, body)
+
+    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
+        right = Ticket.decode(ticket) if ticket else None
+        if right is not None and self._answers.owns(right, message):
+            await self._answers.delete(right, message)
+            return
+        await self._rest.call("DELETE", f"{_messages(place)}/{message}")
+
+    async def typing(self, place: Place) -> None:
+        channel = place.thread or place.chat
+        if self._muted.get(channel, 0.0) > time.monotonic():
+            return
+        try:
+            await self._rest.call("POST", f"/channels/{channel}/typing")
+        except DeliveryError as error:
+            if error.fault not in (Fault.FORBIDDEN, Fault.GONE):
+                raise
+            # Where only an interaction may write: no use to ask again and again.
+            if len(self._muted) >= MOST_MUTED:
+                self._muted.clear()
+            self._muted[channel] = time.monotonic() + MUTE
+
+    async def _post(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
+        nonce: Json = {"nonce": key[:LONGEST_KEY], "enforce_nonce": True}
+        reference: Json = {}
+        if reply_to:
+            reference = {"message_reference": {"message_id": reply_to, "fail_if_not_exists": False}}
+        message = await self._rest.call(
+            "POST", _messages(place), {**body, **nonce, **reference, "flags": SUPPRESS_EMBEDS}
+        )
+        return str(message.get("id", ""))
+
+    async def _change(self, place: Place, message: str, body: Json) -> None:
+        path = f"{_messages(place)}/{message}"
+        try:
+            await self._rest.call("PATCH", path, body)
+        except RefusedError as refusal:
+            if refusal.code != ARCHIVED or place.thread is None:
+                raise
+            await self._rest.call("PATCH", f"/channels/{place.thread}", {"archived": False})
+            await self._rest.call("PATCH", path, body)
+
+    async def run(self, inbox: Inbox) -> None:
+        self._listening.inbox = inbox
+        try:
+            await self._connection.run()
+        finally:
+            await self._synchronisation.stop()
+            await self._listening.settle()
+            await self._rest.close()
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    def _logged_in(self, account: str, application: str) -> None:
+        self.account = self._listening.account = account
+        self._synchronisation.want(application)
+
+
+def _messages(place: Place) -> str:
+    return f"/channels/{place.thread or place.chat}/messages"
+
+
+def _body(part: Part) -> Json:
+    return {"content": part.text, "allowed_mentions": SILENT, "components": rows(part)}
+
+
+def _account(token: str) -> str:
+    """The bot's id, which is the first part of its token; "" where it is not."""
+    first = token.strip().partition(".")[0]
+    try:
+        decoded = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
+    return decoded if decoded.isdecimal() else ""

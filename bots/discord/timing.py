@@ -1,0 +1,22 @@
+"""How long the adapter waits for what, in seconds."""
+
+from dataclasses import dataclass
+
+__all__ = ["Timing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    commit: float = 1.5
+    """For the inbox, before an interaction is acknowledged without it (Discord allows 3)."""
+    acknowledged: float = 3.0
+    """For an acknowledgement under way, before an answer is sent without it."""
+    first_retry: float = 1.0
+    """Before a client that died is built anew; doubled each time."""
+    last_retry: float = 60.0
+    identify: float = 5.0
+    """Between two IDENTIFYs (`max_concurrency` 1)."""
+    deaf: float = 150.0
+    """Without a heartbeat's acknowledgement before the client is built anew."""
+    closing: float = 4.0
+    """For the gateway to say good-bye."""
