@@ -13,7 +13,6 @@ from core.conversation.choices import MODEL, SHARE, SYSTEM, Choices
 from core.conversation.models import Models, describe, length
 from core.conversation.scope import Scope, chat_scope, person_key
 from core.port import Capabilities, Incoming
-from core.settings import Settings
 from core.store.conversations import Choice, begin_anew, choose, unchoose
 from core.store.database import Store
 from core.store.turns import cancel, usage_today
@@ -45,13 +44,11 @@ class Commands:
         self,
         store: Store,
         models: Models,
-        settings: Settings,
         stop: Callable[[list[int]], None],
     ) -> None:
         self._store = store
         self._models = models
-        self._settings = settings
-        self._stop = stop
+        self.stop_running = stop
         self._handlers: dict[str, Callable[[Asking], Awaitable[Reply]]] = {
             "start": self.start,
             "help": self.help,
@@ -96,7 +93,7 @@ class Commands:
 
     async def stop(self, asking: Asking) -> Reply:
         running, dropped = await self._store.write(cancel, asking.conversation)
-        self._stop(running)
+        self.stop_running(running)
         if not running and not dropped:
             return Reply("Nothing is being written here.")
         waiting = f" {dropped} waiting {_plural(dropped, 'message')} dropped." if dropped else ""

@@ -23,6 +23,7 @@ __all__ = [
     "State",
     "Turn",
     "accept",
+    "answer_of",
     "cancel",
     "claim",
     "finish",
@@ -32,6 +33,7 @@ __all__ = [
     "release",
     "reply",
     "sent_parts",
+    "turn_of",
     "usage_today",
 ]
 
@@ -88,6 +90,7 @@ def accept(
     person: str,
     ordered: bool,
     waiting: int,
+    note: str | None = None,
 ) -> Accepted:
     """Keep `incoming` and open its turn in the conversation named `key`."""
     event = f"{incoming.place.platform}:{incoming.place.account}:{incoming.key}"
@@ -119,7 +122,7 @@ def accept(
             state=State.QUEUED,
             incoming=msgspec.json.encode(incoming).decode(),
             person=person,
-            note=Accepted.FULL.value if full else None,
+            note=Accepted.FULL.value if full else note,
             created=clock(),
         )
         .on_conflict_do_nothing(index_elements=["key"])
@@ -353,12 +356,15 @@ def last_finished(connection: Connection, conversation: int) -> tuple[str, str] 
     return row.text, incoming.message or ""
 
 
-def turn_of(connection: Connection, turn: int) -> tuple[int, str, State] | None:
-    """The conversation, the person and the state of a turn, for the buttons under it."""
+def turn_of(connection: Connection, turn: int) -> tuple[int, Incoming, State] | None:
+    """The conversation, the event and the state of a turn, for the buttons under it."""
     row = connection.execute(
-        select(turns.c.conversation, turns.c.person, turns.c.state).where(turns.c.id == turn)
+        select(turns.c.conversation, turns.c.incoming, turns.c.state).where(turns.c.id == turn)
     ).first()
-    return None if row is None else (row.conversation, row.person, State(row.state))
+    if row is None:
+        return None
+    incoming = msgspec.json.decode(row.incoming, type=Incoming)
+    return row.conversation, incoming, State(row.state)
 
 
 def usage_today(connection: Connection, person: str, since: float) -> list[tuple[str, int, int]]:

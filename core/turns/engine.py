@@ -1,0 +1,192 @@
+"""From an event to its outcome: the inbox, the claims, the heartbeat, the end.
+
+An event is kept before the platform is told that it arrived. Any process on the database may then
+claim its turn; the first of each conversation runs, so answers come in the order of the
+questions. Commands and buttons overtake.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+
+import structlog
+
+from core.api.client import ModelApi
+from core.commands.handlers import Commands
+from core.conversation.models import Models
+from core.delivery.gate import Gate
+from core.errors import StoreError
+from core.port import Chat, Incoming
+from core.settings import Settings
+from core.store.database import Store
+from core.store.turns import LostLeaseError, State, Turn, claim, heartbeat, release
+from core.turns import words
+from core.turns.access import Access
+from core.turns.dispatch import Dispatch
+from core.turns.held import Held
+from core.turns.inbox import keep
+
+__all__ = ["Engine"]
+
+log = structlog.get_logger(__name__)
+
+LEASE = 6.0  # seconds
+BEAT = 0.5  # seconds between heartbeats: how soon another process's /stop is heard
+TRUST = 0.8  # of a lease, by our own clock
+LOOK = 1.0  # seconds between looks for turns that others let go
+MOST_ATTEMPTS = 6
+
+
+class Engine:
+    """`chats` are the adapters by (platform, account)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        api: ModelApi,
+        models: Models,
+        chats: Mapping[tuple[str, str], Chat],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._chats = chats
+        self._owner = uuid.uuid4().hex
+        self._access = Access(store, settings.access)
+        self._held: dict[int, tuple[Held, asyncio.Task[None]]] = {}
+        self._gates: dict[tuple[str, str], Gate] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._dispatch = Dispatch(settings, store, api, models, Commands(store, models, self._stop))
+
+    # -- in
+
+    async def inbox(self, incoming: Incoming) -> None:
+        """Keep an event; see `core.port.Inbox`."""
+        if self._closing:
+            raise StoreError("Parley is shutting down")
+        if incoming.sender.is_bot:
+            return
+        denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
+        if denied:
+            log.info("not allowed", platform=incoming.place.platform)
+            if incoming.ticket is None:
+                return  # with a ticket the platform shows the person that it waits for a word
+        accepted = await self._store.write(keep, incoming, self._settings, denied=denied)
+        log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
+        self._wake.set()
+
+    # -- on
+
+    async def run(self) -> None:
+        """Claim and run turns until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._claims())
+            group.create_task(self._beats())
+
+    async def close(self, patience: float) -> None:
+        """Take nothing more in, give running answers `patience` seconds, hand the rest over."""
+        self._closing = True
+        tasks = [task for _, task in self._held.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+        left = [task for task in tasks if not task.done()]
+        ids = list(self._held)
+        for task in left:
+            task.cancel()
+        if left:
+            log.info("handed over", turns=len(left))
+        if left:
+            await asyncio.wait(left, timeout=2)
+        if ids:
+            try:
+                await self._store.write(release, self._owner, ids)
+            except StoreError as error:
+                log.warning("leases not released", error=str(error))
+
+    async def _claims(self) -> None:
+        while True:
+            free = self._settings.turns_at_once - len(self._held)
+            claimed: list[Turn] = []
+            began = time.monotonic()
+            if free > 0 and not self._closing:
+                try:
+                    claimed = await self._store.write(
+                        claim, self._owner, lease=LEASE, most=min(free, 50)
+                    )
+                except StoreError as error:
+                    log.error("no claim", error=str(error))
+            for turn in claimed:
+                self._begin(turn, began + LEASE * TRUST)
+            if not claimed or free == len(claimed):
+                try:
+                    async with asyncio.timeout(LOOK):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+                finally:
+                    self._wake.clear()
+
+    def _begin(self, turn: Turn, until: float) -> None:
+        place = turn.incoming.place
+        chat = self._chats.get((place.platform, place.account))
+        if chat is None:
+            log.warning("no such adapter here", turn=turn.id, platform=place.platform)
+            return  # the lease runs out; a process that has the adapter takes it
+        gate = self._gates.get((place.platform, place.account))
+        if gate is None:
+            gate = self._gates[place.platform, place.account] = Gate(chat.overall)
+        held = Held(turn, self._owner, self._store, chat, gate, until)
+        task = asyncio.create_task(self._one(held), name=f"turn {turn.id}")
+        self._held[turn.id] = held, task
+
+    async def _one(self, held: Held) -> None:
+        turn = held.turn
+        try:
+            if turn.attempt > MOST_ATTEMPTS:
+                log.error("given up", turn=turn.id, attempts=turn.attempt)
+                await held.deliver(f"{words.INTERNAL} [{turn.id}]", quiet=True)
+                await held.finish(State.FAILED)
+            else:
+                await self._dispatch.run(held)
+        except LostLeaseError:
+            log.warning("lost the lease", turn=turn.id)
+        except StoreError as error:
+            log.error("turn left to be taken again", turn=turn.id, error=str(error))
+        except Exception:
+            # A defect of ours must not take the others down; the lease runs out and it is
+            # tried again, a bounded number of times.
+            log.exception("turn broke", turn=turn.id)
+        finally:
+            self._held.pop(turn.id, None)
+            self._wake.set()
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            ids = list(self._held)
+            if not ids:
+                continue
+            began = time.monotonic()
+            try:
+                known = await self._store.write(heartbeat, self._owner, ids, lease=LEASE)
+            except StoreError as error:
+                log.error("no heartbeat", error=str(error))
+                continue
+            for id_ in ids:
+                if id_ not in self._held:
+                    continue
+                held, task = self._held[id_]
+                if id_ not in known:
+                    task.cancel()
+                    continue
+                held.lease_until = began + LEASE * TRUST
+                if known[id_]:
+                    held.stop.set()
+
+    def _stop(self, ids: list[int]) -> None:
+        """The person said stop; what runs here hears it at once, elsewhere with a heartbeat."""
+        for id_ in ids:
+            if id_ in self._held:
+                self._held[id_][0].stop.set()

@@ -1,0 +1,42 @@
+"""The transaction that keeps an event and opens its turn."""
+
+from sqlalchemy import Connection
+
+from core.conversation.choices import read_choices
+from core.conversation.scope import conversation_key, person_key
+from core.port import Incoming, Kind
+from core.settings import Settings
+from core.store.turns import Accepted, accept
+
+__all__ = ["DENIED", "asks", "keep"]
+
+DENIED = "denied"
+
+
+def asks(incoming: Incoming) -> bool:
+    """Whether a model is to answer: such turns run one after another."""
+    match incoming.kind:
+        case Kind.PROMPT:
+            return True
+        case Kind.COMMAND:
+            return incoming.command in ("ask", "retry")
+        case Kind.BUTTON:
+            return incoming.text.startswith("retry:")
+        case Kind.STOP:
+            return False
+
+
+def keep(
+    connection: Connection, incoming: Incoming, settings: Settings, *, denied: bool
+) -> Accepted:
+    """Runs as one transaction; see `core.store.turns.accept`."""
+    choices = read_choices(connection, incoming.place, incoming.sender, settings)
+    return accept(
+        connection,
+        incoming,
+        key=conversation_key(incoming.place, incoming.sender, shared=choices.shared),
+        person=person_key(incoming.sender),
+        ordered=asks(incoming) and not denied,
+        waiting=settings.queue_length,
+        note=DENIED if denied else None,
+    )
