@@ -1,0 +1,194 @@
+"""The `parley` command.
+
+Exit codes: 0, 1 (a defect), 69 (a service is unavailable), 78 (configuration: do not restart).
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bots import log
+from core.errors import ConfigurationError, UnavailableError
+from core.settings import SECRETS, Settings, load
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="IO Intelligence's open models in Telegram, Discord and the terminal.",
+)
+config = typer.Typer(no_args_is_help=True, help="The settings.")
+app.add_typer(config, name="config")
+out = Console()
+
+File = Annotated[
+    Path | None, typer.Option("--config", help="The settings file; default: parley.toml if there.")
+]
+
+
+@app.command()
+def run(file: File = None) -> None:
+    """Serve every configured platform until told to end."""
+    settings = load(file)
+    log.configure(settings.log_level)
+    _finish(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from bots.adapters import configured
+    from core.app import serve, services
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with services(settings) as with_:
+        await serve(with_, configured(with_), stopping, show_code=_show_code)
+
+
+def _show_code(code: str) -> None:
+    Console(stderr=True).print(
+        f"Nobody may use this bot yet. Send it [bold]/start {code}[/bold] in a private chat "
+        "within an hour to become its operator."
+    )
+
+
+@app.command()
+def chat(file: File = None, model: str = "") -> None:
+    """Talk to a model in this terminal."""
+    from bots.terminal.chat import talk
+
+    settings = load(file)
+    log.configure("error")
+    _finish(talk(settings, model))
+
+
+@app.command()
+def models(file: File = None, search: str = "") -> None:
+    """List the models."""
+    from bots.terminal.listing import list_models
+
+    settings = load(file)
+    log.configure("error")
+    _finish(list_models(settings, search, out))
+
+
+@app.command()
+def sandbox(
+    model_api: Annotated[
+        str, typer.Option(help="`scripted` answers by itself; `real` uses your API key.")
+    ] = "scripted",
+    platform: Annotated[
+        str, typer.Option(help="The client to begin with: telegram, discord.")
+    ] = "telegram",
+    speed: Annotated[float, typer.Option(help="Tokens a second.", min=1, max=1000)] = 40.0,
+) -> None:
+    """See the whole product without any account: the services' stand-ins and the real bots."""
+    from bots.sandbox.run import play
+
+    if model_api not in ("scripted", "real") or platform not in ("telegram", "discord"):
+        raise ConfigurationError("--model-api is scripted or real, --platform telegram or discord")
+    log.configure("error")
+    _finish(play(model_api=model_api, platform=platform, speed=speed))
+
+
+@app.command()
+def pair(file: File = None) -> None:
+    """Make a new pairing code: who sends it to the bot becomes an operator."""
+    from core.store.database import Store
+    from core.turns.access import new_code
+
+    async def make() -> None:
+        store = Store(load(file).database_url)
+        try:
+            await store.open()
+            _show_code(await new_code(store))
+        finally:
+            await store.close()
+
+    _finish(make())
+
+
+@app.command()
+def allow(
+    subject: Annotated[
+        str, typer.Argument(help="telegram:person:ID, telegram:chat:ID, discord:server:ID, ...")
+    ],
+    file: File = None,
+    *,
+    remove: Annotated[bool, typer.Option(help="Take it back.")] = False,
+) -> None:
+    """Let a person, a chat or a server use the bot."""
+    import re
+
+    from core.store.conversations import grant, revoke
+    from core.store.database import Store
+
+    if not re.fullmatch(r"(telegram|discord|terminal):(person|chat|server):-?\w{1,64}", subject):
+        raise ConfigurationError("It is PLATFORM:person:ID, PLATFORM:chat:ID or discord:server:ID")
+
+    async def change() -> None:
+        store = Store(load(file).database_url)
+        try:
+            await store.open()
+            if not remove:
+                await store.write(grant, subject, "member", "")
+                out.print(f"{subject} may use the bot.")
+            elif await store.write(revoke, subject):
+                out.print(f"{subject} may not use the bot any more.")
+            else:
+                out.print(f"{subject} was not allowed.")
+        finally:
+            await store.close()
+
+    _finish(change())
+
+
+@config.command("show")
+def show(file: File = None) -> None:
+    """Every setting, its value and where it comes from; secrets only as set or unset."""
+    settings = load(file)
+    table = Table("variable", "in parley.toml", "value", "meaning")
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        alias = str(field.validation_alias)
+        shown = ("set" if value else "unset") if alias in SECRETS else _without_password(value)
+        table.add_row(alias, "" if alias in SECRETS else name, shown, field.description)
+    out.print(table)
+
+
+def _without_password(value: object) -> str:
+    text = str(value)
+    if "://" in text and "@" in text:
+        scheme, _, rest = text.partition("://")
+        return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return text
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit code."""
+    try:
+        app()
+    except (ConfigurationError, UnavailableError) as error:
+        Console(stderr=True).print(f"parley: {error}", style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+    except ExceptionGroup as group:
+        expected = group.subgroup((ConfigurationError, UnavailableError))
+        if expected is None:
+            raise
+        first = expected.exceptions[0]
+        Console(stderr=True).print(f"parley: {first}", style="red", markup=False)
+        sys.exit(getattr(first, "exit_code", 1))

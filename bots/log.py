@@ -1,0 +1,44 @@
+"""Logs as one line an event: readable on a terminal, JSON elsewhere. No secret, no message text."""
+
+import logging
+import sys
+
+import structlog
+
+__all__ = ["configure"]
+
+LOUD_LIBRARIES = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic")
+
+
+def configure(level: str) -> None:
+    """Send the library's and our own lines to standard error."""
+    number = getattr(logging, level.upper())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=True)]
+        if sys.stderr.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    for name in LOUD_LIBRARIES:
+        # Their INFO lines carry addresses, and Telegram's carry the token.
+        logging.getLogger(name).setLevel(logging.WARNING)
