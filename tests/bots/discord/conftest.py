@@ -1,0 +1,135 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bots.discord.chat import DiscordChat
+from bots.discord.timing import Timing
+from core.commands.declared import COMMANDS
+from core.errors import StoreError
+from core.markdown.document import Document
+from core.port import Incoming, Part, Place, Sender
+from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, serving
+
+QUICK = Timing(
+    commit=0.2, acknowledged=2.0, first_retry=0.02, last_retry=0.1, identify=0.0, closing=1.0
+)
+HERE = Place("discord", BOT, CHANNEL, server=GUILD)
+
+
+class PlainDialect:
+    limit = 2000
+
+    def render(self, document: Document) -> Part:
+        return Part(str(document))
+
+    def size(self, part: Part) -> int:
+        return len(part.text)
+
+
+class Memory:
+    """Notes that outlive an adapter."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.written = asyncio.Event()
+
+    async def get(self, name: str) -> str | None:
+        return self.kept.get(name)
+
+    async def put(self, name: str, value: str) -> None:
+        self.kept[name] = value
+        self.written.set()
+
+
+@dataclass
+class Inbox:
+    """Keeps what arrives; can be slow (`gate`) or broken (`broken`)."""
+
+    arrived: asyncio.Queue[Incoming] = field(default_factory=asyncio.Queue)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    broken: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def __call__(self, incoming: Incoming) -> None:
+        await self.gate.wait()
+        if self.broken:
+            raise StoreError("The disk is full.")
+        await self.arrived.put(incoming)
+
+    async def next(self) -> Incoming:
+        async with asyncio.timeout(5):
+            return await self.arrived.get()
+
+
+class World:
+    """The adapter under test against a loopback Discord."""
+
+    def __init__(self, discord: Loopback) -> None:
+        self.discord = discord
+        self.inbox = Inbox()
+        self.notes = Memory()
+        self.suggested: list[tuple[str, str]] = []
+        self.asked: list[tuple[Place, Sender, str]] = []
+        self._chats: list[DiscordChat] = []
+        self._running: list[asyncio.Task[None]] = []
+
+    def build(self, **more: Any) -> DiscordChat:
+        settings: dict[str, Any] = {
+            "dialect": PlainDialect(),
+            "commands": COMMANDS,
+            "suggest": self.suggest,
+            "notes": self.notes,
+            "api_base": self.discord.api,
+            "gateway_url": self.discord.gateway,
+            "timing": QUICK,
+        } | more
+        chat = DiscordChat(settings.pop("token", TOKEN), **settings)
+        self._chats.append(chat)
+        return chat
+
+    def suggest(self, place: Place, sender: Sender, typed: str) -> Sequence[tuple[str, str]]:
+        self.asked.append((place, sender, typed))
+        return self.suggested
+
+    async def start(self, **more: Any) -> DiscordChat:
+        chat = self.build(**more)
+        self.run(chat)
+        await self.discord.until(lambda: self.discord.connected)
+        return chat
+
+    def run(self, chat: DiscordChat) -> asyncio.Task[None]:
+        task = asyncio.create_task(chat.run(self.inbox))
+        self._running.append(task)
+        return task
+
+    async def stop(self) -> None:
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        for task in running:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        chats, self._chats = self._chats, []
+        for chat in chats:
+            await chat.close()
+
+    async def restart(self, **more: Any) -> DiscordChat:
+        await self.stop()
+        await self.discord.until(lambda: not self.discord.connected)
+        return await self.start(**more)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with serving() as discord:
+        world = World(discord)
+        try:
+            yield world
+        finally:
+            await world.stop()

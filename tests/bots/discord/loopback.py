@@ -1,0 +1,441 @@
+"""A Discord of one server, one channel, one thread and one person, for the adapter's own tests.
+
+It answers as Discord does where the adapter looks, records every request, and misbehaves on
+demand (`misbehave`), which the strict stand-in of the sandbox does not.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+BOT, GUILD, CHANNEL, THREAD, PERSON, ROLE, DM = (str(10**17 + n) for n in range(7))
+TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAw.G.secret-part-of-the-token"
+WRITES = str(1 << 10 | 1 << 11 | 1 << 38)
+MANAGES = str(1 << 5 | 1 << 10)
+_counter = itertools.count()
+
+
+def snowflake() -> str:
+    return str((int(time.time() * 1000) - 1420070400000) << 22 | next(_counter) % 4096)
+
+
+def user(identity: str = PERSON, name: str = "ada", *, bot: bool = False) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "username": name,
+        "discriminator": "0",
+        "avatar": None,
+        "global_name": name.title(),
+        "bot": bot,
+    }
+
+
+def member(**more: Any) -> dict[str, Any]:
+    return {"roles": [], "flags": 0, "joined_at": "2024-01-01T00:00:00Z", **more}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    path: str
+    body: Any
+    at: float
+
+
+Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+
+
+class Loopback:
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.nonces: dict[str, str] = {}
+        self.callbacks: dict[str, dict[str, Any]] = {}
+        self.originals: dict[str, str] = {}
+        self.identifies: list[dict[str, Any]] = []
+        self.resumes: list[dict[str, Any]] = []
+        self.close_with: int | None = None
+        self.refuse_gateway = 0
+        self.broken_ready = 0
+        self.token = TOKEN
+        self.url = ""
+        self._misbehaviour: list[tuple[str, re.Pattern[str], Behaviour]] = []
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._changed = asyncio.Condition()
+        self._sequence = 0
+        self._missed: deque[dict[str, Any]] = deque()
+
+    # What a test does
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/v10"
+
+    @property
+    def gateway(self) -> str:
+        return f"{self.url.replace('http', 'ws')}/gw"
+
+    async def until(self, happened: Callable[[], Any], timeout: float = 5.0) -> Any:
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(happened)
+        return happened()
+
+    def made(self, method: str, path: str) -> list[Request]:
+        return [r for r in self.requests if r.method == method and re.fullmatch(path, r.path)]
+
+    def misbehave(self, method: str, path: str, *behaviours: Behaviour) -> None:
+        """The next requests to `path` meet these behaviours, one each."""
+        self._misbehaviour += [(method, re.compile(path), behaviour) for behaviour in behaviours]
+
+    async def dispatch(self, event: str, data: dict[str, Any]) -> None:
+        self._sequence += 1
+        frame = {"op": 0, "t": event, "s": self._sequence, "d": data}
+        if not self._sockets:
+            self._missed.append(frame)
+        for socket in list(self._sockets):
+            await socket.send_str(json.dumps(frame))
+
+    async def reconnect(self) -> None:
+        """Ask the client to come back, and forget about it until it has."""
+        sockets, self._sockets = self._sockets, set()
+        for socket in sockets:
+            await socket.send_str(json.dumps({"op": 7, "d": None}))
+
+    async def say(self, content: str = "", *, channel: str = CHANNEL, **more: Any) -> str:
+        identity = more.pop("id", snowflake())
+        place = {} if channel == DM else {"guild_id": GUILD, "member": member()}
+        data = {
+            "id": identity,
+            "channel_id": channel,
+            "author": user(),
+            "content": content,
+            "type": 0,
+            "timestamp": "2024-01-01T00:00:00Z",
+            "edited_timestamp": None,
+            "tts": False,
+            "mention_everyone": False,
+            "mentions": [],
+            "mention_roles": [],
+            "attachments": [],
+            "embeds": [],
+            "pinned": False,
+            "components": [],
+            **place,
+            **more,
+        }
+        await self.dispatch("MESSAGE_CREATE", data)
+        return str(identity)
+
+    async def interact(self, kind: int, data: dict[str, Any], **more: Any) -> str:
+        identity = snowflake()
+        channel = more.pop("channel", {"id": CHANNEL, "type": 0, "name": "general", "position": 0})
+        private = channel["type"] in (1, 3)
+        who: dict[str, Any] = (
+            {"user": user()}
+            if private
+            else {
+                "guild_id": GUILD,
+                "guild": {"id": GUILD, "locale": "en-US", "features": []},
+                "member": member(user=user(), permissions="0"),
+            }
+        )
+        await self.dispatch(
+            "INTERACTION_CREATE",
+            {
+                "id": identity,
+                "application_id": BOT,
+                "type": kind,
+                "token": f"aW50ZXJhY3Rpb24{identity}",
+                "version": 1,
+                "channel_id": channel["id"],
+                "channel": channel,
+                "data": data,
+                "app_permissions": WRITES,
+                "locale": "de",
+                "entitlements": [],
+                "attachment_size_limit": 10_000_000,
+                "authorizing_integration_owners": {"0": "0" if private else GUILD},
+                "context": {0: 0, 1: 1, 3: 2}.get(channel["type"], 0),
+                **who,
+                **more,
+            },
+        )
+        return identity
+
+    async def command(self, name: str, **more: Any) -> str:
+        kind = more.pop("kind", 2)
+        options = more.pop("options", [])
+        data = {"id": "1", "name": name, "type": 1, "options": options}
+        return await self.interact(kind, data, **more)
+
+    async def press(self, message: str, custom_id: str, **more: Any) -> str:
+        component = {"custom_id": custom_id, "component_type": 2}
+        if values := more.pop("values", None):
+            component |= {"component_type": 3, "values": values}
+        shown = {**self.messages[message], **more.pop("shown", {})}
+        return await self.interact(3, component, message=shown, **more)
+
+    def acknowledged(self, interaction: str) -> dict[str, Any] | None:
+        return self.callbacks.get(interaction)
+
+    # Serving
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        path = request.path.removeprefix("/api/v10")
+        await self._note(Request(request.method, path, body, asyncio.get_running_loop().time()))
+        for planned in self._misbehaviour:
+            method, pattern, behaviour = planned
+            if method == request.method and pattern.fullmatch(path):
+                self._misbehaviour.remove(planned)
+                if (response := await behaviour(request)) is not None:
+                    return response
+                break
+        if request.headers.get("Authorization") not in (None, f"Bot {self.token}"):
+            return reply({"code": 0, "message": "401: Unauthorized"}, 401)
+        response = self._answer(request.method, path, body)
+        await self._note(None)
+        return response
+
+    def _answer(self, method: str, path: str, body: Any) -> web.Response:
+        match method, path.strip("/").split("/"):
+            case "GET", ["users", "@me"]:
+                return reply(user(BOT, "parley", bot=True))
+            case "GET", ["oauth2", "applications", "@me"]:
+                return reply(application())
+            case "GET", ["gateway", "bot"]:
+                limit = {"total": 1000, "remaining": 9, "reset_after": 0, "max_concurrency": 1}
+                return reply({"url": self.gateway, "shards": 1, "session_start_limit": limit})
+            case "PUT", ["applications", _, "commands"]:
+                return reply([{**one, "id": "1", "application_id": BOT} for one in body])
+            case "POST", ["channels", channel, "messages"]:
+                known = self.nonces.get(str(body.get("nonce")))
+                return reply(self.messages[known] if known else self._create(channel, body))
+            case "PATCH", ["channels", _, "messages", message]:
+                return self._change(message, body)
+            case "DELETE", ["channels", _, "messages", message]:
+                self.messages.pop(message, None)
+                return web.Response(status=204)
+            case "POST", ["channels", _, "typing"]:
+                return web.Response(status=204)
+            case "PATCH", ["channels", channel]:
+                return reply({"id": channel, "type": 11})
+            case "POST", ["interactions", interaction, token, "callback"]:
+                return self._callback(interaction, token, body)
+            case method, ["webhooks", _, token, *rest]:
+                return self._webhook(method, token, rest, body)
+        return reply({"code": 0, "message": "404: Not Found"}, 404)
+
+    def _create(self, channel: str, body: dict[str, Any], **more: Any) -> dict[str, Any]:
+        message = {
+            "id": snowflake(),
+            "channel_id": channel,
+            "author": user(BOT, "parley", bot=True),
+            "content": body.get("content", ""),
+            "components": body.get("components", []),
+            "flags": body.get("flags", 0),
+            "type": 0,
+            "timestamp": "2024-01-01T00:00:00Z",
+            "edited_timestamp": None,
+            "tts": False,
+            "mention_everyone": False,
+            "mentions": [],
+            "mention_roles": [],
+            "attachments": [],
+            "embeds": [],
+            "pinned": False,
+            **more,
+        }
+        self.messages[message["id"]] = message
+        if body.get("nonce"):
+            self.nonces[str(body["nonce"])] = message["id"]
+        return message
+
+    def _change(self, message: str, body: dict[str, Any], *, hook: bool = False) -> web.Response:
+        found = self.messages.get(message)
+        if found is None or (found["flags"] & 64 and not hook):
+            return reply({"code": 10008, "message": "Unknown Message"}, 404)
+        found |= body
+        found["flags"] &= ~128
+        return reply(found)
+
+    def _callback(self, interaction: str, token: str, body: dict[str, Any]) -> web.Response:
+        if interaction in self.callbacks:
+            return reply({"code": 40060, "message": "already acknowledged"}, 400)
+        self.callbacks[interaction] = body
+        told: dict[str, Any] = {"id": interaction, "type": 2}
+        if body["type"] in (4, 5):
+            data = body.get("data", {})
+            flags = data.get("flags", 0) | (128 if body["type"] == 5 else 0)
+            message = self._create(CHANNEL, {**data, "flags": flags})
+            self.originals[token] = message["id"]
+            told["response_message_id"] = message["id"]
+        return reply({"interaction": told})
+
+    def _webhook(self, method: str, token: str, rest: list[str], body: Any) -> web.Response:
+        if method == "POST":
+            return reply(self._create(CHANNEL, body))
+        message = self.originals.get(token, "") if rest[-1] == "@original" else rest[-1]
+        if message not in self.messages:
+            return reply({"code": 10015, "message": "Unknown Webhook"}, 404)
+        if method == "PATCH":
+            return self._change(message, body, hook=True)
+        if method == "DELETE":
+            del self.messages[message]
+            return web.Response(status=204)
+        return reply(self.messages[message])
+
+    async def serve_gateway(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse_gateway:
+            self.refuse_gateway -= 1
+            await self._note(None)
+            return web.Response(status=503)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41250}})
+        try:
+            async for frame in socket:
+                if frame.type is not WSMsgType.TEXT:
+                    break
+                await self._gateway_frame(socket, json.loads(frame.data))
+        finally:
+            self._sockets.discard(socket)
+            await self._note(None)
+        return socket
+
+    async def _gateway_frame(self, socket: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+        if frame["op"] == 1:
+            await socket.send_json({"op": 11})
+        elif frame["op"] == 2:
+            self.identifies.append(frame["d"])
+            if self.close_with is not None:
+                await socket.close(code=self.close_with)
+            else:
+                await self._welcome(socket)
+        elif frame["op"] == 6:
+            self.resumes.append(frame["d"])
+            while self._missed:
+                await socket.send_json(self._missed.popleft())
+            await socket.send_json({"op": 0, "t": "RESUMED", "s": self._sequence, "d": {}})
+            self._sockets.add(socket)
+        await self._note(None)
+
+    async def _welcome(self, socket: web.WebSocketResponse) -> None:
+        ready = {
+            "v": 10,
+            "user": user(BOT, "parley", bot=True),
+            "guilds": [{"id": GUILD, "unavailable": True}],
+            "session_id": "session",
+            "resume_gateway_url": self.gateway,
+            "application": {"id": BOT, "flags": 0},
+        }
+        if self.broken_ready:
+            self.broken_ready -= 1
+            del ready["session_id"]
+        for event, data in (("READY", ready), ("GUILD_CREATE", guild())):
+            self._sequence += 1
+            await socket.send_json({"op": 0, "t": event, "s": self._sequence, "d": data})
+        self._sockets.add(socket)
+
+    @property
+    def connected(self) -> int:
+        return len(self._sockets)
+
+    async def _note(self, request: Request | None) -> None:
+        async with self._changed:
+            if request is not None:
+                self.requests.append(request)
+            self._changed.notify_all()
+
+
+def reply(body: Any, status: int = 200, /, **headers: str) -> web.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(
+        body=json.dumps(body).encode(),
+        status=status,
+        headers={"Content-Type": "application/json", "Via": "1.1 test", **named},
+    )
+
+
+def refusal(status: int, code: int = 0, **more: Any) -> Behaviour:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return reply({"code": code, "message": "no", **more}, status)
+
+    return refuse
+
+
+def application() -> dict[str, Any]:
+    return {
+        "id": BOT,
+        "name": "parley",
+        "description": "",
+        "icon": None,
+        "bot_public": True,
+        "bot_require_code_grant": False,
+        "owner": user(),
+        "verify_key": "",
+        "flags": 0,
+    }
+
+
+def guild() -> dict[str, Any]:
+    everyone = {"id": GUILD, "name": "@everyone", "permissions": WRITES, "position": 0}
+    own = {"id": ROLE, "name": "parley", "permissions": "0", "position": 1, "tags": {"bot_id": BOT}}
+    look = {"color": 0, "hoist": False, "managed": False, "mentionable": False, "flags": 0}
+    thread = {
+        "id": THREAD,
+        "type": 11,
+        "parent_id": CHANNEL,
+        "owner_id": PERSON,
+        "name": "a thread",
+        "message_count": 1,
+        "member_count": 1,
+        "guild_id": GUILD,
+        "thread_metadata": {
+            "archived": False,
+            "auto_archive_duration": 60,
+            "archive_timestamp": "2024-01-01T00:00:00Z",
+            "locked": False,
+        },
+    }
+    return {
+        "id": GUILD,
+        "name": "A server",
+        "owner_id": "1",
+        "roles": [everyone | look, own | look],
+        "members": [member(user=user(BOT, "parley", bot=True))],
+        "channels": [{"id": CHANNEL, "type": 0, "name": "general", "position": 0}],
+        "threads": [thread],
+        "emojis": [],
+        "stickers": [],
+        "features": [],
+        "member_count": 2,
+        "unavailable": False,
+    }
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[Loopback]:
+    discord = Loopback()
+    app = web.Application()
+    app.router.add_get("/gw", discord.serve_gateway)
+    app.router.add_get("/gw/", discord.serve_gateway)
+    app.router.add_route("*", "/api/v10/{path:.*}", discord.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    discord.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield discord
+    finally:
+        await runner.cleanup()

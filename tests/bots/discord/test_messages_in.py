@@ -1,0 +1,123 @@
+"""What people write reaches the inbox, and nothing else does."""
+
+from typing import Any
+
+import pytest
+
+from core.port import Attachment, Kind
+from tests.bots.discord.conftest import World
+from tests.bots.discord.loopback import BOT, CHANNEL, DM, GUILD, PERSON, ROLE, THREAD, user
+
+US: dict[str, Any] = {"mentions": [user(BOT, "parley", bot=True)]}
+
+
+async def test_a_mention_is_a_prompt_without_the_mention(world: World) -> None:
+    await world.start()
+    message = await world.discord.say(f"<@{BOT}> what is a monad?", **US)
+    heard = await world.inbox.next()
+    assert (heard.kind, heard.text) == (Kind.PROMPT, "what is a monad?")
+    assert (heard.key, heard.message) == (f"m{message}", message)
+    assert (heard.place.chat, heard.place.server, heard.place.thread) == (CHANNEL, GUILD, None)
+    assert not heard.place.private
+    assert (heard.sender.user, heard.sender.name, heard.sender.manages) == (PERSON, "Ada", False)
+
+
+async def test_other_people_appear_by_name_and_the_bots_role_counts(world: World) -> None:
+    await world.start()
+    bob = user("100000000000000099", "bob")
+    await world.discord.say(
+        f"<@&{ROLE}> greet <@{bob['id']}>", mentions=[bob], mention_roles=[ROLE]
+    )
+    assert (await world.inbox.next()).text == "greet @Bob"
+
+
+async def test_a_direct_message_is_always_a_prompt(world: World) -> None:
+    await world.start()
+    await world.discord.say("hello", channel=DM)
+    heard = await world.inbox.next()
+    assert (heard.text, heard.place.chat, heard.place.private) == ("hello", DM, True)
+    assert heard.place.server is None
+
+
+async def test_a_thread_is_its_own_place(world: World) -> None:
+    await world.start()
+    await world.discord.say(f"<@{BOT}> hi", channel=THREAD, **US)
+    place = (await world.inbox.next()).place
+    assert (place.chat, place.thread) == (CHANNEL, THREAD)
+
+
+async def test_a_reply_to_the_bot_is_a_prompt(world: World) -> None:
+    await world.start()
+    mine: dict[str, Any] = {
+        "id": "150000000000000000",
+        "channel_id": CHANNEL,
+        "author": user(BOT, "parley", bot=True),
+        "content": "an answer",
+        "type": 0,
+        "timestamp": "2024-01-01T00:00:00Z",
+        "attachments": [],
+        "embeds": [],
+        "mentions": [],
+        "mention_roles": [],
+        "edited_timestamp": None,
+        "pinned": False,
+        "tts": False,
+        "mention_everyone": False,
+    }
+    reference = {"message_id": mine["id"], "channel_id": CHANNEL, "guild_id": GUILD, "type": 0}
+    await world.discord.say("go on", type=19, message_reference=reference, referenced_message=mine)
+    heard = await world.inbox.next()
+    assert (heard.text, heard.reply_to) == ("go on", mine["id"])
+
+
+@pytest.mark.parametrize(
+    "not_for_us",
+    [
+        pytest.param({"content": "just talking"}, id="unaddressed"),
+        pytest.param({"content": "x", "author": user(bot=True), **US}, id="another bot"),
+        pytest.param({"content": "x", "webhook_id": "7", **US}, id="webhook"),
+        pytest.param({"content": "x", "type": 6, **US}, id="system message"),
+        pytest.param({"content": "@everyone", "mention_everyone": True}, id="everyone"),
+    ],
+)
+async def test_what_is_not_for_the_bot_is_ignored(world: World, not_for_us: Any) -> None:
+    await world.start()
+    await world.discord.say(**not_for_us)
+    await world.discord.say("the next one", channel=DM)
+    assert (await world.inbox.next()).text == "the next one"
+
+
+async def test_attachments_and_stickers_are_named(world: World) -> None:
+    await world.start()
+    file = {
+        "id": "1",
+        "filename": "a.png",
+        "size": 99,
+        "url": "x",
+        "proxy_url": "x",
+        "content_type": "image/png",
+    }
+    sticker = {"id": "2", "name": "wave", "format_type": 1}
+    await world.discord.say("", channel=DM, attachments=[file], sticker_items=[sticker])
+    assert (await world.inbox.next()).attachments == (
+        Attachment("photo", "a.png", 99),
+        Attachment("sticker", "wave"),
+    )
+
+
+async def test_who_manages_the_server_is_known(world: World) -> None:
+    await world.start()
+    boss = user("1", "boss")
+    await world.discord.say(f"<@{BOT}> x", author=boss, **US)
+    assert (await world.inbox.next()).sender.manages
+
+
+async def test_a_message_that_can_not_be_kept_is_told(world: World) -> None:
+    await world.start()
+    world.inbox.broken = True
+    message = await world.discord.say("hello", channel=DM)
+    [told] = await world.discord.until(
+        lambda: world.discord.made("POST", f"/channels/{DM}/messages")
+    )
+    assert "could not keep" in told.body["content"]
+    assert told.body["message_reference"]["message_id"] == message
