@@ -1,0 +1,45 @@
+"""What came with a message, named for the person who sent it."""
+
+from telegram import Message
+
+from core.port import Attachment
+
+__all__ = ["attachments"]
+
+# Telegram's field and its name in words. The first that is there counts: a GIF also comes as a
+# document, a venue also as a location.
+KINDS = {
+    "animation": "GIF",
+    "audio": "audio file",
+    "document": "file",
+    "photo": "photo",
+    "sticker": "sticker",
+    "story": "story",
+    "video": "video",
+    "video_note": "video message",
+    "voice": "voice message",
+    "paid_media": "paid media",
+    "checklist": "checklist",
+    "contact": "contact",
+    "dice": "dice",
+    "game": "game",
+    "poll": "poll",
+    "venue": "place",
+    "location": "location",
+    "invoice": "invoice",
+    "giveaway": "giveaway",
+}
+
+
+def attachments(message: Message) -> tuple[Attachment, ...]:
+    for field, kind in KINDS.items():
+        content = getattr(message, field, None)
+        if not content:
+            continue
+        if field == "photo":
+            content = content[-1]  # the sizes go up
+        name = getattr(content, "file_name", None) or getattr(content, "emoji", None)
+        return (Attachment(kind, name or "", getattr(content, "file_size", None) or 0),)
+    if "rich_message" in message.api_kwargs:
+        return (Attachment("rich message"),)
+    return ()
