@@ -1,0 +1,76 @@
+"""What an operator meets: migrations, a newer database, a place that can not be written."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from core.errors import ConfigurationError, StoreError
+from core.store.conversations import put_state
+from core.store.database import Store
+from core.store.schema import metadata
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def test_the_migrations_make_the_schema_that_the_code_uses(store: Store) -> None:
+    assert await store.read(differences) == []
+
+
+async def test_many_may_start_at_once(tmp_path: Path) -> None:
+    stores = [Store(f"sqlite:///{tmp_path / 'x.sqlite3'}") for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    for store in stores:
+        await store.close()
+
+
+async def test_a_database_from_a_newer_version_is_refused_and_left_alone(store: Store) -> None:
+    def age(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    await store.write(age)
+    with pytest.raises(ConfigurationError, match="newer"):
+        await store.open()
+
+
+async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "parley.sqlite3"
+    store = Store(f"sqlite:///{file}")
+    await store.open()
+    await store.write(put_state, "kept", "yes")
+    await store.close()
+    from core.store import migrate
+
+    monkeypatch.setattr(
+        migrate.ScriptDirectory, "get_current_head", lambda _self: "0002", raising=True
+    )
+    migrate.back_up(file)
+    (copy,) = tmp_path.glob("*.backup")
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT value FROM state").fetchone() == ("yes",)
+    connection.close()
+
+
+async def test_a_folder_that_can_not_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(f"sqlite:///{tmp_path / 'file' / 'below' / 'parley.sqlite3'}")
+    with pytest.raises(ConfigurationError, match="folder"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_damaged_file_is_told_without_a_trace(tmp_path: Path) -> None:
+    file = tmp_path / "parley.sqlite3"
+    file.write_bytes(b"this is not a database, " * 100)
+    store = Store(f"sqlite:///{file}")
+    with pytest.raises((StoreError, ConfigurationError), match="database"):
+        await store.open()
+    await store.close()

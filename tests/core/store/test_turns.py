@@ -1,0 +1,141 @@
+"""The rules that turns keep, on both databases."""
+
+import asyncio
+
+import pytest
+
+from core.port import Incoming, Kind, Place, Sender
+from core.store import conversations, turns
+from core.store.database import Store
+from core.store.turns import Accepted, LostLeaseError, Sent, State, Turn
+
+PLACE = Place("telegram", "1", "5", private=True)
+ANN = Sender("telegram", "5", "Ann")
+
+
+def said(key: str, text: str = "hello") -> Incoming:
+    return Incoming(Kind.PROMPT, key, PLACE, ANN, text)
+
+
+async def accept(store: Store, key: str, *, to: str = "ann", ordered: bool = True) -> Accepted:
+    return await store.write(
+        turns.accept, said(key), key=to, person="telegram:5", ordered=ordered, waiting=5
+    )
+
+
+async def claim(store: Store, owner: str = "me", lease: float = 30) -> list[Turn]:
+    return await store.write(turns.claim, owner, lease=lease, most=50)
+
+
+async def test_a_redelivered_event_opens_no_second_turn(store: Store) -> None:
+    assert await accept(store, "u1") is Accepted.NEW
+    assert await accept(store, "u1") is Accepted.KNOWN
+    assert len(await claim(store)) == 1
+
+
+async def test_the_same_event_arriving_twice_at_once_opens_one_turn(store: Store) -> None:
+    results = await asyncio.gather(*(accept(store, "u1") for _ in range(8)))
+    assert results.count(Accepted.NEW) == 1
+
+
+async def test_a_conversation_runs_one_turn_at_a_time_in_order(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    await accept(store, "u3", to="bob")
+    first = await claim(store)
+    assert [turn.incoming.key for turn in first] == ["u1", "u3"]
+    assert await claim(store, "other") == []
+    await store.write(turns.finish, first[0], "me", State.DONE)
+    assert [turn.incoming.key for turn in await claim(store)] == ["u2"]
+
+
+async def test_commands_overtake(store: Store) -> None:
+    await accept(store, "u1")
+    await claim(store)
+    await accept(store, "u2", ordered=False)
+    assert [turn.incoming.key for turn in await claim(store)] == ["u2"]
+
+
+async def test_a_turn_is_claimed_once_by_many_claimers(store: Store) -> None:
+    for number in range(20):
+        await accept(store, f"u{number}", to=f"conversation {number}")
+    claims = await asyncio.gather(*(claim(store, f"owner {n}") for n in range(6)))
+    ids = [turn.id for claimed in claims for turn in claimed]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_a_lapsed_lease_is_taken_over_and_its_first_holder_is_fenced_off(
+    store: Store,
+) -> None:
+    await accept(store, "u1")
+    (old,) = await claim(store, "frozen", lease=-1)
+    (new,) = await claim(store, "heir")
+    assert new.id == old.id
+    assert new.attempt == 2
+    with pytest.raises(LostLeaseError):
+        await store.write(turns.finish, old, "frozen", State.DONE)
+    with pytest.raises(LostLeaseError):
+        await store.write(turns.mark_part, old, "frozen", 0, Sent("sent", "1", "x"))
+    assert await store.read(turns.sent_parts, old.id) == {}
+    await store.write(turns.finish, new, "heir", State.DONE)
+
+
+async def test_the_heartbeat_renews_only_what_is_named_and_brings_the_stop(store: Store) -> None:
+    await accept(store, "u1", to="a")
+    await accept(store, "u2", to="b")
+    one, two = await claim(store, lease=-1)
+    assert await store.write(turns.heartbeat, "me", [one.id], lease=30) == {one.id: False}
+    assert [turn.id for turn in await claim(store, "other")] == [two.id]
+    running, _ = await store.write(turns.cancel, one.conversation)
+    assert running == [one.id]
+    assert await store.write(turns.heartbeat, "me", [one.id], lease=30) == {one.id: True}
+
+
+async def test_stop_drops_what_waits(store: Store) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key)
+    (running,) = await claim(store)
+    assert await store.write(turns.cancel, running.conversation) == ([running.id], 2)
+    await store.write(turns.finish, running, "me", State.STOPPED)
+    assert await claim(store) == []
+
+
+async def test_too_many_waiting_are_kept_to_be_refused(store: Store) -> None:
+    results = [await accept(store, f"u{number}") for number in range(8)]
+    assert results == [Accepted.NEW] * 6 + [Accepted.FULL] * 2
+    refused = [turn for turn in await claim(store) if turn.note == Accepted.FULL]
+    assert [turn.incoming.key for turn in refused] == ["u6", "u7"]
+
+
+async def test_history_holds_earlier_turns_only_and_what_counts(store: Store) -> None:
+    await accept(store, "u1")
+    (first,) = await claim(store)
+    for key in ("u2", "u3"):
+        await accept(store, key)
+
+    async def answer(turn: Turn, question: str, text: str, *, replace: bool = False) -> None:
+        await store.write(
+            turns.reply, turn, "me", prompt=question, text=text, note="", model="m",
+            usage=(3, 4), replace=replace,
+        )  # fmt: skip
+        await store.write(turns.finish, turn, "me", State.DONE)
+
+    await answer(first, "one?", "one.")
+    (second,) = await claim(store)
+    shown = await store.read(conversations.history, second.conversation, second.seq, 50)
+    assert shown == [("user", "one?"), ("assistant", "one.")]
+    await answer(second, "one?", "another.", replace=True)
+    (third,) = await claim(store)
+    shown = await store.read(conversations.history, third.conversation, third.seq, 50)
+    assert shown == [("user", "one?"), ("assistant", "another.")]
+    await answer(third, "three?", "three.")
+    await store.write(conversations.begin_anew, third.conversation)
+    assert await store.read(conversations.history, third.conversation, None, 50) == []
+    assert await store.read(turns.usage_today, "telegram:5", 0) == [("m", 21, 3)]
+
+
+async def test_a_released_turn_is_free_at_once(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await store.write(turns.release, "me", [turn.id])
+    assert [taken.id for taken in await claim(store, "other")] == [turn.id]

