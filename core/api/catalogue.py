@@ -1,0 +1,135 @@
+"""Which models there are and what they can take. Pure."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.api.table import EMBEDDING, TABLE
+
+__all__ = ["Match", "Model", "builtin", "find", "merge", "parse"]
+
+UNKNOWN_CONTEXT = 8192  # tokens, for a model nobody says anything about
+DAILY_QUOTA = 500_000  # tokens a program may use of a model in a day
+EMBEDS = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
+REASONS = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
+MOST_CANDIDATES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    id: str
+    context: int = 0
+    """Input and output together, in tokens; 0: not said."""
+    reasons: bool = False
+    vision: bool = False
+    embeds: bool = False
+    daily_quota: int | None = None
+    """Tokens a day; None: not said."""
+
+    @property
+    def name(self) -> str:
+        """Without the owner."""
+        return self.id.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`model` when the query can only mean it, else what it may mean, best first."""
+
+    model: Model | None
+    candidates: tuple[Model, ...] = ()
+
+
+def builtin() -> dict[str, Model]:
+    return {
+        id_: Model(id_, context, reasons, embeds=id_ == EMBEDDING, daily_quota=DAILY_QUOTA)
+        for id_, context, reasons in TABLE
+    }
+
+
+def parse(body: Any) -> tuple[Model, ...]:
+    """The models of an answer to `GET /models`, in any known shape."""
+    items = body
+    if isinstance(body, Mapping):
+        items = body.get("data", body.get("models", ()))
+    if not isinstance(items, list | tuple):
+        return ()
+    found = {model.id: model for item in items if (model := _model(item)) is not None}
+    return tuple(found.values())
+
+
+def _model(item: Any) -> Model | None:
+    if isinstance(item, str):
+        item = {"id": item}
+    if not isinstance(item, Mapping):
+        return None
+    extra = item.get("metadata") if isinstance(item.get("metadata"), Mapping) else {}
+    both: dict[str, Any] = {**(extra or {}), **item}
+    id_ = next(
+        (both[k] for k in ("id", "name", "model_id") if isinstance(both.get(k), str) and both[k]),
+        None,
+    )
+    if id_ is None:
+        return None
+    lengths = (both.get(key) for key in ("context_window", "max_model_len", "max_tokens"))
+    context = next((n for n in lengths if isinstance(n, int) and n > 0), 0)
+    seen = both.get("input_modalities")
+    quota = both.get("api_completions_daily_quota_tier_1")
+    return Model(
+        id_[:200],
+        context,
+        bool(both.get("supports_reasoning")) or bool(REASONS.search(id_)),
+        vision=(isinstance(seen, list) and "image" in seen)
+        or bool(both.get("supports_images_input")),
+        embeds=bool(EMBEDS.search(id_)),
+        daily_quota=quota if isinstance(quota, int) else None,
+    )
+
+
+def merge(
+    offered: Mapping[str, Model], known: Mapping[str, Model], contexts: Mapping[str, int]
+) -> dict[str, Model]:
+    """What is offered, completed by what is known, overridden by the operator's `contexts`."""
+    merged = {}
+    for id_, model in offered.items():
+        base = known.get(id_, Model(id_))
+        merged[id_] = replace(
+            model,
+            context=contexts.get(id_) or model.context or base.context or UNKNOWN_CONTEXT,
+            reasons=model.reasons or base.reasons,
+            embeds=model.embeds or base.embeds,
+            daily_quota=base.daily_quota if model.daily_quota is None else model.daily_quota,
+        )
+    return merged
+
+
+def find(models: Sequence[Model], query: str) -> Match:
+    """The model a person means: id or name, a unique beginning of it, a unique part of it."""
+    wanted = query.strip().casefold()
+    if not wanted:
+        return Match(None)
+    for form in (_same, _plain):
+        for test in (str.__eq__, str.startswith, str.__contains__):
+            fits = [
+                model
+                for model in models
+                if test(form(model.id), form(wanted)) or test(form(model.name), form(wanted))
+            ]
+            if len(fits) == 1:
+                return Match(fits[0])
+            if fits:
+                ranked = sorted(fits, key=lambda model: (len(model.name), model.name))
+                return Match(None, tuple(ranked[:MOST_CANDIDATES]))
+    names = {_plain(model.name): model for model in models}
+    near = difflib.get_close_matches(_plain(wanted), names, n=5, cutoff=0.6)
+    return Match(None, tuple(names[name] for name in near))
+
+
+def _same(text: str) -> str:
+    return text.casefold()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.casefold())

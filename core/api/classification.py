@@ -1,0 +1,178 @@
+"""From what went wrong on the wire to the closed list of failures."""
+
+import ast
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+import openai
+
+from core.errors import Failure, ModelError
+
+__all__ = ["from_exception", "from_payload", "from_response"]
+
+LONG_WAIT = 120.0  # seconds; a 429 that asks for more is the day's quota
+
+OVERFLOW = re.compile(
+    r"maximum context length|context length is only|maximum model length|context window"
+    r"|context size|context_length_exceeded|exceed_context_size|max_tokens must be at least"
+    r"|max_(?:completion_)?tokens'? is too large|longer than the model's context"
+    r"|exceeds model's maximum|reduce the length of the|too large for model with"
+    r"|exceeded model token limit|maximum prompt length is|input token count"
+    r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded",
+    re.IGNORECASE,
+)
+NOT_OVERFLOW = re.compile(r"rate limit|too many requests", re.IGNORECASE)
+LIMITS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"context length (?:is only|is|of) (\d+)",
+        r"context length \((\d+)",
+        r"model length of (\d+)",
+        r"context size \((\d+)",
+        r"model with (\d+) maximum",
+        r"token limit: (\d+)",
+        r"prompt length is (\d+)",
+        r"tokens allowed \((\d+)",
+    )
+)
+PROMPTS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\((\d+) in the messages",
+        r"contains (?:at least )?(\d+) (?:input )?tokens",
+        r"passed (\d+) input",
+        r"(?:prompt|input) \(?(?:length )?\(?(\d+)",
+        r"request \((\d+) tokens",
+        r"messages resulted in (\d+)",
+        r"prompt is (\d+) tokens",
+        r"requested:? (?:about )?(\d+)",
+        r"input token count \((\d+)",
+        r"request contains (\d+)",
+    )
+)
+UNKNOWN = re.compile(
+    r"model is not available|model .{0,200}(?:does not exist|not found)|unknown model"
+    r"|model_not_found",
+    re.IGNORECASE | re.DOTALL,
+)
+AVAILABLE = re.compile(r"Available models: (\[.*?\])", re.DOTALL)
+QUOTA = re.compile(r"quota|per day|daily|insufficient_quota|tokens? per day", re.IGNORECASE)
+
+BY_STATUS = {
+    401: Failure.AUTHENTICATION,
+    402: Failure.PAYMENT,
+    403: Failure.AUTHENTICATION,
+    404: Failure.UNKNOWN_MODEL,
+    408: Failure.UNAVAILABLE,
+    409: Failure.UNAVAILABLE,
+    429: Failure.RATE,
+}
+
+
+def words_of(body: Any) -> tuple[str, str | None]:
+    """The text of an error body in any known shape, and the field a 422 names."""
+    match body:
+        case {"detail": [{"msg": msg, "loc": ["body", field, *_]}, *_]}:
+            return str(msg), str(field)
+        case {"detail": detail}:
+            return str(detail), None
+        case {"error": {"message": message, **rest}}:
+            return f"{message} {rest.get('code') or ''} {rest.get('type') or ''}".strip(), None
+        case {"error": str(message)} | {"message": str(message)} | str(message):
+            return message, None
+        case _:
+            return "", None
+
+
+def _number(patterns: tuple[re.Pattern[str], ...], said: str) -> int | None:
+    found = (pattern.search(said) for pattern in patterns)
+    return next((int(match[1]) for match in found if match), None)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from `retry-after-ms` or `retry-after` (seconds or a date)."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        given = headers.get("retry-after")
+        if given is None:
+            return None
+        if re.fullmatch(r"\d+(\.\d+)?", given.strip()):
+            return float(given)
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def from_response(status: int, body: Any, headers: Mapping[str, str]) -> ModelError:
+    """An HTTP answer that is no success."""
+    said, field = words_of(body)
+    wait = retry_after(headers)
+    failure = _failure(status, said, wait)
+    error = ModelError(
+        f"The model service answered {status}",
+        failure,
+        status=status,
+        retry_after=wait,
+        field=field,
+        request_id=headers.get("x-request-id"),
+    )
+    return _with_figures(error, said)
+
+
+def from_payload(payload: Any) -> ModelError:
+    """An error that came inside a stream, or instead of one with status 200."""
+    said, _ = words_of(payload)
+    inner = payload.get("error") if isinstance(payload, dict) else None
+    code = (inner if isinstance(inner, dict) else payload or {}).get("code")
+    status = (
+        int(code) if isinstance(code, int | str) and re.fullmatch("[45]\\d\\d", f"{code}") else None
+    )
+    failure = _failure(status or 500, said, None)
+    error = ModelError("The model service broke off with an error", failure, status=status)
+    return _with_figures(error, said)
+
+
+def _failure(status: int, said: str, wait: float | None) -> Failure:
+    if OVERFLOW.search(said) and not NOT_OVERFLOW.search(said):
+        return Failure.OVERFLOW
+    if UNKNOWN.search(said):
+        return Failure.UNKNOWN_MODEL
+    if status == 429:
+        if (wait or 0) > LONG_WAIT or QUOTA.search(said):
+            return Failure.QUOTA
+        return Failure.RATE
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    return Failure.UNAVAILABLE if status >= 500 else Failure.REFUSED
+
+
+def _with_figures(error: ModelError, said: str) -> ModelError:
+    if error.failure is Failure.OVERFLOW:
+        error.limit = _number(LIMITS, said)
+        error.prompt_tokens = _number(PROMPTS, said)
+    if error.failure is Failure.UNKNOWN_MODEL and (named := AVAILABLE.search(said)):
+        try:
+            error.available = tuple(str(name) for name in ast.literal_eval(named[1]))
+        except (ValueError, SyntaxError):
+            error.available = ()
+    return error
+
+
+def from_exception(error: Exception) -> ModelError:
+    """What the openai package or its transport raised."""
+    match error:
+        case ModelError():
+            return error
+        case openai.APIStatusError():
+            return from_response(error.status_code, error.body, error.response.headers)
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            return ModelError("The model service did not answer in time", Failure.STALLED)
+        case openai.APIConnectionError() | httpx2.TransportError():
+            return ModelError("The model service can not be reached", Failure.UNAVAILABLE)
+        case _:
+            return ModelError("The model service sent something unknown", Failure.MALFORMED)

@@ -1,0 +1,283 @@
+"""The client of IO Intelligence's API, or of any OpenAI-compatible one.
+
+The openai package authenticates, connects and types the errors; the stream's bytes are read here
+(a ninth of the processor time a chunk, and none of its silent cases).
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx2
+import msgspec
+import openai
+from openai import AsyncOpenAI
+
+from core.api import classification
+from core.api.catalogue import Model, parse
+from core.api.events import Event, Finished, FinishReason, Reasoning, Text, Usage
+from core.api.sse import Events
+from core.api.think import Thoughts
+from core.errors import Failure, ModelError
+
+__all__ = ["Message", "ModelApi", "Patience", "Request"]
+
+TRIES = 3
+LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
+MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
+ERROR_BODY = 65_536  # bytes read of an answer that is no stream
+
+RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    model: str
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    max_tokens: int | None = None
+    reasoning_effort: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self.temperature is not None:
+            body["temperature"] = self.temperature
+        if self.max_tokens is not None:
+            body["max_completion_tokens"] = self.max_tokens
+        if self.reasoning_effort is not None:
+            body["reasoning_effort"] = self.reasoning_effort
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds."""
+
+    connect: float = 10
+    first_token: float = 120
+    between_tokens: float = 60
+    total: float = 900
+
+
+class ModelApi:
+    """One for each process and key."""
+
+    def __init__(self, base_url: str, api_key: str, *, patience: Patience = Patience()) -> None:
+        self._patience = patience
+        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+        self._openai = AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            timeout=httpx2.Timeout(
+                max(patience.first_token, patience.between_tokens), connect=patience.connect
+            ),
+            http_client=openai.DefaultAsyncHttpx2Client(limits=limits),
+        )
+
+    async def close(self) -> None:
+        await self._openai.close()
+
+    async def models(self) -> tuple[Model, ...]:
+        """The models the service offers. Raises `ModelError`."""
+        try:
+            async with asyncio.timeout(30):
+                answer = await self._openai.models.with_raw_response.list()
+            return parse(msgspec.json.decode(answer.content))
+        except (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError) as error:
+            raise classification.from_exception(error) from error
+        except TimeoutError as error:
+            raise ModelError("The list of models did not come", Failure.STALLED) from error
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+        """Ask a model. Raises `ModelError`, also in the middle; `Usage` before it still counts.
+
+        Closing the iterator, or cancelling who reads it, closes the connection at once. What
+        failed before anything came is tried again, twice at most.
+        """
+        for last in (False,) * (TRIES - 1) + (True,):
+            begun = False
+            try:
+                async with aclosing(self._once(request)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except ModelError as error:
+                wait = error.retry_after or random.uniform(0.3, 1.0)  # noqa: S311 (jitter)
+                if last or begun or error.failure not in RETRIED or wait > LONGEST_RETRY:
+                    raise
+            await asyncio.sleep(wait)
+
+    async def _once(self, request: Request) -> AsyncGenerator[Event, None]:
+        patience = self._patience
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + patience.total
+        deadline = min(ends, loop.time() + patience.first_token)
+        reading = _Reading()
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout_at(deadline):
+                    answer = await stack.enter_async_context(
+                        self._openai.chat.completions.with_streaming_response.create(
+                            **request.body()
+                        )
+                    )
+                    await _check_type(answer)
+                pieces = await stack.enter_async_context(aclosing(answer.iter_bytes()))
+                while not reading.done:
+                    async with asyncio.timeout_at(deadline):
+                        piece = await anext(pieces, None)
+                    if piece is None:
+                        break
+                    for event in reading.feed(piece):
+                        yield event
+                    if reading.progressed():
+                        # Only content counts: comments that keep the line warm do not.
+                        deadline = min(ends, loop.time() + patience.between_tokens)
+                for event in reading.end():
+                    yield event
+        except TimeoutError as error:
+            raise ModelError("The model did not go on in time", Failure.STALLED) from error
+        except (openai.OpenAIError, httpx2.HTTPError) as error:
+            raise _broken(error, reading) from error
+
+
+async def _check_type(answer: Any) -> None:
+    """A stream is a stream; JSON or a page with status 200 is an error."""
+    if "text/event-stream" in answer.headers.get("content-type", ""):
+        return
+    body = bytearray()
+    async with aclosing(answer.iter_bytes()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > ERROR_BODY:
+                break
+    try:
+        payload = msgspec.json.decode(bytes(body))
+    except msgspec.DecodeError:
+        raise ModelError("A page came instead of an answer", Failure.UNAVAILABLE) from None
+    raise classification.from_payload(payload if isinstance(payload, dict) else {})
+
+
+def _broken(error: Exception, reading: "_Reading") -> ModelError:
+    known = classification.from_exception(error)
+    if reading.text or reading.thought:
+        return ModelError("The connection broke off in mid-answer", Failure.TRUNCATED)
+    return known
+
+
+class _Reading:
+    """Turns the bytes of one stream into events."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.text = 0
+        self.thought = 0
+        self._seen = 0
+        self._events = Events()
+        self._thoughts = Thoughts()
+        self._finish: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._any = False
+
+    def progressed(self) -> bool:
+        """Whether content came since the last call."""
+        now = self.text + self.thought
+        before, self._seen = self._seen, now
+        return now != before
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        for name, data in self._events.feed(piece):
+            yield from self._one(name, data)
+
+    def _one(self, name: bytes, data: bytes) -> list[Event]:
+        data = data.strip()
+        if self.done or not data:
+            return []
+        self._any = True
+        if data == b"[DONE]":
+            self.done = True
+            return []
+        try:
+            chunk = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
+        if not isinstance(chunk, dict):
+            return []
+        if name == b"error" or chunk.get("object") == "error" or chunk.get("error"):
+            raise classification.from_payload(chunk)
+        if "detail" in chunk and "choices" not in chunk:
+            raise classification.from_payload(chunk)
+        return [*self._usage_of(chunk), *self._content_of(chunk)]
+
+    def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
+        match chunk.get("usage"):
+            case {"prompt_tokens": int(prompt), **rest}:
+                given = rest.get("completion_tokens")
+                completion = given if isinstance(given, int) else 0
+                usage = Usage(prompt, completion, prompt + completion)
+                if usage != self._usage:
+                    self._usage = usage
+                    return [usage]
+        return []
+
+    def _content_of(self, chunk: dict[str, Any]) -> list[Event]:
+        out: list[Event] = []
+        for choice in chunk.get("choices") or ():
+            if not isinstance(choice, dict) or choice.get("index") not in (0, None):
+                continue
+            delta = choice.get("delta") or {}
+            thought = delta.get("reasoning_content") or delta.get("reasoning")
+            if isinstance(thought, str):
+                out.append(Reasoning(thought))
+            text = delta.get("content")
+            if isinstance(text, str) and text:
+                out += self._thoughts.feed(text)
+            if reason := choice.get("finish_reason"):
+                known = FinishReason.__members__.values()
+                self._finish = FinishReason(reason) if reason in known else FinishReason.OTHER
+        self._count(out)
+        return out
+
+    def _count(self, events: Sequence[Event]) -> None:
+        for event in events:
+            match event:
+                case Text(text):
+                    self.text += len(text)
+                case Reasoning(text):
+                    self.thought += len(text)
+        if self.text + self.thought > MOST_TEXT:
+            raise ModelError("The answer does not end", Failure.MALFORMED)
+
+    def end(self) -> Iterator[Event]:
+        """The end of the bytes: a good one, or a `ModelError` after what was still held."""
+        for name, data in self._events.end():
+            yield from self._one(name, data)
+        rest = self._thoughts.end()
+        self._count(rest)
+        yield from rest
+        if not self._any:
+            raise ModelError("The model service sent nothing", Failure.UNAVAILABLE)
+        if self._finish is None and not self.done:
+            raise ModelError("The answer broke off", Failure.TRUNCATED)
+        if self._finish is FinishReason.FILTERED and not self.text:
+            raise ModelError("The answer was withheld", Failure.FILTERED)
+        if not self.text:
+            said = "The model thought and gave no answer" if self.thought else "No answer came"
+            raise ModelError(said, Failure.EMPTY)
+        yield Finished(self._finish or FinishReason.STOP)

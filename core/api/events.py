@@ -1,0 +1,45 @@
+"""What a model's stream is made of: a closed set."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+__all__ = ["Event", "FinishReason", "Finished", "Reasoning", "Text", "Usage"]
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    FILTERED = "content_filter"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model thinks before it answers; never part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens so far, cumulative: the last one counts, also of a stream that broke."""
+
+    prompt: int
+    completion: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The stream came to its end. Always the last event."""
+
+    reason: FinishReason
+
+
+Event: TypeAlias = Reasoning | Text | Usage | Finished
