@@ -1,0 +1,79 @@
+"""What an operator copies must be taken by what reads it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.settings import SECRETS, Settings, load
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def fields() -> dict[str, str]:
+    return {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+
+
+def test_the_example_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    for alias in fields().values():
+        monkeypatch.delenv(alias, raising=False)
+    settings = load(ROOT / "parley.example.toml")
+    assert settings.access == "pairing"
+    assert settings.turns_at_once == 200
+
+
+def test_the_example_names_only_settings_there_are() -> None:
+    text = (ROOT / "parley.example.toml").read_text()
+    named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
+    assert named <= set(fields())
+
+
+def test_the_unit_is_valid() -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = (DEPLOY / "parley.service").read_text().replace("/opt/parley/bin/parley", "/bin/true")
+    unit = ROOT / "build" / "parley-test.service"
+    unit.parent.mkdir(exist_ok=True)
+    unit.write_text(text)
+    done = subprocess.run(
+        [verify, "verify", str(unit)], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_sets_only_known_variables_and_never_restarts_a_wrong_setting() -> None:
+    text = (DEPLOY / "parley.service").read_text()
+    known = {*fields().values(), *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"}
+    assert set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)) <= known
+    assert "RestartPreventExitStatus=78" in text
+    assert "DynamicUser=yes" in text
+
+
+def test_the_compose_file_is_read_only_without_privileges_and_complete() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    service = compose["services"]["parley"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    known = {*fields().values(), *(f"{name}_FILE" for name in SECRETS)}
+    assert set(service["environment"]) <= known
+    assert set(service["secrets"]) == set(compose["secrets"])
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+
+
+def test_the_image_copies_what_there_is_and_runs_as_nobody_special() -> None:
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    copied = [
+        name
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for name in line.split()[1:-1]
+    ]
+    assert copied
+    assert all((ROOT / name).exists() for name in copied)
+    assert any(line.startswith("USER parley") for line in lines)
+    assert sum(line.startswith("FROM ") for line in lines) == 2
