@@ -102,7 +102,7 @@ class Answers:
         answer.filled = True
         try:
             message = await self._rest.call(
-                "PATCH", f"{ticket.webhook}/messages/@original", _change(body), bot=False
+                "PATCH", f"{ticket.webhook}/messages/@original", body, bot=False
             )
         except BaseException:
             answer.filled = False
@@ -119,7 +119,7 @@ class Answers:
         flags = SUPPRESS_EMBEDS | (EPHEMERAL if hidden else 0)
         message = await self._rest.call(
             "POST",
-            f"{ticket.webhook}?wait=true",
+            f"{ticket.webhook}?wait=1",
             {**body, "flags": flags},
             bot=False,
             repeatable=False,
@@ -129,7 +129,7 @@ class Answers:
 
     async def edit(self, ticket: Ticket, message: str, body: Json) -> None:
         path = await self._path(ticket, message)
-        await self._rest.call("PATCH", path, _change(body), bot=False)
+        await self._rest.call("PATCH", path, body, bot=False)
 
     async def delete(self, ticket: Ticket, message: str) -> None:
         await self._rest.call("DELETE", await self._path(ticket, message), bot=False)
@@ -150,7 +150,7 @@ class Answers:
         return f"{ticket.webhook}/messages/{'@original' if message == original else message}"
 
     async def _callback(self, ticket: Ticket, body: Json) -> Json:
-        path = f"/interactions/{ticket.interaction}/{ticket.token}/callback?with_response=true"
+        path = f"/interactions/{ticket.interaction}/{ticket.token}/callback?with_response=1"
         return await self._rest.call("POST", path, body, bot=False, repeatable=True)
 
     async def _awaits(self, ticket: Ticket, body: Json) -> bool:
@@ -181,10 +181,6 @@ class Answers:
 def _must_live(ticket: Ticket) -> None:
     if not ticket.alive:
         raise DeliveryError("This command can not be answered any more.", Fault.GONE)
-
-
-def _change(body: Json) -> Json:
-    return {name: value for name, value in body.items() if name != "flags"}
 
 
 def _original(response: Json) -> str:

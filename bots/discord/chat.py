@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import time
 from collections.abc import Sequence
 
@@ -13,11 +14,11 @@ from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
 from bots.discord.rest import Json, Rest
 from bots.discord.supervision import Backoff
-from bots.discord.synchronisation import Notes, Synchronisation
+from bots.discord.synchronisation import Remember, Synchronisation
 from bots.discord.ticket import Mode, Ticket
 from bots.discord.timing import Timing
 from core.commands.declared import Command
-from core.errors import DeliveryError, Fault
+from core.errors import ConfigurationError, DeliveryError, Fault
 from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
 
 __all__ = ["DiscordChat"]
@@ -36,35 +37,44 @@ MUTE = 300.0
 """Seconds for which a place that refused "typing" is spared it."""
 MOST_MUTED = 1_000
 LONGEST_KEY = 25
+LIMIT = 2000
 
 
 class DiscordChat:
     """The Discord adapter.
 
-    `notes` keeps one small string over restarts: the digest of the commands Discord has.
+    `remember` keeps one small string over restarts: the digest of the commands Discord has.
     `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
     gateway; `close` releases what sending after `run` has opened.
     """
 
     platform = PLATFORM
+    overall = Pace(burst=40, rate=45, reserve=10)  # Discord allows 50 a second
 
     def __init__(
         self,
         token: str,
         *,
-        dialect: Dialect,
         commands: Sequence[Command],
         suggest: Suggest,
-        notes: Notes,
+        remember: Remember,
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
         message_content: bool = False,
+        dialect: Dialect | None = None,
         timing: Timing | None = None,
     ) -> None:
-        self.dialect = dialect
+        if dialect is None:
+            from bots.discord.dialect import DiscordDialect  # type: ignore[import-not-found]
+
+            dialect = DiscordDialect(limit=LIMIT)
+        self.dialect: Dialect = dialect
+        token = token.strip()
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise ConfigurationError("DISCORD_BOT_TOKEN is no token: it has strange characters.")
         self.account = _account(token)
         timing = timing or Timing()
-        self._rest = Rest(token.strip(), api_base)
+        self._rest = Rest(token, api_base)
         self._answers = Answers(self._rest, timing.acknowledged)
         self._listening = Listening(
             self._rest,
@@ -75,16 +85,16 @@ class DiscordChat:
             timing=timing,
         )
         self._synchronisation = Synchronisation(
-            self._rest, notes, commands, Backoff(timing.first_retry, timing.last_retry)
+            self._rest, remember, commands, Backoff(timing.first_retry, timing.last_retry)
         )
         self._connection = Connection(
-            token.strip(),
+            token,
             self._rest,
             self._listening,
             api_base=api_base,
             gateway_url=gateway_url,
             message_content=message_content,
-            logged_in=self._logged_in,
+            logged_in=self._synchronisation.want,
             timing=timing,
         )
         self._muted: dict[str, float] = {}
@@ -194,10 +204,6 @@ class DiscordChat:
     async def close(self) -> None:
         await self._rest.close()
 
-    def _logged_in(self, account: str, application: str) -> None:
-        self.account = self._listening.account = account
-        self._synchronisation.want(application)
-
 
 def _messages(place: Place) -> str:
     return f"/channels/{place.thread or place.chat}/messages"
@@ -208,10 +214,14 @@ def _body(part: Part) -> Json:
 
 
 def _account(token: str) -> str:
-    """The bot's id, which is the first part of its token; "" where it is not."""
-    first = token.strip().partition(".")[0]
+    """The bot's id, which is the first part of its token.
+
+    Where it is not (a proxy's token, say): a name that is the same after a restart.
+    """
+    unreadable = "token-" + hashlib.sha256(token.encode()).hexdigest()[:16]
+    first = token.partition(".")[0]
     try:
         decoded = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
-        return ""
-    return decoded if decoded.isdecimal() else ""
+        return unreadable
+    return decoded if decoded.isdecimal() else unreadable

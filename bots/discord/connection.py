@@ -20,9 +20,6 @@ __all__ = ["Connection"]
 
 log = structlog.get_logger(__name__)
 
-WATCH = 5.0
-"""Seconds between two looks at the heartbeat."""
-
 
 class Connection:
     """As many gateway clients as Discord wants shards, each with a life of its own."""
@@ -36,7 +33,7 @@ class Connection:
         api_base: str,
         gateway_url: str | None,
         message_content: bool,
-        logged_in: Callable[[str, str], None],
+        logged_in: Callable[[str], None],
         timing: Timing,
     ) -> None:
         self._token = token
@@ -99,13 +96,11 @@ class Connection:
     async def _live(self, client: Gateway) -> None:
         """Log in and listen, until the connection ends or goes deaf."""
         await client.login(self._token)
-        if client.user is None or client.application_id is None:
-            raise UnavailableError("Discord did not say who the bot is.")
-        self._logged_in(str(client.user.id), str(client.application_id))
+        self._logged_in(str(client.application_id))
         connected = asyncio.create_task(client.connect())
         try:
             while not connected.done():
-                await asyncio.wait({connected}, timeout=WATCH)
+                await asyncio.wait({connected}, timeout=self._timing.watch)
                 if (client.heartbeat_age or 0.0) > self._timing.deaf:
                     raise UnavailableError("Discord's gateway went silent.")
             await connected

@@ -26,7 +26,7 @@ STRUCTURAL = frozenset({"READY", "RESUMED"})
 class Listener(Protocol):
     """Who the events are for."""
 
-    async def heard(self, message: discord.Message) -> None: ...
+    async def heard(self, message: discord.Message, me: int) -> None: ...
     async def commanded(self, interaction: Interaction) -> None: ...
     async def completing(self, interaction: Interaction) -> None: ...
     async def pressed(self, interaction: Interaction, action: str) -> None: ...
@@ -85,7 +85,8 @@ class Gateway(discord.Client):
         log.info("discord disconnected", shard=self.shard_id)
 
     async def on_message(self, message: discord.Message) -> None:
-        await self._listener.heard(message)
+        if self.user is not None:
+            await self._listener.heard(message, self.user.id)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         if interaction.type is discord.InteractionType.application_command:

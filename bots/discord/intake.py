@@ -21,7 +21,7 @@ TYPES = (discord.MessageType.default, discord.MessageType.reply)
 """What people write; everything else is the platform talking."""
 
 
-def from_message(message: discord.Message, me: int) -> Incoming | None:
+def from_message(message: discord.Message, account: str, me: int) -> Incoming | None:
     """A message for the bot with the user id `me`; None when it is not for it."""
     if message.author.bot or message.webhook_id is not None or message.type not in TYPES:
         return None
@@ -32,7 +32,7 @@ def from_message(message: discord.Message, me: int) -> Incoming | None:
     return Incoming(
         kind=Kind.PROMPT,
         key=f"m{message.id}",
-        place=_place(message.channel, message.guild.id if message.guild else None, me),
+        place=_place(message.channel, message.guild.id if message.guild else None, account),
         sender=_sender(message.author),
         text=_plain(message, me, roles),
         message=str(message.id),
@@ -84,7 +84,7 @@ def command_data(interaction: Interaction) -> tuple[str, Sequence[Mapping[str, A
 
 
 def place_of(interaction: Interaction, account: str) -> Place:
-    return _place(interaction.channel, interaction.guild_id, int(account), _with_bot(interaction))
+    return _place(interaction.channel, interaction.guild_id, account, _with_bot(interaction))
 
 
 def sender_of(interaction: Interaction) -> Sender:
@@ -131,7 +131,7 @@ def _ticket(interaction: Interaction, mode: Mode, *, posts: bool) -> Ticket:
     )
 
 
-def _place(channel: Any, guild: int | None, me: int, private: bool | None = None) -> Place:
+def _place(channel: Any, guild: int | None, account: str, private: bool | None = None) -> Place:
     threaded = isinstance(channel, discord.Thread)
     if guild is None:
         guild = getattr(channel, "guild_id", None)
@@ -139,7 +139,7 @@ def _place(channel: Any, guild: int | None, me: int, private: bool | None = None
         private = guild is None and isinstance(channel, discord.DMChannel)
     return Place(
         platform=PLATFORM,
-        account=str(me),
+        account=account,
         chat=str(channel.parent_id if threaded else channel.id),
         thread=str(channel.id) if threaded else None,
         private=private,

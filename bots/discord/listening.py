@@ -37,7 +37,7 @@ NOT_KEPT = "I could not keep your message, so there will be no answer. Please se
 LIMIT = 2000
 MOST_CHOICES = 25
 LONGEST_CHOICE = 100
-SETTLE = 3.0
+SETTLE = 1.5
 """Seconds that events already taken get at the end."""
 
 
@@ -54,8 +54,8 @@ class Listening:
         suggest: Suggest,
         timing: Timing,
     ) -> None:
-        self.account = account
         self.inbox: Inbox | None = None
+        self._account = account
         self._rest = rest
         self._answers = answers
         self._commands = {command.name: command for command in commands}
@@ -63,25 +63,25 @@ class Listening:
         self._timing = timing
         self._keeping: set[asyncio.Task[None]] = set()
 
-    async def heard(self, message: discord.Message) -> None:
-        incoming = from_message(message, int(self.account))
+    async def heard(self, message: discord.Message, me: int) -> None:
+        incoming = from_message(message, self._account, me)
         if incoming is None:
             return
         if not await self._kept(self._keep(incoming), incoming):
             await self._apologise(message)
 
     async def commanded(self, interaction: Interaction) -> None:
-        await self._take(from_command(interaction, self.account, self._commands))
+        await self._take(from_command(interaction, self._account, self._commands))
 
     async def pressed(self, interaction: Interaction, action: str) -> None:
-        await self._take(from_press(interaction, self.account, action))
+        await self._take(from_press(interaction, self._account, action))
 
     async def completing(self, interaction: Interaction) -> None:
         name, options = command_data(interaction)
         typed = focused(self._commands.get(name), options)
         choices: list[Json] = []
         if typed is not None and typed[0].suggests:
-            place, sender = place_of(interaction, self.account), sender_of(interaction)
+            place, sender = place_of(interaction, self._account), sender_of(interaction)
             for label, value in self._suggest(place, sender, typed[1])[:MOST_CHOICES]:
                 if label and len(value) <= LONGEST_CHOICE:
                     choices.append({"name": label[:LONGEST_CHOICE], "value": value})
@@ -130,7 +130,7 @@ class Listening:
             await keeping
         except Exception as error:  # noqa: BLE001 (whatever it was, the person must hear of it)
             kind = type(error).__name__
-            log.error("discord event not kept", key=incoming.key, error=kind)  # noqa: TRY400 (no text)
+            log.error("discord event not kept", key=incoming.key, error=kind)
             return False
         return True
 

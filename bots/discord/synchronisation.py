@@ -12,18 +12,18 @@ from bots.discord.supervision import Backoff
 from core.commands.declared import Command
 from core.errors import DeliveryError, Fault, StoreError
 
-__all__ = ["Notes", "Synchronisation"]
+__all__ = ["Remember", "Synchronisation"]
 
 log = structlog.get_logger(__name__)
 
 LASTING = (Fault.REJECTED, Fault.FORBIDDEN, Fault.GONE)
 
 
-class Notes(Protocol):
+class Remember(Protocol):
     """A few small strings that outlive the process."""
 
-    async def get(self, name: str) -> str | None: ...
-    async def put(self, name: str, value: str) -> None: ...
+    async def recall(self, name: str) -> str | None: ...
+    async def remember(self, name: str, value: str) -> None: ...
 
 
 class Synchronisation:
@@ -33,10 +33,10 @@ class Synchronisation:
     """
 
     def __init__(
-        self, rest: Rest, notes: Notes, commands: Sequence[Command], backoff: Backoff
+        self, rest: Rest, remember: Remember, commands: Sequence[Command], backoff: Backoff
     ) -> None:
         self._rest = rest
-        self._notes = notes
+        self._memory = remember
         self._payload = payload(commands)
         self._digest = digest(self._payload)
         self._backoff = backoff
@@ -70,8 +70,8 @@ class Synchronisation:
 
     async def _once(self, application: str) -> None:
         name = f"discord.commands.{application}"
-        if await self._notes.get(name) == self._digest:
+        if await self._memory.recall(name) == self._digest:
             return
         await self._rest.call("PUT", f"/applications/{application}/commands", self._payload)
-        await self._notes.put(name, self._digest)
+        await self._memory.remember(name, self._digest)
         log.info("discord commands synchronised", commands=len(self._payload))

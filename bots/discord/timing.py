@@ -18,5 +18,7 @@ class Timing:
     """Between two IDENTIFYs (`max_concurrency` 1)."""
     deaf: float = 150.0
     """Without a heartbeat's acknowledgement before the client is built anew."""
-    closing: float = 4.0
+    watch: float = 5.0
+    """Between two looks at the heartbeats."""
+    closing: float = 2.5
     """For the gateway to say good-bye."""

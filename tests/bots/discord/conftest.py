@@ -37,10 +37,10 @@ class Memory:
         self.kept: dict[str, str] = {}
         self.written = asyncio.Event()
 
-    async def get(self, name: str) -> str | None:
+    async def recall(self, name: str) -> str | None:
         return self.kept.get(name)
 
-    async def put(self, name: str, value: str) -> None:
+    async def remember(self, name: str, value: str) -> None:
         self.kept[name] = value
         self.written.set()
 
@@ -73,7 +73,7 @@ class World:
     def __init__(self, discord: Loopback) -> None:
         self.discord = discord
         self.inbox = Inbox()
-        self.notes = Memory()
+        self.memory = Memory()
         self.suggested: list[tuple[str, str]] = []
         self.asked: list[tuple[Place, Sender, str]] = []
         self._chats: list[DiscordChat] = []
@@ -84,7 +84,7 @@ class World:
             "dialect": PlainDialect(),
             "commands": COMMANDS,
             "suggest": self.suggest,
-            "notes": self.notes,
+            "remember": self.memory,
             "api_base": self.discord.api,
             "gateway_url": self.discord.gateway,
             "timing": QUICK,

@@ -66,6 +66,9 @@ class Loopback:
         self.close_with: int | None = None
         self.refuse_gateway = 0
         self.broken_ready = 0
+        self.shards = 1
+        self.deaf = asyncio.Event()
+        """Set: the gateway says no good-bye."""
         self.token = TOKEN
         self.url = ""
         self._misbehaviour: list[tuple[str, re.Pattern[str], Behaviour]] = []
@@ -214,7 +217,8 @@ class Loopback:
                 return reply(application())
             case "GET", ["gateway", "bot"]:
                 limit = {"total": 1000, "remaining": 9, "reset_after": 0, "max_concurrency": 1}
-                return reply({"url": self.gateway, "shards": 1, "session_start_limit": limit})
+                found = {"url": self.gateway, "shards": self.shards, "session_start_limit": limit}
+                return reply(found)
             case "PUT", ["applications", _, "commands"]:
                 return reply([{**one, "id": "1", "application_id": BOT} for one in body])
             case "POST", ["channels", channel, "messages"]:
@@ -299,14 +303,17 @@ class Loopback:
             self.refuse_gateway -= 1
             await self._note(None)
             return web.Response(status=503)
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(autoclose=False)
         await socket.prepare(request)
         await socket.send_json({"op": 10, "d": {"heartbeat_interval": 41250}})
         try:
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
-                    break
+                    continue
                 await self._gateway_frame(socket, json.loads(frame.data))
+            if self.deaf.is_set():
+                await asyncio.sleep(60)
+            await socket.close()
         finally:
             self._sockets.discard(socket)
             await self._note(None)

@@ -3,21 +3,23 @@
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from core.commands.declared import COMMANDS as DECLARED
 from core.errors import ConfigurationError
 from core.port import Part
-from tests.bots.discord.conftest import HERE, World
-from tests.bots.discord.loopback import BOT, DM, TOKEN, refusal
+from tests.bots.discord.conftest import HERE, QUICK, World
+from tests.bots.discord.loopback import BOT, DM, TOKEN, Loopback, refusal, reply, user
 
 COMMANDS = f"/applications/{BOT}/commands"
 
 
 async def synchronised(world: World) -> None:
     async with asyncio.timeout(5):
-        await world.notes.written.wait()
+        await world.memory.written.wait()
 
 
 async def failing(world: World, **settings: object) -> str:
@@ -31,11 +33,16 @@ async def test_the_account_is_known_before_any_connection(world: World) -> None:
     assert world.build().account == BOT
 
 
-async def test_a_token_that_tells_nothing_takes_the_account_from_the_login(world: World) -> None:
+async def test_a_token_that_tells_nothing_still_makes_one_lasting_account(world: World) -> None:
     world.discord.token = "opaque"
     chat = await world.start(token="opaque")
-    await world.discord.say("hi", channel=DM)
-    assert (await world.inbox.next()).place.account == chat.account == BOT
+    for _ in range(2):
+        await world.discord.say(f"<@{BOT}> hi", mentions=[user(BOT, bot=True)])
+        heard = await world.inbox.next()
+        assert (heard.text, heard.place.account) == ("hi", chat.account)
+        chat = await world.restart(token="opaque")
+    assert chat.account == world.build(token="opaque").account != world.build(token="x").account
+    assert "opaque" not in chat.account
 
 
 async def test_only_what_is_needed_is_asked_for(world: World) -> None:
@@ -162,6 +169,44 @@ async def test_heartbeats_are_seen(world: World) -> None:
     assert time.monotonic() - (after or 0) < 5
 
 
+async def test_a_deaf_connection_is_built_anew(world: World) -> None:
+    await world.start(timing=replace(QUICK, deaf=0.3, watch=0.05))
+    await world.discord.until(lambda: len(world.discord.identifies) >= 2)
+    await world.discord.until(lambda: world.discord.connected)
+
+
+async def test_every_shard_discord_wants_is_connected(world: World) -> None:
+    world.discord.shards = 2
+    chat = await world.start(gateway_url=None)
+    await world.discord.until(lambda: world.discord.connected == 2)
+    assert sorted(one["shard"] for one in world.discord.identifies) == [[0, 2], [1, 2]]
+    assert chat.last_heartbeat is not None
+
+
+async def test_a_shard_that_is_refused_ends_all_with_clear_words(world: World) -> None:
+    world.discord.shards = 2
+    world.discord.close_with = 4014
+    assert "intent" in await failing(world, gateway_url=None)
+    await world.discord.until(lambda: not world.discord.connected)
+
+
+async def test_a_start_limit_that_is_used_up_is_waited_for(world: World) -> None:
+    async def used_up(_: web.Request) -> web.StreamResponse:
+        limit = {"total": 1000, "remaining": 0, "reset_after": 300, "max_concurrency": 1}
+        return reply({"url": world.discord.gateway, "shards": 1, "session_start_limit": limit})
+
+    world.discord.misbehave("GET", "/gateway/bot", used_up)
+    began = time.monotonic()
+    await world.start(gateway_url=None)
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_token_with_strange_characters_is_a_configuration_error() -> None:
+    for token in ("a b", "a\nb", "ä"):
+        with pytest.raises(ConfigurationError):
+            World(Loopback()).build(token=token)
+
+
 async def test_cancelling_ends_in_time_and_sending_works_until_closed(world: World) -> None:
     chat = await world.start()
     began = time.monotonic()
@@ -169,6 +214,28 @@ async def test_cancelling_ends_in_time_and_sending_works_until_closed(world: Wor
     assert time.monotonic() - began < 5
     assert await chat.send(HERE, Part("the last word"), key="k") in world.discord.messages
     await chat.close()
+
+
+async def test_cancelling_ends_in_time_although_discord_does_not_say_good_bye(
+    world: World,
+) -> None:
+    chat = world.build()
+    running = world.run(chat)
+    await world.discord.until(lambda: world.discord.connected)
+    world.discord.deaf.set()
+    running.cancel()
+    began = time.monotonic()
+    done, _ = await asyncio.wait({running}, timeout=10)
+    assert done
+    assert time.monotonic() - began < 5
+
+
+async def test_a_flood_is_kept_whole_and_once(world: World) -> None:
+    await world.start()
+    said = [await world.discord.say(f"{number}", channel=DM) for number in range(500)]
+    heard = [(await world.inbox.next()).message for _ in said]
+    assert sorted(heard, key=str) == sorted(said)
+    assert world.inbox.arrived.empty()
 
 
 async def test_what_was_taken_is_kept_before_the_end(world: World) -> None:
