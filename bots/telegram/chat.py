@@ -23,12 +23,12 @@ from telegram import (
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, InvalidToken, TelegramError
 from telegram.ext import Updater
-from telegram.request import HTTPXRequest
 
 from bots.telegram.dialect import TelegramDialect
-from bots.telegram.faults import ServerError, classify, is_unmodified
+from bots.telegram.faults import classify, is_unmodified
 from bots.telegram.keyboard import keyboard
 from bots.telegram.polling import ALLOWED_UPDATES, Intake, Poll
+from bots.telegram.request import Request
 from bots.telegram.translate import PLATFORM, translate
 from core.errors import ConfigurationError, DeliveryError, Fault
 from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
@@ -42,6 +42,7 @@ TOKEN = re.compile(r"(\d+):[\w-]+", re.ASCII)
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PRIVATE_PACE = Pace(burst=3, rate=1)
 GROUP_PACE = Pace(burst=20, rate=20 / 60, reserve=5)
+OVERALL = Pace(burst=30, rate=25, reserve=5)  # Telegram speaks of about 30 a second
 SCOPES: tuple[BotCommandScope, ...] = (
     BotCommandScopeAllPrivateChats(),
     BotCommandScopeAllGroupChats(),
@@ -55,27 +56,6 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Sending(HTTPXRequest):
-    """The connections everything but polling uses. A send may take long: to give up early is
-    not to know whether it arrived.
-    """
-
-    def __init__(self, read_timeout: float) -> None:
-        super().__init__(
-            connection_pool_size=256,
-            read_timeout=read_timeout,
-            write_timeout=30.0,
-            connect_timeout=10.0,
-            pool_timeout=10.0,
-        )
-
-    async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
-        status, payload = await super().do_request(*args, **options)
-        if status >= 500:
-            raise ServerError(status)
-        return status, payload
-
-
 class TelegramChat:
     """One bot. `account` is its id, which the token begins with.
 
@@ -87,6 +67,7 @@ class TelegramChat:
     """
 
     platform = PLATFORM
+    overall = OVERALL
 
     def __init__(
         self,
@@ -120,7 +101,14 @@ class TelegramChat:
             token,
             base_url=f"{base}/bot",
             base_file_url=f"{base}/file/bot",
-            request=Sending(read_timeout),
+            # A send may take long: to give up early is not to know whether it arrived.
+            request=Request(
+                connection_pool_size=256,
+                read_timeout=read_timeout,
+                write_timeout=30.0,
+                connect_timeout=10.0,
+                pool_timeout=10.0,
+            ),
             get_updates_request=self._poll,
         )
         # These log addresses, which hold the token, and what people write.

@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 from telegram import Update
 from telegram.error import NetworkError
-from telegram.request import BaseRequest, HTTPXRequest
 
+from bots.telegram.request import Request
 from core.errors import ConfigurationError, ParleyError, StoreError, UnavailableError
 
 __all__ = ["ALLOWED_UPDATES", "Intake", "Poll"]
@@ -22,7 +22,7 @@ TRIES = 3
 log = structlog.get_logger(__name__)
 
 
-class Poll(HTTPXRequest):
+class Poll(Request):
     """The connection `getUpdates` uses: sees what the library keeps to itself.
 
     The library retries time-outs in silence and ends its polling task, unnoticed by anybody,
@@ -85,7 +85,7 @@ class Poll(HTTPXRequest):
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         """Empty the updates the library can not read: one of them would hold up all others."""
-        answer = BaseRequest.parse_json_payload(payload)
+        answer = Request.parse_json_payload(payload)
         updates = answer.get("result")
         if isinstance(updates, list):
             answer["result"] = [_readable(update) for update in updates]
