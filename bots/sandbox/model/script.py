@@ -1,0 +1,135 @@
+"""The scripted model: useful, varied Markdown, the same for the same request.
+
+What one may ask of it, for tests and demonstrations:
+
+    repeat: TEXT    exactly TEXT
+    long N          N characters of mixed, well-formed Markdown
+    think           a model that reasons first
+    slow            a tenth of the speed
+    error STATUS    an HTTP error in IO Intelligence's shape
+    cut             the stream breaks off in the middle
+    stall           the stream stops and stays open
+    empty           a good end without a word
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Script", "answer"]
+
+SHOW = """## What a chat shows
+
+Plain words with **bold**, *italic*, ~~struck~~ and `inline code`, and a
+[link](https://example.org/docs).
+
+1. First, a list
+   - with a nested point
+   - and another 👩‍👩‍👧‍👦
+2. 第二，中文也可以。日本語も。한국어도.
+
+- [x] done
+- [ ] still open
+
+```python
+def greet(name: str) -> str:
+    return f"Hello, {name} <{len(name)}>"
+```
+
+| model | window | free |
+|:------|-------:|:----:|
+| small | 4k     | yes  |
+| large | 512k   | yes  |
+
+> A quote, with $E = mc^2$ in it.
+
+\\[ \\int_0^1 x^2 \\, dx = \\frac{1}{3} \\]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What is streamed. `fault` is "", "cut" or "stall", after half of the text."""
+
+    text: str
+    reasoning: str = ""
+    speed: float = 1.0
+    """Relative to the stand-in's."""
+    fault: str = ""
+    status: int = 200
+
+
+def answer(body: dict[str, Any]) -> Script:
+    """The scripted answer to a request's body."""
+    said = [m for m in body["messages"] if m["role"] != "system"]
+    prompt = str(said[-1]["content"])
+    thought = _thought(prompt) if _reasons(str(body["model"])) else ""
+    word, _, rest = prompt.partition(" ")
+    match word.lower():
+        case "repeat:":
+            return Script(rest, thought)
+        case "long" if rest.strip().isdecimal():
+            return Script(long(min(int(rest), 200_000)), thought)
+        case "error" if re.fullmatch(r"\s*[45]\d\d\s*", rest):
+            return Script("", status=int(rest))
+        case "slow":
+            return Script(_plain(body, said, prompt), thought, speed=0.1)
+        case "think":
+            return Script(_plain(body, said, prompt), _thought(prompt))
+        case "cut" | "stall":
+            return Script(_plain(body, said, prompt), thought, fault=word.lower())
+        case "empty":
+            return Script("", thought)
+        case _:
+            return Script(_plain(body, said, prompt), thought)
+
+
+def _reasons(model: str) -> bool:
+    return re.search(r"R1|QwQ|o1|Sky-T1|Stratos", model) is not None
+
+
+def _thought(prompt: str) -> str:
+    return (
+        f"The person wrote {len(prompt)} characters. I am scripted, so I pretend to weigh them. "
+        "What would help most is to show each kind of text a chat can show. "
+    ) * 3
+
+
+def _plain(body: dict[str, Any], said: list[dict[str, Any]], prompt: str) -> str:
+    before = len(said) - 1
+    name = str(body["model"]).rpartition("/")[2]
+    last = f" The message before began with “{said[-3]['content'][:40]}”." if before >= 2 else ""
+    return (
+        f"*Scripted sandbox model, standing in for {name}.*\n\n"
+        f"You wrote: “{prompt[:200]}”. I was shown {before} earlier messages.{last}\n\n{SHOW}"
+    )
+
+
+def long(length: int) -> str:
+    """A document of about `length` characters, every paragraph of it numbered."""
+    parts: list[str] = []
+    size = number = 0
+    while size < length:
+        number += 1
+        part = _passage(number)
+        parts.append(part)
+        size += len(part) + 2
+    return "\n\n".join(parts)
+
+
+def _passage(number: int) -> str:
+    match number % 6:
+        case 0:
+            rows = "\n".join(f"| row {number}.{row} | {row * number} |" for row in range(8))
+            return f"| name {number} | value |\n|---|---:|\n{rows}"
+        case 1:
+            return f"## Section {number}\n\nParagraph {number} " + "with **bold** words " * 12
+        case 2:
+            lines = "\n".join(f"line_{number}_{line} = {line} < {number}" for line in range(15))
+            return f"```python\n{lines}\n```"
+        case 3:
+            return f"第{number}段：" + "中文段落没有空格，却要整个送到。" * 12
+        case 4:
+            return "\n".join(f"- point {number}.{point} 👩‍👩‍👧‍👦 🎉" for point in range(6))
+        case _:
+            return f"Passage {number}. " + f"Plain words of passage {number} follow here. " * 10
