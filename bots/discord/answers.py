@@ -96,7 +96,9 @@ class Answers:
         await self._acknowledged(answer)
         _must_live(ticket)
         if answer.filled is None:
-            answer.filled = not await self._awaits(ticket, body)
+            awaits = await self._awaits(ticket, body)
+            if answer.filled is None:
+                answer.filled = not awaits
         if answer.filled:
             return await self.follow_up(ticket, body, hidden=ticket.mode is Mode.QUIET)
         answer.filled = True

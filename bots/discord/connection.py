@@ -70,6 +70,8 @@ class Connection:
 
     async def _supervise(self, shard: int, shards: int | None) -> None:
         backoff = Backoff(self._timing.first_retry, self._timing.last_retry)
+        # A socket that waits for its turn to IDENTIFY would be closed: open them one by one.
+        await asyncio.sleep(shard * self._timing.identify)
         while True:
             began = time.monotonic()
             client = Gateway(
@@ -145,10 +147,14 @@ class Connection:
 
 
 def _hush() -> None:
-    """Below INFO the library logs whole messages and the tokens of interactions."""
+    """Below INFO the library logs whole messages and the tokens of interactions.
+
+    Its warnings about missing voice libraries go as well.
+    """
     library = logging.getLogger("discord")
     if library.getEffectiveLevel() < logging.INFO:
         library.setLevel(logging.INFO)
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 
 def _first(errors: BaseExceptionGroup[ConfigurationError]) -> BaseException:
