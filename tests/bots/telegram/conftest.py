@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+from telegram.ext._utils import networkloop
 
 from core.errors import StoreError
 from core.port import Incoming, Place
@@ -67,6 +68,17 @@ async def api() -> AsyncIterator[BotApi]:
 @pytest.fixture
 def inbox() -> Inbox:
     return Inbox()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's pauses after a failed poll (1 s and more), fifty times as short."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 50)
+
+    clock = types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
+    monkeypatch.setattr(networkloop, "asyncio", clock)
 
 
 Serving = Callable[..., AbstractAsyncContextManager[TelegramChat]]

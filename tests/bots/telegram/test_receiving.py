@@ -39,6 +39,7 @@ async def test_only_what_is_understood_is_asked_for(api: BotApi, serving: Servin
     ]
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_what_the_store_can_not_keep_comes_again(
     api: BotApi, inbox: Inbox, serving: Serving
 ) -> None:
@@ -51,6 +52,7 @@ async def test_what_the_store_can_not_keep_comes_again(
     assert inbox.tries == 3
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_an_update_that_always_fails_is_told_and_holds_nobody_up(
     api: BotApi, inbox: Inbox, serving: Serving
 ) -> None:
@@ -164,6 +166,7 @@ async def test_a_token_withdrawn_later_ends_the_run(api: BotApi, inbox: Inbox) -
             await chat.run(inbox)
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_another_receiver_is_told_clearly(api: BotApi, inbox: Inbox) -> None:
     conflict = refusal(409, "Conflict: terminated by other getUpdates request")
     api.script("getUpdates", conflict, conflict)
@@ -173,6 +176,7 @@ async def test_another_receiver_is_told_clearly(api: BotApi, inbox: Inbox) -> No
             await chat.run(inbox)
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_passing_conflict_is_survived(api: BotApi, inbox: Inbox, serving: Serving) -> None:
     api.script("getUpdates", refusal(409, "Conflict: terminated by other getUpdates request"))
     async with serving(patience=2):
@@ -191,6 +195,7 @@ async def test_no_network_at_start_is_waited_for(
     assert "telegram.unreachable" in [entry["event"] for entry in logs]
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_broken_poll_is_repeated(api: BotApi, inbox: Inbox, serving: Serving) -> None:
     api.script("getUpdates", Reply(drop=True))
     async with serving():
@@ -248,22 +253,15 @@ async def test_the_same_chat_runs_again(api: BotApi, inbox: Inbox) -> None:
     assert [one.text for one in inbox.kept] == ["hello 1", "hello 2"]
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_last_poll_moves_only_with_answers(api: BotApi, serving: Serving) -> None:
     async with serving() as chat:
+        began = chat.last_poll
+        api.script("getUpdates", Reply(502, body="<html>"), Reply(hold=asyncio.Event()))
         await api.push(message=message(PRIVATE, "hello"))
-        await api.called("getUpdates", 2)
-        before = chat.last_poll
-        failed = len(api.made("getUpdates"))
-        hold = asyncio.Event()
-        api.script("getUpdates", Reply(502, body="<html>"), Reply(result=[], hold=hold))
-        await api.push(message=message(PRIVATE, "again"))
-        await api.called("getUpdates", failed + 2)
-        after_one = chat.last_poll
-        await api.called("getUpdates", failed + 2)
-        assert after_one > before
-        hold.set()
-        await api.called("getUpdates", failed + 3)
-        assert chat.last_poll > after_one
+        await api.called("getUpdates", 3)
+        failed = [call for call in api.calls if call.method == "getUpdates"][1]
+        assert began < chat.last_poll <= failed.at
 
 
 async def test_commands_are_set_once(api: BotApi, inbox: Inbox, serving: Serving) -> None:
@@ -294,6 +292,7 @@ async def test_the_operator_is_told_what_privacy_mode_means(
     assert ("privacy mode is off" in told["meaning"]) is everything
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_neither_token_nor_words_reach_the_logs(
     api: BotApi, inbox: Inbox, serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:

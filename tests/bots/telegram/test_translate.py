@@ -133,6 +133,7 @@ def test_a_command_inside_a_sentence_is_text() -> None:
 def test_a_forum_topic_is_a_place_of_its_own() -> None:
     root = message(
         FORUM,
+        None,
         message_id=55,
         message_thread_id=55,
         forum_topic_created={"name": "T", "icon_color": 1},
