@@ -13,6 +13,7 @@ from core.errors import StoreError
 from core.markdown.document import Document
 from core.port import Incoming, Part, Place, Sender
 from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, serving
+from tests.bots.discord.specification import complaints
 
 QUICK = Timing(
     commit=0.2, acknowledged=2.0, first_retry=0.02, last_retry=0.1, identify=0.0, closing=1.0
@@ -133,3 +134,4 @@ async def world() -> AsyncIterator[World]:
             yield world
         finally:
             await world.stop()
+        assert not complaints(discord.requests)
