@@ -1,0 +1,129 @@
+r"""Maths for markdown-it: `$..$`, `$$..$$`, `\(..\)`, `\[..\]` and `\begin{..}..\end{..}`.
+
+Dollars are money unless they look like a formula (pandoc's rule, and a digit needs company).
+A displayed formula that has not ended yet counts as one, so that a preview does not flicker.
+"""
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
+__all__ = ["RESUMED", "add_formulas"]
+
+RESUMED = "\ue000"
+"""Stands alone on a line before the rest of a formula, in a text that says it is resumed."""
+MOST_LINES = 120  # of one formula; also what keeps a heap of unclosed ones from costing squares
+MOST = 4000  # characters of a formula inside a paragraph
+ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
+DISPLAYED = {"$$": "$$", "\\[": "\\]"}
+ENCLOSED = {"\\(": "\\)", "\\[": "\\]"}
+DOLLARS = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+DOLLAR = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
+MONEY = re.compile(r"[\d.,]+(?:$|[^\\^_=+*/<>{}]*\s[^\\^_=+*/<>{}]*\Z)")
+
+
+def add_formulas(grammar: MarkdownIt) -> None:
+    grammar.block.ruler.before(
+        "fence", "formula", _displayed, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
+    grammar.inline.ruler.before("escape", "formula_enclosed", _enclosed)
+    grammar.inline.ruler.before("escape", "formula_dollars", _dollars)
+
+
+def _line(state: StateBlock, line: int) -> str:
+    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
+
+
+def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    first = _line(state, start)
+    if first[:1] not in ("$", "\\", RESUMED):
+        return False
+    resumed = state.env.get("resumed") if first == RESUMED else None
+    if resumed:
+        last, tex = _until(state, start + 1, end, resumed, [], resumed=True)
+    else:
+        environment = ENVIRONMENT.match(first)
+        closer = f"\\end{{{environment[1]}}}" if environment else DISPLAYED.get(first[:2])
+        if closer is None:
+            return False
+        rest = first if environment else first[2:]
+        last, tex = _until(state, start, end, closer, [rest], resumed=False)
+        if environment and closer in tex[-1:]:
+            tex[-1:] = [closer]
+    if last == 0:
+        return False
+    if silent:
+        return True
+    token = state.push("formula", "math", 0)
+    token.content = "\n".join(tex).strip("\n").strip()
+    token.map = [start, last]
+    state.line = last
+    return True
+
+
+def _until(
+    state: StateBlock, line: int, end: int, closer: str, tex: list[str], *, resumed: bool
+) -> tuple[int, list[str]]:
+    """The line after the formula (0: it is none) and its lines without the closer."""
+    whole = closer.startswith("\\end")  # an environment keeps its frame
+    if not tex:
+        if line >= end:
+            return end, tex
+        tex = [_line(state, line)]
+    begun = line
+    while True:
+        text = tex[-1]
+        if closer in text:
+            at = text.index(closer)
+            behind = text[at + len(closer) :].strip()
+            if behind:
+                return 0, tex
+            tex[-1] = text[: at + len(closer)] if whole else text[:at]
+            return line + 1, tex
+        line += 1
+        if line - begun > MOST_LINES:
+            return 0, tex
+        if line >= end or state.sCount[line] < state.blkIndent:
+            bare = resumed or whole or not tex[0].strip()
+            return (line if bare else 0), tex
+        text = _line(state, line)
+        if not text.strip():
+            return 0, tex
+        tex.append(text)
+
+
+def _enclosed(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] != "\\":
+        return False
+    opener = state.src[state.pos : state.pos + 2]
+    closer = ENCLOSED.get(opener)
+    if closer is None:
+        return False
+    end = state.src.find(closer, state.pos + 2, state.pos + MOST)
+    return end > state.pos + 2 and _push(state, state.pos + 2, end, end + 2, silent)
+
+
+def _dollars(state: StateInline, silent: bool) -> bool:
+    at = state.pos
+    if state.src[at] != "$":
+        return False
+    double = DOLLARS.match(state.src, at, at + MOST)
+    if double and double[1].strip("$ "):
+        return _push(state, *double.span(1), double.end(), silent)
+    if at and state.src[at - 1].isalnum():
+        return False
+    single = DOLLAR.match(state.src, at, at + MOST)
+    if single is None or MONEY.match(single[1]):
+        return False
+    return _push(state, *single.span(1), single.end(), silent)
+
+
+def _push(state: StateInline, start: int, end: int, after: int, silent: bool) -> bool:
+    if after > state.posMax:
+        return False
+    if not silent:
+        state.push("formula", "math", 0).content = state.src[start:end].strip()
+    state.pos = after
+    return True

@@ -1,0 +1,200 @@
+"""Markdown, as models write it, to a `Document`.
+
+The grammar is CommonMark with tables, strikethrough, tasks and maths, less what lets text vanish or
+lets what comes later change what stood before: no HTML, no reference links, no indented code, no
+underlined headings. Whatever is not Markdown is text, so parsing never fails.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, blockquote, list_block
+from markdown_it.rules_block import table as table_rule
+from markdown_it.rules_block.table import escapedSplit, getLine
+from markdown_it.token import Token
+
+from core.markdown.document import (
+    Block,
+    Code,
+    Document,
+    Heading,
+    Item,
+    ListBlock,
+    Math,
+    Paragraph,
+    Quote,
+    Rule,
+    Table,
+    Text,
+)
+from core.markdown.formulas import add_formulas
+from core.markdown.inlines import inlines, without_box
+
+__all__ = ["Resumed", "clean", "parse", "parse_blocks", "tokens"]
+
+DEEPEST = 16  # containers inside each other; deeper ones are text
+LANGUAGE = re.compile(r"[\w+#.\-]{1,32}\Z")
+LONE = re.compile("[\ud800-\udfff]")
+
+Resumed = str | None
+"""What ends the formula in whose middle a text begins; None: it begins in none."""
+
+
+def clean(text: str) -> str:
+    """What every renderer can take: one kind of line end, no half characters."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+    return LONE.sub("\ufffd", text)
+
+
+def parse(text: str) -> Document:
+    return Document(tuple(block for _, block in parse_blocks(clean(text))))
+
+
+def parse_blocks(text: str, resumed: Resumed = None) -> list[tuple[int, Block]]:
+    """The blocks of a clean text, each with the number of the line on which it starts."""
+    found = tokens(text, resumed)
+    return [(line, block) for line, block in _blocks(found, 0, len(found))]
+
+
+def tokens(text: str, resumed: Resumed = None, *, inline: bool = True) -> list[Token]:
+    """markdown-it's tokens, for those who need to know where a block stands."""
+    if inline:
+        return GRAMMAR.parse(text, {"resumed": resumed})
+    found: list[Token] = []
+    GRAMMAR.block.parse(text, GRAMMAR, {"resumed": resumed}, found)
+    return found
+
+
+def _bounded_quote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    return _depth(state) < DEEPEST and blockquote(state, start, end, silent)
+
+
+def _bounded_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    return _depth(state) < DEEPEST and list_block(state, start, end, silent)
+
+
+def _depth(state: StateBlock) -> int:
+    return state.level
+
+
+def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A table that keeps the cells for which its header has no column."""
+    before = len(state.tokens)
+    if not table_rule(state, start, end, silent):
+        return False
+    line, last = start, None
+    for token in [*state.tokens[before:]]:
+        if token.type == "tr_open" and token.map:
+            line, columns = token.map[0], 0
+        elif token.type == "td_open":
+            columns += 1
+        elif token.type == "inline":
+            last = token
+        elif token.type == "tr_close" and columns and last is not None:
+            cells = escapedSplit(getLine(state, line).strip())
+            cells = cells[1:] if cells[0] == "" else cells
+            cells = cells[:-1] if cells and cells[-1] == "" else cells
+            surplus = [cell.strip() for cell in cells[columns:]]
+            last.content = " | ".join([last.content, *surplus]) if surplus else last.content
+    return True
+
+
+def _grammar() -> MarkdownIt:
+    grammar = MarkdownIt("commonmark", {"html": False, "maxNesting": 24})
+    grammar.enable(["table", "strikethrough"])
+    grammar.disable(["code", "html_block", "html_inline", "reference", "lheading", "normalize"])
+    rules = ["paragraph", "reference"]
+    grammar.block.ruler.at("table", _whole_table, {"alt": rules})
+    rules = [*rules, "blockquote", "list"]
+    grammar.block.ruler.at("blockquote", _bounded_quote, {"alt": rules})
+    grammar.block.ruler.at("list", _bounded_list, {"alt": [*rules[:3]]})
+    add_formulas(grammar)
+    # An address is shown as it was written; whether it may be followed is for a dialect to judge.
+    grammar.validateLink = lambda _: True  # type: ignore[method-assign]
+    grammar.normalizeLink = lambda url: url  # type: ignore[method-assign]
+    grammar.normalizeLinkText = lambda url: url  # type: ignore[method-assign]
+    return grammar
+
+
+GRAMMAR = _grammar()
+
+
+def _blocks(found: Sequence[Token], at: int, end: int) -> Iterator[tuple[int, Block]]:
+    while at < end:
+        token = found[at]
+        after = _after(found, at)
+        line = token.map[0] if token.map else 0
+        for block in _block(found, at, after):
+            yield line, block
+        at = after
+
+
+def _after(found: Sequence[Token], at: int) -> int:
+    """Behind the token that closes the one at `at`."""
+    level = found[at].level
+    if found[at].nesting == 0:
+        return at + 1
+    at += 1
+    while found[at].nesting != -1 or found[at].level != level:
+        at += 1
+    return at + 1
+
+
+def _block(found: Sequence[Token], at: int, after: int) -> Iterator[Block]:
+    token = found[at]
+    match token.type:
+        case "paragraph_open":
+            yield Paragraph(inlines(found[at + 1].children or []))
+        case "heading_open":
+            yield Heading(int(token.tag[1]), inlines(found[at + 1].children or []))
+        case "fence":
+            yield from _fence(token)
+        case "formula":
+            yield Math(token.content)
+        case "hr":
+            yield Rule()
+        case "blockquote_open":
+            yield Quote(tuple(block for _, block in _blocks(found, at + 1, after - 1)))
+        case "bullet_list_open" | "ordered_list_open":
+            yield _list(found, at, after)
+        case "table_open":
+            yield _table(found[at:after])
+
+
+def _fence(token: Token) -> Iterator[Block]:
+    language, _, rest = token.info.strip().partition(" ")
+    if language and not LANGUAGE.match(language):
+        language, rest = "", token.info.strip()
+    if rest.strip():
+        yield Paragraph((Text(rest.strip()),))
+    yield Code(token.content.removesuffix("\n"), language)
+
+
+def _list(found: Sequence[Token], at: int, after: int) -> ListBlock:
+    start = int(found[at].attrs.get("start", 1)) if found[at].type[0] == "o" else None
+    items = []
+    at += 1
+    while at < after - 1:
+        end = _after(found, at)
+        children = tuple(block for _, block in _blocks(found, at + 1, end - 1))
+        checked, children = without_box(children)
+        items.append(Item(children, checked))
+        at = end
+    return ListBlock(tuple(items), start)
+
+
+def _table(found: Sequence[Token]) -> Table:
+    rows: list[tuple[tuple[object, ...], ...]] = []
+    aligns: list[str] = []
+    row: list[tuple[object, ...]] = []
+    for token in found:
+        if token.type == "th_open":
+            style = str(token.attrs.get("style", ""))
+            aligns.append(style.removeprefix("text-align:") or "left")
+        elif token.type == "inline":
+            row.append(inlines(token.children or []))
+        elif token.type == "tr_close":
+            rows.append(tuple(row))
+            row = []
+    return Table(tuple(rows), tuple(aligns))  # type: ignore[arg-type]
