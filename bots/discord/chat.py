@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bots.discord.answers import SUPPRESS_EMBEDS, Answers
 from bots.discord.components import rows
 from bots.discord.connection import Connection
+from bots.discord.dialect import DiscordDialect
 from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
 from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
@@ -61,14 +62,9 @@ class DiscordChat:
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
         message_content: bool = False,
-        dialect: Dialect | None = None,
         timing: Timing | None = None,
     ) -> None:
-        if dialect is None:
-            from bots.discord.dialect import DiscordDialect  # type: ignore[import-not-found]
-
-            dialect = DiscordDialect(limit=LIMIT)
-        self.dialect: Dialect = dialect
+        self.dialect: Dialect = DiscordDialect(limit=LIMIT)
         token = token.strip()
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ConfigurationError("DISCORD_BOT_TOKEN is no token: it has strange characters.")

@@ -10,8 +10,7 @@ from bots.discord.chat import DiscordChat
 from bots.discord.timing import Timing
 from core.commands.declared import COMMANDS
 from core.errors import StoreError
-from core.markdown.document import Document
-from core.port import Incoming, Part, Place, Sender
+from core.port import Incoming, Place, Sender
 from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, serving
 from tests.bots.discord.specification import complaints
 
@@ -19,16 +18,6 @@ QUICK = Timing(
     commit=0.2, acknowledged=2.0, first_retry=0.02, last_retry=0.1, identify=0.0, closing=1.0
 )
 HERE = Place("discord", BOT, CHANNEL, server=GUILD)
-
-
-class PlainDialect:
-    limit = 2000
-
-    def render(self, document: Document) -> Part:
-        return Part(str(document))
-
-    def size(self, part: Part) -> int:
-        return len(part.text)
 
 
 class Memory:
@@ -82,7 +71,6 @@ class World:
 
     def build(self, **more: Any) -> DiscordChat:
         settings: dict[str, Any] = {
-            "dialect": PlainDialect(),
             "commands": COMMANDS,
             "suggest": self.suggest,
             "remember": self.memory,
