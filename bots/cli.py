@@ -192,3 +192,7 @@ def main() -> None:
         first = expected.exceptions[0]
         Console(stderr=True).print(f"parley: {first}", style="red", markup=False)
         sys.exit(getattr(first, "exit_code", 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -65,23 +65,21 @@ def answer(body: dict[str, Any]) -> Script:
     prompt = str(said[-1]["content"])
     thought = _thought(prompt) if _reasons(str(body["model"])) else ""
     word, _, rest = prompt.partition(" ")
-    match word.lower():
-        case "repeat:":
-            return Script(rest, thought)
-        case "long" if rest.strip().isdecimal():
-            return Script(long(min(int(rest), 200_000)), thought)
-        case "error" if re.fullmatch(r"\s*[45]\d\d\s*", rest):
-            return Script("", status=int(rest))
-        case "slow":
-            return Script(_plain(body, said, prompt), thought, speed=0.1)
-        case "think":
-            return Script(_plain(body, said, prompt), _thought(prompt))
-        case "cut" | "stall":
-            return Script(_plain(body, said, prompt), thought, fault=word.lower())
-        case "empty":
-            return Script("", thought)
-        case _:
-            return Script(_plain(body, said, prompt), thought)
+    number = int(rest) if re.fullmatch(r"\s*\d{1,6}\s*", rest) else None
+    plain = _plain(body, said, prompt)
+    special: dict[str, Script] = {
+        "repeat:": Script(rest, thought),
+        "slow": Script(plain, thought, speed=0.1),
+        "think": Script(plain, _thought(prompt)),
+        "cut": Script(plain, thought, fault="cut"),
+        "stall": Script(plain, thought, fault="stall"),
+        "empty": Script("", thought),
+    }
+    if number is not None and word.lower() == "long":
+        return Script(long(min(number, 200_000)), thought)
+    if number is not None and word.lower() == "error" and 400 <= number < 600:
+        return Script("", status=number)
+    return special.get(word.lower(), Script(plain, thought))
 
 
 def _reasons(model: str) -> bool:

@@ -1,0 +1,105 @@
+"""`parley sandbox`: the stand-ins, the real bots against them, and a client in the terminal."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from rich.console import Console
+
+from bots.sandbox.client import Client, DiscordSide, Side, TelegramSide
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.telegram import TelegramStandIn
+from core.errors import ConfigurationError, UnavailableError
+
+__all__ = ["play"]
+
+READY = 30.0  # seconds for the bots to connect
+ENDING = 20.0  # seconds for them to end
+
+WELCOME = """\
+[bold]Parley's sandbox[/bold]: no account, nothing leaves this machine.
+Telegram, Discord and IO Intelligence are stand-ins; the bots are the real ones. {model}
+
+Write as a person would: text, or a command such as /help, /model, /models, /stop.
+[dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button    :quit[/dim]
+"""
+
+
+async def play(*, model_api: str, platform: str, speed: float) -> None:
+    """Run until the input ends. Raises `ConfigurationError`, `UnavailableError`."""
+    console = Console()
+    async with contextlib.AsyncExitStack() as stack:
+        telegram, discord = TelegramStandIn(), DiscordStandIn()
+        for stand_in in (telegram, discord):
+            await stand_in.start()
+            stack.push_async_callback(stand_in.close)
+        environment = {
+            "TELEGRAM_BOT_TOKEN": telegram.token,
+            "TELEGRAM_API_BASE": telegram.base_url,
+            "DISCORD_BOT_TOKEN": discord.token,
+            "DISCORD_API_BASE": discord.api_base,
+            "DISCORD_GATEWAY_URL": discord.gateway_url,
+            "PARLEY_ACCESS": "open",
+            "PARLEY_LOG_LEVEL": "warning",
+        }
+        said = "Answers come from a script, not from a model."
+        if model_api == "real":
+            if not os.environ.get("IOINTELLIGENCE_API_KEY"):
+                raise ConfigurationError("--model-api real needs IOINTELLIGENCE_API_KEY")
+            said = "Answers come from the real API, on your quota."
+        else:
+            model = ModelStandIn(tokens_per_second=speed)
+            await model.start()
+            stack.push_async_callback(model.close)
+            environment["IOINTELLIGENCE_BASE_URL"] = model.base_url
+            environment["IOINTELLIGENCE_API_KEY"] = model.api_key
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
+        environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
+        sides: dict[str, Side] = {
+            ":telegram": TelegramSide(telegram, group=False),
+            ":group": TelegramSide(telegram, group=True),
+            ":discord": DiscordSide(discord, direct=False),
+            ":dm": DiscordSide(discord, direct=True),
+        }
+        await stack.enter_async_context(_bots(environment))
+        with console.status("Starting the bots …"):
+            await _connected(telegram, discord)
+        console.print(WELCOME.format(model=said))
+        await Client(console, sides, f":{platform}").run()
+
+
+@contextlib.asynccontextmanager
+async def _bots(environment: dict[str, str]) -> AsyncIterator[None]:
+    """`parley run` as a process of its own, ended with the sandbox."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bots.cli", "run", env={**kept, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(ENDING):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _connected(telegram: TelegramStandIn, discord: DiscordStandIn) -> None:
+    def polled() -> bool:
+        return any(call.method.lower() == "getupdates" for call in telegram.calls)
+
+    try:
+        await telegram.wait(polled, READY)
+        await discord.ready(READY)
+    except TimeoutError:
+        raise UnavailableError("The bots did not start; see the lines above.") from None
