@@ -210,14 +210,11 @@ class TelegramChat:
             return
         stopping = asyncio.create_task(updater.stop())
         await asyncio.wait({stopping}, timeout=0.2)
-        if self._poll.busy:
-            await asyncio.wait({stopping}, timeout=STOPPING)
-        elif not stopping.done():
-            stopping.cancel()  # ends the pause after a failure; the acknowledgement follows
+        if self._poll.busy:  # acknowledging
             await asyncio.wait({stopping}, timeout=STOPPING)
         if not stopping.done():
-            stopping.cancel()
-            await asyncio.wait({stopping}, timeout=0.5)
+            stopping.cancel()  # ends the pause after a failure; the acknowledgement follows
+            await asyncio.wait({stopping}, timeout=1.0)
         if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
             log.warning("telegram.stopped_badly", error=type(error).__name__)
 

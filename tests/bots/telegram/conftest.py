@@ -1,6 +1,4 @@
 import asyncio
-import importlib.util
-import sys
 import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,16 +7,10 @@ from typing import Any
 import pytest
 from telegram.ext._utils import networkloop
 
+from bots.telegram.chat import TelegramChat
 from core.errors import StoreError
 from core.port import Incoming, Place
 from tests.bots.telegram.server import TOKEN, BotApi
-
-if importlib.util.find_spec("bots.telegram.dialect") is None:
-    stub = types.ModuleType("bots.telegram.dialect")
-    stub.TelegramDialect = lambda limit: types.SimpleNamespace(limit=limit)  # type: ignore[attr-defined]
-    sys.modules["bots.telegram.dialect"] = stub
-
-from bots.telegram.chat import TelegramChat
 
 HERE = Place("telegram", "123456", "42", private=True)
 GROUP = Place("telegram", "123456", "-1001")
@@ -99,6 +91,8 @@ def serving(api: BotApi, inbox: Inbox) -> Serving:
             task.cancel()
             async with asyncio.timeout(6):
                 await asyncio.wait({task})
+            left = {one.get_name() for one in asyncio.all_tasks() if not one.done()}
+            assert "Updater:start_polling:polling_task" not in left
             if not task.cancelled() and (error := task.exception()):
                 raise error
 

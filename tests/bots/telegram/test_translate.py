@@ -130,15 +130,11 @@ def test_a_command_inside_a_sentence_is_text() -> None:
     assert (taken(content).kind, taken(content).text) == (Kind.PROMPT, text)
 
 
-def test_a_forum_topic_is_a_place_of_its_own() -> None:
-    root = message(
-        FORUM,
-        None,
-        message_id=55,
-        message_thread_id=55,
-        forum_topic_created={"name": "T", "icon_color": 1},
-        **{"from": BOT},
-    )
+@pytest.mark.parametrize(
+    "service", [{"forum_topic_created": {"name": "T", "icon_color": 1}}, {}], ids=["seen", "bare"]
+)
+def test_a_forum_topic_is_a_place_of_its_own(service: dict[str, Any]) -> None:
+    root = message(FORUM, None, message_id=55, message_thread_id=55, **service) | {"from": BOT}
     topic: dict[str, Any] = {
         "is_topic_message": True,
         "message_thread_id": 55,
