@@ -1,0 +1,23 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.world import World, world
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def alive(tmp_path: Path) -> AsyncIterator[World]:
+    """The bot, started, with quick models and no rate limits."""
+    async with world(tmp_path) as made:
+        await made.start()
+        yield made

@@ -1,0 +1,118 @@
+"""The whole product in one process: real libraries, real sockets, stand-ins on loopback."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.telegram import TelegramStandIn
+
+from bots.adapters import configured
+from bots.sandbox import discord as discord_stand_in
+from bots.sandbox import telegram as telegram_stand_in
+from bots.sandbox.model import ModelStandIn
+from core.app import serve, services
+from core.settings import Settings
+
+__all__ = ["World", "letters", "world"]
+
+T = TypeVar("T")
+
+
+class World:
+    """`start` and `stop` begin and end the bot; the stand-ins stay."""
+
+    def __init__(self, folder: Path, *, speed: float, limits: bool) -> None:
+        off: dict[str, Any] = {} if limits else {"limits": telegram_stand_in.Limits.off()}
+        off_discord: dict[str, Any] = {} if limits else {"limits": discord_stand_in.Limits.off()}
+        self.telegram = TelegramStandIn(**off)
+        self.discord = DiscordStandIn(**off_discord)
+        self.model = ModelStandIn(tokens_per_second=speed)
+        self._folder = folder
+        self._bot: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    def settings(self, **changed: object) -> Settings:
+        given: dict[str, object] = {
+            "api_key": self.model.api_key,
+            "base_url": self.model.base_url,
+            "telegram_token": self.telegram.token,
+            "telegram_api_base": self.telegram.base_url,
+            "discord_token": self.discord.token,
+            "discord_api_base": self.discord.api_base,
+            "discord_gateway_url": self.discord.gateway_url,
+            "database_url": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "access": "open",
+            **changed,
+        }
+        return Settings(**given)  # type: ignore[arg-type]
+
+    async def start(self, **changed: object) -> None:
+        self._stopping = asyncio.Event()
+        settings = self.settings(**changed)
+        polls = self._polls()
+
+        async def run() -> None:
+            async with services(settings) as with_:
+                await serve(with_, configured(with_), self._stopping)
+
+        self._bot = asyncio.create_task(run())
+        ready = asyncio.create_task(self._ready(polls))
+        await asyncio.wait({self._bot, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if self._bot.done():
+            ready.cancel()
+            await self._bot
+        await ready
+
+    def _polls(self) -> int:
+        return sum(call.method.lower() == "getupdates" for call in self.telegram.calls)
+
+    async def _ready(self, polls: int) -> None:
+        await self.telegram.wait(lambda: self._polls() > polls, 15)
+        await self.discord.ready(15)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        if self._bot is not None:
+            async with asyncio.timeout(25):
+                await self._bot
+            self._bot = None
+
+    async def kill(self) -> None:
+        """End the bot in the middle of whatever it does."""
+        if self._bot is not None:
+            self._bot.cancel()
+            await asyncio.gather(self._bot, return_exceptions=True)
+            self._bot = None
+
+
+@asynccontextmanager
+async def world(folder: Path, *, speed: float = 2000, limits: bool = False) -> AsyncIterator[World]:
+    made = World(folder, speed=speed, limits=limits)
+    await asyncio.gather(made.telegram.start(), made.discord.start(), made.model.start())
+    try:
+        yield made
+    finally:
+        if made._bot is not None:
+            await made.stop()
+        await asyncio.gather(made.telegram.close(), made.discord.close(), made.model.close())
+
+
+def letters(text: str) -> str:
+    """What is left of a text when all markup is taken away: letters, digits, emoji, in order."""
+    text = re.sub(r"```\w*", "", text)
+    return re.sub(r"[^\w\U0001F000-\U0001FAFF]|_", "", text)
+
+
+def texts(messages: list[Any]) -> list[str]:
+    """What the bot's messages say."""
+    return [
+        str(getattr(m, "text", None) or getattr(m, "content", "")) for m in messages if m.from_bot
+    ]
+
+
+def whole(messages: list[Any], expected: str) -> Callable[[], bool]:
+    return lambda: letters("".join(texts(messages))) == letters(expected)
