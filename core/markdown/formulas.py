@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-__all__ = ["RESUMED", "add_formulas"]
+__all__ = ["RESUMED", "add_formulas", "closer_of"]
 
 RESUMED = "\ue000"
 """Stands alone on a line before the rest of a formula, in a text that says it is resumed."""
@@ -32,6 +32,12 @@ def add_formulas(grammar: MarkdownIt) -> None:
     grammar.inline.ruler.before("escape", "formula_dollars", _dollars)
 
 
+def closer_of(line: str) -> str | None:
+    """What ends the displayed formula that begins with `line`; None: none begins."""
+    environment = ENVIRONMENT.match(line)
+    return f"\\end{{{environment[1]}}}" if environment else DISPLAYED.get(line[:2])
+
+
 def _line(state: StateBlock, line: int) -> str:
     return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
 
@@ -44,14 +50,11 @@ def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if resumed:
         last, tex = _until(state, start + 1, end, resumed, [], resumed=True)
     else:
-        environment = ENVIRONMENT.match(first)
-        closer = f"\\end{{{environment[1]}}}" if environment else DISPLAYED.get(first[:2])
+        closer = closer_of(first)
         if closer is None:
             return False
-        rest = first if environment else first[2:]
+        rest = first if closer.startswith("\\end") else first[2:]
         last, tex = _until(state, start, end, closer, [rest], resumed=False)
-        if environment and closer in tex[-1:]:
-            tex[-1:] = [closer]
     if last == 0:
         return False
     if silent:

@@ -67,15 +67,11 @@ def tokens(text: str, resumed: Resumed = None, *, inline: bool = True) -> list[T
 
 
 def _bounded_quote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    return _depth(state) < DEEPEST and blockquote(state, start, end, silent)
+    return state.level < DEEPEST and blockquote(state, start, end, silent)
 
 
 def _bounded_list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    return _depth(state) < DEEPEST and list_block(state, start, end, silent)
-
-
-def _depth(state: StateBlock) -> int:
-    return state.level
+    return state.level < DEEPEST and list_block(state, start, end, silent)
 
 
 def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -83,7 +79,7 @@ def _whole_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     before = len(state.tokens)
     if not table_rule(state, start, end, silent):
         return False
-    line, last = start, None
+    line, columns, last = start, 0, None
     for token in [*state.tokens[before:]]:
         if token.type == "tr_open" and token.map:
             line, columns = token.map[0], 0
@@ -110,11 +106,24 @@ def _grammar() -> MarkdownIt:
     grammar.block.ruler.at("blockquote", _bounded_quote, {"alt": rules})
     grammar.block.ruler.at("list", _bounded_list, {"alt": [*rules[:3]]})
     add_formulas(grammar)
+    _note_columns(grammar)
     # An address is shown as it was written; whether it may be followed is for a dialect to judge.
-    grammar.validateLink = lambda _: True  # type: ignore[method-assign]
+    grammar.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005 - its name is part of it
     grammar.normalizeLink = lambda url: url  # type: ignore[method-assign]
-    grammar.normalizeLinkText = lambda url: url  # type: ignore[method-assign]
+    grammar.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     return grammar
+
+
+def _note_columns(grammar: MarkdownIt) -> None:
+    """Let the token of an item tell in which column its content stands."""
+    tokenize = grammar.block.tokenize
+
+    def noting(state: StateBlock, start: int, end: int) -> None:
+        if state.tokens and state.tokens[-1].type == "list_item_open":
+            state.tokens[-1].meta["indent"] = state.blkIndent
+        tokenize(state, start, end)
+
+    grammar.block.tokenize = noting  # type: ignore[method-assign]
 
 
 GRAMMAR = _grammar()
