@@ -105,6 +105,7 @@ class TerminalChat:
             if not any(button.action.startswith("stop:") for button in part.buttons):
                 self._live.stop()
                 self._live = None
+                self._console.print()
                 self._answered.set()
 
     async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
