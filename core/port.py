@@ -156,8 +156,9 @@ class Capabilities:
 class Dialect(Protocol):
     """Renders documents; the only judge of size. Pure."""
 
-    limit: int
-    """What `size` may reach."""
+    @property
+    def limit(self) -> int:
+        """What `size` may reach."""
 
     def render(self, document: Document) -> Part: ...
 
@@ -174,11 +175,18 @@ class Inbox(Protocol):
 class Chat(Protocol):
     """An adapter. Every method raises `DeliveryError` only."""
 
-    platform: str
-    account: str
-    dialect: Dialect
-    overall: Pace
-    """What the whole account may do, whatever the place."""
+    @property
+    def platform(self) -> str: ...
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    @property
+    def overall(self) -> Pace:
+        """What the whole account may do, whatever the place."""
 
     def capabilities(self, place: Place) -> Capabilities: ...
 
