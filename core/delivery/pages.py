@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import regex
 
-from core.markdown.document import Block, Document, Paragraph, Text
+from core.markdown.document import Block, Document, ListBlock, Paragraph, Text
 from core.markdown.outline import Frame, Outline, closer, head, indentation, outline, resume
 from core.markdown.parse import clean, parse_blocks
 from core.markdown.plain import plain
@@ -26,8 +26,25 @@ __all__ = ["Pages"]
 STRIDE = 512  # characters looked at in one go, halved where they might not fit
 TRIES = 24  # places looked at for one cut
 MARKS = re.compile(r"[*_~`\[\]()!\\$&<]")
-DELIMITERS = re.compile(r"^[ \t>]*[|:\-][|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE)
-CLOSERS = ("**", "*", "__", "_", "`", "``", "~~", "](x)", "x)", "\\)", "$", "$$")
+DELIMITERS = re.compile(
+    r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE
+)
+ITEM = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
+CLOSERS = {
+    "**": "**",
+    "*": "*",
+    "__": "__",
+    "_": "_",
+    "`": "`",
+    "``": "``",
+    "~~": "~~",
+    "](x)": "[",
+    "x)": "](",
+    "\\)": "\\(",
+    "\\]": "\\[",
+    "$": "$",
+}
+"""What closes a pair of marks, and what opened it."""
 SENTENCE = re.compile(r"(?:[.!?…]+[\"')\]*_»”’]*\s+|[。！？]+[」』”]?)(?=\S)")
 WORD = re.compile(r"\s+(?=\S)")
 
@@ -82,6 +99,7 @@ class Pages:
         self._frames = cut.frames
         self._head = self._before = head(cut.frames, inside=cut.inside)
         self._settled: tuple[Block, ...] = ()
+        self._items: ListBlock | None = None
         self._stride = STRIDE
         self._seen: dict[int, _Look] = {}
 
@@ -120,15 +138,33 @@ class Pages:
         source = self._before + self._text[self._base : end]
         complete = source.count("\n")
         lines = [line for line, _ in look.blocks if line < complete]
-        if not lines or lines[-1] == 0:
-            self._seen = {end: look}
+        first = lines[-1] if lines else 0
+        if first:
+            self._settled += tuple(block for line, block in look.blocks if line < first)
+            self._items = None
+            rest = [(line - first, block) for line, block in look.blocks if line >= first]
+            look = look._replace(blocks=rest)
+            self._drop(source, first)
+        self._seen = {end: look}
+        if len(look.blocks) == 1 and isinstance(look.blocks[0][1], ListBlock):
+            self._settle_items(look.blocks[0][1])
+
+    def _settle_items(self, block: ListBlock) -> None:
+        """As `_settle`, for all but the last item of a long list."""
+        source = self._before + self._text[self._base : self._fits]
+        begun = [match.start() for match in ITEM.finditer(source)]
+        done = len(self._items.items) if self._items else 0
+        if len(begun) < 4 or begun[0] != 0 or done + len(begun) != len(block.items):
             return
-        first = lines[-1]
-        self._settled += tuple(block for line, block in look.blocks if line < first)
-        self._base += _offset(source, first) - len(self._before)
+        if "\n" not in source[begun[-1] :]:
+            begun.pop()
+        self._items = ListBlock(block.items[: done + len(begun) - 1], block.start)
+        self._drop(source, source.count("\n", 0, begun[-1]))
+
+    def _drop(self, source: str, line: int) -> None:
+        """What stands before `line` of `source` need not be parsed again."""
+        self._base += _offset(source, line) - len(self._before)
         self._before = ""
-        rest = [(line - first, block) for line, block in look.blocks if line >= first]
-        self._seen = {end: look._replace(blocks=rest)}
 
     def _look(self, end: int) -> _Look:
         look = self._seen.get(end)
@@ -141,6 +177,8 @@ class Pages:
         found = parse_blocks(self._before + tail, resumed)
         if self._before or self._base == self._start:
             found = _resumed(found, self._frames)
+        if self._items:
+            found = _joined(self._items, found)
         part = self._dialect.render(Document(self._settled + tuple(block for _, block in found)))
         return _Look(found, part, self._dialect.size(part))
 
@@ -235,8 +273,9 @@ class Pages:
         """What the part shows, as it is and with each mark closed that might still be open."""
         shown = _visible(self._blocks(self._fits))
         ends = [("", shown)]
-        for mark in CLOSERS:
-            closed = _visible(self._blocks(self._fits, mark))
+        last = self._text[self._start : self._fits].rpartition("\n\n")[2]
+        for mark, opener in CLOSERS.items():
+            closed = _visible(self._blocks(self._fits, mark)) if opener in last else shown
             if len(closed) < len(shown):
                 ends.append((mark, closed))
         return ends
@@ -257,6 +296,14 @@ def _resumed(found: list[tuple[int, Block]], frames: tuple[Frame, ...]) -> list[
         return found
     line, first = found[0]
     return [(line, block) for block in resume((first,), frames)] + found[1:]
+
+
+def _joined(items: ListBlock, found: list[tuple[int, Block]]) -> list[tuple[int, Block]]:
+    """`items` and the rest of their list, with which `found` begins."""
+    first = found[0][1] if found else None
+    if isinstance(first, ListBlock):
+        return [(0, ListBlock(items.items + first.items, items.start)), *found[1:]]
+    return [(0, items), *found]
 
 
 def _visible(blocks: tuple[Block, ...]) -> str:

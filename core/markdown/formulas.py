@@ -14,7 +14,6 @@ __all__ = ["RESUMED", "add_formulas", "closer_of"]
 
 RESUMED = "\ue000"
 """Stands alone on a line before the rest of a formula, in a text that says it is resumed."""
-MOST_LINES = 120  # of one formula; also what keeps a heap of unclosed ones from costing squares
 MOST = 4000  # characters of a formula inside a paragraph
 ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
 DISPLAYED = {"$$": "$$", "\\[": "\\]"}
@@ -51,7 +50,7 @@ def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         last, tex = _until(state, start + 1, end, resumed, [], resumed=True)
     else:
         closer = closer_of(first)
-        if closer is None:
+        if closer is None or start < state.env.get(closer, 0):
             return False
         rest = first if closer.startswith("\\end") else first[2:]
         last, tex = _until(state, start, end, closer, [rest], resumed=False)
@@ -75,24 +74,24 @@ def _until(
         if line >= end:
             return end, tex
         tex = [_line(state, line)]
-    begun = line
     while True:
         text = tex[-1]
         if closer in text:
             at = text.index(closer)
             behind = text[at + len(closer) :].strip()
             if behind:
+                state.env[closer] = line
                 return 0, tex
             tex[-1] = text[: at + len(closer)] if whole else text[:at]
             return line + 1, tex
         line += 1
-        if line - begun > MOST_LINES:
-            return 0, tex
         if line >= end or state.sCount[line] < state.blkIndent:
             bare = resumed or whole or not tex[0].strip()
             return (line if bare else 0), tex
         text = _line(state, line)
         if not text.strip():
+            # No need to look again for the end of those that begin before this line.
+            state.env[closer] = line
             return 0, tex
         tex.append(text)
 
