@@ -1,0 +1,131 @@
+"""What an operator gets to see when something is wrong, and the exit codes supervisors read."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_"))
+}
+TOKEN = "123456789:AAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+def parley(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    given = {"DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "bots.cli", *arguments],
+        env={**CLEAN, "PYTHONPATH": str(Path(__file__).parents[2]), **given},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_a_key_it_says_so(tmp_path: Path) -> None:
+    done = parley(tmp_path, "run")
+    assert done.returncode == 78
+    assert "IOINTELLIGENCE_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_platform_it_says_so(tmp_path: Path) -> None:
+    done = parley(tmp_path, "run", IOINTELLIGENCE_API_KEY="k")
+    assert done.returncode == 78
+    assert "TELEGRAM_BOT_TOKEN" in done.stderr
+
+
+def test_a_token_that_can_not_be_one_is_refused_without_being_shown(tmp_path: Path) -> None:
+    done = parley(tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN="not-a-token")
+    assert done.returncode == 78
+    assert "TELEGRAM_BOT_TOKEN" in done.stderr
+    assert "not-a-token" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('colour = "red"', "colour"),
+        ('access = "everybody"', "access"),
+        ("turns_at_once = 0", "turns_at_once"),
+        ("access = ", "parley.toml"),
+        ('telegram_token = "123:abc"', "TELEGRAM_BOT_TOKEN"),
+    ],
+)
+def test_a_wrong_settings_file_is_named_key_by_key(
+    tmp_path: Path, content: str, named: str
+) -> None:
+    (tmp_path / "parley.toml").write_text(content)
+    done = parley(tmp_path, "config", "show")
+    assert done.returncode == 78
+    assert named in done.stderr
+    assert "123:abc" not in done.stderr
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    (tmp_path / "parley.toml").write_text("queue_length = 7\ntoo_old = 30")
+    done = parley(tmp_path, "config", "show", PARLEY_QUEUE_LENGTH="9", COLUMNS="200")
+    assert done.returncode == 0
+    rows = {
+        line.split("│")[1].strip(): line.split("│")[3].strip()
+        for line in done.stdout.splitlines()
+        if line.count("│") > 3
+    }
+    assert rows["PARLEY_QUEUE_LENGTH"] == "9"
+    assert rows["PARLEY_TOO_OLD"] == "30.0"
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("very-secret-key\n")
+    done = parley(
+        tmp_path, "config", "show", IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"),
+        DATABASE_URL="postgresql://parley:hidden@db/parley", COLUMNS="200",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "secret" not in done.stdout
+    assert "hidden" not in done.stdout
+
+
+def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "parley.sqlite3") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    done = parley(tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN)
+    assert done.returncode == 78
+    assert "newer" in done.stderr
+
+
+def test_a_database_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = parley(
+        tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN,
+        DATABASE_URL=f"sqlite:///{tmp_path}/file/parley.sqlite3",
+    )  # fmt: skip
+    assert done.returncode in (69, 78)
+    assert "database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_postgresql_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    done = parley(
+        tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN,
+        DATABASE_URL="postgresql://parley:hidden@127.0.0.1:9/parley",
+    )  # fmt: skip
+    assert done.returncode == 69
+    assert "hidden" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_people_and_places_are_let_in_and_out(tmp_path: Path) -> None:
+    assert parley(tmp_path, "allow", "telegram:person:42").returncode == 0
+    assert "not use the bot any more" in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
+    assert parley(tmp_path, "allow", "everybody").returncode == 78
+    assert "/start" in parley(tmp_path, "pair").stderr
