@@ -21,6 +21,7 @@ __all__ = ["Preview"]
 
 log = structlog.get_logger(__name__)
 
+THINKING = "Thinking…"
 FIRST_WORDS = 0.3  # seconds, so that the first preview is more than one token
 
 
@@ -124,7 +125,7 @@ class Preview:
             shown = parts[-1] if parts else self._thinking()
             await self._chat.draft(place, self._draft(self._closed), shown)
         else:
-            part = parts[-1] if parts else status_part(self._chat, self._status, ())
+            part = parts[-1] if parts else status_part(self._chat, self._status or THINKING, ())
             part = Part(part.text, part.native, self._buttons)
             await self._outbox.put(self._closed, part, Priority.PREVIEW)
 
