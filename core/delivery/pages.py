@@ -25,6 +25,7 @@ __all__ = ["Pages"]
 
 STRIDE = 512  # characters looked at in one go, halved where they might not fit
 TRIES = 24  # places looked at for one cut
+SHARES = (0.5, 0.05)  # of a part that should be filled, if nothing is torn apart; at worst
 MARKS = re.compile(r"[*_~`\[\]()!\\$&<]")
 DELIMITERS = re.compile(
     r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE
@@ -192,20 +193,28 @@ class Pages:
         self._begin(cut)
 
     def _choose(self) -> _Cut:
+        """A half full part is enough, and a short one better than something torn apart."""
         ends = self._ends()
         spare: _Cut | None = None
-        tries = 0
-        for group in self._groups():
-            for cut in group:
-                tries += 1
-                if not self._half_full(cut.at) or tries > TRIES:
-                    break
+        for share in SHARES:
+            tries = 0
+            for cut in self._candidates(self._most * share):
                 torn = self._torn(cut, ends)
                 if not torn:
                     return cut
                 if torn == 1 and spare is None:
                     spare = cut
+                tries += 1
+                if tries > TRIES:
+                    break
         return spare or self._anywhere()
+
+    def _candidates(self, least: float) -> Iterator[_Cut]:
+        for group in self._groups():
+            for cut in group:
+                if self._size(cut.at) < least:
+                    break
+                yield cut
 
     def _groups(self) -> Iterator[Iterator[_Cut]]:
         """Places to cut, the best kind first, each kind from the end."""
@@ -260,9 +269,10 @@ class Pages:
         found = outline(source, self._frames)
         return self._cut_inside(source, found, len(source), self._start - len(self._head))
 
-    def _half_full(self, at: int) -> bool:
-        part = self._dialect.render(Document(self._blocks(at)))
-        return bool(part.text.strip()) and self._dialect.size(part) * 2 >= self._most
+    def _size(self, end: int) -> int:
+        """How large the part would be if it ended at `end`; 0 if nothing would be seen of it."""
+        part = self._dialect.render(Document(self._blocks(end)))
+        return self._dialect.size(part) if part.text.strip() else 0
 
     def _blocks(self, end: int, extra: str = "") -> tuple[Block, ...]:
         text = self._head + self._text[self._start : end] + extra
@@ -275,9 +285,10 @@ class Pages:
         ends = [("", shown)]
         last = self._text[self._start : self._fits].rpartition("\n\n")[2]
         for mark, opener in CLOSERS.items():
-            closed = _visible(self._blocks(self._fits, mark)) if opener in last else shown
-            if len(closed) < len(shown):
-                ends.append((mark, closed))
+            if opener in last:
+                closed = _visible(self._blocks(self._fits, mark))
+                if closed != shown + mark:
+                    ends.append((mark, closed))
         return ends
 
     def _torn(self, cut: _Cut, ends: list[tuple[str, str]]) -> int:

@@ -193,19 +193,19 @@ class _Walk:
                 self._leaf(start, end, frame, start + 1, end)
             case "table_open":
                 self._leaf(start, start + 2, Frame("paragraph"), 0, 0)
-                columns = self._lines[start + 1].strip(" \t>|-:").count("|") + 1
-                self._leaf(start, end, self._table(start, columns), 0, 0)
+                self._leaf(start, end, self._table(start), 0, 0)
 
     def _formula(self, start: int) -> str | None:
         if start == 0 and closer(self._resumed):
             return closer(self._resumed)
         return closer_of(self._lines[start].lstrip(" \t>-+*0123456789.)"))
 
-    def _table(self, start: int, columns: int) -> Frame:
+    def _table(self, start: int) -> Frame:
         if start == 0 and self._resumed and self._resumed[-1].kind == "table":
             return self._resumed[-1]
         line = self._lines[start + 1]
         delimiters = line[indentation(line, self._frames) :].strip()
+        columns = delimiters.strip("|").count("|") + 1
         return Frame("table", lines=("|" + "x|" * columns, delimiters))
 
     def _item(self, token: Token, start: int) -> None:
