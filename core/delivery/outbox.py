@@ -7,6 +7,7 @@ differs.
 
 import asyncio
 import hashlib
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -55,6 +56,8 @@ class Outbox:
         incoming = turn.incoming
         self.place: Place = incoming.place
         self._ticket = incoming.ticket
+        # The event too: another database counts its turns from 1 again.
+        self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
         self._reply_to = None if incoming.place.private else incoming.message
 
     async def load(self) -> None:
@@ -104,7 +107,7 @@ class Outbox:
                 lambda: self._chat.send(
                     self.place,
                     part,
-                    key=f"{self._turn.id}-{position}",
+                    key=f"{self._key}-{position}",
                     reply_to=self._reply_to if position == 0 else None,
                     ticket=self._ticket,
                     quiet=quiet,
