@@ -68,6 +68,11 @@ def units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def _outermost_first(entity: tuple[int, int, int, str, str]) -> tuple[int, int, bool, int]:
+    start, stop, order, kind, _ = entity
+    return start, -stop, "blockquote" not in kind, order
+
+
 class _Writer:
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -81,9 +86,7 @@ class _Writer:
         text = "".join(self._text).rstrip()
         end = units(text)
         entities = []
-        for start, stop, order, kind, detail in sorted(
-            self._entities, key=lambda entity: (entity[0], -entity[1], entity[2])
-        ):
+        for start, stop, _, kind, detail in sorted(self._entities, key=_outermost_first):
             length = min(stop, end) - start
             if length > 0:
                 url = detail if kind == MessageEntity.TEXT_LINK else None

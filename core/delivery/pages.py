@@ -46,6 +46,10 @@ CLOSERS = {
     "$": "$",
 }
 """What closes a pair of marks, and what opened it."""
+BLOCKISH = re.compile(
+    r"[ \t]*(?:\d{1,9}(?:[.)](?:\s|\Z)|\Z)|[-*+](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|`{2,}|~~|\||\$\$|\\\[)"
+)
+"""At the start of a line these would begin a block, which they do not inside a paragraph."""
 SENTENCE = re.compile(r"(?:[.!?…]+[\"')\]*_»”’]*\s+|[。！？]+[」』”]?)(?=\S)")
 WORD = re.compile(r"\s+(?=\S)")
 
@@ -212,9 +216,15 @@ class Pages:
     def _candidates(self, least: float) -> Iterator[_Cut]:
         for group in self._groups():
             for cut in group:
+                if self._misread(cut):
+                    continue
                 if self._size(cut.at) < least:
                     break
                 yield cut
+
+    def _misread(self, cut: _Cut) -> bool:
+        text = self._text[cut.resumes : self._fits + 1]
+        return bool(cut.frames and cut.frames[-1].kind == "paragraph" and BLOCKISH.match(text))
 
     def _groups(self) -> Iterator[Iterator[_Cut]]:
         """Places to cut, the best kind first, each kind from the end."""

@@ -1,0 +1,98 @@
+import re
+
+import pytest
+
+from bots.discord.dialect import DiscordDialect
+from core.delivery.pages import Pages
+from core.markdown.document import Document, Paragraph, Text
+from core.markdown.parse import parse
+from tests.core.markdown.samples import ANSWER, NASTY
+
+
+def render(text: str) -> str:
+    return DiscordDialect().render(parse(text)).text
+
+
+def literal(text: str) -> str:
+    """How plain text is written so that it shows as itself."""
+    return DiscordDialect().render(Document((Paragraph((Text(text),)),))).text
+
+
+@pytest.mark.parametrize("text", [ANSWER, *NASTY])
+def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
+    dialect = DiscordDialect()
+    pages = Pages(dialect)
+    for end in range(len(text) + 1):
+        for part in pages.feed(text[:end]):
+            assert 0 < len(part.text) <= 1990
+            opened = ""
+            for fence in re.findall(r"^(?:> )*(`{3,})", part.text, re.MULTILINE):
+                opened = fence if not opened else "" if fence == opened else opened
+            assert not opened
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@everyone",
+        "@here",
+        "<@1>",
+        "<@&1>",
+        "<#1>",
+        "<t:1:R>",
+        "<:e:1>",
+        "<a:e:1>",
+        "</c:1>",
+        ":smile:",
+    ],
+)
+def test_nothing_written_can_act(text: str) -> None:
+    assert literal(text).startswith("\\")
+    assert re.sub(r"\\(\W)", r"\1", literal(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# a", "- a", "-# a", "> a", "+ a", "1. a", "*a*", "_a_", "~~a~~", "`a`", "||a||", "[a](b)"],
+)
+def test_text_that_looks_like_markup_is_escaped(text: str) -> None:
+    written = literal(text)
+    assert written != text
+    assert re.sub(r"\\([^A-Za-z0-9\s])", r"\1", written) == text
+
+
+def test_marks() -> None:
+    text = "**b** *i* ~~s~~ `c`"
+    assert render(text) == text
+    assert render("$x_1$") == "`x_1`"
+    assert render("`` a`b ``") == "`` a`b ``"
+
+
+def test_headings() -> None:
+    assert render("### a\n\nb") == "### a\nb"
+    assert render("#### a") == "**a**"
+
+
+def test_a_fence_is_longer_than_those_it_holds() -> None:
+    assert render("````md\n```py\nx\n```\n````") == "````md\n```py\nx\n```\n````"
+
+
+def test_links() -> None:
+    assert render("[a](https://x.y/z_z)") == "[a](<https://x.y/z_z>)"
+    assert render("<https://x.y>") == "<https://x.y>"
+    assert render("see https://x.y/a_b, or") == "see <https://x.y/a_b>, or"
+    assert render("[a](javascript:x)") == "a (javascript:x)"
+
+
+def test_lists_quotes_and_tasks() -> None:
+    assert render("- a\n  - b\n- [x] c") == "- a\n  - b\n- ☑ c"
+    assert render("> a\n> b") == "> a\n> b"
+    assert render("3. a\n   - b\n4. c") == "3. a\n   - b\n4. c"
+
+
+def test_a_table_is_an_aligned_block() -> None:
+    assert render("| a | n |\n|---|--:|\n| 漢字 | 1 |") == "```\na    | n\n-----+--\n漢字 | 1\n```"
+
+
+def test_names_with_underscores_are_shown() -> None:
+    assert render("snake_case_name and 2 * 3") == "snake\\_case\\_name and 2 \\* 3"

@@ -1,0 +1,196 @@
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bots.discord.dialect import DiscordDialect
+from bots.telegram.dialect import TelegramDialect
+from bots.terminal.dialect import TerminalDialect
+from core.delivery.pages import Pages
+from core.markdown.parse import parse
+from core.port import Dialect, Part
+from tests.core.markdown.samples import ANSWER, NASTY
+
+Make = Callable[[int], Dialect]
+MAKERS = [TelegramDialect, DiscordDialect]
+
+LONG = {
+    "fence": "Intro:\n\n```python\n" + "".join(f"x{n} = {n}\n" for n in range(2500)) + "```\n\nend",
+    "fence in an item": "- item\n  ```py\n" + "  code line here\n" * 1800 + "  ```\n- next",
+    "table": "| a | b |\n|---|:-:|\n" + "".join(f"| row {n} | {n * n} |\n" for n in range(1700)),
+    "list": "".join(f"1. item **{n}**\n   more text\n   - sub {n}\n" for n in range(800)),
+    "paragraph": "The quick *brown* fox. " * 1300,
+    "bold": "**" + "bold text " * 3000 + "**",
+    "quote": "> line of text in a quote\n" * 1200,
+    "formula": "$$\n" + "x_1 + y_2 \\\\\n" * 2200 + "$$",
+    "emoji": "👩‍👩‍👧‍👦" * 4300,
+    "no spaces": "漢字仮名交じり文" * 3750,
+}
+
+
+def letters(text: str) -> str:
+    """What is seen, without marks and the languages of fences."""
+    text = re.sub(r"^(\s*(?:> )*```)\w+$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"[\W_]", "", text)
+
+
+def check(dialect: Dialect, text: str, step: int = 1) -> tuple[Part, ...]:
+    """Feed `text` bit by bit: every part fits and no closed part changes."""
+    whole = Pages(dialect).feed(text)
+    growing = Pages(dialect)
+    for end in range(0, len(text), step):
+        parts = growing.feed(text[:end])
+        assert all(0 < dialect.size(part) <= dialect.limit for part in parts)
+        assert parts[:-1] == whole[: len(parts[:-1])], end
+    assert growing.feed(text) == whole
+    return whole
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("limit", [150, 400])
+def test_closed_parts_never_change(make: Make, limit: int) -> None:
+    assert len(check(make(limit), ANSWER)) > 1
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("text", NASTY)
+def test_closed_parts_of_nasty_text_never_change(make: Make, text: str) -> None:
+    check(make(130), f"{text}\n\n" * 3, step=3)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_closed_parts_never_change_at_the_real_limits(make: Make) -> None:
+    check(make(4096 if make is TelegramDialect else 2000), ANSWER * 6, step=37)
+
+
+PIECES = st.sampled_from(
+    "a b word 漢字 é 👩‍👩‍👧 . ! **bold** ** * _ __ `code` ` ~~s~~ [t](http://x/y) [ ]( ) $x$ $ \\( \\) < > "
+    "- -\x20 1. 2. # |a|b| | --- |---|---| ``` ```py > [x] : \\ &amp; $$ \\[ \\] (".split(" ")
+) | st.sampled_from([" ", "\n", "\n\n", "\n- ", "\n  - ", "\n> ", "\n| ", "\n```\n", "\n1. "])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(PIECES, min_size=20, max_size=120), st.data())
+def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObject) -> None:
+    text = "".join(pieces)
+    dialect = data.draw(st.sampled_from([TelegramDialect(90), DiscordDialect(100)]))
+    whole = Pages(dialect).feed(text)
+    growing = Pages(dialect)
+    for end in sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12))):
+        parts = growing.feed(text[:end])
+        assert all(dialect.size(part) <= dialect.limit for part in parts)
+        assert parts[:-1] == whole[: len(parts[:-1])]
+    assert growing.feed(text) == whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["word", "漢字", "**bold**", "`code`", "[t](http://x)", "End.", "👩‍👩‍👧"]),
+        min_size=1,
+    ),
+    st.lists(st.sampled_from([" ", " ", " ", "\n", "\n\n", "\n- ", "\n> ", "\n2. "]), min_size=1),
+    st.integers(60, 200),
+)
+def test_nothing_is_lost_or_doubled(words: list[str], gaps: list[str], limit: int) -> None:
+    text = "".join(
+        f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 60)
+    )
+    for make in (TelegramDialect, DiscordDialect):
+        parts = Pages(make(limit)).feed(text)
+        whole = make(10**7).render(parse(text))
+        assert letters("\n".join(part.text for part in parts)) == letters(whole.text)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", LONG)
+def test_thirty_thousand_characters_of_one_thing(make: Make, name: str) -> None:
+    dialect = make(4096 if make is TelegramDialect else 2000)
+    parts = Pages(dialect).feed(LONG[name])
+    assert all(dialect.size(part) <= dialect.limit for part in parts)
+    assert all(dialect.size(part) * 2 >= dialect.limit for part in parts[:-1])
+    whole = make(10**7).render(parse(LONG[name]))
+    shown = letters("\n".join(part.text for part in parts))
+    assert shown == letters(whole.text)
+
+
+def test_exactly_full_is_one_part() -> None:
+    assert [len(part.text) for part in Pages(TelegramDialect()).feed("a" * 4096)] == [4096]
+    assert [len(part.text) for part in Pages(TelegramDialect()).feed("a" * 4097)] == [4096, 1]
+
+
+def test_a_fence_is_opened_again_with_its_language() -> None:
+    parts = Pages(DiscordDialect(200)).feed("```python\n" + "x = 1\n" * 100 + "```\n\nend")
+    assert len(parts) > 3
+    for part in parts:
+        assert part.text.startswith("```python\nx = 1\n")
+        assert part.text.count("```") == 2
+
+
+def test_numbers_go_on() -> None:
+    text = "".join(f"1. item number {n}\n" for n in range(1, 40))
+    parts = Pages(TelegramDialect(200)).feed(text)
+    lines = "\n".join(part.text for part in parts).split("\n")
+    assert lines == [f"{n}. item number {n}" for n in range(1, 40)]
+
+
+def test_an_item_that_goes_on_has_no_second_marker() -> None:
+    text = "7. " + "word " * 60 + "\n8. next"
+    parts = Pages(TelegramDialect(100)).feed(text)
+    assert [part.text[:2] for part in parts[:-1]] == ["7.", *["wo"] * (len(parts) - 2)]
+    assert parts[-1].text.endswith("8. next")
+
+
+def test_rows_stay_rows_without_their_header() -> None:
+    text = "| name | n |\n|---|---|\n" + "".join(f"| row | {n} |\n" for n in range(60))
+    parts = Pages(TelegramDialect(150)).feed(text)
+    assert sum(part.text.count("name") for part in parts) == 1
+    assert all(line.startswith("row ") for line in parts[3].text.split("\n"))
+    assert not any("x" in part.text or "|---" in part.text for part in parts)
+
+
+def test_cuts_between_blocks_then_sentences_then_words() -> None:
+    first, *_ = Pages(TelegramDialect(100)).feed("a" * 60 + "\n\n" + "b " * 60)
+    assert first.text == "a" * 60
+    first, *_ = Pages(TelegramDialect(100)).feed("one two. " * 7 + "and some more words " * 9)
+    assert first.text == ("one two. " * 7).strip()
+    first, *_ = Pages(TelegramDialect(100)).feed("letters " * 90)
+    assert first.text == ("letters " * 12).strip()
+
+
+def test_a_heading_stays_with_its_text() -> None:
+    parts = Pages(TelegramDialect(100)).feed("a" * 70 + "\n\n## Head\n\n" + "b" * 80)
+    assert [part.text.split("\n")[0] for part in parts] == ["a" * 70, "Head"]
+
+
+def test_links_and_families_stay_whole() -> None:
+    text = "word " * 15 + "[some link](https://example.org/a/long/address) " * 5
+    for part in Pages(DiscordDialect(110)).feed(text):
+        assert part.text.count("[") == part.text.count("](<https://example.org/a/long/address>)")
+    for part in Pages(TelegramDialect(100)).feed("👩‍👩‍👧‍👦" * 40):
+        assert set(re.split("👩‍👩‍👧‍👦", part.text)) == {""}
+
+
+def test_room_is_kept_free() -> None:
+    assert (
+        max(len(part.text) for part in Pages(TelegramDialect(), room=96).feed("a" * 9000)) == 4000
+    )
+
+
+def test_another_text_starts_over() -> None:
+    pages = Pages(TelegramDialect(100))
+    pages.feed("first " * 50)
+    assert [part.text for part in pages.feed("second")] == ["second"]
+    assert pages.feed("") == ()
+
+
+@pytest.mark.parametrize("text", ["#", "```", ">", "``` \n```", "|", "-", "[](", "**"])
+def test_marks_alone_are_not_nothing(text: str) -> None:
+    assert [bool(part.text) for part in Pages(TelegramDialect()).feed(text)] == [True]
+
+
+def test_the_terminal_never_splits() -> None:
+    (part,) = Pages(TerminalDialect()).feed(ANSWER * 30)
+    assert part.text.count("# Sorting in Python") == 30
