@@ -114,7 +114,7 @@ class DiscordSide:
             if len(command.arguments) == 1:
                 words = [argument]
             options = {a.name: word for a, word in zip(command.arguments, words, strict=False)}
-        await self._server.slash(self._person, self._channel, name, **options)
+        await self._server.slash(self._person, self._channel, name, user_installed=False, **options)
 
     async def press(self, label: str) -> bool:
         for message in reversed(self._server.messages(self._channel)):

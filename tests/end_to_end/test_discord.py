@@ -45,7 +45,7 @@ async def test_ask_is_acknowledged_in_time_and_answered(alive: World) -> None:
 async def test_ask_answers_where_the_bot_is_not_a_member(alive: World) -> None:
     discord = alive.discord
     ann = discord.person("Ann")
-    channel = discord.channel(discord.guild("Elsewhere", ann), "general")
+    channel = discord.channel(discord.guild("Elsewhere", ann, joined=False), "general")
     asked = await discord.slash(
         ann, channel, "ask", user_installed=True, prompt="repeat: as a guest"
     )
