@@ -42,8 +42,8 @@ def model_menu(
     )
     if pages == 1:
         return options, ()
-    return options, (
-        Button("◀", f"mp:{(page - 1) % pages}"),
-        Button(f"{page + 1}/{pages}", f"mp:{page}"),
-        Button("▶", f"mp:{(page + 1) % pages}"),
-    )
+    here = Button(f"{page + 1}/{pages}", f"mp:{page}")
+    forward = Button("▶", f"mp:{(page + 1) % pages}")
+    if pages == 2:  # back is forward: no two buttons may carry the same action
+        return options, (here, forward)
+    return options, (Button("◀", f"mp:{(page - 1) % pages}"), here, forward)

@@ -11,6 +11,7 @@ would be torn apart is avoided while there is another.
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import regex
@@ -201,16 +202,12 @@ class Pages:
         ends = self._ends()
         spare: _Cut | None = None
         for share in SHARES:
-            tries = 0
-            for cut in self._candidates(self._most * share):
+            for cut in islice(self._candidates(self._most * share), TRIES):
                 torn = self._torn(cut, ends)
                 if not torn:
                     return cut
                 if torn == 1 and spare is None:
                     spare = cut
-                tries += 1
-                if tries > TRIES:
-                    break
         return spare or self._anywhere()
 
     def _candidates(self, least: float) -> Iterator[_Cut]:

@@ -52,7 +52,7 @@ def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         closer = closer_of(first)
         if closer is None or start < state.env.get(closer, 0):
             return False
-        if first[2:].strip() and start < state.env.get((closer, "open"), 0):
+        if first[2:].strip() and start < state.env.get("open" + closer, 0):
             return False
         rest = first if closer.startswith("\\end") else first[2:]
         last, tex = _until(state, start, end, closer, [rest], resumed=False)
@@ -90,7 +90,7 @@ def _until(
         if line >= end or state.sCount[line] < state.blkIndent:
             bare = resumed or whole or not tex[0].strip()
             if not bare:
-                state.env[closer, "open"] = line
+                state.env["open" + closer] = line
             return (line if bare else 0), tex
         text = _line(state, line)
         if not text.strip():

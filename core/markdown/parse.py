@@ -118,10 +118,10 @@ def _note_columns(grammar: MarkdownIt) -> None:
     """Let the token of an item tell in which column its content stands."""
     tokenize = grammar.block.tokenize
 
-    def noting(state: StateBlock, start: int, end: int) -> None:
+    def noting(state: StateBlock, startLine: int, endLine: int) -> None:  # noqa: N803 - its names
         if state.tokens and state.tokens[-1].type == "list_item_open":
             state.tokens[-1].meta["indent"] = state.blkIndent
-        tokenize(state, start, end)
+        tokenize(state, startLine, endLine)
 
     grammar.block.tokenize = noting  # type: ignore[method-assign]
 

@@ -103,27 +103,30 @@ class MarkdownWriter:
     def block(self, block: Block) -> str:
         match block:
             case Paragraph(children):
-                return self.line(children)
+                written = self.line(children)
             case Heading(level, children):
-                if level > self.deepest_heading:
-                    return self.line((Strong(children),))
-                inner = self.inline(children, frozenset()).replace("\n", " ")
-                return f"{'#' * level} {inner}" if inner.strip() else ""
+                written = self._heading(level, children)
             case Code(text, language):
-                return self.fence(text, language)
+                written = self.fence(text, language)
             case Math(tex):
-                return self.fence(tex, "tex")
+                written = self.fence(tex, "tex")
             case Rule():
-                return "———"
+                written = "———"
             case Quote(children):
                 inner = self._joined(children)
-                return "\n".join(f"> {line}" for line in inner.split("\n")) if inner else ""
+                written = "\n".join(f"> {line}" for line in inner.split("\n")) if inner else ""
             case ListBlock(items, start):
-                return "\n".join(
-                    filter(None, (self._item(item, start, at) for at, item in enumerate(items)))
-                )
+                lines = (self._item(item, start, at) for at, item in enumerate(items))
+                written = "\n".join(filter(None, lines))
             case Table():
-                return self.table(block)
+                written = self.table(block)
+        return written
+
+    def _heading(self, level: int, children: tuple[Inline, ...]) -> str:
+        if level > self.deepest_heading:
+            return self.line((Strong(children),))
+        inner = self.inline(children, frozenset()).replace("\n", " ")
+        return f"{'#' * level} {inner}" if inner.strip() else ""
 
     def _joined(self, blocks: Iterable[Block]) -> str:
         return "\n".join(filter(None, map(self.block, blocks)))

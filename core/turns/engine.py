@@ -80,10 +80,14 @@ class Engine:
     # -- on
 
     async def run(self) -> None:
-        """Claim and run turns until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._claims())
-            group.create_task(self._beats())
+        """Claim and run turns until cancelled; what still runs then is taken on later."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._claims())
+                group.create_task(self._beats())
+        finally:
+            for _, task in self._held.values():
+                task.cancel()
 
     async def close(self, patience: float) -> None:
         """Take nothing more in, give running answers `patience` seconds, hand the rest over."""

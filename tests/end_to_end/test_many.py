@@ -25,13 +25,13 @@ async def test_a_hundred_people_chat_at_once(tmp_path: Path) -> None:
         async def on_telegram(n: int) -> None:
             await telegram.say(people[n], chats[n], f"long {LENGTH}")
             await telegram.wait(
-                lambda: letters("".join(texts(telegram.messages(chats[n])))) == expected, 90
+                lambda: letters("\n".join(texts(telegram.messages(chats[n])))) == expected, 90
             )
 
         async def on_discord(n: int) -> None:
             await discord.say(others[n], channels[n], f"long {LENGTH}")
             await discord.wait(
-                lambda: letters("".join(texts(discord.messages(channels[n])))) == expected, 90
+                lambda: letters("\n".join(texts(discord.messages(channels[n])))) == expected, 90
             )
 
         async def impatient() -> float:

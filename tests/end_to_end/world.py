@@ -115,4 +115,4 @@ def texts(messages: list[Any]) -> list[str]:
 
 
 def whole(messages: list[Any], expected: str) -> Callable[[], bool]:
-    return lambda: letters("".join(texts(messages))) == letters(expected)
+    return lambda: letters("\n".join(texts(messages))) == letters(expected)

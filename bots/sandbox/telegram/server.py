@@ -118,6 +118,7 @@ class TelegramStandIn:
     def forum(self, title: str, *people: Person) -> Chat:
         chat = self.supergroup(title, *people)
         chat.forum = True
+        chat.last_message = 1  # the General topic has id 1
         return chat
 
     def topic(self, chat: Chat, name: str) -> int:
