@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bots.sandbox.discord import DiscordStandIn
-from bots.sandbox.telegram import TelegramStandIn
-
 from bots.adapters import configured
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
+from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.telegram import TelegramStandIn
 from core.app import serve, services
 from core.settings import Settings
 

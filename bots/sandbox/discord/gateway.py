@@ -61,6 +61,8 @@ class Gateway:
     ) -> None:
         self.identifies: list[Json] = []
         self.resumes: list[Json] = []
+        self.told: deque[tuple[str, Json]] = deque(maxlen=KEPT)
+        """What was dispatched, for whoever wants to check it."""
         self.refusing = 0
         self.refusing_with = 503
         self.silent = False
@@ -79,6 +81,7 @@ class Gateway:
         """Tell every session, gone ones too (they may resume). `blank` takes out what a session
         without the message content intent is not shown.
         """
+        self.told.append((event, data))
         for session in self._sessions.values():
             shown = data if session.intents & MESSAGE_CONTENT else blank(data)
             session.sequence += 1
@@ -152,6 +155,7 @@ class Gateway:
             ready["shard"] = data["shard"]
         for event, told in [("READY", ready), *(("GUILD_CREATE", guild) for guild in guilds)]:
             session.sequence += 1
+            self.told.append((event, told))
             await line.send({"op": 0, "t": event, "s": session.sequence, "d": told})
         self._sessions[session.id] = session
         return session

@@ -34,7 +34,7 @@ from bots.sandbox.discord.world import (
 __all__ = ["DiscordStandIn"]
 
 T = TypeVar("T")
-RECORDS = 200_000
+RECORDS = 20_000
 ACKNOWLEDGE = 3.0  # seconds
 
 
@@ -441,6 +441,7 @@ class DiscordStandIn:
                 _drop(request)
         except Refusal as refusal:
             call.status, result = refusal.status, refusal.body
+        call.result = result
         await self.note()
         if result is None:
             return web.Response(status=204, headers=headers)

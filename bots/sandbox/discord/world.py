@@ -202,6 +202,7 @@ class Call:
     body: Any
     time: float
     status: int = 0
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,18 +25,19 @@ __all__ = ["Call", "Fault", "TelegramStandIn"]
 
 T = TypeVar("T")
 DRAFT_LIVES = 30.0  # seconds
-RECORDS = 200_000
+RECORDS = 20_000
 LIMITED = {"sendmessage", "sendmessagedraft", "editmessagetext", "editmessagereplymarkup"}
 
 
 @dataclass(slots=True)
 class Call:
-    """What the bot asked. `status` is 0 while it is not answered."""
+    """What the bot asked, and the answer. `status` is 0 while there is none."""
 
     method: str
     params: Json
     time: float
     status: int = 0
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ class TelegramStandIn:
             if method in LIMITED:
                 self._limit(call)
             result = await handler(call.params)
-            call.status = 200
+            call.status, call.result = 200, result
             if fault is not None and fault.kind == "drop_after":
                 _drop(request)
             answer = {"ok": True, "result": result}
