@@ -50,7 +50,7 @@ class DiscordChat:
     """
 
     platform = PLATFORM
-    overall = Pace(burst=40, rate=45, reserve=10)  # Discord allows 50 a second
+    overall = Pace(burst=5, rate=42, reserve=2)  # together below the 50 that a second allows
 
     def __init__(
         self,

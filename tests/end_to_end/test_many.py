@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+from bots.sandbox.model import Recorded
 from bots.sandbox.model.script import long
 from tests.end_to_end.world import letters, texts, world
 
@@ -13,8 +14,7 @@ LENGTH = 1000  # characters: some ten seconds of streaming
 
 
 async def test_a_hundred_people_chat_at_once(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=SPEED, limits=True) as all_of_it:
-        await all_of_it.start()
+    async with world(tmp_path, speed=SPEED, limits=True) as all_of_it, all_of_it.process():
         telegram, discord, model = all_of_it.telegram, all_of_it.discord, all_of_it.model
         expected = letters(long(LENGTH))
         people = [telegram.person(f"T{n}") for n in range(EACH)]
@@ -39,9 +39,11 @@ async def test_a_hundred_people_chat_at_once(tmp_path: Path) -> None:
             chat = telegram.private(person)
             await telegram.say(person, chat, "long 20000")
             await telegram.wait(lambda: telegram.live_drafts(chat), 30)
-            mine = next(
-                r for r in model.requests if r.body["messages"][-1]["content"] == "long 20000"
-            )
+
+            def asked() -> list[Recorded]:
+                return [r for r in model.requests if "long 20000" in str(r.body["messages"][-1])]
+
+            mine = (await model.wait(asked))[0]
             began = time.monotonic()
             await telegram.say(person, chat, "/stop")
             await model.wait(lambda: mine.disconnected_at, 10)

@@ -36,4 +36,5 @@ async def test_every_request_and_every_answer_fits_the_descriptions(alive: World
     await discord.wait(
         lambda: any("Retry" in str(m.components) for m in discord.messages(direct)), 30
     )
-    assert complaints(alive) == {}
+    found = complaints(alive)
+    assert not found, "\n".join(sorted(found))

@@ -1,7 +1,9 @@
 """The whole product in one process: real libraries, real sockets, stand-ins on loopback."""
 
 import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,6 +74,35 @@ class World:
     async def _ready(self, polls: int) -> None:
         await self.telegram.wait(lambda: self._polls() > polls, 15)
         await self.discord.ready(15)
+
+    @asynccontextmanager
+    async def process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The bot as `parley run`, a process of its own."""
+        polls = self._polls()
+        environment = {
+            "IOINTELLIGENCE_API_KEY": self.model.api_key,
+            "IOINTELLIGENCE_BASE_URL": self.model.base_url,
+            "TELEGRAM_BOT_TOKEN": self.telegram.token,
+            "TELEGRAM_API_BASE": self.telegram.base_url,
+            "DISCORD_BOT_TOKEN": self.discord.token,
+            "DISCORD_API_BASE": self.discord.api_base,
+            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
+            "DATABASE_URL": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "PARLEY_ACCESS": "open",
+            "PARLEY_LOG_LEVEL": "warning",
+            **changed,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bots.cli", "run", env={**os.environ, **environment}
+        )
+        try:
+            await self._ready(polls)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                async with asyncio.timeout(25):
+                    await process.wait()
 
     async def stop(self) -> None:
         self._stopping.set()

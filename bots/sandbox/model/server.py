@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import math
 import re
@@ -169,7 +170,9 @@ class ModelStandIn:
         stream = _Stream(self, request, record, model.id, script)
         try:
             if body.get("stream"):
-                return await stream.run(thought, text, finish)
+                with contextlib.suppress(ConnectionError):  # the client left: noted below
+                    await stream.run(thought, text, finish)
+                return stream.response
             record.usage = (prompt, len(thought) + len(text))
             record.completed = True
             return web.json_response(_whole(model.id, record.usage, thought, text, finish))
@@ -295,12 +298,12 @@ class _Stream:
             "created": int(time.time()),
             "model": model,
         }
-        self._response = web.StreamResponse(
+        self.response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "x-request-id": uuid.uuid4().hex}
         )
 
     async def run(self, thought: list[str], text: list[str], finish: str) -> web.StreamResponse:
-        await self._response.prepare(self._request)
+        await self.response.prepare(self._request)
         await self._send({"role": "assistant", "content": ""}, None)
         tokens = [("reasoning_content", token) for token in thought]
         tokens += [("content", token) for token in (["\n\n"] if thought else []) + text]
@@ -324,16 +327,16 @@ class _Stream:
             transport = self._request.transport
             if transport is not None:
                 transport.close()
-            return self._response
+            return self.response
         if self._script.fault == "stall":
             await asyncio.sleep(3600)
         if not tokens:
             await self._send({}, finish)
         await self._write({**self._frame, "choices": [], "usage": _usage(*self._record.usage)})
-        await self._response.write(b"data: [DONE]\n\n")
+        await self.response.write(b"data: [DONE]\n\n")
         self._record.completed = True
-        await self._response.write_eof()
-        return self._response
+        await self.response.write_eof()
+        return self.response
 
     async def _send(self, delta: dict[str, str], finish: str | None) -> None:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
@@ -347,4 +350,4 @@ class _Stream:
         )
 
     async def _write(self, payload: dict[str, object]) -> None:
-        await self._response.write(b"data: " + msgspec.json.encode(payload) + b"\n\n")
+        await self.response.write(b"data: " + msgspec.json.encode(payload) + b"\n\n")
