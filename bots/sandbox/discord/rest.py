@@ -40,7 +40,8 @@ class Rest:
         server = self._server
         match request.method, path:
             case "GET", ["users", "@me"]:
-                return {**server.bot.json(), "verified": True, "mfa_enabled": False, "flags": 0}
+                more = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
+                return {**server.bot.json(), **more}
             case "GET", ["oauth2", "applications", "@me"] | ["applications", "@me"]:
                 return self._application()
             case "GET", ["gateway"]:
@@ -89,6 +90,8 @@ class Rest:
             "owner": server.person("operator").json(),
             "verify_key": "0" * 64,
             "flags": 0,
+            "flags_new": "0",
+            "eligible_oauth2_scopes": [],
             "bot": server.bot.json(),
             "team": None,
             "rpc_origins": [],
@@ -287,12 +290,14 @@ class Rest:
         return answer
 
     def _shown(self, found: Interaction, message: Message) -> Json:
-        by = {
+        by: Json = {
             "id": str(found.id),
             "type": found.kind,
             "user": found.person.json(),
             "authorizing_integration_owners": {},
         }
+        if found.message is not None:
+            by["interacted_message_id"] = str(found.message.id)
         return {**message.json(), "interaction_metadata": by}
 
     async def _respond(self, found: Interaction, body: Json) -> Message:

@@ -380,7 +380,7 @@ class DiscordStandIn:
                 "flags": 0,
             },
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in joined],
-            "application": {"id": str(self.application_id), "flags": 0},
+            "application": {"id": str(self.application_id), "flags": 0, "flags_new": "0"},
         }  # fmt: skip
         return ready, [self._guild(guild) for guild in joined]
 

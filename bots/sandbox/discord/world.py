@@ -23,6 +23,21 @@ def snowflake() -> int:
     return (int(time.time() * 1000) - EPOCH) << 22 | next(_numbers) % 4096
 
 
+def numbered(rows: list[Json]) -> list[Json]:
+    """Components as Discord gives them back: with ids and what was left out."""
+    numbers = itertools.count(1)
+    shown = []
+    for row in rows:
+        number, items = next(numbers), []
+        for item in row["components"]:
+            filled: Json = {"id": next(numbers), **item}
+            if item["type"] == 3:
+                filled = {"min_values": 1, "max_values": 1, **filled}
+            items.append(filled)
+        shown.append({**row, "id": number, "components": items})
+    return shown
+
+
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000000+00:00", time.gmtime())
 
@@ -42,6 +57,8 @@ class Person:
             "avatar": None,
             "bot": self.bot,
             "public_flags": 0,
+            "flags": 0,
+            "primary_guild": None,
         }
 
 
@@ -151,7 +168,7 @@ class Message:
             "pinned": False,
             "type": 0 if self.reference is None else 19,
             "flags": self.flags,
-            "components": self.components,
+            "components": numbered(self.components),
         }
         if self.nonce is not None:
             shown["nonce"] = self.nonce
