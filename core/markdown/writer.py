@@ -101,6 +101,7 @@ class MarkdownWriter:
     # Blocks
 
     def block(self, block: Block) -> str:
+        written = ""
         match block:
             case Paragraph(children):
                 written = self.line(children)
