@@ -279,14 +279,16 @@ class Rest:
 
     def _told(self, found: Interaction, kind: int) -> Json:
         told: Json = {"id": str(found.id), "type": found.kind}
-        answer: Json = {"interaction": told, "resource": {"type": kind}}
+        answer: Json = {"interaction": told}
         if found.original is not None and kind in (4, 5, 7):
             told |= {
                 "response_message_id": str(found.original.id),
                 "response_message_loading": kind == 5,
                 "response_message_ephemeral": found.original.ephemeral_to is not None,
             }
-            answer["resource"]["message"] = self._shown(found, found.original)
+            if kind != 5:  # a deferral made nothing to show yet
+                shown = self._shown(found, found.original)
+                answer["resource"] = {"type": kind, "message": shown}
         return answer
 
     def _shown(self, found: Interaction, message: Message) -> Json:
