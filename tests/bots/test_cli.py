@@ -126,6 +126,9 @@ def test_a_postgresql_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 
 def test_people_and_places_are_let_in_and_out(tmp_path: Path) -> None:
     assert parley(tmp_path, "allow", "telegram:person:42").returncode == 0
-    assert "not use the bot any more" in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
+    assert (
+        "not use the bot any more"
+        in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
+    )
     assert parley(tmp_path, "allow", "everybody").returncode == 78
     assert "/start" in parley(tmp_path, "pair").stderr

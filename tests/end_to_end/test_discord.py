@@ -1,10 +1,21 @@
 """What people on Discord live through."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from bots.sandbox.discord import Channel
 from bots.sandbox.model.script import long
 from tests.end_to_end.world import World, letters, texts
+
+
+def says(alive: World, channel: Channel, text: str) -> bool:
+    return text in texts(alive.discord.messages(channel))
+
+
+def differs(labels: set[str], items: Callable[[], list[dict[str, Any]]]) -> bool:
+    return labels != {o["label"] for item in items() for o in item.get("options", [])}
 
 
 async def test_a_mention_is_answered_by_a_growing_reply(alive: World) -> None:
@@ -78,7 +89,7 @@ async def test_a_model_is_switched_in_one_channel_and_not_in_another(alive: Worl
     assert all(m.ephemeral_to for m in switched.responses)
     for channel, expected in ((one, "microsoft/phi-4"), (two, "meta-llama/Llama-3.3-70B-Instruct")):
         await discord.say(ann, channel, f"{discord.mention} repeat: here")
-        await discord.wait(lambda channel=channel: "here" in texts(discord.messages(channel)))
+        await discord.wait(partial(says, alive, channel, "here"))
         assert model.requests[-1].body["model"] == expected
 
 
@@ -87,7 +98,7 @@ async def test_all_models_are_within_reach_of_the_picker(alive: World) -> None:
     ann = discord.person("Ann")
     channel = discord.channel(discord.guild("Home", ann), "general")
     shown = await discord.slash(ann, channel, "model")
-    await discord.wait(lambda: shown.responses and shown.responses[-1].components)
+    await discord.wait(lambda: bool(shown.responses and shown.responses[-1].components))
 
     def items() -> list[dict[str, Any]]:
         rows = shown.responses[-1].components
@@ -127,12 +138,12 @@ async def test_the_stop_button_works_for_who_asked_and_after_a_restart_retry_doe
 
     await discord.say(ann, channel, f"{discord.mention} long 5000")
     await discord.wait(
-        lambda: button("Stop") and "Section 1" in discord.messages(channel)[-1].content
+        lambda: bool(button("Stop") and "Section 1" in discord.messages(channel)[-1].content)
     )
     answer = discord.messages(channel)[-1]
     refused = await discord.press(eve, answer, button("Stop") or "")
     await discord.wait(lambda: any("somebody else" in m.content for m in refused.responses))
-    assert model.requests[0].disconnected_at is None
+    assert len(model.requests) == 1
     began = time.monotonic()
     await discord.press(ann, answer, button("Stop") or "")
     await model.wait(lambda: model.requests[0].disconnected_at)

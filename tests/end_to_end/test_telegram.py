@@ -2,9 +2,15 @@
 
 import asyncio
 import time
+from functools import partial
 
 from bots.sandbox.model.script import long
+from bots.sandbox.telegram import Chat, Person
 from tests.end_to_end.world import World, letters, texts
+
+
+def last_is(alive: World, chat: Chat, text: str) -> bool:
+    return texts(alive.telegram.messages(chat))[-1:] == [text]
 
 
 async def test_a_private_chat_streams_drafts_and_ends_in_a_message(alive: World) -> None:
@@ -63,7 +69,7 @@ async def test_two_people_in_a_group_do_not_share_context_until_they_choose_to(
         messages = model.requests[-1].body["messages"]
         return [m["content"] for m in messages if m["role"] != "system"]
 
-    async def ask(person: object, text: str) -> None:
+    async def ask(person: Person, text: str) -> None:
         await telegram.say(person, chat, f"{at} repeat: {text}")
         await telegram.wait(lambda: text in texts(telegram.messages(chat)))
 
@@ -109,7 +115,8 @@ async def test_the_model_picker_turns_pages_and_picks(alive: World) -> None:
 
     def buttons() -> list[dict[str, str]]:
         messages = [m for m in telegram.messages(chat) if m.from_bot and m.reply_markup]
-        rows = messages[-1].reply_markup["inline_keyboard"] if messages else []
+        markup = (messages[-1].reply_markup if messages else None) or {"inline_keyboard": []}
+        rows = markup["inline_keyboard"]
         return [button for row in rows for button in row]
 
     await telegram.wait(buttons)
@@ -192,7 +199,7 @@ async def test_new_leaves_out_what_was_said_and_retry_asks_again(alive: World) -
     chat = telegram.private(ann)
     for text in ("one", "two"):
         await telegram.say(ann, chat, f"repeat: {text}")
-        await telegram.wait(lambda text=text: texts(telegram.messages(chat))[-1:] == [text])
+        await telegram.wait(partial(last_is, alive, chat, text))
     await telegram.say(ann, chat, "/retry")
     await telegram.wait(lambda: texts(telegram.messages(chat)) == ["one", "two", "two"])
     shown = [m["content"] for m in model.requests[-1].body["messages"][1:]]

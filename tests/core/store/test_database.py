@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from core.errors import ConfigurationError, StoreError
+from core.store import migrate
 from core.store.conversations import put_state
 from core.store.database import Store
 from core.store.schema import metadata
@@ -47,11 +49,7 @@ async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
     await store.open()
     await store.write(put_state, "kept", "yes")
     await store.close()
-    from core.store import migrate
-
-    monkeypatch.setattr(
-        migrate.ScriptDirectory, "get_current_head", lambda _self: "0002", raising=True
-    )
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "0002")
     migrate.back_up(file)
     (copy,) = tmp_path.glob("*.backup")
     with sqlite3.connect(copy) as connection:
