@@ -112,11 +112,7 @@ async def test_all_models_are_within_reach_of_the_picker(alive: World) -> None:
         seen |= labels
         forward = next(item for item in items() if item.get("label") == "▶")
         await discord.press(ann, shown.responses[-1], forward["custom_id"])
-        await discord.wait(
-            lambda labels=labels: (
-                labels != {o["label"] for item in items() for o in item.get("options", [])}
-            )
-        )
+        await discord.wait(partial(differs, labels, items))
     assert len(seen) == 30
 
 
