@@ -81,6 +81,7 @@ class Gate:
             if len(self._chats) >= IDLE_CHATS:
                 self._forget_idle()
             line = self._chats[chat] = _Line(_Bucket(pace, pace.burst, self._clock()))
+        line.bucket.pace = pace  # a place's facts may change, and `block` does not know them
         granted = asyncio.get_running_loop().create_future()
         heapq.heappush(line.waiters, _Waiter(priority, next(self._numbers), granted, chat))
         self._pump(line)
