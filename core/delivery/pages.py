@@ -27,7 +27,9 @@ __all__ = ["Pages"]
 STRIDE = 512  # characters looked at in one go, halved where they might not fit
 TRIES = 24  # places looked at for one cut
 SHARES = (0.5, 0.05)  # of a part that should be filled, if nothing is torn apart; at worst
-MARKS = re.compile(r"[*_~`\[\]()!\\$&<]")
+WAVERING = 40  # by how much what is shown may grow for a moment and shrink again
+MARKS = re.compile(r"[*_~`\[\]()!\\$&<|]")
+PAIRED = re.compile(r"[*_~`\[\]()!\\$&<]")
 DELIMITERS = re.compile(
     r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE
 )
@@ -122,20 +124,25 @@ class Pages:
             self._close()
 
     def _certain(self, end: int) -> bool:
-        """Whether the part fits wherever it ends up to `end`."""
-        if self._look(end).size > self._most:
+        """Whether the part fits wherever it ends up to `end`.
+
+        With half of a pair of marks, or of a table, more may show than with the whole: such text
+        is taken in by single characters when the part is nearly full.
+        """
+        tail = self._text[self._base : end]
+        most = self._most - (WAVERING if MARKS.search(tail) else 0)
+        if self._look(end).size > most:
             return False
         added = self._text[self._fits : end]
         for half in DELIMITERS.finditer(added):
             # A table that lasts for a few characters only.
-            if self._look(self._fits + half.end()).size > self._most:
+            if self._look(self._fits + half.end()).size > most:
                 return False
         if not MARKS.search(added):
             return True
-        # Half of a pair of marks is text: count all of them as such.
-        return self._show(self._text[self._base : self._fits] + MARKS.sub("@", added)).size <= (
-            self._most
-        )
+        # Count all the marks as text.
+        text = self._text[self._base : self._fits] + PAIRED.sub("@", added)
+        return self._show(text).size <= most
 
     def _settle(self, end: int) -> None:
         """Keep the blocks that no later text can change, and what was found out about the rest."""

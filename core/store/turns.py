@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from sqlalchemy import Connection, case, func, insert, or_, select, update
+from sqlalchemy import Connection, case, false, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import ParleyError
@@ -133,10 +133,18 @@ def accept(
     return Accepted.FULL if full else Accepted.NEW
 
 
-def claim(connection: Connection, owner: str, *, lease: float, most: int) -> list[Turn]:
+def claim(
+    connection: Connection,
+    owner: str,
+    accounts: Sequence[tuple[str, str]],
+    *,
+    lease: float,
+    most: int,
+) -> list[Turn]:
     """Take turns that are queued, or whose holder let the lease run out, first of each
-    conversation only.
+    conversation only, of the (platform, account) pairs the process can answer on.
     """
+    mine = (turns.c.key.startswith(f"{p}:{a}:", autoescape=True) for p, a in accounts)
     other = turns.alias()
     first = (
         select(func.min(other.c.seq))
@@ -147,6 +155,7 @@ def claim(connection: Connection, owner: str, *, lease: float, most: int) -> lis
         select(turns.c.id)
         .where(
             OPEN,
+            or_(false(), *mine),
             or_(turns.c.state == State.QUEUED, turns.c.lease_until < clock()),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )

@@ -117,7 +117,11 @@ class Engine:
             if free > 0 and not self._closing:
                 try:
                     claimed = await self._store.write(
-                        claim, self._owner, lease=LEASE, most=min(free, 50)
+                        claim,
+                        self._owner,
+                        tuple(self._chats),
+                        lease=LEASE,
+                        most=min(free, 50),
                     )
                 except StoreError as error:
                     log.error("no claim", error=str(error))
@@ -134,10 +138,7 @@ class Engine:
 
     def _begin(self, turn: Turn, until: float) -> None:
         place = turn.incoming.place
-        chat = self._chats.get((place.platform, place.account))
-        if chat is None:
-            log.warning("no such adapter here", turn=turn.id, platform=place.platform)
-            return  # the lease runs out; a process that has the adapter takes it
+        chat = self._chats[place.platform, place.account]
         gate = self._gates.get((place.platform, place.account))
         if gate is None:
             gate = self._gates[place.platform, place.account] = Gate(chat.overall)

@@ -24,7 +24,7 @@ async def accept(store: Store, key: str, *, to: str = "ann", ordered: bool = Tru
 
 
 async def claim(store: Store, owner: str = "me", lease: float = 30) -> list[Turn]:
-    return await store.write(turns.claim, owner, lease=lease, most=50)
+    return await store.write(turns.claim, owner, [("telegram", "1")], lease=lease, most=50)
 
 
 async def test_a_redelivered_event_opens_no_second_turn(store: Store) -> None:
@@ -62,6 +62,14 @@ async def test_a_turn_is_claimed_once_by_many_claimers(store: Store) -> None:
     claims = await asyncio.gather(*(claim(store, f"owner {n}") for n in range(6)))
     ids = [turn.id for claimed in claims for turn in claimed]
     assert len(ids) == len(set(ids)) == 20
+
+
+async def test_a_process_claims_only_what_it_can_answer_on(store: Store) -> None:
+    await accept(store, "u1")
+    others = [("discord", "1"), ("telegram", "11")]
+    assert await store.write(turns.claim, "other", others, lease=30, most=50) == []
+    assert await store.write(turns.claim, "none", [], lease=30, most=50) == []
+    assert len(await claim(store)) == 1
 
 
 async def test_a_lapsed_lease_is_taken_over_and_its_first_holder_is_fenced_off(
