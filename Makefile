@@ -26,6 +26,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest tests/load
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -33,6 +34,7 @@ format: install
 
 test: install
 	$(BIN)/pytest -n 2
+	$(BIN)/pytest tests/load
 
 sandbox: install
 	$(BIN)/parley sandbox

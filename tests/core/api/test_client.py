@@ -12,7 +12,8 @@ from core.errors import Failure, ModelError
 from tests.core.api.wire import DONE, SSE, chunk, event, last, plain, serving
 
 REQUEST = Request("some/model", (Message("user", "hello"),))
-QUICK = Patience(connect=1, first_token=0.3, between_tokens=0.3, total=2)
+ENOUGH = Patience(connect=5, first_token=20, between_tokens=20, total=60)
+IMPATIENT = Patience(connect=1, first_token=0.3, between_tokens=0.3, total=2)
 
 
 class Heard:
@@ -33,7 +34,7 @@ class Heard:
         return next((e for e in reversed(self.events) if isinstance(e, Usage)), None)
 
 
-async def ask(url: str, patience: Patience = QUICK) -> Heard:
+async def ask(url: str, patience: Patience = ENOUGH) -> Heard:
     heard = Heard()
     api = ModelApi(url, "secret-key", patience=patience)
     try:
@@ -46,7 +47,7 @@ async def ask(url: str, patience: Patience = QUICK) -> Heard:
     return heard
 
 
-async def hear(*pieces: bytes | float, patience: Patience = QUICK) -> Heard:
+async def hear(*pieces: bytes | float, patience: Patience = ENOUGH) -> Heard:
     async with serving(lambda _n: list(pieces)) as wire:
         return await ask(wire.url, patience)
 
@@ -209,8 +210,8 @@ async def test_a_passing_failure_is_tried_again_and_a_begun_answer_never() -> No
     ],
 )
 async def test_stalls_are_noticed(pieces: list[bytes | float]) -> None:
-    async with asyncio.timeout(3):
-        heard = await hear(*pieces)
+    async with asyncio.timeout(20):
+        heard = await hear(*pieces, patience=IMPATIENT)
     assert heard.error is not None
     assert heard.error.failure is Failure.STALLED
 
