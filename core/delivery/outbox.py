@@ -1,8 +1,9 @@
 """What of an answer stands on the platform, and how to bring it to what it should be.
 
-Each part's fate is in the store: `sending` is written before a new message is sent, `sent` with
-its id after. So a process that takes over sends only what has not been sent and edits what
-differs.
+Each part's fate is in the store, with the message's id as soon as the platform told it. So a
+process that takes over sends only what has not been sent and edits what differs. What was sent in
+the instant of a crash, its id not yet noted, is sent again with the same key: where the platform
+knows keys nothing doubles.
 """
 
 import asyncio
@@ -100,7 +101,6 @@ class Outbox:
     async def _send(
         self, position: int, part: Part, now: str, priority: Priority, *, quiet: bool
     ) -> None:
-        await self._mark(position, Sent("sending", None, now))
         try:
             message = await self._try(
                 priority,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import regex
 
-from core.markdown.document import Block, Document, ListBlock, Paragraph, Text
+from core.markdown.document import Block, Document, ListBlock, Math, Paragraph, Table, Text
 from core.markdown.outline import Frame, Outline, closer, head, indentation, outline, resume
 from core.markdown.parse import clean, parse_blocks
 from core.markdown.plain import plain
@@ -27,7 +27,7 @@ __all__ = ["Pages"]
 STRIDE = 512  # characters looked at in one go, halved where they might not fit
 TRIES = 24  # places looked at for one cut
 SHARES = (0.5, 0.05)  # of a part that should be filled, if nothing is torn apart; at worst
-WAVERING = 40  # by how much what is shown may grow for a moment and shrink again
+WAVERING = 24  # by how much what is shown may grow for a moment and shrink again
 MARKS = re.compile(r"[*_~`\[\]()!\\$&<|]")
 PAIRED = re.compile(r"[*_~`\[\]()!\\$&<]")
 DELIMITERS = re.compile(
@@ -130,7 +130,7 @@ class Pages:
         is taken in by single characters when the part is nearly full.
         """
         tail = self._text[self._base : end]
-        most = self._most - (WAVERING if MARKS.search(tail) else 0)
+        most = self._most - (WAVERING if PAIRED.search(tail) else 0)
         if self._look(end).size > most:
             return False
         added = self._text[self._fits : end]
@@ -150,8 +150,7 @@ class Pages:
         self._fits = end
         source = self._before + self._text[self._base : end]
         complete = source.count("\n")
-        lines = [line for line, _ in look.blocks if line < complete]
-        first = lines[-1] if lines else 0
+        first = _first_unsettled(look.blocks, complete)
         if first:
             self._settled += tuple(block for line, block in look.blocks if line < first)
             self._items = None
@@ -314,6 +313,15 @@ class Pages:
             if before + _visible(tuple(block for _, block in found)) != shown:
                 return 1 if mark else 2
         return 0
+
+
+def _first_unsettled(blocks: list[tuple[int, Block]], complete: int) -> int:
+    """The line from which later text may change something, when `complete` lines are."""
+    begun = [(line, block) for line, block in blocks if line < complete]
+    while begun and isinstance(begun[-1][1], Math | Table):
+        # These may turn out to be none, and their lines part of the block before.
+        begun.pop()
+    return begun[-1][0] if begun else 0
 
 
 def _resumed(found: list[tuple[int, Block]], frames: tuple[Frame, ...]) -> list[tuple[int, Block]]:

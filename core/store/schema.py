@@ -121,7 +121,7 @@ parts = Table(
     metadata,
     Column("turn", ForeignKey(turns.c.id), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),  # sending, sent, uncertain, dead
+    Column("state", String(16), nullable=False),  # sent, uncertain, dead
     Column("message", String(200)),
     Column("digest", String(64), nullable=False),
 )

@@ -25,7 +25,7 @@ from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
-from core.turns.inbox import keep
+from core.turns.inbox import asks, keep, stops
 
 __all__ = ["Engine"]
 
@@ -73,6 +73,8 @@ class Engine:
             log.info("not allowed", platform=incoming.place.platform)
             if incoming.ticket is None:
                 return  # with a ticket the platform shows the person that it waits for a word
+        if not denied:
+            self._stop_own(incoming)
         accepted = await self._store.write(keep, incoming, self._settings, denied=denied)
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()
@@ -188,6 +190,17 @@ class Engine:
                     continue
                 held.lease_until = began + LEASE * TRUST
                 if known[id_]:
+                    held.stop.set()
+
+    def _stop_own(self, incoming: Incoming) -> None:
+        """Who stops an own answer that is written here need not wait for the database."""
+        if stops(incoming):
+            for held, _ in self._held.values():
+                asked = held.turn.incoming
+                if asks(asked) and (asked.place, asked.sender.user) == (
+                    incoming.place,
+                    incoming.sender.user,
+                ):
                     held.stop.set()
 
     def _stop(self, ids: list[int]) -> None:

@@ -8,7 +8,7 @@ from core.port import Incoming, Kind
 from core.settings import Settings
 from core.store.turns import Accepted, accept
 
-__all__ = ["DENIED", "asks", "keep"]
+__all__ = ["DENIED", "asks", "keep", "stops"]
 
 DENIED = "denied"
 
@@ -23,6 +23,19 @@ def asks(incoming: Incoming) -> bool:
         case Kind.BUTTON:
             return incoming.text.startswith("retry:")
         case Kind.STOP:
+            return False
+
+
+def stops(incoming: Incoming) -> bool:
+    """Whether the person wants the answer that is being written to end."""
+    match incoming.kind:
+        case Kind.COMMAND:
+            return incoming.command == "stop"
+        case Kind.BUTTON:
+            return incoming.text.startswith("stop:")
+        case Kind.STOP:
+            return True
+        case Kind.PROMPT:
             return False
 
 

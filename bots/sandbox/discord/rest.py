@@ -70,6 +70,10 @@ class Rest:
                 return server.commands
             case "POST", ["users", "@me", "channels"]:
                 return self._open_dm(body)
+            case "GET", ["users", id_]:
+                if id_ not in server.people:
+                    raise unknown("user")
+                return server.people[id_].json()
             case "GET", ["channels", channel]:
                 return self._channel(channel).json()
             case "PATCH", ["channels", channel]:

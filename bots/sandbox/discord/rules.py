@@ -31,7 +31,7 @@ UNKNOWN = {
     "message": (10008, "Unknown Message"),
     "webhook": (10015, "Unknown Webhook"),
     "interaction": (10062, "Unknown interaction"),
-    "guild": (10004, "Unknown Guild"),
+    "user": (10013, "Unknown User"),
 }
 
 
