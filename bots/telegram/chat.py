@@ -42,8 +42,8 @@ TOKEN = re.compile(r"(\d+):[\w-]+", re.ASCII)
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PRIVATE_PACE = Pace(burst=3, rate=1)
 GROUP_PACE = Pace(burst=20, rate=20 / 60, reserve=5)
-# Telegram speaks of about 30 a second: what a burst and a second of refill make together.
-OVERALL = Pace(burst=5, rate=24, reserve=2)
+# Telegram speaks of about 30 a second; requests bunch on a busy machine, so stay well below.
+OVERALL = Pace(burst=3, rate=20, reserve=1)
 SCOPES: tuple[BotCommandScope, ...] = (
     BotCommandScopeAllPrivateChats(),
     BotCommandScopeAllGroupChats(),

@@ -75,7 +75,7 @@ class Engine:
                 return  # with a ticket the platform shows the person that it waits for a word
         if not denied:
             self._stop_own(incoming)
-        accepted = await self._store.write(keep, incoming, self._settings, denied=denied)
+        accepted = await self._store.write_first(keep, incoming, self._settings, denied=denied)
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()
 

@@ -35,6 +35,7 @@ async def test_a_hundred_people_chat_at_once(tmp_path: Path) -> None:
             )
 
         async def impatient() -> float:
+            await model.wait(lambda: len(model.requests) >= 2 * EACH, 60)
             person = telegram.person("impatient")
             chat = telegram.private(person)
             await telegram.say(person, chat, "long 20000")
