@@ -145,8 +145,8 @@ class Rest:
                 "type": 1,
                 "options": [],
                 "contexts": None,
-                "integration_types": [0],
                 **command,
+                "integration_types": command.get("integration_types") or [0],
             }
             for command in body
         ]
