@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import re
 import time
 import uuid
@@ -39,6 +40,7 @@ RECORDS = 20_000
 INTERACTIONS = 5_000  # kept in mind
 FILES = 200  # kept for whoever fetches them
 ACKNOWLEDGE = 3.0  # seconds
+REGISTERS = 3.0  # seconds within which a bot has commands
 
 
 class _Dropped(Exception):  # noqa: N818 (no error: ordered by a test)
@@ -222,13 +224,16 @@ class DiscordStandIn:
         **options: str | float,
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none like it."""
-        command = self._command(name, options)
+        command = await self._command(name, options)
         types = {option["name"]: option["type"] for option in command["options"]}
         given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
         data = {"id": command["id"], "name": name, "type": 1, "options": given}
         return await self._interact(2, person, channel, data, guest=user_installed)
 
-    def _command(self, name: str, options: dict[str, Any], *, partial: bool = False) -> Json:
+    async def _command(self, name: str, options: dict[str, Any], *, partial: bool = False) -> Json:
+        # A bot may register while it connects; a person sees commands only then.
+        with contextlib.suppress(TimeoutError):
+            await self.wait(lambda: self.commands, REGISTERS)
         command = next((c for c in self.commands if c["name"] == name), None)
         if command is None:
             raise ValueError(f"no command {name!r}")
@@ -245,7 +250,7 @@ class DiscordStandIn:
     async def autocomplete(
         self, person: Person, channel: Channel, name: str, option: str, current: str
     ) -> list[Json]:
-        command = self._command(name, {option: current}, partial=True)
+        command = await self._command(name, {option: current}, partial=True)
         data = {
             "id": command["id"], "name": name, "type": 1,
             "options": [{"name": option, "type": 3, "value": current, "focused": True}],

@@ -398,3 +398,9 @@ async def test_a_session_nobody_knows_is_invalid(raw: Raw) -> None:
             {"op": 6, "d": {"token": raw.server.token, "session_id": "x", "seq": 1}}
         )
         assert await socket.receive_json() == {"op": 9, "d": False}
+
+
+async def test_a_person_waits_for_the_commands_of_a_bot_that_just_came(raw: Raw) -> None:
+    using = asyncio.create_task(raw.server.slash(raw.ann, raw.home, "ask"))
+    await raw.call("PUT", f"/applications/{raw.server.application_id}/commands", [command()])
+    assert (await using).kind == 2
