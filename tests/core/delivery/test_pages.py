@@ -119,7 +119,7 @@ PIECES = st.sampled_from(
 ) | st.sampled_from([" ", "\n", "\n\n", "\n- ", "\n  - ", "\n> ", "\n| ", "\n```\n", "\n1. "])
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate, Phase.reuse])
+@settings(max_examples=30, deadline=None, phases=[Phase.generate, Phase.reuse])
 @given(st.lists(PIECES, min_size=20, max_size=120), st.data())
 def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObject) -> None:
     text = "".join(pieces)
@@ -133,7 +133,7 @@ def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObjec
     assert growing.feed(text) == whole
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate, Phase.reuse])
+@settings(max_examples=12, deadline=None, phases=[Phase.generate, Phase.reuse])
 @given(
     st.lists(
         st.sampled_from(["word", "漢字", "**bold**", "`code`", "[t](http://x)", "End.", "👩‍👩‍👧"]),
@@ -144,7 +144,7 @@ def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObjec
 )
 def test_nothing_is_lost_or_doubled(words: list[str], gaps: list[str], limit: int) -> None:
     text = "".join(
-        f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 60)
+        f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 40)
     )
     for make in (TelegramDialect, DiscordDialect):
         parts = Pages(make(limit)).feed(text)
