@@ -1,50 +1,82 @@
 """Who and what there is: people, chats, messages, drafts, as Telegram's objects show them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Bot", "Chat", "Draft", "Event", "Json", "Message", "Person", "units"]
+__all__ = ["Bot", "Chat", "Draft", "Event", "Json", "Message", "Person"]
 
 Json = dict[str, Any]
+MEDIA = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
+HISTORY = 10_000
+"""Messages kept of each chat."""
 
 
-def units(text: str) -> int:
-    """Length as Telegram counts it: UTF-16 code units."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Person:
     id: int
     name: str
     language: str = "en"
+    username: str = ""
+
+    @property
+    def is_bot(self) -> bool:
+        return False
 
     def json(self) -> Json:
-        return {
+        shown: Json = {
             "id": self.id,
             "is_bot": False,
             "first_name": self.name,
             "language_code": self.language,
         }
+        if self.username:
+            shown["username"] = self.username
+        return shown
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bot(Person):
-    username: str = ""
+    """The account under test, as its owner set it up at @BotFather."""
+
+    has_topics_enabled: bool = True
+    allows_users_to_create_topics: bool = True
+    can_join_groups: bool = True
+    supports_guest_queries: bool = False
+
+    @property
+    def is_bot(self) -> bool:
+        return True
+
+    def json(self) -> Json:
+        return {
+            "id": self.id,
+            "is_bot": True,
+            "first_name": self.name,
+            "username": self.username,
+        }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Chat:
+    """`status` is the bot's own: member, administrator, left or kicked (private: has blocked it).
+
+    `topics` are names by thread id; General, which every forum has, is not among them.
+    """
+
     id: int
     type: str
     title: str
+    ids: Iterator[int]
     members: list[Person] = field(default_factory=list)
     forum: bool = False
+    status: str = "member"
+    deactivated: bool = False
+    migrated_to: int | None = None
     topics: dict[int, str] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
     messages: "list[Message]" = field(default_factory=list)
-    blocked: bool = False
-    deleted: bool = False
-    last_message: int = 0
+    _known: "dict[int, Message]" = field(default_factory=dict)
 
     @property
     def private(self) -> bool:
@@ -58,52 +90,80 @@ class Chat:
             shown["is_forum"] = True
         return shown
 
-    def find(self, id_: object) -> "Message | None":
-        return next((m for m in self.messages if m.id == id_ and not m.deleted), None)
+    def add(self, message: "Message") -> None:
+        self.messages.append(message)
+        self._known[message.id] = message
+        if len(self.messages) > HISTORY:
+            del self._known[self.messages.pop(0).id]
+
+    def find(self, id_: int | None) -> "Message | None":
+        """The message, unless it was deleted."""
+        message = None if id_ is None else self._known.get(id_)
+        return None if message is None or message.deleted else message
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Message:
+    """`edits` are the texts it had before; `chain` the first message of its replies' chain."""
+
     id: int
     chat: Chat
-    sender: Json
+    sender: Person
     text: str
     date: int
     thread: int | None = None
     entities: list[Json] = field(default_factory=list)
     reply_markup: Json | None = None
     reply_to: int | None = None
+    chain: int | None = None
     extra: Json = field(default_factory=dict)
     edits: list[str] = field(default_factory=list)
+    edit_date: int | None = None
+    reactions: list[Json] = field(default_factory=list)
     deleted: bool = False
 
     @property
     def from_bot(self) -> bool:
-        return bool(self.sender["is_bot"])
+        return self.sender.is_bot
+
+    @property
+    def buttons(self) -> list[Json]:
+        rows = (self.reply_markup or {}).get("inline_keyboard", [])
+        return [button for row in rows for button in row]
 
     def json(self, *, with_reply: bool = True) -> Json:
         shown: Json = {
             "message_id": self.id,
             "date": self.date,
             "chat": self.chat.json(),
-            "from": self.sender,
+            "from": self.sender.json(),
             **self.extra,
         }
         if self.text:
-            shown["text"] = self.text
-        if self.entities:
-            shown["entities"] = self.entities
+            name = "text" if MEDIA.isdisjoint(self.extra) else "caption"
+            shown[name] = self.text
+            if self.entities:
+                shown["entities" if name == "text" else "caption_entities"] = self.entities
         if self.thread is not None:
-            shown |= {"message_thread_id": self.thread, "is_topic_message": True}
+            shown["message_thread_id"] = self.thread
+            shown["is_topic_message"] = True
+        elif self.chain is not None:
+            shown["message_thread_id"] = self.chain
         if self.reply_markup is not None:
             shown["reply_markup"] = self.reply_markup
-        if self.edits:
-            shown["edit_date"] = self.date
-        if with_reply and self.reply_to is not None:
-            target = self.chat.find(self.reply_to)
+        if self.edit_date is not None:
+            shown["edit_date"] = self.edit_date
+        if with_reply:
+            target = self.chat.find(self.reply_to) or self._root()
             if target is not None:
                 shown["reply_to_message"] = target.json(with_reply=False)
         return shown
+
+    def _root(self) -> "Message | None":
+        """What a forum's message replies to when it replies to nothing: its topic's beginning."""
+        if self.chat.forum and self.thread is not None and self.thread != self.id:
+            return self.chat.find(self.thread)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +175,19 @@ class Draft:
     draft_id: int
     text: str
     time: float
-    can_stop: bool
+    can_stop: bool = False
+    keep_on_stop: bool = False
+    entities: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a client sees: `kind` is sent, edited, deleted, draft or typing."""
+    """What a client sees: `kind` is sent, edited, deleted, draft, draft_gone or typing.
+
+    `text` is the draft's; `thread` where it was drafted or typed.
+    """
 
     kind: str
     message: Message | None = None
     text: str = ""
+    thread: int | None = None
