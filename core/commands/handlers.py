@@ -28,6 +28,7 @@ class Asking:
     """A command as it was given."""
 
     incoming: Incoming
+    turn: int
     conversation: int
     choices: Choices
     may: Capabilities
@@ -92,7 +93,7 @@ class Commands:
         return Reply(f"A new conversation with **{model}**. What was said before is left out.")
 
     async def stop(self, asking: Asking) -> Reply:
-        running, dropped = await self._store.write(cancel, asking.conversation)
+        running, dropped = await self._store.write(cancel, asking.conversation, asking.turn)
         self.stop_running(running)
         if not running and not dropped:
             return Reply("Nothing is being written here.")

@@ -213,8 +213,9 @@ def heartbeat(
     return {row.id: row.cancel for row in rows}
 
 
-def cancel(connection: Connection, conversation: int) -> tuple[list[int], int]:
-    """Ask the running turn of `conversation` to stop and drop those that wait.
+def cancel(connection: Connection, conversation: int, before: int) -> tuple[list[int], int]:
+    """Ask the running turn of `conversation` to stop and drop those that wait, as far as they
+    came before the turn `before`: a stop carried out late must not end what was asked since.
 
     Returns the running turns' ids and how many were dropped.
     """
@@ -222,6 +223,7 @@ def cancel(connection: Connection, conversation: int) -> tuple[list[int], int]:
         update(turns)
         .where(
             turns.c.conversation == conversation,
+            turns.c.id < before,
             turns.c.seq.is_not(None),
             turns.c.state == State.QUEUED,
             OPEN,
@@ -232,6 +234,7 @@ def cancel(connection: Connection, conversation: int) -> tuple[list[int], int]:
         update(turns)
         .where(
             turns.c.conversation == conversation,
+            turns.c.id < before,
             turns.c.seq.is_not(None),
             turns.c.state == State.RUNNING,
             OPEN,

@@ -84,7 +84,7 @@ class Dispatch:
         if turn.note == Accepted.FULL:
             return Reply(words.FULL)
         asking = Asking(
-            incoming, turn.conversation, choices, held.chat.capabilities(incoming.place)
+            incoming, turn.id, turn.conversation, choices, held.chat.capabilities(incoming.place)
         )
         match incoming.kind:
             case Kind.STOP:
@@ -98,7 +98,7 @@ class Dispatch:
     async def _pressed(self, asking: Asking) -> Reply | None:
         action, _, argument = asking.incoming.text.partition(":")
         if action == "stop":
-            return await self._stop_button(asking.incoming, argument)
+            return await self._stop_button(asking, argument)
         if action == "mp" and re.fullmatch(r"\d{1,4}", argument):
             return await self._commands.model_page(asking, int(argument), replace=True)
         if action == "m" or asking.incoming.text.startswith("m#"):
@@ -129,11 +129,11 @@ class Dispatch:
             return conversation, state
         return None
 
-    async def _stop_button(self, incoming: Incoming, argument: str) -> Reply | None:
-        found = await self._of_button(incoming, argument)
+    async def _stop_button(self, asking: Asking, argument: str) -> Reply | None:
+        found = await self._of_button(asking.incoming, argument)
         if found is None:
             return Reply(NOT_YOURS)
-        await self._cancel(found[0])
+        await self._cancel(found[0], asking.turn)
         return None
 
     async def _stop_draft(self, turn: Turn) -> None:
@@ -141,10 +141,10 @@ class Dispatch:
             id_ = (int(turn.incoming.text) - 1) // DRAFTS_A_TURN
             found = await self._store.read(turn_of, id_)
             if found is not None and found[1].place == turn.incoming.place:
-                await self._cancel(found[0])
+                await self._cancel(found[0], turn.id)
 
-    async def _cancel(self, conversation: int) -> None:
-        running, _ = await self._store.write(cancel, conversation)
+    async def _cancel(self, conversation: int, before: int) -> None:
+        running, _ = await self._store.write(cancel, conversation, before)
         self._commands.stop_running(running)
 
     async def _question(self, held: Held, choices: Choices) -> None:

@@ -20,7 +20,7 @@ from core.errors import StoreError
 from core.port import Chat, Incoming
 from core.settings import Settings
 from core.store.database import Store
-from core.store.turns import LostLeaseError, State, Turn, claim, heartbeat, release
+from core.store.turns import Accepted, LostLeaseError, State, Turn, claim, heartbeat, release
 from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
@@ -73,9 +73,9 @@ class Engine:
             log.info("not allowed", platform=incoming.place.platform)
             if incoming.ticket is None:
                 return  # with a ticket the platform shows the person that it waits for a word
-        if not denied:
-            self._stop_own(incoming)
         accepted = await self._store.write_first(keep, incoming, self._settings, denied=denied)
+        if accepted is Accepted.NEW and not denied:
+            self._stop_own(incoming)
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()
 
@@ -193,7 +193,7 @@ class Engine:
                     held.stop.set()
 
     def _stop_own(self, incoming: Incoming) -> None:
-        """Who stops an own answer that is written here need not wait for the database."""
+        """Who stops an own answer that is written here need not wait for the stop's turn."""
         if stops(incoming):
             for held, _ in self._held.values():
                 asked = held.turn.incoming

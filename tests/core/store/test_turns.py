@@ -10,6 +10,7 @@ from core.store.database import Store
 from core.store.turns import Accepted, LostLeaseError, Sent, State, Turn
 
 PLACE = Place("telegram", "1", "5", private=True)
+LAST = 2**31
 ANN = Sender("telegram", "5", "Ann")
 
 
@@ -94,7 +95,7 @@ async def test_the_heartbeat_renews_only_what_is_named_and_brings_the_stop(store
     one, two = await claim(store, lease=-1)
     assert await store.write(turns.heartbeat, "me", [one.id], lease=30) == {one.id: False}
     assert [turn.id for turn in await claim(store, "other")] == [two.id]
-    running, _ = await store.write(turns.cancel, one.conversation)
+    running, _ = await store.write(turns.cancel, one.conversation, LAST)
     assert running == [one.id]
     assert await store.write(turns.heartbeat, "me", [one.id], lease=30) == {one.id: True}
 
@@ -103,9 +104,24 @@ async def test_stop_drops_what_waits(store: Store) -> None:
     for key in ("u1", "u2", "u3"):
         await accept(store, key)
     (running,) = await claim(store)
-    assert await store.write(turns.cancel, running.conversation) == ([running.id], 2)
+    assert await store.write(turns.cancel, running.conversation, LAST) == ([running.id], 2)
     await store.write(turns.finish, running, "me", State.STOPPED)
     assert await claim(store) == []
+
+
+async def test_a_stop_carried_out_late_leaves_what_was_asked_since(store: Store) -> None:
+    await accept(store, "question")
+    (old,) = await claim(store)
+    await accept(store, "stop", ordered=False)
+    (stop,) = await claim(store)
+    await store.write(turns.finish, old, "me", State.DONE)
+    for key in ("asked since", "waits since"):
+        await accept(store, key)
+    (new,) = await claim(store)
+    assert await store.write(turns.cancel, stop.conversation, stop.id) == ([], 0)
+    assert await store.write(turns.heartbeat, "me", [new.id], lease=30) == {new.id: False}
+    await store.write(turns.finish, new, "me", State.DONE)
+    assert [turn.incoming.key for turn in await claim(store)] == ["waits since"]
 
 
 async def test_too_many_waiting_are_kept_to_be_refused(store: Store) -> None:
