@@ -21,6 +21,7 @@ HEARTBEAT = 41.25  # seconds
 ACKNOWLEDGE = 0.02  # seconds; sooner and discord.py misreads its own clock
 MESSAGE_CONTENT = 1 << 15
 KEPT = 10_000  # dispatches for a session that comes back
+SESSIONS = 100  # that may come back
 LONGEST_PAYLOAD = 4096  # bytes
 
 
@@ -28,9 +29,26 @@ LONGEST_PAYLOAD = 4096  # bytes
 class Session:
     id: str
     intents: int
+    shard: tuple[int, int] = (0, 1)
     sequence: int = 0
     sent: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT))
     line: "Line | None" = None
+    order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while frames are sent, so that what is new never overtakes a replay."""
+
+    def concerns(self, data: Json) -> bool:
+        """Whether this shard is told; direct messages go to the first."""
+        number, count = self.shard
+        guild = data.get("guild_id") or (data.get("id") if "roles" in data else None)
+        return (int(guild) >> 22) % count == number if guild else number == 0
+
+    async def tell(self, event: str, data: Json) -> None:
+        async with self.order:
+            self.sequence += 1
+            frame = {"op": 0, "t": event, "s": self.sequence, "d": data}
+            self.sent.append(frame)
+            if self.line is not None:
+                await self.line.send(frame)
 
 
 @dataclass(slots=True)
@@ -39,8 +57,11 @@ class Line:
 
     socket: web.WebSocketResponse
     deflate: Any = None
+    silent: bool = False
 
     async def send(self, frame: Json) -> None:
+        if self.silent:
+            return
         raw = msgspec.json.encode(frame)
         with contextlib.suppress(ConnectionError):
             if self.deflate is None:
@@ -65,7 +86,6 @@ class Gateway:
         """What was dispatched, for whoever wants to check it."""
         self.refusing = 0
         self.refusing_with = 503
-        self.silent = False
         self.url = ""
         self._token = token
         self._message_content = message_content
@@ -82,13 +102,16 @@ class Gateway:
         without the message content intent is not shown.
         """
         self.told.append((event, data))
-        for session in self._sessions.values():
-            shown = data if session.intents & MESSAGE_CONTENT else blank(data)
-            session.sequence += 1
-            frame = {"op": 0, "t": event, "s": session.sequence, "d": shown}
-            session.sent.append(frame)
-            if session.line is not None and not self.silent:
-                await session.line.send(frame)
+        for session in list(self._sessions.values()):
+            if session.concerns(data):
+                shown = data if session.intents & MESSAGE_CONTENT else blank(data)
+                await session.tell(event, shown)
+
+    def go_silent(self) -> None:
+        """The present connections stay open and carry nothing more; new ones do."""
+        for session in self.connected:
+            if session.line is not None:
+                session.line.silent = True
 
     async def reconnect(self) -> None:
         for session in self.connected:
@@ -119,6 +142,8 @@ class Gateway:
                 if frame.type is not WSMsgType.TEXT:
                     continue
                 session = await self._frame(line, msgspec.json.decode(frame.data), session)
+        except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
+            await socket.close(code=4002, message=b"Decode error.")
         finally:
             if session is not None and session.line is line:
                 session.line = None
@@ -130,12 +155,19 @@ class Gateway:
         match frame.get("op"):
             case 1:
                 await asyncio.sleep(ACKNOWLEDGE)
-                if not self.silent:
-                    await line.send({"op": 11, "d": None})
+                await line.send({"op": 11, "d": None})
+            case 2 | 6 if session is not None:
+                await line.socket.close(code=4005, message=b"Already authenticated.")
             case 2 if isinstance(data, dict):
                 session = await self._identify(line, data)
             case 6 if isinstance(data, dict):
                 session = await self._resume(line, data)
+            case 3 | 4 | 8 if session is None:
+                await line.socket.close(code=4003, message=b"Not authenticated.")
+            case 3 | 4 | 8:
+                pass  # presence, voice, members: nothing that shows
+            case _:
+                await line.socket.close(code=4001, message=b"Unknown opcode.")
         await self._changed()
         return session
 
@@ -148,26 +180,44 @@ class Gateway:
         if intents & MESSAGE_CONTENT and not self._message_content:
             await line.socket.close(code=4014, message=b"Disallowed intent(s).")
             return None
-        session = Session(uuid.uuid4().hex, intents, line=line)
+        number, count = (int(part) for part in data.get("shard") or (0, 1))
+        if not 0 <= number < count:
+            await line.socket.close(code=4010, message=b"Invalid shard.")
+            return None
+        session = Session(uuid.uuid4().hex, intents, (number, count), line=line)
         ready, guilds = self._welcome()
-        ready |= {"session_id": session.id, "resume_gateway_url": self.url}
+        mine = [guild for guild in guilds if session.concerns(guild)]
+        ready |= {
+            "session_id": session.id,
+            "resume_gateway_url": self.url,
+            "guilds": [{"id": guild["id"], "unavailable": True} for guild in mine],
+        }
         if "shard" in data:
             ready["shard"] = data["shard"]
-        for event, told in [("READY", ready), *(("GUILD_CREATE", guild) for guild in guilds)]:
-            session.sequence += 1
-            self.told.append((event, told))
-            await line.send({"op": 0, "t": event, "s": session.sequence, "d": told})
         self._sessions[session.id] = session
+        while len(self._sessions) > SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        for event, told in [("READY", ready), *(("GUILD_CREATE", guild) for guild in mine)]:
+            self.told.append((event, told))
+            await session.tell(event, told)
         return session
 
     async def _resume(self, line: Line, data: Json) -> Session | None:
         self.resumes.append(data)
         session = self._sessions.get(str(data.get("session_id")))
-        if session is None or data.get("token") != self._token:
+        seen = int(data.get("seq") or 0)
+        if data.get("token") != self._token:
+            await line.socket.close(code=4004, message=b"Authentication failed.")
+            return None
+        if session is not None and seen > session.sequence:
+            await line.socket.close(code=4007, message=b"Invalid seq.")
+            return None
+        if session is None or seen < session.sequence - len(session.sent):
             await line.send({"op": 9, "d": False})
             return None
-        session.line = line
-        for frame in [f for f in session.sent if f["s"] > int(data.get("seq") or 0)]:
-            await line.send(frame)
-        await line.send({"op": 0, "t": "RESUMED", "s": session.sequence, "d": {}})
+        async with session.order:
+            session.line = line
+            for frame in [frame for frame in session.sent if frame["s"] > seen]:
+                await line.send(frame)
+        await session.tell("RESUMED", {})
         return session

@@ -3,10 +3,13 @@
 Discord documents the headers, not the figures; these are the ones seen in practice.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = ["Buckets", "Limits", "Rule", "Spent"]
+
+WINDOWS = 10_000  # kept in mind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,15 @@ class Buckets:
         if not refused:
             used += 1
         self._windows[name] = (began, used)
+        if len(self._windows) > WINDOWS:
+            del self._windows[next(iter(self._windows))]
         headers = {
             "X-RateLimit-Limit": str(rule.count),
             "X-RateLimit-Remaining": str(rule.count - used),
             "X-RateLimit-Reset-After": f"{left:.3f}",
+            "X-RateLimit-Reset": f"{time.time() + left:.3f}",
             "X-RateLimit-Bucket": kind,
         }
+        if refused:
+            headers["X-RateLimit-Scope"] = "global" if kind == "everything" else "user"
         return Spent(headers, left, refused)

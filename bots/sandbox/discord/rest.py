@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bots.sandbox.discord.rules import Refusal, check_commands, check_message, invalid, unknown
+from bots.sandbox.discord.rules import (
+    Refusal,
+    check_choices,
+    check_commands,
+    check_message,
+    invalid,
+    unknown,
+)
 from bots.sandbox.discord.world import (
     EPHEMERAL,
     LOADING,
+    SEND,
+    SEND_IN_THREADS,
+    VIEW,
     Channel,
     Event,
     Interaction,
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Rest"]
 
 QUIET = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
+NONCES = 10_000  # kept in mind
 IN_TIME = 3.0  # seconds for the first response to an interaction
 TOKEN_LIVES = 15 * 60.0  # seconds
 NONCE_LIVES = 300.0  # seconds
@@ -38,6 +49,10 @@ class Rest:
     async def answer(self, request: web.Request, path: list[str], body: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 (a table of routes)
         """The answer's body; None for 204. Raises `Refusal`."""
         server = self._server
+        if path[0] == "applications" and path[1:2] not in ([str(server.application_id)], ["@me"]):
+            raise Refusal(404, 10002, "Unknown Application")
+        if path[0] == "webhooks" and path[1:2] != [str(server.application_id)]:
+            raise unknown("webhook")
         match request.method, path:
             case "GET", ["users", "@me"]:
                 more = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
@@ -55,17 +70,23 @@ class Rest:
                 return server.commands
             case "POST", ["users", "@me", "channels"]:
                 return self._open_dm(body)
+            case "GET", ["users", id_]:
+                if id_ not in server.people:
+                    raise unknown("user")
+                return server.people[id_].json()
             case "GET", ["channels", channel]:
                 return self._channel(channel).json()
             case "PATCH", ["channels", channel]:
                 found = self._channel(channel)
+                if found.parent is None:
+                    raise Refusal(403, 50013, "Missing Permissions")
                 found.archived = bool(body.get("archived", found.archived))
                 return found.json()
             case "POST", ["channels", channel, "typing"]:
-                await server.note(self._channel(channel), Event("typing"))
+                await server.note(self._writable(channel), Event("typing"))
                 return None
             case "POST", ["channels", channel, "messages"]:
-                return await self._create(self._channel(channel), body)
+                return await self._create(self._writable(channel), body)
             case "GET", ["channels", channel, "messages"]:
                 return self._history(self._channel(channel), request)
             case method, ["channels", channel, "messages", message]:
@@ -87,7 +108,7 @@ class Rest:
             "icon": None,
             "bot_public": True,
             "bot_require_code_grant": False,
-            "owner": server.person("operator").json(),
+            "owner": server.operator.json(),
             "verify_key": "0" * 64,
             "flags": 0,
             "flags_new": "0",
@@ -112,9 +133,10 @@ class Rest:
     def _put_commands(self, body: Any) -> list[Json]:
         check_commands(body)
         server = self._server
+        known = {(command["type"], command["name"]): command["id"] for command in server.commands}
         server.commands = [
             {
-                "id": str(snowflake()),
+                "id": known.get((command.get("type", 1), command["name"]), str(snowflake())),
                 "application_id": str(server.application_id),
                 "version": str(snowflake()),
                 "default_member_permissions": None,
@@ -123,8 +145,8 @@ class Rest:
                 "type": 1,
                 "options": [],
                 "contexts": None,
-                "integration_types": [0],
                 **command,
+                "integration_types": command.get("integration_types") or [0],
             }
             for command in body
         ]
@@ -132,17 +154,25 @@ class Rest:
 
     def _open_dm(self, body: Json) -> Json:
         wanted = str(body.get("recipient_id"))
-        for channel in self._server.channels.values():
-            if channel.guild is None and str(channel.people[0].id) == wanted:
-                return channel.json()
-        raise invalid("recipient_id", "CANNOT_DM", "Unknown recipient")
+        person = self._server.people.get(wanted)
+        if person is None:
+            raise Refusal(400, 50033, "Invalid Recipient(s)")
+        return self._server.dm(person).json()
 
     def _channel(self, id_: str) -> Channel:
         channel = self._server.channels.get(id_)
         if channel is None:
             raise unknown("channel")
-        if channel.guild is not None and not channel.guild.joined:
+        if not channel.may(VIEW):
             raise Refusal(403, 50001, "Missing Access")
+        return channel
+
+    def _writable(self, id_: str) -> Channel:
+        channel = self._channel(id_)
+        if not channel.may(SEND if channel.parent is None else SEND_IN_THREADS):
+            raise Refusal(403, 50013, "Missing Permissions")
+        if channel.guild is None and channel.people[0].closed:
+            raise Refusal(403, 50007, "Cannot send messages to this user")
         return channel
 
     async def _create(self, channel: Channel, body: Json) -> Json:
@@ -160,17 +190,20 @@ class Rest:
                 said = "Unknown message"
                 raise invalid("message_reference", "MESSAGE_REFERENCE_UNKNOWN_MESSAGE", said)
             target = None
-        message = self._made(channel, body)
-        message.reference = int(target) if target is not None else None
-        message.nonce = None if nonce is None else str(nonce)
+        message = self._made(channel, body, int(target) if target is not None else None)
         if nonce is not None:
-            self._nonces[channel.id, str(nonce)] = (self._server.clock(), message)
+            message.nonce = str(nonce)
+            self._nonces[channel.id, message.nonce] = (self._server.clock(), message)
+            if len(self._nonces) > NONCES:
+                del self._nonces[next(iter(self._nonces))]
         channel.archived = False
         await self._server.tell("MESSAGE_CREATE", message)
         return message.json()
 
-    def _made(self, channel: Channel, body: Json) -> Message:
-        message = Message(snowflake(), channel, self._server.bot, str(body.get("content") or ""))
+    def _made(self, channel: Channel, body: Json, reference: int | None = None) -> Message:
+        content = str(body.get("content") or "").strip()  # as Discord does
+        message = Message(snowflake(), channel, self._server.bot, content, reference=reference)
+        message.attachments = [one for one in body.get("attachments") or [] if "url" in one]
         message.components = body.get("components") or []
         message.flags = int(body.get("flags") or 0)
         self._mention(message, body)
@@ -181,9 +214,7 @@ class Rest:
         """Whom the text pings, as Discord would."""
         allowed = body.get("allowed_mentions")
         parse = ["users", "roles", "everyone"] if allowed is None else allowed.get("parse") or []
-        plain = re.sub(
-            r"\\.", "", re.sub(r"```.*?```|`[^`]*`", "", message.content, flags=re.DOTALL)
-        )
+        plain = QUIET.sub("", message.content)
         people = message.channel.guild.members if message.channel.guild else message.channel.people
         explicit = {str(id_) for id_ in (allowed or {}).get("users") or ()}
         named = set(re.findall(r"<@!?(\d+)>", plain))
@@ -192,12 +223,22 @@ class Rest:
             for person in people
             if str(person.id) in named and ("users" in parse or str(person.id) in explicit)
         ]
+        answered = message.channel.find(message.reference) if message.reference else None
+        if answered is not None and (allowed is None or allowed.get("replied_user")):
+            message.mentions += [answered.author] * (answered.author not in message.mentions)
         loud = re.search(r"@everyone|@here", plain) is not None
         message.mention_everyone = loud and "everyone" in parse
 
     def _history(self, channel: Channel, request: web.Request) -> list[Json]:
         found = [m for m in reversed(channel.messages) if not m.deleted and m.ephemeral_to is None]
-        limit = min(100, int(request.query.get("limit", "50")))
+        limit = int(request.query.get("limit", "50"))
+        if not 1 <= limit <= 100:
+            raise invalid("limit", "NUMBER_TYPE_MAX", "int value should be between 1 and 100.")
+        if "around" in request.query:
+            middle = int(request.query["around"])
+            after = [m for m in found if m.id > middle][-(limit // 2) :] if limit > 1 else []
+            rest = [m for m in found if m.id <= middle][: limit - len(after)]
+            return [message.json() for message in [*after, *rest]]
         if "before" in request.query:
             found = [m for m in found if m.id < int(request.query["before"])]
         if "after" in request.query:
@@ -211,8 +252,15 @@ class Rest:
         if method == "GET":
             return message.json()
         if method == "DELETE":
+            if message.author is not self._server.bot:
+                code = (50003, "Cannot execute action on a DM channel")
+                raise Refusal(
+                    403, *(code if channel.guild is None else (50013, "Missing Permissions"))
+                )
             await self._server.delete(message)
             return None
+        if method != "PATCH":
+            raise Refusal(405, 0, "405: Method Not Allowed")
         if message.author is not self._server.bot:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         if channel.archived:
@@ -221,9 +269,18 @@ class Rest:
 
     async def _change(self, message: Message, body: Json) -> Json:
         check_message(body, new=False)
+        after = str(body["content"] or "").strip() if "content" in body else message.content
+        kept = {one["id"]: one for one in message.attachments}
+        named = body.get("attachments", message.attachments) or []
+        files = [kept.get(str(one["id"]), one) for one in named]
+        files = [one for one in files if "url" in one]
+        if not after and not files and not body.get("embeds"):
+            raise Refusal(400, 50006, "Cannot send an empty message")
+        message.attachments = files
         if "content" in body:
-            message.edits.append(message.content)
-            message.content = str(body["content"] or "")
+            if not message.flags & LOADING:
+                message.edits.append(message.content)
+            message.content = after
             self._mention(message, body)
         if "components" in body:
             message.components = body["components"] or []
@@ -249,27 +306,27 @@ class Rest:
         if found.acknowledged_at is not None:
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
         if self._server.clock() - found.at > IN_TIME:
+            found.late = True
             raise unknown("interaction")
         data = body.get("data") or {}
         match body.get("type"):
-            case 4 | 5 as kind:
+            case 4 | 5 as kind if found.kind != 4:
                 check_message(data, new=True, loading=kind == 5)
                 found.acknowledged_at = self._server.clock()
                 flags = int(data.get("flags") or 0) | (LOADING if kind == 5 else 0)
-                found.original = await self._respond(found, {**data, "flags": flags})
+                await self._respond(found, {**data, "flags": flags}, original=True)
             case 6 if found.kind == 3:
                 found.acknowledged_at = self._server.clock()
                 found.original = found.message
             case 7 if found.kind == 3 and found.message is not None:
+                await self._change(found.message, data)
                 found.acknowledged_at = self._server.clock()
                 found.original = found.message
-                await self._change(found.message, data)
             case 8 if found.kind == 4:
-                if len(data.get("choices") or []) > 25:
-                    raise invalid("data.choices", "BASE_TYPE_BAD_LENGTH", "At most 25.")
+                check_choices(data.get("choices") or [])
                 found.acknowledged_at = self._server.clock()
                 found.choices = data.get("choices") or []
-            case 9:
+            case 9 if found.kind != 4:
                 found.acknowledged_at = self._server.clock()
             case _:
                 raise invalid("type", "BASE_TYPE_CHOICES", "Value must be one of {4, 5, 6, 7}.")
@@ -287,23 +344,14 @@ class Rest:
                 "response_message_ephemeral": found.original.ephemeral_to is not None,
             }
             if kind != 5:  # a deferral made nothing to show yet
-                shown = self._shown(found, found.original)
-                answer["resource"] = {"type": kind, "message": shown}
+                answer["resource"] = {"type": kind, "message": found.original.json()}
         return answer
 
-    def _shown(self, found: Interaction, message: Message) -> Json:
-        by: Json = {
-            "id": str(found.id),
-            "type": found.kind,
-            "user": found.person.json(),
-            "authorizing_integration_owners": {},
-        }
-        if found.message is not None:
-            by["interacted_message_id"] = str(found.message.id)
-        return {**message.json(), "interaction_metadata": by}
-
-    async def _respond(self, found: Interaction, body: Json) -> Message:
+    async def _respond(self, found: Interaction, body: Json, *, original: bool = False) -> Message:
         message = self._made(found.channel, body)
+        message.origin = found
+        if original:
+            found.original = message
         if message.flags & EPHEMERAL:
             message.ephemeral_to = found.person.id
         found.responses.append(message)
@@ -316,9 +364,10 @@ class Rest:
         if original is not None and original.flags & LOADING:
             # The first one fills the deferred message.
             return await self._change(original, body)
-        if found.guest and len(found.responses) > MOST_FOLLOWUPS:
+        if found.guest and found.followups >= MOST_FOLLOWUPS:
             raise Refusal(400, 40094, "Maximum number of follow-up messages reached")
-        return self._shown(found, await self._respond(found, body))
+        found.followups += 1
+        return (await self._respond(found, body)).json()
 
     async def _webhook_message(self, method: str, token: str, id_: str, body: Json) -> Json | None:
         found = self._interaction(token)
@@ -329,9 +378,10 @@ class Rest:
         if message is None or message.deleted:
             raise unknown("message")
         if method == "GET":
-            return self._shown(found, message)
+            return message.json()
         if method == "DELETE":
             await self._server.delete(message)
             return None
-        await self._change(message, body)
-        return self._shown(found, message)
+        if method != "PATCH":
+            raise Refusal(405, 0, "405: Method Not Allowed")
+        return await self._change(message, body)

@@ -5,11 +5,18 @@ from typing import Any
 
 from bots.sandbox.discord.world import Json
 
-__all__ = ["Refusal", "check_commands", "check_message", "unknown"]
+__all__ = [
+    "Refusal", "check_choices", "check_commands", "check_files", "check_message", "invalid",
+    "unknown",
+]  # fmt: skip
 
 LONGEST_CONTENT = 2000
 LONGEST_NONCE = 25
-SUSPECT = re.compile(r"^[-_\w]{1,32}$")
+MOST_COMMANDS = {1: 100, 2: 15, 3: 15}  # slash commands, on users, on messages
+LONGEST_COMMAND = 8000  # names, descriptions and choices together
+LARGEST_FILE = 10 * 1024 * 1024  # bytes
+MOST_FILES = 10
+NAMED = re.compile(r"[-_\w]{1,32}")
 
 
 class Refusal(Exception):  # noqa: N818 (an answer, not an error)
@@ -24,7 +31,7 @@ UNKNOWN = {
     "message": (10008, "Unknown Message"),
     "webhook": (10015, "Unknown Webhook"),
     "interaction": (10062, "Unknown interaction"),
-    "guild": (10004, "Unknown Guild"),
+    "user": (10013, "Unknown User"),
 }
 
 
@@ -43,10 +50,13 @@ def invalid(where: str, code: str, said: str) -> Refusal:
 def check_message(body: Json, *, new: bool, loading: bool = False) -> None:
     """A message's body, as sent by a bot."""
     content = body.get("content")
+    if content is not None and not isinstance(content, str):
+        raise invalid("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
     if content is not None and len(content) > LONGEST_CONTENT:
         said = f"Must be {LONGEST_CONTENT} or fewer in length."
         raise invalid("content", "BASE_TYPE_MAX_LENGTH", said)
-    if new and not loading and not any(body.get(k) for k in ("content", "embeds", "attachments")):
+    shows = (content or "").strip() or any(body.get(key) for key in ("embeds", "attachments"))
+    if new and not loading and not shows:
         raise Refusal(400, 50006, "Cannot send an empty message")
     nonce = body.get("nonce")
     if nonce is not None and len(str(nonce)) > LONGEST_NONCE:
@@ -59,61 +69,138 @@ def check_message(body: Json, *, new: bool, loading: bool = False) -> None:
     check_components(body.get("components") or [])
 
 
+def check_files(sizes: list[int]) -> None:
+    """The sizes of the files sent with a message, in bytes."""
+    if len(sizes) > MOST_FILES:
+        raise invalid("attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+    if any(size > LARGEST_FILE for size in sizes):
+        raise Refusal(413, 40005, "Request entity too large")
+
+
+def check_choices(choices: list[Json]) -> None:
+    """What an autocomplete offers."""
+    if len(choices) > 25:
+        raise _length("data.choices", 0, 25)
+    for number, choice in enumerate(choices):
+        for key in ("name", "value"):
+            if not 1 <= len(str(choice.get(key, ""))) <= 100:
+                raise _length(f"data.choices.{number}.{key}", 1, 100)
+
+
+def _length(where: str, least: int, most: int) -> Refusal:
+    said = f"Must be between {least} and {most} in length."
+    return invalid(where, "BASE_TYPE_BAD_LENGTH", said)
+
+
 def check_components(rows: list[Json]) -> None:
     if len(rows) > 5:
-        raise invalid("components", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
+        raise _length("components", 1, 5)
     seen: set[str] = set()
     for number, row in enumerate(rows):
         items = row.get("components") or []
         where = f"components.{number}.components"
         menus = [item for item in items if item.get("type") == 3]
         if row.get("type") != 1 or not 1 <= len(items) <= 5 or (menus and len(items) > 1):
-            raise invalid(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
-        for item in items:
-            custom = str(item.get("custom_id", ""))
-            if item.get("style") != 5 and (not 1 <= len(custom) <= 100 or custom in seen):
-                raise invalid(where, "COMPONENT_CUSTOM_ID_DUPLICATED", "Custom id is wrong.")
-            seen.add(custom)
-            if len(str(item.get("label", ""))) > 80:
-                raise invalid(where, "BASE_TYPE_MAX_LENGTH", "Must be 80 or fewer in length.")
-            options = item.get("options") or []
-            if item.get("type") == 3 and not 1 <= len(options) <= 25:
-                raise invalid(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 25 in length.")
-            for option in options:
-                if not all(1 <= len(str(option.get(k, ""))) <= 100 for k in ("label", "value")):
-                    raise invalid(where, "BASE_TYPE_BAD_LENGTH", "Must be 1 to 100 in length.")
-            values = [option.get("value") for option in options]
-            if len(values) != len(set(values)):
-                raise invalid(where, "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "Duplicate.")
+            raise _length(where, 1, 5)
+        for index, item in enumerate(items):
+            _check_component(item, f"{where}.{index}", seen)
+
+
+def _check_component(item: Json, where: str, seen: set[str]) -> None:
+    if item.get("type") not in (2, 3):
+        said = 'Value of field "type" must be one of (2, 3).'
+        raise invalid(f"{where}.type", "UNION_TYPE_CHOICES", said)
+    custom = str(item.get("custom_id", ""))
+    if item.get("style") != 5:
+        if not 1 <= len(custom) <= 100:
+            raise _length(f"{where}.custom_id", 1, 100)
+        if custom in seen:
+            said = "Component custom id cannot be duplicated"
+            raise invalid(f"{where}.custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", said)
+        seen.add(custom)
+    if len(str(item.get("label") or "")) > 80:
+        raise invalid(f"{where}.label", "BASE_TYPE_MAX_LENGTH", "Must be 80 or fewer in length.")
+    if item["type"] == 2 and not (item.get("label") or item.get("emoji")):
+        raise invalid(where, "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji")
+    if item["type"] == 3:
+        _check_options(item, where)
+
+
+def _check_options(menu: Json, where: str) -> None:
+    options = menu.get("options") or []
+    if not 1 <= len(options) <= 25:
+        raise _length(f"{where}.options", 1, 25)
+    if len(str(menu.get("placeholder") or "")) > 150:
+        said = "Must be 150 or fewer in length."
+        raise invalid(f"{where}.placeholder", "BASE_TYPE_MAX_LENGTH", said)
+    for number, option in enumerate(options):
+        for key in ("label", "value"):
+            if not 1 <= len(str(option.get(key, ""))) <= 100:
+                raise _length(f"{where}.options.{number}.{key}", 1, 100)
+        if len(str(option.get("description") or "")) > 100:
+            raise _length(f"{where}.options.{number}.description", 1, 100)
+    values = [option.get("value") for option in options]
+    if len(values) != len(set(values)):
+        said = "The specified option value is already used"
+        raise invalid(f"{where}.options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", said)
 
 
 def check_commands(commands: Any) -> None:
-    if not isinstance(commands, list) or len(commands) > 110:
-        raise Refusal(400, 30032, "Maximum number of application commands reached (100).")
+    if not isinstance(commands, list):
+        raise invalid("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+    for kind, most in MOST_COMMANDS.items():
+        if sum(command.get("type", 1) == kind for command in commands) > most:
+            said = f"Maximum number of application commands reached ({most})."
+            raise Refusal(400, 30032, said)
     names = [(command.get("type", 1), command.get("name")) for command in commands]
     if len(set(names)) != len(names):
         raise invalid("0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
     for number, command in enumerate(commands):
         if command.get("type", 1) == 1:
-            _check_named(command, f"{number}")
-            options = command.get("options") or []
-            if len(options) > 25:
-                raise invalid(f"{number}.options", "BASE_TYPE_BAD_LENGTH", "At most 25.")
-            optional = False
-            for index, option in enumerate(options):
-                where = f"{number}.options.{index}"
-                _check_named(option, where)
-                if option.get("required") and optional:
-                    said = "Required options must be placed before non-required options"
-                    raise invalid(where, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", said)
-                optional = optional or not option.get("required")
-                if len(option.get("choices") or []) > 25:
-                    raise invalid(f"{where}.choices", "BASE_TYPE_BAD_LENGTH", "At most 25.")
+            _check_command(command, str(number))
+        elif not 1 <= len(str(command.get("name", ""))) <= 32:
+            raise _length(f"{number}.name", 1, 32)
 
 
-def _check_named(thing: Json, where: str) -> None:
-    name = str(thing.get("name", ""))
-    if not SUSPECT.fullmatch(name) or name != name.lower():
-        raise invalid(f"{where}.name", "APPLICATION_COMMAND_INVALID_NAME", "Name is invalid")
-    if not 1 <= len(str(thing.get("description", ""))) <= 100:
-        raise invalid(f"{where}.description", "BASE_TYPE_BAD_LENGTH", "Must be 1 to 100 in length.")
+def _check_command(command: Json, where: str) -> None:
+    length = _check_named(command, where)
+    options = command.get("options") or []
+    if len(options) > 25:
+        raise _length(f"{where}.options", 0, 25)
+    names = [option.get("name") for option in options]
+    if len(set(names)) != len(names):
+        said = "Option names must be unique"
+        raise invalid(f"{where}.options", "APPLICATION_COMMAND_OPTIONS_NAME_INVALID", said)
+    optional = False
+    for index, option in enumerate(options):
+        at = f"{where}.options.{index}"
+        length += _check_named(option, at)
+        if option.get("required") and optional:
+            said = "Required options must be placed before non-required options"
+            raise invalid(at, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", said)
+        optional = optional or not option.get("required")
+        choices = option.get("choices") or []
+        if len(choices) > 25:
+            raise _length(f"{at}.choices", 0, 25)
+        if choices and option.get("autocomplete"):
+            said = "Autocomplete and choices are mutually exclusive"
+            raise invalid(at, "APPLICATION_COMMAND_OPTION_AUTOCOMPLETE_CHOICES", said)
+        for number, choice in enumerate(choices):
+            for key in ("name", "value"):
+                if not 1 <= len(str(choice.get(key, ""))) <= 100:
+                    raise _length(f"{at}.choices.{number}.{key}", 1, 100)
+                length += len(str(choice[key]))
+    if length > LONGEST_COMMAND:
+        said = "Command exceeds maximum size (8000)"
+        raise invalid(where, "APPLICATION_COMMAND_TOO_LARGE", said)
+
+
+def _check_named(thing: Json, where: str) -> int:
+    """How long name and description are together."""
+    name, description = str(thing.get("name", "")), str(thing.get("description", ""))
+    if not NAMED.fullmatch(name) or name != name.lower():
+        said = f"Command name is invalid: {name}"
+        raise invalid(f"{where}.name", "APPLICATION_COMMAND_INVALID_NAME", said)
+    if not 1 <= len(description) <= 100:
+        raise _length(f"{where}.description", 1, 100)
+    return len(name) + len(description)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import re
 import time
 import uuid
@@ -15,8 +16,9 @@ from aiohttp import web
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Buckets, Limits
 from bots.sandbox.discord.rest import Rest
-from bots.sandbox.discord.rules import Refusal
+from bots.sandbox.discord.rules import Refusal, check_files, invalid
 from bots.sandbox.discord.world import (
+    VIEW,
     WRITES,
     Call,
     Channel,
@@ -35,7 +37,14 @@ __all__ = ["DiscordStandIn"]
 
 T = TypeVar("T")
 RECORDS = 20_000
+INTERACTIONS = 5_000  # kept in mind
+FILES = 200  # kept for whoever fetches them
 ACKNOWLEDGE = 3.0  # seconds
+REGISTERS = 3.0  # seconds within which a bot has commands
+
+
+class _Dropped(Exception):  # noqa: N818 (no error: ordered by a test)
+    """The connection has been ended without an answer."""
 
 
 class DiscordStandIn:
@@ -67,13 +76,17 @@ class DiscordStandIn:
         self.channels: dict[str, Channel] = {}
         self.interactions: dict[str, Interaction] = {}
         self.guilds: list[Guild] = []
+        self.people: dict[str, Person] = {}
+        self.operator = self.person("Operator")
         self.clock = clock
         self._buckets = Buckets(limits or Limits(), clock)
         self._rest = Rest(self)
         self._watchers: list[tuple[Channel, asyncio.Queue[Event]]] = []
         self._news: list[tuple[str, Guild | Channel]] = []
         self._changed = asyncio.Condition()
-        self._late: set[asyncio.TimerHandle] = set()
+        self._late: dict[int, asyncio.TimerHandle] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+        self._files: dict[str, tuple[str, bytes]] = {}
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -81,6 +94,7 @@ class DiscordStandIn:
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)
         app.router.add_route("*", "/api/v10/{path:.*}", self._serve)
+        app.router.add_get("/attachments/{id}/{name}", self._fetch)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -91,7 +105,7 @@ class DiscordStandIn:
         self.gateway.url = self.gateway_url
 
     async def close(self) -> None:
-        for timer in self._late:
+        for timer in self._late.values():
             timer.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -107,7 +121,9 @@ class DiscordStandIn:
         return f"<@{self.bot.id}>"
 
     def person(self, name: str) -> Person:
-        return Person(snowflake(), name)
+        made = Person(snowflake(), name)
+        self.people[str(made.id)] = made
+        return made
 
     def guild(self, name: str, *people: Person, joined: bool = True) -> Guild:
         guild = Guild(snowflake(), name, list(people), joined=joined)
@@ -133,6 +149,13 @@ class DiscordStandIn:
             channel.guild.channels.append(thread)
         self._news.append(("THREAD_CREATE", thread))
         return self._known(thread)
+
+    async def permit(self, channel: Channel, permissions: int) -> None:
+        """Change what the bot may do in a channel."""
+        await self._announce()
+        channel.permissions = permissions
+        if channel.parent is None and channel.guild is not None and channel.guild.joined:
+            await self.gateway.dispatch("CHANNEL_UPDATE", channel.json(), lambda data: data)
 
     def _known(self, channel: Channel) -> Channel:
         self.channels[str(channel.id)] = channel
@@ -181,6 +204,9 @@ class DiscordStandIn:
 
     async def delete(self, message: Message) -> None:
         message.deleted = True
+        if message.ephemeral_to is not None:  # the bot is told of none of these
+            await self.note(message.channel, Event("deleted", message))
+            return
         where: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
         if message.channel.guild is not None:
             where["guild_id"] = str(message.channel.guild.id)
@@ -195,29 +221,38 @@ class DiscordStandIn:
         /,
         *,
         user_installed: bool = False,
-        **options: str,
+        **options: str | float,
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none like it."""
-        command = self._command(name, options)
-        given = [{"name": key, "type": 3, "value": value} for key, value in options.items()]
+        command = await self._command(name, options)
+        types = {option["name"]: option["type"] for option in command["options"]}
+        given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
         data = {"id": command["id"], "name": name, "type": 1, "options": given}
         return await self._interact(2, person, channel, data, guest=user_installed)
 
-    def _command(self, name: str, options: dict[str, Any]) -> Json:
+    async def _command(self, name: str, options: dict[str, Any], *, partial: bool = False) -> Json:
+        # A bot may register while it connects; a person sees commands only then.
+        with contextlib.suppress(TimeoutError):
+            await self.wait(lambda: self.commands, REGISTERS)
         command = next((c for c in self.commands if c["name"] == name), None)
         if command is None:
             raise ValueError(f"no command {name!r}")
         known = {option["name"]: option for option in command.get("options") or []}
         missing = [n for n, o in known.items() if o.get("required") and n not in options]
-        if missing or not options.keys() <= known.keys():
+        if (missing and not partial) or not options.keys() <= known.keys():
             raise ValueError(f"{name}: options {sorted(options)} do not fit {sorted(known)}")
+        for key, value in options.items():
+            allowed = [choice["value"] for choice in known[key].get("choices") or []]
+            if allowed and value not in allowed:
+                raise ValueError(f"{name}: {key} is one of {allowed}, not {value!r}")
         return command
 
     async def autocomplete(
         self, person: Person, channel: Channel, name: str, option: str, current: str
     ) -> list[Json]:
+        command = await self._command(name, {option: current}, partial=True)
         data = {
-            "id": "1", "name": name, "type": 1,
+            "id": command["id"], "name": name, "type": 1,
             "options": [{"name": option, "type": 3, "value": current, "focused": True}],
         }  # fmt: skip
         asked = await self._interact(4, person, channel, data)
@@ -236,8 +271,17 @@ class DiscordStandIn:
         self, person: Person, message: Message, custom_id: str, kind: int, more: Json
     ) -> Interaction:
         items = [item for row in message.components for item in row["components"]]
-        if not any(item.get("custom_id") == custom_id for item in items):
-            raise ValueError(f"no component {custom_id!r}")
+        item = next((item for item in items if item.get("custom_id") == custom_id), None)
+        if item is None or item["type"] != kind or item.get("disabled") or message.deleted:
+            raise ValueError(f"no component {custom_id!r} to use")
+        if message.ephemeral_to not in (None, person.id):
+            raise ValueError(f"{person.name} does not see this message")
+        values, least = more.get("values", []), item.get("min_values", 1)
+        offered = [option["value"] for option in item.get("options", [])]
+        if kind == 3 and not least <= len(values) <= item.get("max_values", 1):
+            raise ValueError(f"{len(values)} values are not what {custom_id!r} takes")
+        if not set(values) <= set(offered):
+            raise ValueError(f"{custom_id!r} offers {offered}, not {values}")
         data = {"custom_id": custom_id, "component_type": kind, **more}
         return await self._interact(3, person, message.channel, data, message=message)
 
@@ -256,8 +300,9 @@ class DiscordStandIn:
             snowflake(), uuid.uuid4().hex, person, channel, kind, self.clock(), message, guest=guest
         )
         self.interactions[made.token] = made
+        if len(self.interactions) > INTERACTIONS:
+            del self.interactions[next(iter(self.interactions))]
         guild = channel.guild
-        owners = {"1": str(person.id)} if guest else {"0": str(guild.id) if guild else "0"}
         shown: Json = {
             "id": str(made.id),
             "application_id": str(self.application_id),
@@ -267,11 +312,11 @@ class DiscordStandIn:
             "channel_id": str(channel.id),
             "channel": channel.json(),
             "data": data,
-            "app_permissions": "0" if guest else WRITES,
+            "app_permissions": str(VIEW if guest else channel.permissions),
             "locale": "en-US",
             "entitlements": [],
             "attachment_size_limit": 10_485_760,
-            "authorizing_integration_owners": owners,
+            "authorizing_integration_owners": made.json()["authorizing_integration_owners"],
             "context": 1 if guild is None else 0,
         }
         if guild is None:
@@ -281,19 +326,23 @@ class DiscordStandIn:
                 "guild_id": str(guild.id),
                 "guild_locale": "en-US",
                 "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "member": {**_member(person), "permissions": WRITES},
+                "member": {**_member(person), "permissions": str(WRITES)},
             }
         if message is not None:
             shown["message"] = message.json()
         timer = asyncio.get_running_loop().call_later(ACKNOWLEDGE, self._missed, made)
-        self._late.add(timer)
+        self._late[made.id] = timer
         await self.gateway.dispatch("INTERACTION_CREATE", shown, lambda data: data)
         await self.note()
         return made
 
     def _missed(self, interaction: Interaction) -> None:
-        self._late = {timer for timer in self._late if timer.when() > self.clock()}
-        interaction.late = interaction.acknowledged_at is None
+        del self._late[interaction.id]
+        if interaction.acknowledged_at is None:
+            interaction.late = True
+            telling = asyncio.get_running_loop().create_task(self.note())
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
     # -- looking
 
@@ -341,7 +390,8 @@ class DiscordStandIn:
         await self.gateway.invalidate(resumable=resumable)
 
     def go_silent(self) -> None:
-        self.gateway.silent = True
+        """The connection stays open and carries nothing more, until the bot makes a new one."""
+        self.gateway.go_silent()
 
     def refuse_connections(self, count: int, status: int = 503) -> None:
         self.gateway.refusing, self.gateway.refusing_with = count, status
@@ -358,7 +408,7 @@ class DiscordStandIn:
             guild = message.channel.guild
             if guild is not None:
                 data |= {"guild_id": str(guild.id), "member": _member(message.author, bare=True)}
-            if guild is None or guild.joined:
+            if message.channel.may(VIEW):
                 await self.gateway.dispatch(event, data, self._blank)
         kind = "sent" if event == "MESSAGE_CREATE" else "edited"
         await self.note(message.channel, Event(kind, message))
@@ -369,7 +419,8 @@ class DiscordStandIn:
         named = any(user["id"] == str(self.bot.id) for user in data["mentions"])
         if "guild_id" not in data or mine or named:
             return data
-        return {**data, "content": "", "attachments": [], "components": [], "embeds": []}
+        hidden: Json = {"content": "", "attachments": [], "components": [], "embeds": []}
+        return {**data, **hidden}
 
     def _welcome(self) -> tuple[Json, list[Json]]:
         joined = [guild for guild in self.guilds if guild.joined]
@@ -386,7 +437,7 @@ class DiscordStandIn:
 
     def _guild(self, guild: Guild) -> Json:
         everyone = {
-            "id": str(guild.id), "name": "@everyone", "permissions": WRITES, "position": 0,
+            "id": str(guild.id), "name": "@everyone", "permissions": str(WRITES), "position": 0,
             "color": 0,
             "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
             "hoist": False, "managed": False, "mentionable": False, "flags": 0,
@@ -416,11 +467,13 @@ class DiscordStandIn:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", await _body(request), self.clock())
+        call = Call(request.method, f"/{path}", None, self.clock())
         self.calls.append(call)
-        fault = self.faults(call) if self.faults is not None else None
         headers = {"Via": "1.1 stand-in"}
+        fault: Fault | None = None
         try:
+            call.body = await self._body(request)
+            fault = self.faults(call) if self.faults is not None else None
             if fault is not None:
                 await _before(fault, request)
             hook = path.startswith(("interactions/", "webhooks/"))
@@ -441,6 +494,9 @@ class DiscordStandIn:
                 _drop(request)
         except Refusal as refusal:
             call.status, result = refusal.status, refusal.body
+        except _Dropped:
+            await self.note()
+            return web.Response()  # to nobody
         call.result = result
         await self.note()
         if result is None:
@@ -448,6 +504,51 @@ class DiscordStandIn:
         # Exactly this type: discord.py takes anything else for text.
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
+
+    async def _body(self, request: web.Request) -> Any:
+        try:
+            if request.content_type.startswith("multipart/"):
+                form = await request.post()
+                body = msgspec.json.decode(str(form.get("payload_json", "{}")))
+                self._attach(body, {k: v for k, v in form.items() if isinstance(v, web.FileField)})
+                return body
+            raw = await request.read()
+            body = msgspec.json.decode(raw) if raw else {}
+        except msgspec.DecodeError:
+            raise Refusal(400, 50109, "The request body contains invalid JSON.") from None
+        if not isinstance(body, dict) and not request.path.endswith("/commands"):
+            said = "Only dictionaries may be used in a DictType"
+            raise invalid("_body", "DICT_TYPE_CONVERT", said)
+        return body
+
+    def _attach(self, body: Json, files: dict[str, web.FileField]) -> None:
+        """Turn the files of a request into attachments of its message; those it keeps stay."""
+        contents = {name: field.file.read() for name, field in files.items()}
+        check_files([len(content) for content in contents.values()])
+        data = body["data"] if isinstance(body.get("data"), dict) else body
+        told = {str(one.get("id")): one for one in data.get("attachments") or []}
+        numbers = {name.removeprefix("files[").removesuffix("]") for name in files}
+        shown = [one for number, one in told.items() if number not in numbers]
+        for name, field in files.items():
+            number = name.removeprefix("files[").removesuffix("]")
+            filename = told.get(number, {}).get("filename") or field.filename
+            made = str(snowflake())
+            self._files[made] = (field.content_type, contents[name])
+            if len(self._files) > FILES:
+                del self._files[next(iter(self._files))]
+            url = f"{self.api_base.removesuffix('/api/v10')}/attachments/{made}/{filename}"
+            size = len(contents[name])
+            about: Json = {"id": made, "filename": filename, "size": size}
+            shown.append(
+                {**about, "url": url, "proxy_url": url, "content_type": field.content_type}
+            )
+        data["attachments"] = shown
+
+    async def _fetch(self, request: web.Request) -> web.StreamResponse:
+        kind, content = self._files.get(request.match_info["id"], ("", b""))
+        if not kind:
+            return web.Response(status=404)
+        return web.Response(body=content, headers={"Content-Type": kind})
 
 
 def _member(person: Person, *, bare: bool = False) -> Json:
@@ -488,12 +589,4 @@ def _drop(request: web.Request) -> None:
     """End the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError
-
-
-async def _body(request: web.Request) -> Any:
-    if request.content_type.startswith("multipart/"):
-        form = await request.post()
-        return msgspec.json.decode(str(form.get("payload_json", "{}")))
-    raw = await request.read()
-    return msgspec.json.decode(raw) if raw else {}
+    raise _Dropped

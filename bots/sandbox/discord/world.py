@@ -3,7 +3,8 @@
 import itertools
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 __all__ = [
     "Call", "Channel", "Event", "Fault", "Guild", "Interaction", "Json", "Message", "Person",
@@ -12,15 +13,25 @@ __all__ = [
 
 Json = dict[str, Any]
 EPOCH = 1_420_070_400_000  # Discord's, in milliseconds
-WRITES = str(1 << 10 | 1 << 11 | 1 << 14 | 1 << 16 | 1 << 38)
+VIEW, SEND, SEND_IN_THREADS = 1 << 10, 1 << 11, 1 << 38
+WRITES = VIEW | SEND | 1 << 14 | 1 << 15 | 1 << 16 | SEND_IN_THREADS
+"""View, send, embed, attach, read the history, send in threads."""
 EPHEMERAL = 64
 LOADING = 128
 
-_numbers = itertools.count()
+
+class _Snowflakes:
+    """Rise without exception, also when the clock does not."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> int:
+        self._last = max(self._last + 1, (int(time.time() * 1000) - EPOCH) << 22)
+        return self._last
 
 
-def snowflake() -> int:
-    return (int(time.time() * 1000) - EPOCH) << 22 | next(_numbers) % 4096
+snowflake = _Snowflakes()
 
 
 def numbered(rows: list[Json]) -> list[Json]:
@@ -39,7 +50,13 @@ def numbered(rows: list[Json]) -> list[Json]:
 
 
 def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000000+00:00", time.gmtime())
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def born(id_: int) -> str:
+    """When a snowflake was given."""
+    made = datetime.fromtimestamp(((id_ >> 22) + EPOCH) / 1000, UTC)
+    return made.isoformat(timespec="microseconds")
 
 
 @dataclass(slots=True)
@@ -47,6 +64,8 @@ class Person:
     id: int
     name: str
     bot: bool = False
+    closed: bool = False
+    """Takes no direct messages from bots."""
 
     def json(self) -> Json:
         return {
@@ -81,6 +100,15 @@ class Channel:
     people: list[Person] = field(default_factory=list)
     messages: "list[Message]" = field(default_factory=list)
     archived: bool = False
+    permissions: int = WRITES
+    """What the bot may do here."""
+
+    def may(self, permission: int) -> bool:
+        """Whether the bot may; in direct messages always, in threads as in what they hang on."""
+        if self.guild is None:
+            return True
+        granted = self.permissions & (WRITES if self.parent is None else self.parent.permissions)
+        return self.guild.joined and permission & granted == permission
 
     @property
     def type(self) -> int:
@@ -99,7 +127,14 @@ class Channel:
             return {
                 **shown,
                 "position": 0,
-                "permission_overwrites": [],
+                "permission_overwrites": [
+                    {
+                        "id": str(self.guild.id),
+                        "type": 0,
+                        "allow": str(self.permissions & ~WRITES),
+                        "deny": str(WRITES & ~self.permissions),
+                    }
+                ],
                 "nsfw": False,
                 "topic": None,
                 "parent_id": None,
@@ -144,6 +179,8 @@ class Message:
     attachments: list[Json] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
     edited: str | None = None
+    origin: "Interaction | None" = None
+    """What it responds to."""
     deleted: bool = False
     ephemeral_to: int | None = None
 
@@ -151,13 +188,20 @@ class Message:
     def from_bot(self) -> bool:
         return self.author.bot
 
+    @property
+    def type(self) -> int:
+        """0 plain, 19 a reply, 20 the response to a command."""
+        if self.origin is not None and self.origin.kind == 2 and self.origin.original is self:
+            return 20
+        return 0 if self.reference is None else 19
+
     def json(self, *, deep: bool = True) -> Json:
         shown: Json = {
             "id": str(self.id),
             "channel_id": str(self.channel.id),
             "author": self.author.json(),
             "content": self.content,
-            "timestamp": now(),
+            "timestamp": born(self.id),
             "edited_timestamp": self.edited,
             "tts": False,
             "mention_everyone": self.mention_everyone,
@@ -166,12 +210,16 @@ class Message:
             "attachments": self.attachments,
             "embeds": [],
             "pinned": False,
-            "type": 0 if self.reference is None else 19,
+            "type": self.type,
             "flags": self.flags,
             "components": numbered(self.components),
         }
         if self.nonce is not None:
             shown["nonce"] = self.nonce
+        if self.origin is not None:
+            application = str(self.author.id)
+            shown |= {"application_id": application, "webhook_id": application}
+            shown["interaction_metadata"] = self.origin.json()
         if self.reference is not None:
             place = {"message_id": str(self.reference), "channel_id": str(self.channel.id)}
             shown["message_reference"] = {"type": 0, **place}
@@ -195,8 +243,23 @@ class Interaction:
     original: Message | None = None
     responses: list[Message] = field(default_factory=list)
     choices: list[Json] | None = None
+    followups: int = 0
     late: bool = False
     guest: bool = False
+
+    def json(self) -> Json:
+        home = "0" if self.channel.guild is None else str(self.channel.guild.id)
+        shown: Json = {
+            "id": str(self.id),
+            "type": self.kind,
+            "user": self.person.json(),
+            "authorizing_integration_owners": (
+                {"1": str(self.person.id)} if self.guest else {"0": home}
+            ),
+        }
+        if self.message is not None:
+            shown["interacted_message_id"] = str(self.message.id)
+        return shown
 
     @property
     def failed(self) -> bool:
@@ -224,7 +287,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An ordered failure: 429, 500, 502, 503, drop_before, drop_after or delay."""
+    """An ordered failure; `drop_after` happens when the call has had its effect."""
 
-    kind: str
+    kind: Literal["429", "500", "502", "503", "drop_before", "drop_after", "delay"]
     seconds: float = 0.0
