@@ -23,6 +23,8 @@ MESSAGE_CONTENT = 1 << 15
 KEPT = 10_000  # dispatches for a session that comes back
 SESSIONS = 100  # that may come back
 LONGEST_PAYLOAD = 4096  # bytes
+MOST_FRAMES, FRAMES_IN = 120, 60.0  # from a client, within so many seconds
+STARTS, DAY = 1000, 86_400.0  # sessions a day; Discord resets the token of who wants more
 
 
 @dataclass(slots=True)
@@ -58,6 +60,13 @@ class Line:
     socket: web.WebSocketResponse
     deflate: Any = None
     silent: bool = False
+    heard: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_FRAMES))
+    """When the latest frames came."""
+
+    def floods(self, now: float) -> bool:
+        full = len(self.heard) == MOST_FRAMES and now - self.heard[0] < FRAMES_IN
+        self.heard.append(now)
+        return full
 
     async def send(self, frame: Json) -> None:
         if self.silent:
@@ -79,6 +88,7 @@ class Gateway:
         message_content: bool,
         welcome: Callable[[], tuple[Json, list[Json]]],
         changed: Callable[[], Any],
+        clock: Callable[[], float],
     ) -> None:
         self.identifies: list[Json] = []
         self.resumes: list[Json] = []
@@ -91,19 +101,32 @@ class Gateway:
         self._message_content = message_content
         self._welcome = welcome
         self._changed = changed
+        self._clock = clock
+        self._started: deque[float] = deque()
         self._sessions: dict[str, Session] = {}
 
     @property
     def connected(self) -> list[Session]:
         return [session for session in self._sessions.values() if session.line is not None]
 
-    async def dispatch(self, event: str, data: Json, blank: Callable[[Json], Json]) -> None:
+    def start_limit(self) -> Json:
+        """How many sessions the bot may still begin today, as `GET /gateway/bot` tells it."""
+        now = self._clock()
+        while self._started and now - self._started[0] >= DAY:
+            self._started.popleft()
+        left = STARTS - len(self._started)
+        after = int((DAY - (now - self._started[0])) * 1000) if self._started else 0
+        return {"total": STARTS, "remaining": left, "reset_after": after, "max_concurrency": 1}
+
+    async def dispatch(
+        self, event: str, data: Json, blank: Callable[[Json], Json], *, needs: int = -1
+    ) -> None:
         """Tell every session, gone ones too (they may resume). `blank` takes out what a session
-        without the message content intent is not shown.
+        without the message content intent is not shown; `needs` are intents, any will do.
         """
         self.told.append((event, data))
         for session in list(self._sessions.values()):
-            if session.concerns(data):
+            if session.concerns(data) and (needs < 0 or session.intents & needs):
                 shown = data if session.intents & MESSAGE_CONTENT else blank(data)
                 await session.tell(event, shown)
 
@@ -141,6 +164,9 @@ class Gateway:
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
                     continue
+                if line.floods(self._clock()):
+                    await socket.close(code=4008, message=b"You are being rate limited.")
+                    break
                 session = await self._frame(line, msgspec.json.decode(frame.data), session)
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
             await socket.close(code=4002, message=b"Decode error.")
@@ -176,6 +202,10 @@ class Gateway:
         if data.get("token") != self._token:
             await line.socket.close(code=4004, message=b"Authentication failed.")
             return None
+        if self.start_limit()["remaining"] <= 0:
+            await line.socket.close(code=4004, message=b"Authentication failed.")
+            return None
+        self._started.append(self._clock())
         intents = int(data.get("intents", 0))
         if intents & MESSAGE_CONTENT and not self._message_content:
             await line.socket.close(code=4014, message=b"Disallowed intent(s).")

@@ -26,12 +26,15 @@ class Limits:
     edit: Rule | None = Rule(5, 5)
     delete: Rule | None = Rule(5, 1)
     typing: Rule | None = Rule(5, 5)
+    reaction: Rule | None = Rule(1, 0.25)
     webhook: Rule | None = Rule(5, 2)
+    old_edit: Rule | None = Rule(30, 60)
+    """Edits of messages older than an hour; Discord has such a limit, its figure is not known."""
     everything: Rule | None = Rule(50, 1)
 
     @classmethod
     def off(cls) -> "Limits":
-        return cls(None, None, None, None, None, None)
+        return cls(None, None, None, None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,12 @@ class Buckets:
         self._clock = clock
         self._windows: dict[str, tuple[float, int]] = {}
 
-    def spend(self, kind: str, place: str) -> Spent | None:
+    def spend(self, kind: str, place: str, *, overall: bool = True) -> Spent | None:
         """Count a call; `kind` names the rule, "" only the one for everything."""
-        if kind != "webhook":
-            overall = self._take("everything", "", self._limits.everything)
-            if overall is not None and overall.refused:
-                return Spent(overall.headers, overall.retry_after, refused=True, everywhere=True)
+        if overall and kind != "webhook":
+            all_ = self._take("everything", "", self._limits.everything)
+            if all_ is not None and all_.refused:
+                return Spent(all_.headers, all_.retry_after, refused=True, everywhere=True)
         rule: Rule | None = getattr(self._limits, kind) if kind else None
         return self._take(kind, place, rule)
 

@@ -5,17 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from bots.sandbox.discord.places import Places
+from bots.sandbox.discord.registry import Registry
 from bots.sandbox.discord.rules import (
     Refusal,
     check_choices,
-    check_commands,
     check_message,
+    check_modal,
+    embedded,
     invalid,
     unknown,
 )
 from bots.sandbox.discord.world import (
     EPHEMERAL,
     LOADING,
+    MANAGE_MESSAGES,
+    REACT,
     SEND,
     SEND_IN_THREADS,
     VIEW,
@@ -25,6 +30,7 @@ from bots.sandbox.discord.world import (
     Json,
     Message,
     now,
+    oldest,
     snowflake,
 )
 
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Rest"]
 
 QUIET = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
+EMOJI = re.compile(r"[^\w\s]\S{0,15}|[\w]{2,32}:\d{15,20}")  # a character, or a server's own
 NONCES = 10_000  # kept in mind
 IN_TIME = 3.0  # seconds for the first response to an interaction
 TOKEN_LIVES = 15 * 60.0  # seconds
@@ -45,6 +52,8 @@ class Rest:
     def __init__(self, server: "DiscordStandIn") -> None:
         self._server = server
         self._nonces: dict[tuple[int, str], tuple[float, Message]] = {}
+        self._registry = Registry(server)
+        self._places = Places(server)
 
     async def answer(self, request: web.Request, path: list[str], body: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 (a table of routes)
         """The answer's body; None for 204. Raises `Refusal`."""
@@ -62,12 +71,12 @@ class Rest:
             case "GET", ["gateway"]:
                 return {"url": server.gateway_url}
             case "GET", ["gateway", "bot"]:
-                limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+                limit = server.gateway.start_limit()
                 return {"url": server.gateway_url, "shards": 1, "session_start_limit": limit}
-            case "PUT", ["applications", _, "commands"]:
-                return self._put_commands(body)
-            case "GET", ["applications", _, "commands"]:
-                return server.commands
+            case method, ["applications", _, *rest] if "commands" in rest:
+                return self._registry.answer(method, rest, body)
+            case "GET", ["guilds", guild, *rest]:
+                return self._places.guild(guild, rest)
             case "POST", ["users", "@me", "channels"]:
                 return self._open_dm(body)
             case "GET", ["users", id_]:
@@ -77,11 +86,23 @@ class Rest:
             case "GET", ["channels", channel]:
                 return self._channel(channel).json()
             case "PATCH", ["channels", channel]:
-                found = self._channel(channel)
-                if found.parent is None:
-                    raise Refusal(403, 50013, "Missing Permissions")
-                found.archived = bool(body.get("archived", found.archived))
-                return found.json()
+                return await self._places.change(self._channel(channel), body)
+            case "POST", ["channels", channel, "threads"]:
+                return await self._places.start(self._channel(channel), body)
+            case "POST", ["channels", channel, "messages", "bulk-delete"]:
+                return await self._delete_many(self._channel(channel), body)
+            case "POST", ["channels", channel, "messages", message, "threads"]:
+                return await self._places.start_from(self._channel(channel), message, body)
+            case "PUT" | "DELETE" as method, [
+                "channels",
+                channel,
+                "messages",
+                message,
+                "reactions",
+                emoji,
+                "@me",
+            ]:
+                return await self._react(self._channel(channel), message, emoji, method == "PUT")
             case "POST", ["channels", channel, "typing"]:
                 await server.note(self._writable(channel), Event("typing"))
                 return None
@@ -130,28 +151,6 @@ class Rest:
             "explicit_content_filter": 0,
         }
 
-    def _put_commands(self, body: Any) -> list[Json]:
-        check_commands(body)
-        server = self._server
-        known = {(command["type"], command["name"]): command["id"] for command in server.commands}
-        server.commands = [
-            {
-                "id": known.get((command.get("type", 1), command["name"]), str(snowflake())),
-                "application_id": str(server.application_id),
-                "version": str(snowflake()),
-                "default_member_permissions": None,
-                "dm_permission": True,
-                "nsfw": False,
-                "type": 1,
-                "options": [],
-                "contexts": None,
-                **command,
-                "integration_types": command.get("integration_types") or [0],
-            }
-            for command in body
-        ]
-        return server.commands
-
     def _open_dm(self, body: Json) -> Json:
         wanted = str(body.get("recipient_id"))
         person = self._server.people.get(wanted)
@@ -171,6 +170,8 @@ class Rest:
         channel = self._channel(id_)
         if not channel.may(SEND if channel.parent is None else SEND_IN_THREADS):
             raise Refusal(403, 50013, "Missing Permissions")
+        if channel.locked:
+            raise Refusal(400, 160005, "This thread is locked")
         if channel.guild is None and channel.people[0].closed:
             raise Refusal(403, 50007, "Cannot send messages to this user")
         return channel
@@ -205,6 +206,8 @@ class Rest:
         message = Message(snowflake(), channel, self._server.bot, content, reference=reference)
         message.attachments = [one for one in body.get("attachments") or [] if "url" in one]
         message.components = body.get("components") or []
+        message.embeds = embedded(body.get("embeds") or [])
+        message.at = self._server.clock()
         message.flags = int(body.get("flags") or 0)
         self._mention(message, body)
         channel.messages.append(message)
@@ -265,6 +268,7 @@ class Rest:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         if channel.archived:
             raise Refusal(400, 50083, "Thread is archived")
+        self._server.spend_old_edit(message)
         return await self._change(message, body)
 
     async def _change(self, message: Message, body: Json) -> Json:
@@ -274,9 +278,10 @@ class Rest:
         named = body.get("attachments", message.attachments) or []
         files = [kept.get(str(one["id"]), one) for one in named]
         files = [one for one in files if "url" in one]
-        if not after and not files and not body.get("embeds"):
+        embeds = embedded(body.get("embeds") or []) if "embeds" in body else message.embeds
+        if not (after or files or embeds):
             raise Refusal(400, 50006, "Cannot send an empty message")
-        message.attachments = files
+        message.attachments, message.embeds = files, embeds
         if "content" in body:
             if not message.flags & LOADING:
                 message.edits.append(message.content)
@@ -288,6 +293,36 @@ class Rest:
         message.edited = now()
         await self._server.tell("MESSAGE_UPDATE", message)
         return message.json()
+
+    async def _delete_many(self, channel: Channel, body: Json) -> None:
+        """Two messages or more at once, not older than two weeks; unknown ones are passed over."""
+        if not channel.may(MANAGE_MESSAGES) or channel.guild is None:
+            raise Refusal(403, 50013, "Missing Permissions")
+        ids = [str(id_) for id_ in body.get("messages") or []]
+        if not 2 <= len(ids) <= 100:
+            raise Refusal(400, 50016, "Provided too few or too many messages to delete.")
+        if any(not id_.isdecimal() or int(id_) < oldest() for id_ in ids):
+            said = "A message provided was too old to bulk delete"
+            raise Refusal(400, 50034, said)
+        gone = [message for id_ in ids if (message := channel.find(id_)) is not None]
+        for message in gone:
+            message.deleted = True
+            await self._server.note(channel, Event("deleted", message))
+        told: Json = {"ids": ids, "channel_id": str(channel.id)}
+        told["guild_id"] = str(channel.guild.id)
+        await self._server.send_raw("MESSAGE_DELETE_BULK", told)
+
+    async def _react(self, channel: Channel, id_: str, emoji: str, on: bool) -> None:
+        message = channel.find(id_)
+        if message is None or message.ephemeral_to is not None:
+            raise unknown("message")
+        if channel.archived:
+            raise Refusal(400, 50083, "Thread is archived")
+        if not channel.may(REACT):
+            raise Refusal(403, 50013, "Missing Permissions")
+        if not EMOJI.fullmatch(emoji):
+            raise Refusal(400, 10014, "Unknown Emoji")
+        await self._server.react(self._server.bot, message, emoji, on=on)
 
     # -- interactions
 
@@ -315,10 +350,10 @@ class Rest:
                 found.acknowledged_at = self._server.clock()
                 flags = int(data.get("flags") or 0) | (LOADING if kind == 5 else 0)
                 await self._respond(found, {**data, "flags": flags}, original=True)
-            case 6 if found.kind == 3:
+            case 6 if found.kind in (3, 5) and found.message is not None:
                 found.acknowledged_at = self._server.clock()
                 found.original = found.message
-            case 7 if found.kind == 3 and found.message is not None:
+            case 7 if found.kind in (3, 5) and found.message is not None:
                 await self._change(found.message, data)
                 found.acknowledged_at = self._server.clock()
                 found.original = found.message
@@ -326,7 +361,9 @@ class Rest:
                 check_choices(data.get("choices") or [])
                 found.acknowledged_at = self._server.clock()
                 found.choices = data.get("choices") or []
-            case 9 if found.kind != 4:
+            case 9 if found.kind in (2, 3):
+                check_modal(data)
+                found.modal = data
                 found.acknowledged_at = self._server.clock()
             case _:
                 raise invalid("type", "BASE_TYPE_CHOICES", "Value must be one of {4, 5, 6, 7}.")

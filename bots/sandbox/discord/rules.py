@@ -6,14 +6,17 @@ from typing import Any
 from bots.sandbox.discord.world import Json
 
 __all__ = [
-    "Refusal", "check_choices", "check_commands", "check_files", "check_message", "invalid",
-    "unknown",
+    "Refusal", "check_choices", "check_commands", "check_files", "check_message", "check_modal",
+    "embedded", "fields_of", "invalid", "unknown",
 ]  # fmt: skip
 
 LONGEST_CONTENT = 2000
 LONGEST_NONCE = 25
 MOST_COMMANDS = {1: 100, 2: 15, 3: 15}  # slash commands, on users, on messages
 LONGEST_COMMAND = 8000  # names, descriptions and choices together
+MENTIONS = ("users", "roles", "everyone")
+MOST_EMBEDS = 10
+LONGEST_EMBEDS = 6000  # all texts of a message's embeds together
 LARGEST_FILE = 10 * 1024 * 1024  # bytes
 MOST_FILES = 10
 NAMED = re.compile(r"[-_\w]{1,32}")
@@ -32,6 +35,9 @@ UNKNOWN = {
     "webhook": (10015, "Unknown Webhook"),
     "interaction": (10062, "Unknown interaction"),
     "user": (10013, "Unknown User"),
+    "guild": (10004, "Unknown Guild"),
+    "member": (10007, "Unknown Member"),
+    "command": (10063, "Unknown application command"),
 }
 
 
@@ -66,7 +72,81 @@ def check_message(body: Json, *, new: bool, loading: bool = False) -> None:
         if kind in (allowed.get("parse") or ()) and allowed.get(kind):
             said = f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.'
             raise invalid("allowed_mentions", "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", said)
+    wrong = [one for one in allowed.get("parse") or () if one not in MENTIONS]
+    if wrong:
+        said = f"Value must be one of {MENTIONS}."
+        raise invalid("allowed_mentions.parse", "BASE_TYPE_CHOICES", said)
+    for kind in ("users", "roles"):
+        if len(allowed.get(kind) or ()) > 100:
+            said = "Must be 100 or fewer in length."
+            raise invalid(f"allowed_mentions.{kind}", "BASE_TYPE_MAX_LENGTH", said)
+    check_embeds(body.get("embeds") or [])
     check_components(body.get("components") or [])
+
+
+def check_embeds(embeds: list[Json]) -> None:
+    if len(embeds) > MOST_EMBEDS:
+        raise invalid("embeds", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+    total = 0
+    for number, embed in enumerate(embeds):
+        texts = [
+            ("title", embed.get("title"), 256),
+            ("description", embed.get("description"), 4096),
+        ]
+        texts.append(("footer.text", (embed.get("footer") or {}).get("text"), 2048))
+        texts.append(("author.name", (embed.get("author") or {}).get("name"), 256))
+        fields = embed.get("fields") or []
+        if len(fields) > 25:
+            raise _length(f"embeds.{number}.fields", 0, 25)
+        for index, one in enumerate(fields):
+            for key, most in (("name", 256), ("value", 1024)):
+                if not str(one.get(key) or "").strip():
+                    where = f"embeds.{number}.fields.{index}.{key}"
+                    raise invalid(where, "BASE_TYPE_REQUIRED", "This field is required")
+                texts.append((f"fields.{index}.{key}", one[key], most))
+        for where, text, most in texts:
+            total += len(text or "")
+            if len(text or "") > most:
+                said = f"Must be {most} or fewer in length."
+                raise invalid(f"embeds.{number}.{where}", "BASE_TYPE_MAX_LENGTH", said)
+    if total > LONGEST_EMBEDS:
+        said = f"Embed size exceeds maximum size of {LONGEST_EMBEDS}"
+        raise invalid("embeds", "MAX_EMBED_SIZE_EXCEEDED", said)
+
+
+def embedded(embeds: list[Json]) -> list[Json]:
+    """Embeds as Discord gives them back."""
+    return [
+        {
+            **embed,
+            "type": "rich",
+            "fields": [{"inline": False, **one} for one in embed.get("fields") or []],
+        }
+        for embed in embeds
+    ]
+
+
+def check_modal(modal: Json) -> None:
+    """A form: up to five text inputs, each in a row or a label."""
+    for key, most in (("title", 45), ("custom_id", 100)):
+        if not 1 <= len(str(modal.get(key) or "")) <= most:
+            raise _length(f"data.{key}", 1, most)
+    if not 1 <= len(modal.get("components") or []) <= 5:
+        raise _length("data.components", 1, 5)
+    names = [field.get("custom_id") for field in fields_of(modal)]
+    if not all(isinstance(name, str) and 1 <= len(name) <= 100 for name in names):
+        raise _length("data.components", 1, 100)
+    if len(set(names)) != len(names):
+        said = "Component custom id cannot be duplicated"
+        raise invalid("data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", said)
+
+
+def fields_of(modal: Json) -> list[Json]:
+    """The text inputs of a form."""
+    found: list[Json] = []
+    for row in modal["components"]:
+        found += row.get("components") or [row.get("component") or {}]
+    return [field for field in found if field.get("type", 4) == 4]
 
 
 def check_files(sizes: list[int]) -> None:

@@ -3,20 +3,19 @@
 import asyncio
 import base64
 import contextlib
-import re
 import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Buckets, Limits
 from bots.sandbox.discord.rest import Rest
-from bots.sandbox.discord.rules import Refusal, check_files, invalid
+from bots.sandbox.discord.rules import Refusal, fields_of
+from bots.sandbox.discord.wire import Wire
 from bots.sandbox.discord.world import (
     VIEW,
     WRITES,
@@ -29,6 +28,7 @@ from bots.sandbox.discord.world import (
     Json,
     Message,
     Person,
+    emoji_json,
     now,
     snowflake,
 )
@@ -38,13 +38,11 @@ __all__ = ["DiscordStandIn"]
 T = TypeVar("T")
 RECORDS = 20_000
 INTERACTIONS = 5_000  # kept in mind
-FILES = 200  # kept for whoever fetches them
+INVALID_FOR = 600.0  # seconds
+OLD = 3600.0  # seconds
+REACTIONS = 1 << 10 | 1 << 13  # intents: in servers, in direct messages
 ACKNOWLEDGE = 3.0  # seconds
 REGISTERS = 3.0  # seconds within which a bot has commands
-
-
-class _Dropped(Exception):  # noqa: N818 (no error: ordered by a test)
-    """The connection has been ended without an answer."""
 
 
 class DiscordStandIn:
@@ -67,11 +65,13 @@ class DiscordStandIn:
         self.faults: Callable[[Call], Fault | None] | None = None
         self.calls: deque[Call] = deque(maxlen=RECORDS)
         self.commands: list[Json] = []
+        self.guild_commands: dict[str, list[Json]] = {}
         self.gateway = Gateway(
             token,
             message_content=message_content_allowed,
             welcome=self._welcome,
             changed=self.note,
+            clock=clock,
         )
         self.channels: dict[str, Channel] = {}
         self.interactions: dict[str, Interaction] = {}
@@ -80,21 +80,20 @@ class DiscordStandIn:
         self.operator = self.person("Operator")
         self.clock = clock
         self._buckets = Buckets(limits or Limits(), clock)
-        self._rest = Rest(self)
+        self._wire = Wire(self, Rest(self), self._buckets)
         self._watchers: list[tuple[Channel, asyncio.Queue[Event]]] = []
         self._news: list[tuple[str, Guild | Channel]] = []
         self._changed = asyncio.Condition()
         self._late: dict[int, asyncio.TimerHandle] = {}
         self._telling: set[asyncio.Task[None]] = set()
-        self._files: dict[str, tuple[str, bytes]] = {}
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=30 * 1024 * 1024)
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)
-        app.router.add_route("*", "/api/v10/{path:.*}", self._serve)
-        app.router.add_get("/attachments/{id}/{name}", self._fetch)
+        app.router.add_route("*", "/api/v10/{path:.*}", self._wire.serve)
+        app.router.add_get("/attachments/{id}/{name}", self._wire.fetch)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -143,8 +142,24 @@ class DiscordStandIn:
                 return channel
         return self._known(Channel(snowflake(), person.name, None, None, [person]))
 
-    def thread(self, channel: Channel, name: str) -> Channel:
-        thread = Channel(snowflake(), name, channel.guild, channel)
+    def thread(
+        self,
+        channel: Channel,
+        name: str,
+        *,
+        from_message: Message | None = None,
+        owner: Person | None = None,
+    ) -> Channel:
+        """A public thread; one from a message has its id and begins with a word about it."""
+        id_ = snowflake() if from_message is None else from_message.id
+        thread = Channel(
+            id_, name, channel.guild, channel, owner=None if owner is None else owner.id
+        )
+        if from_message is not None:
+            from_message.thread = thread
+            first = Message(snowflake(), thread, from_message.author, "", starter=from_message)
+            first.at = self.clock()
+            thread.messages.append(first)
         if channel.guild is not None:
             channel.guild.channels.append(thread)
         self._news.append(("THREAD_CREATE", thread))
@@ -152,7 +167,7 @@ class DiscordStandIn:
 
     async def permit(self, channel: Channel, permissions: int) -> None:
         """Change what the bot may do in a channel."""
-        await self._announce()
+        await self.announce()
         channel.permissions = permissions
         if channel.parent is None and channel.guild is not None and channel.guild.joined:
             await self.gateway.dispatch("CHANNEL_UPDATE", channel.json(), lambda data: data)
@@ -161,14 +176,14 @@ class DiscordStandIn:
         self.channels[str(channel.id)] = channel
         return channel
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
         """Tell the bot of guilds and channels made since, before anything happens there."""
         news, self._news = self._news, []
         for event, what in news:
             guild = what if isinstance(what, Guild) else what.guild
             if guild is None or not guild.joined:
                 continue
-            data = self._guild(what) if isinstance(what, Guild) else what.json()
+            data = self.guild_json(what) if isinstance(what, Guild) else what.json()
             if event == "THREAD_CREATE":
                 data["newly_created"] = True
             await self.gateway.dispatch(event, data, lambda data: data)
@@ -183,8 +198,9 @@ class DiscordStandIn:
         ping: bool = True,
         attachments: list[Json] | None = None,
     ) -> Message:
-        await self._announce()
+        await self.announce()
         message = Message(snowflake(), channel, person, content, attachments=attachments or [])
+        message.at = self.clock()
         if self.mention in content:
             message.mentions.append(self.bot)
         if reply_to is not None:
@@ -213,6 +229,35 @@ class DiscordStandIn:
         await self.gateway.dispatch("MESSAGE_DELETE", where, lambda data: data)
         await self.note(message.channel, Event("deleted", message))
 
+    async def react(self, who: Person, message: Message, emoji: str, *, on: bool = True) -> None:
+        """Put a reaction under a message, or take it away."""
+        await self.announce()
+        people = message.reactions.setdefault(emoji, set())
+        if on is (who.id in people):
+            return
+        (people.add if on else people.discard)(who.id)
+        if not people:
+            del message.reactions[emoji]
+        channel = message.channel
+        told: Json = {
+            "user_id": str(who.id),
+            "channel_id": str(channel.id),
+            "message_id": str(message.id),
+            "emoji": emoji_json(emoji),
+            "type": 0,
+            "burst": False,
+        }
+        if channel.guild is not None:
+            told["guild_id"] = str(channel.guild.id)
+        if on and channel.guild is not None:
+            told["member"] = self.member_json(who)
+        if on:
+            told["message_author_id"] = str(message.author.id)
+        if channel.may(VIEW):
+            event = f"MESSAGE_REACTION_{'ADD' if on else 'REMOVE'}"
+            await self.gateway.dispatch(event, told, lambda data: data, needs=REACTIONS)
+        await self.note()
+
     async def slash(
         self,
         person: Person,
@@ -224,17 +269,20 @@ class DiscordStandIn:
         **options: str | float,
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none like it."""
-        command = await self._command(name, options)
+        command = await self._command(name, options, channel)
         types = {option["name"]: option["type"] for option in command["options"]}
         given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
         data = {"id": command["id"], "name": name, "type": 1, "options": given}
         return await self._interact(2, person, channel, data, guest=user_installed)
 
-    async def _command(self, name: str, options: dict[str, Any], *, partial: bool = False) -> Json:
+    async def _command(
+        self, name: str, options: dict[str, Any], channel: Channel, *, partial: bool = False
+    ) -> Json:
         # A bot may register while it connects; a person sees commands only then.
         with contextlib.suppress(TimeoutError):
-            await self.wait(lambda: self.commands, REGISTERS)
-        command = next((c for c in self.commands if c["name"] == name), None)
+            await self.wait(lambda: self.commands or self.guild_commands, REGISTERS)
+        local = [] if channel.guild is None else self.guild_commands.get(str(channel.guild.id), [])
+        command = next((c for c in [*local, *self.commands] if c["name"] == name), None)
         if command is None:
             raise ValueError(f"no command {name!r}")
         known = {option["name"]: option for option in command.get("options") or []}
@@ -248,16 +296,51 @@ class DiscordStandIn:
         return command
 
     async def autocomplete(
-        self, person: Person, channel: Channel, name: str, option: str, current: str
+        self,
+        person: Person,
+        channel: Channel,
+        name: str,
+        option: str,
+        current: str,
+        **others: str | float,
     ) -> list[Json]:
-        command = await self._command(name, {option: current}, partial=True)
-        data = {
-            "id": command["id"], "name": name, "type": 1,
-            "options": [{"name": option, "type": 3, "value": current, "focused": True}],
-        }  # fmt: skip
+        """What is offered while `option` is typed; `others` are filled in already."""
+        given = {**others, option: current}
+        command = await self._command(name, given, channel, partial=True)
+        types = {one["name"]: one["type"] for one in command["options"]}
+        typed: list[Json] = [{"name": k, "type": types[k], "value": v} for k, v in given.items()]
+        typed[-1]["focused"] = True
+        data = {"id": command["id"], "name": name, "type": 1, "options": typed}
         asked = await self._interact(4, person, channel, data)
         await self.wait(lambda: asked.choices is not None, ACKNOWLEDGE)
         return asked.choices or []
+
+    async def submit(
+        self, person: Person, shown: Interaction, values: dict[str, str]
+    ) -> Interaction:
+        """Fill in the form that `shown` was answered with."""
+        if shown.modal is None or shown.person is not person:
+            raise ValueError("no form to fill in")
+        fields = fields_of(shown.modal)
+        if not values.keys() <= {one["custom_id"] for one in fields}:
+            raise ValueError(f"the form has no {sorted(values)}")
+        rows: list[Json] = []
+        for one in fields:
+            value = values.get(one["custom_id"], one.get("value") or "")
+            least = one.get("min_length", 1 if one.get("required", True) else 0)
+            if (value or one.get("required", True)) and not (
+                least <= len(value) <= one.get("max_length", 4000)
+            ):
+                raise ValueError(f"{one['custom_id']!r} does not take {len(value)} characters")
+            answer = {"type": 4, "id": len(rows) + 1, "custom_id": one["custom_id"], "value": value}
+            rows.append({"type": 1, "id": len(rows) + 101, "components": [answer]})
+        data = {"custom_id": shown.modal["custom_id"], "components": rows}
+        form = await self._interact(
+            5, person, shown.channel, data,
+            message=shown.message, guest=shown.guest, trigger=shown,
+        )  # fmt: skip
+        shown.modal = None
+        return form
 
     async def press(self, person: Person, message: Message, custom_id: str) -> Interaction:
         return await self._component(person, message, custom_id, 2, {})
@@ -294,11 +377,13 @@ class DiscordStandIn:
         *,
         message: Message | None = None,
         guest: bool = False,
+        trigger: Interaction | None = None,
     ) -> Interaction:
-        await self._announce()
+        await self.announce()
         made = Interaction(
             snowflake(), uuid.uuid4().hex, person, channel, kind, self.clock(), message, guest=guest
         )
+        made.trigger = trigger
         self.interactions[made.token] = made
         if len(self.interactions) > INTERACTIONS:
             del self.interactions[next(iter(self.interactions))]
@@ -326,7 +411,7 @@ class DiscordStandIn:
                 "guild_id": str(guild.id),
                 "guild_locale": "en-US",
                 "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "member": {**_member(person), "permissions": str(WRITES)},
+                "member": {**_member(person), "permissions": str(person.permissions)},
             }
         if message is not None:
             shown["message"] = message.json()
@@ -352,8 +437,29 @@ class DiscordStandIn:
     def refused(self, status: int = 429) -> list[Call]:
         return [call for call in self.calls if call.status == status]
 
-    def visible(self, channel: Channel) -> str:
-        return "\n".join(f"{m.author.name}: {m.content}" for m in self.messages(channel))
+    def visible(self, channel: Channel, viewer: Person | None = None) -> str:
+        """The channel as text; with `viewer` without what only others are shown."""
+        return "\n".join(
+            f"{message.author.name}: {message.content}"
+            for message in self.messages(channel)
+            if viewer is None or message.ephemeral_to in (None, viewer.id)
+        )
+
+    @property
+    def invalid_requests(self) -> int:
+        """Of the last ten minutes: Discord shuts out who makes 10,000 of them."""
+        since = self.clock() - INVALID_FOR
+        return sum(call.status in (401, 403, 429) and call.time > since for call in self.calls)
+
+    def spend_old_edit(self, message: Message) -> None:
+        """Edits of messages older than an hour have a limit of their own. Raises `Refusal`."""
+        if self.clock() - message.at < OLD:
+            return
+        spent = self._buckets.spend("old_edit", str(message.channel.id), overall=False)
+        if spent is not None and spent.refused:
+            said = "Maximum number of edits to messages older than 1 hour reached. Try again later"
+            wait = {"retry_after": round(spent.retry_after, 3), "global": False}
+            raise Refusal(429, 30046, said, **wait)
 
     async def wait(self, condition: Callable[[], T], timeout: float = 10) -> T:
         """What `condition` returns, once it is true; looked at whenever something changed."""
@@ -433,14 +539,15 @@ class DiscordStandIn:
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in joined],
             "application": {"id": str(self.application_id), "flags": 0, "flags_new": "0"},
         }  # fmt: skip
-        return ready, [self._guild(guild) for guild in joined]
+        return ready, [self.guild_json(guild) for guild in joined]
 
-    def _guild(self, guild: Guild) -> Json:
+    def guild_json(self, guild: Guild) -> Json:
         everyone = {
             "id": str(guild.id), "name": "@everyone", "permissions": str(WRITES), "position": 0,
             "color": 0,
             "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
             "hoist": False, "managed": False, "mentionable": False, "flags": 0,
+            "icon": None, "unicode_emoji": None,
         }  # fmt: skip
         plain = [channel.json() for channel in guild.channels if channel.parent is None]
         return {
@@ -465,90 +572,8 @@ class DiscordStandIn:
             "incidents_data": None, "region": "", "hub_type": None,
         }  # fmt: skip
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", None, self.clock())
-        self.calls.append(call)
-        headers = {"Via": "1.1 stand-in"}
-        fault: Fault | None = None
-        try:
-            call.body = await self._body(request)
-            fault = self.faults(call) if self.faults is not None else None
-            if fault is not None:
-                await _before(fault, request)
-            hook = path.startswith(("interactions/", "webhooks/"))
-            if not hook and request.headers.get("Authorization") != f"Bot {self.token}":
-                raise Refusal(401, 0, "401: Unauthorized")
-            spent = self._buckets.spend(*_bucket(request.method, path))
-            if spent is not None:
-                headers |= spent.headers
-                if spent.refused:
-                    wait = {"retry_after": round(spent.retry_after, 3), "global": spent.everywhere}
-                    if spent.everywhere:
-                        headers["X-RateLimit-Global"] = "true"
-                    headers["Retry-After"] = str(max(1, round(spent.retry_after)))
-                    raise Refusal(429, 0, "You are being rate limited.", **wait)
-            result = await self._rest.answer(request, path.split("/"), call.body)
-            call.status = 204 if result is None else 200
-            if fault is not None and fault.kind == "drop_after":
-                _drop(request)
-        except Refusal as refusal:
-            call.status, result = refusal.status, refusal.body
-        except _Dropped:
-            await self.note()
-            return web.Response()  # to nobody
-        call.result = result
-        await self.note()
-        if result is None:
-            return web.Response(status=204, headers=headers)
-        # Exactly this type: discord.py takes anything else for text.
-        headers["Content-Type"] = "application/json"
-        return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
-
-    async def _body(self, request: web.Request) -> Any:
-        try:
-            if request.content_type.startswith("multipart/"):
-                form = await request.post()
-                body = msgspec.json.decode(str(form.get("payload_json", "{}")))
-                self._attach(body, {k: v for k, v in form.items() if isinstance(v, web.FileField)})
-                return body
-            raw = await request.read()
-            body = msgspec.json.decode(raw) if raw else {}
-        except msgspec.DecodeError:
-            raise Refusal(400, 50109, "The request body contains invalid JSON.") from None
-        if not isinstance(body, dict) and not request.path.endswith("/commands"):
-            said = "Only dictionaries may be used in a DictType"
-            raise invalid("_body", "DICT_TYPE_CONVERT", said)
-        return body
-
-    def _attach(self, body: Json, files: dict[str, web.FileField]) -> None:
-        """Turn the files of a request into attachments of its message; those it keeps stay."""
-        contents = {name: field.file.read() for name, field in files.items()}
-        check_files([len(content) for content in contents.values()])
-        data = body["data"] if isinstance(body.get("data"), dict) else body
-        told = {str(one.get("id")): one for one in data.get("attachments") or []}
-        numbers = {name.removeprefix("files[").removesuffix("]") for name in files}
-        shown = [one for number, one in told.items() if number not in numbers]
-        for name, field in files.items():
-            number = name.removeprefix("files[").removesuffix("]")
-            filename = told.get(number, {}).get("filename") or field.filename
-            made = str(snowflake())
-            self._files[made] = (field.content_type, contents[name])
-            if len(self._files) > FILES:
-                del self._files[next(iter(self._files))]
-            url = f"{self.api_base.removesuffix('/api/v10')}/attachments/{made}/{filename}"
-            size = len(contents[name])
-            about: Json = {"id": made, "filename": filename, "size": size}
-            shown.append(
-                {**about, "url": url, "proxy_url": url, "content_type": field.content_type}
-            )
-        data["attachments"] = shown
-
-    async def _fetch(self, request: web.Request) -> web.StreamResponse:
-        kind, content = self._files.get(request.match_info["id"], ("", b""))
-        if not kind:
-            return web.Response(status=404)
-        return web.Response(body=content, headers={"Content-Type": kind})
+    def member_json(self, person: Person) -> Json:
+        return _member(person)
 
 
 def _member(person: Person, *, bare: bool = False) -> Json:
@@ -558,35 +583,3 @@ def _member(person: Person, *, bare: bool = False) -> Json:
         "communication_disabled_until": None,
     }  # fmt: skip
     return member if bare else {**member, "user": person.json()}
-
-
-def _bucket(method: str, path: str) -> tuple[str, str]:
-    """The rule a call falls under, and the place it is counted for."""
-    if match := re.fullmatch(r"channels/(\d+)/messages(/\d+)?", path):
-        kind = {"POST": "create", "PATCH": "edit", "DELETE": "delete"}.get(method, "")
-        return kind, match[1]
-    if match := re.fullmatch(r"channels/(\d+)/typing", path):
-        return "typing", match[1]
-    if match := re.match(r"webhooks/\d+/(\w+)", path):
-        return "webhook", match[1]
-    return ("webhook", path) if path.startswith("interactions/") else ("", "")
-
-
-async def _before(fault: Fault, request: web.Request) -> None:
-    match fault.kind:
-        case "429":
-            wait = {"retry_after": fault.seconds, "global": False}
-            raise Refusal(429, 0, "You are being rate limited.", **wait)
-        case "500" | "502" | "503":
-            raise Refusal(int(fault.kind), 0, f"{fault.kind}: Server Error")
-        case "drop_before":
-            _drop(request)
-        case "delay":
-            await asyncio.sleep(fault.seconds)
-
-
-def _drop(request: web.Request) -> None:
-    """End the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    raise _Dropped

@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 __all__ = [
-    "Call", "Channel", "Event", "Fault", "Guild", "Interaction", "Json", "Message", "Person",
-    "snowflake",
+    "Call", "Channel", "Created", "Event", "Fault", "Guild", "Interaction", "Json", "Message",
+    "Person", "snowflake",
 ]  # fmt: skip
 
 Json = dict[str, Any]
 EPOCH = 1_420_070_400_000  # Discord's, in milliseconds
-VIEW, SEND, SEND_IN_THREADS = 1 << 10, 1 << 11, 1 << 38
-WRITES = VIEW | SEND | 1 << 14 | 1 << 15 | 1 << 16 | SEND_IN_THREADS
-"""View, send, embed, attach, read the history, send in threads."""
+REACT, VIEW, SEND, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
+MANAGE_THREADS, START_THREADS, SEND_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
+WRITES = (
+    REACT | VIEW | SEND | 1 << 14 | 1 << 15 | 1 << 16 | START_THREADS | SEND_IN_THREADS
+)  # fmt: skip
+"""React, view, send, embed, attach, read the history, start threads and send in them."""
+TWO_WEEKS = 14 * 86_400_000  # milliseconds
 EPHEMERAL = 64
 LOADING = 128
 
@@ -32,6 +36,11 @@ class _Snowflakes:
 
 
 snowflake = _Snowflakes()
+
+
+def oldest() -> int:
+    """The lowest snowflake that may still be deleted together with others."""
+    return int(time.time() * 1000) - EPOCH - TWO_WEEKS << 22
 
 
 def numbered(rows: list[Json]) -> list[Json]:
@@ -66,6 +75,8 @@ class Person:
     bot: bool = False
     closed: bool = False
     """Takes no direct messages from bots."""
+    permissions: int = WRITES
+    """What the person may do in servers."""
 
     def json(self) -> Json:
         return {
@@ -100,6 +111,9 @@ class Channel:
     people: list[Person] = field(default_factory=list)
     messages: "list[Message]" = field(default_factory=list)
     archived: bool = False
+    locked: bool = False
+    owner: int | None = None
+    """Who started it, of a thread."""
     permissions: int = WRITES
     """What the bot may do here."""
 
@@ -107,7 +121,9 @@ class Channel:
         """Whether the bot may; in direct messages always, in threads as in what they hang on."""
         if self.guild is None:
             return True
-        granted = self.permissions & (WRITES if self.parent is None else self.parent.permissions)
+        granted = self.permissions
+        if self.parent is not None:
+            granted = self.parent.permissions & (self.permissions | ~WRITES)
         return self.guild.joined and permission & granted == permission
 
     @property
@@ -145,7 +161,7 @@ class Channel:
         return {
             **shown,
             "parent_id": str(self.parent.id),
-            "owner_id": str(self.guild.members[0].id),
+            "owner_id": str(self.owner or self.guild.members[0].id),
             "message_count": len(self.messages),
             "member_count": 1,
             "total_message_sent": len(self.messages),
@@ -156,12 +172,16 @@ class Channel:
                 "archived": self.archived,
                 "auto_archive_duration": 1440,
                 "archive_timestamp": now(),
-                "locked": False,
+                "locked": self.locked,
             },
         }
 
     def find(self, id_: object) -> "Message | None":
-        return next((m for m in self.messages if str(m.id) == str(id_) and not m.deleted), None)
+        if not str(id_).isdecimal():
+            return None
+        wanted = int(str(id_))
+        # From the end: what is edited is nearly always among the latest.
+        return next((m for m in reversed(self.messages) if m.id == wanted and not m.deleted), None)
 
 
 @dataclass(slots=True)
@@ -179,6 +199,14 @@ class Message:
     attachments: list[Json] = field(default_factory=list)
     edits: list[str] = field(default_factory=list)
     edited: str | None = None
+    embeds: list[Json] = field(default_factory=list)
+    reactions: dict[str, set[int]] = field(default_factory=dict)
+    """Who reacted, by emoji."""
+    at: float = 0.0
+    """When it was made, by the stand-in's clock."""
+    thread: Channel | None = None
+    starter: "Message | None" = None
+    """Of a thread's first message: the one it began from."""
     origin: "Interaction | None" = None
     """What it responds to."""
     deleted: bool = False
@@ -190,7 +218,9 @@ class Message:
 
     @property
     def type(self) -> int:
-        """0 plain, 19 a reply, 20 the response to a command."""
+        """0 plain, 19 a reply, 20 the response to a command, 21 what begins a thread."""
+        if self.starter is not None:
+            return 21
         if self.origin is not None and self.origin.kind == 2 and self.origin.original is self:
             return 20
         return 0 if self.reference is None else 19
@@ -208,12 +238,26 @@ class Message:
             "mentions": [person.json() for person in self.mentions],
             "mention_roles": [],
             "attachments": self.attachments,
-            "embeds": [],
+            "embeds": self.embeds,
             "pinned": False,
             "type": self.type,
             "flags": self.flags,
             "components": numbered(self.components),
         }
+        if self.reactions:
+            shown["reactions"] = [
+                _reaction(emoji, who, self.author) for emoji, who in self.reactions.items()
+            ]
+        if self.thread is not None:
+            shown["thread"] = self.thread.json()
+        if self.starter is not None:
+            origin = self.starter
+            place = {"message_id": str(origin.id), "channel_id": str(origin.channel.id)}
+            guild = (
+                {} if origin.channel.guild is None else {"guild_id": str(origin.channel.guild.id)}
+            )
+            shown["message_reference"] = {"type": 0, **place, **guild}
+            shown["referenced_message"] = origin.json(deep=False)
         if self.nonce is not None:
             shown["nonce"] = self.nonce
         if self.origin is not None:
@@ -227,6 +271,22 @@ class Message:
             if deep:
                 shown["referenced_message"] = None if target is None else target.json(deep=False)
         return shown
+
+
+def emoji_json(emoji: str) -> Json:
+    name, _, id_ = emoji.partition(":")
+    return {"id": id_ or None, "name": name}
+
+
+def _reaction(emoji: str, who: set[int], bot: Person) -> Json:
+    return {
+        "emoji": emoji_json(emoji),
+        "count": len(who),
+        "count_details": {"burst": 0, "normal": len(who)},
+        "burst_colors": [],
+        "me_burst": False,
+        "me": bot.bot and bot.id in who,
+    }
 
 
 @dataclass(slots=True)
@@ -243,6 +303,10 @@ class Interaction:
     original: Message | None = None
     responses: list[Message] = field(default_factory=list)
     choices: list[Json] | None = None
+    modal: Json | None = None
+    """The form the person was shown."""
+    trigger: "Interaction | None" = None
+    """Of a form sent in: what showed it."""
     followups: int = 0
     late: bool = False
     guest: bool = False
@@ -257,7 +321,9 @@ class Interaction:
                 {"1": str(self.person.id)} if self.guest else {"0": home}
             ),
         }
-        if self.message is not None:
+        if self.trigger is not None:
+            shown["triggering_interaction_metadata"] = self.trigger.json()
+        elif self.message is not None:
             shown["interacted_message_id"] = str(self.message.id)
         return shown
 
@@ -273,6 +339,10 @@ class Event:
 
     kind: str
     message: Message | None = None
+
+
+class Created(Json):
+    """An answer told with 201."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from discord.http import Route
 
 from bots.sandbox.discord import DiscordStandIn, Limits
 from tests import specs
+from tests.bots.sandbox.discord.plain import Raw, talking
 
 INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 
@@ -36,6 +37,7 @@ class Bot(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(_ask)
         self.tree.add_command(_slow)
+        self.tree.add_command(_form)
 
     async def setup_hook(self) -> None:
         await self.tree.sync()
@@ -86,6 +88,18 @@ async def _complete(_: discord.Interaction, current: str) -> list[app_commands.C
 @app_commands.command(name="slow", description="Never answers")
 async def _slow(interaction: discord.Interaction) -> None:
     """Acknowledges nothing."""
+
+
+class Form(discord.ui.Modal, title="Form"):
+    about: "discord.ui.TextInput[Form]" = discord.ui.TextInput(label="About", custom_id="about")
+
+    async def on_submit(self, interaction: discord.Interaction) -> None:
+        await interaction.response.send_message(f"about {self.about.value}", ephemeral=True)
+
+
+@app_commands.command(name="form", description="Asks for more")
+async def _form(interaction: discord.Interaction) -> None:
+    await interaction.response.send_modal(Form())
 
 
 @asynccontextmanager
@@ -147,6 +161,12 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordStandI
 @pytest.fixture
 async def bot(server: DiscordStandIn) -> AsyncIterator[Bot]:
     async with connected(server, Bot()) as made:
+        yield made
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    async with talking(Limits.off()) as made:
         yield made
 
 

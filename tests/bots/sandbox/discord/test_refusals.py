@@ -1,79 +1,13 @@
 """What the stand-in refuses, said over plain HTTP and websockets."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
-from bots.sandbox.discord import Channel, DiscordStandIn, Interaction, Limits, Person
+from bots.sandbox.discord import Limits
 from bots.sandbox.discord.limits import Rule
-from tests import specs
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Raw:
-    """A bot that says whatever it likes."""
-
-    def __init__(self, server: DiscordStandIn, http: aiohttp.ClientSession, clock: Clock) -> None:
-        self.server, self.http, self.clock = server, http, clock
-        self.ann: Person = server.person("Ann")
-        self.home: Channel = server.dm(self.ann)
-        self.messages = f"/channels/{self.home.id}/messages"
-        self.headers: dict[str, str] = {}
-
-    async def call(
-        self, method: str, path: str, body: Any = None, *, token: str | None = None
-    ) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bot {token or self.server.token}"}
-        async with self.http.request(
-            method, self.server.api_base + path, json=body, headers=headers
-        ) as answer:
-            self.headers = dict(answer.headers)
-            found = await answer.json() if answer.status != 204 else None
-        if specs.FOLDER.is_dir() and answer.status in (400, 403, 404):
-            assert specs.discord_response_errors(method, path, answer.status, found) == []
-        return answer.status, found
-
-    async def refused(self, method: str, path: str, body: Any = None) -> tuple[int, int]:
-        status, found = await self.call(method, path, body)
-        return status, found["code"]
-
-    async def asked(self) -> tuple[Interaction, str]:
-        """A command just used, and where to respond."""
-        self.server.commands = [{"id": "1", "name": "ask", "type": 1, "options": []}]
-        made = await self.server.slash(self.ann, self.home, "ask")
-        return made, f"/interactions/{made.id}/{made.token}/callback"
-
-    def hook(self, made: Interaction, rest: str = "") -> str:
-        return f"/webhooks/{self.server.application_id}/{made.token}{rest}"
-
-
-@contextlib.asynccontextmanager
-async def talking(limits: Limits) -> AsyncIterator[Raw]:
-    clock = Clock()
-    server = DiscordStandIn(limits=limits, clock=clock)
-    await server.start()
-    try:
-        async with aiohttp.ClientSession() as http:
-            yield Raw(server, http, clock)
-    finally:
-        await server.close()
-
-
-@pytest.fixture
-async def raw() -> AsyncIterator[Raw]:
-    async with talking(Limits.off()) as made:
-        yield made
+from tests.bots.sandbox.discord.plain import Raw, talking
 
 
 def button(**more: Any) -> dict[str, Any]:
@@ -115,6 +49,12 @@ BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
     (rows(menu(26)), 50035, "components"),
     (rows(menu(0)), 50035, "components"),
     (rows(menu(1), button()), 50035, "components"),
+    ({"content": "x", "allowed_mentions": {"parse": ["all"]}}, 50035, "allowed_mentions"),
+    ({"embeds": [{"title": "t"}] * 11}, 50035, "embeds"),
+    ({"embeds": [{"description": "d" * 4097}]}, 50035, "embeds"),
+    ({"embeds": [{"description": "d" * 3001}] * 2}, 50035, "embeds"),
+    ({"embeds": [{"fields": [{"name": "n", "value": "v"}] * 26}]}, 50035, "embeds"),
+    ({"embeds": [{"fields": [{"name": "n", "value": ""}]}]}, 50035, "embeds"),
 ]
 
 
