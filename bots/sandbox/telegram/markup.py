@@ -143,14 +143,14 @@ def _end_tag(result: _Result, name: str, at: int) -> None:
         raise _fail(
             f'Unmatched end tag at byte offset {at}, expected "</{opened.name}>", found "</{name}>"'
         )
-    language = opened.more.pop("language", None)
-    inside = len(result.stack) > 1 and result.stack[-2].name == "pre"
-    if name == "code" and inside:
-        # <pre><code class="language-x"> is one entity, the outer one.
-        result.stack.pop()
-        if language:
-            result.stack[-1].more["language"] = language
-        return
+    if name == "code":
+        language = opened.more.pop("language", None)
+        if len(result.stack) > 1 and result.stack[-2].name == "pre":
+            # <pre><code class="language-x"> is one entity, the outer one.
+            result.stack.pop()
+            if language:
+                result.stack[-1].more["language"] = language
+            return
     if name == "a" and not opened.more["url"]:
         result.stack.pop()
         return

@@ -40,7 +40,7 @@ def thread_of(chat: Chat, params: Json) -> int | None:
     thread = params.get("message_thread_id") or None
     if thread is None or not (chat.private or chat.forum):
         return None
-    if thread == GENERAL or thread not in chat.topics:
+    if (thread == GENERAL and chat.forum) or thread not in chat.topics:
         raise bad("message thread not found")
     if thread in chat.closed and chat.status != "administrator":
         raise bad("TOPIC_CLOSED")

@@ -61,7 +61,7 @@ class Scene:
         self._people_ids = itertools.count(1001)
         self._group_ids = itertools.count(4_000_000_001)
         self._supergroup_ids = itertools.count(1_001_500_000_001)
-        self._own_ids = itertools.count(1)
+        self._own_ids = itertools.count(101)
         """Private chats and groups number their messages together."""
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._moved: asyncio.Future[None] | None = None
