@@ -41,7 +41,8 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 TOKEN = re.compile(r"(\d+):[\w-]+", re.ASCII)
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PRIVATE_PACE = Pace(burst=3, rate=1)
-GROUP_PACE = Pace(burst=20, rate=20 / 60, reserve=5)
+# 20 in any minute: the burst and what a minute refills together stay below.
+GROUP_PACE = Pace(burst=7, rate=12 / 60, reserve=3)
 # Telegram speaks of about 30 a second; requests bunch on a busy machine, so stay well below.
 OVERALL = Pace(burst=3, rate=20, reserve=1)
 SCOPES: tuple[BotCommandScope, ...] = (
