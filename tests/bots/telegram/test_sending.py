@@ -282,7 +282,7 @@ def test_what_a_place_can_do(setting: str, private: str, group: str) -> None:
     assert alone.stop_button is (private != "draft")
     assert together.stop_button
     assert alone.preview_expires == (25 if private == "draft" else None)
-    assert together.pace.burst == 20
-    assert together.pace.rate == pytest.approx(1 / 3)
-    assert together.pace.reserve == 5
+    # Telegram allows 20 in any minute: a full burst and all that a minute refills.
+    assert together.pace.burst + 60 * together.pace.rate <= 20
+    assert 0 < together.pace.reserve < together.pace.burst
     assert (alone.pace.burst, alone.pace.rate) == (3, 1)
