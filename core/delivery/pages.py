@@ -118,7 +118,7 @@ class Pages:
             stride //= 2
         end = self._fits + stride
         if stride > 1 or self._look(end).size <= self._most or self._fits == self._start:
-            self._stride = max(16, stride * 2)
+            self._stride = stride * 2
             self._settle(end)
         else:
             self._close()
@@ -157,7 +157,8 @@ class Pages:
             rest = [(line - first, block) for line, block in look.blocks if line >= first]
             look = look._replace(blocks=rest)
             self._drop(source, first)
-        self._seen = {end: look}
+            self._seen = {}
+        self._seen = {at: look for at, look in self._seen.items() if at > end} | {end: look}
         if len(look.blocks) == 1 and isinstance(look.blocks[0][1], ListBlock):
             self._settle_items(look.blocks[0][1])
 
@@ -172,6 +173,7 @@ class Pages:
             begun.pop()
         self._items = ListBlock(block.items[: done + len(begun) - 1], block.start)
         self._drop(source, source.count("\n", 0, begun[-1]))
+        self._seen = {self._fits: self._seen[self._fits]}
 
     def _drop(self, source: str, line: int) -> None:
         """What stands before `line` of `source` need not be parsed again."""

@@ -17,6 +17,7 @@ RESUMED = "\ue000"
 MOST = 4000  # characters of a formula inside a paragraph
 ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
 DISPLAYED = {"$$": "$$", "\\[": "\\]"}
+OPENER = {closer: opener for opener, closer in DISPLAYED.items()}
 ENCLOSED = {"\\(": "\\)", "\\[": "\\]"}
 DOLLARS = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 DOLLAR = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
@@ -52,8 +53,6 @@ def _displayed(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         closer = closer_of(first)
         if closer is None or start < state.env.get(closer, 0):
             return False
-        if first[2:].strip() and start < state.env.get("open" + closer, 0):
-            return False
         rest = first if closer.startswith("\\end") else first[2:]
         last, tex = _until(state, start, end, closer, [rest], resumed=False)
     if last == 0:
@@ -81,22 +80,23 @@ def _until(
         if closer in text:
             at = text.index(closer)
             behind = text[at + len(closer) :].strip()
-            if behind:
+            if behind and not resumed:
                 state.env[closer] = line
                 return 0, tex
-            tex[-1] = text[: at + len(closer)] if whole else text[:at]
+            if not behind:
+                tex[-1] = text[: at + len(closer)] if whole else text[:at]
             return line + 1, tex
         line += 1
         if line >= end or state.sCount[line] < state.blkIndent:
-            bare = resumed or whole or not tex[0].strip()
-            if not bare:
-                state.env["open" + closer] = line
-            return (line if bare else 0), tex
+            if not whole and not resumed and tex[0].strip():
+                # It may yet turn out to be none: show all of it.
+                tex[0] = OPENER[closer] + tex[0]
+            return line, tex
         text = _line(state, line)
         if not text.strip():
             # No need to look again for the end of those that begin before this line.
             state.env[closer] = line
-            return 0, tex
+            return (line if resumed else 0), tex
         tex.append(text)
 
 

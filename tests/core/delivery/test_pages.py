@@ -2,7 +2,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bots.discord.dialect import DiscordDialect
@@ -119,7 +119,7 @@ PIECES = st.sampled_from(
 ) | st.sampled_from([" ", "\n", "\n\n", "\n- ", "\n  - ", "\n> ", "\n| ", "\n```\n", "\n1. "])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None, phases=[Phase.generate, Phase.reuse])
 @given(st.lists(PIECES, min_size=20, max_size=120), st.data())
 def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObject) -> None:
     text = "".join(pieces)
@@ -133,7 +133,7 @@ def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObjec
     assert growing.feed(text) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None, phases=[Phase.generate, Phase.reuse])
 @given(
     st.lists(
         st.sampled_from(["word", "漢字", "**bold**", "`code`", "[t](http://x)", "End.", "👩‍👩‍👧"]),
@@ -144,7 +144,7 @@ def test_how_the_text_came_does_not_matter(pieces: list[str], data: st.DataObjec
 )
 def test_nothing_is_lost_or_doubled(words: list[str], gaps: list[str], limit: int) -> None:
     text = "".join(
-        f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 60)
+        f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 40)
     )
     for make in (TelegramDialect, DiscordDialect):
         parts = Pages(make(limit)).feed(text)
@@ -242,3 +242,24 @@ def test_marks_alone_are_not_nothing(text: str) -> None:
 def test_the_terminal_never_splits() -> None:
     (part,) = Pages(TerminalDialect()).feed(ANSWER * 30)
     assert part.text.count("# Sorting in Python") == 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # For one character a table, then the rest of the paragraph.
+        "[word&amp;`\n| .\n|---|---|\n  - |!`(\\]__[t](http://x/y)---`\\[\n> \n- \n\n\n- ---\n1. **~~s~~",
+        # A formula that ends behind what looked like a quote.
+        "*word\n>  .\n1. \n\\[>\\)()\n> word\\word<`code` \\))\n| word\n[\\]",
+    ],
+)
+def test_what_was_settled_too_early(text: str) -> None:
+    for limit in range(60, 110, 7):
+        check(DiscordDialect(limit), text)
+        check(TelegramDialect(limit), text)
+
+
+def test_a_row_number_that_begins_no_list_does_not_count_on() -> None:
+    text = "word word word word\n2. not a list\n" * 8
+    parts = Pages(TelegramDialect(64)).feed(text)
+    assert "3." not in "\n".join(part.text for part in parts)
