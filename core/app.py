@@ -1,6 +1,7 @@
 """Parley put together: store, models, engine and the adapters, from start to end."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from core.port import Chat
 from core.settings import Settings
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
+from core.store.leases import Leases
 from core.turns.access import Access, new_code
 from core.turns.engine import Engine
 
@@ -33,6 +35,8 @@ class Services:
     store: Store
     api: ModelApi
     models: Models
+    leases: Leases
+    """What this process alone does, of all that share the database."""
 
     async def recall(self, name: str) -> str | None:
         return await self.store.read(get_state, name)
@@ -62,7 +66,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await store.open()
         models = Models(api, store, settings.contexts)
         await models.load()
-        yield Services(settings, store, api, models)
+        yield Services(settings, store, api, models, Leases(store, uuid.uuid4().hex))
     finally:
         await api.close()
         await store.close()

@@ -28,11 +28,13 @@ __all__ = [
     "clock",
     "conversations",
     "grants",
+    "leases",
     "messages",
     "metadata",
     "parts",
     "state",
     "turns",
+    "waits",
 ]
 
 metadata = MetaData(
@@ -149,4 +151,20 @@ state = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("until", Float, nullable=False),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("account", String(200), primary_key=True),  # platform:account
+    Column("chat", String(200), primary_key=True),
+    Column("until", Float, nullable=False),
 )

@@ -49,7 +49,7 @@ async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
     await store.open()
     await store.write(put_state, "kept", "yes")
     await store.close()
-    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "0002")
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "9999")
     migrate.back_up(file)
     (copy,) = tmp_path.glob("*.backup")
     with sqlite3.connect(copy) as connection:

@@ -1,0 +1,24 @@
+"""Rights held by one process at a time; what a platform told to wait."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "waits",
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("chat", sa.String(length=200), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "chat", name=op.f("pk_waits")),
+    )
