@@ -5,7 +5,8 @@
     ├── UnavailableError       a service does not answer; exit code 69
     │   └── StoreError         the database can not be read or written
     ├── DeliveryError          a platform did not take what was sent; see `Fault`
-    └── ModelError             a model did not answer; see `Failure`
+    ├── ModelError             a model did not answer; see `Failure`
+    └── DocumentError          a file can not be read; see `Unreadable`
 
 Every class carries a text fit to be shown to a person: no secret, no address, no stack.
 """
@@ -15,12 +16,14 @@ from enum import StrEnum
 __all__ = [
     "ConfigurationError",
     "DeliveryError",
+    "DocumentError",
     "Failure",
     "Fault",
     "ModelError",
     "ParleyError",
     "StoreError",
     "UnavailableError",
+    "Unreadable",
 ]
 
 
@@ -142,3 +145,28 @@ class ModelError(ParleyError):
         self.field = field
         """The request field a 422 complains about, e.g. `temperature`."""
         self.request_id = request_id
+
+
+class Unreadable(StrEnum):
+    """Why a file can not be read: the closed list."""
+
+    TOO_LARGE = "too large"
+    ENCRYPTED = "encrypted"
+    """It wants a password."""
+    NO_TEXT = "no text"
+    """It is empty, or pictures of pages."""
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+    """Not a kind we read."""
+    SLOW = "slow"
+    """Reading it took too long, or too much memory."""
+    FULL = "full"
+    """There is no room for more in this conversation."""
+
+
+class DocumentError(ParleyError):
+    """A file can not be read."""
+
+    def __init__(self, message: str, reason: Unreadable) -> None:
+        super().__init__(message)
+        self.reason = reason
