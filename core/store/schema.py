@@ -13,10 +13,12 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -28,9 +30,11 @@ __all__ = [
     "choices",
     "clock",
     "conversations",
+    "documents",
     "grants",
     "keys",
     "leases",
+    "memories",
     "messages",
     "metadata",
     "parts",
@@ -233,4 +237,36 @@ keys = Table(
     Column("person", String(200), primary_key=True),
     Column("secret", Text, nullable=False),  # encrypted
     Column("created", Float, nullable=False),
+)
+
+# Scopes are conversations, by their keys: what a person gave in one is not known in another.
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("scope", String(400), nullable=False),
+    Column("number", Integer, nullable=False),  # what people call it by, within the scope
+    Column("kind", String(16), nullable=False),  # note, or a file's: pdf, text, ...
+    Column("name", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("pieces", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("scope", "number"),
+)
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("scope", String(400), nullable=False),
+    Column("kind", String(16), nullable=False),  # note, message, piece
+    Column("document", ForeignKey(documents.c.id, ondelete="CASCADE")),
+    Column("position", Id, nullable=False),  # in the document; of a message its id
+    Column("label", String(200), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("model", String(200), nullable=False),  # whose vector it is
+    Column("vector", LargeBinary, nullable=False),  # float32, length 1
+    Column("created", Float, nullable=False),
+    Index("ix_memories_scope", "scope", "kind", "position"),
+    Index("ix_memories_document", "document"),
 )
