@@ -16,10 +16,12 @@ import msgspec
 import openai
 from openai import AsyncOpenAI
 
-from core.api import classification
+from core.api import classification, embedding
 from core.api.catalogue import Model, parse
+from core.api.embedding import Embedded
 from core.api.events import Event, Finished, FinishReason, Reasoning, Text, Usage
 from core.api.sse import Events
+from core.api.table import EMBEDDING
 from core.api.think import Thoughts
 from core.errors import Failure, ModelError
 
@@ -28,6 +30,7 @@ __all__ = ["Message", "ModelApi", "Patience", "Request"]
 TRIES = 3
 LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
 MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
+EMBEDDING_TIME = 60.0  # seconds
 ERROR_BODY = 65_536  # bytes read of an answer that is no stream
 
 RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
@@ -102,6 +105,27 @@ class ModelApi:
             raise classification.from_exception(error) from error
         except TimeoutError as error:
             raise ModelError("The list of models did not come", Failure.STALLED) from error
+
+    async def embed(self, texts: Sequence[str], model: str = EMBEDDING) -> Embedded:
+        """Texts as vectors; `embedding.MOST_TEXTS` of them at most. Raises `ModelError`.
+
+        What passes soon is tried again, twice at most.
+        """
+        if not 0 < len(texts) <= embedding.MOST_TEXTS:
+            raise ValueError(f"{len(texts)} texts at once")
+        for last in (False,) * (TRIES - 1) + (True,):
+            try:
+                async with asyncio.timeout(EMBEDDING_TIME):
+                    return await embedding.request(self._openai, model, texts)
+            except TimeoutError as error:
+                raise ModelError("The vectors did not come", Failure.STALLED) from error
+            except (openai.OpenAIError, httpx2.HTTPError, ModelError) as error:
+                known = classification.from_exception(error)
+                wait = known.retry_after or random.uniform(0.3, 1.0)  # noqa: S311 (jitter)
+                if last or known.failure not in RETRIED or wait > LONGEST_RETRY:
+                    raise known from error
+            await asyncio.sleep(wait)
+        raise AssertionError("the last try returns or raises")
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Ask a model. Raises `ModelError`, also in the middle; `Usage` before it still counts.
