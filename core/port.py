@@ -20,6 +20,7 @@ __all__ = [
     "Chat",
     "Dialect",
     "Drafts",
+    "Files",
     "Inbox",
     "Incoming",
     "Kind",
@@ -63,6 +64,10 @@ class Attachment:
     name: str = ""
     size: int = 0
     """In bytes; 0 when unknown."""
+    ref: str = ""
+    """By which the platform hands it out (`Files`); "" where it can not be had."""
+    media_type: str = ""
+    """As the sender's client said, e.g. application/pdf."""
 
 
 class Kind(StrEnum):
@@ -226,6 +231,16 @@ class Drafts(Protocol):
 
     async def draft(self, place: Place, draft: int, part: Part) -> None:
         """Show `part` as draft number `draft` (non-zero); an empty text shows that it thinks."""
+
+
+@runtime_checkable
+class Files(Protocol):
+    """An optional power: to hand out what a person sent."""
+
+    async def fetch(self, attachment: Attachment, most: int) -> bytes:
+        """Its content, of `most` bytes at most: `Fault.REJECTED` for more, `Fault.GONE` where it
+        is there no more.
+        """
 
 
 @runtime_checkable

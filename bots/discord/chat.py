@@ -20,7 +20,7 @@ from bots.discord.ticket import Mode, Ticket
 from bots.discord.timing import Timing
 from core.commands.declared import Command
 from core.errors import ConfigurationError, DeliveryError, Fault
-from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
+from core.port import Attachment, Capabilities, Dialect, Inbox, Pace, Part, Place
 
 __all__ = ["DiscordChat"]
 
@@ -168,6 +168,9 @@ class DiscordChat:
             if len(self._muted) >= MOST_MUTED:
                 self._muted.clear()
             self._muted[channel] = time.monotonic() + MUTE
+
+    async def fetch(self, attachment: Attachment, most: int) -> bytes:
+        return await self._rest.download(attachment.ref, most)
 
     async def _post(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
         nonce: Json = {"nonce": key[:LONGEST_KEY], "enforce_nonce": True}

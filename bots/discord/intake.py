@@ -196,4 +196,6 @@ def _attachment(attachment: discord.Attachment) -> Attachment:
     kind = {"image": "photo", "video": "video", "audio": "audio"}.get(family, "file")
     if attachment.is_voice_message():
         kind = "voice message"
-    return Attachment(kind, attachment.filename, attachment.size)
+    return Attachment(
+        kind, attachment.filename, attachment.size, attachment.url, attachment.content_type or ""
+    )

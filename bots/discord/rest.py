@@ -8,6 +8,7 @@ the seconds that are left.
 
 import time
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import aiohttp
 import discord
@@ -22,6 +23,8 @@ Json = dict[str, object]
 
 USER_AGENT = f"DiscordBot (https://github.com/Rapptz/discord.py, {discord.__version__}) Parley"
 MOST_BUCKETS = 2_000
+CDN = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+DOWNLOAD = aiohttp.ClientTimeout(total=120.0, connect=10.0, sock_read=30.0)
 
 
 class Rest:
@@ -67,6 +70,34 @@ class Rest:
             "The connection to Discord broke.",
             Fault.TRANSIENT if repeatable or method != "POST" else Fault.UNKNOWN,
         )
+
+    async def download(self, url: str, most: int) -> bytes:
+        """The content of an attachment, of `most` bytes at most, without the bot's right: only
+        from where Discord keeps them. Raises `DeliveryError`.
+        """
+        if not self._is_discords(url):
+            raise DeliveryError("That is no file on Discord.", Fault.REJECTED)
+        content = bytearray()
+        try:
+            async with self._open().get(
+                url, headers=self._anonymous, allow_redirects=False, timeout=DOWNLOAD
+            ) as response:
+                if response.status != 200:
+                    fault = Fault.TRANSIENT if response.status >= 500 else Fault.GONE
+                    raise DeliveryError("Discord does not hand out the file.", fault)
+                async for piece in response.content.iter_chunked(65_536):
+                    content += piece
+                    if len(content) > most:
+                        raise DeliveryError("The file is too large.", Fault.REJECTED)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DeliveryError("The connection to Discord broke.", Fault.TRANSIENT) from error
+        return bytes(content)
+
+    def _is_discords(self, url: str) -> bool:
+        given, own = urlsplit(url), urlsplit(self._base)
+        if given.scheme == "https" and given.netloc in CDN:
+            return True
+        return (given.scheme, given.netloc) == (own.scheme, own.netloc)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -39,7 +39,15 @@ def attachments(message: Message) -> tuple[Attachment, ...]:
         if field == "photo":
             content = content[-1]  # the sizes go up
         name = getattr(content, "file_name", None) or getattr(content, "emoji", None)
-        return (Attachment(kind, name or "", getattr(content, "file_size", None) or 0),)
+        return (
+            Attachment(
+                kind,
+                name or "",
+                getattr(content, "file_size", None) or 0,
+                getattr(content, "file_id", ""),
+                getattr(content, "mime_type", None) or "",
+            ),
+        )
     if "rich_message" in message.api_kwargs:
         return (Attachment("rich message"),)
     return ()

@@ -26,12 +26,13 @@ from telegram.ext import Updater
 
 from bots.telegram.dialect import TelegramDialect
 from bots.telegram.faults import classify, is_unmodified
+from bots.telegram.files import download
 from bots.telegram.keyboard import keyboard
 from bots.telegram.polling import ALLOWED_UPDATES, Intake, Poll
 from bots.telegram.request import Request
 from bots.telegram.translate import PLATFORM, translate
 from core.errors import ConfigurationError, DeliveryError, Fault
-from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
+from core.port import Attachment, Capabilities, Dialect, Inbox, Pace, Part, Place
 
 __all__ = ["TelegramChat"]
 
@@ -347,6 +348,10 @@ class TelegramChat:
                 int(place.chat), ChatAction.TYPING, message_thread_id=_topic(place)
             )
         )
+
+    async def fetch(self, attachment: Attachment, most: int) -> bytes:
+        file = await self._call(lambda: self._bot.get_file(attachment.ref))
+        return await download(file, most)
 
     async def draft(self, place: Place, draft: int, part: Part) -> None:
         async def request() -> None:

@@ -100,7 +100,7 @@ async def test_attachments_and_stickers_are_named(world: World) -> None:
     sticker = {"id": "2", "name": "wave", "format_type": 1}
     await world.discord.say("", channel=DM, attachments=[file], sticker_items=[sticker])
     assert (await world.inbox.next()).attachments == (
-        Attachment("photo", "a.png", 99),
+        Attachment("photo", "a.png", 99, "x", "image/png"),
         Attachment("sticker", "wave"),
     )
 

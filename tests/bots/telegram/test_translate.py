@@ -207,20 +207,21 @@ FILE = {"file_id": "f", "file_unique_id": "u"}
         (
             {"sticker": FILE | {"type": "regular", "width": 1, "height": 1, "emoji": "👍"}
              | {"is_animated": False, "is_video": False}},
-            Attachment("sticker", "👍"),
+            Attachment("sticker", "👍", ref="f"),
         ),
         (
             {"photo": [FILE | {"width": 1, "height": 1, "file_size": size} for size in (10, 900)]},
-            Attachment("photo", "", 900),
+            Attachment("photo", "", 900, "f"),
         ),
-        ({"voice": FILE | {"duration": 3, "file_size": 5}}, Attachment("voice message", "", 5)),
+        ({"voice": FILE | {"duration": 3, "file_size": 5}}, Attachment("voice message", "", 5, "f")),
         (
-            {"document": FILE | {"file_name": "a.pdf", "file_size": 12}},
-            Attachment("file", "a.pdf", 12),
+            {"document": FILE | {"file_name": "a.pdf", "file_size": 12}
+             | {"mime_type": "application/pdf"}},
+            Attachment("file", "a.pdf", 12, "f", "application/pdf"),
         ),
         (
             {"animation": FILE | {"width": 1, "height": 1, "duration": 1}, "document": FILE},
-            Attachment("GIF"),
+            Attachment("GIF", ref="f"),
         ),
         ({"location": {"latitude": 1.0, "longitude": 2.0}}, Attachment("location")),
         ({"rich_message": {"blocks": []}}, Attachment("rich message")),
