@@ -211,6 +211,20 @@ class DiscordStandIn:
         await self.tell("MESSAGE_CREATE", message)
         return message
 
+    async def send_file(
+        self,
+        person: Person,
+        channel: Channel,
+        name: str,
+        content: bytes,
+        *,
+        text: str = "",
+        media_type: str = "application/octet-stream",
+    ) -> Message:
+        """A message with a file, which whoever knows its address can fetch."""
+        kept = self._wire.keep(name, content, media_type)
+        return await self.say(person, channel, text, attachments=[kept])
+
     async def edit(self, person: Person, message: Message, content: str) -> None:
         if message.author is not person:
             raise ValueError("somebody else's message")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -99,17 +100,19 @@ class Wire:
         for name, field in files.items():
             number = name.removeprefix("files[").removesuffix("]")
             filename = told.get(number, {}).get("filename") or field.filename
-            made = str(snowflake())
-            self._files[made] = (field.content_type, contents[name])
-            if len(self._files) > FILES:
-                del self._files[next(iter(self._files))]
-            url = f"{self._server.api_base.removesuffix('/api/v10')}/attachments/{made}/{filename}"
-            size = len(contents[name])
-            about: Json = {"id": made, "filename": filename, "size": size}
-            shown.append(
-                {**about, "url": url, "proxy_url": url, "content_type": field.content_type}
-            )
+            shown.append(self.keep(filename, contents[name], field.content_type))
         data["attachments"] = shown
+
+    def keep(self, name: str, content: bytes, kind: str) -> Json:
+        """A file that can be fetched from now on, as an attachment."""
+        made = str(snowflake())
+        self._files[made] = (kind, content)
+        if len(self._files) > FILES:
+            del self._files[next(iter(self._files))]
+        at = self._server.api_base.removesuffix("/api/v10")
+        url = f"{at}/attachments/{made}/{quote(name)}"
+        about: Json = {"id": made, "filename": name, "size": len(content), "content_type": kind}
+        return {**about, "url": url, "proxy_url": url}
 
     async def fetch(self, request: web.Request) -> web.StreamResponse:
         kind, content = self._files.get(request.match_info["id"], ("", b""))

@@ -161,8 +161,13 @@ def _scope(params: Json) -> tuple[str, str]:
     return f"{kind} {scope['chat_id']} {scope.get('user_id', '')}".strip(), language
 
 
+def get_file(scene: People, params: Json) -> Json:
+    return scene.files.get(params)
+
+
 CHATS: dict[str, Callable[[People, Json], object]] = {
     "getme": get_me,
+    "getfile": get_file,
     "getchat": get_chat,
     "getchatmember": get_chat_member,
     "getchatadministrators": get_chat_administrators,

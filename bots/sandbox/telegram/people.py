@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bots.sandbox.telegram.entities import detect
+from bots.sandbox.telegram.files import Files
 from bots.sandbox.telegram.members import member
 from bots.sandbox.telegram.scene import GENERAL, Scene
 from bots.sandbox.telegram.world import Bot, Chat, Event, Json, Message, Person
@@ -29,6 +30,7 @@ class People(Scene):
         self.answers: dict[str, Answer] = {}
         self.queries: dict[str, float] = {}
         self._query_ids = itertools.count(5_000_000_001)
+        self.files = Files()
         self._file_ids = itertools.count(1)
 
     async def say(
@@ -85,9 +87,18 @@ class People(Scene):
         return await self.say(person, chat, "", sticker=sticker, **options)
 
     async def send_document(
-        self, person: Person, chat: Chat, name: str, *, caption: str = "", **options: Any
+        self,
+        person: Person,
+        chat: Chat,
+        name: str,
+        content: bytes = b"",
+        *,
+        caption: str = "",
+        media_type: str = "application/octet-stream",
+        **options: Any,
     ) -> Message:
-        document = self._file() | {"file_name": name, "file_size": 1000}
+        document = self.files.keep(self._file(), name, content)
+        document |= {"file_name": name, "mime_type": media_type}
         return await self.say(person, chat, caption, document=document, **options)
 
     async def send_photo(

@@ -106,6 +106,7 @@ class TelegramStandIn(People):
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=LARGEST_REQUEST)
         app.router.add_route("*", "/bot{token}/{method}", self._serve)
+        app.router.add_get("/file/bot{token}/{path:.+}", self._download)
         app.router.add_route("*", "/{anything:.*}", _nothing_there)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
@@ -161,6 +162,12 @@ class TelegramStandIn(People):
         if call.status == 429:
             response.headers["Retry-After"] = str(answer["parameters"]["retry_after"])
         return response
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        content = self.files.content(request.match_info["path"])
+        if request.match_info["token"] != self.token or content is None:
+            return await _nothing_there(request)
+        return web.Response(body=content, content_type="application/octet-stream")
 
     async def _answer(self, call: Call, request: web.Request, fault: Fault | None) -> object:
         if fault is not None:
