@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,24 +20,35 @@ from core.api.table import EMBEDDING
 from core.errors import DocumentError, Failure, ModelError, Unreadable
 from core.memory.document import Document, Kind, Section
 from core.memory.pieces import BUDGET, Piece, cost, cut, halves, head
+from core.memory.ranking import rank
 from core.memory.reader import Progress, Reader
-from core.memory.recalled import Recalled, show
+from core.memory.recalled import Findings, Recalled
 from core.store import memories
 from core.store.database import Store
-from core.store.memories import Entry, Found, Item, Recall, Summary
+from core.store.memories import Entry, Item, Recall, Summary
 
-__all__ = ["LONGEST_NOTE", "Memory", "Spent", "title"]
+__all__ = ["LONGEST_NOTE", "Kept", "Memory", "Spent", "title"]
 
 log = structlog.get_logger(__name__)
 
 LONGEST_NOTE = 4_000  # characters
 BATCH = 32  # texts embedded at once
-NEAREST = 12  # of each kind looked at
-PATIENCE = 15.0  # seconds that an answer waits for what is recalled
+NEAREST = 200  # of each kind looked at
+OPENING = 12  # pieces of a file that was just sent, looked at anyway
+PATIENCE = 8.0  # seconds that an answer waits for what is recalled
 READING = 0.3  # of the work with a file; the rest is embedding
 SMALLEST = 50.0  # tokens; a question that is too long even so is not searched for
 ASKED = "Represent this sentence for searching relevant passages: "
 """How mxbai wants a question to be put before it, by its publisher's description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that was read. `blank` of its `pages` have no text; 0 where it was known before."""
+
+    entry: Entry
+    pages: int = 0
+    blank: int = 0
 
 
 class Spent(Protocol):
@@ -77,12 +89,12 @@ class Memory:
         note = Document(Kind.TEXT, (Section(text, "note"),))
         return await self._keep(scope, "note", " ".join(text.split()), text.encode(), note)
 
-    async def read(self, scope: str, name: str, content: bytes, progress: Progress) -> Entry:
+    async def read(self, scope: str, name: str, content: bytes, progress: Progress) -> Kept:
         """Read a file and keep it. Raises `DocumentError` and `ModelError`."""
         name = title(name)
         known = await self._store.read(memories.same, scope, self._digest(content))
         if known is not None:
-            return known
+            return Kept(known)
 
         async def reading(part: float) -> None:
             await progress(READING * part)
@@ -91,7 +103,8 @@ class Memory:
             await progress(READING + (1 - READING) * part)
 
         document = await self._reader.read(name, content, reading)
-        return await self._keep(scope, document.kind, name, content, document, embedding)
+        entry = await self._keep(scope, document.kind, name, content, document, embedding)
+        return Kept(entry, document.pages, document.blank)
 
     async def _keep(
         self,
@@ -157,40 +170,39 @@ class Memory:
     async def recall(
         self, scope: str, prompt: str, room: float, *, within: Sequence[int] = ()
     ) -> Recalled:
-        """What fits `prompt` and into `room` tokens. `within`: the files it is asked about.
+        """What fits `prompt` and into `room` tokens; see `find`."""
+        return (await self.find(scope, prompt, within=within)).fitting(room)
+
+    async def find(self, scope: str, prompt: str, *, within: Sequence[int] = ()) -> Findings:
+        """What fits `prompt`. `within`: the files it is asked about.
 
         Never fails on account of the embedding model: the answer is given without.
         """
         known = await self._store.read(memories.summary, scope)
         unheld = await self._store.read(memories.unheld, scope, BATCH - 1)
         if known.recall is Recall.OFF and not within:
-            return Recalled()
+            return Findings()
         if not (known.notes or known.files or known.messages or unheld):
-            return Recalled()
+            return Findings()
         try:
             async with asyncio.timeout(PATIENCE):
                 query = await self._query(scope, prompt, unheld)
         except ModelError as error:
             log.warning("nothing recalled", failure=error.failure, model=self._model)
-            return Recalled(failed=error.failure)
+            return Findings(failed=error.failure)
         except TimeoutError:
-            return Recalled(failed=Failure.STALLED)
+            return Findings(failed=Failure.STALLED)
         found = await self._store.read(
             memories.search, scope, query, self._model, most=NEAREST, within=within
         )
-        for file in within:
-            found = await self._with_opening(scope, file, found, room)
+        opening = [
+            piece
+            for file in within[:1]
+            for piece in await self._store.read(memories.opening, scope, file, OPENING)
+        ]
         files = [e for e in await self._store.read(memories.entries, scope) if not e.note]
-        return show(found, files, room)
-
-    async def _with_opening(
-        self, scope: str, file: int, found: list[Found], room: float
-    ) -> list[Found]:
-        """A file that was just sent: all of it if it fits, else its beginning too."""
-        first = await self._store.read(memories.opening, scope, file, NEAREST * 2)
-        if len(first) < NEAREST * 2 and sum(cost(one.text) for one in first) < room * 0.9:
-            return first
-        return [*first[:1], *(one for one in found if one.id != first[0].id)]
+        whole = 0 < sum(file.pieces for file in files if file.id in within) == len(opening)
+        return Findings(tuple(rank(prompt, found)), tuple(files), tuple(opening), whole=whole)
 
     async def _query(self, scope: str, prompt: str, unheld: list[tuple[int, str]]) -> Vectors:
         """The vector of a question; messages that have none yet get theirs on the way."""

@@ -8,12 +8,10 @@ from core.errors import Failure
 from core.memory.pieces import cost, head
 from core.store.memories import Entry, Found, Held
 
-__all__ = ["Recalled", "Source", "show"]
+__all__ = ["Findings", "Recalled", "Source"]
 
 MOST_SOURCES = 10
 MOST_OTHERS = 5  # notes, and past messages
-LEAST = 0.15  # cosine below which nothing is alike
-NEAR = 0.6  # of the best one's
 SHORTEST = 60.0  # tokens of a source that are worth showing
 MOST_FILES = 20
 CITED = re.compile(r"\[(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\]")
@@ -77,33 +75,54 @@ class Recalled:
         return [source for source in self.sources if source.number in numbers]
 
 
-def show(found: Sequence[Found], files: Sequence[Entry], room: float) -> Recalled:
-    """Choose of `found` (nearest first) what is alike and fits into `room` tokens."""
-    best = max((one.score for one in found), default=0.0)
-    alike = [one for one in found if one.score >= max(LEAST, NEAR * best)]
-    left = room - cost(HEAD) - cost(CITE)
-    shown: dict[Held, list[str]] = {kind: [] for kind in Held}
-    sources: list[Source] = []
-    for one in alike:
-        most = MOST_SOURCES if one.kind is Held.PIECE else MOST_OTHERS
-        if len(shown[one.kind]) >= most or left < SHORTEST:
-            continue
-        text = _fitting(one.text, left - 30)
-        if one.kind is Held.PIECE:
-            sources.append(Source(len(sources) + 1, one.name, _plain(one.label)))
-            text = f"{sources[-1]}\n<<<\n{text}\n>>>"
-        shown[one.kind].append(text)
-        left -= cost(text) + 5
-    parts = [HEAD] if any(shown.values()) else []
-    if files and (shown[Held.PIECE] or left > SHORTEST):
-        names = ", ".join(f"{file.name} ({file.pieces} pieces)" for file in files[-MOST_FILES:])
-        parts.append(f"Files of the person: {names}")
-    parts += _list("Notes", shown[Held.NOTE]) + _list("Earlier messages", shown[Held.MESSAGE])
-    if sources:
-        parts += [CITE, *shown[Held.PIECE]]
-    return Recalled(
-        "\n\n".join(parts), tuple(sources), len(shown[Held.NOTE]), len(shown[Held.MESSAGE])
-    )
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found, the best first; how much of it a model is shown is open."""
+
+    found: tuple[Found, ...] = ()
+    files: tuple[Entry, ...] = ()
+    opening: tuple[Found, ...] = ()
+    """How the file begins that the question came with."""
+    whole: bool = False
+    """Whether that is all of it."""
+    failed: Failure | None = None
+
+    def fitting(self, room: float) -> Recalled:
+        """The best that fits into `room` tokens."""
+        if self.failed is not None:
+            return Recalled(failed=self.failed)
+        left = room - cost(HEAD) - cost(CITE)
+        shown: dict[Held, list[str]] = {kind: [] for kind in Held}
+        sources: list[Source] = []
+        for one in self._wanted(left):
+            most = MOST_SOURCES if one.kind is Held.PIECE else MOST_OTHERS
+            if len(shown[one.kind]) >= most or left < SHORTEST:
+                continue
+            text = _fitting(one.text, left - 30)
+            if one.kind is Held.PIECE:
+                sources.append(Source(len(sources) + 1, one.name, _plain(one.label)))
+                text = f"{sources[-1]}\n<<<\n{text}\n>>>"
+            shown[one.kind].append(text)
+            left -= cost(text) + 5
+        if not (any(shown.values()) or (self.files and left > SHORTEST)):
+            return Recalled()
+        parts = [HEAD]
+        if self.files and left > SHORTEST:
+            named = [f"{file.name} ({file.pieces} pieces)" for file in self.files[-MOST_FILES:]]
+            parts.append(f"Files of the person: {', '.join(named)}")
+        parts += _list("Notes", shown[Held.NOTE]) + _list("Earlier messages", shown[Held.MESSAGE])
+        if sources:
+            parts += [CITE, *shown[Held.PIECE]]
+        return Recalled(
+            "\n\n".join(parts), tuple(sources), len(shown[Held.NOTE]), len(shown[Held.MESSAGE])
+        )
+
+    def _wanted(self, room: float) -> Sequence[Found]:
+        """A file that was just sent comes as a whole if it fits, else its beginning comes too."""
+        if self.whole and sum(cost(one.text) + 40 for one in self.opening) < room:
+            return self.opening
+        first = self.opening[:1]
+        return [*first, *(one for one in self.found if one.id not in {p.id for p in first})]
 
 
 def _list(name: str, texts: Sequence[str]) -> list[str]:

@@ -1,0 +1,57 @@
+"""Which of the candidates fit a question: by meaning, and by the words they share with it. Pure.
+
+Vectors know what a text is about, yet little of names, numbers and codes, which are what people
+ask documents for.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from core.store.memories import Found
+
+__all__ = ["rank", "terms"]
+
+WORDS = 0.5
+"""What sharing all words counts for beside the cosine, which is 1 at most."""
+ALIKE = 0.45  # cosine from which on a text is about the same
+SHARED = 0.2  # or the part of the question's words it has, by weight
+STEM = 6  # letters that tell a word, whatever its ending
+TERM = re.compile(r"[^\W_]+")
+COMMON = frozenset({
+    "about", "also", "been", "could", "does", "from", "have", "into", "just", "know", "like",
+    "many", "more", "most", "much", "only", "other", "please", "should", "some", "tell", "than",
+    "that", "their", "them", "then", "there", "these", "they", "this", "those", "want", "were",
+    "what", "when", "where", "which", "will", "with", "would", "your",
+})  # fmt: skip
+
+
+def rank(question: str, found: Sequence[Found]) -> list[Found]:
+    """Those of `found` that are alike, the best first, with their new scores."""
+    asked = terms(question)
+    have = [terms(f"{one.name} {one.label} {one.text}") for one in found]
+    weight = {
+        term: math.log(1.0 + len(have) / (1.0 + sum(term in each for each in have)))
+        for term in asked
+    }
+    whole = sum(weight.values())
+    ranked = []
+    for one, each in zip(found, have, strict=True):
+        shared = sum(weight[term] for term in asked & each) / whole if whole > 0 else 0.0
+        if one.score >= ALIKE or shared >= SHARED:
+            ranked.append(replace(one, score=one.score + WORDS * shared))
+    return sorted(ranked, key=lambda one: (-one.score, one.id))
+
+
+def terms(text: str) -> frozenset[str]:
+    """What tells a text from others: longer words by their beginnings, anything with a digit,
+    pairs of characters where words have no spaces between them.
+    """
+    found = set()
+    for word in TERM.findall(text.casefold()):
+        if any(character > "\u2e7f" for character in word):
+            found |= {word[at : at + 2] for at in range(max(1, len(word) - 1))}
+        elif (len(word) > 3 and word not in COMMON) or any(map(str.isdecimal, word)):
+            found.add(word[:STEM])
+    return frozenset(found)
