@@ -49,6 +49,23 @@ COMMANDS: tuple[Command, ...] = (
         "See or set the instructions the model follows here",
         (Argument("text", "The instructions; reset to remove them"),),
     ),
+    Command(
+        "remember",
+        "Keep a note, to be recalled when it fits a question",
+        (Argument("text", "What to remember", True),),
+    ),
+    Command(
+        "memory",
+        "See, delete and switch what I keep: notes, files, past messages",
+        (
+            Argument(
+                "action",
+                "on and off: recall past messages; delete a number; clear all",
+                choices=("list", "delete", "clear", "on", "off", "reset"),
+            ),
+            Argument("number", "Which one to delete"),
+        ),
+    ),
     Command("usage", "Tokens used today"),
     Command(
         "settings",

@@ -1,7 +1,7 @@
 """What each command does. A handler takes what was asked and returns what to say."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,13 +39,14 @@ class Asking:
 
 
 class Commands:
-    """`stop` is told which running turns a person wants ended."""
+    """`stop` is told which running turns a person wants ended; `more` are further commands."""
 
     def __init__(
         self,
         store: Store,
         models: Models,
         stop: Callable[[list[int]], None],
+        more: Mapping[str, Callable[[Asking], Awaitable[Reply]]],
     ) -> None:
         self._store = store
         self._models = models
@@ -60,6 +61,7 @@ class Commands:
             "system": self.system,
             "usage": self.usage,
             "settings": self.settings,
+            **more,
         }
 
     async def run(self, asking: Asking) -> Reply:

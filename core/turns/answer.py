@@ -18,6 +18,7 @@ from core.store.conversations import history, tell_cut
 from core.store.turns import State, answer_of, reply
 from core.turns import words
 from core.turns.held import Held
+from core.turns.recalling import Recalling
 
 __all__ = ["Answer"]
 
@@ -42,6 +43,7 @@ class Answer:
         prompt: str,
         replace: bool = False,
         most_tokens: int = 0,
+        recalling: Recalling,
     ) -> None:
         self._held = held
         self._api = api
@@ -50,6 +52,7 @@ class Answer:
         self._prompt = prompt
         self._replace = replace
         self._most_tokens = most_tokens
+        self._recalling = recalling
         self._text = ""
         self._usage = (0, 0)
         self._notes: list[str] = []
@@ -82,6 +85,7 @@ class Answer:
                 f"Your message is about {error.needed:,} tokens long; {model} has room for "
                 f"{error.room:,}. /model picks one with a larger window."
             )
+        self._notes += self._recalling.notes(self._text)
         if self._held.stop.is_set():
             self._notes.append(words.STOPPED)
         note = "\n".join(self._notes)
@@ -121,11 +125,15 @@ class Answer:
         if self._replace:
             questions = [index for index, (role, _) in enumerate(said) if role == "user"]
             said = said[: questions[-1]] if questions else said
+        context = self._models.context(model)
+        system = await self._recalling.system(
+            self._choices.system, self._prompt, context=context, answer=self._most_tokens
+        )
         fitted = window.fit(
-            self._choices.system,
+            system,
             said,
             self._prompt,
-            context=self._models.context(model),
+            context=context,
             answer=self._most_tokens,
         )
         if fitted.left_out and await store.write(tell_cut, turn.conversation):

@@ -12,7 +12,8 @@ from core.commands.reply import Reply
 from core.conversation.choices import Choices, read_choices
 from core.conversation.models import Models
 from core.errors import DeliveryError
-from core.port import Incoming, Kind
+from core.memory.memory import Memory
+from core.port import Attachment, Incoming, Kind
 from core.settings import Settings
 from core.store.database import Store
 from core.store.turns import (
@@ -29,6 +30,8 @@ from core.turns import words
 from core.turns.answer import Answer
 from core.turns.held import Held
 from core.turns.inbox import DENIED, asks
+from core.turns.reading import Reading, readable
+from core.turns.recalling import Recalling
 
 __all__ = ["Dispatch"]
 
@@ -39,7 +42,9 @@ QUIET = {command.name: command.quiet for command in COMMANDS}
 LONGEST_PROMPT = 400_000  # characters
 DRAFTS_A_TURN = 64  # as `core.delivery.preview` numbers them
 NOTHING_SAID = "There was nothing in that message. Write something, and a model answers."
-NO_ATTACHMENTS = "I can not read {kinds} yet: text is what I understand."
+NO_ATTACHMENTS = (
+    "I can not read {kinds} yet: text and files of text (PDF too) are what I understand."
+)
 NOT_YOURS = "That is somebody else's answer."
 
 
@@ -51,12 +56,14 @@ class Dispatch:
         api: ModelApi,
         models: Models,
         commands: Commands,
+        memory: Memory,
     ) -> None:
         self._settings = settings
         self._store = store
         self._api = api
         self._models = models
         self._commands = commands
+        self._memory = memory
 
     async def run(self, held: Held) -> None:
         """Deal with a turn to its end. Raises `LostLeaseError` and `StoreError` only."""
@@ -164,6 +171,7 @@ class Dispatch:
         incoming = turn.incoming
         replace = incoming.kind is Kind.BUTTON or incoming.command == "retry"
         prompt = incoming.text.strip()
+        files = readable(incoming, held.chat) if turn.state is State.RUNNING else ()
         refusal = None
         if incoming.kind is Kind.BUTTON and (
             await self._of_button(incoming, prompt.partition(":")[2]) is None
@@ -175,10 +183,10 @@ class Dispatch:
                 refusal = "There is nothing to answer again yet."
             else:
                 prompt = last[0]
-        elif not prompt and incoming.attachments:
+        elif not prompt and incoming.attachments and not files:
             kinds = ", ".join(sorted({f"a {item.kind}" for item in incoming.attachments}))
             refusal = NO_ATTACHMENTS.format(kinds=kinds)
-        elif not prompt:
+        elif not prompt and not files:
             refusal = NOTHING_SAID
         elif len(prompt) > LONGEST_PROMPT:
             refusal = f"A message can have {LONGEST_PROMPT:,} characters at most."
@@ -189,6 +197,9 @@ class Dispatch:
         if turn.state is State.RUNNING and turn.age > self._settings.too_old:
             await self._too_old(held, choices, prompt, replace=replace)
             return
+        reading = Reading(held, self._memory)
+        if files and not await self._read(held, reading, files, prompt):
+            return
         answer = Answer(
             held,
             self._api,
@@ -197,8 +208,24 @@ class Dispatch:
             prompt=prompt,
             replace=replace and turn.state is State.RUNNING,
             most_tokens=self._settings.max_answer_tokens,
+            recalling=Recalling(self._memory, self._store, turn.conversation, reading.files),
         )
         await answer.run()
+
+    async def _read(
+        self, held: Held, reading: Reading, files: tuple[Attachment, ...], prompt: str
+    ) -> bool:
+        """Whether a question about what was read is to be answered."""
+        await held.outbox.load()
+        await reading.run(files)
+        if held.stop.is_set():
+            await held.deliver("", note=words.STOPPED)
+            await held.finish(State.STOPPED)
+            return False
+        if prompt and not reading.failed:
+            return True
+        await held.reply(Reply(reading.said.replace("_", "\\_")))
+        return False
 
     async def _too_old(self, held: Held, choices: Choices, prompt: str, *, replace: bool) -> None:
         """The question is kept, so that /retry answers it."""

@@ -16,9 +16,11 @@ from sqlalchemy import Connection
 
 from core.api.client import ModelApi
 from core.commands.handlers import Commands
+from core.commands.memory import MemoryCommands
 from core.conversation.models import Models
 from core.delivery.gate import Gate
 from core.errors import StoreError
+from core.memory.memory import Memory
 from core.port import Chat, Incoming
 from core.settings import Settings
 from core.store import leases, waits
@@ -78,7 +80,9 @@ class Engine:
         self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self._dispatch = Dispatch(settings, store, api, models, Commands(store, models, self._stop))
+        memory = Memory(store, api)
+        commands = Commands(store, models, self._stop, MemoryCommands(store, memory).handlers)
+        self._dispatch = Dispatch(settings, store, api, models, commands, memory)
 
     # -- in
 

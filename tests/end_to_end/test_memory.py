@@ -1,0 +1,290 @@
+"""Notes, files and past messages, from the person's side."""
+
+import random
+import re
+from typing import Any
+
+import pytest
+
+from bots.sandbox.model.script import answer as scripted
+from tests.core.memory.files import encrypted, pdf, scan
+from tests.end_to_end.world import World, texts
+
+PAGES = 300
+FACTS = {
+    7: ("The harbour master of Ostrava is called Benedikt Sloane.", "Who is the harbour master of Ostrava?"),
+    31: ("The warranty of the Kestrel pump ends after 31 months.", "When does the warranty of the Kestrel pump end?"),
+    58: ("Invoices over 9,400 crowns need the signature of two directors.", "Which invoices need the signature of two directors?"),
+    92: ("The archive door opens with the code 7741-B.", "What code opens the archive door?"),
+    123: ("Penguins were counted at Sandfly Bay on the 4th of March.", "When were penguins counted at Sandfly Bay?"),
+    160: ("The turbine must never run above 318 degrees Celsius.", "How many degrees Celsius may the turbine run at?"),
+    199: ("Doctor Amara Okafor leads the glacier expedition.", "Who leads the glacier expedition?"),
+    234: ("Parcel 55 was lost between Lyon and Turin.", "Which parcel was lost between Lyon and Turin?"),
+    271: ("The choir rehearses in the old tannery on Thursdays.", "Where does the choir rehearse?"),
+    300: ("The last page was written by the typist Ida Lindqvist.", "Which typist wrote the last page?"),
+}  # fmt: skip
+WORDS = [
+    "meadow",
+    "lantern",
+    "copper",
+    "ribbon",
+    "orchard",
+    "gravel",
+    "whistle",
+    "candle",
+    "marble",
+    "thicket",
+    "saddle",
+    "pillow",
+    "barrel",
+    "cotton",
+    "feather",
+    "hammer",
+    "island",
+    "jacket",
+    "kettle",
+    "ladder",
+    "mirror",
+    "needle",
+    "oyster",
+    "pepper",
+    "quarry",
+    "rocket",
+    "silver",
+    "ticket",
+    "umbrella",
+    "velvet",
+    "window",
+    "yellow",
+    "zipper",
+    "anchor",
+    "bridge",
+    "carpet",
+    "drawer",
+    "engine",
+]
+
+
+def report() -> list[str]:
+    """Three hundred pages of nothing, ten of which hold one fact each."""
+    chance = random.Random(4)
+    pages = []
+    for number in range(1, PAGES + 1):
+        lines = []
+        for _ in range(18):
+            words = " ".join(chance.choice(WORDS) for _ in range(11))
+            lines.append(f"{words.capitalize()}.")
+        if number in FACTS:
+            lines.insert(chance.randrange(18), FACTS[number][0])
+        pages.append("\n".join(lines))
+    return pages
+
+
+def last(side: Any, chat: Any) -> str:
+    """The bot's last words."""
+    return (texts(side.messages(chat)) or [""])[-1]
+
+
+def shown(body: dict[str, Any]) -> dict[int, str]:
+    """The numbered sources that a request gives to the model."""
+    system = "\n".join(m["content"] for m in body["messages"] if m["role"] == "system")
+    found = re.findall(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", system, re.DOTALL | re.MULTILINE)
+    return {int(number): text for number, text in found}
+
+
+def quoting(body: dict[str, Any]) -> Any:
+    """A model that answers with the line of its sources that is most like the question."""
+    wanted = set(re.findall(r"\w+", body["messages"][-1]["content"].lower()))
+    lines = [
+        (len(wanted & set(re.findall(r"\w+", line.lower()))), number, line)
+        for number, text in shown(body).items()
+        for line in text.split("\n")
+    ]
+    if not lines:
+        return scripted(body)
+    _, number, line = max(lines)
+    return f"{line} [{number}]"
+
+
+@pytest.mark.parametrize("kind", ["pdf", "txt"])
+async def test_a_long_document_is_asked_about_on_telegram(alive: World, kind: str) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.answer = quoting
+    content = pdf(report()) if kind == "pdf" else "\f".join(report()).encode()
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_document(ann, chat, f"report.{kind}", content)
+    await telegram.wait(
+        lambda: any("Ask me about it" in t for t in texts(telegram.messages(chat))), 60
+    )
+    assert re.fullmatch(
+        rf"Read report\.{kind}: \d+ pieces\. Ask me about it\.", last(telegram, chat)
+    )
+    seen = [draft.text for draft in telegram.drafts]
+    assert any(re.search(rf"Reading report\.{kind}: \d+ %", text) for text in seen)
+    for page, (fact, question) in FACTS.items():
+        before = len(texts(telegram.messages(chat)))
+        await telegram.say(ann, chat, question)
+        await telegram.wait(lambda n=before: len(texts(telegram.messages(chat))) > n)  # type: ignore[misc]
+        sources = shown(model.requests[-1].body)
+        (number,) = [n for n, text in sources.items() if fact in text]
+        said = last(telegram, chat)
+        assert said == f"{fact} [{number}]\n\nSources: [{number}] report.{kind}, page {page}"
+
+
+async def test_a_long_document_is_asked_about_on_discord_and_is_nobody_elses(alive: World) -> None:
+    discord, model = alive.discord, alive.model
+    model.answer = quoting
+    ann, bob = discord.person("Ann"), discord.person("Bob")
+    channel = discord.channel(discord.guild("Guild", ann, bob), "general")
+    at = discord.mention
+    # The caption is a question: answered when the file has been read.
+    question = FACTS[31][1]
+    await discord.send_file(
+        ann, channel, "report.pdf", pdf(report()), text=f"{at} {question}", media_type="application/pdf"
+    )  # fmt: skip
+    await discord.wait(lambda: any("Sources:" in t for t in texts(discord.messages(channel))), 60)
+    growing = [text for m in discord.messages(channel) for text in m.edits]
+    assert any("Reading report.pdf" in text for text in growing)
+    for page, (fact, question) in FACTS.items():
+        before = len(model.requests)
+        cited = f"report.pdf, page {page}"
+        if page != 31:  # the caption's
+            await discord.say(ann, channel, f"{at} {question}")
+            await discord.wait(lambda c=cited: last(discord, channel).endswith(c))  # type: ignore[misc]
+            assert len(model.requests) == before + 1
+        said = next(t for t in texts(discord.messages(channel)) if t.endswith(cited))
+        assert said.startswith(fact)
+        if page != 31:
+            assert any(fact in text for text in shown(model.requests[-1].body).values())
+    # In the same channel Bob gets nothing of it, in the request or in the answer.
+    for fact, question in list(FACTS.values())[:3]:
+        before = len(model.requests)
+        await discord.say(bob, channel, f"{at} {question} What is in report.pdf?")
+        await model.wait(lambda n=before: len(model.requests) > n and model.requests[-1].completed)  # type: ignore[misc]
+        body = str(model.requests[-1].body)
+        assert fact not in body
+        assert "pieces" not in body
+        assert shown(model.requests[-1].body) == {}
+    await discord.slash(bob, channel, "memory", user_installed=False)
+    await discord.wait(
+        lambda: any("no notes and files" in t for t in texts(discord.messages(channel)))
+    )
+
+
+async def test_notes_are_recalled_where_they_fit_and_can_be_deleted(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann, bob = telegram.person("Ann"), telegram.person("Bob")
+    group = telegram.supergroup("Friends", ann, bob)
+    chat = telegram.private(ann)
+    await telegram.say(ann, chat, "/remember The wifi password of the cabin is heron-42.")
+    await telegram.wait(lambda: "number 1" in last(telegram, chat))
+    await telegram.say(ann, chat, "repeat: what is the wifi password of the cabin?")
+    await telegram.wait(lambda: "Recalled 1 note." in last(telegram, chat))
+    assert "heron-42" in model.requests[-1].body["messages"][0]["content"]
+    # A private chat's note is not known in a group, to nobody.
+    for person in (ann, bob):
+        before = len(model.requests)
+        await telegram.say(person, group, f"@{telegram.bot.username} wifi password of the cabin?")
+        await model.wait(lambda n=before: len(model.requests) > n)  # type: ignore[misc]
+        assert "heron-42" not in str(model.requests[-1].body)
+    await telegram.say(ann, chat, "/memory")
+    await telegram.wait(lambda: "I keep 1 note here" in last(telegram, chat))
+    assert "heron-42" in last(telegram, chat)
+    await telegram.say(ann, chat, "/memory delete 1")
+    await telegram.wait(lambda: last(telegram, chat).startswith("Deleted:"))
+    await telegram.say(ann, chat, "repeat: and the wifi password now?")
+    await telegram.wait(lambda: last(telegram, chat) == "and the wifi password now?")
+    assert "heron-42" not in model.requests[-1].body["messages"][0]["content"]
+
+
+async def test_past_messages_are_recalled_only_when_switched_on(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+
+    async def ask(text: str) -> str:
+        before = len(texts(telegram.messages(chat)))
+        await telegram.say(ann, chat, text)
+        await telegram.wait(lambda: len(texts(telegram.messages(chat))) > before)
+        return last(telegram, chat)
+
+    await ask("repeat: my tortoise is called Quintus Maximus")
+    await ask("/new")
+    assert await ask("repeat: the tortoise is called what?") == "the tortoise is called what?"
+    assert "Quintus" not in str(model.requests[-1].body)
+    await ask("/memory on")
+    await ask("/new")
+    said = await ask("repeat: my tortoise is called how?")
+    assert "Recalled" in said
+    assert "Quintus Maximus" in model.requests[-1].body["messages"][0]["content"]
+    await ask("/memory off")
+    await ask("/new")
+    assert await ask("repeat: my tortoise is called how?") == "my tortoise is called how?"
+    assert "Quintus" not in str(model.requests[-1].body)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("secret.pdf", encrypted(pdf(["words"]), password="x"), "is encrypted"),
+        ("scan.pdf", scan(2), "has no text"),
+        ("broken.pdf", b"%PDF-1.7 broken", "is broken"),
+        ("photo.zip", b"PK\x03\x04" + bytes(range(256)), "is not a kind of file I read"),
+        ("many.pdf", scan(1001), "is too large"),
+        ("@everyone <b>[x](http://evil.example)_.txt", b"", "has no text"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_can_not_be_read_is_told(
+    alive: World, name: str, content: bytes, said: str
+) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_document(ann, chat, name, content, caption="What is in it?")
+    await telegram.wait(lambda: texts(telegram.messages(chat)))
+    (answer,) = texts(telegram.messages(chat))
+    assert said in answer
+    assert "@everyone" not in answer
+    assert len(alive.model.requests) == 0
+
+
+async def test_without_the_embedding_model_people_are_answered_all_the_same(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.say(ann, chat, "/remember My bicycle is green.")
+    await telegram.wait(lambda: texts(telegram.messages(chat)))
+    del model.models["mixedbread-ai/mxbai-embed-large-v1"]
+    await telegram.say(ann, chat, "repeat: hello")
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) > 1)
+    assert last(telegram, chat) == (
+        "hello\n\nAnswered without your notes and files: the embedding model failed."
+    )
+    await telegram.say(ann, chat, "/remember And my car is red.")
+    await telegram.wait(lambda: "nothing was kept" in last(telegram, chat))
+    await telegram.send_document(ann, chat, "a.txt", b"words of a file")
+    await telegram.wait(lambda: "I could not read a.txt" in last(telegram, chat))
+
+
+async def test_a_file_of_a_photo_says_what_can_be_read(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_photo(ann, chat)
+    await telegram.wait(lambda: "a photo" in " ".join(texts(telegram.messages(chat))))
+
+
+async def test_reading_can_be_stopped(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_document(ann, chat, "report.pdf", pdf(report()))
+    await telegram.wait(lambda: any("Reading" in draft.text for draft in telegram.drafts))
+    await telegram.say(ann, chat, "/stop")
+    await telegram.wait(lambda: any("Stopped" in t for t in texts(telegram.messages(chat))))
+    await telegram.say(ann, chat, "repeat: go on")
+    await telegram.wait(lambda: last(telegram, chat) == "go on")
+    await telegram.say(ann, chat, "/memory")
+    await telegram.wait(lambda: "no notes and files" in last(telegram, chat))
