@@ -13,7 +13,7 @@ from core.store.memories import Found
 
 __all__ = ["rank", "terms"]
 
-WORDS = 0.5
+WORDS = 0.7
 """What sharing all words counts for beside the cosine, which is 1 at most."""
 ALIKE = 0.45  # cosine from which on a text is about the same
 SHARED = 0.2  # or the part of the question's words it has, by weight

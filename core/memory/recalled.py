@@ -104,12 +104,12 @@ class Findings:
                 text = f"{sources[-1]}\n<<<\n{text}\n>>>"
             shown[one.kind].append(text)
             left -= cost(text) + 5
-        if not (any(shown.values()) or (self.files and left > SHORTEST)):
+        names = _names(self.files)
+        if not names or cost(names) > left:
+            names = ""
+        if not (names or any(shown.values())):
             return Recalled()
-        parts = [HEAD]
-        if self.files and left > SHORTEST:
-            named = [f"{file.name} ({file.pieces} pieces)" for file in self.files[-MOST_FILES:]]
-            parts.append(f"Files of the person: {', '.join(named)}")
+        parts = [HEAD, names] if names else [HEAD]
         parts += _list("Notes", shown[Held.NOTE]) + _list("Earlier messages", shown[Held.MESSAGE])
         if sources:
             parts += [CITE, *shown[Held.PIECE]]
@@ -123,6 +123,11 @@ class Findings:
             return self.opening
         first = self.opening[:1]
         return [*first, *(one for one in self.found if one.id not in {p.id for p in first})]
+
+
+def _names(files: Sequence[Entry]) -> str:
+    named = [f"{file.name} ({file.pieces} pieces)" for file in files[-MOST_FILES:]]
+    return f"Files of the person: {', '.join(named)}" if named else ""
 
 
 def _list(name: str, texts: Sequence[str]) -> list[str]:
