@@ -18,6 +18,7 @@ WORDS = 0.7
 ALIKE = 0.45  # cosine from which on a text is about the same
 SHARED = 0.2  # or the part of the question's words it has, by weight
 STEM = 6  # letters that tell a word, whatever its ending
+LONGEST = 4_000  # characters of a question whose words are looked for
 TERM = re.compile(r"[^\W_]+")
 COMMON = frozenset({
     "about", "also", "been", "could", "does", "from", "have", "into", "just", "know", "like",
@@ -30,7 +31,8 @@ COMMON = frozenset({
 def rank(question: str, found: Sequence[Found]) -> list[Found]:
     """Those of `found` that are alike, the best first, with their new scores."""
     asked = terms(question)
-    have = [terms(f"{one.name} {one.label} {one.text}") for one in found]
+    having = _Having(asked)
+    have = [having(f"{one.name} {one.label} {one.text}".casefold()) for one in found]
     weight = {
         term: math.log(1.0 + len(have) / (1.0 + sum(term in each for each in have)))
         for term in asked
@@ -38,7 +40,7 @@ def rank(question: str, found: Sequence[Found]) -> list[Found]:
     whole = sum(weight.values())
     ranked = []
     for one, each in zip(found, have, strict=True):
-        shared = sum(weight[term] for term in asked & each) / whole if whole > 0 else 0.0
+        shared = sum(weight[term] for term in each) / whole if whole > 0 else 0.0
         if one.score >= ALIKE or shared >= SHARED:
             ranked.append(replace(one, score=one.score + WORDS * shared))
     return sorted(ranked, key=lambda one: (-one.score, one.id))
@@ -49,9 +51,30 @@ def terms(text: str) -> frozenset[str]:
     pairs of characters where words have no spaces between them.
     """
     found = set()
-    for word in TERM.findall(text.casefold()):
-        if any(character > "\u2e7f" for character in word):
+    for word in TERM.findall(text[:LONGEST].casefold()):
+        if _unspaced(word):
             found |= {word[at : at + 2] for at in range(max(1, len(word) - 1))}
         elif (len(word) > 3 and word not in COMMON) or any(map(str.isdecimal, word)):
             found.add(word[:STEM])
     return frozenset(found)
+
+
+class _Having:
+    """Which of the terms a text has (both in lower case)."""
+
+    def __init__(self, asked: frozenset[str]) -> None:
+        self._pairs = frozenset(filter(_unspaced, asked))
+        words = (
+            re.escape(term) + ("" if len(term) == STEM else r"(?![^\W_])")
+            for term in sorted(asked - self._pairs)
+        )
+        alternatives = "|".join(words)
+        self._words = re.compile(rf"(?<![^\W_])(?:{alternatives})") if alternatives else None
+
+    def __call__(self, text: str) -> frozenset[str]:
+        words = self._words.findall(text) if self._words is not None else []
+        return frozenset(words) | {pair for pair in self._pairs if pair in text}
+
+
+def _unspaced(word: str) -> bool:
+    return any(character > "\u2e7f" for character in word)

@@ -199,8 +199,6 @@ async def test_an_attachment_alone_is_refused_politely(alive: World) -> None:
     discord = alive.discord
     ann = discord.person("Ann")
     channel = discord.dm(ann)
-    url = "http://127.0.0.1:9/report.pdf"
-    file = {"id": "1", "filename": "report.pdf", "size": 1000, "url": url, "proxy_url": url}
-    await discord.say(ann, channel, "", attachments=[file])
+    await discord.send_file(ann, channel, "cat.png", b"\x89PNG", media_type="image/png")
     await discord.wait(lambda: any("can not read" in t for t in texts(discord.messages(channel))))
     assert len(alive.model.requests) == 0

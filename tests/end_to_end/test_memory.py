@@ -288,3 +288,20 @@ async def test_reading_can_be_stopped(alive: World) -> None:
     await telegram.wait(lambda: last(telegram, chat) == "go on")
     await telegram.say(ann, chat, "/memory")
     await telegram.wait(lambda: "no notes and files" in last(telegram, chat))
+
+
+async def test_a_file_whose_reading_was_cut_off_by_a_kill_is_read_after_the_restart(
+    alive: World,
+) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_document(ann, chat, "report.pdf", pdf(report()))
+    await telegram.wait(lambda: any("Reading" in draft.text for draft in telegram.drafts))
+    await alive.kill()
+    assert texts(telegram.messages(chat)) == []
+    await alive.start()
+    await telegram.wait(lambda: "Ask me about it" in last(telegram, chat), 60)
+    await telegram.say(ann, chat, "/memory")
+    await telegram.wait(lambda: "I keep 1 file here" in last(telegram, chat))
+    assert len(texts(telegram.messages(chat))) == 2

@@ -92,6 +92,17 @@ def test_what_shares_neither_words_nor_meaning_is_left_out() -> None:
     assert rank("the wifi of the cabin?", [note(1, "The wifi password is heron-42", 0.3)])
 
 
+def test_words_are_shared_whole_or_by_their_beginnings() -> None:
+    def shared(question: str, text: str) -> bool:
+        return bool(rank(question, [note(1, text, 0.0)]))
+
+    assert shared("Which guarantees are there?", "It is guaranteed.")
+    assert shared("the wifi?", "Wifi: on")
+    assert not shared("the wifi?", "wifis and hawifi")
+    assert shared("付款期限是几天？", "付款期限是十五天")
+    assert not shared("???", "anything")
+
+
 def test_terms_of_many_scripts() -> None:
     assert terms("What is the K-77's voltage?") == {"77", "voltag"}
     assert terms("合同编号") == {"合同", "同编", "编号"}
