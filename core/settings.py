@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     default_model: str = variable(
         "PARLEY_DEFAULT_MODEL", "meta-llama/Llama-3.3-70B-Instruct", "Model for new chats"
     )
+    embedding_model: str = variable(
+        "PARLEY_EMBEDDING_MODEL",
+        "mixedbread-ai/mxbai-embed-large-v1",
+        "Model by which notes and files are found",
+    )
     system_prompt: str = variable(
         "PARLEY_SYSTEM_PROMPT",
         "You are a helpful assistant in a chat. Answer in the language of the person, "

@@ -207,8 +207,9 @@ class Memory:
     async def _query(self, scope: str, prompt: str, unheld: list[tuple[int, str]]) -> Vectors:
         """The vector of a question; messages that have none yet get theirs on the way."""
         budget = BUDGET
+        asked = ASKED if "mxbai" in self._model else ""
         while True:
-            question = ASKED + head(prompt, budget - cost(ASKED))
+            question = asked + head(prompt, budget - cost(asked))
             said = [(id_, head(text, budget)) for id_, text in unheld]
             try:
                 made = await self._embed([question, *(text or "…" for _, text in said)])

@@ -7,7 +7,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 from pathlib import PurePath
 
 from core.errors import DocumentError, Unreadable
-from core.memory.document import Document, Kind, Section, clean
+from core.memory.document import MOST_PAGES, Document, Kind, Section, clean
 
 __all__ = ["decode", "kind_of", "read"]
 
@@ -32,6 +32,7 @@ CODE = frozenset({
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+MOST_SECTIONS = 5_000  # more headings than that are none
 LONGEST_HEADING = 80  # characters of a citation
 
 
@@ -117,11 +118,12 @@ def read(name: str, content: bytes) -> Document:
     kind = kind_of(name, text)
     match kind:
         case Kind.MARKDOWN:
-            sections = _chapters(text)
+            chapters = _chapters(text)
+            sections = chapters if len(chapters) <= MOST_SECTIONS else [Section(text)]
         case Kind.CSV:
             header, _, rows = text.partition("\n")
             sections = [Section(rows, unit="rows", header=header)]
-        case _ if "\f" in text.strip("\f"):
+        case _ if 0 < text.strip("\f").count("\f") < MOST_PAGES:
             pages = enumerate(text.split("\f"), 1)
             sections = [Section(page, f"page {number}") for number, page in pages]
         case _:

@@ -80,7 +80,7 @@ class Engine:
         self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        memory = Memory(store, api)
+        memory = Memory(store, api, model=settings.embedding_model)
         commands = Commands(store, models, self._stop, MemoryCommands(store, memory).handlers)
         self._dispatch = Dispatch(settings, store, api, models, commands, memory)
 

@@ -12,6 +12,7 @@ from core.memory import document
 from core.memory.document import Document, Kind
 from core.memory.extract import extract
 from core.memory.reader import Reader
+from tests.core.memory import files
 from tests.core.memory.files import encrypted, pdf, scan
 
 
@@ -128,6 +129,21 @@ def test_markdown_is_cut_at_its_headings_but_not_in_code() -> None:
 def test_pages_of_a_text_are_its_form_feeds() -> None:
     found = read("a.txt", b"one\ftwo\fthree")
     assert [s.label for s in found.sections] == ["page 1", "page 2", "page 3"]
+
+
+@pytest.mark.parametrize("line", [b"# x\n", b"\f"])
+async def test_headings_and_pages_without_end_are_plain_text(line: bytes) -> None:
+    found = await Reader().read("a.md", b"first\n" + line * 300_000 + b"last", nothing)
+    assert len(found.sections) == 1
+    assert found.sections[0].text.endswith("last")
+
+
+async def test_a_pdf_that_swells_breaks_nothing_but_its_reader() -> None:
+    content = files._document([b" " * 200_000_000], compress=True)
+    assert len(content) < 500_000
+    with pytest.raises(DocumentError) as caught:
+        await Reader().read("a.pdf", content, nothing)
+    assert caught.value.reason in (Unreadable.BROKEN, Unreadable.SLOW)
 
 
 async def test_a_file_is_read_by_another_process_which_tells_its_progress() -> None:
