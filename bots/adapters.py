@@ -36,6 +36,7 @@ def discord(with_: Services) -> Chat | None:
         commands=COMMANDS,
         suggest=lambda _place, _sender, text: with_.models.suggest(text),
         remember=with_,
+        leases=with_.leases,
     )
 
 

@@ -14,6 +14,7 @@ from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
 from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
 from bots.discord.rest import Json, Rest
+from bots.discord.shards import Leases
 from bots.discord.supervision import Backoff
 from bots.discord.synchronisation import Remember, Synchronisation
 from bots.discord.ticket import Mode, Ticket
@@ -46,7 +47,8 @@ class DiscordChat:
 
     `remember` keeps one small string over restarts: the digest of the commands Discord has.
     `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
-    gateway; `close` releases what sending after `run` has opened.
+    gateway; `close` releases what sending after `run` has opened. `leases` divides the shards
+    between all processes on one database.
     """
 
     platform = PLATFORM
@@ -63,6 +65,7 @@ class DiscordChat:
         gateway_url: str | None = None,
         message_content: bool = False,
         timing: Timing | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self.dialect: Dialect = DiscordDialect(limit=LIMIT)
         token = token.strip()
@@ -92,6 +95,8 @@ class DiscordChat:
             message_content=message_content,
             logged_in=self._synchronisation.want,
             timing=timing,
+            account=self.account,
+            leases=leases,
         )
         self._muted: dict[str, float] = {}
 
@@ -101,7 +106,7 @@ class DiscordChat:
     @property
     def last_heartbeat(self) -> float | None:
         """When Discord last acknowledged a heartbeat on every connection, on the monotonic
-        clock; None while there is none.
+        clock; None while there is none (another process may serve them all).
         """
         return self._connection.last_heartbeat
 

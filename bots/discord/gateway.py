@@ -106,11 +106,11 @@ class Gateway(discord.Client):
 
     async def before_identify_hook(
         self,
-        shard_id: int | None,  # noqa: ARG002 (the library's signature)
+        shard_id: int | None,
         *,
-        initial: bool = False,  # noqa: ARG002 (the same)
+        initial: bool = False,  # noqa: ARG002 (the library's signature)
     ) -> None:
-        await self._identifies.take()
+        await self._identifies.take(shard_id or 0)
 
     @property
     def heartbeat_age(self) -> float | None:

@@ -66,7 +66,11 @@ class Loopback:
         self.close_with: int | None = None
         self.refuse_gateway = 0
         self.broken_ready = 0
-        self.shards = 1
+        self.identified: list[float] = []
+        """When each IDENTIFY came, on the monotonic clock."""
+        self.shards = self.concurrency = 1
+        self.starts_left, self.starts_again = 900, 0.0
+        """Sessions Discord still allows, and the seconds until it allows all of them again."""
         self.deaf = asyncio.Event()
         """Set: the gateway says no good-bye."""
         self.token = TOKEN
@@ -112,6 +116,12 @@ class Loopback:
         sockets, self._sockets = self._sockets, set()
         for socket in sockets:
             await socket.send_str(json.dumps({"op": 7, "d": None}))
+
+    async def invalidate(self) -> None:
+        """End all sessions for good: the clients have to begin new ones."""
+        sockets, self._sockets = self._sockets, set()
+        for socket in sockets:
+            await socket.send_str(json.dumps({"op": 9, "d": False}))
 
     async def say(self, content: str = "", *, channel: str = CHANNEL, **more: Any) -> str:
         identity = more.pop("id", snowflake())
@@ -216,7 +226,12 @@ class Loopback:
             case "GET", ["oauth2", "applications", "@me"]:
                 return reply(application())
             case "GET", ["gateway", "bot"]:
-                limit = {"total": 1000, "remaining": 9, "reset_after": 0, "max_concurrency": 1}
+                limit = {
+                    "total": 1000,
+                    "remaining": self.starts_left,
+                    "reset_after": int(self.starts_again * 1000),
+                    "max_concurrency": self.concurrency,
+                }
                 found = {"url": self.gateway, "shards": self.shards, "session_start_limit": limit}
                 return reply(found)
             case "PUT", ["applications", _, "commands"]:
@@ -324,6 +339,7 @@ class Loopback:
             await socket.send_json({"op": 11})
         elif frame["op"] == 2:
             self.identifies.append(frame["d"])
+            self.identified.append(time.monotonic())
             if self.close_with is not None:
                 await socket.close(code=self.close_with)
             else:
