@@ -64,11 +64,20 @@ class Fault(StrEnum):
 class DeliveryError(ParleyError):
     """A platform did not take a message."""
 
-    def __init__(self, message: str, fault: Fault, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        fault: Fault,
+        *,
+        retry_after: float | None = None,
+        everywhere: bool = False,
+    ) -> None:
         super().__init__(message)
         self.fault = fault
         self.retry_after = retry_after
         """Seconds during which nothing may be sent to the place; with `Fault.RATE` only."""
+        self.everywhere = everywhere
+        """The whole account is to wait, not this place alone; with `Fault.RATE` only."""
 
 
 class Failure(StrEnum):

@@ -92,11 +92,12 @@ class Rest:
             error = classify(
                 response.status,
                 answer,
-                response.headers.get("Retry-After"),
+                response.headers,
                 repeatable=repeatable or method != "POST",
+                bot=bot,
             )
             if response.status == 429:
-                self._heed(bucket, answer, response.headers, error.retry_after or PATIENCE, bot=bot)
+                self._heed(bucket, error)
             raise error
 
     def _open(self) -> aiohttp.ClientSession:
@@ -108,10 +109,16 @@ class Rest:
 
     def _refuse_early(self, bucket: str, *, bot: bool) -> None:
         """Every refused request counts towards a ban (10,000 in ten minutes): make none."""
-        until = max(self._spent.get(bucket, 0.0), self._everything if bot else 0.0)
-        left = until - time.monotonic()
+        now = time.monotonic()
+        everything = self._everything - now if bot else 0.0
+        left = max(everything, self._spent.get(bucket, 0.0) - now)
         if left > 0:
-            raise DeliveryError("Discord asks for patience.", Fault.RATE, retry_after=left)
+            raise DeliveryError(
+                "Discord asks for patience.",
+                Fault.RATE,
+                retry_after=left,
+                everywhere=left == everything,
+            )
         self._spent.pop(bucket, None)
 
     def _learn(self, bucket: str, headers: Mapping[str, str]) -> None:
@@ -123,12 +130,10 @@ class Rest:
             return
         self._spend(bucket, seconds)
 
-    def _heed(
-        self, bucket: str, answer: object, headers: Mapping[str, str], seconds: float, *, bot: bool
-    ) -> None:
-        everywhere = not isinstance(answer, dict) or bool(answer.get("global"))
-        if bot and (everywhere or "X-RateLimit-Global" in headers):
-            self._everything = time.monotonic() + seconds
+    def _heed(self, bucket: str, error: DeliveryError) -> None:
+        seconds = PATIENCE if error.retry_after is None else error.retry_after
+        if error.everywhere:
+            self._everything = max(self._everything, time.monotonic() + seconds)
         else:
             self._spend(bucket, seconds)
 
