@@ -4,8 +4,10 @@ Exit codes: 0, 1 (a defect), 69 (a service is unavailable), 78 (configuration: d
 """
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +21,8 @@ from core.errors import ConfigurationError, UnavailableError
 from core.settings import SECRETS, Settings, load
 
 __all__ = ["main"]
+
+LAST_MOMENT = 19.0  # seconds after being told to end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,9 +53,17 @@ async def _serve(settings: Settings) -> None:
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        stopping.set()
+        # Whatever hangs: what was not finished is taken on by the next process.
+        last = threading.Timer(LAST_MOMENT, os._exit, (1,))
+        last.daemon = True
+        last.start()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    async with services(settings) as with_:
+        loop.add_signal_handler(number, stop)
+    async with services(settings) as with_, with_.store.alone():
         await serve(with_, configured(with_), stopping, show_code=_show_code)
 
 

@@ -15,7 +15,8 @@ from core.port import Chat
 from core.settings import Settings
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
-from core.store.leases import Leases
+from core.store.leases import Leases, forget_all
+from core.supervision import supervise
 from core.turns.access import Access, new_code
 from core.turns.engine import Engine
 
@@ -35,6 +36,8 @@ class Services:
     store: Store
     api: ModelApi
     models: Models
+    owner: str
+    """This process's name in the database."""
     leases: Leases
     """What this process alone does, of all that share the database."""
 
@@ -66,7 +69,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await store.open()
         models = Models(api, store, settings.contexts)
         await models.load()
-        yield Services(settings, store, api, models, Leases(store, uuid.uuid4().hex))
+        owner = uuid.uuid4().hex
+        yield Services(settings, store, api, models, owner, Leases(store, owner))
     finally:
         await api.close()
         await store.close()
@@ -84,17 +88,20 @@ async def serve(
     Raises what an adapter raised: `ConfigurationError`, `UnavailableError`.
     """
     by_account = {(chat.platform, chat.account): chat for chat in chats}
-    engine = Engine(with_.settings, with_.store, with_.api, with_.models, by_account)
+    engine = Engine(with_.settings, with_.store, with_.api, with_.models, by_account, with_.owner)
+    if with_.store.only:
+        await with_.store.write(forget_all)
     await _offer_pairing(with_, show_code)
     inner = [
         asyncio.create_task(engine.run(), name="engine"),
         asyncio.create_task(with_.models.keep_fresh(), name="catalogue"),
     ]
-    adapters = [asyncio.create_task(c.run(engine.inbox), name=c.platform) for c in chats]
+    adapters = [asyncio.create_task(supervise(c, engine.inbox), name=c.platform) for c in chats]
     stopper = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait([stopper, *inner, *adapters], return_when=asyncio.FIRST_COMPLETED)
         log.info("ending", patience=PATIENCE)
+        with_.leases.close()
         await engine.close(PATIENCE if stopping.is_set() else 1.0)
     finally:
         for task in (stopper, *adapters, *inner):

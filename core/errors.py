@@ -77,7 +77,7 @@ class DeliveryError(ParleyError):
         self.retry_after = retry_after
         """Seconds during which nothing may be sent to the place; with `Fault.RATE` only."""
         self.everywhere = everywhere
-        """The whole account is to wait, not this place alone; with `Fault.RATE` only."""
+        """The wait is for the whole account, not for one place."""
 
 
 class Failure(StrEnum):

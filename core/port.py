@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from core.markdown.document import Document
 
 __all__ = [
+    "Alive",
     "Attachment",
     "Button",
     "Capabilities",
@@ -149,6 +150,8 @@ class Capabilities:
     """Whether the message that grows can carry a Stop button."""
     retry_button: bool = False
     """Whether a finished answer carries a Retry button."""
+    keyed: bool = False
+    """Whether a message that is sent again with the same key appears once."""
     menu_size: int = 8
     """Lines of a menu on one page."""
 
@@ -223,3 +226,14 @@ class Drafts(Protocol):
 
     async def draft(self, place: Place, draft: int, part: Part) -> None:
         """Show `part` as draft number `draft` (non-zero); an empty text shows that it thinks."""
+
+
+@runtime_checkable
+class Alive(Protocol):
+    """An optional power: to tell whether it still hears its platform."""
+
+    @property
+    def last_heard(self) -> float | None:
+        """When the platform last answered the side that receives, by `time.monotonic`; None
+        while nothing is to be heard (standing by, connecting).
+        """

@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     queue_length: int = variable(
         "PARLEY_QUEUE_LENGTH", 5, "Messages that may wait in one conversation", ge=1, le=100
     )
+    open_turns: int = variable(
+        "PARLEY_OPEN_TURNS", 15, "Messages of one person that may be open, in all chats", ge=1
+    )
+    messages_a_minute: int = variable(
+        "PARLEY_MESSAGES_A_MINUTE", 40, "Messages of one person that are taken in a minute", ge=1
+    )
     too_old: float = variable(
         "PARLEY_TOO_OLD",
         600,

@@ -33,6 +33,7 @@ CAPABILITIES = Capabilities(
     typing_every=8.0,
     stop_button=True,
     retry_button=True,
+    keyed=True,
     menu_size=23,
 )
 MUTE = 300.0

@@ -65,7 +65,7 @@ class Rest:
                     break
         raise DeliveryError(
             "The connection to Discord broke.",
-            Fault.UNKNOWN if method == "POST" else Fault.TRANSIENT,
+            Fault.TRANSIENT if repeatable or method != "POST" else Fault.UNKNOWN,
         )
 
     async def close(self) -> None:

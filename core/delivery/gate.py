@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from core.errors import DeliveryError
 from core.port import Pace
 
 __all__ = ["Gate", "Priority"]
 
 IDLE_CHATS = 1000
+MARGIN = 0.1  # seconds added to what a platform asks for
 
 
 class Priority(IntEnum):
@@ -66,10 +68,21 @@ class _Line:
 
 
 class Gate:
-    """One for each account on a platform; `overall` is the account's own limit."""
+    """One for each account on a platform; `overall` is the account's own limit.
 
-    def __init__(self, overall: Pace, clock: Callable[[], float] | None = None) -> None:
+    `told` hears of every wait the platform asked for: the chat ("" for the whole account) and
+    the seconds.
+    """
+
+    def __init__(
+        self,
+        overall: Pace,
+        clock: Callable[[], float] | None = None,
+        told: Callable[[str, float], None] | None = None,
+    ) -> None:
         self._clock = clock or asyncio.get_running_loop().time
+        self._told = told
+        self._whole = overall
         self._overall = _Line(_Bucket(overall, overall.burst, self._clock()))
         self._chats: dict[str, _Line] = {}
         self._numbers = itertools.count()
@@ -87,10 +100,24 @@ class Gate:
         self._pump(line)
         await granted
 
+    def share(self, processes: int) -> None:
+        """`processes` divide the account's own limit among them."""
+        whole, parts = self._whole, max(1, processes)
+        reserve = whole.reserve if parts == 1 else 0
+        self._overall.bucket.pace = Pace(max(1.0, whole.burst / parts), whole.rate / parts, reserve)
+
+    def refused(self, chat: str, error: DeliveryError) -> None:
+        """The platform said: nothing to `chat`, or to anybody, for so long."""
+        seconds = (error.retry_after or 1.0) + MARGIN
+        place = "" if error.everywhere else chat
+        self.block(place, seconds)
+        if self._told is not None:
+            self._told(place, seconds)
+
     def block(self, chat: str, seconds: float) -> None:
-        """The platform said: nothing to `chat` for so long."""
+        """Let nothing through to `chat` ("": to anybody) for so long."""
         now = self._clock()
-        line = self._chats.get(chat)
+        line = self._chats.get(chat) if chat else self._overall
         if line is None:
             pace = Pace(1, 1)
             line = self._chats[chat] = _Line(_Bucket(pace, pace.burst, now))
@@ -99,8 +126,8 @@ class Gate:
 
     def blocked(self, chat: str) -> float:
         """Seconds for which nothing may be sent to `chat`."""
-        line = self._chats.get(chat)
-        return 0.0 if line is None else max(0.0, line.blocked_until - self._clock())
+        lines = (self._overall, self._chats.get(chat))
+        return max(0.0, *(line.blocked_until - self._clock() for line in lines if line))
 
     def _pump(self, line: _Line) -> None:
         if line.timer is not None:

@@ -8,6 +8,7 @@ knows keys nothing doubles.
 
 import asyncio
 import hashlib
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -26,8 +27,9 @@ __all__ = ["Outbox"]
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-TRIES = 12
-LONGEST_PAUSE = 30.0  # seconds between tries of a final
+NOTHING = Part("")
+LONGEST_WAIT = 24 * 3600.0  # seconds for which what must arrive is tried again
+LONGEST_PAUSE = 30.0  # seconds between tries
 
 
 def digest(part: Part) -> str:
@@ -56,9 +58,14 @@ class Outbox:
         self._sent: dict[int, Sent] = {}
         incoming = turn.incoming
         self.place: Place = incoming.place
+        self.waiting = False
+        """For the platform to be ready again: it may last, and takes nothing from others."""
+        self.uncertain = False
+        """Whether something that must arrive may not have."""
         self._ticket = incoming.ticket
         # The event too: another database counts its turns from 1 again.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
+        self._keyed = chat.capabilities(self.place).keyed
         self._reply_to = None if incoming.place.private else incoming.message
 
     async def load(self) -> None:
@@ -74,50 +81,63 @@ class Outbox:
     ) -> None:
         """Make `part` stand at `position`. Raises `DeliveryError` when that can not be."""
         sent, now = self._sent.get(position), digest(part)
-        if sent is not None and sent.message is not None:
-            if sent.digest == now:
-                return
-            try:
-                await self._try(
-                    priority,
-                    lambda: self._chat.edit(
-                        self.place, sent.message or "", part, ticket=self._ticket
-                    ),
-                )
-            except DeliveryError as error:
-                if error.fault is Fault.UNKNOWN:
-                    pass  # an edit may be repeated; the next one will tell
-                elif error.fault is Fault.GONE and priority is Priority.FINAL:
-                    await self._send(position, part, now, priority, quiet=quiet)
-                    return
-                else:
-                    raise
-            if priority is not Priority.PREVIEW:
-                await self._mark(position, Sent("sent", sent.message, now))
-            self._sent[position] = Sent("sent", sent.message, now)
+        if sent is None or (sent.message is None and sent.digest != now):
+            await self._send(position, part, now, priority, quiet=quiet)
+        elif sent.message is None:
+            # Sent before, by us or by a process that died: it may stand there.
+            self.uncertain = True
+        elif sent.digest != now:
+            await self._edit(position, sent.message, part, now, priority, quiet=quiet)
+
+    async def _edit(
+        self, position: int, message: str, part: Part, now: str, priority: Priority, *, quiet: bool
+    ) -> None:
+        try:
+            await self._try(
+                priority,
+                lambda shown: self._chat.edit(self.place, message, shown, ticket=self._ticket),
+                part,
+                repeatable=True,
+            )
+        except DeliveryError as error:
+            if error.fault is not Fault.GONE or priority is not Priority.FINAL:
+                raise
+            await self._send(position, part, now, priority, quiet=quiet)
             return
-        await self._send(position, part, now, priority, quiet=quiet)
+        self._sent[position] = Sent("sent", message, now)
+        if priority is not Priority.PREVIEW:
+            await self._mark(position, self._sent[position])
 
     async def _send(
         self, position: int, part: Part, now: str, priority: Priority, *, quiet: bool
     ) -> None:
-        try:
-            message = await self._try(
-                priority,
-                lambda: self._chat.send(
+        async def attempt(shown: Part) -> str:
+            unsure = priority is not Priority.PREVIEW and not self._keyed
+            if unsure:
+                # Whoever takes over after a crash must know that it may stand there.
+                await self._mark(position, Sent("sending", None, now))
+            try:
+                return await self._chat.send(
                     self.place,
-                    part,
+                    shown,
                     key=f"{self._key}-{position}",
                     reply_to=self._reply_to if position == 0 else None,
                     ticket=self._ticket,
                     quiet=quiet,
-                ),
-            )
+                )
+            except DeliveryError as error:
+                if unsure and error.fault in (Fault.RATE, Fault.TRANSIENT):
+                    await self._mark(position, None)
+                raise
+
+        try:
+            message = await self._try(priority, attempt, part, repeatable=False)
         except DeliveryError as error:
             state = "uncertain" if error.fault is Fault.UNKNOWN else "dead"
             await self._mark(position, Sent(state, None, now))
             if error.fault is Fault.UNKNOWN:
                 log.warning("fate unknown", turn=self._turn.id, part=position)
+                self.uncertain = self.uncertain or priority is not Priority.PREVIEW
                 return
             raise
         self._sent[position] = Sent("sent", message, now)
@@ -131,9 +151,10 @@ class Outbox:
                 try:
                     await self._try(
                         Priority.FINAL,
-                        lambda message=message: self._chat.delete(  # type: ignore[misc]
+                        lambda _, message=message: self._chat.delete(  # type: ignore[misc]
                             self.place, message, ticket=self._ticket
                         ),
+                        repeatable=True,
                     )
                 except DeliveryError as error:
                     log.info("not removed", turn=self._turn.id, part=extra, fault=error.fault)
@@ -143,29 +164,57 @@ class Outbox:
     async def _mark(self, position: int, part: Sent | None) -> None:
         await self._store.write(mark_part, self._turn, self._owner, position, part)
 
-    async def _try(self, priority: Priority, action: Callable[[], Awaitable[T]]) -> T:
+    async def tell(self, position: int, part: Part) -> None:
+        """Send `part` until it certainly arrived: it may stand there twice."""
+        await self._try(
+            Priority.FINAL,
+            lambda shown: self._chat.send(
+                self.place, shown, key=f"{self._key}-{position}", ticket=self._ticket
+            ),
+            part,
+            repeatable=True,
+        )
+
+    async def _try(
+        self,
+        priority: Priority,
+        action: Callable[[Part], Awaitable[T]],
+        part: Part = NOTHING,
+        *,
+        repeatable: bool,
+    ) -> T:
         """Do it when the gate allows; again after what passes.
 
         A preview has entered the gate before (it takes the newest text then) and is tried once.
+        `repeatable`: doing it twice is doing it once.
         """
         pause = 1.0
-        for left in reversed(range(TRIES)):
+        give_up = time.monotonic() + LONGEST_WAIT
+        while True:
             if priority is not Priority.PREVIEW:
-                await self._gate.enter(
-                    self.place.chat, self._chat.capabilities(self.place).pace, priority
-                )
+                await self._enter(priority)
             self._fence()
             try:
-                return await action()
+                return await action(part)
             except DeliveryError as error:
+                log.info("not taken", turn=self._turn.id, fault=error.fault, said=str(error))
                 if error.fault is Fault.RATE:
-                    self._gate.block(self.place.chat, (error.retry_after or 1.0) + 0.1)
-                elif error.fault is not Fault.TRANSIENT:
+                    self._gate.refused(self.place.chat, error)
+                if priority is Priority.PREVIEW or time.monotonic() > give_up:
                     raise
-                log.info("again", turn=self._turn.id, fault=error.fault, after=error.retry_after)
-                if priority is Priority.PREVIEW or left == 0:
-                    raise
-                if error.fault is Fault.TRANSIENT:
+                if error.fault is Fault.REJECTED and part.native:
+                    part = Part(part.text, buttons=part.buttons, menu=part.menu)  # plain
+                elif error.fault is Fault.TRANSIENT or (
+                    repeatable and error.fault is Fault.UNKNOWN
+                ):
+                    self.waiting = True
                     await asyncio.sleep(pause)
+                    self.waiting = False
                     pause = min(pause * 2, LONGEST_PAUSE)
-        raise AssertionError  # the loop returns or raises
+                elif error.fault is not Fault.RATE:
+                    raise
+
+    async def _enter(self, priority: Priority) -> None:
+        self.waiting = self._gate.blocked(self.place.chat) > 0
+        await self._gate.enter(self.place.chat, self._chat.capabilities(self.place).pace, priority)
+        self.waiting = False

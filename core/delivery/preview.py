@@ -76,7 +76,7 @@ class Preview:
             except DeliveryError as error:
                 log.info("preview", turn=self._turn, fault=error.fault)
                 if error.fault is Fault.RATE:
-                    self._gate.block(self._outbox.place.chat, (error.retry_after or 1.0) + 0.1)
+                    self._gate.refused(self._outbox.place.chat, error)
                 if error.fault is Fault.GONE:
                     self._gone()
                     return

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
+from core.store.alone import alone
 from core.store.line import Line
 
 __all__ = ["Store"]
@@ -34,6 +35,8 @@ class Store:
         given = make_url(url)
         self._line = Line(1 if given.get_backend_name() == "sqlite" else 10)
         self.embedded = given.get_backend_name() == "sqlite"
+        self.only = False
+        """Whether no other process serves from it: leases of others are of the dead."""
         if self.embedded:
             self._file = Path(given.database or "").expanduser()
             self._url = URL.create("sqlite+aiosqlite", database=str(self._file))
@@ -85,6 +88,18 @@ class Store:
             await asyncio.to_thread(migrate.back_up, self._file)
         async with self._guard(), self._writer.begin() as connection:
             await connection.run_sync(migrate.upgrade)
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Serve from it: an embedded database by one process only, which then is told apart
+        from those before it. Raises `UnavailableError` when another process does.
+        """
+        if not self.embedded:
+            yield
+            return
+        async with alone(self._file):
+            self.only = True
+            yield
 
     async def close(self) -> None:
         await self._writer.dispose()

@@ -116,6 +116,7 @@ turns = Table(
     Index("ix_turns_next", "conversation", "seq", sqlite_where=OPEN, postgresql_where=OPEN),
     Index("ix_turns_conversation", "conversation", "id"),
     Index("ix_turns_person", "person", "created"),
+    Index("ix_turns_person_open", "person", sqlite_where=OPEN, postgresql_where=OPEN),
 )
 
 parts = Table(
@@ -123,7 +124,7 @@ parts = Table(
     metadata,
     Column("turn", ForeignKey(turns.c.id), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),  # sent, uncertain, dead
+    Column("state", String(16), nullable=False),  # see core.store.turns.Sent
     Column("message", String(200)),
     Column("digest", String(64), nullable=False),
 )

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from sqlalchemy import Connection, case, false, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    case,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import ParleyError
@@ -18,6 +29,7 @@ from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 
 __all__ = [
     "Accepted",
+    "Bounds",
     "LostLeaseError",
     "Sent",
     "State",
@@ -27,6 +39,7 @@ __all__ = [
     "cancel",
     "claim",
     "finish",
+    "free",
     "heartbeat",
     "last_finished",
     "mark_part",
@@ -70,12 +83,30 @@ class Accepted(StrEnum):
     KNOWN = "known"
     """The event was kept before: a redelivery."""
     FULL = "full"
-    """Too many wait in this conversation; kept, to be refused."""
+    """Too many wait in this conversation, or of this person; kept, to be refused."""
+    FAST = "fast"
+    """Too many of this person in a minute; kept, to be refused."""
+    IGNORED = "ignored"
+    """As FAST, and the person was told in this minute; not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one person may have open or send; 0: as much as they like."""
+
+    waiting: int = 0
+    """Questions that wait in one conversation."""
+    open: int = 0
+    """Turns that are not finished, in all conversations."""
+    a_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A part of an answer as the platform has it; `message` is None while its fate is open."""
+    """A part of an answer as the platform has it; `message` is None while its fate is open.
+
+    `state` is sending, sent, uncertain (it may or may not stand there) or dead (refused).
+    """
 
     state: str
     message: str | None
@@ -89,7 +120,7 @@ def accept(
     key: str,
     person: str,
     ordered: bool,
-    waiting: int,
+    bounds: Bounds,
     note: str | None = None,
 ) -> Accepted:
     """Keep `incoming` and open its turn in the conversation named `key`."""
@@ -105,24 +136,19 @@ def accept(
         )
         .returning(conversations.c.id, conversations.c.seq)
     ).one()
-    full = False
-    if ordered:
-        ahead = connection.scalar(
-            select(func.count())
-            .select_from(turns)
-            .where(turns.c.conversation == conversation, turns.c.seq.is_not(None), OPEN)
-        )
-        full = (ahead or 0) > waiting
+    refused = _beyond(connection, conversation, person, bounds, ordered=ordered)
+    if refused is Accepted.IGNORED:
+        return refused
     turn = connection.scalar(
         upsert(turns)
         .values(
             conversation=conversation,
-            seq=seq if ordered and not full else None,
+            seq=seq if ordered and not refused else None,
             key=event,
             state=State.QUEUED,
             incoming=msgspec.json.encode(incoming).decode(),
             person=person,
-            note=Accepted.FULL.value if full else note,
+            note=refused.value if refused else note,
             created=clock(),
         )
         .on_conflict_do_nothing(index_elements=["key"])
@@ -130,7 +156,31 @@ def accept(
     )
     if turn is None:
         return Accepted.KNOWN
-    return Accepted.FULL if full else Accepted.NEW
+    return refused or Accepted.NEW
+
+
+def _beyond(
+    connection: Connection, conversation: int, person: str, bounds: Bounds, *, ordered: bool
+) -> Accepted | None:
+    """The bound that one more turn would break."""
+
+    def many(*conditions: ColumnElement[bool] | TextClause) -> int:
+        counted = select(func.count()).select_from(turns).where(*conditions)
+        return connection.scalar(counted) or 0
+
+    mine = turns.c.person == person
+    if bounds.a_minute:
+        minute = (mine, turns.c.created > clock() - 60)
+        if many(*minute) >= bounds.a_minute:
+            told = many(*minute, turns.c.note == Accepted.FAST)
+            return Accepted.IGNORED if told else Accepted.FAST
+    if bounds.open and many(mine, OPEN) >= bounds.open:
+        return Accepted.FULL
+    if ordered and bounds.waiting:
+        here = (turns.c.conversation == conversation, turns.c.seq.is_not(None), OPEN)
+        if many(*here) > bounds.waiting:
+            return Accepted.FULL
+    return None
 
 
 def claim(
@@ -144,7 +194,6 @@ def claim(
     """Take turns that are queued, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
     """
-    mine = (turns.c.key.startswith(f"{p}:{a}:", autoescape=True) for p, a in accounts)
     other = turns.alias()
     first = (
         select(func.min(other.c.seq))
@@ -155,7 +204,7 @@ def claim(
         select(turns.c.id)
         .where(
             OPEN,
-            or_(false(), *mine),
+            _of(accounts),
             or_(turns.c.state == State.QUEUED, turns.c.lease_until < clock()),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )
@@ -324,6 +373,20 @@ def release(connection: Connection, owner: str, ids: Iterable[int]) -> None:
         .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), OPEN)
         .values(lease_until=0)
     )
+
+
+def free(connection: Connection, accounts: Sequence[tuple[str, str]]) -> int:
+    """Take every lease from turns of `accounts`; for the only process that serves them."""
+    return connection.execute(
+        update(turns)
+        .where(OPEN, _of(accounts), turns.c.state != State.QUEUED)
+        .values(lease_until=0)
+    ).rowcount
+
+
+def _of(accounts: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    mine = (turns.c.key.startswith(f"{p}:{a}:", autoescape=True) for p, a in accounts)
+    return or_(false(), *mine)
 
 
 def sent_parts(connection: Connection, turn: int) -> dict[int, Sent]:

@@ -175,7 +175,7 @@ class Answer:
         may = self._held.chat.capabilities(turn.incoming.place)
         buttons = (Button("Retry", f"retry:{turn.id}"),) if may.retry_button else ()
         try:
-            await self._held.deliver(self._text, note=note, buttons=buttons)
+            await self._held.deliver(self._text, note=note, buttons=buttons, kept=True)
         except DeliveryError as error:
             log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
             await self._held.finish(State.FAILED)

@@ -19,6 +19,7 @@ from core.store.turns import (
     Accepted,
     State,
     Turn,
+    answer_of,
     cancel,
     last_finished,
     reply,
@@ -33,6 +34,7 @@ __all__ = ["Dispatch"]
 
 log = structlog.get_logger(__name__)
 
+REFUSED = (Accepted.FULL, Accepted.FAST, DENIED)
 QUIET = {command.name: command.quiet for command in COMMANDS}
 LONGEST_PROMPT = 400_000  # characters
 DRAFTS_A_TURN = 64  # as `core.delivery.preview` numbers them
@@ -64,7 +66,7 @@ class Dispatch:
             read_choices, incoming.place, incoming.sender, self._settings
         )
         try:
-            if asks(incoming) and turn.note not in (Accepted.FULL, DENIED):
+            if asks(incoming) and turn.note not in REFUSED:
                 await self._question(held, choices)
             else:
                 said = await self._said(turn, choices, held)
@@ -83,6 +85,8 @@ class Dispatch:
             return Reply("This bot answers only people its operator let in.")
         if turn.note == Accepted.FULL:
             return Reply(words.FULL)
+        if turn.note == Accepted.FAST:
+            return Reply(words.FAST)
         asking = Asking(
             incoming, turn.id, turn.conversation, choices, held.chat.capabilities(incoming.place)
         )
@@ -99,6 +103,8 @@ class Dispatch:
         action, _, argument = asking.incoming.text.partition(":")
         if action == "stop":
             return await self._stop_button(asking, argument)
+        if action == "again":
+            return await self._again(asking, argument)
         if action == "mp" and re.fullmatch(r"\d{1,4}", argument):
             return await self._commands.model_page(asking, int(argument), replace=True)
         if action == "m" or asking.incoming.text.startswith("m#"):
@@ -128,6 +134,12 @@ class Dispatch:
         if same_place and (theirs or choices.shared or incoming.sender.manages):
             return conversation, state
         return None
+
+    async def _again(self, asking: Asking, argument: str) -> Reply:
+        """An answer of which it is not known whether it arrived."""
+        if await self._of_button(asking.incoming, argument) is None:
+            return Reply(NOT_YOURS)
+        return Reply(await self._store.read(answer_of, int(argument)) or words.GONE_ANSWER)
 
     async def _stop_button(self, asking: Asking, argument: str) -> Reply | None:
         found = await self._of_button(asking.incoming, argument)

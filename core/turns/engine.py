@@ -9,8 +9,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
 from core.api.client import ModelApi
 from core.commands.handlers import Commands
@@ -19,8 +21,18 @@ from core.delivery.gate import Gate
 from core.errors import StoreError
 from core.port import Chat, Incoming
 from core.settings import Settings
+from core.store import leases, waits
 from core.store.database import Store
-from core.store.turns import Accepted, LostLeaseError, State, Turn, claim, heartbeat, release
+from core.store.turns import (
+    Accepted,
+    LostLeaseError,
+    State,
+    Turn,
+    claim,
+    free,
+    heartbeat,
+    release,
+)
 from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
@@ -36,6 +48,9 @@ BEAT = 0.5  # seconds between heartbeats: how soon another process's /stop is he
 TRUST = 0.8  # of a lease, by our own clock
 LOOK = 1.0  # seconds between looks for turns that others let go
 MOST_ATTEMPTS = 6
+WAITING = 10  # times as many turns as may be written at once may wait for their platforms
+SHORT = 1.0  # seconds
+COUNT = 3.0  # seconds between counts of the processes on this database
 
 
 class Engine:
@@ -48,14 +63,19 @@ class Engine:
         api: ModelApi,
         models: Models,
         chats: Mapping[tuple[str, str], Chat],
+        owner: str | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._chats = chats
-        self._owner = uuid.uuid4().hex
+        self._owner = owner or uuid.uuid4().hex
         self._access = Access(store, settings.access)
         self._held: dict[int, tuple[Held, asyncio.Task[None]]] = {}
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._gates = {
+            account: Gate(chat.overall, told=partial(self._keep_wait, account))
+            for account, chat in chats.items()
+        }
+        self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
         self._dispatch = Dispatch(settings, store, api, models, Commands(store, models, self._stop))
@@ -64,8 +84,6 @@ class Engine:
 
     async def inbox(self, incoming: Incoming) -> None:
         """Keep an event; see `core.port.Inbox`."""
-        if self._closing:
-            raise StoreError("Parley is shutting down")
         if incoming.sender.is_bot:
             return
         denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
@@ -83,16 +101,24 @@ class Engine:
 
     async def run(self) -> None:
         """Claim and run turns until cancelled; what still runs then is taken on later."""
+        if self._store.only:
+            freed = await self._store.write(free, tuple(self._chats))
+            log.info("begun", interrupted=freed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._claims())
                 group.create_task(self._beats())
+                if not self._store.embedded:
+                    group.create_task(self._shares())
         finally:
             for _, task in self._held.values():
                 task.cancel()
 
     async def close(self, patience: float) -> None:
-        """Take nothing more in, give running answers `patience` seconds, hand the rest over."""
+        """Begin nothing more, give running answers `patience` seconds, hand the rest over.
+
+        What still arrives is kept for whoever comes next.
+        """
         self._closing = True
         tasks = [task for _, task in self._held.values()]
         if tasks:
@@ -113,23 +139,18 @@ class Engine:
 
     async def _claims(self) -> None:
         while True:
-            free = self._settings.turns_at_once - len(self._held)
+            room = self._room()
             claimed: list[Turn] = []
             began = time.monotonic()
-            if free > 0 and not self._closing:
+            if room > 0 and not self._closing:
                 try:
-                    claimed = await self._store.write(
-                        claim,
-                        self._owner,
-                        tuple(self._chats),
-                        lease=LEASE,
-                        most=min(free, 50),
-                    )
+                    claimed, waits = await self._store.write(self._claim, min(room, 50))
+                    self._heed(waits)
                 except StoreError as error:
                     log.error("no claim", error=str(error))
             for turn in claimed:
                 self._begin(turn, began + LEASE * TRUST)
-            if not claimed or free == len(claimed):
+            if not claimed or room == len(claimed):
                 try:
                     async with asyncio.timeout(LOOK):
                         await self._wake.wait()
@@ -138,13 +159,47 @@ class Engine:
                 finally:
                     self._wake.clear()
 
+    def _room(self) -> int:
+        """How many turns may be begun: those that only wait for a platform count little."""
+        busy = sum(not held.outbox.waiting for held, _ in self._held.values())
+        most = self._settings.turns_at_once
+        return min(most - busy, most * WAITING - len(self._held))
+
+    def _claim(
+        self, connection: Connection, most: int
+    ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
+        claimed = claim(connection, self._owner, tuple(self._chats), lease=LEASE, most=most)
+        return claimed, waits.current(connection, self._accounts()) if claimed else []
+
+    def _accounts(self) -> list[str]:
+        return [":".join(account) for account in self._chats]
+
+    def _heed(self, waited: list[tuple[str, str, float]]) -> None:
+        """What a platform told any process, this one before a restart included."""
+        for account, chat, seconds in waited:
+            platform, _, name = account.partition(":")
+            self._gates[platform, name].block(chat, seconds)
+
+    def _keep_wait(self, account: tuple[str, str], chat: str, seconds: float) -> None:
+        if seconds < SHORT:
+            return  # over before anybody else could look
+
+        async def keep() -> None:
+            try:
+                await self._store.write_first(waits.put, ":".join(account), chat, seconds)
+            except StoreError as error:
+                log.warning("wait not kept", error=str(error))
+
+        task = asyncio.create_task(keep())
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
     def _begin(self, turn: Turn, until: float) -> None:
         place = turn.incoming.place
-        chat = self._chats[place.platform, place.account]
-        gate = self._gates.get((place.platform, place.account))
-        if gate is None:
-            gate = self._gates[place.platform, place.account] = Gate(chat.overall)
-        held = Held(turn, self._owner, self._store, chat, gate, until)
+        account = place.platform, place.account
+        held = Held(
+            turn, self._owner, self._store, self._chats[account], self._gates[account], until
+        )
         task = asyncio.create_task(self._one(held), name=f"turn {turn.id}")
         self._held[turn.id] = held, task
 
@@ -177,7 +232,8 @@ class Engine:
                 continue
             began = time.monotonic()
             try:
-                known = await self._store.write(heartbeat, self._owner, ids, lease=LEASE)
+                known, waited = await self._store.write_first(self._beat, ids)
+                self._heed(waited)
             except StoreError as error:
                 log.error("no heartbeat", error=str(error))
                 continue
@@ -191,6 +247,27 @@ class Engine:
                 held.lease_until = began + LEASE * TRUST
                 if known[id_]:
                     held.stop.set()
+
+    def _beat(
+        self, connection: Connection, ids: list[int]
+    ) -> tuple[dict[int, bool], list[tuple[str, str, float]]]:
+        known = heartbeat(connection, self._owner, ids, lease=LEASE)
+        return known, waits.current(connection, self._accounts())
+
+    async def _shares(self) -> None:
+        """Divide each account's own limit by the number of processes that use it."""
+        while True:
+            try:
+                processes = await self._store.write_first(self._count)
+                for gate in self._gates.values():
+                    gate.share(processes)
+            except StoreError as error:
+                log.error("processes not counted", error=str(error))
+            await asyncio.sleep(COUNT)
+
+    def _count(self, connection: Connection) -> int:
+        leases.take(connection, f"process:{self._owner}", self._owner, 2 * COUNT)
+        return leases.holders(connection, "process:")
 
     def _stop_own(self, incoming: Incoming) -> None:
         """Who stops an own answer that is written here need not wait for the stop's turn."""

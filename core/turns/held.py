@@ -12,6 +12,7 @@ from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Chat, Option, Part
 from core.store.database import Store
 from core.store.turns import LostLeaseError, State, Turn, finish
+from core.turns import words
 
 __all__ = ["Held"]
 
@@ -44,8 +45,10 @@ class Held:
         buttons: tuple[Button, ...] = (),
         menu: tuple[Option, ...] = (),
         quiet: bool = False,
+        kept: bool = False,
     ) -> None:
-        """Bring the whole `text` to the person, then `note` under it.
+        """Bring the whole `text` to the person, then `note` under it; `kept` says that `text`
+        is stored as the turn's answer.
 
         Raises `DeliveryError` when the platform will not have it.
         """
@@ -57,6 +60,14 @@ class Held:
         for position, part in enumerate(parts):
             await self.outbox.put(position, part, Priority.FINAL, quiet=quiet)
         await self.outbox.drop_after(len(parts) - 1)
+        if self.outbox.uncertain:
+            await self.outbox.tell(len(parts), self._doubt(kept=kept))
+
+    def _doubt(self, *, kept: bool) -> Part:
+        said = Document((Paragraph((Emphasis((Text(words.DOUBT),)),)),))
+        part = self.chat.dialect.render(said)
+        again = (Button("Send again", f"again:{self.turn.id}"),) if kept else ()
+        return Part(part.text, part.native, again)
 
     def _add_note(self, parts: list[Part], note: str) -> None:
         dialect = self.chat.dialect

@@ -6,7 +6,7 @@ from core.conversation.choices import read_choices
 from core.conversation.scope import conversation_key, person_key
 from core.port import Incoming, Kind
 from core.settings import Settings
-from core.store.turns import Accepted, accept
+from core.store.turns import Accepted, Bounds, accept
 
 __all__ = ["DENIED", "asks", "keep", "stops"]
 
@@ -44,12 +44,13 @@ def keep(
 ) -> Accepted:
     """Runs as one transaction; see `core.store.turns.accept`."""
     choices = read_choices(connection, incoming.place, incoming.sender, settings)
+    bounds = Bounds(settings.queue_length, settings.open_turns, settings.messages_a_minute)
     return accept(
         connection,
         incoming,
         key=conversation_key(incoming.place, incoming.sender, shared=choices.shared),
         person=person_key(incoming.sender),
         ordered=asks(incoming) and not denied,
-        waiting=settings.queue_length,
+        bounds=Bounds() if stops(incoming) else bounds,
         note=DENIED if denied else None,
     )

@@ -1,8 +1,10 @@
 """The whole product in one process: real libraries, real sockets, stand-ins on loopback."""
 
 import asyncio
+import contextlib
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,7 +59,7 @@ class World:
         polls = self._polls()
 
         async def run() -> None:
-            async with services(settings) as with_:
+            async with services(settings) as with_, with_.store.alone():
                 await serve(with_, configured(with_), self._stopping)
 
         self._bot = asyncio.create_task(run())
@@ -103,6 +105,13 @@ class World:
                 process.terminate()
                 async with asyncio.timeout(25):
                     await process.wait()
+
+    async def stored(self, query: str) -> None:
+        """Wait until `query` finds something in the database."""
+        async with asyncio.timeout(10):
+            with contextlib.closing(sqlite3.connect(self._folder / "parley.sqlite3")) as database:
+                while database.execute(query).fetchone() is None:
+                    await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         self._stopping.set()

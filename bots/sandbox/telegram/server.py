@@ -139,7 +139,11 @@ class TelegramStandIn(People):
         fault = self.faults(call) if self.faults is not None else None
         answer: Json
         try:
-            call.result = await self._answer(call, request, fault)
+            answering = self._answer(call, request, fault)
+            if call.method.lower() == "getupdates":
+                call.result = await answering
+            else:  # what has arrived is done, whether or not the bot still waits for the answer
+                call.result = await asyncio.shield(asyncio.ensure_future(answering))
             call.status = 200
             answer = {"ok": True, "result": call.result}
         except Refusal as refusal:

@@ -92,9 +92,11 @@ async def drop(request: web.Request) -> web.StreamResponse | None:
     return None
 
 
-async def test_a_connection_lost_twice_leaves_the_fate_unknown(world: World) -> None:
+async def test_a_message_with_a_key_whose_connection_was_lost_may_be_sent_again(
+    world: World,
+) -> None:
     world.discord.misbehave("POST", POSTS, drop, drop)
-    assert (await refused(world)).fault is Fault.UNKNOWN
+    assert (await refused(world)).fault is Fault.TRANSIENT
 
 
 async def test_an_edit_lost_twice_may_be_tried_again(world: World) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from core.delivery.gate import Gate, Priority
+from core.errors import DeliveryError, Fault
 from core.port import Pace
 
 FAST = Pace(burst=1000, rate=1000)
@@ -98,3 +99,24 @@ async def test_idle_chats_are_forgotten() -> None:
         if number % 500 == 0:
             await asyncio.sleep(0.002)
     assert len(gate._chats) < 2000
+
+
+async def test_a_wait_for_the_whole_account_holds_every_chat() -> None:
+    told: list[tuple[str, float]] = []
+    gate = Gate(FAST, told=lambda chat, seconds: told.append((chat, seconds)))
+    gate.refused("a", DeliveryError("wait", Fault.RATE, retry_after=60, everywhere=True))
+    other = asyncio.create_task(gate.enter("b", FAST, Priority.FINAL))
+    assert await entered(other) == [False]
+    assert gate.blocked("b") == pytest.approx(60, abs=1)
+    ((chat, seconds),) = told
+    assert not chat
+    assert seconds == pytest.approx(60, abs=1)
+    other.cancel()
+
+
+async def test_processes_divide_the_account_among_them() -> None:
+    gate = Gate(Pace(burst=4, rate=0.001))
+    gate.share(4)
+    tasks = [asyncio.create_task(gate.enter(f"{n}", FAST, Priority.FINAL)) for n in range(2)]
+    assert await entered(*tasks) == [True, False]
+    tasks[1].cancel()

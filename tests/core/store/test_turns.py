@@ -7,10 +7,11 @@ import pytest
 from core.port import Incoming, Kind, Place, Sender
 from core.store import conversations, turns
 from core.store.database import Store
-from core.store.turns import Accepted, LostLeaseError, Sent, State, Turn
+from core.store.turns import Accepted, Bounds, LostLeaseError, Sent, State, Turn
 
 PLACE = Place("telegram", "1", "5", private=True)
 LAST = 2**31
+BOUNDS = Bounds(waiting=5)
 ANN = Sender("telegram", "5", "Ann")
 
 
@@ -18,9 +19,11 @@ def said(key: str, text: str = "hello") -> Incoming:
     return Incoming(Kind.PROMPT, key, PLACE, ANN, text)
 
 
-async def accept(store: Store, key: str, *, to: str = "ann", ordered: bool = True) -> Accepted:
+async def accept(
+    store: Store, key: str, *, to: str = "ann", ordered: bool = True, bounds: Bounds = BOUNDS
+) -> Accepted:
     return await store.write(
-        turns.accept, said(key), key=to, person="telegram:5", ordered=ordered, waiting=5
+        turns.accept, said(key), key=to, person="telegram:5", ordered=ordered, bounds=bounds
     )
 
 
@@ -163,3 +166,32 @@ async def test_a_released_turn_is_free_at_once(store: Store) -> None:
     (turn,) = await claim(store)
     await store.write(turns.release, "me", [turn.id])
     assert [taken.id for taken in await claim(store, "other")] == [turn.id]
+
+
+async def test_a_person_has_so_many_open_in_all_chats_and_others_are_not_touched(
+    store: Store,
+) -> None:
+    bounds = Bounds(waiting=5, open=3)
+    results = [await accept(store, f"u{n}", to=f"chat {n}", bounds=bounds) for n in range(5)]
+    assert results == [Accepted.NEW] * 3 + [Accepted.FULL] * 2
+    other = await store.write(
+        turns.accept, said("v"), key="bob", person="telegram:6", ordered=True, bounds=bounds
+    )
+    assert other is Accepted.NEW
+
+
+async def test_who_writes_too_fast_is_told_once_a_minute(store: Store) -> None:
+    bounds = Bounds(a_minute=3)
+    results = [await accept(store, f"u{n}", bounds=bounds) for n in range(6)]
+    assert results == [Accepted.NEW] * 3 + [Accepted.FAST] + [Accepted.IGNORED] * 2
+    claimed = [turn for turn in await claim(store) if turn.note == Accepted.FAST]
+    assert [turn.incoming.key for turn in claimed] == ["u3"]
+
+
+async def test_the_only_process_frees_what_a_dead_one_held(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store, "dead", lease=3600)
+    assert await store.write(turns.free, [("discord", "1")]) == 0
+    assert await claim(store) == []
+    assert await store.write(turns.free, [("telegram", "1")]) == 1
+    assert [taken.id for taken in await claim(store)] == [turn.id]

@@ -22,3 +22,11 @@ def upgrade() -> None:
         sa.Column("until", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("account", "chat", name=op.f("pk_waits")),
     )
+    unfinished = sa.text("finished IS NULL")
+    op.create_index(
+        "ix_turns_person_open",
+        "turns",
+        ["person"],
+        sqlite_where=unfinished,
+        postgresql_where=unfinished,
+    )
