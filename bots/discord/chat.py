@@ -13,6 +13,7 @@ from bots.discord.dialect import DiscordDialect
 from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
 from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
+from bots.discord.missed import LastHeard, Memory
 from bots.discord.rest import Json, Rest
 from bots.discord.shards import Leases
 from bots.discord.supervision import Backoff
@@ -49,7 +50,8 @@ class DiscordChat:
     `remember` keeps one small string over restarts: the digest of the commands Discord has.
     `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
     gateway; `close` releases what sending after `run` has opened. `leases` divides the shards
-    between all processes on one database.
+    between all processes on one database. `last_heard` tells where to look for messages that
+    were missed, at most `too_old` seconds ago.
     """
 
     platform = PLATFORM
@@ -67,6 +69,8 @@ class DiscordChat:
         message_content: bool = False,
         timing: Timing | None = None,
         leases: Leases | None = None,
+        last_heard: LastHeard | None = None,
+        too_old: float = 600.0,
     ) -> None:
         self.dialect: Dialect = DiscordDialect(limit=LIMIT)
         token = token.strip()
@@ -98,6 +102,7 @@ class DiscordChat:
             timing=timing,
             account=self.account,
             leases=leases,
+            memory=Memory(last_heard, remember, too_old) if last_heard else None,
         )
         self._muted: dict[str, float] = {}
 
@@ -105,11 +110,11 @@ class DiscordChat:
         return CAPABILITIES
 
     @property
-    def last_heartbeat(self) -> float | None:
+    def last_heard(self) -> float | None:
         """When Discord last acknowledged a heartbeat on every connection, on the monotonic
         clock; None while there is none (another process may serve them all).
         """
-        return self._connection.last_heartbeat
+        return self._connection.last_heard
 
     async def send(
         self,

@@ -11,6 +11,7 @@ import structlog
 
 from bots.discord.address import Address
 from bots.discord.gateway import Gateway, Listener, point_at
+from bots.discord.missed import Memory, Missed
 from bots.discord.rest import Rest
 from bots.discord.shards import Leases, Shards
 from bots.discord.supervision import Backoff, Identifies, fatal
@@ -41,6 +42,7 @@ class Connection:
         timing: Timing,
         account: str,
         leases: Leases | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._token = token
         self._listener = listener
@@ -48,13 +50,16 @@ class Connection:
         self._message_content = message_content
         self._logged_in = logged_in
         self._timing = timing
+        self._rest = rest
+        self._account = account
+        self._memory = memory
         self._address = Address(rest, gateway_url, timing)
         self._identifies = Identifies(account, timing, self._address.patience, leases)
         self._clients: dict[int, Gateway] = {}
         self._shards = Shards(leases, account, self._supervise, timing) if leases else None
 
     @property
-    def last_heartbeat(self) -> float | None:
+    def last_heard(self) -> float | None:
         ages = [client.heartbeat_age for client in self._clients.values()]
         known = [age for age in ages if age is not None]
         return time.monotonic() - max(known) if known and len(known) == len(ages) else None
@@ -77,6 +82,9 @@ class Connection:
 
     async def _supervise(self, shard: int, shards: int) -> None:
         backoff = Backoff(self._timing.first_retry, self._timing.last_retry)
+        missed: Missed | None = None
+        if self._memory is not None:
+            missed = Missed(self._rest, self._memory, self._account, (shard, shards), self._timing)
         while True:
             began = time.monotonic()
             client = Gateway(
@@ -84,6 +92,7 @@ class Connection:
                 self._identifies,
                 message_content=self._message_content,
                 shard=(shard, shards) if shards > 1 else None,
+                missed=missed,
             )
             self._clients[shard] = client
             try:
@@ -95,6 +104,8 @@ class Connection:
                 reason = type(error).__name__
             finally:
                 del self._clients[shard]
+                if missed is not None:
+                    await missed.stop()
                 await self._end(client)
             wait = backoff.after(time.monotonic() - began)
             log.warning("discord connection lost", shard=shard, reason=reason, again_in=wait)

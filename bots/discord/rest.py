@@ -49,6 +49,17 @@ class Rest:
         request can not double the first (a nonce, or by nature); it is then made once more when
         the connection is lost in the middle. Raises `DeliveryError`.
         """
+        answer = await self._request(method, path, body, bot=bot, repeatable=repeatable)
+        return answer if isinstance(answer, dict) else {}
+
+    async def rows(self, path: str) -> list[Json]:
+        """Read a list. Raises `DeliveryError`."""
+        answer = await self._request("GET", path, None, bot=True, repeatable=True)
+        return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+
+    async def _request(
+        self, method: str, path: str, body: object, *, bot: bool, repeatable: bool
+    ) -> object:
         bucket = _bucket(method, path)
         self._refuse_early(bucket, bot=bot)
         lost = False
@@ -76,7 +87,7 @@ class Rest:
 
     async def _once(
         self, method: str, path: str, body: object, bucket: str, bot: bool, repeatable: bool
-    ) -> Json:
+    ) -> object:
         headers = dict(self._bot if bot else self._anonymous)
         data: bytes | None = None
         if body is not None:
@@ -88,7 +99,7 @@ class Rest:
             answer = _decode(await response.read())
             self._learn(bucket, response.headers)
             if response.status < 300:
-                return answer if isinstance(answer, dict) else {}
+                return answer
             error = classify(
                 response.status,
                 answer,
@@ -147,7 +158,7 @@ class Rest:
 
 def _bucket(method: str, path: str) -> str:
     """The route with its major parameters: Discord counts messages of a channel together."""
-    return f"{method} {'/'.join(path.split('/')[:4])}"
+    return f"{method} {'/'.join(path.partition('?')[0].split('/')[:4])}"
 
 
 def _decode(body: bytes) -> object:

@@ -18,8 +18,9 @@ class Timing:
     """Between two IDENTIFYs of one bucket of shards."""
     identify_late: float = 1.0
     """From the right to IDENTIFY to doing so, or another right is needed."""
-    deaf: float = 150.0
-    """Without a heartbeat's acknowledgement before the client is built anew."""
+    deaf: float = 100.0
+    """Without a heartbeat's acknowledgement before the client is built anew: two of them missed,
+    and before the whole adapter would be."""
     watch: float = 5.0
     """Between two looks at the heartbeats."""
     closing: float = 2.5
@@ -28,3 +29,7 @@ class Timing:
     """Between two questions for a shard that no process serves."""
     per_shard: float = 0.5
     """More between them for each shard already served here."""
+    guilds: float = 10.0
+    """For Discord to tell of a server, before what was missed there is left for later."""
+    in_order: float = 5.0
+    """For what was missed in a channel to come before what is said there now."""

@@ -58,6 +58,8 @@ class Loopback:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.messages: dict[str, dict[str, Any]] = {}
+        self.said: list[dict[str, Any]] = []
+        """What people wrote, as its history shows it."""
         self.nonces: dict[str, str] = {}
         self.callbacks: dict[str, dict[str, Any]] = {}
         self.originals: dict[str, str] = {}
@@ -66,6 +68,7 @@ class Loopback:
         self.close_with: int | None = None
         self.refuse_gateway = 0
         self.broken_ready = 0
+        self.silent_about_servers = False
         self.identified: list[float] = []
         """When each IDENTIFY came, on the monotonic clock."""
         self.shards = self.concurrency = 1
@@ -145,6 +148,7 @@ class Loopback:
             **place,
             **more,
         }
+        self.said.append({k: v for k, v in data.items() if k not in ("guild_id", "member")})
         await self.dispatch("MESSAGE_CREATE", data)
         return str(identity)
 
@@ -215,7 +219,7 @@ class Loopback:
                 break
         if request.headers.get("Authorization") not in (None, f"Bot {self.token}"):
             return reply({"code": 0, "message": "401: Unauthorized"}, 401)
-        response = self._answer(request.method, path, body)
+        response = self._answer(request.method, path, body or dict(request.query))
         await self._note(None)
         return response
 
@@ -236,6 +240,8 @@ class Loopback:
                 return reply(found)
             case "PUT", ["applications", _, "commands"]:
                 return reply([{**one, "id": "1", "application_id": BOT} for one in body])
+            case "GET", ["channels", channel, "messages"]:
+                return reply(self._history(channel, int(body["after"]), int(body["limit"])))
             case "POST", ["channels", channel, "messages"]:
                 known = self.nonces.get(str(body.get("nonce")))
                 return reply(self.messages[known] if known else self._create(channel, body))
@@ -253,6 +259,12 @@ class Loopback:
             case method, ["webhooks", _, token, *rest]:
                 return self._webhook(method, token, rest, body)
         return reply({"code": 0, "message": "404: Not Found"}, 404)
+
+    def _history(self, channel: str, after: int, limit: int) -> list[dict[str, Any]]:
+        """The first `limit` after `after`, newest first."""
+        here = [m for m in [*self.said, *self.messages.values()] if m["channel_id"] == channel]
+        later = sorted((m for m in here if int(m["id"]) > after), key=lambda m: int(m["id"]))
+        return later[:limit][::-1]
 
     def _create(self, channel: str, body: dict[str, Any], **more: Any) -> dict[str, Any]:
         message = {
@@ -353,6 +365,7 @@ class Loopback:
         await self._note(None)
 
     async def _welcome(self, socket: web.WebSocketResponse) -> None:
+        self._missed.clear()  # what a new session did not hear it is never told
         ready = {
             "v": 10,
             "user": user(BOT, "parley", bot=True),
@@ -364,7 +377,8 @@ class Loopback:
         if self.broken_ready:
             self.broken_ready -= 1
             del ready["session_id"]
-        for event, data in (("READY", ready), ("GUILD_CREATE", guild())):
+        events = [("READY", ready), ("GUILD_CREATE", guild())]
+        for event, data in events[: 1 if self.silent_about_servers else 2]:
             self._sequence += 1
             await socket.send_json({"op": 0, "t": event, "s": self._sequence, "d": data})
         self._sockets.add(socket)

@@ -160,10 +160,10 @@ async def test_messages_during_a_reconnect_are_resumed_with_the_same_key(world: 
 
 async def test_heartbeats_are_seen(world: World) -> None:
     chat = world.build()
-    before = chat.last_heartbeat
+    before = chat.last_heard
     world.run(chat)
     await world.discord.until(lambda: world.discord.connected)
-    after = chat.last_heartbeat
+    after = chat.last_heard
     assert (before, after is not None) == (None, True)
     assert time.monotonic() - (after or 0) < 5
 
@@ -179,7 +179,7 @@ async def test_every_shard_discord_wants_is_connected(world: World) -> None:
     chat = await world.start(gateway_url=None)
     await world.discord.until(lambda: world.discord.connected == 2)
     assert sorted(one["shard"] for one in world.discord.identifies) == [[0, 2], [1, 2]]
-    assert chat.last_heartbeat is not None
+    assert chat.last_heard is not None
 
 
 async def test_a_shard_that_is_refused_ends_all_with_clear_words(world: World) -> None:

@@ -42,7 +42,7 @@ def resumed(discord: Loopback, times: int) -> bool:
 
 
 def beats(replica: Replica) -> bool:
-    return replica.chat.last_heartbeat is not None
+    return replica.chat.last_heard is not None
 
 
 async def test_one_of_two_is_connected_and_the_other_takes_over(store: Store, world: World) -> None:
