@@ -5,10 +5,19 @@ from types import MappingProxyType
 
 from core.errors import DeliveryError, Fault
 
-__all__ = ["ALREADY_ACKNOWLEDGED", "ARCHIVED", "NO_MESSAGE", "RefusedError", "classify"]
+__all__ = [
+    "ALREADY_ACKNOWLEDGED",
+    "ARCHIVED",
+    "MISSING_ACCESS",
+    "MISSING_PERMISSIONS",
+    "NO_MESSAGE",
+    "RefusedError",
+    "classify",
+]
 
 ALREADY_ACKNOWLEDGED = 40060
 ARCHIVED = 50083
+MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
 NO_MESSAGE = 10008
 
 

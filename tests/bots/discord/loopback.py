@@ -242,6 +242,11 @@ class Loopback:
                 return reply([{**one, "id": "1", "application_id": BOT} for one in body])
             case "GET", ["channels", channel, "messages"]:
                 return reply(self._history(channel, int(body["after"]), int(body["limit"])))
+            case "GET", ["channels", _, "messages", message]:
+                question = next((one for one in self.said if one["id"] == message), None)
+                return reply(question) if question else _unknown_message()
+            case "POST", ["users", "@me", "channels"]:
+                return reply({"id": DM, "type": 1, "recipients": [user(body["recipient_id"])]})
             case "POST", ["channels", channel, "messages"]:
                 known = self.nonces.get(str(body.get("nonce")))
                 return reply(self.messages[known] if known else self._create(channel, body))
@@ -294,7 +299,7 @@ class Loopback:
     def _change(self, message: str, body: dict[str, Any], *, hook: bool = False) -> web.Response:
         found = self.messages.get(message)
         if found is None or (found["flags"] & 64 and not hook):
-            return reply({"code": 10008, "message": "Unknown Message"}, 404)
+            return _unknown_message()
         found |= body
         found["flags"] &= ~128
         return reply(found)
@@ -401,6 +406,10 @@ def reply(body: Any, status: int = 200, /, **headers: str) -> web.Response:
         status=status,
         headers={"Content-Type": "application/json", "Via": "1.1 test", **named},
     )
+
+
+def _unknown_message() -> web.Response:
+    return reply({"code": 10008, "message": "Unknown Message"}, 404)
 
 
 def refusal(status: int, code: int = 0, **more: Any) -> Behaviour:

@@ -303,17 +303,3 @@ async def test_shards_look_where_they_are_told_of(bot: Bot) -> None:
     await bot.discord.until(lambda: bot.discord.connected == 2)
     paths = [one.path for one in bot.discord.made("GET", HISTORY)]
     assert sorted(paths) == sorted(f"/channels/{one}/messages" for one in (DM, CHANNEL))
-
-
-async def test_last_heard_names_the_newest_places_of_the_account(bot: Bot) -> None:
-    await bot.start()
-    for text, channel in (("a", DM), (f"<@{BOT}> b", CHANNEL), (f"<@{BOT}> c", THREAD), ("d", DM)):
-        await bot.discord.say(text, channel=channel, **US)
-        await bot.heard()
-    read = bot.store.read
-    heard = await read(last_heard, "discord", BOT, most=2, within=60)
-    assert [one.text for one in heard.latest] == ["d", "c"]
-    earlier = await read(last_heard, "discord", BOT, most=9, within=60, before=heard.horizon - 1)
-    assert [one.text for one in earlier.latest] == ["c", "b", "a"]
-    assert (await read(last_heard, "discord", "1", most=9, within=60)).latest == []
-    assert (await read(last_heard, "discord", BOT, most=9, within=-1)).latest == []
