@@ -148,7 +148,7 @@ class Commands:
         return Reply(f"Which of these do you mean by “{_literal(query[:80])}”?\n\n{names}")
 
     async def model_page(self, asking: Asking, page: int, *, replace: bool = False) -> Reply:
-        made = asking.choices.made_model
+        made = asking.choices.made[MODEL]
         why = f"chosen for {made.scope.label}" if made.scope else "the default"
         by = f" by {_literal(made.by)}" if made.scope and made.by else ""
         text = f"**{self._model_name(made.value)}** answers here ({why}{by}). Pick another:"
