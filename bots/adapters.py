@@ -8,6 +8,7 @@ from core.app import Services
 from core.commands.declared import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Chat
+from core.store.heard import last_heard
 
 __all__ = ["configured"]
 
@@ -36,6 +37,11 @@ def discord(with_: Services) -> Chat | None:
         commands=COMMANDS,
         suggest=lambda _place, _sender, text: with_.models.suggest(text),
         remember=with_,
+        leases=with_.leases,
+        last_heard=lambda account, **bounds: with_.store.read(
+            last_heard, "discord", account, **bounds
+        ),
+        too_old=settings.too_old,
     )
 
 

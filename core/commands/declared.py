@@ -24,6 +24,7 @@ class Command:
     """The answer is for the person who asked alone, where the platform can."""
 
 
+SETTINGS = ("temperature", "length", "effort", "reasoning", "share")
 SCOPES = ("here", "me", "server", "reset")
 
 COMMANDS: tuple[Command, ...] = (
@@ -50,6 +51,12 @@ COMMANDS: tuple[Command, ...] = (
         (Argument("text", "The instructions; reset to remove them"),),
     ),
     Command(
+        "persona",
+        "See or pick who answers",
+        (Argument("name", "A persona's name; reset for none"),),
+    ),
+    Command("context", "What the model is shown of this conversation"),
+    Command(
         "remember",
         "Keep a note, to be recalled when it fits a question",
         (Argument("text", "What to remember", True),),
@@ -66,13 +73,18 @@ COMMANDS: tuple[Command, ...] = (
             Argument("number", "Which one to delete"),
         ),
     ),
-    Command("usage", "Tokens used today"),
+    Command("usage", "Tokens used today, and what is left"),
+    Command(
+        "key",
+        "Use an API key of your own (in a private chat)",
+        (Argument("key", "Your key; remove to take it back"),),
+    ),
     Command(
         "settings",
         "See or change how I behave here",
         (
-            Argument("name", "What to change", choices=("share",)),
-            Argument("value", "The new value", choices=("on", "off", "reset")),
+            Argument("name", "What to change", choices=SETTINGS),
+            Argument("value", "The new value; reset for the default"),
         ),
     ),
 )

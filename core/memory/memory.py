@@ -9,14 +9,14 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import structlog
 
-from core.api.client import ModelApi
 from core.api.embedding import Embedded, Vectors
 from core.api.table import EMBEDDING
+from core.conversation.accounts import Account
+from core.conversation.ledger import Ledger
 from core.errors import DocumentError, Failure, ModelError, Unreadable
 from core.memory.document import Document, Kind, Section
 from core.memory.pieces import BUDGET, Piece, cost, cut, halves, head
@@ -27,11 +27,12 @@ from core.store import memories
 from core.store.database import Store
 from core.store.memories import Entry, Item, Recall, Summary
 
-__all__ = ["LONGEST_NOTE", "Kept", "Memory", "Spent", "title"]
+__all__ = ["LONGEST_NOTE", "Kept", "Memory", "title"]
 
 log = structlog.get_logger(__name__)
 
 LONGEST_NOTE = 4_000  # characters
+EMBEDDINGS = "embeddings"  # in the ledger
 BATCH = 32  # texts embedded at once
 NEAREST = 200  # of each kind looked at
 OPENING = 12  # pieces of a file that was just sent, looked at anyway
@@ -51,45 +52,37 @@ class Kept:
     blank: int = 0
 
 
-class Spent(Protocol):
-    """Is told what embedding cost."""
-
-    async def __call__(self, *, kind: str, model: str, tokens: int) -> None: ...
-
-
-async def _nobody(*, kind: str, model: str, tokens: int) -> None:
-    log.debug("embedded", kind=kind, model=model, tokens=tokens)
-
-
 class Memory:
-    """Scopes are keys of conversations: nothing given in one is known in another."""
+    """Scopes are keys of conversations: nothing given in one is known in another. Embedding is
+    asked with, and counted for, the account given.
+    """
 
     def __init__(
         self,
         store: Store,
-        api: ModelApi,
+        ledger: Ledger,
         *,
-        spent: Spent = _nobody,
         reader: Reader | None = None,
         model: str = EMBEDDING,
     ) -> None:
         self._store = store
-        self._api = api
-        self._spent = spent
+        self._ledger = ledger
         self._reader = reader or Reader()
         self._model = model
 
     # -- giving
 
-    async def remember(self, scope: str, text: str) -> Entry:
+    async def remember(self, account: Account, scope: str, text: str) -> Entry:
         """Keep a note. Raises `ModelError`, and `DocumentError` for one too long or too many."""
         text = text.strip()
         if len(text) > LONGEST_NOTE:
             raise DocumentError("The note is too long", Unreadable.TOO_LARGE)
         note = Document(Kind.TEXT, (Section(text, "note"),))
-        return await self._keep(scope, "note", " ".join(text.split()), text.encode(), note)
+        return await self._keep(account, scope, "note", " ".join(text.split()), text.encode(), note)
 
-    async def read(self, scope: str, name: str, content: bytes, progress: Progress) -> Kept:
+    async def read(
+        self, account: Account, scope: str, name: str, content: bytes, progress: Progress
+    ) -> Kept:
         """Read a file and keep it. Raises `DocumentError` and `ModelError`."""
         name = title(name)
         known = await self._store.read(memories.same, scope, self._digest(content))
@@ -103,11 +96,12 @@ class Memory:
             await progress(READING + (1 - READING) * part)
 
         document = await self._reader.read(name, content, reading)
-        entry = await self._keep(scope, document.kind, name, content, document, embedding)
+        entry = await self._keep(account, scope, document.kind, name, content, document, embedding)
         return Kept(entry, document.pages, document.blank)
 
     async def _keep(
         self,
+        account: Account,
         scope: str,
         kind: str,
         name: str,
@@ -121,7 +115,7 @@ class Memory:
         full = DocumentError("There is no room for more", Unreadable.FULL)
         if not await self._store.read(memories.room, scope, len(pieces)):
             raise full
-        pieces, vectors = await self._embed_pieces(pieces, progress)
+        pieces, vectors = await self._embed_pieces(account, pieces, progress)
         entry = await self._store.write(
             memories.add, scope, kind=kind, name=name, digest=self._digest(content),
             model=self._model, items=[Item(piece.label, piece.text) for piece in pieces],
@@ -136,7 +130,7 @@ class Memory:
         return hashlib.blake2b(content, key=self._model.encode()[:64], digest_size=16).hexdigest()
 
     async def _embed_pieces(
-        self, pieces: list[Piece], progress: Progress | None
+        self, account: Account, pieces: list[Piece], progress: Progress | None
     ) -> tuple[list[Piece], Vectors]:
         """The pieces and their vectors; cut smaller where the model finds them too long."""
         done: list[Piece] = []
@@ -145,7 +139,7 @@ class Memory:
         while left:
             batch, rest = left[:BATCH], left[BATCH:]
             try:
-                made = await self._embed([piece.embedded for piece in batch])
+                made = await self._embed(account, [piece.embedded for piece in batch])
             except ModelError as error:
                 smaller = [half for piece in left for half in halves(piece)]
                 if error.failure is not Failure.OVERFLOW or len(smaller) == len(left):
@@ -160,20 +154,35 @@ class Memory:
                 await progress(len(done) / (len(done) + len(left)))
         return done, np.concatenate(vectors)
 
-    async def _embed(self, texts: Sequence[str]) -> Embedded:
-        made = await self._api.embed(texts, self._model)
-        await self._spent(kind="embeddings", model=self._model, tokens=made.tokens)
+    async def _embed(self, account: Account, texts: Sequence[str]) -> Embedded:
+        """One request, booked in the ledger before and after."""
+        ledger, model = self._ledger, self._model
+        number = await ledger.begin(account.name, model, round(sum(map(cost, texts))), EMBEDDINGS)
+        if number is None:
+            raise ModelError("Today's quota is used up", Failure.QUOTA)
+        spent = 0
+        try:
+            made = await account.api.embed(texts, model)
+            spent = made.tokens
+        except ModelError as error:
+            if error.failure is Failure.QUOTA:
+                await ledger.exhaust(account.name, model, EMBEDDINGS)
+            raise
+        finally:
+            await ledger.end(number, account.name, model, spent)
         return made
 
     # -- recalling
 
     async def recall(
-        self, scope: str, prompt: str, room: float, *, within: Sequence[int] = ()
+        self, account: Account, scope: str, prompt: str, room: float, *, within: Sequence[int] = ()
     ) -> Recalled:
         """What fits `prompt` and into `room` tokens; see `find`."""
-        return (await self.find(scope, prompt, within=within)).fitting(room)
+        return (await self.find(account, scope, prompt, within=within)).fitting(room)
 
-    async def find(self, scope: str, prompt: str, *, within: Sequence[int] = ()) -> Findings:
+    async def find(
+        self, account: Account, scope: str, prompt: str, *, within: Sequence[int] = ()
+    ) -> Findings:
         """What fits `prompt`. `within`: the files it is asked about.
 
         Never fails on account of the embedding model: the answer is given without.
@@ -186,7 +195,7 @@ class Memory:
             return Findings()
         try:
             async with asyncio.timeout(PATIENCE):
-                query = await self._query(scope, prompt, unheld)
+                query = await self._query(account, scope, prompt, unheld)
         except ModelError as error:
             log.warning("nothing recalled", failure=error.failure, model=self._model)
             return Findings(failed=error.failure)
@@ -204,7 +213,9 @@ class Memory:
         whole = 0 < sum(file.pieces for file in files if file.id in within) == len(opening)
         return Findings(tuple(rank(prompt, found)), tuple(files), tuple(opening), whole=whole)
 
-    async def _query(self, scope: str, prompt: str, unheld: list[tuple[int, str]]) -> Vectors:
+    async def _query(
+        self, account: Account, scope: str, prompt: str, unheld: list[tuple[int, str]]
+    ) -> Vectors:
         """The vector of a question; messages that have none yet get theirs on the way."""
         budget = BUDGET
         asked = ASKED if "mxbai" in self._model else ""
@@ -212,7 +223,7 @@ class Memory:
             question = asked + head(prompt, budget - cost(asked))
             said = [(id_, head(text, budget)) for id_, text in unheld]
             try:
-                made = await self._embed([question, *(text or "…" for _, text in said)])
+                made = await self._embed(account, [question, *(text or "…" for _, text in said)])
             except ModelError as error:
                 budget /= 2
                 if error.failure is not Failure.OVERFLOW or budget < SMALLEST:

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from core.api.client import ModelApi
 from core.commands.handlers import Commands
-from core.commands.memory import MemoryCommands
 from core.conversation.models import Models
+from core.conversation.resources import resources
 from core.delivery.gate import Gate
 from core.errors import StoreError
 from core.memory.memory import Memory
@@ -39,7 +39,7 @@ from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
-from core.turns.inbox import asks, keep, stops
+from core.turns.inbox import asks, keep, sealed, stops
 
 __all__ = ["Engine"]
 
@@ -80,9 +80,10 @@ class Engine:
         self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        memory = Memory(store, api, model=settings.embedding_model)
-        commands = Commands(store, models, self._stop, MemoryCommands(store, memory).handlers)
-        self._dispatch = Dispatch(settings, store, api, models, commands, memory)
+        self._resources = resources(settings, store, api, models)
+        memory = Memory(store, self._resources.ledger, model=settings.embedding_model)
+        commands = Commands(store, self._resources, self._stop, memory)
+        self._dispatch = Dispatch(store, self._resources, commands, memory)
 
     # -- in
 
@@ -90,6 +91,7 @@ class Engine:
         """Keep an event; see `core.port.Inbox`."""
         if incoming.sender.is_bot:
             return
+        incoming = sealed(incoming, self._resources.accounts.vault)
         denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
         if denied:
             log.info("not allowed", platform=incoming.place.platform)
@@ -135,6 +137,7 @@ class Engine:
             log.info("handed over", turns=len(left))
         if left:
             await asyncio.wait(left, timeout=2)
+        await self._resources.summaries.close()
         if ids:
             try:
                 await self._store.write(release, self._owner, ids)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from core.conversation.accounts import Account
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DocumentError, Fault, ModelError, Unreadable
 from core.memory import words
@@ -39,6 +40,7 @@ class Reading:
 
     held: Held
     memory: Memory
+    account: Account
     files: tuple[int, ...] = ()
     said: str = ""
     failed: bool = False
@@ -83,7 +85,7 @@ class Reading:
         try:
             await progress(0)
             content = await self._fetch(attachment)
-            kept = await self.memory.read(scope, attachment.name, content, progress)
+            kept = await self.memory.read(self.account, scope, attachment.name, content, progress)
         except DocumentError as error:
             log.info("not read", turn=self.held.turn.id, reason=error.reason)
             said = words.unreadable(name, error)

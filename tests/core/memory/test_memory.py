@@ -8,12 +8,17 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.api.client import ModelApi
+from core.conversation.accounts import Account
+from core.conversation.ledger import Ledger
+from core.conversation.models import Models
 from core.errors import DocumentError, Failure, ModelError, Unreadable
 from core.memory import memory as module
 from core.memory.memory import LONGEST_NOTE, Memory, title
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import Recall
+from core.store.spending import Spent
+from tests.core.api.wire import serving
 from tests.core.memory.files import pdf
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
@@ -23,12 +28,14 @@ EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
 class Side:
     def __init__(self, store: Store, model: ModelStandIn, api: ModelApi) -> None:
         self.model = model
-        self.booked: list[tuple[str, str, int]] = []
-        self.memory = Memory(store, api, spent=self.spent)
+        models = Models(api, store, {})
+        self.ledger = Ledger(store, models, quotas={EMBEDDER: 500_000}, reset_hour=0)
+        self.account = Account("house", api)
+        self.memory = Memory(store, self.ledger)
         self.progress: list[float] = []
 
-    async def spent(self, *, kind: str, model: str, tokens: int) -> None:
-        self.booked.append((kind, model, tokens))
+    async def booked(self) -> Spent:
+        return (await self.ledger.quotas("house", [EMBEDDER], "embeddings"))[EMBEDDER].spent
 
     async def part(self, done: float) -> None:
         self.progress.append(done)
@@ -45,106 +52,117 @@ async def side(tmp_path: Path) -> AsyncIterator[Side]:
 
 
 async def test_a_note_is_recalled_by_who_gave_it(side: Side) -> None:
-    entry = await side.memory.remember(ANN, "  The dentist's number\nis 555-0142. ")
+    entry = await side.memory.remember(side.account, ANN, "  The dentist's number\nis 555-0142. ")
     assert (entry.number, entry.name) == (1, "The dentist's number is 555-0142.")
-    recalled = await side.memory.recall(ANN, "what is the number of the dentist?", 2000)
+    recalled = await side.memory.recall(
+        side.account, ANN, "what is the number of the dentist?", 2000
+    )
     assert "555-0142" in recalled.text
-    assert (await side.memory.recall(BOB, "the number of the dentist?", 2000)).text == ""
-    assert (await side.memory.recall(ANN, "bake me some bread", 2000)).text == ""
+    assert (
+        await side.memory.recall(side.account, BOB, "the number of the dentist?", 2000)
+    ).text == ""
+    assert (await side.memory.recall(side.account, ANN, "bake me some bread", 2000)).text == ""
 
 
 async def test_what_embedding_costs_is_booked_exactly(side: Side) -> None:
-    await side.memory.remember(ANN, "The dentist's number is 555-0142.")
-    await side.memory.read(ANN, "a.pdf", pdf(["words " * 300] * 12), side.part)
-    await side.memory.recall(ANN, "dentist", 2000)
-    assert {(kind, model) for kind, model, _ in side.booked} == {("embeddings", EMBEDDER)}
-    assert sum(tokens for _, _, tokens in side.booked) == side.model.used[EMBEDDER]
+    await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
+    await side.memory.read(side.account, ANN, "a.pdf", pdf(["words " * 300] * 12), side.part)
+    await side.memory.recall(side.account, ANN, "dentist", 2000)
+    assert (await side.booked()).tokens == side.model.used[EMBEDDER] > 3000
+
+
+async def test_nothing_is_asked_beyond_the_quota(side: Side) -> None:
+    await side.ledger.exhaust("house", EMBEDDER, "embeddings")
+    with pytest.raises(ModelError) as caught:
+        await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
+    assert caught.value.failure is Failure.QUOTA
+    assert side.model.used[EMBEDDER] == 0
 
 
 async def test_who_has_nothing_here_costs_nothing(side: Side) -> None:
-    await side.memory.recall(ANN, "dentist", 2000)
-    assert side.booked == []
+    await side.memory.recall(side.account, ANN, "dentist", 2000)
+    assert side.model.used[EMBEDDER] == 0
 
 
 async def test_a_file_is_read_once(side: Side) -> None:
     content = pdf([f"Page about subject{n}. " * 30 for n in range(40)])
-    first = await side.memory.read(ANN, "dir/a.pdf", content, side.part)
+    first = await side.memory.read(side.account, ANN, "dir/a.pdf", content, side.part)
     assert (first.entry.name, first.entry.pieces, first.pages) == ("a.pdf", 40, 40)
     assert side.progress == sorted(side.progress)
     assert side.progress[-1] == pytest.approx(1.0)
-    cost = len(side.booked)
-    again = await side.memory.read(ANN, "copy.pdf", content, side.part)
+    cost = await side.booked()
+    again = await side.memory.read(side.account, ANN, "copy.pdf", content, side.part)
     assert again.entry == first.entry
-    assert len(side.booked) == cost
+    assert await side.booked() == cost
 
 
 async def test_pieces_that_the_model_finds_too_long_are_cut_smaller(side: Side) -> None:
     # Many of the stand-in's tokens in few of our characters.
     text = "\n".join(f"fact{n} " + ". , ; : ! ? " * 40 for n in range(30))
-    kept = await side.memory.read(ANN, "dense.txt", text.encode(), side.part)
+    kept = await side.memory.read(side.account, ANN, "dense.txt", text.encode(), side.part)
     assert kept.entry.pieces > 30
-    recalled = await side.memory.recall(ANN, "fact17", 4000)
+    recalled = await side.memory.recall(side.account, ANN, "fact17", 4000)
     assert "fact17" in recalled.text
 
 
 async def test_a_question_longer_than_the_model_takes_is_shortened(side: Side) -> None:
-    await side.memory.remember(ANN, "The dentist's number is 555-0142.")
-    recalled = await side.memory.recall(ANN, "dentist number! " + "? ! , . " * 3000, 2000)
+    await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
+    recalled = await side.memory.recall(
+        side.account, ANN, "dentist number! " + "? ! , . " * 3000, 2000
+    )
     assert "555-0142" in recalled.text
 
 
 async def test_nothing_half_read_is_kept(side: Side) -> None:
     side.model.quotas[EMBEDDER] = 3000
     with pytest.raises(ModelError) as caught:
-        await side.memory.read(ANN, "a.pdf", pdf(["words " * 300] * 60), side.part)
+        await side.memory.read(side.account, ANN, "a.pdf", pdf(["words " * 300] * 60), side.part)
     assert caught.value.failure is Failure.QUOTA
     assert await side.memory.entries(ANN) == []
-    recalled = await side.memory.recall(ANN, "words", 2000)
+    recalled = await side.memory.recall(side.account, ANN, "words", 2000)
     assert (recalled.text, recalled.failed) == ("", None)
 
 
 async def test_recall_goes_on_without_an_embedding_model(side: Side) -> None:
-    await side.memory.remember(ANN, "The dentist's number is 555-0142.")
+    await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
     side.model.quotas[EMBEDDER] = 1
-    recalled = await side.memory.recall(ANN, "the dentist's number", 2000)
+    recalled = await side.memory.recall(side.account, ANN, "the dentist's number", 2000)
     assert (recalled.text, recalled.failed) == ("", Failure.QUOTA)
 
 
 async def test_recall_does_not_wait_long(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.2)
-    await side.memory.remember(ANN, "The dentist's number is 555-0142.")
-    forever = asyncio.Event()
-
-    async def hang(**_: object) -> None:
-        await forever.wait()
-
-    side.memory._spent = hang
-    recalled = await side.memory.recall(ANN, "the dentist's number", 2000)
+    await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
+    async with serving(lambda _n: [5.0]) as silent:
+        api = ModelApi(silent.url, "key")
+        account = Account("house", api)
+        recalled = await side.memory.recall(account, ANN, "the dentist's number", 2000)
+        await api.close()
     assert recalled.failed is Failure.STALLED
 
 
 async def test_bounds(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DocumentError) as caught:
-        await side.memory.remember(ANN, "x" * (LONGEST_NOTE + 1))
+        await side.memory.remember(side.account, ANN, "x" * (LONGEST_NOTE + 1))
     assert caught.value.reason is Unreadable.TOO_LARGE
     monkeypatch.setattr(memories, "MOST_ENTRIES", 1)
-    await side.memory.remember(ANN, "one")
-    booked = len(side.booked)
+    await side.memory.remember(side.account, ANN, "one")
+    booked = await side.booked()
     with pytest.raises(DocumentError) as caught:
-        await side.memory.read(ANN, "a.txt", b"words", side.part)
+        await side.memory.read(side.account, ANN, "a.txt", b"words", side.part)
     assert caught.value.reason is Unreadable.FULL
-    assert len(side.booked) == booked
+    assert await side.booked() == booked
 
 
 async def test_off_recalls_nothing_and_forgetting_is_for_good(side: Side) -> None:
-    await side.memory.remember(ANN, "The dentist's number is 555-0142.")
+    await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")
     await side.memory.switch(ANN, Recall.OFF)
-    assert (await side.memory.recall(ANN, "the dentist's number", 2000)).text == ""
+    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text == ""
     await side.memory.switch(ANN, Recall.GIVEN)
-    assert (await side.memory.recall(ANN, "the dentist's number", 2000)).text
+    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text
     assert await side.memory.forget(BOB, 1) is None
     assert await side.memory.forget(ANN, 1)
-    assert (await side.memory.recall(ANN, "the dentist's number", 2000)).text == ""
+    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text == ""
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """`/remember` and `/memory`: what the bot keeps of this conversation, and how it goes again."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-from core.commands.handlers import Asking
+from core.commands.asking import Asking, literal, plural
 from core.commands.reply import Reply
+from core.conversation.accounts import Accounts
+from core.conversation.scope import person_key
 from core.errors import DocumentError, ModelError, Unreadable
 from core.memory import words
 from core.memory.memory import Memory
 from core.store.database import Store
 from core.store.memories import Entry, Recall, Summary, key_of
 
-__all__ = ["MemoryCommands"]
+__all__ = ["Remembering"]
 
 SHOWN = 120  # characters of a note in the list
 HOW = (
@@ -33,20 +34,19 @@ SWITCHED = {
 }
 
 
-class MemoryCommands:
-    def __init__(self, store: Store, memory: Memory) -> None:
+class Remembering:
+    def __init__(self, store: Store, memory: Memory, accounts: Accounts) -> None:
         self._store = store
         self._memory = memory
-
-    @property
-    def handlers(self) -> Mapping[str, Callable[[Asking], Awaitable[Reply]]]:
-        return {"remember": self.remember, "memory": self.memory}
+        self._accounts = accounts
 
     async def remember(self, asking: Asking) -> Reply:
         if not asking.argument:
             return Reply("What shall I remember? `/remember TEXT`")
+        account = await self._accounts.of(person_key(asking.incoming.sender))
+        scope = await self._scope(asking)
         try:
-            entry = await self._memory.remember(await self._scope(asking), asking.argument)
+            entry = await self._memory.remember(account, scope, asking.argument)
         except DocumentError as error:
             if error.reason is Unreadable.TOO_LARGE:
                 return Reply(words.too_long_note())
@@ -95,7 +95,7 @@ class MemoryCommands:
 
 def _counted(about: Summary) -> str:
     counts = ((about.notes, "note"), (about.files, "file"))
-    told = [f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count]
+    told = [f"{count} {plural(count, noun)}" for count, noun in counts if count]
     return f"I keep {' and '.join(told)} here."
 
 
@@ -103,9 +103,4 @@ def _described(entry: Entry) -> str:
     day = datetime.fromtimestamp(entry.created, UTC).date().isoformat()
     name = entry.name if len(entry.name) <= SHOWN else f"{entry.name[: SHOWN - 1]}…"
     about = "" if entry.note else f", {entry.pieces:,} pieces"
-    return f"{_literal(name)} ({day}{about})"
-
-
-def _literal(text: str) -> str:
-    """Somebody's text inside Markdown, as it is."""
-    return "".join(f"\\{c}" if c in "\\`*_[]()<>#~|$!" else c for c in text)
+    return f"{literal(name)} ({day}{about})"
