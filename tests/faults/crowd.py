@@ -98,6 +98,7 @@ class Crowd:
         platforms: Sequence[str] = ("telegram", "discord"),
         at_once: int = 30,
         each: int = EACH,
+        groups: bool = True,
         patience: float = 60.0,
     ) -> None:
         world.model.tokens_per_second = SPEED
@@ -107,6 +108,7 @@ class Crowd:
         self._dice = dice
         self._patience = patience
         self._at_once = at_once
+        self._groups = groups
         self.askers: list[Asker] = []
         for platform in platforms:
             self._populate(platform, turns, each)
@@ -114,7 +116,7 @@ class Crowd:
     def _populate(self, platform: str, turns: int, each: int) -> None:
         size = IN_GROUP * IN_GROUP
         groups = max(1, round(turns * GROUPS / size))
-        if turns < 2 * size:
+        if turns < 2 * size or not self._groups:
             groups = 0
         rooms: list[tuple[Room, int]] = []
         for number in range(groups):
@@ -161,7 +163,17 @@ class Crowd:
             for asker in self.askers:
                 group.create_task(one(asker))
 
+    async def written(self, count: int, timeout: float = 30.0) -> None:
+        """Wait until the model is writing `count` answers at a time."""
+        model = self.world.model
+
+        def open_() -> int:
+            return sum(not r.completed and r.disconnected_at is None for r in model.requests)
+
+        await model.wait(lambda: open_() >= count, timeout)
+
     async def settle(self) -> None:
+        """Wait for what is still open, once more."""
         await asyncio.gather(*(asker.settle() for asker in self.askers))
 
     def delay(self, askers: Sequence[Asker]) -> float:

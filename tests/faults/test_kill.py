@@ -1,7 +1,6 @@
 """One process on SQLite, killed at any instant and started again at once."""
 
 import asyncio
-import random
 from pathlib import Path
 
 from tests.end_to_end.world import world
@@ -13,18 +12,6 @@ from tests.faults.verdict import Verdict
 KILLS = 3  # in the short form
 LIVES = (1.0, 9.0)  # seconds a process gets in the long form
 INTERRUPTED = 2  # answers under way at a kill in the short form
-
-
-async def moment(crowd: Crowd, dice: random.Random) -> None:
-    """Wait until some answers are being written, and a little more."""
-    model = crowd.world.model
-
-    def written() -> bool:
-        open_ = sum(not r.completed and r.disconnected_at is None for r in model.requests)
-        return open_ >= INTERRUPTED
-
-    await model.wait(written, 30)
-    await asyncio.sleep(dice.uniform(0, 0.6))
 
 
 async def test_kill_at_any_instant_loses_nothing_and_repeats_nothing(
@@ -44,7 +31,8 @@ async def test_kill_at_any_instant_loses_nothing_and_repeats_nothing(
                 if chaos.long:
                     await asyncio.wait({living}, timeout=dice.uniform(*LIVES))
                 else:
-                    await moment(crowd, dice)
+                    await crowd.written(INTERRUPTED)
+                    await asyncio.sleep(dice.uniform(0, 0.6))
                 await fleet.kill()
                 await fleet.start()
             await living
