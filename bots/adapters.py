@@ -17,11 +17,14 @@ def telegram(with_: Services) -> Chat | None:
     settings = with_.settings
     if settings.telegram_token is None:
         return None
+    url = settings.telegram_webhook_url
     return TelegramChat(
         settings.telegram_token.get_secret_value(),
         api_base=settings.telegram_api_base,
         preview=settings.telegram_preview,
         commands=[(command.name, command.summary) for command in COMMANDS],
+        leases=with_.leases,
+        webhook=(url, settings.telegram_webhook_listen) if url else None,
     )
 
 
