@@ -1,6 +1,7 @@
 """One way to the database: a transaction is a plain function run on a connection."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_MS = 10_000
+CLOSING = 5.0  # seconds for what runs to end
 
 
 class Store:
@@ -35,6 +37,9 @@ class Store:
         given = make_url(url)
         self._line = Line(1 if given.get_backend_name() == "sqlite" else 10)
         self.embedded = given.get_backend_name() == "sqlite"
+        self._closed = False
+        self._running = 0
+        self._idle = asyncio.Event()
         self.only = False
         """Whether no other process serves from it: leases of others are of the dead."""
         if self.embedded:
@@ -102,6 +107,15 @@ class Store:
             yield
 
     async def close(self) -> None:
+        """Take nothing more, let what runs end, close the connections: one that was opened after
+        that nobody would close.
+        """
+        self._closed = True
+        if self._running:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await self._idle.wait()
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
@@ -137,12 +151,19 @@ class Store:
 
     @asynccontextmanager
     async def _guard(self) -> AsyncIterator[None]:
+        if self._closed:
+            raise StoreError("The database is closed")
+        self._running += 1
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             # The driver's own words, without the statement and its parameters.
             raise StoreError(f"The database can not be used: {_words(cause)}") from error
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
 
 
 def _words(error: BaseException) -> str:

@@ -72,3 +72,16 @@ async def test_a_damaged_file_is_told_without_a_trace(tmp_path: Path) -> None:
     with pytest.raises((StoreError, ConfigurationError), match="database"):
         await store.open()
     await store.close()
+
+
+async def test_closing_lets_what_runs_end_and_takes_nothing_more(store: Store) -> None:
+    writes = [asyncio.create_task(store.write(put_state, f"n{n}", "kept")) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(*writes, return_exceptions=True)
+    # Each is done or was told: none is left with a connection that nobody closes.
+    assert all(end is None or isinstance(end, StoreError) for end in ends)
+    assert ends[0] is None
+    with pytest.raises(StoreError, match="closed"):
+        await store.read(differences)
