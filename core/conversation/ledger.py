@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from core.api.catalogue import builtin
 from core.conversation.models import Models
 from core.store import spending
 from core.store.database import Store
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 CHAT = "chat"
 EVERY_MODEL = "*"
+BUILTIN = builtin()
 WARN_AT = 0.8
 DEAD_AFTER = 3600.0  # seconds: no request lasts as long
 
@@ -96,7 +98,8 @@ class Ledger:
         """Tokens a day; None: as many as the service gives."""
         given = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
         if given is None:
-            known = self._models.get(model)
+            # Models that embed are not in the list of those one can talk to.
+            known = self._models.get(model) or BUILTIN.get(model)
             given = known.daily_quota if known else None
         return given or None
 
@@ -111,13 +114,15 @@ class Ledger:
         line = Line(account, model, kind, self.today())
         return await self._store.write(spending.begin, line, expected, self.limit(model))
 
-    async def end(self, number: int, account: str, model: str, tokens: int) -> None:
+    async def end(
+        self, number: int, account: str, model: str, tokens: int, kind: str = CHAT
+    ) -> None:
         """Book what it cost, and warn the operator when most of the quota is gone."""
         await self._store.write(spending.end, number, tokens)
         limit, day = self.limit(model), self.today()
         if limit is None or (account, model, day) in self._warned:
             return
-        quota = (await self.quotas(account, [model]))[model]
+        quota = (await self.quotas(account, [model], kind))[model]
         if quota.share >= WARN_AT:
             self._warned = {known for known in self._warned if known[2] == day}
             self._warned.add((account, model, day))

@@ -169,7 +169,7 @@ class Memory:
                 await ledger.exhaust(account.name, model, EMBEDDINGS)
             raise
         finally:
-            await ledger.end(number, account.name, model, spent)
+            await ledger.end(number, account.name, model, spent, EMBEDDINGS)
         return made
 
     # -- recalling

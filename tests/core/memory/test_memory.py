@@ -30,7 +30,8 @@ class Side:
     def __init__(self, store: Store, model: ModelStandIn, api: ModelApi) -> None:
         self.model = model
         models = Models(api, store, {})
-        self.ledger = Ledger(store, models, quotas={EMBEDDER: 500_000}, reset_hour=0)
+        self.models = models
+        self.ledger = Ledger(store, models, quotas={}, reset_hour=0)
         self.account = Account("house", api)
         self.memory = Memory(store, self.ledger)
         self.progress: list[float] = []
@@ -70,6 +71,13 @@ async def test_what_embedding_costs_is_booked_exactly(side: Side) -> None:
     await side.memory.read(side.account, ANN, "a.pdf", pdf(["words " * 300] * 12), side.part)
     await side.memory.recall(side.account, ANN, "dentist", 2000)
     assert (await side.booked()).tokens == side.model.used[EMBEDDER] > 3000
+
+
+async def test_the_embedding_models_quota_is_known_though_nobody_lists_it(side: Side) -> None:
+    assert await side.models.refresh()
+    assert side.models.get(EMBEDDER) is None
+    assert side.ledger.limit(EMBEDDER) == 500_000
+    assert side.ledger.limit("some/model") is None
 
 
 async def test_nothing_is_asked_beyond_the_quota(side: Side) -> None:
