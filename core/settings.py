@@ -6,6 +6,7 @@ names.
 """
 
 import os
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +26,12 @@ from core.errors import ConfigurationError
 
 __all__ = ["Access", "Settings", "load"]
 
-SECRETS = ("IOINTELLIGENCE_API_KEY", "TELEGRAM_BOT_TOKEN", "DISCORD_BOT_TOKEN")
+SECRETS = (
+    "IOINTELLIGENCE_API_KEY",
+    "TELEGRAM_BOT_TOKEN",
+    "DISCORD_BOT_TOKEN",
+    "PARLEY_SECRET_KEY",
+)
 
 
 class Access(StrEnum):
@@ -57,6 +63,18 @@ class Settings(BaseSettings):
     )
     telegram_preview: Literal["auto", "draft", "edit", "off"] = variable(
         "TELEGRAM_PREVIEW", "auto", "How answers are shown while they grow"
+    )
+    telegram_webhook_url: str | None = variable(
+        "TELEGRAM_WEBHOOK_URL",
+        None,
+        "Address Telegram calls with what people write; unset: the bot asks for it",
+        pattern=r"^https?://[^/\s]+/\S+$",
+    )
+    telegram_webhook_listen: str = variable(
+        "TELEGRAM_WEBHOOK_LISTEN",
+        "127.0.0.1:8443",
+        "Where the webhook listens, behind a proxy that ends TLS: HOST:PORT",
+        pattern=r"^\S*:\d{1,5}$",
     )
     discord_token: SecretStr | None = variable("DISCORD_BOT_TOKEN", None, "Switches Discord on")
     discord_api_base: str = variable(
@@ -91,6 +109,46 @@ class Settings(BaseSettings):
         "PARLEY_CONTEXTS",
         {},
         "Context lengths in tokens that override the catalogue: MODEL=TOKENS, comma separated",
+    )
+    quotas: Annotated[dict[str, int], NoDecode] = variable(
+        "PARLEY_QUOTAS",
+        {},
+        "Tokens a day that override the catalogue: MODEL=TOKENS, comma separated; * is every "
+        "model, 0 no limit",
+    )
+    quota_reset_hour: int = variable(
+        "PARLEY_QUOTA_RESET_HOUR",
+        0,
+        "Hour of the day (UTC) at which quotas begin anew",
+        ge=0,
+        le=23,
+    )
+    fallbacks: Annotated[tuple[str, ...], NoDecode] = variable(
+        "PARLEY_FALLBACKS",
+        (),
+        "Models that answer, in this order, when the chosen one can not; default: the most "
+        "similar ones",
+    )
+    successors: Annotated[dict[str, str], NoDecode] = variable(
+        "PARLEY_SUCCESSORS", {}, "Which model follows one that is gone: OLD=NEW, comma separated"
+    )
+    person_tokens: int = variable(
+        "PARLEY_PERSON_TOKENS", 0, "Tokens one person may use in a day; 0: no limit", ge=0
+    )
+    person_messages: int = variable(
+        "PARLEY_PERSON_MESSAGES", 0, "Questions one person may ask in a day; 0: no limit", ge=0
+    )
+    chat_tokens: int = variable(
+        "PARLEY_CHAT_TOKENS", 0, "Tokens one group or channel may use in a day; 0: no limit", ge=0
+    )
+    chat_messages: int = variable(
+        "PARLEY_CHAT_MESSAGES", 0, "Questions in one group or channel a day; 0: no limit", ge=0
+    )
+    personas: dict[str, str] = variable(
+        "PARLEY_PERSONAS", {}, "Instructions people can pick by name (/persona): NAME = TEXT"
+    )
+    secret_key: SecretStr | None = variable(
+        "PARLEY_SECRET_KEY", None, "Encrypts people's own API keys; without it there is no /key"
     )
     first_token_timeout: float = variable(
         "PARLEY_FIRST_TOKEN_TIMEOUT", 120, "Seconds a model may take to begin", gt=0, le=3600
@@ -136,15 +194,30 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:/// or postgresql://")
         return value
 
-    @field_validator("contexts", mode="before")
+    @field_validator("contexts", "quotas", "successors", mode="before")
     @classmethod
-    def _contexts(cls, value: object) -> object:
+    def _pairs(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         pairs = [pair.rpartition("=") for pair in value.split(",") if pair.strip()]
-        return {model.strip(): tokens for model, _, tokens in pairs}
+        return {model.strip(): given.strip() for model, _, given in pairs}
 
-    @field_validator("api_key", "telegram_token", "discord_token", mode="before")
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+
+    @field_validator("personas")
+    @classmethod
+    def _personas(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(r"[\w-]{1,32}", name) or not 0 < len(text) <= 20_000:
+                raise ValueError(f"{name[:40]!r}: a name of letters, a text of 20,000 at most")
+        return value
+
+    @field_validator("api_key", "telegram_token", "discord_token", "secret_key", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value

@@ -1,5 +1,6 @@
 """What has been chosen for a place and a person, and what holds where nothing was."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -9,11 +10,30 @@ from core.port import Place, Sender
 from core.settings import Settings
 from core.store.conversations import Choice, all_choices
 
-__all__ = ["MODEL", "SHARE", "SYSTEM", "Choices", "Chosen", "read_choices"]
+__all__ = [
+    "EFFORT",
+    "EFFORTS",
+    "LONGEST",
+    "MODEL",
+    "PERSONA",
+    "REASONING",
+    "SHARE",
+    "SYSTEM",
+    "TEMPERATURE",
+    "Choices",
+    "Chosen",
+    "read_choices",
+]
 
 MODEL = "model"
 SYSTEM = "system"
+PERSONA = "persona"
 SHARE = "share"
+TEMPERATURE = "temperature"
+LONGEST = "length"
+EFFORT = "effort"
+REASONING = "reasoning"
+EFFORTS = ("none", "low", "medium", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +47,71 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
+    """Everything that holds here; what was made can be set back."""
+
     where: tuple[Scope, ...]
     """The scopes that apply here, narrowest first."""
-    made_model: Chosen
-    made_system: Chosen
+    made: Mapping[str, Chosen]
+    personas: Mapping[str, str]
     shared: bool
 
     @property
     def model(self) -> str:
-        return self.made_model.value
+        return self.made[MODEL].value
+
+    @property
+    def persona(self) -> str:
+        """A persona's name, "" for none; one the operator took away is none."""
+        name = self.made[PERSONA].value
+        return name if name in self.personas else ""
 
     @property
     def system(self) -> str:
-        return self.made_system.value
+        """The instructions: what was written here, else the persona's, else the default."""
+        written = self.made[SYSTEM]
+        if written.scope is None and self.persona:
+            return self.personas[self.persona]
+        return written.value
+
+    @property
+    def temperature(self) -> float | None:
+        return float(given) if (given := self.made[TEMPERATURE].value) else None
+
+    @property
+    def longest(self) -> int:
+        """Of an answer, in tokens; 0: the model's own limit."""
+        return int(self.made[LONGEST].value or 0)
+
+    @property
+    def effort(self) -> str | None:
+        return self.made[EFFORT].value or None
+
+    @property
+    def shows_reasoning(self) -> bool:
+        return self.made[REASONING].value == "on"
 
 
 def read_choices(
     connection: Connection, place: Place, sender: Sender, settings: Settings
 ) -> Choices:
     where = scopes(place, sender)
-    made = all_choices(connection, [scope.key for scope in where])
-
-    def chosen(name: str, default: str) -> Chosen:
-        found = resolve(made, where, name)
-        if found is None:
-            return Chosen(default, None)
-        choice, scope = found
-        return Chosen(choice.value, scope, choice.chosen_by)
-
-    return Choices(
-        where,
-        chosen(MODEL, settings.default_model),
-        chosen(SYSTEM, settings.system_prompt),
-        shared=made.get((chat_scope(place), SHARE), Choice("off", "")).value == "on",
-    )
+    stored = all_choices(connection, [scope.key for scope in where])
+    defaults = {
+        MODEL: settings.default_model,
+        SYSTEM: settings.system_prompt,
+        PERSONA: "",
+        TEMPERATURE: "",
+        LONGEST: str(settings.max_answer_tokens or ""),
+        EFFORT: "",
+        REASONING: "on",
+    }
+    made = {}
+    for name, default in defaults.items():
+        found = resolve(stored, where, name)
+        made[name] = (
+            Chosen(default, None)
+            if found is None
+            else Chosen(found[0].value, found[1], found[0].chosen_by)
+        )
+    shared = stored.get((chat_scope(place), SHARE), Choice("off", "")).value == "on"
+    return Choices(where, made, settings.personas, shared=shared)

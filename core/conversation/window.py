@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.api.client import Message
-from core.conversation import tokens
+from core.conversation.measure import Measure, digest
+from core.conversation.tokens import Weights
 
-__all__ = ["Fitted", "PromptTooLongError", "fit"]
+__all__ = ["Fitted", "PromptTooLongError", "Said", "answer_room", "fit"]
 
-RESERVE = 0.25  # of the estimate: nineteen of twenty texts are off by less
+ESTIMATED = 0.25  # kept free of what is estimated: nineteen of twenty texts are off by less
+UNKNOWN = 0.4  # the same, for a model that has not counted often enough yet
+ANCHORED = 0.02  # of what the service counted itself
 LEAST_RESERVE = 64
 LONGEST_ANSWER = 8192  # tokens kept free for the answer, at most
+
+Said = tuple[str, str]
+"""(role, text)."""
 
 
 class PromptTooLongError(Exception):
@@ -29,44 +35,104 @@ class Fitted:
     """Older messages that did not fit."""
     estimate: int
     """Tokens of the request."""
+    reserve: int
+    """Tokens by which the estimate may be wrong."""
+
+
+def answer_room(context: int, answer: int = 0) -> int:
+    """Tokens kept free for the answer: `answer`, or (0) a quarter of the window, bounded."""
+    return min(answer, context // 2) or min(LONGEST_ANSWER, context // 4)
 
 
 def fit(
     system: str,
-    history: Sequence[tuple[str, str]],
+    history: Sequence[Said],
     prompt: str,
     *,
     context: int,
     answer: int = 0,
+    measure: Measure | None = None,
 ) -> Fitted:
-    """Choose what to show to a model with a window of `context` tokens, of which `answer` (0: a
-    quarter, bounded) stay free for the answer. Raises `PromptTooLongError`.
+    """Choose what to show to a model with a window of `context` tokens, of which `answer` stay
+    free for the answer (see `answer_room`). Raises `PromptTooLongError`.
     """
-    room = context - (answer or min(LONGEST_ANSWER, context // 4))
-    fixed = tokens.of_messages([system, prompt] if system else [prompt])
-    used = fixed
-    if _with_reserve(used) > room:
-        raise PromptTooLongError(round(used), room)
-    taken: list[tuple[str, str]] = []
-    for exchange in reversed(_exchanges(history)):
-        cost = sum(tokens.MESSAGE + tokens.of_text(text) for _, text in exchange)
-        if _with_reserve(used + cost) > room:
+    measure = measure or Measure(Weights())
+    room = context - answer_room(context, answer)
+    exchanges = _exchanges(history)
+    counted = _Count(measure, system, history, prompt)
+    left_out = 0
+    estimate, reserve = counted.without(0)
+    for exchange in exchanges:
+        if estimate + reserve <= room:
             break
-        used += cost
-        taken[:0] = exchange
+        left_out += len(exchange)
+        estimate, reserve = counted.without(left_out)
+    if estimate + reserve > room:
+        raise PromptTooLongError(round(estimate), room)
     shown = [Message("system", system)] if system else []
-    shown += [Message("assistant" if role == "assistant" else "user", text) for role, text in taken]
+    shown += [
+        Message("assistant" if role == "assistant" else "user", text)
+        for role, text in history[left_out:]
+    ]
     shown.append(Message("user", prompt))
-    return Fitted(tuple(shown), len(history) - len(taken), round(used))
+    return Fitted(tuple(shown), left_out, round(estimate), round(reserve))
 
 
-def _with_reserve(estimate: float) -> float:
-    return estimate + max(LEAST_RESERVE, RESERVE * estimate)
+class _Count:
+    """Tokens of a request that leaves out the oldest messages."""
+
+    def __init__(self, measure: Measure, system: str, history: Sequence[Said], prompt: str) -> None:
+        self._unsure = ESTIMATED if measure.known else UNKNOWN
+        each = [measure.text(text) for _, text in history]
+        self._older = [0.0]
+        for tokens in each:
+            self._older.append(self._older[-1] + tokens)
+        fixed = measure.request([system, prompt] if system else [prompt])
+        self._whole = fixed + self._older[-1]
+        self._anchor = 0.0
+        self._start = 0
+        self._since = 0.0
+        anchor = measure.anchor
+        if anchor is not None and anchor.system == digest(system):
+            self._align(measure, history, prompt)
+
+    def _align(self, measure: Measure, history: Sequence[Said], prompt: str) -> None:
+        """Find the request that the service counted within this one."""
+        anchor = measure.anchor
+        assert anchor is not None  # noqa: S101 (asked before)
+        all_texts = [*(text for _, text in history), prompt]
+        digests = tuple(map(digest, all_texts))
+        length = len(anchor.messages)
+        for start in range(len(digests) - length, -1, -1):
+            if digests[start : start + length] == anchor.messages:
+                break
+        else:
+            return
+        rest = all_texts[start + length :]
+        since = sum(map(measure.text, rest))
+        if rest and anchor.answer_tokens and digest(rest[0]) == anchor.answer:
+            since += anchor.answer_tokens + 4 - measure.text(rest[0])
+            self._anchor = anchor.answer_tokens
+        self._anchor += anchor.tokens
+        self._since = since
+        self._start = start
+        self._tokens = anchor.tokens
+
+    def without(self, left_out: int) -> tuple[float, float]:
+        """(estimate, reserve) of the request without the oldest `left_out` messages."""
+        if not self._anchor or left_out < self._start:
+            estimate = self._whole - self._older[left_out]
+            return estimate, max(LEAST_RESERVE, self._unsure * estimate)
+        gone = self._older[left_out] - self._older[self._start]
+        estimate = max(0.0, self._tokens + self._since - gone)
+        guessed = gone + max(0.0, self._since - (self._anchor - self._tokens))
+        reserve = self._unsure * guessed + ANCHORED * self._anchor
+        return estimate, max(LEAST_RESERVE, reserve)
 
 
-def _exchanges(history: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+def _exchanges(history: Sequence[Said]) -> list[list[Said]]:
     """A question and what was answered to it stay together."""
-    groups: list[list[tuple[str, str]]] = []
+    groups: list[list[Said]] = []
     for role, text in history:
         if role == "user" or not groups:
             groups.append([])

@@ -24,15 +24,21 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
+    "allowances",
     "choices",
     "clock",
     "conversations",
     "grants",
+    "keys",
     "leases",
     "messages",
     "metadata",
     "parts",
+    "requests",
+    "spending",
     "state",
+    "summaries",
+    "thoughts",
     "turns",
     "waits",
 ]
@@ -108,6 +114,7 @@ turns = Table(
     Column("person", String(200), nullable=False),
     Column("model", String(200)),
     Column("note", Text),
+    Column("buttons", Text),  # under the answer, as JSON
     Column("prompt_tokens", Integer, nullable=False, server_default="0"),
     Column("completion_tokens", Integer, nullable=False, server_default="0"),
     Column("created", Float, nullable=False),
@@ -168,4 +175,63 @@ waits = Table(
     Column("account", String(200), primary_key=True),  # platform:account
     Column("chat", String(200), primary_key=True),
     Column("until", Float, nullable=False),
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("account", String(40), primary_key=True),  # an API key, by its digest
+    Column("model", String(200), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # chat, embeddings
+    Column("day", String(10), primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("requests", Integer, nullable=False),
+    # The service said so, whatever the tokens say.
+    Column("exhausted", Boolean, nullable=False, server_default=text("false")),
+)
+
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("subject", String(300), primary_key=True),  # person:telegram:1, chat:telegram:2:3
+    Column("day", String(10), primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("messages", Integer, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("account", String(40), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("tokens", BigInteger, nullable=False),  # what it is expected to cost
+    Column("created", Float, nullable=False),
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("conversation", ForeignKey(conversations.c.id), primary_key=True),
+    Column("upto", Id, nullable=False),  # the last message it stands for
+    Column("text", Text, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+thoughts = Table(
+    "thoughts",
+    metadata,
+    Column("turn", ForeignKey(turns.c.id), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("person", String(200), primary_key=True),
+    Column("secret", Text, nullable=False),  # encrypted
+    Column("created", Float, nullable=False),
 )

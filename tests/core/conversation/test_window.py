@@ -2,7 +2,8 @@
 
 import pytest
 
-from core.conversation import tokens, window
+from core.conversation import measure, tokens, window
+from core.conversation.tokens import Weights
 
 HISTORY = [
     (role, f"{word} " * 60)
@@ -30,7 +31,7 @@ def test_the_estimate_and_its_reserve_stay_inside_the_window(context: int) -> No
     long = [("user", "слово и word 字 " * 500), ("assistant", "def f(x): return x\n" * 300)] * 40
     fitted = window.fit("system", long, "prompt", context=context)
     again = tokens.of_messages(m.content for m in fitted.messages)
-    assert again * (1 + window.RESERVE) <= context - min(window.LONGEST_ANSWER, context // 4)
+    assert again * (1 + window.UNKNOWN) <= context - window.answer_room(context)
 
 
 def test_a_question_that_can_not_fit_is_told_with_figures() -> None:
@@ -45,3 +46,41 @@ def test_a_question_that_can_not_fit_is_told_with_figures() -> None:
 )
 def test_estimates_are_near_what_tokenisers_say(text: str, least: int, most: int) -> None:
     assert least <= tokens.of_text(text) <= most
+
+
+def counted(texts: list[str]) -> int:
+    """A tokeniser the estimate does not know."""
+    return sum(len(text.encode()) // 3 + 7 for text in texts) + 50
+
+
+def test_the_services_own_count_anchors_the_next_request() -> None:
+    said = [("user", "Привет, как дела? " * 30), ("assistant", "Хорошо, а у тебя? " * 40)]
+    shown = ["be kind", *(text for _, text in said), "and now?"]
+    anchor = measure.Anchor(
+        "m",
+        measure.digest("be kind"),
+        tuple(measure.digest(text) for text in shown[1:]),
+        counted(shown),
+        measure.digest("An answer."),
+        12,
+    )
+    history = [*said, ("user", "and now?"), ("assistant", "An answer.")]
+    true = counted([*shown, "An answer.", "More?"])
+    fitted = window.fit(
+        "be kind", history, "More?", context=8000, measure=measure.Measure(Weights(), anchor)
+    )
+    assert fitted.estimate == pytest.approx(true, rel=0.05)
+    blind = window.fit("be kind", history, "More?", context=8000)
+    assert abs(blind.estimate - true) > abs(fitted.estimate - true)
+    assert fitted.reserve < blind.reserve
+
+
+def test_a_model_is_learnt_from_its_own_counts() -> None:
+    texts = [f"Frage {n}: wie groß ist die Straße?\n" * (n + 1) for n in range(40)]
+    weights = Weights()
+    for text in texts[:30]:
+        weights.learn(tokens.features([text]), counted([text]))
+    assert weights.known
+    wrong = [abs(tokens.of_messages([t], weights.now) / counted([t]) - 1) for t in texts[30:]]
+    unlearnt = [abs(tokens.of_messages([t]) / counted([t]) - 1) for t in texts[30:]]
+    assert max(wrong) < 0.05 < max(unlearnt)

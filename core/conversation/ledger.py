@@ -1,0 +1,138 @@
+"""Quotas: what a model may still be asked today, by account.
+
+An account is an API key, known here by its digest. A day begins at the operator's reset hour,
+UTC. Quotas come from the settings, then the catalogue; a model without one has none.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from core.conversation.models import Models
+from core.store import spending
+from core.store.database import Store
+from core.store.spending import Line, Spent
+
+__all__ = ["Ledger", "Quota", "account_of", "span"]
+
+log = structlog.get_logger(__name__)
+
+CHAT = "chat"
+EVERY_MODEL = "*"
+WARN_AT = 0.8
+DEAD_AFTER = 3600.0  # seconds: no request lasts as long
+
+
+def account_of(api_key: str) -> str:
+    """A name for a key that does not tell the key."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:16]
+
+
+def span(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Today's state of one model. Tokens; `limit` None: no quota."""
+
+    limit: int | None
+    spent: Spent
+
+    @property
+    def left(self) -> int | None:
+        if self.limit is None:
+            return None
+        return 0 if self.spent.exhausted else max(0, self.limit - self.spent.tokens)
+
+    @property
+    def share(self) -> float:
+        """Used part of the quota, 0 to 1."""
+        if self.spent.exhausted:
+            return 1.0
+        return min(1.0, self.spent.tokens / self.limit) if self.limit else 0.0
+
+
+class Ledger:
+    """`clock` is seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Models,
+        *,
+        quotas: Mapping[str, int],
+        reset_hour: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._quotas = quotas
+        self._reset = timedelta(hours=reset_hour)
+        self._clock = clock
+        self._warned: set[tuple[str, str, str]] = set()
+
+    def today(self) -> str:
+        return (datetime.fromtimestamp(self._clock(), UTC) - self._reset).date().isoformat()
+
+    def day_began(self) -> float:
+        """Seconds since 1970."""
+        return self._clock() + self.resets_in() - 86_400
+
+    def resets_in(self) -> float:
+        """Seconds to the end of the day."""
+        now = datetime.fromtimestamp(self._clock(), UTC) - self._reset
+        tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return (tomorrow - now).total_seconds()
+
+    def limit(self, model: str) -> int | None:
+        """Tokens a day; None: as many as the service gives."""
+        given = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
+        if given is None:
+            known = self._models.get(model)
+            given = known.daily_quota if known else None
+        return given or None
+
+    async def quotas(
+        self, account: str, models: Sequence[str], kind: str = CHAT
+    ) -> dict[str, Quota]:
+        found = await self._store.read(spending.spent_on, account, self.today(), models, kind)
+        return {model: Quota(self.limit(model), now) for model, now in found.items()}
+
+    async def begin(self, account: str, model: str, expected: int, kind: str = CHAT) -> int | None:
+        """The number of a request that may be sent; None: today's quota is used up."""
+        line = Line(account, model, kind, self.today())
+        return await self._store.write(spending.begin, line, expected, self.limit(model))
+
+    async def end(self, number: int, account: str, model: str, tokens: int) -> None:
+        """Book what it cost, and warn the operator when most of the quota is gone."""
+        await self._store.write(spending.end, number, tokens)
+        limit, day = self.limit(model), self.today()
+        if limit is None or (account, model, day) in self._warned:
+            return
+        quota = (await self.quotas(account, [model]))[model]
+        if quota.share >= WARN_AT:
+            self._warned = {known for known in self._warned if known[2] == day}
+            self._warned.add((account, model, day))
+            log.warning(
+                "quota nearly used up",
+                account=account, model=model, used=quota.spent.tokens, quota=limit,
+                resets_in=span(self.resets_in()),
+            )  # fmt: skip
+
+    async def exhaust(self, account: str, model: str, kind: str = CHAT) -> None:
+        """The service refused: the day's quota is used up, whatever we counted."""
+        line = Line(account, model, kind, self.today())
+        await self._store.write(spending.exhaust, line)
+
+    async def settle(self) -> None:
+        """Book what dead processes had asked."""
+        if settled := await self._store.write(spending.settle, DEAD_AFTER):
+            log.info("requests of dead processes booked", requests=settled)
