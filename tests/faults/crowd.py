@@ -21,12 +21,18 @@ SPEED = 1000.0  # tokens a second, to which scripts are relative
 
 
 class Asker:
-    """One person in one room. `patience`: seconds after which an answer is not waited for."""
+    """One person in one room, who asks `bursts` of questions at once.
 
-    def __init__(self, room: Room, questions: list[Question], patience: float) -> None:
+    `patience`: seconds after which an answer is not waited for.
+    """
+
+    def __init__(
+        self, room: Room, questions: list[Question], bursts: Sequence[int], patience: float
+    ) -> None:
         self.room = room
         self.questions = questions
         self.asked: list[Question] = []
+        self._bursts = bursts if room.private else (1,)
         self._patience = patience
         self._changed = asyncio.Event()
 
@@ -37,7 +43,7 @@ class Asker:
         try:
             left = list(self.questions)
             while left:
-                size = min(len(left), dice.choice(BURSTS) if self.room.private else 1)
+                size = min(len(left), dice.choice(self._bursts))
                 for question in left[:size]:
                     question.asked_at = time.monotonic()
                     self.asked.append(question)
@@ -99,6 +105,7 @@ class Crowd:
         at_once: int = 30,
         each: int = EACH,
         groups: bool = True,
+        bursts: Sequence[int] = BURSTS,
         patience: float = 60.0,
     ) -> None:
         world.model.tokens_per_second = SPEED
@@ -109,6 +116,7 @@ class Crowd:
         self._patience = patience
         self._at_once = at_once
         self._groups = groups
+        self._bursts = bursts
         self.askers: list[Asker] = []
         for platform in platforms:
             self._populate(platform, turns, each)
@@ -129,7 +137,7 @@ class Crowd:
         for number, (room, count) in enumerate(rooms):
             names = [f"q{platform[0]}{number}x{turn}" for turn in range(count)]
             questions = [self.questions.new(name) for name in names]
-            self.askers.append(Asker(room, questions, self._patience))
+            self.askers.append(Asker(room, questions, self._bursts, self._patience))
 
     def _private(self, platform: str) -> Room:
         if platform == "telegram":
@@ -151,11 +159,16 @@ class Crowd:
         channel = discord.channel(discord.guild(title, *members), "general")
         return [DiscordRoom(discord, member, channel) for member in members]
 
-    async def live(self, *, again: float = 0.0) -> None:
-        """Everybody asks; ends when everybody has an answer to everything, or gave up."""
+    async def live(self, *, again: float = 0.0, within: float = 0.0) -> None:
+        """Everybody asks; ends when everybody has an answer to everything, or gave up.
+
+        `again`: the share of messages the platform delivers twice. `within`: the seconds in which
+        people begin.
+        """
         slots = {asker.room.platform: asyncio.Semaphore(self._at_once) for asker in self.askers}
 
         async def one(asker: Asker) -> None:
+            await asyncio.sleep(self._dice.uniform(0, within))
             async with slots[asker.room.platform]:
                 await asker.live(self._dice, again)
 

@@ -94,6 +94,8 @@ class Gateway:
         self.resumes: list[Json] = []
         self.told: deque[tuple[str, Json]] = deque(maxlen=KEPT)
         """What was dispatched, for whoever wants to check it."""
+        self.heartbeat = HEARTBEAT
+        """Seconds between the heartbeats that new connections are asked for."""
         self.refusing = 0
         self.refusing_with = 503
         self.url = ""
@@ -158,7 +160,7 @@ class Gateway:
         await socket.prepare(request)
         wants = request.query.get("compress") == "zlib-stream"
         line = Line(socket, zlib.compressobj() if wants else None)
-        await line.send({"op": 10, "d": {"heartbeat_interval": int(HEARTBEAT * 1000)}})
+        await line.send({"op": 10, "d": {"heartbeat_interval": int(self.heartbeat * 1000)}})
         session: Session | None = None
         try:
             async for frame in socket:
