@@ -6,11 +6,10 @@ decided by its checksum, the more rarely the longer the piece and the rarer its 
 count depends on the very words, as with real models and unlike any sum over characters: nearly 4
 characters a token in English prose, 2.5 in Russian, 1.4 in Chinese, one digit, half an emoji.
 
-Each model counts a little differently: `scale` times the pieces, `each` tokens around every message
-and `preamble` tokens before them all, derived from its name.
+Each model counts a little differently, by its name: `scale` (0.90 to 1.20) times the pieces,
+`each` tokens around every message and `preamble` tokens before them all.
 """
 
-import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -80,17 +79,17 @@ class Tokeniser:
 
     def __init__(self, model: str) -> None:
         drawn = zlib.crc32(model.encode())
-        self.scale = 0.9 + drawn % 31 / 100  # 0.90 to 1.20
+        self.scale = 90 + drawn % 31  # per cent
         self.each = 3 + drawn // 31 % 5
         self.preamble = 4 + drawn // 155 % 50
 
     def tokens(self, count: int) -> int:
         """What `count` pieces cost."""
-        return math.ceil(count * self.scale)
+        return -(-count * self.scale // 100)
 
     def pieces_in(self, tokens: int) -> int:
         """How many pieces cost no more than `tokens`."""
-        return int(tokens / self.scale)
+        return tokens * 100 // self.scale
 
     def text(self, text: str) -> int:
         return self.tokens(len(pieces(text)))

@@ -66,3 +66,39 @@ async def test_a_text_over_the_limit_is_refused(server: ModelStandIn, client: Cl
         await client.openai.embeddings.create(model=EMBEDDER, input=["short", "word " * 2000])
     assert "maximum context length is 512 tokens" in str(msgspec.json.encode(caught.value.body))
     assert server.used[EMBEDDER] == 0
+
+
+async def test_a_batch_has_an_end(client: Client) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        await client.openai.embeddings.create(model=EMBEDDER, input=["x"] * 2049)
+    assert "at most 2048 items" in str(caught.value.body)
+    with pytest.raises(openai.UnprocessableEntityError):
+        await client.openai.embeddings.create(model=EMBEDDER, input=[])
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong"),
+    [
+        (
+            "Who repaired the lighthouse lamp?",
+            "The lamp of the lighthouse was repaired by Ingrid Solberg in 1931.",
+            "Ferries leave the harbour every morning at seven, except on Sundays.",
+        ),
+        ("Где хранится ключ от архива?", "Ключ от архива хранится у Марины.", "Кофе стоит сорок."),
+        ("谁修理了灯塔？", "灯塔是李明在去年修理的。", "面包需要烤半个小时。"),
+        ("What is the code of locker 17?", "Locker 17 opens with code 4482.", "Room 3 is closed."),
+        ("invoices of March", "The invoice for march was paid late.", "She marched to the town."),
+    ],
+)
+async def test_an_answer_is_nearer_to_its_question(
+    client: Client, question: str, right: str, wrong: str
+) -> None:
+    near_right, near_wrong = await near(client, question, right, wrong)
+    assert near_right > near_wrong + 0.1
+
+
+async def test_texts_with_nothing_in_common_are_far(client: Client) -> None:
+    (far,) = await near(
+        client, "The warranty covers every pump.", "Bake bread slowly until golden brown."
+    )
+    assert abs(far) < 0.15
