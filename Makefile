@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install check format lint types imports test sandbox
+.PHONY: help install check format lint types imports test chaos sandbox
 
 help:
 	@echo "make sandbox  see the whole product without any account"
 	@echo "make test     run the tests"
+	@echo "make chaos    the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)"
 	@echo "make check    what CI runs: format, lint, types, import contract, tests"
 	@echo "make format   mend what can be mended by itself"
 
@@ -35,6 +36,9 @@ format: install
 test: install
 	$(BIN)/pytest -n 2
 	$(BIN)/pytest tests/load
+
+chaos: install
+	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
 
 sandbox: install
 	$(BIN)/parley sandbox

@@ -8,6 +8,7 @@ from core.app import Services
 from core.commands.declared import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Chat
+from core.store.heard import last_heard
 
 __all__ = ["configured"]
 
@@ -16,11 +17,14 @@ def telegram(with_: Services) -> Chat | None:
     settings = with_.settings
     if settings.telegram_token is None:
         return None
+    url = settings.telegram_webhook_url
     return TelegramChat(
         settings.telegram_token.get_secret_value(),
         api_base=settings.telegram_api_base,
         preview=settings.telegram_preview,
         commands=[(command.name, command.summary) for command in COMMANDS],
+        leases=with_.leases,
+        webhook=(url, settings.telegram_webhook_listen) if url else None,
     )
 
 
@@ -36,6 +40,11 @@ def discord(with_: Services) -> Chat | None:
         commands=COMMANDS,
         suggest=lambda _place, _sender, text: with_.models.suggest(text),
         remember=with_,
+        leases=with_.leases,
+        last_heard=lambda account, **bounds: with_.store.read(
+            last_heard, "discord", account, **bounds
+        ),
+        too_old=settings.too_old,
     )
 
 

@@ -64,6 +64,18 @@ class Settings(BaseSettings):
     telegram_preview: Literal["auto", "draft", "edit", "off"] = variable(
         "TELEGRAM_PREVIEW", "auto", "How answers are shown while they grow"
     )
+    telegram_webhook_url: str | None = variable(
+        "TELEGRAM_WEBHOOK_URL",
+        None,
+        "Address Telegram calls with what people write; unset: the bot asks for it",
+        pattern=r"^https?://[^/\s]+/\S+$",
+    )
+    telegram_webhook_listen: str = variable(
+        "TELEGRAM_WEBHOOK_LISTEN",
+        "127.0.0.1:8443",
+        "Where the webhook listens, behind a proxy that ends TLS: HOST:PORT",
+        pattern=r"^\S*:\d{1,5}$",
+    )
     discord_token: SecretStr | None = variable("DISCORD_BOT_TOKEN", None, "Switches Discord on")
     discord_api_base: str = variable(
         "DISCORD_API_BASE", "https://discord.com/api/v10", "REST base", pattern=r"^https?://\S+$"

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-import time
 from collections.abc import Sequence
 
 from bots.discord.answers import SUPPRESS_EMBEDS, Answers
@@ -11,9 +10,12 @@ from bots.discord.components import rows
 from bots.discord.connection import Connection
 from bots.discord.dialect import DiscordDialect
 from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
+from bots.discord.forbidden import Brief, Forbidden
 from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
+from bots.discord.missed import LastHeard, Memory
 from bots.discord.rest import Json, Rest
+from bots.discord.shards import Leases
 from bots.discord.supervision import Backoff
 from bots.discord.synchronisation import Remember, Synchronisation
 from bots.discord.ticket import Mode, Ticket
@@ -37,7 +39,6 @@ CAPABILITIES = Capabilities(
 )
 MUTE = 300.0
 """Seconds for which a place that refused "typing" is spared it."""
-MOST_MUTED = 1_000
 LONGEST_KEY = 25
 LIMIT = 2000
 
@@ -47,7 +48,9 @@ class DiscordChat:
 
     `remember` keeps one small string over restarts: the digest of the commands Discord has.
     `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
-    gateway; `close` releases what sending after `run` has opened.
+    gateway; `close` releases what sending after `run` has opened. `leases` divides the shards
+    between all processes on one database. `last_heard` tells where to look for messages that
+    were missed, at most `too_old` seconds ago.
     """
 
     platform = PLATFORM
@@ -64,6 +67,9 @@ class DiscordChat:
         gateway_url: str | None = None,
         message_content: bool = False,
         timing: Timing | None = None,
+        leases: Leases | None = None,
+        last_heard: LastHeard | None = None,
+        too_old: float = 600.0,
     ) -> None:
         self.dialect: Dialect = DiscordDialect(limit=LIMIT)
         token = token.strip()
@@ -93,18 +99,22 @@ class DiscordChat:
             message_content=message_content,
             logged_in=self._synchronisation.want,
             timing=timing,
+            account=self.account,
+            leases=leases,
+            memory=Memory(last_heard, remember, too_old) if last_heard else None,
         )
-        self._muted: dict[str, float] = {}
+        self._forbidden = Forbidden(self._rest)
+        self._muted = Brief()
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (the same everywhere)
         return CAPABILITIES
 
     @property
-    def last_heartbeat(self) -> float | None:
+    def last_heard(self) -> float | None:
         """When Discord last acknowledged a heartbeat on every connection, on the monotonic
-        clock; None while there is none.
+        clock; None while there is none (another process may serve them all).
         """
-        return self._connection.last_heartbeat
+        return self._connection.last_heard
 
     async def send(
         self,
@@ -119,11 +129,15 @@ class DiscordChat:
         body = _body(part)
         right = Ticket.decode(ticket) if ticket else None
         if right is None:
-            return await self._post(place, body, key, reply_to)
-        if right.mode in (Mode.QUIET, Mode.REPLY):
-            return await self._answers.respond(right, body)
-        if right.alive and (quiet or not right.posts):
-            return await self._answers.follow_up(right, body, hidden=quiet or right.hidden)
+            return await self._post_or_tell(place, body, key, reply_to)
+        if right.mode in (Mode.QUIET, Mode.REPLY) or (right.alive and (quiet or not right.posts)):
+            try:
+                return await self._through(right, body, quiet=quiet)
+            except DeliveryError as error:
+                # In private a normal message shows nothing to anybody else.
+                if error.fault is not Fault.GONE or not (place.private and right.posts):
+                    raise
+                return await self._post(place, body, key, reply_to)
         reply_to = reply_to or await self._answers.reference(right)
         try:
             return await self._post(place, body, key, reply_to)
@@ -137,7 +151,8 @@ class DiscordChat:
     ) -> None:
         body = _body(part)
         right = Ticket.decode(ticket) if ticket else None
-        if right is not None and self._answers.owns(right, message):
+        owns = right is not None and self._answers.owns(right, message)
+        if right is not None and owns and (right.alive or not right.posts):
             await self._answers.edit(right, message, body)
             return
         try:
@@ -150,14 +165,15 @@ class DiscordChat:
 
     async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
         right = Ticket.decode(ticket) if ticket else None
-        if right is not None and self._answers.owns(right, message):
+        owns = right is not None and self._answers.owns(right, message)
+        if right is not None and owns and (right.alive or not right.posts):
             await self._answers.delete(right, message)
             return
-        await self._rest.call("DELETE", f"{_messages(place)}/{message}")
+        await self._awake(place, "DELETE", f"{_messages(place)}/{message}")
 
     async def typing(self, place: Place) -> None:
         channel = place.thread or place.chat
-        if self._muted.get(channel, 0.0) > time.monotonic():
+        if channel in self._muted:
             return
         try:
             await self._rest.call("POST", f"/channels/{channel}/typing")
@@ -165,29 +181,49 @@ class DiscordChat:
             if error.fault not in (Fault.FORBIDDEN, Fault.GONE):
                 raise
             # Where only an interaction may write: no use to ask again and again.
-            if len(self._muted) >= MOST_MUTED:
-                self._muted.clear()
-            self._muted[channel] = time.monotonic() + MUTE
+            self._muted.add(channel, MUTE)
+
+    async def _through(self, right: Ticket, body: Json, *, quiet: bool) -> str:
+        """Write through the interaction."""
+        if right.mode in (Mode.QUIET, Mode.REPLY):
+            return await self._answers.respond(right, body)
+        return await self._answers.follow_up(right, body, hidden=quiet or right.hidden)
+
+    async def _post_or_tell(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
+        try:
+            return await self._post(place, body, key, reply_to)
+        except DeliveryError as error:
+            if error.fault is Fault.FORBIDDEN and reply_to:
+                await self._forbidden.tell(place, reply_to, error)
+            raise
 
     async def _post(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
+        self._forbidden.check(place)
         nonce: Json = {"nonce": key[:LONGEST_KEY], "enforce_nonce": True}
         reference: Json = {}
         if reply_to:
             reference = {"message_reference": {"message_id": reply_to, "fail_if_not_exists": False}}
-        message = await self._rest.call(
-            "POST", _messages(place), {**body, **nonce, **reference, "flags": SUPPRESS_EMBEDS}
-        )
+        try:
+            message = await self._rest.call(
+                "POST", _messages(place), {**body, **nonce, **reference, "flags": SUPPRESS_EMBEDS}
+            )
+        except DeliveryError as error:
+            self._forbidden.note(place, error)
+            raise
         return str(message.get("id", ""))
 
     async def _change(self, place: Place, message: str, body: Json) -> None:
-        path = f"{_messages(place)}/{message}"
+        await self._awake(place, "PATCH", f"{_messages(place)}/{message}", body)
+
+    async def _awake(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
+        """Make a request; in a thread that sleeps, once more after waking it."""
         try:
-            await self._rest.call("PATCH", path, body)
+            await self._rest.call(method, path, body)
         except RefusedError as refusal:
             if refusal.code != ARCHIVED or place.thread is None:
                 raise
             await self._rest.call("PATCH", f"/channels/{place.thread}", {"archived": False})
-            await self._rest.call("PATCH", path, body)
+            await self._rest.call(method, path, body)
 
     async def run(self, inbox: Inbox) -> None:
         self._listening.inbox = inbox

@@ -9,12 +9,14 @@ from collections.abc import Callable
 import discord
 import structlog
 
-from bots.discord.faults import RefusedError
+from bots.discord.address import Address
 from bots.discord.gateway import Gateway, Listener, point_at
+from bots.discord.missed import Memory, Missed
 from bots.discord.rest import Rest
+from bots.discord.shards import Leases, Shards
 from bots.discord.supervision import Backoff, Identifies, fatal
 from bots.discord.timing import Timing
-from core.errors import ConfigurationError, DeliveryError, UnavailableError
+from core.errors import ConfigurationError, UnavailableError
 
 __all__ = ["Connection"]
 
@@ -22,7 +24,10 @@ log = structlog.get_logger(__name__)
 
 
 class Connection:
-    """As many gateway clients as Discord wants shards, each with a life of its own."""
+    """As many gateway clients as Discord wants shards, each with a life of its own.
+
+    With `leases`, the processes that share them serve each shard once, between them.
+    """
 
     def __init__(
         self,
@@ -35,20 +40,26 @@ class Connection:
         message_content: bool,
         logged_in: Callable[[str], None],
         timing: Timing,
+        account: str,
+        leases: Leases | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._token = token
-        self._rest = rest
         self._listener = listener
         self._api_base = api_base
-        self._gateway_url = gateway_url
         self._message_content = message_content
         self._logged_in = logged_in
         self._timing = timing
-        self._identifies = Identifies(timing.identify)
+        self._rest = rest
+        self._account = account
+        self._memory = memory
+        self._address = Address(rest, gateway_url, timing)
+        self._identifies = Identifies(account, timing, self._address.patience, leases)
         self._clients: dict[int, Gateway] = {}
+        self._shards = Shards(leases, account, self._supervise, timing) if leases else None
 
     @property
-    def last_heartbeat(self) -> float | None:
+    def last_heard(self) -> float | None:
         ages = [client.heartbeat_age for client in self._clients.values()]
         known = [age for age in ages if age is not None]
         return time.monotonic() - max(known) if known and len(known) == len(ages) else None
@@ -56,29 +67,32 @@ class Connection:
     async def run(self) -> None:
         """Stay connected until cancelled. Raises `ConfigurationError`."""
         _hush()
-        url, shards = await self._gateway()
-        point_at(self._api_base, url)
-        if shards == 1:
-            await self._supervise(0, None)
-            return
+        found = await self._address.find()
+        point_at(self._api_base, found.url)
+        self._identifies.concurrency = found.concurrency
         try:
+            if self._shards is not None:
+                await self._shards.run(found.shards)
+                return
             async with asyncio.TaskGroup() as group:
-                for shard in range(shards):
-                    group.create_task(self._supervise(shard, shards))
+                for shard in range(found.shards):
+                    group.create_task(self._supervise(shard, found.shards))
         except* ConfigurationError as errors:
             raise _first(errors) from None
 
-    async def _supervise(self, shard: int, shards: int | None) -> None:
+    async def _supervise(self, shard: int, shards: int) -> None:
         backoff = Backoff(self._timing.first_retry, self._timing.last_retry)
-        # A socket that waits for its turn to IDENTIFY would be closed: open them one by one.
-        await asyncio.sleep(shard * self._timing.identify)
+        missed: Missed | None = None
+        if self._memory is not None:
+            missed = Missed(self._rest, self._memory, self._account, (shard, shards), self._timing)
         while True:
             began = time.monotonic()
             client = Gateway(
                 self._listener,
                 self._identifies,
                 message_content=self._message_content,
-                shard=(shard, shards) if shards else None,
+                shard=(shard, shards) if shards > 1 else None,
+                missed=missed,
             )
             self._clients[shard] = client
             try:
@@ -90,6 +104,8 @@ class Connection:
                 reason = type(error).__name__
             finally:
                 del self._clients[shard]
+                if missed is not None:
+                    await missed.stop()
                 await self._end(client)
             wait = backoff.after(time.monotonic() - began)
             log.warning("discord connection lost", shard=shard, reason=reason, again_in=wait)
@@ -99,6 +115,7 @@ class Connection:
         """Log in and listen, until the connection ends or goes deaf."""
         await client.login(self._token)
         self._logged_in(str(client.application_id))
+        await self._identifies.open(client.shard_id or 0)
         connected = asyncio.create_task(client.connect())
         try:
             while not connected.done():
@@ -119,31 +136,6 @@ class Connection:
             log.debug("discord connection not closed cleanly", error=type(error).__name__)
             with contextlib.suppress(Exception):
                 await client.http.close()
-
-    async def _gateway(self) -> tuple[str, int]:
-        """The gateway's address, and how many connections Discord wants."""
-        if self._gateway_url is not None:
-            return self._gateway_url, 1
-        backoff = Backoff(self._timing.first_retry, self._timing.last_retry)
-        while True:
-            try:
-                found = await self._rest.call("GET", "/gateway/bot")
-            except DeliveryError as error:
-                if isinstance(error, RefusedError) and error.status == 401:
-                    raise fatal(discord.LoginFailure()) or error from None
-                log.warning("discord gateway not found", fault=error.fault)
-                await asyncio.sleep(error.retry_after or backoff.after(0))
-                continue
-            await self._start_limit(found.get("session_start_limit"))
-            shards = found.get("shards")
-            return str(found.get("url", "")), shards if isinstance(shards, int) else 1
-
-    async def _start_limit(self, limit: object) -> None:
-        """Discord resets the token of a bot that identifies more often than it may."""
-        if isinstance(limit, dict) and limit.get("remaining") == 0:
-            wait = float(limit.get("reset_after", 0)) / 1000
-            log.warning("discord allows no more connections for now", again_in=wait)
-            await asyncio.sleep(wait)
 
 
 def _hush() -> None:

@@ -1,13 +1,23 @@
 """Discord's refusals as the closed list of `Fault`."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from core.errors import DeliveryError, Fault
 
-__all__ = ["ALREADY_ACKNOWLEDGED", "ARCHIVED", "NO_MESSAGE", "RefusedError", "classify"]
+__all__ = [
+    "ALREADY_ACKNOWLEDGED",
+    "ARCHIVED",
+    "MISSING_ACCESS",
+    "MISSING_PERMISSIONS",
+    "NO_MESSAGE",
+    "RefusedError",
+    "classify",
+]
 
 ALREADY_ACKNOWLEDGED = 40060
 ARCHIVED = 50083
+MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
 NO_MESSAGE = 10008
 
 
@@ -50,19 +60,32 @@ class RefusedError(DeliveryError):
     """Discord answered, and said no: `status` by HTTP, `code` by its own list (0: none)."""
 
     def __init__(
-        self, message: str, fault: Fault, status: int, code: int, retry_after: float | None = None
+        self,
+        message: str,
+        fault: Fault,
+        status: int,
+        code: int,
+        retry_after: float | None = None,
+        *,
+        everywhere: bool = False,
     ) -> None:
-        super().__init__(message, fault, retry_after=retry_after)
+        super().__init__(message, fault, retry_after=retry_after, everywhere=everywhere)
         self.status = status
         self.code = code
 
 
 def classify(
-    status: int, body: object, retry_after: str | None = None, *, repeatable: bool = True
+    status: int,
+    body: object,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    repeatable: bool = True,
+    bot: bool = True,
 ) -> RefusedError:
-    """Turn a refusal (HTTP status, decoded body, Retry-After header) into an error.
+    """Turn a refusal (HTTP status, decoded body, headers) into an error.
 
     `repeatable`: sending it again can not double it, so that a 5xx is certain to be harmless.
+    `bot` False: made by an interaction's own right, which limits nothing but itself.
     """
     fields = body if isinstance(body, dict) else {}
     given = fields.get("code")
@@ -76,8 +99,11 @@ def classify(
         fault, words = STATUSES.get(status, (Fault.REJECTED, "Discord refuses the message."))
     if fault is not Fault.RATE:
         return RefusedError(words, fault, status, code)
-    seconds = _seconds(fields.get("retry_after"), retry_after)
-    return RefusedError(words, fault, status, code, seconds)
+    seconds = _seconds(fields.get("retry_after"), headers.get("Retry-After"))
+    # No object: Cloudflare before Discord, which refuses our address and not one channel.
+    everywhere = bool(fields.get("global", not isinstance(body, dict)))
+    everywhere = bot and (everywhere or "X-RateLimit-Global" in headers)
+    return RefusedError(words, fault, status, code, seconds, everywhere=everywhere)
 
 
 def _seconds(*candidates: object) -> float:

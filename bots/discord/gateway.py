@@ -13,7 +13,9 @@ from discord.http import Route
 
 from bots.discord.components import PressedButton, PressedMenu
 from bots.discord.intake import Interaction
+from bots.discord.missed import Missed
 from bots.discord.supervision import Identifies
+from core.port import Place
 
 __all__ = ["Gateway", "Listener", "point_at"]
 
@@ -27,6 +29,7 @@ class Listener(Protocol):
     """Who the events are for."""
 
     async def heard(self, message: discord.Message, me: int) -> None: ...
+    async def late(self, message: discord.Message, me: int, place: Place) -> bool: ...
     async def commanded(self, interaction: Interaction) -> None: ...
     async def completing(self, interaction: Interaction) -> None: ...
     async def pressed(self, interaction: Interaction, action: str) -> None: ...
@@ -57,6 +60,7 @@ class Gateway(discord.Client):
         *,
         message_content: bool = False,
         shard: tuple[int, int] | None = None,
+        missed: Missed | None = None,
     ) -> None:
         super().__init__(
             intents=intents(message_content=message_content),
@@ -69,11 +73,19 @@ class Gateway(discord.Client):
         )
         self._listener = listener
         self._identifies = identifies
+        self._missed = missed
         self.add_dynamic_items(PressedButton, PressedMenu)
         self._survive_malformed_events()
 
     async def on_connect(self) -> None:
+        """A new session; one that is resumed comes to `on_resumed`."""
         log.info("discord connected", shard=self.shard_id)
+        if self._missed is not None:
+            self._missed.begin(self)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        if self._missed is not None:
+            self._missed.available(guild.id)
 
     async def on_ready(self) -> None:
         log.info("discord ready", shard=self.shard_id, servers=len(self.guilds))
@@ -85,8 +97,24 @@ class Gateway(discord.Client):
         log.info("discord disconnected", shard=self.shard_id)
 
     async def on_message(self, message: discord.Message) -> None:
+        if self._missed is not None:
+            await self._missed.caught_up(message.channel.id)
         if self.user is not None:
             await self._listener.heard(message, self.user.id)
+
+    async def late(self, data: dict[str, Any], place: Place) -> bool:
+        """See `bots.discord.missed.Session`. What the library can not read counts as taken."""
+        if place.server is not None:
+            data = {**data, "guild_id": place.server}
+        try:
+            channel, _ = self._connection._get_guild_channel(data)  # type: ignore[arg-type]  # noqa: SLF001 (as its own parser)
+            message = discord.Message(state=self._connection, channel=channel, data=data)  # type: ignore[arg-type]  # as Discord sent it
+        except Exception as error:  # noqa: BLE001 (the library's parsers raise anything)
+            log.warning("discord message not understood", error=type(error).__name__)
+            return True
+        if self.user is None:
+            return False
+        return await self._listener.late(message, self.user.id, place)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         if interaction.type is discord.InteractionType.application_command:
@@ -106,11 +134,13 @@ class Gateway(discord.Client):
 
     async def before_identify_hook(
         self,
-        shard_id: int | None,  # noqa: ARG002 (the library's signature)
+        shard_id: int | None,
         *,
-        initial: bool = False,  # noqa: ARG002 (the same)
+        initial: bool = False,  # noqa: ARG002 (the library's signature)
     ) -> None:
-        await self._identifies.take()
+        if self._missed is not None:
+            await self._missed.note()
+        await self._identifies.take(shard_id or 0)
 
     @property
     def heartbeat_age(self) -> float | None:

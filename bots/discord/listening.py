@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import discord
 import structlog
@@ -62,6 +64,7 @@ class Listening:
         self._suggest = suggest
         self._timing = timing
         self._keeping: set[asyncio.Task[None]] = set()
+        self._orders: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
 
     async def heard(self, message: discord.Message, me: int) -> None:
         incoming = from_message(message, self._account, me)
@@ -69,6 +72,15 @@ class Listening:
             return
         if not await self._kept(self._keep(incoming), incoming):
             await self._apologise(message)
+
+    async def late(self, message: discord.Message, me: int, place: Place) -> bool:
+        """Keep a message of `place` that was missed; whether there is nothing left to do."""
+        incoming = from_message(message, self._account, me)
+        if incoming is None:
+            return True
+        # Of a thread that slept the library does not know what it belongs to.
+        incoming = replace(incoming, place=place)
+        return await self._kept(self._keep(incoming), incoming)
 
     async def commanded(self, interaction: Interaction) -> None:
         await self._take(from_command(interaction, self._account, self._commands))
@@ -120,10 +132,19 @@ class Listening:
     def _keep(self, incoming: Incoming) -> "asyncio.Task[None]":
         if self.inbox is None:
             raise RuntimeError("events arrive while the adapter runs only")
-        task = asyncio.ensure_future(_awaited(self.inbox, incoming))
+        task = asyncio.ensure_future(self._in_order(self.inbox, incoming))
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
         return task
+
+    async def _in_order(self, inbox: Inbox, incoming: Incoming) -> None:
+        """Messages of a place one after the other, as they came; the rest overtakes."""
+        if incoming.ticket is not None:
+            await inbox(incoming)
+            return
+        # Gone with the last message that waits for it.
+        async with self._orders.setdefault(incoming.place, asyncio.Lock()):
+            await inbox(incoming)
 
     async def _kept(self, keeping: "asyncio.Task[None]", incoming: Incoming) -> bool:
         try:
@@ -157,10 +178,6 @@ class Listening:
                 await self._answers.follow_up(ticket, body, hidden=True)
         except DeliveryError as error:
             log.warning("discord apology not sent", fault=error.fault)
-
-
-async def _awaited(inbox: Inbox, incoming: Incoming) -> None:
-    await inbox(incoming)
 
 
 def _shown(incoming: Incoming, ticket: Ticket) -> Json | None:

@@ -49,6 +49,17 @@ class Rest:
         request can not double the first (a nonce, or by nature); it is then made once more when
         the connection is lost in the middle. Raises `DeliveryError`.
         """
+        answer = await self._request(method, path, body, bot=bot, repeatable=repeatable)
+        return answer if isinstance(answer, dict) else {}
+
+    async def rows(self, path: str) -> list[Json]:
+        """Read a list. Raises `DeliveryError`."""
+        answer = await self._request("GET", path, None, bot=True, repeatable=True)
+        return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+
+    async def _request(
+        self, method: str, path: str, body: object, *, bot: bool, repeatable: bool
+    ) -> object:
         bucket = _bucket(method, path)
         self._refuse_early(bucket, bot=bot)
         lost = False
@@ -76,7 +87,7 @@ class Rest:
 
     async def _once(
         self, method: str, path: str, body: object, bucket: str, bot: bool, repeatable: bool
-    ) -> Json:
+    ) -> object:
         headers = dict(self._bot if bot else self._anonymous)
         data: bytes | None = None
         if body is not None:
@@ -88,15 +99,16 @@ class Rest:
             answer = _decode(await response.read())
             self._learn(bucket, response.headers)
             if response.status < 300:
-                return answer if isinstance(answer, dict) else {}
+                return answer
             error = classify(
                 response.status,
                 answer,
-                response.headers.get("Retry-After"),
+                response.headers,
                 repeatable=repeatable or method != "POST",
+                bot=bot,
             )
             if response.status == 429:
-                self._heed(bucket, answer, response.headers, error.retry_after or PATIENCE, bot=bot)
+                self._heed(bucket, error)
             raise error
 
     def _open(self) -> aiohttp.ClientSession:
@@ -108,10 +120,16 @@ class Rest:
 
     def _refuse_early(self, bucket: str, *, bot: bool) -> None:
         """Every refused request counts towards a ban (10,000 in ten minutes): make none."""
-        until = max(self._spent.get(bucket, 0.0), self._everything if bot else 0.0)
-        left = until - time.monotonic()
+        now = time.monotonic()
+        everything = self._everything - now if bot else 0.0
+        left = max(everything, self._spent.get(bucket, 0.0) - now)
         if left > 0:
-            raise DeliveryError("Discord asks for patience.", Fault.RATE, retry_after=left)
+            raise DeliveryError(
+                "Discord asks for patience.",
+                Fault.RATE,
+                retry_after=left,
+                everywhere=left == everything,
+            )
         self._spent.pop(bucket, None)
 
     def _learn(self, bucket: str, headers: Mapping[str, str]) -> None:
@@ -123,12 +141,10 @@ class Rest:
             return
         self._spend(bucket, seconds)
 
-    def _heed(
-        self, bucket: str, answer: object, headers: Mapping[str, str], seconds: float, *, bot: bool
-    ) -> None:
-        everywhere = not isinstance(answer, dict) or bool(answer.get("global"))
-        if bot and (everywhere or "X-RateLimit-Global" in headers):
-            self._everything = time.monotonic() + seconds
+    def _heed(self, bucket: str, error: DeliveryError) -> None:
+        seconds = PATIENCE if error.retry_after is None else error.retry_after
+        if error.everywhere:
+            self._everything = max(self._everything, time.monotonic() + seconds)
         else:
             self._spend(bucket, seconds)
 
@@ -142,7 +158,7 @@ class Rest:
 
 def _bucket(method: str, path: str) -> str:
     """The route with its major parameters: Discord counts messages of a channel together."""
-    return f"{method} {'/'.join(path.split('/')[:4])}"
+    return f"{method} {'/'.join(path.partition('?')[0].split('/')[:4])}"
 
 
 def _decode(body: bytes) -> object:

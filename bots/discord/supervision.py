@@ -3,13 +3,19 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
 
 import discord
+import structlog
 
-from core.errors import ConfigurationError, UnavailableError
+from bots.discord.shards import Leases
+from bots.discord.timing import Timing
+from core.errors import ConfigurationError, StoreError, UnavailableError
 
 __all__ = ["Backoff", "Identifies", "fatal"]
+
+log = structlog.get_logger(__name__)
 
 DAY = 24 * 60 * 60
 MOST_IDENTIFIES = 900
@@ -59,20 +65,79 @@ class Backoff:
 
 
 class Identifies:
-    """The budget of IDENTIFYs: one after the other, and never too many a day."""
+    """The budget of IDENTIFYs: one at a time in each bucket of shards, and not too many a day.
 
-    def __init__(self, every: float, most: int = MOST_IDENTIFIES) -> None:
-        self._every = every
-        self._most = most
+    With `leases` over all processes that share them. `patience` tells how many seconds Discord
+    wants to be left alone because the day's sessions are used up.
+    """
+
+    concurrency = 1
+    """How many buckets there are: a shard's is its number modulo this."""
+
+    def __init__(
+        self,
+        account: str,
+        timing: Timing,
+        patience: Callable[[], Awaitable[float]],
+        leases: Leases | None = None,
+        *,
+        most: int = MOST_IDENTIFIES,
+    ) -> None:
+        self._account = account
+        self._timing = timing
+        self._patience = patience
+        self._leases = leases
         self._made: deque[float] = deque(maxlen=most)
-        self._turn = asyncio.Lock()
+        self._most = most
+        self._lines: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._next: dict[int, float] = {}
+        self._opened: dict[int, float] = {}
 
-    async def take(self) -> None:
-        """Wait for the right to IDENTIFY. Raises `UnavailableError` when the day's are used up."""
-        async with self._turn:
-            now = time.monotonic()
-            if len(self._made) == self._most and now - self._made[0] < DAY:
-                raise UnavailableError("Too many connections to Discord today.")
-            if self._made and (wait := self._made[-1] + self._every - now) > 0:
-                await asyncio.sleep(wait)
-            self._made.append(time.monotonic())
+    async def open(self, shard: int) -> None:
+        """Wait until a session may be begun: a socket that waits for it would be closed.
+
+        Raises `DeliveryError` when Discord does not tell, `UnavailableError` when the day's
+        sessions are used up.
+        """
+        while True:
+            wait = await self._patience()
+            if wait <= 0:
+                break
+            await asyncio.sleep(wait)
+        self._check()
+        await self._turn(shard % self.concurrency)
+        self._opened[shard] = time.monotonic()
+
+    async def take(self, shard: int) -> None:
+        """An IDENTIFY is about to be sent. Raises as `open`."""
+        opened = self._opened.pop(shard, None)
+        if opened is None or time.monotonic() - opened > self._timing.identify_late:
+            if await self._patience() > 0:
+                raise UnavailableError("Discord allows no more connections for now.")
+            await self._turn(shard % self.concurrency)
+        self._check()
+        self._made.append(time.monotonic())
+
+    async def _turn(self, bucket: int) -> None:
+        # Who has a turn may use it a little later, so the next one comes as much later.
+        pace = self._timing.identify + self._timing.identify_late
+        async with self._lines[bucket]:
+            await asyncio.sleep(self._next.get(bucket, 0.0) - time.monotonic())
+            if self._leases is not None:
+                name = f"discord:identify:{self._account}:{bucket}"
+                await self._ours(self._leases, name, pace)
+            self._next[bucket] = time.monotonic() + pace
+
+    async def _ours(self, leases: Leases, name: str, pace: float) -> None:
+        """Take a lease that is never given back: it ends when the next may identify."""
+        while True:
+            try:
+                if await leases.take(name, pace):
+                    return
+            except StoreError as error:
+                log.error("discord identify not asked for", error=str(error))
+            await asyncio.sleep(self._timing.identify / 10)
+
+    def _check(self) -> None:
+        if len(self._made) == self._most and time.monotonic() - self._made[0] < DAY:
+            raise UnavailableError("Too many connections to Discord today.")

@@ -15,10 +15,21 @@ class Timing:
     """Before a client that died is built anew; doubled each time."""
     last_retry: float = 60.0
     identify: float = 5.0
-    """Between two IDENTIFYs (`max_concurrency` 1)."""
-    deaf: float = 150.0
-    """Without a heartbeat's acknowledgement before the client is built anew."""
+    """Between two IDENTIFYs of one bucket of shards."""
+    identify_late: float = 1.0
+    """From the right to IDENTIFY to doing so, or another right is needed."""
+    deaf: float = 100.0
+    """Without a heartbeat's acknowledgement before the client is built anew: two of them missed,
+    and before the whole adapter would be."""
     watch: float = 5.0
     """Between two looks at the heartbeats."""
     closing: float = 2.5
     """For the gateway to say good-bye."""
+    ask_shard: float = 1.0
+    """Between two questions for a shard that no process serves."""
+    per_shard: float = 0.5
+    """More between them for each shard already served here."""
+    guilds: float = 10.0
+    """For Discord to tell of a server, before what was missed there is left for later."""
+    in_order: float = 5.0
+    """For what was missed in a channel to come before what is said there now."""

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from telegram import (
@@ -30,6 +30,7 @@ from bots.telegram.keyboard import keyboard
 from bots.telegram.polling import ALLOWED_UPDATES, Intake, Poll
 from bots.telegram.request import Request
 from bots.telegram.translate import PLATFORM, translate
+from bots.telegram.webhook import Webhook
 from core.errors import ConfigurationError, DeliveryError, Fault
 from core.port import Capabilities, Dialect, Inbox, Pace, Part, Place
 
@@ -55,6 +56,14 @@ AT_ONCE = 100
 """Small requests under way that nobody waits for."""
 
 T = TypeVar("T")
+
+
+class Leases(Protocol):
+    """Rights that one process at a time has; see `core.store.leases.Leases`."""
+
+    async def while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T: ...
+
+
 log = structlog.get_logger(__name__)
 
 
@@ -64,6 +73,8 @@ class TelegramChat:
     `preview`: "auto" and "draft" show a growing answer as a draft in private chats and by edits
     elsewhere; "edit" by edits everywhere; "off" shows only that something is being written.
     `commands` are offered by name and summary in Telegram's own menu.
+    `leases`: of several processes on one database one polls, the others stand by. `webhook`: the
+    address Telegram is to call and the one to listen on; then nobody polls.
     `patience` is how many refusals in a row because of another receiver end `run`;
     `read_timeout` and `ready_timeout` are seconds.
     """
@@ -78,6 +89,8 @@ class TelegramChat:
         api_base: str = "https://api.telegram.org",
         preview: str = "auto",
         commands: Sequence[tuple[str, str]] = (),
+        leases: Leases | None = None,
+        webhook: tuple[str, str] | None = None,
         patience: int = 5,
         poll_timeout: int = 20,
         read_timeout: float = 30.0,
@@ -91,6 +104,10 @@ class TelegramChat:
         self._preview = preview
         self._commands = [BotCommand(name, summary) for name, summary in commands]
         self._names = frozenset(name for name, _ in commands)
+        self._leases = leases
+        self._address = webhook
+        self._webhook: Webhook | None = None
+        self._polling = False
         self._poll = Poll(patience)
         self._poll_timeout = poll_timeout
         self._ready = asyncio.Event()
@@ -121,6 +138,13 @@ class TelegramChat:
     def last_poll(self) -> float:
         """When Telegram last answered a poll (`time.monotonic`); at first, when `run` began."""
         return self._poll.last_poll
+
+    @property
+    def last_heard(self) -> float | None:
+        """See `core.port.Alive`."""
+        if self._webhook is not None:
+            return self._webhook.last_heard
+        return self._poll.last_poll if self._polling else None
 
     def capabilities(self, place: Place) -> Capabilities:
         preview = {"auto": "draft"}.get(self._preview, self._preview)
@@ -191,7 +215,23 @@ class TelegramChat:
                     status=change.new_chat_member.status,
                 )
 
-        updater = Updater(self._bot, Intake(keep, self._apologise))
+        intake = Intake(keep, self._apologise)
+        if self._address is not None:
+            self._webhook = Webhook(self._bot, *self._address, intake.put)
+            try:
+                await self._webhook.run()
+            finally:
+                self._webhook = None
+        elif self._leases is not None:
+            name = f"telegram:poller:{self.account}"
+            await self._leases.while_held(name, lambda: self._poll_with(intake))
+        else:
+            await self._poll_with(intake)
+
+    async def _poll_with(self, intake: Intake) -> None:
+        self._poll.begin()
+        self._polling = True
+        updater = Updater(self._bot, intake)
         await updater.initialize()
         try:
             await updater.start_polling(
@@ -204,6 +244,7 @@ class TelegramChat:
             )
             raise await self._poll.failure()
         finally:
+            self._polling = False
             await self._stop(updater)
 
     async def _stop(self, updater: Updater) -> None:

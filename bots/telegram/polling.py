@@ -14,7 +14,7 @@ from telegram.error import NetworkError
 from bots.telegram.request import Request
 from core.errors import ConfigurationError, ParleyError, StoreError, UnavailableError
 
-__all__ = ["ALLOWED_UPDATES", "Intake", "Poll"]
+__all__ = ["ALLOWED_UPDATES", "Intake", "Poll", "readable"]
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
 TRIES = 3
@@ -88,15 +88,16 @@ class Poll(Request):
         answer = Request.parse_json_payload(payload)
         updates = answer.get("result")
         if isinstance(updates, list):
-            answer["result"] = [_readable(update) for update in updates]
+            answer["result"] = [readable(update) for update in updates]
         return answer
 
 
-def _readable(update: dict[str, Any]) -> dict[str, Any]:
+def readable(update: dict[str, Any]) -> dict[str, Any]:
+    """`update`, or nothing but its number where the library can not read it."""
     try:
         Update.de_json(update, None)
     except Exception as error:  # noqa: BLE001 (whatever it is, this update can not be read)
-        number = update["update_id"]
+        number = update.get("update_id", 0)
         log.error("telegram.update_unreadable", update=number, error=type(error).__name__)
         return {"update_id": number}
     return update

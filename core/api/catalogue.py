@@ -8,12 +8,13 @@ from typing import Any
 
 from core.api.table import EMBEDDING, TABLE
 
-__all__ = ["Match", "Model", "builtin", "find", "merge", "parse"]
+__all__ = ["Match", "Model", "builtin", "find", "merge", "parse", "size"]
 
 UNKNOWN_CONTEXT = 8192  # tokens, for a model nobody says anything about
 DAILY_QUOTA = 500_000  # tokens a program may use of a model in a day
 EMBEDS = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
 REASONS = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
+SIZE = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 MOST_CANDIDATES = 10
 
 
@@ -40,6 +41,12 @@ class Match:
 
     model: Model | None
     candidates: tuple[Model, ...] = ()
+
+
+def size(model: Model) -> float:
+    """In billions of parameters, as its name tells; a middling one where it does not."""
+    found = SIZE.search(model.name)
+    return max(0.1, float(found[1])) if found else 30.0
 
 
 def builtin() -> dict[str, Model]:

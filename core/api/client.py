@@ -5,6 +5,7 @@ The openai package authenticates, connects and types the errors; the stream's by
 """
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -91,6 +92,23 @@ class ModelApi:
 
     async def close(self) -> None:
         await self._openai.close()
+
+    def with_key(self, api_key: str) -> "ModelApi":
+        """The same service with another key, over the same connections."""
+        other = copy.copy(self)
+        other._openai = self._openai.with_options(api_key=api_key)  # noqa: SLF001 (its own class)
+        return other
+
+    async def check(self, model: str) -> None:
+        """Ask `model` for one token. Raises `ModelError`: by its failure the key is known."""
+        request = Request(model, (Message("user", "Hi"),), max_tokens=1)
+        try:
+            async with aclosing(self.stream(request)) as events:
+                async for _ in events:
+                    return
+        except ModelError as error:
+            if error.failure is not Failure.EMPTY:
+                raise
 
     async def models(self) -> tuple[Model, ...]:
         """The models the service offers. Raises `ModelError`."""

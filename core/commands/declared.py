@@ -24,6 +24,7 @@ class Command:
     """The answer is for the person who asked alone, where the platform can."""
 
 
+SETTINGS = ("temperature", "length", "effort", "reasoning", "share")
 SCOPES = ("here", "me", "server", "reset")
 
 COMMANDS: tuple[Command, ...] = (
@@ -49,13 +50,24 @@ COMMANDS: tuple[Command, ...] = (
         "See or set the instructions the model follows here",
         (Argument("text", "The instructions; reset to remove them"),),
     ),
-    Command("usage", "Tokens used today"),
+    Command(
+        "persona",
+        "See or pick who answers",
+        (Argument("name", "A persona's name; reset for none"),),
+    ),
+    Command("context", "What the model is shown of this conversation"),
+    Command("usage", "Tokens used today, and what is left"),
+    Command(
+        "key",
+        "Use an API key of your own (in a private chat)",
+        (Argument("key", "Your key; remove to take it back"),),
+    ),
     Command(
         "settings",
         "See or change how I behave here",
         (
-            Argument("name", "What to change", choices=("share",)),
-            Argument("value", "The new value", choices=("on", "off", "reset")),
+            Argument("name", "What to change", choices=SETTINGS),
+            Argument("value", "The new value; reset for the default"),
         ),
     ),
 )

@@ -1,41 +1,26 @@
 """What each command does. A handler takes what was asked and returns what to say."""
 
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from core.api.catalogue import Model
+from core.commands.asking import Asking, literal, plural
+from core.commands.context import Context
 from core.commands.declared import COMMANDS, SCOPES
+from core.commands.key import Key
+from core.commands.listing import Listing
 from core.commands.menus import model_menu
 from core.commands.reply import Reply
-from core.conversation.choices import MODEL, SHARE, SYSTEM, Choices
-from core.conversation.models import Models, describe, length
-from core.conversation.scope import Scope, chat_scope, person_key
-from core.port import Capabilities, Incoming
+from core.commands.tuning import Tuning
+from core.commands.usage import Usage
+from core.conversation.choices import MODEL
+from core.conversation.models import length
+from core.conversation.resources import Resources
+from core.conversation.scope import Scope
 from core.store.conversations import Choice, begin_anew, choose, unchoose
 from core.store.database import Store
-from core.store.turns import cancel, usage_today
+from core.store.turns import cancel
 
 __all__ = ["Asking", "Commands"]
-
-LONGEST_SYSTEM = 20_000  # characters
-BAR = 12  # characters of a usage bar
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A command as it was given."""
-
-    incoming: Incoming
-    turn: int
-    conversation: int
-    choices: Choices
-    may: Capabilities
-
-    @property
-    def argument(self) -> str:
-        return self.incoming.text.strip()
 
 
 class Commands:
@@ -44,22 +29,26 @@ class Commands:
     def __init__(
         self,
         store: Store,
-        models: Models,
+        with_: Resources,
         stop: Callable[[list[int]], None],
     ) -> None:
         self._store = store
-        self._models = models
+        self._models = with_.models
         self.stop_running = stop
+        tuning = Tuning(store, with_.settings.personas)
         self._handlers: dict[str, Callable[[Asking], Awaitable[Reply]]] = {
             "start": self.start,
             "help": self.help,
             "model": self.model,
-            "models": self.models,
+            "models": Listing(with_).models,
+            "usage": Usage(store, with_).usage,
+            "context": Context(with_).context,
+            "key": Key(with_).key,
+            "persona": tuning.persona,
+            "system": tuning.system,
+            "settings": tuning.settings,
             "new": self.new,
             "stop": self.stop,
-            "system": self.system,
-            "usage": self.usage,
-            "settings": self.settings,
         }
 
     async def run(self, asking: Asking) -> Reply:
@@ -72,7 +61,7 @@ class Commands:
     async def start(self, asking: Asking) -> Reply:
         model = self._model_name(asking.choices.model)
         return Reply(
-            f"Hello, {_literal(asking.incoming.sender.name)}. Write to me, and **{model}** "
+            f"Hello, {literal(asking.incoming.sender.name)}. Write to me, and **{model}** "
             "answers. /model picks another model, /new begins a new conversation, "
             "/help tells the rest."
         )
@@ -97,7 +86,7 @@ class Commands:
         self.stop_running(running)
         if not running and not dropped:
             return Reply("Nothing is being written here.")
-        waiting = f" {dropped} waiting {_plural(dropped, 'message')} dropped." if dropped else ""
+        waiting = f" {dropped} waiting {plural(dropped, 'message')} dropped." if dropped else ""
         return Reply(f"Stopped.{waiting}")
 
     async def model(self, asking: Asking) -> Reply:
@@ -137,95 +126,23 @@ class Commands:
         by = asking.incoming.sender.name[:100]
         await self._store.write(choose, scope.key, MODEL, Choice(model.id, by))
         return Reply(
-            f"**{_literal(model.name)}** ({length(model.context)} tokens) answers from now on, "
+            f"**{literal(model.name)}** ({length(model.context)} tokens) answers from now on, "
             f"for {scope.label}."
         )
 
     def _no_match(self, query: str, candidates: tuple[Model, ...]) -> Reply:
         if not candidates:
-            return Reply(f"No model is called “{_literal(query[:80])}”. /models lists them all.")
+            return Reply(f"No model is called “{literal(query[:80])}”. /models lists them all.")
         names = "\n".join(f"- `{model.id}`" for model in candidates[:10])
-        return Reply(f"Which of these do you mean by “{_literal(query[:80])}”?\n\n{names}")
+        return Reply(f"Which of these do you mean by “{literal(query[:80])}”?\n\n{names}")
 
     async def model_page(self, asking: Asking, page: int, *, replace: bool = False) -> Reply:
         made = asking.choices.made[MODEL]
         why = f"chosen for {made.scope.label}" if made.scope else "the default"
-        by = f" by {_literal(made.by)}" if made.scope and made.by else ""
+        by = f" by {literal(made.by)}" if made.scope and made.by else ""
         text = f"**{self._model_name(made.value)}** answers here ({why}{by}). Pick another:"
         menu, buttons = model_menu(self._models.chat(), made.value, page, asking.may.menu_size)
         return Reply(text, buttons, menu, replace=replace)
 
-    async def models(self, asking: Asking) -> Reply:
-        wanted = asking.argument.casefold()
-        found = [m for m in self._models.chat() if wanted in m.id.casefold()]
-        if not found:
-            return Reply(f"No model's name has “{_literal(wanted[:80])}” in it.")
-        chosen = asking.choices.model
-        lines = [f"- {describe(model)}{' ← here' if model.id == chosen else ''}" for model in found]
-        return Reply("\n".join([f"{len(found)} {_plural(len(found), 'model')}:", "", *lines]))
-
-    async def system(self, asking: Asking) -> Reply:
-        text, scope = asking.argument, asking.choices.where[0]
-        if not text:
-            return Reply(f"The model follows these instructions:\n\n{asking.choices.system}")
-        if text == "reset":
-            await self._store.write(unchoose, [scope.key], SYSTEM)
-            return Reply("The instructions are the default ones again.")
-        if len(text) > LONGEST_SYSTEM:
-            return Reply(f"Instructions can have {LONGEST_SYSTEM:,} characters at most.")
-        by = asking.incoming.sender.name[:100]
-        await self._store.write(choose, scope.key, SYSTEM, Choice(text, by))
-        return Reply(f"The model follows these instructions from now on, for {scope.label}.")
-
-    async def usage(self, asking: Asking) -> Reply:
-        midnight = time.time() // 86400 * 86400
-        person = person_key(asking.incoming.sender)
-        used = await self._store.read(usage_today, person, midnight)
-        if not used:
-            return Reply("You have not used a token today.")
-        most = max(tokens for _, tokens, _ in used) or 1
-        lines = [
-            f"{'█' * max(1, round(tokens / most * BAR)):<{BAR}} {tokens:>9,}  "
-            f"{self._model_name(model)} ({answers})"
-            for model, tokens, answers in used
-        ]
-        hours = (midnight + 86400 - time.time()) / 3600
-        today = datetime.now(UTC).date().isoformat()
-        chart = "\n".join(lines)
-        return Reply(
-            f"Your tokens on {today} (UTC):\n\n```\n{chart}\n```\n\nReset in {hours:.0f} h."
-        )
-
-    async def settings(self, asking: Asking) -> Reply:
-        name, _, value = asking.argument.partition(" ")
-        place = asking.incoming.place
-        if not name:
-            share = "on" if asking.choices.shared else "off"
-            return Reply(
-                f"- Model: {self._model_name(asking.choices.model)} (/model)\n"
-                f"- Instructions: {len(asking.choices.system):,} characters (/system)\n"
-                f"- One conversation for everybody here: {share} (`/settings share on`)"
-            )
-        if name != SHARE or value not in ("on", "off", "reset"):
-            return Reply("I know `/settings share on`, `off` and `reset`.")
-        if place.private:
-            return Reply("This is a private chat: there is nobody to share with.")
-        by = asking.incoming.sender.name[:100]
-        chosen = Choice("on" if value == "on" else "off", by)
-        await self._store.write(choose, chat_scope(place), SHARE, chosen)
-        if value == "on":
-            return Reply("Everybody here shares one conversation from now on.")
-        return Reply("Each person has a conversation of their own here from now on.")
-
     def _model_name(self, id_: str) -> str:
-        model = self._models.get(id_)
-        return _literal(model.name if model else id_.rpartition("/")[2])
-
-
-def _literal(text: str) -> str:
-    """Somebody's text inside Markdown, as it is."""
-    return "".join(f"\\{c}" if c in "\\`*_[]()<>#~|$!" else c for c in text)
-
-
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun}s"
+        return literal(self._models.name(id_))

@@ -9,9 +9,13 @@ __all__ = ["Reply"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Markdown, and what can be pressed under it. `replace` edits the message with the button."""
+    """Markdown, and what can be pressed under it. `replace` edits the message with the button.
+
+    `folded`: `text` is no Markdown, long, and of interest to few.
+    """
 
     text: str
     buttons: tuple[Button, ...] = ()
     menu: tuple[Option, ...] = ()
     replace: bool = False
+    folded: bool = False

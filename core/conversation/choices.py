@@ -11,12 +11,15 @@ from core.settings import Settings
 from core.store.conversations import Choice, all_choices
 
 __all__ = [
+    "EFFORT",
     "EFFORTS",
     "LONGEST",
     "MODEL",
     "PERSONA",
+    "REASONING",
     "SHARE",
     "SYSTEM",
+    "TEMPERATURE",
     "Choices",
     "Chosen",
     "read_choices",

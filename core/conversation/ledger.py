@@ -82,6 +82,10 @@ class Ledger:
     def today(self) -> str:
         return (datetime.fromtimestamp(self._clock(), UTC) - self._reset).date().isoformat()
 
+    def day_began(self) -> float:
+        """Seconds since 1970."""
+        return self._clock() + self.resets_in() - 86_400
+
     def resets_in(self) -> float:
         """Seconds to the end of the day."""
         now = datetime.fromtimestamp(self._clock(), UTC) - self._reset

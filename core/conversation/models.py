@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
-from core.api.catalogue import Match, Model, builtin, find, merge
+from core.api.catalogue import Match, Model, builtin, find, merge, size
 from core.api.client import ModelApi
 from core.errors import ModelError, StoreError
+from core.settings import Settings
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
 
@@ -79,8 +80,28 @@ class Models:
             key=lambda model: model.name.casefold(),
         )
 
+    def by_size(self) -> list[Model]:
+        """Models one can talk to, the smallest first, as their names tell."""
+        return sorted(self.chat(), key=lambda model: (size(model), model.id))
+
     def get(self, id_: str) -> Model | None:
         return self._all.get(id_)
+
+    def successor(self, id_: str, settings: Settings) -> str | None:
+        """Who follows a model that the service does not offer any more; None: it does."""
+        if not self.known or id_ in self._all:
+            return None
+        wanted = [settings.successors.get(id_), settings.default_model, *settings.fallbacks]
+        there = [model for model in wanted if model in self._all]
+        if there:
+            return there[0]
+        largest = self.by_size()[-1:]
+        return largest[0].id if largest else None
+
+    def name(self, id_: str) -> str:
+        """For people."""
+        model = self._all.get(id_)
+        return model.name if model else id_.rpartition("/")[2]
 
     def context(self, id_: str) -> int:
         """Tokens in the window of a model, known or not."""

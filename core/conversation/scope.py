@@ -3,10 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.port import Place, Sender
+from core.port import Incoming, Place, Sender
 from core.store.conversations import Choice
 
-__all__ = ["Scope", "chat_scope", "conversation_key", "person_key", "resolve", "scopes"]
+__all__ = [
+    "Scope",
+    "allowance_subjects",
+    "chat_scope",
+    "conversation_key",
+    "person_key",
+    "resolve",
+    "scopes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,13 @@ def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
     """
     person = "" if place.private or shared else sender.user
     return f"{place.platform}:{place.account}:{place.chat}:{place.thread or ''}:{person}"
+
+
+def allowance_subjects(incoming: Incoming) -> tuple[str, ...]:
+    """Who a question counts for in a day: the person, and the chat where it is not private."""
+    place = incoming.place
+    person = f"person:{person_key(incoming.sender)}"
+    return (person,) if place.private else (person, chat_scope(place))
 
 
 def chat_scope(place: Place) -> str:

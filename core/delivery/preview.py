@@ -31,7 +31,7 @@ def status_part(chat: Chat, status: str, buttons: tuple[Button, ...]) -> Part:
 
 
 class Preview:
-    """`gone` is called when the person deleted the message that grows."""
+    """`gone` is called when the person deleted the message that grows, or shut the bot out."""
 
     def __init__(
         self, chat: Chat, gate: Gate, outbox: Outbox, turn: int, gone: Callable[[], None]
@@ -77,8 +77,8 @@ class Preview:
                 log.info("preview", turn=self._turn, fault=error.fault)
                 if error.fault is Fault.RATE:
                     self._gate.refused(self._outbox.place.chat, error)
-                if error.fault is Fault.GONE:
-                    self._gone()
+                if error.fault in (Fault.GONE, Fault.FORBIDDEN):
+                    self._gone()  # nobody would see the rest: do not pay for it
                     return
                 if error.fault not in (Fault.RATE, Fault.TRANSIENT, Fault.UNKNOWN):
                     return

@@ -72,7 +72,9 @@ class Leases:
         self._closing = asyncio.Event()
 
     async def take(self, name: str, seconds: float) -> bool:
-        """Whether `name` is ours for `seconds`. Raises `StoreError`."""
+        """Whether `name` is ours for `seconds`; after `close` never. Raises `StoreError`."""
+        if self._closing.is_set():
+            return False
         return await self._store.write_first(take, name, self._owner, seconds)
 
     async def give(self, name: str) -> None:

@@ -114,6 +114,7 @@ turns = Table(
     Column("person", String(200), nullable=False),
     Column("model", String(200)),
     Column("note", Text),
+    Column("buttons", Text),  # under the answer, as JSON
     Column("prompt_tokens", Integer, nullable=False, server_default="0"),
     Column("completion_tokens", Integer, nullable=False, server_default="0"),
     Column("created", Float, nullable=False),

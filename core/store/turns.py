@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     TextClause,
     case,
+    delete,
     false,
     func,
     insert,
@@ -26,6 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.errors import ParleyError
 from core.port import Incoming
 from core.store.schema import OPEN, clock, conversations, messages, parts, turns
+from core.store.schema import thoughts as thoughts_table
 
 __all__ = [
     "Accepted",
@@ -46,6 +48,7 @@ __all__ = [
     "release",
     "reply",
     "sent_parts",
+    "thoughts_of",
     "turn_of",
     "usage_today",
 ]
@@ -76,6 +79,8 @@ class Turn:
     """Seconds since it was accepted."""
     model: str | None
     note: str | None
+    buttons: str | None = None
+    """Those under its answer, as `reply` was given them."""
 
 
 class Accepted(StrEnum):
@@ -231,6 +236,7 @@ def claim(
             (clock() - turns.c.created).label("age"),
             turns.c.model,
             turns.c.note,
+            turns.c.buttons,
         )
     ).all()
     return [
@@ -244,6 +250,7 @@ def claim(
             row.age,
             row.model,
             row.note,
+            row.buttons,
         )
         for row in sorted(rows, key=lambda row: int(row.id))
     ]
@@ -315,10 +322,13 @@ def reply(
     model: str,
     usage: tuple[int, int],
     replace: bool = False,
+    buttons: str | None = None,
+    thoughts: str = "",
 ) -> None:
     """Running -> delivering: keep the question, the model's answer and what it cost.
 
     With `replace` the last exchange is left out of what the model is shown from now on.
+    `thoughts` are kept apart: nothing is answered on them.
     """
     _fenced(
         connection,
@@ -326,6 +336,7 @@ def reply(
         owner,
         state=State.DELIVERING,
         note=note,
+        buttons=buttons,
         model=model,
         prompt_tokens=usage[0],
         completion_tokens=usage[1],
@@ -343,6 +354,9 @@ def reply(
             .where(messages.c.conversation == turn.conversation, messages.c.id >= (last or 0))
             .values(replaced=True)
         )
+    if thoughts:
+        connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
+        connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
     rows = [{"role": "user", "text": prompt}]
     if text:
         rows.append({"role": "assistant", "text": text})
@@ -352,6 +366,11 @@ def reply(
                 conversation=turn.conversation, turn=turn.id, created=clock(), **row
             )
         )
+
+
+def thoughts_of(connection: Connection, turn: int) -> str | None:
+    """What the model thought before it answered `turn`, if that was kept."""
+    return connection.scalar(select(thoughts_table.c.text).where(thoughts_table.c.turn == turn))
 
 
 def answer_of(connection: Connection, turn: int) -> str:

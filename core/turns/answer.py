@@ -3,18 +3,26 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 
+import msgspec
 import structlog
+from sqlalchemy import Connection
 
-from core.api.client import ModelApi, Request
+from core.api.client import Request
 from core.api.events import Finished, FinishReason, Reasoning, Text, Usage
-from core.conversation import window
+from core.conversation.accounts import Account
 from core.conversation.choices import Choices
-from core.conversation.models import Models
+from core.conversation.composer import Composed
+from core.conversation.failover import may_fail_over, successors
+from core.conversation.resources import Resources
+from core.conversation.scope import allowance_subjects
+from core.conversation.window import PromptTooLongError
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, Failure, ModelError
+from core.errors import DeliveryError, Failure, Fault, ModelError
 from core.port import Button
-from core.store.conversations import history, tell_cut
+from core.store import spending
+from core.store.conversations import tell_cut
 from core.store.turns import State, answer_of, reply
 from core.turns import words
 from core.turns.held import Held
@@ -23,36 +31,39 @@ __all__ = ["Answer"]
 
 log = structlog.get_logger(__name__)
 
-MOST_HISTORY = 2000  # messages looked at; what fits the window is far less
 LONGEST_ANSWER = 400_000  # characters; a model that does not end is ended
+LONGEST_THOUGHTS = 200_000
 LAST_PREVIEW = 10.0  # seconds to wait for a preview that is on its way
 STATUS_EVERY = 5  # seconds between changes of "Thinking... 10 s"
+EXPECTED = 800  # tokens of an answer nobody bounded, for the ledger
 
 
 class Answer:
-    """Answers one turn. `prompt` is what is asked; with `replace` it is asked again."""
+    """Answers one turn. `prompt` is what is asked; with `replace` it is asked again.
+    `notes` are told under the answer.
+    """
 
     def __init__(
         self,
         held: Held,
-        api: ModelApi,
-        models: Models,
+        with_: Resources,
         choices: Choices,
         *,
         prompt: str,
         replace: bool = False,
-        most_tokens: int = 0,
+        notes: Sequence[str] = (),
     ) -> None:
         self._held = held
-        self._api = api
-        self._models = models
+        self._with = with_
         self._choices = choices
         self._prompt = prompt
         self._replace = replace
-        self._most_tokens = most_tokens
         self._text = ""
+        self._thoughts = ""
         self._usage = (0, 0)
-        self._notes: list[str] = []
+        self._spent = 0
+        self._notes = list(notes)
+        self._buttons: list[Button] = []
         self._began = time.monotonic()
         self._preview = Preview(held.chat, held.gate, held.outbox, held.turn.id, gone=held.stop.set)
 
@@ -61,80 +72,141 @@ class Answer:
         await self._held.outbox.load()
         if turn.state is State.DELIVERING:
             self._text = await self._held.store.read(answer_of, turn.id)
-            await self._deliver(turn.note or "")
+            buttons = msgspec.json.decode(turn.buttons or "[]", type=tuple[Button, ...])
+            await self._deliver(turn.note or "", buttons)
             return
-        model = self._choices.model
-        failed = False
-        try:
-            await self._ask(model)
-        except ModelError as error:
-            log.warning(
-                "model failed", turn=turn.id, model=model, failure=error.failure,
-                status=error.status, request=error.request_id, said=str(error),
-            )  # fmt: skip
-            failed = not self._text
-            self._notes.append(words.failure(error, turn.id))
-            if error.failure is Failure.UNKNOWN_MODEL:
-                await self._models.refresh()
-        except window.PromptTooLongError as error:
-            failed = True
-            self._notes.append(
-                f"Your message is about {error.needed:,} tokens long; {model} has room for "
-                f"{error.room:,}. /model picks one with a larger window."
-            )
+        account = await self._with.accounts.of(self._held.person)
+        model, failed = await self._shown(account)
         if self._held.stop.is_set():
             self._notes.append(words.STOPPED)
         note = "\n".join(self._notes)
+        buttons = self._under(failed=failed)
         self._held.fence()
-        await self._held.store.write(
-            reply, turn, self._held.owner, prompt=self._prompt, text=self._text, note=note,
-            model=model, usage=self._usage, replace=self._replace,
-        )  # fmt: skip
-        await self._deliver(note, failed=failed)
+        await self._held.store.write(self._keep, account, model, note, buttons)
+        await self._deliver(note, buttons, failed=failed and not self._text)
 
-    async def _ask(self, model: str) -> None:
-        """Fill `_text`. One more try, with the server's own figures, after an overflow."""
-        request = await self._request(model)
+    # -- asking
+
+    async def _shown(self, account: Account) -> tuple[str, bool]:
+        """Ask, showing the answer while it grows. The model that answered, and whether it failed
+        to do so to the end.
+        """
         preview = asyncio.create_task(self._preview.run())
         try:
-            try:
-                await self._read(request)
-            except ModelError as error:
-                if error.failure is not Failure.OVERFLOW or self._text:
-                    raise
-                log.info("overflow", turn=self._held.turn.id, model=model, limit=error.limit)
-                known = self._models.context(model)
-                self._models.learn(model, min(error.limit or known, known * 3 // 4))
-                await self._read(await self._request(model))
+            return await self._ask(account)
         finally:
             # A request in flight ends first: an edit that arrives late would undo the final.
             self._preview.close()
             await asyncio.wait({preview}, timeout=LAST_PREVIEW)
             preview.cancel()
             shown = (await asyncio.gather(preview, return_exceptions=True))[0]
-        if isinstance(shown, Exception):
-            raise shown
+            if isinstance(shown, Exception):
+                raise shown
 
-    async def _request(self, model: str) -> Request:
-        turn, store = self._held.turn, self._held.store
-        said = await store.read(history, turn.conversation, turn.seq, MOST_HISTORY)
-        if self._replace:
-            questions = [index for index, (role, _) in enumerate(said) if role == "user"]
-            said = said[: questions[-1]] if questions else said
-        fitted = window.fit(
-            self._choices.system,
-            said,
-            self._prompt,
-            context=self._models.context(model),
-            answer=self._most_tokens,
+    async def _ask(self, account: Account) -> tuple[str, bool]:
+        """Ask the chosen model and, before anything was shown, those that follow it."""
+        chosen, first = self._choices.model, None
+        models = self._with.models
+        order = successors(chosen, models.chat(), self._with.settings.fallbacks)
+        for model in (chosen, *order):
+            try:
+                await self._attempt(account, model)
+            except ModelError as error:
+                log.warning(
+                    "model failed", turn=self._held.turn.id, model=model, failure=error.failure,
+                    status=error.status, request=error.request_id, said=str(error),
+                )  # fmt: skip
+                first = first or error
+                if self._text or not may_fail_over(error):
+                    first = error if self._text or model == chosen else first
+                    break
+            except PromptTooLongError as error:
+                if first is None:
+                    self._notes.append(words.too_long(models.name(model), error.needed, error.room))
+                    return model, True
+            else:
+                if first is not None:
+                    self._notes.insert(0, self._instead(first, chosen, model))
+                return model, False
+            if self._held.stop.is_set():
+                break
+        assert first is not None  # noqa: S101 (nothing answered: something failed)
+        self._notes.append(words.failure(first, self._held.turn.id))
+        if first.failure is Failure.UNKNOWN_MODEL:
+            await models.refresh()
+        return chosen, True
+
+    def _instead(self, error: ModelError, chosen: str, model: str) -> str:
+        names = self._with.models.name
+        return words.instead(error, names(chosen), names(model))
+
+    async def _attempt(self, account: Account, model: str) -> None:
+        """Fill `_text`. One more try, with the server's own figures, after an overflow."""
+        breaker = self._with.breaker
+        if rest := breaker.resting(account.name, model):
+            raise ModelError(
+                "The model failed again and again", Failure.UNAVAILABLE, status=503,
+                retry_after=rest,
+            )  # fmt: skip
+        composed = await self._compose(model)
+        try:
+            try:
+                await self._read(account, composed)
+            except ModelError as error:
+                if error.failure is not Failure.OVERFLOW or self._text:
+                    raise
+                log.info("overflow", turn=self._held.turn.id, model=model, limit=error.limit)
+                known = composed.context
+                self._with.models.learn(model, min(error.limit or known, known * 3 // 4))
+                composed = await self._compose(model)
+                await self._read(account, composed)
+        except ModelError as error:
+            breaker.failed(account.name, model, error)
+            if error.failure is Failure.QUOTA and error.status is not None:
+                await self._with.ledger.exhaust(account.name, model)
+            raise
+        breaker.worked(account.name, model)
+        if composed.fitted.left_out:
+            if await self._held.store.write(tell_cut, self._held.turn.conversation):
+                self._notes.append(words.CUT)
+            self._with.summaries.consider(self._held.turn.conversation, composed)
+
+    async def _compose(self, model: str) -> Composed:
+        turn = self._held.turn
+        return await self._with.composer.compose(
+            turn.conversation, turn.seq, self._choices, self._prompt, model, replace=self._replace
         )
-        if fitted.left_out and await store.write(tell_cut, turn.conversation):
-            self._notes.append(words.CUT)
-        return Request(model, fitted.messages, max_tokens=self._most_tokens or None)
 
-    async def _read(self, request: Request) -> None:
+    async def _read(self, account: Account, composed: Composed) -> None:
+        """Ask what is composed; booked in the ledger before and after."""
+        request, ledger = composed.request, self._with.ledger
+        expected = composed.fitted.estimate + (request.max_tokens or EXPECTED)
+        number = await ledger.begin(account.name, request.model, expected)
+        if number is None:
+            raise ModelError(
+                "Today's quota is used up", Failure.QUOTA, retry_after=ledger.resets_in()
+            )
+        self._usage = (0, 0)
+        taken = False
+        try:
+            await self._until_stopped(account, request)
+            taken = True
+        finally:
+            cost = sum(self._usage)
+            if not cost and (taken or self._text or self._thoughts):
+                said = composed.measure.text(self._text + self._thoughts)
+                cost = composed.fitted.estimate + round(said)
+            self._spent += cost
+            await asyncio.shield(ledger.end(number, account.name, request.model, cost))
+        if self._text and not self._held.stop.is_set():
+            await self._with.composer.measures.learn(
+                request.model, self._held.turn.conversation, request.messages,
+                self._usage, self._text, thought=bool(self._thoughts),
+            )  # fmt: skip
+
+    async def _until_stopped(self, account: Account, request: Request) -> None:
         """Read the stream to its end or to the person's stop. Waits for nothing else."""
-        reader = asyncio.create_task(self._consume(request))
+        reader = asyncio.create_task(self._consume(account, request))
         stopper = asyncio.create_task(self._held.stop.wait())
         try:
             await asyncio.wait({reader, stopper}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,20 +218,23 @@ class Answer:
         if isinstance(outcome, Exception):
             raise outcome
 
-    async def _consume(self, request: Request) -> None:
-        async with contextlib.aclosing(self._api.stream(request)) as events:
+    async def _consume(self, account: Account, request: Request) -> None:
+        async with contextlib.aclosing(account.api.stream(request)) as events:
             async for event in events:
                 match event:
                     case Text(text):
                         self._text += text
                         self._preview.show(self._text)
-                    case Reasoning():
+                    case Reasoning(text):
+                        if len(self._thoughts) < LONGEST_THOUGHTS:
+                            self._thoughts += text
                         if not self._text:
                             self._preview.show("", self._thinking())
                     case Usage(prompt, completion):
                         self._usage = (prompt, completion)
                     case Finished(FinishReason.LENGTH):
                         self._notes.append(words.LENGTH)
+                        self._buttons.append(self._more())
                     case Finished():
                         pass
                 if len(self._text) > LONGEST_ANSWER:
@@ -168,18 +243,66 @@ class Answer:
 
     def _thinking(self) -> str:
         seconds = int(time.monotonic() - self._began) // STATUS_EVERY * STATUS_EVERY
-        return f"Thinking… {seconds} s" if seconds else "Thinking…"
+        if not seconds:
+            return "Thinking…"
+        tokens = self._usage[1] or round(len(self._thoughts) / 4)
+        return f"Thinking… {seconds} s · {tokens // 50 * 50} tokens"
 
-    async def _deliver(self, note: str, *, failed: bool = False) -> None:
+    # -- keeping and delivering
+
+    def _more(self) -> Button:
+        return Button("Continue", f"more:{self._held.turn.id}")
+
+    def _under(self, *, failed: bool) -> tuple[Button, ...]:
+        """What can be pressed under the answer."""
         turn = self._held.turn
-        may = self._held.chat.capabilities(turn.incoming.place)
-        buttons = (Button("Retry", f"retry:{turn.id}"),) if may.retry_button else ()
+        if failed and self._text:
+            self._buttons.append(self._more())
+        if failed or self._held.chat.capabilities(turn.incoming.place).retry_button:
+            self._buttons.append(Button("Retry", f"retry:{turn.id}"))
+        if self._thoughts and self._choices.shows_reasoning:
+            self._buttons.append(Button("Reasoning", f"think:{turn.id}"))
+        return tuple(self._buttons)
+
+    def _keep(
+        self,
+        connection: Connection,
+        account: Account,
+        model: str,
+        note: str,
+        buttons: tuple[Button, ...],
+    ) -> None:
+        """One transaction: the answer, its buttons and thoughts, and whom it is counted for."""
+        held = self._held
+        reply(
+            connection, held.turn, held.owner, prompt=self._prompt, text=self._text, note=note,
+            model=model, usage=self._usage, replace=self._replace,
+            buttons=msgspec.json.encode(buttons).decode(),
+            thoughts=self._thoughts if self._choices.shows_reasoning else "",
+        )  # fmt: skip
+        if not account.own:
+            subjects = allowance_subjects(held.turn.incoming)
+            spending.allow(connection, subjects, self._with.ledger.today(), self._spent, 1)
+
+    async def _deliver(
+        self, note: str, buttons: tuple[Button, ...], *, failed: bool = False
+    ) -> None:
+        turn = self._held.turn
         try:
             await self._held.deliver(self._text, note=note, buttons=buttons, kept=True)
         except DeliveryError as error:
             log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
+            if error.fault is Fault.REJECTED:
+                await self._tell(error)
             await self._held.finish(State.FAILED)
             return
         stopped = self._held.stop.is_set()
         state = State.FAILED if failed else State.STOPPED if stopped else State.DONE
         await self._held.finish(state)
+
+    async def _tell(self, refusal: DeliveryError) -> None:
+        """The platform does not take the answer's text: say so in its place."""
+        try:
+            await self._held.deliver("", note=f"{refusal} [{self._held.turn.id}]")
+        except DeliveryError as error:
+            log.warning("refusal not told", turn=self._held.turn.id, fault=error.fault)

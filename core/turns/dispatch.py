@@ -1,32 +1,30 @@
 """What a turn is about, and who deals with it."""
 
-import re
+from dataclasses import replace as replace_fields
 
 import structlog
 
-from core.api.client import ModelApi
 from core.commands.declared import COMMANDS
 from core.commands.handlers import Asking, Commands
-from core.commands.menus import model_of
 from core.commands.reply import Reply
-from core.conversation.choices import Choices, read_choices
-from core.conversation.models import Models
+from core.conversation.choices import MODEL, Choices, Chosen, read_choices
+from core.conversation.resources import Resources
+from core.conversation.scope import allowance_subjects
 from core.errors import DeliveryError
 from core.port import Incoming, Kind
-from core.settings import Settings
+from core.store.conversations import Choice, choose
 from core.store.database import Store
+from core.store.spending import allowance
 from core.store.turns import (
     Accepted,
     State,
     Turn,
-    answer_of,
-    cancel,
     last_finished,
     reply,
-    turn_of,
 )
 from core.turns import words
 from core.turns.answer import Answer
+from core.turns.buttons import Buttons
 from core.turns.held import Held
 from core.turns.inbox import DENIED, asks
 
@@ -37,26 +35,39 @@ log = structlog.get_logger(__name__)
 REFUSED = (Accepted.FULL, Accepted.FAST, DENIED)
 QUIET = {command.name: command.quiet for command in COMMANDS}
 LONGEST_PROMPT = 400_000  # characters
-DRAFTS_A_TURN = 64  # as `core.delivery.preview` numbers them
 NOTHING_SAID = "There was nothing in that message. Write something, and a model answers."
 NO_ATTACHMENTS = "I can not read {kinds} yet: text is what I understand."
-NOT_YOURS = "That is somebody else's answer."
+
+
+class _Refused(Exception):  # noqa: N818 (an answer, not an error)
+    """Why a question is not answered."""
+
+
+def _prompt(incoming: Incoming) -> str:
+    prompt = incoming.text.strip()
+    if not prompt and incoming.attachments:
+        kinds = ", ".join(sorted({f"a {item.kind}" for item in incoming.attachments}))
+        raise _Refused(NO_ATTACHMENTS.format(kinds=kinds))
+    if not prompt:
+        raise _Refused(NOTHING_SAID)
+    if len(prompt) > LONGEST_PROMPT:
+        raise _Refused(f"A message can have {LONGEST_PROMPT:,} characters at most.")
+    return prompt
 
 
 class Dispatch:
     def __init__(
         self,
-        settings: Settings,
         store: Store,
-        api: ModelApi,
-        models: Models,
+        with_: Resources,
         commands: Commands,
     ) -> None:
-        self._settings = settings
+        self._settings = with_.settings
         self._store = store
-        self._api = api
-        self._models = models
+        self._with = with_
+        self._models = with_.models
         self._commands = commands
+        self._buttons = Buttons(store, with_.settings, with_.models, commands)
 
     async def run(self, held: Held) -> None:
         """Deal with a turn to its end. Raises `LostLeaseError` and `StoreError` only."""
@@ -74,10 +85,22 @@ class Dispatch:
                     await held.finish(State.DONE)
                 else:
                     await held.outbox.load()
+                    if incoming.command == "key" and incoming.text:
+                        await self._wipe(held)
                     await held.reply(said, quiet=QUIET.get(incoming.command, True))
         except DeliveryError as error:
             log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
             await held.finish(State.FAILED)
+
+    async def _wipe(self, held: Held) -> None:
+        """Take the message with somebody's key away, where the platform lets us."""
+        incoming = held.turn.incoming
+        if incoming.message is None:
+            return
+        try:
+            await held.chat.delete(incoming.place, incoming.message, ticket=incoming.ticket)
+        except DeliveryError as error:
+            log.info("message with a key not deleted", turn=held.turn.id, fault=error.fault)
 
     async def _said(self, turn: Turn, choices: Choices, held: Held) -> Reply | None:
         incoming = turn.incoming
@@ -92,113 +115,82 @@ class Dispatch:
         )
         match incoming.kind:
             case Kind.STOP:
-                await self._stop_draft(turn)
+                await self._buttons.stop_draft(turn)
                 return None
             case Kind.BUTTON:
-                return await self._pressed(asking)
+                return await self._buttons.pressed(asking)
             case _:
                 return await self._commands.run(asking)
 
-    async def _pressed(self, asking: Asking) -> Reply | None:
-        action, _, argument = asking.incoming.text.partition(":")
-        if action == "stop":
-            return await self._stop_button(asking, argument)
-        if action == "again":
-            return await self._again(asking, argument)
-        if action == "mp" and re.fullmatch(r"\d{1,4}", argument):
-            return await self._commands.model_page(asking, int(argument), replace=True)
-        if action == "m" or asking.incoming.text.startswith("m#"):
-            model = model_of(self._models.chat(), asking.incoming.text)
-            if model is None:
-                return Reply("That model is not there any more. /model shows the present ones.")
-            said = await self._commands.set_model(asking, model)
-            return Reply(said.text, replace=True)
-        log.info("unknown button", turn=asking.conversation)
-        return Reply("That button is from an older version and does nothing any more.")
-
-    async def _of_button(self, incoming: Incoming, argument: str) -> tuple[int, State] | None:
-        """The conversation and state of the turn a button names, if the presser may touch it."""
-        if not re.fullmatch(r"\d{1,18}", argument):
-            return None
-        found = await self._store.read(turn_of, int(argument))
-        if found is None:
-            return None
-        conversation, asked, state = found
-        choices = await self._store.read(
-            read_choices, incoming.place, incoming.sender, self._settings
-        )
-        same_place = (asked.place.platform, asked.place.account, asked.place.chat) == (
-            incoming.place.platform, incoming.place.account, incoming.place.chat,
-        )  # fmt: skip
-        theirs = asked.sender.user == incoming.sender.user
-        if same_place and (theirs or choices.shared or incoming.sender.manages):
-            return conversation, state
-        return None
-
-    async def _again(self, asking: Asking, argument: str) -> Reply:
-        """An answer of which it is not known whether it arrived."""
-        if await self._of_button(asking.incoming, argument) is None:
-            return Reply(NOT_YOURS)
-        return Reply(await self._store.read(answer_of, int(argument)) or words.GONE_ANSWER)
-
-    async def _stop_button(self, asking: Asking, argument: str) -> Reply | None:
-        found = await self._of_button(asking.incoming, argument)
-        if found is None:
-            return Reply(NOT_YOURS)
-        await self._cancel(found[0], asking.turn)
-        return None
-
-    async def _stop_draft(self, turn: Turn) -> None:
-        if turn.incoming.text.isdecimal():
-            id_ = (int(turn.incoming.text) - 1) // DRAFTS_A_TURN
-            found = await self._store.read(turn_of, id_)
-            if found is not None and found[1].place == turn.incoming.place:
-                await self._cancel(found[0], turn.id)
-
-    async def _cancel(self, conversation: int, before: int) -> None:
-        running, _ = await self._store.write(cancel, conversation, before)
-        self._commands.stop_running(running)
-
     async def _question(self, held: Held, choices: Choices) -> None:
         turn = held.turn
-        incoming = turn.incoming
-        replace = incoming.kind is Kind.BUTTON or incoming.command == "retry"
-        prompt = incoming.text.strip()
-        refusal = None
-        if incoming.kind is Kind.BUTTON and (
-            await self._of_button(incoming, prompt.partition(":")[2]) is None
-        ):
-            refusal = NOT_YOURS
-        elif replace:
-            last = await self._store.read(last_finished, turn.conversation)
-            if last is None:
-                refusal = "There is nothing to answer again yet."
-            else:
-                prompt = last[0]
-        elif not prompt and incoming.attachments:
-            kinds = ", ".join(sorted({f"a {item.kind}" for item in incoming.attachments}))
-            refusal = NO_ATTACHMENTS.format(kinds=kinds)
-        elif not prompt:
-            refusal = NOTHING_SAID
-        elif len(prompt) > LONGEST_PROMPT:
-            refusal = f"A message can have {LONGEST_PROMPT:,} characters at most."
-        if refusal is not None:
+        try:
+            prompt, replace = await self._asked(held)
+        except _Refused as refused:
             await held.outbox.load()
-            await held.reply(Reply(refusal))
+            await held.reply(Reply(str(refused)))
             return
-        if turn.state is State.RUNNING and turn.age > self._settings.too_old:
+        running = turn.state is State.RUNNING
+        if running and turn.age > self._settings.too_old:
             await self._too_old(held, choices, prompt, replace=replace)
             return
-        answer = Answer(
-            held,
-            self._api,
-            self._models,
-            choices,
-            prompt=prompt,
-            replace=replace and turn.state is State.RUNNING,
-            most_tokens=self._settings.max_answer_tokens,
-        )
+        notes: list[str] = []
+        if running:
+            choices = await self._moved(choices, notes)
+        replace = replace and running
+        answer = Answer(held, self._with, choices, prompt=prompt, replace=replace, notes=notes)
         await answer.run()
+
+    async def _asked(self, held: Held) -> tuple[str, bool]:
+        """The prompt, and whether it is asked again. Raises `_Refused`."""
+        turn, incoming = held.turn, held.turn.incoming
+        action, _, argument = incoming.text.partition(":")
+        button = incoming.kind is Kind.BUTTON
+        if button and await self._buttons.of(incoming, argument) is None:
+            raise _Refused(words.NOT_YOURS)
+        if turn.state is State.RUNNING and (over := await self._over(held)):
+            raise _Refused(over)
+        if button and action == "more":
+            return words.GO_ON, False
+        if button or incoming.command == "retry":
+            last = await self._store.read(last_finished, turn.conversation)
+            if last is None:
+                raise _Refused("There is nothing to answer again yet.")
+            return last[0], True
+        return _prompt(incoming), False
+
+    async def _over(self, held: Held) -> str | None:
+        """Why nobody may ask anything more today, here or at all; a person's own key may."""
+        settings, ledger = self._settings, self._with.ledger
+        bounds = (
+            ("Your", settings.person_tokens, settings.person_messages),
+            ("This chat's", settings.chat_tokens, settings.chat_messages),
+        )
+        if not any(bound for _, *both in bounds for bound in both):
+            return None
+        if (await self._with.accounts.of(held.person)).own:
+            return None
+        subjects = allowance_subjects(held.turn.incoming)
+        used = await self._store.read(allowance, subjects, ledger.today())
+        for subject, (whose, tokens, messages) in zip(subjects, bounds, strict=False):
+            if tokens and used[subject][0] >= tokens:
+                return words.used_up(whose, "tokens", ledger.resets_in())
+            if messages and used[subject][1] >= messages:
+                return words.used_up(whose, "questions", ledger.resets_in())
+        return None
+
+    async def _moved(self, choices: Choices, notes: list[str]) -> Choices:
+        """Where the chosen model is gone for good its successor is chosen instead; told once."""
+        old = choices.made[MODEL]
+        new = self._models.successor(old.value, self._settings)
+        if new is None:
+            return choices
+        if old.scope is not None:
+            chosen = Choice(new, old.by)
+            await self._store.write(choose, old.scope.key, MODEL, chosen)
+            notes.append(words.gone(self._models.name(old.value), self._models.name(new)))
+        made = {**choices.made, MODEL: Chosen(new, old.scope, old.by)}
+        return replace_fields(choices, made=made)
 
     async def _too_old(self, held: Held, choices: Choices, prompt: str, *, replace: bool) -> None:
         """The question is kept, so that /retry answers it."""

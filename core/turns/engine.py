@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from core.api.client import ModelApi
 from core.commands.handlers import Commands
 from core.conversation.models import Models
+from core.conversation.resources import resources
 from core.delivery.gate import Gate
 from core.errors import StoreError
 from core.port import Chat, Incoming
@@ -37,7 +38,7 @@ from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
-from core.turns.inbox import asks, keep, stops
+from core.turns.inbox import asks, keep, sealed, stops
 
 __all__ = ["Engine"]
 
@@ -78,7 +79,9 @@ class Engine:
         self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self._dispatch = Dispatch(settings, store, api, models, Commands(store, models, self._stop))
+        self._resources = resources(settings, store, api, models)
+        commands = Commands(store, self._resources, self._stop)
+        self._dispatch = Dispatch(store, self._resources, commands)
 
     # -- in
 
@@ -86,6 +89,7 @@ class Engine:
         """Keep an event; see `core.port.Inbox`."""
         if incoming.sender.is_bot:
             return
+        incoming = sealed(incoming, self._resources.accounts.vault)
         denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
         if denied:
             log.info("not allowed", platform=incoming.place.platform)
@@ -131,6 +135,7 @@ class Engine:
             log.info("handed over", turns=len(left))
         if left:
             await asyncio.wait(left, timeout=2)
+        await self._resources.summaries.close()
         if ids:
             try:
                 await self._store.write(release, self._owner, ids)

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 
 from core.commands.reply import Reply
+from core.conversation.scope import person_key
+from core.delivery.folded import folded
 from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
 from core.delivery.pages import Pages
@@ -32,6 +34,10 @@ class Held:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.store, self.chat, self.gate, self.turn, self.owner, self.fence)
 
+    @property
+    def person(self) -> str:
+        return person_key(self.turn.incoming.sender)
+
     def fence(self) -> None:
         """Raise `LostLeaseError` when another process may have this turn by now."""
         if time.monotonic() > self.lease_until:
@@ -55,6 +61,17 @@ class Held:
         parts = list(Pages(self.chat.dialect).feed(text)) if text.strip() else []
         if note:
             self._add_note(parts, note)
+        await self._bring(parts, buttons, menu, quiet=quiet, kept=kept)
+
+    async def _bring(
+        self,
+        parts: list[Part],
+        buttons: tuple[Button, ...] = (),
+        menu: tuple[Option, ...] = (),
+        *,
+        quiet: bool,
+        kept: bool = False,
+    ) -> None:
         last = parts[-1]
         parts[-1] = Part(last.text, last.native, buttons, menu)
         for position, part in enumerate(parts):
@@ -93,6 +110,8 @@ class Held:
             )
             self.fence()
             await self.chat.edit(incoming.place, incoming.message, part, ticket=incoming.ticket)
+        elif reply.folded:
+            await self._bring(folded(self.chat.dialect, reply.text), quiet=quiet)
         else:
             await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, quiet=quiet)
         await self.finish(State.DONE)

@@ -1,14 +1,17 @@
 """The transaction that keeps an event and opens its turn."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
+from core.conversation.accounts import Vault
 from core.conversation.choices import read_choices
 from core.conversation.scope import conversation_key, person_key
 from core.port import Incoming, Kind
 from core.settings import Settings
 from core.store.turns import Accepted, Bounds, accept
 
-__all__ = ["DENIED", "asks", "keep", "stops"]
+__all__ = ["DENIED", "asks", "keep", "sealed", "stops"]
 
 DENIED = "denied"
 
@@ -21,7 +24,7 @@ def asks(incoming: Incoming) -> bool:
         case Kind.COMMAND:
             return incoming.command in ("ask", "retry")
         case Kind.BUTTON:
-            return incoming.text.startswith("retry:")
+            return incoming.text.startswith(("retry:", "more:"))
         case Kind.STOP:
             return False
 
@@ -37,6 +40,14 @@ def stops(incoming: Incoming) -> bool:
             return True
         case Kind.PROMPT:
             return False
+
+
+def sealed(incoming: Incoming, vault: Vault | None) -> Incoming:
+    """`incoming` as it may be stored: a person's API key only encrypted."""
+    given = incoming.text.strip()
+    if incoming.command != "key" or given in ("", "remove"):
+        return incoming
+    return replace(incoming, text=vault.lock(given) if vault else "…")
 
 
 def keep(

@@ -1,8 +1,9 @@
 """What people are told when something is not as they wished."""
 
+from core.conversation.ledger import span
 from core.errors import Failure, ModelError
 
-__all__ = ["failure"]
+__all__ = ["failure", "gone", "instead", "too_long", "used_up"]
 
 SAID: dict[Failure, str] = {
     Failure.AUTHENTICATION: "The model service does not accept this bot's key. "
@@ -23,9 +24,11 @@ SAID: dict[Failure, str] = {
 }
 
 STOPPED = "Stopped."
-CUT = "Older messages no longer fit this model's window and are left out."
-LENGTH = "The answer reached its maximum length. Say “go on” for the rest."
+CUT = "Older messages no longer fit this model's window; a summary stands for them. /context shows."
+LENGTH = "The answer reached its maximum length."
+GO_ON = "Go on exactly where your last answer broke off, without repeating anything."
 TOO_OLD = "I was away when this came, and it is a while ago. /retry answers it now."
+NOT_YOURS = "That is somebody else's answer."
 DOUBT = "The connection broke while I sent this: some of it may not be there."
 GONE_ANSWER = "That answer is not kept any more. Please ask again."
 FAST = "You are writing faster than I may answer. Please wait a minute."
@@ -33,15 +36,42 @@ INTERNAL = "Something went wrong on my side."
 FULL = "Several of your messages still wait here. This one was not taken; please send it again."
 
 
+INSTEAD: dict[Failure, str] = {
+    Failure.QUOTA: "is out of today's quota",
+    Failure.RATE: "is asked too often just now",
+    Failure.PAYMENT: "needs a higher plan",
+    Failure.UNKNOWN_MODEL: "is not available any more",
+    Failure.STALLED: "did not answer in time",
+    Failure.EMPTY: "gave no answer",
+    Failure.OVERFLOW: "has too small a window for this",
+}
+
+
+def instead(error: ModelError, chosen: str, model: str) -> str:
+    """One line: why another model answered."""
+    why = INSTEAD.get(error.failure, "does not work just now")
+    back = f" (back in {span(error.retry_after)})" if error.retry_after else ""
+    return f"{chosen} {why}{back}: answered by {model}."
+
+
+def too_long(model: str, needed: int, room: int) -> str:
+    return (
+        f"Your message is about {needed:,} tokens long; {model} has room for {room:,}. "
+        "/model picks one with a larger window."
+    )
+
+
+def gone(old: str, new: str) -> str:
+    return f"{old} is not offered any more: {new} answers here from now on."
+
+
+def used_up(whose: str, what: str, seconds: float) -> str:
+    return f"{whose} {what} of today are used up. They begin anew in {span(seconds)}."
+
+
 def failure(error: ModelError, turn: int) -> str:
     """For a person, with the number the operator finds in the log."""
     said = SAID[error.failure]
     if error.failure in (Failure.RATE, Failure.QUOTA) and error.retry_after:
-        said += f" (in about {_span(error.retry_after)})"
+        said += f" (in about {span(error.retry_after)})"
     return f"{said} [{turn}]"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"

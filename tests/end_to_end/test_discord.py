@@ -204,3 +204,26 @@ async def test_an_attachment_alone_is_refused_politely(alive: World) -> None:
     await discord.say(ann, channel, "", attachments=[file])
     await discord.wait(lambda: any("can not read" in t for t in texts(discord.messages(channel))))
     assert len(alive.model.requests) == 0
+
+
+async def test_what_is_said_while_the_bot_is_away_is_answered_once_in_order(alive: World) -> None:
+    discord = alive.discord
+    ann = discord.person("Ann")
+    channel, private = discord.channel(discord.guild("Home", ann), "general"), discord.dm(ann)
+    thread = discord.thread(channel, "aside")
+    for place in (channel, private, thread):
+        await discord.say(ann, place, f"{discord.mention} repeat: hello")
+        await discord.wait(partial(says, alive, place, "hello"))
+    await alive.stop()
+    for place in (channel, private, thread):
+        await discord.say(ann, place, f"{discord.mention} repeat: first")
+        await discord.say(ann, place, "nobody asked the bot" if place is channel else "repeat: x")
+        await discord.say(ann, place, f"{discord.mention} repeat: second")
+    for _ in range(2):
+        await alive.start()
+        for place in (channel, private, thread):
+            await discord.wait(partial(says, alive, place, "second"), 20)
+        await alive.stop()
+    assert texts(discord.messages(channel)) == ["hello", "first", "second"]
+    assert texts(discord.messages(thread)) == ["hello", "first", "second"]
+    assert texts(discord.messages(private)) == ["hello", "first", "x", "second"]

@@ -77,11 +77,9 @@ class World:
         await self.telegram.wait(lambda: self._polls() > polls, 15)
         await self.discord.ready(15)
 
-    @asynccontextmanager
-    async def process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The bot as `parley run`, a process of its own."""
-        polls = self._polls()
-        environment = {
+    def environment(self) -> dict[str, str]:
+        """What a process of the bot needs to know to find the stand-ins."""
+        return {
             "IOINTELLIGENCE_API_KEY": self.model.api_key,
             "IOINTELLIGENCE_BASE_URL": self.model.base_url,
             "TELEGRAM_BOT_TOKEN": self.telegram.token,
@@ -92,10 +90,18 @@ class World:
             "DATABASE_URL": f"sqlite:///{self._folder / 'parley.sqlite3'}",
             "PARLEY_ACCESS": "open",
             "PARLEY_LOG_LEVEL": "warning",
-            **changed,
         }
+
+    @asynccontextmanager
+    async def process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The bot as `parley run`, a process of its own."""
+        polls = self._polls()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bots.cli", "run", env={**os.environ, **environment}
+            sys.executable,
+            "-m",
+            "bots.cli",
+            "run",
+            env={**os.environ, **self.environment(), **changed},
         )
         try:
             await self._ready(polls)

@@ -62,6 +62,10 @@ class People(Scene):
         self.told("message", message)
         return message
 
+    def redeliver(self, chat: Chat) -> None:
+        """Let the bot have the latest update of `chat` a second time, though it confirmed it."""
+        self.updates.repeat(chat.id)
+
     async def edit(self, message: Message, text: str) -> None:
         """The sender changes a message."""
         message.edits.append(message.text)

@@ -15,7 +15,15 @@ from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, se
 from tests.bots.discord.specification import complaints
 
 QUICK = Timing(
-    commit=0.2, acknowledged=2.0, first_retry=0.02, last_retry=0.1, identify=0.0, closing=1.0
+    commit=0.2,
+    acknowledged=2.0,
+    first_retry=0.02,
+    last_retry=0.1,
+    identify=0.0,
+    identify_late=0.1,
+    closing=1.0,
+    ask_shard=0.05,
+    per_shard=0.02,
 )
 HERE = Place("discord", BOT, CHANNEL, server=GUILD)
 

@@ -58,6 +58,8 @@ class Loopback:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.messages: dict[str, dict[str, Any]] = {}
+        self.said: list[dict[str, Any]] = []
+        """What people wrote, as its history shows it."""
         self.nonces: dict[str, str] = {}
         self.callbacks: dict[str, dict[str, Any]] = {}
         self.originals: dict[str, str] = {}
@@ -66,7 +68,12 @@ class Loopback:
         self.close_with: int | None = None
         self.refuse_gateway = 0
         self.broken_ready = 0
-        self.shards = 1
+        self.silent_about_servers = False
+        self.identified: list[float] = []
+        """When each IDENTIFY came, on the monotonic clock."""
+        self.shards = self.concurrency = 1
+        self.starts_left, self.starts_again = 900, 0.0
+        """Sessions Discord still allows, and the seconds until it allows all of them again."""
         self.deaf = asyncio.Event()
         """Set: the gateway says no good-bye."""
         self.token = TOKEN
@@ -113,6 +120,12 @@ class Loopback:
         for socket in sockets:
             await socket.send_str(json.dumps({"op": 7, "d": None}))
 
+    async def invalidate(self) -> None:
+        """End all sessions for good: the clients have to begin new ones."""
+        sockets, self._sockets = self._sockets, set()
+        for socket in sockets:
+            await socket.send_str(json.dumps({"op": 9, "d": False}))
+
     async def say(self, content: str = "", *, channel: str = CHANNEL, **more: Any) -> str:
         identity = more.pop("id", snowflake())
         place = {} if channel == DM else {"guild_id": GUILD, "member": member()}
@@ -135,6 +148,7 @@ class Loopback:
             **place,
             **more,
         }
+        self.said.append({k: v for k, v in data.items() if k not in ("guild_id", "member")})
         await self.dispatch("MESSAGE_CREATE", data)
         return str(identity)
 
@@ -205,7 +219,7 @@ class Loopback:
                 break
         if request.headers.get("Authorization") not in (None, f"Bot {self.token}"):
             return reply({"code": 0, "message": "401: Unauthorized"}, 401)
-        response = self._answer(request.method, path, body)
+        response = self._answer(request.method, path, body or dict(request.query))
         await self._note(None)
         return response
 
@@ -216,11 +230,23 @@ class Loopback:
             case "GET", ["oauth2", "applications", "@me"]:
                 return reply(application())
             case "GET", ["gateway", "bot"]:
-                limit = {"total": 1000, "remaining": 9, "reset_after": 0, "max_concurrency": 1}
+                limit = {
+                    "total": 1000,
+                    "remaining": self.starts_left,
+                    "reset_after": int(self.starts_again * 1000),
+                    "max_concurrency": self.concurrency,
+                }
                 found = {"url": self.gateway, "shards": self.shards, "session_start_limit": limit}
                 return reply(found)
             case "PUT", ["applications", _, "commands"]:
                 return reply([{**one, "id": "1", "application_id": BOT} for one in body])
+            case "GET", ["channels", channel, "messages"]:
+                return reply(self._history(channel, int(body["after"]), int(body["limit"])))
+            case "GET", ["channels", _, "messages", message]:
+                question = next((one for one in self.said if one["id"] == message), None)
+                return reply(question) if question else _unknown_message()
+            case "POST", ["users", "@me", "channels"]:
+                return reply({"id": DM, "type": 1, "recipients": [user(body["recipient_id"])]})
             case "POST", ["channels", channel, "messages"]:
                 known = self.nonces.get(str(body.get("nonce")))
                 return reply(self.messages[known] if known else self._create(channel, body))
@@ -238,6 +264,12 @@ class Loopback:
             case method, ["webhooks", _, token, *rest]:
                 return self._webhook(method, token, rest, body)
         return reply({"code": 0, "message": "404: Not Found"}, 404)
+
+    def _history(self, channel: str, after: int, limit: int) -> list[dict[str, Any]]:
+        """The first `limit` after `after`, newest first."""
+        here = [m for m in [*self.said, *self.messages.values()] if m["channel_id"] == channel]
+        later = sorted((m for m in here if int(m["id"]) > after), key=lambda m: int(m["id"]))
+        return later[:limit][::-1]
 
     def _create(self, channel: str, body: dict[str, Any], **more: Any) -> dict[str, Any]:
         message = {
@@ -267,7 +299,7 @@ class Loopback:
     def _change(self, message: str, body: dict[str, Any], *, hook: bool = False) -> web.Response:
         found = self.messages.get(message)
         if found is None or (found["flags"] & 64 and not hook):
-            return reply({"code": 10008, "message": "Unknown Message"}, 404)
+            return _unknown_message()
         found |= body
         found["flags"] &= ~128
         return reply(found)
@@ -324,6 +356,7 @@ class Loopback:
             await socket.send_json({"op": 11})
         elif frame["op"] == 2:
             self.identifies.append(frame["d"])
+            self.identified.append(time.monotonic())
             if self.close_with is not None:
                 await socket.close(code=self.close_with)
             else:
@@ -337,6 +370,7 @@ class Loopback:
         await self._note(None)
 
     async def _welcome(self, socket: web.WebSocketResponse) -> None:
+        self._missed.clear()  # what a new session did not hear it is never told
         ready = {
             "v": 10,
             "user": user(BOT, "parley", bot=True),
@@ -348,7 +382,8 @@ class Loopback:
         if self.broken_ready:
             self.broken_ready -= 1
             del ready["session_id"]
-        for event, data in (("READY", ready), ("GUILD_CREATE", guild())):
+        events = [("READY", ready), ("GUILD_CREATE", guild())]
+        for event, data in events[: 1 if self.silent_about_servers else 2]:
             self._sequence += 1
             await socket.send_json({"op": 0, "t": event, "s": self._sequence, "d": data})
         self._sockets.add(socket)
@@ -371,6 +406,10 @@ def reply(body: Any, status: int = 200, /, **headers: str) -> web.Response:
         status=status,
         headers={"Content-Type": "application/json", "Via": "1.1 test", **named},
     )
+
+
+def _unknown_message() -> web.Response:
+    return reply({"code": 10008, "message": "Unknown Message"}, 404)
 
 
 def refusal(status: int, code: int = 0, **more: Any) -> Behaviour:

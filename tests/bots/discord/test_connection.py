@@ -6,13 +6,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from aiohttp import web
 
 from core.commands.declared import COMMANDS as DECLARED
 from core.errors import ConfigurationError
 from core.port import Part
 from tests.bots.discord.conftest import HERE, QUICK, World
-from tests.bots.discord.loopback import BOT, DM, TOKEN, Loopback, refusal, reply, user
+from tests.bots.discord.loopback import BOT, DM, TOKEN, Loopback, refusal, user
 
 COMMANDS = f"/applications/{BOT}/commands"
 
@@ -161,10 +160,10 @@ async def test_messages_during_a_reconnect_are_resumed_with_the_same_key(world: 
 
 async def test_heartbeats_are_seen(world: World) -> None:
     chat = world.build()
-    before = chat.last_heartbeat
+    before = chat.last_heard
     world.run(chat)
     await world.discord.until(lambda: world.discord.connected)
-    after = chat.last_heartbeat
+    after = chat.last_heard
     assert (before, after is not None) == (None, True)
     assert time.monotonic() - (after or 0) < 5
 
@@ -180,7 +179,7 @@ async def test_every_shard_discord_wants_is_connected(world: World) -> None:
     chat = await world.start(gateway_url=None)
     await world.discord.until(lambda: world.discord.connected == 2)
     assert sorted(one["shard"] for one in world.discord.identifies) == [[0, 2], [1, 2]]
-    assert chat.last_heartbeat is not None
+    assert chat.last_heard is not None
 
 
 async def test_a_shard_that_is_refused_ends_all_with_clear_words(world: World) -> None:
@@ -188,17 +187,6 @@ async def test_a_shard_that_is_refused_ends_all_with_clear_words(world: World) -
     world.discord.close_with = 4014
     assert "intent" in await failing(world, gateway_url=None)
     await world.discord.until(lambda: not world.discord.connected)
-
-
-async def test_a_start_limit_that_is_used_up_is_waited_for(world: World) -> None:
-    async def used_up(_: web.Request) -> web.StreamResponse:
-        limit = {"total": 1000, "remaining": 0, "reset_after": 300, "max_concurrency": 1}
-        return reply({"url": world.discord.gateway, "shards": 1, "session_start_limit": limit})
-
-    world.discord.misbehave("GET", "/gateway/bot", used_up)
-    began = time.monotonic()
-    await world.start(gateway_url=None)
-    assert time.monotonic() - began >= 0.3
 
 
 def test_a_token_with_strange_characters_is_a_configuration_error() -> None:

@@ -1,10 +1,11 @@
 """What people write reaches the inbox, and nothing else does."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from core.port import Attachment, Kind
+from core.port import Attachment, Incoming, Kind
 from tests.bots.discord.conftest import World
 from tests.bots.discord.loopback import BOT, CHANNEL, DM, GUILD, PERSON, ROLE, THREAD, user
 
@@ -121,3 +122,25 @@ async def test_a_message_that_can_not_be_kept_is_told(world: World) -> None:
     )
     assert "could not keep" in told.body["content"]
     assert told.body["message_reference"]["message_id"] == message
+
+
+async def test_messages_of_a_channel_are_kept_in_the_order_they_came(world: World) -> None:
+    began: list[str] = []
+    hold = asyncio.Event()
+    keep = world.inbox
+
+    async def uneven(incoming: Incoming) -> None:
+        began.append(incoming.text)
+        if incoming.text == "1":
+            await hold.wait()
+        await keep(incoming)
+
+    world.inbox = uneven  # type: ignore[assignment]
+    await world.start()
+    for text in ("1", "2", "3"):
+        await world.discord.say(text, channel=DM)
+    await world.discord.say(f"<@{BOT}> elsewhere", **US)
+    assert (await keep.next()).text == "elsewhere"
+    assert began == ["1", "elsewhere"]
+    hold.set()
+    assert [(await keep.next()).text for _ in range(3)] == ["1", "2", "3"]

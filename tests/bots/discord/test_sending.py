@@ -159,21 +159,33 @@ async def test_a_rate_limit_returns_at_once_and_is_kept_without_asking(world: Wo
         with pytest.raises(DeliveryError) as caught:
             await chat.send(HERE, Part("x"), key="k")
         assert caught.value.fault is Fault.RATE
+        assert not caught.value.everywhere
         assert left - 1 < (caught.value.retry_after or 0) <= left + 1
     assert len(world.discord.made("POST", POSTS)) == 1
     await chat.send(elsewhere, Part("x"), key="k")  # no other place waits
     assert time.monotonic() - began < 2
 
 
-async def test_a_global_rate_limit_holds_everywhere_but_for_interactions(world: World) -> None:
-    body = {"retry_after": 30.0, "global": True}
-    world.discord.misbehave("POST", POSTS, refusal(429, 0, **body))
+@pytest.mark.parametrize(
+    ("said", "headers"),
+    [({"global": True}, {}), ({"global": False}, {"X_RateLimit_Global": "true"})],
+    ids=["body", "header"],
+)
+async def test_a_global_rate_limit_stops_the_whole_account(
+    world: World, said: dict[str, object], headers: dict[str, str]
+) -> None:
+    async def everything(_: web.Request) -> web.StreamResponse:
+        body = {"retry_after": 30.0, "code": 0, "message": "wait", **said}
+        return reply(body, 429, **headers)
+
+    world.discord.misbehave("POST", POSTS, everything)
     chat = world.build()
     elsewhere = Place("discord", BOT, THREAD, server=GUILD)
     for place in (HERE, elsewhere):
         with pytest.raises(DeliveryError) as caught:
             await chat.send(place, Part("x"), key="k")
-        assert caught.value.fault is Fault.RATE
+        assert (caught.value.fault, caught.value.everywhere) == (Fault.RATE, True)
+        assert 28 < (caught.value.retry_after or 0) <= 30
     assert not world.discord.made("POST", f"/channels/{THREAD}/messages")
 
 
@@ -183,7 +195,7 @@ async def test_a_ban_by_the_proxy_is_a_rate_limit(world: World) -> None:
 
     world.discord.misbehave("POST", POSTS, ban)
     error = await refused(world)
-    assert (error.fault, error.retry_after) == (Fault.RATE, 120)
+    assert (error.fault, error.retry_after, error.everywhere) == (Fault.RATE, 120, True)
 
 
 async def test_the_edit_that_empties_the_bucket_returns_at_once(world: World) -> None:

@@ -77,3 +77,10 @@ async def test_what_the_work_raises_reaches_the_caller_and_frees_the_right(store
     with pytest.raises(ZeroDivisionError):
         await Leases(store, "a").while_held("poller", fail)
     assert await store.write(leases.take, "poller", "b", 30)
+
+
+async def test_who_closes_takes_nothing_more(store: Store) -> None:
+    closing = Leases(store, "closing")
+    closing.close()
+    assert not await closing.take("poller", 30)
+    assert await store.write(leases.take, "poller", "another", 30)

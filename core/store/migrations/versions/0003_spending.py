@@ -68,3 +68,4 @@ def upgrade() -> None:
         sa.Column("created", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("person", name=op.f("pk_keys")),
     )
+    op.add_column("turns", sa.Column("buttons", sa.Text(), nullable=True))

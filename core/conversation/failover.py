@@ -5,12 +5,11 @@ a wrong key, a request that is not taken or a withheld answer would meet the nex
 """
 
 import math
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.api.catalogue import Model
+from core.api.catalogue import Model, size
 from core.errors import Failure, ModelError
 
 __all__ = ["Breaker", "may_fail_over", "successors"]
@@ -30,7 +29,6 @@ TRIES = 3
 REST = 30.0
 LONGEST_REST = 600.0
 """Seconds for which it is, doubled each time."""
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*B\b", re.IGNORECASE)
 
 
 def may_fail_over(error: ModelError) -> bool:
@@ -54,18 +52,12 @@ def successors(
         return (
             model.reasons != like.reasons,
             model.context < like.context,
-            abs(math.log(_size(model) / _size(like))),
+            abs(math.log(size(model) / size(like))),
             model.id,
         )
 
     others = (model for model in there.values() if model.id != chosen)
     return [model.id for model in sorted(others, key=distance)[:most]]
-
-
-def _size(model: Model) -> float:
-    """In billions of parameters, as its name tells; a middling one where it does not."""
-    found = SIZE.search(model.name)
-    return max(0.1, float(found[1])) if found else 30.0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,64 @@
+"""/key: a person's own API key. The inbox has encrypted it before anything was stored."""
+
+from core.commands.asking import Asking
+from core.commands.reply import Reply
+from core.conversation.resources import Resources
+from core.conversation.scope import person_key
+from core.errors import Failure, ModelError
+
+__all__ = ["Key"]
+
+REMOVE = "remove"
+WRONG = (Failure.AUTHENTICATION,)
+UNCERTAIN = (Failure.UNAVAILABLE, Failure.STALLED, Failure.MALFORMED, Failure.TRUNCATED)
+LONGEST = 500  # characters
+
+
+class Key:
+    def __init__(self, with_: Resources) -> None:
+        self._with = with_
+
+    async def key(self, asking: Asking) -> Reply:
+        accounts, given = self._with.accounts, asking.argument
+        person = person_key(asking.incoming.sender)
+        if accounts.vault is None:
+            return Reply("Own keys are not switched on here." + _exposed(given))
+        if not given:
+            own = (await accounts.of(person)).own
+            return Reply(
+                "Your questions are asked with your own key. `/key remove` takes it back."
+                if own
+                else "Your questions are asked with the bot's key. In a private chat, `/key` and "
+                "your key of IO Intelligence make them yours, with a quota of your own."
+            )
+        if given == REMOVE:
+            had = await accounts.forget(person)
+            return Reply("Your key is forgotten." if had else "I have no key of yours.")
+        if not asking.incoming.place.private:
+            return Reply("A key belongs into a private chat with me." + _exposed(given))
+        secret = accounts.vault.open(given)
+        if secret is None or not 8 <= len(secret) <= LONGEST or not secret.isprintable():
+            return Reply("That does not look like a key.")
+        return await self._take(person, secret)
+
+    async def _take(self, person: str, secret: str) -> Reply:
+        account = self._with.accounts.with_key(secret)
+        models = [model for model in self._with.models.by_size() if not model.reasons]
+        try:
+            if models:
+                await account.api.check(models[0].id)
+        except ModelError as error:
+            if error.failure in WRONG:
+                return Reply("IO Intelligence does not accept that key. Nothing was kept.")
+            if error.failure in UNCERTAIN:
+                return Reply("I could not check the key just now. Please try again later.")
+        await self._with.accounts.keep(person, secret)
+        return Reply(
+            "Your questions are asked with your own key from now on. It is kept encrypted and "
+            "never shown; `/key remove` takes it back."
+        )
+
+
+def _exposed(given: str) -> str:
+    shown = " Delete your message, and replace the key: others may have seen it."
+    return shown if given and given != REMOVE else ""

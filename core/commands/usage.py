@@ -1,0 +1,80 @@
+"""/usage: what a person used today and, for operators, everybody."""
+
+from sqlalchemy import Connection
+
+from core.commands.asking import Asking, bar
+from core.commands.reply import Reply
+from core.conversation.ledger import Quota, span
+from core.conversation.resources import Resources
+from core.conversation.scope import allowance_subjects, person_key
+from core.store.conversations import granted
+from core.store.database import Store
+from core.store.spending import allowance
+from core.store.turns import usage_today
+
+__all__ = ["Usage"]
+
+OPERATOR = "operator"
+
+
+class Usage:
+    def __init__(self, store: Store, with_: Resources) -> None:
+        self._store = store
+        self._with = with_
+
+    async def usage(self, asking: Asking) -> Reply:
+        ledger = self._with.ledger
+        person = person_key(asking.incoming.sender)
+        account = await self._with.accounts.of(person)
+        begun = ledger.day_began()
+        used = await self._store.read(usage_today, person, begun)
+        lines = ["You have used no tokens today."]
+        if used:
+            quotas = await ledger.quotas(account.name, [model for model, _, _ in used])
+            rows = [
+                self._row(model, tokens, answers, quotas[model]) for model, tokens, answers in used
+            ]
+            whose = " on your own key" if account.own else ""
+            lines = [f"What you used today{whose}, in tokens:", "", "```", *rows, "```"]
+        lines += await self._bounds(asking)
+        lines += ["", f"The day ends in {span(ledger.resets_in())}."]
+        if await self._store.read(_is_operator, asking.incoming.sender.platform, person):
+            lines += await self._everybody()
+        return Reply("\n".join(lines))
+
+    def _row(self, model: str, tokens: int, answers: int, quota: Quota) -> str:
+        left = "" if quota.left is None else f", {quota.left:,} left for all"
+        name = self._with.models.name(model)
+        return f"{bar(quota.share)} {tokens:>9,}  {name} ({answers}{left})"
+
+    async def _bounds(self, asking: Asking) -> list[str]:
+        settings = self._with.settings
+        subjects = allowance_subjects(asking.incoming)
+        used = await self._store.read(allowance, subjects, self._with.ledger.today())
+        limits = (
+            ("You", settings.person_tokens, settings.person_messages),
+            ("This chat", settings.chat_tokens, settings.chat_messages),
+        )
+        lines = []
+        for subject, (whose, tokens, messages) in zip(subjects, limits, strict=False):
+            if tokens:
+                lines.append(f"{whose}: {used[subject][0]:,} of {tokens:,} tokens.")
+            if messages:
+                lines.append(f"{whose}: {used[subject][1]:,} of {messages:,} questions.")
+        return ["", *lines] if lines else []
+
+    async def _everybody(self) -> list[str]:
+        house = self._with.accounts.house.name
+        quotas = await self._with.ledger.quotas(house, [])
+        rows = [
+            f"{bar(quota.share)} {quota.spent.tokens:>9,}  {self._with.models.name(model)}"
+            + ("" if quota.limit is None else f" of {quota.limit:,}")
+            for model, quota in sorted(quotas.items(), key=lambda item: -item[1].spent.tokens)
+            if quota.spent.tokens or quota.spent.exhausted
+        ]
+        return ["", "Everybody, on the bot's key:", "", "```", *rows, "```"] if rows else []
+
+
+def _is_operator(connection: Connection, platform: str, person: str) -> bool:
+    user = person.partition(":")[2]
+    return granted(connection).get(f"{platform}:person:{user}") == OPERATOR

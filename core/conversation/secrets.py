@@ -1,0 +1,31 @@
+"""What must not be carried on: keys, passwords and numbers that open something. Pure."""
+
+import re
+
+__all__ = ["redact"]
+
+HIDDEN = "[removed]"
+
+SECRETS = (
+    re.compile(
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+    ),
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"),  # JSON web token
+    re.compile(r"\b\d{6,}:[\w-]{30,}"),  # Telegram's
+    re.compile(r"\b(?:sk|pk|rk|io|ghp|gho|ghs|glpat|xox[abprs]|AKIA|AIza)[-_]?[\w-]{16,}"),
+    re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}\b"),
+    re.compile(r"(?<!\d)(?:\d[ -]?){13,19}(?!\d)"),  # payment cards
+)
+NAMED = re.compile(
+    r"((?:pass(?:word|wort|phrase|code)|пароль|secret|token|api[ _-]?key|mot de passe|contraseña|"
+    r"pin|密码|パスワード)\s*(?:is|ist|est|es|=|:|：|->|—|-)\s*)(\S+)",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """`text` without what looks like a secret."""
+    text = NAMED.sub(rf"\1{HIDDEN}", text)
+    for pattern in SECRETS:
+        text = pattern.sub(HIDDEN, text)
+    return text

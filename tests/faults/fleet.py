@@ -1,0 +1,114 @@
+"""The bot as processes of its own, and what is done to them."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.end_to_end.world import World
+
+__all__ = ["Fleet"]
+
+READY_IN = 30.0  # seconds
+GONE_IN = 25.0  # seconds in which a process that was told to end must be gone
+
+
+class Fleet:
+    """`count` times `parley run` with the same environment."""
+
+    def __init__(self, world: World, folder: Path, count: int = 1, **environment: str) -> None:
+        self._environment = {
+            **os.environ,
+            **world.environment(),
+            "PARLEY_MESSAGES_A_MINUTE": "1000",
+            **environment,
+        }
+        self._world = world
+        self._folder = folder
+        self._processes: list[asyncio.subprocess.Process | None] = [None] * count
+        self.kills: list[float] = []
+        """When (monotonic) a process was killed."""
+        self.died: list[int] = []
+        """Exit codes of those that ended by themselves."""
+
+    @property
+    def log(self) -> Path:
+        return self._folder / "bot.log"
+
+    def pid(self, number: int = 0) -> int:
+        process = self._processes[number]
+        assert process is not None
+        return process.pid
+
+    async def start(self, number: int = 0) -> None:
+        old = self._processes[number]
+        if old is not None and old.returncode is None:
+            raise RuntimeError("it still runs")
+        with self.log.open("ab") as log:
+            self._processes[number] = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bots.cli", "run", env=self._environment, stderr=log
+            )
+
+    async def start_all(self) -> None:
+        """Start what does not run; ends when the bot listens on every platform."""
+        polls = self._polls()
+        for number in range(len(self._processes)):
+            await self.start(number)
+        if "TELEGRAM_BOT_TOKEN" in self._environment:
+            await self._world.telegram.wait(lambda: self._polls() > polls, READY_IN)
+        await self._world.discord.ready(READY_IN)
+
+    def _polls(self) -> int:
+        return sum(call.method.lower() == "getupdates" for call in self._world.telegram.calls)
+
+    async def kill(self, number: int = 0) -> None:
+        """End it in the middle of whatever it does."""
+        process = self._processes[number]
+        assert process is not None
+        if process.returncode is None:
+            process.kill()
+            self.kills.append(time.monotonic())
+        else:
+            self.died.append(process.returncode)
+        await process.wait()
+
+    def freeze(self, number: int) -> None:
+        os.kill(self.pid(number), signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        os.kill(self.pid(number), signal.SIGCONT)
+
+    async def end(self, number: int = 0) -> float:
+        """Tell it to end; how many seconds it took. Raises `TimeoutError`."""
+        process = self._processes[number]
+        assert process is not None
+        began = time.monotonic()
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(GONE_IN):
+            await process.wait()
+        return time.monotonic() - began
+
+    async def close(self) -> None:
+        """End all, gently where that is possible."""
+        running = [
+            (number, process)
+            for number, process in enumerate(self._processes)
+            if process is not None
+        ]
+        self.died += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
+        try:
+            await asyncio.gather(*(self.end(number) for number, _ in running))
+        finally:
+            for _, process in running:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    def broken(self) -> list[str]:
+        """Lines of the log that only a defect writes."""
+        signs = ("Traceback", "turn broke", "never retrieved", "Unclosed")
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [line[:2000] for line in lines if any(sign in line for sign in signs)]
