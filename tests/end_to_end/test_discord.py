@@ -20,7 +20,7 @@ def differs(labels: set[str], items: Callable[[], list[dict[str, Any]]]) -> bool
 
 async def test_a_mention_is_answered_by_a_growing_reply(alive: World) -> None:
     discord, model = alive.discord, alive.model
-    model.tokens_per_second = 60
+    model.tokens_per_second = 20
     ann = discord.person("Ann")
     channel = discord.channel(discord.guild("Home", ann), "general")
     text = "A growing answer. " * 12

@@ -15,7 +15,7 @@ def last_is(alive: World, chat: Chat, text: str) -> bool:
 
 async def test_a_private_chat_streams_drafts_and_ends_in_a_message(alive: World) -> None:
     telegram, model = alive.telegram, alive.model
-    model.tokens_per_second = 60
+    model.tokens_per_second = 20
     ann = telegram.person("Ann")
     chat = telegram.private(ann)
     text = "A growing answer. " * 12

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bots.sandbox.model import Script
-from bots.sandbox.model.server import TOKEN
+from bots.sandbox.model.tokens import pieces
 
 __all__ = ["NAMES", "Question", "Questions", "last_marks"]
 
@@ -66,7 +66,7 @@ class Questions:
 
     def script(self, body: dict[str, Any]) -> Script:
         question = self.asked(body)
-        tokens = len(TOKEN.findall(question.answer))
+        tokens = len(pieces(question.answer))
         speed = tokens / (question.seconds * self.pace * self._speed)
         if self._dice.random() >= self.spoil:
             return Script(question.answer, speed=speed)

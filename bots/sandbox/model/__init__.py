@@ -1,6 +1,43 @@
-"""IO Intelligence's stand-in."""
+"""IO Intelligence's stand-in: the scripted models behind an API that is as strict as the real one.
 
+server = ModelStandIn(tokens_per_second=200, quotas=published_quotas())
+await server.start()                           # then server.base_url, server.api_key
+
+server.used["owner/model"]                     # today's tokens, exactly
+server.used.of(key=..., model=..., kind=Kind.CHAT)
+server.reset_day()
+server.add_key("another", quotas={"owner/model": 1000}, paid=True)
+server.vanish("owner/model"); server.appear(Model("owner/new", 32_000))
+server.listing = Listing.DOCUMENTED            # the shape of GET /models
+server.overflow = OVERFLOWS["llama.cpp"]       # the words for a request over the window
+server.fail_next(faults.busy(3), times=2, model="owner/model")
+server.hook = lambda body: faults.gateway(502) if ... else None
+server.requests, server.refused                # what was asked and what was turned away
+"""
+
+from bots.sandbox.model import faults
+from bots.sandbox.model.accounts import Account, Kind, Ledger, Use, published_quotas
+from bots.sandbox.model.faults import Fault
+from bots.sandbox.model.listing import Listing
+from bots.sandbox.model.overflow import OVERFLOWS, Overflow
 from bots.sandbox.model.script import Script
-from bots.sandbox.model.server import ModelStandIn, Recorded
+from bots.sandbox.model.server import ModelStandIn, Recorded, Refused
+from bots.sandbox.model.tokens import Tokeniser
 
-__all__ = ["ModelStandIn", "Recorded", "Script"]
+__all__ = [
+    "OVERFLOWS",
+    "Account",
+    "Fault",
+    "Kind",
+    "Ledger",
+    "Listing",
+    "ModelStandIn",
+    "Overflow",
+    "Recorded",
+    "Refused",
+    "Script",
+    "Tokeniser",
+    "Use",
+    "faults",
+    "published_quotas",
+]

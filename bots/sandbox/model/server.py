@@ -1,32 +1,35 @@
 """An HTTP server that speaks as IO Intelligence does: shapes, errors, streaming, quotas."""
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import math
-import re
 import time
-import uuid
-from collections import defaultdict, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
+from bots.sandbox.model import fields
+from bots.sandbox.model.accounts import Account, Kind, Ledger, Use
+from bots.sandbox.model.embedding import coded, embed
+from bots.sandbox.model.faults import Fault, Refusal, Reply, Then
+from bots.sandbox.model.listing import Listing, listed
+from bots.sandbox.model.overflow import VLLM, Overflow
 from bots.sandbox.model.script import Script, answer
+from bots.sandbox.model.streaming import Completion, Stream, break_off, cloud_headers, used
+from bots.sandbox.model.tokens import Tokeniser
 from core.api.catalogue import Model, builtin
 
-__all__ = ["ModelStandIn", "Recorded"]
+__all__ = ["ModelStandIn", "Recorded", "Refused"]
 
 T = TypeVar("T")
 
-TICK = 0.05  # seconds between chunks: several tokens a chunk, as the service does
-TOKEN = re.compile(r"\w{1,5}|\s+|[^\w\s]")
 RECORDS = 10_000
-DIMENSIONS = 1024
+LARGEST = 32 * 1024 * 1024  # bytes of a request
+MOST_INPUTS = 2048  # texts embedded by one request
+TOO_LARGE = """<html><head><title>413 Request Entity Too Large</title></head>
+<body><center><h1>413 Request Entity Too Large</h1></center></body></html>"""
 
 
 @dataclass(slots=True)
@@ -38,50 +41,100 @@ class Recorded:
     completed: bool = False
     disconnected_at: float | None = None
     usage: tuple[int, int] = field(default=(0, 0))
+    """Tokens of prompt and completion, so far."""
+    key: str = ""
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, not an error)
-    def __init__(self, status: int, detail: object) -> None:
-        super().__init__(status)
-        self.status = status
-        self.detail = detail
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was not begun, and why."""
+
+    status: int
+    detail: object
+    body: dict[str, Any]
+    at: float
+    key: str
+
+
+@dataclass(slots=True)
+class _Planned:
+    fault: Fault
+    times: int | None
+    model: str | None
+    kind: Kind | None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that is being dealt with."""
+
+    http: web.Request
+    account: Account
+    kind: Kind
+    body: dict[str, Any]
+    fault: Fault | None
+
+    @property
+    def model(self) -> str:
+        return str(self.body["model"])
 
 
 class ModelStandIn:
-    """`quotas` are daily tokens by model (none unless given); `answer` may be replaced."""
+    """`quotas` are the first account's daily tokens by model (none unless given); `answer` may be
+    replaced; `clock` (seconds since the epoch) says when a UTC day ends.
+    """
 
     def __init__(
         self,
         *,
         api_key: str = "sandbox-key",
         tokens_per_second: float = 40.0,
-        quotas: dict[str, int] | None = None,
+        quotas: Mapping[str, int] | None = None,
         answer: Callable[[dict[str, Any]], str | Script] = answer,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.api_key = api_key
+        self.accounts: dict[str, Account] = {}
+        self.quotas = self.add_key(api_key, quotas=quotas).quotas
         self.tokens_per_second = tokens_per_second
-        self.quotas = quotas or {}
         self.answer = answer
         self.models: dict[str, Model] = builtin()
-        self.used: dict[str, int] = defaultdict(int)
+        self.higher_tier: set[str] = set()
+        """Models that need a paid account."""
+        self.unthinking: set[str] = set()
+        """Reasoning models that can leave it (effort "none"); the others refuse that."""
+        self.listing = Listing.RECORDED
+        self.overflow: Overflow = VLLM
+        self.quota_says = "Daily token quota of {model} exceeded"
+        self.quota_headers: dict[str, str] = {}
+        self.used = Ledger(clock)
         self.requests: deque[Recorded] = deque(maxlen=RECORDS)
+        self.refused: deque[Refused] = deque(maxlen=RECORDS)
+        self.hook: Callable[[dict[str, Any]], Fault | None] | None = None
+        """Asked about each request's body that no planned fault fits."""
         self.base_url = ""
+        self._planned: list[_Planned] = []
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Condition()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        app = web.Application(client_max_size=32 * 1024 * 1024)
+        app = web.Application(client_max_size=LARGEST)
         app.router.add_get("/api/v1/models", self._models)
         app.router.add_get("/api/v1/embedding-models", self._models)
-        app.router.add_post("/api/v1/chat/completions", self._guarded(self._chat))
-        app.router.add_post("/api/v1/embeddings", self._guarded(self._embed))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        app.router.add_get("/api/v1/stats/token-usage", self._statistics)
+        app.router.add_post(
+            "/api/v1/chat/completions", self._guarded(Kind.CHAT, fields.CHAT, self._chat)
+        )
+        app.router.add_post(
+            "/api/v1/embeddings", self._guarded(Kind.EMBEDDINGS, fields.EMBEDDINGS, self._embed)
+        )
+        # Who leaves is noticed at once, also while nothing is being said.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.base_url = f"{site.name}/api/v1/"
-        real_port = self._runner.addresses[0][1]
-        self.base_url = f"http://{host}:{real_port}/api/v1/"
+        await web.TCPSite(self._runner, host, port).start()
+        self.base_url = f"http://{host}:{self._runner.addresses[0][1]}/api/v1/"
 
     async def close(self) -> None:
         if self._runner is not None:
@@ -96,258 +149,243 @@ class ModelStandIn:
         async with self._changed:
             self._changed.notify_all()
 
+    # What a test or an operator of the sandbox does.
+
+    def add_key(
+        self, key: str, *, quotas: Mapping[str, int] | None = None, paid: bool = False
+    ) -> Account:
+        """An account of its own, with its own quotas and use."""
+        account = Account(key, dict(quotas or {}), paid)
+        self.accounts[key] = account
+        return account
+
+    def vanish(self, model: str) -> None:
+        """Offered no more; asked for, it is unknown."""
+        del self.models[model]
+
+    def appear(self, model: Model) -> None:
+        self.models[model.id] = model
+
+    def reset_day(self) -> None:
+        """Quotas are whole again."""
+        self.used.reset()
+
+    def fail_next(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        model: str | None = None,
+        kind: Kind | None = None,
+    ) -> None:
+        """`fault` happens to the next `times` requests (None: all) that fit. What was planned
+        first comes first. Keys and fields are checked before, models and quotas after.
+        """
+        self._planned.append(_Planned(fault, times, model, kind))
+
+    def heal(self) -> None:
+        """Forget the faults that are still planned."""
+        self._planned.clear()
+
+    def _fault(self, kind: Kind, body: dict[str, Any]) -> Fault | None:
+        for planned in self._planned:
+            if planned.model in (None, body["model"]) and planned.kind in (None, kind):
+                if planned.times is not None:
+                    planned.times -= 1
+                    if not planned.times:
+                        self._planned.remove(planned)
+                return planned.fault
+        return self.hook(body) if self.hook is not None else None
+
+    # What a client asks.
+
     def _guarded(
-        self, handle: Callable[[web.Request, dict[str, Any]], Any]
-    ) -> Callable[[web.Request], Any]:
+        self, kind: Kind, needed: str, handle: Callable[[_Asked], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def guard(request: web.Request) -> web.StreamResponse:
+            body: dict[str, Any] = {}
             try:
-                if request.headers.get("Authorization") != f"Bearer {self.api_key}":
-                    raise Refusal(401, "Invalid API Key")
-                return await handle(request, _body(await request.read()))  # type: ignore[no-any-return]
+                account = self._account(request)
+                body = fields.decoded(await request.read(), needed)
+                return await handle(_Asked(request, account, kind, body, self._fault(kind, body)))
+            except web.HTTPRequestEntityTooLarge:
+                return web.Response(status=413, text=TOO_LARGE, content_type="text/html")
             except Refusal as refusal:
-                headers = {"x-request-id": uuid.uuid4().hex}
-                return web.json_response(
-                    {"detail": refusal.detail}, status=refusal.status, headers=headers
-                )
+                return await self._refuse(request, body, refusal)
 
         return guard
 
+    def _account(self, request: web.Request) -> Account:
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        account = self.accounts.get(bearer or request.headers.get("x-api-key", ""))
+        if account is None:
+            raise Refusal(401, "Invalid API Key")
+        return account
+
+    async def _refuse(
+        self, request: web.Request, body: dict[str, Any], refusal: Refusal
+    ) -> web.Response:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.refused.append(Refused(refusal.status, refusal.detail, body, time.monotonic(), key))
+        await self._note()
+        headers = {**cloud_headers(), **refusal.headers}
+        if isinstance(refusal.detail, str) and refusal.detail.startswith("<"):
+            return web.Response(
+                status=refusal.status, text=refusal.detail, content_type="text/html"
+            )
+        detail = refusal.detail
+        said = detail if isinstance(detail, dict) else {"detail": detail}
+        return web.json_response(said, status=refusal.status, headers=headers)
+
     async def _models(self, request: web.Request) -> web.Response:
         embeds = request.path.endswith("embedding-models")
-        data = [
-            {
-                "id": model.id,
-                "name": model.id,
-                "object": "model",
-                "created": 1757900000,
-                "owned_by": "io-intelligence",
-                "root": model.id,
-                "parent": None,
-                "max_model_len": None,
-                "context_window": model.context,
-                "supports_reasoning": model.reasons,
-                "input_modalities": ["text"],
-                "permission": [],
-            }
-            for model in self.models.values()
-            if model.embeds == embeds
-        ]
-        return web.json_response({"object": "list", "data": data})
+        models = [model for model in self.models.values() if model.embeds == embeds]
+        return web.json_response(listed(models, self.listing), headers=cloud_headers())
 
-    def _model(self, body: dict[str, Any], *, embeds: bool) -> Model:
-        model = self.models.get(body["model"])
+    async def _statistics(self, request: web.Request) -> web.Response:
+        try:
+            return web.json_response(self.used.statistics(self._account(request)))
+        except Refusal as refusal:
+            return await self._refuse(request, {}, refusal)
+
+    def _model(self, asked: _Asked) -> Model:
+        """The model asked for, if this account may use it now."""
+        embeds = asked.kind is Kind.EMBEDDINGS
+        model = self.models.get(asked.model)
         if model is None or model.embeds != embeds:
             names = [m.id for m in self.models.values() if m.embeds == embeds]
-            kind = "Embeddings" if embeds else "Chat Completions"
+            api = "Embeddings" if embeds else "Chat Completions"
             raise Refusal(
                 400,
-                f"The requested model is not available for {kind} API. Available models: {names!r}",
+                f"The requested model is not available for {api} API. Available models: {names!r}",
             )
-        if self.used[model.id] >= self.quotas.get(model.id, math.inf):
-            raise Refusal(429, f"Daily token quota of {model.id} exceeded")
+        if model.id in self.higher_tier and not asked.account.paid:
+            raise Refusal(402, "This model is not included in your current plan")
+        quota = asked.account.quotas.get(model.id)
+        spent = self.used.of(key=asked.account.key, model=model.id, kind=asked.kind)
+        if quota is not None and spent >= quota:
+            raise Refusal(429, self.quota_says.format(model=model.id), self.quota_headers)
         return model
 
-    async def _chat(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        model = self._model(body, embeds=False)
-        prompt = sum(len(TOKEN.findall(str(m["content"]))) + 4 for m in body["messages"]) + 50
-        asked = body.get("max_completion_tokens") or body.get("max_tokens")
-        if prompt + (asked or 1) > model.context:
-            raise Refusal(400, _overflow(model.context, prompt, asked or 0))
-        script = self.answer(body)
-        if isinstance(script, str):
-            script = Script(script)
-        record = Recorded(body, time.monotonic(), usage=(prompt, 0))
+    async def _chat(self, asked: _Asked) -> web.StreamResponse:
+        if asked.fault is not None and asked.fault.reply is not None:
+            return await self._replied(asked, asked.fault.reply)
+        model = self._model(asked)
+        completion, script = self._completion(asked, model)
+        record = Recorded(
+            asked.body, time.monotonic(), usage=(completion.prompt, 0), key=asked.account.key
+        )
         self.requests.append(record)
         await self._note()
-        if script.status != 200:
-            raise Refusal(script.status, f"Scripted error {script.status}")
-        thought, text = TOKEN.findall(script.reasoning), TOKEN.findall(script.text)
-        finish = "stop"
-        most = asked or model.context - prompt
-        if len(thought) + len(text) > most:
-            thought, text = thought[:most], text[: max(0, most - len(thought))]
-            finish = "length"
-        stream = _Stream(self, request, record, model.id, script)
         try:
-            if body.get("stream"):
-                with contextlib.suppress(ConnectionError):  # the client left: noted below
-                    await stream.run(thought, text, finish)
-                return stream.response
-            record.usage = (prompt, len(thought) + len(text))
-            record.completed = True
-            return web.json_response(_whole(model.id, record.usage, thought, text, finish))
+            if script.status != 200:
+                record.usage = (0, 0)
+                raise Refusal(script.status, f"Scripted error {script.status}")
+            return await self._said(asked, record, completion, script)
         finally:
-            self.used[model.id] += sum(record.usage)
+            self.used.add(Use(asked.account.key, model.id, Kind.CHAT), sum(record.usage))
             if not record.completed and record.disconnected_at is None:
                 record.disconnected_at = time.monotonic()
             await asyncio.shield(self._note())
 
-    async def _embed(self, _request: web.Request, body: dict[str, Any]) -> web.Response:
-        model = self._model(body, embeds=True)
-        given = body.get("input", [])
-        texts = [given] if isinstance(given, str) else [str(item) for item in given]
-        counts = [len(TOKEN.findall(text)) for text in texts]
-        if max(counts, default=0) > model.context:
-            raise Refusal(400, _overflow(model.context, max(counts), 0))
-        self.used[model.id] += sum(counts)
+    async def _replied(self, asked: _Asked, reply: Reply) -> web.Response:
+        """Something else instead of an answer: recorded, and free."""
+        if asked.kind is Kind.CHAT:
+            record = Recorded(asked.body, time.monotonic(), True, key=asked.account.key)
+            self.requests.append(record)
+            await self._note()
+        headers = {**cloud_headers(), "Content-Type": reply.content_type, **reply.headers}
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+
+    def _completion(self, asked: _Asked, model: Model) -> tuple[Completion, Script]:
+        """What is said to it; `Refusal` where nothing is."""
+        body = asked.body
+        tokeniser = Tokeniser(model.id)
+        prompt = tokeniser.prompt(body["messages"])
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        if most is not None and most < 1:
+            raise Refusal(400, f"max_tokens must be at least 1, got {most}")
+        if prompt + (most or 1) > model.context:
+            if self.overflow.silent:
+                # The prompt is cut to the window; what is left for the answer is one token.
+                return Completion(model.id, tokeniser, model.context - 1, (), (), "length"), Script(
+                    ""
+                )
+            detail = self.overflow.body(model.context, prompt, most or 0)
+            raise Refusal(self.overflow.status, detail)
+        script = self.answer(body)
+        script = Script(script) if isinstance(script, str) else script
+        thought = self._thought(body, model, script)
+        room = most or model.context - prompt
+        made = Completion.of(model.id, tokeniser, prompt, room, thought, script.text)
+        if asked.fault is not None and asked.fault.only_thinking:
+            half = made.thought[: len(made.thought) // 2]
+            made = replace(made, thought=half, text=(), finish="length")
+        return made, script
+
+    def _thought(self, body: dict[str, Any], model: Model, script: Script) -> str:
+        reasoning = body.get("reasoning")
+        effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+        effort = effort or body.get("reasoning_effort")
+        if effort != "none":
+            return script.reasoning
+        if model.reasons and model.id not in self.unthinking:
+            raise Refusal(400, f"Reasoning cannot be disabled for model {model.id}")
+        return ""
+
+    async def _said(
+        self, asked: _Asked, record: Recorded, completion: Completion, script: Script
+    ) -> web.StreamResponse:
+        def note(said: int) -> None:
+            record.usage = completion.spent(said)
+
+        fault = asked.fault or _scripted(script, len(completion.parts))
+        if not asked.body.get("stream"):
+            return await self._whole(asked, record, completion, fault)
+        speed = self.tokens_per_second * script.speed
+        stream = Stream(asked.http, completion, fault, speed, note)
+        with contextlib.suppress(ConnectionError):  # the client left: noted by the caller
+            record.completed = await stream.run()
+            if fault.then not in (Then.RESET, Then.CLOSE):
+                await stream.response.write_eof()
+        return stream.response
+
+    async def _whole(
+        self, asked: _Asked, record: Recorded, completion: Completion, fault: Fault
+    ) -> web.StreamResponse:
+        if fault.then is Then.STALL:
+            await asyncio.sleep(fault.seconds)
+        if fault.then in (Then.RESET, Then.CLOSE):
+            break_off(asked.http, reset=fault.then is Then.RESET)
+        record.usage = completion.spent(len(completion.parts))
+        record.completed = True
+        return web.json_response(completion.whole(fault), headers=cloud_headers())
+
+    async def _embed(self, asked: _Asked) -> web.StreamResponse:
+        if asked.fault is not None and asked.fault.reply is not None:
+            return await self._replied(asked, asked.fault.reply)
+        model = self._model(asked)
+        given = asked.body["input"]
+        texts = [given] if isinstance(given, str) else given
+        if len(texts) > MOST_INPUTS:
+            said = f"List should have at most {MOST_INPUTS} items after validation"
+            wrong = {"type": "too_long", "loc": ["body", "input"], "msg": said, "input": None}
+            raise Refusal(422, [wrong])
+        tokeniser = Tokeniser(model.id)
+        counts = [tokeniser.text(text) for text in texts]
+        if max(counts) > model.context:
+            raise Refusal(self.overflow.status, self.overflow.body(model.context, max(counts), 0))
+        self.used.add(Use(asked.account.key, model.id, Kind.EMBEDDINGS), sum(counts))
+        encoding = str(asked.body.get("encoding_format") or "float")
         data = [
-            {"object": "embedding", "index": index, "embedding": _coded(embed(text), body)}
-            for index, text in enumerate(texts)
+            {"object": "embedding", "index": at, "embedding": coded(embed(text), encoding)}
+            for at, text in enumerate(texts)
         ]
-        usage = {"prompt_tokens": sum(counts), "total_tokens": sum(counts), "completion_tokens": 0}
-        return web.json_response(
-            {"object": "list", "data": data, "model": model.id, "usage": usage}
-        )
+        answer = {"object": "list", "data": data, "model": model.id, "usage": used(sum(counts), 0)}
+        return web.json_response(answer, headers=cloud_headers())
 
 
-def embed(text: str) -> list[float]:
-    """A hashed bag of words: near texts are near."""
-    vector = [0.0] * DIMENSIONS
-    for word in re.findall(r"\w+", text.casefold()):
-        at = int.from_bytes(hashlib.blake2b(word[:6].encode(), digest_size=4).digest(), "big")
-        vector[at % DIMENSIONS] += 1.0
-    norm = math.sqrt(sum(value * value for value in vector)) or 1.0
-    return [value / norm for value in vector]
-
-
-def _coded(vector: list[float], body: dict[str, Any]) -> object:
-    if body.get("encoding_format") != "base64":
-        return vector
-    import array
-
-    return base64.b64encode(array.array("f", vector).tobytes()).decode()
-
-
-def _body(raw: bytes) -> dict[str, Any]:
-    """The request's body, refused as pydantic would."""
-    try:
-        body = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        raise Refusal(422, [_wrong("json_invalid", "JSON decode error", None)]) from None
-    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
-        raise Refusal(422, [_wrong("missing", "Field required", None, "model")])
-    temperature = body.get("temperature")
-    if temperature is not None and not isinstance(temperature, int | float):
-        said = "Input should be a valid number, unable to parse string as a number"
-        raise Refusal(422, [_wrong("float_parsing", said, temperature, "temperature")])
-    if "messages" in body and not (
-        isinstance(body["messages"], list)
-        and body["messages"]
-        and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in body["messages"])
-    ):
-        raise Refusal(422, [_wrong("list_type", "Input should be a valid list", None, "messages")])
-    return body
-
-
-def _wrong(kind: str, said: str, given: object, *where: str) -> dict[str, object]:
-    return {"type": kind, "loc": ["body", *where], "msg": said, "input": given}
-
-
-def _overflow(context: int, prompt: int, asked: int) -> str:
-    return (
-        f"This model's maximum context length is {context} tokens. However, you requested {asked} "
-        f"output tokens and your prompt contains at least {prompt} input tokens, for a total of "
-        f"at least {prompt + asked} tokens. Please reduce the length of the input prompt or the "
-        f"number of requested output tokens. (parameter=input_tokens, value={prompt})"
-    )
-
-
-def _usage(prompt: int, completion: int) -> dict[str, object]:
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-
-
-def _whole(
-    model: str, usage: tuple[int, int], thought: list[str], text: list[str], finish: str
-) -> dict[str, object]:
-    message = {"role": "assistant", "content": "".join(text), "refusal": None}
-    if thought:
-        message["reasoning_content"] = "".join(thought)
-    return {
-        "id": str(uuid.uuid4()),
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-        "usage": _usage(*usage),
-    }
-
-
-class _Stream:
-    """One streamed completion, chunk by chunk in the recorded shape."""
-
-    def __init__(
-        self,
-        server: ModelStandIn,
-        request: web.Request,
-        record: Recorded,
-        model: str,
-        script: Script,
-    ) -> None:
-        self._record = record
-        self._request = request
-        self._script = script
-        self._speed = server.tokens_per_second * script.speed
-        self._prompt = record.usage[0]
-        self._frame = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-        }
-        self.response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "x-request-id": uuid.uuid4().hex}
-        )
-
-    async def run(self, thought: list[str], text: list[str], finish: str) -> web.StreamResponse:
-        await self.response.prepare(self._request)
-        await self._send({"role": "assistant", "content": ""}, None)
-        tokens = [("reasoning_content", token) for token in thought]
-        tokens += [("content", token) for token in (["\n\n"] if thought else []) + text]
-        began, sent = time.monotonic(), 0
-        stop_at = len(tokens) // 2 if self._script.fault else len(tokens)
-        while sent < stop_at:
-            due = min(stop_at, int((time.monotonic() - began + TICK) * self._speed) + 1)
-            while sent < due:
-                kind = tokens[sent][0]
-                end = sent
-                while end < due and tokens[end][0] == kind:
-                    end += 1
-                self._record.usage = (self._prompt, end)
-                # The recorded service ends with content and reason in one chunk.
-                reason = finish if end == len(tokens) else None
-                await self._send({kind: "".join(t for _, t in tokens[sent:end])}, reason)
-                sent = end
-            if sent < stop_at:
-                await asyncio.sleep(TICK)
-        if self._script.fault == "cut":
-            transport = self._request.transport
-            if transport is not None:
-                transport.close()
-            return self.response
-        if self._script.fault == "stall":
-            await asyncio.sleep(3600)
-        if not tokens:
-            await self._send({}, finish)
-        await self._write({**self._frame, "choices": [], "usage": _usage(*self._record.usage)})
-        await self.response.write(b"data: [DONE]\n\n")
-        self._record.completed = True
-        await self.response.write_eof()
-        return self.response
-
-    async def _send(self, delta: dict[str, str], finish: str | None) -> None:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        await self._write(
-            {
-                **self._frame,
-                "choices": [choice],
-                "usage": _usage(*self._record.usage),
-                "provider": "ai.io.net",
-            }
-        )
-
-    async def _write(self, payload: dict[str, object]) -> None:
-        await self.response.write(b"data: " + msgspec.json.encode(payload) + b"\n\n")
+def _scripted(script: Script, length: int) -> Fault:
+    """The fault a script asks for: in the middle of its text."""
+    then = {"cut": Then.CLOSE, "stall": Then.STALL}.get(script.fault, Then.ON)
+    return Fault(after=length // 2, then=then)

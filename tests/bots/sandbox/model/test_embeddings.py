@@ -1,0 +1,104 @@
+"""Embeddings: shapes, limits, and near texts near."""
+
+import base64
+
+import msgspec
+import numpy as np
+import openai
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from tests import specs
+from tests.bots.sandbox.model.conftest import EMBEDDER, Client
+
+
+async def near(client: Client, *texts: str) -> list[float]:
+    """How near the first text is to each of the others."""
+    made = await client.openai.embeddings.create(model=EMBEDDER, input=list(texts))
+    vectors = np.array([row.embedding for row in made.data])
+    return [float(v) for v in vectors[1:] @ vectors[0]]
+
+
+async def test_the_answer_is_as_described(
+    server: ModelStandIn, client: Client, described: None
+) -> None:
+    asked = {"model": EMBEDDER, "input": ["one", "two words"]}
+    status, body, _ = await client.http("POST", "embeddings", asked)
+    assert status == 200
+    assert specs.model_errors("CreateEmbeddingResponse", body) == []
+    assert [row["index"] for row in body["data"]] == [0, 1]
+    assert {len(row["embedding"]) for row in body["data"]} == {1024}
+    assert body["usage"]["completion_tokens"] == 0
+    assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] > 0
+    assert server.used[EMBEDDER] == body["usage"]["total_tokens"]
+
+
+async def test_vectors_are_of_length_one_and_the_same_each_time(client: Client) -> None:
+    texts = ["The warranty ends.", "这是中文", "👩‍👩‍👧‍👦", "x"]
+    first = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
+    second = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
+    one, two = ([row.embedding for row in made.data] for made in (first, second))
+    assert one == two
+    assert np.allclose(np.linalg.norm(np.array(one), axis=1), 1.0, atol=1e-5)
+
+
+async def test_numbers_and_base64_say_the_same(client: Client) -> None:
+    asked = {"model": EMBEDDER, "input": "hello there"}
+    _, plain, _ = await client.http("POST", "embeddings", asked)
+    _, coded, _ = await client.http("POST", "embeddings", {**asked, "encoding_format": "base64"})
+    raw = base64.b64decode(coded["data"][0]["embedding"])
+    assert np.allclose(np.frombuffer(raw, "<f4"), plain["data"][0]["embedding"], atol=1e-6)
+
+
+async def test_near_texts_are_near(client: Client) -> None:
+    same, stems, other = await near(
+        client,
+        "When does the warranty of the pump end?",
+        "The warranty of the pump ends after 31 months.",
+        "Our pumps and their warranties.",
+        "Bake the bread for half an hour.",
+    )
+    assert same > stems > other + 0.1
+
+
+async def test_a_text_over_the_limit_is_refused(server: ModelStandIn, client: Client) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.openai.embeddings.create(model=EMBEDDER, input=["short", "word " * 2000])
+    assert "maximum context length is 512 tokens" in str(msgspec.json.encode(caught.value.body))
+    assert server.used[EMBEDDER] == 0
+
+
+async def test_a_batch_has_an_end(client: Client) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        await client.openai.embeddings.create(model=EMBEDDER, input=["x"] * 2049)
+    assert "at most 2048 items" in str(caught.value.body)
+    with pytest.raises(openai.UnprocessableEntityError):
+        await client.openai.embeddings.create(model=EMBEDDER, input=[])
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong"),
+    [
+        (
+            "Who repaired the lighthouse lamp?",
+            "The lamp of the lighthouse was repaired by Ingrid Solberg in 1931.",
+            "Ferries leave the harbour every morning at seven, except on Sundays.",
+        ),
+        ("Где хранится ключ от архива?", "Ключ от архива хранится у Марины.", "Кофе стоит сорок."),
+        ("谁修理了灯塔？", "灯塔是李明在去年修理的。", "面包需要烤半个小时。"),
+        ("What is the code of locker 17?", "Locker 17 opens with code 4482.", "Room 3 is closed."),
+        ("invoices of March", "The invoice for march was paid late.", "She marched to the town."),
+    ],
+)
+async def test_an_answer_is_nearer_to_its_question(
+    client: Client, question: str, right: str, wrong: str
+) -> None:
+    near_right, near_wrong = await near(client, question, right, wrong)
+    assert near_right > near_wrong + 0.1
+
+
+async def test_texts_with_nothing_in_common_are_far(client: Client) -> None:
+    (far,) = await near(
+        client, "The warranty covers every pump.", "Bake bread slowly until golden brown."
+    )
+    assert abs(far) < 0.15
