@@ -136,6 +136,7 @@ class Connection:
             log.debug("discord connection not closed cleanly", error=type(error).__name__)
             with contextlib.suppress(Exception):
                 await client.http.close()
+        client.leave_nothing()
 
 
 def _hush() -> None:

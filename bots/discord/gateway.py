@@ -1,6 +1,7 @@
 """discord.py's client, as small as it gets: it listens and hands on."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
 from bots.discord.components import PressedButton, PressedMenu
@@ -141,6 +142,17 @@ class Gateway(discord.Client):
         if self._missed is not None:
             await self._missed.note()
         await self._identifies.take(shard_id or 0)
+
+    def leave_nothing(self) -> None:
+        """End what the library leaves behind when it is closed in the middle of connecting: the
+        heartbeats' thread and the wait for the servers.
+        """
+        mine = self._connection
+        if (waiting := mine._ready_task) is not None:  # noqa: SLF001 (nothing public ends it)
+            waiting.cancel()
+        for thread in threading.enumerate():
+            if isinstance(thread, KeepAliveHandler) and thread.ws._connection is mine:  # noqa: SLF001 (the same)
+                thread.stop()
 
     @property
     def heartbeat_age(self) -> float | None:

@@ -18,7 +18,7 @@ SECRETS = (
 )
 NAMED = re.compile(
     r"((?:pass(?:word|wort|phrase|code)|пароль|secret|token|api[ _-]?key|mot de passe|contraseña|"
-    r"pin|密码|パスワード)\s*(?:is|ist|est|es|=|:|：|->|—|-)\s*)(\S+)",
+    r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",
     re.IGNORECASE,
 )
 

@@ -120,29 +120,32 @@ class Answer:
                     "model failed", turn=self._held.turn.id, model=model, failure=error.failure,
                     status=error.status, request=error.request_id, said=str(error),
                 )  # fmt: skip
+                if error.failure is Failure.UNKNOWN_MODEL:
+                    await models.refresh()
+                if self._text:
+                    self._instead(first, chosen, model)
+                    self._notes.append(words.failure(error, self._held.turn.id))
+                    return model, True
                 first = first or error
-                if self._text or not may_fail_over(error):
-                    first = error if self._text or model == chosen else first
+                if not may_fail_over(error):
                     break
             except PromptTooLongError as error:
                 if first is None:
                     self._notes.append(words.too_long(models.name(model), error.needed, error.room))
                     return model, True
             else:
-                if first is not None:
-                    self._notes.insert(0, self._instead(first, chosen, model))
+                self._instead(first, chosen, model)
                 return model, False
             if self._held.stop.is_set():
-                break
+                return model, False
         assert first is not None  # noqa: S101 (nothing answered: something failed)
         self._notes.append(words.failure(first, self._held.turn.id))
-        if first.failure is Failure.UNKNOWN_MODEL:
-            await models.refresh()
         return chosen, True
 
-    def _instead(self, error: ModelError, chosen: str, model: str) -> str:
-        names = self._with.models.name
-        return words.instead(error, names(chosen), names(model))
+    def _instead(self, error: ModelError | None, chosen: str, model: str) -> None:
+        if error is not None:
+            name = self._with.models.name
+            self._notes.insert(0, words.instead(error, name(chosen), name(model)))
 
     async def _attempt(self, account: Account, model: str) -> None:
         """Fill `_text`. One more try, with the server's own figures, after an overflow."""
@@ -192,7 +195,7 @@ class Answer:
             raise ModelError(
                 "Today's quota is used up", Failure.QUOTA, retry_after=ledger.resets_in()
             )
-        self._usage = (0, 0)
+        self._usage, self._thoughts = (0, 0), ""
         taken = False
         try:
             await self._until_stopped(account, request)

@@ -167,5 +167,8 @@ def cost(text: str) -> float:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_costs_in_proportion_to_its_length(name: str) -> None:
-    small = max(min(cost(HOSTILE[name](25_000)) for _ in range(2)), 0.01)
-    assert cost(HOSTILE[name](100_000)) / small < 10  # in proportion: 4; squared: 16
+    def least(size: int) -> float:
+        """Of three: a busy machine only adds."""
+        return max(min(cost(HOSTILE[name](size)) for _ in range(3)), 0.01)
+
+    assert least(100_000) / least(25_000) < 10  # in proportion: 4; squared: 16

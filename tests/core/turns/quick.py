@@ -1,0 +1,110 @@
+"""A place without limits, so that long conversations take no time."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bots.sandbox.model import ModelStandIn
+from bots.terminal.dialect import TerminalDialect
+from core.app import services
+from core.conversation.ledger import account_of
+from core.port import Capabilities, Inbox, Incoming, Kind, Pace, Part, Place, Sender
+from core.settings import Settings
+from core.turns.engine import Engine
+
+__all__ = ["Quick", "quick"]
+
+PACE = Pace(burst=1_000_000, rate=1_000_000)
+
+
+class Quick:
+    """An adapter that keeps what it is told to show: see `core.port.Chat`."""
+
+    platform = "quick"
+    account = "1"
+    overall = PACE
+
+    def __init__(self) -> None:
+        self.dialect = TerminalDialect()
+        self.shown: dict[str, str] = {}
+        self.inbox: Inbox | None = None
+        self.engine: Engine | None = None
+        self.house = ""
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Event()
+
+    def capabilities(self, place: Place) -> Capabilities:
+        return Capabilities(PACE, preview="off", keyed=True)
+
+    async def run(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        message = f"{next(self._numbers)}"
+        self.shown[message] = part.text
+        self._changed.set()
+        return message
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self.shown[message] = part.text
+        self._changed.set()
+
+    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
+        del self.shown[message]
+
+    async def typing(self, place: Place) -> None:
+        return
+
+    async def ask(self, text: str, *, user: str = "5") -> str:
+        """Say `text` and wait for what is said to it."""
+        before = len(self.shown)
+        kind, command = (Kind.COMMAND, text[1:].partition(" ")[0]) if text[0] == "/" else (
+            Kind.PROMPT, "",
+        )  # fmt: skip
+        place = Place(self.platform, self.account, user, private=True)
+        said = text.partition(" ")[2] if command else text
+        incoming = Incoming(
+            kind, f"e{next(self._numbers)}", place, Sender(self.platform, user, "Ann"), said,
+            command=command,
+        )  # fmt: skip
+        assert self.inbox is not None
+        await self.inbox(incoming)
+        async with asyncio.timeout(30):
+            while len(self.shown) == before:
+                self._changed.clear()
+                await self._changed.wait()
+        return list(self.shown.values())[-1]
+
+
+@asynccontextmanager
+async def quick(folder: Path, model: ModelStandIn, **changed: object) -> AsyncIterator[Quick]:
+    """The core over `model`, without any platform."""
+    given = {
+        "api_key": model.api_key,
+        "base_url": model.base_url,
+        "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
+        "access": "open",
+        "messages_a_minute": 1_000_000,
+        **changed,
+    }
+    chat = Quick()
+    chat.house = account_of(model.api_key)
+    async with services(Settings(**given)) as with_:  # type: ignore[arg-type]
+        engine = Engine(
+            with_.settings, with_.store, with_.api, with_.models, {("quick", "1"): chat}
+        )
+        chat.inbox, chat.engine = engine.inbox, engine
+        task = asyncio.create_task(engine.run())
+        try:
+            yield chat
+        finally:
+            await engine.close(5)
+            task.cancel()
+            await asyncio.wait({task})

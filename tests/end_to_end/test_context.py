@@ -1,0 +1,141 @@
+"""What the model is shown, how it answers, and what it thought."""
+
+import re
+from pathlib import Path
+
+from bots.sandbox.telegram import Chat
+from tests.end_to_end.world import World, letters, texts, world
+
+
+def last(alive: World, chat: Chat) -> str:
+    return (texts(alive.telegram.messages(chat)) or [""])[-1]
+
+
+def answers(alive: World) -> list[dict[str, object]]:
+    """The requests for answers, without those for summaries."""
+    bodies = [one.body for one in alive.model.requests]
+    return [b for b in bodies if "You keep the memory" not in str(b["messages"][0]["content"])]
+
+
+async def test_what_no_longer_fits_is_summarised_and_kept(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    said: list[str] = []
+
+    def answer(body: dict[str, object]) -> str:
+        messages = body["messages"]
+        assert isinstance(messages, list)
+        if "You keep the memory" in messages[0]["content"]:
+            said.append(messages[1]["content"])
+            return "Ann's dog is called Rex."
+        return "Noted. " * 40
+
+    model.answer = answer
+    await telegram.say(ann, chat, "/model AceMath")
+    await telegram.wait(lambda: "AceMath" in last(alive, chat))
+    await telegram.say(ann, chat, "My dog is called Rex, the password is: hunter2xyz")
+    await telegram.wait(lambda: last(alive, chat).startswith("Noted."))
+    number = 0
+    while not said:
+        number += 1
+        assert number < 20
+        count = len(texts(telegram.messages(chat)))
+        await telegram.say(ann, chat, f"{number}: " + "some more words to fill the window " * 40)
+        await telegram.wait(lambda n=count: len(texts(telegram.messages(chat))) > n)  # type: ignore[misc]
+    await alive.stored("SELECT 1 FROM summaries")
+    assert "Rex" in said[0]
+    assert "hunter2xyz" not in said[0], "secrets are not carried into summaries"
+    told = [t for t in texts(telegram.messages(chat)) if "a summary stands for them" in t]
+    assert len(told) == 1, "told once"
+    await telegram.say(ann, chat, "What is my dog called?")
+    await telegram.wait(lambda: len(answers(alive)) >= number + 2)
+    system = answers(alive)[-1]["messages"][0]["content"]  # type: ignore[index]
+    assert "Ann's dog is called Rex." in system
+    await telegram.say(ann, chat, "/context")
+    await telegram.wait(lambda: "sees 4,000 tokens" in last(alive, chat))
+    assert "summary" in last(alive, chat)
+    await telegram.say(ann, chat, "/model ReaderLM")
+    await telegram.wait(lambda: "ReaderLM" in last(alive, chat))
+    await telegram.say(ann, chat, "And now with a large window?")
+    await telegram.wait(lambda: answers(alive)[-1]["model"] == "jinaai/ReaderLM-v2")
+    shown = str(answers(alive)[-1]["messages"])
+    assert "hunter2xyz" in shown, "the stored history is whole"
+
+
+async def test_thoughts_are_shown_on_demand_and_kept_out_of_the_history(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.say(ann, chat, "/model DeepSeek-R1")
+    await telegram.wait(lambda: "DeepSeek" in last(alive, chat))
+    await telegram.say(ann, chat, "repeat: thought through")
+    await telegram.wait(lambda: last(alive, chat) == "thought through")
+    message = telegram.messages(chat)[-1]
+    assert message.reply_markup is not None
+    ((button,),) = message.reply_markup["inline_keyboard"]
+    assert button["text"] == "Reasoning"
+    await telegram.press(ann, message, button["callback_data"])
+    await telegram.wait(lambda: last(alive, chat) != "thought through")
+    shown = telegram.messages(chat)[-1]
+    assert [e["type"] for e in shown.entities] == ["expandable_blockquote"]
+    await telegram.say(ann, chat, "repeat: next")
+    await telegram.wait(lambda: last(alive, chat) == "next")
+    assert letters(shown.text)[:40] not in letters(str(model.requests[-1].body["messages"]))
+    await telegram.say(ann, chat, "/settings reasoning off")
+    await telegram.wait(lambda: "off from now on" in last(alive, chat))
+    await telegram.say(ann, chat, "repeat: silent")
+    await telegram.wait(lambda: last(alive, chat) == "silent")
+    assert not telegram.messages(chat)[-1].reply_markup
+
+
+async def test_parameters_reach_the_model_and_are_checked(tmp_path: Path) -> None:
+    async with world(tmp_path) as alive:
+        telegram, model = alive.telegram, alive.model
+        await alive.start(personas={"pirate": "You speak like a pirate."})
+        ann = telegram.person("Ann")
+        chat = telegram.private(ann)
+        for said, expected in (
+            ("/settings temperature 3", "takes 0 to 2"),
+            ("/settings temperature 0.2", "0.2 from now on"),
+            ("/settings length 500", "500 from now on"),
+            ("/settings effort low", "low from now on"),
+            ("/settings nonsense 1", "no setting"),
+            ("/persona parrot", "no persona"),
+            ("/persona Pirate", "pirate answers from now on"),
+        ):
+            await telegram.say(ann, chat, said)
+            await telegram.wait(lambda e=expected: e in last(alive, chat))  # type: ignore[misc]
+        await telegram.say(ann, chat, "repeat: arr")
+        await telegram.wait(lambda: last(alive, chat) == "arr")
+        body = model.requests[-1].body
+        assert body["temperature"] == 0.2
+        assert body["max_completion_tokens"] == 500
+        assert body["reasoning_effort"] == "low"
+        assert body["messages"][0]["content"] == "You speak like a pirate."
+        await telegram.say(ann, chat, "/settings temperature reset")
+        await telegram.wait(lambda: "the default again" in last(alive, chat))
+        await telegram.say(ann, chat, "repeat: again")
+        await telegram.wait(lambda: last(alive, chat) == "again")
+        assert "temperature" not in model.requests[-1].body
+
+
+async def test_every_model_of_the_table_is_listed_and_can_be_chosen(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    offered = [m for m in model.models.values() if not m.embeds]
+    assert len(offered) == 30
+    await telegram.say(ann, chat, "/models")
+    await telegram.wait(lambda: "30 models" in telegram.visible(chat))
+    await telegram.wait(
+        lambda: all(
+            re.search(rf"{re.escape(m.name)} · {m.context // 1000}k.*500k", telegram.visible(chat))
+            for m in offered
+        )
+    )
+    for one in offered:
+        await telegram.say(ann, chat, f"/model {one.id}")
+        await telegram.wait(
+            lambda m=one: f"{m.name} ({m.context // 1000}k tokens) answers" in last(alive, chat)  # type: ignore[misc]
+        )
