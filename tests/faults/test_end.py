@@ -26,7 +26,7 @@ async def test_the_end_comes_in_time_and_every_answer_after_it(
         )  # fmt: skip
         crowd.questions.pace = SLOW
         fleet = Fleet(made, tmp_path)
-        exits = []
+        exits: list[float] = []
         try:
             await fleet.start_all()
             living = asyncio.create_task(crowd.live())
