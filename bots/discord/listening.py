@@ -1,6 +1,7 @@
 """From events to the inbox: keep what people say, and let Discord know in time."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
@@ -23,7 +24,7 @@ from bots.discord.rest import Json, Rest
 from bots.discord.ticket import Mode, Ticket
 from bots.discord.timing import Timing
 from core.commands.declared import Command
-from core.errors import DeliveryError
+from core.errors import DeliveryError, StoreError
 from core.port import Inbox, Incoming, Place, Sender
 
 __all__ = ["SILENT", "Listening", "Suggest"]
@@ -140,11 +141,25 @@ class Listening:
     async def _in_order(self, inbox: Inbox, incoming: Incoming) -> None:
         """Messages of a place one after the other, as they came; the rest overtakes."""
         if incoming.ticket is not None:
-            await inbox(incoming)
+            await self._patiently(inbox, incoming)
             return
         # Gone with the last message that waits for it.
         async with self._orders.setdefault(incoming.place, asyncio.Lock()):
-            await inbox(incoming)
+            await self._patiently(inbox, incoming)
+
+    async def _patiently(self, inbox: Inbox, incoming: Incoming) -> None:
+        """Discord says nothing twice: a database that is away for a moment is waited for."""
+        pause, until = 0.2, time.monotonic() + self._timing.keeping
+        while True:
+            try:
+                await inbox(incoming)
+            except StoreError:
+                if time.monotonic() + pause > until:
+                    raise
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2.0, 2 * pause)
 
     async def _kept(self, keeping: "asyncio.Task[None]", incoming: Incoming) -> bool:
         try:

@@ -9,6 +9,8 @@ __all__ = ["Timing"]
 class Timing:
     commit: float = 1.5
     """For the inbox, before an interaction is acknowledged without it (Discord allows 3)."""
+    keeping: float = 20.0
+    """For a database that is away to come back, before the person is told that nothing was kept."""
     acknowledged: float = 3.0
     """For an acknowledgement under way, before an answer is sent without it."""
     first_retry: float = 1.0

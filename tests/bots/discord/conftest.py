@@ -16,6 +16,7 @@ from tests.bots.discord.specification import complaints
 
 QUICK = Timing(
     commit=0.2,
+    keeping=0.0,
     acknowledged=2.0,
     first_retry=0.02,
     last_retry=0.1,
@@ -50,6 +51,7 @@ class Inbox:
     arrived: asyncio.Queue[Incoming] = field(default_factory=asyncio.Queue)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: bool = False
+    refused: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -57,6 +59,7 @@ class Inbox:
     async def __call__(self, incoming: Incoming) -> None:
         await self.gate.wait()
         if self.broken:
+            self.refused.set()
             raise StoreError("The disk is full.")
         await self.arrived.put(incoming)
 

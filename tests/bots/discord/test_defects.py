@@ -412,3 +412,14 @@ async def test_an_html_page_instead_of_json_is_a_fault_like_any(world: World) ->
     chat = world.build()
     faults = [(await refused(chat.send(HERE, Part("x"), key="k"))).fault for _ in range(2)]
     assert faults == [Fault.TRANSIENT, Fault.REJECTED]
+
+
+async def test_a_database_away_for_a_moment_costs_nobody_a_message(world: World) -> None:
+    await world.start(timing=replace(QUICK, keeping=10.0))
+    world.inbox.broken = True
+    await world.discord.say("kept at last", channel=DM)
+    async with asyncio.timeout(5):
+        await world.inbox.refused.wait()
+    world.inbox.broken = False
+    assert (await world.inbox.next()).text == "kept at last"
+    assert not world.discord.messages, "nobody is told that it was not"
