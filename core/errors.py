@@ -5,6 +5,7 @@
     ├── UnavailableError       a service does not answer; exit code 69
     │   └── StoreError         the database can not be read or written
     ├── DeliveryError          a platform did not take what was sent; see `Fault`
+    │   └── MovedError         the chat goes on under another id
     ├── ModelError             a model did not answer; see `Failure`
     └── DocumentError          a file can not be read; see `Unreadable`
 
@@ -20,6 +21,7 @@ __all__ = [
     "Failure",
     "Fault",
     "ModelError",
+    "MovedError",
     "ParleyError",
     "StoreError",
     "UnavailableError",
@@ -81,6 +83,14 @@ class DeliveryError(ParleyError):
         """Seconds during which nothing may be sent to the place; with `Fault.RATE` only."""
         self.everywhere = everywhere
         """The wait is for the whole account, not for one place."""
+
+
+class MovedError(DeliveryError):
+    """The chat goes on under another id, `chat`: everything known of it belongs there now."""
+
+    def __init__(self, chat: str) -> None:
+        super().__init__(f"The chat has moved and is now {chat}", Fault.GONE)
+        self.chat = chat
 
 
 class Failure(StrEnum):

@@ -74,6 +74,8 @@ class Kind(StrEnum):
     PROMPT = "prompt"
     COMMAND = "command"
     BUTTON = "button"
+    MOVED = "moved"
+    """The chat goes on under another id: `text`."""
     STOP = "stop"
     """The platform's own Stop control: `text` is the draft's id."""
 

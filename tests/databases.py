@@ -35,3 +35,10 @@ def postgresql_url() -> str:
     server.psql(f"CREATE DATABASE {name};")
     url = make_url(server.get_uri())
     return url.set(database=name, drivername="postgresql").render_as_string(hide_password=False)
+
+
+def restart_postgresql() -> None:
+    """Stop the server, which ends every connection, and start it again. Blocks meanwhile."""
+    server = _server()
+    server.stop()
+    server.ensure_postgres_running()

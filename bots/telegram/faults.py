@@ -15,9 +15,9 @@ from telegram.error import (
     TimedOut,
 )
 
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, Fault, MovedError
 
-__all__ = ["ChatMovedError", "ServerError", "classify", "is_unmodified"]
+__all__ = ["ServerError", "classify", "is_unmodified"]
 
 UNMODIFIED = "message is not modified"
 
@@ -75,14 +75,6 @@ class ServerError(NetworkError):
         self.status = status
 
 
-class ChatMovedError(DeliveryError):
-    """The group became a supergroup: everything known of it belongs to `chat` from now on."""
-
-    def __init__(self, chat: str) -> None:
-        super().__init__(f"The group has moved and is now {chat}", Fault.GONE)
-        self.chat = chat
-
-
 def is_unmodified(error: BadRequest) -> bool:
     """Whether an edit was refused only because the message reads like this already."""
     return UNMODIFIED in error.message.lower()
@@ -96,7 +88,7 @@ def classify(error: TelegramError) -> DeliveryError:
         wait = _seconds(error.retry_after)
         return DeliveryError("Telegram asks to wait", Fault.RATE, retry_after=wait)
     if isinstance(error, ChatMigrated):
-        return ChatMovedError(str(error.new_chat_id))
+        return MovedError(str(error.new_chat_id))
     if isinstance(error, BadRequest):
         return _refused(error.message)
     if isinstance(error, NetworkError):

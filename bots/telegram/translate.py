@@ -26,6 +26,8 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
     `commands` are the names the bot knows: in a group an unknown one that is not addressed to
     anybody belongs to another bot.
     """
+    if update.message is not None and update.message.migrate_to_chat_id is not None:
+        return _moved(update.message, me, key(update))
     if update.message is not None:
         return _message(update.message, me, commands, key(update))
     if update.callback_query is not None:
@@ -102,6 +104,14 @@ def _message(message: Message, me: User, commands: Collection[str], event: str) 
         reply_to=str(original.message_id) if original else None,
         attachments=attached,
     )
+
+
+def _moved(message: Message, me: User, name: str) -> Incoming:
+    """The group became a supergroup."""
+    room = message.chat
+    whose = Sender(PLATFORM, str(room.id), room.title or "")
+    new = str(message.migrate_to_chat_id)
+    return Incoming(Kind.MOVED, name, _place(room, None, me), whose, new)
 
 
 def _place(chat: TelegramRoom, thread: str | None, me: User) -> Place:

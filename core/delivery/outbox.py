@@ -11,15 +11,17 @@ import hashlib
 import time
 import zlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
 import structlog
 
 from core.delivery.gate import Gate, Priority
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, Fault, MovedError
 from core.port import Chat, Part, Place
 from core.store.database import Store
+from core.store.moves import move_chat
 from core.store.turns import Sent, Turn, mark_part, sent_parts
 
 __all__ = ["Outbox"]
@@ -196,6 +198,10 @@ class Outbox:
             self._fence()
             try:
                 return await action(part)
+            except MovedError as moved:
+                await self._move(moved.chat)
+                if priority is Priority.PREVIEW:  # the next one begins anew there
+                    raise DeliveryError(str(moved), Fault.TRANSIENT) from moved
             except DeliveryError as error:
                 log.info("not taken", turn=self._turn.id, fault=error.fault, said=str(error))
                 if error.fault is Fault.RATE:
@@ -213,6 +219,16 @@ class Outbox:
                     pause = min(pause * 2, LONGEST_PAUSE)
                 elif error.fault is not Fault.RATE:
                     raise
+
+    async def _move(self, chat: str) -> None:
+        """Follow the chat; what stood under its old id can not be changed any more."""
+        place = self.place
+        if chat == place.chat:
+            raise DeliveryError("The chat moves to itself", Fault.GONE)
+        await self._store.write(move_chat, place.platform, place.account, place.chat, chat)
+        self.place = replace(place, chat=chat)
+        self._reply_to = None
+        self._sent.clear()
 
     async def _enter(self, priority: Priority) -> None:
         self.waiting = self._gate.blocked(self.place.chat) > 0

@@ -21,10 +21,11 @@ from core.conversation.resources import resources
 from core.delivery.gate import Gate
 from core.errors import StoreError
 from core.memory.memory import Memory
-from core.port import Chat, Incoming
+from core.port import Chat, Incoming, Kind
 from core.settings import Settings
 from core.store import leases, waits
 from core.store.database import Store
+from core.store.moves import move_chat
 from core.store.turns import (
     Accepted,
     LostLeaseError,
@@ -89,6 +90,13 @@ class Engine:
 
     async def inbox(self, incoming: Incoming) -> None:
         """Keep an event; see `core.port.Inbox`."""
+        if incoming.kind is Kind.MOVED:
+            place = incoming.place
+            await self._store.write_first(
+                move_chat, place.platform, place.account, place.chat, incoming.text
+            )
+            log.info("chat moved", platform=place.platform)
+            return
         if incoming.sender.is_bot:
             return
         incoming = sealed(incoming, self._resources.accounts.vault)

@@ -25,7 +25,7 @@ def asks(incoming: Incoming) -> bool:
             return incoming.command in ("ask", "retry")
         case Kind.BUTTON:
             return incoming.text.startswith(("retry:", "more:"))
-        case Kind.STOP:
+        case Kind.STOP | Kind.MOVED:
             return False
 
 
@@ -38,7 +38,7 @@ def stops(incoming: Incoming) -> bool:
             return incoming.text.startswith("stop:")
         case Kind.STOP:
             return True
-        case Kind.PROMPT:
+        case Kind.PROMPT | Kind.MOVED:
             return False
 
 

@@ -95,6 +95,30 @@ async def test_a_process_that_dies_while_it_sends_the_answer_leaves_one_answer(
     await telegram.wait(lambda: texts(telegram.messages(chat)) == ["once", words.DOUBT])
 
 
+async def test_a_group_that_becomes_a_supergroup_keeps_everything(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    group = telegram.group("Friends", ann)
+    at = f"@{telegram.bot.username}"
+    await telegram.say(ann, group, f"{at} repeat: before")
+    await telegram.wait(lambda: texts(telegram.messages(group))[-1:] == ["before"])
+    await telegram.say(ann, group, "/model phi-4")
+    await telegram.wait(lambda: "phi-4" in texts(telegram.messages(group))[-1])
+    model.tokens_per_second = 20
+    await telegram.say(ann, group, f"{at} repeat: {'on its way ' * 60}")
+    await telegram.wait(lambda: "on its way" in texts(telegram.messages(group))[-1])
+    moved = await telegram.migrate(group)
+    await telegram.wait(
+        lambda: texts(telegram.messages(moved))[-1:] == [("on its way " * 60).strip()], 30
+    )
+    model.tokens_per_second = 2000
+    await telegram.say(ann, moved, f"{at} repeat: after")
+    await telegram.wait(lambda: texts(telegram.messages(moved))[-1:] == ["after"])
+    body = model.requests[-1].body
+    assert body["model"] == "microsoft/phi-4"
+    assert "repeat: before" in str(body["messages"])
+
+
 async def test_who_floods_is_told_and_costs_nobody_else_anything(alive: World) -> None:
     await alive.stop()
     await alive.start(messages_a_minute=4)

@@ -1,6 +1,7 @@
 """Many people on both platforms, who ask one thing after the other, or several at once."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ EACH = 20  # questions of one person in a private chat
 IN_GROUP = 3  # of one person in a group, and people in it
 GROUPS = 0.06  # of all questions are asked in groups
 BURSTS = (1, 1, 1, 2, 3)  # questions at once
+LONGEST = 900.0 if os.environ.get("CHAOS_TURNS") else 80.0  # seconds a crowd may ask
 SPEED = 1000.0  # tokens a second, to which scripts are relative
 
 
@@ -160,7 +162,8 @@ class Crowd:
         return [DiscordRoom(discord, member, channel) for member in members]
 
     async def live(self, *, again: float = 0.0, within: float = 0.0) -> None:
-        """Everybody asks; ends when everybody has an answer to everything, or gave up.
+        """Everybody asks; ends when everybody has an answer to everything, or gave up, and after
+        `LONGEST` seconds in any case.
 
         `again`: the share of messages the platform delivers twice. `within`: the seconds in which
         people begin.
@@ -172,9 +175,13 @@ class Crowd:
             async with slots[asker.room.platform]:
                 await asker.live(self._dice, again)
 
-        async with asyncio.TaskGroup() as group:
-            for asker in self.askers:
-                group.create_task(one(asker))
+        people = [asyncio.create_task(one(asker)) for asker in self.askers]
+        _, late = await asyncio.wait(people, timeout=LONGEST)
+        for task in late:
+            task.cancel()
+        for ended in await asyncio.gather(*people, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     async def written(self, count: int, timeout: float = 30.0) -> None:
         """Wait until the model is writing `count` answers at a time."""

@@ -23,6 +23,7 @@ class Fleet:
             **os.environ,
             **world.environment(),
             "PARLEY_MESSAGES_A_MINUTE": "1000",
+            "PARLEY_QUOTAS": "*=0",
             **environment,
         }
         self._world = world
@@ -109,6 +110,10 @@ class Fleet:
 
     def broken(self) -> list[str]:
         """Lines of the log that only a defect writes."""
-        signs = ("Traceback", "turn broke", "never retrieved", "Unclosed")
+        signs = ("turn broke", "never retrieved", "Unclosed")
         lines = self.log.read_text(errors="replace").splitlines()
-        return [line[:2000] for line in lines if any(sign in line for sign in signs)]
+        return [
+            line[:2000]
+            for line in lines
+            if line.startswith("Traceback") or any(sign in line for sign in signs)
+        ]

@@ -11,6 +11,7 @@ from bots.sandbox.model.tokens import pieces
 __all__ = ["NAMES", "Question", "Questions", "last_marks"]
 
 NAMES = re.compile(r"q[td]\d+x\d+(?!\d)")
+ASKED = re.compile(r"Tell me about (q[td]\d+x\d+)")
 WORDS = ("plain", "words", "that", "carry", "no", "marks", "at", "all")
 SHORTEST, LONGEST = 0.3, 2.0  # seconds an answer is streamed
 
@@ -66,6 +67,8 @@ class Questions:
 
     def script(self, body: dict[str, Any]) -> Script:
         question = self.asked(body)
+        if question is None:
+            return Script("They asked many questions and had answers.")  # a summary
         tokens = len(pieces(question.answer))
         speed = tokens / (question.seconds * self.pace * self._speed)
         if self._dice.random() >= self.spoil:
@@ -76,7 +79,7 @@ class Questions:
             return Script("", status=int(fault))
         return Script(question.answer, speed=speed, fault=fault)
 
-    def asked(self, body: dict[str, Any]) -> Question:
-        """The question a request to the model is about."""
-        prompt = str(body["messages"][-1]["content"])
-        return self.by_id[NAMES.findall(prompt)[-1]]
+    def asked(self, body: dict[str, Any]) -> Question | None:
+        """The question a request to the model is about; None: it is about several."""
+        found = ASKED.fullmatch(str(body["messages"][-1]["content"]).strip())
+        return self.by_id[found[1]] if found else None

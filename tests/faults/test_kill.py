@@ -10,7 +10,7 @@ from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
 
 KILLS = 3  # in the short form
-LIVES = (1.0, 9.0)  # seconds a process gets in the long form
+LIVES = (1.0, 15.0)  # seconds a process gets in the long form
 INTERRUPTED = 2  # answers under way at a kill in the short form
 
 

@@ -48,7 +48,7 @@ class Verdict:
         platforms = sorted(self.counts)
         for heading in ("", *platforms):
             table.add_column(heading, justify="right" if heading else "left")
-        rows = ["turns", *Fate, "out of order", "orphans"]
+        rows = ["turns", "not asked", *Fate, "out of order", "orphans"]
         for row in rows:
             table.add_row(row, *(str(self.counts[platform][row]) for platform in platforms))
         figures: dict[str, object] = {"kills": self.kills}
@@ -59,7 +59,7 @@ class Verdict:
             )
         for name, value in (figures | more).items():
             table.add_row(name, str(value))
-        Console(width=100).print(table)
+        Console(width=100).print(table, *self.bad[:20], *self.strange[:20], sep="\n")
 
     def sound(self, *, told: bool = False) -> None:
         """Nothing lost, nothing twice, in order, whole; `told`: failures may be told instead."""
@@ -81,6 +81,8 @@ def recoveries(crowd: Crowd, fleet: Fleet) -> list[float]:
         if request.completed or request.disconnected_at is None:
             continue
         question = crowd.questions.asked(request.body)
+        if question is None:
+            continue
         ends = [
             question.done_at - kill
             for kill in fleet.kills

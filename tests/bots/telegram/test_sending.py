@@ -6,8 +6,7 @@ import pytest
 from telegram import MessageEntity
 
 from bots.telegram.chat import TelegramChat
-from bots.telegram.faults import ChatMovedError
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, Fault, MovedError
 from core.port import Button, Chat, Drafts, Option, Part
 from tests.bots.telegram.conftest import GROUP, HERE, TOPIC, Serving
 from tests.bots.telegram.server import TOKEN, BotApi, Reply, refusal
@@ -220,7 +219,7 @@ async def test_a_group_that_moved_says_where(api: BotApi, serving: Serving) -> N
     )
     api.script("sendMessage", moved)
     async with serving() as chat:
-        with pytest.raises(ChatMovedError) as raised:
+        with pytest.raises(MovedError) as raised:
             await chat.send(GROUP, Part("hi"), key="k")
     assert (raised.value.fault, raised.value.chat) == (Fault.GONE, "-100777")
 

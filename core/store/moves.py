@@ -1,0 +1,120 @@
+"""A chat that goes on under another id: everything known of it goes along, in one transaction."""
+
+from dataclasses import replace
+
+import msgspec
+from sqlalchemy import Column, Connection, Table, delete, func, select, update
+
+from core.port import Incoming
+from core.store.schema import (
+    OPEN,
+    allowances,
+    choices,
+    conversations,
+    documents,
+    grants,
+    memories,
+    messages,
+    parts,
+    summaries,
+    turns,
+    waits,
+)
+
+__all__ = ["move_chat"]
+
+
+def move_chat(connection: Connection, platform: str, account: str, old: str, new: str) -> None:
+    """What belonged to the chat `old` belongs to `new`; done twice it is done once.
+
+    Where something is known of `new` already, conversations are joined, and what was chosen there
+    stays chosen.
+    """
+    before, after = f"{platform}:{account}:{old}", f"{platform}:{account}:{new}"
+    _conversations(connection, f"{before}:", f"{after}:")
+    _renamed(connection, choices, choices.c.scope, f"chat:{before}", f"chat:{after}")
+    _renamed(connection, choices, choices.c.scope, f"thread:{before}:", f"thread:{after}:")
+    _renamed(
+        connection, grants, grants.c.subject, f"{platform}:chat:{old}", f"{platform}:chat:{new}"
+    )
+    _renamed(connection, allowances, allowances.c.subject, f"chat:{before}", f"chat:{after}")
+    mine = (waits.c.account == f"{platform}:{account}", waits.c.chat == old)
+    connection.execute(delete(waits).where(*mine))
+    _open_turns(connection, f"{platform}:{account}:", old, new)
+
+
+def _renamed(
+    connection: Connection, table: Table, column: Column[str], before: str, after: str
+) -> None:
+    """Rename values that are `before`, or begin with it where it ends in a colon; what is known
+    under the new name already stays.
+    """
+    fits = column.startswith(before, autoescape=True) if before[-1] == ":" else column == before
+    others = [key for key in table.primary_key.columns if key is not column]
+    for row in connection.execute(select(table).where(fits)).mappings().all():
+        name = after + row[column][len(before) :]
+        same = [key == row[key] for key in others]
+        this = (column == row[column], *same)
+        if connection.execute(select(column).where(column == name, *same)).first() is None:
+            connection.execute(update(table).where(*this).values({column: name}))
+        else:
+            connection.execute(delete(table).where(*this))
+
+
+def _conversations(connection: Connection, before: str, after: str) -> None:
+    fits = conversations.c.key.startswith(before, autoescape=True)
+    for row in connection.execute(select(conversations).where(fits)).all():
+        key = after + row.key[len(before) :]
+        newcomer = connection.execute(
+            select(conversations).where(conversations.c.key == key)
+        ).first()
+        if newcomer is not None:
+            _join(connection, row.id, row.seq, newcomer.id, newcomer.seq)
+        _scope(connection, row.key, key)
+        connection.execute(
+            update(conversations).where(conversations.c.id == row.id).values(key=key)
+        )
+
+
+def _join(connection: Connection, into: int, seq: int, newcomer: int, more: int) -> None:
+    """What was said in the new chat before its move was known comes after what was said."""
+    connection.execute(
+        update(turns)
+        .where(turns.c.conversation == newcomer)
+        .values(conversation=into, seq=turns.c.seq + seq)
+    )
+    connection.execute(
+        update(messages).where(messages.c.conversation == newcomer).values(conversation=into)
+    )
+    connection.execute(delete(summaries).where(summaries.c.conversation == newcomer))
+    connection.execute(delete(conversations).where(conversations.c.id == newcomer))
+    connection.execute(
+        update(conversations).where(conversations.c.id == into).values(seq=seq + more)
+    )
+
+
+def _scope(connection: Connection, before: str, after: str) -> None:
+    """Notes and files; those of the new chat are numbered on."""
+    highest = select(func.coalesce(func.max(documents.c.number), 0))
+    most = connection.scalar(highest.where(documents.c.scope == before)) or 0
+    connection.execute(
+        update(documents).where(documents.c.scope == after).values(number=documents.c.number + most)
+    )
+    for table in (documents, memories):
+        connection.execute(update(table).where(table.c.scope == before).values(scope=after))
+
+
+def _open_turns(connection: Connection, account: str, old: str, new: str) -> None:
+    """Questions that are being answered; what stands in the old chat can not be edited there."""
+    fits = turns.c.key.startswith(account, autoescape=True)
+    for row in connection.execute(select(turns.c.id, turns.c.incoming).where(OPEN, fits)).all():
+        incoming = msgspec.json.decode(row.incoming, type=Incoming)
+        if incoming.place.chat != old:
+            continue
+        moved = replace(incoming, place=replace(incoming.place, chat=new), message=None)
+        connection.execute(
+            update(turns)
+            .where(turns.c.id == row.id)
+            .values(incoming=msgspec.json.encode(moved).decode())
+        )
+        connection.execute(delete(parts).where(parts.c.turn == row.id))

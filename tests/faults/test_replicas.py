@@ -1,0 +1,87 @@
+"""Three processes on PostgreSQL: killed, frozen beyond their leases, without their database."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from core.turns.engine import LEASE
+from tests.databases import postgresql_url, restart_postgresql
+from tests.end_to_end.world import world
+from tests.faults.conftest import Chaos
+from tests.faults.crowd import Crowd
+from tests.faults.fleet import Fleet
+from tests.faults.verdict import Verdict
+
+REPLICAS = 3
+AGAIN = 0.1  # of the messages are delivered twice
+CALM = (1.0, 8.0)  # seconds between two faults in the long form
+FREEZES = 0.2  # of the faults in the long form
+RESTARTS = (0.33, 0.66)  # of all turns asked when the database restarts
+
+
+class Troublemaker:
+    def __init__(self, fleet: Fleet, crowd: Crowd, dice: random.Random) -> None:
+        self._fleet, self._crowd, self._dice = fleet, crowd, dice
+        self.freezes = self.restarts = 0
+
+    async def kill(self) -> None:
+        number = self._dice.randrange(REPLICAS)
+        await self._fleet.kill(number)
+        await self._fleet.start(number)
+
+    async def freeze(self) -> None:
+        number = self._dice.randrange(REPLICAS)
+        self._fleet.freeze(number)
+        self.freezes += 1
+        await asyncio.sleep(self._dice.uniform(LEASE + 1, LEASE + 4))
+        self._fleet.thaw(number)
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        await asyncio.to_thread(restart_postgresql)
+
+    async def briefly(self) -> None:
+        for fault in (self.kill, self.restart, self.freeze, self.kill, self.restart):
+            await self._crowd.written(2)
+            await asyncio.sleep(self._dice.uniform(0, 0.6))
+            await fault()
+
+    async def while_(self, living: "asyncio.Task[None]", turns: int) -> None:
+        while not living.done():
+            await asyncio.wait({living}, timeout=self._dice.uniform(*CALM))
+            asked = sum(len(asker.asked) for asker in self._crowd.askers)
+            if self.restarts < len(RESTARTS) and asked > turns * RESTARTS[self.restarts]:
+                await self.restart()
+            elif self._dice.random() < FREEZES:
+                await self.freeze()
+            else:
+                await self.kill()
+
+
+async def test_replicas_lose_nothing_and_repeat_nothing(chaos: Chaos, tmp_path: Path) -> None:
+    dice = chaos.dice
+    async with world(tmp_path) as made:
+        crowd = Crowd(
+            made, dice, chaos.sized(30),
+            each=20 if chaos.long else 5, patience=90 if chaos.long else 30,
+        )  # fmt: skip
+        fleet = Fleet(made, tmp_path, REPLICAS, DATABASE_URL=postgresql_url())
+        faults = Troublemaker(fleet, crowd, dice)
+        try:
+            await fleet.start_all()
+            living = asyncio.create_task(crowd.live(again=AGAIN))
+            if chaos.long:
+                await faults.while_(living, 2 * chaos.turns)
+            else:
+                await faults.briefly()
+            await living
+            await crowd.settle()
+        finally:
+            await fleet.close()
+        verdict = Verdict(crowd, fleet)
+    verdict.show(
+        "Three replicas, PostgreSQL", chaos.seed,
+        freezes=faults.freezes, **{"restarts of the database": faults.restarts},
+    )  # fmt: skip
+    verdict.sound()
+    assert verdict.recoveries
