@@ -6,6 +6,7 @@ of the functions here:
     status(500)  gateway(502)  busy(3)  reply(200, b"")      something else instead of an answer
     silent()  silent(0)  silent(5, seconds=1)                a stall: before the headers, before
                                                              the first token, after five tokens
+    warm(0)                                                  only comments, that keep the line warm
     reset(5)  closed(5)  ended(5)                            the connection reset, closed inside
                                                              the answer, or ended without a reason
     said({"error": ...}, after=5)  raw(b"data: {oops")       a payload, or any bytes, in the stream
@@ -45,6 +46,7 @@ __all__ = [
     "status",
     "thinking",
     "usage",
+    "warm",
 ]
 
 FOR_EVER = 3600.0  # seconds; a stand-in does not live as long
@@ -72,6 +74,8 @@ class Then(StrEnum):
 
     ON = "on"
     STALL = "stall"
+    WARM = "warm"
+    """A stall with a comment now and then."""
     RESET = "reset"
     """The connection is reset (RST)."""
     CLOSE = "close"
@@ -175,6 +179,10 @@ def busy(
 def silent(after: int | None = None, *, seconds: float = FOR_EVER) -> Fault:
     """Nothing more for `seconds`, then on as if nothing had been."""
     return Fault(after=after, then=Then.STALL, seconds=seconds)
+
+
+def warm(after: int = 0, *, seconds: float = FOR_EVER) -> Fault:
+    return Fault(after=after, then=Then.WARM, seconds=seconds)
 
 
 def reset(after: int | None = None) -> Fault:

@@ -177,6 +177,11 @@ class Stream:
         match self.fault.then:
             case Then.STALL:
                 await asyncio.sleep(self.fault.seconds)
+            case Then.WARM:
+                ends = time.monotonic() + self.fault.seconds
+                while time.monotonic() < ends:
+                    await self._write(b": keep-alive\n\n")
+                    await asyncio.sleep(TICK)
             case Then.RESET | Then.CLOSE:
                 break_off(self.request, reset=self.fault.then is Then.RESET)
                 return False
