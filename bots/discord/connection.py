@@ -131,12 +131,12 @@ class Connection:
         """Say good-bye, but not for long."""
         try:
             async with asyncio.timeout(self._timing.closing):
+                await client.leave_nothing()
                 await client.close()
         except Exception as error:  # noqa: BLE001 (a client that died may die again in closing)
             log.debug("discord connection not closed cleanly", error=type(error).__name__)
             with contextlib.suppress(Exception):
                 await client.http.close()
-        client.leave_nothing()
 
 
 def _hush() -> None:

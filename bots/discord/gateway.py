@@ -143,16 +143,19 @@ class Gateway(discord.Client):
             await self._missed.note()
         await self._identifies.take(shard_id or 0)
 
-    def leave_nothing(self) -> None:
-        """End what the library leaves behind when it is closed in the middle of connecting: the
-        heartbeats' thread and the wait for the servers.
+    async def leave_nothing(self) -> None:
+        """End what the library leaves behind when it is closed in the middle of connecting: a
+        connection with its heartbeats' thread, and the wait for the servers.
         """
         mine = self._connection
         if (waiting := mine._ready_task) is not None:  # noqa: SLF001 (nothing public ends it)
             waiting.cancel()
         for thread in threading.enumerate():
-            if isinstance(thread, KeepAliveHandler) and thread.ws._connection is mine:  # noqa: SLF001 (the same)
+            if not isinstance(thread, KeepAliveHandler) or thread.ws is self.ws:
+                continue
+            if thread.ws._connection is mine:  # noqa: SLF001 (the same)
                 thread.stop()
+                await thread.ws.socket.close()
 
     @property
     def heartbeat_age(self) -> float | None:
