@@ -16,6 +16,7 @@ EMBEDS = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
 REASONS = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
 SIZE = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 MOST_CANDIDATES = 10
+LENGTHS = ("context_window", "context_length", "max_model_len", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def _model(item: Any) -> Model | None:
     )
     if id_ is None:
         return None
-    lengths = (both.get(key) for key in ("context_window", "max_model_len", "max_tokens"))
+    lengths = (
+        both.get(key) for key in ("context_window", "context_length", "max_model_len", "max_tokens")
+    )
     context = next((n for n in lengths if isinstance(n, int) and n > 0), 0)
     seen = both.get("input_modalities")
     quota = both.get("api_completions_daily_quota_tier_1")

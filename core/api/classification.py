@@ -1,9 +1,11 @@
 """From what went wrong on the wire to the closed list of failures."""
 
 import ast
+import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from core.errors import Failure, ModelError
 
 __all__ = ["from_exception", "from_payload", "from_response"]
 
+LONGEST_WAIT = 7 * 86_400.0  # seconds; whoever names more means: not today
 LONG_WAIT = 120.0  # seconds; a 429 that asks for more is the day's quota
 
 OVERFLOW = re.compile(
@@ -69,6 +72,7 @@ BY_STATUS = {
     404: Failure.UNKNOWN_MODEL,
     408: Failure.UNAVAILABLE,
     409: Failure.UNAVAILABLE,
+    413: Failure.OVERFLOW,
     429: Failure.RATE,
 }
 
@@ -76,16 +80,32 @@ BY_STATUS = {
 def words_of(body: Any) -> tuple[str, str | None]:
     """The text of an error body in any known shape, and the field a 422 names."""
     match body:
-        case {"detail": [{"msg": msg, "loc": ["body", field, *_]}, *_]}:
-            return str(msg), str(field)
+        case {"detail": [{"msg": msg}, *_] as items}:
+            locations = (item.get("loc") for item in items if isinstance(item, dict))
+            fields = [
+                loc[1]
+                for loc in locations
+                if isinstance(loc, list) and loc[:1] == ["body"] and loc[1:]
+            ]
+            return str(msg), str(fields[0]) if fields else None
         case {"detail": detail}:
             return str(detail), None
-        case {"error": {"message": message, **rest}}:
+        case {"error": {"message": message, **rest}} | {"message": str(message), **rest}:
+            # The openai package hands on what is inside "error".
             return f"{message} {rest.get('code') or ''} {rest.get('type') or ''}".strip(), None
-        case {"error": str(message)} | {"message": str(message)} | str(message):
+        case {"error": str(message)} | str(message):
             return message, None
         case _:
             return "", None
+
+
+def _field(item: Any) -> str | None:
+    """The request's field that one item of a 422 is about."""
+    match item:
+        case {"loc": ["body", field, *_]}:
+            return str(field)
+        case _:
+            return None
 
 
 def _number(patterns: tuple[re.Pattern[str], ...], said: str) -> int | None:
@@ -97,15 +117,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from `retry-after-ms` or `retry-after` (seconds or a date)."""
     try:
         if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+            return _seconds(float(headers["retry-after-ms"]) / 1000)
         given = headers.get("retry-after")
         if given is None:
             return None
         if re.fullmatch(r"\d+(\.\d+)?", given.strip()):
-            return float(given)
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+            return _seconds(float(given))
+        date = parsedate_to_datetime(given)
+        return _seconds(date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
     except (ValueError, TypeError):
         return None
+
+
+def _seconds(wait: float) -> float | None:
+    return min(max(0.0, wait), LONGEST_WAIT) if math.isfinite(wait) else None
 
 
 def from_response(status: int, body: Any, headers: Mapping[str, str]) -> ModelError:
@@ -128,7 +153,8 @@ def from_payload(payload: Any) -> ModelError:
     """An error that came inside a stream, or instead of one with status 200."""
     said, _ = words_of(payload)
     inner = payload.get("error") if isinstance(payload, dict) else None
-    code = (inner if isinstance(inner, dict) else payload or {}).get("code")
+    about = inner if isinstance(inner, dict) else payload
+    code = about.get("code") if isinstance(about, dict) else None
     status = (
         int(code) if isinstance(code, int | str) and re.fullmatch("[45]\\d\\d", f"{code}") else None
     )

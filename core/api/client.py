@@ -20,7 +20,15 @@ from openai import AsyncOpenAI
 from core.api import classification, embedding
 from core.api.catalogue import Model, parse
 from core.api.embedding import Embedded
-from core.api.events import Event, Finished, FinishReason, Reasoning, Text, Usage
+from core.api.events import (
+    Event,
+    Finished,
+    FinishReason,
+    Reasoning,
+    Reconsidered,
+    Text,
+    Usage,
+)
 from core.api.sse import Events
 from core.api.table import EMBEDDING
 from core.api.think import Thoughts
@@ -50,6 +58,8 @@ class Request:
     temperature: float | None = None
     max_tokens: int | None = None
     reasoning_effort: str | None = None
+    reasons: bool = False
+    """The model is known to think before it answers."""
 
     def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -170,7 +180,7 @@ class ModelApi:
         loop = asyncio.get_running_loop()
         ends = loop.time() + patience.total
         deadline = min(ends, loop.time() + patience.first_token)
-        reading = _Reading()
+        reading = _Reading(reasons=request.reasons)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadline):
@@ -226,13 +236,13 @@ def _broken(error: Exception, reading: "_Reading") -> ModelError:
 class _Reading:
     """Turns the bytes of one stream into events."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reasons: bool) -> None:
         self.done = False
         self.text = 0
         self.thought = 0
         self._seen = 0
         self._events = Events()
-        self._thoughts = Thoughts()
+        self._thoughts = Thoughts(reasons)
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
         self._any = False
@@ -257,21 +267,28 @@ class _Reading:
             return []
         try:
             chunk = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if name == b"error":
+                raise classification.from_payload(data.decode(errors="replace")) from None
             raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
         if not isinstance(chunk, dict):
+            if name == b"error":
+                raise classification.from_payload(chunk)
             return []
         if name == b"error" or chunk.get("object") == "error" or chunk.get("error"):
             raise classification.from_payload(chunk)
         if "detail" in chunk and "choices" not in chunk:
             raise classification.from_payload(chunk)
-        return [*self._usage_of(chunk), *self._content_of(chunk)]
+        try:
+            return [*self._usage_of(chunk), *self._content_of(chunk)]
+        except (AttributeError, TypeError):
+            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
 
     def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
         match chunk.get("usage"):
-            case {"prompt_tokens": int(prompt), **rest}:
+            case {"prompt_tokens": int(prompt), **rest} if prompt >= 0:
                 given = rest.get("completion_tokens")
-                completion = given if isinstance(given, int) else 0
+                completion = max(0, given) if isinstance(given, int) else 0
                 usage = Usage(prompt, completion, prompt + completion)
                 if usage != self._usage:
                     self._usage = usage
@@ -303,6 +320,8 @@ class _Reading:
                     self.text += len(text)
                 case Reasoning(text):
                     self.thought += len(text)
+                case Reconsidered():
+                    self.thought, self.text = self.thought + self.text, 0
         if self.text + self.thought > MOST_TEXT:
             raise ModelError("The answer does not end", Failure.MALFORMED)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-__all__ = ["Event", "FinishReason", "Finished", "Reasoning", "Text", "Usage"]
+__all__ = ["Event", "FinishReason", "Finished", "Reasoning", "Reconsidered", "Text", "Usage"]
 
 
 class FinishReason(StrEnum):
@@ -27,6 +27,11 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconsidered:
+    """All text so far was thought: its closing tag came without an opening one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens so far, cumulative: the last one counts, also of a stream that broke."""
 
@@ -42,4 +47,4 @@ class Finished:
     reason: FinishReason
 
 
-Event: TypeAlias = Reasoning | Text | Usage | Finished
+Event: TypeAlias = Reasoning | Text | Reconsidered | Usage | Finished

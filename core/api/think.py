@@ -2,16 +2,19 @@
 
 Tags may be split anywhere, the opening one missing (the model's template wrote it) or the closing
 one. An opening tag counts only where the answer begins, so that a text about tags stays whole. A
-closing tag without an opening one makes all before it thought; that is known only afterwards, so
-text of models that do so (`opens=True`) is held for thought from the start.
+closing tag without an opening one makes all before it thought (`Reconsidered`), of models that
+are known to think: of others it is part of what they say.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from core.api.events import Reasoning, Text
+from core.api.events import Reasoning, Reconsidered, Text
 
 __all__ = ["Thoughts"]
+
+Piece: TypeAlias = Reasoning | Reconsidered | Text
 
 OPENING = ("<think>", "<thinking>", "<thought>")
 CLOSING = re.compile(r"</(?:think|thinking|thought)>")
@@ -20,23 +23,21 @@ LONGEST = len("</thinking>")
 
 @dataclass(slots=True)
 class Thoughts:
-    opens: bool = False
-    _inside: bool = field(init=False)
+    reasons: bool = False
+    _inside: bool = False
+    _opened: bool = False
     _begun: bool = False
     """Some text of the answer was given out."""
     _held: str = ""
 
-    def __post_init__(self) -> None:
-        self._inside = self.opens
-
-    def feed(self, piece: str) -> list[Reasoning | Text]:
+    def feed(self, piece: str) -> list[Piece]:
         self._held += piece
-        out: list[Reasoning | Text] = []
+        out: list[Piece] = []
         if not self._begun and not self._inside:
             start = self._held.lstrip()
             tag = next((tag for tag in OPENING if start.startswith(tag)), None)
             if tag is not None:
-                self._inside = True
+                self._inside = self._opened = True
                 self._held = start[len(tag) :]
             elif any(tag.startswith(start) for tag in OPENING):
                 return out  # nothing, or the beginning of a tag
@@ -59,13 +60,27 @@ class Thoughts:
             if stray is not None:
                 self._held = self._held.lstrip()[stray.end() :]
             self._held = self._held.lstrip()
-        if self._held:
+        return out + self._said()
+
+    def _said(self) -> list[Piece]:
+        """What is held, as far as it is certain what it is."""
+        text, kept, out = self._held, 0, list[Piece]()
+        if self.reasons and not self._opened:
+            found = CLOSING.search(text)
+            if found is not None:
+                self._opened = True
+                out = [Text(text[: found.start()]), Reconsidered()]
+                text = text[found.end() :].lstrip()
+                self._begun = bool(text)
+            else:
+                kept = _partial(text)
+        self._held = text[len(text) - kept :]
+        if shown := text[: len(text) - kept]:
             self._begun = True
-            out.append(Text(self._held))
-            self._held = ""
+            out.append(Text(shown))
         return out
 
-    def end(self) -> list[Reasoning | Text]:
+    def end(self) -> list[Piece]:
         """The rest, when the stream is over."""
         held, self._held = self._held, ""
         if not held.strip() and not self._begun:

@@ -84,6 +84,7 @@ class Composer:
             temperature=choices.temperature,
             max_tokens=choices.longest or None,
             reasoning_effort=choices.effort,
+            reasons=bool((known := self._models.get(model)) and known.reasons),
         )
         return Composed(request, fitted, said, measure, context, summarised)
 

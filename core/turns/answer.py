@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.api.client import Request
-from core.api.events import Finished, FinishReason, Reasoning, Text, Usage
+from core.api.events import Finished, FinishReason, Reasoning, Reconsidered, Text, Usage
 from core.conversation.accounts import Account
 from core.conversation.choices import Choices
 from core.conversation.composer import Composed
@@ -239,6 +239,9 @@ class Answer:
                             self._thoughts += text
                         if not self._text:
                             self._preview.show("", self._thinking())
+                    case Reconsidered():
+                        self._thoughts, self._text = self._thoughts + self._text, ""
+                        self._preview.show("", self._thinking())
                     case Usage(prompt, completion):
                         self._usage = (prompt, completion)
                     case Finished(FinishReason.LENGTH):

@@ -86,7 +86,7 @@ async def test_a_good_answer(server: Llmock) -> None:
         (402, Failure.PAYMENT, 1),
         (403, Failure.AUTHENTICATION, 1),
         (404, Failure.UNKNOWN_MODEL, 1),
-        (413, Failure.REFUSED, 1),
+        (413, Failure.OVERFLOW, 1),
         (422, Failure.REFUSED, 1),
         (429, Failure.RATE, 3),
         (500, Failure.UNAVAILABLE, 3),
