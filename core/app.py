@@ -25,6 +25,7 @@ __all__ = ["Services", "serve", "services"]
 log = structlog.get_logger(__name__)
 
 PATIENCE = 12.0  # seconds running answers get when Parley is told to end
+PACES = "discord:identify:"
 CLOSING = 5.0  # seconds the adapters get after that
 
 
@@ -90,7 +91,7 @@ async def serve(
     by_account = {(chat.platform, chat.account): chat for chat in chats}
     engine = Engine(with_.settings, with_.store, with_.api, with_.models, by_account, with_.owner)
     if with_.store.only:
-        await with_.store.write(forget_all)
+        await with_.store.write(forget_all, PACES)
     await _offer_pairing(with_, show_code)
     inner = [
         asyncio.create_task(engine.run(), name="engine"),

@@ -137,7 +137,7 @@ class Ledger:
         line = Line(account, model, kind, self.today())
         await self._store.write(spending.exhaust, line)
 
-    async def settle(self) -> None:
-        """Book what dead processes had asked."""
-        if settled := await self._store.write(spending.settle, DEAD_AFTER):
+    async def settle(self, older: float = DEAD_AFTER) -> None:
+        """Book as expected what was asked more than `older` seconds ago: its process died."""
+        if settled := await self._store.write(spending.settle, older):
             log.info("requests of dead processes booked", requests=settled)

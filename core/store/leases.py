@@ -58,9 +58,11 @@ def holders(connection: Connection, prefix: str) -> int:
     return held or 0
 
 
-def forget_all(connection: Connection) -> None:
-    """For the only process there is: what others held they hold no more."""
-    connection.execute(delete(leases))
+def forget_all(connection: Connection, keep: str) -> None:
+    """For the only process there is: what others held they hold no more. Names that begin with
+    `keep` are paces, not rights: nobody holds them, and they last.
+    """
+    connection.execute(delete(leases).where(leases.c.name.not_like(f"{keep}%")))
 
 
 class Leases:

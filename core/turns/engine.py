@@ -53,6 +53,7 @@ LOOK = 1.0  # seconds between looks for turns that others let go
 MOST_ATTEMPTS = 6
 WAITING = 10  # times as many turns as may be written at once may wait for their platforms
 SHORT = 1.0  # seconds
+SETTLE = 900.0  # seconds between looks for requests of processes that died
 COUNT = 3.0  # seconds between counts of the processes on this database
 
 
@@ -117,11 +118,13 @@ class Engine:
         """Claim and run turns until cancelled; what still runs then is taken on later."""
         if self._store.only:
             freed = await self._store.write(free, tuple(self._chats))
+            await self._resources.ledger.settle(0)
             log.info("begun", interrupted=freed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._claims())
                 group.create_task(self._beats())
+                group.create_task(self._settles())
                 if not self._store.embedded:
                     group.create_task(self._shares())
         finally:
@@ -268,6 +271,14 @@ class Engine:
     ) -> tuple[dict[int, bool], list[tuple[str, str, float]]]:
         known = heartbeat(connection, self._owner, ids, lease=LEASE)
         return known, waits.current(connection, self._accounts())
+
+    async def _settles(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE)
+            try:
+                await self._resources.ledger.settle()
+            except StoreError as error:
+                log.error("ledger not settled", error=str(error))
 
     async def _shares(self) -> None:
         """Divide each account's own limit by the number of processes that use it."""
