@@ -1,20 +1,16 @@
 """/usage: what a person used today and, for operators, everybody."""
 
-from sqlalchemy import Connection
-
 from core.commands.asking import Asking, bar
 from core.commands.reply import Reply
 from core.conversation.ledger import Quota, span
 from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects, person_key
-from core.store.conversations import granted
+from core.store.conversations import is_operator
 from core.store.database import Store
 from core.store.spending import allowance
 from core.store.turns import usage_today
 
 __all__ = ["Usage"]
-
-OPERATOR = "operator"
 
 
 class Usage:
@@ -38,7 +34,8 @@ class Usage:
             lines = [f"What you used today{whose}, in tokens:", "", "```", *rows, "```"]
         lines += await self._bounds(asking)
         lines += ["", f"The day ends in {span(ledger.resets_in())}."]
-        if await self._store.read(_is_operator, asking.incoming.sender.platform, person):
+        sender = asking.incoming.sender
+        if await self._store.read(is_operator, sender.platform, sender.user):
             lines += await self._everybody()
         return Reply("\n".join(lines))
 
@@ -73,8 +70,3 @@ class Usage:
             if quota.spent.tokens or quota.spent.exhausted
         ]
         return ["", "Everybody, on the bot's key:", "", "```", *rows, "```"] if rows else []
-
-
-def _is_operator(connection: Connection, platform: str, person: str) -> bool:
-    user = person.partition(":")[2]
-    return granted(connection).get(f"{platform}:person:{user}") == OPERATOR

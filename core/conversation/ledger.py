@@ -6,6 +6,7 @@ UTC. Quotas come from the settings, then the catalogue; a model without one has 
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,6 +81,8 @@ class Ledger:
         self._reset = timedelta(hours=reset_hour)
         self._clock = clock
         self._warned: set[tuple[str, str, str]] = set()
+        self.warnings: deque[str] = deque(maxlen=20)
+        """For an operator to be told; whoever tells them takes them out."""
 
     def today(self) -> str:
         return (datetime.fromtimestamp(self._clock(), UTC) - self._reset).date().isoformat()
@@ -126,6 +129,10 @@ class Ledger:
         if quota.share >= WARN_AT:
             self._warned = {known for known in self._warned if known[2] == day}
             self._warned.add((account, model, day))
+            self.warnings.append(
+                f"{self._models.name(model)}: {round(quota.share * 100)} % of today's quota is "
+                f"used; it begins anew in {span(self.resets_in())}."
+            )
             log.warning(
                 "quota nearly used up",
                 account=account, model=model, used=quota.spent.tokens, quota=limit,

@@ -18,11 +18,15 @@ __all__ = [
     "grant",
     "granted",
     "history",
+    "is_operator",
     "put_state",
     "revoke",
     "tell_cut",
     "unchoose",
 ]
+
+
+OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,11 @@ def revoke(connection: Connection, subject: str) -> bool:
 def granted(connection: Connection) -> dict[str, str]:
     """Who may use the bot: role by subject."""
     return {row.subject: row.role for row in connection.execute(select(grants))}
+
+
+def is_operator(connection: Connection, platform: str, user: str) -> bool:
+    subject = f"{platform}:person:{user}"
+    return connection.scalar(select(grants.c.role).where(grants.c.subject == subject)) == OPERATOR
 
 
 def get_state(connection: Connection, name: str) -> str | None:

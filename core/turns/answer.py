@@ -22,7 +22,7 @@ from core.delivery.preview import Preview
 from core.errors import DeliveryError, Failure, Fault, ModelError
 from core.port import Button
 from core.store import spending
-from core.store.conversations import tell_cut
+from core.store.conversations import is_operator, tell_cut
 from core.store.turns import State, answer_of, reply
 from core.turns import words
 from core.turns.held import Held
@@ -81,6 +81,7 @@ class Answer:
         account = await self._with.accounts.of(self._held.person)
         model, failed = await self._shown(account)
         self._notes += self._recalling.notes(self._text)
+        await self._warn_operator()
         if self._held.stop.is_set():
             self._notes.append(words.STOPPED)
         note = "\n".join(self._notes)
@@ -261,6 +262,16 @@ class Answer:
         return f"Thinking… {seconds} s · {tokens // 50 * 50} tokens"
 
     # -- keeping and delivering
+
+    async def _warn_operator(self) -> None:
+        """Who runs the bot hears in private that a quota goes to its end."""
+        warnings, incoming = self._with.ledger.warnings, self._held.turn.incoming
+        if not warnings or not incoming.place.private:
+            return
+        who = incoming.sender
+        if await self._held.store.read(is_operator, who.platform, who.user):
+            self._notes += warnings
+            warnings.clear()
 
     def _more(self) -> Button:
         return Button("Continue", f"more:{self._held.turn.id}")

@@ -195,3 +195,24 @@ async def test_models_and_usage_show_what_is_left(alive: World) -> None:
     await telegram.wait(lambda: "499k tokens left" in last(alive, chat))
     await telegram.say(ann, chat, "/usage")
     await telegram.wait(lambda: "left for all" in last(alive, chat))
+
+
+async def test_the_operator_is_told_that_a_quota_goes_to_its_end(tmp_path: Path) -> None:
+    async with world(tmp_path) as alive:
+        telegram = alive.telegram
+        ann, bob = telegram.person("Ann"), telegram.person("Bob")
+        chat, other = telegram.private(ann), telegram.private(bob)
+        await alive.start(quotas={LLAMA: 300})
+        with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
+            database.execute(
+                "INSERT INTO grants VALUES (?, 'operator', 'Ann', 0)",
+                (f"telegram:person:{ann.id}",),
+            )
+        await telegram.say(bob, other, f"repeat: {'many words ' * 60}")
+        await telegram.wait(lambda: last(alive, other).startswith("many words"))
+        assert "quota" not in last(alive, other)
+        await telegram.say(ann, chat, "repeat: mine")
+        await telegram.wait(lambda: last(alive, chat).startswith("mine"))
+        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last(alive, chat)
+        await telegram.say(ann, chat, "/usage")
+        await telegram.wait(lambda: "Everybody, on the bot's key" in last(alive, chat))
