@@ -216,7 +216,7 @@ class TelegramChat:
                     status=change.new_chat_member.status,
                 )
 
-        intake = Intake(keep, self._apologise)
+        intake = Intake(keep)
         if self._address is not None:
             self._webhook = Webhook(self._bot, *self._address, intake.put)
             try:
@@ -283,24 +283,6 @@ class TelegramChat:
             await self._bot.answer_callback_query(query)
         except BadRequest:
             log.debug("telegram.query_too_old")  # or answered before its update came again
-
-    def _apologise(self, update: Update, incident: str) -> None:
-        chat = update.effective_chat
-        if chat is None:
-            return
-        message = update.effective_message
-        topic = message.message_thread_id if message and message.is_topic_message else None
-        self._errand(
-            self._tell(
-                chat.id,
-                topic,
-                "Something went wrong on my side and I could not take your message. "
-                f"Please send it again. (Error {incident})",
-            )
-        )
-
-    async def _tell(self, chat: int, topic: int | None, text: str) -> None:
-        await self._bot.send_message(chat, text, message_thread_id=topic)
 
     def _errand(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` aside: it is small, and nobody waits for it."""

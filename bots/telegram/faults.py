@@ -17,7 +17,7 @@ from telegram.error import (
 
 from core.errors import DeliveryError, Fault, MovedError
 
-__all__ = ["ServerError", "classify", "is_unmodified"]
+__all__ = ["ServerError", "classify", "is_unmodified", "seconds"]
 
 UNMODIFIED = "message is not modified"
 
@@ -85,7 +85,7 @@ def classify(error: TelegramError) -> DeliveryError:
     NetworkErrors: the order matters.
     """
     if isinstance(error, RetryAfter):
-        wait = _seconds(error.retry_after)
+        wait = seconds(error.retry_after)
         return DeliveryError("Telegram asks to wait", Fault.RATE, retry_after=wait)
     if isinstance(error, ChatMigrated):
         return MovedError(str(error.new_chat_id))
@@ -99,7 +99,7 @@ def classify(error: TelegramError) -> DeliveryError:
     return DeliveryError("Telegram's answer can not be understood", Fault.UNKNOWN)
 
 
-def _seconds(wait: float | timedelta) -> float:
+def seconds(wait: float | timedelta) -> float:
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 

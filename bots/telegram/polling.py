@@ -1,7 +1,6 @@
 """Receiving: Telegram is told that an update arrived only after the inbox has kept it."""
 
 import asyncio
-import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,8 @@ __all__ = ["ALLOWED_UPDATES", "Intake", "Poll", "readable"]
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
 TRIES = 3
+FAILING = 1000
+"""Updates whose failures are counted at the same time."""
 
 log = structlog.get_logger(__name__)
 
@@ -107,41 +108,40 @@ class Intake(asyncio.Queue[object]):
     """The library's update queue, which holds nothing: `put` returns when the update is kept.
 
     A `NetworkError` makes the library back off and fetch the same updates again; any other
-    exception would end its polling task for good.
+    exception would end its polling task for good. What fails again and again for no reason of
+    the store's is let go, so that it holds nobody up; its sender hears nothing, for nobody knows
+    here whether they may.
     """
 
-    def __init__(
-        self,
-        keep: Callable[[Update], Awaitable[None]],
-        apologise: Callable[[Update, str], None],
-    ) -> None:
+    def __init__(self, keep: Callable[[Update], Awaitable[None]]) -> None:
         super().__init__()
         self._keep = keep
-        self._apologise = apologise
-        self._failing = (0, 0)
-        """The update that fails, and how often it has."""
+        self._failing: dict[int, int] = {}
+        """How often updates have failed, the oldest first."""
 
     async def put(self, item: object) -> None:
         if not isinstance(item, Update):
             raise TypeError(f"Not an update: {type(item).__name__}")
+        number = item.update_id
         try:
             await self._keep(item)
         except StoreError as error:
-            log.error("telegram.not_kept", update=item.update_id, error=str(error))
+            log.error("telegram.not_kept", update=number, error=str(error))
             raise NetworkError("The inbox can not keep updates now") from error
         except Exception as error:
-            number, times = self._failing
-            times = times + 1 if number == item.update_id else 1
-            self._failing = item.update_id, times
-            incident = secrets.token_hex(4)
+            times = self._failing.pop(number, 0) + 1
             log.error(
                 "telegram.intake_failed",
-                update=item.update_id,
+                update=number,
                 times=times,
-                incident=incident,
                 error=type(error).__name__,  # its text may hold what the person wrote
                 stack="".join(traceback.format_tb(error.__traceback__)),
             )
             if times < TRIES:
+                self._failing[number] = times
+                while len(self._failing) > FAILING:
+                    del self._failing[next(iter(self._failing))]
                 raise NetworkError("The inbox failed") from error
-            self._apologise(item, incident)
+            log.error("telegram.update_let_go", update=number)
+        else:
+            self._failing.pop(number, None)
