@@ -32,7 +32,7 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Person
 from bots.sandbox.discord.world import SEND, SEND_IN_THREADS, VIEW, WRITES, Message
 from core.commands.declared import COMMANDS
 from core.errors import DeliveryError, Fault
-from core.port import Incoming, Part, Place
+from core.port import Button, Incoming, Part, Place
 from tests.bots.discord.conftest import HERE, QUICK, Inbox, Memory, World
 from tests.bots.discord.loopback import (
     BOT,
