@@ -49,7 +49,7 @@ class Store:
             self._writer = self._sqlite("BEGIN IMMEDIATE", pool_size=1)
             self._reader = self._sqlite("BEGIN", pool_size=4)
         else:
-            self._url = given.set(drivername="postgresql+asyncpg")
+            self._url = _for_asyncpg(given)
             self._writer = self._reader = create_async_engine(
                 self._url, pool_size=10, max_overflow=0, pool_pre_ping=True, pool_timeout=30
             )
@@ -169,3 +169,11 @@ class Store:
 def _words(error: BaseException) -> str:
     words = str(error).partition("\n")[0]
     return words.rpartition(">: ")[2][:200] or type(error).__name__
+
+
+def _for_asyncpg(given: URL) -> URL:
+    """With `ssl` for what the rest of the world calls `sslmode`."""
+    query = dict(given.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return given.set(drivername="postgresql+asyncpg", query=query)
