@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 BUSY_MS = 10_000
 CLOSING = 5.0  # seconds for what runs to end
+VALUE = re.compile(r"(query argument \$\d+): .*")
+"""asyncpg tells the value it can not send: it may be what somebody wrote."""
 
 
 class Store:
@@ -167,7 +170,7 @@ class Store:
 
 
 def _words(error: BaseException) -> str:
-    words = str(error).partition("\n")[0]
+    words = VALUE.sub(r"\1", str(error).partition("\n")[0])
     return words.rpartition(">: ")[2][:200] or type(error).__name__
 
 
