@@ -69,8 +69,8 @@ async def _serve(settings: Settings) -> None:
 
 def _show_code(code: str) -> None:
     Console(stderr=True).print(
-        f"Nobody may use this bot yet. Send it [bold]/start {code}[/bold] in a private chat "
-        "within an hour to become its operator."
+        f"Send the bot [bold]/start {code}[/bold] in a private chat within an hour to become its "
+        "operator."
     )
 
 
@@ -180,10 +180,12 @@ def show(file: File = None) -> None:
 
 def _without_password(value: object) -> str:
     text = str(value)
-    if "://" in text and "@" in text:
-        scheme, _, rest = text.partition("://")
-        return f"{scheme}://***@{rest.rpartition('@')[2]}"
-    return text
+    scheme, found, rest = text.partition("://")
+    if found and "@" in rest:
+        rest = f"***@{rest.rpartition('@')[2]}"
+    if found and "?" in rest:
+        rest = f"{rest.partition('?')[0]}?***"  # parameters can hold a password as well
+    return scheme + found + rest
 
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:

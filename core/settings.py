@@ -20,7 +20,10 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from core.errors import ConfigurationError
 
@@ -150,7 +153,9 @@ class Settings(BaseSettings):
         "PARLEY_CHAT_MESSAGES", 0, "Questions in one group or channel a day; 0: no limit", ge=0
     )
     personas: dict[str, str] = variable(
-        "PARLEY_PERSONAS", {}, "Instructions people can pick by name (/persona): NAME = TEXT"
+        "PARLEY_PERSONAS",
+        {},
+        "Instructions people can pick by name (/persona); in the environment as JSON",
     )
     secret_key: SecretStr | None = variable(
         "PARLEY_SECRET_KEY", None, "Encrypts people's own API keys; without it there is no /key"
@@ -197,6 +202,11 @@ class Settings(BaseSettings):
             value = "postgresql://" + value.removeprefix("postgres://")
         if not value.startswith(("sqlite:///", "postgresql://")):
             raise ValueError("must begin with sqlite:/// or postgresql://")
+        try:
+            make_url(value)
+        except (ArgumentError, ValueError):
+            # Nothing of the value: it may hold a password.
+            raise ValueError("is no address of a database") from None
         return value
 
     @field_validator("contexts", "quotas", "successors", mode="before")
@@ -252,6 +262,8 @@ def load(file: Path | None = None) -> Settings:
                 given[_field(name)] = Path(path).read_text().strip()
             except OSError as error:
                 raise ConfigurationError(f"{name}_FILE: {error.strerror}") from error
+            except UnicodeDecodeError:
+                raise ConfigurationError(f"{name}_FILE names a file that is no text") from None
     given.setdefault("database_url", None)
     try:
         return Settings(**given)
@@ -260,6 +272,8 @@ def load(file: Path | None = None) -> Settings:
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         )
         raise ConfigurationError(f"Settings: {wrong}") from None
+    except SettingsError as error:
+        raise ConfigurationError(f"Settings: {error}") from None
 
 
 def _field(alias: str) -> str:
@@ -268,7 +282,8 @@ def _field(alias: str) -> str:
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
-    named = file or (Path(os.environ["PARLEY_CONFIG"]) if "PARLEY_CONFIG" in os.environ else None)
+    elsewhere = os.environ.get("PARLEY_CONFIG")
+    named = file or (Path(elsewhere) if elsewhere else None)
     path = named or Path("parley.toml")
     if named is None and not path.exists():
         return {}
@@ -276,6 +291,8 @@ def _from_file(file: Path | None) -> dict[str, Any]:
         table = tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is no text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: {error}") from error
     for alias in SECRETS:

@@ -213,7 +213,11 @@ class DiscordChat:
         except DeliveryError as error:
             self._forbidden.note(place, error)
             raise
-        return str(message.get("id", ""))
+        identity = str(message.get("id", ""))
+        if not _shows(message, body):
+            # Sent before with this key, by a process that is no more: it stands as it was then.
+            await self._change(place, identity, body)
+        return identity
 
     async def _change(self, place: Place, message: str, body: Json) -> None:
         await self._awake(place, "PATCH", f"{_messages(place)}/{message}", body)
@@ -247,6 +251,25 @@ def _messages(place: Place) -> str:
 
 def _body(part: Part) -> Json:
     return {"content": part.text, "allowed_mentions": SILENT, "components": rows(part)}
+
+
+def _shows(message: Json, body: Json) -> bool:
+    """Whether what Discord has is what was sent."""
+    same = str(message.get("content", "")).strip() == str(body["content"]).strip()
+    return same and _actions(message.get("components")) == _actions(body["components"])
+
+
+def _actions(components: object) -> list[str]:
+    """What can be pressed."""
+    match components:
+        case list():
+            return [action for one in components for action in _actions(one)]
+        case {"custom_id": str(action)}:
+            return [action]
+        case {"components": inner}:
+            return _actions(inner)
+        case _:
+            return []
 
 
 def _account(token: str) -> str:

@@ -184,7 +184,11 @@ class Client:
             self._console.print("I know " + " ".join(self._sides) + " :press :quit", style="yellow")
             return
         else:
-            await self._side.say(text)
+            try:
+                await self._side.say(text)
+            except ValueError as error:  # what the platform's own client would not let one send
+                self._console.print(str(error), style="yellow", markup=False)
+                return
         await self._answered()
 
     async def _answered(self) -> None:

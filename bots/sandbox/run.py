@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,11 +20,12 @@ from core.errors import ConfigurationError, UnavailableError
 __all__ = ["play"]
 
 READY = 30.0  # seconds for the bots to connect
+PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 ENDING = 20.0  # seconds for them to end
 
 WELCOME = """\
-[bold]Parley's sandbox[/bold]: no account, nothing leaves this machine.
-Telegram, Discord and IO Intelligence are stand-ins; the bots are the real ones. {model}
+[bold]Parley's sandbox[/bold]: no account on Telegram or Discord, whose stand-ins run on this
+machine; the bots are the real ones. {model}
 
 Write as a person would: text, or a command such as /help, /model, /models, /stop.
 [dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button    :quit[/dim]
@@ -45,9 +47,11 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             "DISCORD_API_BASE": discord.api_base,
             "DISCORD_GATEWAY_URL": discord.gateway_url,
             "PARLEY_ACCESS": "open",
+            "PARLEY_SECRET_KEY": secrets.token_hex(16),
+            "PARLEY_PERSONAS": PERSONAS,
             "PARLEY_LOG_LEVEL": "warning",
         }
-        said = "Answers come from a script, not from a model."
+        said = "Answers come from a script, not from a model; nothing leaves this machine."
         if model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
                 raise ConfigurationError("--model-api real needs IOINTELLIGENCE_API_KEY")
@@ -76,7 +80,8 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
 @contextlib.asynccontextmanager
 async def _bots(environment: dict[str, str]) -> AsyncIterator[None]:
     """`parley run` as a process of its own, ended with the sandbox."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    theirs = ("PARLEY_", "TELEGRAM_", "DISCORD_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bots.cli", "run", env={**kept, **environment},
         stdin=asyncio.subprocess.DEVNULL,

@@ -31,9 +31,9 @@ class Context:
         summary = 0
         if composed.summarised and composed.past.summary is not None:
             summary = round(measure.text(composed.past.summary.text))
-        said = max(0, fitted.estimate - instructions - summary)
-        answer = answer_room(window, choices.longest)
         shown = len(composed.past.messages) - fitted.left_out
+        said = max(0, fitted.estimate - instructions - summary) if shown else 0
+        answer = answer_room(window, choices.longest)
         rows = (
             ("▓", "instructions", instructions, ""),
             ("▒", "summary", summary, ""),

@@ -12,6 +12,10 @@ REMOVE = "remove"
 WRONG = (Failure.AUTHENTICATION,)
 UNCERTAIN = (Failure.UNAVAILABLE, Failure.STALLED, Failure.MALFORMED, Failure.TRUNCATED)
 LONGEST = 500  # characters
+UNREADABLE = (
+    "I have a key of yours that can not be read any more: the operator has changed the secret. "
+    "Your questions are asked with the bot's key. Send yours again, or `/key remove`."
+)
 
 
 class Key:
@@ -21,25 +25,30 @@ class Key:
     async def key(self, asking: Asking) -> Reply:
         accounts, given = self._with.accounts, asking.argument
         person = person_key(asking.incoming.sender)
-        if accounts.vault is None:
-            return Reply("Own keys are not switched on here." + _exposed(given))
-        if not given:
-            own = (await accounts.of(person)).own
-            return Reply(
-                "Your questions are asked with your own key. `/key remove` takes it back."
-                if own
-                else "Your questions are asked with the bot's key. In a private chat, `/key` and "
-                "your key of IO Intelligence make them yours, with a quota of your own."
-            )
         if given == REMOVE:
             had = await accounts.forget(person)
             return Reply("Your key is forgotten." if had else "I have no key of yours.")
+        if accounts.vault is None:
+            return Reply("Own keys are not switched on here." + _exposed(given))
+        if not given:
+            return await self._state(person)
         if not asking.incoming.place.private:
-            return Reply("A key belongs into a private chat with me." + _exposed(given))
+            return Reply("A key belongs in a private chat with me." + _exposed(given))
         secret = accounts.vault.open(given)
         if secret is None or not 8 <= len(secret) <= LONGEST or not secret.isprintable():
             return Reply("That does not look like a key.")
         return await self._take(person, secret)
+
+    async def _state(self, person: str) -> Reply:
+        accounts = self._with.accounts
+        if (await accounts.of(person)).own:
+            return Reply("Your questions are asked with your own key. `/key remove` takes it back.")
+        if await accounts.unreadable(person):
+            return Reply(UNREADABLE)
+        return Reply(
+            "Your questions are asked with the bot's key. In a private chat, `/key` and your key "
+            "of IO Intelligence make them yours, with a quota of your own."
+        )
 
     async def _take(self, person: str, secret: str) -> Reply:
         account = self._with.accounts.with_key(secret)

@@ -82,6 +82,11 @@ class Accounts:
             return None
         return self.with_key(secret)
 
+    async def unreadable(self, person: str) -> bool:
+        """Whether there is a key that was locked with another passphrase."""
+        locked = await self._store.read(_key_of, person)
+        return bool(locked and self.vault and self.vault.open(locked) is None)
+
     def with_key(self, secret: str) -> Account:
         return Account(account_of(secret), self.house.api.with_key(secret), own=True)
 

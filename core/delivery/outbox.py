@@ -83,7 +83,11 @@ class Outbox:
     ) -> None:
         """Make `part` stand at `position`. Raises `DeliveryError` when that can not be."""
         sent, now = self._sent.get(position), digest(part)
+        if sent is not None and sent.state == "dead":
+            sent = None  # it certainly does not stand there
         if sent is None or (sent.message is None and sent.digest != now):
+            if sent is not None and priority is Priority.PREVIEW and not self._keyed:
+                return  # one message that nobody can change any more is enough
             await self._send(position, part, now, priority, quiet=quiet)
         elif sent.message is None:
             # Sent before, by us or by a process that died: it may stand there.
@@ -131,6 +135,9 @@ class Outbox:
                 if unsure and error.fault in (Fault.RATE, Fault.TRANSIENT):
                     await self._mark(position, None)
                 raise
+            except asyncio.CancelledError:
+                self._doubt(position, now)
+                raise
 
         try:
             message = await self._try(priority, attempt, part, repeatable=False)
@@ -138,12 +145,18 @@ class Outbox:
             state = "uncertain" if error.fault is Fault.UNKNOWN else "dead"
             await self._mark(position, Sent(state, None, now))
             if error.fault is Fault.UNKNOWN:
+                self._doubt(position, now)
                 log.warning("fate unknown", turn=self._turn.id, part=position)
                 self.uncertain = self.uncertain or priority is not Priority.PREVIEW
                 return
             raise
         self._sent[position] = Sent("sent", message, now)
         await self._mark(position, self._sent[position])
+
+    def _doubt(self, position: int, now: str) -> None:
+        """It may stand there. With a key it can be sent again, and we learn its id."""
+        if not self._keyed:
+            self._sent[position] = Sent("uncertain", None, now)
 
     async def drop_after(self, position: int) -> None:
         """Remove parts beyond the last one (an earlier attempt's answer was longer)."""

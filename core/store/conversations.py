@@ -137,9 +137,15 @@ def get_state(connection: Connection, name: str) -> str | None:
 
 
 def put_state(connection: Connection, name: str, value: str | None) -> None:
-    connection.execute(delete(state).where(state.c.name == name))
-    if value is not None:
-        connection.execute(state.insert().values(name=name, value=value))
+    if value is None:
+        connection.execute(delete(state).where(state.c.name == name))
+        return
+    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(
+        upsert(state)
+        .values(name=name, value=value)
+        .on_conflict_do_update(index_elements=["name"], set_={"value": value})
+    )
 
 
 def states(connection: Connection, prefix: str) -> dict[str, str]:

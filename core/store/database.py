@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 BUSY_MS = 10_000
 CLOSING = 5.0  # seconds for what runs to end
+VALUE = re.compile(r"(query argument \$\d+): .*")
+"""asyncpg tells the value it can not send: it may be what somebody wrote."""
 
 
 class Store:
@@ -49,7 +52,7 @@ class Store:
             self._writer = self._sqlite("BEGIN IMMEDIATE", pool_size=1)
             self._reader = self._sqlite("BEGIN", pool_size=4)
         else:
-            self._url = given.set(drivername="postgresql+asyncpg")
+            self._url = _for_asyncpg(given)
             self._writer = self._reader = create_async_engine(
                 self._url, pool_size=10, max_overflow=0, pool_pre_ping=True, pool_timeout=30
             )
@@ -167,5 +170,13 @@ class Store:
 
 
 def _words(error: BaseException) -> str:
-    words = str(error).partition("\n")[0]
+    words = VALUE.sub(r"\1", str(error).partition("\n")[0])
     return words.rpartition(">: ")[2][:200] or type(error).__name__
+
+
+def _for_asyncpg(given: URL) -> URL:
+    """With `ssl` for what the rest of the world calls `sslmode`."""
+    query = dict(given.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return given.set(drivername="postgresql+asyncpg", query=query)

@@ -5,6 +5,8 @@ process claims it for the length of a lease, and `finished` is set when its outc
 `seq` orders the turns of a conversation; what may overtake (commands, buttons) has none.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -17,10 +19,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
+from sqlalchemy import Text as LongText
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -57,6 +60,16 @@ metadata = MetaData(
 )
 
 Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Text(TypeDecorator[str]):
+    """Whatever people, models and files say. PostgreSQL keeps no NUL, and nobody misses it."""
+
+    impl = LongText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:  # noqa: ARG002
+        return value.replace("\0", "") if value else value
 
 
 class clock(GenericFunction[float]):  # noqa: N801 (an SQL function's name)

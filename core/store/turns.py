@@ -195,9 +195,12 @@ def claim(
     *,
     lease: float,
     most: int,
+    but: Sequence[int] = (),
 ) -> list[Turn]:
     """Take turns that are queued, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
+
+    `but` not those it is still at: a heartbeat that comes late renews their leases.
     """
     other = turns.alias()
     first = (
@@ -210,6 +213,7 @@ def claim(
         .where(
             OPEN,
             _of(accounts),
+            turns.c.id.not_in(but),
             or_(turns.c.state == State.QUEUED, turns.c.lease_until < clock()),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )

@@ -8,7 +8,7 @@ questions. Commands and buttons overtake.
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -19,7 +19,7 @@ from core.commands.handlers import Commands
 from core.conversation.models import Models
 from core.conversation.resources import resources
 from core.delivery.gate import Gate
-from core.errors import StoreError
+from core.errors import DeliveryError, StoreError
 from core.memory.memory import Memory
 from core.port import Chat, Incoming, Kind
 from core.settings import Settings
@@ -140,7 +140,8 @@ class Engine:
         tasks = [task for _, task in self._held.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=patience)
-        left = [task for task in tasks if not task.done()]
+        # A claim that was under way may have begun some more.
+        left = [task for _, task in self._held.values() if not task.done()]
         ids = list(self._held)
         for task in left:
             task.cancel()
@@ -162,7 +163,9 @@ class Engine:
             began = time.monotonic()
             if room > 0 and not self._closing:
                 try:
-                    claimed, waits = await self._store.write(self._claim, min(room, 50))
+                    claimed, waits = await self._store.write(
+                        self._claim, min(room, 50), list(self._held)
+                    )
                     self._heed(waits)
                 except StoreError as error:
                     log.error("no claim", error=str(error))
@@ -184,9 +187,11 @@ class Engine:
         return min(most - busy, most * WAITING - len(self._held))
 
     def _claim(
-        self, connection: Connection, most: int
+        self, connection: Connection, most: int, held: Sequence[int]
     ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
-        claimed = claim(connection, self._owner, tuple(self._chats), lease=LEASE, most=most)
+        claimed = claim(
+            connection, self._owner, tuple(self._chats), lease=LEASE, most=most, but=held
+        )
         return claimed, waits.current(connection, self._accounts()) if claimed else []
 
     def _accounts(self) -> list[str]:
@@ -226,8 +231,7 @@ class Engine:
         try:
             if turn.attempt > MOST_ATTEMPTS:
                 log.error("given up", turn=turn.id, attempts=turn.attempt)
-                await held.deliver(f"{words.INTERNAL} [{turn.id}]", quiet=True)
-                await held.finish(State.FAILED)
+                await self._give_up(held)
             else:
                 await self._dispatch.run(held)
         except LostLeaseError:
@@ -241,6 +245,15 @@ class Engine:
         finally:
             self._held.pop(turn.id, None)
             self._wake.set()
+
+    async def _give_up(self, held: Held) -> None:
+        """It ends, whether or not the person can be told."""
+        try:
+            await held.outbox.load()
+            await held.deliver(f"{words.INTERNAL} [{held.turn.id}]", quiet=True)
+        except DeliveryError as error:
+            log.warning("not told", turn=held.turn.id, fault=error.fault)
+        await held.finish(State.FAILED)
 
     async def _beats(self) -> None:
         while True:
@@ -260,7 +273,8 @@ class Engine:
                     continue
                 held, task = self._held[id_]
                 if id_ not in known:
-                    task.cancel()
+                    if not task.cancelling():  # once: it may have something to put in order
+                        task.cancel()
                     continue
                 held.lease_until = began + LEASE * TRUST
                 if known[id_]:

@@ -132,3 +132,46 @@ def test_people_and_places_are_let_in_and_out(tmp_path: Path) -> None:
     )
     assert parley(tmp_path, "allow", "everybody").returncode == 78
     assert "/start" in parley(tmp_path, "pair").stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("postgresql://u:pa@db:ss@host/x", "ss"),
+        ("postgresql://host:port/x?password=topsecret", "topsecret"),
+    ],
+)
+def test_a_wrong_address_of_a_database_is_told_without_its_password(
+    tmp_path: Path, url: str, secret: str
+) -> None:
+    done = parley(tmp_path, "pair", DATABASE_URL=url)
+    assert done.returncode == 78
+    assert "Traceback" not in done.stderr
+    assert f"{secret}@" not in done.stderr
+    assert "topsecret" not in done.stderr
+
+
+def test_config_show_hides_a_password_among_the_parameters(tmp_path: Path) -> None:
+    url = "postgresql://host/x?user=u&password=topsecret"
+    done = parley(tmp_path, "config", "show", DATABASE_URL=url)
+    assert done.returncode == 0
+    assert "topsecret" not in done.stdout
+
+
+def test_sslmode_is_understood(tmp_path: Path) -> None:
+    url = "postgresql://a:pw@127.0.0.1:9/c?sslmode=require"
+    done = parley(tmp_path, "pair", DATABASE_URL=url)
+    assert done.returncode == 69
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for wrong in (
+        {"PARLEY_PERSONAS": "pirate=Talk"},
+        {"IOINTELLIGENCE_API_KEY_FILE": str(tmp_path / "binary")},
+        {"PARLEY_CONFIG": str(tmp_path / "binary")},
+    ):
+        done = parley(tmp_path, "config", "show", **wrong)
+        assert done.returncode == 78, wrong
+        assert "Traceback" not in done.stderr

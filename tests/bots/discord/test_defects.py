@@ -32,7 +32,7 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Person
 from bots.sandbox.discord.world import SEND, SEND_IN_THREADS, VIEW, WRITES, Message
 from core.commands.declared import COMMANDS
 from core.errors import DeliveryError, Fault
-from core.port import Incoming, Part, Place
+from core.port import Button, Incoming, Part, Place
 from tests.bots.discord.conftest import HERE, QUICK, Inbox, Memory, World
 from tests.bots.discord.loopback import (
     BOT,
@@ -423,3 +423,21 @@ async def test_a_database_away_for_a_moment_costs_nobody_a_message(world: World)
     world.inbox.broken = False
     assert (await world.inbox.next()).text == "kept at last"
     assert not world.discord.messages, "nobody is told that it was not"
+
+
+async def test_what_a_dead_process_sent_with_the_same_key_is_brought_up_to_date(
+    strict: Strict,
+) -> None:
+    """The key keeps the message single, so its text is still that of the process that died."""
+    chat, discord = strict.chat, strict.discord
+    growing = Part("half of", buttons=(Button("Stop", "stop:1", danger=True),))
+    incoming, _ = await strict.ask()
+    place = incoming.place
+    first = await chat.send(place, growing, key="turn-1-0")
+    whole = Part("half of it all", buttons=(Button("Retry", "retry:1"),))
+    assert await chat.send(place, whole, key="turn-1-0") == first
+    [message] = [one for one in discord.messages(strict.channel) if one.author.bot]
+    assert message.content == "half of it all"
+    assert "retry:1" in str(message.components)
+    assert await chat.send(place, whole, key="turn-1-0") == first
+    assert [call.method for call in discord.calls if "messages" in call.path].count("PATCH") == 1

@@ -73,7 +73,7 @@ class Bot:
 
     async def looked(self) -> None:
         """The last look for what was missed has ended well."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.world.memory.kept.get(f"discord.missed.{BOT}.1.0") != "":
                 self.world.memory.written.clear()
                 await self.world.memory.written.wait()

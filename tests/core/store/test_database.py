@@ -12,9 +12,10 @@ from sqlalchemy import Connection, text
 
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
-from core.store.conversations import put_state
+from core.store.conversations import get_state, put_state
 from core.store.database import Store
 from core.store.schema import metadata
+from tests.databases import postgresql_url
 
 
 def differences(connection: Connection) -> list[object]:
@@ -85,3 +86,24 @@ async def test_closing_lets_what_runs_end_and_takes_nothing_more(store: Store) -
     assert ends[0] is None
     with pytest.raises(StoreError, match="closed"):
         await store.read(differences)
+
+
+async def test_what_no_database_keeps_is_left_out_of_a_text(store: Store) -> None:
+    await store.write(put_state, "said", "before\0after")
+    assert await store.read(get_state, "said") == "beforeafter"
+
+
+async def test_an_error_does_not_tell_what_was_to_be_kept() -> None:
+    store = Store(postgresql_url())
+    await store.open()
+    try:
+        with pytest.raises(StoreError) as raised:
+            await store.write(put_state, "said", "my secret \ud83d")
+        assert "secret" not in str(raised.value)
+    finally:
+        await store.close()
+
+
+async def test_processes_may_keep_the_same_state_at_once(store: Store) -> None:
+    await asyncio.gather(*(store.write(put_state, "same", str(n)) for n in range(8)))
+    assert await store.read(get_state, "same") in set("01234567")

@@ -12,6 +12,7 @@ from core.app import services
 from core.conversation.ledger import account_of
 from core.port import Capabilities, Inbox, Incoming, Kind, Pace, Part, Place, Sender
 from core.settings import Settings
+from core.store.database import Store
 from core.turns.engine import Engine
 
 __all__ = ["Quick", "quick"]
@@ -31,6 +32,7 @@ class Quick:
         self.shown: dict[str, str] = {}
         self.inbox: Inbox | None = None
         self.engine: Engine | None = None
+        self.store: Store
         self.house = ""
         self._numbers = itertools.count(1)
         self._changed = asyncio.Event()
@@ -65,6 +67,14 @@ class Quick:
     async def ask(self, text: str, *, user: str = "5") -> str:
         """Say `text` and wait for what is said to it."""
         before = len(self.shown)
+        await self.say(text, user=user)
+        async with asyncio.timeout(30):
+            while len(self.shown) == before:
+                self._changed.clear()
+                await self._changed.wait()
+        return list(self.shown.values())[-1]
+
+    async def say(self, text: str, *, user: str = "5") -> None:
         kind, command = (Kind.COMMAND, text[1:].partition(" ")[0]) if text[0] == "/" else (
             Kind.PROMPT, "",
         )  # fmt: skip
@@ -76,15 +86,12 @@ class Quick:
         )  # fmt: skip
         assert self.inbox is not None
         await self.inbox(incoming)
-        async with asyncio.timeout(30):
-            while len(self.shown) == before:
-                self._changed.clear()
-                await self._changed.wait()
-        return list(self.shown.values())[-1]
 
 
 @asynccontextmanager
-async def quick(folder: Path, model: ModelStandIn, **changed: object) -> AsyncIterator[Quick]:
+async def quick(
+    folder: Path, model: ModelStandIn, chat: Quick | None = None, **changed: object
+) -> AsyncIterator[Quick]:
     """The core over `model`, without any platform."""
     given = {
         "api_key": model.api_key,
@@ -94,13 +101,13 @@ async def quick(folder: Path, model: ModelStandIn, **changed: object) -> AsyncIt
         "messages_a_minute": 1_000_000,
         **changed,
     }
-    chat = Quick()
+    chat = chat or Quick()
     chat.house = account_of(model.api_key)
     async with services(Settings(**given)) as with_:  # type: ignore[arg-type]
         engine = Engine(
             with_.settings, with_.store, with_.api, with_.models, {("quick", "1"): chat}
         )
-        chat.inbox, chat.engine = engine.inbox, engine
+        chat.inbox, chat.engine, chat.store = engine.inbox, engine, with_.store
         task = asyncio.create_task(engine.run())
         try:
             yield chat

@@ -1,0 +1,105 @@
+"""What is sent again, and what is not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from core.delivery.gate import Gate, Priority
+from core.delivery.outbox import Outbox
+from core.errors import DeliveryError, Fault
+from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
+from core.store import turns
+from core.store.database import Store
+from core.store.turns import Bounds
+from tests.core.turns.quick import PACE, Quick
+
+PLACE = Place("quick", "1", "5", private=True)
+PAGE = Part("the first page")
+
+
+class Unsure(Quick):
+    """Knows no keys. What it is sent arrives, whatever it says to that."""
+
+    fault: Fault | None = None
+    seconds = 0.0
+
+    def capabilities(self, place: Place) -> Capabilities:
+        return Capabilities(PACE)
+
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        message = await super().send(place, part, key=key)
+        await asyncio.sleep(self.seconds)
+        if self.fault is not None:
+            raise DeliveryError("as told", self.fault)
+        return message
+
+
+@dataclass
+class Desk:
+    chat: Unsure
+    outbox: Outbox
+
+    @property
+    def shown(self) -> list[str]:
+        return list(self.chat.shown.values())
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    await store.open()
+    incoming = Incoming(Kind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
+    await store.write(
+        turns.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
+    )
+    (turn,) = await store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
+    chat = Unsure()
+    yield Desk(chat, Outbox(store, chat, Gate(PACE), turn, "me", lambda: None))
+    await store.close()
+
+
+async def test_a_page_of_unknown_fate_is_not_sent_again_with_the_final(desk: Desk) -> None:
+    desk.chat.fault = Fault.UNKNOWN
+    await desk.outbox.put(0, PAGE, Priority.CONTROL)
+    desk.chat.fault = None
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+    assert desk.outbox.uncertain
+
+
+async def test_a_page_whose_sending_was_cancelled_is_not_sent_again(desk: Desk) -> None:
+    desk.chat.seconds = 60
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await desk.outbox.put(0, PAGE, Priority.CONTROL)
+    desk.chat.seconds = 0
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+    assert desk.outbox.uncertain
+
+
+async def test_a_preview_of_unknown_fate_leaves_one_message_at_most(desk: Desk) -> None:
+    desk.chat.fault = Fault.UNKNOWN
+    for words in range(5):
+        await desk.outbox.put(0, Part("word " * words), Priority.PREVIEW)
+    assert len(desk.shown) == 1
+    desk.chat.fault = None
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    assert desk.shown[1:] == [PAGE.text]
+    assert not desk.outbox.uncertain
+
+
+async def test_what_was_refused_is_tried_again_with_the_final(desk: Desk) -> None:
+    desk.chat.fault = Fault.FORBIDDEN
+    with pytest.raises(DeliveryError):
+        await desk.outbox.put(0, PAGE, Priority.PREVIEW)
+    desk.chat.fault = None
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    assert not desk.outbox.uncertain
+    assert desk.outbox.message(0) is not None

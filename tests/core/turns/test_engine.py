@@ -1,0 +1,71 @@
+"""The engine on its bad days."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from bots.sandbox.model import ModelStandIn
+from core.errors import DeliveryError, Fault
+from core.port import Part, Place
+from core.store.schema import turns
+from core.turns import engine
+from tests.core.turns.quick import Quick, quick
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelStandIn]:
+    made = ModelStandIn(tokens_per_second=20, answer=lambda _body: "word " * 60)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+def lapse(connection: Connection) -> None:
+    connection.execute(update(turns).values(lease_until=0))
+
+
+def states(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(turns.c.state).order_by(turns.c.id)))
+
+
+async def test_a_lease_that_ran_out_unnoticed_does_not_answer_twice_in_one_process(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that slept, a clock that was set: the claim comes before the heartbeat."""
+    monkeypatch.setattr(engine, "BEAT", 2.5)
+    async with quick(tmp_path, model) as chat:
+        asked = asyncio.create_task(chat.ask("hello"))
+        await until(lambda: len(model.requests) == 1)
+        await chat.store.write(lapse)
+        await asked
+        await asyncio.sleep(1.5)
+        assert len(model.requests) == 1
+        assert len(chat.shown) == 1
+
+
+class Shut(Quick):
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        raise DeliveryError("The bot was shut out", Fault.FORBIDDEN)
+
+
+async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
+    async with quick(tmp_path, model, Shut()) as chat:
+        await chat.say("hello")
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["failed"]:
+                await asyncio.sleep(0.05)
