@@ -26,10 +26,10 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
     `commands` are the names the bot knows: in a group an unknown one that is not addressed to
     anybody belongs to another bot.
     """
-    if update.message is not None and update.message.migrate_to_chat_id is not None:
-        return _moved(update.message, me, key(update))
     if update.message is not None:
-        return _message(update.message, me, commands, key(update))
+        return _moved(update.message, me, key(update)) or _message(
+            update.message, me, commands, key(update)
+        )
     if update.callback_query is not None:
         return _press(update.callback_query, me, key(update))
     pressed = update.api_kwargs.get(STOPPED)
@@ -106,12 +106,17 @@ def _message(message: Message, me: User, commands: Collection[str], event: str) 
     )
 
 
-def _moved(message: Message, me: User, name: str) -> Incoming:
-    """The group became a supergroup."""
+def _moved(message: Message, me: User, event: str) -> Incoming | None:
+    """The group became a supergroup. Both tell: one of the two is enough."""
     room = message.chat
+    old, new = room.id, message.migrate_to_chat_id
+    if message.migrate_from_chat_id is not None:
+        old, new = message.migrate_from_chat_id, room.id
+    if new is None:
+        return None
+    place = Place(platform=PLATFORM, account=str(me.id), chat=str(old))
     whose = Sender(PLATFORM, str(room.id), room.title or "")
-    new = str(message.migrate_to_chat_id)
-    return Incoming(Kind.MOVED, name, _place(room, None, me), whose, new)
+    return Incoming(Kind.MOVED, event, place, whose, str(new))
 
 
 def _place(chat: TelegramRoom, thread: str | None, me: User) -> Place:

@@ -22,7 +22,7 @@ from core.errors import DeliveryError, Fault, MovedError
 from core.port import Chat, Part, Place
 from core.store.database import Store
 from core.store.moves import move_chat
-from core.store.turns import Sent, Turn, mark_part, sent_parts
+from core.store.turns import OUT_OF_REACH, Sent, Turn, mark_part, sent_parts
 
 __all__ = ["Outbox"]
 
@@ -92,21 +92,26 @@ class Outbox:
         elif sent.message is None:
             # Sent before, by us or by a process that died: it may stand there.
             self.uncertain = True
+        elif sent.digest != now and sent.message == OUT_OF_REACH:
+            await self._send(position, part, now, priority, quiet=quiet)
         elif sent.digest != now:
             await self._edit(position, sent.message, part, now, priority, quiet=quiet)
 
     async def _edit(
         self, position: int, message: str, part: Part, now: str, priority: Priority, *, quiet: bool
     ) -> None:
+        chat = self.place.chat
+
+        async def attempt(shown: Part) -> None:
+            if self.place.chat != chat:
+                raise DeliveryError("The message stands where the chat was", Fault.GONE)
+            await self._chat.edit(self.place, message, shown, ticket=self._ticket)
+
         try:
-            await self._try(
-                priority,
-                lambda shown: self._chat.edit(self.place, message, shown, ticket=self._ticket),
-                part,
-                repeatable=True,
-            )
+            await self._try(priority, attempt, part, repeatable=True)
         except DeliveryError as error:
-            if error.fault is not Fault.GONE or priority is not Priority.FINAL:
+            gone = error.fault is Fault.GONE and priority is Priority.FINAL
+            if priority is Priority.PREVIEW or not (gone or self.place.chat != chat):
                 raise
             await self._send(position, part, now, priority, quiet=quiet)
             return
@@ -132,7 +137,8 @@ class Outbox:
                     quiet=quiet,
                 )
             except DeliveryError as error:
-                if unsure and error.fault in (Fault.RATE, Fault.TRANSIENT):
+                not_there = error.fault in (Fault.RATE, Fault.TRANSIENT)
+                if unsure and (not_there or isinstance(error, MovedError)):
                     await self._mark(position, None)
                 raise
             except asyncio.CancelledError:
@@ -162,19 +168,22 @@ class Outbox:
         """Remove parts beyond the last one (an earlier attempt's answer was longer)."""
         for extra in sorted(p for p in self._sent if p > position):
             message = self._sent[extra].message
-            if message is not None:
-                try:
-                    await self._try(
-                        Priority.FINAL,
-                        lambda _, message=message: self._chat.delete(  # type: ignore[misc]
-                            self.place, message, ticket=self._ticket
-                        ),
-                        repeatable=True,
-                    )
-                except DeliveryError as error:
-                    log.info("not removed", turn=self._turn.id, part=extra, fault=error.fault)
+            if message is not None and message != OUT_OF_REACH:
+                await self._remove(extra, message)
             del self._sent[extra]
             await self._mark(extra, None)
+
+    async def _remove(self, position: int, message: str) -> None:
+        chat = self.place.chat
+
+        async def attempt(_: Part) -> None:
+            if self.place.chat == chat:
+                await self._chat.delete(self.place, message, ticket=self._ticket)
+
+        try:
+            await self._try(Priority.FINAL, attempt, repeatable=True)
+        except DeliveryError as error:
+            log.info("not removed", turn=self._turn.id, part=position, fault=error.fault)
 
     async def _mark(self, position: int, part: Sent | None) -> None:
         await self._store.write(mark_part, self._turn, self._owner, position, part)
@@ -241,7 +250,10 @@ class Outbox:
         await self._store.write(move_chat, place.platform, place.account, place.chat, chat)
         self.place = replace(place, chat=chat)
         self._reply_to = None
-        self._sent.clear()
+        self._sent = {
+            position: replace(sent, message=OUT_OF_REACH) if sent.message else sent
+            for position, sent in self._sent.items()
+        }
 
     async def _enter(self, priority: Priority) -> None:
         self.waiting = self._gate.blocked(self.place.chat) > 0

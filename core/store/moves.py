@@ -1,9 +1,10 @@
 """A chat that goes on under another id: everything known of it goes along, in one transaction."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, delete, func, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
 from core.port import Incoming
 from core.store.schema import (
@@ -20,6 +21,7 @@ from core.store.schema import (
     turns,
     waits,
 )
+from core.store.turns import OUT_OF_REACH
 
 __all__ = ["move_chat"]
 
@@ -34,10 +36,12 @@ def move_chat(connection: Connection, platform: str, account: str, old: str, new
     _conversations(connection, f"{before}:", f"{after}:")
     _renamed(connection, choices, choices.c.scope, f"chat:{before}", f"chat:{after}")
     _renamed(connection, choices, choices.c.scope, f"thread:{before}:", f"thread:{after}:")
+    # What is recalled is chosen for each conversation, by its key.
+    _renamed(connection, choices, choices.c.scope, f"memory:{before}:", f"memory:{after}:")
     _renamed(
         connection, grants, grants.c.subject, f"{platform}:chat:{old}", f"{platform}:chat:{new}"
     )
-    _renamed(connection, allowances, allowances.c.subject, f"chat:{before}", f"chat:{after}")
+    _allowances(connection, f"chat:{before}", f"chat:{after}")
     mine = (waits.c.account == f"{platform}:{account}", waits.c.chat == old)
     connection.execute(delete(waits).where(*mine))
     _open_turns(connection, f"{platform}:{account}:", old, new)
@@ -61,6 +65,21 @@ def _renamed(
             connection.execute(delete(table).where(*this))
 
 
+def _allowances(connection: Connection, before: str, after: str) -> None:
+    """What either chat used of a day counts."""
+    mine = allowances.c.subject == before
+    for row in connection.execute(select(allowances).where(mine)).all():
+        connection.execute(
+            update(allowances)
+            .where(allowances.c.subject == after, allowances.c.day == row.day)
+            .values(
+                tokens=allowances.c.tokens + row.tokens,
+                messages=allowances.c.messages + row.messages,
+            )
+        )
+    _renamed(connection, allowances, allowances.c.subject, before, after)
+
+
 def _conversations(connection: Connection, before: str, after: str) -> None:
     fits = conversations.c.key.startswith(before, autoescape=True)
     for row in connection.execute(select(conversations).where(fits)).all():
@@ -69,27 +88,31 @@ def _conversations(connection: Connection, before: str, after: str) -> None:
             select(conversations).where(conversations.c.key == key)
         ).first()
         if newcomer is not None:
-            _join(connection, row.id, row.seq, newcomer.id, newcomer.seq)
+            _join(connection, row, newcomer)
         _scope(connection, row.key, key)
         connection.execute(
             update(conversations).where(conversations.c.id == row.id).values(key=key)
         )
 
 
-def _join(connection: Connection, into: int, seq: int, newcomer: int, more: int) -> None:
-    """What was said in the new chat before its move was known comes after what was said."""
+def _join(connection: Connection, into: Row[Any], newcomer: Row[Any]) -> None:
+    """What was said in the new chat before its move was known comes after what was said. A new
+    conversation that was begun there stays one.
+    """
     connection.execute(
         update(turns)
-        .where(turns.c.conversation == newcomer)
-        .values(conversation=into, seq=turns.c.seq + seq)
+        .where(turns.c.conversation == newcomer.id)
+        .values(conversation=into.id, seq=turns.c.seq + into.seq)
     )
     connection.execute(
-        update(messages).where(messages.c.conversation == newcomer).values(conversation=into)
+        update(messages).where(messages.c.conversation == newcomer.id).values(conversation=into.id)
     )
-    connection.execute(delete(summaries).where(summaries.c.conversation == newcomer))
-    connection.execute(delete(conversations).where(conversations.c.id == newcomer))
+    connection.execute(delete(summaries).where(summaries.c.conversation == newcomer.id))
+    connection.execute(delete(conversations).where(conversations.c.id == newcomer.id))
     connection.execute(
-        update(conversations).where(conversations.c.id == into).values(seq=seq + more)
+        update(conversations)
+        .where(conversations.c.id == into.id)
+        .values(seq=into.seq + newcomer.seq, since=max(into.since, newcomer.since))
     )
 
 
@@ -97,15 +120,17 @@ def _scope(connection: Connection, before: str, after: str) -> None:
     """Notes and files; those of the new chat are numbered on."""
     highest = select(func.coalesce(func.max(documents.c.number), 0))
     most = connection.scalar(highest.where(documents.c.scope == before)) or 0
-    connection.execute(
-        update(documents).where(documents.c.scope == after).values(number=documents.c.number + most)
-    )
+    theirs = update(documents).where(documents.c.scope == after)
+    connection.execute(theirs.values(number=-documents.c.number - most))
+    connection.execute(theirs.values(number=-documents.c.number))  # no two alike on the way
     for table in (documents, memories):
         connection.execute(update(table).where(table.c.scope == before).values(scope=after))
 
 
 def _open_turns(connection: Connection, account: str, old: str, new: str) -> None:
-    """Questions that are being answered; what stands in the old chat can not be edited there."""
+    """Questions that are being answered. What of the answer stands in the old chat stays there, out
+    of reach.
+    """
     fits = turns.c.key.startswith(account, autoescape=True)
     for row in connection.execute(select(turns.c.id, turns.c.incoming).where(OPEN, fits)).all():
         incoming = msgspec.json.decode(row.incoming, type=Incoming)
@@ -117,4 +142,5 @@ def _open_turns(connection: Connection, account: str, old: str, new: str) -> Non
             .where(turns.c.id == row.id)
             .values(incoming=msgspec.json.encode(moved).decode())
         )
-        connection.execute(delete(parts).where(parts.c.turn == row.id))
+        there = (parts.c.turn == row.id, parts.c.message.is_not(None))
+        connection.execute(update(parts).where(*there).values(message=OUT_OF_REACH))

@@ -30,6 +30,7 @@ from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 from core.store.schema import thoughts as thoughts_table
 
 __all__ = [
+    "OUT_OF_REACH",
     "Accepted",
     "Bounds",
     "LostLeaseError",
@@ -52,6 +53,9 @@ __all__ = [
     "turn_of",
     "usage_today",
 ]
+
+
+OUT_OF_REACH = ""
 
 
 class LostLeaseError(ParleyError):
@@ -108,7 +112,8 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A part of an answer as the platform has it; `message` is None while its fate is open.
+    """A part of an answer as the platform has it; `message` is None while its fate is open, and
+    `OUT_OF_REACH` where it stands in a chat that has moved.
 
     `state` is sending, sent, uncertain (it may or may not stand there) or dead (refused).
     """

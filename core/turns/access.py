@@ -26,6 +26,7 @@ CODE_LENGTH = 10  # 50 bits
 LIVES = 3600.0  # seconds
 WRONG_TRIES = 20  # before a code is void
 FRESH = 5.0  # seconds for which grants are believed without looking again
+DENIED_FRESH = 0.5  # seconds, where they let nobody in: a group may have moved, a word been given
 
 
 def _hash(code: str) -> str:
@@ -51,8 +52,8 @@ class Access:
     async def nobody_yet(self) -> bool:
         return self._mode is Mode.PAIRING and not await self._grants()
 
-    async def _grants(self) -> dict[str, str]:
-        if time.monotonic() - self._read_at > FRESH:
+    async def _grants(self, fresh: float = FRESH) -> dict[str, str]:
+        if time.monotonic() - self._read_at > fresh:
             self._granted = await self._store.read(granted)
             self._read_at = time.monotonic()
         return self._granted
@@ -66,7 +67,10 @@ class Access:
             f"{platform}:chat:{place.chat}",
             f"{platform}:server:{place.server}",
         }
-        return not subjects.isdisjoint(await self._grants())
+        return not (
+            subjects.isdisjoint(await self._grants())
+            and subjects.isdisjoint(await self._grants(DENIED_FRESH))
+        )
 
     async def pair(self, incoming: Incoming) -> bool:
         """Whether `incoming` brings the pairing code; its sender is the operator then."""

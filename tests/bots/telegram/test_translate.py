@@ -274,3 +274,20 @@ def test_a_quote_stands_above_the_question() -> None:
     automatic = quote | {"is_manual": False}
     again = taken(message(PRIVATE, "why?", reply_to_message=answer, quote=automatic))
     assert again.text == "why?"
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        message(GROUP | {"id": -5, "type": "group"}, None, migrate_to_chat_id=-1005),
+        message(GROUP | {"id": -1005}, None, migrate_from_chat_id=-5),
+        message(
+            GROUP | {"id": -1005}, None, migrate_from_chat_id=-5, **{"from": None},
+            sender_chat=GROUP | {"id": -1005},
+        ),
+    ],
+)  # fmt: skip
+def test_a_group_that_becomes_a_supergroup_says_so_in_both(service: dict[str, Any]) -> None:
+    moved = taken(service)
+    assert (moved.kind, moved.place.chat, moved.text) == (Kind.MOVED, "-5", "-1005")
+    assert not moved.place.private

@@ -9,7 +9,7 @@ import pytest
 
 from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, Fault, MovedError
 from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
 from core.store import turns
 from core.store.database import Store
@@ -103,3 +103,87 @@ async def test_what_was_refused_is_tried_again_with_the_final(desk: Desk) -> Non
     await desk.outbox.put(0, PAGE, Priority.FINAL)
     assert not desk.outbox.uncertain
     assert desk.outbox.message(0) is not None
+
+
+class Moving(Unsure):
+    """A chat that may move while it is written to. The old one keeps what stands there."""
+
+    moved = False
+
+    def _look(self, place: Place) -> None:
+        if self.moved and place.chat != NEW:
+            raise MovedError(NEW)
+
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        self._look(place)
+        self.replies.append(reply_to)
+        return await super().send(place, part, key=key)
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self._look(place)
+        assert not self.moved, "the number means another message there"
+        await super().edit(place, message, part)
+
+    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
+        self._look(place)
+        assert not self.moved, "the number means another message there"
+        await super().delete(place, message)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replies: list[str | None] = []
+
+
+NEW = "500"
+
+
+@pytest.fixture
+def moving(desk: Desk) -> Desk:
+    chat = Moving()
+    desk.outbox._chat = chat
+    return Desk(chat, desk.outbox)
+
+
+@pytest.mark.parametrize("priority", [Priority.CONTROL, Priority.FINAL])
+async def test_an_answer_follows_the_chat_and_nothing_stands_twice(
+    moving: Desk, priority: Priority
+) -> None:
+    chat, outbox = moving.chat, moving.outbox
+    assert isinstance(chat, Moving)
+    await outbox.put(0, PAGE, Priority.CONTROL)
+    await outbox.put(1, Part("half of the"), Priority.PREVIEW)
+    await outbox.put(2, Part("too much"), Priority.CONTROL)
+    chat.moved = True
+    await outbox.put(1, Part("half of the second page"), priority)
+    await outbox.put(0, PAGE, Priority.FINAL)
+    await outbox.put(1, Part("half of the second page"), Priority.FINAL)
+    await outbox.drop_after(1)
+    assert moving.shown == [PAGE.text, "half of the", "too much", "half of the second page"]
+    assert not outbox.uncertain
+    assert outbox.place.chat == NEW
+
+
+async def test_a_new_message_follows_the_chat_without_a_word_of_doubt(moving: Desk) -> None:
+    chat, outbox = moving.chat, moving.outbox
+    assert isinstance(chat, Moving)
+    chat.moved = True
+    await outbox.put(0, PAGE, Priority.FINAL)
+    await outbox.put(0, PAGE, Priority.FINAL)
+    assert moving.shown == [PAGE.text]
+    assert chat.replies == [None], "what it answers is not there"
+    assert not outbox.uncertain
+
+
+async def test_an_extra_message_in_the_old_chat_is_left_there(moving: Desk) -> None:
+    chat, outbox = moving.chat, moving.outbox
+    assert isinstance(chat, Moving)
+    await outbox.put(0, PAGE, Priority.FINAL)
+    await outbox.put(1, Part("more"), Priority.FINAL)
+    chat.moved = True
+    await outbox.drop_after(0)
+    assert moving.shown == [PAGE.text, "more"]

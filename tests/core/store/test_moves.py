@@ -1,13 +1,16 @@
 """A group becomes a supergroup: nothing known of it is lost, on both databases."""
 
 from dataclasses import replace
+from functools import partial
 
-from core.conversation.scope import chat_scope, conversation_key
+import numpy as np
+
+from core.conversation.scope import chat_scope, conversation_key, scopes
 from core.port import Incoming, Kind, Place, Sender
-from core.store import conversations, moves, turns
+from core.store import conversations, memories, moves, spending, turns, waits
 from core.store.conversations import Choice
 from core.store.database import Store
-from core.store.turns import Bounds, State
+from core.store.turns import OUT_OF_REACH, Bounds, Sent, State
 
 OLD = Place("telegram", "1", "-5")
 NEW = replace(OLD, chat="-1005")
@@ -85,3 +88,86 @@ async def test_another_chat_is_not_touched(store: Store) -> None:
     turn = await answer(store)
     assert turn.incoming.place == other
     assert await store.read(conversations.all_choices, [chat_scope(other)])
+
+
+async def test_a_new_conversation_begun_in_the_new_chat_stays_one(store: Store) -> None:
+    await say(store, OLD, "forgotten")
+    await answer(store)
+    await say(store, NEW, "this too")
+    there = (await answer(store)).conversation
+    await store.write(conversations.begin_anew, there)
+    await move(store)
+    await say(store, NEW, "known")
+    turn = await answer(store)
+    said = await store.read(conversations.history, turn.conversation, None, 50)
+    assert [text for _, text in said] == ["known", "yes"]
+
+
+async def test_both_chats_use_of_a_day_counts_once(store: Store) -> None:
+    days = ("2026-01-01", "2026-01-02")
+    await store.write(spending.allow, [chat_scope(OLD)], days[0], 10, 1)
+    await store.write(spending.allow, [chat_scope(OLD)], days[1], 20, 2)
+    await store.write(spending.allow, [chat_scope(NEW)], days[1], 300, 3)
+    await move(store)
+    await move(store)
+    both = [chat_scope(OLD), chat_scope(NEW)]
+    used = [await store.read(spending.allowance, both, day) for day in days]
+    assert [one[chat_scope(NEW)] for one in used] == [(10, 1), (320, 5)]
+    assert [one[chat_scope(OLD)] for one in used] == [(0, 0), (0, 0)]
+
+
+async def test_what_stands_in_the_old_chat_stays_and_is_out_of_reach(store: Store) -> None:
+    await say(store, OLD, "being answered")
+    (turn,) = await store.write(turns.claim, "me", [("telegram", "1")], lease=30, most=1)
+    await store.write(turns.mark_part, turn, "me", 0, Sent("sent", "77", "a"))
+    await store.write(turns.mark_part, turn, "me", 1, Sent("sending", None, "b"))
+    await move(store)
+    assert await store.read(turns.sent_parts, turn.id) == {
+        0: Sent("sent", OUT_OF_REACH, "a"),
+        1: Sent("sending", None, "b"),
+    }
+
+
+async def test_a_wait_of_the_old_chat_holds_nobody(store: Store) -> None:
+    await store.write(waits.put, "telegram:1", "-5", 60.0)
+    await move(store)
+    assert await store.read(waits.current, ["telegram:1"]) == []
+
+
+async def test_choices_of_topics_and_of_people_there(store: Store) -> None:
+    topic, elsewhere = replace(OLD, thread="9"), replace(OLD, account="2")
+    mine = [scope.key for scope in scopes(topic, ANN)]
+    for scope in (*mine, chat_scope(elsewhere)):
+        await store.write(conversations.choose, scope, "model", Choice("phi", "Ann"))
+    await move(store)
+    moved = [scope.key for scope in scopes(replace(NEW, thread="9"), ANN)]
+    assert moved != mine
+    made = await store.read(conversations.all_choices, [*mine, *moved, chat_scope(elsewhere)])
+    assert {scope for scope, _ in made} == {*moved, chat_scope(elsewhere)}
+
+
+async def note(store: Store, place: Place, text: str) -> None:
+    await store.write(
+        partial(
+            memories.add, kind=memories.NOTE, name=text, digest=text, model="m",
+            items=[memories.Item("note", text)], vectors=np.ones((1, 4), dtype=np.float32),
+        ),
+        conversation_key(place, ANN, shared=False),
+    )  # fmt: skip
+
+
+async def test_notes_are_numbered_on_and_what_is_recalled_stays_chosen(store: Store) -> None:
+    before, after = (conversation_key(place, ANN, shared=False) for place in (OLD, NEW))
+    for place, texts in ((OLD, ("a", "b")), (NEW, ("c", "d", "e"))):
+        await say(store, place, f"hello {place.chat}")
+        await answer(store)
+        for text in texts:
+            await note(store, place, text)
+    await store.write(memories.switch, before, memories.Recall.OFF)
+    await move(store)
+    await move(store)
+    kept = await store.read(memories.entries, after)
+    assert [(entry.number, entry.name) for entry in kept] == list(enumerate("abcde", 1))
+    assert await store.read(memories.entries, before) == []
+    known = await store.read(memories.summary, after)
+    assert (known.recall, known.notes) == (memories.Recall.OFF, 5)
