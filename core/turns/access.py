@@ -58,6 +58,10 @@ class Access:
             self._read_at = time.monotonic()
         return self._granted
 
+    def renew(self) -> None:
+        """Look again at who may: something has changed."""
+        self._read_at = -FRESH
+
     async def allows(self, incoming: Incoming) -> bool:
         if self._mode is Mode.OPEN:
             return True
@@ -88,6 +92,6 @@ class Access:
         subject = f"{sender.platform}:person:{sender.user}"
         await self._store.write(grant, subject, "operator", sender.name[:200])
         await self._store.write(put_state, STATE, None)
-        self._read_at = -FRESH
+        self.renew()
         log.info("paired", subject=subject)
         return True

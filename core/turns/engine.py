@@ -96,6 +96,7 @@ class Engine:
             await self._store.write_first(
                 move_chat, place.platform, place.account, place.chat, incoming.text
             )
+            self._access.renew()
             log.info("chat moved", platform=place.platform)
             return
         if incoming.sender.is_bot:

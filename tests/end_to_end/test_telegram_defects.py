@@ -1,19 +1,38 @@
-"""Defects seen in other Telegram bots, which must not happen here.
+"""Defects seen in other Telegram bots, and the platform's pitfalls: they must not happen here.
 
-Covered elsewhere: an answer cut, sent again for each token, or lost beyond 4096 characters
-(test_telegram: a very long answer); two quick messages interleaved (test_telegram: in order);
-a send repeated after a time-out (test_bad_day: not sent twice); one chat's wait holding others
-(test_bad_day: a wait survives a restart); threads of mere replies taken for topics, mentions
-sliced in the middle of an emoji (bots/telegram/test_translate); the token in logs and addresses
-(bots/telegram/test_receiving, test_files); updates lost in a crash (bots/telegram/test_receiving,
-faults/test_kill); an update nobody can read (test_receiving, test_webhook); a group that moves
-(test_bad_day, core/store/test_moves).
+Covered elsewhere, by file and what it tells:
+
+test_telegram: an answer cut, or sent again for each token, beyond 4096 characters (a very long
+answer); two quick messages interleaved (in order); answering everything in a group (only when
+addressed); stuck without a way out (stop ends a stream).
+test_bad_day: a send repeated after a time-out (not sent twice); one chat's wait holding others (a
+wait survives a restart); a group that moves (becomes a supergroup; also core/store/test_moves,
+core/delivery/test_outbox, bots/telegram/test_translate).
+bots/telegram/test_receiving: updates acknowledged before they are kept, one that nobody can read or
+that always fails, a second receiver (another receiver is told clearly), no network at the start, a
+deaf poll (last_poll; core/test_supervision), privacy mode untold, the token in logs, a press never
+acknowledged.
+bots/telegram/test_webhook: a secret compared carelessly, a webhook nobody watches.
+bots/telegram/test_translate: chains of replies taken for topics, the General topic named, the
+topic's first message taken for what is answered, mentions cut in the middle of an emoji, edits
+answered again, buttons on messages too old to be seen.
+bots/telegram/test_sending: BadRequest and TimedOut taken for any NetworkError (faults), "not
+modified" taken for a failure, a question deleted before its answer, a slow answer taken for none,
+an older server without drafts, a 429 taken for one.
+bots/telegram/test_files: the token in a file's address. core/test_supervision: silent death.
+faults/: messages lost or answered twice when processes die, freeze or end.
 """
 
+import re
 import time
+
+import pytest
 
 from bots.sandbox.model.script import long
 from bots.sandbox.telegram import Call, Fault
+from core.store import conversations
+from core.store.database import Store
+from core.turns import words
 from tests.end_to_end.world import World, letters, texts
 
 
@@ -109,3 +128,172 @@ async def test_a_person_who_blocked_the_bot_costs_no_more_tokens(alive: World) -
     await telegram.block(ann)
     await model.wait(lambda: model.requests[-1].disconnected_at is not None)
     assert not model.requests[-1].completed
+
+
+async def test_markup_that_ends_nowhere_is_no_error_and_loses_nothing(alive: World) -> None:
+    telegram = alive.telegram
+    alive.model.tokens_per_second = 200
+    ann = telegram.person("Ann")
+    group = telegram.supergroup("Friends", ann)
+    text = "vector<int> *open _under [link]( `tick if a<b and c>d ||spoiler <b>bold\n```py\nx = 1"
+    await telegram.say(ann, group, f"@{telegram.bot.username} repeat: {text}")
+    await telegram.wait(
+        lambda: letters("".join(texts(telegram.messages(group)))) == letters(text), 20
+    )
+    assert telegram.refused(400) == []
+    assert not any("parse_mode" in call.params for call in telegram.calls)
+
+
+async def test_every_part_of_a_long_answer_stays_in_its_topic(alive: World) -> None:
+    telegram = alive.telegram
+    alive.model.tokens_per_second = 20_000
+    ann = telegram.person("Ann")
+    forum = telegram.forum("Forum", ann)
+    topic = telegram.topic(forum, "Long")
+    expected = long(9_000)
+    await telegram.say(ann, forum, f"@{telegram.bot.username} long 9000", thread=topic)
+
+    def there() -> list[str]:
+        return texts(telegram.messages(forum, topic))
+
+    await telegram.wait(lambda: letters("\n".join(there())) == letters(expected), 30)
+    assert len(there()) >= 3
+    assert len(texts(telegram.messages(forum))) == len(there())
+
+
+async def test_a_draft_goes_on_beyond_4096_characters(alive: World) -> None:
+    telegram = alive.telegram
+    alive.model.tokens_per_second = 900
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    expected = long(9_000)
+    await telegram.say(ann, chat, "long 9000")
+    await telegram.wait(
+        lambda: letters("\n".join(texts(telegram.messages(chat)))) == letters(expected), 40
+    )
+    beyond = letters(texts(telegram.messages(chat))[1])[:40]
+    assert any(letters(draft.text).startswith(beyond) for draft in telegram.drafts)
+
+
+async def test_a_message_deleted_while_it_grows_ends_what_nobody_sees(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 20
+    ann = telegram.person("Ann")
+    group = telegram.supergroup("Friends", ann)
+    at = f"@{telegram.bot.username}"
+    await telegram.say(ann, group, f"{at} repeat: {'on and on ' * 100}")
+    await telegram.wait(lambda: "on and on" in "".join(texts(telegram.messages(group))))
+    growing = next(m for m in telegram.messages(group) if m.from_bot)
+    await telegram.delete(growing)
+    await model.wait(lambda: model.requests[-1].disconnected_at is not None)
+    model.tokens_per_second = 2000
+    await telegram.say(ann, group, f"{at} repeat: next")
+    await telegram.wait(lambda: texts(telegram.messages(group))[-1:] == ["next"])
+
+
+async def test_a_429_does_not_make_an_answer_free(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    refused: list[Call] = []
+
+    def once(call: Call) -> Fault | None:
+        if call.method.lower() != "sendmessage" or refused:
+            return None
+        refused.append(call)
+        return Fault("429", 2)
+
+    telegram.faults = once
+    await telegram.say(ann, chat, "repeat: counted all the same")
+    await telegram.wait(lambda: texts(telegram.messages(chat)) == ["counted all the same"])
+    await telegram.say(ann, chat, "/usage")
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) == 2)
+    assert refused
+    used = re.search(r"(\d+)  Llama\S+ \(1\b", texts(telegram.messages(chat))[-1])
+    assert used is not None, "one answer"
+    assert int(used[1]) > 0
+
+
+async def test_a_new_conversation_keeps_the_model(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.say(ann, chat, "/model phi-4")
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) == 1)
+    await telegram.say(ann, chat, "/new")
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) == 2)
+    await telegram.say(ann, chat, "repeat: hi")
+    await telegram.wait(lambda: texts(telegram.messages(chat))[-1:] == ["hi"])
+    assert model.requests[-1].body["model"] == "microsoft/phi-4"
+
+
+async def test_one_persons_stop_and_retry_are_not_anothers(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 20
+    ann, bob = telegram.person("Ann"), telegram.person("Bob")
+    group = telegram.supergroup("Friends", ann, bob)
+    at = f"@{telegram.bot.username}"
+    texts_of = {person.name: f"{person.name} goes on " * 40 for person in (ann, bob)}
+    for person in (ann, bob):
+        await telegram.say(person, group, f"{at} repeat: {texts_of[person.name]}")
+    await telegram.wait(
+        lambda: all(f"{name} goes" in "".join(texts(telegram.messages(group))) for name in texts_of)
+    )
+    bobs = next(m for m in telegram.messages(group) if m.from_bot and "Bob goes" in m.text)
+    assert bobs.reply_markup is not None
+    stop = bobs.reply_markup["inline_keyboard"][0][0]["callback_data"]
+    assert stop.startswith("stop:")
+    await telegram.press(ann, bobs, stop)
+    await telegram.wait(lambda: words.NOT_YOURS in texts(telegram.messages(group)))
+    await telegram.say(ann, group, "/stop")
+    await telegram.wait(lambda: texts_of["Bob"].strip() in texts(telegram.messages(group)), 30)
+    anns = next(t for t in texts(telegram.messages(group)) if "Ann goes" in t)
+    assert "Stopped" in anns
+    assert [request.completed for request in model.requests].count(False) == 1
+
+
+async def test_an_answer_costs_no_more_calls_than_it_needs(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    group = telegram.supergroup("Friends", ann)
+    before = len(telegram.calls)
+    await telegram.say(ann, group, "not for the bot")
+    await telegram.say(ann, group, f"@{telegram.bot.username} repeat: hello")
+    await telegram.wait(lambda: texts(telegram.messages(group))[-1:] == ["hello"])
+    made = {call.method.lower() for call in list(telegram.calls)[before:]}
+    assert made <= {"getupdates", "sendmessage", "editmessagetext"}
+    sent = [c for c in list(telegram.calls)[before:] if c.method.lower() != "getupdates"]
+    assert len(sent) <= 3
+
+
+async def test_a_defect_of_ours_is_told_by_a_number_and_not_by_a_stack(
+    alive: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+
+    monkeypatch.setattr("core.turns.engine.MOST_ATTEMPTS", 0)
+    await telegram.say(ann, chat, "repeat: hello")
+    await telegram.wait(lambda: texts(telegram.messages(chat)))
+    (said,) = texts(telegram.messages(chat))
+    assert said.startswith(words.INTERNAL)
+    assert "Traceback" not in said
+
+
+async def test_a_group_that_was_let_in_is_let_in_after_it_moved(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    group = telegram.group("Friends", ann)
+    at = f"@{telegram.bot.username}"
+    store = Store(alive.settings().database_url)
+    await store.write(conversations.grant, f"telegram:chat:{group.id}", "member", "Friends")
+    await store.close()
+    await alive.stop()
+    await alive.start(access="pairing")
+    await telegram.say(ann, group, f"{at} repeat: before")
+    await telegram.wait(lambda: texts(telegram.messages(group)) == ["before"])
+    moved = await telegram.migrate(group)
+    await telegram.wait(lambda: not telegram.updates.pending)
+    await telegram.say(ann, moved, f"{at} repeat: after")
+    await telegram.wait(lambda: texts(telegram.messages(moved)) == ["after"])
