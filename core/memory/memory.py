@@ -206,7 +206,7 @@ class Memory:
         )
         opening = [
             piece
-            for file in within[:1]
+            for file in within
             for piece in await self._store.read(memories.opening, scope, file, OPENING)
         ]
         files = [e for e in await self._store.read(memories.entries, scope) if not e.note]
