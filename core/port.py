@@ -96,6 +96,10 @@ class Incoming:
     command: str = ""
     reply_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    batch: str | None = None
+    """Names what a client sent as several messages, of which more may follow in a moment; "" where
+    it has no name: then what the person says next belongs to it.
+    """
     ticket: str | None = None
     """The adapter's own right to answer this event (Discord: the interaction); kept with the turn
     and handed back with everything sent in answer."""

@@ -232,7 +232,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name[:40]!r}: a name of letters, a text of 20,000 at most")
         return value
 
-    @field_validator("api_key", "telegram_token", "discord_token", "secret_key", mode="before")
+    @field_validator(
+        "api_key", "telegram_token", "telegram_webhook_url", "discord_token", "secret_key",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value

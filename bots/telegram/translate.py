@@ -14,6 +14,10 @@ __all__ = ["PLATFORM", "key", "stopped", "translate"]
 
 PLATFORM = "telegram"
 STOPPED = "stopped_message_generation"
+LONG = 3500
+"""UTF-16 units from which on a message may be the beginning of a text that was too long for one:
+clients part it at 4096 or at the last gap before.
+"""
 
 
 def key(update: Update) -> str:
@@ -103,7 +107,18 @@ def _message(message: Message, me: User, commands: Collection[str], event: str) 
         command=command[0] if command else "",
         reply_to=str(original.message_id) if original else None,
         attachments=attached,
+        batch=_batch(message, words) if command is None else None,
     )
+
+
+def _batch(message: Message, words: "_Words") -> str | None:
+    """An album, or a text that the client had to part. In groups the rest of a text is not for
+    the bot.
+    """
+    if message.media_group_id is not None:
+        return message.media_group_id
+    private = message.chat.type == ChatType.PRIVATE
+    return "" if private and words.units >= LONG else None
 
 
 def _moved(message: Message, me: User, event: str) -> Incoming | None:
@@ -211,6 +226,10 @@ class _Words:
 
     def _slice(self, start: int, end: int) -> str:
         return self._units[2 * start : 2 * end].decode("utf-16-le", "replace")
+
+    @property
+    def units(self) -> int:
+        return len(self._units) // 2
 
     def _cut(self, entity: MessageEntity) -> str:
         return self._slice(entity.offset, entity.offset + entity.length)

@@ -125,7 +125,7 @@ turns = Table(
     Column("state", String(16), nullable=False),
     Column("incoming", Text, nullable=False),
     Column("owner", String(64)),
-    Column("lease_until", Float, nullable=False, server_default="0"),
+    Column("lease_until", Float, nullable=False, server_default="0"),  # nobody else before it
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("cancel", Boolean, nullable=False, server_default=text("false")),
     Column("person", String(200), nullable=False),

@@ -5,7 +5,7 @@ a write by anybody but the present holder of the turn raises `LostLeaseError` an
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import ParleyError
-from core.port import Incoming
+from core.port import Incoming, Kind
 from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 from core.store.schema import thoughts as thoughts_table
 
@@ -56,6 +56,10 @@ __all__ = [
 
 
 OUT_OF_REACH = ""
+REST_IN = 1.2  # seconds in which the next message of a batch comes
+LONGEST_BATCH = 15.0  # seconds
+MOST_ATTACHED = 20
+LONGEST_TEXT = 200_000  # characters of a batch
 
 
 class LostLeaseError(ParleyError):
@@ -89,6 +93,8 @@ class Turn:
 
 class Accepted(StrEnum):
     NEW = "new"
+    JOINED = "joined"
+    """It is the rest of a question that waited for it."""
     KNOWN = "known"
     """The event was kept before: a redelivery."""
     FULL = "full"
@@ -133,7 +139,9 @@ def accept(
     bounds: Bounds,
     note: str | None = None,
 ) -> Accepted:
-    """Keep `incoming` and open its turn in the conversation named `key`."""
+    """Keep `incoming` and open its turn in the conversation named `key`, or join it to the turn
+    that waits for the rest of its batch.
+    """
     event = f"{incoming.place.platform}:{incoming.place.account}:{incoming.key}"
     if connection.scalar(select(turns.c.id).where(turns.c.key == event)) is not None:
         return Accepted.KNOWN
@@ -146,20 +154,29 @@ def accept(
         )
         .returning(conversations.c.id, conversations.c.seq)
     ).one()
+    kept = {
+        "conversation": conversation,
+        "key": event,
+        "incoming": msgspec.json.encode(incoming).decode(),
+        "person": person,
+        "created": clock(),
+    }
+    if ordered and _joined(connection, incoming, conversation, person):
+        kept |= {"state": State.DONE, "finished": clock(), "note": Accepted.JOINED}
+        connection.execute(insert(turns).values(**kept))
+        return Accepted.JOINED
     refused = _beyond(connection, conversation, person, bounds, ordered=ordered)
     if refused is Accepted.IGNORED:
         return refused
+    waits = ordered and not refused and incoming.batch is not None
     turn = connection.scalar(
         upsert(turns)
         .values(
-            conversation=conversation,
+            **kept,
             seq=seq if ordered and not refused else None,
-            key=event,
             state=State.QUEUED,
-            incoming=msgspec.json.encode(incoming).decode(),
-            person=person,
             note=refused.value if refused else note,
-            created=clock(),
+            lease_until=clock() + REST_IN if waits else 0.0,
         )
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(turns.c.id)
@@ -167,6 +184,39 @@ def accept(
     if turn is None:
         return Accepted.KNOWN
     return refused or Accepted.NEW
+
+
+def _joined(connection: Connection, incoming: Incoming, conversation: int, person: str) -> bool:
+    """Whether `incoming` has become part of a question that waits for it, and waits on."""
+    mine = (
+        turns.c.conversation == conversation,
+        turns.c.person == person,
+        turns.c.seq.is_not(None),
+        turns.c.state == State.QUEUED,
+        turns.c.lease_until > clock(),
+    )
+    row = connection.execute(
+        select(turns.c.id, turns.c.incoming)
+        .where(*mine, OPEN, turns.c.created > clock() - LONGEST_BATCH)
+        .order_by(turns.c.id.desc())
+        .limit(1)
+    ).first()
+    if row is None or incoming.kind is not Kind.PROMPT:
+        return False
+    begun = msgspec.json.decode(row.incoming, type=Incoming)
+    attached = begun.attachments + incoming.attachments
+    text = "\n".join(filter(None, (begun.text, incoming.text)))
+    if begun.batch != (incoming.batch or ""):
+        return False
+    if len(attached) > MOST_ATTACHED or len(text) > LONGEST_TEXT:
+        return False
+    whole = msgspec.json.encode(replace(begun, text=text, attachments=attached)).decode()
+    changed = connection.execute(
+        update(turns)
+        .where(turns.c.id == row.id, *mine)
+        .values(incoming=whole, lease_until=clock() + REST_IN)
+    )
+    return changed.rowcount == 1
 
 
 def _beyond(
@@ -202,7 +252,7 @@ def claim(
     most: int,
     but: Sequence[int] = (),
 ) -> list[Turn]:
-    """Take turns that are queued, or whose holder let the lease run out, first of each
+    """Take turns that wait for nothing more, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
 
     `but` not those it is still at: a heartbeat that comes late renews their leases.
@@ -219,7 +269,7 @@ def claim(
             OPEN,
             _of(accounts),
             turns.c.id.not_in(but),
-            or_(turns.c.state == State.QUEUED, turns.c.lease_until < clock()),
+            turns.c.lease_until < clock(),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )
         .order_by(turns.c.id)

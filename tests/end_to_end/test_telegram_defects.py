@@ -297,3 +297,36 @@ async def test_a_group_that_was_let_in_is_let_in_after_it_moved(alive: World) ->
     await telegram.wait(lambda: not telegram.updates.pending)
     await telegram.say(ann, moved, f"{at} repeat: after")
     await telegram.wait(lambda: texts(telegram.messages(moved)) == ["after"])
+
+
+async def test_a_text_the_client_had_to_part_is_one_question(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    parts = ["repeat: only this\n" + "word " * 800, "and more " * 400, "the end"]
+    for part in parts:
+        await telegram.say(ann, chat, part)
+    await telegram.wait(lambda: "only this" in "".join(texts(telegram.messages(chat))), 15)
+    await telegram.say(ann, chat, "repeat: next")
+    await telegram.wait(lambda: texts(telegram.messages(chat))[-1:] == ["next"])
+    asked = [m["content"] for m in model.requests[-1].body["messages"] if m["role"] == "user"]
+    assert asked == ["\n".join(part.strip() for part in parts), "repeat: next"]
+    assert len(model.requests) == 2
+
+
+async def test_an_album_is_one_question_and_is_there_after_a_kill(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    for number, caption in enumerate(("repeat: both", "")):
+        await telegram.send_document(
+            ann, chat, f"file{number}.txt", f"The content of file {number}.".encode(),
+            caption=caption, media_type="text/plain", media_group_id="8",
+        )  # fmt: skip
+    await telegram.wait(lambda: not telegram.updates.pending)
+    await alive.kill()
+    await alive.start()
+    await telegram.wait(lambda: "both" in "".join(texts(telegram.messages(chat))), 20)
+    asked = str(model.requests[-1].body["messages"])
+    assert all(f"content of file {number}" in asked for number in range(2))
+    assert len(texts(telegram.messages(chat))) == 1

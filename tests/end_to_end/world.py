@@ -71,7 +71,9 @@ class World:
         await ready
 
     def _polls(self) -> int:
-        return sum(call.method.lower() == "getupdates" for call in self.telegram.calls)
+        """How often the bot has asked for updates, or to be called with them."""
+        receiving = ("getupdates", "setwebhook")
+        return sum(call.method.lower() in receiving for call in self.telegram.calls)
 
     async def _ready(self, polls: int) -> None:
         await self.telegram.wait(lambda: self._polls() > polls, 15)

@@ -291,3 +291,18 @@ def test_a_group_that_becomes_a_supergroup_says_so_in_both(service: dict[str, An
     moved = taken(service)
     assert (moved.kind, moved.place.chat, moved.text) == (Kind.MOVED, "-5", "-1005")
     assert not moved.place.private
+
+
+@pytest.mark.parametrize(
+    ("content", "batch"),
+    [
+        (message(PRIVATE, "short"), None),
+        (message(PRIVATE, "x" * 4096), ""),
+        (message(PRIVATE, "😀" * 2048), ""),
+        (message(GROUP, "/ask " + "x" * 4000, entities=[entity("/ask x", "/ask", "bot_command")]), None),
+        (addressed(GROUP, "@parley_bot " + "x" * 4000), None),
+        (message(PRIVATE, None, caption="look", media_group_id="77", document={"file_id": "f", "file_unique_id": "u"}), "77"),
+    ],
+)  # fmt: skip
+def test_what_may_be_one_of_several_messages(content: dict[str, Any], batch: str | None) -> None:
+    assert taken(content).batch == batch

@@ -1,10 +1,12 @@
 """The rules that turns keep, on both databases."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from core.port import Incoming, Kind, Place, Sender
+from core.port import Attachment, Incoming, Kind, Place, Sender
 from core.store import conversations, turns
 from core.store.database import Store
 from core.store.turns import Accepted, Bounds, LostLeaseError, Sent, State, Turn
@@ -195,3 +197,74 @@ async def test_the_only_process_frees_what_a_dead_one_held(store: Store) -> None
     assert await claim(store) == []
     assert await store.write(turns.free, [("telegram", "1")]) == 1
     assert [taken.id for taken in await claim(store)] == [turn.id]
+
+
+async def batched(store: Store, key: str, text: str, batch: str | None, **more: Any) -> Accepted:
+    incoming = replace(said(key, text), batch=batch, **more)
+    return await store.write(
+        turns.accept, incoming, key="ann", person="telegram:5", ordered=True, bounds=BOUNDS
+    )
+
+
+async def claimed(store: Store) -> list[Turn]:
+    """The next turns, as soon as there are any."""
+    async with asyncio.timeout(5):
+        while not (found := await claim(store)):
+            await asyncio.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "REST_IN", 0.4)
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_a_text_in_several_messages_is_one_question(store: Store) -> None:
+    assert await batched(store, "u1", "begins", "") is Accepted.NEW
+    assert await claim(store) == [], "the rest may follow"
+    assert await batched(store, "u2", "goes on", "") is Accepted.JOINED
+    assert await batched(store, "u3", "ends", None) is Accepted.JOINED
+    assert await batched(store, "u2", "goes on", "") is Accepted.KNOWN
+    (turn,) = await claimed(store)
+    assert turn.incoming.text == "begins\ngoes on\nends"
+    assert turn.incoming.key == "u1"
+    assert await batched(store, "u4", "another", None) is Accepted.NEW, "it is being answered"
+    await store.write(turns.finish, turn, "me", State.DONE)
+    assert [one.incoming.text for one in await claimed(store)] == ["another"]
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_an_album_is_one_question_and_what_follows_is_another(store: Store) -> None:
+    files = [Attachment("file", f"{name}.pdf") for name in "abc"]
+    await batched(store, "u1", "compare these", "album", attachments=(files[0],))
+    for number, file in enumerate(files[1:], 2):
+        joined = await batched(store, f"u{number}", "", "album", attachments=(file,))
+        assert joined is Accepted.JOINED
+    assert await batched(store, "u9", "and now?", None) is Accepted.NEW
+    (turn,) = await claimed(store)
+    assert (turn.incoming.text, turn.incoming.attachments) == ("compare these", tuple(files))
+    await store.write(turns.finish, turn, "me", State.DONE)
+    assert [one.incoming.text for one in await claimed(store)] == ["and now?"]
+
+
+async def test_a_batch_is_bounded_and_ends_with_a_stop(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LONGEST_TEXT", 10)
+    monkeypatch.setattr(turns, "REST_IN", 30.0)
+    assert await batched(store, "u1", "1234567", "") is Accepted.NEW
+    assert await batched(store, "u2", "1234567", "") is Accepted.NEW
+    conversation = await store.read(conversations.find, "ann")
+    assert conversation is not None
+    assert await store.write(turns.cancel, conversation, LAST) == ([], 2)
+
+
+@pytest.mark.usefixtures("brisk")
+async def test_nobody_joins_what_another_person_began(store: Store) -> None:
+    await batched(store, "u1", "Ann's", "")
+    bobs = replace(said("u2", "Bob's"), sender=Sender("telegram", "6", "Bob"))
+    accepted = await store.write(
+        turns.accept, bobs, key="ann", person="telegram:6", ordered=True, bounds=BOUNDS
+    )
+    assert accepted is Accepted.NEW
