@@ -59,24 +59,26 @@ class Accounts:
         self._store = store
         self.house = Account(account_of(api_key), api)
         self.vault = vault
-        self._known: OrderedDict[str, Account | None] = OrderedDict()
+        self._opened: OrderedDict[str, tuple[str, Account | None]] = OrderedDict()
+        """By person: the key as it is stored, and what it opens to."""
 
     async def of(self, person: str) -> Account:
         """Raises `StoreError`."""
         if self.vault is None:
             return self.house
-        if person not in self._known:
-            self._known[person] = await self._read(person)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-        self._known.move_to_end(person)
-        return self._known[person] or self.house
+        locked = await self._store.read(_key_of, person)  # any process may have changed it
+        if locked is None:
+            self._opened.pop(person, None)
+            return self.house
+        if self._opened.get(person, ("",))[0] != locked:
+            self._opened[person] = locked, self._open(person, locked)
+            while len(self._opened) > MOST:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(person)
+        return self._opened[person][1] or self.house
 
-    async def _read(self, person: str) -> Account | None:
-        locked = await self._store.read(_key_of, person)
-        if locked is None or self.vault is None:
-            return None
-        secret = self.vault.open(locked)
+    def _open(self, person: str, locked: str) -> Account | None:
+        secret = self.vault.open(locked) if self.vault else None
         if secret is None:
             log.warning("a person's key can not be decrypted", person=person)
             return None
@@ -93,11 +95,9 @@ class Accounts:
     async def keep(self, person: str, secret: str) -> None:
         assert self.vault is not None  # noqa: S101 (asked before)
         await self._store.write(_put_key, person, self.vault.lock(secret))
-        self._known.pop(person, None)
 
     async def forget(self, person: str) -> bool:
         """Whether there was a key."""
-        self._known.pop(person, None)
         return await self._store.write(_drop_key, person)
 
 

@@ -2,6 +2,7 @@
 question; fitted to its window.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from core.conversation import window
 from core.conversation.choices import Choices
 from core.conversation.measure import Measure, Measures
 from core.conversation.models import Models
-from core.conversation.window import Fitted
+from core.conversation.window import Fitted, PromptTooLongError
 from core.store.database import Store
 from core.store.summaries import Past, Summary, past
 
@@ -76,13 +77,16 @@ class Composer:
         fitted = fit(system)
         summarised = False
         if fitted.left_out and said.summary is not None:
-            fitted = fit(_with_summary(system, said.summary))
-            summarised = True
+            # The question comes first: where both do not fit there is no summary.
+            with contextlib.suppress(PromptTooLongError):
+                fitted = fit(_with_summary(system, said.summary))
+                summarised = True
         request = Request(
             model,
             fitted.messages,
             temperature=choices.temperature,
-            max_tokens=choices.longest or None,
+            # The service counts what may be answered as part of the window.
+            max_tokens=min(choices.longest, fitted.room(context)) or None,
             reasoning_effort=choices.effort,
             reasons=bool((known := self._models.get(model)) and known.reasons),
         )

@@ -38,6 +38,10 @@ class Fitted:
     reserve: int
     """Tokens by which the estimate may be wrong."""
 
+    def room(self, context: int) -> int:
+        """Tokens that are certainly left for an answer in a window of `context`."""
+        return context - self.estimate - self.reserve
+
 
 def answer_room(context: int, answer: int = 0) -> int:
     """Tokens kept free for the answer: `answer`, or (0) a quarter of the window, bounded."""

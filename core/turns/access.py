@@ -47,7 +47,8 @@ class Access:
         self._mode = mode
         self._granted: dict[str, str] = {}
         self._read_at = -FRESH
-        self._wrong = 0
+        self._wrong = ("", 0)
+        """The code that was guessed at, by its hash, and how often."""
 
     async def nobody_yet(self) -> bool:
         return self._mode is Mode.PAIRING and not await self._grants()
@@ -83,10 +84,11 @@ class Access:
             return False
         kept = await self._store.read(get_state, STATE)
         expected, _, until = (kept or "").partition(" ")
-        if not expected or float(until) < time.time() or self._wrong >= WRONG_TRIES:
+        wrong = self._wrong[1] if self._wrong[0] == expected else 0
+        if not expected or float(until) < time.time() or wrong >= WRONG_TRIES:
             return False
         if not hmac.compare_digest(_hash(code), expected):
-            self._wrong += 1
+            self._wrong = expected, wrong + 1
             return False
         sender = incoming.sender
         subject = f"{sender.platform}:person:{sender.user}"

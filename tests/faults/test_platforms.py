@@ -1,8 +1,11 @@
 """Calls to the platforms that fail at random, and models that do."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
+
+import pytest
 
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
@@ -10,6 +13,10 @@ from tests.faults.crowd import Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.trouble import Trouble
 from tests.faults.verdict import Verdict
+
+pytestmark = pytest.mark.skipif(
+    "CHAOS_TURNS" not in os.environ, reason="takes minutes on a busy machine: make chaos"
+)
 
 STALL = "2"  # seconds after which a model that does not go on is given up
 SPOILT = 0.15  # of the requests to the model

@@ -1,8 +1,11 @@
 """Three processes on PostgreSQL: killed, frozen beyond their leases, without their database."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
+
+import pytest
 
 from core.turns.engine import LEASE
 from tests.databases import postgresql_url, restart_postgresql
@@ -11,6 +14,10 @@ from tests.faults.conftest import Chaos
 from tests.faults.crowd import Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
+
+pytestmark = pytest.mark.skipif(
+    "CHAOS_TURNS" not in os.environ, reason="takes minutes on a busy machine: make chaos"
+)
 
 REPLICAS = 3
 AGAIN = 0.1  # of the messages are delivered twice

@@ -40,3 +40,17 @@ async def test_models_of_all_windows_alternate_for_200_turns_and_none_overflows(
         assert largest.body["messages"][1]["content"].startswith("0. "), "all of it is shown"
     finally:
         await model.close()
+
+
+async def test_a_long_answer_wished_for_is_bounded_by_the_window(tmp_path: Path) -> None:
+    model = ModelStandIn(tokens_per_second=1_000_000, answer=answer)
+    await model.start()
+    try:
+        async with quick(tmp_path, model, quotas={"*": 0}) as chat:
+            await chat.ask("/settings length 100000")
+            for name in list(SIZES.values())[:3]:
+                await chat.ask(f"/model {name}")
+                assert (await chat.ask("hello " * 100)).startswith("ответ")
+        assert [(one.status, one.detail) for one in model.refused] == []
+    finally:
+        await model.close()
