@@ -27,7 +27,7 @@ CHAT = "chat"
 EVERY_MODEL = "*"
 BUILTIN = builtin()
 WARN_AT = 0.8
-DEAD_AFTER = 3600.0  # seconds: no request lasts as long
+DEAD_AFTER = 43_200.0  # seconds: no request lasts as long (PARLEY_ANSWER_TIMEOUT)
 
 
 def account_of(api_key: str) -> str:

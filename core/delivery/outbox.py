@@ -149,9 +149,10 @@ class Outbox:
             message = await self._try(priority, attempt, part, repeatable=False)
         except DeliveryError as error:
             state = "uncertain" if error.fault is Fault.UNKNOWN else "dead"
-            await self._mark(position, Sent(state, None, now))
             if error.fault is Fault.UNKNOWN:
                 self._doubt(position, now)
+            await self._mark(position, Sent(state, None, now))
+            if error.fault is Fault.UNKNOWN:
                 log.warning("fate unknown", turn=self._turn.id, part=position)
                 self.uncertain = self.uncertain or priority is not Priority.PREVIEW
                 return

@@ -19,7 +19,7 @@ from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects
 from core.conversation.window import PromptTooLongError
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, Failure, Fault, ModelError
+from core.errors import DeliveryError, Failure, Fault, ModelError, StoreError
 from core.port import Button
 from core.store import spending
 from core.store.conversations import is_operator, tell_cut
@@ -105,7 +105,10 @@ class Answer:
             await asyncio.wait({preview}, timeout=LAST_PREVIEW)
             preview.cancel()
             shown = (await asyncio.gather(preview, return_exceptions=True))[0]
-            if isinstance(shown, Exception):
+            if isinstance(shown, StoreError):
+                # What was shown is known; no reason to ask the model again.
+                log.warning("preview ended", turn=self._held.turn.id, error=str(shown))
+            elif isinstance(shown, Exception):
                 raise shown
 
     async def _ask(self, account: Account) -> tuple[str, bool]:

@@ -288,12 +288,13 @@ class Engine:
         return known, waits.current(connection, self._accounts())
 
     async def _settles(self) -> None:
+        """Book what processes that died had asked."""
         while True:
-            await asyncio.sleep(SETTLE)
             try:
                 await self._resources.ledger.settle()
             except StoreError as error:
-                log.error("ledger not settled", error=str(error))
+                log.error("requests not settled", error=str(error))
+            await asyncio.sleep(SETTLE)
 
     async def _shares(self) -> None:
         """Divide each account's own limit by the number of processes that use it."""

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
-from core.errors import DeliveryError, Fault
-from core.port import Part, Place
-from core.store.schema import turns
+from core.errors import DeliveryError, Fault, StoreError
+from core.port import Capabilities, Part, Place
+from core.store.schema import requests, spending, turns
+from core.store.turns import mark_part
 from core.turns import engine
-from tests.core.turns.quick import Quick, quick
+from tests.core.turns.quick import PACE, Quick, quick
 
 
 @pytest.fixture
@@ -52,6 +53,28 @@ async def test_a_lease_that_ran_out_unnoticed_does_not_answer_twice_in_one_proce
         assert len(chat.shown) == 1
 
 
+def dead_request(connection: Connection) -> None:
+    line = {"account": "a", "model": "m", "kind": "chat", "day": "2026-01-01"}
+    connection.execute(insert(requests).values(**line, tokens=900, created=0))
+
+
+def booked(connection: Connection) -> tuple[int, int]:
+    open_ = connection.scalar(select(func.count()).select_from(requests))
+    tokens = connection.scalar(select(func.coalesce(func.sum(spending.c.tokens), 0)))
+    return open_ or 0, tokens or 0
+
+
+async def test_what_a_dead_process_had_asked_is_booked(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SETTLE", 0.1, raising=False)
+    async with quick(tmp_path, model) as chat:
+        await chat.store.write(dead_request)
+        async with asyncio.timeout(5):
+            while await chat.store.read(booked) != (0, 900):
+                await asyncio.sleep(0.05)
+
+
 class Shut(Quick):
     async def send(
         self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
@@ -69,3 +92,31 @@ async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
         async with asyncio.timeout(5):
             while await chat.store.read(states) != ["failed"]:
                 await asyncio.sleep(0.05)
+
+
+class Edited(Quick):
+    def capabilities(self, place: Place) -> Capabilities:
+        return Capabilities(PACE, preview="edit", preview_every=0.2)
+
+
+async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with quick(tmp_path, model, Edited()) as chat:
+        put = chat.store.write
+        failed: list[object] = []
+
+        async def write(function: object, *args: object, **more: object) -> object:
+            if function is mark_part and not failed:
+                failed.append(function)
+                raise StoreError("The database can not be used: just now")
+            return await put(function, *args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(chat.store, "write", write)
+        await chat.say("hello")
+        async with asyncio.timeout(15):
+            while await chat.store.read(states) != ["done"]:
+                await asyncio.sleep(0.05)
+        assert failed
+        assert len(model.requests) == 1
+        assert [text.strip() for text in chat.shown.values()] == [("word " * 60).strip()]
