@@ -102,13 +102,8 @@ class Outbox:
     ) -> None:
         chat = self.place.chat
 
-        async def attempt(shown: Part) -> None:
-            if self.place.chat != chat:
-                raise DeliveryError("The message stands where the chat was", Fault.GONE)
-            await self._chat.edit(self.place, message, shown, ticket=self._ticket)
-
         try:
-            await self._try(priority, attempt, part, repeatable=True)
+            await self.change(message, part, priority)
         except DeliveryError as error:
             gone = error.fault is Fault.GONE and priority is Priority.FINAL
             if priority is Priority.PREVIEW or not (gone or self.place.chat != chat):
@@ -170,21 +165,36 @@ class Outbox:
         for extra in sorted(p for p in self._sent if p > position):
             message = self._sent[extra].message
             if message is not None and message != OUT_OF_REACH:
-                await self._remove(extra, message)
+                try:
+                    await self.remove(message, Priority.FINAL)
+                except DeliveryError as error:
+                    log.info("not removed", turn=self._turn.id, part=extra, fault=error.fault)
             del self._sent[extra]
             await self._mark(extra, None)
 
-    async def _remove(self, position: int, message: str) -> None:
+    async def change(self, message: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
+        """Make a message that stands in the place, part of the answer or a menu, read `part`."""
+        chat = self.place.chat
+
+        async def attempt(shown: Part) -> None:
+            self._still_in(chat)
+            await self._chat.edit(self.place, message, shown, ticket=self._ticket)
+
+        await self._try(priority, attempt, part, repeatable=True)
+
+    async def remove(self, message: str, priority: Priority = Priority.CONTROL) -> None:
+        """Take away a message that stands in the place."""
         chat = self.place.chat
 
         async def attempt(_: Part) -> None:
-            if self.place.chat == chat:
-                await self._chat.delete(self.place, message, ticket=self._ticket)
+            self._still_in(chat)
+            await self._chat.delete(self.place, message, ticket=self._ticket)
 
-        try:
-            await self._try(Priority.FINAL, attempt, repeatable=True)
-        except DeliveryError as error:
-            log.info("not removed", turn=self._turn.id, part=position, fault=error.fault)
+        await self._try(priority, attempt, repeatable=True)
+
+    def _still_in(self, chat: str) -> None:
+        if self.place.chat != chat:
+            raise DeliveryError("The message stands where the chat was", Fault.GONE)
 
     async def _mark(self, position: int, part: Sent | None) -> None:
         await self._store.write(mark_part, self._turn, self._owner, position, part)

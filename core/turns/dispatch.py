@@ -109,7 +109,7 @@ class Dispatch:
         if incoming.message is None:
             return
         try:
-            await held.chat.delete(incoming.place, incoming.message, ticket=incoming.ticket)
+            await held.outbox.remove(incoming.message)
         except DeliveryError as error:
             log.info("message with a key not deleted", turn=held.turn.id, fault=error.fault)
 

@@ -103,13 +103,7 @@ class Held:
         if reply.replace and incoming.message is not None:
             part = Pages(self.chat.dialect).feed(reply.text)[0]
             part = Part(part.text, part.native, reply.buttons, reply.menu)
-            await self.gate.enter(
-                incoming.place.chat,
-                self.chat.capabilities(incoming.place).pace,
-                Priority.CONTROL,
-            )
-            self.fence()
-            await self.chat.edit(incoming.place, incoming.message, part, ticket=incoming.ticket)
+            await self.outbox.change(incoming.message, part)
         elif reply.folded:
             await self._bring(folded(self.chat.dialect, reply.text), quiet=quiet)
         else:

@@ -120,3 +120,53 @@ async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
         assert failed
         assert len(model.requests) == 1
         assert [text.strip() for text in chat.shown.values()] == [("word " * 60).strip()]
+
+
+class Hasty(Quick):
+    """Asks to wait at the first change of a message, and complains if nobody does."""
+
+    refused = 0.0
+    early = False
+
+    def _busy(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.early |= 0 < now - self.refused < 1 and self.refused > 0
+        if not self.refused:
+            self.refused = now
+            raise DeliveryError("Wait", Fault.RATE, retry_after=1.0)
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self._busy()
+        await super().edit(place, message, part)
+
+    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
+        self._busy()
+        await super().delete(place, message)
+
+
+async def test_a_menu_that_was_pressed_changes_when_the_platform_allows(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    chat = Hasty()
+    async with quick(tmp_path, model, chat):
+        menu = await chat.ask("/model")
+        (message,) = chat.shown
+        await chat.press("m:google/gemma-2-9b-it", message)
+        await until(lambda: chat.shown[message] != menu)
+        assert not chat.early
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["done", "done"]:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    chat = Hasty()
+    async with quick(tmp_path, model, chat, secret_key="phrase"):
+        chat.shown["m1"] = "/key my-own-key"
+        await chat.say("/key my-own-key", message="m1")
+        await until(lambda: "m1" not in chat.shown)
+        assert not chat.early
