@@ -83,7 +83,7 @@ class Commands:
         return Reply("\n".join([hint, "", *lines]))
 
     async def new(self, asking: Asking) -> Reply:
-        await self._store.write(begin_anew, asking.conversation)
+        await self._store.write(begin_anew, asking.conversation, asking.turn)
         model = self._model_name(asking.choices.model)
         return Reply(f"A new conversation with **{model}**. What was said before is left out.")
 

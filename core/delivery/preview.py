@@ -143,4 +143,6 @@ class Preview:
                 await self._chat.typing(self._outbox.place)
             except DeliveryError as error:
                 log.info("typing", turn=self._turn, fault=error.fault)
+                if error.fault is Fault.RATE:
+                    self._gate.refused(self._outbox.place.chat, error)
             await asyncio.sleep(self._may.typing_every)

@@ -62,15 +62,19 @@ def history(
     return [(row.role, row.text) for row in reversed(rows)]
 
 
-def begin_anew(connection: Connection, conversation: int) -> None:
-    """Nothing said so far is shown to a model again; it stays stored."""
-    last = select(func.coalesce(func.max(messages.c.id), 0)).where(
-        messages.c.conversation == conversation
+def begin_anew(connection: Connection, conversation: int, before: int) -> None:
+    """Nothing said before the turn `before` is shown to a model again; it stays stored. Carried
+    out late, or again, it leaves alone what was asked since.
+    """
+    last = connection.scalar(
+        select(func.coalesce(func.max(messages.c.id), 0)).where(
+            messages.c.conversation == conversation, messages.c.turn < before
+        )
     )
     connection.execute(
         update(conversations)
-        .where(conversations.c.id == conversation)
-        .values(since=last.scalar_subquery(), told_cut=False)
+        .where(conversations.c.id == conversation, conversations.c.since <= last)
+        .values(since=last, told_cut=False)
     )
 
 

@@ -158,7 +158,11 @@ async def test_history_holds_earlier_turns_only_and_what_counts(store: Store) ->
     shown = await store.read(conversations.history, third.conversation, third.seq, 50)
     assert shown == [("user", "one?"), ("assistant", "another.")]
     await answer(third, "three?", "three.")
-    await store.write(conversations.begin_anew, third.conversation)
+    await store.write(conversations.begin_anew, third.conversation, third.id)
+    shown = await store.read(conversations.history, third.conversation, None, 50)
+    assert shown == [("user", "three?"), ("assistant", "three.")], "asked after /new"
+    await store.write(conversations.begin_anew, third.conversation, LAST)
+    await store.write(conversations.begin_anew, third.conversation, third.id)
     assert await store.read(conversations.history, third.conversation, None, 50) == []
     assert await store.read(turns.usage_today, "telegram:5", 0) == [("m", 21, 3)]
 
