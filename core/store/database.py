@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 BUSY_MS = 10_000
 CLOSING = 5.0  # seconds for what runs to end
+SILENT = 15.0  # seconds a transaction on a server may take
 VALUE = re.compile(r"(query argument \$\d+): .*")
 """asyncpg tells the value it can not send: it may be what somebody wrote."""
 
@@ -130,7 +131,12 @@ class Store:
         **kwargs: P.kwargs,
     ) -> T:
         # In line here: many waiting in the pool cost more than twice as much.
-        async with self._line.turn(), self._guard(), self._writer.begin() as connection:
+        async with (
+            self._line.turn(),
+            self._guard(),
+            self._patience(),
+            self._writer.begin() as connection,
+        ):
             return await connection.run_sync(function, *args, **kwargs)
 
     async def write_first(
@@ -140,7 +146,12 @@ class Store:
         **kwargs: P.kwargs,
     ) -> T:
         """As `write`, before all that waits: for what a platform waits for."""
-        async with self._line.turn(first=True), self._guard(), self._writer.begin() as connection:
+        async with (
+            self._line.turn(first=True),
+            self._guard(),
+            self._patience(),
+            self._writer.begin() as connection,
+        ):
             return await connection.run_sync(function, *args, **kwargs)
 
     async def read(
@@ -149,8 +160,12 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        async with self._guard(), self._reader.begin() as connection:
+        async with self._guard(), self._patience(), self._reader.begin() as connection:
             return await connection.run_sync(function, *args, **kwargs)
+
+    def _patience(self) -> asyncio.Timeout:
+        """A server that went silent would hold its connections for a quarter of an hour."""
+        return asyncio.timeout(None if self.embedded else SILENT)
 
     @asynccontextmanager
     async def _guard(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from core.errors import ConfigurationError, StoreError
-from core.store import migrate
+from core.store import database, migrate
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
 from core.store.schema import metadata
@@ -107,3 +107,32 @@ async def test_an_error_does_not_tell_what_was_to_be_kept() -> None:
 async def test_processes_may_keep_the_same_state_at_once(store: Store) -> None:
     await asyncio.gather(*(store.write(put_state, "same", str(n)) for n in range(8)))
     assert await store.read(get_state, "same") in set("01234567")
+
+
+async def test_a_server_that_goes_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.clear()
+        try:
+            while await reader.read(1000):
+                pass
+        except OSError:
+            pass
+        finally:
+            writer.close()
+            ended.set()
+
+    monkeypatch.setattr(database, "SILENT", 0.5, raising=False)
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = Store(f"postgresql://ann:x@127.0.0.1:{port}/parley")
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(StoreError):
+                await store.write(put_state, "said", "hello")
+    finally:
+        await store.close()
+        await ended.wait()
+        await asyncio.sleep(0)
+        server.close()
