@@ -14,9 +14,9 @@ from tests.faults.rooms import DiscordRoom, Room, TelegramRoom
 
 __all__ = ["Asker", "Crowd"]
 
-EACH = 20  # questions of one person in a private chat
+EACH = 50  # questions of one person in a private chat
 IN_GROUP = 3  # of one person in a group, and people in it
-GROUPS = 0.06  # of all questions are asked in groups
+MOST_GROUPS = 6
 BURSTS = (1, 1, 1, 2, 3)  # questions at once
 LONGEST = 900.0 if os.environ.get("CHAOS_TURNS") else 80.0  # seconds a crowd may ask
 SPEED = 1000.0  # tokens a second, to which scripts are relative
@@ -36,14 +36,15 @@ class Asker:
         self.asked: list[Question] = []
         self._bursts = bursts if room.private else (1,)
         self._patience = patience
+        self._given_up: set[str] = set()
         self._changed = asyncio.Event()
 
-    async def live(self, dice: random.Random, again: float) -> None:
-        """Ask everything. `again`: the share of messages that the platform delivers twice."""
+    async def live(self, dice: random.Random, again: float, most: int | None = None) -> None:
+        """Ask what is left, or the next `most`. `again`: the share of messages delivered twice."""
         watching = asyncio.create_task(self._watch())
         await asyncio.sleep(0)
         try:
-            left = list(self.questions)
+            left = self.questions[len(self.asked) :][:most]
             while left:
                 size = min(len(left), dice.choice(self._bursts))
                 for question in left[:size]:
@@ -60,6 +61,7 @@ class Asker:
 
     async def settle(self) -> None:
         """Wait for what is still open, once more."""
+        self._given_up.clear()
         watching = asyncio.create_task(self._watch())
         await asyncio.sleep(0)
         await self._answered()
@@ -77,7 +79,7 @@ class Asker:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            return
+            self._given_up |= {question.id for question in self.asked if question.done_at is None}
 
     def _look(self) -> bool:
         """Whether everything asked so far has its outcome."""
@@ -85,7 +87,7 @@ class Asker:
         done = True
         for question in self.asked:
             if judged.fates[question.id] in (Fate.LOST, Fate.PART):
-                done = False
+                done = done and question.id in self._given_up
             elif question.done_at is None:
                 question.done_at = time.monotonic()
         return done
@@ -104,7 +106,7 @@ class Crowd:
         turns: int,
         *,
         platforms: Sequence[str] = ("telegram", "discord"),
-        at_once: int = 30,
+        at_once: int = 60,
         each: int = EACH,
         groups: bool = True,
         bursts: Sequence[int] = BURSTS,
@@ -125,9 +127,7 @@ class Crowd:
 
     def _populate(self, platform: str, turns: int, each: int) -> None:
         size = IN_GROUP * IN_GROUP
-        groups = max(1, round(turns * GROUPS / size))
-        if turns < 2 * size or not self._groups:
-            groups = 0
+        groups = min(MOST_GROUPS, turns // (2 * size)) if self._groups else 0
         rooms: list[tuple[Room, int]] = []
         for number in range(groups):
             rooms += [(room, IN_GROUP) for room in self._group(platform, f"Group {number}")]
@@ -160,6 +160,10 @@ class Crowd:
         members = [discord.person("G") for _ in range(IN_GROUP)]
         channel = discord.channel(discord.guild(title, *members), "general")
         return [DiscordRoom(discord, member, channel) for member in members]
+
+    async def greet(self) -> None:
+        """Everybody asks one question, so that the bot has heard of everybody."""
+        await asyncio.gather(*(asker.live(self._dice, 0.0, 1) for asker in self.askers))
 
     async def live(self, *, again: float = 0.0, within: float = 0.0) -> None:
         """Everybody asks; ends when everybody has an answer to everything, or gave up, and after

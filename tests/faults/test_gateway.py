@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import EACH, Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
 
@@ -32,7 +32,7 @@ async def test_every_fault_of_the_gateway_is_survived(chaos: Chaos, tmp_path: Pa
         discord = made.discord
         crowd = Crowd(
             made, dice, chaos.sized(24), platforms=("discord",),
-            each=20 if chaos.long else 4, patience=120 if chaos.long else 40,
+            each=EACH if chaos.long else 4, patience=120 if chaos.long else 40,
         )  # fmt: skip
         fleet = Fleet(made, tmp_path)
         count = 0
@@ -54,6 +54,7 @@ async def test_every_fault_of_the_gateway_is_survived(chaos: Chaos, tmp_path: Pa
         try:
             discord.refuse_connections(2, 503)
             await fleet.start_all()
+            await crowd.greet()
             living = asyncio.create_task(crowd.live())
             while not living.done() and (chaos.long or count < len(faults)):
                 fault = dice.choice(faults) if chaos.long else faults[count]

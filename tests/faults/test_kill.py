@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import EACH, Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
 
@@ -21,11 +21,12 @@ async def test_kill_at_any_instant_loses_nothing_and_repeats_nothing(
     async with world(tmp_path) as made:
         crowd = Crowd(
             made, dice, chaos.turns,
-            each=20 if chaos.long else 3, patience=90 if chaos.long else 25,
+            each=EACH if chaos.long else 3, patience=90 if chaos.long else 25,
         )  # fmt: skip
         fleet = Fleet(made, tmp_path)
         try:
             await fleet.start_all()
+            await crowd.greet()
             living = asyncio.create_task(crowd.live())
             while not living.done() and (chaos.long or len(fleet.kills) < KILLS):
                 if chaos.long:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import EACH, Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.trouble import Trouble
 from tests.faults.verdict import Verdict
@@ -32,7 +32,7 @@ async def test_every_answer_is_whole_or_its_failure_is_told(chaos: Chaos, tmp_pa
     async with world(tmp_path) as made:
         crowd = Crowd(
             made, dice, chaos.sized(20),
-            at_once=60, each=20 if chaos.long else 4, patience=400 if chaos.long else 60,
+            each=EACH if chaos.long else 4, patience=400 if chaos.long else 60,
         )  # fmt: skip
         crowd.questions.spoil = SPOILT
         fleet = Fleet(made, tmp_path, PARLEY_STALL_TIMEOUT=STALL)

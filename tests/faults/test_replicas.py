@@ -11,7 +11,7 @@ from core.turns.engine import LEASE
 from tests.databases import postgresql_url, restart_postgresql
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import EACH, Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
 
@@ -70,12 +70,13 @@ async def test_replicas_lose_nothing_and_repeat_nothing(chaos: Chaos, tmp_path: 
     async with world(tmp_path) as made:
         crowd = Crowd(
             made, dice, chaos.sized(30),
-            each=20 if chaos.long else 5, patience=90 if chaos.long else 30,
+            each=EACH if chaos.long else 5, patience=90 if chaos.long else 30,
         )  # fmt: skip
         fleet = Fleet(made, tmp_path, REPLICAS, DATABASE_URL=postgresql_url())
         faults = Troublemaker(fleet, crowd, dice)
         try:
             await fleet.start_all()
+            await crowd.greet()
             living = asyncio.create_task(crowd.live(again=AGAIN))
             if chaos.long:
                 await faults.while_(living, 2 * chaos.turns)
