@@ -34,6 +34,8 @@ DELIMITERS = re.compile(
     r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE
 )
 ITEM = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
+MARKER = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])")
+"""Begins an item, unless something other than a space follows."""
 CLOSERS = {
     "**": "**",
     "*": "*",
@@ -246,7 +248,10 @@ class Pages:
         starts = [0]
         for line in lines:
             starts.append(starts[-1] + len(line) + 1)
+        unsure = MARKER.fullmatch(lines[-1]) and not self._next().isspace()
         for place in reversed(found.breaks):
+            if unsure and place.line == len(lines) - 1:
+                continue
             at = self._start + starts[place.line] - len(self._head)
             if place.rank != rank or place.orphan or at <= self._start:
                 continue

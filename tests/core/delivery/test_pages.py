@@ -153,6 +153,16 @@ def test_nothing_is_lost_or_doubled(words: list[str], gaps: list[str], limit: in
 
 
 @pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("item", ["2. a\n**b** c\n`d` e\n", "- a\n+5 c\n", "2. a\n1.5 c\n"])
+def test_a_lazy_line_that_looks_like_an_item_for_a_character(make: Make, item: str) -> None:
+    text = item * 40
+    whole = letters(make(10**7).render(parse(text)).text)
+    for limit in range(60, 90):
+        parts = Pages(make(limit)).feed(text)
+        assert letters("\n".join(part.text for part in parts)) == whole, limit
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("name", LONG)
 def test_thirty_thousand_characters_of_one_thing(make: Make, name: str) -> None:
     dialect = make(4096 if make is TelegramDialect else 2000)
