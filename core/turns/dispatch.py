@@ -23,6 +23,7 @@ from core.store.turns import (
     Turn,
     last_finished,
     reply,
+    wipe,
 )
 from core.turns import words
 from core.turns.answer import Answer
@@ -104,8 +105,11 @@ class Dispatch:
             await held.finish(State.FAILED)
 
     async def _wipe(self, held: Held) -> None:
-        """Take the message with somebody's key away, where the platform lets us."""
+        """Take the message with somebody's key away, where the platform lets us, and what was
+        kept of it.
+        """
         incoming = held.turn.incoming
+        await self._store.write(wipe, held.turn, held.owner)
         if incoming.message is None:
             return
         try:
@@ -126,8 +130,7 @@ class Dispatch:
         )
         match incoming.kind:
             case Kind.STOP:
-                await self._buttons.stop_draft(turn)
-                return None
+                return await self._buttons.stop_draft(turn)
             case Kind.BUTTON:
                 return await self._buttons.pressed(asking)
             case _:

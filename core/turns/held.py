@@ -10,6 +10,7 @@ from core.delivery.folded import folded
 from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
 from core.delivery.pages import Pages
+from core.errors import DeliveryError, Fault
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Chat, Option, Part
 from core.store.database import Store
@@ -103,7 +104,12 @@ class Held:
         if reply.replace and incoming.message is not None:
             part = Pages(self.chat.dialect).feed(reply.text)[0]
             part = Part(part.text, part.native, reply.buttons, reply.menu)
-            await self.outbox.change(incoming.message, part)
+            try:
+                await self.outbox.change(incoming.message, part)
+            except DeliveryError as error:
+                if error.fault is not Fault.GONE:
+                    raise
+                await self._bring([part], reply.buttons, reply.menu, quiet=quiet)
         elif reply.folded:
             await self._bring(folded(self.chat.dialect, reply.text), quiet=quiet)
         else:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.faults import status
 from core.errors import DeliveryError, Fault, StoreError
 from core.port import Capabilities, Part, Place
 from core.store.schema import requests, spending, turns
@@ -170,3 +171,58 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
         assert not chat.early
+
+
+async def test_a_stop_button_tells_what_it_dropped(tmp_path: Path, model: ModelStandIn) -> None:
+    async with quick(tmp_path, model) as chat:
+        await chat.say("one")
+        await until(lambda: len(model.requests) == 1)
+        await chat.say("two")
+        await chat.press("stop:1", "m")
+        await until(lambda: len(chat.shown) == 2)
+        assert any("dropped" in text for text in chat.shown.values())
+        assert await chat.store.read(states) == ["stopped", "stopped", "done"]
+
+
+class Menuless(Quick):
+    """Where menus have been deleted."""
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        raise DeliveryError("Not there", Fault.GONE)
+
+
+async def test_a_choice_from_a_menu_that_was_deleted_is_told_anew(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model, Menuless()) as chat:
+        await chat.press("m:google/gemma-2-9b-it", "gone")
+        await until(lambda: any("answers from now on" in said for said in chat.shown.values()))
+
+
+def kept_events(connection: Connection) -> str:
+    return "".join(connection.scalars(select(turns.c.incoming)))
+
+
+async def test_a_key_stays_nowhere_but_in_its_place(tmp_path: Path, model: ModelStandIn) -> None:
+    async with quick(tmp_path, model, secret_key="phrase") as chat:
+        model.add_key("a-key-of-my-own")
+        chat.shown["m1"] = "/key a-key-of-my-own"
+        await chat.say("/key a-key-of-my-own", message="m1")
+        await until(lambda: any("your own key" in said for said in chat.shown.values()))
+        assert "gAAAA" not in await chat.store.read(kept_events), "not even encrypted"
+
+
+async def test_an_overflow_that_names_no_limit_does_not_shrink_the_window_for_good(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    too_long = "This model's maximum context length is exceeded. Please shorten your message."
+    async with quick(tmp_path, model) as chat:
+        model.tokens_per_second = 1000
+        for _ in range(3):
+            model.fail_next(status(400, too_long))
+            assert "word" in await chat.ask("hello")
+        assert len(model.requests) == 6
+        context = await chat.ask("/context")
+        assert "128,000" in context or "128k" in context
