@@ -79,7 +79,11 @@ class Held:
             await self.outbox.put(position, part, Priority.FINAL, quiet=quiet)
         await self.outbox.drop_after(len(parts) - 1)
         if self.outbox.uncertain:
-            await self.outbox.tell(len(parts), self._doubt(kept=kept))
+            await self.tell_doubt(len(parts), kept=kept)
+
+    async def tell_doubt(self, position: int, *, kept: bool) -> None:
+        """Say that of the parts before `position` some may not be there. Raises `DeliveryError`."""
+        await self.outbox.tell(position, self._doubt(kept=kept))
 
     def _doubt(self, *, kept: bool) -> Part:
         said = Document((Paragraph((Emphasis((Text(words.DOUBT),)),)),))

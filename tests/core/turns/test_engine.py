@@ -13,7 +13,7 @@ from core.errors import DeliveryError, Fault, StoreError
 from core.port import Capabilities, Part, Place
 from core.store.schema import requests, spending, turns
 from core.store.turns import mark_part
-from core.turns import engine
+from core.turns import engine, words
 from tests.core.turns.quick import PACE, Quick, quick
 
 
@@ -93,6 +93,37 @@ async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
         async with asyncio.timeout(5):
             while await chat.store.read(states) != ["failed"]:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_question_given_up_can_be_asked_again(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
+        assert words.INTERNAL in await chat.ask("hello")
+        monkeypatch.setattr(engine, "MOST_ATTEMPTS", 10)
+        await chat.press("retry:1", next(iter(chat.shown)))
+        await until(lambda: any(text.startswith("word") for text in chat.shown.values()))
+        assert model.requests[0].body["messages"][-1]["content"] == "hello"
+
+
+def reopen(connection: Connection) -> None:
+    again = {"state": "delivering", "attempt": 11, "finished": None, "lease_until": 0}
+    connection.execute(update(turns).values(**again))
+
+
+async def test_an_answer_given_up_while_it_is_delivered_stays_and_can_be_sent_again(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        answer = await chat.ask("hello")
+        await chat.store.write(reopen)
+        await until(lambda: len(chat.shown) == 2)
+        assert list(chat.shown.values()) == [answer, f"*{words.DOUBT}*"]
+        await chat.press("again:1", "m")
+        await until(lambda: list(chat.shown.values())[2:] == [answer])
 
 
 class Edited(Quick):
