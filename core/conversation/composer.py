@@ -54,17 +54,19 @@ class Composer:
         prompt: str,
         model: str,
         *,
+        context: int | None = None,
         replace: bool = False,
         more: Callable[[str], str] = str,
     ) -> Composed:
-        """The request that asks `model`. `replace`: the last question is asked again; `more`
-        adds to the instructions. Raises `PromptTooLongError` and `StoreError`.
+        """The request that asks `model`. `context`: tokens, if its window is not to be used up;
+        `replace`: the last question is asked again; `more` adds to the instructions. Raises
+        `PromptTooLongError` and `StoreError`.
         """
         said = await self._store.read(past, conversation, before, MOST_HISTORY)
         if replace:
             said = _without_last(said)
         measure = await self.measures.of(model, conversation)
-        context = self._models.context(model)
+        context = context or self._models.context(model)
         history = [(role, text) for _, role, text in said.messages]
 
         def fit(system: str) -> Fitted:

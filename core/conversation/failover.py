@@ -29,6 +29,8 @@ TRIES = 3
 REST = 30.0
 LONGEST_REST = 600.0
 """Seconds for which it is, doubled each time."""
+MOST = 1000
+"""Models of accounts remembered."""
 
 
 def may_fail_over(error: ModelError) -> bool:
@@ -93,7 +95,10 @@ class Breaker:
         wait = error.retry_after or 0.0
         if error.failure not in BROKEN and not (error.failure is Failure.RATE and wait):
             return
-        state = self._models.setdefault((account, model), _State())
+        state = self._models.pop((account, model), _State())
+        self._models[account, model] = state
+        while len(self._models) > MOST:  # those longest without a failure: accounts come and go
+            del self._models[next(iter(self._models))]
         state.failures += 1
         rest = 0.0
         if error.failure in BROKEN and state.failures >= TRIES:

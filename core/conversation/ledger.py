@@ -4,10 +4,13 @@ An account is an API key, known here by its digest. A day begins at the operator
 UTC. Quotas come from the settings, then the catalogue; a model without one has none.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +18,12 @@ import structlog
 
 from core.api.catalogue import builtin
 from core.conversation.models import Models
+from core.errors import Failure, ModelError, StoreError
 from core.store import spending
 from core.store.database import Store
 from core.store.spending import Line, Spent
 
-__all__ = ["Ledger", "Quota", "account_of", "span"]
+__all__ = ["Booking", "Ledger", "Quota", "account_of", "span"]
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +31,11 @@ CHAT = "chat"
 EVERY_MODEL = "*"
 BUILTIN = builtin()
 WARN_AT = 0.8
+SOON = 600.0  # seconds: a quota that comes back within them is not used up for the day
+COUNTED = frozenset({
+    Failure.STALLED, Failure.TRUNCATED, Failure.MALFORMED, Failure.EMPTY, Failure.FILTERED,
+})  # fmt: skip
+"""Failures after the service began to work: it counts what it was asked."""
 DEAD_AFTER = 43_200.0  # seconds: no request lasts as long (PARLEY_ANSWER_TIMEOUT)
 
 
@@ -61,6 +70,26 @@ class Quota:
         if self.spent.exhausted:
             return 1.0
         return min(1.0, self.spent.tokens / self.limit) if self.limit else 0.0
+
+
+@dataclass(slots=True)
+class Booking:
+    """What one request costs, in tokens: as the service told, else as well as we know."""
+
+    asked: int
+    """What is asked, estimated."""
+    told: int = 0
+    """By the service, for all of it."""
+    said: int = 0
+    """What came of the answer, estimated."""
+    failure: Failure | None = None
+
+    @property
+    def cost(self) -> int:
+        if self.told:
+            return self.told
+        refused = self.failure is not None and self.failure not in COUNTED
+        return 0 if refused and not self.said else self.asked + self.said
 
 
 class Ledger:
@@ -112,14 +141,44 @@ class Ledger:
         found = await self._store.read(spending.spent_on, account, self.today(), models, kind)
         return {model: Quota(self.limit(model), now) for model, now in found.items()}
 
-    async def begin(self, account: str, model: str, expected: int, kind: str = CHAT) -> int | None:
-        """The number of a request that may be sent; None: today's quota is used up."""
-        line = Line(account, model, kind, self.today())
-        return await self._store.write(spending.begin, line, expected, self.limit(model))
+    @asynccontextmanager
+    async def booking(
+        self, account: str, model: str, asked: int, answer: int = 0, kind: str = CHAT
+    ) -> AsyncIterator[Booking]:
+        """Book a request while it is made: before, what it is expected to cost (`asked` tokens
+        and an answer of `answer`), after it what it cost.
 
-    async def end(
-        self, number: int, account: str, model: str, tokens: int, kind: str = CHAT
-    ) -> None:
+        Raises `ModelError` when today's quota is used up, and `StoreError`.
+        """
+        number = await self._begin(account, model, asked + answer, kind)
+        if number is None:
+            raise ModelError(
+                "Today's quota is used up", Failure.QUOTA, retry_after=self.resets_in()
+            )
+        booking = Booking(asked)
+        try:
+            yield booking
+        except ModelError as error:
+            booking.failure = error.failure
+            raise
+        finally:
+            await asyncio.shield(self._end(number, account, model, booking.cost, kind))
+
+    async def _begin(self, account: str, model: str, expected: int, kind: str) -> int | None:
+        line = Line(account, model, kind, self.today())
+        task = asyncio.ensure_future(
+            self._store.write(spending.begin, line, expected, self.limit(model))
+        )
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Nobody would end what may be booked by now.
+            with contextlib.suppress(StoreError):
+                if (number := await task) is not None:
+                    await self._store.write(spending.end, number, 0)
+            raise
+
+    async def _end(self, number: int, account: str, model: str, tokens: int, kind: str) -> None:
         """Book what it cost, and warn the operator when most of the quota is gone."""
         await self._store.write(spending.end, number, tokens)
         limit, day = self.limit(model), self.today()
@@ -139,8 +198,13 @@ class Ledger:
                 resets_in=span(self.resets_in()),
             )  # fmt: skip
 
-    async def exhaust(self, account: str, model: str, kind: str = CHAT) -> None:
-        """The service refused: the day's quota is used up, whatever we counted."""
+    async def refused(self, account: str, model: str, error: ModelError, kind: str = CHAT) -> None:
+        """The service says that the day's quota is used up, whatever we counted. Where its day
+        ends a little later than ours, ours is not spoilt.
+        """
+        told = error.failure is Failure.QUOTA and error.status is not None
+        if not told or (error.retry_after or SOON) < SOON:
+            return
         line = Line(account, model, kind, self.today())
         await self._store.write(spending.exhaust, line)
 

@@ -4,6 +4,7 @@ that the summary's own request never overflows. The stored history is not touche
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import structlog
 
@@ -13,7 +14,7 @@ from core.conversation.composer import Composed
 from core.conversation.ledger import Ledger
 from core.conversation.models import Models
 from core.conversation.secrets import redact
-from core.errors import Failure, ModelError, StoreError
+from core.errors import ModelError, StoreError
 from core.store.database import Store
 from core.store.summaries import Summary, put_summary
 
@@ -114,24 +115,20 @@ class Summaries:
 
     async def _fold(self, model: str, summary: str, piece: Sequence[str]) -> str:
         asked = f"Summary so far:\n{summary or '(none)'}\n\nMessages:\n" + "\n".join(piece)
-        expected = len(asked) // 2 + ANSWER
-        number = await self._ledger.begin(self._account, model, expected)
-        if number is None:
-            raise ModelError("No quota is left for a summary", Failure.QUOTA)
-        said, tokens = "", 0
-        try:
-            request = Request(
-                model,
-                (Message("system", ASK), Message("user", asked)),
-                temperature=0.2,
-                max_tokens=ANSWER,
-            )
-            async for event in self._api.stream(request):
+        request = Request(
+            model,
+            (Message("system", ASK), Message("user", asked)),
+            temperature=0.2,
+            max_tokens=ANSWER,
+        )
+        said = ""
+        booked = self._ledger.booking(self._account, model, len(asked) // 3, ANSWER)
+        async with booked as booking, aclosing(self._api.stream(request)) as events:
+            async for event in events:
                 match event:
                     case Text(text):
                         said += text
+                        booking.said = len(said) // 3
                     case Usage(total=total):
-                        tokens = total
-        finally:
-            await self._ledger.end(number, self._account, model, tokens)
+                        booking.told = total
         return redact(said.strip())[:LONGEST]

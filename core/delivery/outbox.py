@@ -74,6 +74,11 @@ class Outbox:
         if self._turn.attempt > 1:
             self._sent = await self._store.read(sent_parts, self._turn.id)
 
+    @property
+    def parts(self) -> int:
+        """How many positions have been tried."""
+        return max(self._sent, default=-1) + 1
+
     def message(self, position: int) -> str | None:
         sent = self._sent.get(position)
         return sent.message if sent else None

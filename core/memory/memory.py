@@ -157,19 +157,14 @@ class Memory:
     async def _embed(self, account: Account, texts: Sequence[str]) -> Embedded:
         """One request, booked in the ledger before and after."""
         ledger, model = self._ledger, self._model
-        number = await ledger.begin(account.name, model, round(sum(map(cost, texts))), EMBEDDINGS)
-        if number is None:
-            raise ModelError("Today's quota is used up", Failure.QUOTA)
-        spent = 0
-        try:
-            made = await account.api.embed(texts, model)
-            spent = made.tokens
-        except ModelError as error:
-            if error.failure is Failure.QUOTA:
-                await ledger.exhaust(account.name, model, EMBEDDINGS)
-            raise
-        finally:
-            await ledger.end(number, account.name, model, spent, EMBEDDINGS)
+        asked = round(sum(map(cost, texts)))
+        async with ledger.booking(account.name, model, asked, kind=EMBEDDINGS) as booking:
+            try:
+                made = await account.api.embed(texts, model)
+            except ModelError as error:
+                await ledger.refused(account.name, model, error, EMBEDDINGS)
+                raise
+            booking.told = made.tokens
         return made
 
     # -- recalling

@@ -19,9 +19,10 @@ __all__ = [
     "granted",
     "history",
     "is_operator",
+    "knows_cut",
     "put_state",
     "revoke",
-    "tell_cut",
+    "told_cut",
     "unchoose",
 ]
 
@@ -78,15 +79,18 @@ def begin_anew(connection: Connection, conversation: int, before: int) -> None:
     )
 
 
-def tell_cut(connection: Connection, conversation: int) -> bool:
-    """Whether the person is still to be told that older messages stopped fitting; once."""
-    return (
-        connection.execute(
-            update(conversations)
-            .where(conversations.c.id == conversation, conversations.c.told_cut.is_(False))
-            .values(told_cut=True)
-        ).rowcount
-        == 1
+def knows_cut(connection: Connection, conversation: int) -> bool:
+    """Whether the person was told that older messages stopped fitting."""
+    return bool(
+        connection.scalar(
+            select(conversations.c.told_cut).where(conversations.c.id == conversation)
+        )
+    )
+
+
+def told_cut(connection: Connection, conversation: int) -> None:
+    connection.execute(
+        update(conversations).where(conversations.c.id == conversation).values(told_cut=True)
     )
 
 

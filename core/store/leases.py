@@ -49,12 +49,10 @@ def give(connection: Connection, name: str, owner: str) -> None:
 
 
 def holders(connection: Connection, prefix: str) -> int:
-    """How many leases whose name begins with `prefix` are held."""
-    held = connection.scalar(
-        select(func.count())
-        .select_from(leases)
-        .where(leases.c.name.startswith(prefix, autoescape=True), leases.c.until >= clock())
-    )
+    """How many leases whose name begins with `prefix` are held; the others are forgotten."""
+    fits = leases.c.name.startswith(prefix, autoescape=True)
+    connection.execute(delete(leases).where(fits, leases.c.until < clock()))
+    held = connection.scalar(select(func.count()).select_from(leases).where(fits))
     return held or 0
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
+import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -52,7 +53,10 @@ __all__ = [
     "thoughts_of",
     "turn_of",
     "usage_today",
+    "wipe",
 ]
+
+log = structlog.get_logger(__name__)
 
 
 OUT_OF_REACH = ""
@@ -298,21 +302,31 @@ def claim(
             turns.c.buttons,
         )
     ).all()
-    return [
-        Turn(
-            row.id,
-            row.conversation,
-            row.seq,
-            State(row.state),
-            msgspec.json.decode(row.incoming, type=Incoming),
-            row.attempt,
-            row.age,
-            row.model,
-            row.note,
-            row.buttons,
+    claimed = []
+    for row in sorted(rows, key=lambda row: int(row.id)):
+        try:
+            incoming = msgspec.json.decode(row.incoming, type=Incoming)
+        except (msgspec.DecodeError, ValueError):
+            # Damaged, or of a newer version: it would stand in everybody's way for ever.
+            log.error("an event that cannot be read is let go", turn=row.id)
+            values = {"state": State.FAILED, "finished": clock()}
+            connection.execute(update(turns).where(turns.c.id == row.id).values(**values))
+            continue
+        claimed.append(
+            Turn(
+                row.id,
+                row.conversation,
+                row.seq,
+                State(row.state),
+                incoming,
+                row.attempt,
+                row.age,
+                row.model,
+                row.note,
+                row.buttons,
+            )
         )
-        for row in sorted(rows, key=lambda row: int(row.id))
-    ]
+    return claimed
 
 
 def heartbeat(
@@ -386,7 +400,8 @@ def reply(
 ) -> None:
     """Running -> delivering: keep the question, the model's answer and what it cost.
 
-    With `replace` the last exchange is left out of what the model is shown from now on.
+    With `replace` the last exchange is left out of what the model is shown from now on, unless
+    there is nothing to stand in its place.
     `thoughts` are kept apart: nothing is answered on them.
     """
     _fenced(
@@ -400,6 +415,11 @@ def reply(
         prompt_tokens=usage[0],
         completion_tokens=usage[1],
     )
+    if thoughts:
+        connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
+        connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
+    if replace and not text:
+        return
     if replace:
         last = connection.scalar(
             select(func.max(messages.c.id)).where(
@@ -413,9 +433,6 @@ def reply(
             .where(messages.c.conversation == turn.conversation, messages.c.id >= (last or 0))
             .values(replaced=True)
         )
-    if thoughts:
-        connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
-        connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
     rows = [{"role": "user", "text": prompt}]
     if text:
         rows.append({"role": "assistant", "text": text})
@@ -440,16 +457,26 @@ def answer_of(connection: Connection, turn: int) -> str:
     return text or ""
 
 
+def wipe(connection: Connection, turn: Turn, owner: str) -> None:
+    """Forget what was written in the event of a turn: it is kept where it belongs, or nowhere."""
+    bare = msgspec.json.encode(replace(turn.incoming, text="")).decode()
+    _fenced(connection, turn, owner, incoming=bare)
+
+
 def finish(connection: Connection, turn: Turn, owner: str, state: State) -> None:
     _fenced(connection, turn, owner, state=state, finished=clock())
 
 
 def release(connection: Connection, owner: str, ids: Iterable[int]) -> None:
-    """Give turns back at once: whoever lives takes them on."""
+    """Give turns back at once: whoever lives takes them on. It was no attempt that failed."""
     connection.execute(
         update(turns)
         .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), OPEN)
-        .values(lease_until=0)
+        # The first stays counted: by it who takes over knows that something may stand there.
+        .values(
+            lease_until=0,
+            attempt=case((turns.c.attempt > 1, turns.c.attempt - 1), else_=turns.c.attempt),
+        )
     )
 
 

@@ -15,6 +15,7 @@ from core.conversation.accounts import Account
 from core.conversation.choices import Choices
 from core.conversation.composer import Composed
 from core.conversation.failover import may_fail_over, successors
+from core.conversation.ledger import Booking
 from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects
 from core.conversation.window import PromptTooLongError
@@ -22,7 +23,7 @@ from core.delivery.preview import Preview
 from core.errors import DeliveryError, Failure, Fault, ModelError, StoreError
 from core.port import Button
 from core.store import spending
-from core.store.conversations import is_operator, tell_cut
+from core.store.conversations import is_operator, knows_cut, told_cut
 from core.store.turns import State, answer_of, reply
 from core.turns import words
 from core.turns.held import Held
@@ -64,7 +65,7 @@ class Answer:
         self._text = ""
         self._thoughts = ""
         self._usage = (0, 0)
-        self._spent = 0
+        self._bookings: list[Booking] = []
         self._notes = list(notes)
         self._buttons: list[Button] = []
         self._began = time.monotonic()
@@ -168,49 +169,42 @@ class Answer:
                     raise
                 log.info("overflow", turn=self._held.turn.id, model=model, limit=error.limit)
                 known = composed.context
-                self._with.models.learn(model, min(error.limit or known, known * 3 // 4))
-                composed = await self._compose(model)
+                if error.limit is not None and error.limit < known:
+                    self._with.models.learn(model, error.limit)
+                composed = await self._compose(model, min(error.limit or known, known * 3 // 4))
                 await self._read(account, composed)
         except ModelError as error:
             breaker.failed(account.name, model, error)
-            if error.failure is Failure.QUOTA and error.status is not None:
-                await self._with.ledger.exhaust(account.name, model)
+            await self._with.ledger.refused(account.name, model, error)
             raise
         breaker.worked(account.name, model)
         if composed.fitted.left_out:
-            if await self._held.store.write(tell_cut, self._held.turn.conversation):
+            if not await self._held.store.read(knows_cut, self._held.turn.conversation):
                 self._notes.append(words.CUT)
             self._with.summaries.consider(self._held.turn.conversation, composed)
 
-    async def _compose(self, model: str) -> Composed:
-        turn, context = self._held.turn, self._with.models.context(model)
+    async def _compose(self, model: str, within: int | None = None) -> Composed:
+        """`within`: tokens, where the model's whole window was too much."""
+        turn, context = self._held.turn, within or self._with.models.context(model)
         recalled = await self._recalling.adding(self._prompt, context, self._choices.longest)
         return await self._with.composer.compose(
             turn.conversation, turn.seq, self._choices, self._prompt, model,
-            replace=self._replace, more=recalled,
+            context=context, replace=self._replace, more=recalled,
         )  # fmt: skip
 
     async def _read(self, account: Account, composed: Composed) -> None:
         """Ask what is composed; booked in the ledger before and after."""
-        request, ledger = composed.request, self._with.ledger
-        expected = composed.fitted.estimate + (request.max_tokens or EXPECTED)
-        number = await ledger.begin(account.name, request.model, expected)
-        if number is None:
-            raise ModelError(
-                "Today's quota is used up", Failure.QUOTA, retry_after=ledger.resets_in()
-            )
+        request, estimate = composed.request, composed.fitted.estimate
+        answer = request.max_tokens or EXPECTED
         self._usage, self._thoughts = (0, 0), ""
-        taken = False
-        try:
-            await self._until_stopped(account, request)
-            taken = True
-        finally:
-            cost = sum(self._usage)
-            if not cost and (taken or self._text or self._thoughts):
-                said = composed.measure.text(self._text + self._thoughts)
-                cost = composed.fitted.estimate + round(said)
-            self._spent += cost
-            await asyncio.shield(ledger.end(number, account.name, request.model, cost))
+        booked = self._with.ledger.booking(account.name, request.model, estimate, answer)
+        async with booked as booking:
+            self._bookings.append(booking)
+            try:
+                await self._until_stopped(account, request)
+            finally:
+                booking.told = sum(self._usage)
+                booking.said = round(composed.measure.text(self._text + self._thoughts))
         if self._text and not self._held.stop.is_set():
             await self._with.composer.measures.learn(
                 request.model, self._held.turn.conversation, request.messages,
@@ -306,9 +300,12 @@ class Answer:
             buttons=msgspec.json.encode(buttons).decode(),
             thoughts=self._thoughts if self._choices.shows_reasoning else "",
         )  # fmt: skip
+        if words.CUT in self._notes:
+            told_cut(connection, held.turn.conversation)
         if not account.own:
             subjects = allowance_subjects(held.turn.incoming)
-            spending.allow(connection, subjects, self._with.ledger.today(), self._spent, 1)
+            spent = sum(booking.cost for booking in self._bookings)
+            spending.allow(connection, subjects, self._with.ledger.today(), spent, 1)
 
     async def _deliver(
         self, note: str, buttons: tuple[Button, ...], *, failed: bool = False

@@ -71,24 +71,26 @@ class Buttons:
             return conversation, state
         return None
 
-    async def stop_draft(self, turn: Turn) -> None:
+    async def stop_draft(self, turn: Turn) -> Reply | None:
         """The platform's own Stop control names the draft."""
         if turn.incoming.text.isdecimal():
             id_ = (int(turn.incoming.text) - 1) // DRAFTS_A_TURN
             found = await self._store.read(turn_of, id_)
             if found is not None and found[1].place == turn.incoming.place:
-                await self._cancel(found[0], turn.id)
+                return await self._cancel(found[0], turn.id)
+        return None
 
     async def _stop(self, asking: Asking, argument: str) -> Reply | None:
         found = await self.of(asking.incoming, argument)
         if found is None:
             return Reply(words.NOT_YOURS)
-        await self._cancel(found[0], asking.turn)
-        return None
+        return await self._cancel(found[0], asking.turn)
 
-    async def _cancel(self, conversation: int, before: int) -> None:
-        running, _ = await self._store.write(cancel, conversation, before)
+    async def _cancel(self, conversation: int, before: int) -> Reply | None:
+        """The answer itself shows that it stopped; what waited shows nothing."""
+        running, dropped = await self._store.write(cancel, conversation, before)
         self._commands.stop_running(running)
+        return Reply(words.dropped(dropped)) if dropped else None
 
     async def _again(self, asking: Asking, argument: str) -> Reply:
         """An answer of which it is not known whether it arrived."""

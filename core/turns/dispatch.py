@@ -13,7 +13,7 @@ from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects
 from core.errors import DeliveryError
 from core.memory.memory import Memory
-from core.port import Incoming, Kind
+from core.port import Button, Incoming, Kind
 from core.store.conversations import Choice, choose
 from core.store.database import Store
 from core.store.spending import allowance
@@ -23,6 +23,7 @@ from core.store.turns import (
     Turn,
     last_finished,
     reply,
+    wipe,
 )
 from core.turns import words
 from core.turns.answer import Answer
@@ -103,9 +104,42 @@ class Dispatch:
             log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
             await held.finish(State.FAILED)
 
-    async def _wipe(self, held: Held) -> None:
-        """Take the message with somebody's key away, where the platform lets us."""
+    async def give_up(self, held: Held) -> None:
+        """End a turn on which one process after another has died, whether or not the person can
+        be told. Raises `LostLeaseError` and `StoreError` only.
+        """
+        try:
+            await held.outbox.load()
+            if held.turn.state is State.DELIVERING:
+                await held.tell_doubt(held.outbox.parts, kept=True)
+            else:
+                note = f"{words.INTERNAL} [{held.turn.id}]"
+                await held.deliver("", note=note, buttons=await self._kept(held, note))
+        except DeliveryError as error:
+            log.warning("not told", turn=held.turn.id, fault=error.fault)
+        await held.finish(State.FAILED)
+
+    async def _kept(self, held: Held, note: str) -> tuple[Button, ...]:
+        """Keep a question without an answer, so that it can be asked again."""
         incoming = held.turn.incoming
+        prompt = incoming.text.strip()
+        if not prompt or not (incoming.kind is Kind.PROMPT or incoming.command == "ask"):
+            return ()
+        choices = await self._store.read(
+            read_choices, incoming.place, incoming.sender, self._settings
+        )
+        await self._store.write(
+            reply, held.turn, held.owner, prompt=prompt, text="", note=note,
+            model=choices.model, usage=(0, 0),
+        )  # fmt: skip
+        return (Button("Retry", f"retry:{held.turn.id}"),)
+
+    async def _wipe(self, held: Held) -> None:
+        """Take the message with somebody's key away, where the platform lets us, and what was
+        kept of it.
+        """
+        incoming = held.turn.incoming
+        await self._store.write(wipe, held.turn, held.owner)
         if incoming.message is None:
             return
         try:
@@ -126,8 +160,7 @@ class Dispatch:
         )
         match incoming.kind:
             case Kind.STOP:
-                await self._buttons.stop_draft(turn)
-                return None
+                return await self._buttons.stop_draft(turn)
             case Kind.BUTTON:
                 return await self._buttons.pressed(asking)
             case _:

@@ -19,7 +19,7 @@ from core.commands.handlers import Commands
 from core.conversation.models import Models
 from core.conversation.resources import resources
 from core.delivery.gate import Gate
-from core.errors import DeliveryError, StoreError
+from core.errors import StoreError
 from core.memory.memory import Memory
 from core.port import Chat, Incoming, Kind
 from core.settings import Settings
@@ -29,14 +29,12 @@ from core.store.moves import move_chat
 from core.store.turns import (
     Accepted,
     LostLeaseError,
-    State,
     Turn,
     claim,
     free,
     heartbeat,
     release,
 )
-from core.turns import words
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
@@ -50,7 +48,7 @@ LEASE = 6.0  # seconds
 BEAT = 0.5  # seconds between heartbeats: how soon another process's /stop is heard
 TRUST = 0.8  # of a lease, by our own clock
 LOOK = 1.0  # seconds between looks for turns that others let go
-MOST_ATTEMPTS = 6
+MOST_ATTEMPTS = 10
 WAITING = 10  # times as many turns as may be written at once may wait for their platforms
 SHORT = 1.0  # seconds
 SETTLE = 900.0  # seconds between looks for requests of processes that died
@@ -232,7 +230,7 @@ class Engine:
         try:
             if turn.attempt > MOST_ATTEMPTS:
                 log.error("given up", turn=turn.id, attempts=turn.attempt)
-                await self._give_up(held)
+                await self._dispatch.give_up(held)
             else:
                 await self._dispatch.run(held)
         except LostLeaseError:
@@ -246,15 +244,6 @@ class Engine:
         finally:
             self._held.pop(turn.id, None)
             self._wake.set()
-
-    async def _give_up(self, held: Held) -> None:
-        """It ends, whether or not the person can be told."""
-        try:
-            await held.outbox.load()
-            await held.deliver(f"{words.INTERNAL} [{held.turn.id}]", quiet=True)
-        except DeliveryError as error:
-            log.warning("not told", turn=held.turn.id, fault=error.fault)
-        await held.finish(State.FAILED)
 
     async def _beats(self) -> None:
         while True:

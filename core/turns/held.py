@@ -10,6 +10,7 @@ from core.delivery.folded import folded
 from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
 from core.delivery.pages import Pages
+from core.errors import DeliveryError, Fault
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Chat, Option, Part
 from core.store.database import Store
@@ -78,7 +79,11 @@ class Held:
             await self.outbox.put(position, part, Priority.FINAL, quiet=quiet)
         await self.outbox.drop_after(len(parts) - 1)
         if self.outbox.uncertain:
-            await self.outbox.tell(len(parts), self._doubt(kept=kept))
+            await self.tell_doubt(len(parts), kept=kept)
+
+    async def tell_doubt(self, position: int, *, kept: bool) -> None:
+        """Say that of the parts before `position` some may not be there. Raises `DeliveryError`."""
+        await self.outbox.tell(position, self._doubt(kept=kept))
 
     def _doubt(self, *, kept: bool) -> Part:
         said = Document((Paragraph((Emphasis((Text(words.DOUBT),)),)),))
@@ -103,7 +108,12 @@ class Held:
         if reply.replace and incoming.message is not None:
             part = Pages(self.chat.dialect).feed(reply.text)[0]
             part = Part(part.text, part.native, reply.buttons, reply.menu)
-            await self.outbox.change(incoming.message, part)
+            try:
+                await self.outbox.change(incoming.message, part)
+            except DeliveryError as error:
+                if error.fault is not Fault.GONE:
+                    raise
+                await self._bring([part], reply.buttons, reply.menu, quiet=quiet)
         elif reply.folded:
             await self._bring(folded(self.chat.dialect, reply.text), quiet=quiet)
         else:

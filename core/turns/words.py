@@ -3,7 +3,7 @@
 from core.conversation.ledger import span
 from core.errors import Failure, ModelError
 
-__all__ = ["failure", "gone", "instead", "too_long", "used_up"]
+__all__ = ["dropped", "failure", "gone", "instead", "too_long", "used_up"]
 
 SAID: dict[Failure, str] = {
     Failure.AUTHENTICATION: "The model service does not accept this bot's key. "
@@ -63,6 +63,11 @@ def too_long(model: str, needed: int, room: int) -> str:
 
 def gone(old: str, new: str) -> str:
     return f"{old} is not offered any more: {new} answers here from now on."
+
+
+def dropped(messages: int) -> str:
+    waited = "a message that waited was" if messages == 1 else f"{messages} waiting messages were"
+    return f"Stopped; {waited} dropped."
 
 
 def used_up(whose: str, what: str, seconds: float) -> str:

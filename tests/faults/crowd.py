@@ -18,7 +18,7 @@ EACH = 50  # questions of one person in a private chat
 IN_GROUP = 3  # of one person in a group, and people in it
 MOST_GROUPS = 6
 BURSTS = (1, 1, 1, 2, 3)  # questions at once
-LONGEST = 900.0 if os.environ.get("CHAOS_TURNS") else 80.0  # seconds a crowd may ask
+LONGEST = 1500.0 if os.environ.get("CHAOS_TURNS") else 80.0  # seconds a crowd may ask
 SPEED = 1000.0  # tokens a second, to which scripts are relative
 
 

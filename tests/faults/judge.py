@@ -11,7 +11,7 @@ from tests.end_to_end.world import letters
 from tests.faults.questions import NAMES, Question, last_marks
 from tests.faults.rooms import Said
 
-__all__ = ["Fate", "Judged", "judge"]
+__all__ = ["Fate", "Judged", "judge", "told"]
 
 TOLD = tuple(
     letters(said)
@@ -43,6 +43,8 @@ class Judged:
     """Answers that stand before one to an earlier question."""
     strange: list[str] = field(default_factory=list)
     """Messages that belong to no question and say nothing known."""
+    shown: dict[str, str] = field(default_factory=dict)
+    """What stands under each question."""
 
 
 def judge(questions: Sequence[Question], said: Sequence[Said], *, private: bool) -> Judged:
@@ -52,7 +54,9 @@ def judge(questions: Sequence[Question], said: Sequence[Said], *, private: bool)
     order = []
     for number, question in enumerate(questions):
         places = found[number]
-        fate = judged.fates[question.id] = _fate(question, [said[place].text for place in places])
+        texts = [said[place].text for place in places]
+        fate = judged.fates[question.id] = _fate(question, texts)
+        judged.shown[question.id] = " | ".join(texts)
         if fate in (Fate.WHOLE, Fate.TWICE):
             order.append(places[0])
     judged.disorder = sum(later < earlier for earlier, later in itertools.pairwise(order))
@@ -102,5 +106,10 @@ def _fate(question: Question, texts: list[str]) -> Fate:
 
 
 def _tells(text: str) -> bool:
+    return told(text) is not None
+
+
+def told(text: str) -> str | None:
+    """Which of the known words about a failure `text` holds."""
     plain = letters(text)
-    return any(known in plain for known in TOLD)
+    return next((known for known in TOLD if known in plain), None)

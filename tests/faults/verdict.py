@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tests.faults.crowd import Crowd
 from tests.faults.fleet import Fleet
-from tests.faults.judge import Fate
+from tests.faults.judge import Fate, told
 
 __all__ = ["Verdict", "recoveries"]
 
@@ -22,7 +22,9 @@ class Verdict:
         self.counts: dict[str, Counter[str]] = {}
         self.strange: list[str] = []
         self.bad: list[str] = []
-        """Questions that fared ill, with how."""
+        """Questions that fared ill, with how and what stands there."""
+        self.words: Counter[str] = Counter()
+        """By which words failures were told."""
         for asker in crowd.askers:
             judged = asker.judged()
             counts = self.counts.setdefault(asker.room.platform, Counter())
@@ -33,7 +35,9 @@ class Verdict:
             for id_, fate in judged.fates.items():
                 counts[fate] += 1
                 if fate in (Fate.LOST, Fate.PART, Fate.TWICE):
-                    self.bad.append(f"{id_}: {fate}")
+                    self.bad.append(f"{id_}: {fate}: {judged.shown[id_]!r}")
+                if fate is Fate.TOLD:
+                    self.words[told(judged.shown[id_]) or ""] += 1
             self.strange += judged.strange
         self.broken = fleet.broken()
         self.died = fleet.died
@@ -57,6 +61,7 @@ class Verdict:
             figures["recovery, median and most"] = (
                 f"{median(self.recoveries):.1f} s, {max(self.recoveries):.1f} s"
             )
+        figures |= {f"told: {said[:24]}": times for said, times in self.words.items()}
         for name, value in (figures | more).items():
             table.add_row(name, str(value))
         Console(width=100).print(table, *self.bad[:20], *self.strange[:20], sep="\n")

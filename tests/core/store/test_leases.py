@@ -14,7 +14,7 @@ async def test_a_right_is_held_by_one_of_many(store: Store) -> None:
         *(store.write(leases.take, "poller", f"process {n}", 30) for n in range(8))
     )
     assert taken.count(True) == 1
-    assert await store.read(leases.holders, "pol") == 1
+    assert await store.write(leases.holders, "pol") == 1
 
 
 async def test_a_right_that_ran_out_or_was_given_back_is_free(store: Store) -> None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from core.port import Attachment, Incoming, Kind, Place, Sender
-from core.store import conversations, turns
+from core.store import conversations, schema, turns
 from core.store.database import Store
 from core.store.turns import Accepted, Bounds, LostLeaseError, Sent, State, Turn
 
@@ -272,3 +273,53 @@ async def test_nobody_joins_what_another_person_began(store: Store) -> None:
         turns.accept, bobs, key="ann", person="telegram:6", ordered=True, bounds=BOUNDS
     )
     assert accepted is Accepted.NEW
+
+
+async def test_a_retry_that_fails_leaves_the_answer_that_stands(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    (first,) = await claim(store)
+    kept = {"note": "", "model": "m", "usage": (1, 1)}
+    await store.write(turns.reply, first, "me", prompt="one?", text="one.", **kept)  # type: ignore[arg-type]
+    await store.write(turns.finish, first, "me", State.DONE)
+    (second,) = await claim(store)
+    await store.write(
+        turns.reply,
+        second,
+        "me",
+        prompt="one?",
+        text="",
+        replace=True,
+        **kept,  # type: ignore[arg-type]
+    )
+    shown = await store.read(conversations.history, first.conversation, None, 50)
+    assert shown == [("user", "one?"), ("assistant", "one.")]
+
+
+async def test_an_event_that_cannot_be_read_stands_in_nobodys_way(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    await store.write(damage, "telegram:1:u1")
+    assert await claim(store) == []
+    assert [turn.incoming.key for turn in await claim(store)] == ["u2"]
+
+
+def damage(connection: Connection, key: str) -> None:
+    connection.execute(update(schema.turns).where(schema.turns.c.key == key).values(incoming="{"))
+
+
+async def test_handing_over_again_and_again_is_no_failed_attempt(store: Store) -> None:
+    await accept(store, "u1")
+    for process in range(20):
+        (turn,) = await claim(store, f"p{process}")
+        assert turn.attempt == min(process + 1, 2)
+        await store.write(turns.release, f"p{process}", [turn.id])
+
+
+async def test_what_was_written_with_an_event_can_be_forgotten(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await store.write(turns.wipe, turn, "me")
+    found = await store.read(turns.turn_of, turn.id)
+    assert found is not None
+    assert found[1] == replace(turn.incoming, text="")

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.faults import status
 from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
 from core.markdown.document import Document
 from core.port import Capabilities, Part, Place
 from core.store.schema import requests, spending, turns
 from core.store.turns import mark_part
-from core.turns import engine
+from core.turns import engine, words
 from tests.core.turns.quick import PACE, Quick, quick
 
 
@@ -94,6 +95,37 @@ async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
         async with asyncio.timeout(5):
             while await chat.store.read(states) != ["failed"]:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_question_given_up_can_be_asked_again(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
+        assert words.INTERNAL in await chat.ask("hello")
+        monkeypatch.setattr(engine, "MOST_ATTEMPTS", 10)
+        await chat.press("retry:1", next(iter(chat.shown)))
+        await until(lambda: any(text.startswith("word") for text in chat.shown.values()))
+        assert model.requests[0].body["messages"][-1]["content"] == "hello"
+
+
+def reopen(connection: Connection) -> None:
+    again = {"state": "delivering", "attempt": 11, "finished": None, "lease_until": 0}
+    connection.execute(update(turns).values(**again))
+
+
+async def test_an_answer_given_up_while_it_is_delivered_stays_and_can_be_sent_again(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        answer = await chat.ask("hello")
+        await chat.store.write(reopen)
+        await until(lambda: len(chat.shown) == 2)
+        assert list(chat.shown.values()) == [answer, f"*{words.DOUBT}*"]
+        await chat.press("again:1", "m")
+        await until(lambda: list(chat.shown.values())[2:] == [answer])
 
 
 class Edited(Quick):
@@ -202,3 +234,60 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
         assert not chat.early
+
+
+async def test_a_stop_button_tells_what_it_dropped(tmp_path: Path, model: ModelStandIn) -> None:
+    async with quick(tmp_path, model) as chat:
+        await chat.say("one")
+        await until(lambda: len(model.requests) == 1)
+        await chat.say("two")
+        await chat.press("stop:1", "m")
+        await until(lambda: len(chat.shown) == 2)
+        assert any("dropped" in text for text in chat.shown.values())
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["stopped", "stopped", "done"]:
+                await asyncio.sleep(0.05)
+
+
+class Menuless(Quick):
+    """Where menus have been deleted."""
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        raise DeliveryError("Not there", Fault.GONE)
+
+
+async def test_a_choice_from_a_menu_that_was_deleted_is_told_anew(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model, Menuless()) as chat:
+        await chat.press("m:google/gemma-2-9b-it", "gone")
+        await until(lambda: any("answers from now on" in said for said in chat.shown.values()))
+
+
+def kept_events(connection: Connection) -> str:
+    return "".join(connection.scalars(select(turns.c.incoming)))
+
+
+async def test_a_key_stays_nowhere_but_in_its_place(tmp_path: Path, model: ModelStandIn) -> None:
+    async with quick(tmp_path, model, secret_key="phrase") as chat:
+        model.add_key("a-key-of-my-own")
+        chat.shown["m1"] = "/key a-key-of-my-own"
+        await chat.say("/key a-key-of-my-own", message="m1")
+        await until(lambda: any("your own key" in said for said in chat.shown.values()))
+        assert "gAAAA" not in await chat.store.read(kept_events), "not even encrypted"
+
+
+async def test_an_overflow_that_names_no_limit_does_not_shrink_the_window_for_good(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    too_long = "This model's maximum context length is exceeded. Please shorten your message."
+    async with quick(tmp_path, model) as chat:
+        model.tokens_per_second = 1000
+        for _ in range(3):
+            model.fail_next(status(400, too_long))
+            assert "word" in await chat.ask("hello")
+        assert len(model.requests) == 6
+        context = await chat.ask("/context")
+        assert "128,000" in context or "128k" in context
