@@ -59,6 +59,24 @@ async def test_a_429_on_previews_does_not_stall_the_models_stream(alive: World) 
     assert telegram.early() == []
 
 
+async def test_a_chat_that_must_wait_does_not_keep_its_answer_from_being_read(
+    alive: World,
+) -> None:
+    """It is read to its end and kept while the chat waits for ten minutes."""
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 100
+    ann = telegram.person("Ann")
+    telegram.faults = lambda call: (
+        Fault("429", 600) if "steady" in str(call.params.get("text")) else None
+    )
+    await telegram.say(ann, telegram.private(ann), f"repeat: {'A steady stream. ' * 30}")
+    await telegram.wait(telegram.refused)
+    assert not model.requests[-1].completed
+    await alive.stored("SELECT 1 FROM turns WHERE state = 'delivering'")
+    assert len(telegram.refused()) == 1
+    await alive.kill()
+
+
 async def test_a_429_on_the_last_edit_is_waited_out_and_the_whole_answer_comes(
     alive: World,
 ) -> None:
