@@ -14,6 +14,7 @@ from bots.sandbox.discord import Call, Channel, Fault
 from bots.sandbox.model import Script
 from bots.sandbox.model.faults import ended, silent
 from bots.sandbox.model.script import long
+from core.turns import words
 from tests.end_to_end.world import World, letters, texts
 
 
@@ -198,3 +199,32 @@ async def test_a_growing_answer_is_shown_beyond_its_first_message(alive: World) 
     await discord.wait(
         lambda: letters("\n".join(texts(discord.messages(channel)))) == letters(long(5000)), 40
     )
+
+
+async def test_an_answer_deleted_while_it_grows_ends_what_nobody_sees(alive: World) -> None:
+    discord, model = alive.discord, alive.model
+    model.tokens_per_second = 20
+    ann = discord.person("Ann")
+    channel = discord.dm(ann)
+    await discord.say(ann, channel, f"repeat: {'on and on ' * 100}")
+    await discord.wait(lambda: "on and on" in last(alive, channel))
+    await discord.delete(next(m for m in discord.messages(channel) if m.from_bot))
+    await model.wait(lambda: model.requests[-1].disconnected_at is not None)
+    model.tokens_per_second = 2000
+    await discord.say(ann, channel, "repeat: next")
+    await discord.wait(lambda: last(alive, channel) == "next")
+
+
+async def test_who_writes_too_fast_is_told_and_keeps_their_messages(alive: World) -> None:
+    discord = alive.discord
+    await alive.stop()
+    await alive.start(messages_a_minute=2)
+    ann = discord.person("Ann")
+    channel = discord.dm(ann)
+    for number in range(6):
+        await discord.say(ann, channel, f"repeat: {number}")
+    await discord.wait(lambda: words.FAST in texts(discord.messages(channel)), 20)
+    assert [m.content for m in discord.messages(channel) if not m.from_bot] == [
+        f"repeat: {number}" for number in range(6)
+    ]
+    assert not any(call.method == "DELETE" for call in discord.calls)
