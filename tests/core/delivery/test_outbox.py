@@ -11,9 +11,9 @@ from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
 from core.errors import DeliveryError, Fault, MovedError
 from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
-from core.store import turns
+from core.store import accepting, turns
+from core.store.accepting import Bounds
 from core.store.database import Store
-from core.store.turns import Bounds
 from tests.core.turns.quick import PACE, Quick
 
 PLACE = Place("quick", "1", "5", private=True)
@@ -56,7 +56,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await store.open()
     incoming = Incoming(Kind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
     await store.write(
-        turns.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
+        accepting.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
     )
     (turn,) = await store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
     chat = Unsure()
