@@ -7,8 +7,8 @@ The openai package authenticates, connects and types the errors; the stream's by
 import asyncio
 import copy
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ TRIES = 3
 LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
 MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
 EMBEDDING_TIME = 60.0  # seconds
+END_IN = 0.1  # seconds after [DONE]
 ERROR_BODY = 65_536  # bytes read of an answer that is no stream
 
 RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
@@ -203,10 +204,22 @@ class ModelApi:
                         deadline = min(ends, loop.time() + patience.between_tokens)
                 for event in reading.end():
                     yield event
+                if reading.done:
+                    await _drain(pieces)
         except TimeoutError as error:
             raise ModelError("The model did not go on in time", Failure.STALLED) from error
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise _broken(error, reading) from error
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read on to the end of what is complete, if it comes at once: only then can the connection
+    be used again.
+    """
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(END_IN):
+            async for _ in pieces:
+                pass
 
 
 async def _check_type(answer: Any) -> None:

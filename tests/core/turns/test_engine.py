@@ -9,7 +9,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import status
+from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
+from core.markdown.document import Document
 from core.port import Capabilities, Part, Place
 from core.store.schema import requests, spending, turns
 from core.store.turns import mark_part
@@ -152,6 +154,36 @@ async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
         assert failed
         assert len(model.requests) == 1
         assert [text.strip() for text in chat.shown.values()] == [("word " * 60).strip()]
+
+
+class Counting(TerminalDialect):
+    """How much text was rendered, in characters."""
+
+    rendered = 0
+
+    def render(self, document: Document) -> Part:
+        part = super().render(document)
+        self.rendered += len(part.text)
+        return part
+
+
+async def test_an_answer_is_not_rendered_anew_for_each_token(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """What it costs grows with how often it is shown, not with how finely it came."""
+    model.tokens_per_second = 1000
+    text = "Some words of a paragraph.\n\n" * 200
+    model.answer = lambda _body: text
+    chat = Edited()
+    chat.dialect = dialect = Counting()
+    async with quick(tmp_path, model, chat):
+        await chat.say("hello")
+        async with asyncio.timeout(20):
+            while await chat.store.read(states) != ["done"]:
+                await asyncio.sleep(0.05)
+    tokens = model.requests[0].usage[1]
+    assert tokens > 1000
+    assert 0 < dialect.rendered < len(text) * tokens / 50
 
 
 class Hasty(Quick):
