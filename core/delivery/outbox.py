@@ -56,7 +56,7 @@ class Outbox:
         self._gate = gate
         self._turn = turn
         self._owner = owner
-        self._fence = fence
+        self.fence = fence
         self._sent: dict[int, Sent] = {}
         self._noted: dict[int, str] = {}
         """The digests that are in the store."""
@@ -241,7 +241,7 @@ class Outbox:
         while True:
             if priority is not Priority.PREVIEW:
                 await self._enter(priority)
-            self._fence()
+            self.fence()
             try:
                 return await action(part)
             except MovedError as moved:
