@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -197,15 +197,19 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, UnavailableError) as error:
-        Console(stderr=True).print(f"parley: {error}", style="red", markup=False, highlight=False)
-        sys.exit(error.exit_code)
+        _fail(error)
     except ExceptionGroup as group:
         expected = group.subgroup((ConfigurationError, UnavailableError))
         if expected is None:
             raise
-        first = expected.exceptions[0]
-        Console(stderr=True).print(f"parley: {first}", style="red", markup=False)
-        sys.exit(getattr(first, "exit_code", 1))
+        _fail(expected.exceptions[0])
+
+
+def _fail(error: Exception) -> NoReturn:
+    Console(stderr=True).print(
+        f"parley: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
+    sys.exit(getattr(error, "exit_code", 1))
 
 
 if __name__ == "__main__":

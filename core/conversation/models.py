@@ -8,7 +8,7 @@ import structlog
 
 from core.api.catalogue import Match, Model, builtin, find, merge, size
 from core.api.client import ModelApi
-from core.errors import ModelError, StoreError
+from core.errors import Failure, ModelError, StoreError
 from core.settings import Settings
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
@@ -45,21 +45,25 @@ class Models:
             except msgspec.DecodeError:
                 log.warning("the kept catalogue can not be read; asking again")
 
-    async def refresh(self) -> bool:
-        """Ask the API. Keeps what there was when it does not answer."""
-        try:
-            models = await self._api.models()
-        except ModelError as error:
-            log.warning("the list of models did not come", failure=error.failure)
-            return False
+    async def ask(self) -> None:
+        """Ask the API which there are. Keeps what there was when that raises `ModelError`."""
+        models = await self._api.models()
         if not models:
-            return False
+            raise ModelError("The model service listed no models", Failure.EMPTY)
         self._take(models)
         kept = msgspec.json.encode(list(models)).decode()
         try:
             await self._store.write(put_state, STATE, kept)
         except StoreError as error:
             log.warning("the catalogue was not kept", error=str(error))
+
+    async def refresh(self) -> bool:
+        """Ask the API; whether it answered."""
+        try:
+            await self.ask()
+        except ModelError as error:
+            log.warning("the list of models did not come", failure=error.failure)
+            return False
         return True
 
     async def keep_fresh(self) -> None:

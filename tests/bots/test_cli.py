@@ -1,5 +1,6 @@
 """What an operator gets to see when something is wrong, and the exit codes supervisors read."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from bots.sandbox.model import ModelStandIn
 
 CLEAN = {
     name: value
@@ -175,3 +178,33 @@ def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
         done = parley(tmp_path, "config", "show", **wrong)
         assert done.returncode == 78, wrong
         assert "Traceback" not in done.stderr
+
+
+def models(folder: Path, key: str, base_url: str) -> "subprocess.CompletedProcess[str]":
+    given = {"IOINTELLIGENCE_API_KEY": key, "IOINTELLIGENCE_BASE_URL": base_url}
+    return parley(folder, "models", "--search", "phi-4", **given)
+
+
+def test_models_of_a_service_that_is_away_are_listed_and_called_so(tmp_path: Path) -> None:
+    done = models(tmp_path, "key-that-is-secret", "http://127.0.0.1:9/v1/")
+    assert done.returncode == 69
+    assert "microsoft/phi-4" in done.stdout
+    assert "cannot be reached (127.0.0.1: Connection refused)" in done.stderr
+    assert "built-in list" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "not even a wide line is broken"
+    assert "key-that-is-secret" not in done.stderr
+
+
+async def test_models_say_when_the_key_is_wrong_and_ask_no_model(tmp_path: Path) -> None:
+    service = ModelStandIn()
+    await service.start()
+    try:
+        right = await asyncio.to_thread(models, tmp_path, service.api_key, service.base_url)
+        wrong = await asyncio.to_thread(models, tmp_path, "another", service.base_url)
+    finally:
+        await service.close()
+    assert (right.returncode, right.stderr) == (0, "")
+    assert wrong.returncode == 78
+    assert "microsoft/phi-4" in wrong.stdout
+    assert "does not accept the key in IOINTELLIGENCE_API_KEY" in wrong.stderr
+    assert not service.requests
