@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bots import log
+from core.configuration import load
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import SECRETS, Settings, load
+from core.settings import SECRETS, Settings
 
 __all__ = ["main"]
 
