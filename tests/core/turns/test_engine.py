@@ -229,7 +229,7 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
     tmp_path: Path, model: ModelStandIn
 ) -> None:
     chat = Hasty()
-    async with quick(tmp_path, model, chat, secret_key="phrase"):
+    async with quick(tmp_path, model, chat, secret_key="a passphrase"):
         chat.shown["m1"] = "/key my-own-key"
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
