@@ -271,7 +271,7 @@ def kept_events(connection: Connection) -> str:
 
 
 async def test_a_key_stays_nowhere_but_in_its_place(tmp_path: Path, model: ModelStandIn) -> None:
-    async with quick(tmp_path, model, secret_key="phrase") as chat:
+    async with quick(tmp_path, model, secret_key="a phrase that is long") as chat:
         model.add_key("a-key-of-my-own")
         chat.shown["m1"] = "/key a-key-of-my-own"
         await chat.say("/key a-key-of-my-own", message="m1")
