@@ -16,7 +16,15 @@ EMBEDS = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
 REASONS = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
 SIZE = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 MOST_CANDIDATES = 10
-LENGTHS = ("context_window", "context_length", "max_model_len", "max_tokens")
+VISION = re.compile(
+    r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal",
+    re.IGNORECASE,
+)
+# n_ctx: the window a llama.cpp server runs with, which may be less than its model was made for.
+LENGTHS = ("context_window", "context_length", "max_model_len", "max_tokens", "n_ctx")
+NESTED = ("metadata", "architecture", "meta")  # of IO Intelligence; of OpenRouter and llama.cpp
+SEES = ("supports_images_input", "supports_images", "supports_vision", "vision")
+MODALITIES = ("input_modalities", "modalities", "modality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +81,42 @@ def _model(item: Any) -> Model | None:
         item = {"id": item}
     if not isinstance(item, Mapping):
         return None
-    extra = item.get("metadata") if isinstance(item.get("metadata"), Mapping) else {}
-    both: dict[str, Any] = {**(extra or {}), **item}
+    nested = (item.get(key) for key in NESTED)
+    both: dict[str, Any] = {}
+    for part in (*nested, item):
+        if isinstance(part, Mapping):
+            both.update((key, value) for key, value in part.items() if value is not None)
     id_ = next(
         (both[k] for k in ("id", "name", "model_id") if isinstance(both.get(k), str) and both[k]),
         None,
     )
     if id_ is None:
         return None
-    lengths = (
-        both.get(key) for key in ("context_window", "context_length", "max_model_len", "max_tokens")
-    )
+    lengths = (both.get(key) for key in LENGTHS)
     context = next((n for n in lengths if isinstance(n, int) and n > 0), 0)
-    seen = both.get("input_modalities")
     quota = both.get("api_completions_daily_quota_tier_1")
     return Model(
         id_[:200],
         context,
         bool(both.get("supports_reasoning")) or bool(REASONS.search(id_)),
-        vision=(isinstance(seen, list) and "image" in seen)
-        or bool(both.get("supports_images_input")),
+        vision=_sees(id_, both),
         embeds=bool(EMBEDS.search(id_)),
         daily_quota=quota if isinstance(quota, int) else None,
     )
+
+
+def _sees(id_: str, told: Mapping[str, Any]) -> bool:
+    """Whether a model takes images: as its description tells, else as its name does."""
+    for key in SEES:
+        if isinstance(told.get(key), bool):
+            return bool(told[key])
+    for key in MODALITIES:
+        match told.get(key):
+            case str(form):  # "text+image->text"
+                return "image" in form.partition("->")[0]
+            case [*kinds] if kinds:
+                return "image" in kinds
+    return bool(VISION.search(id_))
 
 
 def merge(

@@ -37,6 +37,7 @@ from core.errors import Failure, ModelError
 __all__ = ["Message", "ModelApi", "Patience", "Request"]
 
 TRIES = 3
+NO_MODEL = "no/model"
 LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
 MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
 EMBEDDING_TIME = 60.0  # seconds
@@ -123,6 +124,16 @@ class ModelApi:
         except ModelError as error:
             if error.failure is not Failure.EMPTY:
                 raise
+
+    async def takes_key(self) -> bool:
+        """Whether the service accepts the key. It lists its models without one, so it is asked
+        for a model that it has not: keys are looked at first, and that costs nothing.
+        """
+        try:
+            await self.check(NO_MODEL)
+        except ModelError as error:
+            return error.failure is not Failure.AUTHENTICATION
+        return True
 
     async def models(self) -> tuple[Model, ...]:
         """The models the service offers. Raises `ModelError`."""
@@ -283,7 +294,7 @@ class _Reading:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if name == b"error":
                 raise classification.from_payload(data.decode(errors="replace")) from None
-            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
+            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
         if not isinstance(chunk, dict):
             if name == b"error":
                 raise classification.from_payload(chunk)
@@ -295,7 +306,7 @@ class _Reading:
         try:
             return [*self._usage_of(chunk), *self._content_of(chunk)]
         except (AttributeError, TypeError):
-            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
+            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
 
     def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
         match chunk.get("usage"):

@@ -72,7 +72,8 @@ def fit(
         left_out += len(exchange)
         estimate, reserve = counted.without(left_out)
     if estimate + reserve > room:
-        raise PromptTooLongError(round(estimate), room)
+        certain = round(room * estimate / (estimate + reserve))
+        raise PromptTooLongError(round(estimate), certain)
     shown = [Message("system", system)] if system else []
     shown += [
         Message("assistant" if role == "assistant" else "user", text)
@@ -124,9 +125,15 @@ class _Count:
 
     def without(self, left_out: int) -> tuple[float, float]:
         """(estimate, reserve) of the request without the oldest `left_out` messages."""
+        plain = self._whole - self._older[left_out]
+        guessed = plain, max(LEAST_RESERVE, self._unsure * plain)
         if not self._anchor or left_out < self._start:
-            estimate = self._whole - self._older[left_out]
-            return estimate, max(LEAST_RESERVE, self._unsure * estimate)
+            return guessed
+        anchored = self._anchored(left_out)
+        # Where most of what was counted is left out, a guess at the rest is the surer one.
+        return min(guessed, anchored, key=sum) if left_out > self._start else anchored
+
+    def _anchored(self, left_out: int) -> tuple[float, float]:
         gone = self._older[left_out] - self._older[self._start]
         estimate = max(0.0, self._tokens + self._since - gone)
         guessed = gone + max(0.0, self._since - (self._anchor - self._tokens))

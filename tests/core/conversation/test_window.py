@@ -75,6 +75,29 @@ def test_the_services_own_count_anchors_the_next_request() -> None:
     assert fitted.reserve < blind.reserve
 
 
+def test_a_question_fits_a_window_that_turned_out_far_smaller_than_the_conversation() -> None:
+    """Taking away nearly all that was counted leaves less certainty than to count the rest."""
+    long = [("user", "word " * 300), ("assistant", "word " * 300)] * 10
+    texts = [text for _, text in long[:-1]]
+    digests = tuple(measure.digest(text) for text in texts)
+    anchor = measure.Anchor(
+        "m", measure.digest(""), digests, counted(texts), measure.digest(long[-1][1]), 400
+    )
+    fitted = window.fit(
+        "", long, "A short question.", context=1500,
+        measure=measure.Measure(Weights(), anchor),
+    )  # fmt: skip
+    assert fitted.messages[-1].content == "A short question."
+    assert fitted.left_out >= 18
+    assert fitted.estimate + fitted.reserve <= 1500 - window.answer_room(1500)
+
+
+def test_what_does_not_fit_by_its_reserve_is_told_with_figures_that_say_so() -> None:
+    with pytest.raises(window.PromptTooLongError) as caught:
+        window.fit("", [], "word " * 330, context=600)
+    assert caught.value.needed > caught.value.room > 0
+
+
 def test_a_model_is_learnt_from_its_own_counts() -> None:
     texts = [f"Frage {n}: wie groß ist die Straße?\n" * (n + 1) for n in range(40)]
     weights = Weights()

@@ -18,11 +18,13 @@ import pytest
 from sqlalchemy import Connection, event, func, select, text
 
 from core.port import Incoming, Kind, Place, Sender
-from core.store import conversations, turns
+from core.store import accepting, conversations, turns
+from core.store.accepting import Accepted, Bounds
 from core.store.database import Store
 from core.store.schema import messages, parts, thoughts
 from core.store.schema import turns as table
-from core.store.turns import Accepted, Bounds, LostLeaseError, Sent, State, Turn
+from core.store.summaries import past
+from core.store.turns import LostLeaseError, Sent, State, Turn
 from tests.databases import postgresql_url
 
 PLACE = Place("telegram", "1", "5", private=True)
@@ -33,7 +35,7 @@ MANY = 20_000  # finished turns, and so many that a plan matters
 async def accept(store: Store, key: str, *, to: str = "ann") -> Accepted:
     incoming = Incoming(Kind.PROMPT, key, PLACE, Sender("telegram", "5", "Ann"), "hello")
     return await store.write(
-        turns.accept, incoming, key=to, person="telegram:5", ordered=True, bounds=Bounds()
+        accepting.accept, incoming, key=to, person="telegram:5", ordered=True, bounds=Bounds()
     )
 
 
@@ -136,8 +138,8 @@ async def test_the_history_of_a_turn_holds_only_what_was_asked_before_it(store: 
         await answer(store, turn, f"{number}?", f"{number}.")
 
     async def shown(turn: Turn) -> list[str]:
-        said = await store.read(conversations.history, turn.conversation, turn.seq, 50)
-        return [one for _, one in said]
+        said = (await store.read(past, turn.conversation, turn.seq, 50)).messages
+        return [one for _, _, one in said]
 
     assert [await shown(turn) for turn in found] == [[], ["1?", "1."], ["1?", "1.", "2?", "2."]]
 
@@ -157,7 +159,7 @@ async def test_an_event_is_kept_with_its_turn_or_not_at_all(store: Store) -> Non
     before = await store.read(kept)
 
     def cut_short(connection: Connection) -> None:
-        turns.accept(
+        accepting.accept(
             connection,
             Incoming(Kind.PROMPT, "u1", PLACE, Sender("telegram", "5", "Ann"), "hello"),
             key="ann", person="telegram:5", ordered=True, bounds=Bounds(),

@@ -2,14 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
-from bots.sandbox.model import ModelStandIn
 from bots.terminal.dialect import TerminalDialect
 from core.app import services
 from core.conversation.ledger import account_of
+from core.conversation.models import Models
 from core.port import Capabilities, Inbox, Incoming, Kind, Pace, Part, Place, Sender
 from core.settings import Settings
 from core.store.database import Store
@@ -18,6 +19,16 @@ from core.turns.engine import Engine
 __all__ = ["Quick", "quick"]
 
 PACE = Pace(burst=1_000_000, rate=1_000_000)
+
+
+class Service(Protocol):
+    """What answers: a stand-in or a real engine."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def api_key(self) -> str: ...
 
 
 class Quick:
@@ -33,6 +44,7 @@ class Quick:
         self.inbox: Inbox | None = None
         self.engine: Engine | None = None
         self.store: Store
+        self.models: Models
         self.house = ""
         self._numbers = itertools.count(1)
         self._changed = asyncio.Event()
@@ -64,14 +76,18 @@ class Quick:
     async def typing(self, place: Place) -> None:
         return
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until something shown makes it so."""
+        async with asyncio.timeout(30):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
     async def ask(self, text: str, *, user: str = "5") -> str:
         """Say `text` and wait for what is said to it."""
         before = len(self.shown)
         await self.say(text, user=user)
-        async with asyncio.timeout(30):
-            while len(self.shown) == before:
-                self._changed.clear()
-                await self._changed.wait()
+        await self.until(lambda: len(self.shown) > before)
         return list(self.shown.values())[-1]
 
     async def press(self, action: str, message: str, *, user: str = "5") -> None:
@@ -98,7 +114,7 @@ class Quick:
 
 @asynccontextmanager
 async def quick(
-    folder: Path, model: ModelStandIn, chat: Quick | None = None, **changed: object
+    folder: Path, model: Service, chat: Quick | None = None, **changed: object
 ) -> AsyncIterator[Quick]:
     """The core over `model`, without any platform."""
     given = {
@@ -116,6 +132,7 @@ async def quick(
             with_.settings, with_.store, with_.api, with_.models, {("quick", "1"): chat}
         )
         chat.inbox, chat.engine, chat.store = engine.inbox, engine, with_.store
+        chat.models = with_.models
         task = asyncio.create_task(engine.run())
         try:
             yield chat

@@ -229,7 +229,7 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
     tmp_path: Path, model: ModelStandIn
 ) -> None:
     chat = Hasty()
-    async with quick(tmp_path, model, chat, secret_key="phrase"):
+    async with quick(tmp_path, model, chat, secret_key="a passphrase"):
         chat.shown["m1"] = "/key my-own-key"
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
@@ -271,7 +271,7 @@ def kept_events(connection: Connection) -> str:
 
 
 async def test_a_key_stays_nowhere_but_in_its_place(tmp_path: Path, model: ModelStandIn) -> None:
-    async with quick(tmp_path, model, secret_key="phrase") as chat:
+    async with quick(tmp_path, model, secret_key="a phrase that is long") as chat:
         model.add_key("a-key-of-my-own")
         chat.shown["m1"] = "/key a-key-of-my-own"
         await chat.say("/key a-key-of-my-own", message="m1")
