@@ -68,7 +68,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     )
     try:
         await store.open()
-        models = Models(api, store, settings.contexts)
+        models = Models(api, store, settings.contexts, settings.embedding_model)
         await models.load()
         owner = uuid.uuid4().hex
         yield Services(settings, store, api, models, owner, Leases(store, owner))

@@ -165,6 +165,8 @@ class Capabilities:
     """Whether a message that is sent again with the same key appears once."""
     menu_size: int = 8
     """Lines of a menu on one page."""
+    list_size: int = 12
+    """Lines of a list on one page, which fit one message."""
 
 
 class Dialect(Protocol):

@@ -42,7 +42,7 @@ class TerminalChat:
         self._answered = asyncio.Event()
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (there is one place)
-        return Capabilities(PACE, preview_every=0.1, menu_size=100)
+        return Capabilities(PACE, preview_every=0.1, menu_size=100, list_size=100)
 
     async def run(self, inbox: Inbox) -> None:
         """Until end of input, /quit or cancelled."""

@@ -4,10 +4,10 @@ import os
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.table import Table
 
-from core.app import services
-from core.conversation.models import Models, length
+from bots.terminal.catalogue import catalogue
+from core.app import Services, services
+from core.conversation.models import Models
 from core.errors import ConfigurationError, Failure, ModelError, ParleyError, UnavailableError
 from core.settings import Settings
 
@@ -17,7 +17,7 @@ WRONG_KEY = "The model service does not accept the key in IOINTELLIGENCE_API_KEY
 
 
 async def list_models(settings: Settings, search: str, out: Console) -> None:
-    """Print the chat models whose id holds `search`.
+    """Print the models whose id holds `search`.
 
     Where the service does not list them, or does not take the key, what is known is printed, and
     then `UnavailableError` or `ConfigurationError` says why.
@@ -26,18 +26,15 @@ async def list_models(settings: Settings, search: str, out: Console) -> None:
         try:
             await with_.models.ask()
         except ModelError as error:
-            _print(with_.models, search, out)
+            await _print(with_, search, out)
             raise _why(error, settings, with_.models) from error
-        _print(with_.models, search, out)
+        await _print(with_, search, out)
         if not await with_.api.takes_key():
             raise ConfigurationError(WRONG_KEY)
 
 
-def _print(models: Models, search: str, out: Console) -> None:
-    table = Table("model", "context", "reasons")
-    for model in models.chat():
-        if search.casefold() in model.id.casefold():
-            table.add_row(model.id, length(model.context), "yes" if model.reasons else "")
+async def _print(with_: Services, search: str, out: Console) -> None:
+    table = await catalogue(with_, search)
     if table.row_count:
         out.print(table)
     else:

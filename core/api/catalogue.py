@@ -22,6 +22,7 @@ VISION = re.compile(
 )
 # n_ctx: the window a llama.cpp server runs with, which may be less than its model was made for.
 LENGTHS = ("context_window", "context_length", "max_model_len", "max_tokens", "n_ctx")
+QUOTAS = ("api_completions_daily_quota_tier_1", "embeddings_daily_quota_tier_1")
 NESTED = ("metadata", "architecture", "meta")  # of IO Intelligence; of OpenRouter and llama.cpp
 SEES = ("supports_images_input", "supports_images", "supports_vision", "vision")
 MODALITIES = ("input_modalities", "modalities", "modality")
@@ -94,15 +95,24 @@ def _model(item: Any) -> Model | None:
         return None
     lengths = (both.get(key) for key in LENGTHS)
     context = next((n for n in lengths if isinstance(n, int) and n > 0), 0)
-    quota = both.get("api_completions_daily_quota_tier_1")
+    embeds = _embeds(id_, both)
+    quota = both.get(QUOTAS[embeds])
     return Model(
         id_[:200],
         context,
         bool(both.get("supports_reasoning")) or bool(REASONS.search(id_)),
         vision=_sees(id_, both),
-        embeds=bool(EMBEDS.search(id_)),
+        embeds=embeds,
         daily_quota=quota if isinstance(quota, int) else None,
     )
+
+
+def _embeds(id_: str, told: Mapping[str, Any]) -> bool:
+    """Whether a model makes vectors and nothing else."""
+    if told.get("enable_api_embeddings") is True:
+        return told.get("enable_api_chat_completions") is not True
+    gives = told.get("output_modalities")
+    return gives in (["embedding"], ["embeddings"]) or bool(EMBEDS.search(id_))
 
 
 def _sees(id_: str, told: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from core.api.catalogue import Model
+from core.api.catalogue import Model, find
 from core.commands.asking import Asking, literal, plural
 from core.commands.context import Context
 from core.commands.declared import COMMANDS, SCOPES
@@ -40,13 +40,14 @@ class Commands:
         self._models = with_.models
         self._settings = with_.settings
         self.stop_running = stop
+        self.listing = Listing(with_)
         remembering = Remembering(store, memory, with_.accounts)
         tuning = Tuning(store, with_.models, with_.settings.personas)
         self._handlers: dict[str, Callable[[Asking], Awaitable[Reply]]] = {
             "start": self.start,
             "help": self.help,
             "model": self.model,
-            "models": Listing(with_).models,
+            "models": self.listing.models,
             "usage": Usage(store, with_).usage,
             "context": Context(with_).context,
             "key": Key(with_).key,
@@ -140,6 +141,11 @@ class Commands:
         )
 
     def _no_match(self, query: str, candidates: tuple[Model, ...]) -> Reply:
+        if not candidates and (other := find(self._models.embedding(), query).model):
+            return Reply(
+                f"{literal(other.name)} is for embeddings only, by which notes and files are "
+                "found: it answers nobody. /models lists those that do."
+            )
         if not candidates:
             return Reply(f"No model is called “{literal(query[:80])}”. /models lists them all.")
         names = "\n".join(f"- `{model.id}`" for model in candidates[:10])

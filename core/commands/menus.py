@@ -1,13 +1,13 @@
 """The model picker: pages of a menu, and the actions its buttons carry."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.api.catalogue import Model
 from core.conversation.models import length
 from core.port import Button, Option
 
-__all__ = ["model_menu", "model_of"]
+__all__ = ["model_menu", "model_of", "turning"]
 
 LONGEST_ACTION = 64  # bytes, the tightest platform's
 
@@ -35,15 +35,24 @@ def model_menu(
         Option(
             f"{model.name} · {length(model.context)}",
             action(model),
-            "reasons before it answers" if model.reasons else "",
+            ", ".join(told for holds, told in abilities(model) if holds),
             chosen=model.id == chosen,
         )
         for model in shown
     )
+    return options, turning(page, pages, lambda page: f"mp:{page}")
+
+
+def abilities(model: Model) -> tuple[tuple[bool, str], ...]:
+    return (model.reasons, "reasons before it answers"), (model.vision, "sees images")
+
+
+def turning(page: int, pages: int, action: Callable[[int], str]) -> tuple[Button, ...]:
+    """The buttons that turn to another of `pages`; `action` takes the number of a page."""
     if pages == 1:
-        return options, ()
-    here = Button(f"{page + 1}/{pages}", f"mp:{page}")
-    forward = Button("▶", f"mp:{(page + 1) % pages}")
+        return ()
+    here = Button(f"{page + 1}/{pages}", action(page))
+    forward = Button("▶", action((page + 1) % pages))
     if pages == 2:  # back is forward: no two buttons may carry the same action
-        return options, (here, forward)
-    return options, (Button("◀", f"mp:{(page - 1) % pages}"), here, forward)
+        return here, forward
+    return Button("◀", action((page - 1) % pages)), here, forward

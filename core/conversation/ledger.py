@@ -23,11 +23,11 @@ from core.store import spending
 from core.store.database import Store
 from core.store.spending import Line, Spent
 
-__all__ = ["Booking", "Ledger", "Quota", "account_of", "span"]
+__all__ = ["CHAT", "EMBEDDINGS", "Booking", "Ledger", "Quota", "account_of", "span"]
 
 log = structlog.get_logger(__name__)
 
-CHAT = "chat"
+CHAT, EMBEDDINGS = "chat", "embeddings"  # kinds of use, each with its own quota
 EVERY_MODEL = "*"
 BUILTIN = builtin()
 WARN_AT = 0.8

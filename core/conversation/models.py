@@ -10,6 +10,7 @@ import structlog
 
 from core.api.catalogue import Match, Model, builtin, find, merge, size
 from core.api.client import ModelApi
+from core.api.table import EMBEDDING
 from core.errors import Failure, ModelError, StoreError
 from core.settings import Settings
 from core.store.conversations import get_state, put_state
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 STATE = "catalogue"
 EVERY = 3600.0  # seconds between refreshes
 SOON = 60.0  # seconds, when one failed
+PIECE = 512  # tokens that are embedded at once
 
 
 def length(tokens: int) -> str:
@@ -42,7 +44,16 @@ class Missing:
 
 
 class Models:
-    def __init__(self, api: ModelApi, store: Store, contexts: Mapping[str, int]) -> None:
+    """`embeds` is the model by which notes and files are found."""
+
+    def __init__(
+        self,
+        api: ModelApi,
+        store: Store,
+        contexts: Mapping[str, int],
+        embeds: str = EMBEDDING,
+    ) -> None:
+        self._embeds = embeds
         self._api = api
         self._store = store
         self._overrides = dict(contexts)
@@ -104,6 +115,16 @@ class Models:
             (model for model in self._all.values() if not model.embeds),
             key=lambda model: model.name.casefold(),
         )
+
+    def embedding(self) -> list[Model]:
+        """Models that turn texts into vectors and answer nothing. The service does not list
+        them with the others.
+        """
+        listed = [model for model in self._all.values() if model.embeds]
+        if all(model.id != self._embeds for model in listed):
+            unknown = Model(self._embeds, PIECE, embeds=True)
+            listed.append(builtin().get(self._embeds, unknown))
+        return listed
 
     def by_size(self) -> list[Model]:
         """Models one can talk to, the smallest first, as their names tell."""
@@ -179,6 +200,11 @@ class Models:
 
 
 def describe(model: Model) -> str:
-    """One line: name, window, whether it reasons."""
-    marks = " · reasons" if model.reasons else ""
-    return f"{model.name} · {length(model.context)}{marks}"
+    """One line: name, window, what it can do."""
+    marks = (
+        (model.reasons, "reasons"),
+        (model.vision, "sees images"),
+        (model.embeds, "embeddings only"),
+    )
+    told = (mark for holds, mark in marks if holds)
+    return " · ".join((model.name, length(model.context), *told))

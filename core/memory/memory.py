@@ -16,7 +16,7 @@ import structlog
 from core.api.embedding import Embedded, Vectors
 from core.api.table import EMBEDDING
 from core.conversation.accounts import Account
-from core.conversation.ledger import Ledger
+from core.conversation.ledger import EMBEDDINGS, Ledger
 from core.errors import DocumentError, Failure, ModelError, Unreadable
 from core.memory.document import Document, Kind, Section
 from core.memory.pieces import BUDGET, Piece, cost, cut, halves, head
@@ -32,7 +32,6 @@ __all__ = ["LONGEST_NOTE", "Kept", "Memory", "title"]
 log = structlog.get_logger(__name__)
 
 LONGEST_NOTE = 4_000  # characters
-EMBEDDINGS = "embeddings"  # in the ledger
 BATCH = 32  # texts embedded at once
 NEAREST = 200  # of each kind looked at
 OPENING = 12  # pieces of a file that was just sent, looked at anyway

@@ -39,6 +39,7 @@ class Buttons:
             "again": self._again,
             "think": self._thoughts,
             "mp": self._page,
+            "ml": self._list,
             "m": self._model,
         }
 
@@ -111,6 +112,11 @@ class Buttons:
     async def _page(self, asking: Asking, argument: str) -> Reply:
         page = int(argument) if re.fullmatch(r"\d{1,4}", argument) else 0
         return await self._commands.model_page(asking, page, replace=True)
+
+    async def _list(self, asking: Asking, argument: str) -> Reply:
+        page, _, search = argument.partition(":")
+        number = int(page) if re.fullmatch(r"\d{1,4}", page, re.ASCII) else 0
+        return await self._commands.listing.page(asking, search, number, replace=True)
 
     async def _model(self, asking: Asking, _argument: str) -> Reply:
         model = model_of(self._models.chat(), asking.incoming.text)

@@ -1,6 +1,5 @@
 """What the model is shown, how it answers, and what it thought."""
 
-import re
 from pathlib import Path
 
 from bots.sandbox.telegram import Chat
@@ -118,24 +117,3 @@ async def test_parameters_reach_the_model_and_are_checked(tmp_path: Path) -> Non
         await telegram.say(ann, chat, "repeat: again")
         await telegram.wait(lambda: last(alive, chat) == "again")
         assert "temperature" not in model.requests[-1].body
-
-
-async def test_every_model_of_the_table_is_listed_and_can_be_chosen(alive: World) -> None:
-    telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    offered = [m for m in model.models.values() if not m.embeds]
-    assert len(offered) == 30
-    await telegram.say(ann, chat, "/models")
-    await telegram.wait(lambda: "30 models" in telegram.visible(chat))
-    await telegram.wait(
-        lambda: all(
-            re.search(rf"{re.escape(m.name)} · {m.context // 1000}k.*500k", telegram.visible(chat))
-            for m in offered
-        )
-    )
-    for one in offered:
-        await telegram.say(ann, chat, f"/model {one.id}")
-        await telegram.wait(
-            lambda m=one: f"{m.name} ({m.context // 1000}k tokens) answers" in last(alive, chat)  # type: ignore[misc]
-        )
