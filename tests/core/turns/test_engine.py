@@ -291,3 +291,20 @@ async def test_an_overflow_that_names_no_limit_does_not_shrink_the_window_for_go
         assert len(model.requests) == 6
         context = await chat.ask("/context")
         assert "128,000" in context or "128k" in context
+
+
+async def test_stop_on_a_message_left_behind_by_a_death_says_so_there(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        answer = await chat.ask("hello")
+        (message,) = chat.shown
+        chat.shown["orphan"] = "word word"
+        await chat.press("stop:1", "orphan")
+        await until(lambda: chat.shown["orphan"] == words.LEFT_BEHIND)
+        await chat.press("stop:1", message)
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["done"] * 3:
+                await asyncio.sleep(0.05)
+        assert chat.shown == {message: answer, "orphan": words.LEFT_BEHIND}
