@@ -8,7 +8,7 @@ from core.app import Services
 from core.commands.declared import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Chat
-from core.store.heard import last_heard
+from core.store.heard import History
 
 __all__ = ["configured"]
 
@@ -41,9 +41,7 @@ def discord(with_: Services) -> Chat | None:
         suggest=lambda _place, _sender, text: with_.models.suggest(text),
         remember=with_,
         leases=with_.leases,
-        last_heard=lambda account, **bounds: with_.store.read(
-            last_heard, "discord", account, **bounds
-        ),
+        history=History(with_.store, "discord"),
         too_old=settings.too_old,
     )
 

@@ -13,7 +13,7 @@ from bots.discord.faults import ARCHIVED, NO_MESSAGE, RefusedError
 from bots.discord.forbidden import Brief, Forbidden
 from bots.discord.intake import PLATFORM
 from bots.discord.listening import SILENT, Listening, Suggest
-from bots.discord.missed import LastHeard, Memory
+from bots.discord.missed import History, Memory
 from bots.discord.rest import Json, Rest
 from bots.discord.shards import Leases
 from bots.discord.supervision import Backoff
@@ -49,8 +49,8 @@ class DiscordChat:
     `remember` keeps one small string over restarts: the digest of the commands Discord has.
     `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
     gateway; `close` releases what sending after `run` has opened. `leases` divides the shards
-    between all processes on one database. `last_heard` tells where to look for messages that
-    were missed, at most `too_old` seconds ago.
+    between all processes on one database. `history` tells where to look for messages that were
+    missed, at most `too_old` seconds ago.
     """
 
     platform = PLATFORM
@@ -68,7 +68,7 @@ class DiscordChat:
         message_content: bool = False,
         timing: Timing | None = None,
         leases: Leases | None = None,
-        last_heard: LastHeard | None = None,
+        history: History | None = None,
         too_old: float = 600.0,
     ) -> None:
         self.dialect: Dialect = DiscordDialect(limit=LIMIT)
@@ -101,7 +101,7 @@ class DiscordChat:
             timing=timing,
             account=self.account,
             leases=leases,
-            memory=Memory(last_heard, remember, too_old) if last_heard else None,
+            memory=Memory(history, remember, too_old) if history else None,
         )
         self._forbidden = Forbidden(self._rest)
         self._muted = Brief()

@@ -7,9 +7,10 @@ arrived. Where nobody talked to the bot before, or not lately, nothing is found.
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ from core.errors import DeliveryError, Fault, StoreError
 from core.port import Place
 from core.store.heard import Heard
 
-__all__ = ["LastHeard", "Memory", "Missed", "Session"]
+__all__ = ["History", "Memory", "Missed", "Session"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ MOST_PLACES = 50
 LATELY = 24 * 60 * 60.0
 """Seconds since somebody talked to the bot in a channel that is still looked at."""
 PAGE, MOST_PAGES = 100, 5
+AT_ONCE = 4  # channels read
 OVERLAP = 15.0
 """Seconds before the last event: events of a session are kept in no certain order."""
 NOTING = 3.0
@@ -40,12 +42,13 @@ EPOCH = 1_420_070_400.0
 LASTING = (Fault.FORBIDDEN, Fault.GONE, Fault.REJECTED)
 
 
-class LastHeard(Protocol):
-    """See `core.store.heard.last_heard`."""
+class History(Protocol):
+    """See `core.store.heard`."""
 
-    def __call__(
+    async def last_heard(
         self, account: str, *, most: int, within: float, before: int | None
-    ) -> Awaitable[Heard]: ...
+    ) -> Heard: ...
+    async def known(self, account: str, keys: Sequence[str]) -> set[str]: ...
 
 
 class Session(Protocol):
@@ -61,7 +64,7 @@ class Session(Protocol):
 class Memory:
     """What the store knows, and what outlives the process; `too_old` in seconds."""
 
-    last_heard: LastHeard
+    history: History
     remember: Remember
     too_old: float
 
@@ -78,6 +81,8 @@ class Missed:
         self._shard = shard
         self._timing = timing
         self._mark = f"discord.missed.{account}.{shard[1]}.{shard[0]}"
+        self._session = ""
+        """Names the one noted last, so that who lost the shard meanwhile does not end the mark."""
         self._after: dict[Place, int] | None = None
         """Where the session to come has to look, and from which message on."""
         self._reading: dict[str, asyncio.Event] = {}
@@ -91,15 +96,14 @@ class Missed:
         self._after = None
         try:
             async with asyncio.timeout(NOTING):
-                before = await self._memory.remember.recall(self._mark)
-                heard = await self._memory.last_heard(
-                    self._account,
-                    most=MOST_PLACES,
-                    within=LATELY,
-                    before=int(before) if before else None,
+                mark = await self._memory.remember.recall(self._mark)
+                before = int(mark.partition(" ")[0]) if mark else None
+                heard = await self._memory.history.last_heard(
+                    self._account, most=MOST_PLACES, within=LATELY, before=before
                 )
-                if not before:
-                    await self._memory.remember.remember(self._mark, str(heard.horizon))
+                self._session = secrets.token_hex(8)
+                horizon = heard.horizon if before is None else before
+                await self._memory.remember.remember(self._mark, f"{horizon} {self._session}")
         except (StoreError, TimeoutError) as error:
             log.warning("discord does not know what it may have missed", error=str(error))
             return
@@ -141,29 +145,52 @@ class Missed:
         return (int(place.server) >> 22) % count == number
 
     async def _read_all(self, session: Session, wanted: dict[Place, int]) -> None:
-        began, whole, found = time.monotonic(), True, 0
+        began = time.monotonic()
+        # Where Discord has not told of the server yet can wait for those that can not.
+        places = iter(sorted(wanted.items(), key=lambda one: one[0].server is not None))
+        found = 0
         try:
-            # Where Discord has not told of the server yet can wait for those that can not.
-            for place, after in sorted(wanted.items(), key=lambda one: one[0].server is not None):
-                try:
-                    if not await self._there(session, place, began):
-                        whole = False
-                        continue
-                    found += await self._read(session, place, after)
-                except DeliveryError as error:
-                    whole = whole and error.fault in LASTING
-                    log.info("discord channel not looked at", fault=error.fault)
-                finally:
-                    self._reading.pop(_channel(place)).set()
-            if whole:
-                await self._memory.remember.remember(self._mark, "")
-        except StoreError as error:
+            async with asyncio.TaskGroup() as group:
+                readers = [
+                    group.create_task(self._read_some(session, places, began))
+                    for _ in range(AT_ONCE)
+                ]
+            found = sum(reader.result()[0] for reader in readers)
+            if all(reader.result()[1] for reader in readers):
+                await self._end_mark()
+        except* StoreError as errors:
+            error = errors.exceptions[0]
             log.warning("discord did not find all it missed", error=str(error))
         finally:
             for reading in self._reading.values():
                 reading.set()
             self._reading = {}
         log.info("discord looked for what it missed", places=len(wanted), messages=found)
+
+    async def _read_some(
+        self, session: Session, places: Iterator[tuple[Place, int]], began: float
+    ) -> tuple[int, bool]:
+        """Read what nobody else has begun to; how many messages it was, and whether all were
+        found. Raises `StoreError`.
+        """
+        found, whole = 0, True
+        for place, after in places:
+            try:
+                if await self._there(session, place, began):
+                    found += await self._read(session, place, after)
+                else:
+                    whole = False
+            except DeliveryError as error:
+                whole = whole and error.fault in LASTING
+                log.info("discord channel not looked at", fault=error.fault)
+            finally:
+                self._reading.pop(_channel(place)).set()
+        return found, whole
+
+    async def _end_mark(self) -> None:
+        mark = await self._memory.remember.recall(self._mark)
+        if mark and mark.partition(" ")[2] == self._session:
+            await self._memory.remember.remember(self._mark, "")
 
     async def _there(self, session: Session, place: Place, began: float) -> bool:
         """Whether the place's server can be read; True too where there is nothing to wait for."""
@@ -184,8 +211,13 @@ class Missed:
         looked = 0
         for _ in range(MOST_PAGES):
             page = await self._page(_channel(place), after)
+            known = await self._memory.history.known(
+                self._account, [f"m{data['id']}" for data in page]
+            )
             for data in page:
                 after = max(after, int(data["id"]))
+                if f"m{data['id']}" in known:
+                    continue
                 if not await session.late(data, place):
                     raise StoreError("A message could not be kept.")
             looked += len(page)

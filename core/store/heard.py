@@ -1,14 +1,16 @@
 """Where people talked to the bot lately: for adapters that have to look for what they missed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, func, select
 
 from core.port import Incoming
+from core.store.database import Store
 from core.store.schema import clock, turns
 
-__all__ = ["Heard", "last_heard"]
+__all__ = ["Heard", "History", "known", "last_heard"]
 
 LOOKED_AT = 20_000  # turns, newest first
 IN_A_PLACE = 10  # conversations, on average
@@ -61,3 +63,30 @@ def last_heard(
         incoming = msgspec.json.decode(row, type=Incoming)
         places.setdefault((incoming.place.chat, incoming.place.thread), incoming)
     return Heard(horizon, list(places.values())[:most])
+
+
+def known(connection: Connection, platform: str, account: str, keys: Sequence[str]) -> set[str]:
+    """Which of an account's events `keys` have been kept."""
+    prefix = f"{platform}:{account}:"
+    kept = connection.scalars(
+        select(turns.c.key).where(turns.c.key.in_([prefix + key for key in keys]))
+    )
+    return {key.removeprefix(prefix) for key in kept}
+
+
+class History:
+    """What is kept of a platform's events. Everything raises `StoreError`."""
+
+    def __init__(self, store: Store, platform: str) -> None:
+        self._store = store
+        self._platform = platform
+
+    async def last_heard(
+        self, account: str, *, most: int, within: float, before: int | None
+    ) -> Heard:
+        return await self._store.read(
+            last_heard, self._platform, account, most=most, within=within, before=before
+        )
+
+    async def known(self, account: str, keys: Sequence[str]) -> set[str]:
+        return await self._store.read(known, self._platform, account, keys)

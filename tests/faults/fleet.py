@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from core.errors import StoreError
+from core.errors import StoreError, UnavailableError
 from core.store.database import Store
 from core.store.schema import OPEN, turns
 from tests.end_to_end.world import World
@@ -86,6 +86,12 @@ class Fleet:
 
     def thaw(self, number: int) -> None:
         os.kill(self.pid(number), signal.SIGCONT)
+
+    async def revive(self) -> None:
+        """Do a supervisor's work: start anew what found its database away as it started."""
+        for number, process in enumerate(self._processes):
+            if process is not None and process.returncode == UnavailableError.exit_code:
+                await self.start(number)
 
     async def end(self, number: int = 0) -> float:
         """Tell it to end; how many seconds it took. Raises `TimeoutError`."""

@@ -11,12 +11,13 @@ import pytest
 from aiohttp import web
 
 from bots.discord.chat import DiscordChat
+from bots.discord.missed import Memory, Missed
 from core.conversation.scope import conversation_key, person_key
 from core.errors import StoreError
 from core.port import Incoming
 from core.store.accepting import Accepted, Bounds, accept
 from core.store.database import Store
-from core.store.heard import Heard, last_heard
+from core.store.heard import Heard, History
 from tests.bots.discord.conftest import QUICK, Inbox, World
 from tests.bots.discord.loopback import BOT, CHANNEL, DM, THREAD, refusal, snowflake, user
 
@@ -62,7 +63,7 @@ class Bot:
         world.inbox = Kept(store=store)
 
     async def start(self, **more: Any) -> DiscordChat:
-        return await self.world.start(last_heard=self._last_heard, **more)
+        return await self.world.start(history=History(self.store, "discord"), **more)
 
     async def stop(self) -> None:
         await self.world.stop()
@@ -77,9 +78,6 @@ class Bot:
             while self.world.memory.kept.get(f"discord.missed.{BOT}.1.0") != "":
                 self.world.memory.written.clear()
                 await self.world.memory.written.wait()
-
-    def _last_heard(self, account: str, **bounds: Any) -> Any:
-        return self.store.read(last_heard, "discord", account, **bounds)
 
 
 @pytest.fixture
@@ -108,7 +106,8 @@ async def test_what_was_said_while_nobody_was_connected_is_taken_in_order(bot: B
     missed = [await bot.world.inbox.next() for _ in range(5)]
     await bot.looked()
     assert bot.world.inbox.arrived.empty()
-    assert [(one.text, one.key) for one in missed[:3]] == [
+    assert sorted(one.text for one in missed) == ["five", "four", "one", "three", "two"]
+    assert [(one.text, one.key) for one in missed if one.place.private] == [
         (text, f"m{id_}") for text, id_ in zip(("one", "two", "three"), said, strict=True)
     ]
     places = {one.text: (one.place.chat, one.place.thread, one.place.private) for one in missed}
@@ -283,10 +282,13 @@ async def test_a_server_discord_does_not_tell_of_is_looked_at_later(bot: Bot) ->
 
 
 async def test_a_store_that_does_not_answer_keeps_nobody_from_connecting(bot: Bot) -> None:
-    async def broken(*_: object, **__: object) -> Heard:
-        raise StoreError("The disk is full.")
+    class Broken(History):
+        async def last_heard(
+            self, account: str, *, most: int, within: float, before: int | None
+        ) -> Heard:
+            raise StoreError("The disk is full.")
 
-    await bot.world.start(last_heard=broken)
+    await bot.world.start(history=Broken(bot.store, "discord"))
     await bot.discord.say("hello", channel=DM)
     assert await bot.heard() == ["hello"]
 
@@ -303,3 +305,21 @@ async def test_shards_look_where_they_are_told_of(bot: Bot) -> None:
     await bot.discord.until(lambda: bot.discord.connected == 2)
     paths = [one.path for one in bot.discord.made("GET", HISTORY)]
     assert sorted(paths) == sorted(f"/channels/{one}/messages" for one in (DM, CHANNEL))
+
+
+async def test_who_lost_the_shard_meanwhile_does_not_end_the_search_of_who_has_it(
+    bot: Bot,
+) -> None:
+    """A process that was frozen in its search wakes up when another one searches."""
+    chat = await bot.start()
+    await bot.discord.say("hello", channel=DM)
+    await bot.heard()
+    await bot.looked()
+    memory = Memory(History(bot.store, "discord"), bot.world.memory, 600)
+    frozen, other = (Missed(chat._rest, memory, BOT, (0, 1), QUICK) for _ in range(2))
+    await frozen.note()
+    await other.note()
+    await frozen._end_mark()
+    assert bot.world.memory.kept[frozen._mark] != ""
+    await other._end_mark()
+    assert bot.world.memory.kept[frozen._mark] == ""

@@ -3,7 +3,7 @@
 from core.port import Incoming, Kind, Place, Sender
 from core.store.accepting import Bounds, accept
 from core.store.database import Store
-from core.store.heard import last_heard
+from core.store.heard import known, last_heard
 
 ANN = Sender("discord", "ann", "Ann")
 
@@ -37,3 +37,10 @@ async def test_the_newest_places_of_an_account_are_named(store: Store) -> None:
     assert await texts(most=2) == ["5", "4"]
     assert await texts(before=heard.horizon - 3) == ["4", "3", "2"]
     assert await texts(within=-1) == []
+
+
+async def test_what_was_kept_of_an_account_is_known(store: Store) -> None:
+    await said(store, "1", Place("discord", "7", "room"))
+    await said(store, "2", Place("discord", "77", "room"))
+    assert await store.read(known, "discord", "7", ["m1", "m2", "m3"]) == {"m1"}
+    assert await store.read(known, "discord", "7", []) == set()
