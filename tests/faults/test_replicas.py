@@ -46,11 +46,13 @@ class Troublemaker:
             await asyncio.wait({written, living}, return_when=asyncio.FIRST_COMPLETED)
             written.cancel()
             await asyncio.sleep(self._dice.uniform(0, 0.6))
+            await self._fleet.revive()
             await fault()
 
     async def while_(self, living: "asyncio.Task[None]", turns: int) -> None:
         while not living.done():
             await asyncio.wait({living}, timeout=self._dice.uniform(*CALM))
+            await self._fleet.revive()
             asked = sum(len(asker.asked) for asker in self._crowd.askers)
             if self.restarts < len(RESTARTS) and asked > turns * RESTARTS[self.restarts]:
                 await self.restart()
