@@ -5,23 +5,29 @@ Exit codes: 0, 1 (a defect), 69 (a service is unavailable), 78 (configuration: d
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bots import log
+from bots.configuration import WIDE, show
+from core.configuration import load, misspelt, read
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import SECRETS, Settings, load
+from core.settings import Settings
 
 __all__ = ["main"]
 
+SUBJECT = re.compile(
+    r"telegram:(person:|chat:-?)\d{1,20}|discord:(person|chat|server):\d{1,20}", re.ASCII
+)
 LAST_MOMENT = 19.0  # seconds after being told to end
 
 app = typer.Typer(
@@ -32,7 +38,7 @@ app = typer.Typer(
 )
 config = typer.Typer(no_args_is_help=True, help="The settings.")
 app.add_typer(config, name="config")
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else WIDE)
 
 File = Annotated[
     Path | None, typer.Option("--config", help="The settings file; default: parley.toml if there.")
@@ -44,6 +50,8 @@ def run(file: File = None) -> None:
     """Serve every configured platform until told to end."""
     settings = load(file)
     log.configure(settings.log_level)
+    for name, meant in misspelt():
+        structlog.get_logger(__name__).warning("unknown variable", name=name, meant=meant)
     _finish(_serve(settings))
 
 
@@ -68,10 +76,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _show_code(code: str) -> None:
-    Console(stderr=True).print(
-        f"Send the bot [bold]/start {code}[/bold] in a private chat within an hour to become its "
-        "operator."
-    )
+    _say(f"Send the bot /start {code} in a private chat within an hour to become its operator.")
 
 
 @app.command()
@@ -140,13 +145,14 @@ def allow(
     remove: Annotated[bool, typer.Option(help="Take it back.")] = False,
 ) -> None:
     """Let a person, a chat or a server use the bot."""
-    import re
-
     from core.store.conversations import grant, revoke
     from core.store.database import Store
 
-    if not re.fullmatch(r"(telegram|discord|terminal):(person|chat|server):-?\w{1,64}", subject):
-        raise ConfigurationError("It is PLATFORM:person:ID, PLATFORM:chat:ID or discord:server:ID")
+    if not SUBJECT.fullmatch(subject):
+        raise ConfigurationError(
+            f'"{subject[:60]}" names nobody: it is telegram:person:ID, telegram:chat:ID, '
+            "discord:person:ID, discord:chat:ID or discord:server:ID, and an ID is a number"
+        )
 
     async def change() -> None:
         store = Store(load(file).database_url)
@@ -166,26 +172,16 @@ def allow(
 
 
 @config.command("show")
-def show(file: File = None) -> None:
-    """Every setting, its value and where it comes from; secrets only as set or unset."""
-    settings = load(file)
-    table = Table("variable", "in parley.toml", "value", "meaning")
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        alias = str(field.validation_alias)
-        shown = ("set" if value else "unset") if alias in SECRETS else _without_password(value)
-        table.add_row(alias, "" if alias in SECRETS else name, shown, field.description)
-    out.print(table)
+def config_show(file: File = None) -> None:
+    """Every setting, its value and where it comes from; secrets only as set or not set."""
+    for name, meant in misspelt():
+        _say(f"parley: {name} is no setting; is {meant} meant?")
+    show(read(file), out)
 
 
-def _without_password(value: object) -> str:
-    text = str(value)
-    scheme, found, rest = text.partition("://")
-    if found and "@" in rest:
-        rest = f"***@{rest.rpartition('@')[2]}"
-    if found and "?" in rest:
-        rest = f"{rest.partition('?')[0]}?***"  # parameters can hold a password as well
-    return scheme + found + rest
+def _say(text: str) -> None:
+    """To standard error, in as long a line as it takes."""
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:
@@ -197,15 +193,19 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, UnavailableError) as error:
-        Console(stderr=True).print(f"parley: {error}", style="red", markup=False, highlight=False)
-        sys.exit(error.exit_code)
+        _fail(error)
     except ExceptionGroup as group:
         expected = group.subgroup((ConfigurationError, UnavailableError))
         if expected is None:
             raise
-        first = expected.exceptions[0]
-        Console(stderr=True).print(f"parley: {first}", style="red", markup=False)
-        sys.exit(getattr(first, "exit_code", 1))
+        _fail(expected.exceptions[0])
+
+
+def _fail(error: Exception) -> NoReturn:
+    Console(stderr=True).print(
+        f"parley: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
+    sys.exit(getattr(error, "exit_code", 1))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ async def serve(
     await _offer_pairing(with_, show_code)
     inner = [
         asyncio.create_task(engine.run(), name="engine"),
-        asyncio.create_task(with_.models.keep_fresh(), name="catalogue"),
+        asyncio.create_task(with_.models.keep_fresh(with_.settings), name="catalogue"),
     ]
     adapters = [asyncio.create_task(supervise(c, engine.inbox), name=c.platform) for c in chats]
     stopper = asyncio.create_task(stopping.wait())

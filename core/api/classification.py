@@ -199,6 +199,6 @@ def from_exception(error: Exception) -> ModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return ModelError("The model service did not answer in time", Failure.STALLED)
         case openai.APIConnectionError() | httpx2.TransportError():
-            return ModelError("The model service can not be reached", Failure.UNAVAILABLE)
+            return ModelError("The model service cannot be reached", Failure.UNAVAILABLE)
         case _:
             return ModelError("The model service sent something unknown", Failure.MALFORMED)

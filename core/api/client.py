@@ -7,8 +7,8 @@ The openai package authenticates, connects and types the errors; the stream's by
 import asyncio
 import copy
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,9 +37,11 @@ from core.errors import Failure, ModelError
 __all__ = ["Message", "ModelApi", "Patience", "Request"]
 
 TRIES = 3
+NO_MODEL = "no/model"
 LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
 MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
 EMBEDDING_TIME = 60.0  # seconds
+END_IN = 0.1  # seconds after [DONE]
 ERROR_BODY = 65_536  # bytes read of an answer that is no stream
 
 RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
@@ -123,6 +125,16 @@ class ModelApi:
             if error.failure is not Failure.EMPTY:
                 raise
 
+    async def takes_key(self) -> bool:
+        """Whether the service accepts the key. It lists its models without one, so it is asked
+        for a model that it has not: keys are looked at first, and that costs nothing.
+        """
+        try:
+            await self.check(NO_MODEL)
+        except ModelError as error:
+            return error.failure is not Failure.AUTHENTICATION
+        return True
+
     async def models(self) -> tuple[Model, ...]:
         """The models the service offers. Raises `ModelError`."""
         try:
@@ -203,10 +215,22 @@ class ModelApi:
                         deadline = min(ends, loop.time() + patience.between_tokens)
                 for event in reading.end():
                     yield event
+                if reading.done:
+                    await _drain(pieces)
         except TimeoutError as error:
             raise ModelError("The model did not go on in time", Failure.STALLED) from error
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise _broken(error, reading) from error
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read on to the end of what is complete, if it comes at once: only then can the connection
+    be used again.
+    """
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(END_IN):
+            async for _ in pieces:
+                pass
 
 
 async def _check_type(answer: Any) -> None:
@@ -270,7 +294,7 @@ class _Reading:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if name == b"error":
                 raise classification.from_payload(data.decode(errors="replace")) from None
-            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
+            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
         if not isinstance(chunk, dict):
             if name == b"error":
                 raise classification.from_payload(chunk)
@@ -282,7 +306,7 @@ class _Reading:
         try:
             return [*self._usage_of(chunk), *self._content_of(chunk)]
         except (AttributeError, TypeError):
-            raise ModelError("The stream can not be understood", Failure.MALFORMED) from None
+            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
 
     def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
         match chunk.get("usage"):

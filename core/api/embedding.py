@@ -46,14 +46,14 @@ def _read(payload: Any, count: int) -> Embedded:
         case {"detail": _} | {"error": _}:
             raise classification.from_payload(payload)
         case _:
-            raise ModelError("The vectors can not be understood", Failure.MALFORMED)
+            raise ModelError("The vectors cannot be understood", Failure.MALFORMED)
     try:
         placed = {int(row.get("index", at)): row["embedding"] for at, row in enumerate(rows)}
         vectors = np.array([placed[at] for at in range(count)], dtype=np.float32)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise ModelError("The vectors can not be understood", Failure.MALFORMED) from None
+        raise ModelError("The vectors cannot be understood", Failure.MALFORMED) from None
     if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all():
-        raise ModelError("The vectors can not be understood", Failure.MALFORMED)
+        raise ModelError("The vectors cannot be understood", Failure.MALFORMED)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return Embedded(unit, _tokens(usage))

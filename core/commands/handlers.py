@@ -1,6 +1,7 @@
 """What each command does. A handler takes what was asked and returns what to say."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from core.api.catalogue import Model, find
 from core.commands.asking import Asking, literal, plural
@@ -13,7 +14,7 @@ from core.commands.remembering import Remembering
 from core.commands.reply import Reply
 from core.commands.tuning import Tuning
 from core.commands.usage import Usage
-from core.conversation.choices import MODEL
+from core.conversation.choices import MODEL, Chosen, answering
 from core.conversation.models import length
 from core.conversation.resources import Resources
 from core.conversation.scope import Scope
@@ -37,10 +38,11 @@ class Commands:
     ) -> None:
         self._store = store
         self._models = with_.models
+        self._settings = with_.settings
         self.stop_running = stop
         self.listing = Listing(with_)
         remembering = Remembering(store, memory, with_.accounts)
-        tuning = Tuning(store, with_.settings.personas)
+        tuning = Tuning(store, with_.models, with_.settings.personas)
         self._handlers: dict[str, Callable[[Asking], Awaitable[Reply]]] = {
             "start": self.start,
             "help": self.help,
@@ -63,7 +65,8 @@ class Commands:
         handler = self._handlers.get(name)
         if handler is None:
             return Reply(f"I do not know `/{name[:32]}`. /help lists what I do.")
-        return await handler(asking)
+        choices = answering(asking.choices, self._models, self._settings)
+        return await handler(replace(asking, choices=choices))
 
     async def start(self, asking: Asking) -> Reply:
         model = self._model_name(asking.choices.model)
@@ -149,12 +152,17 @@ class Commands:
         return Reply(f"Which of these do you mean by “{literal(query[:80])}”?\n\n{names}")
 
     async def model_page(self, asking: Asking, page: int, *, replace: bool = False) -> Reply:
-        made = asking.choices.made[MODEL]
-        why = f"chosen for {made.scope.label}" if made.scope else "the default"
-        by = f" by {literal(made.by)}" if made.scope and made.by else ""
-        text = f"**{self._model_name(made.value)}** answers here ({why}{by}). Pick another:"
+        made = answering(asking.choices, self._models, self._settings).made[MODEL]
+        text = f"**{self._model_name(made.value)}** answers here ({self._why(made)}). Pick another:"
         menu, buttons = model_menu(self._models.chat(), made.value, page, asking.may.menu_size)
         return Reply(text, buttons, menu, replace=replace)
+
+    def _why(self, made: Chosen) -> str:
+        by = f" by {literal(made.by)}" if made.by else ""
+        why = f"chosen for {made.scope.label}{by}" if made.scope else "the default"
+        if not made.instead_of:
+            return why
+        return f"in place of {self._model_name(made.instead_of)}, {why}, which is not offered"
 
     def _model_name(self, id_: str) -> str:
         return literal(self._models.name(id_))

@@ -16,6 +16,7 @@ from core.conversation.choices import (
     TEMPERATURE,
     Choices,
 )
+from core.conversation.models import Models
 from core.conversation.scope import chat_scope
 from core.store.conversations import Choice, choose, unchoose
 from core.store.database import Store
@@ -76,8 +77,9 @@ SETTINGS = (
 
 
 class Tuning:
-    def __init__(self, store: Store, personas: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, models: Models, personas: Mapping[str, str]) -> None:
         self._store = store
+        self._models = models
         self._personas = personas
 
     async def settings(self, asking: Asking) -> Reply:
@@ -120,7 +122,7 @@ class Tuning:
             f"- One conversation for everybody here: {share} (`/settings share on`)",
             f"- Persona: {literal(choices.persona) or 'none'} (/persona)",
             f"- Instructions: {len(choices.system):,} characters (/system)",
-            "- Model: /model",
+            f"- Model: {literal(self._models.name(choices.model))} (/model)",
         ]
         return Reply("\n".join(lines))
 

@@ -2,6 +2,7 @@
 
 from core.commands.asking import Asking, bar
 from core.commands.reply import Reply
+from core.conversation.accounts import Account
 from core.conversation.ledger import Quota, span
 from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects, person_key
@@ -22,25 +23,45 @@ class Usage:
         ledger = self._with.ledger
         person = person_key(asking.incoming.sender)
         account = await self._with.accounts.of(person)
-        begun = ledger.day_began()
-        used = await self._store.read(usage_today, person, begun)
-        lines = ["You have used no tokens today."]
-        if used:
-            quotas = await ledger.quotas(account.name, [model for model, _, _ in used])
-            rows = [
-                self._row(model, tokens, answers, quotas[model]) for model, tokens, answers in used
-            ]
-            whose = " on your own key" if account.own else ""
-            lines = [f"What you used today{whose}, in tokens:", "", "```", *rows, "```"]
-        lines += await self._bounds(asking)
+        lines = await (self._own(account, asking) if account.own else self._house(account, asking))
         lines += ["", f"The day ends in {span(ledger.resets_in())}."]
         sender = asking.incoming.sender
         if await self._store.read(is_operator, sender.platform, sender.user):
             lines += await self._everybody()
         return Reply("\n".join(lines))
 
-    def _row(self, model: str, tokens: int, answers: int, quota: Quota) -> str:
-        left = "" if quota.left is None else f", {quota.left:,} left for all"
+    async def _own(self, account: Account, asking: Asking) -> list[str]:
+        """What went over a person's own key, and what did before they gave it."""
+        quotas = await self._with.ledger.quotas(account.name, [])
+        rows = [
+            self._row(model, quota.spent.tokens, quota.spent.requests, quota, "")
+            for model, quota in sorted(quotas.items(), key=lambda item: -item[1].spent.tokens)
+            if quota.spent.tokens
+        ]
+        lines = ["You have used no tokens on your own key today."]
+        if rows:
+            lines = ["What you used today on your own key, in tokens:", "", "```", *rows, "```"]
+        subject = allowance_subjects(asking.incoming)[0]
+        used = await self._store.read(allowance, [subject], self._with.ledger.today())
+        if tokens := used[subject][0]:
+            lines += ["", f"On the bot's key you used {tokens:,} tokens today."]
+        return lines
+
+    async def _house(self, account: Account, asking: Asking) -> list[str]:
+        person, ledger = person_key(asking.incoming.sender), self._with.ledger
+        used = await self._store.read(usage_today, person, ledger.day_began())
+        lines = ["You have used no tokens today."]
+        if used:
+            quotas = await ledger.quotas(account.name, [model for model, _, _ in used])
+            rows = [
+                self._row(model, tokens, answers, quotas[model], " for all")
+                for model, tokens, answers in used
+            ]
+            lines = ["What you used today, in tokens:", "", "```", *rows, "```"]
+        return lines + await self._bounds(asking)
+
+    def _row(self, model: str, tokens: int, answers: int, quota: Quota, whom: str) -> str:
+        left = "" if quota.left is None else f", {quota.left:,} left{whom}"
         name = self._with.models.name(model)
         return f"{bar(quota.share)} {tokens:>9,}  {name} ({answers}{left})"
 
@@ -69,4 +90,7 @@ class Usage:
             for model, quota in sorted(quotas.items(), key=lambda item: -item[1].spent.tokens)
             if quota.spent.tokens or quota.spent.exhausted
         ]
-        return ["", "Everybody, on the bot's key:", "", "```", *rows, "```"] if rows else []
+        lines = ["", "Everybody, on the bot's key:", "", "```", *rows, "```"] if rows else []
+        if elsewhere := await self._with.ledger.elsewhere():
+            lines += ["", f"Apart from that, on people's own keys: {elsewhere:,} tokens."]
+        return lines

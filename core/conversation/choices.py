@@ -1,10 +1,11 @@
 """What has been chosen for a place and a person, and what holds where nothing was."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from core.conversation.models import Models
 from core.conversation.scope import Scope, chat_scope, resolve, scopes
 from core.port import Place, Sender
 from core.settings import Settings
@@ -22,6 +23,7 @@ __all__ = [
     "TEMPERATURE",
     "Choices",
     "Chosen",
+    "answering",
     "read_choices",
 ]
 
@@ -43,6 +45,8 @@ class Chosen:
     value: str
     scope: Scope | None
     by: str = ""
+    instead_of: str = ""
+    """What was chosen, where that is not offered and `value` follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,13 @@ def read_choices(
         )
     shared = stored.get((chat_scope(place), SHARE), Choice("off", "")).value == "on"
     return Choices(where, made, settings.personas, shared=shared)
+
+
+def answering(choices: Choices, models: Models, settings: Settings) -> Choices:
+    """`choices` with the model that really answers, where the chosen one is not offered."""
+    chosen = choices.made[MODEL]
+    follows = models.successor(chosen.value, settings)
+    if follows is None:
+        return choices
+    made = replace(chosen, value=follows, instead_of=chosen.value)
+    return replace(choices, made={**choices.made, MODEL: made})

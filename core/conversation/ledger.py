@@ -93,7 +93,9 @@ class Booking:
 
 
 class Ledger:
-    """`clock` is seconds since 1970."""
+    """`house` is the bot's own account, of whose quotas the operator is warned; `clock` is
+    seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -102,11 +104,13 @@ class Ledger:
         *,
         quotas: Mapping[str, int],
         reset_hour: int,
+        house: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._models = models
         self._quotas = quotas
+        self._house = house
         self._reset = timedelta(hours=reset_hour)
         self._clock = clock
         self._warned: set[tuple[str, str, str]] = set()
@@ -182,7 +186,7 @@ class Ledger:
         """Book what it cost, and warn the operator when most of the quota is gone."""
         await self._store.write(spending.end, number, tokens)
         limit, day = self.limit(model), self.today()
-        if limit is None or (account, model, day) in self._warned:
+        if account != self._house or limit is None or (account, model, day) in self._warned:
             return
         quota = (await self.quotas(account, [model], kind))[model]
         if quota.share >= WARN_AT:
@@ -197,6 +201,10 @@ class Ledger:
                 account=account, model=model, used=quota.spent.tokens, quota=limit,
                 resets_in=span(self.resets_in()),
             )  # fmt: skip
+
+    async def elsewhere(self) -> int:
+        """Today's tokens on keys that people brought."""
+        return await self._store.read(spending.spent_elsewhere, self._house, self.today(), CHAT)
 
     async def refused(self, account: str, model: str, error: ModelError, kind: str = CHAT) -> None:
         """The service says that the day's quota is used up, whatever we counted. Where its day

@@ -32,7 +32,10 @@ def resources(settings: Settings, store: Store, api: ModelApi, models: Models) -
     secret = settings.secret_key
     vault = Vault(secret.get_secret_value()) if secret else None
     accounts = Accounts(store, api, key, vault)
-    ledger = Ledger(store, models, quotas=settings.quotas, reset_hour=settings.quota_reset_hour)
+    ledger = Ledger(
+        store, models, quotas=settings.quotas, reset_hour=settings.quota_reset_hour,
+        house=accounts.house.name,
+    )  # fmt: skip
     summaries = Summaries(store, models, ledger, api, accounts.house.name)
     composer = Composer(store, models, Measures(store))
     return Resources(settings, models, accounts, ledger, Breaker(), composer, summaries)

@@ -56,8 +56,10 @@ class Outbox:
         self._gate = gate
         self._turn = turn
         self._owner = owner
-        self._fence = fence
+        self.fence = fence
         self._sent: dict[int, Sent] = {}
+        self._noted: dict[int, str] = {}
+        """The digests that are in the store."""
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.waiting = False
@@ -73,6 +75,7 @@ class Outbox:
     async def load(self) -> None:
         if self._turn.attempt > 1:
             self._sent = await self._store.read(sent_parts, self._turn.id)
+            self._noted = {position: sent.digest for position, sent in self._sent.items()}
 
     @property
     def parts(self) -> int:
@@ -106,7 +109,9 @@ class Outbox:
         self, position: int, message: str, part: Part, now: str, priority: Priority, *, quiet: bool
     ) -> None:
         chat = self.place.chat
-
+        if priority is Priority.PREVIEW and self._noted.get(position):
+            # A process that died had it final. Whoever takes over from us must not believe that.
+            await self._mark(position, Sent("sent", message, ""))
         try:
             await self.change(message, part, priority)
         except DeliveryError as error:
@@ -158,7 +163,9 @@ class Outbox:
                 return
             raise
         self._sent[position] = Sent("sent", message, now)
-        await self._mark(position, self._sent[position])
+        # Previews are edited without a note: what of them stands there only we know.
+        shown = "" if priority is Priority.PREVIEW else now
+        await self._mark(position, Sent("sent", message, shown))
 
     def _doubt(self, position: int, now: str) -> None:
         """It may stand there. With a key it can be sent again, and we learn its id."""
@@ -202,6 +209,7 @@ class Outbox:
             raise DeliveryError("The message stands where the chat was", Fault.GONE)
 
     async def _mark(self, position: int, part: Sent | None) -> None:
+        self._noted[position] = part.digest if part else ""
         await self._store.write(mark_part, self._turn, self._owner, position, part)
 
     async def tell(self, position: int, part: Part) -> None:
@@ -233,7 +241,7 @@ class Outbox:
         while True:
             if priority is not Priority.PREVIEW:
                 await self._enter(priority)
-            self._fence()
+            self.fence()
             try:
                 return await action(part)
             except MovedError as moved:

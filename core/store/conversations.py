@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.store.schema import choices, clock, conversations, grants, messages, state, turns
+from core.store.schema import choices, clock, conversations, grants, messages, state
 
 __all__ = [
     "Choice",
@@ -17,7 +17,6 @@ __all__ = [
     "get_state",
     "grant",
     "granted",
-    "history",
     "is_operator",
     "knows_cut",
     "put_state",
@@ -38,29 +37,6 @@ class Choice:
 
 def find(connection: Connection, key: str) -> int | None:
     return connection.scalar(select(conversations.c.id).where(conversations.c.key == key))
-
-
-def history(
-    connection: Connection, conversation: int, before: int | None, most: int
-) -> list[tuple[str, str]]:
-    """(role, text) of what a model may be shown, oldest first: at most the last `most`
-    messages since /new, of turns before the turn numbered `before`.
-    """
-    wanted = (
-        select(messages.c.id, messages.c.role, messages.c.text)
-        .join(conversations, conversations.c.id == messages.c.conversation)
-        .where(
-            messages.c.conversation == conversation,
-            messages.c.id > conversations.c.since,
-            messages.c.replaced.is_(False),
-        )
-        .order_by(messages.c.id.desc())
-        .limit(most)
-    )
-    if before is not None:
-        wanted = wanted.join(turns, turns.c.id == messages.c.turn).where(turns.c.seq < before)
-    rows = connection.execute(wanted).all()
-    return [(row.role, row.text) for row in reversed(rows)]
 
 
 def begin_anew(connection: Connection, conversation: int, before: int) -> None:

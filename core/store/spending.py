@@ -21,6 +21,7 @@ __all__ = [
     "end",
     "exhaust",
     "settle",
+    "spent_elsewhere",
     "spent_on",
 ]
 
@@ -72,6 +73,16 @@ def spent_on(
             known = found.get(row.model, NOTHING)
             found[row.model] = Spent(known.tokens, int(row.tokens), known.requests, known.exhausted)
     return {model: found.get(model, NOTHING) for model in (models or found)}
+
+
+def spent_elsewhere(connection: Connection, account: str, day: str, kind: str = "chat") -> int:
+    """Tokens on all accounts but `account`."""
+    tokens = connection.scalar(
+        select(func.sum(spending.c.tokens)).where(
+            spending.c.account != account, spending.c.day == day, spending.c.kind == kind
+        )
+    )
+    return int(tokens or 0)
 
 
 def begin(connection: Connection, line: Line, expected: int, quota: int | None) -> int | None:

@@ -13,7 +13,7 @@ from core.conversation.models import Models
 from core.port import Incoming
 from core.settings import Settings
 from core.store.database import Store
-from core.store.turns import State, Turn, answer_of, cancel, thoughts_of, turn_of
+from core.store.turns import State, Turn, answer_of, cancel, sent_parts, thoughts_of, turn_of
 from core.turns import words
 
 __all__ = ["Buttons"]
@@ -21,6 +21,7 @@ __all__ = ["Buttons"]
 log = structlog.get_logger(__name__)
 
 DRAFTS_A_TURN = 64  # as `core.delivery.preview` numbers them
+ENDED = (State.DONE, State.STOPPED, State.FAILED)
 MOST_THOUGHTS = 12_000  # characters shown
 OLD_BUTTON = "That button is from an older version and does nothing any more."
 GONE_MODEL = "That model is not there any more. /model shows the present ones."
@@ -85,7 +86,18 @@ class Buttons:
         found = await self.of(asking.incoming, argument)
         if found is None:
             return Reply(words.NOT_YOURS)
+        if found[1] in ENDED:
+            return await self._left_behind(asking, int(argument))
         return await self._cancel(found[0], asking.turn)
+
+    async def _left_behind(self, asking: Asking, turn: int) -> Reply | None:
+        """The message looks as if it grew, and nobody writes it: its writer died before it could
+        note that it stands there.
+        """
+        known = await self._store.read(sent_parts, turn)
+        if asking.incoming.message in {part.message for part in known.values()}:
+            return None  # pressed in the instant in which it became final
+        return Reply(words.LEFT_BEHIND, replace=True)
 
     async def _cancel(self, conversation: int, before: int) -> Reply | None:
         """The answer itself shows that it stopped; what waited shows nothing."""

@@ -14,17 +14,11 @@ from core.conversation.scope import allowance_subjects
 from core.errors import DeliveryError
 from core.memory.memory import Memory
 from core.port import Button, Incoming, Kind
+from core.store.accepting import Accepted
 from core.store.conversations import Choice, choose
 from core.store.database import Store
 from core.store.spending import allowance
-from core.store.turns import (
-    Accepted,
-    State,
-    Turn,
-    last_finished,
-    reply,
-    wipe,
-)
+from core.store.turns import State, Turn, last_finished, reply, wipe
 from core.turns import words
 from core.turns.answer import Answer
 from core.turns.buttons import Buttons

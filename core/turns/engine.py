@@ -24,17 +24,10 @@ from core.memory.memory import Memory
 from core.port import Chat, Incoming, Kind
 from core.settings import Settings
 from core.store import leases, waits
+from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
-from core.store.turns import (
-    Accepted,
-    LostLeaseError,
-    Turn,
-    claim,
-    free,
-    heartbeat,
-    release,
-)
+from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, release
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held

@@ -9,7 +9,7 @@ from core.conversation.choices import read_choices
 from core.conversation.scope import conversation_key, person_key
 from core.port import Incoming, Kind
 from core.settings import Settings
-from core.store.turns import Accepted, Bounds, accept
+from core.store.accepting import Accepted, Bounds, accept
 
 __all__ = ["DENIED", "asks", "keep", "sealed", "stops"]
 
@@ -53,7 +53,7 @@ def sealed(incoming: Incoming, vault: Vault | None) -> Incoming:
 def keep(
     connection: Connection, incoming: Incoming, settings: Settings, *, denied: bool
 ) -> Accepted:
-    """Runs as one transaction; see `core.store.turns.accept`."""
+    """Runs as one transaction; see `core.store.accepting.accept`."""
     choices = read_choices(connection, incoming.place, incoming.sender, settings)
     bounds = Bounds(settings.queue_length, settings.open_turns, settings.messages_a_minute)
     return accept(

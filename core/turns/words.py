@@ -30,6 +30,7 @@ GO_ON = "Go on exactly where your last answer broke off, without repeating anyth
 TOO_OLD = "I was away when this came, and it is a while ago. /retry answers it now."
 NOT_YOURS = "That is somebody else's answer."
 DOUBT = "The connection broke while I sent this: some of it may not be there."
+LEFT_BEHIND = "I was restarted while I wrote this. What came of your question stands below."
 GONE_ANSWER = "That answer is not kept any more. Please ask again."
 FAST = "You are writing faster than I may answer. Please wait a minute."
 INTERNAL = "Something went wrong on my side."

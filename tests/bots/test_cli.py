@@ -1,12 +1,21 @@
 """What an operator gets to see when something is wrong, and the exit codes supervisors read."""
 
+import asyncio
+import io
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from bots.configuration import show
+from bots.sandbox.model import ModelStandIn
+from core.configuration import Given
+from core.settings import Settings
 
 CLEAN = {
     name: value
@@ -69,17 +78,52 @@ def test_a_wrong_settings_file_is_named_key_by_key(
     assert "123:abc" not in done.stderr
 
 
+def shown(done: "subprocess.CompletedProcess[str]") -> dict[str, list[str]]:
+    """The columns of `config show`, by variable."""
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    return {name: columns for name, *columns in rows[1:]}
+
+
 def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7\ntoo_old = 30")
-    done = parley(tmp_path, "config", "show", PARLEY_QUEUE_LENGTH="9", COLUMNS="200")
-    assert done.returncode == 0
-    rows = {
-        line.split("│")[1].strip(): line.split("│")[3].strip()
-        for line in done.stdout.splitlines()
-        if line.count("│") > 3
-    }
-    assert rows["PARLEY_QUEUE_LENGTH"] == "9"
-    assert rows["PARLEY_TOO_OLD"] == "30.0"
+    rows = shown(parley(tmp_path, "config", "show", PARLEY_QUEUE_LENGTH="9"))
+    assert rows["PARLEY_QUEUE_LENGTH"][:3] == ["9", "environment", "queue_length"]
+    assert rows["PARLEY_TOO_OLD"][:3] == ["30", "parley.toml", "too_old"]
+
+
+def test_config_show_is_whole_and_legible_where_it_is_piped(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("very-secret-key\n")
+    rows = shown(
+        parley(
+            tmp_path, "config", "show", COLUMNS="80",
+            IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"), PARLEY_QUOTAS="a=1,*=0",
+            PARLEY_PERSONAS='{"red": "[red]You speak red"}',
+        )
+    )  # fmt: skip
+    assert set(rows) == {str(f.validation_alias) for f in Settings.model_fields.values()}
+    assert rows["IOINTELLIGENCE_API_KEY"][:2] == ["set", "secret file"]
+    assert rows["DISCORD_BOT_TOKEN"][:2] == ["not set", "default"]
+    assert rows["PARLEY_QUOTAS"][0] == "a=1,*=0"
+    assert rows["PARLEY_PERSONAS"][0] == "red=[red]You speak red"
+    assert rows["PARLEY_FALLBACKS"][0] == rows["PARLEY_CONTEXTS"][0] == "-"
+    assert rows["TELEGRAM_WEBHOOK_URL"][0] == "-"
+    assert rows["PARLEY_PERSON_TOKENS"][0] == "0"
+
+
+def test_config_show_on_a_narrow_terminal_cuts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(width=80, file=io.StringIO())
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    show(Given(Settings(), dict.fromkeys(Settings.model_fields, "environment")), screen)
+    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    for field in Settings.model_fields.values():
+        assert re.search(rf"^ *{field.validation_alias} .* environment", printed, re.MULTILINE)
+
+
+def test_a_misspelt_variable_is_told(tmp_path: Path) -> None:
+    done = parley(tmp_path, "config", "show", TELEGRAM_TOKEN="1:hidden")
+    assert "TELEGRAM_TOKEN is no setting; is TELEGRAM_BOT_TOKEN meant?" in done.stderr
+    assert "hidden" not in done.stderr
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
@@ -89,7 +133,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         DATABASE_URL="postgresql://parley:hidden@db/parley", COLUMNS="200",
     )  # fmt: skip
     assert done.returncode == 0
-    assert "secret" not in done.stdout
+    assert "very-secret" not in done.stdout
     assert "hidden" not in done.stdout
 
 
@@ -130,8 +174,19 @@ def test_people_and_places_are_let_in_and_out(tmp_path: Path) -> None:
         "not use the bot any more"
         in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
     )
-    assert parley(tmp_path, "allow", "everybody").returncode == 78
     assert "/start" in parley(tmp_path, "pair").stderr
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["everybody", "telegram:42", "telegram:server:42", "telegram:person:-1", "telegram:person:ann",
+     "discord:server:-1", "terminal:person:ann"],
+)  # fmt: skip
+def test_only_who_a_platform_knows_is_let_in(tmp_path: Path, subject: str) -> None:
+    done = parley(tmp_path, "allow", subject)
+    assert done.returncode == 78
+    assert subject in done.stderr
+    assert "telegram:person:ID" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -175,3 +230,33 @@ def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
         done = parley(tmp_path, "config", "show", **wrong)
         assert done.returncode == 78, wrong
         assert "Traceback" not in done.stderr
+
+
+def models(folder: Path, key: str, base_url: str) -> "subprocess.CompletedProcess[str]":
+    given = {"IOINTELLIGENCE_API_KEY": key, "IOINTELLIGENCE_BASE_URL": base_url}
+    return parley(folder, "models", "--search", "phi-4", **given)
+
+
+def test_models_of_a_service_that_is_away_are_listed_and_called_so(tmp_path: Path) -> None:
+    done = models(tmp_path, "key-that-is-secret", "http://127.0.0.1:9/v1/")
+    assert done.returncode == 69
+    assert "microsoft/phi-4" in done.stdout
+    assert "cannot be reached (127.0.0.1: Connection refused)" in done.stderr
+    assert "built-in list" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, "not even a wide line is broken"
+    assert "key-that-is-secret" not in done.stderr
+
+
+async def test_models_say_when_the_key_is_wrong_and_ask_no_model(tmp_path: Path) -> None:
+    service = ModelStandIn()
+    await service.start()
+    try:
+        right = await asyncio.to_thread(models, tmp_path, service.api_key, service.base_url)
+        wrong = await asyncio.to_thread(models, tmp_path, "another", service.base_url)
+    finally:
+        await service.close()
+    assert (right.returncode, right.stderr) == (0, "")
+    assert wrong.returncode == 78
+    assert "microsoft/phi-4" in wrong.stdout
+    assert "does not accept the key in IOINTELLIGENCE_API_KEY" in wrong.stderr
+    assert not service.requests

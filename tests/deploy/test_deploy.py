@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core.settings import SECRETS, Settings, load
+from core.configuration import load
+from core.settings import SECRETS, Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -23,13 +23,17 @@ bots/telegram/test_files: the token in a file's address. core/test_supervision: 
 faults/: messages lost or answered twice when processes die, freeze or end.
 """
 
+import contextlib
 import re
+import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
 from bots.sandbox.model.script import long
 from bots.sandbox.telegram import Call, Fault
+from core.commands.declared import COMMANDS
 from core.store import conversations
 from core.store.database import Store
 from core.turns import words
@@ -53,6 +57,24 @@ async def test_a_429_on_previews_does_not_stall_the_models_stream(alive: World) 
     assert time.monotonic() - begun < 3.5, "the reader waits for nobody"
     await telegram.wait(lambda: texts(telegram.messages(chat)) == [text.strip()], 15)
     assert telegram.early() == []
+
+
+async def test_a_chat_that_must_wait_does_not_keep_its_answer_from_being_read(
+    alive: World,
+) -> None:
+    """It is read to its end and kept while the chat waits for ten minutes."""
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 100
+    ann = telegram.person("Ann")
+    telegram.faults = lambda call: (
+        Fault("429", 600) if "steady" in str(call.params.get("text")) else None
+    )
+    await telegram.say(ann, telegram.private(ann), f"repeat: {'A steady stream. ' * 30}")
+    await telegram.wait(telegram.refused)
+    assert not model.requests[-1].completed
+    await alive.stored("SELECT 1 FROM turns WHERE state = 'delivering'")
+    assert len(telegram.refused()) == 1
+    await alive.kill()
 
 
 async def test_a_429_on_the_last_edit_is_waited_out_and_the_whole_answer_comes(
@@ -330,3 +352,114 @@ async def test_an_album_is_one_question_and_is_there_after_a_kill(alive: World) 
     asked = str(model.requests[-1].body["messages"])
     assert all(f"content of file {number}" in asked for number in range(2))
     assert len(texts(telegram.messages(chat))) == 1
+
+
+async def test_two_messages_at_once_do_not_interleave_in_the_history(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 100
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    asked = [f"repeat: {word} {'x ' * 20}".strip() for word in ("one", "two", "three")]
+    for text in asked:
+        await telegram.say(ann, chat, text)
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) == 3, 20)
+    exchanges: list[str] = []
+    for request, text in zip(model.requests, asked, strict=True):
+        said = [m["content"] for m in request.body["messages"] if m["role"] != "system"]
+        assert said == [*exchanges, text]
+        exchanges += [text, text.removeprefix("repeat: ")]
+
+
+async def test_who_is_not_let_in_gets_nothing_by_any_way(alive: World, tmp_path: Path) -> None:
+    """One entry that forgets to ask who it is would be enough."""
+    telegram = alive.telegram
+    ann, eve = telegram.person("Ann"), telegram.person("Eve")
+    group = telegram.supergroup("Friends", ann, eve)
+    store = Store(alive.settings().database_url)
+    await store.write(conversations.grant, f"telegram:person:{ann.id}", "member", "Ann")
+    await store.close()
+    await alive.stop()
+    await alive.start(access="pairing")
+    at = f"@{telegram.bot.username}"
+    for chat in (telegram.private(eve), group):
+        for command in COMMANDS:
+            await telegram.say(eve, chat, f"/{command.name}{at} phi-4")
+        await telegram.say(eve, chat, f"{at} hello")
+        await telegram.send_document(eve, chat, "notes.txt", b"a fact", caption=f"{at} read")
+        await telegram.send_photo(eve, chat, caption=f"{at} look")
+        await telegram.send_sticker(eve, chat)
+    before = len(telegram.calls)
+    await telegram.say(ann, group, f"{at} repeat: for Ann")
+    await telegram.wait(lambda: texts(telegram.messages(group)) == ["for Ann"])
+    assert texts(telegram.messages(telegram.private(eve))) == []
+    assert len(alive.model.requests) == 1
+    made = {call.method.lower() for call in list(telegram.calls)[before:]}
+    assert made <= {"getupdates", "sendmessage", "editmessagetext"}, "nobody is looked up"
+    await alive.stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        kept = {
+            name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for name in ("turns", "choices", "memories", "documents", "conversations")
+        }
+    assert kept == {"turns": 1, "choices": 0, "memories": 0, "documents": 0, "conversations": 1}
+
+
+async def test_a_question_of_more_than_a_day_ago_counts_its_days(
+    alive: World, tmp_path: Path
+) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 20
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.say(ann, chat, f"repeat: {'from yesterday ' * 40}")
+    await model.wait(lambda: len(model.requests) == 1)
+    await alive.kill()
+    with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        database.execute("UPDATE turns SET created = created - 86405")
+        database.commit()
+    await alive.start()
+    await telegram.wait(lambda: texts(telegram.messages(chat)) == [words.TOO_OLD])
+    assert len(model.requests) == 1
+    model.tokens_per_second = 2000
+    await telegram.say(ann, chat, "/retry")
+    await telegram.wait(
+        lambda: texts(telegram.messages(chat))[-1] == ("from yesterday " * 40).strip()
+    )
+
+
+async def test_a_file_is_fetched_once_and_its_address_is_told_to_nobody(alive: World) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    await telegram.send_document(
+        ann, chat, "facts.txt", b"The pump is green.", caption="repeat: which colour?",
+        media_type="text/plain",
+    )  # fmt: skip
+    await telegram.wait(lambda: "which colour?" in "".join(texts(telegram.messages(chat))))
+    await telegram.say(ann, chat, "repeat: and again?")
+    await telegram.wait(lambda: "and again?" in texts(telegram.messages(chat))[-1])
+    methods = [call.method.lower() for call in telegram.calls]
+    assert methods.count("getfile") == 1
+    told = "".join(str(request.body) for request in model.requests)
+    assert "The pump is green." in told
+    assert telegram.token not in told
+    assert "/file/bot" not in told
+
+
+async def test_a_time_out_is_not_followed_by_a_plain_copy(alive: World) -> None:
+    telegram = alive.telegram
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    met: list[Call] = []
+
+    def once(call: Call) -> Fault | None:
+        if call.method.lower() != "sendmessage" or met:
+            return None
+        met.append(call)
+        return Fault("drop_after")
+
+    telegram.faults = once
+    await telegram.say(ann, chat, "repeat: **bold** and `code`")
+    await telegram.wait(lambda: texts(telegram.messages(chat))[-1:] == [words.DOUBT])
+    assert texts(telegram.messages(chat)) == ["bold and code", words.DOUBT]
+    assert "entities" in met[0].params

@@ -7,12 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+from sqlalchemy import Connection, func, select
+
+from core.errors import StoreError
+from core.store.database import Store
+from core.store.schema import OPEN, turns
 from tests.end_to_end.world import World
 
 __all__ = ["Fleet"]
 
 READY_IN = 30.0  # seconds
 GONE_IN = 25.0  # seconds in which a process that was told to end must be gone
+LOOK = 0.2  # seconds between looks for what is still open
 
 
 class Fleet:
@@ -92,6 +98,21 @@ class Fleet:
             await process.wait()
         return time.monotonic() - began
 
+    async def idle(self, timeout: float) -> None:
+        """Wait until nothing that was asked is open, as the database knows it: what people see
+        does not tell to which of two questions a word about a failure belongs. After `timeout`
+        seconds it is left as it is, to be judged.
+        """
+        store = Store(self._environment["DATABASE_URL"])
+        until = time.monotonic() + timeout
+        try:
+            while time.monotonic() < until:
+                if not self._world.telegram.updates.pending and not await _open(store):
+                    return
+                await asyncio.sleep(LOOK)
+        finally:
+            await store.close()
+
     async def close(self) -> None:
         """End all, gently where that is possible."""
         running = [
@@ -117,3 +138,15 @@ class Fleet:
             for line in lines
             if line.startswith("Traceback") or any(sign in line for sign in signs)
         ]
+
+
+def _count(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(turns).where(OPEN)) or 0
+
+
+async def _open(store: Store) -> int:
+    """How many turns are open; one, as it were, where the database does not tell."""
+    try:
+        return await store.read(_count)
+    except StoreError:
+        return 1

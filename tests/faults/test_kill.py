@@ -38,6 +38,7 @@ async def test_kill_at_any_instant_loses_nothing_and_repeats_nothing(
                 await fleet.start()
             await living
             await crowd.settle()
+            await fleet.idle(crowd.patience)
         finally:
             await fleet.close()
         verdict = Verdict(crowd, fleet)

@@ -2,8 +2,9 @@
 
 import random
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bots.sandbox import discord, telegram
 from tests.end_to_end.world import World
@@ -11,8 +12,9 @@ from tests.end_to_end.world import World
 __all__ = ["Trouble"]
 
 EACH = 0.05  # the share of calls on which each kind of fault falls
-KINDS = ("429", "500", "502", "drop_after", "drop_before", "delay")
-IN_FLIGHT = 0.25  # seconds in which a call may be under way when "wait" is said
+Kind = Literal["429", "500", "502", "drop_after", "drop_before", "delay"]
+KINDS: tuple[Kind, ...] = ("429", "500", "502", "drop_after", "drop_before", "delay")
+IN_FLIGHT = 0.25  # seconds
 PLACE = re.compile(r"/channels/(\d+)/")
 
 
@@ -21,13 +23,18 @@ class Trouble:
     """Call `begin` to have the stand-ins of `world` fail.
 
     `waits` are the shortest and the longest `retry_after`, `delay` that of slow calls, in seconds.
-    `chats`: only calls to these fail; None: every call, receiving too.
+    `chats`: only calls to these fail; None: every call, receiving too. `each`: the share of calls
+    on which each of `kinds` falls. `in_flight`: seconds in which a call may be under way when
+    "wait" is said.
     """
 
     dice: random.Random
     waits: tuple[float, float]
     delay: float
     chats: Collection[str] | None = None
+    kinds: Sequence[Kind] = KINDS
+    each: float = EACH
+    in_flight: float = IN_FLIGHT
     ordered: int = 0
     _sent: list[tuple[str, float]] = field(default_factory=list)
     _told: list[tuple[str, float, float]] = field(default_factory=list)
@@ -40,13 +47,17 @@ class Trouble:
     def end(world: World) -> None:
         world.telegram.faults = world.discord.faults = None
 
+    def told(self) -> set[str]:
+        """The chats that were told to wait."""
+        return {chat for chat, _, _ in self._told}
+
     def early(self) -> list[str]:
         """What was sent to a chat although it had been told to wait."""
         return [
             f"{chat}: {sent - told:.2f} s after it was told to wait {seconds:.2f} s"
             for chat, told, seconds in self._told
             for to, sent in self._sent
-            if to == chat and told + IN_FLIGHT < sent < told + seconds
+            if to == chat and told + self.in_flight < sent < told + seconds
         ]
 
     def _telegram(self, call: telegram.Call) -> telegram.Fault | None:
@@ -67,10 +78,10 @@ class Trouble:
         if self.chats is not None and chat not in self.chats:
             return None
         drawn = self.dice.random()
-        if drawn >= EACH * len(KINDS):
+        if drawn >= self.each * len(self.kinds):
             return None
         self.ordered += 1
-        kind = KINDS[int(drawn / EACH)]
+        kind = self.kinds[int(drawn / self.each)]
         seconds = self.delay if kind == "delay" else 0.0
         if kind == "429":
             seconds = self.dice.uniform(*self.waits)

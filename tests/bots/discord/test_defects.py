@@ -15,6 +15,8 @@ Here are those that no other test shows. The rest:
 - Commands synchronised at each start (`test_connection`).
 - A process killed by SIGTERM with events half taken, one that hangs at the end
   (`test_connection`).
+- What only the whole product could have wrong: streams that stall, end or stay untold, histories
+  and instructions that mix, messages beside the answer (end_to_end/test_discord_defects).
 """
 
 import asyncio
@@ -27,6 +29,7 @@ import pytest
 from aiohttp import web
 
 from bots.discord.chat import DiscordChat
+from bots.discord.rest import Rest
 from bots.discord.ticket import Ticket
 from bots.sandbox.discord import Channel, DiscordStandIn, Person
 from bots.sandbox.discord.world import SEND, SEND_IN_THREADS, VIEW, WRITES, Message
@@ -341,6 +344,32 @@ async def test_streams_in_two_channels_share_no_clock(world: World) -> None:
     await refused(chat.edit(HERE, first, Part("y")))
     await chat.edit(ASIDE, second, Part("y"))
     assert world.discord.messages[second]["content"] == "y"
+
+
+async def test_a_file_without_an_end_is_read_to_its_limit_only() -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65_536)
+            sent += 65_536
+
+    app = web.Application()
+    app.router.add_get("/attachments/1/a.txt", endless)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    rest = Rest("token", f"{base}/api/v10")
+    async with asyncio.timeout(20):
+        error = await refused(rest.download(f"{base}/attachments/1/a.txt", 1_000_000))
+    await rest.close()
+    await runner.cleanup()
+    assert (error.fault, str(error)) == (Fault.REJECTED, "The file is too large.")
+    assert sent < 50_000_000
 
 
 # -- the life of the process

@@ -14,9 +14,9 @@ from bots.discord.chat import DiscordChat
 from core.conversation.scope import conversation_key, person_key
 from core.errors import StoreError
 from core.port import Incoming
+from core.store.accepting import Accepted, Bounds, accept
 from core.store.database import Store
 from core.store.heard import Heard, last_heard
-from core.store.turns import Accepted, Bounds, accept
 from tests.bots.discord.conftest import QUICK, Inbox, World
 from tests.bots.discord.loopback import BOT, CHANNEL, DM, THREAD, refusal, snowflake, user
 

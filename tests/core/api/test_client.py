@@ -2,10 +2,13 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
+from bots.sandbox.model import ModelStandIn
 from core.api.client import Message, ModelApi, Patience, Request
 from core.api.events import Event, Finished, FinishReason, Reasoning, Text, Usage
 from core.errors import Failure, ModelError
@@ -252,6 +255,34 @@ async def test_cancelling_the_reader_closes_the_connection_at_once() -> None:
             await wire.gone.wait()
         await asyncio.gather(task, return_exceptions=True)
         await api.close()
+
+
+async def test_questions_one_after_another_share_a_connection() -> None:
+    """A new one for each costs a handshake before the first token."""
+    seen: set[object] = set()
+
+    class Seeing(ModelStandIn):
+        async def _chat(self, asked: Any) -> web.StreamResponse:
+            seen.add(asked.http.transport)
+            return await super()._chat(asked)
+
+    model = Seeing(tokens_per_second=10_000)
+    await model.start()
+    api = ModelApi(model.base_url, model.api_key)
+    asked = Request(next(iter(model.models)), REQUEST.messages)
+    for _ in range(5):
+        events = [one async for one in api.stream(asked)]
+        assert isinstance(events[-1], Finished)
+    await api.close()
+    await model.close()
+    assert len(seen) == 1
+
+
+async def test_a_server_that_goes_on_after_the_end_is_not_waited_for() -> None:
+    async with serving(lambda _n: [SSE + chunk(content="a") + last() + DONE, 30.0]) as wire:
+        async with asyncio.timeout(3):
+            heard = await ask(wire.url)
+        assert (heard.text, heard.error) == ("a", None)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
 from core.errors import DeliveryError, Fault, MovedError
 from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
-from core.store import turns
+from core.store import accepting, turns
+from core.store.accepting import Bounds
 from core.store.database import Store
-from core.store.turns import Bounds
+from core.store.turns import Turn
 from tests.core.turns.quick import PACE, Quick
 
 PLACE = Place("quick", "1", "5", private=True)
@@ -44,6 +45,16 @@ class Unsure(Quick):
 class Desk:
     chat: Unsure
     outbox: Outbox
+    store: Store
+    turn: Turn
+
+    async def next(self) -> Outbox:
+        """That of the process that takes over."""
+        await self.store.write(turns.release, "me", [self.turn.id])
+        (turn,) = await self.store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
+        outbox = Outbox(self.store, self.chat, Gate(PACE), turn, "me", lambda: None)
+        await outbox.load()
+        return outbox
 
     @property
     def shown(self) -> list[str]:
@@ -56,11 +67,11 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await store.open()
     incoming = Incoming(Kind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
     await store.write(
-        turns.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
+        accepting.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
     )
     (turn,) = await store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
     chat = Unsure()
-    yield Desk(chat, Outbox(store, chat, Gate(PACE), turn, "me", lambda: None))
+    yield Desk(chat, Outbox(store, chat, Gate(PACE), turn, "me", lambda: None), store, turn)
     await store.close()
 
 
@@ -105,6 +116,24 @@ async def test_what_was_refused_is_tried_again_with_the_final(desk: Desk) -> Non
     assert desk.outbox.message(0) is not None
 
 
+async def test_a_page_that_was_final_and_became_a_preview_again_is_made_final(desk: Desk) -> None:
+    """One process had the page ready, the next began the answer anew; both died."""
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    second = await desk.next()
+    await second.put(0, Part("the fir"), Priority.PREVIEW)
+    third = await desk.next()
+    await third.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+
+
+async def test_a_page_that_grew_after_it_was_sent_is_made_final(desk: Desk) -> None:
+    await desk.outbox.put(0, PAGE, Priority.PREVIEW)
+    await desk.outbox.put(0, Part("the first page, and more"), Priority.PREVIEW)
+    second = await desk.next()
+    await second.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+
+
 class Moving(Unsure):
     """A chat that may move while it is written to. The old one keeps what stands there."""
 
@@ -146,7 +175,7 @@ NEW = "500"
 def moving(desk: Desk) -> Desk:
     chat = Moving()
     desk.outbox._chat = chat
-    return Desk(chat, desk.outbox)
+    return Desk(chat, desk.outbox, desk.store, desk.turn)
 
 
 @pytest.mark.parametrize("priority", [Priority.CONTROL, Priority.FINAL])

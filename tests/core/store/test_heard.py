@@ -1,9 +1,9 @@
 """Where people talked to the bot lately, on both databases."""
 
 from core.port import Incoming, Kind, Place, Sender
+from core.store.accepting import Bounds, accept
 from core.store.database import Store
 from core.store.heard import last_heard
-from core.store.turns import Bounds, accept
 
 ANN = Sender("discord", "ann", "Ann")
 

@@ -7,10 +7,12 @@ import numpy as np
 
 from core.conversation.scope import chat_scope, conversation_key, scopes
 from core.port import Incoming, Kind, Place, Sender
-from core.store import conversations, memories, moves, spending, turns, waits
+from core.store import accepting, conversations, memories, moves, spending, turns, waits
+from core.store.accepting import Bounds
 from core.store.conversations import Choice
 from core.store.database import Store
-from core.store.turns import OUT_OF_REACH, Bounds, Sent, State
+from core.store.summaries import past
+from core.store.turns import OUT_OF_REACH, Sent, State
 
 OLD = Place("telegram", "1", "-5")
 NEW = replace(OLD, chat="-1005")
@@ -19,7 +21,7 @@ ANN = Sender("telegram", "7", "Ann")
 
 async def say(store: Store, place: Place, key: str) -> None:
     await store.write(
-        turns.accept,
+        accepting.accept,
         Incoming(Kind.PROMPT, key, place, ANN, key, message="9"),
         key=conversation_key(place, ANN, shared=False),
         person="telegram:7",
@@ -59,8 +61,8 @@ async def test_conversations_choices_and_grants_go_along(store: Store) -> None:
     assert list(made) == [(chat_scope(NEW), "model")]
     turn = await answer(store)
     assert turn.incoming.place == NEW
-    said = await store.read(conversations.history, conversation, None, 50)
-    assert [text for _, text in said] == ["before", "yes", "waits", "yes"]
+    said = (await store.read(past, conversation, None, 50)).messages
+    assert [text for _, _, text in said] == ["before", "yes", "waits", "yes"]
 
 
 async def test_what_was_said_in_the_new_chat_before_comes_after(store: Store) -> None:
@@ -73,8 +75,8 @@ async def test_what_was_said_in_the_new_chat_before_comes_after(store: Store) ->
     await move(store)
     await say(store, NEW, "third")
     turn = await answer(store)
-    said = await store.read(conversations.history, turn.conversation, None, 50)
-    assert [text for _, text in said] == ["first", "yes", "second", "yes", "third", "yes"]
+    said = (await store.read(past, turn.conversation, None, 50)).messages
+    assert [text for _, _, text in said] == ["first", "yes", "second", "yes", "third", "yes"]
     assert turn.seq == 3
     made = await store.read(conversations.all_choices, [chat_scope(NEW)])
     assert [choice.value for choice in made.values()] == ["new"]
@@ -99,8 +101,8 @@ async def test_a_new_conversation_begun_in_the_new_chat_stays_one(store: Store) 
     await move(store)
     await say(store, NEW, "known")
     turn = await answer(store)
-    said = await store.read(conversations.history, turn.conversation, None, 50)
-    assert [text for _, text in said] == ["known", "yes"]
+    said = (await store.read(past, turn.conversation, None, 50)).messages
+    assert [text for _, _, text in said] == ["known", "yes"]
 
 
 async def test_both_chats_use_of_a_day_counts_once(store: Store) -> None:

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection, update
 
 from core.port import Attachment, Incoming, Kind, Place, Sender
-from core.store import conversations, schema, turns
+from core.store import accepting, conversations, schema, summaries, turns
+from core.store.accepting import Accepted, Bounds
 from core.store.database import Store
-from core.store.turns import Accepted, Bounds, LostLeaseError, Sent, State, Turn
+from core.store.turns import LostLeaseError, Sent, State, Turn
 
 PLACE = Place("telegram", "1", "5", private=True)
 LAST = 2**31
@@ -26,12 +27,20 @@ async def accept(
     store: Store, key: str, *, to: str = "ann", ordered: bool = True, bounds: Bounds = BOUNDS
 ) -> Accepted:
     return await store.write(
-        turns.accept, said(key), key=to, person="telegram:5", ordered=ordered, bounds=bounds
+        accepting.accept, said(key), key=to, person="telegram:5", ordered=ordered, bounds=bounds
     )
 
 
 async def claim(store: Store, owner: str = "me", lease: float = 30) -> list[Turn]:
     return await store.write(turns.claim, owner, [("telegram", "1")], lease=lease, most=50)
+
+
+async def shown(
+    store: Store, conversation: int, before: int | None = None
+) -> list[tuple[str, str]]:
+    """(role, text) of what a model is shown."""
+    past = await store.read(summaries.past, conversation, before, 50)
+    return [(role, text) for _, role, text in past.messages]
 
 
 async def test_a_redelivered_event_opens_no_second_turn(store: Store) -> None:
@@ -152,19 +161,25 @@ async def test_history_holds_earlier_turns_only_and_what_counts(store: Store) ->
 
     await answer(first, "one?", "one.")
     (second,) = await claim(store)
-    shown = await store.read(conversations.history, second.conversation, second.seq, 50)
-    assert shown == [("user", "one?"), ("assistant", "one.")]
+    assert await shown(store, second.conversation, second.seq) == [
+        ("user", "one?"),
+        ("assistant", "one."),
+    ]
     await answer(second, "one?", "another.", replace=True)
     (third,) = await claim(store)
-    shown = await store.read(conversations.history, third.conversation, third.seq, 50)
-    assert shown == [("user", "one?"), ("assistant", "another.")]
+    assert await shown(store, third.conversation, third.seq) == [
+        ("user", "one?"),
+        ("assistant", "another."),
+    ]
     await answer(third, "three?", "three.")
     await store.write(conversations.begin_anew, third.conversation, third.id)
-    shown = await store.read(conversations.history, third.conversation, None, 50)
-    assert shown == [("user", "three?"), ("assistant", "three.")], "asked after /new"
+    assert await shown(store, third.conversation, None) == [
+        ("user", "three?"),
+        ("assistant", "three."),
+    ], "asked after /new"
     await store.write(conversations.begin_anew, third.conversation, LAST)
     await store.write(conversations.begin_anew, third.conversation, third.id)
-    assert await store.read(conversations.history, third.conversation, None, 50) == []
+    assert await shown(store, third.conversation, None) == []
     assert await store.read(turns.usage_today, "telegram:5", 0) == [("m", 21, 3)]
 
 
@@ -182,7 +197,7 @@ async def test_a_person_has_so_many_open_in_all_chats_and_others_are_not_touched
     results = [await accept(store, f"u{n}", to=f"chat {n}", bounds=bounds) for n in range(5)]
     assert results == [Accepted.NEW] * 3 + [Accepted.FULL] * 2
     other = await store.write(
-        turns.accept, said("v"), key="bob", person="telegram:6", ordered=True, bounds=bounds
+        accepting.accept, said("v"), key="bob", person="telegram:6", ordered=True, bounds=bounds
     )
     assert other is Accepted.NEW
 
@@ -207,7 +222,7 @@ async def test_the_only_process_frees_what_a_dead_one_held(store: Store) -> None
 async def batched(store: Store, key: str, text: str, batch: str | None, **more: Any) -> Accepted:
     incoming = replace(said(key, text), batch=batch, **more)
     return await store.write(
-        turns.accept, incoming, key="ann", person="telegram:5", ordered=True, bounds=BOUNDS
+        accepting.accept, incoming, key="ann", person="telegram:5", ordered=True, bounds=BOUNDS
     )
 
 
@@ -221,7 +236,7 @@ async def claimed(store: Store) -> list[Turn]:
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "REST_IN", 0.4)
+    monkeypatch.setattr(accepting, "REST_IN", 0.4)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -256,8 +271,8 @@ async def test_an_album_is_one_question_and_what_follows_is_another(store: Store
 async def test_a_batch_is_bounded_and_ends_with_a_stop(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "LONGEST_TEXT", 10)
-    monkeypatch.setattr(turns, "REST_IN", 30.0)
+    monkeypatch.setattr(accepting, "LONGEST_TEXT", 10)
+    monkeypatch.setattr(accepting, "REST_IN", 30.0)
     assert await batched(store, "u1", "1234567", "") is Accepted.NEW
     assert await batched(store, "u2", "1234567", "") is Accepted.NEW
     conversation = await store.read(conversations.find, "ann")
@@ -270,7 +285,7 @@ async def test_nobody_joins_what_another_person_began(store: Store) -> None:
     await batched(store, "u1", "Ann's", "")
     bobs = replace(said("u2", "Bob's"), sender=Sender("telegram", "6", "Bob"))
     accepted = await store.write(
-        turns.accept, bobs, key="ann", person="telegram:6", ordered=True, bounds=BOUNDS
+        accepting.accept, bobs, key="ann", person="telegram:6", ordered=True, bounds=BOUNDS
     )
     assert accepted is Accepted.NEW
 
@@ -292,8 +307,7 @@ async def test_a_retry_that_fails_leaves_the_answer_that_stands(store: Store) ->
         replace=True,
         **kept,  # type: ignore[arg-type]
     )
-    shown = await store.read(conversations.history, first.conversation, None, 50)
-    assert shown == [("user", "one?"), ("assistant", "one.")]
+    assert await shown(store, first.conversation, None) == [("user", "one?"), ("assistant", "one.")]
 
 
 async def test_an_event_that_cannot_be_read_stands_in_nobodys_way(store: Store) -> None:

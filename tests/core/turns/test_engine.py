@@ -9,7 +9,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import status
+from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
+from core.markdown.document import Document
 from core.port import Capabilities, Part, Place
 from core.store.schema import requests, spending, turns
 from core.store.turns import mark_part
@@ -154,6 +156,36 @@ async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
         assert [text.strip() for text in chat.shown.values()] == [("word " * 60).strip()]
 
 
+class Counting(TerminalDialect):
+    """How much text was rendered, in characters."""
+
+    rendered = 0
+
+    def render(self, document: Document) -> Part:
+        part = super().render(document)
+        self.rendered += len(part.text)
+        return part
+
+
+async def test_an_answer_is_not_rendered_anew_for_each_token(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """What it costs grows with how often it is shown, not with how finely it came."""
+    model.tokens_per_second = 1000
+    text = "Some words of a paragraph.\n\n" * 200
+    model.answer = lambda _body: text
+    chat = Edited()
+    chat.dialect = dialect = Counting()
+    async with quick(tmp_path, model, chat):
+        await chat.say("hello")
+        async with asyncio.timeout(20):
+            while await chat.store.read(states) != ["done"]:
+                await asyncio.sleep(0.05)
+    tokens = model.requests[0].usage[1]
+    assert tokens > 1000
+    assert 0 < dialect.rendered < len(text) * tokens / 50
+
+
 class Hasty(Quick):
     """Asks to wait at the first change of a message, and complains if nobody does."""
 
@@ -197,7 +229,7 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
     tmp_path: Path, model: ModelStandIn
 ) -> None:
     chat = Hasty()
-    async with quick(tmp_path, model, chat, secret_key="phrase"):
+    async with quick(tmp_path, model, chat, secret_key="a passphrase"):
         chat.shown["m1"] = "/key my-own-key"
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
@@ -239,7 +271,7 @@ def kept_events(connection: Connection) -> str:
 
 
 async def test_a_key_stays_nowhere_but_in_its_place(tmp_path: Path, model: ModelStandIn) -> None:
-    async with quick(tmp_path, model, secret_key="phrase") as chat:
+    async with quick(tmp_path, model, secret_key="a phrase that is long") as chat:
         model.add_key("a-key-of-my-own")
         chat.shown["m1"] = "/key a-key-of-my-own"
         await chat.say("/key a-key-of-my-own", message="m1")
@@ -259,3 +291,20 @@ async def test_an_overflow_that_names_no_limit_does_not_shrink_the_window_for_go
         assert len(model.requests) == 6
         context = await chat.ask("/context")
         assert "128,000" in context or "128k" in context
+
+
+async def test_stop_on_a_message_left_behind_by_a_death_says_so_there(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        answer = await chat.ask("hello")
+        (message,) = chat.shown
+        chat.shown["orphan"] = "word word"
+        await chat.press("stop:1", "orphan")
+        await until(lambda: chat.shown["orphan"] == words.LEFT_BEHIND)
+        await chat.press("stop:1", message)
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["done"] * 3:
+                await asyncio.sleep(0.05)
+        assert chat.shown == {message: answer, "orphan": words.LEFT_BEHIND}
