@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from core.markdown.document import Document
 
 __all__ = [
+    "FILE",
     "Alive",
     "Attachment",
     "Button",
@@ -57,10 +58,15 @@ class Sender:
     """May change settings for everybody in this place's server or group."""
 
 
+FILE = "file"
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     kind: str
-    """What it is, in words for a person: "sticker", "photo", "voice message", "file"."""
+    """What it is, in words for a person: "sticker", "photo", "voice message"; `FILE` is what may
+    be read.
+    """
     name: str = ""
     size: int = 0
     """In bytes; 0 when unknown."""

@@ -9,6 +9,8 @@ from core.commands.declared import Argument, Command
 
 __all__ = ["argument_text", "digest", "focused", "payload"]
 
+STRING, ATTACHMENT = 3, 11
+"""Types of options."""
 LONGEST = 6000
 """Characters Discord allows in a string option."""
 EVERYWHERE = [0, 1, 2]
@@ -46,7 +48,7 @@ def argument_text(command: Command | None, options: Sequence[Mapping[str, object
     `command` None: it is not declared any more, yet somebody's client still offers it.
     """
     given = {str(option.get("name")): str(option.get("value", "")) for option in options}
-    names = [argument.name for argument in command.arguments] if command else list(given)
+    names = [a.name for a in command.arguments if not a.file] if command else list(given)
     return " ".join(given[name] for name in names if given.get(name)).strip()
 
 
@@ -65,11 +67,13 @@ def focused(
 
 def _option(argument: Argument) -> dict[str, object]:
     option: dict[str, object] = {
-        "type": 3,
+        "type": ATTACHMENT if argument.file else STRING,
         "name": argument.name,
         "description": argument.summary[:100],
         "required": argument.required,
     }
+    if argument.file:
+        return option
     if argument.choices:
         option["choices"] = [{"name": choice, "value": choice} for choice in argument.choices]
         return option

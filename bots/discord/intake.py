@@ -9,7 +9,7 @@ import discord
 from bots.discord.commands import argument_text
 from bots.discord.ticket import LIFETIME, Mode, Ticket
 from core.commands.declared import Command
-from core.port import Attachment, Incoming, Kind, Place, Sender
+from core.port import FILE, Attachment, Incoming, Kind, Place, Sender
 
 __all__ = ["PLATFORM", "Interaction", "from_command", "from_message", "from_press", "place_of"]
 
@@ -37,10 +37,7 @@ def from_message(message: discord.Message, account: str, me: int) -> Incoming | 
         text=_plain(message, me, roles),
         message=str(message.id),
         reply_to=str(replied.message_id) if replied and replied.message_id else None,
-        attachments=(
-            *(_attachment(one) for one in message.attachments),
-            *(Attachment("sticker", sticker.name) for sticker in message.stickers),
-        ),
+        attachments=_attachments(message) or _files_of(replied),
     )
 
 
@@ -50,6 +47,8 @@ def from_command(
     """A slash command; the ticket says how it is to be answered."""
     name, options = command_data(interaction)
     command = commands.get(name)
+    data: Mapping[str, Any] = interaction.data or {}
+    files: Mapping[str, Any] = (data.get("resolved") or {}).get("attachments") or {}
     posts = _posts(interaction)
     public = Mode.POST if posts else Mode.REPLY
     mode = Mode.QUIET if command is None or command.quiet else public
@@ -60,6 +59,7 @@ def from_command(
         sender=sender_of(interaction),
         text=argument_text(command, options),
         command=name,
+        attachments=tuple(map(_uploaded, files.values())),
         ticket=_ticket(interaction, mode, posts=posts).encode(),
     )
 
@@ -191,11 +191,39 @@ def _plain(message: discord.Message, me: int, roles: frozenset[int]) -> str:
     return re.sub(r"<@!?(\d+)>", lambda found: f"@{names.get(found[1], 'somebody')}", text).strip()
 
 
+def _attachments(message: discord.Message) -> tuple[Attachment, ...]:
+    return (
+        *(_attachment(one) for one in message.attachments),
+        *(Attachment("sticker", sticker.name) for sticker in message.stickers),
+    )
+
+
+def _files_of(replied: discord.MessageReference | None) -> tuple[Attachment, ...]:
+    """The files that a person's question about another message is about."""
+    original = replied.resolved if replied else None
+    if not isinstance(original, discord.Message) or original.author.bot:
+        return ()
+    return tuple(one for one in _attachments(original) if one.kind == FILE)
+
+
 def _attachment(attachment: discord.Attachment) -> Attachment:
-    family = (attachment.content_type or "").partition("/")[0]
-    kind = {"image": "photo", "video": "video", "audio": "audio"}.get(family, "file")
+    kind = _kind(attachment.content_type or "")
     if attachment.is_voice_message():
         kind = "voice message"
     return Attachment(
         kind, attachment.filename, attachment.size, attachment.url, attachment.content_type or ""
     )
+
+
+def _uploaded(file: Mapping[str, Any]) -> Attachment:
+    """What came with a command, as Discord sent it."""
+    media_type = str(file.get("content_type") or "")
+    return Attachment(
+        _kind(media_type), str(file.get("filename", "")), int(file.get("size", 0)),
+        str(file.get("url", "")), media_type,
+    )  # fmt: skip
+
+
+def _kind(media_type: str) -> str:
+    family = media_type.partition("/")[0]
+    return {"image": "photo", "video": "video", "audio": "audio"}.get(family, FILE)

@@ -110,10 +110,9 @@ class DiscordSide:
         command = next((command for command in COMMANDS if command.name == name), None)
         options: dict[str, str] = {}
         if command is not None and argument:
-            words = argument.split(" ", len(command.arguments) - 1)
-            if len(command.arguments) == 1:
-                words = [argument]
-            options = {a.name: word for a, word in zip(command.arguments, words, strict=False)}
+            written = [one for one in command.arguments if not one.file]
+            words = argument.split(" ", len(written) - 1) if len(written) > 1 else [argument]
+            options = {a.name: word for a, word in zip(written, words, strict=False)}
         await self._server.slash(self._person, self._channel, name, user_installed=False, **options)
 
     async def press(self, label: str) -> bool:

@@ -2,7 +2,7 @@
 
 from telegram import Message
 
-from core.port import Attachment
+from core.port import FILE, Attachment
 
 __all__ = ["attachments"]
 
@@ -11,7 +11,7 @@ __all__ = ["attachments"]
 KINDS = {
     "animation": "GIF",
     "audio": "audio file",
-    "document": "file",
+    "document": FILE,
     "photo": "photo",
     "sticker": "sticker",
     "story": "story",

@@ -8,7 +8,7 @@ from telegram import Chat as TelegramRoom
 from telegram.constants import ChatType
 
 from bots.telegram.attachments import attachments
-from core.port import Incoming, Kind, Place, Sender
+from core.port import FILE, Attachment, Incoming, Kind, Place, Sender
 
 __all__ = ["PLATFORM", "key", "stopped", "translate"]
 
@@ -82,8 +82,8 @@ def _message(message: Message, me: User, commands: Collection[str], event: str) 
         return None
     private = message.chat.type == ChatType.PRIVATE
     words = _Words(message, me, private=private)
-    attached = attachments(message)
     original = _original(message)
+    attached = attachments(message) or _file_of(original)
     command = words.command
     if command is not None and not private:
         name, addressee = command
@@ -95,7 +95,7 @@ def _message(message: Message, me: User, commands: Collection[str], event: str) 
     to_us = original is not None and original.from_user == me
     if not (ours or words.addressed or to_us):
         return None
-    if not (attached or words.raw):
+    if not (attachments(message) or words.raw):
         return None  # somebody joined, a title changed, a message was pinned
     return Incoming(
         kind=Kind.PROMPT if command is None else Kind.COMMAND,
@@ -177,6 +177,17 @@ def _original(message: Message) -> Message | None:
     if message.is_topic_message and original.message_id == message.message_thread_id:
         return None
     return original
+
+
+def _file_of(original: Message | None) -> tuple[Attachment, ...]:
+    """The file that a person's question about another message is about."""
+    if original is None or (original.from_user is not None and original.from_user.is_bot):
+        return ()
+    return tuple(
+        one
+        for one in attachments(original)
+        if one.kind == FILE and not one.media_type.startswith(("image/", "video/", "audio/"))
+    )
 
 
 def _quoted(message: Message, text: str) -> str:

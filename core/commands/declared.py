@@ -13,6 +13,8 @@ class Argument:
     suggests: str = ""
     """ "models": the platform may complete it from the model catalogue."""
     choices: tuple[str, ...] = ()
+    file: bool = False
+    """A file that comes with the command, where the platform has room for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,15 @@ SCOPES = ("here", "me", "server", "reset")
 COMMANDS: tuple[Command, ...] = (
     Command("start", "Say hello", (Argument("code", "A pairing code, if you were given one"),)),
     Command("help", "What I can do"),
-    Command("ask", "Ask the model", (Argument("prompt", "Your question", True),), quiet=False),
+    Command(
+        "ask",
+        "Ask the model",
+        (
+            Argument("prompt", "Your question", True),
+            Argument("file", "A file the question is about", file=True),
+        ),
+        quiet=False,
+    ),
     Command(
         "model",
         "See or change the model",

@@ -12,7 +12,7 @@ from core.errors import DeliveryError, DocumentError, Fault, ModelError, Unreada
 from core.memory import words
 from core.memory.document import MOST_BYTES
 from core.memory.memory import Memory, title
-from core.port import Attachment, Chat, Files, Incoming
+from core.port import FILE, Attachment, Chat, Files, Incoming
 from core.store.memories import key_of
 from core.turns.held import Held
 
@@ -31,7 +31,7 @@ def readable(incoming: Incoming, chat: Chat) -> tuple[Attachment, ...]:
     """What came with a message and can be read, as far as its kind tells."""
     if not isinstance(chat, Files):
         return ()
-    return tuple(one for one in incoming.attachments if one.kind == "file" and one.ref)
+    return tuple(one for one in incoming.attachments if one.kind == FILE and one.ref)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ INTERACTIONS = 5_000  # kept in mind
 INVALID_FOR = 600.0  # seconds
 OLD = 3600.0  # seconds
 REACTIONS = 1 << 10 | 1 << 13  # intents: in servers, in direct messages
+ATTACHMENT = 11  # a command's option that takes a file
 ACKNOWLEDGE = 3.0  # seconds
 REGISTERS = 3.0  # seconds within which a bot has commands
 
@@ -286,8 +287,17 @@ class DiscordStandIn:
         command = await self._command(name, options, channel)
         types = {option["name"]: option["type"] for option in command["options"]}
         given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
-        data = {"id": command["id"], "name": name, "type": 1, "options": given}
+        data: Json = {"id": command["id"], "name": name, "type": 1, "options": given}
+        files = [v for k, v in options.items() if types[k] == ATTACHMENT]
+        if files:
+            data["resolved"] = {"attachments": {str(v): self._wire.about(str(v)) for v in files}}
         return await self._interact(2, person, channel, data, guest=user_installed)
+
+    def upload(
+        self, name: str, content: bytes, media_type: str = "application/octet-stream"
+    ) -> str:
+        """A file for an option of a command; the option's value."""
+        return str(self._wire.keep(name, content, media_type)["id"])
 
     async def _command(
         self, name: str, options: dict[str, Any], channel: Channel, *, partial: bool = False

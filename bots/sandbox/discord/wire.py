@@ -30,7 +30,7 @@ class Wire:
         self._server = server
         self._rest = rest
         self._buckets = buckets
-        self._files: dict[str, tuple[str, bytes]] = {}
+        self._files: dict[str, tuple[Json, bytes]] = {}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
@@ -106,19 +106,27 @@ class Wire:
     def keep(self, name: str, content: bytes, kind: str) -> Json:
         """A file that can be fetched from now on, as an attachment."""
         made = str(snowflake())
-        self._files[made] = (kind, content)
-        if len(self._files) > FILES:
-            del self._files[next(iter(self._files))]
         at = self._server.api_base.removesuffix("/api/v10")
         url = f"{at}/attachments/{made}/{quote(name)}"
-        about: Json = {"id": made, "filename": name, "size": len(content), "content_type": kind}
-        return {**about, "url": url, "proxy_url": url}
+        about: Json = {
+            "id": made, "filename": name, "size": len(content), "content_type": kind, "url": url,
+            "proxy_url": url,
+        }  # fmt: skip
+        self._files[made] = (about, content)
+        if len(self._files) > FILES:
+            del self._files[next(iter(self._files))]
+        return about
+
+    def about(self, made: str) -> Json:
+        """An attachment that was kept, by its id."""
+        return self._files[made][0]
 
     async def fetch(self, request: web.Request) -> web.StreamResponse:
-        kind, content = self._files.get(request.match_info["id"], ("", b""))
-        if not kind:
+        kept = self._files.get(request.match_info["id"])
+        if kept is None:
             return web.Response(status=404)
-        return web.Response(body=content, headers={"Content-Type": kind})
+        about, content = kept
+        return web.Response(body=content, headers={"Content-Type": about["content_type"]})
 
 
 def _bucket(method: str, path: str) -> tuple[str, str]:
