@@ -84,7 +84,7 @@ async def serve(
     *,
     show_code: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve `chats` until `stopping` is set or one of them can not go on.
+    """Serve `chats` until `stopping` is set or one of them cannot go on.
 
     Raises what an adapter raised: `ConfigurationError`, `UnavailableError`.
     """
@@ -121,6 +121,6 @@ async def _offer_pairing(with_: Services, show_code: Callable[[str], None] | Non
     try:
         code = await new_code(with_.store)
     except StoreError as error:
-        raise ConfigurationError(f"The database can not be written: {error}") from error
+        raise ConfigurationError(f"The database cannot be written: {error}") from error
     if show_code is not None:
         show_code(code)

@@ -3,11 +3,11 @@
     ParleyError
     ├── ConfigurationError     the operator must change something; exit code 78
     ├── UnavailableError       a service does not answer; exit code 69
-    │   └── StoreError         the database can not be read or written
+    │   └── StoreError         the database cannot be read or written
     ├── DeliveryError          a platform did not take what was sent; see `Fault`
     │   └── MovedError         the chat goes on under another id
     ├── ModelError             a model did not answer; see `Failure`
-    └── DocumentError          a file can not be read; see `Unreadable`
+    └── DocumentError          a file cannot be read; see `Unreadable`
 
 Every class carries a text fit to be shown to a person: no secret, no address, no stack.
 """
@@ -46,7 +46,7 @@ class UnavailableError(ParleyError):
 
 
 class StoreError(UnavailableError):
-    """The database can not be read or written: full disk, read-only file, lost connection."""
+    """The database cannot be read or written: full disk, read-only file, lost connection."""
 
 
 class Fault(StrEnum):
@@ -119,7 +119,7 @@ class Failure(StrEnum):
     TRUNCATED = "truncated"
     """The stream ended without saying so."""
     MALFORMED = "malformed"
-    """What came can not be understood."""
+    """What came cannot be understood."""
     EMPTY = "empty"
     """The stream ended well and held no text."""
 
@@ -158,7 +158,7 @@ class ModelError(ParleyError):
 
 
 class Unreadable(StrEnum):
-    """Why a file can not be read: the closed list."""
+    """Why a file cannot be read: the closed list."""
 
     TOO_LARGE = "too large"
     ENCRYPTED = "encrypted"
@@ -175,7 +175,7 @@ class Unreadable(StrEnum):
 
 
 class DocumentError(ParleyError):
-    """A file can not be read."""
+    """A file cannot be read."""
 
     def __init__(self, message: str, reason: Unreadable) -> None:
         super().__init__(message)

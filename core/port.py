@@ -71,7 +71,7 @@ class Attachment:
     size: int = 0
     """In bytes; 0 when unknown."""
     ref: str = ""
-    """By which the platform hands it out (`Files`); "" where it can not be had."""
+    """By which the platform hands it out (`Files`); "" where it cannot be had."""
     media_type: str = ""
     """As the sender's client said, e.g. application/pdf."""
 
@@ -190,7 +190,7 @@ class Dialect(Protocol):
 class Inbox(Protocol):
     async def __call__(self, incoming: Incoming) -> None:
         """Keep `incoming` for good. Only when this returns may the platform be told that it
-        arrived. Raises `StoreError` when it can not be kept: let the platform deliver it again.
+        arrived. Raises `StoreError` when it cannot be kept: let the platform deliver it again.
         """
 
 

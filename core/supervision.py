@@ -71,4 +71,4 @@ async def _lived(chat: Chat, inbox: Inbox, patience: Patience) -> bool:
             running.cancel()
             await asyncio.wait({running}, timeout=patience.ending)
             if not running.done():
-                raise UnavailableError(f"{chat.platform} hangs and can not be ended.")
+                raise UnavailableError(f"{chat.platform} hangs and cannot be ended.")

@@ -182,7 +182,7 @@ class Answers:
 
 def _must_live(ticket: Ticket) -> None:
     if not ticket.alive:
-        raise DeliveryError("This command can not be answered any more.", Fault.GONE)
+        raise DeliveryError("This command cannot be answered any more.", Fault.GONE)
 
 
 def _original(response: Json) -> str:

@@ -25,14 +25,14 @@ CODES: Mapping[int, tuple[Fault, str]] = {
     10003: (Fault.GONE, "The channel does not exist any more."),
     10004: (Fault.GONE, "The server does not exist any more."),
     10008: (Fault.GONE, "The message was deleted."),
-    10015: (Fault.GONE, "This command can not be answered any more."),
-    10062: (Fault.GONE, "This command can not be answered any more."),
+    10015: (Fault.GONE, "This command cannot be answered any more."),
+    10062: (Fault.GONE, "This command cannot be answered any more."),
     40094: (Fault.GONE, "Discord allows no further messages in answer to this command."),
-    50027: (Fault.GONE, "This command can not be answered any more."),
+    50027: (Fault.GONE, "This command cannot be answered any more."),
     20016: (Fault.RATE, "Slow mode is on in this channel."),
     20028: (Fault.RATE, "Too many messages in this channel."),
     30046: (Fault.RATE, "Too many changes of an old message."),
-    50001: (Fault.FORBIDDEN, "I can not see this channel."),
+    50001: (Fault.FORBIDDEN, "I cannot see this channel."),
     50007: (Fault.FORBIDDEN, "This person does not take direct messages from me."),
     50278: (Fault.FORBIDDEN, "This person does not take direct messages from me."),
     50013: (Fault.FORBIDDEN, "I lack the permission to write in this channel."),
@@ -84,7 +84,7 @@ def classify(
 ) -> RefusedError:
     """Turn a refusal (HTTP status, decoded body, headers) into an error.
 
-    `repeatable`: sending it again can not double it, so that a 5xx is certain to be harmless.
+    `repeatable`: sending it again cannot double it, so that a 5xx is certain to be harmless.
     `bot` False: made by an interaction's own right, which limits nothing but itself.
     """
     fields = body if isinstance(body, dict) else {}

@@ -104,7 +104,7 @@ class Gateway(discord.Client):
             await self._listener.heard(message, self.user.id)
 
     async def late(self, data: dict[str, Any], place: Place) -> bool:
-        """See `bots.discord.missed.Session`. What the library can not read counts as taken."""
+        """See `bots.discord.missed.Session`. What the library cannot read counts as taken."""
         if place.server is not None:
             data = {**data, "guild_id": place.server}
         try:

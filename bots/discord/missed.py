@@ -146,7 +146,7 @@ class Missed:
 
     async def _read_all(self, session: Session, wanted: dict[Place, int]) -> None:
         began = time.monotonic()
-        # Where Discord has not told of the server yet can wait for those that can not.
+        # Where Discord has not told of the server yet can wait for those that cannot.
         places = iter(sorted(wanted.items(), key=lambda one: one[0].server is not None))
         found = 0
         try:

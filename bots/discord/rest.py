@@ -49,7 +49,7 @@ class Rest:
         """Make one request and return the decoded object ({} where there is none).
 
         `bot` False: the path holds its own right (an interaction's token). `repeatable`: a second
-        request can not double the first (a nonce, or by nature); it is then made once more when
+        request cannot double the first (a nonce, or by nature); it is then made once more when
         the connection is lost in the middle. Raises `DeliveryError`.
         """
         answer = await self._request(method, path, body, bot=bot, repeatable=repeatable)
@@ -72,7 +72,7 @@ class Rest:
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 if lost:
                     break
-                raise DeliveryError("Discord can not be reached.", Fault.TRANSIENT) from error
+                raise DeliveryError("Discord cannot be reached.", Fault.TRANSIENT) from error
             except (aiohttp.ClientError, TimeoutError, OSError):
                 lost = True
                 if last:

@@ -29,7 +29,7 @@ class Remember(Protocol):
 class Synchronisation:
     """One overwrite of all commands when their digest differs from the one noted.
 
-    Runs beside the connection: a bot whose commands can not be changed still chats.
+    Runs beside the connection: a bot whose commands cannot be changed still chats.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class Ticket:
                 hidden=hidden == "1",
             )
         except ValueError:
-            raise DeliveryError("This command can not be answered any more.", Fault.GONE) from None
+            raise DeliveryError("This command cannot be answered any more.", Fault.GONE) from None
 
     @property
     def webhook(self) -> str:

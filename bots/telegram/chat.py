@@ -52,6 +52,7 @@ SCOPES: tuple[BotCommandScope, ...] = (
     BotCommandScopeAllGroupChats(),
 )
 STOPPING = 4.0
+ERRANDS = 0.5  # seconds at the end for what is done aside: presses acknowledged
 """Seconds for the last acknowledgement when polling ends."""
 AT_ONCE = 100
 """Small requests under way that nobody waits for."""
@@ -161,7 +162,7 @@ class TelegramChat:
                 preview=preview,
                 preview_every=0.8,
                 preview_expires=25.0,
-                stop_button=False,  # a draft can not carry one; the client shows its own
+                stop_button=False,  # a draft cannot carry one; the client shows its own
             )
         return Capabilities(pace=PRIVATE_PACE, preview=preview, preview_every=1.2)
 
@@ -181,10 +182,12 @@ class TelegramChat:
             ) from None  # the library's message holds the token
         finally:
             self._ready.clear()
-            for errand in self._errands:
-                errand.cancel()
             if self._errands:
-                await asyncio.wait(self._errands, timeout=1.0)
+                _, late = await asyncio.wait(self._errands, timeout=ERRANDS)
+                for errand in late:
+                    errand.cancel()
+                if late:
+                    await asyncio.wait(late, timeout=1.0)
             await self._bot.shutdown()
 
     async def _connect(self) -> User:
@@ -253,7 +256,7 @@ class TelegramChat:
         if not updater.running:
             return
         stopping = asyncio.create_task(updater.stop())
-        await asyncio.wait({stopping}, timeout=0.2)
+        await asyncio.wait({stopping}, timeout=1.0)
         if self._poll.busy:  # acknowledging
             await asyncio.wait({stopping}, timeout=STOPPING)
         if not stopping.done():
@@ -424,7 +427,7 @@ class TelegramChat:
         except Exception as error:
             # The library could not read an answer it took for a success.
             log.error("telegram.answer_unreadable", error=type(error).__name__)
-            raise DeliveryError("Telegram's answer can not be understood", Fault.UNKNOWN) from error
+            raise DeliveryError("Telegram's answer cannot be understood", Fault.UNKNOWN) from error
 
     def _redact(self, error: Exception) -> str:
         return str(error).replace(self._bot.token, "<token>")

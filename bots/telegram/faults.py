@@ -96,7 +96,7 @@ def classify(error: TelegramError) -> DeliveryError:
     for kind, text, fault in OTHERS:
         if isinstance(error, kind):
             return DeliveryError(text, fault)
-    return DeliveryError("Telegram's answer can not be understood", Fault.UNKNOWN)
+    return DeliveryError("Telegram's answer cannot be understood", Fault.UNKNOWN)
 
 
 def seconds(wait: float | timedelta) -> float:
@@ -121,7 +121,7 @@ def _network(error: NetworkError) -> DeliveryError:
         passed_on = error.status == 504 or error.status >= 520
         return DeliveryError(error.message, Fault.UNKNOWN if passed_on else Fault.TRANSIENT)
     if isinstance(cause, NOT_SENT):
-        return DeliveryError("Telegram can not be reached", Fault.TRANSIENT)
+        return DeliveryError("Telegram cannot be reached", Fault.TRANSIENT)
     if isinstance(error, TimedOut) or cause is not None:
         return DeliveryError("The connection to Telegram broke off", Fault.UNKNOWN)
     if "too many requests" in error.message.lower():

@@ -44,7 +44,7 @@ class Poll(Request):
         self._reason: ParleyError | None = None
 
     async def failure(self) -> ParleyError:
-        """Wait until polling can not go on, and say why."""
+        """Wait until polling cannot go on, and say why."""
         await self._failed.wait()
         assert self._reason is not None  # noqa: S101 (set together with the event)
         return self._reason
@@ -85,7 +85,7 @@ class Poll(Request):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """Empty the updates the library can not read: one of them would hold up all others."""
+        """Empty the updates the library cannot read: one of them would hold up all others."""
         answer = Request.parse_json_payload(payload)
         updates = answer.get("result")
         if isinstance(updates, list):
@@ -94,10 +94,10 @@ class Poll(Request):
 
 
 def readable(update: dict[str, Any]) -> dict[str, Any]:
-    """`update`, or nothing but its number where the library can not read it."""
+    """`update`, or nothing but its number where the library cannot read it."""
     try:
         Update.de_json(update, None)
-    except Exception as error:  # noqa: BLE001 (whatever it is, this update can not be read)
+    except Exception as error:  # noqa: BLE001 (whatever it is, this update cannot be read)
         number = update.get("update_id", 0)
         log.error("telegram.update_unreadable", update=number, error=type(error).__name__)
         return {"update_id": number}
@@ -127,7 +127,7 @@ class Intake(asyncio.Queue[object]):
             await self._keep(item)
         except StoreError as error:
             log.error("telegram.not_kept", update=number, error=str(error))
-            raise NetworkError("The inbox can not keep updates now") from error
+            raise NetworkError("The inbox cannot keep updates now") from error
         except Exception as error:
             times = self._failing.pop(number, 0) + 1
             log.error(

@@ -20,7 +20,7 @@ class Request(HTTPXRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """The library's own puts what it can not read, people's words included, into the log."""
+        """The library's own puts what it cannot read, people's words included, into the log."""
         try:
             answer = json.loads(payload)
         except ValueError:

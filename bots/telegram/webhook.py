@@ -89,7 +89,7 @@ class Webhook:
             await runner.cleanup()
 
     async def _announce(self) -> None:
-        """Tell Telegram the address. The secret can not be asked for, so it is set each time."""
+        """Tell Telegram the address. The secret cannot be asked for, so it is set each time."""
         pause = 1.0
         while True:
             try:

@@ -158,7 +158,8 @@ class Commands:
         return Reply(text, buttons, menu, replace=replace)
 
     def _why(self, made: Chosen) -> str:
-        by = f" by {literal(made.by)}" if made.by else ""
+        own = made.scope is not None and made.scope.key.startswith("person:")
+        by = f" by {literal(made.by)}" if made.by and not own else ""
         why = f"chosen for {made.scope.label}{by}" if made.scope else "the default"
         if not made.instead_of:
             return why

@@ -13,7 +13,7 @@ WRONG = (Failure.AUTHENTICATION,)
 UNCERTAIN = (Failure.UNAVAILABLE, Failure.STALLED, Failure.MALFORMED, Failure.TRUNCATED)
 LONGEST = 500  # characters
 UNREADABLE = (
-    "I have a key of yours that can not be read any more: the operator has changed the secret. "
+    "I have a key of yours that cannot be read any more: the operator has changed the secret. "
     "Your questions are asked with the bot's key. Send yours again, or `/key remove`."
 )
 

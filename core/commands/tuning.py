@@ -117,9 +117,12 @@ class Tuning:
             f"- {one.meaning}: {one.shown(choices)} (`/settings {one.name}`: {one.takes})"
             for one in SETTINGS
         ]
-        share = "on" if choices.shared else "off"
+        if not asking.incoming.place.private:
+            share, other = ("on", "off") if choices.shared else ("off", "on")
+            lines.append(
+                f"- One conversation for everybody here: {share} (`/settings share {other}`)"
+            )
         lines += [
-            f"- One conversation for everybody here: {share} (`/settings share on`)",
             f"- Persona: {literal(choices.persona) or 'none'} (/persona)",
             f"- Instructions: {len(choices.system):,} characters (/system)",
             f"- Model: {literal(self._models.name(choices.model))} (/model)",

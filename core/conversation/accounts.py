@@ -80,7 +80,7 @@ class Accounts:
     def _open(self, person: str, locked: str) -> Account | None:
         secret = self.vault.open(locked) if self.vault else None
         if secret is None:
-            log.warning("a person's key can not be decrypted", person=person)
+            log.warning("a person's key cannot be decrypted", person=person)
             return None
         return self.with_key(secret)
 

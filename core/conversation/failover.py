@@ -1,4 +1,4 @@
-"""Who answers when the chosen model can not: the order, what may fail over, who is left alone.
+"""Who answers when the chosen model cannot: the order, what may fail over, who is left alone.
 
 Only before anything was shown. Which failures mean "another model may do better" is a closed set;
 a wrong key, a request that is not taken or a withheld answer would meet the next model as well.

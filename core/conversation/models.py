@@ -68,7 +68,7 @@ class Models:
             try:
                 self._take(msgspec.json.decode(kept, type=list[Model]))
             except msgspec.DecodeError:
-                log.warning("the kept catalogue can not be read; asking again")
+                log.warning("the kept catalogue cannot be read; asking again")
 
     async def ask(self) -> None:
         """Ask the API which there are. Keeps what there was when that raises `ModelError`."""

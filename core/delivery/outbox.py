@@ -89,7 +89,7 @@ class Outbox:
     async def put(
         self, position: int, part: Part, priority: Priority, *, quiet: bool = False
     ) -> None:
-        """Make `part` stand at `position`. Raises `DeliveryError` when that can not be."""
+        """Make `part` stand at `position`. Raises `DeliveryError` when that cannot be."""
         sent, now = self._sent.get(position), digest(part)
         if sent is not None and sent.state == "dead":
             sent = None  # it certainly does not stand there
@@ -267,7 +267,7 @@ class Outbox:
                     raise
 
     async def _move(self, chat: str) -> None:
-        """Follow the chat; what stood under its old id can not be changed any more."""
+        """Follow the chat; what stood under its old id cannot be changed any more."""
         place = self.place
         if chat == place.chat:
             raise DeliveryError("The chat moves to itself", Fault.GONE)

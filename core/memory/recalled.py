@@ -140,5 +140,5 @@ def _fitting(text: str, room: float) -> str:
 
 
 def _plain(label: str) -> str:
-    """Headings are a stranger's words: in a citation they can not act."""
+    """Headings are a stranger's words: in a citation they cannot act."""
     return re.sub(r"[^\w .,+›'&%-]", "_", label)

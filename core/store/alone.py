@@ -37,7 +37,7 @@ async def alone(database: Path) -> AsyncIterator[None]:
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ConfigurationError(f"{file} can not be written: {error.strerror}") from error
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
     try:
         await _lock(handle)
         os.ftruncate(handle, 0)

@@ -27,7 +27,7 @@ BUSY_MS = 10_000
 CLOSING = 5.0  # seconds for what runs to end
 SILENT = 15.0  # seconds a transaction on a server may take
 VALUE = re.compile(r"(query argument \$\d+): .*")
-"""asyncpg tells the value it can not send: it may be what somebody wrote."""
+"""asyncpg tells the value it cannot send: it may be what somebody wrote."""
 
 
 class Store:
@@ -84,7 +84,7 @@ class Store:
     async def open(self) -> None:
         """Create or migrate the database.
 
-        Raises `ConfigurationError` for a place that can not be written or a database from a
+        Raises `ConfigurationError` for a place that cannot be written or a database from a
         newer Parley, `StoreError` when the server does not answer.
         """
         if self.embedded:
@@ -92,7 +92,7 @@ class Store:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ConfigurationError(
-                    f"The database's folder can not be made: {error.strerror}: {self._file.parent}"
+                    f"The database's folder cannot be made: {error.strerror}: {self._file.parent}"
                 ) from error
             await asyncio.to_thread(migrate.back_up, self._file)
         async with self._guard(), self._writer.begin() as connection:
@@ -177,7 +177,7 @@ class Store:
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             # The driver's own words, without the statement and its parameters.
-            raise StoreError(f"The database can not be used: {_words(cause)}") from error
+            raise StoreError(f"The database cannot be used: {_words(cause)}") from error
         finally:
             self._running -= 1
             if not self._running:

@@ -65,7 +65,7 @@ def back_up(file: Path) -> None:
                 source.backup(target)
                 (verdict,) = target.execute("PRAGMA integrity_check").fetchone()
     except (sqlite3.Error, OSError) as error:
-        raise ConfigurationError(f"The database can not be backed up: {error}") from error
+        raise ConfigurationError(f"The database cannot be backed up: {error}") from error
     if verdict != "ok":
         raise ConfigurationError(f"The backup before the migration is damaged: {verdict}")
     backups = sorted(file.parent.glob(f"{file.name}.*.backup"), key=lambda p: p.stat().st_mtime)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from core.errors import ParleyError
 from core.port import Incoming
-from core.store.schema import OPEN, clock, messages, parts, turns
+from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 from core.store.schema import thoughts as thoughts_table
 
 __all__ = [
@@ -370,12 +370,14 @@ def mark_part(
 
 
 def last_finished(connection: Connection, conversation: int) -> tuple[str, str] | None:
-    """The last question that counts in a conversation, and the message it was."""
+    """The last question since /new that counts in a conversation, and the message it was."""
     row = connection.execute(
         select(messages.c.text, turns.c.incoming)
         .join(turns, turns.c.id == messages.c.turn)
+        .join(conversations, conversations.c.id == messages.c.conversation)
         .where(
             messages.c.conversation == conversation,
+            messages.c.id > conversations.c.since,
             messages.c.role == "user",
             messages.c.replaced.is_(False),
         )

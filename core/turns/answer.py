@@ -129,7 +129,7 @@ class Answer:
                     await models.refresh()
                 if self._text:
                     self._instead(first, chosen, model)
-                    self._notes.append(words.failure(error, self._held.turn.id))
+                    self._notes.append(words.failure(error, self._held.turn.id, own=account.own))
                     return model, True
                 first = first or error
                 if not may_fail_over(error):
@@ -144,7 +144,7 @@ class Answer:
             if self._held.stop.is_set():
                 return model, False
         assert first is not None  # noqa: S101 (nothing answered: something failed)
-        self._notes.append(words.failure(first, self._held.turn.id))
+        self._notes.append(words.failure(first, self._held.turn.id, own=account.own))
         return chosen, True
 
     def _instead(self, error: ModelError | None, chosen: str, model: str) -> None:

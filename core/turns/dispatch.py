@@ -36,7 +36,7 @@ QUIET = {command.name: command.quiet for command in COMMANDS}
 LONGEST_PROMPT = 400_000  # characters
 NOTHING_SAID = "There was nothing in that message. Write something, and a model answers."
 NO_ATTACHMENTS = (
-    "I can not read {kinds} yet: text, and files of text (PDF too), are what I understand."
+    "I cannot read {kinds} yet: text, and files of text (PDF too), are what I understand."
 )
 
 
@@ -218,7 +218,7 @@ class Dispatch:
         if button or incoming.command == "retry":
             last = await self._store.read(last_finished, turn.conversation)
             if last is None:
-                raise _Refused("There is nothing to answer again yet.")
+                raise _Refused("There is nothing to answer again in this conversation yet.")
             return last[0], True
         return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
 

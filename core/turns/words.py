@@ -16,11 +16,18 @@ SAID: dict[Failure, str] = {
     "/model picks one with a larger window.",
     Failure.REFUSED: "The model service did not take this request.",
     Failure.FILTERED: "The answer was withheld by a content filter.",
-    Failure.UNAVAILABLE: "The model service can not be reached just now.",
+    Failure.UNAVAILABLE: "The model service cannot be reached just now.",
     Failure.STALLED: "The model did not go on.",
     Failure.TRUNCATED: "The answer broke off.",
-    Failure.MALFORMED: "The model service sent something that can not be understood.",
+    Failure.MALFORMED: "The model service sent something that cannot be understood.",
     Failure.EMPTY: "The model gave no answer.",
+}
+
+OWN: dict[Failure, str] = {
+    Failure.AUTHENTICATION: "The model service does not accept your key any more. `/key` tells "
+    "how to change it or take it back.",
+    Failure.PAYMENT: "This model needs a higher plan than your key has. /model picks another.",
+    Failure.QUOTA: "Today's quota of your key for this model is used up. /model picks another.",
 }
 
 STOPPED = "Stopped."
@@ -75,9 +82,9 @@ def used_up(whose: str, what: str, seconds: float) -> str:
     return f"{whose} {what} of today are used up. They begin anew in {span(seconds)}."
 
 
-def failure(error: ModelError, turn: int) -> str:
-    """For a person, with the number the operator finds in the log."""
-    said = SAID[error.failure]
+def failure(error: ModelError, turn: int, *, own: bool = False) -> str:
+    """For a person, with the number the operator finds in the log. `own`: asked with their key."""
+    said = OWN.get(error.failure, SAID[error.failure]) if own else SAID[error.failure]
     if error.failure in (Failure.RATE, Failure.QUOTA) and error.retry_after:
         said += f" (in about {span(error.retry_after)})"
     return f"{said} [{turn}]"

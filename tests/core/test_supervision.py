@@ -1,4 +1,4 @@
-"""An adapter that breaks or goes deaf is run again; one that can not go on ends the process."""
+"""An adapter that breaks or goes deaf is run again; one that cannot go on ends the process."""
 
 import asyncio
 import time

@@ -200,7 +200,7 @@ async def test_an_attachment_alone_is_refused_politely(alive: World) -> None:
     ann = discord.person("Ann")
     channel = discord.dm(ann)
     await discord.send_file(ann, channel, "cat.png", b"\x89PNG", media_type="image/png")
-    await discord.wait(lambda: any("can not read" in t for t in texts(discord.messages(channel))))
+    await discord.wait(lambda: any("cannot read" in t for t in texts(discord.messages(channel))))
     assert len(alive.model.requests) == 0
 
 

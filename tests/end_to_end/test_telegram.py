@@ -226,7 +226,7 @@ async def test_what_can_not_be_answered_is_told(alive: World) -> None:
     await says(telegram.send_sticker(ann, chat), "sticker")
     await says(telegram.say(ann, chat, "/nonsense"), "do not know")
     await says(telegram.say(ann, chat, "/model nothing-like-it-xyz"), "No model is called")
-    await says(telegram.say(ann, chat, "error 503"), "can not be reached")
+    await says(telegram.say(ann, chat, "error 503"), "cannot be reached")
     await says(telegram.say(ann, chat, "error 401"), "key")
     await says(telegram.say(ann, chat, "empty"), "no answer")
     await says(telegram.say(ann, chat, "cut"), "broke off")

@@ -1,4 +1,4 @@
-"""Ports for servers that can not be told to choose one themselves."""
+"""Ports for servers that cannot be told to choose one themselves."""
 
 import socket
 

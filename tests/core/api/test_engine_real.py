@@ -24,7 +24,7 @@ from tests.core.api.tiny_engine import ANSWER, KEY, LONGEST, NAME, THOUGHTS, TRA
 from tests.core.turns.quick import Quick, quick
 
 for package in ("gguf", "xllamacpp"):
-    pytest.importorskip(package, reason=f"{package} can not be imported", exc_type=ImportError)
+    pytest.importorskip(package, reason=f"{package} cannot be imported", exc_type=ImportError)
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = Patience(connect=5, first_token=20, between_tokens=20, total=40)

@@ -41,10 +41,10 @@ FITTING = {
     Failure.OVERFLOW: "too long",
     Failure.REFUSED: "did not take",
     Failure.FILTERED: "withheld",
-    Failure.UNAVAILABLE: "can not be reached",
+    Failure.UNAVAILABLE: "cannot be reached",
     Failure.STALLED: "did not go on",
     Failure.TRUNCATED: "broke off",
-    Failure.MALFORMED: "can not be understood",
+    Failure.MALFORMED: "cannot be understood",
     Failure.EMPTY: "no answer",
 }
 
@@ -129,7 +129,7 @@ REFUSALS = [
     Row("400 anything else", faults.status(400, LEAK), Failure.REFUSED),
     Row("402 higher tier", lambda server: server.higher_tier.add(LLAMA), Failure.PAYMENT),
     Row(
-        "400 reasoning can not be left",
+        "400 reasoning cannot be left",
         planned(),
         Failure.REFUSED,
         replace(THOUGHT, reasoning_effort="none"),

@@ -1,4 +1,4 @@
-"""What an operator meets: migrations, a newer database, a place that can not be written."""
+"""What an operator meets: migrations, a newer database, a place that cannot be written."""
 
 import asyncio
 import sqlite3

@@ -143,7 +143,7 @@ async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
         async def write(function: object, *args: object, **more: object) -> object:
             if function is mark_part and not failed:
                 failed.append(function)
-                raise StoreError("The database can not be used: just now")
+                raise StoreError("The database cannot be used: just now")
             return await put(function, *args, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(chat.store, "write", write)

@@ -199,7 +199,7 @@ class Away:
             name = getattr(function, "__name__", "")
             if self._away and name in self.refused:
                 self.refused[name] += 1
-                raise StoreError("The database can not be used: just now")
+                raise StoreError("The database cannot be used: just now")
             return await write(function, *args, **more)
 
         return guarded
