@@ -25,6 +25,7 @@ T = TypeVar("T")
 LEASE = 6.0  # seconds
 RENEW = 1.0
 TRUST = 0.8  # of a lease, by our own clock
+ENDING = 6.0  # seconds for what runs under a lease to put itself in order
 
 
 def take(connection: Connection, name: str, owner: str, seconds: float) -> bool:
@@ -95,10 +96,10 @@ class Leases:
                 if task.done():
                     return task.result()
             finally:
-                if not task.done():
-                    task.cancel()
-                    await asyncio.wait({task})
-                await self._give_quietly(name)
+                try:
+                    await _ended(task)
+                finally:
+                    await self._give_quietly(name)
             if not self._closing.is_set():
                 log.warning("right lost", right=name)
 
@@ -152,3 +153,18 @@ class Leases:
             await self.give(name)
         except StoreError as error:
             log.warning("right not given back", right=name, error=str(error))
+
+
+async def _ended(task: "asyncio.Future[T]") -> None:
+    """Cancel `task` and wait for its end, even when cancelled meanwhile: whoever cancels us takes
+    away what it still uses.
+    """
+    if task.done():
+        return
+    task.cancel()
+    waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=ENDING))
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await asyncio.wait({waiting})
+        raise

@@ -84,3 +84,32 @@ async def test_who_closes_takes_nothing_more(store: Store) -> None:
     closing.close()
     assert not await closing.take("poller", 30)
     assert await store.write(leases.take, "poller", "another", 30)
+
+
+async def test_work_that_puts_itself_in_order_is_waited_for_though_cancelled_twice(
+    store: Store,
+) -> None:
+    """What it uses, a connection, is closed by whoever cancelled us as soon as we end."""
+    began, ending, may_end, ended = (asyncio.Event() for _ in range(4))
+
+    async def work() -> None:
+        began.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ending.set()
+            await may_end.wait()
+            ended.set()
+
+    leases = Leases(store, "a")
+    task = asyncio.create_task(leases.while_held("poller", work))
+    await began.wait()
+    leases.close()
+    await ending.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    assert not done
+    may_end.set()
+    await asyncio.wait({task})
+    assert ended.is_set()
+    assert task.cancelled()
