@@ -17,6 +17,7 @@ from core.commands.declared import COMMANDS
 
 __all__ = ["Client", "DiscordSide", "Side", "TelegramSide"]
 
+QUITS = (":quit", ":q", "/quit", "/exit")  # no command of the bot is called so
 ANSWERED = 120.0  # seconds to wait for an answer before the next line is read
 SETTLED = 1.2  # seconds without a change after which an answer is whole
 
@@ -160,7 +161,7 @@ class Client:
         try:
             while (line := await self._line()) is not None:
                 text = line.strip()
-                if text == ":quit":
+                if text in QUITS:
                     break
                 if text:
                     await self._do(text)
