@@ -217,8 +217,12 @@ class Outbox:
         await self._try(
             Priority.FINAL,
             lambda shown: self._chat.send(
-                self.place, shown, key=f"{self._key}-{position}", ticket=self._ticket
-            ),
+                self.place,
+                shown,
+                key=f"{self._key}-{position}",
+                reply_to=self._reply_to,
+                ticket=self._ticket,
+            ),  # fmt: skip
             part,
             repeatable=True,
         )

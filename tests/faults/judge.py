@@ -21,6 +21,8 @@ TOLD = tuple(
     )
 )  # fmt: skip
 THINKING = "Thinking…"
+INSTEAD = "answered by"
+"""Of the line under an answer that tells who gave it: it may stand alone, the answer above it."""
 
 
 class Fate(StrEnum):
@@ -72,13 +74,14 @@ def _sort(
     found: dict[int, list[int]] = {number: [] for number in range(len(questions))}
     nameless = []
     for place, one in enumerate(said):
-        names = {name for name in NAMES.findall(one.text) if name in numbers}
-        number = numbers[names.pop()] if names else messages.get(one.reply_to or 0)
+        # The first: where the model was cut off the last may be the beginning of another.
+        names = [name for name in NAMES.findall(one.text) if name in numbers]
+        number = numbers[names[0]] if names else messages.get(one.reply_to or 0)
         if one.growing or one.text.strip("*_ ") == THINKING:
             judged.orphans += private or number is not None
         elif number is not None:
             found[number].append(place)
-        elif private and not NAMES.search(one.text):
+        elif private and not NAMES.search(one.text) and INSTEAD not in one.text:
             nameless.append(place)
     for place in nameless:
         if not _tells(said[place].text):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ class Unsure(Quick):
 
     fault: Fault | None = None
     seconds = 0.0
+    replied: str | None = None
 
     def capabilities(self, place: Place) -> Capabilities:
         return Capabilities(PACE)
@@ -35,6 +36,7 @@ class Unsure(Quick):
         ticket: str | None = None, quiet: bool = False,
     ) -> str:  # fmt: skip
         message = await super().send(place, part, key=key)
+        self.replied = reply_to
         await asyncio.sleep(self.seconds)
         if self.fault is not None:
             raise DeliveryError("as told", self.fault)
@@ -82,6 +84,15 @@ async def test_a_page_of_unknown_fate_is_not_sent_again_with_the_final(desk: Des
     await desk.outbox.put(0, PAGE, Priority.FINAL)
     assert desk.shown == [PAGE.text]
     assert desk.outbox.uncertain
+
+
+async def test_in_a_group_it_is_told_to_whom_something_may_be_missing(desk: Desk) -> None:
+    group = replace(PLACE, chat="-7", private=False)
+    asked = replace(desk.turn.incoming, place=group, message="42")
+    turn = replace(desk.turn, incoming=asked)
+    outbox = Outbox(desk.store, desk.chat, Gate(PACE), turn, "me", lambda: None)
+    await outbox.tell(1, PAGE)
+    assert desk.chat.replied == "42"
 
 
 async def test_a_page_whose_sending_was_cancelled_is_not_sent_again(desk: Desk) -> None:
