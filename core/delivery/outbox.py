@@ -222,7 +222,7 @@ class Outbox:
                 key=f"{self._key}-{position}",
                 reply_to=self._reply_to,
                 ticket=self._ticket,
-            ),  # fmt: skip
+            ),
             part,
             repeatable=True,
         )
