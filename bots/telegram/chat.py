@@ -256,7 +256,7 @@ class TelegramChat:
         if not updater.running:
             return
         stopping = asyncio.create_task(updater.stop())
-        await asyncio.wait({stopping}, timeout=1.0)
+        await asyncio.wait({stopping}, timeout=0.2)
         if self._poll.busy:  # acknowledging
             await asyncio.wait({stopping}, timeout=STOPPING)
         if not stopping.done():
