@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import shlex
 import sys
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.text import Text
 
+from bots.sandbox.controls import HELP, Controls
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.commands.declared import COMMANDS
@@ -40,6 +43,8 @@ class Side(Protocol):
 
     async def say(self, text: str) -> None: ...
 
+    async def send(self, name: str, content: bytes, text: str) -> None: ...
+
     async def press(self, label: str) -> bool: ...
 
     def watch(self) -> AsyncIterator[Shown]: ...
@@ -60,9 +65,16 @@ class TelegramSide:
         self.name = "telegram group" if group else "telegram"
 
     async def say(self, text: str) -> None:
-        if self._group and not text.startswith("/"):
-            text = f"@{self._server.bot.username} {text}"
+        if not text.startswith("/"):
+            text = self._addressed(text)
         await self._server.say(self._person, self._chat, text)
+
+    async def send(self, name: str, content: bytes, text: str) -> None:
+        caption = self._addressed(text)
+        await self._server.send_document(self._person, self._chat, name, content, caption=caption)
+
+    def _addressed(self, text: str) -> str:
+        return f"@{self._server.bot.username} {text}" if self._group else text
 
     async def press(self, label: str) -> bool:
         for message in reversed(self._server.messages(self._chat)):
@@ -102,9 +114,14 @@ class DiscordSide:
         if text.startswith("/"):
             await self._slash(text[1:])
             return
-        if not self._direct:
-            text = f"{self._server.mention} {text}"
-        await self._server.say(self._person, self._channel, text)
+        await self._server.say(self._person, self._channel, self._addressed(text))
+
+    async def send(self, name: str, content: bytes, text: str) -> None:
+        text = self._addressed(text)
+        await self._server.send_file(self._person, self._channel, name, content, text=text)
+
+    def _addressed(self, text: str) -> str:
+        return text if self._direct else f"{self._server.mention} {text}"
 
     async def _slash(self, line: str) -> None:
         name, _, argument = line.partition(" ")
@@ -147,8 +164,11 @@ class DiscordSide:
 class Client:
     """Reads lines, plays the person, prints what comes back."""
 
-    def __init__(self, console: Console, sides: dict[str, Side], first: str) -> None:
+    def __init__(
+        self, console: Console, sides: dict[str, Side], first: str, controls: Controls | None
+    ) -> None:
         self._console = console
+        self._controls = controls
         self._sides = sides
         self._side = sides[first]
         self._changed = asyncio.Event()
@@ -174,22 +194,37 @@ class Client:
         if text in self._sides:
             self._side = self._sides[text]
             return
+        word, _, rest = text.partition(" ")
+        if self._controls is not None and (came := self._controls.do(word, rest)):
+            self._console.print(came, style="dim", markup=False)
+            return
         self._latest = None
         self._changed.clear()
-        if text.startswith(":press "):
-            if not await self._side.press(text.removeprefix(":press ").strip()):
-                self._console.print("There is no such button.", style="yellow")
-                return
-        elif text.startswith(":"):
-            self._console.print("I know " + " ".join(self._sides) + " :press :quit", style="yellow")
-            return
-        else:
-            try:
+        if await self._act(word, rest.strip(), text):
+            await self._answered()
+
+    async def _act(self, word: str, rest: str, text: str) -> bool:
+        """Whether something was said or done that will be answered."""
+        why = ""
+        try:
+            if word == ":press":
+                why = "" if await self._side.press(rest) else "There is no such button."
+            elif word == ":file":
+                path, *words = shlex.split(rest) or [""]
+                name, content = await asyncio.to_thread(_file, path)
+                await self._side.send(name, content, " ".join(words))
+            elif text.startswith(":"):
+                why = f"I know {' '.join(self._sides)} :press :file :quit"
+                why += f"\n{HELP}" if self._controls is not None else ""
+            else:
                 await self._side.say(text)
-            except ValueError as error:  # what the platform's own client would not let one send
-                self._console.print(str(error), style="yellow", markup=False)
-                return
-        await self._answered()
+        except ValueError as error:  # what the platform's own client would not let one send
+            why = str(error)
+        except OSError as error:
+            why = f"{rest}: {error.strerror}"
+        if why:
+            self._console.print(why, style="yellow", markup=False)
+        return not why
 
     async def _answered(self) -> None:
         """Wait until an answer has come and nothing moves any more."""
@@ -247,3 +282,8 @@ class Client:
         sys.stdout.flush()
         threading.Thread(target=ask, daemon=True, name="input").start()
         return await got
+
+
+def _file(path: str) -> tuple[str, bytes]:
+    file = Path(path).expanduser()
+    return file.name, file.read_bytes()

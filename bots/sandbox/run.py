@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bots.sandbox.client import Client, DiscordSide, Side, TelegramSide
+from bots.sandbox.controls import HELP, Controls
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
@@ -23,13 +24,16 @@ READY = 30.0  # seconds for the bots to connect
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 ENDING = 20.0  # seconds for them to end
 
+WORDS = """\
+The scripted model knows: repeat: WORDS, long 9000, think, slow, cut, stall, empty, error 500"""
 WELCOME = """\
 [bold]Parley's sandbox[/bold]: no account on Telegram or Discord, whose stand-ins run on this
 machine; the bots are the real ones. {model}
 
 Write as a person would: text, or a command such as /help, /model, /models, /stop.
-[dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button    :quit[/dim]
-"""
+[dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button
+:file PATH WORDS  send a file and say something to it    :quit[/dim]
+{controls}"""
 
 
 async def play(*, model_api: str, platform: str, speed: float) -> None:
@@ -51,6 +55,7 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             "PARLEY_PERSONAS": PERSONAS,
             "PARLEY_LOG_LEVEL": "warning",
         }
+        controls: Controls | None = None
         said = "Answers come from a script, not from a model; nothing leaves this machine."
         if model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
@@ -62,6 +67,7 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             stack.push_async_callback(model.close)
             environment["IOINTELLIGENCE_BASE_URL"] = model.base_url
             environment["IOINTELLIGENCE_API_KEY"] = model.api_key
+            controls = Controls(model)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
         sides: dict[str, Side] = {
@@ -73,8 +79,9 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
         await stack.enter_async_context(_bots(environment))
         with console.status("Starting the bots …"):
             await _connected(telegram, discord)
-        console.print(WELCOME.format(model=said))
-        await Client(console, sides, f":{platform}").run()
+        asked = f"[dim]{HELP}\n{WORDS}[/dim]\n" if controls is not None else ""
+        console.print(WELCOME.format(model=said, controls=asked))
+        await Client(console, sides, f":{platform}", controls).run()
 
 
 @contextlib.asynccontextmanager

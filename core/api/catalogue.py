@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.api.table import EMBEDDING, TABLE
+from core.api.table import EMBEDDING, SIZES, TABLE
 
 __all__ = ["Match", "Model", "builtin", "find", "merge", "parse", "size"]
 
@@ -54,9 +54,9 @@ class Match:
 
 
 def size(model: Model) -> float:
-    """In billions of parameters, as its name tells; a middling one where it does not."""
+    """In billions of parameters, as its name tells; a middling one where nobody knows."""
     found = SIZE.search(model.name)
-    return max(0.1, float(found[1])) if found else 30.0
+    return max(0.1, float(found[1])) if found else SIZES.get(model.id, 30.0)
 
 
 def builtin() -> dict[str, Model]:

@@ -1,6 +1,6 @@
 """The vendor's published table: what `GET /models` leaves out. k = 1,000 tokens."""
 
-__all__ = ["EMBEDDING", "TABLE"]
+__all__ = ["EMBEDDING", "SIZES", "TABLE"]
 
 EMBEDDING = "mixedbread-ai/mxbai-embed-large-v1"
 
@@ -38,3 +38,14 @@ TABLE: tuple[tuple[str, int, bool], ...] = (
     ("ozone-ai/0x-lite", 32_000, False),
     (EMBEDDING, 512, False),
 )
+
+SIZES = {
+    "deepseek-ai/DeepSeek-R1": 671.0,
+    "databricks/dbrx-instruct": 132.0,
+    "microsoft/phi-4": 14.0,
+    "mistralai/Mistral-Large-Instruct-2411": 123.0,
+    "CohereForAI/c4ai-command-r-plus-08-2024": 104.0,
+    "jinaai/ReaderLM-v2": 1.5,
+    "microsoft/Phi-3.5-mini-instruct": 3.8,
+}
+"""Billions of parameters, where a name does not tell."""

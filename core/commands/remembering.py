@@ -102,5 +102,5 @@ def _counted(about: Summary) -> str:
 def _described(entry: Entry) -> str:
     day = datetime.fromtimestamp(entry.created, UTC).date().isoformat()
     name = entry.name if len(entry.name) <= SHOWN else f"{entry.name[: SHOWN - 1]}…"
-    about = "" if entry.note else f", {entry.pieces:,} pieces"
+    about = "" if entry.note else f", {entry.pieces:,} piece{'s' * (entry.pieces > 1)}"
     return f"{literal(name)} ({day}{about})"

@@ -63,7 +63,8 @@ class Usage:
     def _row(self, model: str, tokens: int, answers: int, quota: Quota, whom: str) -> str:
         left = "" if quota.left is None else f", {quota.left:,} left{whom}"
         name = self._with.models.name(model)
-        return f"{bar(quota.share)} {tokens:>9,}  {name} ({answers}{left})"
+        asked = f"{answers} answer{'s' * (answers > 1)}"
+        return f"{bar(quota.share)} {tokens:>9,}  {name} ({asked}{left})"
 
     async def _bounds(self, asking: Asking) -> list[str]:
         settings = self._with.settings

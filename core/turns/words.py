@@ -9,7 +9,7 @@ SAID: dict[Failure, str] = {
     Failure.AUTHENTICATION: "The model service does not accept this bot's key. "
     "Its operator has to mend that.",
     Failure.PAYMENT: "This model needs a higher plan than this bot has. /model picks another.",
-    Failure.RATE: "The model is asked too often just now. Please try again in a moment.",
+    Failure.RATE: "The model is asked too often just now.",
     Failure.QUOTA: "Today's quota of this model is used up. /model picks another.",
     Failure.UNKNOWN_MODEL: "This model is not available any more. /model picks another.",
     Failure.OVERFLOW: "This conversation is too long for the model. /new begins a new one, "
@@ -85,6 +85,9 @@ def used_up(whose: str, what: str, seconds: float) -> str:
 def failure(error: ModelError, turn: int, *, own: bool = False) -> str:
     """For a person, with the number the operator finds in the log. `own`: asked with their key."""
     said = OWN.get(error.failure, SAID[error.failure]) if own else SAID[error.failure]
-    if error.failure in (Failure.RATE, Failure.QUOTA) and error.retry_after:
-        said += f" (in about {span(error.retry_after)})"
+    wait = f"about {span(error.retry_after)}" if error.retry_after else ""
+    if error.failure is Failure.RATE:
+        said += f" Please try again in {wait or 'a moment'}."
+    elif error.failure is Failure.QUOTA and wait:
+        said += f" It is back in {wait}."
     return f"{said} [{turn}]"

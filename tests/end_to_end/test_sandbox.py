@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 LINES = """repeat: privately on Telegram
 :group
@@ -17,15 +18,36 @@ repeat: privately on Discord
 """
 
 
-async def test_a_typed_message_is_answered_through_each_platform() -> None:
+BAD_DAY = """repeat: before
+:quota llama-3.3
+repeat: another answers
+:gone no-such-model
+:gone phi-4
+:file {file} who keeps the lighthouse?
+:file {file}.none
+:discord
+:file {file} who keeps it?
+:press Retry
+:quit
+"""
+
+
+async def play(lines: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bots.cli", "sandbox", "--speed", "1000",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "COLUMNS": "100"},
+        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "COLUMNS": "400"},
     )  # fmt: skip
     async with asyncio.timeout(90):
-        out, _ = await process.communicate(LINES.encode())
+        out, _ = await process.communicate(lines.encode())
     said = out.decode()
+    assert "Traceback" not in said
+    assert process.returncode == 0
+    return said
+
+
+async def test_a_typed_message_is_answered_through_each_platform() -> None:
+    said = await play(LINES)
     for expected in (
         "privately on Telegram",
         "in a group",
@@ -35,5 +57,15 @@ async def test_a_typed_message_is_answered_through_each_platform() -> None:
     ):
         assert expected in said
     assert "I know :telegram" in said
-    assert "Traceback" not in said
-    assert process.returncode == 0
+
+
+async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -> None:
+    file = tmp_path / "light house.txt"
+    file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
+    said = await play(BAD_DAY.format(file=str(file).replace(" ", "\\ ")))
+    assert "Llama-3.3-70B-Instruct is out of today's quota" in said
+    assert "names none, or several" in said
+    assert "does not offer microsoft/phi-4 any more" in said
+    assert said.count("Hedda Brandt") >= 2
+    assert said.count("Sources: [1] light house.txt, line 1") >= 2
+    assert "No such file" in said

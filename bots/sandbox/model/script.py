@@ -18,6 +18,7 @@ from typing import Any
 
 __all__ = ["Script", "answer"]
 
+SOURCE = re.compile(r"^\[(\d+)\] .*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 SHOW = """## What a chat shows
 
 Plain words with **bold**, *italic*, ~~struck~~ and `inline code`, and a
@@ -99,8 +100,20 @@ def _plain(body: dict[str, Any], said: list[dict[str, Any]], prompt: str) -> str
     last = f" The message before began with “{said[-3]['content'][:40]}”." if before >= 2 else ""
     return (
         f"*Scripted sandbox model, standing in for {name}.*\n\n"
-        f"You wrote: “{prompt[:200]}”. I was shown {before} earlier messages.{last}\n\n{SHOW}"
+        f"You wrote: “{prompt[:200]}”. I was shown {before} earlier messages.{last}\n\n"
+        f"{_sources(body)}{SHOW}"
     )
+
+
+def _sources(body: dict[str, Any]) -> str:
+    """What the first of the numbered sources it was shown says, cited."""
+    shown = " ".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
+    sources = SOURCE.findall(shown)
+    if not sources:
+        return ""
+    number, words = sources[0]
+    quoted = " ".join(words.split())[:150]
+    return f"I was shown {len(sources)} of your sources. One says “{quoted}” [{number}].\n\n"
 
 
 def long(length: int) -> str:

@@ -488,7 +488,7 @@ async def test_the_table(server: ModelStandIn, row: Row) -> None:
     told = words.failure(error, 17)
     assert FITTING[error.failure] in told
     assert told.endswith("[17]")
-    assert ("(in about" in told) == (error.retry_after is not None)
+    assert (" in about " in told) == (error.retry_after is not None)
 
 
 async def test_an_unknown_model_names_all_that_there_are(server: ModelStandIn) -> None:

@@ -36,7 +36,7 @@ async def test_what_an_own_key_paid_for_stands_apart(tmp_path: Path, model: Mode
         own = sum(model.requests[-1].usage)
         shown = await chat.ask("/usage")
         assert "today on your own key" in shown
-        assert re.search(rf" {own}  Llama\S+ \(1, [\d,]+ left\)", shown)
+        assert re.search(rf" {own}  Llama\S+ \(1 answer, [\d,]+ left\)", shown)
         assert f"On the bot's key you used {house} tokens today." in shown
         assert "for all" not in shown
         assert "of 100,000 tokens" not in shown, "bounds are for the bot's key"
