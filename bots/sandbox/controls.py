@@ -6,8 +6,7 @@ from core.api.catalogue import find
 __all__ = ["HELP", "Controls"]
 
 HELP = """\
-:quota MODEL  use up its tokens of the day    :gone MODEL  offer it no more
-:day  begin the next day                      :key  a key of your own, for /key"""
+:quota MODEL  use up its tokens of the day    :gone MODEL  offer it no more    :key  one for /key"""
 OWN_KEY = "io-v2-a-key-of-your-own"
 
 
@@ -19,9 +18,6 @@ class Controls:
     def do(self, word: str, rest: str) -> str | None:
         """What came of it; None for what is no control."""
         match word:
-            case ":day":
-                self._service.used.reset()
-                return "The service counts the tokens of a new day."
             case ":key":
                 return f"The service knows this key too: {OWN_KEY}"
             case ":quota" | ":gone":

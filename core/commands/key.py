@@ -29,11 +29,11 @@ class Key:
             had = await accounts.forget(person)
             return Reply("Your key is forgotten." if had else "I have no key of yours.")
         if accounts.vault is None:
-            return Reply("Own keys are not switched on here." + _exposed(given))
+            return Reply("Own keys are not switched on here." + _exposed(asking))
         if not given:
             return await self._state(person)
         if not asking.incoming.place.private:
-            return Reply("A key belongs in a private chat with me." + _exposed(given))
+            return Reply("A key belongs in a private chat with me." + _exposed(asking))
         secret = accounts.vault.open(given)
         if secret is None or not 8 <= len(secret) <= LONGEST or not secret.isprintable():
             return Reply("That does not look like a key.")
@@ -68,6 +68,7 @@ class Key:
         )
 
 
-def _exposed(given: str) -> str:
-    shown = " Delete your message, and replace the key: others may have seen it."
-    return shown if given and given != REMOVE else ""
+def _exposed(asking: Asking) -> str:
+    if not asking.argument or asking.incoming.message is None:  # a slash command shows it to nobody
+        return ""
+    return " Delete your message, and replace the key: others may have seen it."

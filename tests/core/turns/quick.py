@@ -98,11 +98,13 @@ class Quick:
         key = f"e{next(self._numbers)}"
         await self.inbox(Incoming(Kind.BUTTON, key, place, sender, action, message=message))
 
-    async def say(self, text: str, *, user: str = "5", message: str | None = None) -> None:
+    async def say(
+        self, text: str, *, user: str = "5", message: str | None = None, group: str = ""
+    ) -> None:
         kind, command = (Kind.COMMAND, text[1:].partition(" ")[0]) if text[0] == "/" else (
             Kind.PROMPT, "",
         )  # fmt: skip
-        place = Place(self.platform, self.account, user, private=True)
+        place = Place(self.platform, self.account, group or user, private=not group)
         said = text.partition(" ")[2] if command else text
         incoming = Incoming(
             kind, f"e{next(self._numbers)}", place, Sender(self.platform, user, "Ann"), said,
