@@ -132,7 +132,7 @@ def test_an_event_of_empty_lines_is_bounded_too(monkeypatch: pytest.MonkeyPatch)
 def test_an_answer_that_begins_with_blanks_without_end_takes_no_time() -> None:
     thoughts = Thoughts()
     began = time.process_time()
-    for _ in range(100_000):
+    for _ in range(300_000):
         assert thoughts.feed("\n") == []
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 3
     assert thoughts.feed("<think>why</think>hello") == [Reasoning("why"), Text("hello")]
