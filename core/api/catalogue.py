@@ -45,7 +45,7 @@ class Model:
     @property
     def name(self) -> str:
         """Without the owner."""
-        return self.id.rpartition("/")[2]
+        return self.id.rpartition("/")[2] or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _model(item: Any) -> Model | None:
         (both[k] for k in ("id", "name", "model_id") if isinstance(both.get(k), str) and both[k]),
         None,
     )
-    if id_ is None:
+    if id_ is None or not id_.isprintable():
         return None
     lengths = (both.get(key) for key in LENGTHS)
     context = next((n for n in lengths if type(n) is int and 0 < n <= LARGEST_CONTEXT), 0)

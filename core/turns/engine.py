@@ -93,7 +93,8 @@ class Engine:
         if incoming.sender.is_bot:
             return
         incoming = sealed(cleaned(incoming), self._resources.accounts.vault)
-        denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
+        # The code first: who may use the bot already can become its operator, too.
+        denied = not (await self._access.pair(incoming) or await self._access.allows(incoming))
         if denied:
             log.info("not allowed", platform=incoming.place.platform)
             if incoming.ticket is None:

@@ -136,3 +136,8 @@ def test_an_answer_that_begins_with_blanks_without_end_takes_no_time() -> None:
         assert thoughts.feed("\n") == []
     assert time.process_time() - began < 3
     assert thoughts.feed("<think>why</think>hello") == [Reasoning("why"), Text("hello")]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x07", "a\u202eb"])
+def test_a_model_with_a_name_that_nobody_can_write_is_left_out(name: str) -> None:
+    assert parse({"data": [{"id": name}, {"id": "lab/"}]})[0].name == "lab/"

@@ -8,6 +8,8 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import raw
 from core.delivery.folded import folded
+from core.store.conversations import grant, is_operator
+from core.turns.access import WRONG_TRIES, new_code
 from tests.core.api.wire import DONE, chunk, event, last
 from tests.core.turns.quick import Quick, quick
 from tests.databases import postgresql_url
@@ -102,3 +104,16 @@ async def test_what_a_service_counts_beyond_reason_is_answered_once(
     assert await chat.ask("hello") == "said"
     assert await chat.ask("hello again") == "said"
     assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("access", ["open", "pairing"])
+async def test_who_may_use_the_bot_already_becomes_its_operator_by_the_code(
+    tmp_path: Path, model: ModelStandIn, access: str
+) -> None:
+    async with quick(tmp_path, model, access=access) as chat:
+        await chat.store.write(grant, "quick:person:5", "user", "Ann")
+        code = await new_code(chat.store)
+        for number in range(WRONG_TRIES):
+            await chat.say(f"/start from-page-{number}")  # what a link brings is no guess
+        await chat.say(f"/start {code}")
+        assert await chat.store.read(is_operator, "quick", "5")
