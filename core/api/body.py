@@ -3,9 +3,11 @@
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
 from core.errors import Failure, ModelError
 
-__all__ = ["body_of"]
+__all__ = ["body_of", "json_of"]
 
 
 async def body_of(answer: Any, most: int) -> bytes:
@@ -17,3 +19,11 @@ async def body_of(answer: Any, most: int) -> bytes:
             if len(body) > most:
                 raise ModelError("The answer is too large", Failure.MALFORMED)
     return bytes(body)
+
+
+def json_of(content: bytes) -> Any:
+    """Raises `msgspec.DecodeError` for whatever is none: bad characters and depth, too."""
+    try:
+        return msgspec.json.decode(content)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(type(error).__name__) from None

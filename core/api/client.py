@@ -18,7 +18,7 @@ import openai
 from openai import AsyncOpenAI
 
 from core.api import classification, embedding
-from core.api.body import body_of
+from core.api.body import body_of, json_of
 from core.api.catalogue import Model, parse
 from core.api.embedding import Embedded
 from core.api.events import (
@@ -147,7 +147,7 @@ class ModelApi:
         try:
             async with asyncio.timeout(30):
                 async with self._openai.models.with_streaming_response.list() as answer:
-                    return parse(msgspec.json.decode(await body_of(answer, MOST_BODY)))
+                    return parse(json_of(await body_of(answer, MOST_BODY)))
         except (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError) as error:
             raise classification.from_exception(error) from error
         except TimeoutError as error:
@@ -274,7 +274,7 @@ async def _check_type(answer: Any) -> None:
             if len(body) > ERROR_BODY:
                 break
     try:
-        payload = msgspec.json.decode(bytes(body))
+        payload = json_of(bytes(body))
     except msgspec.DecodeError:
         raise ModelError("A page came instead of an answer", Failure.UNAVAILABLE) from None
     raise classification.from_payload(payload if isinstance(payload, dict) else {})
@@ -320,8 +320,8 @@ class _Reading:
             self.done = True
             return []
         try:
-            chunk = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chunk = json_of(data)
+        except msgspec.DecodeError:
             if name == b"error":
                 raise classification.from_payload(data.decode(errors="replace")) from None
             raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from openai import AsyncOpenAI
 
 from core.api import classification
-from core.api.body import body_of
+from core.api.body import body_of, json_of
 from core.api.events import counted
 from core.errors import Failure, ModelError
 
@@ -40,7 +40,7 @@ async def request(client: AsyncOpenAI, model: str, texts: Sequence[str], most: i
     async with asked as answer:
         content = await body_of(answer, most)
     try:
-        return _read(msgspec.json.decode(content), len(texts))
+        return _read(json_of(content), len(texts))
     except msgspec.DecodeError:
         raise ModelError("A page came instead of vectors", Failure.UNAVAILABLE) from None
 

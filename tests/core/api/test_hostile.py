@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import time
 import tracemalloc
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +15,9 @@ from core.api.client import ModelApi
 from core.api.events import Reasoning, Text
 from core.api.sse import Events
 from core.api.think import Thoughts
+from core.conversation.models import Models
 from core.errors import Failure, ModelError
+from core.store.database import Store
 from tests.core.api.test_client import ask, hear
 from tests.core.api.test_embedding import answer, get
 from tests.core.api.wire import DONE, SSE, chunk, event, last, plain, serving
@@ -141,3 +144,41 @@ def test_an_answer_that_begins_with_blanks_without_end_takes_no_time() -> None:
 @pytest.mark.parametrize("name", ["two\nlines", "\x07", "a\u202eb"])
 def test_a_model_with_a_name_that_nobody_can_write_is_left_out(name: str) -> None:
     assert parse({"data": [{"id": name}, {"id": "lab/"}]})[0].name == "lab/"
+
+
+UNREADABLE = [b'{"data":[{"id":"\xff\xfe"}]}', b'{"data":' + b"[" * 100_000, b"\x00", b""]
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+async def test_bytes_that_are_no_json_are_an_error_of_the_service(body: bytes) -> None:
+    async with serving(lambda _n: [plain(200, body)]) as wire:
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            with pytest.raises(ModelError):
+                await api.models()
+            with pytest.raises(ModelError):
+                await api.embed(["one"])
+        finally:
+            await api.close()
+        heard = await ask(wire.url)
+    assert heard.error is not None
+
+
+@pytest.mark.parametrize("body", UNREADABLE[:2])
+async def test_a_list_of_models_that_is_no_json_ends_nothing(body: bytes, tmp_path: Path) -> None:
+    async with serving(lambda _n: [plain(200, body)]) as wire:
+        store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+        await store.open()
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            assert not await Models(api, store, {}).refresh()
+        finally:
+            await asyncio.gather(api.close(), store.close())
+
+
+@pytest.mark.parametrize("body", UNREADABLE[:2])
+async def test_an_error_that_is_no_json_is_known_by_its_status(body: bytes) -> None:
+    async with serving(lambda _n: [plain(401, body)]) as wire:
+        heard = await ask(wire.url)
+    assert heard.error is not None
+    assert heard.error.failure is Failure.AUTHENTICATION
