@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install check format lint types imports test chaos sandbox
+.PHONY: help install check format lint test coverage chaos sandbox
 
 help:
 	@echo "make sandbox  see the whole product without any account"
 	@echo "make test     run the tests"
+	@echo "make coverage run them and tell which lines they miss"
 	@echo "make chaos    the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)"
 	@echo "make check    what CI runs: format, lint, types, import contract, tests"
 	@echo "make format   mend what can be mended by itself"
@@ -26,7 +27,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2
 	$(BIN)/pytest tests/load
 
 format: install
@@ -36,6 +37,9 @@ format: install
 test: install
 	$(BIN)/pytest -n 2
 	$(BIN)/pytest tests/load
+
+coverage: install
+	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
 chaos: install
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s

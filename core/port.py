@@ -106,6 +106,10 @@ class Incoming:
     """Names what a client sent as several messages, of which more may follow in a moment; "" where
     it has no name: then what the person says next belongs to it.
     """
+    pieces: tuple[tuple[str, int], ...] = ()
+    """Of a batch that is one question by now: the messages `text` is made of, a line break between
+    them, each with its characters.
+    """
     ticket: str | None = None
     """The adapter's own right to answer this event (Discord: the interaction); kept with the turn
     and handed back with everything sent in answer."""

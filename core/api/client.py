@@ -47,6 +47,7 @@ END_IN = 0.1  # seconds after [DONE]
 ERROR_BODY = 65_536  # bytes read of an answer that is no stream
 MOST_BODY = 32 * 1024 * 1024  # bytes of a list of models, or of vectors
 
+SMALLEST_WINDOW = 512  # tokens; who counts fewer does not count the prompt
 RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
 
 
@@ -287,6 +288,15 @@ def _broken(error: Exception, reading: "_Reading") -> ModelError:
     return known
 
 
+def _filled(usage: Usage) -> ModelError:
+    """Some services cut a prompt that is too long and say nothing: no room is left to answer."""
+    limit = usage.total if usage.total >= SMALLEST_WINDOW else None
+    return ModelError(
+        "The prompt fills the model's window", Failure.OVERFLOW,
+        limit=limit, prompt_tokens=usage.prompt,
+    )  # fmt: skip
+
+
 class _Reading:
     """Turns the bytes of one stream into events."""
 
@@ -393,6 +403,8 @@ class _Reading:
         if self._finish is FinishReason.FILTERED and not self.text:
             raise ModelError("The answer was withheld", Failure.FILTERED)
         if not self.text:
+            if self._finish is FinishReason.LENGTH and self._usage and not self._usage.completion:
+                raise _filled(self._usage)
             said = "The model thought and gave no answer" if self.thought else "No answer came"
             raise ModelError(said, Failure.EMPTY)
         yield Finished(self._finish or FinishReason.STOP)

@@ -89,16 +89,23 @@ class Gate:
 
     async def enter(self, chat: str, pace: Pace, priority: Priority) -> None:
         """Wait until one request may be sent to `chat`."""
+        while True:
+            line = self._line(chat, pace)
+            granted = asyncio.get_running_loop().create_future()
+            heapq.heappush(line.waiters, _Waiter(priority, next(self._numbers), granted, chat))
+            self._pump(line)
+            await granted
+            if self.blocked(chat) == 0:  # nobody was told to wait between the grant and now
+                return
+
+    def _line(self, chat: str, pace: Pace) -> _Line:
         line = self._chats.get(chat)
         if line is None:
             if len(self._chats) >= IDLE_CHATS:
                 self._forget_idle()
             line = self._chats[chat] = _Line(_Bucket(pace, pace.burst, self._clock()))
         line.bucket.pace = pace  # a place's facts may change, and `block` does not know them
-        granted = asyncio.get_running_loop().create_future()
-        heapq.heappush(line.waiters, _Waiter(priority, next(self._numbers), granted, chat))
-        self._pump(line)
-        await granted
+        return line
 
     def share(self, processes: int) -> None:
         """`processes` divide the account's own limit among them."""

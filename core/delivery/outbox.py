@@ -130,8 +130,7 @@ class Outbox:
         async def attempt(shown: Part) -> str:
             unsure = priority is not Priority.PREVIEW and not self._keyed
             if unsure:
-                # Whoever takes over after a crash must know that it may stand there.
-                await self._mark(position, Sent("sending", None, now))
+                await self._announce(position, now, priority)
             try:
                 return await self._chat.send(
                     self.place,
@@ -166,6 +165,17 @@ class Outbox:
         # Previews are edited without a note: what of them stands there only we know.
         shown = "" if priority is Priority.PREVIEW else now
         await self._mark(position, Sent("sent", message, shown))
+
+    async def _announce(self, position: int, now: str, priority: Priority) -> None:
+        """Note that it is being sent: whoever takes over after a crash must know the doubt."""
+        while True:
+            await self._mark(position, Sent("sending", None, now))
+            if self._gate.blocked(self.place.chat) == 0:
+                return
+            # Another answer in the chat was told to wait while this was noted.
+            await self._mark(position, None)
+            await self._enter(priority)
+            self.fence()
 
     def _doubt(self, position: int, now: str) -> None:
         """It may stand there. With a key it can be sent again, and we learn its id."""
@@ -243,9 +253,11 @@ class Outbox:
         pause = 1.0
         give_up = time.monotonic() + LONGEST_WAIT
         while True:
-            if priority is not Priority.PREVIEW:
+            if priority is Priority.PREVIEW:
+                self.may_show()
+            else:
                 await self._enter(priority)
-            self.fence()
+                self.fence()
             try:
                 return await action(part)
             except MovedError as moved:
@@ -269,6 +281,12 @@ class Outbox:
                     pause = min(pause * 2, LONGEST_PAUSE)
                 elif error.fault is not Fault.RATE:
                     raise
+
+    def may_show(self) -> None:
+        """Raise when a preview that has entered the gate must not be shown after all."""
+        self.fence()
+        if self._gate.blocked(self.place.chat) > 0:
+            raise DeliveryError("The chat has to wait", Fault.TRANSIENT)
 
     async def _move(self, chat: str) -> None:
         """Follow the chat; what stood under its old id cannot be changed any more."""

@@ -125,7 +125,7 @@ class Preview:
             self._closed = position + 1
         if self._may.preview == "draft" and isinstance(self._chat, Drafts):
             shown = parts[-1] if parts else self._thinking()
-            self._outbox.fence()
+            self._outbox.may_show()
             await self._chat.draft(place, self._draft(self._closed), shown)
         else:
             part = parts[-1] if parts else status_part(self._chat, self._status or THINKING, ())
@@ -143,7 +143,7 @@ class Preview:
         while True:
             try:
                 await self._gate.enter(self._outbox.place.chat, self._may.pace, Priority.PREVIEW)
-                self._outbox.fence()
+                self._outbox.may_show()
                 await self._chat.typing(self._outbox.place)
             except DeliveryError as error:
                 log.info("typing", turn=self._turn, fault=error.fault)

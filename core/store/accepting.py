@@ -122,19 +122,39 @@ def _joined(connection: Connection, incoming: Incoming, conversation: int, perso
     if row is None or incoming.kind is not Kind.PROMPT:
         return False
     begun = msgspec.json.decode(row.incoming, type=Incoming)
-    attached = begun.attachments + incoming.attachments
-    text = "\n".join(filter(None, (begun.text, incoming.text)))
     if begun.batch != (incoming.batch or ""):
         return False
-    if len(attached) > MOST_ATTACHED or len(text) > LONGEST_TEXT:
+    whole = _together(begun, incoming)
+    if len(whole.attachments) > MOST_ATTACHED or len(whole.text) > LONGEST_TEXT:
         return False
-    whole = msgspec.json.encode(replace(begun, text=text, attachments=attached)).decode()
     changed = connection.execute(
         update(turns)
         .where(turns.c.id == row.id, *mine)
-        .values(incoming=whole, lease_until=clock() + REST_IN)
+        .values(incoming=msgspec.json.encode(whole).decode(), lease_until=clock() + REST_IN)
     )
     return changed.rowcount == 1
+
+
+def _together(begun: Incoming, incoming: Incoming) -> Incoming:
+    """One question, in the order in which it was written: deliveries may overtake each other."""
+    # A later message has a larger number on every platform.
+    said = sorted(
+        [*_pieces(begun), *_pieces(incoming)], key=lambda piece: (len(piece[0]), piece[0])
+    )
+    return replace(
+        begun,
+        text="\n".join(text for _, text in said),
+        pieces=tuple((message, len(text)) for message, text in said),
+        attachments=begun.attachments + incoming.attachments,
+    )
+
+
+def _pieces(incoming: Incoming) -> list[tuple[str, str]]:
+    pieces, at = [], 0
+    for message, size in incoming.pieces or ((incoming.message or "", len(incoming.text)),):
+        pieces.append((message, incoming.text[at : at + size]))
+        at += size + 1
+    return [piece for piece in pieces if piece[1]]
 
 
 def _beyond(

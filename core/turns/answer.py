@@ -37,6 +37,7 @@ LONGEST_ANSWER = 400_000  # characters; a model that does not end is ended
 LONGEST_THOUGHTS = 200_000
 LAST_PREVIEW = 10.0  # seconds to wait for a preview that is on its way
 STATUS_EVERY = 5  # seconds between changes of "Thinking... 10 s"
+ALL_OF_IT = 0.99  # of a window
 EXPECTED = 800  # tokens of an answer nobody bounded, for the ledger
 
 
@@ -165,7 +166,12 @@ class Answer:
             try:
                 await self._read(account, composed)
             except ModelError as error:
-                if error.failure is not Failure.OVERFLOW or self._text:
+                # Cut to the window without a word, a prompt leaves no room for an answer.
+                cut = (
+                    error.failure is Failure.EMPTY
+                    and self._usage[0] >= ALL_OF_IT * composed.context
+                )
+                if not (cut or error.failure is Failure.OVERFLOW) or self._text:
                     raise
                 log.info("overflow", turn=self._held.turn.id, model=model, limit=error.limit)
                 known = composed.context

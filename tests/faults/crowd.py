@@ -87,6 +87,7 @@ class Asker:
         done = True
         for question in self.asked:
             if judged.fates[question.id] in (Fate.LOST, Fate.PART):
+                question.done_at = None
                 done = done and question.id in self._given_up
             elif question.done_at is None:
                 question.done_at = time.monotonic()

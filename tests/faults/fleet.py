@@ -5,14 +5,17 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from core.errors import StoreError, UnavailableError
 from core.store.database import Store
-from core.store.schema import OPEN, turns
+from core.store.schema import turns
 from tests.end_to_end.world import World
+from tests.faults.questions import ASKED
 
 __all__ = ["Fleet"]
 
@@ -39,6 +42,8 @@ class Fleet:
         """When (monotonic) a process was killed."""
         self.died: list[int] = []
         """Exit codes of those that ended by themselves."""
+        self.kept: Counter[str] | None = None
+        """How often each question is in the database, and of those not ended "open"."""
 
     @property
     def log(self) -> Path:
@@ -113,8 +118,11 @@ class Fleet:
         until = time.monotonic() + timeout
         try:
             while time.monotonic() < until:
-                if not self._world.telegram.updates.pending and not await _open(store):
-                    return
+                with suppress(StoreError):
+                    pending = self._world.telegram.updates.pending
+                    self.kept = await store.read(_kept)
+                    if not (pending or self.kept["open"]):
+                        return
                 await asyncio.sleep(LOOK)
         finally:
             await store.close()
@@ -146,13 +154,9 @@ class Fleet:
         ]
 
 
-def _count(connection: Connection) -> int:
-    return connection.scalar(select(func.count()).select_from(turns).where(OPEN)) or 0
-
-
-async def _open(store: Store) -> int:
-    """How many turns are open; one, as it were, where the database does not tell."""
-    try:
-        return await store.read(_count)
-    except StoreError:
-        return 1
+def _kept(connection: Connection) -> Counter[str]:
+    kept: Counter[str] = Counter()
+    for incoming, ended in connection.execute(select(turns.c.incoming, turns.c.finished)):
+        kept.update(ASKED.findall(incoming))
+        kept["open"] += ended is None
+    return kept

@@ -89,7 +89,10 @@ def _sort(
             continue
         before = max((n for n, places in found.items() if places and places[0] < place), default=-1)
         gap = before + 1
-        if gap < len(questions) and not found[gap]:
+        halfway = before >= 0 and Fate.PART is _fate(
+            questions[before], [said[one].text for one in found[before]]
+        )
+        if gap < len(questions) and not found[gap] and not halfway:
             found[gap].append(place)
         elif before >= 0:
             found[before].append(place)

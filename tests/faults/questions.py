@@ -8,7 +8,7 @@ from typing import Any
 from bots.sandbox.model import Script
 from bots.sandbox.model.tokens import pieces
 
-__all__ = ["NAMES", "Question", "Questions", "last_marks"]
+__all__ = ["ASKED", "NAMES", "Question", "Questions", "last_marks"]
 
 NAMES = re.compile(r"q[td]\d+x\d+(?!\d)")
 ASKED = re.compile(r"Tell me about (q[td]\d+x\d+)")

@@ -17,8 +17,8 @@ class Said:
     """A message of the bot as it stands now."""
 
     text: str
-    reply_to: int | None
-    growing: bool
+    reply_to: int | None = None
+    growing: bool = False
     """It carries Stop: more is to come, or its writer died."""
 
 

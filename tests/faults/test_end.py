@@ -37,6 +37,7 @@ async def test_the_end_comes_in_time_and_every_answer_after_it(
             crowd.questions.pace = QUICK
             await living
             await crowd.settle()
+            await fleet.idle(crowd.patience)
         finally:
             await fleet.close()
         verdict = Verdict(crowd, fleet)

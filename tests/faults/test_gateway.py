@@ -67,6 +67,7 @@ async def test_every_fault_of_the_gateway_is_survived(chaos: Chaos, tmp_path: Pa
                 count += 1
             await living
             await crowd.settle()
+            await fleet.idle(crowd.patience)
         finally:
             await fleet.close()
         verdict = Verdict(crowd, fleet)
@@ -91,6 +92,7 @@ async def test_a_connection_that_died_in_silence_is_replaced(chaos: Chaos, tmp_p
             await fleet.start_all()
             discord.go_silent()
             await crowd.live()
+            await fleet.idle(crowd.patience)
         finally:
             await fleet.close()
         verdict = Verdict(crowd, fleet)
@@ -109,6 +111,7 @@ async def test_a_flood_of_messages_is_answered_once_each(chaos: Chaos, tmp_path:
         try:
             await fleet.start_all()
             await crowd.live(within=seconds)
+            await fleet.idle(crowd.patience)
         finally:
             await fleet.close()
         verdict = Verdict(crowd, fleet)

@@ -41,6 +41,18 @@ class Verdict:
                 if fate is Fate.TOLD:
                     self.words[told(judged.shown[id_]) or ""] += 1
             self.strange += judged.strange
+        self.unkept: list[str] = []
+        """Questions the database does not hold exactly once, or has not ended: a word about a
+        failure that stands near says nothing of those.
+        """
+        if fleet.kept is not None:
+            self.unkept = [
+                question.id
+                for asker in crowd.askers
+                for question in asker.asked
+                if fleet.kept[question.id] != 1
+            ]
+            self.unkept += ["open"] * fleet.kept["open"]
         self.broken = fleet.broken()
         self.died = fleet.died
         self.recoveries = recoveries(crowd, fleet)
@@ -58,6 +70,7 @@ class Verdict:
         for row in rows:
             table.add_row(row, *(str(self.counts[platform][row]) for platform in platforms))
         figures: dict[str, object] = {"kills": self.kills}
+        figures["not kept once and ended"] = len(self.unkept)
         if self.recoveries:
             figures["interrupted turns"] = len(self.recoveries)
             figures["recovery, median and most"] = (
@@ -75,6 +88,7 @@ class Verdict:
         leaves a doubt in any case, which is told.
         """
         assert self.bad == []
+        assert self.unkept == []
         assert self.total("not asked") == 0
         assert self.total("out of order") == 0
         assert self.strange == []

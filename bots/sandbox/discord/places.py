@@ -1,8 +1,7 @@
 """Guilds, their members, channels and threads over REST."""
 
-from typing import TYPE_CHECKING
-
 from bots.sandbox.discord.rules import Refusal, invalid, unknown
+from bots.sandbox.discord.scene import Scene, member_json
 from bots.sandbox.discord.world import (
     MANAGE_THREADS,
     START_THREADS,
@@ -11,9 +10,6 @@ from bots.sandbox.discord.world import (
     Json,
     Message,
 )
-
-if TYPE_CHECKING:
-    from bots.sandbox.discord.server import DiscordStandIn
 
 __all__ = ["Places"]
 
@@ -27,32 +23,32 @@ MORE: Json = {
 
 
 class Places:
-    def __init__(self, server: "DiscordStandIn") -> None:
-        self._server = server
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
 
     def guild(self, id_: str, rest: list[str]) -> Json:
         """A guild or, where `rest` says so, one of its members."""
-        guild = next((g for g in self._server.guilds if str(g.id) == id_ and g.joined), None)
+        guild = next((g for g in self._scene.guilds if str(g.id) == id_ and g.joined), None)
         if guild is None:
             raise unknown("guild")
         match rest:
             case []:
-                shown = self._server.guild_json(guild)
+                shown = self._scene.guild_json(guild)
                 inside = ("channels", "threads", "members", "presences", "voice_states")
                 return {key: value for key, value in shown.items() if key not in inside} | MORE
             case ["members", user]:
-                everybody = [*guild.members, self._server.bot]
+                everybody = [*guild.members, self._scene.bot]
                 person = next((one for one in everybody if str(one.id) == user), None)
                 if person is None:
                     raise unknown("member")
-                return self._server.member_json(person)
+                return member_json(person)
         raise Refusal(404, 0, "404: Not Found")
 
     async def change(self, channel: Channel, body: Json) -> Json:
         """Of channels only threads change: archived, locked, renamed."""
         if channel.parent is None:
             raise Refusal(403, 50013, "Missing Permissions")
-        own = channel.owner == self._server.bot.id
+        own = channel.owner == self._scene.bot.id
         if not (own or channel.may(MANAGE_THREADS)) and body != {"archived": False}:
             raise Refusal(403, 50013, "Missing Permissions")
         if channel.locked and not channel.may(MANAGE_THREADS):
@@ -65,7 +61,7 @@ class Places:
             channel.name = _name(body)
         channel.archived = bool(body.get("archived", channel.archived))
         channel.locked = bool(body.get("locked", channel.locked))
-        await self._server.send_raw("THREAD_UPDATE", channel.json())
+        await self._scene.send_raw("THREAD_UPDATE", channel.json())
         return channel.json()
 
     async def start(self, channel: Channel, body: Json) -> Json:
@@ -93,10 +89,10 @@ class Places:
         if after is not None and after not in ARCHIVED_AFTER:
             said = f"Value must be one of {ARCHIVED_AFTER}."
             raise invalid("auto_archive_duration", "BASE_TYPE_CHOICES", said)
-        thread = self._server.thread(
-            channel, _name(body), from_message=message, owner=self._server.bot
+        thread = self._scene.thread(
+            channel, _name(body), from_message=message, owner=self._scene.bot
         )
-        await self._server.announce()
+        await self._scene.announce()
         return Created(thread.json())
 
 

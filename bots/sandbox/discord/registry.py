@@ -1,13 +1,11 @@
 """The application's commands, as it registered them: everywhere, or in one guild."""
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bots.sandbox.discord.rules import Refusal, check_commands, unknown
+from bots.sandbox.discord.scene import Scene
 from bots.sandbox.discord.world import Created, Json, snowflake
-
-if TYPE_CHECKING:
-    from bots.sandbox.discord.server import DiscordStandIn
 
 __all__ = ["Registry"]
 
@@ -16,8 +14,8 @@ DAY = 86_400.0  # seconds
 
 
 class Registry:
-    def __init__(self, server: "DiscordStandIn") -> None:
-        self._server = server
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._created: dict[str, deque[float]] = {}
 
     def answer(self, method: str, path: list[str], body: Any) -> Any:
@@ -25,7 +23,7 @@ class Registry:
         guild = ""
         if path[0] == "guilds" and len(path) > 2:
             guild, path = path[1], path[2:]
-            if all(str(known.id) != guild or not known.joined for known in self._server.guilds):
+            if all(str(known.id) != guild or not known.joined for known in self._scene.guilds):
                 raise Refusal(403, 50001, "Missing Access")
         match method, path:
             case "PUT", ["commands"]:
@@ -44,14 +42,14 @@ class Registry:
         raise Refusal(404, 0, "404: Not Found")
 
     def _of(self, guild: str) -> list[Json]:
-        server = self._server
-        return server.guild_commands.get(guild, []) if guild else server.commands
+        scene = self._scene
+        return scene.guild_commands.get(guild, []) if guild else scene.commands
 
     def _keep(self, guild: str, commands: list[Json]) -> None:
         if guild:
-            self._server.guild_commands[guild] = commands
+            self._scene.guild_commands[guild] = commands
         else:
-            self._server.commands = commands
+            self._scene.commands = commands
 
     def _find(self, guild: str, id_: str) -> Json:
         found = next((one for one in self._of(guild) if one["id"] == id_), None)
@@ -90,7 +88,7 @@ class Registry:
         return changed
 
     def _count(self, guild: str, new: int) -> None:
-        at, now = self._created.setdefault(guild, deque()), self._server.clock()
+        at, now = self._created.setdefault(guild, deque()), self._scene.clock()
         while at and now - at[0] >= DAY:
             at.popleft()
         if len(at) + new > MOST_CREATED:
@@ -104,7 +102,7 @@ class Registry:
         place = {"guild_id": guild} if guild else {}
         return {
             "id": str(snowflake()) if known is None else known["id"],
-            "application_id": str(self._server.application_id),
+            "application_id": str(self._scene.application_id),
             "version": str(snowflake()),
             "default_member_permissions": None,
             "dm_permission": True,

@@ -1,7 +1,7 @@
 """The REST methods."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from bots.sandbox.discord.rules import (
     invalid,
     unknown,
 )
+from bots.sandbox.discord.scene import Scene
 from bots.sandbox.discord.world import (
     EPHEMERAL,
     LOADING,
@@ -34,9 +35,6 @@ from bots.sandbox.discord.world import (
     snowflake,
 )
 
-if TYPE_CHECKING:
-    from bots.sandbox.discord.server import DiscordStandIn
-
 __all__ = ["Rest"]
 
 QUIET = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
@@ -49,30 +47,30 @@ MOST_FOLLOWUPS = 5  # where the application is only installed by the person
 
 
 class Rest:
-    def __init__(self, server: "DiscordStandIn") -> None:
-        self._server = server
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._nonces: dict[tuple[int, str], tuple[float, Message]] = {}
-        self._registry = Registry(server)
-        self._places = Places(server)
+        self._registry = Registry(scene)
+        self._places = Places(scene)
 
     async def answer(self, request: web.Request, path: list[str], body: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 (a table of routes)
         """The answer's body; None for 204. Raises `Refusal`."""
-        server = self._server
-        if path[0] == "applications" and path[1:2] not in ([str(server.application_id)], ["@me"]):
+        scene = self._scene
+        if path[0] == "applications" and path[1:2] not in ([str(scene.application_id)], ["@me"]):
             raise Refusal(404, 10002, "Unknown Application")
-        if path[0] == "webhooks" and path[1:2] != [str(server.application_id)]:
+        if path[0] == "webhooks" and path[1:2] != [str(scene.application_id)]:
             raise unknown("webhook")
         match request.method, path:
             case "GET", ["users", "@me"]:
                 more = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
-                return {**server.bot.json(), **more}
+                return {**scene.bot.json(), **more}
             case "GET", ["oauth2", "applications", "@me"] | ["applications", "@me"]:
                 return self._application()
             case "GET", ["gateway"]:
-                return {"url": server.gateway_url}
+                return {"url": scene.gateway_url}
             case "GET", ["gateway", "bot"]:
-                limit = server.gateway.start_limit()
-                return {"url": server.gateway_url, "shards": 1, "session_start_limit": limit}
+                limit = scene.gateway.start_limit()
+                return {"url": scene.gateway_url, "shards": 1, "session_start_limit": limit}
             case method, ["applications", _, *rest] if "commands" in rest:
                 return self._registry.answer(method, rest, body)
             case "GET", ["guilds", guild, *rest]:
@@ -80,9 +78,9 @@ class Rest:
             case "POST", ["users", "@me", "channels"]:
                 return self._open_dm(body)
             case "GET", ["users", id_]:
-                if id_ not in server.people:
+                if id_ not in scene.people:
                     raise unknown("user")
-                return server.people[id_].json()
+                return scene.people[id_].json()
             case "GET", ["channels", channel]:
                 return self._channel(channel).json()
             case "PATCH", ["channels", channel]:
@@ -104,7 +102,7 @@ class Rest:
             ]:
                 return await self._react(self._channel(channel), message, emoji, method == "PUT")
             case "POST", ["channels", channel, "typing"]:
-                await server.note(self._writable(channel), Event("typing"))
+                await scene.note(self._writable(channel), Event("typing"))
                 return None
             case "POST", ["channels", channel, "messages"]:
                 return await self._create(self._writable(channel), body)
@@ -121,20 +119,20 @@ class Rest:
         raise Refusal(404, 0, "404: Not Found")
 
     def _application(self) -> Json:
-        server = self._server
+        scene = self._scene
         return {
-            "id": str(server.application_id),
+            "id": str(scene.application_id),
             "name": "Parley",
             "description": "",
             "icon": None,
             "bot_public": True,
             "bot_require_code_grant": False,
-            "owner": server.operator.json(),
+            "owner": scene.operator.json(),
             "verify_key": "0" * 64,
             "flags": 0,
             "flags_new": "0",
             "eligible_oauth2_scopes": [],
-            "bot": server.bot.json(),
+            "bot": scene.bot.json(),
             "team": None,
             "rpc_origins": [],
             "summary": "",
@@ -145,7 +143,7 @@ class Rest:
             "hook": True,
             "type": None,
             "event_webhooks_status": 1,
-            "approximate_guild_count": len(server.guilds),
+            "approximate_guild_count": len(scene.guilds),
             "approximate_user_install_count": 0,
             "approximate_user_authorization_count": 0,
             "explicit_content_filter": 0,
@@ -153,13 +151,13 @@ class Rest:
 
     def _open_dm(self, body: Json) -> Json:
         wanted = str(body.get("recipient_id"))
-        person = self._server.people.get(wanted)
+        person = self._scene.people.get(wanted)
         if person is None:
             raise Refusal(400, 50033, "Invalid Recipient(s)")
-        return self._server.dm(person).json()
+        return self._scene.dm(person).json()
 
     def _channel(self, id_: str) -> Channel:
-        channel = self._server.channels.get(id_)
+        channel = self._scene.channels.get(id_)
         if channel is None:
             raise unknown("channel")
         if not channel.may(VIEW):
@@ -182,7 +180,7 @@ class Rest:
         known = self._nonces.get((channel.id, str(nonce)))
         if nonce is not None and body.get("enforce_nonce") and known is not None:
             at, message = known
-            if self._server.clock() - at < NONCE_LIVES:
+            if self._scene.clock() - at < NONCE_LIVES:
                 return message.json()
         reference = body.get("message_reference") or {}
         target = reference.get("message_id")
@@ -194,20 +192,20 @@ class Rest:
         message = self._made(channel, body, int(target) if target is not None else None)
         if nonce is not None:
             message.nonce = str(nonce)
-            self._nonces[channel.id, message.nonce] = (self._server.clock(), message)
+            self._nonces[channel.id, message.nonce] = (self._scene.clock(), message)
             if len(self._nonces) > NONCES:
                 del self._nonces[next(iter(self._nonces))]
         channel.archived = False
-        await self._server.tell("MESSAGE_CREATE", message)
+        await self._scene.tell("MESSAGE_CREATE", message)
         return message.json()
 
     def _made(self, channel: Channel, body: Json, reference: int | None = None) -> Message:
         content = str(body.get("content") or "").strip()  # as Discord does
-        message = Message(snowflake(), channel, self._server.bot, content, reference=reference)
+        message = Message(snowflake(), channel, self._scene.bot, content, reference=reference)
         message.attachments = [one for one in body.get("attachments") or [] if "url" in one]
         message.components = body.get("components") or []
         message.embeds = embedded(body.get("embeds") or [])
-        message.at = self._server.clock()
+        message.at = self._scene.clock()
         message.flags = int(body.get("flags") or 0)
         self._mention(message, body)
         channel.messages.append(message)
@@ -255,20 +253,20 @@ class Rest:
         if method == "GET":
             return message.json()
         if method == "DELETE":
-            if message.author is not self._server.bot:
+            if message.author is not self._scene.bot:
                 code = (50003, "Cannot execute action on a DM channel")
                 raise Refusal(
                     403, *(code if channel.guild is None else (50013, "Missing Permissions"))
                 )
-            await self._server.delete(message)
+            await self._scene.delete(message)
             return None
         if method != "PATCH":
             raise Refusal(405, 0, "405: Method Not Allowed")
-        if message.author is not self._server.bot:
+        if message.author is not self._scene.bot:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         if channel.archived:
             raise Refusal(400, 50083, "Thread is archived")
-        self._server.spend_old_edit(message)
+        self._scene.spend_old_edit(message)
         return await self._change(message, body)
 
     async def _change(self, message: Message, body: Json) -> Json:
@@ -291,7 +289,7 @@ class Rest:
             message.components = body["components"] or []
         message.flags &= ~LOADING
         message.edited = now()
-        await self._server.tell("MESSAGE_UPDATE", message)
+        await self._scene.tell("MESSAGE_UPDATE", message)
         return message.json()
 
     async def _delete_many(self, channel: Channel, body: Json) -> None:
@@ -307,10 +305,10 @@ class Rest:
         gone = [message for id_ in ids if (message := channel.find(id_)) is not None]
         for message in gone:
             message.deleted = True
-            await self._server.note(channel, Event("deleted", message))
+            await self._scene.note(channel, Event("deleted", message))
         told: Json = {"ids": ids, "channel_id": str(channel.id)}
         told["guild_id"] = str(channel.guild.id)
-        await self._server.send_raw("MESSAGE_DELETE_BULK", told)
+        await self._scene.send_raw("MESSAGE_DELETE_BULK", told)
 
     async def _react(self, channel: Channel, id_: str, emoji: str, on: bool) -> None:
         message = channel.find(id_)
@@ -322,49 +320,49 @@ class Rest:
             raise Refusal(403, 50013, "Missing Permissions")
         if not EMOJI.fullmatch(emoji):
             raise Refusal(400, 10014, "Unknown Emoji")
-        await self._server.react(self._server.bot, message, emoji, on=on)
+        await self._scene.react(self._scene.bot, message, emoji, on=on)
 
     # -- interactions
 
     def _interaction(self, token: str) -> Interaction:
-        found = self._server.interactions.get(token)
+        found = self._scene.interactions.get(token)
         if found is None or found.acknowledged_at is None:
             raise unknown("webhook")
-        if self._server.clock() - found.at > TOKEN_LIVES:
+        if self._scene.clock() - found.at > TOKEN_LIVES:
             raise Refusal(401, 50027, "Invalid Webhook Token")
         return found
 
     async def _callback(self, request: web.Request, id_: str, token: str, body: Json) -> Any:
-        found = self._server.interactions.get(token)
+        found = self._scene.interactions.get(token)
         if found is None or str(found.id) != id_:
             raise unknown("interaction")
         if found.acknowledged_at is not None:
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
-        if self._server.clock() - found.at > IN_TIME:
+        if self._scene.clock() - found.at > IN_TIME:
             found.late = True
             raise unknown("interaction")
         data = body.get("data") or {}
         match body.get("type"):
             case 4 | 5 as kind if found.kind != 4:
                 check_message(data, new=True, loading=kind == 5)
-                found.acknowledged_at = self._server.clock()
+                found.acknowledged_at = self._scene.clock()
                 flags = int(data.get("flags") or 0) | (LOADING if kind == 5 else 0)
                 await self._respond(found, {**data, "flags": flags}, original=True)
             case 6 if found.kind in (3, 5) and found.message is not None:
-                found.acknowledged_at = self._server.clock()
+                found.acknowledged_at = self._scene.clock()
                 found.original = found.message
             case 7 if found.kind in (3, 5) and found.message is not None:
                 await self._change(found.message, data)
-                found.acknowledged_at = self._server.clock()
+                found.acknowledged_at = self._scene.clock()
                 found.original = found.message
             case 8 if found.kind == 4:
                 check_choices(data.get("choices") or [])
-                found.acknowledged_at = self._server.clock()
+                found.acknowledged_at = self._scene.clock()
                 found.choices = data.get("choices") or []
             case 9 if found.kind in (2, 3):
                 check_modal(data)
                 found.modal = data
-                found.acknowledged_at = self._server.clock()
+                found.acknowledged_at = self._scene.clock()
             case _:
                 raise invalid("type", "BASE_TYPE_CHOICES", "Value must be one of {4, 5, 6, 7}.")
         if request.query.get("with_response") not in ("1", "true", "True"):
@@ -392,7 +390,7 @@ class Rest:
         if message.flags & EPHEMERAL:
             message.ephemeral_to = found.person.id
         found.responses.append(message)
-        await self._server.tell("MESSAGE_CREATE", message)
+        await self._scene.tell("MESSAGE_CREATE", message)
         return message
 
     async def _follow_up(self, found: Interaction, body: Json) -> Json:
@@ -417,7 +415,7 @@ class Rest:
         if method == "GET":
             return message.json()
         if method == "DELETE":
-            await self._server.delete(message)
+            await self._scene.delete(message)
             return None
         if method != "PATCH":
             raise Refusal(405, 0, "405: Method Not Allowed")

@@ -2,23 +2,17 @@
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from bots.sandbox.discord.limits import Buckets
 from bots.sandbox.discord.rest import Rest
 from bots.sandbox.discord.rules import Refusal, check_files, invalid
-from bots.sandbox.discord.world import Call, Created, Fault, Json, snowflake
-
-if TYPE_CHECKING:
-    from bots.sandbox.discord.server import DiscordStandIn
+from bots.sandbox.discord.scene import Scene
+from bots.sandbox.discord.world import Call, Created, Fault, Json
 
 __all__ = ["Wire"]
-
-FILES = 200  # kept for whoever fetches them
 
 
 class _Dropped(Exception):  # noqa: N818 (no error: ordered by a test)
@@ -26,27 +20,25 @@ class _Dropped(Exception):  # noqa: N818 (no error: ordered by a test)
 
 
 class Wire:
-    def __init__(self, server: "DiscordStandIn", rest: Rest, buckets: Buckets) -> None:
-        self._server = server
+    def __init__(self, scene: Scene, rest: Rest) -> None:
+        self._scene = scene
         self._rest = rest
-        self._buckets = buckets
-        self._files: dict[str, tuple[Json, bytes]] = {}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", None, self._server.clock())
-        self._server.calls.append(call)
+        call = Call(request.method, f"/{path}", None, self._scene.clock())
+        self._scene.calls.append(call)
         headers = {"Via": "1.1 stand-in"}
         fault: Fault | None = None
         try:
             call.body = await self._body(request)
-            fault = self._server.faults(call) if self._server.faults is not None else None
+            fault = self._scene.faults(call) if self._scene.faults is not None else None
             if fault is not None:
                 await _before(fault, request)
             hook = path.startswith(("interactions/", "webhooks/"))
-            if not hook and request.headers.get("Authorization") != f"Bot {self._server.token}":
+            if not hook and request.headers.get("Authorization") != f"Bot {self._scene.token}":
                 raise Refusal(401, 0, "401: Unauthorized")
-            spent = self._buckets.spend(*_bucket(request.method, path))
+            spent = self._scene.buckets.spend(*_bucket(request.method, path))
             if spent is not None:
                 headers |= spent.headers
                 if spent.refused:
@@ -63,10 +55,10 @@ class Wire:
         except Refusal as refusal:
             call.status, result = refusal.status, refusal.body
         except _Dropped:
-            await self._server.note()
+            await self._scene.note()
             return web.Response()  # to nobody
         call.result = result
-        await self._server.note()
+        await self._scene.note()
         if result is None:
             return web.Response(status=204, headers=headers)
         # Exactly this type: discord.py takes anything else for text.
@@ -100,29 +92,11 @@ class Wire:
         for name, field in files.items():
             number = name.removeprefix("files[").removesuffix("]")
             filename = told.get(number, {}).get("filename") or field.filename
-            shown.append(self.keep(filename, contents[name], field.content_type))
+            shown.append(self._scene.keep(filename, contents[name], field.content_type))
         data["attachments"] = shown
 
-    def keep(self, name: str, content: bytes, kind: str) -> Json:
-        """A file that can be fetched from now on, as an attachment."""
-        made = str(snowflake())
-        at = self._server.api_base.removesuffix("/api/v10")
-        url = f"{at}/attachments/{made}/{quote(name)}"
-        about: Json = {
-            "id": made, "filename": name, "size": len(content), "content_type": kind, "url": url,
-            "proxy_url": url,
-        }  # fmt: skip
-        self._files[made] = (about, content)
-        if len(self._files) > FILES:
-            del self._files[next(iter(self._files))]
-        return about
-
-    def about(self, made: str) -> Json:
-        """An attachment that was kept, by its id."""
-        return self._files[made][0]
-
     async def fetch(self, request: web.Request) -> web.StreamResponse:
-        kept = self._files.get(request.match_info["id"])
+        kept = self._scene.files.get(request.match_info["id"])
         if kept is None:
             return web.Response(status=404)
         about, content = kept

@@ -390,7 +390,13 @@ def _overflow(name: str, wording: Overflow) -> Row:
 
 OVERFLOWING = [
     *(_overflow(name, wording) for name, wording in OVERFLOWS.items() if not wording.silent),
-    Row("overflow: silent", overflowing(OVERFLOWS["silent"]), Failure.EMPTY, LONG),
+    Row(
+        "overflow: silent",
+        overflowing(OVERFLOWS["silent"]),
+        Failure.OVERFLOW,
+        LONG,
+        carries={"limit": 3999, "prompt_tokens": 3999},
+    ),
     Row(
         "overflow: room of less than nothing",
         planned(),

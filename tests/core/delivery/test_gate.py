@@ -120,3 +120,25 @@ async def test_processes_divide_the_account_among_them() -> None:
     tasks = [asyncio.create_task(gate.enter(f"{n}", FAST, Priority.FINAL)) for n in range(2)]
     assert await entered(*tasks) == [True, False]
     tasks[1].cancel()
+
+
+async def test_who_is_told_to_wait_holds_those_let_in_with_it() -> None:
+    now = 0.0
+    gate, pace = Gate(FAST, clock=lambda: now), Pace(burst=2, rate=100)
+    for _ in range(2):
+        await gate.enter("a", pace, Priority.FINAL)
+    passed: list[int] = []
+
+    async def enter(number: int) -> None:
+        await gate.enter("a", pace, Priority.FINAL)
+        passed.append(number)
+        gate.block("a", 60)
+
+    tasks = [asyncio.create_task(enter(number)) for number in range(2)]
+    await entered(*tasks)
+    now = 1.0  # both are let in by the same timer
+    async with asyncio.timeout(1):
+        await tasks[0]
+    assert await entered(tasks[1]) == [False]
+    assert passed == [0]
+    tasks[1].cancel()

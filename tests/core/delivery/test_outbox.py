@@ -1,9 +1,10 @@
 """What is sent again, and what is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,84 @@ async def test_a_page_that_grew_after_it_was_sent_is_made_final(desk: Desk) -> N
     second = await desk.next()
     await second.put(0, PAGE, Priority.FINAL)
     assert desk.shown == [PAGE.text]
+
+
+class Heedful(Unsure):
+    """Keeps for how long nothing should have come when something came."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+        self.early: list[float] = []
+
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        self.early.append(self.gate.blocked(place.chat))
+        return await super().send(place, part, key=key)
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self.early.append(self.gate.blocked(place.chat))
+        await super().edit(place, message, part)
+
+
+@pytest.fixture
+def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Heedful]:
+    """The seconds another answer in the chat is told to wait while the next note is written."""
+    gate = desk.outbox._gate
+    desk.outbox._chat = chat = Heedful(gate)
+    write = desk.store.write
+
+    def tell(seconds: float) -> Heedful:
+        async def noting(*args: Any, **named: Any) -> Any:
+            monkeypatch.setattr(desk.store, "write", write)
+            noted = await write(*args, **named)
+            gate.refused(PLACE.chat, DeliveryError("wait", Fault.RATE, retry_after=seconds))
+            return noted
+
+        monkeypatch.setattr(desk.store, "write", noting)
+        return chat
+
+    return tell
+
+
+async def test_a_wait_told_while_a_final_is_noted_is_kept(
+    desk: Desk, told: Callable[[float], Heedful]
+) -> None:
+    chat = told(0.2)
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    assert chat.early == [0.0]
+    assert list(chat.shown.values()) == [PAGE.text]
+
+
+async def test_what_waits_again_leaves_no_doubt_to_the_next_process(
+    desk: Desk, told: Callable[[float], Heedful]
+) -> None:
+    told(60)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await desk.outbox.put(0, PAGE, Priority.FINAL)
+    second = await desk.next()
+    await second.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+    assert not second.uncertain
+
+
+async def test_a_wait_told_while_a_preview_is_noted_drops_the_preview(
+    desk: Desk, told: Callable[[float], Heedful]
+) -> None:
+    await desk.outbox.put(0, PAGE, Priority.FINAL)
+    second = await desk.next()
+    second._gate = desk.outbox._gate
+    second._chat = chat = told(0.2)
+    with pytest.raises(DeliveryError):
+        await second.put(0, Part("the fir"), Priority.PREVIEW)
+    await second.put(0, Part("the second answer"), Priority.FINAL)
+    assert chat.early == [0.0, 0.0]
+    assert list(chat.shown.values()) == ["the second answer"]
 
 
 class Moving(Unsure):

@@ -255,6 +255,16 @@ async def test_a_text_in_several_messages_is_one_question(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("brisk")
+async def test_parts_that_overtake_each_other_are_put_in_order(store: Store) -> None:
+    for message, text, batch in (
+        ("99", "one\nof many", ""), ("102", "four", None), ("100", "two", ""), ("101", "three", ""),
+    ):  # fmt: skip
+        await batched(store, f"u{message}", text, batch, message=message)
+    (turn,) = await claimed(store)
+    assert turn.incoming.text == "one\nof many\ntwo\nthree\nfour"
+
+
+@pytest.mark.usefixtures("brisk")
 async def test_an_album_is_one_question_and_what_follows_is_another(store: Store) -> None:
     files = [Attachment("file", f"{name}.pdf") for name in "abc"]
     await batched(store, "u1", "compare these", "album", attachments=(files[0],))

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import status
+from bots.sandbox.model.faults import reply, status
+from bots.sandbox.model.overflow import OVERFLOWS
+from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
 from core.markdown.document import Document
@@ -291,6 +293,43 @@ async def test_an_overflow_that_names_no_limit_does_not_shrink_the_window_for_go
         assert len(model.requests) == 6
         context = await chat.ask("/context")
         assert "128,000" in context or "128k" in context
+
+
+CUT_SHORT = b"""data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+data: {"choices": [], "usage": {"prompt_tokens": 3990, "completion_tokens": 1}}
+
+data: [DONE]
+
+"""
+
+
+@pytest.mark.parametrize("wording", ["silent", "vllm"])
+async def test_a_window_smaller_than_its_catalogue_says_is_learnt(
+    tmp_path: Path, model: ModelStandIn, wording: str
+) -> None:
+    small = "nvidia/AceMath-7B-Instruct"
+    model.tokens_per_second = 1_000_000
+    model.overflow = OVERFLOWS[wording]
+    async with quick(tmp_path, model, contexts={small: 32_000}) as chat:
+        await chat.ask(f"/model {small}")
+        for turn in range(6):
+            assert "word" in await chat.ask(f"{turn}. " + "plain english words " * 250)
+        truth = [Tokeniser(small).prompt(one.body["messages"]) for one in model.requests]
+        too_long = len(model.refused) + sum(count > 4_000 for count in truth)
+        assert too_long == 1, "once, then it is known"
+
+
+async def test_a_window_filled_by_a_service_that_says_nothing_at_all_is_fitted_again(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    small = "nvidia/AceMath-7B-Instruct"
+    model.tokens_per_second = 1_000_000
+    async with quick(tmp_path, model) as chat:
+        await chat.ask(f"/model {small}")
+        model.fail_next(reply(200, CUT_SHORT, content_type="text/event-stream"))
+        assert "word" in await chat.ask("hello")
+        assert len(model.requests) == 2
 
 
 async def test_stop_on_a_message_left_behind_by_a_death_says_so_there(
