@@ -7,7 +7,10 @@ import structlog
 
 __all__ = ["configure"]
 
-LOUD_LIBRARIES = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic")
+OURS = ("core", "bots", "__main__")
+LOUD_LIBRARIES = (
+    "httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic", "telegram",
+)  # fmt: skip
 
 
 def configure(level: str) -> None:
@@ -39,7 +42,10 @@ def configure(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=number, force=True)
+    # What libraries say at DEBUG are addresses with tokens in them, and every value stored.
+    logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(number)
     for name in LOUD_LIBRARIES:
         # Their INFO lines carry addresses, and Telegram's carry the token.
         logging.getLogger(name).setLevel(logging.WARNING)

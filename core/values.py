@@ -50,6 +50,8 @@ def database(value: object) -> str:
         made = make_url(value)
     except (ArgumentError, ValueError):
         raise ValueError("is no address of a database") from None
+    if not 0 < (made.port or 1) <= 65_535:
+        raise ValueError("must have a port from 1 to 65535")
     if value.startswith("sqlite:") and not made.database:
         raise ValueError("must name a file after sqlite:///")
     return value

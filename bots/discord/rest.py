@@ -197,6 +197,6 @@ def _decode(body: bytes) -> object:
         return None
     try:
         decoded: object = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode(errors="replace")
     return decoded

@@ -51,6 +51,8 @@ SCOPES: tuple[BotCommandScope, ...] = (
     BotCommandScopeAllPrivateChats(),
     BotCommandScopeAllGroupChats(),
 )
+LONGEST_CALL = 90.0
+"""Seconds for one request: what comes byte by byte never meets the library's own time-outs."""
 STOPPING = 4.0
 ERRANDS = 0.5  # seconds at the end for what is done aside: presses acknowledged
 """Seconds for the last acknowledgement when polling ends."""
@@ -419,9 +421,12 @@ class TelegramChat:
             except TimeoutError:
                 raise DeliveryError("Telegram is not connected", Fault.TRANSIENT) from None
         try:
-            return await request()
+            async with asyncio.timeout(LONGEST_CALL):
+                return await request()
         except TelegramError as error:
             raise classify(error) from error
+        except TimeoutError as error:
+            raise DeliveryError("The connection to Telegram broke off", Fault.UNKNOWN) from error
         except DeliveryError:
             raise
         except Exception as error:

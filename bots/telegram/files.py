@@ -1,5 +1,7 @@
 """What people send, fetched from Telegram. The address holds the token: nobody may see it."""
 
+import asyncio
+
 import httpx
 from telegram import File
 
@@ -8,6 +10,7 @@ from core.errors import DeliveryError, Fault
 __all__ = ["download"]
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+LONGEST = 120.0  # seconds for all of it: bytes that come one by one are no download
 
 
 async def download(file: File, most: int) -> bytes:
@@ -19,6 +22,7 @@ async def download(file: File, most: int) -> bytes:
     content = bytearray()
     try:
         async with (
+            asyncio.timeout(LONGEST),
             httpx.AsyncClient(timeout=TIMEOUT) as client,
             client.stream("GET", str(file.file_path)) as answer,
         ):
@@ -28,7 +32,7 @@ async def download(file: File, most: int) -> bytes:
                 content += piece
                 if len(content) > most:
                     raise _too_large()
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         # Without its cause: the words of it can name the address.
         raise DeliveryError("The connection to Telegram broke off", Fault.TRANSIENT) from None
     return bytes(content)

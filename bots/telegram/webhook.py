@@ -153,7 +153,7 @@ class Webhook:
             try:
                 async with asyncio.timeout(READ_IN):
                     raw = msgspec.json.decode(await request.read(), type=dict)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return web.Response(status=400)
             except TimeoutError:
                 return web.Response(status=408)

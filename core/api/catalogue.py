@@ -16,6 +16,9 @@ EMBEDS = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
 REASONS = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
 SIZE = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 MOST_CANDIDATES = 10
+MOST_MODELS = 5_000  # of a list; the largest service has some hundreds
+LARGEST_CONTEXT = 100_000_000  # tokens
+LARGEST_QUOTA = 10**15  # tokens
 VISION = re.compile(
     r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal",
     re.IGNORECASE,
@@ -42,7 +45,7 @@ class Model:
     @property
     def name(self) -> str:
         """Without the owner."""
-        return self.id.rpartition("/")[2]
+        return self.id.rpartition("/")[2] or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def parse(body: Any) -> tuple[Model, ...]:
         items = body.get("data", body.get("models", ()))
     if not isinstance(items, list | tuple):
         return ()
-    found = {model.id: model for item in items if (model := _model(item)) is not None}
+    models = map(_model, items[:MOST_MODELS])
+    found = {model.id: model for model in models if model is not None}
     return tuple(found.values())
 
 
@@ -91,10 +95,10 @@ def _model(item: Any) -> Model | None:
         (both[k] for k in ("id", "name", "model_id") if isinstance(both.get(k), str) and both[k]),
         None,
     )
-    if id_ is None:
+    if id_ is None or not id_.isprintable():
         return None
     lengths = (both.get(key) for key in LENGTHS)
-    context = next((n for n in lengths if isinstance(n, int) and n > 0), 0)
+    context = next((n for n in lengths if type(n) is int and 0 < n <= LARGEST_CONTEXT), 0)
     embeds = _embeds(id_, both)
     quota = both.get(QUOTAS[embeds])
     return Model(
@@ -103,7 +107,7 @@ def _model(item: Any) -> Model | None:
         bool(both.get("supports_reasoning")) or bool(REASONS.search(id_)),
         vision=_sees(id_, both),
         embeds=embeds,
-        daily_quota=quota if isinstance(quota, int) else None,
+        daily_quota=quota if type(quota) is int and 0 <= quota <= LARGEST_QUOTA else None,
     )
 
 

@@ -18,6 +18,7 @@ import openai
 from openai import AsyncOpenAI
 
 from core.api import classification, embedding
+from core.api.body import body_of, json_of
 from core.api.catalogue import Model, parse
 from core.api.embedding import Embedded
 from core.api.events import (
@@ -28,6 +29,7 @@ from core.api.events import (
     Reconsidered,
     Text,
     Usage,
+    counted,
 )
 from core.api.sse import Events
 from core.api.table import EMBEDDING
@@ -43,6 +45,7 @@ MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
 EMBEDDING_TIME = 60.0  # seconds
 END_IN = 0.1  # seconds after [DONE]
 ERROR_BODY = 65_536  # bytes read of an answer that is no stream
+MOST_BODY = 32 * 1024 * 1024  # bytes of a list of models, or of vectors
 
 SMALLEST_WINDOW = 512  # tokens; who counts fewer does not count the prompt
 RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
@@ -103,7 +106,11 @@ class ModelApi:
             timeout=httpx2.Timeout(
                 max(patience.first_token, patience.between_tokens), connect=patience.connect
             ),
-            http_client=openai.DefaultAsyncHttpx2Client(limits=limits),
+            # Compressed bytes tell nothing of how many they will be.
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpx2Client(
+                limits=limits, event_hooks={"response": [_bound_error]}
+            ),
         )
 
     async def close(self) -> None:
@@ -140,8 +147,8 @@ class ModelApi:
         """The models the service offers. Raises `ModelError`."""
         try:
             async with asyncio.timeout(30):
-                answer = await self._openai.models.with_raw_response.list()
-            return parse(msgspec.json.decode(answer.content))
+                async with self._openai.models.with_streaming_response.list() as answer:
+                    return parse(json_of(await body_of(answer, MOST_BODY)))
         except (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError) as error:
             raise classification.from_exception(error) from error
         except TimeoutError as error:
@@ -157,7 +164,7 @@ class ModelApi:
         for last in (False,) * (TRIES - 1) + (True,):
             try:
                 async with asyncio.timeout(EMBEDDING_TIME):
-                    return await embedding.request(self._openai, model, texts)
+                    return await embedding.request(self._openai, model, texts, MOST_BODY)
             except TimeoutError as error:
                 raise ModelError("The vectors did not come", Failure.STALLED) from error
             except (openai.OpenAIError, httpx2.HTTPError, ModelError) as error:
@@ -224,6 +231,29 @@ class ModelApi:
             raise _broken(error, reading) from error
 
 
+async def _bound_error(answer: httpx2.Response) -> None:
+    """Of what is no success, however long it is, the beginning says why."""
+    if answer.status_code >= 400:
+        answer.headers.pop("content-encoding", None)
+        answer.stream = _Beginning(answer.stream)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = ERROR_BODY
+        async for piece in self._stream:
+            yield piece[:left]
+            left -= len(piece)
+            if left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
     """Read on to the end of what is complete, if it comes at once: only then can the connection
     be used again.
@@ -245,7 +275,7 @@ async def _check_type(answer: Any) -> None:
             if len(body) > ERROR_BODY:
                 break
     try:
-        payload = msgspec.json.decode(bytes(body))
+        payload = json_of(bytes(body))
     except msgspec.DecodeError:
         raise ModelError("A page came instead of an answer", Failure.UNAVAILABLE) from None
     raise classification.from_payload(payload if isinstance(payload, dict) else {})
@@ -300,8 +330,8 @@ class _Reading:
             self.done = True
             return []
         try:
-            chunk = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chunk = json_of(data)
+        except msgspec.DecodeError:
             if name == b"error":
                 raise classification.from_payload(data.decode(errors="replace")) from None
             raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
@@ -319,15 +349,15 @@ class _Reading:
             raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
 
     def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
-        match chunk.get("usage"):
-            case {"prompt_tokens": int(prompt), **rest} if prompt >= 0:
-                given = rest.get("completion_tokens")
-                completion = max(0, given) if isinstance(given, int) else 0
-                usage = Usage(prompt, completion, prompt + completion)
-                if usage != self._usage:
-                    self._usage = usage
-                    return [usage]
-        return []
+        told = chunk.get("usage")
+        if not isinstance(told, dict) or (prompt := counted(told.get("prompt_tokens"))) is None:
+            return []
+        completion = counted(told.get("completion_tokens")) or 0
+        usage = Usage(prompt, completion, prompt + completion)
+        if usage == self._usage:
+            return []
+        self._usage = usage
+        return [usage]
 
     def _content_of(self, chunk: dict[str, Any]) -> list[Event]:
         out: list[Event] = []

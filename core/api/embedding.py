@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from openai import AsyncOpenAI
 
 from core.api import classification
+from core.api.body import body_of, json_of
+from core.api.events import counted
 from core.errors import Failure, ModelError
 
 __all__ = ["MOST_TEXTS", "Embedded", "Vectors", "request"]
@@ -27,14 +29,18 @@ class Embedded:
     """What it cost, by the service's own count."""
 
 
-async def request(client: AsyncOpenAI, model: str, texts: Sequence[str]) -> Embedded:
-    """Ask once. Raises what the client raises, and `ModelError` for an answer that is none."""
+async def request(client: AsyncOpenAI, model: str, texts: Sequence[str], most: int) -> Embedded:
+    """Ask once, for an answer of `most` bytes at most. Raises what the client raises, and
+    `ModelError` for an answer that is none.
+    """
     # The package asks for base64 unless told, which not every service knows.
-    answer = await client.embeddings.with_raw_response.create(
+    asked = client.embeddings.with_streaming_response.create(
         model=model, input=list(texts), encoding_format="float"
     )
+    async with asked as answer:
+        content = await body_of(answer, most)
     try:
-        return _read(msgspec.json.decode(answer.content), len(texts))
+        return _read(json_of(content), len(texts))
     except msgspec.DecodeError:
         raise ModelError("A page came instead of vectors", Failure.UNAVAILABLE) from None
 
@@ -50,7 +56,7 @@ def _read(payload: Any, count: int) -> Embedded:
     try:
         placed = {int(row.get("index", at)): row["embedding"] for at, row in enumerate(rows)}
         vectors = np.array([placed[at] for at in range(count)], dtype=np.float32)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ModelError("The vectors cannot be understood", Failure.MALFORMED) from None
     if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all():
         raise ModelError("The vectors cannot be understood", Failure.MALFORMED)
@@ -60,8 +66,5 @@ def _read(payload: Any, count: int) -> Embedded:
 
 
 def _tokens(usage: Any) -> int:
-    match usage:
-        case {"total_tokens": int(tokens)} | {"prompt_tokens": int(tokens)}:
-            return tokens
-        case _:
-            return 0
+    told = usage if isinstance(usage, dict) else {}
+    return counted(told.get("total_tokens")) or counted(told.get("prompt_tokens")) or 0

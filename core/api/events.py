@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-__all__ = ["Event", "FinishReason", "Finished", "Reasoning", "Reconsidered", "Text", "Usage"]
+__all__ = [
+    "Event",
+    "FinishReason",
+    "Finished",
+    "Reasoning",
+    "Reconsidered",
+    "Text",
+    "Usage",
+    "counted",
+]
 
 
 class FinishReason(StrEnum):
@@ -38,6 +47,15 @@ class Usage:
     prompt: int
     completion: int
     total: int
+
+
+MOST_TOKENS = 100_000_000
+"""Of one request: no service means more, and no column holds what it may say."""
+
+
+def counted(given: object) -> int | None:
+    """A number of tokens as a service tells it; None for what cannot be one."""
+    return given if type(given) is int and 0 <= given <= MOST_TOKENS else None
 
 
 @dataclass(frozen=True, slots=True)

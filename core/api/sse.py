@@ -50,6 +50,8 @@ class Events:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._size += len(value)
+            self._size += len(value) + 1  # an empty line of data is a line of data
+            if self._size > LONGEST_EVENT:
+                raise ModelError("An event of the stream is too large.", Failure.MALFORMED)
         elif name == b"event":
             self._event = value

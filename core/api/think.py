@@ -40,6 +40,7 @@ class Thoughts:
                 self._inside = self._opened = True
                 self._held = start[len(tag) :]
             elif any(tag.startswith(start) for tag in OPENING):
+                self._held = start  # an answer begins with its first word
                 return out  # nothing, or the beginning of a tag
         if self._inside:
             found = CLOSING.search(self._held)

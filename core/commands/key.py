@@ -1,5 +1,7 @@
 """/key: a person's own API key. The inbox has encrypted it before anything was stored."""
 
+import re
+
 from core.commands.asking import Asking
 from core.commands.reply import Reply
 from core.conversation.resources import Resources
@@ -11,7 +13,7 @@ __all__ = ["Key"]
 REMOVE = "remove"
 WRONG = (Failure.AUTHENTICATION,)
 UNCERTAIN = (Failure.UNAVAILABLE, Failure.STALLED, Failure.MALFORMED, Failure.TRUNCATED)
-LONGEST = 500  # characters
+KEY = re.compile(r"[!-~]{8,500}")  # it travels in a header
 UNREADABLE = (
     "I have a key of yours that cannot be read any more: the operator has changed the secret. "
     "Your questions are asked with the bot's key. Send yours again, or `/key remove`."
@@ -35,7 +37,7 @@ class Key:
         if not asking.incoming.place.private:
             return Reply("A key belongs in a private chat with me." + _exposed(asking))
         secret = accounts.vault.open(given)
-        if secret is None or not 8 <= len(secret) <= LONGEST or not secret.isprintable():
+        if secret is None or not KEY.fullmatch(secret):
             return Reply("That does not look like a key.")
         return await self._take(person, secret)
 

@@ -1,5 +1,6 @@
 """/settings, /system, /persona: how the model answers here."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -44,12 +45,14 @@ def _temperature(value: str) -> str | None:
         given = float(value.replace(",", "."))
     except ValueError:
         return None
-    return f"{given:g}" if 0 <= given <= 2 else None
+    return f"{abs(given):g}" if 0 <= given <= 2 else None  # -0 is 0
 
 
 def _length(value: str) -> str | None:
     plain = value.replace(",", "").replace(".", "").replace("_", "")
-    return plain if plain.isdecimal() and 16 <= int(plain) <= LONGEST_ANSWER else None
+    if not re.fullmatch(r"\d{1,9}", plain):
+        return None
+    return str(int(plain)) if 16 <= int(plain) <= LONGEST_ANSWER else None
 
 
 def _one_of(*values: str) -> Callable[[str], str | None]:

@@ -10,12 +10,14 @@ SECRETS = (
     re.compile(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
     ),
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"),  # JSON web token
+    re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),  # JSON web token
     re.compile(r"\b\d{6,}:[\w-]{30,}"),  # Telegram's
     re.compile(r"\b(?:sk|pk|rk|io|ghp|gho|ghs|glpat|xox[abprs]|AKIA|AIza)[-_]?[\w-]{16,}"),
-    re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{32,}\b"),
     re.compile(r"(?<!\d)(?:\d[ -]?){13,19}(?!\d)"),  # payment cards
 )
+RUN = re.compile(r"[\w-]{32,}")
+DIGIT, LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
+LONGEST_WORD = 31  # characters; a longer one of letters and digits is a key
 NAMED = re.compile(
     r"((?:pass(?:word|wort|phrase|code)|пароль|secret|token|api[ _-]?key|mot de passe|contraseña|"
     r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",
@@ -28,4 +30,12 @@ def redact(text: str) -> str:
     text = NAMED.sub(rf"\1{HIDDEN}", text)
     for pattern in SECRETS:
         text = pattern.sub(HIDDEN, text)
-    return text
+    return RUN.sub(_hidden, text)
+
+
+def _hidden(run: re.Match[str]) -> str:
+    inner = run[0].strip("-")
+    if len(inner) <= LONGEST_WORD or not (DIGIT.search(inner) and LETTER.search(inner)):
+        return run[0]
+    before, _, after = run[0].partition(inner)
+    return f"{before}{HIDDEN}{after}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
+from core.markdown.parse import clean
 from core.port import Dialect, Part
 
 __all__ = ["folded"]
@@ -11,7 +12,7 @@ FILLED = 0.8  # of a message, to begin with: marks of a quote take room as well
 
 
 def folded(dialect: Dialect, text: str) -> list[Part]:
-    return list(_fitting(dialect, text.strip(), max(1, int(dialect.limit * FILLED))))
+    return list(_fitting(dialect, clean(text).strip(), max(1, int(dialect.limit * FILLED))))
 
 
 def _fitting(dialect: Dialect, text: str, size: int) -> Iterator[Part]:
@@ -24,7 +25,7 @@ def _fitting(dialect: Dialect, text: str, size: int) -> Iterator[Part]:
         if dialect.size(part) > dialect.limit and len(piece) > 1:
             size = len(piece) // 2
             continue
-        text = text[len(piece) :]
+        text = text[len(piece) :].lstrip()  # a message of blanks alone is none
         yield part
 
 

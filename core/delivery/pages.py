@@ -9,7 +9,9 @@ and inner blocks, then lines, sentences, words, graphemes. A place where a link,
 would be torn apart is avoided while there is another.
 """
 
+import asyncio
 import re
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -25,6 +27,8 @@ from core.port import Dialect, Part
 __all__ = ["Pages"]
 
 STRIDE = 512  # characters looked at in one go, halved where they might not fit
+QUICK = 1000  # characters that never take long
+SLOW = 0.02  # seconds of the processor
 TRIES = 24  # places looked at for one cut
 SHARES = (0.5, 0.05)  # of a part that should be filled, if nothing is torn apart; at worst
 WAVERING = 24  # by how much what is shown may grow for a moment and shrink again
@@ -82,8 +86,27 @@ class Pages:
         self._dialect = dialect
         self._most = dialect.limit - room
         self._text = ""
+        self._slow = False
+        self._given_up = False
         self._closed: list[Part] = []
         self._begin(_Cut(0, 0, (), inside=False))
+
+    async def follow(self, text: str) -> tuple[Part, ...]:
+        """As `feed`, for an event loop: what takes long goes on beside it."""
+        if len(text) - len(self._text) <= QUICK and not self._slow:
+            return self._timed(text)
+        try:
+            return await asyncio.to_thread(self._timed, text)
+        except asyncio.CancelledError:
+            self._given_up = True
+            raise
+
+    def _timed(self, text: str) -> tuple[Part, ...]:
+        began = time.thread_time()
+        try:
+            return self.feed(text)
+        finally:
+            self._slow = time.thread_time() - began > SLOW
 
     def feed(self, text: str) -> tuple[Part, ...]:
         """All parts of `text`, the whole of what there is so far; the last one may still grow."""
@@ -92,7 +115,7 @@ class Pages:
             self._closed = []
             self._begin(_Cut(0, 0, (), inside=False))
         self._text = text
-        while self._fits < len(text):
+        while self._fits < len(text) and not self._given_up:
             self._advance()
         last = self._look(len(text)).part
         parts = (*self._closed, last) if last.text.strip() else tuple(self._closed)

@@ -117,7 +117,9 @@ class Preview:
         if self._closing.is_set():
             return
         self._changed.clear()
-        parts = self._pages.feed(self._text) if self._text else ()
+        parts = await self._pages.follow(self._text) if self._text else ()
+        if self._closing.is_set():
+            return
         for position in range(self._closed, len(parts) - 1):
             await self._outbox.put(position, parts[position], Priority.CONTROL)
             self._closed = position + 1

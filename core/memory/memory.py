@@ -146,6 +146,8 @@ class Memory:
                 log.info("pieces too long", pieces=len(left), model=self._model)
                 left = smaller
                 continue
+            if vectors and made.vectors.shape[1] != vectors[0].shape[1]:
+                raise ModelError("The vectors cannot be compared", Failure.MALFORMED)
             vectors.append(made.vectors)
             done += batch
             left = rest

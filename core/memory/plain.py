@@ -30,7 +30,7 @@ CODE = frozenset({
     ".yaml", ".yml", ".zig",
 })  # fmt: skip
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
-HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
+HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*)$")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 MOST_SECTIONS = 5_000  # more headings than that are none
 LONGEST_HEADING = 80  # characters of a citation
@@ -153,7 +153,7 @@ def _chapters(text: str) -> list[Section]:
             close()
             depth = len(heading[1])
             path = [(level, title) for level, title in path if level < depth]
-            path.append((depth, heading[2].strip()))
+            path.append((depth, heading[2].rstrip(" \t#") or heading[2].strip()))
             lines, begun = [], number
         lines.append(line)
     close()

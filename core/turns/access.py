@@ -30,8 +30,11 @@ DENIED_FRESH = 0.5  # seconds, where they let nobody in: a group may have moved,
 
 
 def _hash(code: str) -> str:
-    plain = "".join(c for c in code.upper() if c in ALPHABET)
-    return hashlib.sha256(plain.encode()).hexdigest()
+    return hashlib.sha256(_plain(code).encode()).hexdigest()
+
+
+def _plain(code: str) -> str:
+    return "".join(c for c in code.upper() if c in ALPHABET)
 
 
 async def new_code(store: Store) -> str:
@@ -80,7 +83,9 @@ class Access:
     async def pair(self, incoming: Incoming) -> bool:
         """Whether `incoming` brings the pairing code; its sender is the operator then."""
         code = incoming.text.strip()
-        if incoming.command != "start" or not incoming.place.private or not code:
+        if incoming.command != "start" or not incoming.place.private:
+            return False
+        if len(_plain(code)) != CODE_LENGTH:
             return False
         kept = await self._store.read(get_state, STATE)
         expected, _, until = (kept or "").partition(" ")

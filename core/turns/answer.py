@@ -286,7 +286,7 @@ class Answer:
             self._buttons.append(self._more())
         if failed or self._held.chat.capabilities(turn.incoming.place).retry_button:
             self._buttons.append(Button("Retry", f"retry:{turn.id}"))
-        if self._thoughts and self._choices.shows_reasoning:
+        if self._thoughts.strip() and self._choices.shows_reasoning:
             self._buttons.append(Button("Reasoning", f"think:{turn.id}"))
         return tuple(self._buttons)
 

@@ -115,8 +115,8 @@ class Buttons:
         """What the model thought, for who asks to see it."""
         if await self.of(asking.incoming, argument) is None:
             return Reply(words.NOT_YOURS)
-        thoughts = await self._store.read(thoughts_of, int(argument))
-        if thoughts is None:
+        thoughts = (await self._store.read(thoughts_of, int(argument)) or "").strip()
+        if not thoughts:
             return Reply("What it thought was not kept.")
         shown = thoughts[:MOST_THOUGHTS]
         return Reply(shown + ("…" if len(thoughts) > MOST_THOUGHTS else ""), folded=True)

@@ -31,7 +31,7 @@ from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, relea
 from core.turns.access import Access
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
-from core.turns.inbox import asks, keep, sealed, stops
+from core.turns.inbox import asks, cleaned, keep, sealed, stops
 
 __all__ = ["Engine"]
 
@@ -92,8 +92,9 @@ class Engine:
             return
         if incoming.sender.is_bot:
             return
-        incoming = sealed(incoming, self._resources.accounts.vault)
-        denied = not (await self._access.allows(incoming) or await self._access.pair(incoming))
+        incoming = sealed(cleaned(incoming), self._resources.accounts.vault)
+        # The code first: who may use the bot already can become its operator, too.
+        denied = not (await self._access.pair(incoming) or await self._access.allows(incoming))
         if denied:
             log.info("not allowed", platform=incoming.place.platform)
             if incoming.ticket is None:

@@ -59,7 +59,7 @@ class Held:
 
         Raises `DeliveryError` when the platform will not have it.
         """
-        parts = list(Pages(self.chat.dialect).feed(text)) if text.strip() else []
+        parts = list(await Pages(self.chat.dialect).follow(text)) if text.strip() else []
         if note:
             self._add_note(parts, note)
         await self._bring(parts, buttons, menu, quiet=quiet, kept=kept)

@@ -1,5 +1,6 @@
 """The transaction that keeps an event and opens its turn."""
 
+import re
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -11,9 +12,10 @@ from core.port import Incoming, Kind
 from core.settings import Settings
 from core.store.accepting import Accepted, Bounds, accept
 
-__all__ = ["DENIED", "asks", "keep", "sealed", "stops"]
+__all__ = ["DENIED", "asks", "cleaned", "keep", "sealed", "stops"]
 
 DENIED = "denied"
+IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 
 
 def asks(incoming: Incoming) -> bool:
@@ -40,6 +42,23 @@ def stops(incoming: Incoming) -> bool:
             return True
         case Kind.PROMPT | Kind.MOVED:
             return False
+
+
+def cleaned(incoming: Incoming) -> Incoming:
+    """`incoming` as every database and platform takes it: no zeros, no halves of characters."""
+    sender = replace(incoming.sender, name=_clean(incoming.sender.name))
+    attachments = tuple(
+        replace(one, name=_clean(one.name), media_type=_clean(one.media_type))
+        for one in incoming.attachments
+    )
+    return replace(
+        incoming, text=_clean(incoming.text), command=_clean(incoming.command), sender=sender,
+        attachments=attachments,
+    )  # fmt: skip
+
+
+def _clean(text: str) -> str:
+    return IMPOSSIBLE.sub("\ufffd", text)
 
 
 def sealed(incoming: Incoming, vault: Vault | None) -> Incoming:

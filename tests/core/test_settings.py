@@ -139,6 +139,7 @@ def test_every_example_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("DISCORD_BOT_TOKEN", "Bot abc.def.ghi"),
         ("PARLEY_SECRET_KEY", "short"),
         ("DATABASE_URL", "postgresql://u:hidden@host:port/x"),
+        ("DATABASE_URL", "postgresql://u:hidden@host:99999/x"),
         ("IOINTELLIGENCE_BASE_URL", "https://u:hidden@host:port/"),
     ],
 )

@@ -437,10 +437,18 @@ async def test_an_html_page_instead_of_json_is_a_fault_like_any(world: World) ->
     async def odd(_: web.Request) -> web.StreamResponse:
         return reply(["no", "object"], 400)
 
-    world.discord.misbehave("POST", POSTS, page, odd)
+    async def no_text(_: web.Request) -> web.StreamResponse:
+        return web.Response(
+            status=400, body=b'{"message": "\xff"}', content_type="application/json"
+        )
+
+    async def deep(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=400, body=b"[" * 100_000, content_type="application/json")
+
+    world.discord.misbehave("POST", POSTS, page, odd, no_text, deep)
     chat = world.build()
-    faults = [(await refused(chat.send(HERE, Part("x"), key="k"))).fault for _ in range(2)]
-    assert faults == [Fault.TRANSIENT, Fault.REJECTED]
+    faults = [(await refused(chat.send(HERE, Part("x"), key="k"))).fault for _ in range(4)]
+    assert faults == [Fault.TRANSIENT, *[Fault.REJECTED] * 3]
 
 
 async def test_a_database_away_for_a_moment_costs_nobody_a_message(world: World) -> None:

@@ -5,11 +5,16 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from telegram import File
 
+from bots.sandbox.telegram import Fault as StandInFault
 from bots.sandbox.telegram import TelegramStandIn
+from bots.telegram import chat as chat_module
+from bots.telegram import files
 from bots.telegram.chat import TelegramChat
 from core.errors import DeliveryError, Fault
-from core.port import Attachment, Files, Incoming
+from core.port import Attachment, Files, Incoming, Part
+from tests.core.api.wire import serving
 
 CONTENT = bytes(range(256)) * 700
 
@@ -47,6 +52,13 @@ async def side() -> AsyncIterator[Side]:
     await server.close()
 
 
+async def asked(side: Side) -> Incoming:
+    ann = side.server.person("Ann")
+    await side.server.say(ann, side.server.private(ann), "hello")
+    async with asyncio.timeout(10):
+        return await side.got.get()
+
+
 async def fault(chat: Files, attachment: Attachment, most: int = 10**6) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await chat.fetch(attachment, most)
@@ -82,3 +94,29 @@ async def test_the_token_is_in_no_error_and_no_log(
     shown, logged = capsys.readouterr(), caplog.text
     secret = side.server.token.partition(":")[2]
     assert secret not in f"{error!r} {error.__cause__!r} {shown.out} {shown.err} {logged}"
+
+
+async def test_a_file_that_comes_byte_by_byte_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "LONGEST", 0.5)
+    trickle: list[bytes | float] = [b"x", 0.05] * 200
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    async with serving(lambda _n: [head, *trickle]) as wire:
+        given = File("id", "unique", file_path=f"{wire.url}a.bin")
+        with pytest.raises(DeliveryError) as caught:
+            await files.download(given, 10**6)
+    assert caught.value.fault is Fault.TRANSIENT
+
+
+async def test_a_request_that_is_never_answered_in_full_is_given_up(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_module, "LONGEST_CALL", 0.3)
+    place = (await asked(side)).place
+    side.server.faults = lambda call: (
+        StandInFault("delay", 2) if call.method == "sendMessage" else None
+    )
+    with pytest.raises(DeliveryError) as caught:
+        await side.chat.send(place, Part("hello"), key="k")
+    assert caught.value.fault is Fault.UNKNOWN

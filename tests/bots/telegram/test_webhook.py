@@ -120,6 +120,8 @@ async def test_an_update_nobody_can_read_and_one_too_large_hold_nothing_up(
         for body, status in (
             (b'{"update_id": 5, "message": {"date": "nonsense"}}', 200),
             (b"[]", 400),
+            (b'{"a":' * 50_000, 400),
+            (b'{"a":"\xff\xfe"}', 400),
             (b"x" * 2_000_000, 413),
         ):
             async with session.post(url, data=io.BytesIO(body)) as answer:

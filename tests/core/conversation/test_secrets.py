@@ -1,5 +1,7 @@
 """What looks like a secret is not carried on."""
 
+import time
+
 import pytest
 
 from core.conversation.secrets import redact
@@ -16,6 +18,8 @@ from core.conversation.secrets import redact
         ("use sk-proj-abcdefghijklmnop1234", "abcdefghijklmnop1234"),
         ("bot 123456789:AAE-abcdefghijklmnopqrstuvwxyz123456", "AAE-abcdefghij"),
         ("card 4111 1111 1111 1111 please", "4111 1111 1111 1111"),
+        ("sign it with 3c5be8a1f4d94d0f-9a87c0de12345678-x", "9a87c0de12345678"),
+        ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP", "eyJzdWIiOiIxIn0"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "MIIE"),
     ],
 )
@@ -26,7 +30,19 @@ def test_a_secret_is_taken_out(text: str, secret: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["In 2026 we met 12 times", "https://example.org/a/b"],
+    [
+        "a-long-name-of-words-with-hyphens-and-no-more",
+        "-" * 40,
+        "In 2026 we met 12 times",
+        "https://example.org/a/b",
+    ],
 )
 def test_what_is_none_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("unit", ["a-", "eyJ-", "eyJabcdefgh.", "1-", "pin ", "-----BEGIN "])
+def test_no_text_takes_long(unit: str) -> None:
+    began = time.process_time()
+    redact(unit * (200_000 // len(unit)))
+    assert time.process_time() - began < 2

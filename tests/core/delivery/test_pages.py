@@ -1,4 +1,6 @@
+import asyncio
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -273,3 +275,36 @@ def test_a_row_number_that_begins_no_list_does_not_count_on() -> None:
     text = "word word word word\n2. not a list\n" * 8
     parts = Pages(TelegramDialect(64)).feed(text)
     assert "3." not in "\n".join(part.text for part in parts)
+
+
+@pytest.mark.parametrize("unit", ["a|b\n-|-\n", "![", "*a **b ", "_a_"])
+async def test_a_text_that_takes_long_to_read_holds_nobody_up(unit: str) -> None:
+    longest, before = 0.0, time.monotonic()
+
+    async def others() -> None:
+        nonlocal longest, before
+        while True:
+            await asyncio.sleep(0.01)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+
+    text = unit * (8000 // len(unit))
+    task = asyncio.create_task(others())
+    try:
+        parts = await Pages(TelegramDialect()).follow(text)
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - before)
+    finally:
+        task.cancel()
+    assert parts == Pages(TelegramDialect()).feed(text)
+    assert longest < 0.4
+
+
+async def test_who_does_not_wait_for_a_text_ends_the_work_on_it() -> None:
+    pages = Pages(TelegramDialect())
+    task = asyncio.create_task(pages.follow("![" * 50_000))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    began = time.monotonic()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 5

@@ -233,3 +233,15 @@ def _program(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None
     (folder / "hostile.py").write_text(source)
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     monkeypatch.setenv("PYTHONPATH", path)
+
+
+@pytest.mark.parametrize("line", [b"# a" + b" #" * 500_000 + b"x", b"# a" + b" " * 900_000 + b"x"])
+def test_a_heading_of_a_million_characters_takes_no_time(line: bytes) -> None:
+    began = time.process_time()
+    read("notes.md", line + b"\ntext\n# Two # ##\nmore\n")
+    assert time.process_time() - began < 2
+
+
+def test_a_heading_of_marks_alone_keeps_one() -> None:
+    found = read("notes.md", b"# #\ntext\n# C# #\nmore\n")
+    assert [section.label for section in found.sections] == ["#", "C"]

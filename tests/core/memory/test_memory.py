@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bots.sandbox.model import ModelStandIn
@@ -19,7 +20,7 @@ from core.store import memories
 from core.store.database import Store
 from core.store.memories import Recall
 from core.store.spending import Spent
-from tests.core.api.wire import serving
+from tests.core.api.wire import plain, serving
 from tests.core.memory.files import pdf
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
@@ -195,3 +196,21 @@ async def test_off_recalls_nothing_and_forgetting_is_for_good(side: Side) -> Non
 )
 def test_a_files_name_is_shown_without_what_could_act(name: str, shown: str) -> None:
     assert title(name) == shown
+
+
+async def test_vectors_whose_length_changes_are_not_kept(side: Side) -> None:
+    def vectors(number: int) -> list[bytes | float]:
+        rows = [{"embedding": [1.0] * (number + 1)}] * module.BATCH
+        return [plain(200, msgspec.json.encode({"data": rows}))]
+
+    async with serving(vectors) as wire:
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            with pytest.raises(ModelError) as caught:
+                await side.memory.read(
+                    Account("house", api), ANN, "a.txt", b"word " * 40_000, side.part
+                )
+        finally:
+            await api.close()
+    assert caught.value.failure is Failure.MALFORMED
+    assert await side.memory.entries(ANN) == []
