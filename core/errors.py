@@ -4,6 +4,7 @@
     ├── ConfigurationError     the operator must change something; exit code 78
     ├── UnavailableError       a service does not answer; exit code 69
     │   └── StoreError         the database cannot be read or written
+    ├── DeniedError            who said it is not let in
     ├── DeliveryError          a platform did not take what was sent; see `Fault`
     │   └── MovedError         the chat goes on under another id
     ├── ModelError             a model did not answer; see `Failure`
@@ -17,6 +18,7 @@ from enum import StrEnum
 __all__ = [
     "ConfigurationError",
     "DeliveryError",
+    "DeniedError",
     "DocumentError",
     "Failure",
     "Fault",
@@ -47,6 +49,13 @@ class UnavailableError(ParleyError):
 
 class StoreError(UnavailableError):
     """The database cannot be read or written: full disk, read-only file, lost connection."""
+
+
+class DeniedError(ParleyError):
+    """Who said it is not let in; nothing of it was kept."""
+
+    def __init__(self) -> None:
+        super().__init__("This bot answers only people its operator let in.")
 
 
 class Fault(StrEnum):

@@ -194,7 +194,8 @@ class Dialect(Protocol):
 class Inbox(Protocol):
     async def __call__(self, incoming: Incoming) -> None:
         """Keep `incoming` for good. Only when this returns may the platform be told that it
-        arrived. Raises `StoreError` when it cannot be kept: let the platform deliver it again.
+        arrived. Raises `StoreError` when it cannot be kept: let the platform deliver it again;
+        `DeniedError` when its sender is not let in: say so where nobody else hears it, or nothing.
         """
 
 

@@ -24,7 +24,7 @@ from bots.discord.rest import Json, Rest
 from bots.discord.ticket import Mode, Ticket
 from bots.discord.timing import Timing
 from core.commands.declared import Command
-from core.errors import DeliveryError, StoreError
+from core.errors import DeliveryError, DeniedError, StoreError
 from core.port import Inbox, Incoming, Place, Sender
 
 __all__ = ["SILENT", "Listening", "Suggest"]
@@ -71,7 +71,7 @@ class Listening:
         incoming = from_message(message, self._account, me)
         if incoming is None:
             return
-        if not await self._kept(self._keep(incoming), incoming):
+        if await self._refusal(self._keep(incoming), incoming) == NOT_KEPT:
             await self._apologise(message)
 
     async def late(self, message: discord.Message, me: int, place: Place) -> bool:
@@ -81,7 +81,7 @@ class Listening:
             return True
         # Of a thread that slept the library does not know what it belongs to.
         incoming = replace(incoming, place=place)
-        return await self._kept(self._keep(incoming), incoming)
+        return await self._refusal(self._keep(incoming), incoming) != NOT_KEPT
 
     async def commanded(self, interaction: Interaction) -> None:
         await self._take(from_command(interaction, self._account, self._commands))
@@ -117,12 +117,12 @@ class Listening:
         self._answers.expect(ticket)
         keeping = self._keep(incoming)
         done, _ = await asyncio.wait({keeping}, timeout=self._timing.commit)
-        if done and not await self._kept(keeping, incoming):
-            await self._acknowledge(ticket, {"content": NOT_KEPT, "flags": EPHEMERAL})
+        if done and (refusal := await self._refusal(keeping, incoming)):
+            await self._acknowledge(ticket, {"content": refusal, "flags": EPHEMERAL})
             return
         await self._acknowledge(ticket, _shown(incoming, ticket))
-        if not done and not await self._kept(keeping, incoming):
-            await self._withdraw(ticket)
+        if not done and (refusal := await self._refusal(keeping, incoming)):
+            await self._withdraw(ticket, refusal)
 
     async def _acknowledge(self, ticket: Ticket, shown: Json | None) -> None:
         try:
@@ -161,14 +161,17 @@ class Listening:
             await asyncio.sleep(pause)
             pause = min(2.0, 2 * pause)
 
-    async def _kept(self, keeping: "asyncio.Task[None]", incoming: Incoming) -> bool:
+    async def _refusal(self, keeping: "asyncio.Task[None]", incoming: Incoming) -> str:
+        """What the person is to be told of an event that was not kept; "" when it was."""
         try:
             await keeping
+        except DeniedError as denied:
+            return str(denied)
         except Exception as error:  # noqa: BLE001 (whatever it was, the person must hear of it)
             kind = type(error).__name__
             log.error("discord event not kept", key=incoming.key, error=kind)
-            return False
-        return True
+            return NOT_KEPT
+        return ""
 
     async def _apologise(self, message: discord.Message) -> None:
         body: Json = {
@@ -183,9 +186,9 @@ class Listening:
         except DeliveryError as error:
             log.warning("discord apology not sent", fault=error.fault)
 
-    async def _withdraw(self, ticket: Ticket) -> None:
+    async def _withdraw(self, ticket: Ticket, refusal: str) -> None:
         """It was acknowledged before it was kept, and then was not."""
-        body: Json = {"content": NOT_KEPT, "allowed_mentions": SILENT}
+        body: Json = {"content": refusal, "allowed_mentions": SILENT}
         try:
             if ticket.mode in (Mode.QUIET, Mode.REPLY):
                 await self._answers.respond(ticket, body)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -32,7 +33,7 @@ from bots.telegram.polling import ALLOWED_UPDATES, Intake, Poll
 from bots.telegram.request import Request
 from bots.telegram.translate import PLATFORM, translate
 from bots.telegram.webhook import Webhook
-from core.errors import ConfigurationError, DeliveryError, Fault
+from core.errors import ConfigurationError, DeliveryError, DeniedError, Fault
 from core.port import Attachment, Capabilities, Dialect, Inbox, Pace, Part, Place
 
 __all__ = ["TelegramChat"]
@@ -212,7 +213,8 @@ class TelegramChat:
                 self._errand(self._acknowledge(update.callback_query.id))
             incoming = translate(update, me, self._names)
             if incoming is not None:
-                await inbox(incoming)
+                with suppress(DeniedError):  # who is not let in hears nothing
+                    await inbox(incoming)
             elif update.my_chat_member is not None:
                 change = update.my_chat_member
                 log.info(

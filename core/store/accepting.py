@@ -55,7 +55,6 @@ def accept(
     person: str,
     ordered: bool,
     bounds: Bounds,
-    note: str | None = None,
 ) -> Accepted:
     """Keep `incoming` and open its turn in the conversation named `key`, or join it to the turn
     that waits for the rest of its batch.
@@ -93,7 +92,7 @@ def accept(
             **kept,
             seq=seq if ordered and not refused else None,
             state=State.QUEUED,
-            note=refused.value if refused else note,
+            note=refused.value if refused else None,
             lease_until=clock() + REST_IN if waits else 0.0,
         )
         .on_conflict_do_nothing(index_elements=["key"])

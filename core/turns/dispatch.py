@@ -23,7 +23,7 @@ from core.turns import words
 from core.turns.answer import Answer
 from core.turns.buttons import Buttons
 from core.turns.held import Held
-from core.turns.inbox import DENIED, asks
+from core.turns.inbox import asks
 from core.turns.reading import Reading, readable
 from core.turns.recalling import Recalling
 
@@ -31,7 +31,7 @@ __all__ = ["Dispatch"]
 
 log = structlog.get_logger(__name__)
 
-REFUSED = (Accepted.FULL, Accepted.FAST, DENIED)
+REFUSED = (Accepted.FULL, Accepted.FAST)
 QUIET = {command.name: command.quiet for command in COMMANDS}
 LONGEST_PROMPT = 400_000  # characters
 NOTHING_SAID = "There was nothing in that message. Write something, and a model answers."
@@ -143,8 +143,6 @@ class Dispatch:
 
     async def _said(self, turn: Turn, choices: Choices, held: Held) -> Reply | None:
         incoming = turn.incoming
-        if turn.note == DENIED:
-            return Reply("This bot answers only people its operator let in.")
         if turn.note == Accepted.FULL:
             return Reply(words.FULL)
         if turn.note == Accepted.FAST:

@@ -19,7 +19,7 @@ from core.commands.handlers import Commands
 from core.conversation.models import Models
 from core.conversation.resources import resources
 from core.delivery.gate import Gate
-from core.errors import StoreError
+from core.errors import DeniedError, StoreError
 from core.memory.memory import Memory
 from core.port import Chat, Incoming, Kind
 from core.settings import Settings
@@ -94,13 +94,11 @@ class Engine:
             return
         incoming = sealed(cleaned(incoming), self._resources.accounts.vault)
         # The code first: who may use the bot already can become its operator, too.
-        denied = not (await self._access.pair(incoming) or await self._access.allows(incoming))
-        if denied:
+        if not (await self._access.pair(incoming) or await self._access.allows(incoming)):
             log.info("not allowed", platform=incoming.place.platform)
-            if incoming.ticket is None:
-                return  # with a ticket the platform shows the person that it waits for a word
-        accepted = await self._store.write_first(keep, incoming, self._settings, denied=denied)
-        if accepted is Accepted.NEW and not denied:
+            raise DeniedError
+        accepted = await self._store.write_first(keep, incoming, self._settings)
+        if accepted is Accepted.NEW:
             self._stop_own(incoming)
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()

@@ -12,9 +12,8 @@ from core.port import Incoming, Kind
 from core.settings import Settings
 from core.store.accepting import Accepted, Bounds, accept
 
-__all__ = ["DENIED", "asks", "cleaned", "keep", "sealed", "stops"]
+__all__ = ["asks", "cleaned", "keep", "sealed", "stops"]
 
-DENIED = "denied"
 IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -69,9 +68,7 @@ def sealed(incoming: Incoming, vault: Vault | None) -> Incoming:
     return replace(incoming, text=vault.lock(given) if vault else "…")
 
 
-def keep(
-    connection: Connection, incoming: Incoming, settings: Settings, *, denied: bool
-) -> Accepted:
+def keep(connection: Connection, incoming: Incoming, settings: Settings) -> Accepted:
     """Runs as one transaction; see `core.store.accepting.accept`."""
     choices = read_choices(connection, incoming.place, incoming.sender, settings)
     bounds = Bounds(settings.queue_length, settings.open_turns, settings.messages_a_minute)
@@ -80,7 +77,6 @@ def keep(
         incoming,
         key=conversation_key(incoming.place, incoming.sender, shared=choices.shared),
         person=person_key(incoming.sender),
-        ordered=asks(incoming) and not denied,
+        ordered=asks(incoming),
         bounds=Bounds() if stops(incoming) else bounds,
-        note=DENIED if denied else None,
     )

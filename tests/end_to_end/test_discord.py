@@ -7,6 +7,9 @@ from typing import Any
 
 from bots.sandbox.discord import Channel
 from bots.sandbox.model.script import long
+from core.errors import DeniedError
+from core.store import conversations
+from core.store.database import Store
 from tests.end_to_end.world import World, letters, texts
 
 
@@ -225,3 +228,34 @@ async def test_what_is_said_while_the_bot_is_away_is_answered_once_in_order(aliv
     assert texts(discord.messages(channel)) == ["hello", "first", "second"]
     assert texts(discord.messages(thread)) == ["hello", "first", "second"]
     assert texts(discord.messages(private)) == ["hello", "first", "x", "second"]
+
+
+async def test_who_is_not_let_in_is_told_so_alone_and_shown_to_nobody(alive: World) -> None:
+    discord = alive.discord
+    ann, eve = discord.person("Ann"), discord.person("Eve")
+    channel = discord.channel(discord.guild("Home", ann, eve), "general")
+    store = Store(alive.settings().database_url)
+    await store.write(conversations.grant, f"discord:person:{ann.id}", "member", "Ann")
+    await store.close()
+    await alive.stop()
+    await alive.start(access="pairing")
+    await discord.slash(ann, channel, "ask", prompt="repeat: for Ann")
+    await discord.wait(lambda: says(alive, channel, "for Ann"))
+    answer = next(m for m in discord.messages(channel) if m.content == "for Ann")
+    before = discord.visible(channel, ann)
+    button = next(one["custom_id"] for row in answer.components for one in row["components"])
+    for done in (
+        await discord.slash(eve, channel, "ask", prompt="[a bargain](https://example.org)"),
+        await discord.slash(eve, channel, "model", name="phi-4"),
+        await discord.press(eve, answer, button),
+    ):
+        await discord.wait(lambda done=done: done.responses)  # type: ignore[misc]
+        (told,) = done.responses
+        assert told.content == str(DeniedError())
+        assert told.ephemeral_to == eve.id
+    await discord.say(eve, channel, f"{discord.mention} hello")
+    await discord.say(ann, channel, f"{discord.mention} repeat: still here")
+    await discord.wait(lambda: says(alive, channel, "still here"))
+    assert "bargain" not in discord.visible(channel, ann)
+    assert discord.visible(channel, ann).startswith(before)
+    assert len(alive.model.requests) == 2
