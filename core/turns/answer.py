@@ -302,7 +302,7 @@ class Answer:
         held = self._held
         reply(
             connection, held.turn, held.owner, prompt=self._prompt, text=self._text, note=note,
-            model=model, usage=self._usage, replace=self._replace,
+            model=model, usage=self._usage, own_key=account.own, replace=self._replace,
             buttons=msgspec.json.encode(buttons).decode(),
             thoughts=self._thoughts if self._choices.shows_reasoning else "",
         )  # fmt: skip
