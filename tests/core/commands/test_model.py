@@ -57,6 +57,26 @@ async def test_a_default_that_is_not_offered_is_warned_of_at_the_start(
     assert logs[0]["close"][0] == LLAMA
 
 
+async def test_misspelt_models_of_quotas_windows_and_embeddings_are_warned_of(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    given = settings(
+        tmp_path, model,
+        quotas={"*": 10, LLAMA: 5, "phi-4": 7, "mixedbread-ai/mxbai-embed-large-v1": 9},
+        contexts={"no/such": 1000, "my/own-embedder": 512},
+        embedding_model="my/own-embedder",
+    )  # fmt: skip
+    await listed(tmp_path, model)
+    async with services(given) as with_:
+        missing = with_.models.missing(given)
+    told = {(one.setting, one.model): one.close for one in missing}
+    assert told == {
+        ("PARLEY_EMBEDDING_MODEL", "my/own-embedder"): (),
+        ("PARLEY_QUOTAS", "phi-4"): ("microsoft/phi-4",),
+        ("PARLEY_CONTEXTS", "no/such"): (),
+    }
+
+
 async def test_the_model_that_really_answers_is_shown(tmp_path: Path, model: ModelStandIn) -> None:
     await listed(tmp_path, model)
     async with quick(tmp_path, model, default_model=WRONG, fallbacks=("microsoft/phi-4",)) as chat:
