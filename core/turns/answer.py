@@ -146,6 +146,8 @@ class Answer:
                 return model, False
         assert first is not None  # noqa: S101 (nothing answered: something failed)
         self._notes.append(words.failure(first, self._held.turn.id, own=account.own))
+        if first.failure is Failure.EMPTY and self._choices.longest:
+            self._notes.append(words.short(self._choices.longest))
         return chosen, True
 
     def _instead(self, error: ModelError | None, chosen: str, model: str) -> None:
