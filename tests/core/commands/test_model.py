@@ -102,3 +102,14 @@ async def test_a_choice_that_is_gone_shows_its_successor(
     async with quick(tmp_path, model, chat):
         shown = await chat.ask("/model")
         assert "**Llama-3.3-70B-Instruct** answers here (in place of phi-4, chosen for" in shown
+
+
+async def test_a_group_is_greeted_with_how_to_ask_there(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model) as chat:
+        assert "Write to me, and **Llama-3.3" in await chat.ask("/start")
+        before = len(chat.shown)
+        await chat.say("/start", group="-7")
+        await chat.until(lambda: len(chat.shown) > before)
+        assert "Mention me or reply to me, and **Llama-3.3" in list(chat.shown.values())[-1]
