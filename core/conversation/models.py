@@ -9,6 +9,7 @@ import structlog
 from core.api.catalogue import Match, Model, builtin, find, merge, size
 from core.api.client import ModelApi
 from core.api.table import EMBEDDING
+from core.conversation.failover import successors
 from core.conversation.named import DEFAULT, Missing, missing
 from core.errors import Failure, ModelError, StoreError
 from core.settings import Settings
@@ -127,10 +128,8 @@ class Models:
             return None
         wanted = [settings.successors.get(id_), settings.default_model, *settings.fallbacks]
         there = [model for model in wanted if model in self._all]
-        if there:
-            return there[0]
-        largest = self.by_size()[-1:]
-        return largest[0].id if largest else None
+        # Without any, who answers when a model cannot.
+        return next(iter(there or successors(id_, self.chat(), ())), None)
 
     def missing(self, settings: Settings) -> list[Missing]:
         """Models of the settings that are not offered, as far as the service told."""

@@ -104,6 +104,19 @@ async def test_a_choice_that_is_gone_shows_its_successor(
         assert "**Llama-3.3-70B-Instruct** answers here (in place of phi-4, chosen for" in shown
 
 
+async def test_who_follows_a_default_that_is_gone_is_who_answers_in_its_place(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("/model llama-3.3")
+        model.vanish(LLAMA)
+        assert "is not available any more: answered by Llama-3.1-N" in await chat.ask("repeat: 1")
+        assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
+        said = await chat.ask("repeat: 2")
+        assert "is not offered any more: Llama-3.1-Nemotron" in said
+        assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
+
+
 async def test_a_group_is_greeted_with_how_to_ask_there(
     tmp_path: Path, model: ModelStandIn
 ) -> None:
