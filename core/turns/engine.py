@@ -29,6 +29,7 @@ from core.store.database import Store
 from core.store.moves import move_chat
 from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, release
 from core.turns.access import Access
+from core.turns.buttons import named
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
 from core.turns.inbox import asks, cleaned, keep, sealed, stops
@@ -294,14 +295,17 @@ class Engine:
 
     def _stop_own(self, incoming: Incoming) -> None:
         """Who stops an own answer that is written here need not wait for the stop's turn."""
-        if stops(incoming):
-            for held, _ in self._held.values():
-                asked = held.turn.incoming
-                if asks(asked) and (asked.place, asked.sender.user) == (
-                    incoming.place,
-                    incoming.sender.user,
-                ):
-                    held.stop.set()
+        if not stops(incoming):
+            return
+        one, who = named(incoming), (incoming.place, incoming.sender.user)
+        for held, _ in self._held.values():
+            asked = held.turn.incoming
+            if (
+                one in (None, held.turn.id)
+                and asks(asked)
+                and (asked.place, asked.sender.user) == who
+            ):
+                held.stop.set()
 
     def _stop(self, ids: list[int]) -> None:
         """The person said stop; what runs here hears it at once, elsewhere with a heartbeat."""

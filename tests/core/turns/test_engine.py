@@ -14,7 +14,7 @@ from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
 from core.markdown.document import Document
-from core.port import Capabilities, Part, Place
+from core.port import Capabilities, Kind, Part, Place
 from core.store.schema import requests, spending, turns
 from core.store.turns import mark_part
 from core.turns import engine, words
@@ -93,6 +93,26 @@ async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
 ) -> None:
     monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
     async with quick(tmp_path, model, Shut()) as chat:
+        await chat.say("hello")
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["failed"]:
+                await asyncio.sleep(0.05)
+
+
+class Broken(Quick):
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        raise ValueError("a defect of the adapter")
+
+
+async def test_a_question_given_up_ends_though_giving_up_breaks_too(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broke each attempt must not hold up the conversation for ever."""
+    monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
+    async with quick(tmp_path, model, Broken()) as chat:
         await chat.say("hello")
         async with asyncio.timeout(5):
             while await chat.store.read(states) != ["failed"]:
@@ -347,3 +367,25 @@ async def test_stop_on_a_message_left_behind_by_a_death_says_so_there(
             while await chat.store.read(states) != ["done"] * 3:
                 await asyncio.sleep(0.05)
         assert chat.shown == {message: answer, "orphan": words.LEFT_BEHIND}
+
+
+async def test_an_old_stop_button_does_not_end_what_is_answered_now(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """A message left behind by a death still has its button; the draft of an answer that has
+    just become final, too.
+    """
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("hello")
+        model.tokens_per_second = 60
+        await chat.say("go on")
+        await until(lambda: len(model.requests) == 2)
+        await chat.say("and then")
+        await chat.press("stop:1", "orphan")
+        await chat.press("65", "draft", kind=Kind.STOP)
+        async with asyncio.timeout(10):
+            while await chat.store.read(states) != ["done"] * 5:
+                await asyncio.sleep(0.05)
+        assert len(model.requests) == 3
+        assert not any(words.STOPPED in text for text in chat.shown.values())
