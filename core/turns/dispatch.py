@@ -11,14 +11,14 @@ from core.commands.reply import Reply
 from core.conversation.choices import MODEL, Choices, Chosen, read_choices
 from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects
-from core.errors import DeliveryError
+from core.errors import DeliveryError, StoreError
 from core.memory.memory import Memory
 from core.port import Button, Incoming, Kind
 from core.store.accepting import Accepted
 from core.store.conversations import Choice, choose
 from core.store.database import Store
 from core.store.spending import allowance
-from core.store.turns import State, Turn, last_finished, reply, wipe
+from core.store.turns import LostLeaseError, State, Turn, last_finished, reply, wipe
 from core.turns import words
 from core.turns.answer import Answer
 from core.turns.buttons import Buttons
@@ -111,6 +111,12 @@ class Dispatch:
                 await held.deliver("", note=note, buttons=await self._kept(held, note))
         except DeliveryError as error:
             log.warning("not told", turn=held.turn.id, fault=error.fault)
+        except (LostLeaseError, StoreError):
+            raise
+        except Exception:
+            # What broke every attempt may break this one too: it must not go on for ever, with
+            # whatever the person asks next behind it.
+            log.exception("not told", turn=held.turn.id)
         await held.finish(State.FAILED)
 
     async def _kept(self, held: Held, note: str) -> tuple[Button, ...]:
