@@ -85,7 +85,7 @@ class Buttons:
         return None
 
     async def stop_draft(self, turn: Turn) -> Reply | None:
-        """The platform's own Stop control; where the answer has ended meanwhile it ends no other."""
+        """The platform's own Stop control. Pressed as the answer ends it ends no other."""
         found = await self._store.read(turn_of, named(turn.incoming) or 0)
         if found is None or found[1].place != turn.incoming.place or found[2] in ENDED:
             return None
