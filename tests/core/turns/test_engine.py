@@ -15,7 +15,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.errors import DeliveryError, Fault, StoreError
 from core.markdown.document import Document
 from core.port import Capabilities, Kind, Part, Place
-from core.store.schema import requests, spending, turns
+from core.store.schema import clock, requests, spending, turns
 from core.store.turns import mark_part
 from core.turns import engine, words
 from tests.core.turns.quick import PACE, Quick, quick
@@ -153,6 +153,40 @@ async def test_an_answer_given_up_while_it_is_delivered_stays_and_can_be_sent_ag
 class Edited(Quick):
     def capabilities(self, place: Place) -> Capabilities:
         return Capabilities(PACE, preview="edit", preview_every=0.2)
+
+
+class Slow(Edited):
+    """Where an edit takes long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.editing, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self.editing.set()
+        await self.go_on.wait()
+        await super().edit(place, message, part, ticket=ticket)
+
+
+def free_turns(connection: Connection) -> int:
+    free = select(func.count()).select_from(turns).where(turns.c.lease_until < clock())
+    return connection.scalar(free) or 0
+
+
+async def test_what_is_still_on_its_way_at_the_end_is_not_handed_over_yet(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """It would arrive after what the next process has shown."""
+    async with quick(tmp_path, model, chat := Slow()):
+        await chat.say("hello")
+        async with asyncio.timeout(10):
+            await chat.editing.wait()
+        assert chat.engine is not None
+        await chat.engine.close(0)
+        assert await chat.store.read(free_turns) == 0
+        chat.go_on.set()
 
 
 async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
