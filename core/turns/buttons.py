@@ -10,8 +10,10 @@ from core.commands.menus import model_of
 from core.commands.reply import Reply
 from core.conversation.choices import read_choices
 from core.conversation.models import Models
+from core.conversation.scope import conversation_key
 from core.port import Incoming, Kind
 from core.settings import Settings
+from core.store.conversations import find
 from core.store.database import Store
 from core.store.turns import State, Turn, answer_of, cancel, sent_parts, thoughts_of, turn_of
 from core.turns import words
@@ -79,10 +81,14 @@ class Buttons:
         same_place = (asked.place.platform, asked.place.account, asked.place.chat) == (
             incoming.place.platform, incoming.place.account, incoming.place.chat,
         )  # fmt: skip
-        theirs = asked.sender.user == incoming.sender.user
-        if same_place and (theirs or choices.shared or incoming.sender.manages):
+        if not same_place:
+            return None
+        if asked.sender.user == incoming.sender.user or incoming.sender.manages:
             return conversation, state
-        return None
+        # What was asked before the chat shared a conversation is not of it.
+        key = conversation_key(incoming.place, incoming.sender, shared=choices.shared)
+        theirs = await self._store.read(find, key)
+        return (conversation, state) if conversation == theirs else None
 
     async def stop_draft(self, turn: Turn) -> Reply | None:
         """The platform's own Stop control. Pressed as the answer ends it ends no other."""
