@@ -28,6 +28,7 @@ from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
 from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, release
+from core.turns import words
 from core.turns.access import Access
 from core.turns.buttons import named
 from core.turns.dispatch import Dispatch
@@ -101,6 +102,8 @@ class Engine:
         accepted = await self._store.write_first(keep, incoming, self._settings)
         if accepted is Accepted.NEW:
             self._stop_own(incoming)
+        if accepted is Accepted.IGNORED and incoming.ticket is not None:
+            raise DeniedError(words.FAST)  # the platform shows that it waits for a word
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()
 

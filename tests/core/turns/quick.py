@@ -101,8 +101,9 @@ class Quick:
         await self.inbox(Incoming(kind, key, place, sender, action, message=message))
 
     async def say(
-        self, text: str, *, user: str = "5", message: str | None = None, group: str = ""
-    ) -> None:
+        self, text: str, *, user: str = "5", message: str | None = None, group: str = "",
+        ticket: str | None = None,
+    ) -> None:  # fmt: skip
         kind, command = (Kind.COMMAND, text[1:].partition(" ")[0]) if text[0] == "/" else (
             Kind.PROMPT, "",
         )  # fmt: skip
@@ -110,7 +111,7 @@ class Quick:
         said = text.partition(" ")[2] if command else text
         incoming = Incoming(
             kind, f"e{next(self._numbers)}", place, Sender(self.platform, user, "Ann"), said,
-            command=command, message=message,
+            command=command, message=message, ticket=ticket,
         )  # fmt: skip
         assert self.inbox is not None
         await self.inbox(incoming)

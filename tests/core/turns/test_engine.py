@@ -12,7 +12,7 @@ from bots.sandbox.model.faults import reply, status
 from bots.sandbox.model.overflow import OVERFLOWS
 from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
-from core.errors import DeliveryError, Fault, StoreError
+from core.errors import DeliveryError, DeniedError, Fault, StoreError
 from core.markdown.document import Document
 from core.port import Capabilities, Kind, Part, Place
 from core.store.schema import clock, requests, spending, turns
@@ -423,3 +423,14 @@ async def test_an_old_stop_button_does_not_end_what_is_answered_now(
                 await asyncio.sleep(0.05)
         assert len(model.requests) == 3
         assert not any(words.STOPPED in text for text in chat.shown.values())
+
+
+async def test_who_is_too_fast_is_told_each_time_where_the_platform_waits_for_a_word(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Else an interaction would look for a quarter of an hour as if it were thought about."""
+    async with quick(tmp_path, model, messages_a_minute=1) as chat:
+        for text in ("/help", "/help", "/help"):
+            await chat.say(text)  # answered, told, not even kept
+        with pytest.raises(DeniedError, match="faster"):
+            await chat.say("/help", ticket="interaction")
