@@ -211,11 +211,13 @@ class Dispatch:
     async def _asked(self, held: Held) -> tuple[str, bool]:
         """The prompt, and whether it is asked again. Raises `_Refused`."""
         turn, incoming = held.turn, held.turn.incoming
+        if turn.state is not State.RUNNING:
+            return "", False  # it was asked; whatever has changed since, its answer is delivered
         action, _, argument = incoming.text.partition(":")
         button = incoming.kind is Kind.BUTTON
         if button and await self._buttons.of(incoming, argument) is None:
             raise _Refused(words.NOT_YOURS)
-        if turn.state is State.RUNNING and (over := await self._over(held)):
+        if over := await self._over(held):
             raise _Refused(over)
         if button and action == "more":
             return words.GO_ON, False

@@ -150,6 +150,28 @@ async def test_an_answer_given_up_while_it_is_delivered_stays_and_can_be_sent_ag
         await until(lambda: list(chat.shown.values())[2:] == [answer])
 
 
+def hand_over(connection: Connection) -> None:
+    again = {"state": "delivering", "attempt": 1, "finished": None, "lease_until": 0}
+    connection.execute(update(turns).where(turns.c.id == 2).values(**again))
+
+
+async def test_an_answer_taken_over_is_delivered_whatever_was_said_since(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """A /retry could not be asked once more after /new, but it was answered before."""
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("hello")
+        await chat.ask("/retry")
+        await chat.ask("/new")
+        shown = dict(chat.shown)
+        await chat.store.write(hand_over)
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["done"] * 3:
+                await asyncio.sleep(0.05)
+        assert chat.shown == shown
+
+
 class Edited(Quick):
     def capabilities(self, place: Place) -> Capabilities:
         return Capabilities(PACE, preview="edit", preview_every=0.2)
