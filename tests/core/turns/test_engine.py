@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import reply, status
+from bots.sandbox.model.faults import reply, silent, status
 from bots.sandbox.model.overflow import OVERFLOWS
 from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
-from core.errors import DeliveryError, DeniedError, Fault, StoreError
+from core.errors import DeliveryError, DeniedError, Failure, Fault, ModelError, StoreError
 from core.markdown.document import Document
 from core.port import Capabilities, Kind, Part, Place
 from core.store.schema import clock, requests, spending, turns
@@ -456,3 +456,24 @@ async def test_who_is_too_fast_is_told_each_time_where_the_platform_waits_for_a_
             await chat.say(text)  # answered, told, not even kept
         with pytest.raises(DeniedError, match="faster"):
             await chat.say("/help", ticket="interaction")
+
+
+async def test_a_model_stopped_before_its_first_word_has_not_worked(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Who stops a model that hangs must not make the others wait for it again."""
+    async with quick(tmp_path, model) as chat:
+        assert chat.engine is not None
+        breaker = chat.engine._resources.breaker
+        which = chat.house, chat.engine._settings.default_model
+        for _ in range(2):
+            breaker.failed(*which, ModelError("down", Failure.UNAVAILABLE, status=503))
+        model.fail_next(silent())
+        await chat.say("hello")
+        await until(lambda: len(model.requests) == 1)
+        assert "Stopped" in await chat.ask("/stop")
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["stopped", "done"]:
+                await asyncio.sleep(0.05)
+        breaker.failed(*which, ModelError("down", Failure.UNAVAILABLE, status=503))
+        assert breaker.resting(*which) > 0
