@@ -29,6 +29,7 @@ from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 from core.store.schema import thoughts as thoughts_table
 
 __all__ = [
+    "DOUBTED",
     "OUT_OF_REACH",
     "LostLeaseError",
     "Sent",
@@ -55,6 +56,8 @@ log = structlog.get_logger(__name__)
 
 
 OUT_OF_REACH = ""
+DOUBTED = 4
+"""Attempts after which a turn may be what ends the processes that try it."""
 
 
 class LostLeaseError(ParleyError):
@@ -107,11 +110,13 @@ def claim(
     lease: float,
     most: int,
     but: Sequence[int] = (),
+    doubted: bool = False,
 ) -> list[Turn]:
     """Take turns that wait for nothing more, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
 
-    `but` not those it is still at: a heartbeat that comes late renews their leases.
+    `but` not those it is still at: a heartbeat that comes late renews their leases. `doubted`:
+    only those, else none of those, that were under way when process after process died.
     """
     other = turns.alias()
     first = (
@@ -126,6 +131,7 @@ def claim(
             _of(accounts),
             turns.c.id.not_in(but),
             turns.c.lease_until < clock(),
+            turns.c.attempt >= DOUBTED if doubted else turns.c.attempt < DOUBTED,
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )
         .order_by(turns.c.id)

@@ -27,7 +27,7 @@ from core.store import leases, waits
 from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
-from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, release
+from core.store.turns import DOUBTED, LostLeaseError, Turn, claim, free, heartbeat, release
 from core.turns import words
 from core.turns.access import Access
 from core.turns.buttons import named
@@ -186,10 +186,21 @@ class Engine:
     def _claim(
         self, connection: Connection, most: int, held: Sequence[int]
     ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
-        claimed = claim(
-            connection, self._owner, tuple(self._chats), lease=LEASE, most=most, but=held
-        )
+        def take(most: int, *, doubted: bool = False) -> list[Turn]:
+            return claim(
+                connection, self._owner, tuple(self._chats),
+                lease=LEASE, most=most, but=held, doubted=doubted,
+            )  # fmt: skip
+
+        claimed = take(most)
+        if len(claimed) < most and not any(map(self._doubted, held)):
+            # One at a time: if it is what ends processes, those it takes along are not blamed.
+            claimed += take(1, doubted=True)
         return claimed, waits.current(connection, self._accounts()) if claimed else []
+
+    def _doubted(self, turn: int) -> bool:
+        held, _ = self._held.get(turn, (None, None))
+        return held is not None and held.turn.attempt > DOUBTED and not held.outbox.waiting
 
     def _accounts(self) -> list[str]:
         return [":".join(account) for account in self._chats]
