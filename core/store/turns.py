@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 
@@ -31,6 +32,7 @@ from core.store.schema import thoughts as thoughts_table
 __all__ = [
     "DOUBTED",
     "OUT_OF_REACH",
+    "Among",
     "LostLeaseError",
     "Sent",
     "State",
@@ -58,6 +60,16 @@ log = structlog.get_logger(__name__)
 OUT_OF_REACH = ""
 DOUBTED = 4
 """Attempts after which a turn may be what ends the processes that try it."""
+
+
+class Among(StrEnum):
+    """Which turns are taken."""
+
+    USUAL = "usual"
+    COMMANDS = "commands"
+    """Of the usual ones those that no answer waits for, nor they for one."""
+    DOUBTED = "doubted"
+    """Those that were under way when process after process died."""
 
 
 class LostLeaseError(ParleyError):
@@ -110,13 +122,12 @@ def claim(
     lease: float,
     most: int,
     but: Sequence[int] = (),
-    doubted: bool = False,
+    among: Among = Among.USUAL,
 ) -> list[Turn]:
     """Take turns that wait for nothing more, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
 
-    `but` not those it is still at: a heartbeat that comes late renews their leases. `doubted`:
-    only those, else none of those, that were under way when process after process died.
+    `but` not those it is still at: a heartbeat that comes late renews their leases.
     """
     other = turns.alias()
     first = (
@@ -131,7 +142,8 @@ def claim(
             _of(accounts),
             turns.c.id.not_in(but),
             turns.c.lease_until < clock(),
-            turns.c.attempt >= DOUBTED if doubted else turns.c.attempt < DOUBTED,
+            turns.c.attempt >= DOUBTED if among is Among.DOUBTED else turns.c.attempt < DOUBTED,
+            turns.c.seq.is_(None) if among is Among.COMMANDS else true(),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )
         .order_by(turns.c.id)

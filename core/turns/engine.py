@@ -27,7 +27,7 @@ from core.store import leases, waits
 from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
-from core.store.turns import DOUBTED, LostLeaseError, Turn, claim, free, heartbeat, release
+from core.store.turns import DOUBTED, Among, LostLeaseError, Turn, claim, free, heartbeat, release
 from core.turns import words
 from core.turns.access import Access
 from core.turns.buttons import named
@@ -44,6 +44,8 @@ BEAT = 0.5  # seconds between heartbeats: how soon another process's /stop is he
 TRUST = 0.8  # of a lease, by our own clock
 LOOK = 1.0  # seconds between looks for turns that others let go
 MOST_ATTEMPTS = 10
+MOST_CLAIMED = 50  # at once
+SPARE = 20  # turns begun for commands though all are busy
 WAITING = 10  # times as many turns as may be written at once may wait for their platforms
 SHORT = 1.0  # seconds
 SETTLE = 900.0  # seconds between looks for requests of processes that died
@@ -158,11 +160,9 @@ class Engine:
             room = self._room()
             claimed: list[Turn] = []
             began = time.monotonic()
-            if room > 0 and not self._closing:
+            if not self._closing:
                 try:
-                    claimed, waits = await self._store.write(
-                        self._claim, min(room, 50), list(self._held)
-                    )
+                    claimed, waits = await self._store.write(self._claim, room, list(self._held))
                     self._heed(waits)
                 except StoreError as error:
                     log.error("no claim", error=str(error))
@@ -184,18 +184,21 @@ class Engine:
         return min(most - busy, most * WAITING - len(self._held))
 
     def _claim(
-        self, connection: Connection, most: int, held: Sequence[int]
+        self, connection: Connection, room: int, held: Sequence[int]
     ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
-        def take(most: int, *, doubted: bool = False) -> list[Turn]:
+        def take(most: int, among: Among) -> list[Turn]:
             return claim(
                 connection, self._owner, tuple(self._chats),
-                lease=LEASE, most=most, but=held, doubted=doubted,
+                lease=LEASE, most=most, but=held, among=among,
             )  # fmt: skip
 
-        claimed = take(most)
-        if len(claimed) < most and not any(map(self._doubted, held)):
-            # One at a time: if it is what ends processes, those it takes along are not blamed.
-            claimed += take(1, doubted=True)
+        if room <= 0:  # whoever wants to stop something must not wait for it to end
+            claimed = take(SPARE, Among.COMMANDS) if room > -SPARE else []
+        else:
+            claimed = take(min(room, MOST_CLAIMED), Among.USUAL)
+            if len(claimed) < room and not any(map(self._doubted, held)):
+                # One at a time: if it is what ends processes, those it takes along are not blamed.
+                claimed += take(1, Among.DOUBTED)
         return claimed, waits.current(connection, self._accounts()) if claimed else []
 
     def _doubted(self, turn: int) -> bool:

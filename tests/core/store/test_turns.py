@@ -217,7 +217,9 @@ async def test_who_was_there_at_every_death_is_tried_one_at_a_time(store: Store)
         assert len(await claim(store, lease=-1)) == 3
     assert await claim(store) == []
     doubted = [
-        await store.write(turns.claim, "me", [("telegram", "1")], lease=30, most=1, doubted=True)
+        await store.write(
+            turns.claim, "me", [("telegram", "1")], lease=30, most=1, among=turns.Among.DOUBTED
+        )
         for _ in range(4)
     ]
     assert [[turn.incoming.key for turn in taken] for taken in doubted] == [

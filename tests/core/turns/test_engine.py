@@ -314,6 +314,19 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
         assert not chat.early
 
 
+async def test_commands_are_answered_though_every_slot_is_busy(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 2
+    async with quick(tmp_path, model, turns_at_once=1) as chat:
+        await chat.say("hello")
+        await until(lambda: len(model.requests) == 1)
+        assert "31 models" in await chat.ask("/models", user="6")
+        await chat.say("/stop", user="5")
+        await until(lambda: any("Stopped" in text for text in chat.shown.values()))
+        assert not model.requests[0].completed
+
+
 async def test_a_stop_button_tells_what_it_dropped(tmp_path: Path, model: ModelStandIn) -> None:
     async with quick(tmp_path, model) as chat:
         await chat.say("one")
