@@ -19,7 +19,9 @@ from rich.console import Console
 
 from bots import log
 from bots.configuration import WIDE, show
+from core.api.catalogue import builtin
 from core.configuration import load, misspelt, read
+from core.conversation.named import missing
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings
 
@@ -96,7 +98,7 @@ def models(file: File = None, search: str = "") -> None:
 
     settings = load(file)
     log.configure("error")
-    _finish(list_models(settings, search, out))
+    _finish(list_models(settings, search, out, Console(stderr=True)))
 
 
 @app.command()
@@ -176,7 +178,11 @@ def config_show(file: File = None) -> None:
     """Every setting, its value and where it comes from; secrets only as set or not set."""
     for name, meant in misspelt():
         _say(f"parley: {name} is no setting; is {meant} meant?")
-    show(read(file), out)
+    given = read(file)
+    show(given, out)
+    for one in missing(given.settings, builtin()):
+        if one.close:  # else it may be a model of the service that the built-in list has not
+            _say(f"parley: {one} `parley models` asks the service.")
 
 
 def _say(text: str) -> None:

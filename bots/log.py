@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from enum import Enum
 
 import structlog
 
@@ -22,6 +23,7 @@ def configure(level: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _plain,
     ]
     renderer: list[structlog.typing.Processor] = (
         # Not the default, which shows local variables: what people wrote, and keys.
@@ -49,3 +51,10 @@ def configure(level: str) -> None:
     for name in LOUD_LIBRARIES:
         # Their INFO lines carry addresses, and Telegram's carry the token.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _plain(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """One of a closed list is shown as the word it is."""
+    return {key: one.value if isinstance(one, Enum) else one for key, one in event.items()}

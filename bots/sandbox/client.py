@@ -23,6 +23,8 @@ __all__ = ["Client", "DiscordSide", "Side", "TelegramSide"]
 QUITS = (":quit", ":q", "/quit", "/exit")  # no command of the bot is called so
 ANSWERED = 120.0  # seconds to wait for an answer before the next line is read
 SETTLED = 1.2  # seconds without a change after which an answer is whole
+AT_ONCE = " &"  # at the end of a line: the next is read while it is answered
+ARROWS = {">": "▶", "<": "◀"}  # on buttons, and not on keyboards
 
 
 class Shown:
@@ -194,6 +196,7 @@ class Client:
         if text in self._sides:
             self._side = self._sides[text]
             return
+        more, text = text.endswith(AT_ONCE), text.removesuffix(AT_ONCE)
         word, _, rest = text.partition(" ")
         if self._controls is not None and (came := self._controls.do(word, rest)):
             self._console.print(came, style="dim", markup=False)
@@ -201,16 +204,19 @@ class Client:
         self._latest = None
         self._changed.clear()
         if await self._act(word, rest.strip(), text):
-            await self._answered()
+            await self._answered(begun=more)
 
     async def _act(self, word: str, rest: str, text: str) -> bool:
         """Whether something was said or done that will be answered."""
         why = ""
         try:
             if word == ":press":
-                why = "" if await self._side.press(rest) else "There is no such button."
+                pressed = await self._side.press(ARROWS.get(rest, rest))
+                why = "" if pressed else "There is no such button."
+            elif word == ":file" and not rest:
+                why = "Which file? :file PATH WORDS"
             elif word == ":file":
-                path, *words = shlex.split(rest) or [""]
+                path, *words = shlex.split(rest)
                 name, content = await asyncio.to_thread(_file, path)
                 await self._side.send(name, content, " ".join(words))
             elif text.startswith(":"):
@@ -221,13 +227,13 @@ class Client:
         except ValueError as error:  # what the platform's own client would not let one send
             why = str(error)
         except OSError as error:
-            why = f"{rest}: {error.strerror}"
+            why = f"{error.filename}: {error.strerror}"
         if why:
             self._console.print(why, style="yellow", markup=False)
         return not why
 
-    async def _answered(self) -> None:
-        """Wait until an answer has come and nothing moves any more."""
+    async def _answered(self, *, begun: bool) -> None:
+        """Wait until an answer has come and nothing moves any more, or until it has `begun`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ANSWERED):
                 with self._console.status("") as status:
@@ -240,6 +246,8 @@ class Client:
                             return
                         self._changed.clear()
                         shown = self._latest
+                        if begun and shown is not None:
+                            return
                         if shown is not None and shown.growing:
                             tail = " ".join(shown.text.split())[-90:]
                             status.update(Text(f"{len(shown.text):>6} characters … {tail}"))

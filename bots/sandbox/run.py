@@ -32,7 +32,8 @@ machine; the bots are the real ones. {model}
 
 Write as a person would: text, or a command such as /help, /model, /models, /stop.
 [dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button
-:file PATH WORDS  send a file and say something to it    :quit[/dim]
+:file PATH WORDS  send a file and say something to it    :quit
+WORDS &  do not wait for the answer: /stop can end it[/dim]
 {controls}"""
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import getpass
 import itertools
+import shlex
 import signal
 import threading
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -14,14 +16,26 @@ from bots.terminal.dialect import TerminalDialect
 from core.app import Services, serve, services
 from core.conversation.choices import MODEL
 from core.conversation.scope import scopes
-from core.errors import ConfigurationError
-from core.port import Capabilities, Inbox, Incoming, Kind, Pace, Part, Place, Sender
+from core.errors import ConfigurationError, DeliveryError, Fault
+from core.port import (
+    FILE,
+    Attachment,
+    Capabilities,
+    Inbox,
+    Incoming,
+    Kind,
+    Pace,
+    Part,
+    Place,
+    Sender,
+)
 from core.settings import Access, Settings
 from core.store.conversations import Choice, choose
 
 __all__ = ["TerminalChat", "talk"]
 
 PACE = Pace(burst=1000, rate=1000)
+HINT = "Write a message. /help lists commands, /file PATH WORDS sends a file, /quit ends."
 
 
 class TerminalChat:
@@ -47,29 +61,62 @@ class TerminalChat:
     async def run(self, inbox: Inbox) -> None:
         """Until end of input, /quit or cancelled."""
         loop = asyncio.get_running_loop()
-        self._console.print("Write a message. /help lists commands, /quit ends.", style="dim")
+        self._console.print(HINT, style="dim")
         while (line := await _line(self._console)) is not None:
             text = line.strip()
             if text in ("/quit", "/exit"):
                 return
-            if not text:
+            incoming = self._incoming(text) if text else None
+            if incoming is None:
                 continue
             self._answered.clear()
             loop.add_signal_handler(signal.SIGINT, self._interrupt, inbox)
-            await inbox(self._incoming(text))
+            await inbox(incoming)
             await self._answered.wait()
             loop.remove_signal_handler(signal.SIGINT)
 
-    def _incoming(self, text: str) -> Incoming:
-        kind, command, argument = Kind.PROMPT, "", text
-        if text.startswith("/"):
-            kind = Kind.COMMAND
-            command, _, argument = text[1:].partition(" ")
+    def _incoming(self, text: str) -> Incoming | None:
+        """What a line means; None after it was told why it means nothing."""
+        if not text.startswith("/"):
+            return self._said(Kind.PROMPT, text)
+        command, _, argument = text[1:].partition(" ")
+        if command.lower() != "file":
+            return self._said(Kind.COMMAND, argument, command)
+        try:
+            path, *words = shlex.split(argument) or [""]
+            file = Path(path).expanduser().resolve()
+            if path and file.is_file():
+                attached = Attachment(FILE, file.name, file.stat().st_size, str(file))
+                return self._said(Kind.PROMPT, " ".join(words), files=(attached,))
+            why = f"There is no file {path}" if path else "Which file? /file PATH WORDS"
+        except (OSError, RuntimeError, ValueError) as error:
+            why = f"{error}"
+        self._console.print(why, style="yellow", markup=False, highlight=False)
+        return None
+
+    def _said(
+        self, kind: Kind, text: str, command: str = "", files: tuple[Attachment, ...] = ()
+    ) -> Incoming:
         key = f"{self._session}-{next(self._keys)}"
-        return Incoming(kind, key, self.place, self.sender, argument, command=command.lower())
+        return Incoming(
+            kind, key, self.place, self.sender, text, command=command.lower(), attachments=files
+        )
 
     def _interrupt(self, inbox: Inbox) -> None:
-        self._stopping = asyncio.ensure_future(inbox(self._incoming("/stop")))
+        self._stopping = asyncio.ensure_future(inbox(self._said(Kind.COMMAND, "", "stop")))
+
+    async def fetch(self, attachment: Attachment, most: int) -> bytes:
+        def read() -> bytes:
+            with Path(attachment.ref).open("rb") as file:
+                return file.read(most + 1)
+
+        try:
+            content = await asyncio.to_thread(read)
+        except OSError as error:
+            raise DeliveryError(f"{error.strerror}", Fault.GONE) from error
+        if len(content) > most:
+            raise DeliveryError("The file is too large", Fault.REJECTED)
+        return content
 
     async def send(
         self,

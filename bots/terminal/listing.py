@@ -16,8 +16,9 @@ __all__ = ["list_models"]
 WRONG_KEY = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
 
-async def list_models(settings: Settings, search: str, out: Console) -> None:
-    """Print the models whose id holds `search`.
+async def list_models(settings: Settings, search: str, out: Console, told: Console) -> None:
+    """Print the models whose id holds `search`; what the settings name and is not offered is
+    `told`.
 
     Where the service does not list them, or does not take the key, what is known is printed, and
     then `UnavailableError` or `ConfigurationError` says why.
@@ -29,6 +30,8 @@ async def list_models(settings: Settings, search: str, out: Console) -> None:
             await _print(with_, search, out)
             raise _why(error, settings, with_.models) from error
         await _print(with_, search, out)
+        for one in with_.models.missing(settings):
+            told.print(f"parley: {one}", markup=False, highlight=False, soft_wrap=True)
         if not await with_.api.takes_key():
             raise ConfigurationError(WRONG_KEY)
 

@@ -7,7 +7,8 @@ from core.port import Capabilities, Incoming
 
 __all__ = ["Asking", "bar", "literal", "plural"]
 
-SPECIAL = "\\`*_[]()<>#~|$!"
+SPECIAL = "\\`*_]<>#~|$!&"
+"""Not brackets that open and no round ones: with a backslash they begin and end formulas."""
 WIDTH = 12  # characters of a bar
 
 

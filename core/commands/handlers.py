@@ -70,8 +70,10 @@ class Commands:
 
     async def start(self, asking: Asking) -> Reply:
         model = self._model_name(asking.choices.model)
+        private = asking.incoming.place.private
+        ask = "Write to me" if private else "Mention me or reply to me"
         return Reply(
-            f"Hello, {literal(asking.incoming.sender.name)}. Write to me, and **{model}** "
+            f"Hello, {literal(asking.incoming.sender.name)}. {ask}, and **{model}** "
             "answers. /model picks another model, /new begins a new conversation, "
             "/help tells the rest."
         )

@@ -48,8 +48,8 @@ class Key:
         if await accounts.unreadable(person):
             return Reply(UNREADABLE)
         return Reply(
-            "Your questions are asked with the bot's key. In a private chat, `/key` and your key "
-            "of IO Intelligence make them yours, with a quota of your own."
+            "Your questions are asked with the bot's key. `/key KEY`, in a private chat, asks them "
+            "with your own key of IO Intelligence and its own quota."
         )
 
     async def _take(self, person: str, secret: str) -> Reply:

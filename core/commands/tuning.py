@@ -95,7 +95,10 @@ class Tuning:
         setting = next((one for one in SETTINGS if one.name == name.casefold()), None)
         if setting is None:
             names = ", ".join(f"`{one.name}`" for one in SETTINGS)
-            return Reply(f"I know no setting “{literal(name[:40])}”. There are {names}, `share`.")
+            return Reply(
+                f"I know no setting “{literal(name[:40])}”. There are {names}, `share`; each "
+                "takes `reset`."
+            )
         if not value:
             return Reply(
                 f"{setting.meaning}: {setting.shown(asking.choices)}. It takes {setting.takes}, "
@@ -129,6 +132,8 @@ class Tuning:
             f"- Persona: {literal(choices.persona) or 'none'} (/persona)",
             f"- Instructions: {len(choices.system):,} characters (/system)",
             f"- Model: {literal(self._models.name(choices.model))} (/model)",
+            "",
+            "`/settings NAME VALUE` changes one, `/settings NAME reset` takes one back.",
         ]
         return Reply("\n".join(lines))
 

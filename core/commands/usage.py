@@ -50,6 +50,7 @@ class Usage:
     async def _house(self, account: Account, asking: Asking) -> list[str]:
         person, ledger = person_key(asking.incoming.sender), self._with.ledger
         used = await self._store.read(usage_today, person, ledger.day_began())
+        own = await self._store.read(usage_today, person, ledger.day_began(), own_key=True)
         lines = ["You have used no tokens today."]
         if used:
             quotas = await ledger.quotas(account.name, [model for model, _, _ in used])
@@ -58,6 +59,9 @@ class Usage:
                 for model, tokens, answers in used
             ]
             lines = ["What you used today, in tokens:", "", "```", *rows, "```"]
+        if own:
+            tokens = sum(tokens for _, tokens, _ in own)
+            lines += ["", f"On your own key you used {tokens:,} tokens today."]
         return lines + await self._bounds(asking)
 
     def _row(self, model: str, tokens: int, answers: int, quota: Quota, whom: str) -> str:

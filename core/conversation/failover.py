@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.api.catalogue import Model, size
+from core.api.catalogue import Model, builtin, size
 from core.errors import Failure, ModelError
 
 __all__ = ["Breaker", "may_fail_over", "successors"]
@@ -22,6 +22,7 @@ BROKEN = frozenset({
     Failure.UNAVAILABLE, Failure.STALLED, Failure.TRUNCATED, Failure.MALFORMED, Failure.EMPTY,
 })  # fmt: skip
 """Failures that speak against the model itself."""
+BUILTIN = builtin()
 NEXT = 3
 """Models tried after the chosen one."""
 TRIES = 3
@@ -48,7 +49,7 @@ def successors(
     there = {model.id: model for model in models if not model.embeds}
     if order:
         return [id_ for id_ in order if id_ in there and id_ != chosen][:most]
-    like = there.get(chosen, Model(chosen))
+    like = there.get(chosen) or BUILTIN.get(chosen, Model(chosen))
 
     def distance(model: Model) -> tuple[bool, bool, float, str]:
         return (

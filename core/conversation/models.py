@@ -1,9 +1,7 @@
 """The models there are: asked from the API, kept in the store, completed from a built-in table."""
 
 import asyncio
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -11,12 +9,14 @@ import structlog
 from core.api.catalogue import Match, Model, builtin, find, merge, size
 from core.api.client import ModelApi
 from core.api.table import EMBEDDING
+from core.conversation.failover import successors
+from core.conversation.named import DEFAULT, Missing, missing
 from core.errors import Failure, ModelError, StoreError
 from core.settings import Settings
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
 
-__all__ = ["Missing", "Models", "describe", "length"]
+__all__ = ["Models", "describe", "length"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,18 +29,6 @@ PIECE = 512  # tokens that are embedded at once
 def length(tokens: int) -> str:
     """A context length for people: 128k."""
     return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A model that a setting names and the service does not offer."""
-
-    setting: str
-    model: str
-    instead: str | None
-    """Who answers; None: nobody is asked in its place."""
-    close: tuple[str, ...]
-    """What may have been meant, best first."""
 
 
 class Models:
@@ -99,9 +87,10 @@ class Models:
             pause = EVERY if await self.refresh() else SOON
             missing = frozenset(self.missing(settings))
             for one in sorted(missing - warned, key=lambda one: (one.setting, one.model)):
+                stands_in = self.successor(one.model, settings) if one.setting == DEFAULT else None
                 log.warning(
                     "a model of the settings is not offered", setting=one.setting,
-                    model=one.model, instead=one.instead or "none", close=list(one.close),
+                    model=one.model, instead=stands_in or "none", close=list(one.close),
                 )  # fmt: skip
             warned = missing
 
@@ -139,34 +128,12 @@ class Models:
             return None
         wanted = [settings.successors.get(id_), settings.default_model, *settings.fallbacks]
         there = [model for model in wanted if model in self._all]
-        if there:
-            return there[0]
-        largest = self.by_size()[-1:]
-        return largest[0].id if largest else None
+        # Without any, who answers when a model cannot.
+        return next(iter(there or successors(id_, self.chat(), ())), None)
 
     def missing(self, settings: Settings) -> list[Missing]:
-        """Models that the settings name and the service does not offer, as far as it is known."""
-        named = [
-            ("PARLEY_DEFAULT_MODEL", settings.default_model),
-            *(("PARLEY_FALLBACKS", id_) for id_ in settings.fallbacks),
-            *(("PARLEY_SUCCESSORS", id_) for id_ in settings.successors.values()),
-        ]
-        return [
-            Missing(setting, id_, self._stands_in(setting, id_, settings), self._close(id_))
-            for setting, id_ in named
-            if self.known and id_ not in self._all
-        ]
-
-    def _stands_in(self, setting: str, id_: str, settings: Settings) -> str | None:
-        return self.successor(id_, settings) if setting == "PARLEY_DEFAULT_MODEL" else None
-
-    def _close(self, id_: str, most: int = 3) -> tuple[str, ...]:
-        match = self.find(id_)
-        found = [match.model] if match.model else list(match.candidates)
-        plain = {known.casefold(): known for known in self._all}
-        alike = difflib.get_close_matches(id_.casefold(), plain, n=most)
-        ids = [model.id for model in found] + [plain[one] for one in alike]
-        return tuple(dict.fromkeys(ids))[:most]
+        """Models of the settings that are not offered, as far as the service told."""
+        return missing(settings, self._all) if self.known else []
 
     def name(self, id_: str) -> str:
         """For people."""

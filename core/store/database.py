@@ -94,6 +94,8 @@ class Store:
                 raise ConfigurationError(
                     f"The database's folder cannot be made: {error.strerror}: {self._file.parent}"
                 ) from error
+            with contextlib.suppress(OSError):  # opening it tells what is wrong
+                self._file.touch(mode=0o600)  # what people say is for nobody else on the machine
             await asyncio.to_thread(migrate.back_up, self._file)
         async with self._guard(), self._writer.begin() as connection:
             await connection.run_sync(migrate.upgrade)

@@ -61,6 +61,7 @@ def back_up(file: Path) -> None:
             if row is None or row[0] == scripts.get_current_head() or row[0] not in known:
                 return
             copy = file.with_name(f"{file.name}.{row[0]}.backup")
+            copy.touch(mode=0o600)
             with contextlib.closing(sqlite3.connect(copy)) as target:
                 source.backup(target)
                 (verdict,) = target.execute("PRAGMA integrity_check").fetchone()

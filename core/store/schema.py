@@ -134,6 +134,7 @@ turns = Table(
     Column("buttons", Text),  # under the answer, as JSON
     Column("prompt_tokens", Integer, nullable=False, server_default="0"),
     Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("own_key", Boolean, nullable=False, server_default=text("false")),  # asked with theirs
     Column("created", Float, nullable=False),
     Column("finished", Float),
     Index("ix_turns_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),

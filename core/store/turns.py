@@ -264,11 +264,13 @@ def reply(
     note: str,
     model: str,
     usage: tuple[int, int],
+    own_key: bool = False,
     replace: bool = False,
     buttons: str | None = None,
     thoughts: str = "",
 ) -> None:
-    """Running -> delivering: keep the question, the model's answer and what it cost.
+    """Running -> delivering: keep the question, the model's answer and what it cost; `own_key`:
+    on the person's own key.
 
     With `replace` the last exchange is left out of what the model is shown from now on, unless
     there is nothing to stand in its place.
@@ -284,6 +286,7 @@ def reply(
         model=model,
         prompt_tokens=usage[0],
         completion_tokens=usage[1],
+        own_key=own_key,
     )
     if thoughts:
         connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
@@ -419,12 +422,21 @@ def turn_of(connection: Connection, turn: int) -> tuple[int, Incoming, State] | 
     return row.conversation, incoming, State(row.state)
 
 
-def usage_today(connection: Connection, person: str, since: float) -> list[tuple[str, int, int]]:
-    """(model, tokens, answers) of one person since `since`, most tokens first."""
+def usage_today(
+    connection: Connection, person: str, since: float, *, own_key: bool = False
+) -> list[tuple[str, int, int]]:
+    """(model, tokens, answers) of one person since `since`, most tokens first; on the bot's key
+    or on their own.
+    """
     tokens = func.sum(turns.c.prompt_tokens + turns.c.completion_tokens)
     rows = connection.execute(
         select(turns.c.model, tokens, func.count())
-        .where(turns.c.person == person, turns.c.created >= since, turns.c.model.is_not(None))
+        .where(
+            turns.c.person == person,
+            turns.c.created >= since,
+            turns.c.model.is_not(None),
+            turns.c.own_key.is_(own_key),
+        )
         .group_by(turns.c.model)
         .order_by(tokens.desc())
     )

@@ -146,6 +146,8 @@ class Answer:
                 return model, False
         assert first is not None  # noqa: S101 (nothing answered: something failed)
         self._notes.append(words.failure(first, self._held.turn.id, own=account.own))
+        if first.failure is Failure.EMPTY and self._choices.longest:
+            self._notes.append(words.short(self._choices.longest))
         return chosen, True
 
     def _instead(self, error: ModelError | None, chosen: str, model: str) -> None:
@@ -303,7 +305,7 @@ class Answer:
         held = self._held
         reply(
             connection, held.turn, held.owner, prompt=self._prompt, text=self._text, note=note,
-            model=model, usage=self._usage, replace=self._replace,
+            model=model, usage=self._usage, own_key=account.own, replace=self._replace,
             buttons=msgspec.json.encode(buttons).decode(),
             thoughts=self._thoughts if self._choices.shows_reasoning else "",
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from core.conversation.ledger import span
 from core.errors import Failure, ModelError
 
-__all__ = ["dropped", "failure", "gone", "instead", "too_long", "used_up"]
+__all__ = ["dropped", "failure", "gone", "instead", "short", "too_long", "used_up"]
 
 SAID: dict[Failure, str] = {
     Failure.AUTHENTICATION: "The model service does not accept this bot's key. "
@@ -67,6 +67,11 @@ def too_long(model: str, needed: int, room: int) -> str:
         f"Your message is about {needed:,} tokens long; {model} has room for {room:,}. "
         "/model picks one with a larger window."
     )
+
+
+def short(longest: int) -> str:
+    """Under no answer: what a model thinks counts, and may leave nothing to answer with."""
+    return f"Answers have {longest:,} tokens here, thinking included: /settings length changes it."
 
 
 def gone(old: str, new: str) -> str:

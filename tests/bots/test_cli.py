@@ -260,3 +260,13 @@ async def test_models_say_when_the_key_is_wrong_and_ask_no_model(tmp_path: Path)
     assert "microsoft/phi-4" in wrong.stdout
     assert "does not accept the key in IOINTELLIGENCE_API_KEY" in wrong.stderr
     assert not service.requests
+
+
+def test_a_misspelt_model_is_told_with_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "parley.toml").write_text('[contexts]\n"phi-4" = 9000\n"acme/unheard-of" = 9000\n')
+    done = parley(tmp_path, "config", "show")
+    assert done.returncode == 0
+    assert "phi-4=9000" in done.stdout
+    assert "PARLEY_CONTEXTS names phi-4" in done.stderr
+    assert "is microsoft/phi-4 meant?" in done.stderr
+    assert "unheard-of" not in done.stderr, "the service may have it"

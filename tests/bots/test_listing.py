@@ -16,12 +16,12 @@ async def listing(folder: Path, model: ModelStandIn, search: str = "") -> str:
         "api_key": model.api_key,
         "base_url": model.base_url,
         "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
-        "quotas": {"microsoft/phi-4": 1234},
+        "quotas": {"microsoft/phi-4": 1234, "llama-3.3": 5},
     }
-    out = io.StringIO()
+    out, told = io.StringIO(), io.StringIO()
     console = Console(file=out, width=160)
-    await list_models(Settings(**given), search, console)  # type: ignore[arg-type]
-    return out.getvalue()
+    await list_models(Settings(**given), search, console, Console(file=told))  # type: ignore[arg-type]
+    return out.getvalue() + told.getvalue()
 
 
 async def test_every_model_is_listed_with_what_it_can_and_may(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ async def test_every_model_is_listed_with_what_it_can_and_may(tmp_path: Path) ->
     model.appear(Model("Qwen/Qwen2.5-VL-32B-Instruct", 32_000, vision=True))
     try:
         shown = await listing(tmp_path, model)
-        lines = {line.split()[1]: line.split()[2:] for line in shown.splitlines() if "/" in line}
+        lines = {line.split()[1]: line.split()[2:] for line in shown.splitlines() if "│" in line}
         assert len(lines) == 32
         assert [w for w in lines["microsoft/phi-4"] if w != "│"] == ["16k", "1,234", "1,234"]
         assert lines["deepseek-ai/DeepSeek-R1"].count("yes") == 1
@@ -40,6 +40,11 @@ async def test_every_model_is_listed_with_what_it_can_and_may(tmp_path: Path) ->
         assert "500,000" in embeds
         assert "embeddings only" in embeds
         assert "Quotas begin anew in" in shown
+        llama = "meta-llama/Llama-3.3-70B-Instruct"
+        assert (
+            f"PARLEY_QUOTAS names llama-3.3, which is not among the models known; is {llama} meant?"
+            in shown
+        )
         found = await listing(tmp_path, model, "qwen coder")
         assert "Qwen2.5-Coder-32B-Instruct" in found
         assert "phi-4" not in found

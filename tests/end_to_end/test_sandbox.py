@@ -24,10 +24,20 @@ repeat: another answers
 :gone no-such-model
 :gone phi-4
 :file {file} who keeps the lighthouse?
-:file {file}.none
+:file {file}.none what is in it?
 :discord
 :file {file} who keeps it?
 :press Retry
+:quit
+"""
+
+
+IMPATIENT = """long 200000 &
+repeat: this waits &
+/stop
+:file
+/models
+:press >
 :quit
 """
 
@@ -68,4 +78,13 @@ async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -
     assert "does not offer microsoft/phi-4 any more" in said
     assert said.count("Hedda Brandt") >= 2
     assert said.count("Sources: [1] light house.txt, line 1") >= 2
-    assert "No such file" in said
+    assert f"{file}.none: No such file" in said
+
+
+async def test_an_answer_can_be_stopped_and_pages_turned() -> None:
+    said = await play(IMPATIENT)
+    assert "Section 1" in said
+    assert "Stopped. 1 waiting message dropped." in said
+    assert "this waits" not in said
+    assert "Which file? :file PATH WORDS" in said
+    assert "[◀]  [2/3]  [▶]" in said

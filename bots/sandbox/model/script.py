@@ -18,7 +18,7 @@ from typing import Any
 
 __all__ = ["Script", "answer"]
 
-SOURCE = re.compile(r"^\[(\d+)\] .*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
+SOURCE = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 SHOW = """## What a chat shows
 
 Plain words with **bold**, *italic*, ~~struck~~ and `inline code`, and a

@@ -57,6 +57,26 @@ async def test_a_default_that_is_not_offered_is_warned_of_at_the_start(
     assert logs[0]["close"][0] == LLAMA
 
 
+async def test_misspelt_models_of_quotas_windows_and_embeddings_are_warned_of(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    given = settings(
+        tmp_path, model,
+        quotas={"*": 10, LLAMA: 5, "phi-4": 7, "mixedbread-ai/mxbai-embed-large-v1": 9},
+        contexts={"no/such": 1000, "my/own-embedder": 512},
+        embedding_model="my/own-embedder",
+    )  # fmt: skip
+    await listed(tmp_path, model)
+    async with services(given) as with_:
+        missing = with_.models.missing(given)
+    told = {(one.setting, one.model): one.close for one in missing}
+    assert told == {
+        ("PARLEY_EMBEDDING_MODEL", "my/own-embedder"): (),
+        ("PARLEY_QUOTAS", "phi-4"): ("microsoft/phi-4",),
+        ("PARLEY_CONTEXTS", "no/such"): (),
+    }
+
+
 async def test_the_model_that_really_answers_is_shown(tmp_path: Path, model: ModelStandIn) -> None:
     await listed(tmp_path, model)
     async with quick(tmp_path, model, default_model=WRONG, fallbacks=("microsoft/phi-4",)) as chat:
@@ -82,3 +102,27 @@ async def test_a_choice_that_is_gone_shows_its_successor(
     async with quick(tmp_path, model, chat):
         shown = await chat.ask("/model")
         assert "**Llama-3.3-70B-Instruct** answers here (in place of phi-4, chosen for" in shown
+
+
+async def test_who_follows_a_default_that_is_gone_is_who_answers_in_its_place(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("/model llama-3.3")
+        model.vanish(LLAMA)
+        assert "is not available any more: answered by Llama-3.1-N" in await chat.ask("repeat: 1")
+        assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
+        said = await chat.ask("repeat: 2")
+        assert "is not offered any more: Llama-3.1-Nemotron" in said
+        assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
+
+
+async def test_a_group_is_greeted_with_how_to_ask_there(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model) as chat:
+        assert "Write to me, and **Llama-3.3" in await chat.ask("/start")
+        before = len(chat.shown)
+        await chat.say("/start", group="-7")
+        await chat.until(lambda: len(chat.shown) > before)
+        assert "Mention me or reply to me, and **Llama-3.3" in list(chat.shown.values())[-1]

@@ -45,6 +45,21 @@ async def test_what_an_own_key_paid_for_stands_apart(tmp_path: Path, model: Mode
         assert f"on people's own keys: {own} tokens" in everybody
 
 
+async def test_what_an_own_key_paid_for_stands_apart_after_it_was_taken_back(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with quick(tmp_path, model, secret_key="a passphrase") as chat:
+        await chat.ask("repeat: on the bot's key")
+        house = sum(model.requests[-1].usage)
+        await chat.ask(f"/key {OWN}")
+        await chat.ask("repeat: on my own key, which is longer")
+        own = sum(model.requests[-1].usage)
+        await chat.ask("/key remove")
+        shown = await chat.ask("/usage")
+        assert re.search(rf" {house}  Llama\S+ \(1 answer, [\d,]+ left for all\)", shown)
+        assert f"On your own key you used {own} tokens today." in shown
+
+
 async def test_an_own_quota_near_its_end_is_no_warning_to_the_operator(
     tmp_path: Path, model: ModelStandIn
 ) -> None:

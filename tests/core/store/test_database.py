@@ -54,6 +54,7 @@ async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
     monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "9999")
     migrate.back_up(file)
     (copy,) = tmp_path.glob("*.backup")
+    assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}, "others can read it"
     with sqlite3.connect(copy) as connection:
         assert connection.execute("SELECT value FROM state").fetchone() == ("yes",)
     connection.close()

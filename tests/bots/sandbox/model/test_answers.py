@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.script import long
+from bots.sandbox.model.script import answer, long
 from core.api.table import TABLE
 from tests import specs
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, Client, said
@@ -168,3 +168,13 @@ async def test_who_leaves_while_nothing_is_said_is_noticed(
 async def test_a_cut_stream_is_an_error_after_half_of_the_text(client: Client) -> None:
     with pytest.raises(openai.APIConnectionError):
         await client.stream("cut")
+
+
+def test_of_several_sources_the_first_is_quoted_by_its_number() -> None:
+    sources = "\n\n".join(
+        f"[{number}] shop.pdf, page {number}\n<<<\n{words}\n>>>"
+        for number, words in enumerate(("Three years.", "Thirty days.", "At nine."), 1)
+    )
+    shown = {"role": "system", "content": f"Sources follow.\n\n{sources}"}
+    script = answer({"model": LLAMA, "messages": [shown, *said("How long?")]})
+    assert "I was shown 3 of your sources. One says “Three years.” [1]." in script.text
