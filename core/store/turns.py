@@ -45,6 +45,7 @@ __all__ = [
     "heartbeat",
     "last_finished",
     "mark_part",
+    "question_of",
     "release",
     "reply",
     "sent_parts",
@@ -390,11 +391,10 @@ def mark_part(
         )
 
 
-def last_finished(connection: Connection, conversation: int) -> tuple[str, str] | None:
-    """The last question since /new that counts in a conversation, and the message it was."""
+def last_finished(connection: Connection, conversation: int) -> tuple[str, int] | None:
+    """The last question since /new that counts in a conversation, and its turn."""
     row = connection.execute(
-        select(messages.c.text, turns.c.incoming)
-        .join(turns, turns.c.id == messages.c.turn)
+        select(messages.c.text, messages.c.turn)
         .join(conversations, conversations.c.id == messages.c.conversation)
         .where(
             messages.c.conversation == conversation,
@@ -405,10 +405,13 @@ def last_finished(connection: Connection, conversation: int) -> tuple[str, str] 
         .order_by(messages.c.id.desc())
         .limit(1)
     ).first()
-    if row is None:
-        return None
-    incoming = msgspec.json.decode(row.incoming, type=Incoming)
-    return row.text, incoming.message or ""
+    return None if row is None else (row.text, row.turn)
+
+
+def question_of(connection: Connection, turn: int) -> str | None:
+    """What was asked in a turn, whether it counts any more or not."""
+    asked = select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "user")
+    return connection.scalar(asked.order_by(messages.c.id.desc()).limit(1))
 
 
 def turn_of(connection: Connection, turn: int) -> tuple[int, Incoming, State] | None:

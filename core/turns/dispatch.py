@@ -18,7 +18,7 @@ from core.store.accepting import Accepted
 from core.store.conversations import Choice, choose
 from core.store.database import Store
 from core.store.spending import allowance
-from core.store.turns import LostLeaseError, State, Turn, last_finished, reply, wipe
+from core.store.turns import LostLeaseError, State, Turn, last_finished, question_of, reply, wipe
 from core.turns import words
 from core.turns.answer import Answer
 from core.turns.buttons import Buttons
@@ -219,14 +219,19 @@ class Dispatch:
             raise _Refused(words.NOT_YOURS)
         if over := await self._over(held):
             raise _Refused(over)
-        if button and action == "more":
+        if not button and incoming.command != "retry":
+            return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
+        last = await self._store.read(last_finished, turn.conversation)
+        if action == "more":
+            if last is None or last[1] != int(argument):
+                raise _Refused("I can go on with the last answer only. Retry asks this one again.")
             return words.GO_ON, False
-        if button or incoming.command == "retry":
-            last = await self._store.read(last_finished, turn.conversation)
-            if last is None:
-                raise _Refused("There is nothing to answer again in this conversation yet.")
-            return last[0], True
-        return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
+        asked = await self._store.read(question_of, int(argument)) if button else None
+        if asked is not None and (last is None or last[0] != asked):
+            return asked, False  # it is not the last any more, and that answer stays
+        if last is None:
+            raise _Refused("There is nothing to answer again in this conversation yet.")
+        return last[0], True
 
     async def _over(self, held: Held) -> str | None:
         """Why nobody may ask anything more today, here or at all; a person's own key may."""

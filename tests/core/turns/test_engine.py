@@ -132,6 +132,28 @@ async def test_a_question_given_up_can_be_asked_again(
         assert model.requests[0].body["messages"][-1]["content"] == "hello"
 
 
+async def test_retry_under_an_older_answer_asks_its_own_question(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 2000
+    model.answer = lambda body: f"to {body['messages'][-1]['content']} {len(body['messages'])}"
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("one")
+        await chat.ask("two")
+        await chat.press("retry:1", "m")
+        await until(lambda: len(chat.shown) == 3)
+        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "both answers stay"
+        await chat.press("retry:1", "m")
+        await until(lambda: len(chat.shown) == 4)
+        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "now it is the last"
+        await chat.press("more:2", "m")
+        await until(lambda: len(chat.shown) == 5)
+        assert "the last answer only" in list(chat.shown.values())[-1]
+        assert len(model.requests) == 4
+
+
 def reopen(connection: Connection) -> None:
     again = {"state": "delivering", "attempt": 11, "finished": None, "lease_until": 0}
     connection.execute(update(turns).values(**again))
