@@ -59,7 +59,7 @@ log = structlog.get_logger(__name__)
 
 
 OUT_OF_REACH = ""
-DOUBTED = 4
+DOUBTED = 7
 """Attempts after which a turn may be what ends the processes that try it."""
 
 
