@@ -19,7 +19,7 @@ from core.conversation.models import length
 from core.conversation.resources import Resources
 from core.conversation.scope import Scope
 from core.memory.memory import Memory
-from core.store.conversations import Choice, begin_anew, choose, unchoose
+from core.store.conversations import Choice, begin_anew, choose, is_operator, unchoose
 from core.store.database import Store
 from core.store.turns import cancel
 
@@ -70,10 +70,13 @@ class Commands:
 
     async def start(self, asking: Asking) -> Reply:
         model = self._model_name(asking.choices.model)
+        sender = asking.incoming.sender
         private = asking.incoming.place.private
-        ask = "Write to me" if private else "Mention me or reply to me"
+        ask = "Write to me" if private else "Use /ask, reply to me or mention me"
+        runs_it = await self._store.read(is_operator, sender.platform, sender.user)
+        operator = "You are this bot's operator. " if runs_it and asking.argument else ""
         return Reply(
-            f"Hello, {literal(asking.incoming.sender.name)}. {ask}, and **{model}** "
+            f"Hello, {literal(sender.name)}. {operator}{ask}, and **{model}** "
             "answers. /model picks another model, /new begins a new conversation, "
             "/help tells the rest."
         )
@@ -83,7 +86,7 @@ class Commands:
         hint = (
             "Write to me, and a model answers."
             if asking.incoming.place.private
-            else "Mention me or reply to me, or use /ask. Each person has a conversation of "
+            else "Use /ask, reply to me or mention me. Each person has a conversation of "
             "their own here, unless `/settings share on` makes it one for all."
         )
         return Reply("\n".join([hint, "", *lines]))

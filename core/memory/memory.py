@@ -259,7 +259,7 @@ class Memory:
 
 def title(name: str) -> str:
     """A file's name as it is shown: nothing in it can act."""
-    plain = re.sub(r"[^\w .,+-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip()
+    plain = re.sub(r"[^\w .,+()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip()
     if len(plain) > 80:
         plain = f"{plain[:60]}…{plain[-15:]}"
     return plain or "file"

@@ -16,7 +16,7 @@ from core.settings import Access as Mode
 from core.store.conversations import get_state, grant, granted, put_state
 from core.store.database import Store
 
-__all__ = ["Access", "new_code"]
+__all__ = ["Access", "new_code", "subjects"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,13 @@ async def new_code(store: Store) -> str:
     return f"{code[:5]}-{code[5:]}"
 
 
+def subjects(incoming: Incoming) -> list[str]:
+    """Who and where: a grant to any of them is enough."""
+    place, platform = incoming.place, incoming.place.platform
+    found = [f"{platform}:person:{incoming.sender.user}", f"{platform}:chat:{place.chat}"]
+    return found + ([f"{platform}:server:{place.server}"] if place.server else [])
+
+
 class Access:
     def __init__(self, store: Store, mode: Mode) -> None:
         self._store = store
@@ -69,15 +76,10 @@ class Access:
     async def allows(self, incoming: Incoming) -> bool:
         if self._mode is Mode.OPEN:
             return True
-        place, platform = incoming.place, incoming.place.platform
-        subjects = {
-            f"{platform}:person:{incoming.sender.user}",
-            f"{platform}:chat:{place.chat}",
-            f"{platform}:server:{place.server}",
-        }
+        wanted = set(subjects(incoming))
         return not (
-            subjects.isdisjoint(await self._grants())
-            and subjects.isdisjoint(await self._grants(DENIED_FRESH))
+            wanted.isdisjoint(await self._grants())
+            and wanted.isdisjoint(await self._grants(DENIED_FRESH))
         )
 
     async def pair(self, incoming: Incoming) -> bool:

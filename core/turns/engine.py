@@ -29,7 +29,7 @@ from core.store.database import Store
 from core.store.moves import move_chat
 from core.store.turns import DOUBTED, Among, LostLeaseError, Turn, claim, free, heartbeat, release
 from core.turns import words
-from core.turns.access import Access
+from core.turns.access import Access, subjects
 from core.turns.buttons import named
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
@@ -99,7 +99,7 @@ class Engine:
         incoming = sealed(cleaned(incoming), self._resources.accounts.vault)
         # The code first: who may use the bot already can become its operator, too.
         if not (await self._access.pair(incoming) or await self._access.allows(incoming)):
-            log.info("not allowed", platform=incoming.place.platform)
+            log.info("not allowed", subjects=subjects(incoming))  # as `parley allow` takes them
             raise DeniedError
         accepted = await self._store.write_first(keep, incoming, self._settings)
         if accepted is Accepted.NEW:

@@ -95,8 +95,8 @@ class Held:
         dialect = self.chat.dialect
         alone = dialect.render(Document((Paragraph((Emphasis((Text(note),)),)),)))
         if parts:
-            last = parts[-1]
-            joined = Part(f"{last.text}\n\n{note}", last.native)
+            last, plain = parts[-1], dialect.render(Document((Paragraph((Text(note),)),)))
+            joined = Part(f"{last.text}\n\n{plain.text}", last.native)
             if dialect.size(joined) <= dialect.limit:
                 parts[-1] = joined
                 return

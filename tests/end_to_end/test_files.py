@@ -50,6 +50,21 @@ async def test_a_reply_asks_about_a_file_on_discord(alive: World) -> None:
     assert "smoked eel" in shown(alive)
 
 
+async def test_a_files_name_is_shown_as_it_is_under_the_answer(alive: World) -> None:
+    """In Discord what stands between underscores is formatted."""
+    discord, telegram = alive.discord, alive.telegram
+    ann = discord.person("Ann")
+    dm = discord.dm(ann)
+    await discord.send_file(ann, dm, "__init__ (1).py", b"LIGHTHOUSE = 'lit'", text=QUESTION)
+    await discord.wait(lambda: any("Looked into" in t for t in texts(discord.messages(dm))), 20)
+    assert any(r"Looked into \_\_init\_\_ (1).py" in t for t in texts(discord.messages(dm)))
+    bob = telegram.person("Bob")
+    chat = telegram.private(bob)
+    await telegram.send_document(bob, chat, "__init__ (1).py", b"LAMP = 1", caption=QUESTION)
+    said = "Looked into __init__ (1).py"
+    await telegram.wait(lambda: any(said in t for t in texts(telegram.messages(chat))))
+
+
 async def test_a_file_comes_with_the_ask_command_on_discord(alive: World) -> None:
     discord = alive.discord
     ann = discord.person("Ann")

@@ -125,4 +125,6 @@ async def test_a_group_is_greeted_with_how_to_ask_there(
         before = len(chat.shown)
         await chat.say("/start", group="-7")
         await chat.until(lambda: len(chat.shown) > before)
-        assert "Mention me or reply to me, and **Llama-3.3" in list(chat.shown.values())[-1]
+        assert (
+            "Use /ask, reply to me or mention me, and **Llama-3.3" in list(chat.shown.values())[-1]
+        )

@@ -115,5 +115,7 @@ async def test_who_may_use_the_bot_already_becomes_its_operator_by_the_code(
         code = await new_code(chat.store)
         for number in range(WRONG_TRIES):
             await chat.say(f"/start from-page-{number}")  # what a link brings is no guess
+        assert not any("operator" in said for said in chat.shown.values())
         await chat.say(f"/start {code}")
         assert await chat.store.read(is_operator, "quick", "5")
+        await chat.until(lambda: any("this bot's operator" in s for s in chat.shown.values()))
