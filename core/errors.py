@@ -52,10 +52,10 @@ class StoreError(UnavailableError):
 
 
 class DeniedError(ParleyError):
-    """Who said it is not let in; nothing of it was kept."""
+    """Who said it is not let in, or not in this minute; nothing of it was kept."""
 
-    def __init__(self) -> None:
-        super().__init__("This bot answers only people its operator let in.")
+    def __init__(self, said: str = "This bot answers only people its operator let in.") -> None:
+        super().__init__(said)
 
 
 class Fault(StrEnum):

@@ -195,7 +195,8 @@ class Inbox(Protocol):
     async def __call__(self, incoming: Incoming) -> None:
         """Keep `incoming` for good. Only when this returns may the platform be told that it
         arrived. Raises `StoreError` when it cannot be kept: let the platform deliver it again;
-        `DeniedError` when its sender is not let in: say so where nobody else hears it, or nothing.
+        `DeniedError` when its sender is not let in, or with a ticket is too fast: say so where
+        nobody else hears it, or nothing.
         """
 
 

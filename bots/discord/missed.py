@@ -22,7 +22,7 @@ from bots.discord.supervision import Backoff
 from bots.discord.synchronisation import Remember
 from bots.discord.timing import Timing
 from core.errors import DeliveryError, Fault, StoreError
-from core.port import Place
+from core.port import Incoming, Place
 from core.store.heard import Heard
 
 __all__ = ["History", "Memory", "Missed", "Session"]
@@ -107,9 +107,12 @@ class Missed:
         except (StoreError, TimeoutError) as error:
             log.warning("discord does not know what it may have missed", error=str(error))
             return
-        self._after = {
-            one.place: _last(one.key) for one in heard.latest if self._concerns(one.place)
-        }
+        latest: dict[str, Incoming] = {}
+        for one in heard.latest:
+            if self._concerns(one.place):
+                # A thread that slept may be known as a channel, too: it is read once.
+                latest.setdefault(_channel(one.place), one)
+        self._after = {one.place: _last(one.key) for one in latest.values()}
 
     def begin(self, session: Session) -> None:
         """The session has begun: look, beside all that it hears."""

@@ -17,6 +17,7 @@ from core.errors import Failure, ModelError
 __all__ = ["from_exception", "from_payload", "from_response"]
 
 LONGEST_WAIT = 7 * 86_400.0  # seconds; whoever names more means: not today
+LONGEST = 8_000  # characters of an error that are looked at
 LONG_WAIT = 120.0  # seconds; a 429 that asks for more is the day's quota
 
 OVERFLOW = re.compile(
@@ -32,29 +33,29 @@ NOT_OVERFLOW = re.compile(r"rate limit|too many requests", re.IGNORECASE)
 LIMITS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"context length (?:is only|is|of) (\d+)",
-        r"context length \((\d+)",
-        r"model length of (\d+)",
-        r"context size \((\d+)",
-        r"model with (\d+) maximum",
-        r"token limit: (\d+)",
-        r"prompt length is (\d+)",
-        r"tokens allowed \((\d+)",
+        r"context length (?:is only|is|of) (\d{1,12})",
+        r"context length \((\d{1,12})",
+        r"model length of (\d{1,12})",
+        r"context size \((\d{1,12})",
+        r"model with (\d{1,12}) maximum",
+        r"token limit: (\d{1,12})",
+        r"prompt length is (\d{1,12})",
+        r"tokens allowed \((\d{1,12})",
     )
 )
 PROMPTS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\((\d+) in the messages",
-        r"contains (?:at least )?(\d+) (?:input )?tokens",
-        r"passed (\d+) input",
-        r"(?:prompt|input) \(?(?:length )?\(?(\d+)",
-        r"request \((\d+) tokens",
-        r"messages resulted in (\d+)",
-        r"prompt is (\d+) tokens",
-        r"requested:? (?:about )?(\d+)",
-        r"input token count \((\d+)",
-        r"request contains (\d+)",
+        r"\((\d{1,12}) in the messages",
+        r"contains (?:at least )?(\d{1,12}) (?:input )?tokens",
+        r"passed (\d{1,12}) input",
+        r"(?:prompt|input) \(?(?:length )?\(?(\d{1,12})",
+        r"request \((\d{1,12}) tokens",
+        r"messages resulted in (\d{1,12})",
+        r"prompt is (\d{1,12}) tokens",
+        r"requested:? (?:about )?(\d{1,12})",
+        r"input token count \((\d{1,12})",
+        r"request contains (\d{1,12})",
     )
 )
 UNKNOWN = re.compile(
@@ -65,6 +66,7 @@ UNKNOWN = re.compile(
 AVAILABLE = re.compile(r"Available models: (\[.*?\])", re.DOTALL)
 QUOTA = re.compile(r"quota|per day|daily|insufficient_quota|tokens? per day", re.IGNORECASE)
 
+STATUSES = {str(status): status for status in range(400, 600)}
 BY_STATUS = {
     401: Failure.AUTHENTICATION,
     402: Failure.PAYMENT,
@@ -81,29 +83,32 @@ def words_of(body: Any) -> tuple[str, str | None]:
     """The text of an error body in any known shape, and the field a 422 names."""
     match body:
         case {"detail": [{"msg": msg}, *_] as items}:
-            locations = (item.get("loc") for item in items if isinstance(item, dict))
-            fields = [
-                loc[1]
-                for loc in locations
-                if isinstance(loc, list) and loc[:1] == ["body"] and loc[1:]
-            ]
-            return str(msg), str(fields[0]) if fields else None
+            fields = [field for item in items if (field := _field(item))]
+            return _text(msg), fields[0] if fields else None
         case {"detail": detail}:
-            return str(detail), None
+            return _text(detail), None
         case {"error": {"message": message, **rest}} | {"message": str(message), **rest}:
             # The openai package hands on what is inside "error".
-            return f"{message} {rest.get('code') or ''} {rest.get('type') or ''}".strip(), None
+            said = (_text(message), _text(rest.get("code")), _text(rest.get("type")))
+            return " ".join(filter(None, said)), None
         case {"error": str(message)} | str(message):
-            return message, None
+            return _text(message), None
         case _:
             return "", None
+
+
+def _text(value: object) -> str:
+    try:
+        return "" if value is None else str(value)[:LONGEST]
+    except ValueError:  # a number with thousands of digits
+        return ""
 
 
 def _field(item: Any) -> str | None:
     """The request's field that one item of a 422 is about."""
     match item:
         case {"loc": ["body", field, *_]}:
-            return str(field)
+            return _text(field)
         case _:
             return None
 
@@ -155,9 +160,7 @@ def from_payload(payload: Any) -> ModelError:
     inner = payload.get("error") if isinstance(payload, dict) else None
     about = inner if isinstance(inner, dict) else payload
     code = about.get("code") if isinstance(about, dict) else None
-    status = (
-        int(code) if isinstance(code, int | str) and re.fullmatch("[45]\\d\\d", f"{code}") else None
-    )
+    status = STATUSES.get(_text(code))
     failure = _failure(status or 500, said, None)
     error = ModelError("The model service broke off with an error", failure, status=status)
     return _with_figures(error, said)
@@ -184,7 +187,7 @@ def _with_figures(error: ModelError, said: str) -> ModelError:
     if error.failure is Failure.UNKNOWN_MODEL and (named := AVAILABLE.search(said)):
         try:
             error.available = tuple(str(name) for name in ast.literal_eval(named[1]))
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             error.available = ()
     return error
 

@@ -211,7 +211,8 @@ class Ledger:
         ends a little later than ours, ours is not spoilt.
         """
         told = error.failure is Failure.QUOTA and error.status is not None
-        if not told or (error.retry_after or SOON) < SOON:
+        new = self._clock() - self.day_began() < SOON and error.retry_after is None
+        if not told or new or (error.retry_after or SOON) < SOON:
             return
         line = Line(account, model, kind, self.today())
         await self._store.write(spending.exhaust, line)

@@ -80,9 +80,16 @@ class Memory:
         return await self._keep(account, scope, "note", " ".join(text.split()), text.encode(), note)
 
     async def read(
-        self, account: Account, scope: str, name: str, content: bytes, progress: Progress
+        self,
+        account: Account,
+        scope: str,
+        name: str,
+        content: bytes,
+        progress: Progress,
+        *,
+        person: str = "",
     ) -> Kept:
-        """Read a file and keep it. Raises `DocumentError` and `ModelError`."""
+        """Read a file of `person` and keep it. Raises `DocumentError` and `ModelError`."""
         name = title(name)
         known = await self._store.read(memories.same, scope, self._digest(content))
         if known is not None:
@@ -94,7 +101,7 @@ class Memory:
         async def embedding(part: float) -> None:
             await progress(READING + (1 - READING) * part)
 
-        document = await self._reader.read(name, content, reading)
+        document = await self._reader.read(name, content, reading, person=person)
         entry = await self._keep(account, scope, document.kind, name, content, document, embedding)
         return Kept(entry, document.pages, document.blank)
 

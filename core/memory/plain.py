@@ -153,8 +153,15 @@ def _chapters(text: str) -> list[Section]:
             close()
             depth = len(heading[1])
             path = [(level, title) for level, title in path if level < depth]
-            path.append((depth, heading[2].rstrip(" \t#") or heading[2].strip()))
+            path.append((depth, _title(heading[2])))
             lines, begun = [], number
         lines.append(line)
     close()
     return found
+
+
+def _title(heading: str) -> str:
+    """Without the marks that may close a heading: `C#` keeps its own."""
+    heading = heading.rstrip(" \t")
+    bare = heading.rstrip("#")
+    return bare.rstrip(" \t") if bare.endswith((" ", "\t")) else heading

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -31,13 +32,20 @@ class Reader:
         self._patience = patience
         self._program = program
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._decoder = msgspec.json.Decoder(Told)
 
-    async def read(self, name: str, content: bytes, progress: Progress) -> Document:
-        """Raises `DocumentError`."""
+    async def read(
+        self, name: str, content: bytes, progress: Progress, *, person: str = ""
+    ) -> Document:
+        """One file of a `person` at a time, so that nobody holds up everybody.
+
+        Raises `DocumentError`.
+        """
         if len(content) > MOST_BYTES:
             raise DocumentError(f"It has {len(content):,} bytes", Unreadable.TOO_LARGE)
-        async with self._free:
+        # Gone with the last file that waits for it.
+        async with self._lines.setdefault(person, asyncio.Lock()), self._free:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", self._program, name[-100:],
                 stdin=asyncio.subprocess.PIPE,

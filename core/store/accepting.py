@@ -60,7 +60,7 @@ def accept(
     that waits for the rest of its batch.
     """
     event = f"{incoming.place.platform}:{incoming.place.account}:{incoming.key}"
-    if connection.scalar(select(turns.c.id).where(turns.c.key == event)) is not None:
+    if _known(connection, event):
         return Accepted.KNOWN
     upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     conversation, seq = connection.execute(
@@ -71,6 +71,8 @@ def accept(
         )
         .returning(conversations.c.id, conversations.c.seq)
     ).one()
+    if _known(connection, event):  # by who had the conversation's row until now
+        return Accepted.KNOWN
     kept = {
         "conversation": conversation,
         "key": event,
@@ -101,6 +103,10 @@ def accept(
     if turn is None:
         return Accepted.KNOWN
     return refused or Accepted.NEW
+
+
+def _known(connection: Connection, event: str) -> bool:
+    return connection.scalar(select(turns.c.id).where(turns.c.key == event)) is not None
 
 
 def _joined(connection: Connection, incoming: Incoming, conversation: int, person: str) -> bool:

@@ -178,8 +178,9 @@ class Store:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            # The driver's own words, without the statement and its parameters.
-            raise StoreError(f"The database cannot be used: {_words(cause)}") from error
+            # The driver's own words, without the statement and its parameters. A traceback, which
+            # others may log, would tell these of whatever this was raised from.
+            raise StoreError(f"The database cannot be used: {_words(cause)}") from None
         finally:
             self._running -= 1
             if not self._running:

@@ -60,7 +60,10 @@ def last_heard(
     )
     places: dict[tuple[str, str | None], Incoming] = {}
     for row in rows:
-        incoming = msgspec.json.decode(row, type=Incoming)
+        try:
+            incoming = msgspec.json.decode(row, type=Incoming)
+        except (msgspec.DecodeError, ValueError):
+            continue  # damaged, or of a newer version
         places.setdefault((incoming.place.chat, incoming.place.thread), incoming)
     return Heard(horizon, list(places.values())[:most])
 

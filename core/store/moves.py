@@ -82,11 +82,11 @@ def _allowances(connection: Connection, before: str, after: str) -> None:
 
 def _conversations(connection: Connection, before: str, after: str) -> None:
     fits = conversations.c.key.startswith(before, autoescape=True)
-    for row in connection.execute(select(conversations).where(fits)).all():
+    # Locked: what is accepted meanwhile, by another process, counts its turns on.
+    locked = select(conversations).with_for_update(key_share=True)
+    for row in connection.execute(locked.where(fits)).all():
         key = after + row.key[len(before) :]
-        newcomer = connection.execute(
-            select(conversations).where(conversations.c.key == key)
-        ).first()
+        newcomer = connection.execute(locked.where(conversations.c.key == key)).first()
         if newcomer is not None:
             _join(connection, row, newcomer)
         _scope(connection, row.key, key)

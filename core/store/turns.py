@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     update,
 )
 
@@ -29,7 +30,9 @@ from core.store.schema import OPEN, clock, conversations, messages, parts, turns
 from core.store.schema import thoughts as thoughts_table
 
 __all__ = [
+    "DOUBTED",
     "OUT_OF_REACH",
+    "Among",
     "LostLeaseError",
     "Sent",
     "State",
@@ -42,6 +45,7 @@ __all__ = [
     "heartbeat",
     "last_finished",
     "mark_part",
+    "question_of",
     "release",
     "reply",
     "sent_parts",
@@ -55,6 +59,18 @@ log = structlog.get_logger(__name__)
 
 
 OUT_OF_REACH = ""
+DOUBTED = 7
+"""Attempts after which a turn may be what ends the processes that try it."""
+
+
+class Among(StrEnum):
+    """Which turns are taken."""
+
+    USUAL = "usual"
+    COMMANDS = "commands"
+    """Of the usual ones those that no answer waits for, nor they for one."""
+    DOUBTED = "doubted"
+    """Those that were under way when process after process died."""
 
 
 class LostLeaseError(ParleyError):
@@ -107,6 +123,7 @@ def claim(
     lease: float,
     most: int,
     but: Sequence[int] = (),
+    among: Among = Among.USUAL,
 ) -> list[Turn]:
     """Take turns that wait for nothing more, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
@@ -126,6 +143,8 @@ def claim(
             _of(accounts),
             turns.c.id.not_in(but),
             turns.c.lease_until < clock(),
+            turns.c.attempt >= DOUBTED if among is Among.DOUBTED else turns.c.attempt < DOUBTED,
+            turns.c.seq.is_(None) if among is Among.COMMANDS else true(),
             or_(turns.c.seq.is_(None), turns.c.seq == first),
         )
         .order_by(turns.c.id)
@@ -372,11 +391,10 @@ def mark_part(
         )
 
 
-def last_finished(connection: Connection, conversation: int) -> tuple[str, str] | None:
-    """The last question since /new that counts in a conversation, and the message it was."""
+def last_finished(connection: Connection, conversation: int) -> tuple[str, int] | None:
+    """The last question since /new that counts in a conversation, and its turn."""
     row = connection.execute(
-        select(messages.c.text, turns.c.incoming)
-        .join(turns, turns.c.id == messages.c.turn)
+        select(messages.c.text, messages.c.turn)
         .join(conversations, conversations.c.id == messages.c.conversation)
         .where(
             messages.c.conversation == conversation,
@@ -387,10 +405,13 @@ def last_finished(connection: Connection, conversation: int) -> tuple[str, str] 
         .order_by(messages.c.id.desc())
         .limit(1)
     ).first()
-    if row is None:
-        return None
-    incoming = msgspec.json.decode(row.incoming, type=Incoming)
-    return row.text, incoming.message or ""
+    return None if row is None else (row.text, row.turn)
+
+
+def question_of(connection: Connection, turn: int) -> str | None:
+    """What was asked in a turn, whether it counts any more or not."""
+    asked = select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "user")
+    return connection.scalar(asked.order_by(messages.c.id.desc()).limit(1))
 
 
 def turn_of(connection: Connection, turn: int) -> tuple[int, Incoming, State] | None:

@@ -185,7 +185,8 @@ class Answer:
             breaker.failed(account.name, model, error)
             await self._with.ledger.refused(account.name, model, error)
             raise
-        breaker.worked(account.name, model)
+        if self._text or not self._held.stop.is_set():
+            breaker.worked(account.name, model)  # stopped before it said a word it proved nothing
         if composed.fitted.left_out:
             if not await self._held.store.read(knows_cut, self._held.turn.conversation):
                 self._notes.append(words.CUT)

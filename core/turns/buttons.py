@@ -10,13 +10,15 @@ from core.commands.menus import model_of
 from core.commands.reply import Reply
 from core.conversation.choices import read_choices
 from core.conversation.models import Models
-from core.port import Incoming
+from core.conversation.scope import conversation_key
+from core.port import Incoming, Kind
 from core.settings import Settings
+from core.store.conversations import find
 from core.store.database import Store
 from core.store.turns import State, Turn, answer_of, cancel, sent_parts, thoughts_of, turn_of
 from core.turns import words
 
-__all__ = ["Buttons"]
+__all__ = ["Buttons", "named"]
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,17 @@ ENDED = (State.DONE, State.STOPPED, State.FAILED)
 MOST_THOUGHTS = 12_000  # characters shown
 OLD_BUTTON = "That button is from an older version and does nothing any more."
 GONE_MODEL = "That model is not there any more. /model shows the present ones."
+
+
+def named(incoming: Incoming) -> int | None:
+    """The turn whose answer a press wants to end; None: whichever is written, 0: none there is."""
+    if incoming.kind not in (Kind.BUTTON, Kind.STOP):
+        return None
+    number = incoming.text.rpartition(":")[2]
+    if not re.fullmatch(r"[0-9]{1,18}", number):
+        return 0
+    # The platform's own control names the draft.
+    return int(number) if incoming.kind is Kind.BUTTON else (int(number) - 1) // DRAFTS_A_TURN
 
 
 class Buttons:
@@ -68,19 +81,21 @@ class Buttons:
         same_place = (asked.place.platform, asked.place.account, asked.place.chat) == (
             incoming.place.platform, incoming.place.account, incoming.place.chat,
         )  # fmt: skip
-        theirs = asked.sender.user == incoming.sender.user
-        if same_place and (theirs or choices.shared or incoming.sender.manages):
+        if not same_place:
+            return None
+        if asked.sender.user == incoming.sender.user or incoming.sender.manages:
             return conversation, state
-        return None
+        # What was asked before the chat shared a conversation is not of it.
+        key = conversation_key(incoming.place, incoming.sender, shared=choices.shared)
+        theirs = await self._store.read(find, key)
+        return (conversation, state) if conversation == theirs else None
 
     async def stop_draft(self, turn: Turn) -> Reply | None:
-        """The platform's own Stop control names the draft."""
-        if turn.incoming.text.isdecimal():
-            id_ = (int(turn.incoming.text) - 1) // DRAFTS_A_TURN
-            found = await self._store.read(turn_of, id_)
-            if found is not None and found[1].place == turn.incoming.place:
-                return await self._cancel(found[0], turn.id)
-        return None
+        """The platform's own Stop control. Pressed as the answer ends it ends no other."""
+        found = await self._store.read(turn_of, named(turn.incoming) or 0)
+        if found is None or found[1].place != turn.incoming.place or found[2] in ENDED:
+            return None
+        return await self._cancel(found[0], turn.id)
 
     async def _stop(self, asking: Asking, argument: str) -> Reply | None:
         found = await self.of(asking.incoming, argument)

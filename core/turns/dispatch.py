@@ -11,14 +11,14 @@ from core.commands.reply import Reply
 from core.conversation.choices import MODEL, Choices, Chosen, read_choices
 from core.conversation.resources import Resources
 from core.conversation.scope import allowance_subjects
-from core.errors import DeliveryError
+from core.errors import DeliveryError, StoreError
 from core.memory.memory import Memory
 from core.port import Button, Incoming, Kind
 from core.store.accepting import Accepted
 from core.store.conversations import Choice, choose
 from core.store.database import Store
 from core.store.spending import allowance
-from core.store.turns import State, Turn, last_finished, reply, wipe
+from core.store.turns import LostLeaseError, State, Turn, last_finished, question_of, reply, wipe
 from core.turns import words
 from core.turns.answer import Answer
 from core.turns.buttons import Buttons
@@ -111,6 +111,12 @@ class Dispatch:
                 await held.deliver("", note=note, buttons=await self._kept(held, note))
         except DeliveryError as error:
             log.warning("not told", turn=held.turn.id, fault=error.fault)
+        except (LostLeaseError, StoreError):
+            raise
+        except Exception:
+            # What broke every attempt may break this one too: it must not go on for ever, with
+            # whatever the person asks next behind it.
+            log.exception("not told", turn=held.turn.id)
         await held.finish(State.FAILED)
 
     async def _kept(self, held: Held, note: str) -> tuple[Button, ...]:
@@ -205,20 +211,27 @@ class Dispatch:
     async def _asked(self, held: Held) -> tuple[str, bool]:
         """The prompt, and whether it is asked again. Raises `_Refused`."""
         turn, incoming = held.turn, held.turn.incoming
+        if turn.state is not State.RUNNING:
+            return "", False  # it was asked; whatever has changed since, its answer is delivered
         action, _, argument = incoming.text.partition(":")
         button = incoming.kind is Kind.BUTTON
         if button and await self._buttons.of(incoming, argument) is None:
             raise _Refused(words.NOT_YOURS)
-        if turn.state is State.RUNNING and (over := await self._over(held)):
+        if over := await self._over(held):
             raise _Refused(over)
-        if button and action == "more":
+        if not button and incoming.command != "retry":
+            return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
+        last = await self._store.read(last_finished, turn.conversation)
+        if action == "more":
+            if last is None or last[1] != int(argument):
+                raise _Refused("I can go on with the last answer only. Retry asks this one again.")
             return words.GO_ON, False
-        if button or incoming.command == "retry":
-            last = await self._store.read(last_finished, turn.conversation)
-            if last is None:
-                raise _Refused("There is nothing to answer again in this conversation yet.")
-            return last[0], True
-        return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
+        asked = await self._store.read(question_of, int(argument)) if button else None
+        if asked is not None and (last is None or last[0] != asked):
+            return asked, False  # it is not the last any more, and that answer stays
+        if last is None:
+            raise _Refused("There is nothing to answer again in this conversation yet.")
+        return last[0], True
 
     async def _over(self, held: Held) -> str | None:
         """Why nobody may ask anything more today, here or at all; a person's own key may."""

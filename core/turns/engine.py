@@ -27,8 +27,10 @@ from core.store import leases, waits
 from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
-from core.store.turns import LostLeaseError, Turn, claim, free, heartbeat, release
+from core.store.turns import DOUBTED, Among, LostLeaseError, Turn, claim, free, heartbeat, release
+from core.turns import words
 from core.turns.access import Access, subjects
+from core.turns.buttons import named
 from core.turns.dispatch import Dispatch
 from core.turns.held import Held
 from core.turns.inbox import asks, cleaned, keep, sealed, stops
@@ -41,7 +43,9 @@ LEASE = 6.0  # seconds
 BEAT = 0.5  # seconds between heartbeats: how soon another process's /stop is heard
 TRUST = 0.8  # of a lease, by our own clock
 LOOK = 1.0  # seconds between looks for turns that others let go
-MOST_ATTEMPTS = 10
+MOST_ATTEMPTS = 12
+MOST_CLAIMED = 50  # at once
+SPARE = 20  # turns begun for commands though all are busy
 WAITING = 10  # times as many turns as may be written at once may wait for their platforms
 SHORT = 1.0  # seconds
 SETTLE = 900.0  # seconds between looks for requests of processes that died
@@ -100,6 +104,8 @@ class Engine:
         accepted = await self._store.write_first(keep, incoming, self._settings)
         if accepted is Accepted.NEW:
             self._stop_own(incoming)
+        if accepted is Accepted.IGNORED and incoming.ticket is not None:
+            raise DeniedError(words.FAST)  # the platform shows that it waits for a word
         log.debug("kept", key=incoming.key, kind=incoming.kind, accepted=accepted)
         self._wake.set()
 
@@ -141,9 +147,11 @@ class Engine:
         if left:
             await asyncio.wait(left, timeout=2)
         await self._resources.summaries.close()
-        if ids:
+        # What does not end has something on its way: its lease has to run out.
+        ended = [id_ for id_ in ids if id_ not in self._held or self._held[id_][1].done()]
+        if ended:
             try:
-                await self._store.write(release, self._owner, ids)
+                await self._store.write(release, self._owner, ended)
             except StoreError as error:
                 log.warning("leases not released", error=str(error))
 
@@ -152,11 +160,9 @@ class Engine:
             room = self._room()
             claimed: list[Turn] = []
             began = time.monotonic()
-            if room > 0 and not self._closing:
+            if not self._closing:
                 try:
-                    claimed, waits = await self._store.write(
-                        self._claim, min(room, 50), list(self._held)
-                    )
+                    claimed, waits = await self._store.write(self._claim, room, list(self._held))
                     self._heed(waits)
                 except StoreError as error:
                     log.error("no claim", error=str(error))
@@ -178,12 +184,26 @@ class Engine:
         return min(most - busy, most * WAITING - len(self._held))
 
     def _claim(
-        self, connection: Connection, most: int, held: Sequence[int]
+        self, connection: Connection, room: int, held: Sequence[int]
     ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
-        claimed = claim(
-            connection, self._owner, tuple(self._chats), lease=LEASE, most=most, but=held
-        )
+        def take(most: int, among: Among) -> list[Turn]:
+            return claim(
+                connection, self._owner, tuple(self._chats),
+                lease=LEASE, most=most, but=held, among=among,
+            )  # fmt: skip
+
+        if room <= 0:  # whoever wants to stop something must not wait for it to end
+            claimed = take(SPARE, Among.COMMANDS) if room > -SPARE else []
+        else:
+            claimed = take(min(room, MOST_CLAIMED), Among.USUAL)
+            if len(claimed) < room and not any(map(self._doubted, held)):
+                # One at a time: if it is what ends processes, those it takes along are not blamed.
+                claimed += take(1, Among.DOUBTED)
         return claimed, waits.current(connection, self._accounts()) if claimed else []
+
+    def _doubted(self, turn: int) -> bool:
+        held, _ = self._held.get(turn, (None, None))
+        return held is not None and held.turn.attempt > DOUBTED and not held.outbox.waiting
 
     def _accounts(self) -> list[str]:
         return [":".join(account) for account in self._chats]
@@ -294,14 +314,17 @@ class Engine:
 
     def _stop_own(self, incoming: Incoming) -> None:
         """Who stops an own answer that is written here need not wait for the stop's turn."""
-        if stops(incoming):
-            for held, _ in self._held.values():
-                asked = held.turn.incoming
-                if asks(asked) and (asked.place, asked.sender.user) == (
-                    incoming.place,
-                    incoming.sender.user,
-                ):
-                    held.stop.set()
+        if not stops(incoming):
+            return
+        one, who = named(incoming), (incoming.place, incoming.sender.user)
+        for held, _ in self._held.values():
+            asked = held.turn.incoming
+            if (
+                one in (None, held.turn.id)
+                and asks(asked)
+                and (asked.place, asked.sender.user) == who
+            ):
+                held.stop.set()
 
     def _stop(self, ids: list[int]) -> None:
         """The person said stop; what runs here hears it at once, elsewhere with a heartbeat."""

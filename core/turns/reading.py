@@ -85,7 +85,9 @@ class Reading:
         try:
             await progress(0)
             content = await self._fetch(attachment)
-            kept = await self.memory.read(self.account, scope, attachment.name, content, progress)
+            kept = await self.memory.read(
+                self.account, scope, attachment.name, content, progress, person=self.held.person
+            )
         except DocumentError as error:
             log.info("not read", turn=self.held.turn.id, reason=error.reason)
             said = words.unreadable(name, error)

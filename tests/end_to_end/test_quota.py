@@ -76,18 +76,23 @@ async def test_a_quota_runs_out_in_the_middle_of_many_chats(
         assert model.requests[-1].body["model"] == LLAMA
 
 
-async def test_a_quota_the_ledger_did_not_know_of_is_believed_at_once(alive: World) -> None:
-    telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    model.quotas[LLAMA] = 0
-    for number in range(3):
-        await telegram.say(ann, chat, f"repeat: answer {number}")
-        await telegram.wait(lambda n=number: last(alive, chat).startswith(f"answer {n}"))  # type: ignore[misc]
-        assert "out of today's quota" in last(alive, chat)
-    assert len([one for one in model.refused if one.status == 429]) == 1
-    await telegram.say(ann, chat, "/model")
-    await telegram.wait(lambda: "Llama-3.3-70B-Instruct answers here" in last(alive, chat))
+async def test_a_quota_the_ledger_did_not_know_of_is_believed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "Ledger", partial(Ledger, clock=Clock()))
+    async with world(tmp_path) as alive:
+        await alive.start()
+        telegram, model = alive.telegram, alive.model
+        ann = telegram.person("Ann")
+        chat = telegram.private(ann)
+        model.quotas[LLAMA] = 0
+        for number in range(3):
+            await telegram.say(ann, chat, f"repeat: answer {number}")
+            await telegram.wait(lambda n=number: last(alive, chat).startswith(f"answer {n}"))  # type: ignore[misc]
+            assert "out of today's quota" in last(alive, chat)
+        assert len([one for one in model.refused if one.status == 429]) == 1
+        await telegram.say(ann, chat, "/model")
+        await telegram.wait(lambda: "Llama-3.3-70B-Instruct answers here" in last(alive, chat))
 
 
 async def test_a_broken_model_is_replaced_and_then_left_alone(alive: World) -> None:

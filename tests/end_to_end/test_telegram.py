@@ -6,6 +6,7 @@ from functools import partial
 
 from bots.sandbox.model.script import long
 from bots.sandbox.telegram import Chat, Person
+from core.turns.words import NOT_YOURS
 from tests.end_to_end.world import World, letters, texts
 
 
@@ -81,6 +82,14 @@ async def test_two_people_in_a_group_do_not_share_context_until_they_choose_to(
     await ask(ann, "for all")
     await ask(bob, "and me")
     assert shown() == ["repeat: for all", "for all", "repeat: and me"]
+    # What Ann asked before is hers alone, whatever a client pretends to press.
+    count = len(texts(telegram.messages(chat)))
+    last = telegram.messages(chat)[-1]
+    forged = {"text": "Send again", "callback_data": "again:1"}
+    last.reply_markup = {"inline_keyboard": [[forged]]}
+    await telegram.press(bob, last, "again:1")
+    await telegram.wait(lambda: len(texts(telegram.messages(chat))) > count)
+    assert texts(telegram.messages(chat))[-1] == NOT_YOURS
 
 
 async def test_a_model_is_switched_in_one_chat_and_not_in_another_and_survives_a_restart(

@@ -116,6 +116,31 @@ async def test_what_was_said_while_nobody_was_connected_is_taken_in_order(bot: B
     assert places["five"] == (CHANNEL, THREAD, False)
 
 
+async def test_a_thread_that_is_known_as_a_channel_too_is_read_once(bot: Bot) -> None:
+    """The library does not know of a thread that slept what it belongs to."""
+
+    class Slept(History):
+        async def last_heard(
+            self, account: str, *, most: int, within: float, before: int | None
+        ) -> Heard:
+            heard = await super().last_heard(account, most=most, within=within, before=before)
+            alike = [
+                replace(one, place=replace(one.place, chat=THREAD, thread=None))
+                for one in heard.latest
+            ]
+            return replace(heard, latest=heard.latest + alike)
+
+    await bot.start()
+    await bot.discord.say(f"<@{BOT}> hello", channel=THREAD, **US)
+    await bot.heard()
+    await bot.stop()
+    await bot.discord.say(f"<@{BOT}> missed", channel=THREAD, **US)
+    await bot.world.start(history=Slept(bot.store, "discord"))
+    assert await bot.heard() == ["missed"]
+    await bot.looked()
+    assert len(bot.discord.made("GET", HISTORY)) == 1
+
+
 async def test_what_had_arrived_is_not_taken_again(bot: Bot) -> None:
     await bot.start()
     await bot.discord.say("hello", channel=DM)

@@ -11,6 +11,7 @@ import pytest
 
 from core.api import sse
 from core.api.catalogue import LARGEST_CONTEXT, MOST_MODELS, parse
+from core.api.classification import from_payload, from_response
 from core.api.client import ModelApi
 from core.api.events import Reasoning, Text
 from core.api.sse import Events
@@ -182,3 +183,29 @@ async def test_an_error_that_is_no_json_is_known_by_its_status(body: bytes) -> N
         heard = await ask(wire.url)
     assert heard.error is not None
     assert heard.error.failure is Failure.AUTHENTICATION
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ({"detail": f"maximum context length is {'9' * 5000} tokens"}, Failure.OVERFLOW),
+        ({"detail": HUGE}, Failure.UNAVAILABLE),
+        ({"detail": [{"msg": HUGE, "loc": ["body", HUGE]}]}, Failure.UNAVAILABLE),
+        ({"error": {"message": "x", "code": HUGE}}, Failure.UNAVAILABLE),
+        ({"error": {"message": "x", "code": [404]}}, Failure.UNAVAILABLE),
+        ({"detail": "Unknown model. Available models: [{{}}]"}, Failure.UNKNOWN_MODEL),
+        ({"detail": f"Unknown model. Available models: [{'-' * 5000}1]"}, Failure.UNKNOWN_MODEL),
+        ({"detail": "Unknown model. " + "Available models: [" * 100_000}, Failure.UNKNOWN_MODEL),
+    ],
+)
+def test_an_error_that_cannot_be_read_is_an_error_all_the_same(
+    said: object, failure: Failure
+) -> None:
+    began = time.process_time()
+    for error in (from_payload(said), from_response(500, said, {})):
+        assert error.failure is failure
+        assert not error.available
+    assert time.process_time() - began < 1

@@ -14,6 +14,7 @@ from core.errors import Failure, ModelError
 from core.store.database import Store
 
 PHI = "microsoft/phi-4"
+NOON = 1_800_014_400.0  # of a day at UTC, in seconds since 1970
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "key")
-    yield Ledger(store, Models(api, store, {}), quotas={PHI: 1000}, reset_hour=0)
+    models = Models(api, store, {})
+    yield Ledger(store, models, quotas={PHI: 1000}, reset_hour=0, clock=lambda: NOON)
     await api.close()
     await store.close()
 
@@ -94,6 +96,19 @@ async def test_a_quota_that_comes_back_in_a_moment_does_not_spoil_the_day(ledger
     await ledger.refused("a", PHI, soon)
     assert (await quota(ledger)).left == 1000
     await ledger.refused("a", PHI, ModelError("used up", Failure.QUOTA, status=429))
+    assert (await quota(ledger)).left == 0
+
+
+async def test_a_quota_used_up_as_the_day_begins_is_the_day_before_s(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that does not tell when it comes back: its day ends when it likes."""
+    used_up = ModelError("used up", Failure.QUOTA, status=429)
+    monkeypatch.setattr(ledger, "_clock", lambda: NOON - 12 * 3600 + 300)
+    await ledger.refused("a", PHI, used_up)
+    assert (await quota(ledger)).left == 1000
+    monkeypatch.setattr(ledger, "_clock", lambda: NOON - 11 * 3600)
+    await ledger.refused("a", PHI, used_up)
     assert (await quota(ledger)).left == 0
 
 

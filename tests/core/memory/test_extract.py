@@ -202,6 +202,36 @@ async def test_a_reader_that_dies_is_a_broken_file(
     assert caught.value.reason is Unreadable.BROKEN
 
 
+async def test_slow_files_of_one_person_hold_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(
+        tmp_path,
+        monkeypatch,
+        "import sys\n"
+        'print(\'{"type":"Done","pages":1,"of":2}\', flush=True)\n'
+        "while 'slow' in sys.argv[1]: pass",
+    )
+    begun = asyncio.Event()
+
+    async def progress(_part: float) -> None:
+        begun.set()
+
+    reader = Reader(program="hostile")
+    eves = [
+        asyncio.create_task(reader.read("slow.txt", b"words", progress, person="eve"))
+        for _ in range(3)
+    ]
+    async with asyncio.timeout(20):
+        await begun.wait()
+        with pytest.raises(DocumentError) as caught:
+            await reader.read("quick.txt", b"words", nothing, person="bob")
+    assert caught.value.reason is Unreadable.BROKEN
+    for task in eves:
+        task.cancel()
+    await asyncio.gather(*eves, return_exceptions=True)
+
+
 async def test_a_cancelled_reading_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,4 +274,4 @@ def test_a_heading_of_a_million_characters_takes_no_time(line: bytes) -> None:
 
 def test_a_heading_of_marks_alone_keeps_one() -> None:
     found = read("notes.md", b"# #\ntext\n# C# #\nmore\n")
-    assert [section.label for section in found.sections] == ["#", "C"]
+    assert [section.label for section in found.sections] == ["#", "C#"]

@@ -82,7 +82,7 @@ async def test_the_embedding_models_quota_is_known_though_nobody_lists_it(side: 
 
 
 async def test_nothing_is_asked_beyond_the_quota(side: Side) -> None:
-    used_up = ModelError("no more", Failure.QUOTA, status=429)
+    used_up = ModelError("no more", Failure.QUOTA, status=429, retry_after=3600)
     await side.ledger.refused("house", EMBEDDER, used_up, "embeddings")
     with pytest.raises(ModelError) as caught:
         await side.memory.remember(side.account, ANN, "The dentist's number is 555-0142.")

@@ -2,19 +2,20 @@
 
 import asyncio
 import sqlite3
+import traceback
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 
 from core.errors import ConfigurationError, StoreError
 from core.store import database, migrate
 from core.store.conversations import get_state, put_state
 from core.store.database import Store
-from core.store.schema import metadata
+from core.store.schema import metadata, state
 from tests.databases import postgresql_url
 
 
@@ -103,6 +104,18 @@ async def test_an_error_does_not_tell_what_was_to_be_kept() -> None:
         assert "secret" not in str(raised.value)
     finally:
         await store.close()
+
+
+def twice(connection: Connection, value: str) -> None:
+    for _ in range(2):
+        connection.execute(insert(state).values(name="said", value=value))
+
+
+async def test_a_traceback_of_an_error_does_not_tell_it_either(store: Store) -> None:
+    """Libraries log what they did not expect with all that it came from."""
+    with pytest.raises(StoreError) as raised:
+        await store.write(twice, "said" * 3)
+    assert "saidsaid" not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_processes_may_keep_the_same_state_at_once(store: Store) -> None:

@@ -1,9 +1,12 @@
 """Where people talked to the bot lately, on both databases."""
 
+from sqlalchemy import Connection, func, update
+
 from core.port import Incoming, Kind, Place, Sender
 from core.store.accepting import Bounds, accept
 from core.store.database import Store
 from core.store.heard import known, last_heard
+from core.store.schema import turns
 
 ANN = Sender("discord", "ann", "Ann")
 
@@ -37,6 +40,20 @@ async def test_the_newest_places_of_an_account_are_named(store: Store) -> None:
     assert await texts(most=2) == ["5", "4"]
     assert await texts(before=heard.horizon - 3) == ["4", "3", "2"]
     assert await texts(within=-1) == []
+
+
+def damage(connection: Connection) -> None:
+    newer = func.replace(turns.c.incoming, '"kind":"prompt"', '"kind":"a newer one"')
+    connection.execute(update(turns).where(turns.c.id == 2).values(incoming=newer))
+
+
+async def test_an_event_of_a_newer_version_does_not_hide_the_others(store: Store) -> None:
+    """After a step back nobody could look for what was missed, nor receive anything, for a day."""
+    for text in ("1", "2"):
+        await said(store, text, Place("discord", "7", text))
+    await store.write(damage)
+    heard = await store.read(last_heard, "discord", "7", most=9, within=60)
+    assert [one.text for one in heard.latest] == ["1"]
 
 
 async def test_what_was_kept_of_an_account_is_known(store: Store) -> None:

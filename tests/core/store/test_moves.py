@@ -1,33 +1,41 @@
 """A group becomes a supergroup: nothing known of it is lost, on both databases."""
 
+import asyncio
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from sqlalchemy import Connection, make_url, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from core.conversation.scope import chat_scope, conversation_key, scopes
 from core.port import Incoming, Kind, Place, Sender
-from core.store import accepting, conversations, memories, moves, spending, turns, waits
+from core.store import accepting, conversations, memories, moves, schema, spending, turns, waits
 from core.store.accepting import Bounds
 from core.store.conversations import Choice
 from core.store.database import Store
 from core.store.summaries import past
 from core.store.turns import OUT_OF_REACH, Sent, State
+from tests.databases import postgresql_url
 
 OLD = Place("telegram", "1", "-5")
 NEW = replace(OLD, chat="-1005")
 ANN = Sender("telegram", "7", "Ann")
 
 
+def asked(place: Place, key: str) -> dict[str, Any]:
+    return {
+        "incoming": Incoming(Kind.PROMPT, key, place, ANN, key, message="9"),
+        "key": conversation_key(place, ANN, shared=False),
+        "person": "telegram:7",
+        "ordered": True,
+        "bounds": Bounds(),
+    }
+
+
 async def say(store: Store, place: Place, key: str) -> None:
-    await store.write(
-        accepting.accept,
-        Incoming(Kind.PROMPT, key, place, ANN, key, message="9"),
-        key=conversation_key(place, ANN, shared=False),
-        person="telegram:7",
-        ordered=True,
-        bounds=Bounds(),
-    )
+    await store.write(partial(accepting.accept, **asked(place, key)))
 
 
 async def answer(store: Store) -> turns.Turn:
@@ -80,6 +88,38 @@ async def test_what_was_said_in_the_new_chat_before_comes_after(store: Store) ->
     assert turn.seq == 3
     made = await store.read(conversations.all_choices, [chat_scope(NEW)])
     assert [choice.value for choice in made.values()] == ["new"]
+
+
+def blocked(connection: Connection) -> int:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return connection.scalar(waiting) or 0
+
+
+def seqs(connection: Connection) -> list[int]:
+    return list(connection.scalars(select(schema.turns.c.seq)))
+
+
+async def test_what_another_process_accepts_meanwhile_keeps_its_own_place() -> None:
+    """Two turns in one place would be answered at the same time."""
+    url = postgresql_url()
+    store = Store(url)
+    elsewhere = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    await store.open()
+    try:
+        await say(store, OLD, "first")
+        await say(store, NEW, "second")
+        async with elsewhere.begin() as connection:
+            await connection.run_sync(partial(accepting.accept, **asked(OLD, "third")))
+            moving = asyncio.create_task(move(store))
+            async with asyncio.timeout(10):
+                while not await store.read(blocked):
+                    await asyncio.sleep(0.02)
+        await moving
+        await say(store, NEW, "fourth")
+        assert sorted(await store.read(seqs)) == [1, 2, 3, 4]
+    finally:
+        await elsewhere.dispose()
+        await store.close()
 
 
 async def test_another_chat_is_not_touched(store: Store) -> None:
@@ -163,8 +203,8 @@ async def test_notes_are_numbered_on_and_what_is_recalled_stays_chosen(store: St
     for place, texts in ((OLD, ("a", "b")), (NEW, ("c", "d", "e"))):
         await say(store, place, f"hello {place.chat}")
         await answer(store)
-        for text in texts:
-            await note(store, place, text)
+        for said in texts:
+            await note(store, place, said)
     await store.write(memories.switch, before, memories.Recall.OFF)
     await move(store)
     await move(store)

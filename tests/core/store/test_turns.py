@@ -210,6 +210,26 @@ async def test_who_writes_too_fast_is_told_once_a_minute(store: Store) -> None:
     assert [turn.incoming.key for turn in claimed] == ["u3"]
 
 
+async def test_who_was_there_at_every_death_is_tried_one_at_a_time(store: Store) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key, to=key)
+    for _ in range(turns.DOUBTED):
+        assert len(await claim(store, lease=-1)) == 3
+    assert await claim(store) == []
+    doubted = [
+        await store.write(
+            turns.claim, "me", [("telegram", "1")], lease=30, most=1, among=turns.Among.DOUBTED
+        )
+        for _ in range(4)
+    ]
+    assert [[turn.incoming.key for turn in taken] for taken in doubted] == [
+        ["u1"],
+        ["u2"],
+        ["u3"],
+        [],
+    ]
+
+
 async def test_the_only_process_frees_what_a_dead_one_held(store: Store) -> None:
     await accept(store, "u1")
     (turn,) = await claim(store, "dead", lease=3600)
@@ -276,6 +296,14 @@ async def test_an_album_is_one_question_and_what_follows_is_another(store: Store
     assert (turn.incoming.text, turn.incoming.attachments) == ("compare these", tuple(files))
     await store.write(turns.finish, turn, "me", State.DONE)
     assert [one.incoming.text for one in await claimed(store)] == ["and now?"]
+
+
+async def test_a_part_delivered_again_at_once_is_joined_once(store: Store) -> None:
+    await batched(store, "u1", "begins", "", message="1")
+    again = await asyncio.gather(*(batched(store, "u2", "ends", "", message="2") for _ in range(6)))
+    assert sorted(again) == [Accepted.JOINED] + [Accepted.KNOWN] * 5
+    (turn,) = await claimed(store)
+    assert turn.incoming.text == "begins\nends"
 
 
 async def test_a_batch_is_bounded_and_ends_with_a_stop(

@@ -90,17 +90,20 @@ class Quick:
         await self.until(lambda: len(self.shown) > before)
         return list(self.shown.values())[-1]
 
-    async def press(self, action: str, message: str, *, user: str = "5") -> None:
+    async def press(
+        self, action: str, message: str, *, user: str = "5", kind: Kind = Kind.BUTTON
+    ) -> None:
         """Press a button on a message."""
         assert self.inbox is not None
         place = Place(self.platform, self.account, user, private=True)
         sender = Sender(self.platform, user, "Ann")
         key = f"e{next(self._numbers)}"
-        await self.inbox(Incoming(Kind.BUTTON, key, place, sender, action, message=message))
+        await self.inbox(Incoming(kind, key, place, sender, action, message=message))
 
     async def say(
-        self, text: str, *, user: str = "5", message: str | None = None, group: str = ""
-    ) -> None:
+        self, text: str, *, user: str = "5", message: str | None = None, group: str = "",
+        ticket: str | None = None,
+    ) -> None:  # fmt: skip
         kind, command = (Kind.COMMAND, text[1:].partition(" ")[0]) if text[0] == "/" else (
             Kind.PROMPT, "",
         )  # fmt: skip
@@ -108,7 +111,7 @@ class Quick:
         said = text.partition(" ")[2] if command else text
         incoming = Incoming(
             kind, f"e{next(self._numbers)}", place, Sender(self.platform, user, "Ann"), said,
-            command=command, message=message,
+            command=command, message=message, ticket=ticket,
         )  # fmt: skip
         assert self.inbox is not None
         await self.inbox(incoming)

@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import reply, status
+from bots.sandbox.model.faults import reply, silent, status
 from bots.sandbox.model.overflow import OVERFLOWS
 from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
-from core.errors import DeliveryError, Fault, StoreError
+from core.errors import DeliveryError, DeniedError, Failure, Fault, ModelError, StoreError
 from core.markdown.document import Document
-from core.port import Capabilities, Part, Place
-from core.store.schema import requests, spending, turns
+from core.port import Capabilities, Kind, Part, Place
+from core.store.schema import clock, requests, spending, turns
 from core.store.turns import mark_part
 from core.turns import engine, words
 from tests.core.turns.quick import PACE, Quick, quick
@@ -99,6 +99,26 @@ async def test_a_question_given_up_ends_even_where_nobody_can_be_told(
                 await asyncio.sleep(0.05)
 
 
+class Broken(Quick):
+    async def send(
+        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
+        ticket: str | None = None, quiet: bool = False,
+    ) -> str:  # fmt: skip
+        raise ValueError("a defect of the adapter")
+
+
+async def test_a_question_given_up_ends_though_giving_up_breaks_too(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broke each attempt must not hold up the conversation for ever."""
+    monkeypatch.setattr(engine, "MOST_ATTEMPTS", 0)
+    async with quick(tmp_path, model, Broken()) as chat:
+        await chat.say("hello")
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["failed"]:
+                await asyncio.sleep(0.05)
+
+
 async def test_a_question_given_up_can_be_asked_again(
     tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +130,28 @@ async def test_a_question_given_up_can_be_asked_again(
         await chat.press("retry:1", next(iter(chat.shown)))
         await until(lambda: any(text.startswith("word") for text in chat.shown.values()))
         assert model.requests[0].body["messages"][-1]["content"] == "hello"
+
+
+async def test_retry_under_an_older_answer_asks_its_own_question(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 2000
+    model.answer = lambda body: f"to {body['messages'][-1]['content']} {len(body['messages'])}"
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("one")
+        await chat.ask("two")
+        await chat.press("retry:1", "m")
+        await until(lambda: len(chat.shown) == 3)
+        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "both answers stay"
+        await chat.press("retry:1", "m")
+        await until(lambda: len(chat.shown) == 4)
+        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "now it is the last"
+        await chat.press("more:2", "m")
+        await until(lambda: len(chat.shown) == 5)
+        assert "the last answer only" in list(chat.shown.values())[-1]
+        assert len(model.requests) == 4
 
 
 def reopen(connection: Connection) -> None:
@@ -130,9 +172,65 @@ async def test_an_answer_given_up_while_it_is_delivered_stays_and_can_be_sent_ag
         await until(lambda: list(chat.shown.values())[2:] == [answer])
 
 
+def hand_over(connection: Connection) -> None:
+    again = {"state": "delivering", "attempt": 1, "finished": None, "lease_until": 0}
+    connection.execute(update(turns).where(turns.c.id == 2).values(**again))
+
+
+async def test_an_answer_taken_over_is_delivered_whatever_was_said_since(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """A /retry could not be asked once more after /new, but it was answered before."""
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("hello")
+        await chat.ask("/retry")
+        await chat.ask("/new")
+        shown = dict(chat.shown)
+        await chat.store.write(hand_over)
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["done"] * 3:
+                await asyncio.sleep(0.05)
+        assert chat.shown == shown
+
+
 class Edited(Quick):
     def capabilities(self, place: Place) -> Capabilities:
         return Capabilities(PACE, preview="edit", preview_every=0.2)
+
+
+class Slow(Edited):
+    """Where an edit takes long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.editing, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self.editing.set()
+        await self.go_on.wait()
+        await super().edit(place, message, part, ticket=ticket)
+
+
+def free_turns(connection: Connection) -> int:
+    free = select(func.count()).select_from(turns).where(turns.c.lease_until < clock())
+    return connection.scalar(free) or 0
+
+
+async def test_what_is_still_on_its_way_at_the_end_is_not_handed_over_yet(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """It would arrive after what the next process has shown."""
+    async with quick(tmp_path, model, chat := Slow()):
+        await chat.say("hello")
+        async with asyncio.timeout(10):
+            await chat.editing.wait()
+        assert chat.engine is not None
+        await chat.engine.close(0)
+        assert await chat.store.read(free_turns) == 0
+        chat.go_on.set()
 
 
 async def test_an_answer_is_kept_though_a_preview_could_not_be_noted(
@@ -236,6 +334,19 @@ async def test_a_message_with_a_key_is_taken_away_when_the_platform_allows(
         await chat.say("/key my-own-key", message="m1")
         await until(lambda: "m1" not in chat.shown)
         assert not chat.early
+
+
+async def test_commands_are_answered_though_every_slot_is_busy(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 2
+    async with quick(tmp_path, model, turns_at_once=1) as chat:
+        await chat.say("hello")
+        await until(lambda: len(model.requests) == 1)
+        assert "31 models" in await chat.ask("/models", user="6")
+        await chat.say("/stop", user="5")
+        await until(lambda: any("Stopped" in text for text in chat.shown.values()))
+        assert not model.requests[0].completed
 
 
 async def test_a_stop_button_tells_what_it_dropped(tmp_path: Path, model: ModelStandIn) -> None:
@@ -347,3 +458,57 @@ async def test_stop_on_a_message_left_behind_by_a_death_says_so_there(
             while await chat.store.read(states) != ["done"] * 3:
                 await asyncio.sleep(0.05)
         assert chat.shown == {message: answer, "orphan": words.LEFT_BEHIND}
+
+
+async def test_an_old_stop_button_does_not_end_what_is_answered_now(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """A message left behind by a death still has its button; the draft of an answer that has
+    just become final, too.
+    """
+    model.tokens_per_second = 1000
+    async with quick(tmp_path, model) as chat:
+        await chat.ask("hello")
+        model.tokens_per_second = 60
+        await chat.say("go on")
+        await until(lambda: len(model.requests) == 2)
+        await chat.say("and then")
+        await chat.press("stop:1", "orphan")
+        await chat.press("65", "draft", kind=Kind.STOP)
+        async with asyncio.timeout(10):
+            while await chat.store.read(states) != ["done"] * 5:
+                await asyncio.sleep(0.05)
+        assert len(model.requests) == 3
+        assert not any(words.STOPPED in text for text in chat.shown.values())
+
+
+async def test_who_is_too_fast_is_told_each_time_where_the_platform_waits_for_a_word(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Else an interaction would look for a quarter of an hour as if it were thought about."""
+    async with quick(tmp_path, model, messages_a_minute=1) as chat:
+        for text in ("/help", "/help", "/help"):
+            await chat.say(text)  # answered, told, not even kept
+        with pytest.raises(DeniedError, match="faster"):
+            await chat.say("/help", ticket="interaction")
+
+
+async def test_a_model_stopped_before_its_first_word_has_not_worked(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Who stops a model that hangs must not make the others wait for it again."""
+    async with quick(tmp_path, model) as chat:
+        assert chat.engine is not None
+        breaker = chat.engine._resources.breaker
+        which = chat.house, chat.engine._settings.default_model
+        for _ in range(2):
+            breaker.failed(*which, ModelError("down", Failure.UNAVAILABLE, status=503))
+        model.fail_next(silent())
+        await chat.say("hello")
+        await until(lambda: len(model.requests) == 1)
+        assert "Stopped" in await chat.ask("/stop")
+        async with asyncio.timeout(5):
+            while await chat.store.read(states) != ["stopped", "done"]:
+                await asyncio.sleep(0.05)
+        breaker.failed(*which, ModelError("down", Failure.UNAVAILABLE, status=503))
+        assert breaker.resting(*which) > 0

@@ -319,3 +319,33 @@ async def test_a_question_that_breaks_every_process_is_given_up_and_that_is_told
         assert tried == list(range(1, engine.MOST_ATTEMPTS + 1))
         (said,) = chat.shown.values()
     assert words.INTERNAL in said
+
+
+async def test_who_was_there_at_every_death_is_tried_alone_and_the_others_are_answered(
+    url: str, tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int]] = []
+    answered = Dispatch.run
+
+    async def dies(dispatch: Dispatch, held: Held) -> None:
+        """One question ends every process that tries it, whatever else that is at."""
+        text = held.turn.incoming.text
+        tried.append((text, held.turn.attempt))
+        if text == "poison" or held.turn.attempt <= turns.DOUBTED:
+            await asyncio.sleep(0)  # the others are begun as well
+            await held.store.write(lapse)
+            raise LostLeaseError
+        await answered(dispatch, held)
+
+    monkeypatch.setattr(Dispatch, "run", dies)
+    model.tokens_per_second = 2000
+    async with quick(tmp_path, model, Seen("off"), database_url=url) as chat:
+        for number, text in enumerate(("one", "poison", "two")):
+            await chat.say(text, user=f"{number}")
+        async with asyncio.timeout(20):
+            while sorted(await chat.store.read(now)) != ["done", "done", "failed"]:
+                await asyncio.sleep(0.05)
+        shown = [text.strip() for text in chat.shown.values()]
+    assert shown.count(ANSWER.strip()) == 2
+    assert [attempt for text, attempt in tried if text != "poison"][-1] <= turns.DOUBTED + 2
+    assert ("poison", engine.MOST_ATTEMPTS) in tried
