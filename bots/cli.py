@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -47,6 +48,23 @@ File = Annotated[
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"parley {version('parley')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def parley(
+    *,
+    which: Annotated[
+        bool,
+        typer.Option("--version", help="Which it is.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What is the same for every command."""
+
+
 @app.command()
 def run(file: File = None) -> None:
     """Serve every configured platform until told to end."""
@@ -82,7 +100,10 @@ def _show_code(code: str) -> None:
 
 
 @app.command()
-def chat(file: File = None, model: str = "") -> None:
+def chat(
+    file: File = None,
+    model: Annotated[str, typer.Option(help="Who answers: a part of the name is enough.")] = "",
+) -> None:
     """Talk to a model in this terminal."""
     from bots.terminal.chat import talk
 
@@ -92,7 +113,10 @@ def chat(file: File = None, model: str = "") -> None:
 
 
 @app.command()
-def models(file: File = None, search: str = "") -> None:
+def models(
+    file: File = None,
+    search: Annotated[str, typer.Option(help="Those with this in their names.")] = "",
+) -> None:
     """List the models."""
     from bots.terminal.listing import list_models
 
@@ -144,7 +168,7 @@ def allow(
     ],
     file: File = None,
     *,
-    remove: Annotated[bool, typer.Option(help="Take it back.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
 ) -> None:
     """Let a person, a chat or a server use the bot."""
     from core.store.conversations import grant, revoke

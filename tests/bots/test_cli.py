@@ -270,3 +270,10 @@ def test_a_misspelt_model_is_told_with_the_settings(tmp_path: Path) -> None:
     assert "PARLEY_CONTEXTS names phi-4" in done.stderr
     assert "is microsoft/phi-4 meant?" in done.stderr
     assert "unheard-of" not in done.stderr, "the service may have it"
+
+
+def test_the_version_is_told_without_any_setting(tmp_path: Path) -> None:
+    done = parley(tmp_path, "--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"parley \d+\.\d+\.\d+\S*", done.stdout.strip())
+    assert "IO Intelligence's open models" in parley(tmp_path).stdout

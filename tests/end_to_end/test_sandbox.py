@@ -28,6 +28,12 @@ repeat: another answers
 :discord
 :file {file} who keeps it?
 :press Retry
+:group
+:window falcon x
+:window falcon 400
+/model falcon
+long 2000
+repeat: what is too long for it
 :quit
 """
 
@@ -74,6 +80,8 @@ async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
     said = await play(BAD_DAY.format(file=str(file).replace(" ", "\\ ")))
     assert "Llama-3.3-70B-Instruct is out of today's quota" in said
+    assert "How large?" in said
+    assert "Older messages no longer fit this model's window" in said
     assert "names none, or several" in said
     assert "does not offer microsoft/phi-4 any more" in said
     assert said.count("Hedda Brandt") >= 2
