@@ -20,6 +20,7 @@ import structlog
 from core.delivery.gate import Gate, Priority
 from core.errors import DeliveryError, Fault, MovedError
 from core.port import Chat, Part, Place
+from core.store.accepting import Accepted
 from core.store.database import Store
 from core.store.moves import move_chat
 from core.store.turns import OUT_OF_REACH, Sent, Turn, mark_part, sent_parts
@@ -70,7 +71,10 @@ class Outbox:
         # The event too: another database counts its turns from 1 again.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
         self._keyed = chat.capabilities(self.place).keyed
-        self._reply_to = None if incoming.place.private else incoming.message
+        self._asked = incoming.message
+        # Where nobody else writes an answer follows its question, but not a refusal.
+        refused = turn.note in (Accepted.FULL, Accepted.FAST)
+        self._reply_to = None if incoming.place.private and not refused else self._asked
 
     async def load(self) -> None:
         if self._turn.attempt > 1:
@@ -223,14 +227,14 @@ class Outbox:
         await self._store.write(mark_part, self._turn, self._owner, position, part)
 
     async def tell(self, position: int, part: Part) -> None:
-        """Send `part` until it certainly arrived: it may stand there twice."""
+        """Send `part`, about what was asked, until it certainly arrived: it may stand twice."""
         await self._try(
             Priority.FINAL,
             lambda shown: self._chat.send(
                 self.place,
                 shown,
                 key=f"{self._key}-{position}",
-                reply_to=self._reply_to,
+                reply_to=self._asked,
                 ticket=self._ticket,
             ),
             part,
@@ -295,7 +299,7 @@ class Outbox:
             raise DeliveryError("The chat moves to itself", Fault.GONE)
         await self._store.write(move_chat, place.platform, place.account, place.chat, chat)
         self.place = replace(place, chat=chat)
-        self._reply_to = None
+        self._reply_to = self._asked = None
         self._sent = {
             position: replace(sent, message=OUT_OF_REACH) if sent.message else sent
             for position, sent in self._sent.items()

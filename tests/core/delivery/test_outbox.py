@@ -87,13 +87,27 @@ async def test_a_page_of_unknown_fate_is_not_sent_again_with_the_final(desk: Des
     assert desk.outbox.uncertain
 
 
-async def test_in_a_group_it_is_told_to_whom_something_may_be_missing(desk: Desk) -> None:
-    group = replace(PLACE, chat="-7", private=False)
-    asked = replace(desk.turn.incoming, place=group, message="42")
+@pytest.mark.parametrize("private", [True, False])
+async def test_it_is_told_under_which_question_something_may_be_missing(
+    desk: Desk, private: bool
+) -> None:
+    place = replace(PLACE, chat="-7", private=private)
+    asked = replace(desk.turn.incoming, place=place, message="42")
     turn = replace(desk.turn, incoming=asked)
     outbox = Outbox(desk.store, desk.chat, Gate(PACE), turn, "me", lambda: None)
     await outbox.tell(1, PAGE)
     assert desk.chat.replied == "42"
+
+
+async def test_a_refusal_says_what_it_refuses_where_answers_follow_their_questions(
+    desk: Desk,
+) -> None:
+    asked = replace(desk.turn.incoming, message="42")
+    for note, replied in ((None, None), ("full", "42"), ("fast", "42")):
+        turn = replace(desk.turn, incoming=asked, note=note)
+        outbox = Outbox(desk.store, desk.chat, Gate(PACE), turn, "me", lambda: None)
+        await outbox.put(0, PAGE, Priority.FINAL)
+        assert desk.chat.replied == replied
 
 
 async def test_a_page_whose_sending_was_cancelled_is_not_sent_again(desk: Desk) -> None:
