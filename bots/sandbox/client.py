@@ -15,6 +15,8 @@ from rich.text import Text
 
 from bots.sandbox.controls import HELP, Controls
 from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.discord import Person as DiscordPerson
+from bots.sandbox.telegram import Person as TelegramPerson
 from bots.sandbox.telegram import TelegramStandIn
 from core.commands.declared import COMMANDS
 
@@ -55,10 +57,10 @@ class Side(Protocol):
 class TelegramSide:
     markdown = False
 
-    def __init__(self, server: TelegramStandIn, *, group: bool) -> None:
+    def __init__(self, server: TelegramStandIn, person: TelegramPerson, *, group: bool) -> None:
         self._server = server
         self._group = group
-        self._person = server.person("Ann")
+        self._person = person
         self._chat = (
             server.supergroup("Sandbox group", self._person)
             if group
@@ -101,10 +103,10 @@ class TelegramSide:
 class DiscordSide:
     markdown = True
 
-    def __init__(self, server: DiscordStandIn, *, direct: bool) -> None:
+    def __init__(self, server: DiscordStandIn, person: DiscordPerson, *, direct: bool) -> None:
         self._server = server
         self._direct = direct
-        self._person = server.person("Ann")
+        self._person = person
         self._channel = (
             server.dm(self._person)
             if direct
@@ -133,6 +135,9 @@ class DiscordSide:
             written = [one for one in command.arguments if not one.file]
             words = argument.split(" ", len(written) - 1) if len(written) > 1 else [argument]
             options = {a.name: word for a, word in zip(written, words, strict=False)}
+        wanted = () if command is None else command.arguments
+        if missing := [one for one in wanted if one.required and one.name not in options]:
+            raise ValueError(f"/{name} needs {missing[0].name}: {missing[0].summary.lower()}")
         await self._server.slash(self._person, self._channel, name, user_installed=False, **options)
 
     async def press(self, label: str) -> bool:

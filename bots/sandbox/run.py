@@ -71,11 +71,12 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             controls = Controls(model)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
+        ann, her = telegram.person("Ann"), discord.person("Ann")
         sides: dict[str, Side] = {
-            ":telegram": TelegramSide(telegram, group=False),
-            ":group": TelegramSide(telegram, group=True),
-            ":discord": DiscordSide(discord, direct=False),
-            ":dm": DiscordSide(discord, direct=True),
+            ":telegram": TelegramSide(telegram, ann, group=False),
+            ":group": TelegramSide(telegram, ann, group=True),
+            ":discord": DiscordSide(discord, her, direct=False),
+            ":dm": DiscordSide(discord, her, direct=True),
         }
         await stack.enter_async_context(_bots(environment))
         with console.status("Starting the bots …"):

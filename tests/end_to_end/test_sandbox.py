@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 LINES = """repeat: privately on Telegram
+/model phi-4 me
 :group
+/model
 repeat: in a group
 :discord
 repeat: in a server
 /ask repeat: by command
+/ask
 :dm
 repeat: privately on Discord
 :nonsense
@@ -73,6 +76,8 @@ async def test_a_typed_message_is_answered_through_each_platform() -> None:
     ):
         assert expected in said
     assert "I know :telegram" in said
+    assert "phi-4 answers here (chosen for you, everywhere)" in said, "it is the same person"
+    assert "/ask needs prompt: your question" in said
 
 
 async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -> None:
