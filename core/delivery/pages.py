@@ -296,7 +296,8 @@ class Pages:
         since = max(len(self._head), len(source) - 256)
         ends = [match.end() for match in regex.finditer(r"\X", source + self._next(), pos=since)]
         for end in reversed(ends):
-            if since < end <= len(source):
+            # What the next line belongs to is not known yet where it has not begun.
+            if since < end <= len(source) and not source.endswith("\n", 0, end):
                 yield self._cut_inside(source, found, end, shift)
 
     def _cut_inside(self, source: str, found: Outline, end: int, shift: int) -> _Cut:

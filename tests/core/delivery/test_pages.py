@@ -165,6 +165,16 @@ def test_a_lazy_line_that_looks_like_an_item_for_a_character(make: Make, item: s
 
 
 @pytest.mark.parametrize("make", MAKERS)
+def test_items_keep_their_numbers_where_a_part_is_full_at_the_end_of_a_line(make: Make) -> None:
+    text = "\n".join(f"2. word{n}\nEnd.{n}\n[t](http://x){n}" for n in range(100, 118))
+    for limit in range(50, 80):
+        parts = Pages(make(limit)).feed(text)
+        shown = "\n".join(part.text for part in parts)
+        numbers = [int(number) for number in re.findall(r"^(\d+)\. ", shown, re.MULTILINE)]
+        assert numbers == list(range(2, 20)), limit
+
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("name", LONG)
 def test_thirty_thousand_characters_of_one_thing(make: Make, name: str) -> None:
     dialect = make(4096 if make is TelegramDialect else 2000)
