@@ -22,6 +22,7 @@ __all__ = ["Preview"]
 log = structlog.get_logger(__name__)
 
 THINKING = "Thinking…"
+LAST = 10.0  # seconds to wait for a preview that is on its way
 FIRST_WORDS = 0.3  # seconds, so that the first preview is more than one token
 
 
@@ -64,6 +65,18 @@ class Preview:
         self._closing.set()
         if self._idle is not None:
             self._idle.cancel()
+
+    async def settled(self, running: "asyncio.Task[None]") -> BaseException | None:
+        """Close, and how `run` ended. A request in flight ends first, within reason: an edit that
+        arrives late would undo the final.
+        """
+        self.close()
+        try:
+            await asyncio.wait({running}, timeout=LAST)
+        finally:
+            running.cancel()
+            (ended,) = await asyncio.gather(running, return_exceptions=True)
+        return ended
 
     async def run(self) -> None:
         """Show until closed. Never raises on account of the platform, but as `Outbox.fence`."""

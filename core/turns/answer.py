@@ -35,7 +35,6 @@ log = structlog.get_logger(__name__)
 
 LONGEST_ANSWER = 400_000  # characters; a model that does not end is ended
 LONGEST_THOUGHTS = 200_000
-LAST_PREVIEW = 10.0  # seconds to wait for a preview that is on its way
 STATUS_EVERY = 5  # seconds between changes of "Thinking... 10 s"
 ALL_OF_IT = 0.99  # of a window
 EXPECTED = 800  # tokens of an answer nobody bounded, for the ledger
@@ -102,11 +101,7 @@ class Answer:
         try:
             return await self._ask(account)
         finally:
-            # A request in flight ends first: an edit that arrives late would undo the final.
-            self._preview.close()
-            await asyncio.wait({preview}, timeout=LAST_PREVIEW)
-            preview.cancel()
-            shown = (await asyncio.gather(preview, return_exceptions=True))[0]
+            shown = await self._preview.settled(preview)
             if isinstance(shown, StoreError):
                 # What was shown is known; no reason to ask the model again.
                 log.warning("preview ended", turn=self._held.turn.id, error=str(shown))

@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 MOST_FILES = 5  # of one message
 PAUSES = (1.0, 3.0)  # seconds between tries to fetch a file
 LONGEST_WAIT = 10.0  # seconds that a platform may ask to wait
-LAST_PREVIEW = 10.0  # seconds to wait for a preview that is on its way
 ASK = "Ask me about it."
 
 
@@ -58,11 +57,11 @@ class Reading:
         finally:
             stopper.cancel()
             reading.cancel()
-            preview.close()
-            await asyncio.wait({showing}, timeout=LAST_PREVIEW)
-            showing.cancel()
-            outcomes = await asyncio.gather(reading, showing, return_exceptions=True)
-        for outcome in outcomes:
+            try:
+                (read,) = await asyncio.gather(reading, return_exceptions=True)
+            finally:
+                shown = await preview.settled(showing)
+        for outcome in (read, shown):
             if isinstance(outcome, Exception):
                 raise outcome
 

@@ -12,6 +12,7 @@ from bots.sandbox.model.faults import reply, silent, status
 from bots.sandbox.model.overflow import OVERFLOWS
 from bots.sandbox.model.tokens import Tokeniser
 from bots.terminal.dialect import TerminalDialect
+from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeniedError, Failure, Fault, ModelError, StoreError
 from core.markdown.document import Document
 from core.port import Capabilities, Kind, Part, Place
@@ -361,6 +362,51 @@ async def test_a_stop_button_tells_what_it_dropped(tmp_path: Path, model: ModelS
         async with asyncio.timeout(5):
             while await chat.store.read(states) != ["stopped", "stopped", "done"]:
                 await asyncio.sleep(0.05)
+
+
+class Stuck(Quick):
+    """The first preview stays on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way = asyncio.Event()
+        self.given_up = False
+
+    def capabilities(self, place: Place) -> Capabilities:
+        return Capabilities(PACE, preview="edit", preview_every=0.05, keyed=True)
+
+    async def edit(
+        self, place: Place, message: str, part: Part, *, ticket: str | None = None
+    ) -> None:
+        self.under_way.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.given_up = True
+
+
+async def test_a_preview_on_its_way_does_not_outlive_its_turn(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is told to end while it waits for the last preview takes that along."""
+    closed = asyncio.Event()
+    close = Preview.close
+
+    def closing(preview: Preview) -> None:
+        close(preview)
+        closed.set()
+
+    monkeypatch.setattr(Preview, "close", closing)
+    model.tokens_per_second = 60
+    async with quick(tmp_path, model, Stuck()) as chat:
+        assert isinstance(chat, Stuck)
+        assert chat.engine is not None
+        await chat.say("hello")
+        await asyncio.wait_for(chat.under_way.wait(), 10)
+        await asyncio.wait_for(closed.wait(), 10)
+        assert not chat.given_up
+        await chat.engine.close(0)
+        assert chat.given_up
 
 
 class Menuless(Quick):
