@@ -173,7 +173,10 @@ class Outbox:
     async def _announce(self, position: int, now: str, priority: Priority) -> None:
         """Note that it is being sent: whoever takes over after a crash must know the doubt."""
         while True:
-            await self._mark(position, Sent("sending", None, now))
+            # First in line: the gate has let it go now, not when the others are written.
+            note = Sent("sending", None, now)
+            self._noted[position] = now
+            await self._store.write_first(mark_part, self._turn, self._owner, position, note)
             if self._gate.blocked(self.place.chat) == 0:
                 return
             # Another answer in the chat was told to wait while this was noted.

@@ -1,7 +1,7 @@
 """What is sent again, and what is not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -187,16 +187,21 @@ def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Heedf
     """The seconds another answer in the chat is told to wait while the next note is written."""
     gate = desk.outbox._gate
     desk.outbox._chat = chat = Heedful(gate)
-    write = desk.store.write
+    ways = {"write": desk.store.write, "write_first": desk.store.write_first}
 
     def tell(seconds: float) -> Heedful:
-        async def noting(*args: Any, **named: Any) -> Any:
-            monkeypatch.setattr(desk.store, "write", write)
-            noted = await write(*args, **named)
-            gate.refused(PLACE.chat, DeliveryError("wait", Fault.RATE, retry_after=seconds))
-            return noted
+        def noting(way: str) -> Callable[..., Awaitable[Any]]:
+            async def note(*args: Any, **named: Any) -> Any:
+                for each, write in ways.items():
+                    monkeypatch.setattr(desk.store, each, write)
+                noted = await ways[way](*args, **named)
+                gate.refused(PLACE.chat, DeliveryError("wait", Fault.RATE, retry_after=seconds))
+                return noted
 
-        monkeypatch.setattr(desk.store, "write", noting)
+            return note
+
+        for way in ways:
+            monkeypatch.setattr(desk.store, way, noting(way))
         return chat
 
     return tell
