@@ -255,6 +255,24 @@ def _fenced(connection: Connection, turn: Turn, owner: str, **values: object) ->
         raise LostLeaseError(f"Turn {turn.id} is somebody else's now")
 
 
+def _conversation(connection: Connection, turn: Turn) -> int:
+    """Where a turn is now, which no move changes in this transaction any more.
+
+    To be called before the turn is written: whoever moves a chat begins with the conversation.
+    """
+    mine = (
+        select(conversations.c.id)
+        .join(turns, turns.c.conversation == conversations.c.id)
+        .where(turns.c.id == turn.id)
+        .with_for_update(read=True, key_share=True, of=conversations)
+    )
+    # None: it was joined to another one while we waited for it.
+    found: int | None = connection.scalar(mine) or connection.scalar(mine)
+    if found is None:
+        raise LostLeaseError(f"Turn {turn.id} is nowhere")
+    return found
+
+
 def reply(
     connection: Connection,
     turn: Turn,
@@ -277,6 +295,7 @@ def reply(
     there is nothing to stand in its place.
     `thoughts` are kept apart: nothing is answered on them.
     """
+    conversation = _conversation(connection, turn)
     _fenced(
         connection,
         turn,
@@ -297,14 +316,14 @@ def reply(
     if replace:
         last = connection.scalar(
             select(func.max(messages.c.id)).where(
-                messages.c.conversation == turn.conversation,
+                messages.c.conversation == conversation,
                 messages.c.role == "user",
                 messages.c.replaced.is_(False),
             )
         )
         connection.execute(
             update(messages)
-            .where(messages.c.conversation == turn.conversation, messages.c.id >= (last or 0))
+            .where(messages.c.conversation == conversation, messages.c.id >= (last or 0))
             .values(replaced=True)
         )
     rows = [{"role": "user", "text": prompt}]
@@ -312,9 +331,7 @@ def reply(
         rows.append({"role": "assistant", "text": text})
     for row in rows:
         connection.execute(
-            insert(messages).values(
-                conversation=turn.conversation, turn=turn.id, created=clock(), **row
-            )
+            insert(messages).values(conversation=conversation, turn=turn.id, created=clock(), **row)
         )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -117,6 +118,47 @@ async def test_what_another_process_accepts_meanwhile_keeps_its_own_place() -> N
         await moving
         await say(store, NEW, "fourth")
         assert sorted(await store.read(seqs)) == [1, 2, 3, 4]
+    finally:
+        await elsewhere.dispose()
+        await store.close()
+
+
+async def test_an_answer_begun_in_the_new_chat_before_the_move_is_kept(store: Store) -> None:
+    await say(store, OLD, "first")
+    await answer(store)
+    await say(store, NEW, "second")
+    (turn,) = await store.write(turns.claim, "me", [("telegram", "1")], lease=30, most=1)
+    await move(store)
+    await store.write(
+        turns.reply, turn, "me", prompt="second", text="yes", note="", model="m", usage=(1, 1)
+    )
+    await store.write(turns.finish, turn, "me", State.DONE)
+    conversation = await store.read(conversations.find, conversation_key(NEW, ANN, shared=False))
+    assert conversation is not None
+    said = (await store.read(past, conversation, None, 50)).messages
+    assert [text for _, _, text in said] == ["first", "yes", "second", "yes"]
+
+
+@pytest.mark.parametrize("place", [OLD, NEW])
+async def test_an_answer_kept_while_its_chat_moves_is_not_undone(place: Place) -> None:
+    """It was paid for: undone, the model would be asked again."""
+    url = postgresql_url()
+    store = Store(url)
+    elsewhere = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    await store.open()
+    try:
+        await say(store, OLD, "first")
+        await answer(store)
+        await say(store, place, "second")
+        async with elsewhere.begin() as connection:
+            await connection.execute(select(schema.conversations.c.id).with_for_update())
+            answering = asyncio.create_task(answer(store))
+            async with asyncio.timeout(10):
+                while not await store.read(blocked):
+                    await asyncio.sleep(0.02)
+            await connection.run_sync(moves.move_chat, "telegram", "1", "-5", "-1005")
+        turn = await answering
+        assert await store.read(turns.question_of, turn.id) == "second"
     finally:
         await elsewhere.dispose()
         await store.close()
