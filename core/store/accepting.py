@@ -6,11 +6,11 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, TextClause, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.port import Incoming, Kind
+from core.store.events import pack, unpack
 from core.store.schema import OPEN, clock, conversations, turns
 from core.store.turns import State
 
@@ -76,7 +76,7 @@ def accept(
     kept = {
         "conversation": conversation,
         "key": event,
-        "incoming": msgspec.json.encode(incoming).decode(),
+        "incoming": pack(incoming),
         "person": person,
         "created": clock(),
     }
@@ -126,8 +126,8 @@ def _joined(connection: Connection, incoming: Incoming, conversation: int, perso
     ).first()
     if row is None or incoming.kind is not Kind.PROMPT:
         return False
-    begun = msgspec.json.decode(row.incoming, type=Incoming)
-    if begun.batch != (incoming.batch or ""):
+    begun = unpack(row.incoming)
+    if begun is None or begun.batch != (incoming.batch or ""):
         return False
     whole = _together(begun, incoming)
     if len(whole.attachments) > MOST_ATTACHED or len(whole.text) > LONGEST_TEXT:
@@ -135,7 +135,7 @@ def _joined(connection: Connection, incoming: Incoming, conversation: int, perso
     changed = connection.execute(
         update(turns)
         .where(turns.c.id == row.id, *mine)
-        .values(incoming=msgspec.json.encode(whole).decode(), lease_until=clock() + REST_IN)
+        .values(incoming=pack(whole), lease_until=clock() + REST_IN)
     )
     return changed.rowcount == 1
 

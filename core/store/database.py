@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import re
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,7 +72,6 @@ class Store:
         @event.listens_for(engine.sync_engine, "connect")
         def _connect(connection: Any, _record: object) -> None:
             cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.close()
@@ -97,6 +98,7 @@ class Store:
             with contextlib.suppress(OSError):  # opening it tells what is wrong
                 self._file.touch(mode=0o600)  # what people say is for nobody else on the machine
             await asyncio.to_thread(migrate.back_up, self._file)
+            await asyncio.to_thread(_write_ahead, self._file)
         async with self._guard(), self._writer.begin() as connection:
             await connection.run_sync(migrate.upgrade)
 
@@ -185,6 +187,22 @@ class Store:
             self._running -= 1
             if not self._running:
                 self._idle.set()
+
+
+def _write_ahead(file: Path) -> None:
+    """Let readers and a writer work at the same time. The file remembers it."""
+    until = time.monotonic() + BUSY_MS / 1000
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as database:
+        while True:
+            try:
+                database.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                # For this SQLite does not wait by itself: another process may be opening it.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
 
 def _words(error: BaseException) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import Connection, func, select
 
 from core.port import Incoming
 from core.store.database import Store
+from core.store.events import unpack
 from core.store.schema import clock, turns
 
 __all__ = ["Heard", "History", "known", "last_heard"]
@@ -60,11 +60,8 @@ def last_heard(
     )
     places: dict[tuple[str, str | None], Incoming] = {}
     for row in rows:
-        try:
-            incoming = msgspec.json.decode(row, type=Incoming)
-        except (msgspec.DecodeError, ValueError):
-            continue  # damaged, or of a newer version
-        places.setdefault((incoming.place.chat, incoming.place.thread), incoming)
+        if (incoming := unpack(row)) is not None:
+            places.setdefault((incoming.place.chat, incoming.place.thread), incoming)
     return Heard(horizon, list(places.values())[:most])
 
 

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
-from core.port import Incoming
+from core.store.events import pack, unpack
 from core.store.schema import (
     OPEN,
     allowances,
@@ -133,14 +132,10 @@ def _open_turns(connection: Connection, account: str, old: str, new: str) -> Non
     """
     fits = turns.c.key.startswith(account, autoescape=True)
     for row in connection.execute(select(turns.c.id, turns.c.incoming).where(OPEN, fits)).all():
-        incoming = msgspec.json.decode(row.incoming, type=Incoming)
-        if incoming.place.chat != old:
+        incoming = unpack(row.incoming)
+        if incoming is None or incoming.place.chat != old:
             continue
         moved = replace(incoming, place=replace(incoming.place, chat=new), message=None)
-        connection.execute(
-            update(turns)
-            .where(turns.c.id == row.id)
-            .values(incoming=msgspec.json.encode(moved).decode())
-        )
+        connection.execute(update(turns).where(turns.c.id == row.id).values(incoming=pack(moved)))
         there = (parts.c.turn == row.id, parts.c.message.is_not(None))
         connection.execute(update(parts).where(*there).values(message=OUT_OF_REACH))

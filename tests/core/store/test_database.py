@@ -1,6 +1,7 @@
 """What an operator meets: migrations, a newer database, a place that cannot be written."""
 
 import asyncio
+import contextlib
 import sqlite3
 import traceback
 from pathlib import Path
@@ -32,6 +33,21 @@ async def test_many_may_start_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*(store.open() for store in stores))
     for store in stores:
         await store.close()
+
+
+async def test_who_begins_to_write_to_a_new_file_holds_up_a_start_and_does_not_end_it(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "x.sqlite3"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store = Store(f"sqlite:///{file}")
+        opening = asyncio.create_task(store.open())
+        await asyncio.wait({opening}, timeout=0.5)
+        other.execute("COMMIT")
+        await opening
+    await store.write(put_state, "kept", "yes")
+    await store.close()
 
 
 async def test_a_database_from_a_newer_version_is_refused_and_left_alone(store: Store) -> None:

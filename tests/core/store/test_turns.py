@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection, update
 
 from core.port import Attachment, Incoming, Kind, Place, Sender
-from core.store import accepting, conversations, schema, summaries, turns
+from core.store import accepting, conversations, moves, schema, summaries, turns
 from core.store.accepting import Accepted, Bounds
 from core.store.database import Store
+from core.store.events import pack
 from core.store.turns import LostLeaseError, Sent, State, Turn
 
 PLACE = Place("telegram", "1", "5", private=True)
@@ -351,13 +352,26 @@ async def test_a_retry_that_fails_leaves_the_answer_that_stands(store: Store) ->
 async def test_an_event_that_cannot_be_read_stands_in_nobodys_way(store: Store) -> None:
     for key in ("u1", "u2"):
         await accept(store, key)
-    await store.write(damage, "telegram:1:u1")
-    assert await claim(store) == []
+    await store.write(written, "telegram:1:u1", "{")
+    for _ in range(turns.DOUBTED):
+        assert await claim(store, lease=-1) == []
     assert [turn.incoming.key for turn in await claim(store)] == ["u2"]
 
 
-def damage(connection: Connection, key: str) -> None:
-    connection.execute(update(schema.turns).where(schema.turns.c.key == key).values(incoming="{"))
+async def test_an_event_of_a_newer_version_is_left_to_who_can_read_it(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store, "newer", lease=-1)
+    event = pack(turn.incoming)
+    await store.write(written, "telegram:1:u1", event.replace('"prompt"', '"telepathy"'))
+    assert await claim(store, "older", lease=-1) == []
+    await store.write(moves.move_chat, "telegram", "1", "another", "place")  # reads it, too
+    await store.write(written, "telegram:1:u1", event)
+    (again,) = await claim(store, "newer")
+    assert again.incoming == turn.incoming
+
+
+def written(connection: Connection, key: str, event: str) -> None:
+    connection.execute(update(schema.turns).where(schema.turns.c.key == key).values(incoming=event))
 
 
 async def test_handing_over_again_and_again_is_no_failed_attempt(store: Store) -> None:
