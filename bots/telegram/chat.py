@@ -54,9 +54,8 @@ SCOPES: tuple[BotCommandScope, ...] = (
 )
 LONGEST_CALL = 90.0
 """Seconds for one request: what comes byte by byte never meets the library's own time-outs."""
-STOPPING = 4.0
+STOPPING = 4.0  # seconds for the last acknowledgement when polling ends
 ERRANDS = 0.5  # seconds at the end for what is done aside: presses acknowledged
-"""Seconds for the last acknowledgement when polling ends."""
 AT_ONCE = 100
 """Small requests under way that nobody waits for."""
 
