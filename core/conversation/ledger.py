@@ -184,7 +184,14 @@ class Ledger:
 
     async def _end(self, number: int, account: str, model: str, tokens: int, kind: str) -> None:
         """Book what it cost, and warn the operator when most of the quota is gone."""
-        await self._store.write(spending.end, number, tokens)
+        try:
+            await self._store.write(spending.end, number, tokens)
+            await self._warn(account, model, kind)
+        except StoreError as error:
+            # No reason to lose an answer: what was expected stays booked.
+            log.warning("cost not booked", account=account, model=model, error=str(error))
+
+    async def _warn(self, account: str, model: str, kind: str) -> None:
         limit, day = self.limit(model), self.today()
         if account != self._house or limit is None or (account, model, day) in self._warned:
             return

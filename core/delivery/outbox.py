@@ -21,7 +21,7 @@ from core.delivery.gate import Gate, Priority
 from core.errors import DeliveryError, Fault, MovedError
 from core.port import Chat, Part, Place
 from core.store.accepting import Accepted
-from core.store.database import Store
+from core.store.insisting import Insistent
 from core.store.moves import move_chat
 from core.store.turns import OUT_OF_REACH, Sent, Turn, mark_part, sent_parts
 
@@ -41,23 +41,22 @@ def digest(part: Part) -> str:
 
 
 class Outbox:
-    """The parts of one turn's answer. `fence` raises when the turn is no longer ours."""
+    """The parts of one turn's answer."""
 
     def __init__(
         self,
-        store: Store,
+        store: Insistent,
         chat: Chat,
         gate: Gate,
         turn: Turn,
         owner: str,
-        fence: Callable[[], None],
     ) -> None:
         self._store = store
         self._chat = chat
         self._gate = gate
         self._turn = turn
         self._owner = owner
-        self.fence = fence
+        self.fence = store.fence
         self._sent: dict[int, Sent] = {}
         self._noted: dict[int, str] = {}
         """The digests that are in the store."""

@@ -289,15 +289,16 @@ def reply(
     replace: bool = False,
     buttons: str | None = None,
     thoughts: str = "",
-) -> None:
+) -> bool:
     """Running -> delivering: keep the question, the model's answer and what it cost; `own_key`:
-    on the person's own key.
+    on the person's own key. False: that was done before, and its outcome not heard.
 
     With `replace` the last exchange is left out of what the model is shown from now on, unless
     there is nothing to stand in its place.
     `thoughts` are kept apart: nothing is answered on them.
     """
     conversation = _conversation(connection, turn)
+    kept = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id))
     _fenced(
         connection,
         turn,
@@ -310,11 +311,13 @@ def reply(
         completion_tokens=usage[1],
         own_key=own_key,
     )
+    if kept == State.DELIVERING:
+        return False
     if thoughts:
         connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
         connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
     if replace and not text:
-        return
+        return True
     if replace:
         last = connection.scalar(
             select(func.max(messages.c.id)).where(
@@ -335,6 +338,7 @@ def reply(
         connection.execute(
             insert(messages).values(conversation=conversation, turn=turn.id, created=clock(), **row)
         )
+    return True
 
 
 def thoughts_of(connection: Connection, turn: int) -> str | None:

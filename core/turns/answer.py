@@ -298,12 +298,14 @@ class Answer:
     ) -> None:
         """One transaction: the answer, its buttons and thoughts, and whom it is counted for."""
         held = self._held
-        reply(
+        new = reply(
             connection, held.turn, held.owner, prompt=self._prompt, text=self._text, note=note,
             model=model, usage=self._usage, own_key=account.own, replace=self._replace,
             buttons=msgspec.json.encode(buttons).decode(),
             thoughts=self._thoughts if self._choices.shows_reasoning else "",
         )  # fmt: skip
+        if not new:
+            return
         if words.CUT in self._notes:
             told_cut(connection, held.turn.conversation)
         if not account.own:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from core.commands.reply import Reply
 from core.conversation.scope import person_key
@@ -14,6 +14,7 @@ from core.errors import DeliveryError, Fault
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Chat, Option, Part
 from core.store.database import Store
+from core.store.insisting import Insistent
 from core.store.turns import LostLeaseError, State, Turn, finish
 from core.turns import words
 
@@ -24,16 +25,18 @@ __all__ = ["Held"]
 class Held:
     turn: Turn
     owner: str
-    store: Store
+    database: InitVar[Store]
     chat: Chat
     gate: Gate
     lease_until: float
     """By the monotonic clock; shortened, so that a process that was frozen stops in time."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    store: Insistent = field(init=False)
     outbox: Outbox = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.outbox = Outbox(self.store, self.chat, self.gate, self.turn, self.owner, self.fence)
+    def __post_init__(self, database: Store) -> None:
+        self.store = Insistent(database, self.fence)
+        self.outbox = Outbox(self.store, self.chat, self.gate, self.turn, self.owner)
 
     @property
     def person(self) -> str:

@@ -15,6 +15,7 @@ from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
 from core.store import accepting, turns
 from core.store.accepting import Bounds
 from core.store.database import Store
+from core.store.insisting import Insistent
 from core.store.turns import Turn
 from tests.core.turns.quick import PACE, Quick
 
@@ -44,6 +45,10 @@ class Unsure(Quick):
         return message
 
 
+def insistent(store: Store) -> Insistent:
+    return Insistent(store, lambda: None)
+
+
 @dataclass
 class Desk:
     chat: Unsure
@@ -55,7 +60,7 @@ class Desk:
         """That of the process that takes over."""
         await self.store.write(turns.release, "me", [self.turn.id])
         (turn,) = await self.store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
-        outbox = Outbox(self.store, self.chat, Gate(PACE), turn, "me", lambda: None)
+        outbox = Outbox(insistent(self.store), self.chat, Gate(PACE), turn, "me")
         await outbox.load()
         return outbox
 
@@ -74,7 +79,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     )
     (turn,) = await store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
     chat = Unsure()
-    yield Desk(chat, Outbox(store, chat, Gate(PACE), turn, "me", lambda: None), store, turn)
+    yield Desk(chat, Outbox(insistent(store), chat, Gate(PACE), turn, "me"), store, turn)
     await store.close()
 
 
@@ -94,7 +99,7 @@ async def test_it_is_told_under_which_question_something_may_be_missing(
     place = replace(PLACE, chat="-7", private=private)
     asked = replace(desk.turn.incoming, place=place, message="42")
     turn = replace(desk.turn, incoming=asked)
-    outbox = Outbox(desk.store, desk.chat, Gate(PACE), turn, "me", lambda: None)
+    outbox = Outbox(insistent(desk.store), desk.chat, Gate(PACE), turn, "me")
     await outbox.tell(1, PAGE)
     assert desk.chat.replied == "42"
 
@@ -105,7 +110,7 @@ async def test_a_refusal_says_what_it_refuses_where_answers_follow_their_questio
     asked = replace(desk.turn.incoming, message="42")
     for note, replied in ((None, None), ("full", "42"), ("fast", "42")):
         turn = replace(desk.turn, incoming=asked, note=note)
-        outbox = Outbox(desk.store, desk.chat, Gate(PACE), turn, "me", lambda: None)
+        outbox = Outbox(insistent(desk.store), desk.chat, Gate(PACE), turn, "me")
         await outbox.put(0, PAGE, Priority.FINAL)
         assert desk.chat.replied == replied
 

@@ -349,6 +349,18 @@ async def test_a_retry_that_fails_leaves_the_answer_that_stands(store: Store) ->
     assert await shown(store, first.conversation, None) == [("user", "one?"), ("assistant", "one.")]
 
 
+async def test_an_answer_kept_twice_is_kept_once(store: Store) -> None:
+    """The database did so, and its word was lost on the way."""
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    for new in (True, False):
+        kept = await store.write(
+            turns.reply, turn, "me", prompt="hello", text="yes", note="", model="m", usage=(1, 1)
+        )
+        assert kept is new
+    assert await shown(store, turn.conversation) == [("user", "hello"), ("assistant", "yes")]
+
+
 async def test_an_event_that_cannot_be_read_stands_in_nobodys_way(store: Store) -> None:
     for key in ("u1", "u2"):
         await accept(store, key)

@@ -234,6 +234,29 @@ async def test_the_claims_and_the_heartbeats_survive_a_database_that_is_away(
     assert len(model.requests) == 2, "nothing was given up and begun again"
 
 
+@pytest.mark.parametrize("what", ["mark_part", "end", "_keep", "finish"])
+async def test_an_answer_outlasts_a_database_that_is_away_for_a_moment(
+    url: str, tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It was paid for, and the person has read most of it."""
+    model.tokens_per_second = 200
+    chat = Seen()
+    async with quick(tmp_path, model, chat, database_url=url):
+        away = Away(chat.store, {what}, monkeypatch)
+        away.begin()
+        await chat.say("hello")
+        await until(lambda: away.refused[what] > 0)
+        away.end()
+        await ended(chat.store, "done")
+        assert await chat.store.read(attempts) == [1]
+    assert len(model.requests) == 1
+    assert [text.strip() for text in chat.shown.values()] == [ANSWER.strip()]
+
+
+def attempts(connection: Connection) -> list[int]:
+    return list(connection.scalars(select(table.c.attempt)))
+
+
 async def test_the_heartbeat_renews_only_what_is_being_worked_on(
     url: str, tmp_path: Path, model: ModelStandIn
 ) -> None:
