@@ -316,9 +316,8 @@ def reply(
     if thoughts:
         connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
         connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
-    if replace and not text:
-        return True
-    if replace:
+    in_vain = replace and not text
+    if replace and not in_vain:
         last = connection.scalar(
             select(func.max(messages.c.id)).where(
                 messages.c.conversation == conversation,
@@ -331,12 +330,17 @@ def reply(
             .where(messages.c.conversation == conversation, messages.c.id >= (last or 0))
             .values(replaced=True)
         )
-    rows = [{"role": "user", "text": prompt}]
-    if text:
-        rows.append({"role": "assistant", "text": text})
-    for row in rows:
+    rows = [("user", prompt), ("assistant", text)] if text else [("user", prompt)]
+    for role, said in rows:
         connection.execute(
-            insert(messages).values(conversation=conversation, turn=turn.id, created=clock(), **row)
+            insert(messages).values(
+                conversation=conversation,
+                turn=turn.id,
+                role=role,
+                text=said,
+                created=clock(),
+                replaced=in_vain,  # kept all the same: by its turn it can be asked again
+            )
         )
     return True
 

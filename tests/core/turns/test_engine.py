@@ -155,6 +155,25 @@ async def test_retry_under_an_older_answer_asks_its_own_question(
         assert len(model.requests) == 4
 
 
+async def test_retry_under_a_retry_that_failed_asks_what_that_one_asked(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Nothing of it counts, but it is no reason to ask what was asked since."""
+    model.tokens_per_second = 2000
+    model.answer = lambda body: f"to {body['messages'][-1]['content']}"
+    async with quick(tmp_path, model, fallbacks=[]) as chat:
+        await chat.ask("one")
+        model.hook = lambda _body: status(400, "no")
+        await chat.press("retry:1", "m")
+        await until(lambda: len(chat.shown) == 2)
+        model.hook = None
+        await chat.ask("two")
+        await chat.press("retry:2", "m")
+        await until(lambda: len(chat.shown) == 4)
+        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+        assert asked == ["one", "to one", "two", "to two", "one"]
+
+
 def reopen(connection: Connection) -> None:
     tried = engine.MOST_ATTEMPTS
     again = {"state": "delivering", "attempt": tried, "finished": None, "lease_until": 0}
