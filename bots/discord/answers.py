@@ -136,6 +136,10 @@ class Answers:
     async def delete(self, ticket: Ticket, message: str) -> None:
         await self._rest.call("DELETE", await self._path(ticket, message), bot=False)
 
+    async def take_back(self, ticket: Ticket) -> None:
+        """Remove what the interaction was responded to with."""
+        await self._rest.call("DELETE", f"{ticket.webhook}/messages/@original", bot=False)
+
     def owns(self, ticket: Ticket, message: str) -> bool:
         """Whether `message` can be changed through the interaction alone."""
         if not ticket.posts or message in self._answer(ticket).sent:

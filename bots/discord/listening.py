@@ -196,6 +196,15 @@ class Listening:
                 await self._answers.follow_up(ticket, body, hidden=True)
         except DeliveryError as error:
             log.warning("discord apology not sent", fault=error.fault)
+        if ticket.mode is Mode.POST:
+            await self._hide(ticket)
+
+    async def _hide(self, ticket: Ticket) -> None:
+        """The bot shows no words of somebody who may not be let in."""
+        try:
+            await self._answers.take_back(ticket)
+        except DeliveryError as error:
+            log.warning("discord question not taken back", fault=error.fault)
 
 
 def _shown(incoming: Incoming, ticket: Ticket) -> Json | None:

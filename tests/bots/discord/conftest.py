@@ -9,7 +9,7 @@ import pytest
 from bots.discord.chat import DiscordChat
 from bots.discord.timing import Timing
 from core.commands.declared import COMMANDS
-from core.errors import StoreError
+from core.errors import DeniedError, StoreError
 from core.port import Incoming, Place, Sender
 from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, serving
 from tests.bots.discord.specification import complaints
@@ -46,11 +46,12 @@ class Memory:
 
 @dataclass
 class Inbox:
-    """Keeps what arrives; can be slow (`gate`) or broken (`broken`)."""
+    """Keeps what arrives; can be slow (`gate`) or broken (`broken`), or let nobody in (`denied`)."""
 
     arrived: asyncio.Queue[Incoming] = field(default_factory=asyncio.Queue)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     broken: bool = False
+    denied: bool = False
     refused: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -61,6 +62,8 @@ class Inbox:
         if self.broken:
             self.refused.set()
             raise StoreError("The disk is full.")
+        if self.denied:
+            raise DeniedError
         await self.arrived.put(incoming)
 
     async def next(self) -> Incoming:

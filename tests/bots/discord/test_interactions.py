@@ -157,6 +157,22 @@ async def test_a_command_that_can_not_be_kept_is_told(world: World, late: bool) 
     assert told[0]["flags"] & 64
 
 
+async def test_what_somebody_asks_who_is_not_let_in_does_not_stay_there(world: World) -> None:
+    """The database took so long that the question was shown before it was known whose it is."""
+    await world.start()
+    world.inbox.denied = True
+    world.inbox.gate.clear()
+    interaction = await world.discord.command("ask", options=ASK)
+    await acknowledgement(world.discord, interaction)
+    world.inbox.gate.set()
+    told = await world.discord.until(
+        lambda: [m for m in world.discord.messages.values() if "let in" in m["content"]]
+    )
+    assert told[0]["flags"] & 64
+    shown = world.discord.messages
+    await world.discord.until(lambda: not any("sky" in m["content"] for m in shown.values()))
+
+
 async def test_a_quiet_command_is_answered_to_the_person_alone(world: World) -> None:
     chat = await world.start()
     options = [
