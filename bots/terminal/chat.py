@@ -185,8 +185,8 @@ async def _line(console: Console) -> str | None:
 async def talk(settings: Settings, model: str) -> None:
     """`parley chat`."""
     console = Console()
-    # The one person here is the operator.
-    settings = settings.model_copy(update={"access": Access.OPEN})
+    # The one person here is the operator; whose line is not kept waits for ever for an answer.
+    settings = settings.model_copy(update={"access": Access.OPEN, "messages_a_minute": 0})
     async with services(settings) as with_:
         chat = TerminalChat(console, getpass.getuser())
         if model:

@@ -52,3 +52,13 @@ async def test_a_file_can_be_sent_and_asked_about(tmp_path: Path) -> None:
     assert "Sources: [1] light house.txt, line 1" in said
     assert "and now without" in said
     assert "I do not know /." in said
+
+
+async def test_lines_from_a_file_are_all_answered_however_many_come_in_a_minute(
+    tmp_path: Path,
+) -> None:
+    """There is nobody here to be protected from; what was not kept nobody would answer."""
+    lines = [f"/unknown{number}" for number in range(45)]
+    said = await talk(tmp_path, "\n".join([*lines, "/quit", ""]))
+    assert "I do not know /unknown44." in said
+    assert "faster" not in said
