@@ -63,7 +63,7 @@ class Outbox:
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.waiting = False
-        """For the platform to be ready again: it may last, and takes nothing from others."""
+        """For the platform to be ready: it may last, and takes nothing from others."""
         self.uncertain = False
         """Whether something that must arrive may not have."""
         self._ticket = incoming.ticket
@@ -308,6 +308,7 @@ class Outbox:
         }
 
     async def _enter(self, priority: Priority) -> None:
-        self.waiting = self._gate.blocked(self.place.chat) > 0
+        # A final has nothing else to do, and in a slow chat many stand in line.
+        self.waiting = priority is Priority.FINAL or self._gate.blocked(self.place.chat) > 0
         await self._gate.enter(self.place.chat, self._chat.capabilities(self.place).pace, priority)
         self.waiting = False

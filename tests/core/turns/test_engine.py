@@ -15,7 +15,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeniedError, Failure, Fault, ModelError, StoreError
 from core.markdown.document import Document
-from core.port import Capabilities, Kind, Part, Place
+from core.port import Capabilities, Kind, Pace, Part, Place
 from core.store.schema import clock, requests, spending, turns
 from core.store.turns import mark_part
 from core.turns import engine, words
@@ -172,6 +172,28 @@ async def test_retry_under_a_retry_that_failed_asks_what_that_one_asked(
         await until(lambda: len(chat.shown) == 4)
         asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
         assert asked == ["one", "to one", "two", "to two", "one"]
+
+
+class Crowded(Quick):
+    """A group that may be written to once in a long while."""
+
+    def capabilities(self, place: Place) -> Capabilities:
+        pace = PACE if place.private else Pace(burst=1, rate=0.01)
+        return Capabilities(pace, preview="off", keyed=True)
+
+
+async def test_answers_that_wait_for_a_groups_turn_take_nobody_elses(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    """All are written, and one group's limit lets them out one by one."""
+    model.tokens_per_second = 2000
+    model.answer = lambda body: f"to {body['messages'][-1]['content']}"
+    async with quick(tmp_path, model, Crowded(), turns_at_once=2) as chat:
+        for user in ("5", "6", "7"):
+            await chat.say("hello", user=user, group="-1")
+        await chat.say("alone", user="8")
+        await until(lambda: "to alone" in chat.shown.values())
+        assert len(chat.shown) < 3, "the group's still wait"
 
 
 def reopen(connection: Connection) -> None:
