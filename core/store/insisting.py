@@ -1,6 +1,7 @@
 """The store as one turn uses it: away for a moment it costs no answer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
@@ -18,11 +19,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSE = 0.3  # seconds between tries
+LONGEST = 60.0
+"""Seconds of them: what fails while leases are renewed is not the database's absence."""
 
 
 class Insistent:
     """As `Store`; what fails is done again until `fence` raises: the turn is another's by then.
 
+    Raises `StoreError` for what goes on failing though the turn stays ours.
     What was done, and its outcome not heard, is done again, too: twice has to be as once.
     """
 
@@ -46,10 +50,13 @@ class Insistent:
         return await self._again(partial(self._store.read, function, *args, **kwargs))
 
     async def _again(self, act: Callable[[], Awaitable[T]]) -> T:
+        give_up = time.monotonic() + LONGEST
         while True:
             try:
                 return await act()
             except StoreError as error:
+                if time.monotonic() > give_up:
+                    raise
                 log.warning("the database is asked again", error=str(error))
             self.fence()
             await asyncio.sleep(PAUSE)
