@@ -195,10 +195,11 @@ class Engine:
         if room <= 0:  # whoever wants to stop something must not wait for it to end
             claimed = take(SPARE, Among.COMMANDS) if room > -SPARE else []
         else:
-            claimed = take(min(room, MOST_CLAIMED), Among.USUAL)
-            if len(claimed) < room and not any(map(self._doubted, held)):
-                # One at a time: if it is what ends processes, those it takes along are not blamed.
-                claimed += take(1, Among.DOUBTED)
+            # One at a time: if it is what ends processes, those it takes along are not blamed. First,
+            # or where many ask it would wait for the last of those who came after it.
+            claimed = [] if any(map(self._doubted, held)) else take(1, Among.DOUBTED)
+            if room > len(claimed):
+                claimed += take(min(room - len(claimed), MOST_CLAIMED), Among.USUAL)
         return claimed, waits.current(connection, self._accounts()) if claimed else []
 
     def _doubted(self, turn: int) -> bool:

@@ -372,3 +372,23 @@ async def test_who_was_there_at_every_death_is_tried_alone_and_the_others_are_an
     assert shown.count(ANSWER.strip()) == 2
     assert [attempt for text, attempt in tried if text != "poison"][-1] <= turns.DOUBTED + 2
     assert ("poison", engine.MOST_ATTEMPTS) in tried
+
+
+def doubt(connection: Connection, turn: int) -> None:
+    connection.execute(update(table).where(table.c.id == turn).values(attempt=turns.DOUBTED))
+
+
+async def test_who_is_tried_alone_does_not_wait_for_those_that_come_later(
+    url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    """Where more is asked than can be answered at once, there is always one that comes later."""
+    async with quick(tmp_path, model, turns_at_once=1, database_url=url) as chat:
+        await chat.say("the one that is answered", user="5")
+        await until(lambda: len(model.requests) == 1)
+        for user in ("6", "7", "8"):
+            await chat.say(f"of {user}", user=user)
+        await chat.store.write(doubt, 2)
+        model.tokens_per_second = 2000
+        await ended(chat.store, *["done"] * 4)
+    asked = [request.body["messages"][-1]["content"] for request in model.requests]
+    assert asked[1:] == ["of 6", "of 7", "of 8"]
