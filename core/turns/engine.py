@@ -195,8 +195,8 @@ class Engine:
         if room <= 0:  # whoever wants to stop something must not wait for it to end
             claimed = take(SPARE, Among.COMMANDS) if room > -SPARE else []
         else:
-            # One at a time: if it is what ends processes, those it takes along are not blamed. First,
-            # or where many ask it would wait for the last of those who came after it.
+            # One at a time: if it is what ends processes, those it takes along are not blamed.
+            # First, or it would wait for all who come later, and there is always one.
             claimed = [] if any(map(self._doubted, held)) else take(1, Among.DOUBTED)
             if room > len(claimed):
                 claimed += take(min(room - len(claimed), MOST_CLAIMED), Among.USUAL)
