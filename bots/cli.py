@@ -12,6 +12,7 @@ import threading
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import structlog
@@ -82,15 +83,15 @@ async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        stopping.set()
+    def stop(_number: int, _frame: FrameType | None) -> None:
         # Whatever hangs: what was not finished is taken on by the next process.
         last = threading.Timer(LAST_MOMENT, os._exit, (1,))
         last.daemon = True
         last.start()
+        loop.call_soon_threadsafe(stopping.set)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        signal.signal(number, stop)  # not the loop's: it may be what hangs
     async with services(settings) as with_, with_.store.alone():
         await serve(with_, configured(with_), stopping, show_code=_show_code)
 

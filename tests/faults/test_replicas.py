@@ -16,6 +16,7 @@ REPLICAS = 3
 AGAIN = 0.1  # of the messages are delivered twice
 CALM = (1.0, 8.0)  # seconds between two faults in the long form
 FREEZES = 0.2  # of the faults in the long form
+IN_TIME = 20.0  # seconds in which a process that is told to end is gone
 RESTARTS = (0.33, 0.66)  # of all turns asked when the database restarts
 
 
@@ -91,3 +92,38 @@ async def test_replicas_lose_nothing_and_repeat_nothing(chaos: Chaos, tmp_path: 
     )  # fmt: skip
     verdict.sound()
     assert verdict.recoveries or not chaos.long
+
+
+async def test_rolling_restarts_lose_nothing_and_repeat_nothing(
+    chaos: Chaos, tmp_path: Path
+) -> None:
+    """One process after the other is told to end and started anew, as an upgrade does it."""
+    dice = chaos.dice
+    async with world(tmp_path) as made:
+        crowd = Crowd(
+            made, dice, chaos.sized(18, 0.25),
+            each=EACH if chaos.long else 3, patience=90,
+        )  # fmt: skip
+        fleet = Fleet(made, tmp_path, REPLICAS, DATABASE_URL=postgresql_url())
+        exits: list[float] = []
+        try:
+            await fleet.start_all()
+            await crowd.greet()
+            living = asyncio.create_task(crowd.live(again=AGAIN))
+            while not exits or (chaos.long and not living.done()):
+                await crowd.written(2, LONGEST)
+                for number in range(REPLICAS):
+                    exits.append(await fleet.end(number))
+                    await fleet.start(number)
+            await living
+            await crowd.settle()
+            await fleet.idle(crowd.patience)
+        finally:
+            await fleet.close()
+        verdict = Verdict(crowd, fleet)
+    verdict.show(
+        "Three replicas restarted in turn", chaos.seed,
+        exits=len(exits), **{"slowest exit": f"{max(exits):.1f} s"},
+    )  # fmt: skip
+    verdict.sound()
+    assert max(exits) < IN_TIME
