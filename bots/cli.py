@@ -10,9 +10,11 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from types import FrameType
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import structlog
 import typer
@@ -32,6 +34,8 @@ SUBJECT = re.compile(
     r"telegram:(person:|chat:-?)\d{1,20}|discord:(person|chat|server):\d{1,20}", re.ASCII
 )
 LAST_MOMENT = 19.0  # seconds after being told to end
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,17 +86,33 @@ async def _serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        stopping.set()
+    def stop(_number: int, _frame: FrameType | None) -> None:
         # Whatever hangs: what was not finished is taken on by the next process.
         last = threading.Timer(LAST_MOMENT, os._exit, (1,))
         last.daemon = True
         last.start()
+        loop.call_soon_threadsafe(stopping.set)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    async with services(settings) as with_, with_.store.alone():
-        await serve(with_, configured(with_), stopping, show_code=_show_code)
+        signal.signal(number, stop)  # not the loop's: it may be what hangs
+    async with AsyncExitStack() as stack:
+        with_ = await _unless(stopping, stack.enter_async_context(services(settings)))
+        if with_ is None:
+            return
+        await _unless(stopping, stack.enter_async_context(with_.store.alone()))
+        if not stopping.is_set():
+            await serve(with_, configured(with_), stopping, show_code=_show_code)
+
+
+async def _unless(stopping: asyncio.Event, beginning: Coroutine[Any, Any, T]) -> T | None:
+    """What it returns; None when we are told to end before."""
+    task, stopper = asyncio.create_task(beginning), asyncio.create_task(stopping.wait())
+    await asyncio.wait({task, stopper}, return_when=asyncio.FIRST_COMPLETED)
+    stopper.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+    return None if task.cancelled() else task.result()
 
 
 def _show_code(code: str) -> None:

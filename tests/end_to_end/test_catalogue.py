@@ -74,10 +74,10 @@ async def test_all_models_are_on_the_pages_in_telegram_after_a_restart_too(alive
         if number == 3:
             await alive.stop()
             await alive.start(**MANY)
-        polls = alive._polls()
+        polls = alive.polls()
         await telegram.press(ann, message, buttons(message)["▶"])
         await telegram.wait(lambda n=number: f"{n}/3" in buttons(message))  # type: ignore[misc]
-        await telegram.wait(lambda n=polls: alive._polls() > n)  # type: ignore[misc]
+        await telegram.wait(lambda n=polls: alive.polls() > n)  # type: ignore[misc]
         seen += "\n" + message.text
     assert [model.id for model in offered(alive) if not listed(model, seen)] == []
     assert "mxbai-embed-large-v1 · 512 · embeddings only · 500k tokens left" in seen

@@ -427,6 +427,28 @@ async def test_a_question_of_more_than_a_day_ago_counts_its_days(
     )
 
 
+@pytest.mark.parametrize(("too_old", "answered"), [(200_000.0, True), (30.0, False)])
+async def test_how_old_a_question_may_be_is_the_operators_to_say(
+    alive: World, tmp_path: Path, too_old: float, *, answered: bool
+) -> None:
+    telegram, model = alive.telegram, alive.model
+    model.tokens_per_second = 20
+    ann = telegram.person("Ann")
+    chat = telegram.private(ann)
+    text = ("from before " * 40).strip()
+    await telegram.say(ann, chat, f"repeat: {text}")
+    await model.wait(lambda: len(model.requests) == 1)
+    await alive.kill()
+    age = 86405 if answered else 60  # by default: too old, and not
+    with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        database.execute("UPDATE turns SET created = created - ?", (age,))
+        database.commit()
+    model.tokens_per_second = 2000
+    await alive.start(too_old=too_old)
+    said = text if answered else words.TOO_OLD
+    await telegram.wait(lambda: texts(telegram.messages(chat)) == [said])
+
+
 async def test_a_file_is_fetched_once_and_its_address_is_told_to_nobody(alive: World) -> None:
     telegram, model = alive.telegram, alive.model
     ann = telegram.person("Ann")

@@ -56,7 +56,7 @@ class World:
     async def start(self, **changed: object) -> None:
         self._stopping = asyncio.Event()
         settings = self.settings(**changed)
-        polls = self._polls()
+        polls = self.polls()
 
         async def run() -> None:
             async with services(settings) as with_, with_.store.alone():
@@ -70,13 +70,13 @@ class World:
             await self._bot
         await ready
 
-    def _polls(self) -> int:
+    def polls(self) -> int:
         """How often the bot has asked for updates, or to be called with them."""
         receiving = ("getupdates", "setwebhook")
         return sum(call.method.lower() in receiving for call in self.telegram.calls)
 
     async def _ready(self, polls: int) -> None:
-        await self.telegram.wait(lambda: self._polls() > polls, 15)
+        await self.telegram.wait(lambda: self.polls() > polls, 15)
         await self.discord.ready(15)
 
     def environment(self) -> dict[str, str]:
@@ -97,7 +97,7 @@ class World:
     @asynccontextmanager
     async def process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """The bot as `parley run`, a process of its own."""
-        polls = self._polls()
+        polls = self.polls()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +26,17 @@ LOOK = 0.2  # seconds between looks for what is still open
 
 
 class Fleet:
-    """`count` times `parley run` with the same environment."""
+    """`count` times `parley run` with the same environment, but for `each` process's own."""
 
-    def __init__(self, world: World, folder: Path, count: int = 1, **environment: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        count: int = 1,
+        *,
+        each: Sequence[Mapping[str, str]] = (),
+        **environment: str,
+    ) -> None:
         self._environment = {
             **os.environ,
             **world.environment(),
@@ -35,6 +44,7 @@ class Fleet:
             "PARLEY_QUOTAS": "*=0",
             **environment,
         }
+        self._each = each
         self._world = world
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
@@ -58,22 +68,20 @@ class Fleet:
         old = self._processes[number]
         if old is not None and old.returncode is None:
             raise RuntimeError("it still runs")
+        environment = {**self._environment, **(self._each[number] if self._each else {})}
         with self.log.open("ab") as log:
             self._processes[number] = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bots.cli", "run", env=self._environment, stderr=log
+                sys.executable, "-m", "bots.cli", "run", env=environment, stderr=log
             )
 
     async def start_all(self) -> None:
         """Start what does not run; ends when the bot listens on every platform."""
-        polls = self._polls()
+        polls = self._world.polls()
         for number in range(len(self._processes)):
             await self.start(number)
         if "TELEGRAM_BOT_TOKEN" in self._environment:
-            await self._world.telegram.wait(lambda: self._polls() > polls, READY_IN)
+            await self._world.telegram.wait(lambda: self._world.polls() > polls, READY_IN)
         await self._world.discord.ready(READY_IN)
-
-    def _polls(self) -> int:
-        return sum(call.method.lower() == "getupdates" for call in self._world.telegram.calls)
 
     async def kill(self, number: int = 0) -> None:
         """End it in the middle of whatever it does."""

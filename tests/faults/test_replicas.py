@@ -5,17 +5,21 @@ import random
 from pathlib import Path
 
 from core.turns.engine import LEASE
+from tests.balancer import balanced
 from tests.databases import postgresql_url, restart_postgresql
 from tests.end_to_end.world import world
 from tests.faults.conftest import Chaos
 from tests.faults.crowd import EACH, LONGEST, Crowd
 from tests.faults.fleet import Fleet
 from tests.faults.verdict import Verdict
+from tests.ports import free_port
 
 REPLICAS = 3
 AGAIN = 0.1  # of the messages are delivered twice
 CALM = (1.0, 8.0)  # seconds between two faults in the long form
 FREEZES = 0.2  # of the faults in the long form
+KILLED = 0.5  # of the restarts in the long form
+IN_TIME = 20.0  # seconds in which a process that is told to end is gone
 RESTARTS = (0.33, 0.66)  # of all turns asked when the database restarts
 
 
@@ -91,3 +95,46 @@ async def test_replicas_lose_nothing_and_repeat_nothing(chaos: Chaos, tmp_path: 
     )  # fmt: skip
     verdict.sound()
     assert verdict.recoveries or not chaos.long
+
+
+async def test_replicas_behind_a_webhook_lose_and_repeat_nothing_in_rolling_restarts(
+    chaos: Chaos, tmp_path: Path
+) -> None:
+    """One process after the other is told to end and started anew, as an upgrade does it; in the
+    long form many are killed.
+    """
+    ports = [free_port() for _ in range(REPLICAS)]
+    async with world(tmp_path) as made, balanced(ports, "/hook") as url:
+        crowd = Crowd(
+            made, chaos.dice, chaos.sized(12, 0.5),
+            each=EACH if chaos.long else 3, patience=90,
+        )  # fmt: skip
+        fleet = Fleet(
+            made, tmp_path, REPLICAS, DATABASE_URL=postgresql_url(), TELEGRAM_WEBHOOK_URL=url,
+            each=[{"TELEGRAM_WEBHOOK_LISTEN": f"127.0.0.1:{port}"} for port in ports],
+        )  # fmt: skip
+        exits: list[float] = []
+        try:
+            await fleet.start_all()
+            await crowd.greet()
+            living = asyncio.create_task(crowd.live(again=AGAIN))
+            while not exits or (chaos.long and not living.done()):
+                for number in range(REPLICAS):
+                    if chaos.long and chaos.dice.random() < KILLED:
+                        await fleet.kill(number)
+                    else:
+                        exits.append(await fleet.end(number))
+                    await fleet.start(number)
+                    await asyncio.wait({living}, timeout=CALM[0])
+            await living
+            await crowd.settle()
+            await fleet.idle(crowd.patience)
+        finally:
+            await fleet.close()
+        verdict = Verdict(crowd, fleet)
+    verdict.show(
+        "Three replicas behind a webhook, restarted in turn", chaos.seed,
+        exits=len(exits), **{"slowest exit": f"{max(exits):.1f} s"},
+    )  # fmt: skip
+    verdict.sound()
+    assert max(exits) < IN_TIME

@@ -2,14 +2,12 @@
 
 import asyncio
 import io
-import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 import structlog
-from aiohttp import web
 
 from bots.sandbox.telegram import Call, Fault, Limits, TelegramStandIn
 from bots.telegram import webhook
@@ -18,6 +16,7 @@ from bots.telegram.polling import ALLOWED_UPDATES
 from bots.telegram.webhook import HEADER, secret_of
 from core.errors import ConfigurationError, UnavailableError
 from core.port import Incoming, Part, Place
+from tests.balancer import balanced
 from tests.bots.telegram.conftest import Inbox
 
 PATH = "/telegram/hook"
@@ -369,30 +368,6 @@ async def test_updates_that_fail_hold_nobody_up_and_are_tried_three_times_each(
     await asyncio.wait({task}, timeout=10)
 
 
-@asynccontextmanager
-async def balanced(ports: list[int]) -> AsyncIterator[str]:
-    """The address of a proxy that passes requests on to `ports` in turn."""
-    turns = itertools.cycle(ports)
-
-    async def passed_on(request: web.Request) -> web.Response:
-        target = f"http://127.0.0.1:{next(turns)}{request.path}"
-        body = io.BytesIO(await request.read())
-        try:
-            async with session.post(target, data=body, headers=request.headers) as answer:
-                return web.Response(status=answer.status)
-        except aiohttp.ClientError:
-            return web.Response(status=502)
-
-    app = web.Application()
-    app.router.add_post("/{path:.*}", passed_on)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    async with aiohttp.ClientSession() as session:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
-        await runner.cleanup()
-
-
 async def test_all_processes_listen_and_one_that_ends_is_not_missed(
     stand_in: TelegramStandIn, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
@@ -401,7 +376,7 @@ async def test_all_processes_listen_and_one_that_ends_is_not_missed(
     inboxes = [Inbox(), Inbox()]
     ann = stand_in.person("Ann")
     private = stand_in.private(ann)
-    async with balanced(ports) as url:
+    async with balanced(ports, PATH) as url:
         chats = [receiver(stand_in, port, url) for port in ports]
         async with running(stand_in, inboxes[0], chats[0]):
             async with running(stand_in, inboxes[1], chats[1]):

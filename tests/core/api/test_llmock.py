@@ -13,7 +13,7 @@ import pytest
 from core.api.client import Message, ModelApi, Patience, Request
 from core.api.events import Finished, FinishReason, Text
 from core.errors import Failure, ModelError
-from tests.core.api.ports import free_port
+from tests.ports import free_port
 
 LLMOCK = Path(sys.executable).with_name("llmock")
 ASKED = Request("gpt-4o-mini", (Message("user", "Say something of some length, please."),))
