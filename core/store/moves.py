@@ -81,8 +81,9 @@ def _allowances(connection: Connection, before: str, after: str) -> None:
 
 def _conversations(connection: Connection, before: str, after: str) -> None:
     fits = conversations.c.key.startswith(before, autoescape=True)
-    # Locked: what is accepted meanwhile, by another process, counts its turns on.
-    locked = select(conversations).with_for_update(key_share=True)
+    # Locked, before anything of theirs is: what is accepted or answered meanwhile, by another
+    # process, comes before all of this or after it.
+    locked = select(conversations).with_for_update()
     for row in connection.execute(locked.where(fits)).all():
         key = after + row.key[len(before) :]
         newcomer = connection.execute(locked.where(conversations.c.key == key)).first()

@@ -164,6 +164,42 @@ async def test_an_answer_kept_while_its_chat_moves_is_not_undone(place: Place) -
         await store.close()
 
 
+@pytest.mark.parametrize("place", [OLD, NEW])
+async def test_a_move_waits_for_an_answer_that_is_being_kept(place: Place) -> None:
+    url = postgresql_url()
+    store = Store(url)
+    elsewhere = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    await store.open()
+    try:
+        for known in (OLD, NEW):
+            await say(store, known, known.chat)
+            await answer(store)
+        await say(store, place, "asked")
+        (turn,) = await store.write(turns.claim, "me", [("telegram", "1")], lease=30, most=1)
+        async with elsewhere.begin() as connection:
+            await connection.run_sync(turns._conversation, turn)
+            moving = asyncio.create_task(move(store))
+            async with asyncio.timeout(10):
+                while not await store.read(blocked):
+                    await asyncio.sleep(0.02)
+            await connection.run_sync(
+                partial(
+                    turns.reply, turn=turn, owner="me", prompt="asked", text="yes", note="",
+                    model="m", usage=(1, 1),
+                )
+            )  # fmt: skip
+        await moving
+        conversation = await store.read(
+            conversations.find, conversation_key(NEW, ANN, shared=False)
+        )
+        assert conversation is not None
+        said = (await store.read(past, conversation, None, 50)).messages
+        assert [text for _, _, text in said] == ["-5", "yes", "-1005", "yes", "asked", "yes"]
+    finally:
+        await elsewhere.dispose()
+        await store.close()
+
+
 async def test_another_chat_is_not_touched(store: Store) -> None:
     other = replace(OLD, chat="-55")
     await say(store, other, "mine")
