@@ -12,6 +12,7 @@ __all__ = ["address", "amounts", "database", "listener", "model", "names", "pair
 
 MODEL = re.compile(r"[^\s,=]{1,200}")
 PERSONA = re.compile(r"[\w-]{1,32}")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 LONGEST_INSTRUCTIONS = 20_000  # characters
 
 
@@ -54,6 +55,11 @@ def database(value: object) -> str:
         raise ValueError("must have a port from 1 to 65535")
     if value.startswith("sqlite:") and not made.database:
         raise ValueError("must name a file after sqlite:///")
+    if str(made.query.get("sslmode", "prefer")) not in SSL_MODES:
+        raise ValueError(f"must have one of these as sslmode: {', '.join(SSL_MODES)}")
+    patience = made.query.get("connect_timeout", "1")
+    if not (isinstance(patience, str) and patience.isascii() and patience.isdigit()):
+        raise ValueError("must have seconds, a whole number, as connect_timeout")
     return value
 
 

@@ -105,8 +105,13 @@ class Webhook:
                 if _wrong_address(error):
                     raise ConfigurationError(f"TELEGRAM_WEBHOOK_URL: {error.message}") from None
                 wait = max(pause, _asked_to_wait(error))
+                # What Telegram itself says of the address; others may say theirs, with the token.
+                said = {"said": error.message} if isinstance(error, BadRequest) else {}
                 log.warning(
-                    "telegram.webhook_not_set", error=type(error).__name__, retry_in=round(wait, 1)
+                    "telegram.webhook_not_set",
+                    error=type(error).__name__,
+                    retry_in=round(wait, 1),
+                    **said,
                 )
                 await asyncio.sleep(wait)
                 pause = min(LONGEST_PAUSE, 2 * pause)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
@@ -28,6 +29,8 @@ T = TypeVar("T")
 BUSY_MS = 10_000
 CLOSING = 5.0  # seconds for what runs to end
 SILENT = 15.0  # seconds a transaction on a server may take
+PLACE = ("host", "port", "user", "password")
+"""Parameters of an address that SQLAlchemy reads itself."""
 VALUE = re.compile(r"(query argument \$\d+): .*")
 """asyncpg tells the value it cannot send: it may be what somebody wrote."""
 
@@ -55,9 +58,14 @@ class Store:
             self._writer = self._sqlite("BEGIN IMMEDIATE", pool_size=1)
             self._reader = self._sqlite("BEGIN", pool_size=4)
         else:
-            self._url = _for_asyncpg(given)
+            self._url, others = _for_asyncpg(given)
             self._writer = self._reader = create_async_engine(
-                self._url, pool_size=10, max_overflow=0, pool_pre_ping=True, pool_timeout=30
+                self._url,
+                pool_size=10,
+                max_overflow=0,
+                pool_pre_ping=True,
+                pool_timeout=30,
+                connect_args=others,
             )
 
     def _sqlite(self, begin: str, *, pool_size: int) -> AsyncEngine:
@@ -99,8 +107,13 @@ class Store:
                 self._file.touch(mode=0o600)  # what people say is for nobody else on the machine
             await asyncio.to_thread(migrate.back_up, self._file)
             await asyncio.to_thread(_write_ahead, self._file)
-        async with self._guard(), self._writer.begin() as connection:
-            await connection.run_sync(migrate.upgrade)
+        try:
+            async with self._guard(), self._writer.begin() as connection:
+                await connection.run_sync(migrate.upgrade)
+        except StoreError as error:
+            if self.embedded:
+                raise
+            raise StoreError(f"{error} (the one of DATABASE_URL)") from None
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -210,9 +223,20 @@ def _words(error: BaseException) -> str:
     return words.rpartition(">: ")[2][:200] or type(error).__name__
 
 
-def _for_asyncpg(given: URL) -> URL:
-    """With `ssl` for what the rest of the world calls `sslmode`."""
-    query = dict(given.query)
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    return given.set(drivername="postgresql+asyncpg", query=query)
+def _for_asyncpg(given: URL) -> tuple[URL, dict[str, Any]]:
+    """The address, and what goes to the driver beside it.
+
+    SQLAlchemy makes every parameter an argument of the driver, which has other names for those
+    that the rest of the world writes, but reads them in an address of its own: `sslrootcert`,
+    `application_name`. Only the timeout it knows in no address.
+    """
+    query = {name: value for name, value in given.query.items() if name not in PLACE}
+    others: dict[str, Any] = {}
+    if "connect_timeout" in query:
+        others["timeout"] = float(str(query.pop("connect_timeout")))
+    if "ssl" in query:
+        query["sslmode"] = query.pop("ssl")
+    if query:
+        others["dsn"] = f"postgresql://?{urlencode(query, doseq=True)}"
+    place = {name: value for name, value in given.query.items() if name in PLACE}
+    return given.set(drivername="postgresql+asyncpg", query=place), others

@@ -220,6 +220,21 @@ def test_sslmode_is_understood(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_parameters_of_the_databases_address_that_make_no_sense_are_told(tmp_path: Path) -> None:
+    for wrong in ("sslmode=always", "connect_timeout=soon"):
+        done = parley(tmp_path, "pair", DATABASE_URL=f"postgresql://a:pw@127.0.0.1:9/c?{wrong}")
+        assert done.returncode == 78, wrong
+        assert wrong.partition("=")[0] in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_is_away_is_told_by_the_name_of_its_setting(tmp_path: Path) -> None:
+    done = parley(tmp_path, "pair", DATABASE_URL="postgresql://a:topsecret@127.0.0.1:9/c")
+    assert done.returncode == 69
+    assert "DATABASE_URL" in done.stderr
+    assert "topsecret" not in done.stderr
+
+
 def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for wrong in (

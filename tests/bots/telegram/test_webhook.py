@@ -226,8 +226,11 @@ async def test_a_host_that_is_not_found_is_waited_for(
     stand_in: TelegramStandIn, unused_tcp_port: int
 ) -> None:
     chat = receiver(stand_in, unused_tcp_port, "https://not-yet.invalid/hook")
-    task = asyncio.create_task(chat.run(Inbox()))
-    await stand_in.wait(lambda: len(stand_in.refused(400)) == 2)
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(chat.run(Inbox()))
+        await stand_in.wait(lambda: len(stand_in.refused(400)) == 2)
+    told = [line for line in logs if line["event"] == "telegram.webhook_not_set"]
+    assert "resolve host" in told[0]["said"]
     assert not task.done()
     assert chat.last_heard is None, "connecting, not deaf"
     task.cancel()

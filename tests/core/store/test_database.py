@@ -35,6 +35,25 @@ async def test_many_may_start_at_once(tmp_path: Path) -> None:
         await store.close()
 
 
+async def test_a_servers_address_may_have_the_parameters_that_others_give_it() -> None:
+    store = Store(f"{postgresql_url()}&application_name=parley&connect_timeout=5&sslmode=disable")
+    await store.open()
+
+    def name(connection: Connection) -> str:
+        return str(connection.scalar(text("SHOW application_name")))
+
+    assert await store.read(name) == "parley"
+    await store.close()
+
+
+async def test_a_servers_certificate_is_looked_up_in_the_file_that_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    store = Store(f"postgresql://a:pw@127.0.0.1:9/c?sslmode=verify-full&sslrootcert={missing}")
+    with pytest.raises(StoreError, match="No such file"):
+        await store.open()
+    await store.close()
+
+
 async def test_who_begins_to_write_to_a_new_file_holds_up_a_start_and_does_not_end_it(
     tmp_path: Path,
 ) -> None:
