@@ -31,6 +31,8 @@ CLOSING = 5.0  # seconds for what runs to end
 SILENT = 15.0  # seconds a transaction on a server may take
 PLACE = ("host", "port", "user", "password")
 """Parameters of an address that SQLAlchemy reads itself."""
+CLIENTS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
+"""Parameters for libpq itself, which providers write into addresses and no server knows."""
 VALUE = re.compile(r"(query argument \$\d+): .*")
 """asyncpg tells the value it cannot send: it may be what somebody wrote."""
 
@@ -230,7 +232,11 @@ def _for_asyncpg(given: URL) -> tuple[URL, dict[str, Any]]:
     that the rest of the world writes, but reads them in an address of its own: `sslrootcert`,
     `application_name`. Only the timeout it knows in no address.
     """
-    query = {name: value for name, value in given.query.items() if name not in PLACE}
+    query = {
+        name: value
+        for name, value in given.query.items()
+        if name not in PLACE and not CLIENTS.fullmatch(name)
+    }
     others: dict[str, Any] = {}
     if "connect_timeout" in query:
         others["timeout"] = float(str(query.pop("connect_timeout")))

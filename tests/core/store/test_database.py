@@ -36,7 +36,8 @@ async def test_many_may_start_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_servers_address_may_have_the_parameters_that_others_give_it() -> None:
-    store = Store(f"{postgresql_url()}&application_name=parley&connect_timeout=5&sslmode=disable")
+    given = "application_name=parley&connect_timeout=5&sslmode=disable&channel_binding=prefer"
+    store = Store(f"{postgresql_url()}&{given}")
     await store.open()
 
     def name(connection: Connection) -> str:
