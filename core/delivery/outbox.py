@@ -130,10 +130,18 @@ class Outbox:
     async def _send(
         self, position: int, part: Part, now: str, priority: Priority, *, quiet: bool
     ) -> None:
+        before = self._sent.get(position)
+        if before is not None:
+            before = replace(before, digest=self._noted.get(position, ""))
+
         async def attempt(shown: Part) -> str:
             unsure = priority is not Priority.PREVIEW and not self._keyed
             if unsure:
-                await self._announce(position, now, priority)
+                try:
+                    await self._announce(position, now, before, priority)
+                except asyncio.CancelledError:
+                    await self._mark(position, before)  # it certainly was not sent
+                    raise
             try:
                 return await self._chat.send(
                     self.place,
@@ -146,7 +154,7 @@ class Outbox:
             except DeliveryError as error:
                 not_there = error.fault in (Fault.RATE, Fault.TRANSIENT)
                 if unsure and (not_there or isinstance(error, MovedError)):
-                    await self._mark(position, None)
+                    await self._mark(position, before)
                 raise
             except asyncio.CancelledError:
                 self._doubt(position, now)
@@ -169,7 +177,9 @@ class Outbox:
         shown = "" if priority is Priority.PREVIEW else now
         await self._mark(position, Sent("sent", message, shown))
 
-    async def _announce(self, position: int, now: str, priority: Priority) -> None:
+    async def _announce(
+        self, position: int, now: str, before: Sent | None, priority: Priority
+    ) -> None:
         """Note that it is being sent: whoever takes over after a crash must know the doubt."""
         while True:
             # First in line: the gate has let it go now, not when the others are written.
@@ -179,7 +189,7 @@ class Outbox:
             if self._gate.blocked(self.place.chat) == 0:
                 return
             # Another answer in the chat was told to wait while this was noted.
-            await self._mark(position, None)
+            await self._mark(position, before)
             await self._enter(priority)
             self.fence()
 

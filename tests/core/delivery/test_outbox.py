@@ -28,6 +28,7 @@ class Unsure(Quick):
 
     fault: Fault | None = None
     seconds = 0.0
+    tried = 0
     replied: str | None = None
 
     def capabilities(self, place: Place) -> Capabilities:
@@ -38,6 +39,7 @@ class Unsure(Quick):
         ticket: str | None = None, quiet: bool = False,
     ) -> str:  # fmt: skip
         message = await super().send(place, part, key=key)
+        self.tried += 1
         self.replied = reply_to
         await asyncio.sleep(self.seconds)
         if self.fault is not None:
@@ -124,6 +126,51 @@ async def test_a_page_whose_sending_was_cancelled_is_not_sent_again(desk: Desk) 
     await desk.outbox.put(0, PAGE, Priority.FINAL)
     assert desk.shown == [PAGE.text]
     assert desk.outbox.uncertain
+
+
+async def test_a_page_cancelled_before_it_was_sent_is_no_doubt_for_who_takes_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = desk.store.write_first
+    noted = asyncio.Event()
+
+    async def slow(*args: Any, **more: Any) -> None:
+        await write(*args, **more)
+        noted.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(desk.store, "write_first", slow)
+    sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
+    async with asyncio.timeout(5):
+        await noted.wait()
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert sending.cancelled()
+    monkeypatch.undo()
+    heir = await desk.next()
+    await heir.put(0, PAGE, Priority.FINAL)
+    assert desk.shown == [PAGE.text]
+    assert not heir.uncertain
+
+
+async def test_what_was_in_doubt_before_stays_so_when_a_second_try_is_told_to_wait(
+    desk: Desk,
+) -> None:
+    desk.chat.fault = Fault.UNKNOWN
+    await desk.outbox.put(0, Part("what it began with"), Priority.CONTROL)
+    desk.chat.fault = Fault.RATE
+    sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
+    async with asyncio.timeout(5):
+        while desk.chat.tried < 2 or await states(desk) != ["uncertain"]:
+            await asyncio.sleep(0.01)
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert await states(desk) == ["uncertain"]
+
+
+async def states(desk: Desk) -> list[str]:
+    known = await desk.store.read(turns.sent_parts, desk.turn.id)
+    return [sent.state for sent in known.values()]
 
 
 async def test_a_preview_of_unknown_fate_leaves_one_message_at_most(desk: Desk) -> None:
