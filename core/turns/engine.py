@@ -76,6 +76,10 @@ class Engine:
         }
         self._aside: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._doubted_at_once = 1
+        """If one is what ends processes, those it takes along are not blamed. Each that ends well
+        doubles it: a process that lives has proven that most of them are not.
+        """
         self._closing = False
         self._resources = resources(settings, store, api, models)
         memory = Memory(store, self._resources.ledger, model=settings.embedding_model)
@@ -195,9 +199,9 @@ class Engine:
         if room <= 0:  # whoever wants to stop something must not wait for it to end
             claimed = take(SPARE, Among.COMMANDS) if room > -SPARE else []
         else:
-            # One at a time: if it is what ends processes, those it takes along are not blamed.
-            # First, or it would wait for all who come later, and there is always one.
-            claimed = [] if any(map(self._doubted, held)) else take(1, Among.DOUBTED)
+            # First, or they would wait for all who come later, and there is always one.
+            most = min(room, self._doubted_at_once - sum(map(self._doubted, held)))
+            claimed = take(most, Among.DOUBTED) if most > 0 else []
             if room > len(claimed):
                 claimed += take(min(room - len(claimed), MOST_CLAIMED), Among.USUAL)
         return claimed, waits.current(connection, self._accounts()) if claimed else []
@@ -246,6 +250,8 @@ class Engine:
                 await self._dispatch.give_up(held)
             else:
                 await self._dispatch.run(held)
+            if turn.attempt > DOUBTED:
+                self._doubted_at_once = min(2 * self._doubted_at_once, MOST_CLAIMED)
         except LostLeaseError:
             log.warning("lost the lease", turn=turn.id)
         except StoreError as error:

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,3 +393,28 @@ async def test_who_is_tried_alone_does_not_wait_for_those_that_come_later(
         await ended(chat.store, *["done"] * 4)
     asked = [request.body["messages"][-1]["content"] for request in model.requests]
     assert asked[1:] == ["of 6", "of 7", "of 8"]
+
+
+async def test_those_who_were_there_at_every_death_wait_less_once_processes_live(
+    url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    """One by one they would wait longer than the trouble itself lasted."""
+    before = Store(url)
+    await before.open()
+    for number in range(8):
+        bob = Sender("quick", f"{number}", "Bob")
+        asked = Incoming(Kind.PROMPT, f"u{number}", replace(PLACE, chat=bob.user), bob, "hello")
+        await before.write(
+            accepting.accept, asked, key=bob.user, person=bob.user, ordered=True, bounds=Bounds()
+        )
+        await before.write(doubt, number + 1)
+    await before.close()
+    most = 0
+    model.tokens_per_second = 40
+    async with quick(tmp_path, model, database_url=url) as chat, asyncio.timeout(60):
+        while await chat.store.read(now) != ["done"] * 8:
+            open_ = sum(not request.completed for request in model.requests)
+            assert open_ < 2 or model.requests[0].completed, "the first is tried alone"
+            most = max(most, open_)
+            await asyncio.sleep(0.05)
+    assert most > 2
