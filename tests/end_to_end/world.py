@@ -70,10 +70,11 @@ class World:
             await self._bot
         await ready
 
-    def polls(self) -> int:
+    def polls(self, since: float = 0) -> int:
         """How often the bot has asked for updates, or to be called with them."""
         receiving = ("getupdates", "setwebhook")
-        return sum(call.method.lower() in receiving for call in self.telegram.calls)
+        calls = (call for call in self.telegram.calls if call.time >= since)
+        return sum(call.method.lower() in receiving for call in calls)
 
     async def _ready(self, polls: int) -> None:
         await self.telegram.wait(lambda: self.polls() > polls, 15)

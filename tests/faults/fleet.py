@@ -76,12 +76,16 @@ class Fleet:
 
     async def start_all(self) -> None:
         """Start what does not run; ends when the bot listens on every platform."""
-        polls = self._world.polls()
-        for number in range(len(self._processes)):
+        await self.listening(*range(len(self._processes)))
+        await self._world.discord.ready(READY_IN)
+
+    async def listening(self, *numbers: int) -> None:
+        """Start some; ends when one of them listens to Telegram."""
+        began = time.monotonic()
+        for number in numbers:
             await self.start(number)
         if "TELEGRAM_BOT_TOKEN" in self._environment:
-            await self._world.telegram.wait(lambda: self._world.polls() > polls, READY_IN)
-        await self._world.discord.ready(READY_IN)
+            await self._world.telegram.wait(lambda: self._world.polls(began) > 0, READY_IN)
 
     async def kill(self, number: int = 0) -> None:
         """End it in the middle of whatever it does."""

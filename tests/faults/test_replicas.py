@@ -124,8 +124,8 @@ async def test_replicas_behind_a_webhook_lose_and_repeat_nothing_in_rolling_rest
                         await fleet.kill(number)
                     else:
                         exits.append(await fleet.end(number))
-                    await fleet.start(number)
-                    await asyncio.wait({living}, timeout=CALM[0])
+                    await fleet.listening(number)
+                    await asyncio.wait({living}, timeout=chaos.dice.uniform(*CALM))
             await living
             await crowd.settle()
             await fleet.idle(crowd.patience)
