@@ -103,10 +103,11 @@ async def test_replicas_behind_a_webhook_lose_and_repeat_nothing_in_rolling_rest
     """One process after the other is told to end and started anew, as an upgrade does it; in the
     long form many are killed.
     """
+    dice = chaos.dice
     ports = [free_port() for _ in range(REPLICAS)]
     async with world(tmp_path) as made, balanced(ports, "/hook") as url:
         crowd = Crowd(
-            made, chaos.dice, chaos.sized(12, 0.5),
+            made, dice, chaos.sized(12, 0.5),
             each=EACH if chaos.long else 3, patience=90,
         )  # fmt: skip
         fleet = Fleet(
@@ -120,12 +121,12 @@ async def test_replicas_behind_a_webhook_lose_and_repeat_nothing_in_rolling_rest
             living = asyncio.create_task(crowd.live(again=AGAIN))
             while not exits or (chaos.long and not living.done()):
                 for number in range(REPLICAS):
-                    if chaos.long and chaos.dice.random() < KILLED:
+                    if chaos.long and exits and dice.random() < KILLED:
                         await fleet.kill(number)
                     else:
                         exits.append(await fleet.end(number))
                     await fleet.listening(number)
-                    await asyncio.wait({living}, timeout=chaos.dice.uniform(*CALM))
+                    await asyncio.wait({living}, timeout=dice.uniform(*CALM))
             await living
             await crowd.settle()
             await fleet.idle(crowd.patience)
