@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 import structlog
 
-from core.api.client import ModelApi, Patience
-from core.conversation.models import Models
+from core.api.client import ModelApi, StreamTimeouts
+from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, StoreError
-from core.port import Chat
+from core.port import Adapter
 from core.settings import Settings
-from core.store.conversations import get_state, put_state
+from core.store.conversations import get_value, set_value
 from core.store.database import Store
-from core.store.leases import Leases, forget_all
+from core.store.leases import Leases, delete_leases
 from core.supervision import supervise
-from core.turns.access import Access, new_code
+from core.turns.access_control import AccessControl, create_pairing_code
 from core.turns.engine import Engine
 
-__all__ = ["Services", "serve", "services"]
+__all__ = ["Services", "open_services", "serve"]
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 12.0  # seconds running answers get when Parley is told to end
-PACES = "discord:identify:"
-CLOSING = 5.0  # seconds the adapters get after that
+SHUTDOWN_GRACE_SECONDS = 12.0  # seconds running answers get when Parley is told to end
+IDENTIFY_LEASE_PREFIX = "discord:identify:"
+ADAPTER_STOP_SECONDS = 5.0  # seconds the adapters get after that
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +36,29 @@ class Services:
     settings: Settings
     store: Store
     api: ModelApi
-    models: Models
+    models: ModelRegistry
     owner: str
     """This process's name in the database."""
     leases: Leases
     """What this process alone does, of all that share the database."""
 
-    async def recall(self, name: str) -> str | None:
-        return await self.store.read(get_state, name)
+    async def load_state(self, name: str) -> str | None:
+        return await self.store.read(get_value, name)
 
-    async def remember(self, name: str, value: str) -> None:
-        await self.store.write(put_state, name, value)
+    async def save_state(self, name: str, value: str) -> None:
+        await self.store.write(set_value, name, value)
 
 
 @asynccontextmanager
-async def services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the store and the API client. Raises `ConfigurationError` and `UnavailableError`."""
     if settings.api_key is None:
-        raise ConfigurationError(
-            "IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed."
-        )
+        raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
     store = Store(settings.database_url)
     api = ModelApi(
         settings.base_url,
         settings.api_key.get_secret_value(),
-        patience=Patience(
+        timeouts=StreamTimeouts(
             first_token=settings.first_token_timeout,
             between_tokens=settings.stall_timeout,
             total=settings.answer_timeout,
@@ -68,7 +66,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     )
     try:
         await store.open()
-        models = Models(api, store, settings.contexts, settings.embedding_model)
+        models = ModelRegistry(api, store, settings.contexts, settings.embedding_model)
         await models.load()
         owner = uuid.uuid4().hex
         yield Services(settings, store, api, models, owner, Leases(store, owner))
@@ -78,49 +76,56 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def serve(
-    with_: Services,
-    chats: Sequence[Chat],
-    stopping: asyncio.Event,
+    services: Services,
+    adapters: Sequence[Adapter],
+    stop_requested: asyncio.Event,
     *,
-    show_code: Callable[[str], None] | None = None,
+    show_pairing_code: Callable[[str], None] | None = None,
 ) -> None:
     """Serve `chats` until `stopping` is set or one of them cannot go on.
 
     Raises what an adapter raised: `ConfigurationError`, `UnavailableError`.
     """
-    by_account = {(chat.platform, chat.account): chat for chat in chats}
-    engine = Engine(with_.settings, with_.store, with_.api, with_.models, by_account, with_.owner)
-    if with_.store.only:
-        await with_.store.write(forget_all, PACES)
-    await _offer_pairing(with_, show_code)
-    inner = [
+    adapters_by_account = {(chat.platform, chat.account): chat for chat in adapters}
+    engine = Engine(
+        services.settings,
+        services.store,
+        services.api,
+        services.models,
+        adapters_by_account,
+        services.owner,
+    )
+    if services.store.is_exclusive:
+        await services.store.write(delete_leases, IDENTIFY_LEASE_PREFIX)
+    await _offer_pairing(services, show_pairing_code)
+    service_tasks = [
         asyncio.create_task(engine.run(), name="engine"),
-        asyncio.create_task(with_.models.keep_fresh(with_.settings), name="catalogue"),
+        asyncio.create_task(services.models.refresh_periodically(services.settings), name="catalogue"),
     ]
-    adapters = [asyncio.create_task(supervise(c, engine.inbox), name=c.platform) for c in chats]
-    stopper = asyncio.create_task(stopping.wait())
+    adapter_tasks = [asyncio.create_task(supervise(c, engine.inbox), name=c.platform) for c in adapters]
+    stop_waiter = asyncio.create_task(stop_requested.wait())
     try:
-        await asyncio.wait([stopper, *inner, *adapters], return_when=asyncio.FIRST_COMPLETED)
-        log.info("ending", patience=PATIENCE)
-        with_.leases.close()
-        await engine.close(PATIENCE if stopping.is_set() else 1.0)
+        await asyncio.wait([stop_waiter, *service_tasks, *adapter_tasks], return_when=asyncio.FIRST_COMPLETED)
+        log.info("ending", patience=SHUTDOWN_GRACE_SECONDS)
+        services.leases.close()
+        await engine.close(SHUTDOWN_GRACE_SECONDS if stop_requested.is_set() else 1.0)
     finally:
-        for task in (stopper, *adapters, *inner):
+        for task in (stop_waiter, *adapter_tasks, *service_tasks):
             task.cancel()
-        done, late = await asyncio.wait((*adapters, *inner), timeout=CLOSING)
-        for task in late:
+        done, unfinished = await asyncio.wait((*adapter_tasks, *service_tasks), timeout=ADAPTER_STOP_SECONDS)
+        for task in unfinished:
             log.warning("did not end in time", task=task.get_name())
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
 
 
-async def _offer_pairing(with_: Services, show_code: Callable[[str], None] | None) -> None:
-    if not await Access(with_.store, with_.settings.access).nobody_yet():
+async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], None] | None) -> None:
+    if not await AccessControl(services.store, services.settings.access).needs_pairing():
         return
     try:
-        code = await new_code(with_.store)
+        code = await create_pairing_code(services.store)
     except StoreError as error:
         raise ConfigurationError(f"The database cannot be written: {error}") from error
-    if show_code is not None:
-        show_code(code)
+    if show_pairing_code is not None:
+        show_pairing_code(code)

@@ -19,25 +19,25 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from core.errors import ConfigurationError
-from core.settings import SECRETS, Access, Settings
+from core.settings import SECRETS, AccessMode, Settings
 
-__all__ = ["Given", "load", "misspelt", "read"]
+__all__ = ["LoadedSettings", "find_misspelled_variables", "load", "load_with_sources"]
 
-DEFAULT = "default"
-ENVIRONMENT = "environment"
-SECRET_FILE = "secret file"  # noqa: S105 (where it is from)
-FILE = "PARLEY_CONFIG"
-OURS = ("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_")
-ALIKE = 0.8  # of two names, as difflib tells it: one may be the other, misspelt
-SHOWN = 60  # characters of a wrong value
+DEFAULT_SOURCE = "default"
+ENVIRONMENT_SOURCE = "environment"
+SECRET_FILE_SOURCE = "secret file"  # noqa: S105 (where it is from)
+CONFIG_FILE_VARIABLE = "PARLEY_CONFIG"
+VARIABLE_PREFIXES = ("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_")
+MIN_NAME_SIMILARITY = 0.8  # of two names, as difflib tells it: one may be the other, misspelt
+MAX_SHOWN_CHARS = 60  # characters of a wrong value
 
 FIELDS: Mapping[str, FieldInfo] = Settings.model_fields
-NAMES = {str(field.validation_alias): name for name, field in FIELDS.items()}
+FIELD_BY_VARIABLE = {str(field.validation_alias): name for name, field in FIELDS.items()}
 """Fields by their environment variables."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class LoadedSettings:
     """The settings, and by field where each is from: default, environment, a file's name."""
 
     settings: Settings
@@ -46,67 +46,65 @@ class Given:
 
 def load(file: Path | None = None) -> Settings:
     """As `read`, for who does not ask where they are from."""
-    return read(file).settings
+    return load_with_sources(file).settings
 
 
-def read(file: Path | None = None) -> Given:
+def load_with_sources(file: Path | None = None) -> LoadedSettings:
     """Read the environment and `file` (default: `PARLEY_CONFIG`, then ./parley.toml if there).
 
     Raises `ConfigurationError` that names every wrong setting, never a secret's value.
     """
-    path = _path(file)
-    given: dict[str, Any] = _from_file(path) if path else {}
-    sources = dict.fromkeys(FIELDS, DEFAULT) | dict.fromkeys(given, str(path))
-    for alias, name in NAMES.items():
+    path = _config_path(file)
+    values: dict[str, Any] = _read_toml(path) if path else {}
+    sources = dict.fromkeys(FIELDS, DEFAULT_SOURCE) | dict.fromkeys(values, str(path))
+    for alias, name in FIELD_BY_VARIABLE.items():
         # Empty is unset, as in files of variables where a line is left to be filled in.
         if os.environ.get(alias, "").strip():
-            given[name], sources[name] = os.environ[alias], ENVIRONMENT
+            values[name], sources[name] = os.environ[alias], ENVIRONMENT_SOURCE
         elif alias in SECRETS and os.environ.get(f"{alias}_FILE"):
-            given[name], sources[name] = _secret(f"{alias}_FILE"), SECRET_FILE
+            values[name], sources[name] = _read_secret_file(f"{alias}_FILE"), SECRET_FILE_SOURCE
     try:
-        return Given(Settings(**given), sources)
+        return LoadedSettings(Settings(**values), sources)
     except ValidationError as error:
-        wrong = [_told(item, sources) for item in error.errors()]
-        if len(wrong) > 1:
-            wrong = [f"{len(wrong)} settings are wrong:", *(f"  {line}" for line in wrong)]
-        raise ConfigurationError("\n".join(wrong)) from None
+        problems = [_describe_error(item, sources) for item in error.errors()]
+        if len(problems) > 1:
+            problems = [f"{len(problems)} settings are wrong:", *(f"  {line}" for line in problems)]
+        raise ConfigurationError("\n".join(problems)) from None
 
 
-def misspelt() -> list[tuple[str, str]]:
+def find_misspelled_variables() -> list[tuple[str, str]]:
     """Variables that no setting has the name of, and the setting that may be meant."""
-    known = [*NAMES, *(f"{name}_FILE" for name in SECRETS), FILE]
-    found = []
+    known = [*FIELD_BY_VARIABLE, *(f"{name}_FILE" for name in SECRETS), CONFIG_FILE_VARIABLE]
+    misspelled = []
     for name in sorted(os.environ):
-        if name.startswith(OURS) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=ALIKE)
-            found += [(name, meant) for meant in near]
-    return found
+        if name.startswith(VARIABLE_PREFIXES) and name not in known:
+            candidates = difflib.get_close_matches(name, known, n=1, cutoff=MIN_NAME_SIMILARITY)
+            misspelled += [(name, meant) for meant in candidates]
+    return misspelled
 
 
-def _path(file: Path | None) -> Path | None:
-    elsewhere = os.environ.get(FILE)
-    if file or elsewhere:
-        return file or Path(str(elsewhere))
-    usual = Path("parley.toml")
-    return usual if usual.exists() else None
+def _config_path(file: Path | None) -> Path | None:
+    configured = os.environ.get(CONFIG_FILE_VARIABLE)
+    if file or configured:
+        return file or Path(str(configured))
+    default_path = Path("parley.toml")
+    return default_path if default_path.exists() else None
 
 
-def _secret(name: str) -> str:
+def _read_secret_file(variable: str) -> str:
     # Not the path: somebody may have put the secret itself there.
     try:
-        secret = Path(os.environ[name]).read_text().strip()
+        secret = Path(os.environ[variable]).read_text().strip()
     except OSError as error:
-        raise ConfigurationError(
-            f"{name} must be the path of a file that can be read: {error.strerror}"
-        ) from None
+        raise ConfigurationError(f"{variable} must be the path of a file that can be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{name} names a file that is no text") from None
+        raise ConfigurationError(f"{variable} names a file that is no text") from None
     if not secret:
-        raise ConfigurationError(f"{name} names a file that is empty")
+        raise ConfigurationError(f"{variable} names a file that is empty")
     return secret
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text())
     except OSError as error:
@@ -115,70 +113,73 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is no text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    wrong = [_unknown(key) for key in table if key not in FIELDS or _alias(key) in SECRETS]
-    if wrong:
-        raise ConfigurationError("\n".join(f"{path}: {line}" for line in wrong))
+    problems = [_describe_unknown_key(key) for key in table if key not in FIELDS or _variable_name(key) in SECRETS]
+    if problems:
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in problems))
     return table
 
 
-def _alias(name: str) -> str:
-    return str(FIELDS[name].validation_alias)
+def _variable_name(field_name: str) -> str:
+    return str(FIELDS[field_name].validation_alias)
 
 
-def _unknown(key: str) -> str:
+def _describe_unknown_key(key: str) -> str:
     """Why `key` cannot stand in the file."""
-    alias = _alias(key) if key in FIELDS else key.upper()
-    if alias in SECRETS:
+    variable = _variable_name(key) if key in FIELDS else key.upper()
+    if variable in SECRETS:
         return (
-            f"{key[:SHOWN]} is a secret: put it into the environment as {alias} or into a file "
-            f"named by {alias}_FILE"
+            f"{key[:MAX_SHOWN_CHARS]} is a secret: put it into the environment as {variable} "
+            "or into a file "
+            f"named by {variable}_FILE"
         )
-    if alias in NAMES:
-        return f"{key[:SHOWN]} is called {NAMES[alias]} here"
-    near = difflib.get_close_matches(key, [n for a, n in NAMES.items() if a not in SECRETS], n=1)
-    meant = f"; is {near[0]} meant?" if near else ". parley.example.toml lists those there are"
-    return f"{key[:SHOWN]} is no setting{meant}"
+    if variable in FIELD_BY_VARIABLE:
+        return f"{key[:MAX_SHOWN_CHARS]} is called {FIELD_BY_VARIABLE[variable]} here"
+    candidates = difflib.get_close_matches(key, [n for a, n in FIELD_BY_VARIABLE.items() if a not in SECRETS], n=1)
+    suggestion = f"; is {candidates[0]} meant?" if candidates else ". parley.example.toml lists those there are"
+    return f"{key[:MAX_SHOWN_CHARS]} is no setting{suggestion}"
 
 
-def _told(item: ErrorDetails, sources: Mapping[str, str]) -> str:
+def _describe_error(error: ErrorDetails, sources: Mapping[str, str]) -> str:
     """What is wrong with one setting, by the name it was given by, and what would be right."""
-    found = str(item["loc"][0])
-    name = NAMES.get(found, found)
-    alias, field, source = _alias(name), FIELDS[name], sources[name]
+    location = str(error["loc"][0])
+    name = FIELD_BY_VARIABLE.get(location, location)
+    variable, field, source = _variable_name(name), FIELDS[name], sources[name]
     example = field.examples[0] if field.examples else None
-    if alias in SECRETS:
-        return f"{alias} {_problem(item, field)}. For example: {alias}={_plain(example)}"
-    from_file = source not in (DEFAULT, ENVIRONMENT)
-    both = f"{name} in {source} ({alias})" if from_file else f"{alias} ({name} in parley.toml)"
-    right = f"{name} = {_toml(example)}" if from_file else f"{alias}={_plain(example)}"
-    return f"{both} {_problem(item, field)}{_given(item['input'])}. For example: {right}"
+    if variable in SECRETS:
+        return f"{variable} {_describe_problem(error, field)}. For example: {variable}={_format_for_shell(example)}"
+    from_file = source not in (DEFAULT_SOURCE, ENVIRONMENT_SOURCE)
+    full_name = f"{name} in {source} ({variable})" if from_file else f"{variable} ({name} in parley.toml)"
+    correct_line = f"{name} = {_format_as_toml(example)}" if from_file else f"{variable}={_format_for_shell(example)}"
+    return (
+        f"{full_name} {_describe_problem(error, field)}{_describe_value(error['input'])}. For example: {correct_line}"
+    )
 
 
-def _problem(item: ErrorDetails, field: FieldInfo) -> str:
-    kind = field.annotation
-    match item["type"]:
+def _describe_problem(error: ErrorDetails, field: FieldInfo) -> str:
+    field_type = field.annotation
+    match error["type"]:
         case "value_error":
-            return str(item["ctx"]["error"])
+            return str(error["ctx"]["error"])
         case "string_too_long":
-            return f"must have {item['ctx']['max_length']:,} characters at most"
-    if kind in (int, float):
-        low = next(limit.ge for limit in field.metadata if hasattr(limit, "ge"))
-        high = next(limit.le for limit in field.metadata if hasattr(limit, "le"))
-        return f"must be a {'whole ' * (kind is int)}number from {low:,} to {high:,}"
-    if kind is Access or get_origin(kind) is Literal:
-        choices = tuple(Access) if kind is Access else get_args(kind)
+            return f"must have {error['ctx']['max_length']:,} characters at most"
+    if field_type in (int, float):
+        minimum = next(limit.ge for limit in field.metadata if hasattr(limit, "ge"))
+        maximum = next(limit.le for limit in field.metadata if hasattr(limit, "le"))
+        return f"must be a {'whole ' * (field_type is int)}number from {minimum:,} to {maximum:,}"
+    if field_type is AccessMode or get_origin(field_type) is Literal:
+        choices = tuple(AccessMode) if field_type is AccessMode else get_args(field_type)
         return f"must be one of {', '.join(choices)}"
-    return "must be true or false" if kind is bool else "must be text"
+    return "must be true or false" if field_type is bool else "must be text"
 
 
-def _given(value: object) -> str:
+def _describe_value(value: object) -> str:
     """A wrong value, where it cannot hold a password and is short enough to be seen in."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    simple = isinstance(value, str | int | float) and len(text) <= SHOWN
-    return f', not "{text}"' if simple and "://" not in text and "@" not in text else ""
+    is_safe = isinstance(value, str | int | float) and len(text) <= MAX_SHOWN_CHARS
+    return f', not "{text}"' if is_safe and "://" not in text and "@" not in text else ""
 
 
-def _plain(value: Any) -> str:
+def _format_for_shell(value: Any) -> str:
     """As one writes it in a shell."""
     match value:
         case bool():
@@ -193,14 +194,10 @@ def _plain(value: Any) -> str:
             return shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def _toml(value: Any) -> str:
+def _format_as_toml(value: Any) -> str:
     match value:
         case dict():
-            return (
-                "{ "
-                + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items())
-                + " }"
-            )
+            return "{ " + ", ".join(f"{json.dumps(key)} = {_format_as_toml(one)}" for key, one in value.items()) + " }"
         case tuple():
             return json.dumps(list(value))
         case _:

@@ -16,18 +16,18 @@ Every class carries a text fit to be shown to a person: no secret, no address, n
 from enum import StrEnum
 
 __all__ = [
+    "AccessDeniedError",
+    "ChatMovedError",
     "ConfigurationError",
     "DeliveryError",
-    "DeniedError",
+    "DeliveryFailure",
     "DocumentError",
-    "Failure",
-    "Fault",
+    "DocumentFailure",
     "ModelError",
-    "MovedError",
+    "ModelFailure",
     "ParleyError",
     "StoreError",
     "UnavailableError",
-    "Unreadable",
 ]
 
 
@@ -51,14 +51,14 @@ class StoreError(UnavailableError):
     """The database cannot be read or written: full disk, read-only file, lost connection."""
 
 
-class DeniedError(ParleyError):
+class AccessDeniedError(ParleyError):
     """Who said it is not let in, or not in this minute; nothing of it was kept."""
 
-    def __init__(self, said: str = "This bot answers only people its operator let in.") -> None:
-        super().__init__(said)
+    def __init__(self, message: str = "This bot answers only people its operator let in.") -> None:
+        super().__init__(message)
 
 
-class Fault(StrEnum):
+class DeliveryFailure(StrEnum):
     """Why a platform did not take a request: the closed list every adapter maps to."""
 
     TRANSIENT = "transient"
@@ -81,28 +81,28 @@ class DeliveryError(ParleyError):
     def __init__(
         self,
         message: str,
-        fault: Fault,
+        failure: DeliveryFailure,
         *,
         retry_after: float | None = None,
-        everywhere: bool = False,
+        account_wide: bool = False,
     ) -> None:
         super().__init__(message)
-        self.fault = fault
+        self.failure = failure
         self.retry_after = retry_after
         """Seconds during which nothing may be sent to the place; with `Fault.RATE` only."""
-        self.everywhere = everywhere
+        self.account_wide = account_wide
         """The wait is for the whole account, not for one place."""
 
 
-class MovedError(DeliveryError):
+class ChatMovedError(DeliveryError):
     """The chat goes on under another id, `chat`: everything known of it belongs there now."""
 
-    def __init__(self, chat: str) -> None:
-        super().__init__(f"The chat has moved and is now {chat}", Fault.GONE)
-        self.chat = chat
+    def __init__(self, new_chat: str) -> None:
+        super().__init__(f"The chat has moved and is now {new_chat}", DeliveryFailure.GONE)
+        self.new_chat = new_chat
 
 
-class Failure(StrEnum):
+class ModelFailure(StrEnum):
     """Why a model did not answer: the closed list that retries and messages are decided on."""
 
     AUTHENTICATION = "authentication"
@@ -144,7 +144,7 @@ class ModelError(ParleyError):
     def __init__(
         self,
         message: str,
-        failure: Failure,
+        failure: ModelFailure,
         *,
         status: int | None = None,
         retry_after: float | None = None,
@@ -166,7 +166,7 @@ class ModelError(ParleyError):
         self.request_id = request_id
 
 
-class Unreadable(StrEnum):
+class DocumentFailure(StrEnum):
     """Why a file cannot be read: the closed list."""
 
     TOO_LARGE = "too large"
@@ -186,6 +186,6 @@ class Unreadable(StrEnum):
 class DocumentError(ParleyError):
     """A file cannot be read."""
 
-    def __init__(self, message: str, reason: Unreadable) -> None:
+    def __init__(self, message: str, failure: DocumentFailure) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.failure = failure

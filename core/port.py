@@ -13,23 +13,23 @@ from typing import Protocol, runtime_checkable
 from core.markdown.document import Document
 
 __all__ = [
-    "FILE",
-    "Alive",
+    "FILE_KIND",
+    "Adapter",
     "Attachment",
     "Button",
     "Capabilities",
-    "Chat",
     "Dialect",
-    "Drafts",
-    "Files",
+    "EventKind",
     "Inbox",
     "Incoming",
-    "Kind",
-    "Option",
-    "Pace",
+    "MenuItem",
     "Part",
     "Place",
+    "RateLimit",
     "Sender",
+    "SupportsDrafts",
+    "SupportsFiles",
+    "SupportsLiveness",
 ]
 
 
@@ -54,11 +54,11 @@ class Sender:
     name: str
     language: str | None = None
     is_bot: bool = False
-    manages: bool = False
+    is_manager: bool = False
     """May change settings for everybody in this place's server or group."""
 
 
-FILE = "file"
+FILE_KIND = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class Attachment:
     name: str = ""
     size: int = 0
     """In bytes; 0 when unknown."""
-    ref: str = ""
+    file_id: str = ""
     """By which the platform hands it out (`Files`); "" where it cannot be had."""
     media_type: str = ""
     """As the sender's client said, e.g. application/pdf."""
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     PROMPT = "prompt"
     COMMAND = "command"
     BUTTON = "button"
@@ -90,7 +90,7 @@ class Kind(StrEnum):
 class Incoming:
     """Something a person said or did."""
 
-    kind: Kind
+    kind: EventKind
     key: str
     """Unique for this event on this account; a redelivery carries the same."""
     place: Place
@@ -110,7 +110,7 @@ class Incoming:
     """Of a batch that is one question by now: the messages `text` is made of, a line break between
     them, each with its characters.
     """
-    ticket: str | None = None
+    interaction_token: str | None = None
     """The adapter's own right to answer this event (Discord: the interaction); kept with the turn
     and handed back with everything sent in answer."""
 
@@ -124,13 +124,13 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class MenuItem:
     """One line of a menu, pressed like a button."""
 
     label: str
     action: str
-    detail: str = ""
-    chosen: bool = False
+    description: str = ""
+    is_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,11 @@ class Part:
     text: str
     native: Mapping[str, object] = field(default_factory=dict)
     buttons: tuple[Button, ...] = ()
-    menu: tuple[Option, ...] = ()
+    menu: tuple[MenuItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """How often a chat may be written to: `burst` at once, refilled at `rate` a second."""
 
     burst: float
@@ -157,25 +157,25 @@ class Pace:
 class Capabilities:
     """Facts about a place, not about a platform."""
 
-    pace: Pace
-    preview: str = "edit"
+    rate_limit: RateLimit
+    preview_mode: str = "edit"
     """How an answer is shown while it grows: "draft", "edit" or "off" (typing only)."""
-    preview_every: float = 1.0
+    preview_interval: float = 1.0
     """Seconds between two previews of one answer."""
-    slower_after: int = 0
+    slow_preview_after_chars: int = 0
     """Characters after which previews come half as often again; 0: never."""
-    preview_expires: float | None = None
+    draft_lifetime: float | None = None
     """Seconds after which an unchanged draft vanishes."""
-    typing_every: float = 4.5
-    stop_button: bool = True
+    typing_interval: float = 4.5
+    has_stop_button: bool = True
     """Whether the message that grows can carry a Stop button."""
-    retry_button: bool = False
+    has_retry_button: bool = False
     """Whether a finished answer carries a Retry button."""
-    keyed: bool = False
+    deduplicates_sends: bool = False
     """Whether a message that is sent again with the same key appears once."""
-    menu_size: int = 8
+    menu_page_size: int = 8
     """Lines of a menu on one page."""
-    list_size: int = 12
+    list_page_size: int = 12
     """Lines of a list on one page, which fit one message."""
 
 
@@ -200,7 +200,7 @@ class Inbox(Protocol):
         """
 
 
-class Chat(Protocol):
+class Adapter(Protocol):
     """An adapter. Every method raises `DeliveryError` only."""
 
     @property
@@ -213,7 +213,7 @@ class Chat(Protocol):
     def dialect(self) -> Dialect: ...
 
     @property
-    def overall(self) -> Pace:
+    def account_rate_limit(self) -> RateLimit:
         """What the whole account may do, whatever the place."""
 
     def capabilities(self, place: Place) -> Capabilities: ...
@@ -228,47 +228,45 @@ class Chat(Protocol):
         *,
         key: str,
         reply_to: str | None = None,
-        ticket: str | None = None,
-        quiet: bool = False,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
     ) -> str:
         """Send a new message and return its id. `key` (at most 25 characters) is the same when
         the same message is sent again. `quiet`: for the person who asked alone, where the
         platform can.
         """
 
-    async def edit(
-        self, place: Place, message: str, part: Part, *, ticket: str | None = None
-    ) -> None: ...
+    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None: ...
 
-    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None: ...
+    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None: ...
 
     async def typing(self, place: Place) -> None: ...
 
 
 @runtime_checkable
-class Drafts(Protocol):
+class SupportsDrafts(Protocol):
     """An optional power: a preview that is no message yet (`Capabilities.preview == "draft"`)."""
 
-    async def draft(self, place: Place, draft: int, part: Part) -> None:
+    async def draft(self, place: Place, draft_id: int, part: Part) -> None:
         """Show `part` as draft number `draft` (non-zero); an empty text shows that it thinks."""
 
 
 @runtime_checkable
-class Files(Protocol):
+class SupportsFiles(Protocol):
     """An optional power: to hand out what a person sent."""
 
-    async def fetch(self, attachment: Attachment, most: int) -> bytes:
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         """Its content, of `most` bytes at most: `Fault.REJECTED` for more, `Fault.GONE` where it
         is there no more.
         """
 
 
 @runtime_checkable
-class Alive(Protocol):
+class SupportsLiveness(Protocol):
     """An optional power: to tell whether it still hears its platform."""
 
     @property
-    def last_heard(self) -> float | None:
+    def last_activity(self) -> float | None:
         """When the platform last answered the side that receives, by `time.monotonic`; None
         while nothing is to be heard (standing by, connecting).
         """

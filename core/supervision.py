@@ -8,67 +8,70 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import ConfigurationError, UnavailableError
-from core.port import Alive, Chat, Inbox
+from core.port import Adapter, Inbox, SupportsLiveness
 
-__all__ = ["Patience", "supervise"]
+__all__ = ["SupervisionTimings", "supervise"]
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class SupervisionTimings:
     """All in seconds."""
 
-    deaf: float = 120.0
+    silence_timeout: float = 120.0
     """Without a sign of life from the platform."""
-    watch: float = 5.0
+    check_interval: float = 5.0
     """Between two looks."""
-    first: float = 1.0
-    longest: float = 60.0
+    initial_backoff: float = 1.0
+    max_backoff: float = 60.0
     """The pauses before an adapter is run again: doubled, with jitter."""
-    ending: float = 10.0
+    stop_timeout: float = 10.0
     """For an adapter to end when told to."""
 
 
-async def supervise(chat: Chat, inbox: Inbox, patience: Patience | None = None) -> None:
+async def supervise(adapter: Adapter, inbox: Inbox, timings: SupervisionTimings | None = None) -> None:
     """Run `chat` until it ends by itself or is cancelled.
 
     Raises `ConfigurationError`, where running it again is no use, and `UnavailableError`, where
     another process has to.
     """
-    patience = patience or Patience()
-    pause = patience.first
+    timings = timings or SupervisionTimings()
+    backoff = timings.initial_backoff
     while True:
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
-            if await _lived(chat, inbox, patience):
+            if await _run_until_silent(adapter, inbox, timings):
                 return
         except (ConfigurationError, UnavailableError):
             raise
         except Exception:
-            log.exception("adapter broke", platform=chat.platform)
-        if time.monotonic() - began > patience.longest:
-            pause = patience.first
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, no secret)
-        pause = min(2 * pause, patience.longest)
+            log.exception("adapter broke", platform=adapter.platform)
+        if time.monotonic() - started_at > timings.max_backoff:
+            backoff = timings.initial_backoff
+        await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, no secret)
+        backoff = min(2 * backoff, timings.max_backoff)
 
 
-async def _lived(chat: Chat, inbox: Inbox, patience: Patience) -> bool:
+async def _run_until_silent(adapter: Adapter, inbox: Inbox, timings: SupervisionTimings) -> bool:
     """Whether it ended by itself; else it went deaf."""
-    running = asyncio.create_task(chat.run(inbox), name=chat.platform)
-    began = time.monotonic()
+    run_task = asyncio.create_task(adapter.run(inbox), name=adapter.platform)
+    started_at = time.monotonic()
     try:
-        while not running.done():
-            await asyncio.wait({running}, timeout=patience.watch)
-            heard = chat.last_heard if isinstance(chat, Alive) else None
-            if heard is not None and time.monotonic() - max(heard, began) > patience.deaf:
-                log.error("adapter went deaf", platform=chat.platform)
+        while not run_task.done():
+            await asyncio.wait({run_task}, timeout=timings.check_interval)
+            last_activity = adapter.last_activity if isinstance(adapter, SupportsLiveness) else None
+            if (
+                last_activity is not None
+                and time.monotonic() - max(last_activity, started_at) > timings.silence_timeout
+            ):
+                log.error("adapter went deaf", platform=adapter.platform)
                 return False
-        await running
+        await run_task
         return True
     finally:
-        if not running.done():
-            running.cancel()
-            await asyncio.wait({running}, timeout=patience.ending)
-            if not running.done():
-                raise UnavailableError(f"{chat.platform} hangs and cannot be ended.")
+        if not run_task.done():
+            run_task.cancel()
+            await asyncio.wait({run_task}, timeout=timings.stop_timeout)
+            if not run_task.done():
+                raise UnavailableError(f"{adapter.platform} hangs and cannot be ended.")

@@ -8,29 +8,38 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["address", "amounts", "database", "listener", "model", "names", "pairs", "personas"]
+__all__ = [
+    "parse_database_url",
+    "parse_host_port",
+    "parse_model_id",
+    "parse_model_ids",
+    "parse_pairs",
+    "parse_personas",
+    "parse_token_counts",
+    "parse_url",
+]
 
-MODEL = re.compile(r"[^\s,=]{1,200}")
-PERSONA = re.compile(r"[\w-]{1,32}")
+MODEL_ID_PATTERN = re.compile(r"[^\s,=]{1,200}")
+PERSONA_NAME_PATTERN = re.compile(r"[\w-]{1,32}")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-LONGEST_INSTRUCTIONS = 20_000  # characters
+MAX_INSTRUCTIONS_CHARS = 20_000  # characters
 
 
-def address(value: str, *schemes: str) -> str:
+def parse_url(value: str, *schemes: str) -> str:
     """A URL. Nothing of a wrong one is shown: it may hold a password."""
     value = value.strip()
-    wanted = f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
+    requirement = f"must be an address that begins with {' or '.join(f'{s}://' for s in schemes)}"
     try:
-        parts = urlsplit(value)
-        right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        url = urlsplit(value)
+        is_valid = url.scheme in schemes and bool(url.hostname) and url.port != 0
     except ValueError:  # of a port that is none, too
-        right = False
-    if not right or re.search(r"\s", value):
-        raise ValueError(f"{wanted} and names a host")
+        is_valid = False
+    if not is_valid or re.search(r"\s", value):
+        raise ValueError(f"{requirement} and names a host")
     return value
 
 
-def listener(value: str) -> str:
+def parse_host_port(value: str) -> str:
     """HOST:PORT; without a host: all of this machine's addresses."""
     host, colon, port = value.strip().rpartition(":")
     if not colon or not re.fullmatch(r"[\w.-]*|\[[0-9a-fA-F:.]+\]", host, re.ASCII):
@@ -40,7 +49,7 @@ def listener(value: str) -> str:
     return f"{host}:{port}"
 
 
-def database(value: object) -> str:
+def parse_database_url(value: object) -> str:
     """Nothing of a wrong one is shown: it may hold a password."""
     value = str(value).strip()
     if value.startswith("postgres://"):
@@ -48,77 +57,77 @@ def database(value: object) -> str:
     if not value.startswith(("sqlite:///", "postgresql://")):
         raise ValueError("must begin with sqlite:/// or postgresql://")
     try:
-        made = make_url(value)
+        url = make_url(value)
     except (ArgumentError, ValueError):
         raise ValueError("is no address of a database") from None
-    if not 0 < (made.port or 1) <= 65_535:
+    if not 0 < (url.port or 1) <= 65_535:
         raise ValueError("must have a port from 1 to 65535")
-    if value.startswith("sqlite:") and not made.database:
+    if value.startswith("sqlite:") and not url.database:
         raise ValueError("must name a file after sqlite:///")
-    if str(made.query.get("sslmode", "prefer")) not in SSL_MODES:
+    if str(url.query.get("sslmode", "prefer")) not in SSL_MODES:
         raise ValueError(f"must have one of these as sslmode: {', '.join(SSL_MODES)}")
-    patience = made.query.get("connect_timeout", "1")
-    if not (isinstance(patience, str) and patience.isascii() and patience.isdigit()):
+    connect_timeout = url.query.get("connect_timeout", "1")
+    if not (isinstance(connect_timeout, str) and connect_timeout.isascii() and connect_timeout.isdigit()):
         raise ValueError("must have seconds, a whole number, as connect_timeout")
     return value
 
 
-def model(value: str) -> str:
+def parse_model_id(value: str) -> str:
     """The id of a model."""
     value = value.strip()
-    if not MODEL.fullmatch(value):
+    if not MODEL_ID_PATTERN.fullmatch(value):
         raise ValueError("must be the whole name of a model, as `parley models` shows it")
     return value
 
 
-def names(value: object) -> tuple[str, ...]:
+def parse_model_ids(value: object) -> tuple[str, ...]:
     """Models in an order, as a list or comma separated."""
-    given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError("must be a list of models")
-    found = [item.strip() for item in given if item.strip()]
-    for item in found:
-        if not MODEL.fullmatch(item):
-            raise ValueError(f"must be a list of models: {_shown(item)} is none")
-    return tuple(dict.fromkeys(found))
+    model_ids = [item.strip() for item in items if item.strip()]
+    for item in model_ids:
+        if not MODEL_ID_PATTERN.fullmatch(item):
+            raise ValueError(f"must be a list of models: {_quote(item)} is none")
+    return tuple(dict.fromkeys(model_ids))
 
 
-def pairs(value: object, form: str) -> dict[str, object]:
+def parse_pairs(value: object, pair_format: str) -> dict[str, object]:
     """`form` says how a pair looks: OLD=NEW. A table, or text with commas between pairs."""
     if isinstance(value, Mapping):
-        found = [(str(key).strip(), given) for key, given in value.items()]
+        parsed = [(str(key).strip(), given) for key, given in value.items()]
     elif isinstance(value, str):
-        found = [_pair(item, form) for item in value.split(",") if item.strip()]
+        parsed = [_parse_pair(item, pair_format) for item in value.split(",") if item.strip()]
     else:
-        raise ValueError(f"must be {form}, comma separated")  # noqa: TRY004 (as pydantic wants)
-    for key, _ in found:
-        if not MODEL.fullmatch(key):
-            raise ValueError(f"must be {form}, comma separated: {_shown(key)} names no model")
-    if len(dict(found)) < len(found):
-        raise ValueError(f"must be {form}, comma separated, each model once")
-    return dict(found)
+        raise ValueError(f"must be {pair_format}, comma separated")  # noqa: TRY004 (as pydantic wants)
+    for key, _ in parsed:
+        if not MODEL_ID_PATTERN.fullmatch(key):
+            raise ValueError(f"must be {pair_format}, comma separated: {_quote(key)} names no model")
+    if len(dict(parsed)) < len(parsed):
+        raise ValueError(f"must be {pair_format}, comma separated, each model once")
+    return dict(parsed)
 
 
-def _pair(item: str, form: str) -> tuple[str, object]:
-    key, equals, given = (part.strip() for part in item.rpartition("="))
-    if not (key and equals and given):
-        raise ValueError(f"must be {form}, comma separated: {_shown(item.strip())} is no such pair")
-    return key, given
+def _parse_pair(item: str, pair_format: str) -> tuple[str, object]:
+    key, equals, pair_value = (part.strip() for part in item.rpartition("="))
+    if not (key and equals and pair_value):
+        raise ValueError(f"must be {pair_format}, comma separated: {_quote(item.strip())} is no such pair")
+    return key, pair_value
 
 
-def amounts(value: object, low: int, high: int) -> dict[str, int]:
+def parse_token_counts(value: object, minimum: int, maximum: int) -> dict[str, int]:
     """Tokens by model, each from `low` to `high`."""
-    found = {}
-    for key, given in pairs(value, "MODEL=TOKENS").items():
+    token_counts = {}
+    for key, given in parse_pairs(value, "MODEL=TOKENS").items():
         text = "" if isinstance(given, bool) else str(given).strip()
-        if not re.fullmatch(r"\d[\d_]{0,20}", text, re.ASCII) or not low <= int(text) <= high:
-            wrong = _shown(f"{key}={given}")
-            raise ValueError(f"must give tokens as whole numbers from {low:,} to {high:,}: {wrong}")
-        found[key] = int(text)
-    return found
+        if not re.fullmatch(r"\d[\d_]{0,20}", text, re.ASCII) or not minimum <= int(text) <= maximum:
+            invalid = _quote(f"{key}={given}")
+            raise ValueError(f"must give tokens as whole numbers from {minimum:,} to {maximum:,}: {invalid}")
+        token_counts[key] = int(text)
+    return token_counts
 
 
-def personas(value: object) -> dict[str, str]:
+def parse_personas(value: object) -> dict[str, str]:
     """Instructions by name, as a table or as JSON."""
     if isinstance(value, str):
         try:
@@ -128,17 +137,14 @@ def personas(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("must give a text for each name")  # noqa: TRY004 (as pydantic wants)
     for name, text in value.items():
-        if not PERSONA.fullmatch(str(name)):
+        if not PERSONA_NAME_PATTERN.fullmatch(str(name)):
+            raise ValueError(f"must have names of letters, digits and hyphens, 32 at most: {_quote(str(name))}")
+        if not isinstance(text, str) or not 0 < len(text.strip()) <= MAX_INSTRUCTIONS_CHARS:
             raise ValueError(
-                f"must have names of letters, digits and hyphens, 32 at most: {_shown(str(name))}"
-            )
-        if not isinstance(text, str) or not 0 < len(text.strip()) <= LONGEST_INSTRUCTIONS:
-            raise ValueError(
-                f"must give each name a text of {LONGEST_INSTRUCTIONS:,} characters at most: "
-                f"{_shown(str(name))}"
+                f"must give each name a text of {MAX_INSTRUCTIONS_CHARS:,} characters at most: {_quote(str(name))}"
             )
     return {str(name): text for name, text in value.items()}
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return f'"{text[:60]}"'

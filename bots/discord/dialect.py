@@ -7,53 +7,53 @@ tables, maths or tasks. Lengths are code points.
 import re
 
 from core.markdown.document import Document, Link
-from core.markdown.plain import plain_inline
+from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.writer import MarkdownWriter
 from core.port import Part
 
 __all__ = ["DiscordDialect"]
 
-SPARE = 10  # Discord and Python do not always count alike
-ADDRESS = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")
-MARKED = re.compile(r"[\\*_~`|<\[\]]|:(?=[\w+-]+:)|@(?=everyone|here)")
-FOLLOWED = re.compile(r"https?://[^\s<>]+\Z")
-LANGUAGE = re.compile(r"[\w+\-.#]+\Z", re.ASCII)
+LENGTH_MARGIN_CHARS = 10  # Discord and Python do not always count alike
+URL_PATTERN = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")
+ESCAPED_CHARS = re.compile(r"[\\*_~`|<\[\]]|:(?=[\w+-]+:)|@(?=everyone|here)")
+CLICKABLE_URL = re.compile(r"https?://[^\s<>]+\Z")
+LANGUAGE_PATTERN = re.compile(r"[\w+\-.#]+\Z", re.ASCII)
 
 
 class DiscordDialect(MarkdownWriter):
-    deepest_heading = 3
+    max_heading_level = 3
 
     def __init__(self, limit: int = 2000) -> None:
-        self.limit = limit - SPARE
+        self.limit = limit - LENGTH_MARGIN_CHARS
 
     def render(self, document: Document) -> Part:
-        return Part(self.document(document))
+        return Part(self.write_document(document))
 
     def size(self, part: Part) -> int:
         return len(part.text)
 
-    def text(self, text: str) -> str:
-        written, end = "", 0
-        for address in ADDRESS.finditer(text):
+    def escape_text(self, text: str) -> str:
+        escaped, end = "", 0
+        for url in URL_PATTERN.finditer(text):
             # A backslash would become part of an address; the brackets keep it from being shown.
-            written += _escaped(text[end : address.start()]) + f"<{address[0]}>"
-            end = address.end()
-        return written + _escaped(text[end:])
+            escaped += _escape(text[end : url.start()]) + f"<{url[0]}>"
+            end = url.end()
+        return escaped + _escape(text[end:])
 
-    def link(self, link: Link, marks: frozenset[str]) -> str:
-        shown = plain_inline(link.children)
-        inner = self.inline(link.children, marks)
-        if not FOLLOWED.match(link.url):
-            return inner if shown == link.url else f"{inner} ({_escaped(link.url)})"
-        if shown.strip() in ("", link.url):
+    def write_link(self, link: Link, marks: frozenset[str]) -> str:
+        label = inlines_to_plain_text(link.children)
+        inner = self.write_inlines(link.children, marks)
+        if not CLICKABLE_URL.match(link.url):
+            return inner if label == link.url else f"{inner} ({_escape(link.url)})"
+        if label.strip() in ("", link.url):
             return f"<{link.url}>"
-        if "://" in shown or "\n" in shown:
+        if "://" in label or "\n" in label:
             return f"{inner} (<{link.url}>)"
         return f"[{inner}](<{link.url}>)"
 
-    def language(self, language: str) -> str:
-        return language if LANGUAGE.match(language) else ""
+    def code_language(self, language: str) -> str:
+        return language if LANGUAGE_PATTERN.match(language) else ""
 
 
-def _escaped(text: str) -> str:
-    return MARKED.sub(lambda found: "\\" + found[0], text)
+def _escape(text: str) -> str:
+    return ESCAPED_CHARS.sub(lambda found: "\\" + found[0], text)

@@ -11,20 +11,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bots.sandbox.client import Client, DiscordSide, Side, TelegramSide
-from bots.sandbox.controls import HELP, Controls
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model_controls import HELP, ModelControls
+from bots.sandbox.shell import ChatClient, DiscordChatClient, SandboxShell, TelegramChatClient
 from bots.sandbox.telegram import TelegramStandIn
 from core.errors import ConfigurationError, UnavailableError
 
-__all__ = ["play"]
+__all__ = ["run_sandbox"]
 
-READY = 30.0  # seconds for the bots to connect
+READY_TIMEOUT_SECONDS = 30.0  # seconds for the bots to connect
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
-ENDING = 20.0  # seconds for them to end
+SHUTDOWN_TIMEOUT_SECONDS = 20.0  # seconds for them to end
 
-WORDS = """\
+SCRIPT_HELP = """\
 The scripted model knows: repeat: WORDS, long 9000, think, slow, cut, stall, empty, error 500"""
 WELCOME = """\
 [bold]Parley's sandbox[/bold]: no account on Telegram or Discord, whose stand-ins run on this
@@ -37,7 +37,7 @@ WORDS &  do not wait for the answer: /stop can end it[/dim]
 {controls}"""
 
 
-async def play(*, model_api: str, platform: str, speed: float) -> None:
+async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float) -> None:
     """Run until the input ends. Raises `ConfigurationError`, `UnavailableError`."""
     console = Console()
     async with contextlib.AsyncExitStack() as stack:
@@ -47,7 +47,7 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             stack.push_async_callback(stand_in.close)
         environment = {
             "TELEGRAM_BOT_TOKEN": telegram.token,
-            "TELEGRAM_API_BASE": telegram.base_url,
+            "TELEGRAM_API_BASE": telegram.api_base,
             "DISCORD_BOT_TOKEN": discord.token,
             "DISCORD_API_BASE": discord.api_base,
             "DISCORD_GATEWAY_URL": discord.gateway_url,
@@ -56,64 +56,68 @@ async def play(*, model_api: str, platform: str, speed: float) -> None:
             "PARLEY_PERSONAS": PERSONAS,
             "PARLEY_LOG_LEVEL": "warning",
         }
-        controls: Controls | None = None
-        said = "Answers come from a script, not from a model; nothing leaves this machine."
+        controls: ModelControls | None = None
+        answer_source = "Answers come from a script, not from a model; nothing leaves this machine."
         if model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
                 raise ConfigurationError("--model-api real needs IOINTELLIGENCE_API_KEY")
-            said = "Answers come from the real API, on your quota."
+            answer_source = "Answers come from the real API, on your quota."
         else:
-            model = ModelStandIn(tokens_per_second=speed)
+            model = ModelStandIn(tokens_per_second=tokens_per_second)
             await model.start()
             stack.push_async_callback(model.close)
             environment["IOINTELLIGENCE_BASE_URL"] = model.base_url
             environment["IOINTELLIGENCE_API_KEY"] = model.api_key
-            controls = Controls(model)
+            controls = ModelControls(model)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
-        ann, her = telegram.person("Ann"), discord.person("Ann")
-        sides: dict[str, Side] = {
-            ":telegram": TelegramSide(telegram, ann, group=False),
-            ":group": TelegramSide(telegram, ann, group=True),
-            ":discord": DiscordSide(discord, her, direct=False),
-            ":dm": DiscordSide(discord, her, direct=True),
+        telegram_ann, discord_ann = telegram.create_user("Ann"), discord.create_user("Ann")
+        sides: dict[str, ChatClient] = {
+            ":telegram": TelegramChatClient(telegram, telegram_ann, is_group=False),
+            ":group": TelegramChatClient(telegram, telegram_ann, is_group=True),
+            ":discord": DiscordChatClient(discord, discord_ann, is_dm=False),
+            ":dm": DiscordChatClient(discord, discord_ann, is_dm=True),
         }
-        await stack.enter_async_context(_bots(environment))
+        await stack.enter_async_context(_bot_process(environment))
         with console.status("Starting the bots …"):
-            await _connected(telegram, discord)
-        asked = f"[dim]{HELP}\n{WORDS}[/dim]\n" if controls is not None else ""
-        console.print(WELCOME.format(model=said, controls=asked))
-        await Client(console, sides, f":{platform}", controls).run()
+            await _wait_until_connected(telegram, discord)
+        asked = f"[dim]{HELP}\n{SCRIPT_HELP}[/dim]\n" if controls is not None else ""
+        console.print(WELCOME.format(model=answer_source, controls=asked))
+        await SandboxShell(console, sides, f":{platform}", controls).run()
 
 
 @contextlib.asynccontextmanager
-async def _bots(environment: dict[str, str]) -> AsyncIterator[None]:
+async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
     """`parley run` as a process of its own, ended with the sandbox."""
     theirs = ("PARLEY_", "TELEGRAM_", "DISCORD_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bots.cli", "run", env={**kept, **environment},
+        sys.executable,
+        "-m",
+        "bots.cli",
+        "run",
+        env={**kept, **environment},
         stdin=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         yield
     finally:
         if process.returncode is None:
             process.terminate()
             try:
-                async with asyncio.timeout(ENDING):
+                async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
                     await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
 
 
-async def _connected(telegram: TelegramStandIn, discord: DiscordStandIn) -> None:
+async def _wait_until_connected(telegram: TelegramStandIn, discord: DiscordStandIn) -> None:
     def polled() -> bool:
         return any(call.method.lower() == "getupdates" for call in telegram.calls)
 
     try:
-        await telegram.wait(polled, READY)
-        await discord.ready(READY)
+        await telegram.wait_for(polled, READY_TIMEOUT_SECONDS)
+        await discord.wait_until_ready(READY_TIMEOUT_SECONDS)
     except TimeoutError:
         raise UnavailableError("The bots did not start; see the lines above.") from None

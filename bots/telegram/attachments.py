@@ -2,16 +2,16 @@
 
 from telegram import Message
 
-from core.port import FILE, Attachment
+from core.port import FILE_KIND, Attachment
 
-__all__ = ["attachments"]
+__all__ = ["extract_attachments"]
 
 # Telegram's field and its name in words. The first that is there counts: a GIF also comes as a
 # document, a venue also as a location.
-KINDS = {
+KIND_BY_FIELD = {
     "animation": "GIF",
     "audio": "audio file",
-    "document": FILE,
+    "document": FILE_KIND,
     "photo": "photo",
     "sticker": "sticker",
     "story": "story",
@@ -31,8 +31,8 @@ KINDS = {
 }
 
 
-def attachments(message: Message) -> tuple[Attachment, ...]:
-    for field, kind in KINDS.items():
+def extract_attachments(message: Message) -> tuple[Attachment, ...]:
+    for field, kind in KIND_BY_FIELD.items():
         content = getattr(message, field, None)
         if not content:
             continue

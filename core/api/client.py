@@ -17,38 +17,38 @@ import msgspec
 import openai
 from openai import AsyncOpenAI
 
-from core.api import classification, embedding
-from core.api.body import body_of, json_of
-from core.api.catalogue import Model, parse
-from core.api.embedding import Embedded
+from core.api import embedding, errors
+from core.api.catalogue import Model, parse_models
+from core.api.embedding import EmbeddingResult
 from core.api.events import (
-    Event,
     Finished,
     FinishReason,
-    Reasoning,
-    Reconsidered,
-    Text,
-    Usage,
-    counted,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TextWasReasoning,
+    UsageReport,
+    parse_token_count,
 )
-from core.api.sse import Events
-from core.api.table import EMBEDDING
-from core.api.think import Thoughts
-from core.errors import Failure, ModelError
+from core.api.model_data import DEFAULT_EMBEDDING_MODEL
+from core.api.response_body import decode_json, read_body
+from core.api.sse import SSEDecoder
+from core.api.think_tags import ThinkTagParser
+from core.errors import ModelError, ModelFailure
 
-__all__ = ["Message", "ModelApi", "Patience", "Request"]
+__all__ = ["ChatRequest", "Message", "ModelApi", "StreamTimeouts"]
 
-TRIES = 3
-NO_MODEL = "no/model"
-LONGEST_RETRY = 20.0  # seconds; who asks for more is told about
-MOST_TEXT = 4_000_000  # characters of one answer with its reasoning
-EMBEDDING_TIME = 60.0  # seconds
-END_IN = 0.1  # seconds after [DONE]
-ERROR_BODY = 65_536  # bytes read of an answer that is no stream
-MOST_BODY = 32 * 1024 * 1024  # bytes of a list of models, or of vectors
+MAX_ATTEMPTS = 3
+NONEXISTENT_MODEL = "no/model"
+MAX_RETRY_WAIT_SECONDS = 20.0  # seconds; who asks for more is told about
+MAX_ANSWER_CHARS = 4_000_000  # characters of one answer with its reasoning
+EMBEDDING_TIMEOUT_SECONDS = 60.0  # seconds
+DRAIN_TIMEOUT_SECONDS = 0.1  # seconds after [DONE]
+MAX_ERROR_BODY_BYTES = 65_536  # bytes read of an answer that is no stream
+MAX_BODY_BYTES = 32 * 1024 * 1024  # bytes of a list of models, or of vectors
 
-SMALLEST_WINDOW = 512  # tokens; who counts fewer does not count the prompt
-RETRIED = (Failure.UNAVAILABLE, Failure.RATE)
+MIN_WINDOW_TOKENS = 512  # tokens; who counts fewer does not count the prompt
+RETRYABLE_FAILURES = (ModelFailure.UNAVAILABLE, ModelFailure.RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +58,33 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ChatRequest:
     model: str
     messages: tuple[Message, ...]
     temperature: float | None = None
     max_tokens: int | None = None
     reasoning_effort: str | None = None
-    reasons: bool = False
+    has_reasoning: bool = False
     """The model is known to think before it answers."""
 
-    def body(self) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def to_payload(self) -> dict[str, Any]:
+        payload: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in self.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
         if self.temperature is not None:
-            body["temperature"] = self.temperature
+            payload["temperature"] = self.temperature
         if self.max_tokens is not None:
-            body["max_completion_tokens"] = self.max_tokens
+            payload["max_completion_tokens"] = self.max_tokens
         if self.reasoning_effort is not None:
-            body["reasoning_effort"] = self.reasoning_effort
-        return body
+            payload["reasoning_effort"] = self.reasoning_effort
+        return payload
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamTimeouts:
     """How long to wait, in seconds."""
 
     connect: float = 10
@@ -96,21 +96,17 @@ class Patience:
 class ModelApi:
     """One for each process and key."""
 
-    def __init__(self, base_url: str, api_key: str, *, patience: Patience = Patience()) -> None:
-        self._patience = patience
+    def __init__(self, base_url: str, api_key: str, *, timeouts: StreamTimeouts = StreamTimeouts()) -> None:
+        self._timeouts = timeouts
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
         self._openai = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key,
             max_retries=0,
-            timeout=httpx2.Timeout(
-                max(patience.first_token, patience.between_tokens), connect=patience.connect
-            ),
+            timeout=httpx2.Timeout(max(timeouts.first_token, timeouts.between_tokens), connect=timeouts.connect),
             # Compressed bytes tell nothing of how many they will be.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=openai.DefaultAsyncHttpx2Client(
-                limits=limits, event_hooks={"response": [_bound_error]}
-            ),
+            http_client=openai.DefaultAsyncHttpx2Client(limits=limits, event_hooks={"response": [_limit_error_body]}),
         )
 
     async def close(self) -> None:
@@ -118,293 +114,296 @@ class ModelApi:
 
     def with_key(self, api_key: str) -> "ModelApi":
         """The same service with another key, over the same connections."""
-        other = copy.copy(self)
-        other._openai = self._openai.with_options(api_key=api_key)  # noqa: SLF001 (its own class)
-        return other
+        clone = copy.copy(self)
+        clone._openai = self._openai.with_options(api_key=api_key)  # noqa: SLF001 (its own class)
+        return clone
 
-    async def check(self, model: str) -> None:
+    async def probe(self, model: str) -> None:
         """Ask `model` for one token. Raises `ModelError`: by its failure the key is known."""
-        request = Request(model, (Message("user", "Hi"),), max_tokens=1)
+        request = ChatRequest(model, (Message("user", "Hi"),), max_tokens=1)
         try:
             async with aclosing(self.stream(request)) as events:
                 async for _ in events:
                     return
         except ModelError as error:
-            if error.failure is not Failure.EMPTY:
+            if error.failure is not ModelFailure.EMPTY:
                 raise
 
-    async def takes_key(self) -> bool:
+    async def is_key_valid(self) -> bool:
         """Whether the service accepts the key. It lists its models without one, so it is asked
         for a model that it has not: keys are looked at first, and that costs nothing.
         """
         try:
-            await self.check(NO_MODEL)
+            await self.probe(NONEXISTENT_MODEL)
         except ModelError as error:
-            return error.failure is not Failure.AUTHENTICATION
+            return error.failure is not ModelFailure.AUTHENTICATION
         return True
 
-    async def models(self) -> tuple[Model, ...]:
+    async def list_models(self) -> tuple[Model, ...]:
         """The models the service offers. Raises `ModelError`."""
         try:
             async with asyncio.timeout(30):
-                async with self._openai.models.with_streaming_response.list() as answer:
-                    return parse(json_of(await body_of(answer, MOST_BODY)))
+                async with self._openai.models.with_streaming_response.list() as response:
+                    return parse_models(decode_json(await read_body(response, MAX_BODY_BYTES)))
         except (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError) as error:
-            raise classification.from_exception(error) from error
+            raise errors.from_exception(error) from error
         except TimeoutError as error:
-            raise ModelError("The list of models did not come", Failure.STALLED) from error
+            raise ModelError("The list of models did not come", ModelFailure.STALLED) from error
 
-    async def embed(self, texts: Sequence[str], model: str = EMBEDDING) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str = DEFAULT_EMBEDDING_MODEL) -> EmbeddingResult:
         """Texts as vectors; `embedding.MOST_TEXTS` of them at most. Raises `ModelError`.
 
         What passes soon is tried again, twice at most.
         """
-        if not 0 < len(texts) <= embedding.MOST_TEXTS:
+        if not 0 < len(texts) <= embedding.MAX_TEXTS_PER_REQUEST:
             raise ValueError(f"{len(texts)} texts at once")
-        for last in (False,) * (TRIES - 1) + (True,):
+        for is_last in (False,) * (MAX_ATTEMPTS - 1) + (True,):
             try:
-                async with asyncio.timeout(EMBEDDING_TIME):
-                    return await embedding.request(self._openai, model, texts, MOST_BODY)
+                async with asyncio.timeout(EMBEDDING_TIMEOUT_SECONDS):
+                    return await embedding.request_embeddings(self._openai, model, texts, MAX_BODY_BYTES)
             except TimeoutError as error:
-                raise ModelError("The vectors did not come", Failure.STALLED) from error
+                raise ModelError("The vectors did not come", ModelFailure.STALLED) from error
             except (openai.OpenAIError, httpx2.HTTPError, ModelError) as error:
-                known = classification.from_exception(error)
-                wait = known.retry_after or random.uniform(0.3, 1.0)  # noqa: S311 (jitter)
-                if last or known.failure not in RETRIED or wait > LONGEST_RETRY:
-                    raise known from error
+                model_error = errors.from_exception(error)
+                wait = model_error.retry_after or random.uniform(0.3, 1.0)  # noqa: S311 (jitter)
+                if is_last or model_error.failure not in RETRYABLE_FAILURES or wait > MAX_RETRY_WAIT_SECONDS:
+                    raise model_error from error
             await asyncio.sleep(wait)
         raise AssertionError("the last try returns or raises")
 
-    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Ask a model. Raises `ModelError`, also in the middle; `Usage` before it still counts.
 
         Closing the iterator, or cancelling who reads it, closes the connection at once. What
         failed before anything came is tried again, twice at most.
         """
-        for last in (False,) * (TRIES - 1) + (True,):
-            begun = False
+        for is_last in (False,) * (MAX_ATTEMPTS - 1) + (True,):
+            has_started = False
             try:
-                async with aclosing(self._once(request)) as events:
+                async with aclosing(self._stream_once(request)) as events:
                     async for event in events:
-                        begun = True
+                        has_started = True
                         yield event
                 return
             except ModelError as error:
                 wait = error.retry_after or random.uniform(0.3, 1.0)  # noqa: S311 (jitter)
-                if last or begun or error.failure not in RETRIED or wait > LONGEST_RETRY:
+                if is_last or has_started or error.failure not in RETRYABLE_FAILURES or wait > MAX_RETRY_WAIT_SECONDS:
                     raise
             await asyncio.sleep(wait)
 
-    async def _once(self, request: Request) -> AsyncGenerator[Event, None]:
-        patience = self._patience
+    async def _stream_once(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        timeouts = self._timeouts
         loop = asyncio.get_running_loop()
-        ends = loop.time() + patience.total
-        deadline = min(ends, loop.time() + patience.first_token)
-        reading = _Reading(reasons=request.reasons)
+        total_deadline = loop.time() + timeouts.total
+        deadline = min(total_deadline, loop.time() + timeouts.first_token)
+        parser = _StreamParser(has_reasoning=request.has_reasoning)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadline):
-                    answer = await stack.enter_async_context(
-                        self._openai.chat.completions.with_streaming_response.create(
-                            **request.body()
-                        )
+                    response = await stack.enter_async_context(
+                        self._openai.chat.completions.with_streaming_response.create(**request.to_payload())
                     )
-                    await _check_type(answer)
-                pieces = await stack.enter_async_context(aclosing(answer.iter_bytes()))
-                while not reading.done:
+                    await _check_content_type(response)
+                chunks = await stack.enter_async_context(aclosing(response.iter_bytes()))
+                while not parser.is_done:
                     async with asyncio.timeout_at(deadline):
-                        piece = await anext(pieces, None)
-                    if piece is None:
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
                         break
-                    for event in reading.feed(piece):
+                    for event in parser.feed(chunk):
                         yield event
-                    if reading.progressed():
+                    if parser.has_progressed():
                         # Only content counts: comments that keep the line warm do not.
-                        deadline = min(ends, loop.time() + patience.between_tokens)
-                for event in reading.end():
+                        deadline = min(total_deadline, loop.time() + timeouts.between_tokens)
+                for event in parser.finish():
                     yield event
-                if reading.done:
-                    await _drain(pieces)
+                if parser.is_done:
+                    await _drain(chunks)
         except TimeoutError as error:
-            raise ModelError("The model did not go on in time", Failure.STALLED) from error
+            raise ModelError("The model did not go on in time", ModelFailure.STALLED) from error
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise _broken(error, reading) from error
+            raise _stream_error(error, parser) from error
 
 
-async def _bound_error(answer: httpx2.Response) -> None:
+async def _limit_error_body(response: httpx2.Response) -> None:
     """Of what is no success, however long it is, the beginning says why."""
-    if answer.status_code >= 400:
-        answer.headers.pop("content-encoding", None)
-        answer.stream = _Beginning(answer.stream)
+    if response.status_code >= 400:
+        response.headers.pop("content-encoding", None)
+        response.stream = _TruncatedStream(response.stream)
 
 
-class _Beginning(httpx2.AsyncByteStream):
+class _TruncatedStream(httpx2.AsyncByteStream):
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = ERROR_BODY
-        async for piece in self._stream:
-            yield piece[:left]
-            left -= len(piece)
-            if left <= 0:
+        remaining = MAX_ERROR_BODY_BYTES
+        async for chunk in self._stream:
+            yield chunk[:remaining]
+            remaining -= len(chunk)
+            if remaining <= 0:
                 return
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
     """Read on to the end of what is complete, if it comes at once: only then can the connection
     be used again.
     """
     with suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(END_IN):
-            async for _ in pieces:
+        async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
+            async for _ in chunks:
                 pass
 
 
-async def _check_type(answer: Any) -> None:
+async def _check_content_type(response: Any) -> None:
     """A stream is a stream; JSON or a page with status 200 is an error."""
-    if "text/event-stream" in answer.headers.get("content-type", ""):
+    if "text/event-stream" in response.headers.get("content-type", ""):
         return
     body = bytearray()
-    async with aclosing(answer.iter_bytes()) as pieces:
-        async for piece in pieces:
-            body += piece
-            if len(body) > ERROR_BODY:
+    async with aclosing(response.iter_bytes()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_ERROR_BODY_BYTES:
                 break
     try:
-        payload = json_of(bytes(body))
+        payload = decode_json(bytes(body))
     except msgspec.DecodeError:
-        raise ModelError("A page came instead of an answer", Failure.UNAVAILABLE) from None
-    raise classification.from_payload(payload if isinstance(payload, dict) else {})
+        raise ModelError("A page came instead of an answer", ModelFailure.UNAVAILABLE) from None
+    raise errors.from_payload(payload if isinstance(payload, dict) else {})
 
 
-def _broken(error: Exception, reading: "_Reading") -> ModelError:
-    known = classification.from_exception(error)
-    if reading.text or reading.thought:
-        return ModelError("The connection broke off in mid-answer", Failure.TRUNCATED)
-    return known
+def _stream_error(error: Exception, parser: "_StreamParser") -> ModelError:
+    model_error = errors.from_exception(error)
+    if parser.text_chars or parser.reasoning_chars:
+        return ModelError("The connection broke off in mid-answer", ModelFailure.TRUNCATED)
+    return model_error
 
 
-def _filled(usage: Usage) -> ModelError:
+def _window_full_error(usage: UsageReport) -> ModelError:
     """Some services cut a prompt that is too long and say nothing: no room is left to answer."""
-    limit = usage.total if usage.total >= SMALLEST_WINDOW else None
+    limit = usage.total_tokens if usage.total_tokens >= MIN_WINDOW_TOKENS else None
     return ModelError(
-        "The prompt fills the model's window", Failure.OVERFLOW,
-        limit=limit, prompt_tokens=usage.prompt,
-    )  # fmt: skip
+        "The prompt fills the model's window",
+        ModelFailure.OVERFLOW,
+        limit=limit,
+        prompt_tokens=usage.prompt_tokens,
+    )
 
 
-class _Reading:
+class _StreamParser:
     """Turns the bytes of one stream into events."""
 
-    def __init__(self, *, reasons: bool) -> None:
-        self.done = False
-        self.text = 0
-        self.thought = 0
-        self._seen = 0
-        self._events = Events()
-        self._thoughts = Thoughts(reasons)
-        self._finish: FinishReason | None = None
-        self._usage: Usage | None = None
-        self._any = False
+    def __init__(self, *, has_reasoning: bool) -> None:
+        self.is_done = False
+        self.text_chars = 0
+        self.reasoning_chars = 0
+        self._last_chars = 0
+        self._sse_decoder = SSEDecoder()
+        self._think_tags = ThinkTagParser(has_reasoning)
+        self._finish_reason: FinishReason | None = None
+        self._usage: UsageReport | None = None
+        self._received_any = False
 
-    def progressed(self) -> bool:
+    def has_progressed(self) -> bool:
         """Whether content came since the last call."""
-        now = self.text + self.thought
-        before, self._seen = self._seen, now
+        now = self.text_chars + self.reasoning_chars
+        before, self._last_chars = self._last_chars, now
         return now != before
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
-        for name, data in self._events.feed(piece):
-            yield from self._one(name, data)
+    def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
+        for name, data in self._sse_decoder.feed(chunk):
+            yield from self._parse_event(name, data)
 
-    def _one(self, name: bytes, data: bytes) -> list[Event]:
+    def _parse_event(self, name: bytes, data: bytes) -> list[StreamEvent]:
         data = data.strip()
-        if self.done or not data:
+        if self.is_done or not data:
             return []
-        self._any = True
+        self._received_any = True
         if data == b"[DONE]":
-            self.done = True
+            self.is_done = True
             return []
         try:
-            chunk = json_of(data)
+            chunk = decode_json(data)
         except msgspec.DecodeError:
             if name == b"error":
-                raise classification.from_payload(data.decode(errors="replace")) from None
-            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
+                raise errors.from_payload(data.decode(errors="replace")) from None
+            raise ModelError("The stream cannot be understood", ModelFailure.MALFORMED) from None
         if not isinstance(chunk, dict):
             if name == b"error":
-                raise classification.from_payload(chunk)
+                raise errors.from_payload(chunk)
             return []
         if name == b"error" or chunk.get("object") == "error" or chunk.get("error"):
-            raise classification.from_payload(chunk)
+            raise errors.from_payload(chunk)
         if "detail" in chunk and "choices" not in chunk:
-            raise classification.from_payload(chunk)
+            raise errors.from_payload(chunk)
         try:
-            return [*self._usage_of(chunk), *self._content_of(chunk)]
+            return [*self._parse_usage(chunk), *self._parse_content(chunk)]
         except (AttributeError, TypeError):
-            raise ModelError("The stream cannot be understood", Failure.MALFORMED) from None
+            raise ModelError("The stream cannot be understood", ModelFailure.MALFORMED) from None
 
-    def _usage_of(self, chunk: dict[str, Any]) -> list[Event]:
-        told = chunk.get("usage")
-        if not isinstance(told, dict) or (prompt := counted(told.get("prompt_tokens"))) is None:
+    def _parse_usage(self, chunk: dict[str, Any]) -> list[StreamEvent]:
+        raw = chunk.get("usage")
+        if not isinstance(raw, dict) or (prompt := parse_token_count(raw.get("prompt_tokens"))) is None:
             return []
-        completion = counted(told.get("completion_tokens")) or 0
-        usage = Usage(prompt, completion, prompt + completion)
+        completion = parse_token_count(raw.get("completion_tokens")) or 0
+        usage = UsageReport(prompt, completion, prompt + completion)
         if usage == self._usage:
             return []
         self._usage = usage
         return [usage]
 
-    def _content_of(self, chunk: dict[str, Any]) -> list[Event]:
-        out: list[Event] = []
+    def _parse_content(self, chunk: dict[str, Any]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
         for choice in chunk.get("choices") or ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
                 continue
             delta = choice.get("delta") or {}
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            if isinstance(thought, str):
-                out.append(Reasoning(thought))
+            reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+            if isinstance(reasoning, str):
+                events.append(ReasoningDelta(reasoning))
             text = delta.get("content")
             if isinstance(text, str) and text:
-                out += self._thoughts.feed(text)
+                events += self._think_tags.feed(text)
             if reason := choice.get("finish_reason"):
                 known = FinishReason.__members__.values()
-                self._finish = FinishReason(reason) if reason in known else FinishReason.OTHER
-        self._count(out)
-        return out
+                self._finish_reason = FinishReason(reason) if reason in known else FinishReason.OTHER
+        self._count_chars(events)
+        return events
 
-    def _count(self, events: Sequence[Event]) -> None:
+    def _count_chars(self, events: Sequence[StreamEvent]) -> None:
         for event in events:
             match event:
-                case Text(text):
-                    self.text += len(text)
-                case Reasoning(text):
-                    self.thought += len(text)
-                case Reconsidered():
-                    self.thought, self.text = self.thought + self.text, 0
-        if self.text + self.thought > MOST_TEXT:
-            raise ModelError("The answer does not end", Failure.MALFORMED)
+                case TextDelta(text):
+                    self.text_chars += len(text)
+                case ReasoningDelta(text):
+                    self.reasoning_chars += len(text)
+                case TextWasReasoning():
+                    self.reasoning_chars, self.text_chars = (
+                        self.reasoning_chars + self.text_chars,
+                        0,
+                    )
+        if self.text_chars + self.reasoning_chars > MAX_ANSWER_CHARS:
+            raise ModelError("The answer does not end", ModelFailure.MALFORMED)
 
-    def end(self) -> Iterator[Event]:
+    def finish(self) -> Iterator[StreamEvent]:
         """The end of the bytes: a good one, or a `ModelError` after what was still held."""
-        for name, data in self._events.end():
-            yield from self._one(name, data)
-        rest = self._thoughts.end()
-        self._count(rest)
+        for name, data in self._sse_decoder.flush():
+            yield from self._parse_event(name, data)
+        rest = self._think_tags.flush()
+        self._count_chars(rest)
         yield from rest
-        if not self._any:
-            raise ModelError("The model service sent nothing", Failure.UNAVAILABLE)
-        if self._finish is None and not self.done:
-            raise ModelError("The answer broke off", Failure.TRUNCATED)
-        if self._finish is FinishReason.FILTERED and not self.text:
-            raise ModelError("The answer was withheld", Failure.FILTERED)
-        if not self.text:
-            if self._finish is FinishReason.LENGTH and self._usage and not self._usage.completion:
-                raise _filled(self._usage)
-            said = "The model thought and gave no answer" if self.thought else "No answer came"
-            raise ModelError(said, Failure.EMPTY)
-        yield Finished(self._finish or FinishReason.STOP)
+        if not self._received_any:
+            raise ModelError("The model service sent nothing", ModelFailure.UNAVAILABLE)
+        if self._finish_reason is None and not self.is_done:
+            raise ModelError("The answer broke off", ModelFailure.TRUNCATED)
+        if self._finish_reason is FinishReason.FILTERED and not self.text_chars:
+            raise ModelError("The answer was withheld", ModelFailure.FILTERED)
+        if not self.text_chars:
+            if self._finish_reason is FinishReason.LENGTH and self._usage and not self._usage.completion_tokens:
+                raise _window_full_error(self._usage)
+            message = "The model thought and gave no answer" if self.reasoning_chars else "No answer came"
+            raise ModelError(message, ModelFailure.EMPTY)
+        yield Finished(self._finish_reason or FinishReason.STOP)

@@ -9,62 +9,62 @@ import numpy as np
 from numpy.typing import NDArray
 from openai import AsyncOpenAI
 
-from core.api import classification
-from core.api.body import body_of, json_of
-from core.api.events import counted
-from core.errors import Failure, ModelError
+from core.api import errors
+from core.api.events import parse_token_count
+from core.api.response_body import decode_json, read_body
+from core.errors import ModelError, ModelFailure
 
-__all__ = ["MOST_TEXTS", "Embedded", "Vectors", "request"]
+__all__ = ["MAX_TEXTS_PER_REQUEST", "EmbeddingResult", "Vectors", "request_embeddings"]
 
-MOST_TEXTS = 64  # of one request
+MAX_TEXTS_PER_REQUEST = 64  # of one request
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddingResult:
     vectors: Vectors
     """One row of length 1 for each text."""
     tokens: int
     """What it cost, by the service's own count."""
 
 
-async def request(client: AsyncOpenAI, model: str, texts: Sequence[str], most: int) -> Embedded:
+async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str], max_bytes: int) -> EmbeddingResult:
     """Ask once, for an answer of `most` bytes at most. Raises what the client raises, and
     `ModelError` for an answer that is none.
     """
     # The package asks for base64 unless told, which not every service knows.
-    asked = client.embeddings.with_streaming_response.create(
+    response_context = client.embeddings.with_streaming_response.create(
         model=model, input=list(texts), encoding_format="float"
     )
-    async with asked as answer:
-        content = await body_of(answer, most)
+    async with response_context as response:
+        content = await read_body(response, max_bytes)
     try:
-        return _read(json_of(content), len(texts))
+        return _parse_vectors(decode_json(content), len(texts))
     except msgspec.DecodeError:
-        raise ModelError("A page came instead of vectors", Failure.UNAVAILABLE) from None
+        raise ModelError("A page came instead of vectors", ModelFailure.UNAVAILABLE) from None
 
 
-def _read(payload: Any, count: int) -> Embedded:
+def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
     match payload:
         case {"data": list(rows), **rest}:
             usage = rest.get("usage")
         case {"detail": _} | {"error": _}:
-            raise classification.from_payload(payload)
+            raise errors.from_payload(payload)
         case _:
-            raise ModelError("The vectors cannot be understood", Failure.MALFORMED)
+            raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED)
     try:
-        placed = {int(row.get("index", at)): row["embedding"] for at, row in enumerate(rows)}
-        vectors = np.array([placed[at] for at in range(count)], dtype=np.float32)
+        by_index = {int(row.get("index", at)): row["embedding"] for at, row in enumerate(rows)}
+        vectors = np.array([by_index[at] for at in range(count)], dtype=np.float32)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-        raise ModelError("The vectors cannot be understood", Failure.MALFORMED) from None
+        raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED) from None
     if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all():
-        raise ModelError("The vectors cannot be understood", Failure.MALFORMED)
+        raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return Embedded(unit, _tokens(usage))
+    return EmbeddingResult(unit, _token_count(usage))
 
 
-def _tokens(usage: Any) -> int:
-    told = usage if isinstance(usage, dict) else {}
-    return counted(told.get("total_tokens")) or counted(told.get("prompt_tokens")) or 0
+def _token_count(usage: Any) -> int:
+    fields = usage if isinstance(usage, dict) else {}
+    return parse_token_count(fields.get("total_tokens")) or parse_token_count(fields.get("prompt_tokens")) or 0

@@ -5,14 +5,14 @@ from enum import StrEnum
 from typing import TypeAlias
 
 __all__ = [
-    "Event",
     "FinishReason",
     "Finished",
-    "Reasoning",
-    "Reconsidered",
-    "Text",
-    "Usage",
-    "counted",
+    "ReasoningDelta",
+    "StreamEvent",
+    "TextDelta",
+    "TextWasReasoning",
+    "UsageReport",
+    "parse_token_count",
 ]
 
 
@@ -24,38 +24,38 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoning:
+class ReasoningDelta:
     """What a model thinks before it answers; never part of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextDelta:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reconsidered:
+class TextWasReasoning:
     """All text so far was thought: its closing tag came without an opening one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageReport:
     """Tokens so far, cumulative: the last one counts, also of a stream that broke."""
 
-    prompt: int
-    completion: int
-    total: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
 
 
-MOST_TOKENS = 100_000_000
+MAX_TOKENS_PER_REQUEST = 100_000_000
 """Of one request: no service means more, and no column holds what it may say."""
 
 
-def counted(given: object) -> int | None:
+def parse_token_count(value: object) -> int | None:
     """A number of tokens as a service tells it; None for what cannot be one."""
-    return given if type(given) is int and 0 <= given <= MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS_PER_REQUEST else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +65,4 @@ class Finished:
     reason: FinishReason
 
 
-Event: TypeAlias = Reasoning | Text | Reconsidered | Usage | Finished
+StreamEvent: TypeAlias = ReasoningDelta | TextDelta | TextWasReasoning | UsageReport | Finished

@@ -1,65 +1,61 @@
 """/context: how full the model's window is, and with what."""
 
-from core.commands.asking import Asking, literal, plural
 from core.commands.reply import Reply
-from core.conversation.resources import Resources
-from core.conversation.window import PromptTooLongError, answer_room
+from core.commands.request import CommandRequest, escape_markdown, pluralize
+from core.conversation.context_window import PromptTooLongError, answer_reserve
+from core.conversation.turn_services import TurnServices
 
-__all__ = ["Context"]
+__all__ = ["ContextCommand"]
 
-WIDTH = 24  # characters of the bar
+BAR_WIDTH_CHARS = 24  # characters of the bar
 
 
-class Context:
-    def __init__(self, with_: Resources) -> None:
-        self._with = with_
+class ContextCommand:
+    def __init__(self, services: TurnServices) -> None:
+        self._services = services
 
-    async def context(self, asking: Asking) -> Reply:
-        choices = asking.choices
-        name = literal(self._with.models.name(choices.model))
+    async def handle(self, request: CommandRequest) -> Reply:
+        choices = request.choices
+        name = escape_markdown(self._services.registry.display_name(choices.model))
         try:
-            composed = await self._with.composer.compose(
-                asking.conversation, None, choices, "", choices.model
-            )
+            composed = await self._services.composer.compose(request.conversation_id, None, choices, "", choices.model)
         except PromptTooLongError as error:
             return Reply(
                 f"The instructions alone are about {error.needed:,} tokens long; {name} has room "
-                f"for {error.room:,}."
+                f"for {error.available:,}."
             )
-        fitted, measure, window = composed.fitted, composed.measure, composed.context
-        instructions = round(measure.text(choices.system))
-        summary = 0
-        if composed.summarised and composed.past.summary is not None:
-            summary = round(measure.text(composed.past.summary.text))
-        shown = len(composed.past.messages) - fitted.left_out
-        said = max(0, fitted.estimate - instructions - summary) if shown else 0
-        answer = answer_room(window, choices.longest)
+        fitted, measure, window = composed.prompt, composed.estimator, composed.context_tokens
+        instruction_tokens = round(measure.estimate_text(choices.system_prompt))
+        summary_tokens = 0
+        if composed.has_summary and composed.history.summary is not None:
+            summary_tokens = round(measure.estimate_text(composed.history.summary.text))
+        shown_count = len(composed.history.messages) - fitted.omitted
+        message_tokens = max(0, fitted.estimated_tokens - instruction_tokens - summary_tokens) if shown_count else 0
+        answer_tokens = answer_reserve(window, choices.max_answer_tokens)
         rows = (
-            ("▓", "instructions", instructions, ""),
-            ("▒", "summary", summary, ""),
-            ("█", "messages", said, f" ({shown})"),
-            ("·", "kept for the answer", answer, ""),
+            ("▓", "instructions", instruction_tokens, ""),
+            ("▒", "summary", summary_tokens, ""),
+            ("█", "messages", message_tokens, f" ({shown_count})"),
+            ("·", "kept for the answer", answer_tokens, ""),
         )
-        lines = [
-            f"{mark} {what:<19} {tokens:>8,}{more}" for mark, what, tokens, more in rows if tokens
-        ]
+        lines = [f"{mark} {what:<19} {tokens:>8,}{more}" for mark, what, tokens, more in rows if tokens]
         free = max(0, window - sum(tokens for _, _, tokens, _ in rows))
         lines.append(f"░ {'free':<19} {free:>8,}")
         text = (
             f"**{name}** sees {window:,} tokens, about:\n\n"
-            f"```\n{_picture(rows, window)}\n\n" + "\n".join(lines) + "\n```"
+            f"```\n{_draw_bar(rows, window)}\n\n" + "\n".join(lines) + "\n```"
         )
-        if fitted.left_out:
-            older = f"{fitted.left_out} older {plural(fitted.left_out, 'message')}"
-            stands = "stands for" if composed.summarised else "will stand for"
+        if fitted.omitted:
+            older = f"{fitted.omitted} older {pluralize(fitted.omitted, 'message')}"
+            stands = "stands for" if composed.has_summary else "will stand for"
             text += f"\n\n{older} no longer fit; a summary {stands} them. All are kept."
         return Reply(text)
 
 
-def _picture(rows: tuple[tuple[str, str, int, str], ...], window: int) -> str:
-    drawn = ""
+def _draw_bar(rows: tuple[tuple[str, str, int, str], ...], window: int) -> str:
+    bar = ""
     for mark, _, tokens, _ in rows[:-1]:
-        drawn += mark * max(int(tokens > 0), round(tokens / window * WIDTH))
+        bar += mark * max(int(tokens > 0), round(tokens / window * BAR_WIDTH_CHARS))
     mark, _, answer, _ = rows[-1]
-    kept = mark * max(1, round(answer / window * WIDTH))
-    return drawn[: WIDTH - len(kept)].ljust(WIDTH - len(kept), "░") + kept
+    answer_bar = mark * max(1, round(answer / window * BAR_WIDTH_CHARS))
+    return bar[: BAR_WIDTH_CHARS - len(answer_bar)].ljust(BAR_WIDTH_CHARS - len(answer_bar), "░") + answer_bar

@@ -4,55 +4,55 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from core.api.catalogue import Model
-from core.conversation.models import length
-from core.port import Button, Option
+from core.conversation.model_registry import format_context_length
+from core.port import Button, MenuItem
 
-__all__ = ["model_menu", "model_of", "turning"]
+__all__ = ["model_by_action", "model_menu", "page_buttons"]
 
-LONGEST_ACTION = 64  # bytes, the tightest platform's
+MAX_ACTION_BYTES = 64  # bytes, the tightest platform's
 
 
-def action(model: Model) -> str:
+def model_action(model: Model) -> str:
     plain = f"m:{model.id}"
-    if len(plain.encode()) <= LONGEST_ACTION:
+    if len(plain.encode()) <= MAX_ACTION_BYTES:
         return plain
     return f"m#{hashlib.blake2b(model.id.encode(), digest_size=12).hexdigest()}"
 
 
-def model_of(models: Sequence[Model], pressed: str) -> Model | None:
+def model_by_action(models: Sequence[Model], action_id: str) -> Model | None:
     """The model that an option's action names, if it is still there."""
-    return next((model for model in models if action(model) == pressed), None)
+    return next((model for model in models if model_action(model) == action_id), None)
 
 
 def model_menu(
-    models: Sequence[Model], chosen: str, page: int, size: int
-) -> tuple[tuple[Option, ...], tuple[Button, ...]]:
+    models: Sequence[Model], selected_id: str, page: int, page_size: int
+) -> tuple[tuple[MenuItem, ...], tuple[Button, ...]]:
     """One page of options and the buttons that turn it."""
-    pages = max(1, -(-len(models) // size))
-    page = page % pages
-    shown = models[page * size : (page + 1) * size]
-    options = tuple(
-        Option(
-            f"{model.name} · {length(model.context)}",
-            action(model),
-            ", ".join(told for holds, told in abilities(model) if holds),
-            chosen=model.id == chosen,
+    page_count = max(1, -(-len(models) // page_size))
+    page = page % page_count
+    page_models = models[page * page_size : (page + 1) * page_size]
+    items = tuple(
+        MenuItem(
+            f"{model.name} · {format_context_length(model.context_window)}",
+            model_action(model),
+            ", ".join(told for holds, told in model_features(model) if holds),
+            is_selected=model.id == selected_id,
         )
-        for model in shown
+        for model in page_models
     )
-    return options, turning(page, pages, lambda page: f"mp:{page}")
+    return items, page_buttons(page, page_count, lambda page: f"mp:{page}")
 
 
-def abilities(model: Model) -> tuple[tuple[bool, str], ...]:
-    return (model.reasons, "reasons before it answers"), (model.vision, "sees images")
+def model_features(model: Model) -> tuple[tuple[bool, str], ...]:
+    return (model.has_reasoning, "reasons before it answers"), (model.has_vision, "sees images")
 
 
-def turning(page: int, pages: int, action: Callable[[int], str]) -> tuple[Button, ...]:
+def page_buttons(page: int, page_count: int, action_for_page: Callable[[int], str]) -> tuple[Button, ...]:
     """The buttons that turn to another of `pages`; `action` takes the number of a page."""
-    if pages == 1:
+    if page_count == 1:
         return ()
-    here = Button(f"{page + 1}/{pages}", action(page))
-    forward = Button("▶", action((page + 1) % pages))
-    if pages == 2:  # back is forward: no two buttons may carry the same action
+    here = Button(f"{page + 1}/{page_count}", action_for_page(page))
+    forward = Button("▶", action_for_page((page + 1) % page_count))
+    if page_count == 2:  # back is forward: no two buttons may carry the same action
         return here, forward
-    return Button("◀", action((page - 1) % pages)), here, forward
+    return Button("◀", action_for_page((page - 1) % page_count)), here, forward

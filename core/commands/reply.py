@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.port import Button, Option
+from core.port import Button, MenuItem
 
 __all__ = ["Reply"]
 
@@ -16,6 +16,6 @@ class Reply:
 
     text: str
     buttons: tuple[Button, ...] = ()
-    menu: tuple[Option, ...] = ()
-    replace: bool = False
-    folded: bool = False
+    menu: tuple[MenuItem, ...] = ()
+    edits_message: bool = False
+    is_collapsed: bool = False

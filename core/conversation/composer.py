@@ -6,99 +6,103 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.api.client import Request
-from core.conversation import window
-from core.conversation.choices import Choices
-from core.conversation.measure import Measure, Measures
-from core.conversation.models import Models
-from core.conversation.window import Fitted, PromptTooLongError
+from core.api.client import ChatRequest
+from core.conversation import context_window
+from core.conversation.context_window import FittedPrompt, PromptTooLongError
+from core.conversation.model_registry import ModelRegistry
+from core.conversation.preferences import Preferences
+from core.conversation.token_estimator import TokenEstimator, TokenEstimators
 from core.store.database import Store
-from core.store.summaries import Past, Summary, past
+from core.store.history import ConversationHistory, ConversationSummary, load_history
 
-__all__ = ["Composed", "Composer"]
+__all__ = ["ComposedRequest", "Composer"]
 
-MOST_HISTORY = 2000  # messages looked at; what fits the window is far less
-SUMMARISED = "Summary of the earlier part of this conversation:\n"
+MAX_HISTORY_MESSAGES = 2000  # messages looked at; what fits the window is far less
+SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
-    request: Request
-    fitted: Fitted
-    past: Past
-    measure: Measure
-    context: int
+class ComposedRequest:
+    request: ChatRequest
+    prompt: FittedPrompt
+    history: ConversationHistory
+    estimator: TokenEstimator
+    context_tokens: int
     """The model's window, in tokens."""
-    summarised: bool
+    has_summary: bool
     """The summary stands for what was left out."""
 
     @property
-    def uncovered(self) -> tuple[tuple[int, str, str], ...]:
+    def unsummarized(self) -> tuple[tuple[int, str, str], ...]:
         """Messages that are neither shown nor in the summary."""
-        upto = self.past.summary.upto if self.past.summary else 0
-        left_out = self.past.messages[: self.fitted.left_out]
-        return tuple(message for message in left_out if message[0] > upto)
+        up_to_message = self.history.summary.up_to_message if self.history.summary else 0
+        left_out = self.history.messages[: self.prompt.omitted]
+        return tuple(message for message in left_out if message[0] > up_to_message)
 
 
 class Composer:
-    def __init__(self, store: Store, models: Models, measures: Measures) -> None:
+    def __init__(self, store: Store, registry: ModelRegistry, estimators: TokenEstimators) -> None:
         self._store = store
-        self._models = models
-        self.measures = measures
+        self._registry = registry
+        self.estimators = estimators
 
     async def compose(
         self,
         conversation: int,
-        before: int | None,
-        choices: Choices,
+        before_seq: int | None,
+        preferences: Preferences,
         prompt: str,
         model: str,
         *,
-        context: int | None = None,
-        replace: bool = False,
-        more: Callable[[str], str] = str,
-    ) -> Composed:
+        context_tokens: int | None = None,
+        replaces_last: bool = False,
+        extend_instructions: Callable[[str], str] = str,
+    ) -> ComposedRequest:
         """The request that asks `model`. `context`: tokens, if its window is not to be used up;
         `replace`: the last question is asked again; `more` adds to the instructions. Raises
         `PromptTooLongError` and `StoreError`.
         """
-        said = await self._store.read(past, conversation, before, MOST_HISTORY)
-        if replace:
-            said = _without_last(said)
-        measure = await self.measures.of(model, conversation)
-        context = context or self._models.context(model)
-        history = [(role, text) for _, role, text in said.messages]
+        stored = await self._store.read(load_history, conversation, before_seq, MAX_HISTORY_MESSAGES)
+        if replaces_last:
+            stored = _without_last(stored)
+        estimator = await self.estimators.for_conversation(model, conversation)
+        context_tokens = context_tokens or self._registry.context_tokens(model)
+        history = [(role, text) for _, role, text in stored.messages]
 
-        def fit(system: str) -> Fitted:
-            return window.fit(
-                system, history, prompt,
-                context=context, answer=choices.longest, measure=measure,
-            )  # fmt: skip
+        def fit(system: str) -> FittedPrompt:
+            return context_window.fit_prompt(
+                system,
+                history,
+                prompt,
+                context_tokens=context_tokens,
+                max_answer_tokens=preferences.max_answer_tokens,
+                estimator=estimator,
+            )
 
-        system = more(choices.system)
+        system = extend_instructions(preferences.system_prompt)
         fitted = fit(system)
-        summarised = False
-        if fitted.left_out and said.summary is not None:
+        has_summary = False
+        if fitted.omitted and stored.summary is not None:
             # The question comes first: where both do not fit there is no summary.
             with contextlib.suppress(PromptTooLongError):
-                fitted = fit(_with_summary(system, said.summary))
-                summarised = True
-        request = Request(
+                fitted = fit(_with_summary(system, stored.summary))
+                has_summary = True
+        request = ChatRequest(
             model,
             fitted.messages,
-            temperature=choices.temperature,
+            temperature=preferences.temperature,
             # The service counts what may be answered as part of the window.
-            max_tokens=min(choices.longest, fitted.room(context)) or None,
-            reasoning_effort=choices.effort,
-            reasons=bool((known := self._models.get(model)) and known.reasons),
+            max_tokens=min(preferences.max_answer_tokens, fitted.remaining_tokens(context_tokens)) or None,
+            reasoning_effort=preferences.reasoning_effort,
+            has_reasoning=bool((known := self._registry.get(model)) and known.has_reasoning),
         )
-        return Composed(request, fitted, said, measure, context, summarised)
+        return ComposedRequest(request, fitted, stored, estimator, context_tokens, has_summary)
 
 
-def _with_summary(system: str, summary: Summary) -> str:
-    return f"{system}\n\n{SUMMARISED}{summary.text}".strip()
+def _with_summary(system: str, summary: ConversationSummary) -> str:
+    return f"{system}\n\n{SUMMARY_HEADING}{summary.text}".strip()
 
 
-def _without_last(said: Past) -> Past:
-    questions = [index for index, (_, role, _) in enumerate(said.messages) if role == "user"]
-    return Past(said.messages[: questions[-1]], said.summary) if questions else said
+def _without_last(history: ConversationHistory) -> ConversationHistory:
+    questions = [index for index, (_, role, _) in enumerate(history.messages) if role == "user"]
+    return ConversationHistory(history.messages[: questions[-1]], history.summary) if questions else history

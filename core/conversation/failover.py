@@ -9,100 +9,120 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.api.catalogue import Model, builtin, size
-from core.errors import Failure, ModelError
+from core.api.catalogue import Model, builtin_models, size_in_billions
+from core.errors import ModelError, ModelFailure
 
-__all__ = ["Breaker", "may_fail_over", "successors"]
+__all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
 
-ANOTHER_MAY = frozenset({
-    Failure.QUOTA, Failure.RATE, Failure.UNKNOWN_MODEL, Failure.PAYMENT, Failure.UNAVAILABLE,
-    Failure.STALLED, Failure.TRUNCATED, Failure.MALFORMED, Failure.EMPTY, Failure.OVERFLOW,
-})  # fmt: skip
-BROKEN = frozenset({
-    Failure.UNAVAILABLE, Failure.STALLED, Failure.TRUNCATED, Failure.MALFORMED, Failure.EMPTY,
-})  # fmt: skip
+FAILOVER_FAILURES = frozenset(
+    {
+        ModelFailure.QUOTA,
+        ModelFailure.RATE,
+        ModelFailure.UNKNOWN_MODEL,
+        ModelFailure.PAYMENT,
+        ModelFailure.UNAVAILABLE,
+        ModelFailure.STALLED,
+        ModelFailure.TRUNCATED,
+        ModelFailure.MALFORMED,
+        ModelFailure.EMPTY,
+        ModelFailure.OVERFLOW,
+    }
+)
+BREAKER_FAILURES = frozenset(
+    {
+        ModelFailure.UNAVAILABLE,
+        ModelFailure.STALLED,
+        ModelFailure.TRUNCATED,
+        ModelFailure.MALFORMED,
+        ModelFailure.EMPTY,
+    }
+)
 """Failures that speak against the model itself."""
-BUILTIN = builtin()
-NEXT = 3
+BUILTIN_MODELS = builtin_models()
+MAX_FALLBACKS = 3
 """Models tried after the chosen one."""
-TRIES = 3
+FAILURE_THRESHOLD = 3
 """Failures in a row after which a model is left alone."""
-REST = 30.0
-LONGEST_REST = 600.0
+OPEN_SECONDS = 30.0
+MAX_OPEN_SECONDS = 600.0
 """Seconds for which it is, doubled each time."""
-MOST = 1000
+MAX_CIRCUITS = 1000
 """Models of accounts remembered."""
 
 
-def may_fail_over(error: ModelError) -> bool:
-    if error.failure is Failure.UNAVAILABLE and error.status is None:
+def can_fail_over(error: ModelError) -> bool:
+    if error.failure is ModelFailure.UNAVAILABLE and error.status is None:
         return False  # the service is not there at all: no model of it is
-    return error.failure in ANOTHER_MAY
+    return error.failure in FAILOVER_FAILURES
 
 
-def successors(
-    chosen: str, models: Sequence[Model], order: Sequence[str], most: int = NEXT
+def fallback_models(
+    chosen: str, models: Sequence[Model], preferred: Sequence[str], limit: int = MAX_FALLBACKS
 ) -> list[str]:
     """Who is to answer instead of `chosen`, best first: the operator's `order`, else the models
     most like it: of its kind, near its size, with a window not smaller.
     """
-    there = {model.id: model for model in models if not model.embeds}
-    if order:
-        return [id_ for id_ in order if id_ in there and id_ != chosen][:most]
-    like = there.get(chosen) or BUILTIN.get(chosen, Model(chosen))
+    available = {model.id: model for model in models if not model.is_embedding_model}
+    if preferred:
+        return [id_ for id_ in preferred if id_ in available and id_ != chosen][:limit]
+    reference = available.get(chosen) or BUILTIN_MODELS.get(chosen, Model(chosen))
 
     def distance(model: Model) -> tuple[bool, bool, float, str]:
         return (
-            model.reasons != like.reasons,
-            model.context < like.context,
-            abs(math.log(size(model) / size(like))),
+            model.has_reasoning != reference.has_reasoning,
+            model.context_window < reference.context_window,
+            abs(math.log(size_in_billions(model) / size_in_billions(reference))),
             model.id,
         )
 
-    others = (model for model in there.values() if model.id != chosen)
-    return [model.id for model in sorted(others, key=distance)[:most]]
+    others = (model for model in available.values() if model.id != chosen)
+    return [model.id for model in sorted(others, key=distance)[:limit]]
 
 
 @dataclass(slots=True)
-class _State:
+class _Circuit:
     failures: int = 0
-    rests: int = 0
-    until: float = 0.0
+    times_opened: int = 0
+    open_until: float = 0.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Leaves a model alone that fails again and again; one question in a while tries it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._models: dict[tuple[str, str], _State] = {}
+        self._circuits: dict[tuple[str, str], _Circuit] = {}
 
-    def resting(self, account: str, model: str) -> float:
+    def remaining_seconds(self, key_id: str, model: str) -> float:
         """Seconds for which `model` is not to be asked."""
-        state = self._models.get((account, model))
-        if state is None:
+        circuit = self._circuits.get((key_id, model))
+        if circuit is None:
             return 0.0
-        left = max(0.0, state.until - self._clock())
-        if not left and state.until:
+        remaining = max(0.0, circuit.open_until - self._clock())
+        if not remaining and circuit.open_until:
             # Whoever asks now tries it; the others wait for what comes of that.
-            state.until = self._clock() + REST
-        return left
+            circuit.open_until = self._clock() + OPEN_SECONDS
+        return remaining
 
-    def worked(self, account: str, model: str) -> None:
-        self._models.pop((account, model), None)
+    def record_success(self, key_id: str, model: str) -> None:
+        self._circuits.pop((key_id, model), None)
 
-    def failed(self, account: str, model: str, error: ModelError) -> None:
+    def record_failure(self, key_id: str, model: str, error: ModelError) -> None:
         """Take note of a failure. A service that names a long wait is believed at once."""
-        wait = error.retry_after or 0.0
-        if error.failure not in BROKEN and not (error.failure is Failure.RATE and wait):
+        retry_after = error.retry_after or 0.0
+        if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE and retry_after):
             return
-        state = self._models.pop((account, model), _State())
-        self._models[account, model] = state
-        while len(self._models) > MOST:  # those longest without a failure: accounts come and go
-            del self._models[next(iter(self._models))]
-        state.failures += 1
-        rest = 0.0
-        if error.failure in BROKEN and state.failures >= TRIES:
-            rest = min(LONGEST_REST, REST * float(1 << min(state.rests, 10)))
-            state.rests += 1
-        state.until = max(state.until, self._clock() + max(rest, wait)) if rest or wait else 0.0
+        circuit = self._circuits.pop((key_id, model), _Circuit())
+        self._circuits[key_id, model] = circuit
+        while len(self._circuits) > MAX_CIRCUITS:  # those longest without a failure: accounts come and go
+            del self._circuits[next(iter(self._circuits))]
+        circuit.failures += 1
+        open_seconds = 0.0
+        if error.failure in BREAKER_FAILURES and circuit.failures >= FAILURE_THRESHOLD:
+            open_seconds = min(MAX_OPEN_SECONDS, OPEN_SECONDS * float(1 << min(circuit.times_opened, 10)))
+            circuit.times_opened += 1
+        circuit.open_until = (
+            max(circuit.open_until, self._clock() + max(open_seconds, retry_after))
+            if open_seconds or retry_after
+            else 0.0
+        )

@@ -16,35 +16,49 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from core.api.catalogue import builtin
-from core.conversation.models import Models
-from core.errors import Failure, ModelError, StoreError
-from core.store import spending
+from core.api.catalogue import builtin_models
+from core.conversation.model_registry import ModelRegistry
+from core.errors import ModelError, ModelFailure, StoreError
+from core.store import token_usage
 from core.store.database import Store
-from core.store.spending import Line, Spent
+from core.store.token_usage import TokenUsage, UsageKey
 
-__all__ = ["CHAT", "EMBEDDINGS", "Booking", "Ledger", "Quota", "account_of", "span"]
+__all__ = [
+    "CHAT",
+    "EMBEDDINGS",
+    "Ledger",
+    "QuotaStatus",
+    "Reservation",
+    "format_duration",
+    "key_id_of",
+]
 
 log = structlog.get_logger(__name__)
 
 CHAT, EMBEDDINGS = "chat", "embeddings"  # kinds of use, each with its own quota
 EVERY_MODEL = "*"
-BUILTIN = builtin()
-WARN_AT = 0.8
-SOON = 600.0  # seconds: a quota that comes back within them is not used up for the day
-COUNTED = frozenset({
-    Failure.STALLED, Failure.TRUNCATED, Failure.MALFORMED, Failure.EMPTY, Failure.FILTERED,
-})  # fmt: skip
+BUILTIN_MODELS = builtin_models()
+QUOTA_WARNING_FRACTION = 0.8
+QUOTA_ROLLOVER_SECONDS = 600.0  # seconds: a quota that comes back within them is not used up for the day
+BILLED_FAILURES = frozenset(
+    {
+        ModelFailure.STALLED,
+        ModelFailure.TRUNCATED,
+        ModelFailure.MALFORMED,
+        ModelFailure.EMPTY,
+        ModelFailure.FILTERED,
+    }
+)
 """Failures after the service began to work: it counts what it was asked."""
-DEAD_AFTER = 43_200.0  # seconds: no request lasts as long (PARLEY_ANSWER_TIMEOUT)
+MAX_REQUEST_SECONDS = 43_200.0  # seconds: no request lasts as long (PARLEY_ANSWER_TIMEOUT)
 
 
-def account_of(api_key: str) -> str:
+def key_id_of(api_key: str) -> str:
     """A name for a key that does not tell the key."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """For people: 40 s, 12 min, 3 h."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
@@ -52,44 +66,44 @@ def span(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class QuotaStatus:
     """Today's state of one model. Tokens; `limit` None: no quota."""
 
     limit: int | None
-    spent: Spent
+    usage: TokenUsage
 
     @property
-    def left(self) -> int | None:
+    def remaining(self) -> int | None:
         if self.limit is None:
             return None
-        return 0 if self.spent.exhausted else max(0, self.limit - self.spent.tokens)
+        return 0 if self.usage.is_exhausted else max(0, self.limit - self.usage.tokens)
 
     @property
-    def share(self) -> float:
+    def used_fraction(self) -> float:
         """Used part of the quota, 0 to 1."""
-        if self.spent.exhausted:
+        if self.usage.is_exhausted:
             return 1.0
-        return min(1.0, self.spent.tokens / self.limit) if self.limit else 0.0
+        return min(1.0, self.usage.tokens / self.limit) if self.limit else 0.0
 
 
 @dataclass(slots=True)
-class Booking:
+class Reservation:
     """What one request costs, in tokens: as the service told, else as well as we know."""
 
-    asked: int
+    prompt_tokens: int
     """What is asked, estimated."""
-    told: int = 0
+    reported_tokens: int = 0
     """By the service, for all of it."""
-    said: int = 0
+    answer_tokens: int = 0
     """What came of the answer, estimated."""
-    failure: Failure | None = None
+    failure: ModelFailure | None = None
 
     @property
     def cost(self) -> int:
-        if self.told:
-            return self.told
-        refused = self.failure is not None and self.failure not in COUNTED
-        return 0 if refused and not self.said else self.asked + self.said
+        if self.reported_tokens:
+            return self.reported_tokens
+        is_refused = self.failure is not None and self.failure not in BILLED_FAILURES
+        return 0 if is_refused and not self.answer_tokens else self.prompt_tokens + self.answer_tokens
 
 
 class Ledger:
@@ -100,131 +114,135 @@ class Ledger:
     def __init__(
         self,
         store: Store,
-        models: Models,
+        registry: ModelRegistry,
         *,
         quotas: Mapping[str, int],
         reset_hour: int,
-        house: str = "",
+        bot_key_id: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._models = models
+        self._registry = registry
         self._quotas = quotas
-        self._house = house
-        self._reset = timedelta(hours=reset_hour)
+        self._bot_key_id = bot_key_id
+        self._reset_offset = timedelta(hours=reset_hour)
         self._clock = clock
         self._warned: set[tuple[str, str, str]] = set()
         self.warnings: deque[str] = deque(maxlen=20)
         """For an operator to be told; whoever tells them takes them out."""
 
     def today(self) -> str:
-        return (datetime.fromtimestamp(self._clock(), UTC) - self._reset).date().isoformat()
+        return (datetime.fromtimestamp(self._clock(), UTC) - self._reset_offset).date().isoformat()
 
-    def day_began(self) -> float:
+    def day_start(self) -> float:
         """Seconds since 1970."""
-        return self._clock() + self.resets_in() - 86_400
+        return self._clock() + self.seconds_until_reset() - 86_400
 
-    def resets_in(self) -> float:
+    def seconds_until_reset(self) -> float:
         """Seconds to the end of the day."""
-        now = datetime.fromtimestamp(self._clock(), UTC) - self._reset
+        now = datetime.fromtimestamp(self._clock(), UTC) - self._reset_offset
         tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         return (tomorrow - now).total_seconds()
 
-    def limit(self, model: str) -> int | None:
+    def daily_limit(self, model: str) -> int | None:
         """Tokens a day; None: as many as the service gives."""
-        given = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
-        if given is None:
+        configured = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
+        if configured is None:
             # Models that embed are not in the list of those one can talk to.
-            known = self._models.get(model) or BUILTIN.get(model)
-            given = known.daily_quota if known else None
-        return given or None
+            known = self._registry.get(model) or BUILTIN_MODELS.get(model)
+            configured = known.daily_quota if known else None
+        return configured or None
 
-    async def quotas(
-        self, account: str, models: Sequence[str], kind: str = CHAT
-    ) -> dict[str, Quota]:
-        found = await self._store.read(spending.spent_on, account, self.today(), models, kind)
-        return {model: Quota(self.limit(model), now) for model, now in found.items()}
+    async def get_quotas(self, key_id: str, models: Sequence[str], kind: str = CHAT) -> dict[str, QuotaStatus]:
+        usage_by_model = await self._store.read(token_usage.get_usage_by_model, key_id, self.today(), models, kind)
+        return {model: QuotaStatus(self.daily_limit(model), now) for model, now in usage_by_model.items()}
 
     @asynccontextmanager
-    async def booking(
-        self, account: str, model: str, asked: int, answer: int = 0, kind: str = CHAT
-    ) -> AsyncIterator[Booking]:
+    async def reserve(
+        self, key_id: str, model: str, prompt_tokens: int, answer_tokens: int = 0, kind: str = CHAT
+    ) -> AsyncIterator[Reservation]:
         """Book a request while it is made: before, what it is expected to cost (`asked` tokens
         and an answer of `answer`), after it what it cost.
 
         Raises `ModelError` when today's quota is used up, and `StoreError`.
         """
-        number = await self._begin(account, model, asked + answer, kind)
-        if number is None:
+        reservation_id = await self._reserve(key_id, model, prompt_tokens + answer_tokens, kind)
+        if reservation_id is None:
             raise ModelError(
-                "Today's quota is used up", Failure.QUOTA, retry_after=self.resets_in()
+                "Today's quota is used up",
+                ModelFailure.QUOTA,
+                retry_after=self.seconds_until_reset(),
             )
-        booking = Booking(asked)
+        reservation = Reservation(prompt_tokens)
         try:
-            yield booking
+            yield reservation
         except ModelError as error:
-            booking.failure = error.failure
+            reservation.failure = error.failure
             raise
         finally:
-            await asyncio.shield(self._end(number, account, model, booking.cost, kind))
+            await asyncio.shield(self._settle(reservation_id, key_id, model, reservation.cost, kind))
 
-    async def _begin(self, account: str, model: str, expected: int, kind: str) -> int | None:
-        line = Line(account, model, kind, self.today())
+    async def _reserve(self, key_id: str, model: str, expected_tokens: int, kind: str) -> int | None:
+        key = UsageKey(key_id, model, kind, self.today())
         task = asyncio.ensure_future(
-            self._store.write(spending.begin, line, expected, self.limit(model))
+            self._store.write(token_usage.reserve, key, expected_tokens, self.daily_limit(model))
         )
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             # Nobody would end what may be booked by now.
             with contextlib.suppress(StoreError):
-                if (number := await task) is not None:
-                    await self._store.write(spending.end, number, 0)
+                if (reservation_id := await task) is not None:
+                    await self._store.write(token_usage.settle_reservation, reservation_id, 0)
             raise
 
-    async def _end(self, number: int, account: str, model: str, tokens: int, kind: str) -> None:
+    async def _settle(self, reservation_id: int, key_id: str, model: str, tokens: int, kind: str) -> None:
         """Book what it cost, and warn the operator when most of the quota is gone."""
         try:
-            await self._store.write(spending.end, number, tokens)
-            await self._warn(account, model, kind)
+            await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
+            await self._warn_if_nearly_used(key_id, model, kind)
         except StoreError as error:
             # No reason to lose an answer: what was expected stays booked.
-            log.warning("cost not booked", account=account, model=model, error=str(error))
+            log.warning("cost not booked", account=key_id, model=model, error=str(error))
 
-    async def _warn(self, account: str, model: str, kind: str) -> None:
-        limit, day = self.limit(model), self.today()
-        if account != self._house or limit is None or (account, model, day) in self._warned:
+    async def _warn_if_nearly_used(self, key_id: str, model: str, kind: str) -> None:
+        limit, day = self.daily_limit(model), self.today()
+        if key_id != self._bot_key_id or limit is None or (key_id, model, day) in self._warned:
             return
-        quota = (await self.quotas(account, [model], kind))[model]
-        if quota.share >= WARN_AT:
+        quota = (await self.get_quotas(key_id, [model], kind))[model]
+        if quota.used_fraction >= QUOTA_WARNING_FRACTION:
             self._warned = {known for known in self._warned if known[2] == day}
-            self._warned.add((account, model, day))
+            self._warned.add((key_id, model, day))
             self.warnings.append(
-                f"{self._models.name(model)}: {round(quota.share * 100)} % of today's quota is "
-                f"used; it begins anew in {span(self.resets_in())}."
+                f"{self._registry.display_name(model)}: {round(quota.used_fraction * 100)} % "
+                "of today's quota is "
+                f"used; it begins anew in {format_duration(self.seconds_until_reset())}."
             )
             log.warning(
                 "quota nearly used up",
-                account=account, model=model, used=quota.spent.tokens, quota=limit,
-                resets_in=span(self.resets_in()),
-            )  # fmt: skip
+                account=key_id,
+                model=model,
+                used=quota.usage.tokens,
+                quota=limit,
+                resets_in=format_duration(self.seconds_until_reset()),
+            )
 
-    async def elsewhere(self) -> int:
+    async def personal_key_tokens(self) -> int:
         """Today's tokens on keys that people brought."""
-        return await self._store.read(spending.spent_elsewhere, self._house, self.today(), CHAT)
+        return await self._store.read(token_usage.tokens_on_other_keys, self._bot_key_id, self.today(), CHAT)
 
-    async def refused(self, account: str, model: str, error: ModelError, kind: str = CHAT) -> None:
+    async def record_refusal(self, key_id: str, model: str, error: ModelError, kind: str = CHAT) -> None:
         """The service says that the day's quota is used up, whatever we counted. Where its day
         ends a little later than ours, ours is not spoilt.
         """
-        told = error.failure is Failure.QUOTA and error.status is not None
-        new = self._clock() - self.day_began() < SOON and error.retry_after is None
-        if not told or new or (error.retry_after or SOON) < SOON:
+        is_quota_refusal = error.failure is ModelFailure.QUOTA and error.status is not None
+        is_day_new = self._clock() - self.day_start() < QUOTA_ROLLOVER_SECONDS and error.retry_after is None
+        if not is_quota_refusal or is_day_new or (error.retry_after or QUOTA_ROLLOVER_SECONDS) < QUOTA_ROLLOVER_SECONDS:
             return
-        line = Line(account, model, kind, self.today())
-        await self._store.write(spending.exhaust, line)
+        key = UsageKey(key_id, model, kind, self.today())
+        await self._store.write(token_usage.mark_exhausted, key)
 
-    async def settle(self, older: float = DEAD_AFTER) -> None:
+    async def settle_abandoned(self, older_than_seconds: float = MAX_REQUEST_SECONDS) -> None:
         """Book as expected what was asked more than `older` seconds ago: its process died."""
-        if settled := await self._store.write(spending.settle, older):
+        if settled := await self._store.write(token_usage.settle_abandoned, older_than_seconds):
             log.info("requests of dead processes booked", requests=settled)

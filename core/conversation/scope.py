@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.port import Incoming, Place, Sender
-from core.store.conversations import Choice
+from core.store.conversations import Preference
 
 __all__ = [
     "Scope",
-    "allowance_subjects",
-    "chat_scope",
+    "applicable_scopes",
+    "chat_scope_key",
     "conversation_key",
     "person_key",
-    "resolve",
-    "scopes",
+    "resolve_preference",
+    "usage_subjects",
 ]
 
 
@@ -37,36 +37,36 @@ def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
     return f"{place.platform}:{place.account}:{place.chat}:{place.thread or ''}:{person}"
 
 
-def allowance_subjects(incoming: Incoming) -> tuple[str, ...]:
+def usage_subjects(incoming: Incoming) -> tuple[str, ...]:
     """Who a question counts for in a day: the person, and the chat where it is not private."""
     place = incoming.place
     person = f"person:{person_key(incoming.sender)}"
-    return (person,) if place.private else (person, chat_scope(place))
+    return (person,) if place.private else (person, chat_scope_key(place))
 
 
-def chat_scope(place: Place) -> str:
+def chat_scope_key(place: Place) -> str:
     return f"chat:{place.platform}:{place.account}:{place.chat}"
 
 
-def scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
+def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
     """Narrowest first."""
-    found = [
-        Scope(chat_scope(place), "this chat"),
+    applicable = [
+        Scope(chat_scope_key(place), "this chat"),
         Scope(f"person:{person_key(sender)}", "you, everywhere"),
     ]
     if place.thread is not None:
         thread = f"thread:{place.platform}:{place.account}:{place.chat}:{place.thread}"
-        found.insert(0, Scope(thread, "this thread"))
+        applicable.insert(0, Scope(thread, "this thread"))
     if place.server is not None:
-        found.append(Scope(f"server:{place.platform}:{place.server}", "this server"))
-    return tuple(found)
+        applicable.append(Scope(f"server:{place.platform}:{place.server}", "this server"))
+    return tuple(applicable)
 
 
-def resolve(
-    made: Mapping[tuple[str, str], Choice], where: Sequence[Scope], name: str
-) -> tuple[Choice, Scope] | None:
+def resolve_preference(
+    stored: Mapping[tuple[str, str], Preference], scopes: Sequence[Scope], name: str
+) -> tuple[Preference, Scope] | None:
     """The choice that wins, and the scope it was made for."""
-    for scope in where:
-        if (scope.key, name) in made:
-            return made[scope.key, name], scope
+    for scope in scopes:
+        if (scope.key, name) in stored:
+            return stored[scope.key, name], scope
     return None

@@ -12,17 +12,24 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PRIOR", "Features", "Weights", "features", "of_messages", "of_text"]
+__all__ = [
+    "PRIOR_WEIGHTS",
+    "Features",
+    "TokenWeights",
+    "count_features",
+    "estimate_messages",
+    "estimate_text",
+]
 
 Features = NDArray[np.float64]
 
-WORD = 0.18
-MESSAGE = 4.8
-REQUEST = 8.0
-OTHER = 1.0  # emoji and what no class knows
+TOKENS_PER_WORD = 0.18
+TOKENS_PER_MESSAGE = 4.8
+TOKENS_PER_REQUEST = 8.0
+TOKENS_PER_OTHER_CHAR = 1.0  # emoji and what no class knows
 
 # Tokens a character, by the kind of character.
-CLASSES: tuple[tuple[str, float], ...] = (
+CHARACTER_CLASSES: tuple[tuple[str, float], ...] = (
     ("a-z ", 0.214),
     ("A-Z", 0.444),
     ("0-9", 1.19),
@@ -39,71 +46,79 @@ CLASSES: tuple[tuple[str, float], ...] = (
     ("\u3040-\u30ff", 0.52),
     ("\u3400-\u9fff\uf900-\ufaff", 0.81),
 )
-PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CLASSES)
-WORDS = re.compile(r"\w+")
+CLASS_PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CHARACTER_CLASSES)
+WORD_PATTERN = re.compile(r"\w+")
 
-PRIOR: Features = np.array([*(weight for _, weight in CLASSES), OTHER, WORD, MESSAGE, REQUEST])
-SPREAD = 0.5 * PRIOR + 0.02
+PRIOR_WEIGHTS: Features = np.array(
+    [
+        *(weight for _, weight in CHARACTER_CLASSES),
+        TOKENS_PER_OTHER_CHAR,
+        TOKENS_PER_WORD,
+        TOKENS_PER_MESSAGE,
+        TOKENS_PER_REQUEST,
+    ]
+)
+PRIOR_SPREAD = 0.5 * PRIOR_WEIGHTS + 0.02
 """How far a model's weights may be from the prior's."""
-SPREAD[-2:] = 5.0, 40.0  # templates differ more than texts do
-NOISE = 1.0
-KEPT = 100
-ENOUGH = 20
+PRIOR_SPREAD[-2:] = 5.0, 40.0  # templates differ more than texts do
+SAMPLE_NOISE = 1.0
+MAX_SAMPLES = 100
+MIN_CALIBRATION_SAMPLES = 20
 """Samples kept, and from which on a model counts as known."""
 
 
 @lru_cache(maxsize=4096)
-def _counted(text: str) -> tuple[float, ...]:
-    counts = [sum(map(len, pattern.findall(text))) for pattern in PATTERNS]
-    words = sum(1 for _ in WORDS.finditer(text))
+def _count_features(text: str) -> tuple[float, ...]:
+    counts = [sum(map(len, pattern.findall(text))) for pattern in CLASS_PATTERNS]
+    words = sum(1 for _ in WORD_PATTERN.finditer(text))
     return (*counts, len(text) - sum(counts), words, 0.0, 0.0)
 
 
-def features(texts: Iterable[str]) -> Features:
+def count_features(texts: Iterable[str]) -> Features:
     """What a request with these messages is made of."""
-    total = np.zeros(len(PRIOR))
+    total = np.zeros(len(PRIOR_WEIGHTS))
     messages = 0
     for text in texts:
-        total += _counted(text) if len(text) < 20_000 else _counted.__wrapped__(text)
+        total += _count_features(text) if len(text) < 20_000 else _count_features.__wrapped__(text)
         messages += 1
     total[-2], total[-1] = messages, 1.0
     return total
 
 
-def of_text(text: str, weights: Features = PRIOR) -> float:
+def estimate_text(text: str, weights: Features = PRIOR_WEIGHTS) -> float:
     """Tokens of `text` as one message of many."""
-    made = features([text])
-    made[-1] = 0.0
-    return float(made @ weights)
+    counts = count_features([text])
+    counts[-1] = 0.0
+    return float(counts @ weights)
 
 
-def of_messages(texts: Iterable[str], weights: Features = PRIOR) -> float:
+def estimate_messages(texts: Iterable[str], weights: Features = PRIOR_WEIGHTS) -> float:
     """Tokens of a whole request."""
-    return float(features(texts) @ weights)
+    return float(count_features(texts) @ weights)
 
 
-class Weights:
+class TokenWeights:
     """One model's tokens by kind of character: the prior, corrected by what it counted itself."""
 
     def __init__(self, samples: Iterable[Sequence[float]] = ()) -> None:
-        self._samples: deque[tuple[float, ...]] = deque(maxlen=KEPT)
-        self.now = PRIOR
+        self._samples: deque[tuple[float, ...]] = deque(maxlen=MAX_SAMPLES)
+        self.values = PRIOR_WEIGHTS
         for sample in samples:
-            if len(sample) == len(PRIOR) + 1:
+            if len(sample) == len(PRIOR_WEIGHTS) + 1:
                 self._samples.append(tuple(sample))
         self._fit()
 
     @property
-    def known(self) -> bool:
-        return len(self._samples) >= ENOUGH
+    def is_calibrated(self) -> bool:
+        return len(self._samples) >= MIN_CALIBRATION_SAMPLES
 
     @property
     def samples(self) -> list[tuple[float, ...]]:
         return list(self._samples)
 
-    def learn(self, made: Features, tokens: int) -> None:
+    def add_sample(self, features: Features, tokens: int) -> None:
         """A request made of `made` was `tokens` long by the model's own count."""
-        self._samples.append((*(float(x) for x in made), float(tokens)))
+        self._samples.append((*(float(x) for x in features), float(tokens)))
         self._fit()
 
     def _fit(self) -> None:
@@ -111,9 +126,9 @@ class Weights:
         if not self._samples:
             return
         rows = np.array(self._samples)
-        made, tokens = rows[:, :-1], rows[:, -1]
-        scale = NOISE * np.sqrt(np.maximum(tokens, 1.0))
-        x = made * SPREAD / scale[:, None]
-        y = (tokens - made @ PRIOR) / scale
-        offset = np.linalg.solve(x.T @ x + np.eye(len(PRIOR)), x.T @ y)
-        self.now = np.maximum(PRIOR + SPREAD * offset, 0.0)
+        features, tokens = rows[:, :-1], rows[:, -1]
+        scale = SAMPLE_NOISE * np.sqrt(np.maximum(tokens, 1.0))
+        x = features * PRIOR_SPREAD / scale[:, None]
+        y = (tokens - features @ PRIOR_WEIGHTS) / scale
+        offset = np.linalg.solve(x.T @ x + np.eye(len(PRIOR_WEIGHTS)), x.T @ y)
+        self.values = np.maximum(PRIOR_WEIGHTS + PRIOR_SPREAD * offset, 0.0)

@@ -17,27 +17,27 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from core.delivery.gate import Gate, Priority
-from core.errors import DeliveryError, Fault, MovedError
-from core.port import Chat, Part, Place
-from core.store.accepting import Accepted
-from core.store.insisting import Insistent
-from core.store.moves import move_chat
-from core.store.turns import OUT_OF_REACH, Sent, Turn, mark_part, sent_parts
+from core.delivery.rate_limiter import Priority, RateLimiter
+from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.port import Adapter, Part, Place
+from core.store.chat_migration import move_chat
+from core.store.inbound import AcceptResult
+from core.store.retrying_store import RetryingStore
+from core.store.turns import UNREACHABLE_MESSAGE, SentPart, Turn, list_sent_parts, save_part
 
 __all__ = ["Outbox"]
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-NOTHING = Part("")
-LONGEST_WAIT = 24 * 3600.0  # seconds for which what must arrive is tried again
-LONGEST_PAUSE = 30.0  # seconds between tries
+EMPTY_PART = Part("")
+MAX_RETRY_SECONDS = 24 * 3600.0  # seconds for which what must arrive is tried again
+MAX_BACKOFF_SECONDS = 30.0  # seconds between tries
 
 
-def digest(part: Part) -> str:
-    shown = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
-    return hashlib.blake2b(msgspec.json.encode(shown), digest_size=16).hexdigest()
+def part_digest(part: Part) -> str:
+    content = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
+    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
 
 
 class Outbox:
@@ -45,280 +45,283 @@ class Outbox:
 
     def __init__(
         self,
-        store: Insistent,
-        chat: Chat,
-        gate: Gate,
+        store: RetryingStore,
+        adapter: Adapter,
+        rate_limiter: RateLimiter,
         turn: Turn,
         owner: str,
     ) -> None:
         self._store = store
-        self._chat = chat
-        self._gate = gate
+        self._adapter = adapter
+        self._rate_limiter = rate_limiter
         self._turn = turn
         self._owner = owner
-        self.fence = store.fence
-        self._sent: dict[int, Sent] = {}
-        self._noted: dict[int, str] = {}
+        self.check_lease = store.fence
+        self._sent_parts: dict[int, SentPart] = {}
+        self._stored_digests: dict[int, str] = {}
         """The digests that are in the store."""
         incoming = turn.incoming
         self.place: Place = incoming.place
-        self.waiting = False
+        self.is_waiting = False
         """For the platform to be ready: it may last, and takes nothing from others."""
-        self.uncertain = False
+        self.is_uncertain = False
         """Whether something that must arrive may not have."""
-        self._ticket = incoming.ticket
+        self._interaction_token = incoming.interaction_token
         # The event too: another database counts its turns from 1 again.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
-        self._keyed = chat.capabilities(self.place).keyed
-        self._asked = incoming.message
+        self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
+        self._question_message = incoming.message
         # Where nobody else writes an answer follows its question, but not a refusal.
-        refused = turn.note in (Accepted.FULL, Accepted.FAST)
-        self._reply_to = None if incoming.place.private and not refused else self._asked
+        was_refused = turn.note in (AcceptResult.QUEUE_FULL, AcceptResult.RATE_LIMITED)
+        self._reply_to = None if incoming.place.private and not was_refused else self._question_message
 
     async def load(self) -> None:
         if self._turn.attempt > 1:
-            self._sent = await self._store.read(sent_parts, self._turn.id)
-            self._noted = {position: sent.digest for position, sent in self._sent.items()}
+            self._sent_parts = await self._store.read(list_sent_parts, self._turn.id)
+            self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
 
     @property
-    def parts(self) -> int:
+    def part_count(self) -> int:
         """How many positions have been tried."""
-        return max(self._sent, default=-1) + 1
+        return max(self._sent_parts, default=-1) + 1
 
-    def message(self, position: int) -> str | None:
-        sent = self._sent.get(position)
-        return sent.message if sent else None
+    def message_at(self, position: int) -> str | None:
+        sent = self._sent_parts.get(position)
+        return sent.message_id if sent else None
 
-    async def put(
-        self, position: int, part: Part, priority: Priority, *, quiet: bool = False
-    ) -> None:
+    async def put(self, position: int, part: Part, priority: Priority, *, ephemeral: bool = False) -> None:
         """Make `part` stand at `position`. Raises `DeliveryError` when that cannot be."""
-        sent, now = self._sent.get(position), digest(part)
+        sent, new_digest = self._sent_parts.get(position), part_digest(part)
         if sent is not None and sent.state == "dead":
             sent = None  # it certainly does not stand there
-        if sent is None or (sent.message is None and sent.digest != now):
-            if sent is not None and priority is Priority.PREVIEW and not self._keyed:
+        if sent is None or (sent.message_id is None and sent.digest != new_digest):
+            if sent is not None and priority is Priority.PREVIEW and not self._deduplicates_sends:
                 return  # one message that nobody can change any more is enough
-            await self._send(position, part, now, priority, quiet=quiet)
-        elif sent.message is None:
+            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
+        elif sent.message_id is None:
             # Sent before, by us or by a process that died: it may stand there.
-            self.uncertain = True
-        elif sent.digest != now and sent.message == OUT_OF_REACH:
-            await self._send(position, part, now, priority, quiet=quiet)
-        elif sent.digest != now:
-            await self._edit(position, sent.message, part, now, priority, quiet=quiet)
+            self.is_uncertain = True
+        elif sent.digest != new_digest and sent.message_id == UNREACHABLE_MESSAGE:
+            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
+        elif sent.digest != new_digest:
+            await self._edit(position, sent.message_id, part, new_digest, priority, ephemeral=ephemeral)
 
     async def _edit(
-        self, position: int, message: str, part: Part, now: str, priority: Priority, *, quiet: bool
+        self,
+        position: int,
+        message: str,
+        part: Part,
+        new_digest: str,
+        priority: Priority,
+        *,
+        ephemeral: bool,
     ) -> None:
-        chat = self.place.chat
-        if priority is Priority.PREVIEW and self._noted.get(position):
+        original_chat = self.place.chat
+        if priority is Priority.PREVIEW and self._stored_digests.get(position):
             # A process that died had it final. Whoever takes over from us must not believe that.
-            await self._mark(position, Sent("sent", message, ""))
+            await self._store_part(position, SentPart("sent", message, ""))
         try:
-            await self.change(message, part, priority)
+            await self.edit_message(message, part, priority)
         except DeliveryError as error:
-            gone = error.fault is Fault.GONE and priority is Priority.FINAL
-            if priority is Priority.PREVIEW or not (gone or self.place.chat != chat):
+            message_gone = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
+            if priority is Priority.PREVIEW or not (message_gone or self.place.chat != original_chat):
                 raise
-            await self._send(position, part, now, priority, quiet=quiet)
+            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
             return
-        self._sent[position] = Sent("sent", message, now)
+        self._sent_parts[position] = SentPart("sent", message, new_digest)
         if priority is not Priority.PREVIEW:
-            await self._mark(position, self._sent[position])
+            await self._store_part(position, self._sent_parts[position])
 
-    async def _send(
-        self, position: int, part: Part, now: str, priority: Priority, *, quiet: bool
-    ) -> None:
-        before = self._sent.get(position)
-        if before is not None:
-            before = replace(before, digest=self._noted.get(position, ""))
+    async def _send(self, position: int, part: Part, new_digest: str, priority: Priority, *, ephemeral: bool) -> None:
+        previous = self._sent_parts.get(position)
+        if previous is not None:
+            previous = replace(previous, digest=self._stored_digests.get(position, ""))
 
         async def attempt(shown: Part) -> str:
-            unsure = priority is not Priority.PREVIEW and not self._keyed
+            unsure = priority is not Priority.PREVIEW and not self._deduplicates_sends
             if unsure:
                 try:
-                    await self._announce(position, now, before, priority)
+                    await self._store_sending(position, new_digest, previous, priority)
                 except asyncio.CancelledError:
-                    await self._mark(position, before)  # it certainly was not sent
+                    await self._store_part(position, previous)  # it certainly was not sent
                     raise
             try:
-                return await self._chat.send(
+                return await self._adapter.send(
                     self.place,
                     shown,
                     key=f"{self._key}-{position}",
                     reply_to=self._reply_to if position == 0 else None,
-                    ticket=self._ticket,
-                    quiet=quiet,
+                    interaction_token=self._interaction_token,
+                    ephemeral=ephemeral,
                 )
             except DeliveryError as error:
-                not_there = error.fault in (Fault.RATE, Fault.TRANSIENT)
-                if unsure and (not_there or isinstance(error, MovedError)):
-                    await self._mark(position, before)
+                not_there = error.failure in (DeliveryFailure.RATE, DeliveryFailure.TRANSIENT)
+                if unsure and (not_there or isinstance(error, ChatMovedError)):
+                    await self._store_part(position, previous)
                 raise
             except asyncio.CancelledError:
-                self._doubt(position, now)
+                self._mark_uncertain(position, new_digest)
                 raise
 
         try:
-            message = await self._try(priority, attempt, part, repeatable=False)
+            message = await self._send_with_retries(priority, attempt, part, is_idempotent=False)
         except DeliveryError as error:
-            state = "uncertain" if error.fault is Fault.UNKNOWN else "dead"
-            if error.fault is Fault.UNKNOWN:
-                self._doubt(position, now)
-            await self._mark(position, Sent(state, None, now))
-            if error.fault is Fault.UNKNOWN:
+            state = "uncertain" if error.failure is DeliveryFailure.UNKNOWN else "dead"
+            if error.failure is DeliveryFailure.UNKNOWN:
+                self._mark_uncertain(position, new_digest)
+            await self._store_part(position, SentPart(state, None, new_digest))
+            if error.failure is DeliveryFailure.UNKNOWN:
                 log.warning("fate unknown", turn=self._turn.id, part=position)
-                self.uncertain = self.uncertain or priority is not Priority.PREVIEW
+                self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
                 return
             raise
-        self._sent[position] = Sent("sent", message, now)
+        self._sent_parts[position] = SentPart("sent", message, new_digest)
         # Previews are edited without a note: what of them stands there only we know.
-        shown = "" if priority is Priority.PREVIEW else now
-        await self._mark(position, Sent("sent", message, shown))
+        stored_digest = "" if priority is Priority.PREVIEW else new_digest
+        await self._store_part(position, SentPart("sent", message, stored_digest))
 
-    async def _announce(
-        self, position: int, now: str, before: Sent | None, priority: Priority
+    async def _store_sending(
+        self, position: int, new_digest: str, previous: SentPart | None, priority: Priority
     ) -> None:
         """Note that it is being sent: whoever takes over after a crash must know the doubt."""
         while True:
             # First in line: the gate has let it go now, not when the others are written.
-            note = Sent("sending", None, now)
-            self._noted[position] = now
-            await self._store.write_first(mark_part, self._turn, self._owner, position, note)
-            if self._gate.blocked(self.place.chat) == 0:
+            record = SentPart("sending", None, new_digest)
+            self._stored_digests[position] = new_digest
+            await self._store.write_with_priority(save_part, self._turn, self._owner, position, record)
+            if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
                 return
             # Another answer in the chat was told to wait while this was noted.
-            await self._mark(position, before)
-            await self._enter(priority)
-            self.fence()
+            await self._store_part(position, previous)
+            await self._acquire_slot(priority)
+            self.check_lease()
 
-    def _doubt(self, position: int, now: str) -> None:
+    def _mark_uncertain(self, position: int, new_digest: str) -> None:
         """It may stand there. With a key it can be sent again, and we learn its id."""
-        if not self._keyed:
-            self._sent[position] = Sent("uncertain", None, now)
+        if not self._deduplicates_sends:
+            self._sent_parts[position] = SentPart("uncertain", None, new_digest)
 
     async def drop_after(self, position: int) -> None:
         """Remove parts beyond the last one (an earlier attempt's answer was longer)."""
-        for extra in sorted(p for p in self._sent if p > position):
-            message = self._sent[extra].message
-            if message is not None and message != OUT_OF_REACH:
+        for surplus in sorted(p for p in self._sent_parts if p > position):
+            message = self._sent_parts[surplus].message_id
+            if message is not None and message != UNREACHABLE_MESSAGE:
                 try:
-                    await self.remove(message, Priority.FINAL)
+                    await self.delete_message(message, Priority.FINAL)
                 except DeliveryError as error:
-                    log.info("not removed", turn=self._turn.id, part=extra, fault=error.fault)
-            del self._sent[extra]
-            await self._mark(extra, None)
+                    log.info("not removed", turn=self._turn.id, part=surplus, fault=error.failure)
+            del self._sent_parts[surplus]
+            await self._store_part(surplus, None)
 
-    async def change(self, message: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
+    async def edit_message(self, message: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
         """Make a message that stands in the place, part of the answer or a menu, read `part`."""
-        chat = self.place.chat
+        original_chat = self.place.chat
 
         async def attempt(shown: Part) -> None:
-            self._still_in(chat)
-            await self._chat.edit(self.place, message, shown, ticket=self._ticket)
+            self._check_not_moved(original_chat)
+            await self._adapter.edit(self.place, message, shown, interaction_token=self._interaction_token)
 
-        await self._try(priority, attempt, part, repeatable=True)
+        await self._send_with_retries(priority, attempt, part, is_idempotent=True)
 
-    async def remove(self, message: str, priority: Priority = Priority.CONTROL) -> None:
+    async def delete_message(self, message: str, priority: Priority = Priority.CONTROL) -> None:
         """Take away a message that stands in the place."""
-        chat = self.place.chat
+        original_chat = self.place.chat
 
         async def attempt(_: Part) -> None:
-            self._still_in(chat)
-            await self._chat.delete(self.place, message, ticket=self._ticket)
+            self._check_not_moved(original_chat)
+            await self._adapter.delete(self.place, message, interaction_token=self._interaction_token)
 
-        await self._try(priority, attempt, repeatable=True)
+        await self._send_with_retries(priority, attempt, is_idempotent=True)
 
-    def _still_in(self, chat: str) -> None:
-        if self.place.chat != chat:
-            raise DeliveryError("The message stands where the chat was", Fault.GONE)
+    def _check_not_moved(self, original_chat: str) -> None:
+        if self.place.chat != original_chat:
+            raise DeliveryError("The message stands where the chat was", DeliveryFailure.GONE)
 
-    async def _mark(self, position: int, part: Sent | None) -> None:
-        self._noted[position] = part.digest if part else ""
-        await self._store.write(mark_part, self._turn, self._owner, position, part)
+    async def _store_part(self, position: int, part: SentPart | None) -> None:
+        self._stored_digests[position] = part.digest if part else ""
+        await self._store.write(save_part, self._turn, self._owner, position, part)
 
-    async def tell(self, position: int, part: Part) -> None:
+    async def send_until_confirmed(self, position: int, part: Part) -> None:
         """Send `part`, about what was asked, until it certainly arrived: it may stand twice."""
-        await self._try(
+        await self._send_with_retries(
             Priority.FINAL,
-            lambda shown: self._chat.send(
+            lambda shown: self._adapter.send(
                 self.place,
                 shown,
                 key=f"{self._key}-{position}",
-                reply_to=self._asked,
-                ticket=self._ticket,
+                reply_to=self._question_message,
+                interaction_token=self._interaction_token,
             ),
             part,
-            repeatable=True,
+            is_idempotent=True,
         )
 
-    async def _try(
+    async def _send_with_retries(
         self,
         priority: Priority,
-        action: Callable[[Part], Awaitable[T]],
-        part: Part = NOTHING,
+        request: Callable[[Part], Awaitable[T]],
+        part: Part = EMPTY_PART,
         *,
-        repeatable: bool,
+        is_idempotent: bool,
     ) -> T:
         """Do it when the gate allows; again after what passes.
 
         A preview has entered the gate before (it takes the newest text then) and is tried once.
         `repeatable`: doing it twice is doing it once.
         """
-        pause = 1.0
-        give_up = time.monotonic() + LONGEST_WAIT
+        backoff = 1.0
+        deadline = time.monotonic() + MAX_RETRY_SECONDS
         while True:
             if priority is Priority.PREVIEW:
-                self.may_show()
+                self.check_preview_allowed()
             else:
-                await self._enter(priority)
-                self.fence()
+                await self._acquire_slot(priority)
+                self.check_lease()
             try:
-                return await action(part)
-            except MovedError as moved:
-                await self._move(moved.chat)
+                return await request(part)
+            except ChatMovedError as moved:
+                await self._follow_move(moved.new_chat)
                 if priority is Priority.PREVIEW:  # the next one begins anew there
-                    raise DeliveryError(str(moved), Fault.TRANSIENT) from moved
+                    raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
-                log.info("not taken", turn=self._turn.id, fault=error.fault, said=str(error))
-                if error.fault is Fault.RATE:
-                    self._gate.refused(self.place.chat, error)
-                if priority is Priority.PREVIEW or time.monotonic() > give_up:
+                log.info("not taken", turn=self._turn.id, fault=error.failure, said=str(error))
+                if error.failure is DeliveryFailure.RATE:
+                    self._rate_limiter.apply_retry_after(self.place.chat, error)
+                if priority is Priority.PREVIEW or time.monotonic() > deadline:
                     raise
-                if error.fault is Fault.REJECTED and part.native:
+                if error.failure is DeliveryFailure.REJECTED and part.native:
                     part = Part(part.text, buttons=part.buttons, menu=part.menu)  # plain
-                elif error.fault is Fault.TRANSIENT or (
-                    repeatable and error.fault is Fault.UNKNOWN
+                elif error.failure is DeliveryFailure.TRANSIENT or (
+                    is_idempotent and error.failure is DeliveryFailure.UNKNOWN
                 ):
-                    self.waiting = True
-                    await asyncio.sleep(pause)
-                    self.waiting = False
-                    pause = min(pause * 2, LONGEST_PAUSE)
-                elif error.fault is not Fault.RATE:
+                    self.is_waiting = True
+                    await asyncio.sleep(backoff)
+                    self.is_waiting = False
+                    backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
+                elif error.failure is not DeliveryFailure.RATE:
                     raise
 
-    def may_show(self) -> None:
+    def check_preview_allowed(self) -> None:
         """Raise when a preview that has entered the gate must not be shown after all."""
-        self.fence()
-        if self._gate.blocked(self.place.chat) > 0:
-            raise DeliveryError("The chat has to wait", Fault.TRANSIENT)
+        self.check_lease()
+        if self._rate_limiter.seconds_blocked(self.place.chat) > 0:
+            raise DeliveryError("The chat has to wait", DeliveryFailure.TRANSIENT)
 
-    async def _move(self, chat: str) -> None:
+    async def _follow_move(self, new_chat: str) -> None:
         """Follow the chat; what stood under its old id cannot be changed any more."""
         place = self.place
-        if chat == place.chat:
-            raise DeliveryError("The chat moves to itself", Fault.GONE)
-        await self._store.write(move_chat, place.platform, place.account, place.chat, chat)
-        self.place = replace(place, chat=chat)
-        self._reply_to = self._asked = None
-        self._sent = {
-            position: replace(sent, message=OUT_OF_REACH) if sent.message else sent
-            for position, sent in self._sent.items()
+        if new_chat == place.chat:
+            raise DeliveryError("The chat moves to itself", DeliveryFailure.GONE)
+        await self._store.write(move_chat, place.platform, place.account, place.chat, new_chat)
+        self.place = replace(place, chat=new_chat)
+        self._reply_to = self._question_message = None
+        self._sent_parts = {
+            position: replace(sent, message_id=UNREACHABLE_MESSAGE) if sent.message_id else sent
+            for position, sent in self._sent_parts.items()
         }
 
-    async def _enter(self, priority: Priority) -> None:
+    async def _acquire_slot(self, priority: Priority) -> None:
         # A final has nothing else to do, and in a slow chat many stand in line.
-        self.waiting = priority is Priority.FINAL or self._gate.blocked(self.place.chat) > 0
-        await self._gate.enter(self.place.chat, self._chat.capabilities(self.place).pace, priority)
-        self.waiting = False
+        self.is_waiting = priority is Priority.FINAL or self._rate_limiter.seconds_blocked(self.place.chat) > 0
+        await self._rate_limiter.acquire(self.place.chat, self._adapter.capabilities(self.place).rate_limit, priority)
+        self.is_waiting = False

@@ -1,6 +1,6 @@
 """What an answer is made of: one tree, rendered by every platform in its own way.
 
-Built by `core.markdown.parse.parse` from a model's Markdown, or by hand for what the bot itself
+Built by `core.markdown.parser.parse` from a model's Markdown, or by hand for what the bot itself
 says. HTML is not known: it stays literal text, so nothing a model writes can act or vanish.
 """
 
@@ -9,25 +9,25 @@ from typing import TypeAlias
 
 __all__ = [
     "Block",
-    "Code",
+    "CodeBlock",
+    "CodeSpan",
     "Document",
     "Emphasis",
     "Heading",
     "Inline",
-    "Item",
     "LineBreak",
     "Link",
     "ListBlock",
-    "Math",
+    "ListItem",
+    "MathBlock",
     "MathSpan",
     "Paragraph",
     "Quote",
-    "Rule",
-    "Span",
-    "Strike",
+    "Strikethrough",
     "Strong",
     "Table",
     "Text",
+    "ThematicBreak",
 ]
 
 
@@ -42,7 +42,7 @@ class LineBreak:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CodeSpan:
     """Inline code."""
 
     text: str
@@ -64,7 +64,7 @@ class Emphasis:
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class Strikethrough:
     children: "tuple[Inline, ...]"
 
 
@@ -76,13 +76,13 @@ class Link:
     children: "tuple[Inline, ...]"
 
 
-Inline: TypeAlias = Text | LineBreak | Span | MathSpan | Strong | Emphasis | Strike | Link
+Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Link
 
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
     children: tuple[Inline, ...]
-    continued: bool = False
+    is_continuation: bool = False
     """The rest of a paragraph whose beginning stands in the part before."""
 
 
@@ -93,42 +93,42 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CodeBlock:
     text: str
     language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Math:
+class MathBlock:
     """A displayed formula in TeX."""
 
     tex: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ThematicBreak:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
     children: "tuple[Block, ...]"
-    collapsed: bool = False
+    is_collapsed: bool = False
     """May be shown folded, where the platform can."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListItem:
     children: "tuple[Block, ...]"
     checked: bool | None = None
     """A task's box; None: not a task."""
-    continued: bool = False
+    is_continuation: bool = False
     """The rest of an item whose beginning (and marker) stands in the part before."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListBlock:
-    items: tuple[Item, ...]
+    items: tuple[ListItem, ...]
     start: int | None = None
     """The first number; None: bullets."""
 
@@ -138,12 +138,12 @@ class Table:
     """`rows[0]` is the header where `header` says so; every row has `len(aligns)` cells."""
 
     rows: tuple[tuple[tuple[Inline, ...], ...], ...]
-    aligns: tuple[str, ...]
+    alignments: tuple[str, ...]
     """ "left", "right" or "center" for each column."""
-    header: bool = True
+    has_header: bool = True
 
 
-Block: TypeAlias = Paragraph | Heading | Code | Math | Rule | Quote | ListBlock | Table
+Block: TypeAlias = Paragraph | Heading | CodeBlock | MathBlock | ThematicBreak | Quote | ListBlock | Table
 
 
 @dataclass(frozen=True, slots=True)

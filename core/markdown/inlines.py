@@ -7,93 +7,93 @@ from markdown_it.token import Token
 
 from core.markdown.document import (
     Block,
+    CodeSpan,
     Emphasis,
     Inline,
     LineBreak,
     Link,
     MathSpan,
     Paragraph,
-    Span,
-    Strike,
+    Strikethrough,
     Strong,
     Text,
 )
 
-__all__ = ["inlines", "without_box"]
+__all__ = ["parse_inlines", "split_checkbox"]
 
-DEEPEST = 12  # emphasis inside emphasis; deeper marks have no effect
-BOX = re.compile(r"\[([ xX])\](?:\s+|\Z)")
+MAX_EMPHASIS_DEPTH = 12  # emphasis inside emphasis; deeper marks have no effect
+CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")
 
-Wrap = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
+InlineWrapper = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
 
 
-def inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
-    open_: list[tuple[Wrap, list[Inline]]] = []
-    here: list[Inline] = []
+def parse_inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
+    stack: list[tuple[InlineWrapper, list[Inline]]] = []
+    current: list[Inline] = []
     for token in tokens:
         if token.nesting == 1:
-            open_.append((_wrap(token, len(open_)), here))
-            here = []
+            stack.append((_make_wrapper(token, len(stack)), current))
+            current = []
         elif token.nesting == -1:
-            wrap, outer = open_.pop()
-            outer.extend(wrap(tuple(here)))
-            here = outer
+            wrap, outer = stack.pop()
+            outer.extend(wrap(tuple(current)))
+            current = outer
         else:
-            here.extend(_leaf(token))
-            if len(here) > 1 and isinstance(here[-1], Text) and isinstance(here[-2], Text):
-                _join(here)
-    return tuple(here)
+            current.extend(_parse_leaf(token))
+            if len(current) > 1 and isinstance(current[-1], Text) and isinstance(current[-2], Text):
+                _merge_text(current)
+    return tuple(current)
 
 
-def _join(here: list[Inline]) -> None:
-    last = here.pop()
-    before = here.pop()
+def _merge_text(nodes: list[Inline]) -> None:
+    last = nodes.pop()
+    before = nodes.pop()
     if isinstance(last, Text) and isinstance(before, Text):
-        here.append(Text(before.text + last.text))
+        nodes.append(Text(before.text + last.text))
 
 
-def _wrap(token: Token, depth: int) -> Wrap:
+def _make_wrapper(token: Token, depth: int) -> InlineWrapper:
     if token.type == "link_open":
         url, title = str(token.attrs.get("href", "")), str(token.attrs.get("title", ""))
-        return lambda children: _link(url, title, children)
-    if depth < DEEPEST:
+        return lambda children: _make_link(url, title, children)
+    if depth < MAX_EMPHASIS_DEPTH:
         match token.type:
             case "strong_open":
                 return lambda children: (Strong(children),)
             case "em_open":
                 return lambda children: (Emphasis(children),)
             case "s_open":
-                return lambda children: (Strike(children),)
+                return lambda children: (Strikethrough(children),)
     return lambda children: children
 
 
-def _link(url: str, title: str, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
+def _make_link(url: str, title: str, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
     link = Link(url, children or (Text(url),))
     return (link, Text(f" ({title})")) if title else (link,)
 
 
-def _leaf(token: Token) -> tuple[Inline, ...]:
+def _parse_leaf(token: Token) -> tuple[Inline, ...]:
     match token.type:
         case "softbreak" | "hardbreak":
             return (LineBreak(),)
         case "code_inline":
-            return (Span(token.content),)
+            return (CodeSpan(token.content),)
         case "formula":
             return (MathSpan(token.content),)
         case "image":
             url, title = str(token.attrs.get("src", "")), str(token.attrs.get("title", ""))
-            return _link(url, title, inlines(token.children or []))
+            return _make_link(url, title, parse_inlines(token.children or []))
     return (Text(token.content),) if token.content else ()
 
 
-def without_box(children: tuple[Block, ...]) -> tuple[bool | None, tuple[Block, ...]]:
+def split_checkbox(children: tuple[Block, ...]) -> tuple[bool | None, tuple[Block, ...]]:
     """Whether an item begins with a task's box that is ticked, and the item without the box."""
     if not (children and isinstance(children[0], Paragraph) and children[0].children):
         return None, children
     first, *more = children[0].children
-    box = BOX.match(first.text) if isinstance(first, Text) else None
+    box = CHECKBOX_PATTERN.match(first.text) if isinstance(first, Text) else None
     if box is None or not isinstance(first, Text):
         return None, children
     rest = first.text[box.end() :]
-    kept = (Text(rest), *more) if rest else tuple(more)
-    return box[1] != " ", (Paragraph(kept), *children[1:])
+    remaining = (Text(rest), *more) if rest else tuple(more)
+    return box[1] != " ", (Paragraph(remaining), *children[1:])

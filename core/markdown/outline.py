@@ -11,245 +11,254 @@ from dataclasses import dataclass, replace
 
 from markdown_it.token import Token
 
-from core.markdown.document import Block, Item, ListBlock, Paragraph, Quote, Table
-from core.markdown.formulas import RESUMED, closer_of
-from core.markdown.parse import tokens
+from core.markdown.document import Block, ListBlock, ListItem, Paragraph, Quote, Table
+from core.markdown.formulas import RESUME_MARK, formula_closer
+from core.markdown.parser import tokenize
 
 __all__ = [
-    "Break",
-    "Frame",
-    "Leaf",
+    "BreakPoint",
+    "LeafBlock",
+    "OpenBlock",
     "Outline",
-    "closer",
-    "head",
-    "indentation",
-    "outline",
-    "resume",
+    "build_outline",
+    "container_indent",
+    "continuation_prefix",
+    "open_formula_closer",
+    "strip_continuation",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class OpenBlock:
     kind: str
     """quote, item, list (at an item's start), paragraph, heading, code, table or formula."""
-    first: str = ""
+    first_prefix: str = ""
     """What the first line begins with."""
-    later: str = ""
+    later_prefix: str = ""
     """What the other lines begin with."""
-    number: int | None = None
+    item_number: int | None = None
     """Of the item."""
-    lines: tuple[str, ...] = ()
+    lines_before: tuple[str, ...] = ()
     """Whole lines that have to stand before."""
-    closer: str | None = None
+    formula_closer: str | None = None
     """What ends the formula."""
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class BreakPoint:
     line: int
     rank: int
     """0 between blocks, 1 between items, rows and blocks inside a block, 2 between lines."""
-    frames: tuple[Frame, ...]
-    orphan: bool = False
+    open_blocks: tuple[OpenBlock, ...]
+    orphans_heading: bool = False
     """A cut here would part a heading from what it heads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class LeafBlock:
     start: int
     end: int
-    frames: tuple[Frame, ...]
+    open_blocks: tuple[OpenBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    breaks: tuple[Break, ...]
-    leaves: tuple[Leaf, ...]
+    break_points: tuple[BreakPoint, ...]
+    leaves: tuple[LeafBlock, ...]
 
-    def frames(self, line: int) -> tuple[Frame, ...]:
+    def open_blocks_at(self, line: int) -> tuple[OpenBlock, ...]:
         """What stays open when `line` is cut in its middle."""
         for leaf in reversed(self.leaves):
             if leaf.start <= line < leaf.end:
-                return leaf.frames
+                return leaf.open_blocks
         return ()
 
 
-def head(frames: Sequence[Frame], *, inside: bool) -> str:
+def continuation_prefix(open_blocks: Sequence[OpenBlock], *, is_mid_line: bool) -> str:
     """What stands before the rest of a text; `inside`: it begins in the middle of a line."""
-    first = "".join(frame.first for frame in frames)
-    later = "".join(frame.later for frame in frames)
-    lines = frames[-1].lines if frames else ()
+    first = "".join(frame.first_prefix for frame in open_blocks)
+    later = "".join(frame.later_prefix for frame in open_blocks)
+    lines = open_blocks[-1].lines_before if open_blocks else ()
     if not lines:
         return first
-    return first + ("\n" + later).join(lines) + "\n" + (later if inside else "")
+    return first + ("\n" + later).join(lines) + "\n" + (later if is_mid_line else "")
 
 
-def closer(frames: Sequence[Frame]) -> str | None:
-    return frames[-1].closer if frames else None
+def open_formula_closer(open_blocks: Sequence[OpenBlock]) -> str | None:
+    return open_blocks[-1].formula_closer if open_blocks else None
 
 
-def indentation(line: str, frames: Sequence[Frame]) -> int:
+def container_indent(line: str, open_blocks: Sequence[OpenBlock]) -> int:
     """How many characters at the start of `line` belong to the containers it stands in."""
     at = 0
-    for frame in frames:
+    for frame in open_blocks:
         if frame.kind == "quote":
             mark = re.compile(r" {0,3}> ?").match(line, at)
             at = mark.end() if mark else at
         else:
-            width = len(frame.later)
+            width = len(frame.later_prefix)
             while width > 0 and line[at : at + 1] in (" ", "\t"):
                 width -= 1 if line[at] == " " else width
                 at += 1
     return at
 
 
-def resume(blocks: tuple[Block, ...], frames: Sequence[Frame]) -> tuple[Block, ...]:
+def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBlock]) -> tuple[Block, ...]:
     """The rest of a text as its parts, without what `head` had to add."""
-    if not frames or not blocks:
+    if not open_blocks or not blocks:
         return blocks
-    frame, rest, first = frames[0], frames[1:], blocks[0]
-    kept: tuple[Block, ...] = (first,)
+    frame, rest, first = open_blocks[0], open_blocks[1:], blocks[0]
+    stripped: tuple[Block, ...] = (first,)
     match first:
         case Quote(children) if frame.kind == "quote":
-            kept = (replace(first, children=resume(children, rest)),)
+            stripped = (replace(first, children=strip_continuation(children, rest)),)
         case ListBlock(items) if frame.kind in ("item", "list"):
-            start = None if first.start is None else frame.number
+            start = None if first.start is None else frame.item_number
             if frame.kind == "item":
-                children = resume(items[0].children, rest)
-                items = (Item(children, continued=True), *items[1:])
+                children = strip_continuation(items[0].children, rest)
+                items = (ListItem(children, is_continuation=True), *items[1:])
                 if not children and start is not None:
                     start += 1
                 items = items if children else items[1:]
-            kept = (ListBlock(items, start),) if items else ()
+            stripped = (ListBlock(items, start),) if items else ()
         case Paragraph(children) if frame.kind == "paragraph":
-            kept = (Paragraph(children, continued=True),)
+            stripped = (Paragraph(children, is_continuation=True),)
         case Table(rows) if frame.kind == "table":
-            kept = (replace(first, rows=rows[1:], header=False),) if rows[1:] else ()
-    return kept + blocks[1:]
+            stripped = (replace(first, rows=rows[1:], has_header=False),) if rows[1:] else ()
+    return stripped + blocks[1:]
 
 
-def outline(text: str, resumed: Sequence[Frame] = ()) -> Outline:
-    return _Walk(text, resumed).outline()
+def build_outline(text: str, resumed_blocks: Sequence[OpenBlock] = ()) -> Outline:
+    return _OutlineBuilder(text, resumed_blocks).build()
 
 
 @dataclass(slots=True)
-class _List:
+class _ListState:
     number: int | None
     delimiter: str
 
 
-class _Walk:
-    def __init__(self, text: str, resumed: Sequence[Frame]) -> None:
+class _OutlineBuilder:
+    def __init__(self, text: str, resumed_blocks: Sequence[OpenBlock]) -> None:
         self._lines = text.split("\n")
-        self._resumed = resumed
-        self._tokens = tokens(text, closer(resumed), inline=False)
-        self._frames: list[Frame] = []
-        self._lists: list[_List] = []
+        self._resumed_blocks = resumed_blocks
+        self._tokens = tokenize(text, open_formula_closer(resumed_blocks), inline=False)
+        self._open_blocks: list[OpenBlock] = []
+        self._lists: list[_ListState] = []
         self._columns = [0]
-        self._seen: set[int] = set()
-        self._breaks: list[Break] = []
-        self._leaves: list[Leaf] = []
+        self._break_lines: set[int] = set()
+        self._break_points: list[BreakPoint] = []
+        self._leaves: list[LeafBlock] = []
 
-    def outline(self) -> Outline:
+    def build(self) -> Outline:
         before: Token | None = None
         for token in self._tokens:
             if token.nesting >= 0 and token.map and token.type != "inline":
                 orphan = before is not None and before.type == "heading_close"
-                self._opened(token, token.map[0], token.map[1], orphan=orphan)
+                self._open_token(token, token.map[0], token.map[1], orphan=orphan)
             elif token.nesting < 0:
-                self._closed(token)
+                self._close_token(token)
             before = token
-        self._breaks.sort(key=lambda found: found.line)
-        return Outline(tuple(self._breaks), tuple(self._leaves))
+        self._break_points.sort(key=lambda found: found.line)
+        return Outline(tuple(self._break_points), tuple(self._leaves))
 
-    def _opened(self, token: Token, start: int, end: int, *, orphan: bool) -> None:
+    def _open_token(self, token: Token, start: int, end: int, *, orphan: bool) -> None:
         match token.type:
             case "list_item_open":
-                self._item(token, start)
+                self._open_item(token, start)
                 return
             case "tr_open":
                 if token.level >= 2 and self._leaves and start > self._leaves[-1].start + 2:
-                    self._mark(start, 1, self._leaves[-1].frames)
+                    self._add_break(start, 1, self._leaves[-1].open_blocks)
                 return
             case "thead_open" | "tbody_open" | "th_open" | "td_open":
                 return
-        self._mark(start, 1 if self._frames else 0, tuple(self._frames), orphan=orphan)
+        self._add_break(start, 1 if self._open_blocks else 0, tuple(self._open_blocks), orphans_heading=orphan)
         match token.type:
             case "blockquote_open":
-                self._frames.append(Frame("quote", "> ", "> "))
+                self._open_blocks.append(OpenBlock("quote", "> ", "> "))
                 self._columns.append(0)
             case "bullet_list_open" | "ordered_list_open":
-                self._lists.append(self._list(token, start))
+                self._lists.append(self._list_state(token, start))
             case "paragraph_open":
-                self._leaf(start, end, Frame("paragraph"), start + 1, end)
+                self._add_leaf(start, end, OpenBlock("paragraph"), start + 1, end)
             case "heading_open":
-                self._leaf(start, end, Frame("heading", token.markup + " "), 0, 0)
+                self._add_leaf(start, end, OpenBlock("heading", token.markup + " "), 0, 0)
             case "fence":
-                frame = Frame("code", lines=(token.markup + token.info.strip(),))
+                frame = OpenBlock("code", lines_before=(token.markup + token.info.strip(),))
                 last = start + 1 + token.content.count("\n")
-                self._leaf(start + 1, last, frame, start + 1, last)
+                self._add_leaf(start + 1, last, frame, start + 1, last)
             case "formula":
-                frame = Frame("formula", lines=(RESUMED,), closer=self._formula(start))
-                self._leaf(start, end, frame, start + 1, end)
+                frame = OpenBlock(
+                    "formula",
+                    lines_before=(RESUME_MARK,),
+                    formula_closer=self._find_formula_closer(start),
+                )
+                self._add_leaf(start, end, frame, start + 1, end)
             case "table_open":
-                self._leaf(start, start + 2, Frame("paragraph"), 0, 0)
-                self._leaf(start, end, self._table(start), 0, 0)
+                self._add_leaf(start, start + 2, OpenBlock("paragraph"), 0, 0)
+                self._add_leaf(start, end, self._table_block(start), 0, 0)
 
-    def _formula(self, start: int) -> str | None:
-        if start == 0 and closer(self._resumed):
-            return closer(self._resumed)
-        return closer_of(self._lines[start].lstrip(" \t>-+*0123456789.)"))
+    def _find_formula_closer(self, start: int) -> str | None:
+        if start == 0 and open_formula_closer(self._resumed_blocks):
+            return open_formula_closer(self._resumed_blocks)
+        return formula_closer(self._lines[start].lstrip(" \t>-+*0123456789.)"))
 
-    def _table(self, start: int) -> Frame:
-        if start == 0 and self._resumed and self._resumed[-1].kind == "table":
-            return self._resumed[-1]
+    def _table_block(self, start: int) -> OpenBlock:
+        if start == 0 and self._resumed_blocks and self._resumed_blocks[-1].kind == "table":
+            return self._resumed_blocks[-1]
         line = self._lines[start + 1]
-        delimiters = line[indentation(line, self._frames) :].strip()
+        delimiters = line[container_indent(line, self._open_blocks) :].strip()
         columns = delimiters.strip("|").count("|") + 1
-        return Frame("table", lines=("|" + "x|" * columns, delimiters))
+        return OpenBlock("table", lines_before=("|" + "x|" * columns, delimiters))
 
-    def _item(self, token: Token, start: int) -> None:
-        inside = self._lists[-1]
-        if start not in self._seen:
-            self._mark(start, 1, (*self._frames, Frame("list", number=inside.number)))
+    def _open_item(self, token: Token, start: int) -> None:
+        list_state = self._lists[-1]
+        if start not in self._break_lines:
+            self._add_break(start, 1, (*self._open_blocks, OpenBlock("list", item_number=list_state.number)))
         column = int(token.meta.get("indent", self._columns[-1] + 2))
         width = column - self._columns[-1]
-        marker = inside.delimiter if inside.number is None else "1" + inside.delimiter
+        marker = list_state.delimiter if list_state.number is None else "1" + list_state.delimiter
         first = " " * (width - len(marker) - 1) + marker + " "
-        self._frames.append(Frame("item", first, " " * width, inside.number))
+        self._open_blocks.append(OpenBlock("item", first, " " * width, list_state.number))
         self._columns.append(column)
 
-    def _list(self, token: Token, start: int) -> _List:
+    def _list_state(self, token: Token, start: int) -> _ListState:
         if token.type == "bullet_list_open":
-            return _List(None, token.markup)
-        number, depth = int(token.attrs.get("start", 1)), len(self._frames)
-        if start == 0 and depth < len(self._resumed):
-            frame = self._resumed[depth]
-            number = number if frame.number is None else frame.number
-        return _List(number, token.markup)
+            return _ListState(None, token.markup)
+        number, depth = int(token.attrs.get("start", 1)), len(self._open_blocks)
+        if start == 0 and depth < len(self._resumed_blocks):
+            frame = self._resumed_blocks[depth]
+            number = number if frame.item_number is None else frame.item_number
+        return _ListState(number, token.markup)
 
-    def _closed(self, token: Token) -> None:
+    def _close_token(self, token: Token) -> None:
         match token.type:
             case "blockquote_close":
-                self._frames.pop()
+                self._open_blocks.pop()
                 self._columns.pop()
             case "list_item_close":
-                self._frames.pop()
+                self._open_blocks.pop()
                 self._columns.pop()
                 if self._lists[-1].number is not None:
                     self._lists[-1].number += 1
             case "bullet_list_close" | "ordered_list_close":
                 self._lists.pop()
 
-    def _leaf(self, start: int, end: int, frame: Frame, first: int, last: int) -> None:
-        frames = (*self._frames, frame)
-        self._leaves.append(Leaf(start, end, frames))
-        for line in range(first, last):
-            self._mark(line, 2, frames)
+    def _add_leaf(self, start: int, end: int, frame: OpenBlock, first_break: int, last_break: int) -> None:
+        frames = (*self._open_blocks, frame)
+        self._leaves.append(LeafBlock(start, end, frames))
+        for line in range(first_break, last_break):
+            self._add_break(line, 2, frames)
 
-    def _mark(
-        self, line: int, rank: int, frames: tuple[Frame, ...], *, orphan: bool = False
+    def _add_break(
+        self,
+        line: int,
+        rank: int,
+        open_blocks: tuple[OpenBlock, ...],
+        *,
+        orphans_heading: bool = False,
     ) -> None:
-        if line not in self._seen:
-            self._seen.add(line)
-            self._breaks.append(Break(line, rank, frames, orphan))
+        if line not in self._break_lines:
+            self._break_lines.add(line)
+            self._break_points.append(BreakPoint(line, rank, open_blocks, orphans_heading))

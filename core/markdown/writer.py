@@ -8,41 +8,41 @@ from collections.abc import Iterable
 
 from core.markdown.document import (
     Block,
-    Code,
+    CodeBlock,
+    CodeSpan,
     Document,
     Emphasis,
     Heading,
     Inline,
-    Item,
     LineBreak,
     Link,
     ListBlock,
-    Math,
+    ListItem,
+    MathBlock,
     MathSpan,
     Paragraph,
     Quote,
-    Rule,
-    Span,
-    Strike,
+    Strikethrough,
     Strong,
     Table,
     Text,
+    ThematicBreak,
 )
-from core.markdown.grid import grid
+from core.markdown.text_table import format_table
 
 __all__ = ["MarkdownWriter"]
 
-TICKS = re.compile("`+")
-LINE_START = re.compile(r"^([ \t]*)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
-MARKS = {Strong: "**", Emphasis: "*", Strike: "~~"}
+BACKTICKS_PATTERN = re.compile("`+")
+BLOCK_START_PATTERN = re.compile(r"^([ \t]*)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
+INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~"}
 
 
 class MarkdownWriter:
-    deepest_heading = 6
+    max_heading_level = 6
     """Deeper headings become bold text."""
 
-    def document(self, document: Document) -> str:
-        written = [(block, self.block(block)) for block in document.blocks]
+    def write_document(self, document: Document) -> str:
+        written = [(block, self.write_block(block)) for block in document.blocks]
         text = ""
         for block, lines in written:
             if lines.strip():
@@ -51,103 +51,103 @@ class MarkdownWriter:
 
     # What a dialect says for itself
 
-    def text(self, text: str) -> str:
+    def escape_text(self, text: str) -> str:
         raise NotImplementedError
 
-    def link(self, link: Link, marks: frozenset[str]) -> str:
+    def write_link(self, link: Link, marks: frozenset[str]) -> str:
         raise NotImplementedError
 
-    def language(self, language: str) -> str:
+    def code_language(self, language: str) -> str:
         return language
 
-    def table(self, table: Table) -> str:
-        return self.fence(grid(table), "")
+    def write_table(self, table: Table) -> str:
+        return self.write_fence(format_table(table), "")
 
     # Inside a paragraph
 
-    def line(self, children: Iterable[Inline], marks: frozenset[str] = frozenset()) -> str:
+    def write_line(self, children: Iterable[Inline], marks: frozenset[str] = frozenset()) -> str:
         """Inline content in which nothing at the start of a line reads as a block."""
-        return LINE_START.sub(_literal, self.inline(children, marks))
+        return BLOCK_START_PATTERN.sub(_escape_block_start, self.write_inlines(children, marks))
 
-    def inline(self, children: Iterable[Inline], marks: frozenset[str]) -> str:
-        return "".join(self._inline(node, marks) for node in children)
+    def write_inlines(self, children: Iterable[Inline], marks: frozenset[str]) -> str:
+        return "".join(self._write_inline(node, marks) for node in children)
 
-    def _inline(self, node: Inline, marks: frozenset[str]) -> str:
+    def _write_inline(self, node: Inline, marks: frozenset[str]) -> str:
         match node:
             case Text(text):
-                return self.text(text)
+                return self.escape_text(text)
             case LineBreak():
                 return "\n"
-            case Span(text) | MathSpan(text):
-                return self.span(text)
+            case CodeSpan(text) | MathSpan(text):
+                return self.write_code_span(text)
             case Link():
-                return self.link(node, marks)
-        mark = MARKS[type(node)]
+                return self.write_link(node, marks)
+        mark = INLINE_MARKS[type(node)]
         if mark in marks:
-            return self.inline(node.children, marks)
-        inner = self.inline(node.children, marks | {mark})
+            return self.write_inlines(node.children, marks)
+        inner = self.write_inlines(node.children, marks | {mark})
         return f"{mark}{inner}{mark}" if inner.strip() else inner
 
-    def span(self, text: str) -> str:
+    def write_code_span(self, text: str) -> str:
         text = text.replace("\n", " ")
-        longest = max((len(run) for run in TICKS.findall(text)), default=0)
+        longest = max((len(run) for run in BACKTICKS_PATTERN.findall(text)), default=0)
         if longest > 1 or not text.strip():
             # Three ticks would begin a fence.
-            return self.text(text)
+            return self.escape_text(text)
         if longest:
             return f"`` {text} ``"
         return f"`{text}`"
 
     # Blocks
 
-    def block(self, block: Block) -> str:
+    def write_block(self, block: Block) -> str:
         written = ""
         match block:
             case Paragraph(children):
-                written = self.line(children)
+                written = self.write_line(children)
             case Heading(level, children):
-                written = self._heading(level, children)
-            case Code(text, language):
-                written = self.fence(text, language)
-            case Math(tex):
-                written = self.fence(tex, "tex")
-            case Rule():
+                written = self._write_heading(level, children)
+            case CodeBlock(text, language):
+                written = self.write_fence(text, language)
+            case MathBlock(tex):
+                written = self.write_fence(tex, "tex")
+            case ThematicBreak():
                 written = "———"
             case Quote(children):
-                inner = self._joined(children)
+                inner = self._write_blocks(children)
                 written = "\n".join(f"> {line}" for line in inner.split("\n")) if inner else ""
             case ListBlock(items, start):
-                lines = (self._item(item, start, at) for at, item in enumerate(items))
+                lines = (self._write_item(item, start, at) for at, item in enumerate(items))
                 written = "\n".join(filter(None, lines))
             case Table():
-                written = self.table(block)
+                written = self.write_table(block)
         return written
 
-    def _heading(self, level: int, children: tuple[Inline, ...]) -> str:
-        if level > self.deepest_heading:
-            return self.line((Strong(children),))
-        inner = self.inline(children, frozenset()).replace("\n", " ")
+    def _write_heading(self, level: int, children: tuple[Inline, ...]) -> str:
+        if level > self.max_heading_level:
+            return self.write_line((Strong(children),))
+        inner = self.write_inlines(children, frozenset()).replace("\n", " ")
         return f"{'#' * level} {inner}" if inner.strip() else ""
 
-    def _joined(self, blocks: Iterable[Block]) -> str:
-        return "\n".join(filter(None, map(self.block, blocks)))
+    def _write_blocks(self, blocks: Iterable[Block]) -> str:
+        return "\n".join(filter(None, map(self.write_block, blocks)))
 
-    def fence(self, text: str, language: str) -> str:
+    def write_fence(self, text: str, language: str) -> str:
         text = text.strip("\n").rstrip()
         if not text:
             return ""
-        longest = max((len(run) for run in TICKS.findall(text)), default=0)
+        longest = max((len(run) for run in BACKTICKS_PATTERN.findall(text)), default=0)
         ticks = "`" * max(3, longest + 1)
-        return f"{ticks}{self.language(language)}\n{text}\n{ticks}"
+        return f"{ticks}{self.code_language(language)}\n{text}\n{ticks}"
 
-    def _item(self, item: Item, start: int | None, at: int) -> str:
+    def _write_item(self, item: ListItem, start: int | None, at: int) -> str:
         marker = "- " if start is None else f"{start + at}. "
         indent = " " * len(marker)
         box = "" if item.checked is None else "☑ " if item.checked else "☐ "
-        head = "" if item.continued else marker + box
+        head = "" if item.is_continuation else marker + box
         lines = []
         for block in item.children:
-            text = self.block(block)
+            text = self.write_block(block)
             if _has_fence(text):
                 # Indented, code would be shown with the indentation.
                 lines += [head.rstrip(), text] if head else [text]
@@ -162,6 +162,6 @@ def _has_fence(lines: str) -> bool:
     return any(line.lstrip().startswith("```") for line in lines.split("\n"))
 
 
-def _literal(found: re.Match[str]) -> str:
-    indent, number, dot, mark = found.groups()
+def _escape_block_start(match: re.Match[str]) -> str:
+    indent, number, dot, mark = match.groups()
     return f"{indent}{number}\\{dot}" if number else f"{indent}\\{mark}"

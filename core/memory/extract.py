@@ -12,78 +12,78 @@ from typing import TypeAlias
 
 import msgspec
 
-from core.errors import DocumentError, Unreadable
-from core.memory import pdf, plain
-from core.memory.document import MOST_BYTES, MOST_CHARACTERS, Document
+from core.errors import DocumentError, DocumentFailure
+from core.memory import pdf, text_file
+from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocument
 
-__all__ = ["Done", "Refused", "Told", "Whole", "extract", "main"]
+__all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main"]
 
-OTHERS = (b"{\\rtf", b"%!PS")
+UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
 """Kinds of characters all the same, which nobody wants to be shown."""
-MEMORY = 1 << 30  # bytes
+MAX_MEMORY_BYTES = 1 << 30  # bytes
 
 
-class Done(msgspec.Struct, frozen=True, tag=True):
+class ReadProgress(msgspec.Struct, frozen=True, tag=True):
     """So many pages of so many."""
 
-    pages: int
-    of: int
+    pages_read: int
+    page_count: int
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    reason: Unreadable
-    said: str
+class ReadFailed(msgspec.Struct, frozen=True, tag=True):
+    failure: DocumentFailure
+    message: str
 
 
-class Whole(msgspec.Struct, frozen=True, tag=True):
-    document: Document
+class ReadFinished(msgspec.Struct, frozen=True, tag=True):
+    document: FileDocument
 
 
-Told: TypeAlias = Done | Refused | Whole
+WorkerMessage: TypeAlias = ReadProgress | ReadFailed | ReadFinished
 
 
-def extract(name: str, content: bytes, progress: Callable[[int, int], None]) -> Document:
+def extract(name: str, content: bytes, progress: Callable[[int, int], None]) -> FileDocument:
     """Raises `DocumentError`."""
-    if len(content) > MOST_BYTES:
-        raise DocumentError(f"It has {len(content):,} bytes", Unreadable.TOO_LARGE)
+    if len(content) > MAX_FILE_BYTES:
+        raise DocumentError(f"It has {len(content):,} bytes", DocumentFailure.TOO_LARGE)
     if not content.strip():
-        raise DocumentError("It is empty", Unreadable.NO_TEXT)
+        raise DocumentError("It is empty", DocumentFailure.NO_TEXT)
     if b"%PDF-" in content[:1024]:
         return pdf.read(content, progress)
-    if content.startswith(OTHERS) or PurePath(name).suffix.lower() == ".pdf":
-        raise DocumentError("It is not what its name says", Unreadable.UNKNOWN)
-    document = plain.read(name, content)
-    if sum(len(section.text) for section in document.sections) > MOST_CHARACTERS:
-        raise DocumentError("It has too much text", Unreadable.TOO_LARGE)
+    if content.startswith(UNSUPPORTED_SIGNATURES) or PurePath(name).suffix.lower() == ".pdf":
+        raise DocumentError("It is not what its name says", DocumentFailure.UNKNOWN)
+    document = text_file.read(name, content)
+    if sum(len(section.text) for section in document.sections) > MAX_TEXT_CHARS:
+        raise DocumentError("It has too much text", DocumentFailure.TOO_LARGE)
     if not any(section.text.strip() or section.header for section in document.sections):
-        raise DocumentError("It is empty", Unreadable.NO_TEXT)
+        raise DocumentError("It is empty", DocumentFailure.NO_TEXT)
     return document
 
 
-def _limit() -> None:
+def _limit_memory() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # where the system knows no limits
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
 
 
 def main() -> None:
     """Read a name (the one argument) and a file (the input)."""
-    _limit()
+    _limit_memory()
     encode = msgspec.json.Encoder().encode
     output = sys.stdout.buffer
 
-    def tell(said: Told) -> None:
+    def tell(said: WorkerMessage) -> None:
         output.write(encode(said) + b"\n")
         output.flush()
 
     try:
-        content = sys.stdin.buffer.read(MOST_BYTES + 1)
-        tell(Whole(extract(sys.argv[1], content, lambda pages, of: tell(Done(pages, of)))))
+        content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        tell(ReadFinished(extract(sys.argv[1], content, lambda pages, of: tell(ReadProgress(pages, of)))))
     except DocumentError as error:
-        tell(Refused(error.reason, str(error)))
+        tell(ReadFailed(error.failure, str(error)))
     except MemoryError:
-        tell(Refused(Unreadable.SLOW, "It takes too much memory"))
+        tell(ReadFailed(DocumentFailure.SLOW, "It takes too much memory"))
 
 
 if __name__ == "__main__":

@@ -18,22 +18,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
-from core.store.alone import alone
-from core.store.line import Line
+from core.store.process_lock import process_lock
+from core.store.write_queue import WriteQueue
 
 __all__ = ["Store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY_MS = 10_000
-CLOSING = 5.0  # seconds for what runs to end
-SILENT = 15.0  # seconds a transaction on a server may take
-PLACE = ("host", "port", "user", "password")
+SQLITE_BUSY_TIMEOUT_MS = 10_000
+CLOSE_TIMEOUT_SECONDS = 5.0  # seconds for what runs to end
+TRANSACTION_TIMEOUT_SECONDS = 15.0  # seconds a transaction on a server may take
+SQLALCHEMY_URL_PARAMETERS = ("host", "port", "user", "password")
 """Parameters of an address that SQLAlchemy reads itself."""
-CLIENTS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
+LIBPQ_ONLY_PARAMETERS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
 """Parameters for libpq itself, which providers write into addresses and no server knows."""
-VALUE = re.compile(r"(query argument \$\d+): .*")
+ASYNCPG_VALUE_PATTERN = re.compile(r"(query argument \$\d+): .*")
 """asyncpg tells the value it cannot send: it may be what somebody wrote."""
 
 
@@ -45,38 +45,38 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        given = make_url(url)
-        self._line = Line(1 if given.get_backend_name() == "sqlite" else 10)
-        self.embedded = given.get_backend_name() == "sqlite"
-        self._closed = False
-        self._running = 0
+        parsed_url = make_url(url)
+        self._write_queue = WriteQueue(1 if parsed_url.get_backend_name() == "sqlite" else 10)
+        self.is_embedded = parsed_url.get_backend_name() == "sqlite"
+        self._is_closed = False
+        self._active_transactions = 0
         self._idle = asyncio.Event()
-        self.only = False
+        self.is_exclusive = False
         """Whether no other process serves from it: leases of others are of the dead."""
-        if self.embedded:
-            self._file = Path(given.database or "").expanduser()
-            self._url = URL.create("sqlite+aiosqlite", database=str(self._file))
+        if self.is_embedded:
+            self._path = Path(parsed_url.database or "").expanduser()
+            self._url = URL.create("sqlite+aiosqlite", database=str(self._path))
             # One writer: SQLite has one anyway, and waiting in the pool costs nothing.
-            self._writer = self._sqlite("BEGIN IMMEDIATE", pool_size=1)
-            self._reader = self._sqlite("BEGIN", pool_size=4)
+            self._write_engine = self._create_sqlite_engine("BEGIN IMMEDIATE", pool_size=1)
+            self._read_engine = self._create_sqlite_engine("BEGIN", pool_size=4)
         else:
-            self._url, others = _for_asyncpg(given)
-            self._writer = self._reader = create_async_engine(
+            self._url, connect_args = _asyncpg_url(parsed_url)
+            self._write_engine = self._read_engine = create_async_engine(
                 self._url,
                 pool_size=10,
                 max_overflow=0,
                 pool_pre_ping=True,
                 pool_timeout=30,
-                connect_args=others,
+                connect_args=connect_args,
             )
 
-    def _sqlite(self, begin: str, *, pool_size: int) -> AsyncEngine:
+    def _create_sqlite_engine(self, begin_statement: str, *, pool_size: int) -> AsyncEngine:
         engine = create_async_engine(
             self._url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=30,
-            connect_args={"timeout": BUSY_MS / 1000, "isolation_level": None},
+            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
         )
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -88,7 +88,7 @@ class Store:
 
         @event.listens_for(engine.sync_engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            connection.exec_driver_sql(begin_statement)
 
         return engine
 
@@ -98,50 +98,50 @@ class Store:
         Raises `ConfigurationError` for a place that cannot be written or a database from a
         newer Parley, `StoreError` when the server does not answer.
         """
-        if self.embedded:
+        if self.is_embedded:
             try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ConfigurationError(
-                    f"The database's folder cannot be made: {error.strerror}: {self._file.parent}"
+                    f"The database's folder cannot be made: {error.strerror}: {self._path.parent}"
                 ) from error
             with contextlib.suppress(OSError):  # opening it tells what is wrong
-                self._file.touch(mode=0o600)  # what people say is for nobody else on the machine
-            await asyncio.to_thread(migrate.back_up, self._file)
-            await asyncio.to_thread(_write_ahead, self._file)
+                self._path.touch(mode=0o600)  # what people say is for nobody else on the machine
+            await asyncio.to_thread(migrate.back_up, self._path)
+            await asyncio.to_thread(_enable_wal, self._path)
         try:
-            async with self._guard(), self._writer.begin() as connection:
+            async with self._translate_errors(), self._write_engine.begin() as connection:
                 await connection.run_sync(migrate.upgrade)
         except StoreError as error:
-            if self.embedded:
+            if self.is_embedded:
                 raise
             raise StoreError(f"{error} (the one of DATABASE_URL)") from None
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Serve from it: an embedded database by one process only, which then is told apart
         from those before it. Raises `UnavailableError` when another process does.
         """
-        if not self.embedded:
+        if not self.is_embedded:
             yield
             return
-        async with alone(self._file):
-            self.only = True
+        async with process_lock(self._path):
+            self.is_exclusive = True
             yield
 
     async def close(self) -> None:
         """Take nothing more, let what runs end, close the connections: one that was opened after
         that nobody would close.
         """
-        self._closed = True
-        if self._running:
+        self._is_closed = True
+        if self._active_transactions:
             self._idle.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSING):
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                     await self._idle.wait()
-        await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._write_engine.dispose()
+        if self._read_engine is not self._write_engine:
+            await self._read_engine.dispose()
 
     async def write(
         self,
@@ -151,14 +151,14 @@ class Store:
     ) -> T:
         # In line here: many waiting in the pool cost more than twice as much.
         async with (
-            self._line.turn(),
-            self._guard(),
-            self._patience(),
-            self._writer.begin() as connection,
+            self._write_queue.slot(),
+            self._translate_errors(),
+            self._transaction_timeout(),
+            self._write_engine.begin() as connection,
         ):
             return await connection.run_sync(function, *args, **kwargs)
 
-    async def write_first(
+    async def write_with_priority(
         self,
         function: Callable[Concatenate[Connection, P], T],
         *args: P.args,
@@ -166,10 +166,10 @@ class Store:
     ) -> T:
         """As `write`, before all that waits: for what a platform waits for."""
         async with (
-            self._line.turn(first=True),
-            self._guard(),
-            self._patience(),
-            self._writer.begin() as connection,
+            self._write_queue.slot(priority=True),
+            self._translate_errors(),
+            self._transaction_timeout(),
+            self._write_engine.begin() as connection,
         ):
             return await connection.run_sync(function, *args, **kwargs)
 
@@ -179,53 +179,57 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        async with self._guard(), self._patience(), self._reader.begin() as connection:
+        async with (
+            self._translate_errors(),
+            self._transaction_timeout(),
+            self._read_engine.begin() as connection,
+        ):
             return await connection.run_sync(function, *args, **kwargs)
 
-    def _patience(self) -> asyncio.Timeout:
+    def _transaction_timeout(self) -> asyncio.Timeout:
         """A server that went silent would hold its connections for a quarter of an hour."""
-        return asyncio.timeout(None if self.embedded else SILENT)
+        return asyncio.timeout(None if self.is_embedded else TRANSACTION_TIMEOUT_SECONDS)
 
     @asynccontextmanager
-    async def _guard(self) -> AsyncIterator[None]:
-        if self._closed:
+    async def _translate_errors(self) -> AsyncIterator[None]:
+        if self._is_closed:
             raise StoreError("The database is closed")
-        self._running += 1
+        self._active_transactions += 1
         try:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             # The driver's own words, without the statement and its parameters. A traceback, which
             # others may log, would tell these of whatever this was raised from.
-            raise StoreError(f"The database cannot be used: {_words(cause)}") from None
+            raise StoreError(f"The database cannot be used: {_driver_message(cause)}") from None
         finally:
-            self._running -= 1
-            if not self._running:
+            self._active_transactions -= 1
+            if not self._active_transactions:
                 self._idle.set()
 
 
-def _write_ahead(file: Path) -> None:
+def _enable_wal(path: Path) -> None:
     """Let readers and a writer work at the same time. The file remembers it."""
-    until = time.monotonic() + BUSY_MS / 1000
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(file)) as database:
+    deadline = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
         while True:
             try:
                 database.execute("PRAGMA journal_mode=WAL")
             except sqlite3.OperationalError as error:
                 # For this SQLite does not wait by itself: another process may be opening it.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
             else:
                 return
 
 
-def _words(error: BaseException) -> str:
-    words = VALUE.sub(r"\1", str(error).partition("\n")[0])
-    return words.rpartition(">: ")[2][:200] or type(error).__name__
+def _driver_message(error: BaseException) -> str:
+    message = ASYNCPG_VALUE_PATTERN.sub(r"\1", str(error).partition("\n")[0])
+    return message.rpartition(">: ")[2][:200] or type(error).__name__
 
 
-def _for_asyncpg(given: URL) -> tuple[URL, dict[str, Any]]:
+def _asyncpg_url(url: URL) -> tuple[URL, dict[str, Any]]:
     """The address, and what goes to the driver beside it.
 
     SQLAlchemy makes every parameter an argument of the driver, which has other names for those
@@ -234,15 +238,15 @@ def _for_asyncpg(given: URL) -> tuple[URL, dict[str, Any]]:
     """
     query = {
         name: value
-        for name, value in given.query.items()
-        if name not in PLACE and not CLIENTS.fullmatch(name)
+        for name, value in url.query.items()
+        if name not in SQLALCHEMY_URL_PARAMETERS and not LIBPQ_ONLY_PARAMETERS.fullmatch(name)
     }
-    others: dict[str, Any] = {}
+    connect_args: dict[str, Any] = {}
     if "connect_timeout" in query:
-        others["timeout"] = float(str(query.pop("connect_timeout")))
+        connect_args["timeout"] = float(str(query.pop("connect_timeout")))
     if "ssl" in query:
         query["sslmode"] = query.pop("ssl")
     if query:
-        others["dsn"] = f"postgresql://?{urlencode(query, doseq=True)}"
-    place = {name: value for name, value in given.query.items() if name in PLACE}
-    return given.set(drivername="postgresql+asyncpg", query=place), others
+        connect_args["dsn"] = f"postgresql://?{urlencode(query, doseq=True)}"
+    url_query = {name: value for name, value in url.query.items() if name in SQLALCHEMY_URL_PARAMETERS}
+    return url.set(drivername="postgresql+asyncpg", query=url_query), connect_args

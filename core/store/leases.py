@@ -15,53 +15,53 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import StoreError
 from core.store.database import Store
-from core.store.schema import clock, leases
+from core.store.schema import database_now, leases
 
-__all__ = ["Leases", "forget_all", "give", "holders", "take"]
+__all__ = ["Leases", "count_holders", "delete_leases", "release", "try_acquire"]
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-LEASE = 6.0  # seconds
-RENEW = 1.0
-TRUST = 0.8  # of a lease, by our own clock
-ENDING = 6.0  # seconds for what runs under a lease to put itself in order
+LEASE_SECONDS = 6.0  # seconds
+RENEW_INTERVAL = 1.0
+TRUSTED_FRACTION = 0.8  # of a lease, by our own clock
+CANCEL_TIMEOUT_SECONDS = 6.0  # seconds for what runs under a lease to put itself in order
 
 
-def take(connection: Connection, name: str, owner: str, seconds: float) -> bool:
+def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -> bool:
     """Whether `owner` has `name` from now on for `seconds`: it was free, or its own already."""
     upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    until = clock() + seconds
-    taken = connection.execute(
+    until = database_now() + seconds
+    acquired = connection.execute(
         upsert(leases)
         .values(name=name, owner=owner, until=until)
         .on_conflict_do_update(
             index_elements=["name"],
             set_={"owner": owner, "until": until},
-            where=or_(leases.c.owner == owner, leases.c.until < clock()),
+            where=or_(leases.c.owner == owner, leases.c.until < database_now()),
         )
         .returning(leases.c.name)
     ).first()
-    return taken is not None
+    return acquired is not None
 
 
-def give(connection: Connection, name: str, owner: str) -> None:
+def release(connection: Connection, name: str, owner: str) -> None:
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
 
-def holders(connection: Connection, prefix: str) -> int:
+def count_holders(connection: Connection, prefix: str) -> int:
     """How many leases whose name begins with `prefix` are held; the others are forgotten."""
-    fits = leases.c.name.startswith(prefix, autoescape=True)
-    connection.execute(delete(leases).where(fits, leases.c.until < clock()))
-    held = connection.scalar(select(func.count()).select_from(leases).where(fits))
-    return held or 0
+    has_prefix = leases.c.name.startswith(prefix, autoescape=True)
+    connection.execute(delete(leases).where(has_prefix, leases.c.until < database_now()))
+    count = connection.scalar(select(func.count()).select_from(leases).where(has_prefix))
+    return count or 0
 
 
-def forget_all(connection: Connection, keep: str) -> None:
+def delete_leases(connection: Connection, except_prefix: str) -> None:
     """For the only process there is: what others held they hold no more. Names that begin with
     `keep` are paces, not rights: nobody holds them, and they last.
     """
-    connection.execute(delete(leases).where(leases.c.name.not_like(f"{keep}%")))
+    connection.execute(delete(leases).where(leases.c.name.not_like(f"{except_prefix}%")))
 
 
 class Leases:
@@ -72,34 +72,34 @@ class Leases:
         self._owner = owner
         self._closing = asyncio.Event()
 
-    async def take(self, name: str, seconds: float) -> bool:
+    async def try_acquire(self, name: str, seconds: float) -> bool:
         """Whether `name` is ours for `seconds`; after `close` never. Raises `StoreError`."""
         if self._closing.is_set():
             return False
-        return await self._store.write_first(take, name, self._owner, seconds)
+        return await self._store.write_with_priority(try_acquire, name, self._owner, seconds)
 
-    async def give(self, name: str) -> None:
+    async def release(self, name: str) -> None:
         """Let others have `name` at once. Raises `StoreError`."""
-        await self._store.write_first(give, name, self._owner)
+        await self._store.write_with_priority(release, name, self._owner)
 
-    async def while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+    async def run_while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` returns or raises, run while `name` is ours.
 
         Waits for the right; when it is lost `work` is cancelled, and begun anew once the right
         is back. After `close` it is never begun again: the caller is to cancel this.
         """
         while True:
-            trusted = await self._acquire(name)
+            trusted_until = await self._wait_until_acquired(name)
             task = asyncio.ensure_future(work())
             try:
-                await self._keep(name, task, trusted)
+                await self._renew_until_done(name, task, trusted_until)
                 if task.done():
                     return task.result()
             finally:
                 try:
-                    await _ended(task)
+                    await _cancel_and_wait(task)
                 finally:
-                    await self._give_quietly(name)
+                    await self._release_quietly(name)
             if not self._closing.is_set():
                 log.warning("right lost", right=name)
 
@@ -107,40 +107,40 @@ class Leases:
         """End everything that runs under a lease, and let others have it."""
         self._closing.set()
 
-    async def _acquire(self, name: str) -> float:
+    async def _wait_until_acquired(self, name: str) -> float:
         """Wait for the right; until when we may trust in it, by the monotonic clock."""
-        told = False
+        is_logged = False
         while True:
             if self._closing.is_set():
                 await asyncio.get_running_loop().create_future()  # until cancelled
-            began = time.monotonic()
+            started = time.monotonic()
             try:
-                if await self.take(name, LEASE):
-                    if told:
+                if await self.try_acquire(name, LEASE_SECONDS):
+                    if is_logged:
                         log.info("right taken over", right=name)
-                    return began + LEASE * TRUST
-                if not told:
+                    return started + LEASE_SECONDS * TRUSTED_FRACTION
+                if not is_logged:
                     log.info("another process has this right; standing by", right=name)
-                    told = True
+                    is_logged = True
             except StoreError as error:
                 log.error("right not asked for", right=name, error=str(error))
-            await asyncio.sleep(RENEW)
+            await asyncio.sleep(RENEW_INTERVAL)
 
-    async def _keep(self, name: str, task: "asyncio.Future[T]", trusted: float) -> None:
+    async def _renew_until_done(self, name: str, task: "asyncio.Future[T]", trusted_until: float) -> None:
         """Renew until `task` ends, the right is lost or others are to have it."""
         closing = asyncio.ensure_future(self._closing.wait())
         try:
             while True:
                 either: set[asyncio.Future[Any]] = {task, closing}
-                await asyncio.wait(either, timeout=RENEW, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, timeout=RENEW_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
                 if task.done() or closing.done():
                     return
-                began = time.monotonic()
+                started = time.monotonic()
                 try:
-                    async with asyncio.timeout(trusted - began):
-                        if not await self.take(name, LEASE):
+                    async with asyncio.timeout(trusted_until - started):
+                        if not await self.try_acquire(name, LEASE_SECONDS):
                             return
-                    trusted = began + LEASE * TRUST
+                    trusted_until = started + LEASE_SECONDS * TRUSTED_FRACTION
                 except StoreError as error:
                     log.error("right not renewed", right=name, error=str(error))
                 except TimeoutError:
@@ -148,21 +148,21 @@ class Leases:
         finally:
             closing.cancel()
 
-    async def _give_quietly(self, name: str) -> None:
+    async def _release_quietly(self, name: str) -> None:
         try:
-            await self.give(name)
+            await self.release(name)
         except StoreError as error:
             log.warning("right not given back", right=name, error=str(error))
 
 
-async def _ended(task: "asyncio.Future[T]") -> None:
+async def _cancel_and_wait(task: "asyncio.Future[T]") -> None:
     """Cancel `task` and wait for its end, even when cancelled meanwhile: whoever cancels us takes
     away what it still uses.
     """
     if task.done():
         return
     task.cancel()
-    waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=ENDING))
+    waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=CANCEL_TIMEOUT_SECONDS))
     try:
         await asyncio.shield(waiting)
     except asyncio.CancelledError:

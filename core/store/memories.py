@@ -25,77 +25,77 @@ from sqlalchemy import (
     text,
 )
 
-from core.store.conversations import Choice, all_choices, choose
-from core.store.schema import clock, conversations, documents, memories, messages
+from core.store.conversations import Preference, list_preferences, set_preference
+from core.store.schema import conversations, database_now, documents, memory_chunks, messages
 
 __all__ = [
-    "MOST_ENTRIES",
-    "MOST_MESSAGES",
-    "MOST_PIECES",
-    "Entry",
-    "Found",
-    "Held",
-    "Item",
-    "Recall",
-    "Summary",
-    "add",
-    "clear",
-    "entries",
-    "forget",
-    "hold_messages",
-    "key_of",
-    "opening",
-    "room",
-    "same",
+    "MAX_CHUNKS",
+    "MAX_ENTRIES",
+    "MAX_INDEXED_MESSAGES",
+    "ChunkKind",
+    "MemoryEntry",
+    "MemoryStatistics",
+    "NewChunk",
+    "RecallMode",
+    "ScoredChunk",
+    "add_entry",
+    "delete_all",
+    "delete_entry",
+    "find_by_digest",
+    "first_chunks",
+    "get_conversation_key",
+    "get_statistics",
+    "has_room",
+    "index_messages",
+    "list_entries",
+    "list_unindexed_messages",
     "search",
-    "summary",
-    "switch",
-    "unheld",
+    "set_recall_mode",
 ]
 
-NOTE = "note"
-MOST_ENTRIES = 200  # notes and files of one scope
-MOST_PIECES = 6_000
-MOST_MESSAGES = 3_000
-RECENT = 20  # messages that a model is shown anyway
-RECALL = "recall"
-SINCE = "recall since"
+NOTE_KIND = "note"
+MAX_ENTRIES = 200  # notes and files of one scope
+MAX_CHUNKS = 6_000
+MAX_INDEXED_MESSAGES = 3_000
+RECENT_MESSAGES = 20  # messages that a model is shown anyway
+RECALL_MODE_PREFERENCE = "recall"
+RECALL_SINCE_PREFERENCE = "recall since"
 
 Vectors = NDArray[np.float32]
 
 
-class Held(StrEnum):
+class ChunkKind(StrEnum):
     NOTE = "note"
     MESSAGE = "message"
-    PIECE = "piece"
+    FILE = "piece"
 
 
-class Recall(StrEnum):
+class RecallMode(StrEnum):
     """What is recalled of itself: notes and files; past messages too; nothing."""
 
-    GIVEN = "given"
-    ON = "on"
+    NOTES_AND_FILES = "given"
+    WITH_MESSAGES = "on"
     OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MemoryEntry:
     """A note or a file. `number` is its name within the scope."""
 
     id: int
     number: int
     kind: str
     name: str
-    pieces: int
+    chunk_count: int
     created: float
 
     @property
-    def note(self) -> bool:
-        return self.kind == NOTE
+    def is_note(self) -> bool:
+        return self.kind == NOTE_KIND
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class NewChunk:
     """A piece to be kept."""
 
     label: str
@@ -103,11 +103,11 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ScoredChunk:
     """`score` is the cosine of the angle to what was searched for."""
 
     id: int
-    kind: Held
+    kind: ChunkKind
     name: str
     label: str
     text: str
@@ -115,288 +115,334 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    recall: Recall
-    notes: int
-    files: int
-    pieces: int
-    messages: int
+class MemoryStatistics:
+    recall_mode: RecallMode
+    note_count: int
+    file_count: int
+    chunk_count: int
+    message_count: int
 
 
-def key_of(connection: Connection, conversation: int) -> str:
+def get_conversation_key(connection: Connection, conversation: int) -> str:
     """The scope of a conversation."""
-    found = select(conversations.c.key).where(conversations.c.id == conversation)
-    return str(connection.execute(found).scalar_one())
+    query = select(conversations.c.key).where(conversations.c.id == conversation)
+    return str(connection.execute(query).scalar_one())
 
 
-def summary(connection: Connection, scope: str) -> Summary:
-    note = documents.c.kind == NOTE
+def get_statistics(connection: Connection, conversation_key: str) -> MemoryStatistics:
+    is_note = documents.c.kind == NOTE_KIND
     notes, files, pieces = connection.execute(
         select(
-            func.count().filter(note),
-            func.count().filter(~note),
+            func.count().filter(is_note),
+            func.count().filter(~is_note),
             func.coalesce(func.sum(documents.c.pieces), 0),
-        ).where(documents.c.scope == scope)
+        ).where(documents.c.scope == conversation_key)
     ).one()
-    kept = connection.scalar(
+    message_count = connection.scalar(
         select(func.count())
-        .select_from(memories)
-        .where(memories.c.scope == scope, memories.c.kind == Held.MESSAGE)
+        .select_from(memory_chunks)
+        .where(memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
     )
-    return Summary(_chosen(connection, scope)[0], notes, files, int(pieces), kept or 0)
+    return MemoryStatistics(
+        _recall_preferences(connection, conversation_key)[0],
+        notes,
+        files,
+        int(pieces),
+        message_count or 0,
+    )
 
 
-def entries(connection: Connection, scope: str) -> list[Entry]:
+def list_entries(connection: Connection, conversation_key: str) -> list[MemoryEntry]:
     """By number."""
     rows = connection.execute(
-        select(documents).where(documents.c.scope == scope).order_by(documents.c.number)
+        select(documents).where(documents.c.scope == conversation_key).order_by(documents.c.number)
     )
     return [_entry(row) for row in rows]
 
 
-def same(connection: Connection, scope: str, digest: str) -> Entry | None:
+def find_by_digest(connection: Connection, conversation_key: str, digest: str) -> MemoryEntry | None:
     """What has this digest already."""
     row = connection.execute(
-        select(documents).where(documents.c.scope == scope, documents.c.digest == digest).limit(1)
+        select(documents).where(documents.c.scope == conversation_key, documents.c.digest == digest).limit(1)
     ).first()
     return _entry(row) if row else None
 
 
-def add(
+def add_entry(
     connection: Connection,
-    scope: str,
+    conversation_key: str,
     *,
     kind: str,
     name: str,
     digest: str,
     model: str,
-    items: Sequence[Item],
+    chunks: Sequence[NewChunk],
     vectors: Vectors,
-) -> Entry | None:
+) -> MemoryEntry | None:
     """Keep a note or a file; None when the scope is full. Known already: as it is."""
-    _alone(connection, scope)
-    if (known := same(connection, scope, digest)) is not None:
-        return known
-    if not room(connection, scope, len(items)):
+    _lock_scope(connection, conversation_key)
+    if (existing := find_by_digest(connection, conversation_key, digest)) is not None:
+        return existing
+    if not has_room(connection, conversation_key, len(chunks)):
         return None
-    highest = select(func.max(documents.c.number)).where(documents.c.scope == scope)
+    highest = select(func.max(documents.c.number)).where(documents.c.scope == conversation_key)
     row = connection.execute(
         insert(documents)
         .values(
-            scope=scope, number=(connection.scalar(highest) or 0) + 1, kind=kind, name=name[:200],
-            digest=digest, pieces=len(items), created=clock(),
+            scope=conversation_key,
+            number=(connection.scalar(highest) or 0) + 1,
+            kind=kind,
+            name=name[:200],
+            digest=digest,
+            pieces=len(chunks),
+            created=database_now(),
         )
         .returning(documents)
-    ).one()  # fmt: skip
-    held = Held.NOTE if kind == NOTE else Held.PIECE
-    now = row.created
+    ).one()
+    chunk_kind = ChunkKind.NOTE if kind == NOTE_KIND else ChunkKind.FILE
+    created = row.created
     connection.execute(
-        insert(memories),
+        insert(memory_chunks),
         [
             {
-                "scope": scope, "kind": held, "document": row.id, "position": position,
-                "label": item.label[:200], "text": item.text, "model": model,
-                "vector": vector.tobytes(), "created": now,
+                "scope": conversation_key,
+                "kind": chunk_kind,
+                "document": row.id,
+                "position": position,
+                "label": item.label[:200],
+                "text": item.text,
+                "model": model,
+                "vector": vector.tobytes(),
+                "created": created,
             }
-            for position, (item, vector) in enumerate(zip(items, vectors, strict=True))
+            for position, (item, vector) in enumerate(zip(chunks, vectors, strict=True))
         ],
-    )  # fmt: skip
+    )
     return _entry(row)
 
 
-def room(connection: Connection, scope: str, pieces: int) -> bool:
+def has_room(connection: Connection, conversation_key: str, chunk_count: int) -> bool:
     """Whether the scope takes one more entry of so many pieces."""
-    now = summary(connection, scope)
-    return now.notes + now.files < MOST_ENTRIES and now.pieces + pieces <= MOST_PIECES
+    statistics = get_statistics(connection, conversation_key)
+    return (
+        statistics.note_count + statistics.file_count < MAX_ENTRIES
+        and statistics.chunk_count + chunk_count <= MAX_CHUNKS
+    )
 
 
-def forget(connection: Connection, scope: str, number: int) -> Entry | None:
+def delete_entry(connection: Connection, conversation_key: str, number: int) -> MemoryEntry | None:
     """Remove one entry with all its pieces."""
     row = connection.execute(
-        select(documents).where(documents.c.scope == scope, documents.c.number == number)
+        select(documents).where(documents.c.scope == conversation_key, documents.c.number == number)
     ).first()
     if row is None:
         return None
-    connection.execute(delete(memories).where(memories.c.document == row.id))
+    connection.execute(delete(memory_chunks).where(memory_chunks.c.document == row.id))
     connection.execute(delete(documents).where(documents.c.id == row.id))
     return _entry(row)
 
 
-def clear(connection: Connection, scope: str) -> None:
+def delete_all(connection: Connection, conversation_key: str) -> None:
     """Remove everything; messages written so far are not recalled again either."""
-    connection.execute(delete(memories).where(memories.c.scope == scope))
-    connection.execute(delete(documents).where(documents.c.scope == scope))
-    last = connection.scalar(
+    connection.execute(delete(memory_chunks).where(memory_chunks.c.scope == conversation_key))
+    connection.execute(delete(documents).where(documents.c.scope == conversation_key))
+    last_message = connection.scalar(
         select(func.max(messages.c.id))
         .join(conversations, conversations.c.id == messages.c.conversation)
-        .where(conversations.c.key == scope)
+        .where(conversations.c.key == conversation_key)
     )
-    choose(connection, _choice(scope), SINCE, Choice(str(last or 0), ""))
+    set_preference(
+        connection,
+        _preference_scope(conversation_key),
+        RECALL_SINCE_PREFERENCE,
+        Preference(str(last_message or 0), ""),
+    )
 
 
-def switch(connection: Connection, scope: str, recall: Recall) -> None:
+def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallMode) -> None:
     """Off and given: the messages' vectors go."""
-    choose(connection, _choice(scope), RECALL, Choice(recall.value, ""))
-    if recall is not Recall.ON:
+    set_preference(
+        connection,
+        _preference_scope(conversation_key),
+        RECALL_MODE_PREFERENCE,
+        Preference(mode.value, ""),
+    )
+    if mode is not RecallMode.WITH_MESSAGES:
         connection.execute(
-            delete(memories).where(memories.c.scope == scope, memories.c.kind == Held.MESSAGE)
+            delete(memory_chunks).where(
+                memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE
+            )
         )
 
 
-def unheld(connection: Connection, scope: str, most: int) -> list[tuple[int, str]]:
+def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[tuple[int, str]]:
     """(id, text) of a person's messages that may be recalled and have no vector, oldest first;
     none unless recall is on.
     """
-    recall, since = _chosen(connection, scope)
-    if recall is not Recall.ON:
+    mode, since = _recall_preferences(connection, conversation_key)
+    if mode is not RecallMode.WITH_MESSAGES:
         return []
     last = connection.scalar(
-        select(func.max(memories.c.position)).where(
-            memories.c.scope == scope, memories.c.kind == Held.MESSAGE
+        select(func.max(memory_chunks.c.position)).where(
+            memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE
         )
     )
     rows = connection.execute(
         select(messages.c.id, messages.c.text)
         .join(conversations, conversations.c.id == messages.c.conversation)
         .where(
-            conversations.c.key == scope,
+            conversations.c.key == conversation_key,
             messages.c.role == "user",
             messages.c.replaced.is_(False),
             messages.c.id > max(since, last or 0),
         )
         .order_by(messages.c.id)
-        .limit(most)
+        .limit(limit)
     )
     return [(row.id, row.text) for row in rows]
 
 
-def hold_messages(
+def index_messages(
     connection: Connection,
-    scope: str,
+    conversation_key: str,
     model: str,
-    said: Sequence[tuple[int, str]],
+    texts: Sequence[tuple[int, str]],
     vectors: Vectors,
 ) -> None:
     """Keep the vectors of messages; the oldest beyond `MOST_MESSAGES` go."""
     rows = [
         {
-            "scope": scope, "kind": Held.MESSAGE, "position": id_, "label": "", "text": words,
-            "model": model, "vector": vector.tobytes(), "created": clock(),
+            "scope": conversation_key,
+            "kind": ChunkKind.MESSAGE,
+            "position": id_,
+            "label": "",
+            "text": words,
+            "model": model,
+            "vector": vector.tobytes(),
+            "created": database_now(),
         }
-        for (id_, words), vector in zip(said, vectors, strict=True)
-    ]  # fmt: skip
+        for (id_, words), vector in zip(texts, vectors, strict=True)
+    ]
     for row in rows:
-        connection.execute(insert(memories).values(**row))
-    mine = (memories.c.scope == scope, memories.c.kind == Held.MESSAGE)
+        connection.execute(insert(memory_chunks).values(**row))
+    is_message = (
+        memory_chunks.c.scope == conversation_key,
+        memory_chunks.c.kind == ChunkKind.MESSAGE,
+    )
     oldest = (
-        select(memories.c.position)
-        .where(*mine)
-        .order_by(memories.c.position.desc())
-        .offset(MOST_MESSAGES)
+        select(memory_chunks.c.position)
+        .where(*is_message)
+        .order_by(memory_chunks.c.position.desc())
+        .offset(MAX_INDEXED_MESSAGES)
         .limit(1)
     )
     if (beyond := connection.scalar(oldest)) is not None:
-        connection.execute(delete(memories).where(*mine, memories.c.position <= beyond))
+        connection.execute(delete(memory_chunks).where(*is_message, memory_chunks.c.position <= beyond))
 
 
 def search(
     connection: Connection,
-    scope: str,
+    conversation_key: str,
     query: Vectors,
     model: str,
     *,
-    most: int,
-    within: Sequence[int] = (),
-) -> list[Found]:
+    limit_per_kind: int,
+    document_ids: Sequence[int] = (),
+) -> list[ScoredChunk]:
     """The nearest notes, messages and pieces, `most` of each kind at most, nearest first;
     with `within` pieces of these documents only.
     """
-    condition = _searched(connection, scope, model, within)
+    condition = _search_condition(connection, conversation_key, model, document_ids)
     rows = connection.execute(
-        select(memories.c.id, memories.c.kind, memories.c.vector).where(condition)
+        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector).where(condition)
     ).all()
-    size = query.nbytes
-    rows = [row for row in rows if len(row.vector) == size]
+    query_bytes = query.nbytes
+    rows = [row for row in rows if len(row.vector) == query_bytes]
     if not rows:
         return []
     matrix = np.frombuffer(b"".join(row.vector for row in rows), np.float32)
     scores = matrix.reshape(len(rows), -1) @ query
-    best: dict[int, float] = {}
-    taken: dict[str, int] = {}
-    for at in np.argsort(-scores, kind="stable"):
-        row = rows[at]
-        if taken.get(row.kind, 0) < most:
-            taken[row.kind] = taken.get(row.kind, 0) + 1
-            best[row.id] = float(scores[at])
-    found = connection.execute(_whole().where(memories.c.id.in_(best)))
+    scores_by_id: dict[int, float] = {}
+    counts: dict[str, int] = {}
+    for index in np.argsort(-scores, kind="stable"):
+        row = rows[index]
+        if counts.get(row.kind, 0) < limit_per_kind:
+            counts[row.kind] = counts.get(row.kind, 0) + 1
+            scores_by_id[row.id] = float(scores[index])
+    matches = connection.execute(_select_chunks().where(memory_chunks.c.id.in_(scores_by_id)))
     return sorted(
-        (_found(row, best[row.id]) for row in found), key=lambda one: (-one.score, one.id)
+        (_scored_chunk(row, scores_by_id[row.id]) for row in matches),
+        key=lambda one: (-one.score, one.id),
     )
 
 
-def _searched(
-    connection: Connection, scope: str, model: str, within: Sequence[int]
+def _search_condition(
+    connection: Connection, conversation_key: str, model: str, document_ids: Sequence[int]
 ) -> ColumnElement[bool]:
-    mine = and_(memories.c.scope == scope, memories.c.model == model)
-    if within:
-        return and_(mine, memories.c.document.in_(within))
-    recall, _ = _chosen(connection, scope)
-    if recall is not Recall.ON:
-        return and_(mine, memories.c.kind != Held.MESSAGE)
+    in_scope = and_(memory_chunks.c.scope == conversation_key, memory_chunks.c.model == model)
+    if document_ids:
+        return and_(in_scope, memory_chunks.c.document.in_(document_ids))
+    mode, _ = _recall_preferences(connection, conversation_key)
+    if mode is not RecallMode.WITH_MESSAGES:
+        return and_(in_scope, memory_chunks.c.kind != ChunkKind.MESSAGE)
     recent = (
         select(messages.c.id)
         .join(conversations, conversations.c.id == messages.c.conversation)
-        .where(conversations.c.key == scope, messages.c.id > conversations.c.since)
+        .where(conversations.c.key == conversation_key, messages.c.id > conversations.c.since)
         .order_by(messages.c.id.desc())
-        .limit(RECENT)
+        .limit(RECENT_MESSAGES)
         .subquery()
     )
     first = connection.scalar(select(func.min(recent.c.id)))
     if first is None:
-        return mine
-    return and_(mine, or_(memories.c.kind != Held.MESSAGE, memories.c.position < first))
+        return in_scope
+    return and_(in_scope, or_(memory_chunks.c.kind != ChunkKind.MESSAGE, memory_chunks.c.position < first))
 
 
-def opening(connection: Connection, scope: str, document: int, most: int) -> list[Found]:
+def first_chunks(connection: Connection, conversation_key: str, document: int, limit: int) -> list[ScoredChunk]:
     """The first pieces of a document, in order."""
     rows = connection.execute(
-        _whole()
-        .where(memories.c.scope == scope, memories.c.document == document)
-        .order_by(memories.c.position)
-        .limit(most)
+        _select_chunks()
+        .where(memory_chunks.c.scope == conversation_key, memory_chunks.c.document == document)
+        .order_by(memory_chunks.c.position)
+        .limit(limit)
     )
-    return [_found(row, 1.0) for row in rows]
+    return [_scored_chunk(row, 1.0) for row in rows]
 
 
-def _whole() -> Select[Any]:
+def _select_chunks() -> Select[Any]:
     return select(
-        memories.c.id, memories.c.kind, memories.c.label, memories.c.text, documents.c.name
-    ).outerjoin(documents, documents.c.id == memories.c.document)
+        memory_chunks.c.id,
+        memory_chunks.c.kind,
+        memory_chunks.c.label,
+        memory_chunks.c.text,
+        documents.c.name,
+    ).outerjoin(documents, documents.c.id == memory_chunks.c.document)
 
 
-def _found(row: Row[Any], score: float) -> Found:
-    return Found(row.id, Held(row.kind), row.name or "", row.label, row.text, score)
+def _scored_chunk(row: Row[Any], score: float) -> ScoredChunk:
+    return ScoredChunk(row.id, ChunkKind(row.kind), row.name or "", row.label, row.text, score)
 
 
-def _entry(row: Row[Any]) -> Entry:
-    return Entry(row.id, row.number, row.kind, row.name, row.pieces, row.created)
+def _entry(row: Row[Any]) -> MemoryEntry:
+    return MemoryEntry(row.id, row.number, row.kind, row.name, row.pieces, row.created)
 
 
-def _choice(scope: str) -> str:
-    return f"memory:{scope}"
+def _preference_scope(conversation_key: str) -> str:
+    return f"memory:{conversation_key}"
 
 
-def _chosen(connection: Connection, scope: str) -> tuple[Recall, int]:
+def _recall_preferences(connection: Connection, conversation_key: str) -> tuple[RecallMode, int]:
     """What is recalled, and the last message that never is."""
-    key = _choice(scope)
-    made = all_choices(connection, [key])
-    recall = made.get((key, RECALL), Choice(Recall.GIVEN, "")).value
-    since = made.get((key, SINCE), Choice("0", "")).value
-    return Recall(recall), int(since)
+    key = _preference_scope(conversation_key)
+    stored = list_preferences(connection, [key])
+    mode = stored.get((key, RECALL_MODE_PREFERENCE), Preference(RecallMode.NOTES_AND_FILES, "")).value
+    since = stored.get((key, RECALL_SINCE_PREFERENCE), Preference("0", "")).value
+    return RecallMode(mode), int(since)
 
 
-def _alone(connection: Connection, scope: str) -> None:
+def _lock_scope(connection: Connection, conversation_key: str) -> None:
     """Two at once would take the same number, or more than the bounds."""
     if connection.dialect.name == "postgresql":
         lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:scope, 0))")
-        connection.execute(lock, {"scope": _choice(scope)})
+        connection.execute(lock, {"scope": _preference_scope(conversation_key)})

@@ -14,22 +14,22 @@ from core.errors import ConfigurationError
 
 __all__ = ["back_up", "upgrade"]
 
-HERE = Path(__file__).parent
-LOCK = 0x5061726C6579  # any number: the same in every replica
-KEPT = 3
+STORE_DIRECTORY = Path(__file__).parent
+MIGRATION_LOCK_ID = 0x5061726C6579  # any number: the same in every replica
+MAX_BACKUPS = 3
 
 
-def _config() -> Config:
+def _alembic_config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(HERE / "migrations"))
+    config.set_main_option("script_location", str(STORE_DIRECTORY / "migrations"))
     return config
 
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema to this version. Raises `ConfigurationError` for a newer one."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-    config = _config()
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK_ID})
+    config = _alembic_config()
     scripts = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == scripts.get_current_head():
@@ -43,32 +43,32 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def back_up(file: Path) -> None:
+def back_up(path: Path) -> None:
     """Copy `file` beside itself before a migration changes it, and check the copy.
 
     Raises `ConfigurationError` when that fails: a migration without a way back is not begun.
     """
-    if not file.exists() or file.stat().st_size == 0:
+    if not path.exists() or path.stat().st_size == 0:
         return
     try:
-        with contextlib.closing(sqlite3.connect(file)) as source:
+        with contextlib.closing(sqlite3.connect(path)) as source:
             try:
                 row = source.execute("SELECT version_num FROM alembic_version").fetchone()
             except sqlite3.OperationalError:
                 row = None
-            scripts = ScriptDirectory.from_config(_config())
+            scripts = ScriptDirectory.from_config(_alembic_config())
             known = {script.revision for script in scripts.walk_revisions()}
             if row is None or row[0] == scripts.get_current_head() or row[0] not in known:
                 return
-            copy = file.with_name(f"{file.name}.{row[0]}.backup")
-            copy.touch(mode=0o600)
-            with contextlib.closing(sqlite3.connect(copy)) as target:
+            backup = path.with_name(f"{path.name}.{row[0]}.backup")
+            backup.touch(mode=0o600)
+            with contextlib.closing(sqlite3.connect(backup)) as target:
                 source.backup(target)
-                (verdict,) = target.execute("PRAGMA integrity_check").fetchone()
+                (integrity,) = target.execute("PRAGMA integrity_check").fetchone()
     except (sqlite3.Error, OSError) as error:
         raise ConfigurationError(f"The database cannot be backed up: {error}") from error
-    if verdict != "ok":
-        raise ConfigurationError(f"The backup before the migration is damaged: {verdict}")
-    backups = sorted(file.parent.glob(f"{file.name}.*.backup"), key=lambda p: p.stat().st_mtime)
-    for old in backups[:-KEPT]:
+    if integrity != "ok":
+        raise ConfigurationError(f"The backup before the migration is damaged: {integrity}")
+    backups = sorted(path.parent.glob(f"{path.name}.*.backup"), key=lambda p: p.stat().st_mtime)
+    for old in backups[:-MAX_BACKUPS]:
         old.unlink()

@@ -29,25 +29,25 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
-    "allowances",
-    "choices",
-    "clock",
+    "answer_parts",
     "conversations",
+    "daily_usage",
+    "database_now",
     "documents",
     "grants",
-    "keys",
+    "key_values",
     "leases",
-    "memories",
+    "memory_chunks",
     "messages",
     "metadata",
-    "parts",
-    "requests",
-    "spending",
-    "state",
+    "personal_keys",
+    "preferences",
+    "rate_limits",
+    "reasoning",
+    "reservations",
     "summaries",
-    "thoughts",
+    "token_usage",
     "turns",
-    "waits",
 ]
 
 metadata = MetaData(
@@ -62,7 +62,7 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
-class Text(TypeDecorator[str]):
+class NulFreeText(TypeDecorator[str]):
     """Whatever people, models and files say. PostgreSQL keeps no NUL, and nobody misses it."""
 
     impl = LongText
@@ -72,20 +72,20 @@ class Text(TypeDecorator[str]):
         return value.replace("\0", "") if value else value
 
 
-class clock(GenericFunction[float]):  # noqa: N801 (an SQL function's name)
+class database_now(GenericFunction[float]):  # noqa: N801 (an SQL function's name)
     """The database's clock, so that replicas with different clocks agree on leases."""
 
     type = Float()
     inherit_cache = True
 
 
-@compiles(clock, "sqlite")
-def _clock_sqlite(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
+@compiles(database_now, "sqlite")
+def _database_now_sqlite(_element: database_now, _compiler: SQLCompiler, **_: object) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
-@compiles(clock, "postgresql")
-def _clock_postgresql(_element: clock, _compiler: SQLCompiler, **_: object) -> str:
+@compiles(database_now, "postgresql")
+def _database_now_postgresql(_element: database_now, _compiler: SQLCompiler, **_: object) -> str:
     return "extract(epoch from clock_timestamp())::float8"
 
 
@@ -106,14 +106,14 @@ messages = Table(
     Column("conversation", ForeignKey(conversations.c.id), nullable=False),
     Column("turn", Id, nullable=False),
     Column("role", String(16), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", NulFreeText, nullable=False),
     Column("replaced", Boolean, nullable=False, server_default=text("false")),  # by /retry
     Column("created", Float, nullable=False),
     Index("ix_messages_conversation", "conversation", "id"),
     Index("ix_messages_turn", "turn"),
 )
 
-OPEN = text("finished IS NULL")
+IS_OPEN = text("finished IS NULL")
 
 turns = Table(
     "turns",
@@ -123,28 +123,28 @@ turns = Table(
     Column("seq", Integer),
     Column("key", String(200), nullable=False, unique=True),
     Column("state", String(16), nullable=False),
-    Column("incoming", Text, nullable=False),
+    Column("incoming", NulFreeText, nullable=False),
     Column("owner", String(64)),
     Column("lease_until", Float, nullable=False, server_default="0"),  # nobody else before it
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("cancel", Boolean, nullable=False, server_default=text("false")),
     Column("person", String(200), nullable=False),
     Column("model", String(200)),
-    Column("note", Text),
-    Column("buttons", Text),  # under the answer, as JSON
+    Column("note", NulFreeText),
+    Column("buttons", NulFreeText),  # under the answer, as JSON
     Column("prompt_tokens", Integer, nullable=False, server_default="0"),
     Column("completion_tokens", Integer, nullable=False, server_default="0"),
     Column("own_key", Boolean, nullable=False, server_default=text("false")),  # asked with theirs
     Column("created", Float, nullable=False),
     Column("finished", Float),
-    Index("ix_turns_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
-    Index("ix_turns_next", "conversation", "seq", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_turns_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    Index("ix_turns_next", "conversation", "seq", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("ix_turns_conversation", "conversation", "id"),
     Index("ix_turns_person", "person", "created"),
-    Index("ix_turns_person_open", "person", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_turns_person_open", "person", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
 )
 
-parts = Table(
+answer_parts = Table(
     "parts",
     metadata,
     Column("turn", ForeignKey(turns.c.id), primary_key=True),
@@ -154,12 +154,12 @@ parts = Table(
     Column("digest", String(64), nullable=False),
 )
 
-choices = Table(
+preferences = Table(
     "choices",
     metadata,
     Column("scope", String(300), primary_key=True),
     Column("name", String(40), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("value", NulFreeText, nullable=False),
     Column("chosen_by", String(200), nullable=False),
 )
 
@@ -172,11 +172,11 @@ grants = Table(
     Column("created", Float, nullable=False),
 )
 
-state = Table(
+key_values = Table(
     "state",
     metadata,
     Column("name", String(200), primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("value", NulFreeText, nullable=False),
 )
 
 leases = Table(
@@ -187,7 +187,7 @@ leases = Table(
     Column("until", Float, nullable=False),
 )
 
-waits = Table(
+rate_limits = Table(
     "waits",
     metadata,
     Column("account", String(200), primary_key=True),  # platform:account
@@ -195,7 +195,7 @@ waits = Table(
     Column("until", Float, nullable=False),
 )
 
-spending = Table(
+token_usage = Table(
     "spending",
     metadata,
     Column("account", String(40), primary_key=True),  # an API key, by its digest
@@ -208,7 +208,7 @@ spending = Table(
     Column("exhausted", Boolean, nullable=False, server_default=text("false")),
 )
 
-allowances = Table(
+daily_usage = Table(
     "allowances",
     metadata,
     Column("subject", String(300), primary_key=True),  # person:telegram:1, chat:telegram:2:3
@@ -217,7 +217,7 @@ allowances = Table(
     Column("messages", Integer, nullable=False),
 )
 
-requests = Table(
+reservations = Table(
     "requests",
     metadata,
     Column("id", Id, primary_key=True),
@@ -234,23 +234,23 @@ summaries = Table(
     metadata,
     Column("conversation", ForeignKey(conversations.c.id), primary_key=True),
     Column("upto", Id, nullable=False),  # the last message it stands for
-    Column("text", Text, nullable=False),
+    Column("text", NulFreeText, nullable=False),
     Column("model", String(200), nullable=False),
     Column("created", Float, nullable=False),
 )
 
-thoughts = Table(
+reasoning = Table(
     "thoughts",
     metadata,
     Column("turn", ForeignKey(turns.c.id), primary_key=True),
-    Column("text", Text, nullable=False),
+    Column("text", NulFreeText, nullable=False),
 )
 
-keys = Table(
+personal_keys = Table(
     "keys",
     metadata,
     Column("person", String(200), primary_key=True),
-    Column("secret", Text, nullable=False),  # encrypted
+    Column("secret", NulFreeText, nullable=False),  # encrypted
     Column("created", Float, nullable=False),
 )
 
@@ -269,7 +269,7 @@ documents = Table(
     UniqueConstraint("scope", "number"),
 )
 
-memories = Table(
+memory_chunks = Table(
     "memories",
     metadata,
     Column("id", Id, primary_key=True),
@@ -278,7 +278,7 @@ memories = Table(
     Column("document", ForeignKey(documents.c.id, ondelete="CASCADE")),
     Column("position", Id, nullable=False),  # in the document; of a message its id
     Column("label", String(200), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", NulFreeText, nullable=False),
     Column("model", String(200), nullable=False),  # whose vector it is
     Column("vector", LargeBinary, nullable=False),  # float32, length 1
     Column("created", Float, nullable=False),

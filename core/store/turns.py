@@ -25,51 +25,51 @@ from sqlalchemy import (
 
 from core.errors import ParleyError
 from core.port import Incoming
-from core.store.events import pack, unpack
-from core.store.schema import OPEN, clock, conversations, messages, parts, turns
-from core.store.schema import thoughts as thoughts_table
+from core.store.incoming_codec import decode_incoming, encode_incoming
+from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, messages, turns
+from core.store.schema import reasoning as thoughts_table
 
 __all__ = [
-    "DOUBTED",
-    "OUT_OF_REACH",
-    "Among",
+    "SUSPECT_ATTEMPTS",
+    "UNREACHABLE_MESSAGE",
+    "ClaimFilter",
     "LostLeaseError",
-    "Sent",
-    "State",
+    "SentPart",
     "Turn",
-    "answer_of",
-    "cancel",
-    "claim",
-    "finish",
-    "free",
+    "TurnState",
+    "cancel_turns",
+    "claim_turns",
+    "erase_event_text",
+    "expire_leases",
+    "finish_turn",
+    "get_answer",
+    "get_question",
+    "get_reasoning",
+    "get_turn",
     "heartbeat",
-    "last_finished",
-    "mark_part",
-    "question_of",
-    "release",
-    "reply",
-    "sent_parts",
-    "thoughts_of",
-    "turn_of",
-    "usage_today",
-    "wipe",
+    "last_question",
+    "list_sent_parts",
+    "release_turns",
+    "save_part",
+    "store_answer",
+    "usage_since",
 ]
 
 log = structlog.get_logger(__name__)
 
 
-OUT_OF_REACH = ""
-DOUBTED = 7
+UNREACHABLE_MESSAGE = ""
+SUSPECT_ATTEMPTS = 7
 """Attempts after which a turn may be what ends the processes that try it."""
 
 
-class Among(StrEnum):
+class ClaimFilter(StrEnum):
     """Which turns are taken."""
 
-    USUAL = "usual"
+    NORMAL = "usual"
     COMMANDS = "commands"
     """Of the usual ones those that no answer waits for, nor they for one."""
-    DOUBTED = "doubted"
+    SUSPECT = "doubted"
     """Those that were under way when process after process died."""
 
 
@@ -77,7 +77,7 @@ class LostLeaseError(ParleyError):
     """Another process has this turn now."""
 
 
-class State(StrEnum):
+class TurnState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DELIVERING = "delivering"
@@ -91,10 +91,10 @@ class Turn:
     id: int
     conversation: int
     seq: int | None
-    state: State
+    state: TurnState
     incoming: Incoming
     attempt: int
-    age: float
+    age_seconds: float
     """Seconds since it was accepted."""
     model: str | None
     note: str | None
@@ -103,7 +103,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentPart:
     """A part of an answer as the platform has it; `message` is None while its fate is open, and
     `OUT_OF_REACH` where it stands in a chat that has moved.
 
@@ -111,19 +111,19 @@ class Sent:
     """
 
     state: str
-    message: str | None
+    message_id: str | None
     digest: str
 
 
-def claim(
+def claim_turns(
     connection: Connection,
     owner: str,
     accounts: Sequence[tuple[str, str]],
     *,
-    lease: float,
-    most: int,
-    but: Sequence[int] = (),
-    among: Among = Among.USUAL,
+    lease_seconds: float,
+    limit: int,
+    exclude: Sequence[int] = (),
+    claim_filter: ClaimFilter = ClaimFilter.NORMAL,
 ) -> list[Turn]:
     """Take turns that wait for nothing more, or whose holder let the lease run out, first of each
     conversation only, of the (platform, account) pairs the process can answer on.
@@ -131,34 +131,36 @@ def claim(
     `but` not those it is still at: a heartbeat that comes late renews their leases.
     """
     other = turns.alias()
-    first = (
+    next_seq = (
         select(func.min(other.c.seq))
         .where(other.c.conversation == turns.c.conversation, other.c.finished.is_(None))
         .scalar_subquery()
     )
-    free = (
+    claimable = (
         select(turns.c.id)
         .where(
-            OPEN,
-            _of(accounts),
-            turns.c.id.not_in(but),
-            turns.c.lease_until < clock(),
-            turns.c.attempt >= DOUBTED if among is Among.DOUBTED else turns.c.attempt < DOUBTED,
-            turns.c.seq.is_(None) if among is Among.COMMANDS else true(),
-            or_(turns.c.seq.is_(None), turns.c.seq == first),
+            IS_OPEN,
+            _of_accounts(accounts),
+            turns.c.id.not_in(exclude),
+            turns.c.lease_until < database_now(),
+            turns.c.attempt >= SUSPECT_ATTEMPTS
+            if claim_filter is ClaimFilter.SUSPECT
+            else turns.c.attempt < SUSPECT_ATTEMPTS,
+            turns.c.seq.is_(None) if claim_filter is ClaimFilter.COMMANDS else true(),
+            or_(turns.c.seq.is_(None), turns.c.seq == next_seq),
         )
         .order_by(turns.c.id)
-        .limit(most)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
     rows = connection.execute(
         update(turns)
-        .where(turns.c.id.in_(free))
+        .where(turns.c.id.in_(claimable))
         .values(
             owner=owner,
-            lease_until=clock() + lease,
+            lease_until=database_now() + lease_seconds,
             attempt=turns.c.attempt + 1,
-            state=case((turns.c.state == State.QUEUED, State.RUNNING), else_=turns.c.state),
+            state=case((turns.c.state == TurnState.QUEUED, TurnState.RUNNING), else_=turns.c.state),
         )
         .returning(
             turns.c.id,
@@ -167,30 +169,30 @@ def claim(
             turns.c.state,
             turns.c.incoming,
             turns.c.attempt,
-            (clock() - turns.c.created).label("age"),
+            (database_now() - turns.c.created).label("age"),
             turns.c.model,
             turns.c.note,
             turns.c.buttons,
         )
     ).all()
-    claimed = []
+    claimed_turns = []
     for row in sorted(rows, key=lambda row: int(row.id)):
-        incoming = unpack(row.incoming)
+        incoming = decode_incoming(row.incoming)
         if incoming is None:
-            if row.attempt < DOUBTED:  # who can read it may be among those that try next
+            if row.attempt < SUSPECT_ATTEMPTS:  # who can read it may be among those that try next
                 log.warning("an event that cannot be read here", turn=row.id)
                 continue
             # It would stand in everybody's way for ever.
             log.error("an event that cannot be read is let go", turn=row.id)
-            values = {"state": State.FAILED, "finished": clock()}
+            values = {"state": TurnState.FAILED, "finished": database_now()}
             connection.execute(update(turns).where(turns.c.id == row.id).values(**values))
             continue
-        claimed.append(
+        claimed_turns.append(
             Turn(
                 row.id,
                 row.conversation,
                 row.seq,
-                State(row.state),
+                TurnState(row.state),
                 incoming,
                 row.attempt,
                 row.age,
@@ -199,23 +201,21 @@ def claim(
                 row.buttons,
             )
         )
-    return claimed
+    return claimed_turns
 
 
-def heartbeat(
-    connection: Connection, owner: str, ids: Sequence[int], *, lease: float
-) -> dict[int, bool]:
+def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
     """Renew the leases of `ids`; what is still held, and whether its person said stop."""
     rows = connection.execute(
         update(turns)
-        .where(turns.c.id.in_(ids), turns.c.owner == owner, OPEN)
-        .values(lease_until=clock() + lease)
+        .where(turns.c.id.in_(ids), turns.c.owner == owner, IS_OPEN)
+        .values(lease_until=database_now() + lease_seconds)
         .returning(turns.c.id, turns.c.cancel)
     )
     return {row.id: row.cancel for row in rows}
 
 
-def cancel(connection: Connection, conversation: int, before: int) -> tuple[list[int], int]:
+def cancel_turns(connection: Connection, conversation: int, before_turn: int) -> tuple[list[int], int]:
     """Ask the running turn of `conversation` to stop and drop those that wait, as far as they
     came before the turn `before`: a stop carried out late must not end what was asked since.
 
@@ -225,21 +225,21 @@ def cancel(connection: Connection, conversation: int, before: int) -> tuple[list
         update(turns)
         .where(
             turns.c.conversation == conversation,
-            turns.c.id < before,
+            turns.c.id < before_turn,
             turns.c.seq.is_not(None),
-            turns.c.state == State.QUEUED,
-            OPEN,
+            turns.c.state == TurnState.QUEUED,
+            IS_OPEN,
         )
-        .values(state=State.STOPPED, finished=clock())
+        .values(state=TurnState.STOPPED, finished=database_now())
     ).rowcount
     running = connection.scalars(
         update(turns)
         .where(
             turns.c.conversation == conversation,
-            turns.c.id < before,
+            turns.c.id < before_turn,
             turns.c.seq.is_not(None),
-            turns.c.state == State.RUNNING,
-            OPEN,
+            turns.c.state == TurnState.RUNNING,
+            IS_OPEN,
         )
         .values(cancel=True)
         .returning(turns.c.id)
@@ -247,48 +247,48 @@ def cancel(connection: Connection, conversation: int, before: int) -> tuple[list
     return list(running), dropped
 
 
-def _fenced(connection: Connection, turn: Turn, owner: str, **values: object) -> None:
-    changed = connection.execute(
+def _update_claimed(connection: Connection, turn: Turn, owner: str, **values: object) -> None:
+    updated = connection.execute(
         update(turns)
-        .where(turns.c.id == turn.id, turns.c.owner == owner, turns.c.attempt == turn.attempt, OPEN)
+        .where(turns.c.id == turn.id, turns.c.owner == owner, turns.c.attempt == turn.attempt, IS_OPEN)
         .values(**values)
     ).rowcount
-    if changed != 1:
+    if updated != 1:
         raise LostLeaseError(f"Turn {turn.id} is somebody else's now")
 
 
-def _conversation(connection: Connection, turn: Turn) -> int:
+def _lock_conversation(connection: Connection, turn: Turn) -> int:
     """Where a turn is now, which no move changes in this transaction any more.
 
     To be called before the turn is written: whoever moves a chat begins with the conversation.
     """
-    mine = (
+    of_turn = (
         select(conversations.c.id)
         .join(turns, turns.c.conversation == conversations.c.id)
         .where(turns.c.id == turn.id)
         .with_for_update(read=True, key_share=True, of=conversations)
     )
     # None: it was joined to another one while we waited for it.
-    found: int | None = connection.scalar(mine) or connection.scalar(mine)
-    if found is None:
+    conversation: int | None = connection.scalar(of_turn) or connection.scalar(of_turn)
+    if conversation is None:
         raise LostLeaseError(f"Turn {turn.id} is nowhere")
-    return found
+    return conversation
 
 
-def reply(
+def store_answer(
     connection: Connection,
     turn: Turn,
     owner: str,
     *,
     prompt: str,
-    text: str,
+    answer: str,
     note: str,
     model: str,
     usage: tuple[int, int],
-    own_key: bool = False,
-    replace: bool = False,
+    is_personal_key: bool = False,
+    replaces_last: bool = False,
     buttons: str | None = None,
-    thoughts: str = "",
+    reasoning: str = "",
 ) -> bool:
     """Running -> delivering: keep the question, the model's answer and what it cost; `own_key`:
     on the person's own key. False: that was done before, and its outcome not heard.
@@ -297,27 +297,27 @@ def reply(
     there is nothing to stand in its place.
     `thoughts` are kept apart: nothing is answered on them.
     """
-    conversation = _conversation(connection, turn)
-    kept = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id))
-    _fenced(
+    conversation = _lock_conversation(connection, turn)
+    stored_state = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id))
+    _update_claimed(
         connection,
         turn,
         owner,
-        state=State.DELIVERING,
+        state=TurnState.DELIVERING,
         note=note,
         buttons=buttons,
         model=model,
         prompt_tokens=usage[0],
         completion_tokens=usage[1],
-        own_key=own_key,
+        own_key=is_personal_key,
     )
-    if kept == State.DELIVERING:
+    if stored_state == TurnState.DELIVERING:
         return False
-    if thoughts:
+    if reasoning:
         connection.execute(delete(thoughts_table).where(thoughts_table.c.turn == turn.id))
-        connection.execute(insert(thoughts_table).values(turn=turn.id, text=thoughts))
-    in_vain = replace and not text
-    if replace and not in_vain:
+        connection.execute(insert(thoughts_table).values(turn=turn.id, text=reasoning))
+    is_unanswered = replaces_last and not answer
+    if replaces_last and not is_unanswered:
         last = connection.scalar(
             select(func.max(messages.c.id)).where(
                 messages.c.conversation == conversation,
@@ -330,49 +330,47 @@ def reply(
             .where(messages.c.conversation == conversation, messages.c.id >= (last or 0))
             .values(replaced=True)
         )
-    rows = [("user", prompt), ("assistant", text)] if text else [("user", prompt)]
-    for role, said in rows:
+    rows = [("user", prompt), ("assistant", answer)] if answer else [("user", prompt)]
+    for role, content in rows:
         connection.execute(
             insert(messages).values(
                 conversation=conversation,
                 turn=turn.id,
                 role=role,
-                text=said,
-                created=clock(),
-                replaced=in_vain,  # kept all the same: by its turn it can be asked again
+                text=content,
+                created=database_now(),
+                replaced=is_unanswered,  # kept all the same: by its turn it can be asked again
             )
         )
     return True
 
 
-def thoughts_of(connection: Connection, turn: int) -> str | None:
+def get_reasoning(connection: Connection, turn: int) -> str | None:
     """What the model thought before it answered `turn`, if that was kept."""
     return connection.scalar(select(thoughts_table.c.text).where(thoughts_table.c.turn == turn))
 
 
-def answer_of(connection: Connection, turn: int) -> str:
+def get_answer(connection: Connection, turn: int) -> str:
     """The stored answer of a turn that is being delivered."""
-    text = connection.scalar(
-        select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "assistant")
-    )
+    text = connection.scalar(select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "assistant"))
     return text or ""
 
 
-def wipe(connection: Connection, turn: Turn, owner: str) -> None:
+def erase_event_text(connection: Connection, turn: Turn, owner: str) -> None:
     """Forget what was written in the event of a turn: it is kept where it belongs, or nowhere."""
-    bare = pack(replace(turn.incoming, text=""))
-    _fenced(connection, turn, owner, incoming=bare)
+    erased = encode_incoming(replace(turn.incoming, text=""))
+    _update_claimed(connection, turn, owner, incoming=erased)
 
 
-def finish(connection: Connection, turn: Turn, owner: str, state: State) -> None:
-    _fenced(connection, turn, owner, state=state, finished=clock())
+def finish_turn(connection: Connection, turn: Turn, owner: str, state: TurnState) -> None:
+    _update_claimed(connection, turn, owner, state=state, finished=database_now())
 
 
-def release(connection: Connection, owner: str, ids: Iterable[int]) -> None:
+def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> None:
     """Give turns back at once: whoever lives takes them on. It was no attempt that failed."""
     connection.execute(
         update(turns)
-        .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), OPEN)
+        .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), IS_OPEN)
         # The first stays counted: by it who takes over knows that something may stand there.
         .values(
             lease_until=0,
@@ -381,44 +379,40 @@ def release(connection: Connection, owner: str, ids: Iterable[int]) -> None:
     )
 
 
-def free(connection: Connection, accounts: Sequence[tuple[str, str]]) -> int:
+def expire_leases(connection: Connection, accounts: Sequence[tuple[str, str]]) -> int:
     """Take every lease from turns of `accounts`; for the only process that serves them."""
     return connection.execute(
-        update(turns)
-        .where(OPEN, _of(accounts), turns.c.state != State.QUEUED)
-        .values(lease_until=0)
+        update(turns).where(IS_OPEN, _of_accounts(accounts), turns.c.state != TurnState.QUEUED).values(lease_until=0)
     ).rowcount
 
 
-def _of(accounts: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
-    mine = (turns.c.key.startswith(f"{p}:{a}:", autoescape=True) for p, a in accounts)
-    return or_(false(), *mine)
+def _of_accounts(accounts: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    prefixes = (turns.c.key.startswith(f"{p}:{a}:", autoescape=True) for p, a in accounts)
+    return or_(false(), *prefixes)
 
 
-def sent_parts(connection: Connection, turn: int) -> dict[int, Sent]:
-    rows = connection.execute(select(parts).where(parts.c.turn == turn))
-    return {row.position: Sent(row.state, row.message, row.digest) for row in rows}
+def list_sent_parts(connection: Connection, turn: int) -> dict[int, SentPart]:
+    rows = connection.execute(select(answer_parts).where(answer_parts.c.turn == turn))
+    return {row.position: SentPart(row.state, row.message, row.digest) for row in rows}
 
 
-def mark_part(
-    connection: Connection, turn: Turn, owner: str, position: int, part: Sent | None
-) -> None:
+def save_part(connection: Connection, turn: Turn, owner: str, position: int, part: SentPart | None) -> None:
     """Note what became of a part; None: it is no more."""
-    _fenced(connection, turn, owner, lease_until=turns.c.lease_until)
-    connection.execute(parts.delete().where(parts.c.turn == turn.id, parts.c.position == position))
+    _update_claimed(connection, turn, owner, lease_until=turns.c.lease_until)
+    connection.execute(answer_parts.delete().where(answer_parts.c.turn == turn.id, answer_parts.c.position == position))
     if part is not None:
         connection.execute(
-            insert(parts).values(
+            insert(answer_parts).values(
                 turn=turn.id,
                 position=position,
                 state=part.state,
-                message=part.message,
+                message=part.message_id,
                 digest=part.digest,
             )
         )
 
 
-def last_finished(connection: Connection, conversation: int) -> tuple[str, int] | None:
+def last_question(connection: Connection, conversation: int) -> tuple[str, int] | None:
     """The last question since /new that counts in a conversation, and its turn."""
     row = connection.execute(
         select(messages.c.text, messages.c.turn)
@@ -435,25 +429,25 @@ def last_finished(connection: Connection, conversation: int) -> tuple[str, int] 
     return None if row is None else (row.text, row.turn)
 
 
-def question_of(connection: Connection, turn: int) -> str | None:
+def get_question(connection: Connection, turn: int) -> str | None:
     """What was asked in a turn, whether it counts any more or not."""
-    asked = select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "user")
-    return connection.scalar(asked.order_by(messages.c.id.desc()).limit(1))
+    query = select(messages.c.text).where(messages.c.turn == turn, messages.c.role == "user")
+    return connection.scalar(query.order_by(messages.c.id.desc()).limit(1))
 
 
-def turn_of(connection: Connection, turn: int) -> tuple[int, Incoming, State] | None:
+def get_turn(connection: Connection, turn: int) -> tuple[int, Incoming, TurnState] | None:
     """The conversation, the event and the state of a turn, for the buttons under it."""
     row = connection.execute(
         select(turns.c.conversation, turns.c.incoming, turns.c.state).where(turns.c.id == turn)
     ).first()
     if row is None:
         return None
-    incoming = unpack(row.incoming)
-    return None if incoming is None else (row.conversation, incoming, State(row.state))
+    incoming = decode_incoming(row.incoming)
+    return None if incoming is None else (row.conversation, incoming, TurnState(row.state))
 
 
-def usage_today(
-    connection: Connection, person: str, since: float, *, own_key: bool = False
+def usage_since(
+    connection: Connection, person: str, since: float, *, is_personal_key: bool = False
 ) -> list[tuple[str, int, int]]:
     """(model, tokens, answers) of one person since `since`, most tokens first; on the bot's key
     or on their own.
@@ -465,7 +459,7 @@ def usage_today(
             turns.c.person == person,
             turns.c.created >= since,
             turns.c.model.is_not(None),
-            turns.c.own_key.is_(own_key),
+            turns.c.own_key.is_(is_personal_key),
         )
         .group_by(turns.c.model)
         .order_by(tokens.desc())

@@ -9,329 +9,372 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from core.api.client import Request
-from core.api.events import Finished, FinishReason, Reasoning, Reconsidered, Text, Usage
-from core.conversation.accounts import Account
-from core.conversation.choices import Choices
-from core.conversation.composer import Composed
-from core.conversation.failover import may_fail_over, successors
-from core.conversation.ledger import Booking
-from core.conversation.resources import Resources
-from core.conversation.scope import allowance_subjects
-from core.conversation.window import PromptTooLongError
+from core.api.client import ChatRequest
+from core.api.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    TextWasReasoning,
+    UsageReport,
+)
+from core.conversation.api_keys import ApiKey
+from core.conversation.composer import ComposedRequest
+from core.conversation.context_window import PromptTooLongError
+from core.conversation.failover import can_fail_over, fallback_models
+from core.conversation.ledger import Reservation
+from core.conversation.preferences import Preferences
+from core.conversation.scope import usage_subjects
+from core.conversation.turn_services import TurnServices
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, Failure, Fault, ModelError, StoreError
+from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure, StoreError
 from core.port import Button
-from core.store import spending
-from core.store.conversations import is_operator, knows_cut, told_cut
-from core.store.turns import State, answer_of, reply
-from core.turns import words
-from core.turns.held import Held
-from core.turns.recalling import Recalling
+from core.store import token_usage
+from core.store.conversations import is_operator, is_truncation_notified, mark_truncation_notified
+from core.store.turns import TurnState, get_answer, store_answer
+from core.turns import texts
+from core.turns.claimed_turn import ClaimedTurn
+from core.turns.memory_recall import MemoryRecall
 
-__all__ = ["Answer"]
+__all__ = ["AnswerPipeline"]
 
 log = structlog.get_logger(__name__)
 
-LONGEST_ANSWER = 400_000  # characters; a model that does not end is ended
-LONGEST_THOUGHTS = 200_000
-STATUS_EVERY = 5  # seconds between changes of "Thinking... 10 s"
-ALL_OF_IT = 0.99  # of a window
-EXPECTED = 800  # tokens of an answer nobody bounded, for the ledger
+MAX_ANSWER_CHARS = 400_000  # characters; a model that does not end is ended
+MAX_REASONING_CHARS = 200_000
+STATUS_INTERVAL = 5  # seconds between changes of "Thinking... 10 s"
+FULL_WINDOW_RATIO = 0.99  # of a window
+DEFAULT_ANSWER_TOKENS = 800  # tokens of an answer nobody bounded, for the ledger
 
 
-class Answer:
+class AnswerPipeline:
     """Answers one turn. `prompt` is what is asked; with `replace` it is asked again.
     `notes` are told under the answer.
     """
 
     def __init__(
         self,
-        held: Held,
-        with_: Resources,
-        choices: Choices,
+        claimed: ClaimedTurn,
+        services: TurnServices,
+        choices: Preferences,
         *,
         prompt: str,
-        replace: bool = False,
+        replaces_answer: bool = False,
         notes: Sequence[str] = (),
-        recalling: Recalling,
+        recall: MemoryRecall,
     ) -> None:
-        self._held = held
-        self._with = with_
+        self._claimed = claimed
+        self._services = services
         self._choices = choices
         self._prompt = prompt
-        self._replace = replace
-        self._recalling = recalling
+        self._replaces_answer = replaces_answer
+        self._recall = recall
         self._text = ""
-        self._thoughts = ""
+        self._reasoning = ""
         self._usage = (0, 0)
-        self._bookings: list[Booking] = []
+        self._bookings: list[Reservation] = []
         self._notes = list(notes)
         self._buttons: list[Button] = []
-        self._began = time.monotonic()
-        self._preview = Preview(held.chat, held.gate, held.outbox, held.turn.id, gone=held.stop.set)
+        self._started_at = time.monotonic()
+        self._preview = Preview(
+            claimed.adapter,
+            claimed.rate_limiter,
+            claimed.outbox,
+            claimed.turn.id,
+            on_gone=claimed.stop_requested.set,
+        )
 
     async def run(self) -> None:
-        turn = self._held.turn
-        await self._held.outbox.load()
-        if turn.state is State.DELIVERING:
-            self._text = await self._held.store.read(answer_of, turn.id)
+        turn = self._claimed.turn
+        await self._claimed.outbox.load()
+        if turn.state is TurnState.DELIVERING:
+            self._text = await self._claimed.store.read(get_answer, turn.id)
             buttons = msgspec.json.decode(turn.buttons or "[]", type=tuple[Button, ...])
             await self._deliver(turn.note or "", buttons)
             return
-        account = await self._with.accounts.of(self._held.person)
-        model, failed = await self._shown(account)
-        self._notes += self._recalling.notes(self._text)
+        account = await self._services.api_keys.for_person(self._claimed.person)
+        model, failed = await self._ask_with_preview(account)
+        self._notes += self._recall.notes(self._text)
         await self._warn_operator()
-        if self._held.stop.is_set():
-            self._notes.append(words.STOPPED)
+        if self._claimed.stop_requested.is_set():
+            self._notes.append(texts.STOPPED)
         note = "\n".join(self._notes)
-        buttons = self._under(failed=failed)
-        self._held.fence()
-        await self._held.store.write(self._keep, account, model, note, buttons)
+        buttons = self._answer_buttons(failed=failed)
+        self._claimed.check_lease()
+        await self._claimed.store.write(self._store_answer, account, model, note, buttons)
         await self._deliver(note, buttons, failed=failed and not self._text)
 
     # -- asking
 
-    async def _shown(self, account: Account) -> tuple[str, bool]:
+    async def _ask_with_preview(self, account: ApiKey) -> tuple[str, bool]:
         """Ask, showing the answer while it grows. The model that answered, and whether it failed
         to do so to the end.
         """
-        preview = asyncio.create_task(self._preview.run())
+        preview_task = asyncio.create_task(self._preview.run())
         try:
-            return await self._ask(account)
+            return await self._ask_with_failover(account)
         finally:
-            shown = await self._preview.settled(preview)
-            if isinstance(shown, StoreError):
+            preview_error = await self._preview.finish(preview_task)
+            if isinstance(preview_error, StoreError):
                 # What was shown is known; no reason to ask the model again.
-                log.warning("preview ended", turn=self._held.turn.id, error=str(shown))
-            elif isinstance(shown, Exception):
-                raise shown
+                log.warning("preview ended", turn=self._claimed.turn.id, error=str(preview_error))
+            elif isinstance(preview_error, Exception):
+                raise preview_error
 
-    async def _ask(self, account: Account) -> tuple[str, bool]:
+    async def _ask_with_failover(self, account: ApiKey) -> tuple[str, bool]:
         """Ask the chosen model and, before anything was shown, those that follow it."""
-        chosen, first = self._choices.model, None
-        models = self._with.models
-        order = successors(chosen, models.chat(), self._with.settings.fallbacks)
-        for model in (chosen, *order):
+        chosen, first_error = self._choices.model, None
+        models = self._services.registry
+        fallbacks = fallback_models(chosen, models.chat_models(), self._services.settings.fallbacks)
+        for model in (chosen, *fallbacks):
             try:
-                await self._attempt(account, model)
+                await self._ask_model(account, model)
             except ModelError as error:
                 log.warning(
-                    "model failed", turn=self._held.turn.id, model=model, failure=error.failure,
-                    status=error.status, request=error.request_id, said=str(error),
-                )  # fmt: skip
-                if error.failure is Failure.UNKNOWN_MODEL:
+                    "model failed",
+                    turn=self._claimed.turn.id,
+                    model=model,
+                    failure=error.failure,
+                    status=error.status,
+                    request=error.request_id,
+                    said=str(error),
+                )
+                if error.failure is ModelFailure.UNKNOWN_MODEL:
                     await models.refresh()
                 if self._text:
-                    self._instead(first, chosen, model)
-                    self._notes.append(words.failure(error, self._held.turn.id, own=account.own))
+                    self._add_substitute_note(first_error, chosen, model)
+                    self._notes.append(
+                        texts.model_failure(error, self._claimed.turn.id, is_personal_key=account.is_personal)
+                    )
                     return model, True
-                first = first or error
-                if not may_fail_over(error):
+                first_error = first_error or error
+                if not can_fail_over(error):
                     break
             except PromptTooLongError as error:
-                if first is None:
-                    self._notes.append(words.too_long(models.name(model), error.needed, error.room))
+                if first_error is None:
+                    self._notes.append(texts.prompt_too_long(models.display_name(model), error.needed, error.available))
                     return model, True
             else:
-                self._instead(first, chosen, model)
+                self._add_substitute_note(first_error, chosen, model)
                 return model, False
-            if self._held.stop.is_set():
+            if self._claimed.stop_requested.is_set():
                 return model, False
-        assert first is not None  # noqa: S101 (nothing answered: something failed)
-        self._notes.append(words.failure(first, self._held.turn.id, own=account.own))
-        if first.failure is Failure.EMPTY and self._choices.longest:
-            self._notes.append(words.short(self._choices.longest))
+        assert first_error is not None  # noqa: S101 (nothing answered: something failed)
+        self._notes.append(texts.model_failure(first_error, self._claimed.turn.id, is_personal_key=account.is_personal))
+        if first_error.failure is ModelFailure.EMPTY and self._choices.max_answer_tokens:
+            self._notes.append(texts.answer_limit_low(self._choices.max_answer_tokens))
         return chosen, True
 
-    def _instead(self, error: ModelError | None, chosen: str, model: str) -> None:
+    def _add_substitute_note(self, error: ModelError | None, chosen: str, model: str) -> None:
         if error is not None:
-            name = self._with.models.name
-            self._notes.insert(0, words.instead(error, name(chosen), name(model)))
+            name = self._services.registry.display_name
+            self._notes.insert(0, texts.model_substituted(error, name(chosen), name(model)))
 
-    async def _attempt(self, account: Account, model: str) -> None:
+    async def _ask_model(self, account: ApiKey, model: str) -> None:
         """Fill `_text`. One more try, with the server's own figures, after an overflow."""
-        breaker = self._with.breaker
-        if rest := breaker.resting(account.name, model):
+        breaker = self._services.breaker
+        if seconds_resting := breaker.remaining_seconds(account.key_id, model):
             raise ModelError(
-                "The model failed again and again", Failure.UNAVAILABLE, status=503,
-                retry_after=rest,
-            )  # fmt: skip
+                "The model failed again and again",
+                ModelFailure.UNAVAILABLE,
+                status=503,
+                retry_after=seconds_resting,
+            )
         composed = await self._compose(model)
         try:
             try:
-                await self._read(account, composed)
+                await self._read_answer(account, composed)
             except ModelError as error:
                 # Cut to the window without a word, a prompt leaves no room for an answer.
-                cut = (
-                    error.failure is Failure.EMPTY
-                    and self._usage[0] >= ALL_OF_IT * composed.context
+                was_truncated = (
+                    error.failure is ModelFailure.EMPTY
+                    and self._usage[0] >= FULL_WINDOW_RATIO * composed.context_tokens
                 )
-                if not (cut or error.failure is Failure.OVERFLOW) or self._text:
+                if not (was_truncated or error.failure is ModelFailure.OVERFLOW) or self._text:
                     raise
-                log.info("overflow", turn=self._held.turn.id, model=model, limit=error.limit)
-                known = composed.context
-                if error.limit is not None and error.limit < known:
-                    self._with.models.learn(model, error.limit)
-                composed = await self._compose(model, min(error.limit or known, known * 3 // 4))
-                await self._read(account, composed)
+                log.info("overflow", turn=self._claimed.turn.id, model=model, limit=error.limit)
+                context = composed.context_tokens
+                if error.limit is not None and error.limit < context:
+                    self._services.registry.record_context_limit(model, error.limit)
+                composed = await self._compose(model, min(error.limit or context, context * 3 // 4))
+                await self._read_answer(account, composed)
         except ModelError as error:
-            breaker.failed(account.name, model, error)
-            await self._with.ledger.refused(account.name, model, error)
+            breaker.record_failure(account.key_id, model, error)
+            await self._services.ledger.record_refusal(account.key_id, model, error)
             raise
-        if self._text or not self._held.stop.is_set():
-            breaker.worked(account.name, model)  # stopped before it said a word it proved nothing
-        if composed.fitted.left_out:
-            if not await self._held.store.read(knows_cut, self._held.turn.conversation):
-                self._notes.append(words.CUT)
-            self._with.summaries.consider(self._held.turn.conversation, composed)
+        if self._text or not self._claimed.stop_requested.is_set():
+            breaker.record_success(account.key_id, model)  # stopped before it said a word it proved nothing
+        if composed.prompt.omitted:
+            if not await self._claimed.store.read(is_truncation_notified, self._claimed.turn.conversation):
+                self._notes.append(texts.HISTORY_TRIMMED)
+            self._services.summariser.summarize_if_needed(self._claimed.turn.conversation, composed)
 
-    async def _compose(self, model: str, within: int | None = None) -> Composed:
+    async def _compose(self, model: str, context_limit: int | None = None) -> ComposedRequest:
         """`within`: tokens, where the model's whole window was too much."""
-        turn, context = self._held.turn, within or self._with.models.context(model)
-        recalled = await self._recalling.adding(self._prompt, context, self._choices.longest)
-        return await self._with.composer.compose(
-            turn.conversation, turn.seq, self._choices, self._prompt, model,
-            context=context, replace=self._replace, more=recalled,
-        )  # fmt: skip
+        turn, context = (
+            self._claimed.turn,
+            context_limit or self._services.registry.context_tokens(model),
+        )
+        extend_instructions = await self._recall.instructions_extender(
+            self._prompt, context, self._choices.max_answer_tokens
+        )
+        return await self._services.composer.compose(
+            turn.conversation,
+            turn.seq,
+            self._choices,
+            self._prompt,
+            model,
+            context_tokens=context,
+            replaces_last=self._replaces_answer,
+            extend_instructions=extend_instructions,
+        )
 
-    async def _read(self, account: Account, composed: Composed) -> None:
+    async def _read_answer(self, account: ApiKey, composed: ComposedRequest) -> None:
         """Ask what is composed; booked in the ledger before and after."""
-        request, estimate = composed.request, composed.fitted.estimate
-        answer = request.max_tokens or EXPECTED
-        self._usage, self._thoughts = (0, 0), ""
-        booked = self._with.ledger.booking(account.name, request.model, estimate, answer)
-        async with booked as booking:
+        request, estimate = composed.request, composed.prompt.estimated_tokens
+        expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
+        self._usage, self._reasoning = (0, 0), ""
+        reservation = self._services.ledger.reserve(account.key_id, request.model, estimate, expected_tokens)
+        async with reservation as booking:
             self._bookings.append(booking)
             try:
-                await self._until_stopped(account, request)
+                await self._stream_until_stopped(account, request)
             finally:
-                booking.told = sum(self._usage)
-                booking.said = round(composed.measure.text(self._text + self._thoughts))
-        if self._text and not self._held.stop.is_set():
-            await self._with.composer.measures.learn(
-                request.model, self._held.turn.conversation, request.messages,
-                self._usage, self._text, thought=bool(self._thoughts),
-            )  # fmt: skip
+                booking.reported_tokens = sum(self._usage)
+                booking.answer_tokens = round(composed.estimator.estimate_text(self._text + self._reasoning))
+        if self._text and not self._claimed.stop_requested.is_set():
+            await self._services.composer.estimators.record_usage(
+                request.model,
+                self._claimed.turn.conversation,
+                request.messages,
+                self._usage,
+                self._text,
+                has_reasoning=bool(self._reasoning),
+            )
 
-    async def _until_stopped(self, account: Account, request: Request) -> None:
+    async def _stream_until_stopped(self, account: ApiKey, request: ChatRequest) -> None:
         """Read the stream to its end or to the person's stop. Waits for nothing else."""
-        reader = asyncio.create_task(self._consume(account, request))
-        stopper = asyncio.create_task(self._held.stop.wait())
+        read_task = asyncio.create_task(self._consume_stream(account, request))
+        stop_waiter = asyncio.create_task(self._claimed.stop_requested.wait())
         try:
-            await asyncio.wait({reader, stopper}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({read_task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopper.cancel()
-            if not reader.done():
-                reader.cancel()
-            outcome = (await asyncio.gather(reader, return_exceptions=True))[0]
+            stop_waiter.cancel()
+            if not read_task.done():
+                read_task.cancel()
+            outcome = (await asyncio.gather(read_task, return_exceptions=True))[0]
         if isinstance(outcome, Exception):
             raise outcome
 
-    async def _consume(self, account: Account, request: Request) -> None:
+    async def _consume_stream(self, account: ApiKey, request: ChatRequest) -> None:
         async with contextlib.aclosing(account.api.stream(request)) as events:
             async for event in events:
                 match event:
-                    case Text(text):
+                    case TextDelta(text):
                         self._text += text
-                        self._preview.show(self._text)
-                    case Reasoning(text):
-                        if len(self._thoughts) < LONGEST_THOUGHTS:
-                            self._thoughts += text
+                        self._preview.update(self._text)
+                    case ReasoningDelta(text):
+                        if len(self._reasoning) < MAX_REASONING_CHARS:
+                            self._reasoning += text
                         if not self._text:
-                            self._preview.show("", self._thinking())
-                    case Reconsidered():
-                        self._thoughts, self._text = self._thoughts + self._text, ""
-                        self._preview.show("", self._thinking())
-                    case Usage(prompt, completion):
+                            self._preview.update("", self._thinking_status())
+                    case TextWasReasoning():
+                        self._reasoning, self._text = self._reasoning + self._text, ""
+                        self._preview.update("", self._thinking_status())
+                    case UsageReport(prompt, completion):
                         self._usage = (prompt, completion)
                     case Finished(FinishReason.LENGTH):
-                        self._notes.append(words.LENGTH)
-                        self._buttons.append(self._more())
+                        self._notes.append(texts.MAX_LENGTH_REACHED)
+                        self._buttons.append(self._continue_button())
                     case Finished():
                         pass
-                if len(self._text) > LONGEST_ANSWER:
-                    self._notes.append(words.LENGTH)
+                if len(self._text) > MAX_ANSWER_CHARS:
+                    self._notes.append(texts.MAX_LENGTH_REACHED)
                     return
 
-    def _thinking(self) -> str:
-        seconds = int(time.monotonic() - self._began) // STATUS_EVERY * STATUS_EVERY
+    def _thinking_status(self) -> str:
+        seconds = int(time.monotonic() - self._started_at) // STATUS_INTERVAL * STATUS_INTERVAL
         if not seconds:
             return "Thinking…"
-        tokens = self._usage[1] or round(len(self._thoughts) / 4)
+        tokens = self._usage[1] or round(len(self._reasoning) / 4)
         return f"Thinking… {seconds} s · {tokens // 50 * 50} tokens"
 
     # -- keeping and delivering
 
     async def _warn_operator(self) -> None:
         """Who runs the bot hears in private that a quota goes to its end."""
-        warnings, incoming = self._with.ledger.warnings, self._held.turn.incoming
+        warnings, incoming = self._services.ledger.warnings, self._claimed.turn.incoming
         if not warnings or not incoming.place.private:
             return
-        who = incoming.sender
-        if await self._held.store.read(is_operator, who.platform, who.user):
+        sender = incoming.sender
+        if await self._claimed.store.read(is_operator, sender.platform, sender.user):
             self._notes += warnings
             warnings.clear()
 
-    def _more(self) -> Button:
-        return Button("Continue", f"more:{self._held.turn.id}")
+    def _continue_button(self) -> Button:
+        return Button("Continue", f"more:{self._claimed.turn.id}")
 
-    def _under(self, *, failed: bool) -> tuple[Button, ...]:
+    def _answer_buttons(self, *, failed: bool) -> tuple[Button, ...]:
         """What can be pressed under the answer."""
-        turn = self._held.turn
+        turn = self._claimed.turn
         if failed and self._text:
-            self._buttons.append(self._more())
-        if failed or self._held.chat.capabilities(turn.incoming.place).retry_button:
+            self._buttons.append(self._continue_button())
+        if failed or self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button:
             self._buttons.append(Button("Retry", f"retry:{turn.id}"))
-        if self._thoughts.strip() and self._choices.shows_reasoning:
+        if self._reasoning.strip() and self._choices.shows_reasoning:
             self._buttons.append(Button("Reasoning", f"think:{turn.id}"))
         return tuple(self._buttons)
 
-    def _keep(
+    def _store_answer(
         self,
         connection: Connection,
-        account: Account,
+        account: ApiKey,
         model: str,
         note: str,
         buttons: tuple[Button, ...],
     ) -> None:
         """One transaction: the answer, its buttons and thoughts, and whom it is counted for."""
-        held = self._held
-        new = reply(
-            connection, held.turn, held.owner, prompt=self._prompt, text=self._text, note=note,
-            model=model, usage=self._usage, own_key=account.own, replace=self._replace,
+        claimed = self._claimed
+        is_stored = store_answer(
+            connection,
+            claimed.turn,
+            claimed.owner,
+            prompt=self._prompt,
+            answer=self._text,
+            note=note,
+            model=model,
+            usage=self._usage,
+            is_personal_key=account.is_personal,
+            replaces_last=self._replaces_answer,
             buttons=msgspec.json.encode(buttons).decode(),
-            thoughts=self._thoughts if self._choices.shows_reasoning else "",
-        )  # fmt: skip
-        if not new:
+            reasoning=self._reasoning if self._choices.shows_reasoning else "",
+        )
+        if not is_stored:
             return
-        if words.CUT in self._notes:
-            told_cut(connection, held.turn.conversation)
-        if not account.own:
-            subjects = allowance_subjects(held.turn.incoming)
+        if texts.HISTORY_TRIMMED in self._notes:
+            mark_truncation_notified(connection, claimed.turn.conversation)
+        if not account.is_personal:
+            subjects = usage_subjects(claimed.turn.incoming)
             spent = sum(booking.cost for booking in self._bookings)
-            spending.allow(connection, subjects, self._with.ledger.today(), spent, 1)
+            token_usage.add_daily_usage(connection, subjects, self._services.ledger.today(), spent, 1)
 
-    async def _deliver(
-        self, note: str, buttons: tuple[Button, ...], *, failed: bool = False
-    ) -> None:
-        turn = self._held.turn
+    async def _deliver(self, note: str, buttons: tuple[Button, ...], *, failed: bool = False) -> None:
+        turn = self._claimed.turn
         try:
-            await self._held.deliver(self._text, note=note, buttons=buttons, kept=True)
+            await self._claimed.deliver(self._text, note=note, buttons=buttons, is_stored=True)
         except DeliveryError as error:
-            log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
-            if error.fault is Fault.REJECTED:
-                await self._tell(error)
-            await self._held.finish(State.FAILED)
+            log.warning("not delivered", turn=turn.id, fault=error.failure, said=str(error))
+            if error.failure is DeliveryFailure.REJECTED:
+                await self._deliver_rejection(error)
+            await self._claimed.finish(TurnState.FAILED)
             return
-        stopped = self._held.stop.is_set()
-        state = State.FAILED if failed else State.STOPPED if stopped else State.DONE
-        await self._held.finish(state)
+        was_stopped = self._claimed.stop_requested.is_set()
+        state = TurnState.FAILED if failed else TurnState.STOPPED if was_stopped else TurnState.DONE
+        await self._claimed.finish(state)
 
-    async def _tell(self, refusal: DeliveryError) -> None:
+    async def _deliver_rejection(self, rejection: DeliveryError) -> None:
         """The platform does not take the answer's text: say so in its place."""
         try:
-            await self._held.deliver("", note=f"{refusal} [{self._held.turn.id}]")
+            await self._claimed.deliver("", note=f"{rejection} [{self._claimed.turn.id}]")
         except DeliveryError as error:
-            log.warning("refusal not told", turn=self._held.turn.id, fault=error.fault)
+            log.warning("refusal not told", turn=self._claimed.turn.id, fault=error.failure)

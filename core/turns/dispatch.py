@@ -4,274 +4,300 @@ from dataclasses import replace as replace_fields
 
 import structlog
 
-from core.commands.asking import literal
-from core.commands.declared import COMMANDS
-from core.commands.handlers import Asking, Commands
+from core.commands.declarations import COMMANDS
+from core.commands.handlers import CommandHandlers, CommandRequest
 from core.commands.reply import Reply
-from core.conversation.choices import MODEL, Choices, Chosen, read_choices
-from core.conversation.resources import Resources
-from core.conversation.scope import allowance_subjects
+from core.commands.request import escape_markdown
+from core.conversation.preferences import MODEL, EffectivePreference, Preferences, load_preferences
+from core.conversation.scope import usage_subjects
+from core.conversation.turn_services import TurnServices
 from core.errors import DeliveryError, StoreError
-from core.memory.memory import Memory
-from core.port import Button, Incoming, Kind
-from core.store.accepting import Accepted
-from core.store.conversations import Choice, choose
+from core.memory.service import MemoryService
+from core.port import Button, EventKind, Incoming
+from core.store.conversations import Preference, set_preference
 from core.store.database import Store
-from core.store.spending import allowance
-from core.store.turns import LostLeaseError, State, Turn, last_finished, question_of, reply, wipe
-from core.turns import words
-from core.turns.answer import Answer
-from core.turns.buttons import Buttons
-from core.turns.held import Held
-from core.turns.inbox import asks
-from core.turns.reading import Reading, readable
-from core.turns.recalling import Recalling
+from core.store.inbound import AcceptResult
+from core.store.token_usage import get_daily_usage
+from core.store.turns import (
+    LostLeaseError,
+    Turn,
+    TurnState,
+    erase_event_text,
+    get_question,
+    last_question,
+    store_answer,
+)
+from core.turns import texts
+from core.turns.answer import AnswerPipeline
+from core.turns.attachment_reader import AttachmentReader, readable_attachments
+from core.turns.button_actions import ButtonActions
+from core.turns.claimed_turn import ClaimedTurn
+from core.turns.inbox import is_question
+from core.turns.memory_recall import MemoryRecall
 
-__all__ = ["Dispatch"]
+__all__ = ["Dispatcher"]
 
 log = structlog.get_logger(__name__)
 
-REFUSED = (Accepted.FULL, Accepted.FAST)
-QUIET = {command.name: command.quiet for command in COMMANDS}
-LONGEST_PROMPT = 400_000  # characters
-NOTHING_SAID = "There was nothing in that message. Write something, and a model answers."
-NO_ATTACHMENTS = (
-    "I cannot read {kinds} yet: text, and files of text (PDF too), are what I understand."
-)
+REFUSALS = (AcceptResult.QUEUE_FULL, AcceptResult.RATE_LIMITED)
+EPHEMERAL_BY_COMMAND = {command.name: command.ephemeral for command in COMMANDS}
+MAX_PROMPT_CHARS = 400_000  # characters
+EMPTY_MESSAGE = "There was nothing in that message. Write something, and a model answers."
+UNREADABLE_ATTACHMENTS = "I cannot read {kinds} yet: text, and files of text (PDF too), are what I understand."
 
 
-class _Refused(Exception):  # noqa: N818 (an answer, not an error)
+class _QuestionRefused(Exception):  # noqa: N818 (an answer, not an error)
     """Why a question is not answered."""
 
 
-def _prompt(incoming: Incoming, *, files: bool) -> str:
+def _validate_prompt(incoming: Incoming, *, has_files: bool) -> str:
     """What is asked; nothing is enough where files are to be read."""
     prompt = incoming.text.strip()
-    if not prompt and files:
+    if not prompt and has_files:
         return ""
     if not prompt and incoming.attachments:
         kinds = ", ".join(sorted({f"a {item.kind}" for item in incoming.attachments}))
-        raise _Refused(NO_ATTACHMENTS.format(kinds=kinds))
+        raise _QuestionRefused(UNREADABLE_ATTACHMENTS.format(kinds=kinds))
     if not prompt:
-        raise _Refused(NOTHING_SAID)
-    if len(prompt) > LONGEST_PROMPT:
-        raise _Refused(f"A message can have {LONGEST_PROMPT:,} characters at most.")
+        raise _QuestionRefused(EMPTY_MESSAGE)
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise _QuestionRefused(f"A message can have {MAX_PROMPT_CHARS:,} characters at most.")
     return prompt
 
 
-class Dispatch:
+class Dispatcher:
     def __init__(
         self,
         store: Store,
-        with_: Resources,
-        commands: Commands,
-        memory: Memory,
+        services: TurnServices,
+        commands: CommandHandlers,
+        memory: MemoryService,
     ) -> None:
-        self._settings = with_.settings
+        self._settings = services.settings
         self._store = store
-        self._with = with_
-        self._models = with_.models
+        self._services = services
+        self._models = services.registry
         self._commands = commands
         self._memory = memory
-        self._buttons = Buttons(store, with_.settings, with_.models, commands)
+        self._button_actions = ButtonActions(store, services.settings, services.registry, commands)
 
-    async def run(self, held: Held) -> None:
+    async def run(self, claimed: ClaimedTurn) -> None:
         """Deal with a turn to its end. Raises `LostLeaseError` and `StoreError` only."""
-        turn = held.turn
+        turn = claimed.turn
         incoming = turn.incoming
-        choices = await self._store.read(
-            read_choices, incoming.place, incoming.sender, self._settings
-        )
+        choices = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
         try:
-            if asks(incoming) and turn.note not in REFUSED:
-                await self._question(held, choices)
+            if is_question(incoming) and turn.note not in REFUSALS:
+                await self._answer_question(claimed, choices)
             else:
-                said = await self._said(turn, choices, held)
-                if said is None:
-                    await held.finish(State.DONE)
+                command_reply = await self._run_command(turn, choices, claimed)
+                if command_reply is None:
+                    await claimed.finish(TurnState.DONE)
                 else:
-                    await held.outbox.load()
+                    await claimed.outbox.load()
                     if incoming.command == "key" and incoming.text:
-                        await self._wipe(held)
-                    await held.reply(said, quiet=QUIET.get(incoming.command, True))
+                        await self._delete_key_message(claimed)
+                    await claimed.reply_and_finish(
+                        command_reply, ephemeral=EPHEMERAL_BY_COMMAND.get(incoming.command, True)
+                    )
         except DeliveryError as error:
-            log.warning("not delivered", turn=turn.id, fault=error.fault, said=str(error))
-            await held.finish(State.FAILED)
+            log.warning("not delivered", turn=turn.id, fault=error.failure, said=str(error))
+            await claimed.finish(TurnState.FAILED)
 
-    async def give_up(self, held: Held) -> None:
+    async def give_up(self, claimed: ClaimedTurn) -> None:
         """End a turn on which one process after another has died, whether or not the person can
         be told. Raises `LostLeaseError` and `StoreError` only.
         """
         try:
-            await held.outbox.load()
-            if held.turn.state is State.DELIVERING:
-                await held.tell_doubt(held.outbox.parts, kept=True)
+            await claimed.outbox.load()
+            if claimed.turn.state is TurnState.DELIVERING:
+                await claimed.warn_of_missing_parts(claimed.outbox.part_count, is_stored=True)
             else:
-                note = f"{words.INTERNAL} [{held.turn.id}]"
-                await held.deliver("", note=note, buttons=await self._kept(held, note))
+                note = f"{texts.INTERNAL_ERROR} [{claimed.turn.id}]"
+                await claimed.deliver("", note=note, buttons=await self._store_unanswered(claimed, note))
         except DeliveryError as error:
-            log.warning("not told", turn=held.turn.id, fault=error.fault)
+            log.warning("not told", turn=claimed.turn.id, fault=error.failure)
         except (LostLeaseError, StoreError):
             raise
         except Exception:
             # What broke every attempt may break this one too: it must not go on for ever, with
             # whatever the person asks next behind it.
-            log.exception("not told", turn=held.turn.id)
-        await held.finish(State.FAILED)
+            log.exception("not told", turn=claimed.turn.id)
+        await claimed.finish(TurnState.FAILED)
 
-    async def _kept(self, held: Held, note: str) -> tuple[Button, ...]:
+    async def _store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Keep a question without an answer, so that it can be asked again."""
-        incoming = held.turn.incoming
+        incoming = claimed.turn.incoming
         prompt = incoming.text.strip()
-        if not prompt or not (incoming.kind is Kind.PROMPT or incoming.command == "ask"):
+        if not prompt or not (incoming.kind is EventKind.PROMPT or incoming.command == "ask"):
             return ()
-        choices = await self._store.read(
-            read_choices, incoming.place, incoming.sender, self._settings
-        )
+        choices = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
         await self._store.write(
-            reply, held.turn, held.owner, prompt=prompt, text="", note=note,
-            model=choices.model, usage=(0, 0),
-        )  # fmt: skip
-        return (Button("Retry", f"retry:{held.turn.id}"),)
+            store_answer,
+            claimed.turn,
+            claimed.owner,
+            prompt=prompt,
+            answer="",
+            note=note,
+            model=choices.model,
+            usage=(0, 0),
+        )
+        return (Button("Retry", f"retry:{claimed.turn.id}"),)
 
-    async def _wipe(self, held: Held) -> None:
+    async def _delete_key_message(self, claimed: ClaimedTurn) -> None:
         """Take the message with somebody's key away, where the platform lets us, and what was
         kept of it.
         """
-        incoming = held.turn.incoming
-        await self._store.write(wipe, held.turn, held.owner)
+        incoming = claimed.turn.incoming
+        await self._store.write(erase_event_text, claimed.turn, claimed.owner)
         if incoming.message is None:
             return
         try:
-            await held.outbox.remove(incoming.message)
+            await claimed.outbox.delete_message(incoming.message)
         except DeliveryError as error:
-            log.info("message with a key not deleted", turn=held.turn.id, fault=error.fault)
+            log.info("message with a key not deleted", turn=claimed.turn.id, fault=error.failure)
 
-    async def _said(self, turn: Turn, choices: Choices, held: Held) -> Reply | None:
+    async def _run_command(self, turn: Turn, choices: Preferences, claimed: ClaimedTurn) -> Reply | None:
         incoming = turn.incoming
-        if turn.note == Accepted.FULL:
-            return Reply(words.FULL)
-        if turn.note == Accepted.FAST:
-            return Reply(words.FAST)
-        asking = Asking(
-            incoming, turn.id, turn.conversation, choices, held.chat.capabilities(incoming.place)
+        if turn.note == AcceptResult.QUEUE_FULL:
+            return Reply(texts.QUEUE_FULL)
+        if turn.note == AcceptResult.RATE_LIMITED:
+            return Reply(texts.TOO_FAST)
+        request = CommandRequest(
+            incoming,
+            turn.id,
+            turn.conversation,
+            choices,
+            claimed.adapter.capabilities(incoming.place),
         )
         match incoming.kind:
-            case Kind.STOP:
-                return await self._buttons.stop_draft(turn)
-            case Kind.BUTTON:
-                return await self._buttons.pressed(asking)
+            case EventKind.STOP:
+                return await self._button_actions.stop_draft(turn)
+            case EventKind.BUTTON:
+                return await self._button_actions.run(request)
             case _:
-                return await self._commands.run(asking)
+                return await self._commands.run(request)
 
-    async def _question(self, held: Held, choices: Choices) -> None:
-        turn = held.turn
+    async def _answer_question(self, claimed: ClaimedTurn, choices: Preferences) -> None:
+        turn = claimed.turn
         try:
-            prompt, replace = await self._asked(held)
-        except _Refused as refused:
-            await held.outbox.load()
-            await held.reply(Reply(str(refused)))
+            prompt, replace = await self._resolve_prompt(claimed)
+        except _QuestionRefused as refusal:
+            await claimed.outbox.load()
+            await claimed.reply_and_finish(Reply(str(refusal)))
             return
-        running = turn.state is State.RUNNING
-        if running and turn.age > self._settings.too_old:
-            await self._too_old(held, choices, prompt, replace=replace)
+        is_new = turn.state is TurnState.RUNNING
+        if is_new and turn.age_seconds > self._settings.too_old:
+            await self._defer_outdated(claimed, choices, prompt, replace=replace)
             return
         notes: list[str] = []
-        if running:
-            choices = await self._moved(choices, notes)
-        replace = replace and running
-        account = await self._with.accounts.of(held.person)
-        reading = Reading(held, self._memory, account)
-        if running and not replace and not await self._read(reading, prompt):
+        if is_new:
+            choices = await self._replace_retired_model(choices, notes)
+        replace = replace and is_new
+        account = await self._services.api_keys.for_person(claimed.person)
+        reader = AttachmentReader(claimed, self._memory, account)
+        if is_new and not replace and not await self._read_files(reader, prompt):
             return
-        recalling = Recalling(self._memory, self._store, account, turn.conversation, reading.files)
-        answer = Answer(
-            held, self._with, choices,
-            prompt=prompt, replace=replace, notes=notes, recalling=recalling,
-        )  # fmt: skip
+        recall = MemoryRecall(self._memory, self._store, account, turn.conversation, reader.stored_files)
+        answer = AnswerPipeline(
+            claimed,
+            self._services,
+            choices,
+            prompt=prompt,
+            replaces_answer=replace,
+            notes=notes,
+            recall=recall,
+        )
         await answer.run()
 
-    async def _read(self, reading: Reading, prompt: str) -> bool:
+    async def _read_files(self, reader: AttachmentReader, prompt: str) -> bool:
         """Read the files that came with a question; whether a model is to answer it."""
-        held = reading.held
-        files = readable(held.turn.incoming, held.chat)
+        claimed = reader.claimed
+        files = readable_attachments(claimed.turn.incoming, claimed.adapter)
         if not files:
             return True
-        await held.outbox.load()
-        await reading.run(files)
-        if held.stop.is_set():
-            await held.deliver("", note=words.STOPPED)
-            await held.finish(State.STOPPED)
+        await claimed.outbox.load()
+        await reader.run(files)
+        if claimed.stop_requested.is_set():
+            await claimed.deliver("", note=texts.STOPPED)
+            await claimed.finish(TurnState.STOPPED)
             return False
-        if prompt and not reading.failed:
+        if prompt and not reader.has_failed:
             return True
-        await held.reply(Reply(literal(reading.said)))
+        await claimed.reply_and_finish(Reply(escape_markdown(reader.report)))
         return False
 
-    async def _asked(self, held: Held) -> tuple[str, bool]:
+    async def _resolve_prompt(self, claimed: ClaimedTurn) -> tuple[str, bool]:
         """The prompt, and whether it is asked again. Raises `_Refused`."""
-        turn, incoming = held.turn, held.turn.incoming
-        if turn.state is not State.RUNNING:
+        turn, incoming = claimed.turn, claimed.turn.incoming
+        if turn.state is not TurnState.RUNNING:
             return "", False  # it was asked; whatever has changed since, its answer is delivered
         action, _, argument = incoming.text.partition(":")
-        button = incoming.kind is Kind.BUTTON
-        if button and await self._buttons.of(incoming, argument) is None:
-            raise _Refused(words.NOT_YOURS)
-        if over := await self._over(held):
-            raise _Refused(over)
-        if not button and incoming.command != "retry":
-            return _prompt(incoming, files=bool(readable(incoming, held.chat))), False
-        last = await self._store.read(last_finished, turn.conversation)
+        is_button = incoming.kind is EventKind.BUTTON
+        if is_button and await self._button_actions.find_turn(incoming, argument) is None:
+            raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
+        if refusal := await self._check_allowance(claimed):
+            raise _QuestionRefused(refusal)
+        if not is_button and incoming.command != "retry":
+            return _validate_prompt(incoming, has_files=bool(readable_attachments(incoming, claimed.adapter))), False
+        last = await self._store.read(last_question, turn.conversation)
         if action == "more":
             if last is None or last[1] != int(argument):
-                raise _Refused("I can go on with the last answer only. Retry asks this one again.")
-            return words.GO_ON, False
-        asked = await self._store.read(question_of, int(argument)) if button else None
-        if asked is not None and (last is None or last[0] != asked):
-            return asked, False  # it is not the last any more, and that answer stays
+                raise _QuestionRefused("I can go on with the last answer only. Retry asks this one again.")
+            return texts.CONTINUE_PROMPT, False
+        question = await self._store.read(get_question, int(argument)) if is_button else None
+        if question is not None and (last is None or last[0] != question):
+            return question, False  # it is not the last any more, and that answer stays
         if last is None:
-            raise _Refused("There is nothing to answer again in this conversation yet.")
+            raise _QuestionRefused("There is nothing to answer again in this conversation yet.")
         return last[0], True
 
-    async def _over(self, held: Held) -> str | None:
+    async def _check_allowance(self, claimed: ClaimedTurn) -> str | None:
         """Why nobody may ask anything more today, here or at all; a person's own key may."""
-        settings, ledger = self._settings, self._with.ledger
-        bounds = (
+        settings, ledger = self._settings, self._services.ledger
+        limits = (
             ("Your", settings.person_tokens, settings.person_messages),
             ("This chat's", settings.chat_tokens, settings.chat_messages),
         )
-        if not any(bound for _, *both in bounds for bound in both):
+        if not any(bound for _, *both in limits for bound in both):
             return None
-        if (await self._with.accounts.of(held.person)).own:
+        if (await self._services.api_keys.for_person(claimed.person)).is_personal:
             return None
-        subjects = allowance_subjects(held.turn.incoming)
-        used = await self._store.read(allowance, subjects, ledger.today())
-        for subject, (whose, tokens, messages) in zip(subjects, bounds, strict=False):
+        subjects = usage_subjects(claimed.turn.incoming)
+        used = await self._store.read(get_daily_usage, subjects, ledger.today())
+        for subject, (whose, tokens, messages) in zip(subjects, limits, strict=False):
             if tokens and used[subject][0] >= tokens:
-                return words.used_up(whose, "tokens", ledger.resets_in())
+                return texts.allowance_used_up(whose, "tokens", ledger.seconds_until_reset())
             if messages and used[subject][1] >= messages:
-                return words.used_up(whose, "questions", ledger.resets_in())
+                return texts.allowance_used_up(whose, "questions", ledger.seconds_until_reset())
         return None
 
-    async def _moved(self, choices: Choices, notes: list[str]) -> Choices:
+    async def _replace_retired_model(self, choices: Preferences, notes: list[str]) -> Preferences:
         """Where the chosen model is gone for good its successor is chosen instead; told once."""
-        old = choices.made[MODEL]
+        old = choices.values[MODEL]
         new = self._models.successor(old.value, self._settings)
         if new is None:
             return choices
         if old.scope is not None:
-            chosen = Choice(new, old.by)
-            await self._store.write(choose, old.scope.key, MODEL, chosen)
-            notes.append(words.gone(self._models.name(old.value), self._models.name(new)))
-        made = {**choices.made, MODEL: Chosen(new, old.scope, old.by)}
-        return replace_fields(choices, made=made)
+            choice = Preference(new, old.set_by)
+            await self._store.write(set_preference, old.scope.key, MODEL, choice)
+            notes.append(texts.model_retired(self._models.display_name(old.value), self._models.display_name(new)))
+        made = {**choices.values, MODEL: EffectivePreference(new, old.scope, old.set_by)}
+        return replace_fields(choices, values=made)
 
-    async def _too_old(self, held: Held, choices: Choices, prompt: str, *, replace: bool) -> None:
+    async def _defer_outdated(self, claimed: ClaimedTurn, choices: Preferences, prompt: str, *, replace: bool) -> None:
         """The question is kept, so that /retry answers it."""
-        await held.outbox.load()
+        await claimed.outbox.load()
         await self._store.write(
-            reply, held.turn, held.owner, prompt=prompt, text="", note=words.TOO_OLD,
-            model=choices.model, usage=(0, 0), replace=replace,
-        )  # fmt: skip
-        await held.deliver("", note=words.TOO_OLD)
-        await held.finish(State.FAILED)
+            store_answer,
+            claimed.turn,
+            claimed.owner,
+            prompt=prompt,
+            answer="",
+            note=texts.QUESTION_OUTDATED,
+            model=choices.model,
+            usage=(0, 0),
+            replaces_last=replace,
+        )
+        await claimed.deliver("", note=texts.QUESTION_OUTDATED)
+        await claimed.finish(TurnState.FAILED)

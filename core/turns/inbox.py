@@ -5,78 +5,81 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from core.conversation.accounts import Vault
-from core.conversation.choices import read_choices
+from core.conversation.api_keys import Vault
+from core.conversation.preferences import load_preferences
 from core.conversation.scope import conversation_key, person_key
-from core.port import Incoming, Kind
+from core.port import EventKind, Incoming
 from core.settings import Settings
-from core.store.accepting import Accepted, Bounds, accept
+from core.store.inbound import AcceptResult, InboundLimits, accept_event
 
-__all__ = ["asks", "cleaned", "keep", "sealed", "stops"]
+__all__ = ["encrypt_api_key", "is_question", "is_stop_request", "sanitise", "store_event"]
 
-IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
+INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
-def asks(incoming: Incoming) -> bool:
+def is_question(incoming: Incoming) -> bool:
     """Whether a model is to answer: such turns run one after another."""
     match incoming.kind:
-        case Kind.PROMPT:
+        case EventKind.PROMPT:
             return True
-        case Kind.COMMAND:
+        case EventKind.COMMAND:
             return incoming.command in ("ask", "retry")
-        case Kind.BUTTON:
+        case EventKind.BUTTON:
             return incoming.text.startswith(("retry:", "more:"))
-        case Kind.STOP | Kind.MOVED:
+        case EventKind.STOP | EventKind.MOVED:
             return False
 
 
-def stops(incoming: Incoming) -> bool:
+def is_stop_request(incoming: Incoming) -> bool:
     """Whether the person wants the answer that is being written to end."""
     match incoming.kind:
-        case Kind.COMMAND:
+        case EventKind.COMMAND:
             return incoming.command == "stop"
-        case Kind.BUTTON:
+        case EventKind.BUTTON:
             return incoming.text.startswith("stop:")
-        case Kind.STOP:
+        case EventKind.STOP:
             return True
-        case Kind.PROMPT | Kind.MOVED:
+        case EventKind.PROMPT | EventKind.MOVED:
             return False
 
 
-def cleaned(incoming: Incoming) -> Incoming:
+def sanitise(incoming: Incoming) -> Incoming:
     """`incoming` as every database and platform takes it: no zeros, no halves of characters."""
-    sender = replace(incoming.sender, name=_clean(incoming.sender.name))
+    sender = replace(incoming.sender, name=_sanitise_text(incoming.sender.name))
     attachments = tuple(
-        replace(one, name=_clean(one.name), media_type=_clean(one.media_type))
+        replace(one, name=_sanitise_text(one.name), media_type=_sanitise_text(one.media_type))
         for one in incoming.attachments
     )
     return replace(
-        incoming, text=_clean(incoming.text), command=_clean(incoming.command), sender=sender,
+        incoming,
+        text=_sanitise_text(incoming.text),
+        command=_sanitise_text(incoming.command),
+        sender=sender,
         attachments=attachments,
-    )  # fmt: skip
+    )
 
 
-def _clean(text: str) -> str:
-    return IMPOSSIBLE.sub("\ufffd", text)
+def _sanitise_text(text: str) -> str:
+    return INVALID_CHARACTERS.sub("\ufffd", text)
 
 
-def sealed(incoming: Incoming, vault: Vault | None) -> Incoming:
+def encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
     """`incoming` as it may be stored: a person's API key only encrypted."""
-    given = incoming.text.strip()
-    if incoming.command != "key" or given in ("", "remove"):
+    api_key = incoming.text.strip()
+    if incoming.command != "key" or api_key in ("", "remove"):
         return incoming
-    return replace(incoming, text=vault.lock(given) if vault else "…")
+    return replace(incoming, text=vault.encrypt(api_key) if vault else "…")
 
 
-def keep(connection: Connection, incoming: Incoming, settings: Settings) -> Accepted:
-    """Runs as one transaction; see `core.store.accepting.accept`."""
-    choices = read_choices(connection, incoming.place, incoming.sender, settings)
-    bounds = Bounds(settings.queue_length, settings.open_turns, settings.messages_a_minute)
-    return accept(
+def store_event(connection: Connection, incoming: Incoming, settings: Settings) -> AcceptResult:
+    """Runs as one transaction; see `core.store.inbound.accept`."""
+    choices = load_preferences(connection, incoming.place, incoming.sender, settings)
+    limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
+    return accept_event(
         connection,
         incoming,
-        key=conversation_key(incoming.place, incoming.sender, shared=choices.shared),
+        conversation_key=conversation_key(incoming.place, incoming.sender, shared=choices.is_shared),
         person=person_key(incoming.sender),
-        ordered=asks(incoming),
-        bounds=Bounds() if stops(incoming) else bounds,
+        ordered=is_question(incoming),
+        limits=InboundLimits() if is_stop_request(incoming) else limits,
     )

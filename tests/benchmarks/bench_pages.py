@@ -7,7 +7,7 @@ import time
 
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
-from core.delivery.pages import Pages
+from core.delivery.splitter import Splitter
 from core.port import Dialect
 from tests.core.markdown.samples import ANSWER
 
@@ -17,12 +17,12 @@ FEEDS = 1000
 
 def seconds(dialect: Dialect, *, naive: bool, every: int = 1) -> float:
     """Processor time of showing TEXT in FEEDS steps (of which every n-th is measured)."""
-    pages = Pages(dialect)
+    pages = Splitter(dialect)
     begun = time.process_time()
     for feed in range(every, FEEDS + 1, every):
         if naive:
-            pages = Pages(dialect)
-        pages.feed(TEXT[: len(TEXT) * feed // FEEDS])
+            pages = Splitter(dialect)
+        pages.update(TEXT[: len(TEXT) * feed // FEEDS])
     return (time.process_time() - begun) * (every if naive else 1)
 
 

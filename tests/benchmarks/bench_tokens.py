@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from bots.sandbox.model import Tokeniser
-from core.conversation import window
-from core.conversation.measure import Anchor, Measure, digest
-from core.conversation.tokens import Weights, features
+from core.conversation import context_window
+from core.conversation.token_estimator import CountedRequest, TokenEstimator, text_hash
+from core.conversation.tokens import TokenWeights, count_features
 
 CONVERSATIONS = 60
 TURNS = 20
@@ -43,35 +43,38 @@ def spread(errors: Sequence[float]) -> str:
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    dice, tokeniser, weights = random.Random(seed), Tokeniser(MODEL), Weights()
+    dice, tokeniser, weights = random.Random(seed), Tokeniser(MODEL), TokenWeights()
     errors: dict[str, list[float]] = {"prior": [], "learnt": [], "anchored": []}
     outside = 0
     for conversation in range(CONVERSATIONS):
         history: list[tuple[str, str]] = []
-        anchor: Anchor | None = None
+        anchor: CountedRequest | None = None
         for _ in range(TURNS):
             prompt, answer = text(dice), text(dice)
             shown = [SYSTEM, *(said for _, said in history), prompt]
-            true = tokeniser.prompt([{"content": said} for said in shown])
+            true = tokeniser.count_prompt([{"content": said} for said in shown])
             ways = {
-                "prior": Measure(Weights()),
-                "learnt": Measure(weights),
-                "anchored": Measure(weights, anchor),
+                "prior": TokenEstimator(TokenWeights()),
+                "learnt": TokenEstimator(weights),
+                "anchored": TokenEstimator(weights, anchor),
             }
             for name, measure in ways.items():
-                fitted = window.fit(SYSTEM, history, prompt, context=10**9, measure=measure)
+                fitted = context_window.fit_prompt(SYSTEM, history, prompt, context_tokens=10**9, estimator=measure)
                 if conversation >= CONVERSATIONS // 3:
-                    errors[name].append(abs(fitted.estimate / true - 1))
-                    outside += true > fitted.estimate + fitted.reserve
-            weights.learn(features(shown), true)
-            told = tokeniser.text(answer)
-            anchor = Anchor(
-                MODEL, digest(SYSTEM), tuple(map(digest, shown[1:])), true, digest(answer), told
+                    errors[name].append(abs(fitted.estimated_tokens / true - 1))
+                    outside += true > fitted.estimated_tokens + fitted.reserve_tokens
+            weights.add_sample(count_features(shown), true)
+            told = tokeniser.count_text(answer)
+            anchor = CountedRequest(
+                MODEL,
+                text_hash(SYSTEM),
+                tuple(map(text_hash, shown[1:])),
+                true,
+                text_hash(answer),
+                told,
             )
             history += [("user", prompt), ("assistant", answer)]
-    sys.stdout.write(
-        f"seed {seed}, {len(errors['prior'])} requests: p50, p95, p99 of the error" + "\n"
-    )
+    sys.stdout.write(f"seed {seed}, {len(errors['prior'])} requests: p50, p95, p99 of the error" + "\n")
     for name, found in errors.items():
         sys.stdout.write(f"{name:>10}  {spread(found)}" + "\n")
     sys.stdout.write(f"beyond estimate and reserve: {outside}" + "\n")

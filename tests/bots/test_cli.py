@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bots.configuration import show
 from bots.sandbox.model import ModelStandIn
-from core.configuration import Given
+from bots.settings_table import print_settings
+from core.configuration import LoadedSettings
 from core.settings import Settings
 
-CLEAN = {
+CLEAN_ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_"))
@@ -29,7 +29,7 @@ def parley(folder: Path, *arguments: str, **environment: str) -> "subprocess.Com
     given = {"DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}", **environment}
     return subprocess.run(
         [sys.executable, "-m", "bots.cli", *arguments],
-        env={**CLEAN, "PYTHONPATH": str(Path(__file__).parents[2]), **given},
+        env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[2]), **given},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -38,20 +38,20 @@ def parley(folder: Path, *arguments: str, **environment: str) -> "subprocess.Com
     )
 
 
-def test_without_a_key_it_says_so(tmp_path: Path) -> None:
+def test_missing_key_is_reported(tmp_path: Path) -> None:
     done = parley(tmp_path, "run")
     assert done.returncode == 78
     assert "IOINTELLIGENCE_API_KEY" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_platform_it_says_so(tmp_path: Path) -> None:
+def test_missing_platform_is_reported(tmp_path: Path) -> None:
     done = parley(tmp_path, "run", IOINTELLIGENCE_API_KEY="k")
     assert done.returncode == 78
     assert "TELEGRAM_BOT_TOKEN" in done.stderr
 
 
-def test_a_token_that_can_not_be_one_is_refused_without_being_shown(tmp_path: Path) -> None:
+def test_malformed_token_is_refused_without_showing_it(tmp_path: Path) -> None:
     done = parley(tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN="not-a-token")
     assert done.returncode == 78
     assert "TELEGRAM_BOT_TOKEN" in done.stderr
@@ -68,9 +68,7 @@ def test_a_token_that_can_not_be_one_is_refused_without_being_shown(tmp_path: Pa
         ('telegram_token = "123:abc"', "TELEGRAM_BOT_TOKEN"),
     ],
 )
-def test_a_wrong_settings_file_is_named_key_by_key(
-    tmp_path: Path, content: str, named: str
-) -> None:
+def test_invalid_settings_file_names_keys(tmp_path: Path, content: str, named: str) -> None:
     (tmp_path / "parley.toml").write_text(content)
     done = parley(tmp_path, "config", "show")
     assert done.returncode == 78
@@ -78,29 +76,33 @@ def test_a_wrong_settings_file_is_named_key_by_key(
     assert "123:abc" not in done.stderr
 
 
-def shown(done: "subprocess.CompletedProcess[str]") -> dict[str, list[str]]:
+def settings_table(done: "subprocess.CompletedProcess[str]") -> dict[str, list[str]]:
     """The columns of `config show`, by variable."""
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     return {name: columns for name, *columns in rows[1:]}
 
 
-def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+def test_environment_overrides_file(tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7\ntoo_old = 30")
-    rows = shown(parley(tmp_path, "config", "show", PARLEY_QUEUE_LENGTH="9"))
+    rows = settings_table(parley(tmp_path, "config", "show", PARLEY_QUEUE_LENGTH="9"))
     assert rows["PARLEY_QUEUE_LENGTH"][:3] == ["9", "environment", "queue_length"]
     assert rows["PARLEY_TOO_OLD"][:3] == ["30", "parley.toml", "too_old"]
 
 
-def test_config_show_is_whole_and_legible_where_it_is_piped(tmp_path: Path) -> None:
+def test_config_show_is_complete_when_piped(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("very-secret-key\n")
-    rows = shown(
+    rows = settings_table(
         parley(
-            tmp_path, "config", "show", COLUMNS="80",
-            IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"), PARLEY_QUOTAS="a=1,*=0",
+            tmp_path,
+            "config",
+            "show",
+            COLUMNS="80",
+            IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"),
+            PARLEY_QUOTAS="a=1,*=0",
             PARLEY_PERSONAS='{"red": "[red]You speak red"}',
         )
-    )  # fmt: skip
+    )
     assert set(rows) == {str(f.validation_alias) for f in Settings.model_fields.values()}
     assert rows["IOINTELLIGENCE_API_KEY"][:2] == ["set", "secret file"]
     assert rows["DISCORD_BOT_TOKEN"][:2] == ["not set", "default"]
@@ -111,33 +113,37 @@ def test_config_show_is_whole_and_legible_where_it_is_piped(tmp_path: Path) -> N
     assert rows["PARLEY_PERSON_TOKENS"][0] == "0"
 
 
-def test_config_show_on_a_narrow_terminal_cuts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_show_keeps_names_on_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Console(width=80, file=io.StringIO())
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    show(Given(Settings(), dict.fromkeys(Settings.model_fields, "environment")), screen)
+    print_settings(LoadedSettings(Settings(), dict.fromkeys(Settings.model_fields, "environment")), screen)
     printed = screen.file.getvalue()  # type: ignore[attr-defined]
     for field in Settings.model_fields.values():
         assert re.search(rf"^ *{field.validation_alias} .* environment", printed, re.MULTILINE)
 
 
-def test_a_misspelt_variable_is_told(tmp_path: Path) -> None:
+def test_misspelt_variable_is_reported(tmp_path: Path) -> None:
     done = parley(tmp_path, "config", "show", TELEGRAM_TOKEN="1:hidden")
     assert "TELEGRAM_TOKEN is no setting; is TELEGRAM_BOT_TOKEN meant?" in done.stderr
     assert "hidden" not in done.stderr
 
 
-def test_no_secret_is_shown(tmp_path: Path) -> None:
+def test_secrets_are_hidden(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("very-secret-key\n")
     done = parley(
-        tmp_path, "config", "show", IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"),
-        DATABASE_URL="postgresql://parley:hidden@db/parley", COLUMNS="200",
-    )  # fmt: skip
+        tmp_path,
+        "config",
+        "show",
+        IOINTELLIGENCE_API_KEY_FILE=str(tmp_path / "key"),
+        DATABASE_URL="postgresql://parley:hidden@db/parley",
+        COLUMNS="200",
+    )
     assert done.returncode == 0
     assert "very-secret" not in done.stdout
     assert "hidden" not in done.stdout
 
 
-def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+def test_newer_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "parley.sqlite3") as connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
         connection.execute("INSERT INTO alembic_version VALUES ('9999')")
@@ -147,42 +153,52 @@ def test_a_database_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     assert "newer" in done.stderr
 
 
-def test_a_database_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+def test_uncreatable_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = parley(
-        tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN,
+        tmp_path,
+        "run",
+        IOINTELLIGENCE_API_KEY="k",
+        TELEGRAM_BOT_TOKEN=TOKEN,
         DATABASE_URL=f"sqlite:///{tmp_path}/file/parley.sqlite3",
-    )  # fmt: skip
+    )
     assert done.returncode in (69, 78)
     assert "database" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_postgresql_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+def test_unreachable_postgresql_is_unavailable(tmp_path: Path) -> None:
     done = parley(
-        tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN,
+        tmp_path,
+        "run",
+        IOINTELLIGENCE_API_KEY="k",
+        TELEGRAM_BOT_TOKEN=TOKEN,
         DATABASE_URL="postgresql://parley:hidden@127.0.0.1:9/parley",
-    )  # fmt: skip
+    )
     assert done.returncode == 69
     assert "hidden" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_people_and_places_are_let_in_and_out(tmp_path: Path) -> None:
+def test_access_is_granted_and_revoked(tmp_path: Path) -> None:
     assert parley(tmp_path, "allow", "telegram:person:42").returncode == 0
-    assert (
-        "not use the bot any more"
-        in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
-    )
+    assert "not use the bot any more" in parley(tmp_path, "allow", "telegram:person:42", "--remove").stdout
     assert "/start" in parley(tmp_path, "pair").stderr
 
 
 @pytest.mark.parametrize(
     "subject",
-    ["everybody", "telegram:42", "telegram:server:42", "telegram:person:-1", "telegram:person:ann",
-     "discord:server:-1", "terminal:person:ann"],
-)  # fmt: skip
-def test_only_who_a_platform_knows_is_let_in(tmp_path: Path, subject: str) -> None:
+    [
+        "everybody",
+        "telegram:42",
+        "telegram:server:42",
+        "telegram:person:-1",
+        "telegram:person:ann",
+        "discord:server:-1",
+        "terminal:person:ann",
+    ],
+)
+def test_unknown_subject_is_refused(tmp_path: Path, subject: str) -> None:
     done = parley(tmp_path, "allow", subject)
     assert done.returncode == 78
     assert subject in done.stderr
@@ -196,9 +212,7 @@ def test_only_who_a_platform_knows_is_let_in(tmp_path: Path, subject: str) -> No
         ("postgresql://host:port/x?password=topsecret", "topsecret"),
     ],
 )
-def test_a_wrong_address_of_a_database_is_told_without_its_password(
-    tmp_path: Path, url: str, secret: str
-) -> None:
+def test_database_url_error_hides_password(tmp_path: Path, url: str, secret: str) -> None:
     done = parley(tmp_path, "pair", DATABASE_URL=url)
     assert done.returncode == 78
     assert "Traceback" not in done.stderr
@@ -206,21 +220,21 @@ def test_a_wrong_address_of_a_database_is_told_without_its_password(
     assert "topsecret" not in done.stderr
 
 
-def test_config_show_hides_a_password_among_the_parameters(tmp_path: Path) -> None:
+def test_config_show_hides_password_parameter(tmp_path: Path) -> None:
     url = "postgresql://host/x?user=u&password=topsecret"
     done = parley(tmp_path, "config", "show", DATABASE_URL=url)
     assert done.returncode == 0
     assert "topsecret" not in done.stdout
 
 
-def test_sslmode_is_understood(tmp_path: Path) -> None:
+def test_sslmode_is_accepted(tmp_path: Path) -> None:
     url = "postgresql://a:pw@127.0.0.1:9/c?sslmode=require"
     done = parley(tmp_path, "pair", DATABASE_URL=url)
     assert done.returncode == 69
     assert "Traceback" not in done.stderr
 
 
-def test_parameters_of_the_databases_address_that_make_no_sense_are_told(tmp_path: Path) -> None:
+def test_invalid_database_parameters_are_reported(tmp_path: Path) -> None:
     for wrong in ("sslmode=always", "connect_timeout=soon"):
         done = parley(tmp_path, "pair", DATABASE_URL=f"postgresql://a:pw@127.0.0.1:9/c?{wrong}")
         assert done.returncode == 78, wrong
@@ -228,14 +242,14 @@ def test_parameters_of_the_databases_address_that_make_no_sense_are_told(tmp_pat
         assert "Traceback" not in done.stderr
 
 
-def test_a_database_that_is_away_is_told_by_the_name_of_its_setting(tmp_path: Path) -> None:
+def test_unreachable_database_names_setting(tmp_path: Path) -> None:
     done = parley(tmp_path, "pair", DATABASE_URL="postgresql://a:topsecret@127.0.0.1:9/c")
     assert done.returncode == 69
     assert "DATABASE_URL" in done.stderr
     assert "topsecret" not in done.stderr
 
 
-def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
+def test_unreadable_settings_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for wrong in (
         {"PARLEY_PERSONAS": "pirate=Talk"},
@@ -252,7 +266,7 @@ def models(folder: Path, key: str, base_url: str) -> "subprocess.CompletedProces
     return parley(folder, "models", "--search", "phi-4", **given)
 
 
-def test_models_of_a_service_that_is_away_are_listed_and_called_so(tmp_path: Path) -> None:
+def test_models_lists_known_models_when_service_is_down(tmp_path: Path) -> None:
     done = models(tmp_path, "key-that-is-secret", "http://127.0.0.1:9/v1/")
     assert done.returncode == 69
     assert "microsoft/phi-4" in done.stdout
@@ -262,7 +276,7 @@ def test_models_of_a_service_that_is_away_are_listed_and_called_so(tmp_path: Pat
     assert "key-that-is-secret" not in done.stderr
 
 
-async def test_models_say_when_the_key_is_wrong_and_ask_no_model(tmp_path: Path) -> None:
+async def test_models_reports_wrong_key(tmp_path: Path) -> None:
     service = ModelStandIn()
     await service.start()
     try:
@@ -277,7 +291,7 @@ async def test_models_say_when_the_key_is_wrong_and_ask_no_model(tmp_path: Path)
     assert not service.requests
 
 
-def test_a_misspelt_model_is_told_with_the_settings(tmp_path: Path) -> None:
+def test_misspelt_model_is_reported(tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text('[contexts]\n"phi-4" = 9000\n"acme/unheard-of" = 9000\n')
     done = parley(tmp_path, "config", "show")
     assert done.returncode == 0
@@ -287,7 +301,7 @@ def test_a_misspelt_model_is_told_with_the_settings(tmp_path: Path) -> None:
     assert "unheard-of" not in done.stderr, "the service may have it"
 
 
-def test_the_version_is_told_without_any_setting(tmp_path: Path) -> None:
+def test_version_needs_no_settings(tmp_path: Path) -> None:
     done = parley(tmp_path, "--version")
     assert done.returncode == 0
     assert re.fullmatch(r"parley \d+\.\d+\.\d+\S*", done.stdout.strip())

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from core.configuration import NAMES, load, misspelt, read
+from core.configuration import FIELD_BY_VARIABLE, find_misspelled_variables, load, load_with_sources
 from core.errors import ConfigurationError
 from core.settings import SECRETS, Settings
 
-HOOK = "TELEGRAM_WEBHOOK_URL"
-LISTEN = "TELEGRAM_WEBHOOK_LISTEN"
+WEBHOOK_URL = "TELEGRAM_WEBHOOK_URL"
+LISTEN_ADDRESS = "TELEGRAM_WEBHOOK_LISTEN"
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*NAMES, *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"):
+    for name in (*FIELD_BY_VARIABLE, *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -28,8 +28,8 @@ def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
     return str(caught.value)
 
 
-def test_without_a_webhook_the_bot_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(HOOK, " ")
+def test_default_is_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WEBHOOK_URL, " ")
     assert load().telegram_webhook_url is None
     assert load().telegram_webhook_listen == "127.0.0.1:8443"
 
@@ -37,19 +37,22 @@ def test_without_a_webhook_the_bot_polls(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     "url",
     [
-        "bot.example.org/hook", "https://bot.example.org", "https://bot.example.org/", "ftp://x/y",
-        "http://bot.example.org/x", "https://bot.example.org:9000/x", "https://:443/x",
+        "bot.example.org/hook",
+        "https://bot.example.org",
+        "https://bot.example.org/",
+        "ftp://x/y",
+        "http://bot.example.org/x",
+        "https://bot.example.org:9000/x",
+        "https://:443/x",
     ],
-)  # fmt: skip
-def test_a_webhook_has_an_address_that_telegram_calls(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert HOOK in refusal(monkeypatch, HOOK, url)
+)
+def test_invalid_webhook_url_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WEBHOOK_URL in refusal(monkeypatch, WEBHOOK_URL, url)
 
 
-def test_a_bot_api_server_of_ones_own_calls_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_bot_api_server_allows_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_API_BASE", "http://127.0.0.1:8081")
-    monkeypatch.setenv(HOOK, "http://127.0.0.1:9000/x")
+    monkeypatch.setenv(WEBHOOK_URL, "http://127.0.0.1:9000/x")
     assert load().telegram_webhook_url == "http://127.0.0.1:9000/x"
 
 
@@ -58,12 +61,12 @@ def test_a_bot_api_server_of_ones_own_calls_any_port(monkeypatch: pytest.MonkeyP
     ["127.0.0.1", "8443", "host:port", "a b:80", "127.0.0.1:99999", "127.0.0.1:0", "::1:80"],
 )
 def test_a_webhook_listens_on_host_and_port(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LISTEN in refusal(monkeypatch, LISTEN, listen)
+    assert LISTEN_ADDRESS in refusal(monkeypatch, LISTEN_ADDRESS, listen)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:80", ":8443", "[::1]:65535", "localhost:8080"])
 def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(LISTEN, listen)
+    monkeypatch.setenv(LISTEN_ADDRESS, listen)
     assert load().telegram_webhook_listen == listen
 
 
@@ -101,19 +104,19 @@ def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -
         ("DATABASE_URL", "sqlite:///", "a file"),
     ],
 )
-def test_nonsense_is_refused_by_its_name_with_an_example(
+def test_invalid_value_error_has_name_and_example(
     name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = refusal(monkeypatch, name, value)
-    assert told.startswith(f"{name} ({NAMES[name]} in parley.toml) ")
+    assert told.startswith(f"{name} ({FIELD_BY_VARIABLE[name]} in parley.toml) ")
     assert said in told
     assert f"For example: {name}=" in told
     assert len(told.splitlines()) == 1
 
 
-def test_every_example_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_examples_are_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those in errors: for the environment and for the file."""
-    for alias, name in NAMES.items():
+    for alias, name in FIELD_BY_VARIABLE.items():
         if alias in SECRETS:
             continue
         told = refusal(monkeypatch, alias, f"\x07 ://:no/such {20_000 * '!'}")
@@ -121,7 +124,7 @@ def test_every_example_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         assert right, alias
         monkeypatch.setenv(alias, right[1].strip("'"))
         from_environment = getattr(load(), name)
-        monkeypatch.delenv(alias)
+        monkeypatch.delenv(alias, raising=False)
         (tmp_path / "parley.toml").write_text(f"{name} = [[]]")
         with pytest.raises(ConfigurationError) as caught:
             load()
@@ -143,16 +146,14 @@ def test_every_example_is_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("IOINTELLIGENCE_BASE_URL", "https://u:hidden@host:port/"),
     ],
 )
-def test_what_may_hold_a_secret_is_never_told(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secret_values_are_not_shown(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = refusal(monkeypatch, name, value)
     assert name in told
     assert value not in told
     assert "hidden" not in told
 
 
-def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_errors_are_reported_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 0")
     told = refusal(monkeypatch, "PARLEY_QUOTA_RESET_HOUR", "24")
     assert "2 settings are wrong" in told
@@ -173,7 +174,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_
         ("[successors]\na = 1", "another model"),
     ],
 )
-def test_a_wrong_key_of_the_file_is_told(content: str, said: str, tmp_path: Path) -> None:
+def test_unknown_file_key_is_reported(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text(content)
     with pytest.raises(ConfigurationError) as caught:
         load()
@@ -182,30 +183,28 @@ def test_a_wrong_key_of_the_file_is_told(content: str, said: str, tmp_path: Path
     assert "hidden" not in str(caught.value)
 
 
-def test_only_the_variables_of_parley_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_parley_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable ACCESS of something else lets nobody in."""
     for name in Settings.model_fields:
-        if name.upper() not in NAMES:
+        if name.upper() not in FIELD_BY_VARIABLE:
             monkeypatch.setenv(name.upper(), "open")
     assert load() == Settings()
 
 
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7")
-    for name in NAMES:
+    for name in FIELD_BY_VARIABLE:
         monkeypatch.setenv(name, "")
-    assert read().settings.queue_length == 7
-    assert read().sources["queue_length"] == "parley.toml"
+    assert load_with_sources().settings.queue_length == 7
+    assert load_with_sources().sources["queue_length"] == "parley.toml"
 
 
-def test_where_each_setting_is_from_is_known(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_origin_of_each_setting_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7\ntoo_old = 30")
     (tmp_path / "token").write_text("1:token\n")
     monkeypatch.setenv("PARLEY_TOO_OLD", "40")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN_FILE", str(tmp_path / "token"))
-    sources = read().sources
+    sources = load_with_sources().sources
     assert sources["queue_length"] == "parley.toml"
     assert sources["too_old"] == "environment"
     assert sources["telegram_token"] == "secret file"
@@ -213,14 +212,14 @@ def test_where_each_setting_is_from_is_known(
     assert set(sources) == set(Settings.model_fields)
 
 
-def test_a_secret_put_where_its_file_belongs_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_given_as_file_path_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     told = refusal(monkeypatch, "IOINTELLIGENCE_API_KEY_FILE", "io-hidden")
     assert "IOINTELLIGENCE_API_KEY_FILE must be the path of a file" in told
     assert "hidden" not in told
 
 
-def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelt_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_QUOTA", "*=1")
     monkeypatch.setenv("PARLEY_PORT_8080_TCP_ADDR", "10.0.0.1")  # as container platforms set them
-    assert ("PARLEY_QUOTA", "PARLEY_QUOTAS") in misspelt()
-    assert "PARLEY_PORT_8080_TCP_ADDR" not in dict(misspelt())
+    assert ("PARLEY_QUOTA", "PARLEY_QUOTAS") in find_misspelled_variables()
+    assert "PARLEY_PORT_8080_TCP_ADDR" not in dict(find_misspelled_variables())

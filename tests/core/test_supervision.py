@@ -7,25 +7,31 @@ from typing import cast
 import pytest
 
 from core.errors import ConfigurationError
-from core.port import Chat, Incoming
-from core.supervision import Patience, supervise
+from core.port import Adapter, Incoming
+from core.supervision import SupervisionTimings, supervise
 
-QUICK = Patience(deaf=0.2, watch=0.01, first=0.01, longest=0.02, ending=0.2)
+FAST_TIMINGS = SupervisionTimings(
+    silence_timeout=0.2,
+    check_interval=0.01,
+    initial_backoff=0.01,
+    max_backoff=0.02,
+    stop_timeout=0.2,
+)
 
 
-class Scripted:
+class ScriptedAdapter:
     """An adapter as far as its supervisor knows it: each life does what the script says next."""
 
     platform = "scripted"
 
     def __init__(self, *script: Exception | str) -> None:
         self.script = list(script)
-        self.lives = 0
-        self.last_heard: float | None = None
+        self.run_count = 0
+        self.last_activity: float | None = None
 
     async def run(self, _inbox: object) -> None:
-        self.lives += 1
-        self.last_heard = time.monotonic()
+        self.run_count += 1
+        self.last_activity = time.monotonic()
         step = self.script.pop(0)
         if isinstance(step, Exception):
             raise step
@@ -37,20 +43,20 @@ async def inbox(incoming: Incoming) -> None:
     return
 
 
-async def lives(chat: Scripted) -> int:
+async def run_count(chat: ScriptedAdapter) -> int:
     async with asyncio.timeout(5):
-        await supervise(cast("Chat", chat), inbox, QUICK)
-    return chat.lives
+        await supervise(cast("Adapter", chat), inbox, FAST_TIMINGS)
+    return chat.run_count
 
 
-async def test_a_defect_in_an_adapter_is_outlived() -> None:
-    assert await lives(Scripted(ZeroDivisionError(), RuntimeError(), "end")) == 3
+async def test_failed_adapter_is_restarted() -> None:
+    assert await run_count(ScriptedAdapter(ZeroDivisionError(), RuntimeError(), "end")) == 3
 
 
-async def test_an_adapter_that_hears_nothing_is_built_anew() -> None:
-    assert await lives(Scripted("deaf", "end")) == 2
+async def test_silent_adapter_is_restarted() -> None:
+    assert await run_count(ScriptedAdapter("deaf", "end")) == 2
 
 
-async def test_what_restarting_does_not_mend_ends_it() -> None:
+async def test_permanent_error_ends_supervision() -> None:
     with pytest.raises(ConfigurationError, match="token"):
-        await lives(Scripted(ConfigurationError("the token is wrong"), "end"))
+        await run_count(ScriptedAdapter(ConfigurationError("the token is wrong"), "end"))

@@ -19,7 +19,7 @@ def fields() -> dict[str, str]:
     return {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 
 
-def test_the_example_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
     for alias in fields().values():
         monkeypatch.delenv(alias, raising=False)
     settings = load(ROOT / "parley.example.toml")
@@ -27,13 +27,13 @@ def test_the_example_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.turns_at_once == 200
 
 
-def test_the_example_names_only_settings_there_are() -> None:
+def test_example_names_only_existing_settings() -> None:
     text = (ROOT / "parley.example.toml").read_text()
     named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
     assert named <= set(fields())
 
 
-def test_the_unit_is_valid() -> None:
+def test_systemd_unit_is_valid() -> None:
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("systemd-analyze is not installed")
@@ -41,13 +41,11 @@ def test_the_unit_is_valid() -> None:
     unit = ROOT / "build" / "parley-test.service"
     unit.parent.mkdir(exist_ok=True)
     unit.write_text(text)
-    done = subprocess.run(
-        [verify, "verify", str(unit)], check=False, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([verify, "verify", str(unit)], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_unit_sets_only_known_variables_and_never_restarts_a_wrong_setting() -> None:
+def test_systemd_unit_variables_and_restart_policy() -> None:
     text = (DEPLOY / "parley.service").read_text()
     known = {*fields().values(), *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"}
     assert set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)) <= known
@@ -55,7 +53,7 @@ def test_the_unit_sets_only_known_variables_and_never_restarts_a_wrong_setting()
     assert "DynamicUser=yes" in text
 
 
-def test_the_compose_file_is_read_only_without_privileges_and_complete() -> None:
+def test_compose_file_is_hardened_and_complete() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     service = compose["services"]["parley"]
     assert service["read_only"] is True
@@ -66,13 +64,10 @@ def test_the_compose_file_is_read_only_without_privileges_and_complete() -> None
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
 
 
-def test_the_image_copies_what_there_is_and_runs_as_nobody_special() -> None:
+def test_image_copies_existing_files_and_is_unprivileged() -> None:
     lines = (DEPLOY / "Containerfile").read_text().splitlines()
     copied = [
-        name
-        for line in lines
-        if line.startswith("COPY ") and "--from" not in line
-        for name in line.split()[1:-1]
+        name for line in lines if line.startswith("COPY ") and "--from" not in line for name in line.split()[1:-1]
     ]
     assert copied
     assert all((ROOT / name).exists() for name in copied)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.world import World, world
+from tests.end_to_end.harness import Harness, running_harness
 
 
 @pytest.fixture(autouse=True)
@@ -12,12 +12,12 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in list(os.environ):
         if name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_")):
-            monkeypatch.delenv(name)
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-async def alive(tmp_path: Path) -> AsyncIterator[World]:
+async def alive(tmp_path: Path) -> AsyncIterator[Harness]:
     """The bot, started, with quick models and no rate limits."""
-    async with world(tmp_path) as made:
+    async with running_harness(tmp_path) as made:
         await made.start()
         yield made

@@ -6,23 +6,44 @@ from typing import Any
 
 import pytest
 
-from bots.sandbox.model.script import answer as scripted
-from tests.core.memory.files import encrypted, pdf, scan
-from tests.end_to_end.world import World, texts
+from bots.sandbox.model.script import scripted_answer as scripted
+from tests.core.memory.sample_files import encrypt_pdf, make_pdf, make_scanned_pdf
+from tests.end_to_end.harness import Harness, bot_texts
 
 PAGES = 300
 FACTS = {
-    7: ("The harbour master of Ostrava is called Benedikt Sloane.", "Who is the harbour master of Ostrava?"),
-    31: ("The warranty of the Kestrel pump ends after 31 months.", "When does the warranty of the Kestrel pump end?"),
-    58: ("Invoices over 9,400 crowns need the signature of two directors.", "Which invoices need the signature of two directors?"),
+    7: (
+        "The harbour master of Ostrava is called Benedikt Sloane.",
+        "Who is the harbour master of Ostrava?",
+    ),
+    31: (
+        "The warranty of the Kestrel pump ends after 31 months.",
+        "When does the warranty of the Kestrel pump end?",
+    ),
+    58: (
+        "Invoices over 9,400 crowns need the signature of two directors.",
+        "Which invoices need the signature of two directors?",
+    ),
     92: ("The archive door opens with the code 7741-B.", "What code opens the archive door?"),
-    123: ("Penguins were counted at Sandfly Bay on the 4th of March.", "When were penguins counted at Sandfly Bay?"),
-    160: ("The turbine must never run above 318 degrees Celsius.", "How many degrees Celsius may the turbine run at?"),
+    123: (
+        "Penguins were counted at Sandfly Bay on the 4th of March.",
+        "When were penguins counted at Sandfly Bay?",
+    ),
+    160: (
+        "The turbine must never run above 318 degrees Celsius.",
+        "How many degrees Celsius may the turbine run at?",
+    ),
     199: ("Doctor Amara Okafor leads the glacier expedition.", "Who leads the glacier expedition?"),
-    234: ("Parcel 55 was lost between Lyon and Turin.", "Which parcel was lost between Lyon and Turin?"),
+    234: (
+        "Parcel 55 was lost between Lyon and Turin.",
+        "Which parcel was lost between Lyon and Turin?",
+    ),
     271: ("The choir rehearses in the old tannery on Thursdays.", "Where does the choir rehearse?"),
-    300: ("The last page was written by the typist Ida Lindqvist.", "Which typist wrote the last page?"),
-}  # fmt: skip
+    300: (
+        "The last page was written by the typist Ida Lindqvist.",
+        "Which typist wrote the last page?",
+    ),
+}
 WORDS = [
     "meadow",
     "lantern",
@@ -80,24 +101,24 @@ def report() -> list[str]:
     return pages
 
 
-def last(side: Any, chat: Any) -> str:
+def last_text(side: Any, chat: Any) -> str:
     """The bot's last words."""
-    return (texts(side.messages(chat)) or [""])[-1]
+    return (bot_texts(side.messages(chat)) or [""])[-1]
 
 
-def shown(body: dict[str, Any]) -> dict[int, str]:
+def numbered_sources(body: dict[str, Any]) -> dict[int, str]:
     """The numbered sources that a request gives to the model."""
     system = "\n".join(m["content"] for m in body["messages"] if m["role"] == "system")
     found = re.findall(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", system, re.DOTALL | re.MULTILINE)
     return {int(number): text for number, text in found}
 
 
-def quoting(body: dict[str, Any]) -> Any:
+def quote_first_source(body: dict[str, Any]) -> Any:
     """A model that answers with the line of its sources that is most like the question."""
     wanted = set(re.findall(r"\w+", body["messages"][-1]["content"].lower()))
     lines = [
         (len(wanted & set(re.findall(r"\w+", line.lower()))), number, line)
-        for number, text in shown(body).items()
+        for number, text in numbered_sources(body).items()
         for line in text.split("\n")
     ]
     if not lines:
@@ -107,107 +128,108 @@ def quoting(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["pdf", "txt"])
-async def test_a_long_document_is_asked_about_on_telegram(alive: World, kind: str) -> None:
+async def test_long_document_on_telegram(alive: Harness, kind: str) -> None:
     telegram, model = alive.telegram, alive.model
-    model.answer = quoting
-    content = pdf(report()) if kind == "pdf" else "\f".join(report()).encode()
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
+    model.answer = quote_first_source
+    content = make_pdf(report()) if kind == "pdf" else "\f".join(report()).encode()
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, f"report.{kind}", content)
-    await telegram.wait(
-        lambda: any("Ask me about it" in t for t in texts(telegram.messages(chat))), 60
-    )
-    assert re.fullmatch(
-        rf"Read report\.{kind}: \d+ pieces\. Ask me about it\.", last(telegram, chat)
-    )
-    seen = [draft.text for draft in telegram.drafts]
+    await telegram.wait_for(lambda: any("Ask me about it" in t for t in bot_texts(telegram.messages(chat))), 60)
+    assert re.fullmatch(rf"Read report\.{kind}: \d+ pieces\. Ask me about it\.", last_text(telegram, chat))
+    seen = [draft.text for draft in telegram.draft_log]
     assert any(re.search(rf"Reading report\.{kind}: \d+ %", text) for text in seen)
     for page, (fact, question) in FACTS.items():
-        before = len(texts(telegram.messages(chat)))
-        await telegram.say(ann, chat, question)
-        await telegram.wait(lambda n=before: len(texts(telegram.messages(chat))) > n)  # type: ignore[misc]
-        sources = shown(model.requests[-1].body)
+        before = len(bot_texts(telegram.messages(chat)))
+        await telegram.send_message(ann, chat, question)
+        await telegram.wait_for(lambda n=before: len(bot_texts(telegram.messages(chat))) > n)  # type: ignore[misc]
+        sources = numbered_sources(model.requests[-1].body)
         (number,) = [n for n, text in sources.items() if fact in text]
-        said = last(telegram, chat)
+        said = last_text(telegram, chat)
         assert said == f"{fact} [{number}]\n\nSources: [{number}] report.{kind}, page {page}"
 
 
-async def test_a_long_document_is_asked_about_on_discord_and_is_nobody_elses(alive: World) -> None:
+async def test_long_document_on_discord_is_private(alive: Harness) -> None:
     discord, model = alive.discord, alive.model
-    model.answer = quoting
-    ann, bob = discord.person("Ann"), discord.person("Bob")
-    channel = discord.channel(discord.guild("Guild", ann, bob), "general")
+    model.answer = quote_first_source
+    ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
+    channel = discord.create_channel(discord.create_guild("Guild", ann, bob), "general")
     at = discord.mention
     # The caption is a question: answered when the file has been read.
     question = FACTS[31][1]
     await discord.send_file(
-        ann, channel, "report.pdf", pdf(report()), text=f"{at} {question}", media_type="application/pdf"
-    )  # fmt: skip
-    await discord.wait(lambda: any("Sources:" in t for t in texts(discord.messages(channel))), 60)
-    growing = [text for m in discord.messages(channel) for text in m.edits]
+        ann,
+        channel,
+        "report.pdf",
+        make_pdf(report()),
+        text=f"{at} {question}",
+        media_type="application/pdf",
+    )
+    await discord.wait_for(lambda: any("Sources:" in t for t in bot_texts(discord.messages(channel))), 60)
+    growing = [text for m in discord.messages(channel) for text in m.previous_texts]
     assert any("Reading report.pdf" in text for text in growing)
     for page, (fact, question) in FACTS.items():
         before = len(model.requests)
         cited = f"report.pdf, page {page}"
         if page != 31:  # the caption's
-            await discord.say(ann, channel, f"{at} {question}")
-            await discord.wait(lambda c=cited: last(discord, channel).endswith(c))  # type: ignore[misc]
+            await discord.send_message(ann, channel, f"{at} {question}")
+            await discord.wait_for(lambda c=cited: last_text(discord, channel).endswith(c))  # type: ignore[misc]
             assert len(model.requests) == before + 1
-        said = next(t for t in texts(discord.messages(channel)) if t.endswith(cited))
+        said = next(t for t in bot_texts(discord.messages(channel)) if t.endswith(cited))
         assert said.startswith(fact)
         if page != 31:
-            assert any(fact in text for text in shown(model.requests[-1].body).values())
+            assert any(fact in text for text in numbered_sources(model.requests[-1].body).values())
     # In the same channel Bob gets nothing of it, in the request or in the answer.
     for fact, question in list(FACTS.values())[:3]:
         before = len(model.requests)
-        await discord.say(bob, channel, f"{at} {question} What is in report.pdf?")
-        await model.wait(lambda n=before: len(model.requests) > n and model.requests[-1].completed)  # type: ignore[misc]
+        await discord.send_message(bob, channel, f"{at} {question} What is in report.pdf?")
+        await model.wait_for(
+            lambda n=before: len(model.requests) > n and model.requests[-1].is_completed  # type: ignore[misc]
+        )
         body = str(model.requests[-1].body)
         assert fact not in body
         assert "pieces" not in body
-        assert shown(model.requests[-1].body) == {}
-    await discord.slash(bob, channel, "memory", user_installed=False)
-    await discord.wait(
-        lambda: any("no notes and files" in t for t in texts(discord.messages(channel)))
-    )
+        assert numbered_sources(model.requests[-1].body) == {}
+    await discord.use_command(bob, channel, "memory", is_user_installed=False)
+    await discord.wait_for(lambda: any("no notes and files" in t for t in bot_texts(discord.messages(channel))))
 
 
-async def test_notes_are_recalled_where_they_fit_and_can_be_deleted(alive: World) -> None:
+async def test_notes_are_recalled_and_deleted(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
-    ann, bob = telegram.person("Ann"), telegram.person("Bob")
-    group = telegram.supergroup("Friends", ann, bob)
-    chat = telegram.private(ann)
-    await telegram.say(ann, chat, "/remember The wifi password of the cabin is heron-42.")
-    await telegram.wait(lambda: "number 1" in last(telegram, chat))
-    await telegram.say(ann, chat, "repeat: what is the wifi password of the cabin?")
-    await telegram.wait(lambda: "Recalled 1 note." in last(telegram, chat))
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    group = telegram.create_supergroup("Friends", ann, bob)
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_message(ann, chat, "/remember The wifi password of the cabin is heron-42.")
+    await telegram.wait_for(lambda: "number 1" in last_text(telegram, chat))
+    await telegram.send_message(ann, chat, "repeat: what is the wifi password of the cabin?")
+    await telegram.wait_for(lambda: "Recalled 1 note." in last_text(telegram, chat))
     assert "heron-42" in model.requests[-1].body["messages"][0]["content"]
     # A private chat's note is not known in a group, to nobody.
     for person in (ann, bob):
         before = len(model.requests)
-        await telegram.say(person, group, f"@{telegram.bot.username} wifi password of the cabin?")
-        await model.wait(lambda n=before: len(model.requests) > n)  # type: ignore[misc]
+        await telegram.send_message(person, group, f"@{telegram.bot.username} wifi password of the cabin?")
+        await model.wait_for(lambda n=before: len(model.requests) > n)  # type: ignore[misc]
         assert "heron-42" not in str(model.requests[-1].body)
-    await telegram.say(ann, chat, "/memory")
-    await telegram.wait(lambda: "I keep 1 note here" in last(telegram, chat))
-    assert "heron-42" in last(telegram, chat)
-    await telegram.say(ann, chat, "/memory delete 1")
-    await telegram.wait(lambda: last(telegram, chat).startswith("Deleted:"))
-    await telegram.say(ann, chat, "repeat: and the wifi password now?")
-    await telegram.wait(lambda: last(telegram, chat) == "and the wifi password now?")
+    await telegram.send_message(ann, chat, "/memory")
+    await telegram.wait_for(lambda: "I keep 1 note here" in last_text(telegram, chat))
+    assert "heron-42" in last_text(telegram, chat)
+    await telegram.send_message(ann, chat, "/memory delete 1")
+    await telegram.wait_for(lambda: last_text(telegram, chat).startswith("Deleted:"))
+    await telegram.send_message(ann, chat, "repeat: and the wifi password now?")
+    await telegram.wait_for(lambda: last_text(telegram, chat) == "and the wifi password now?")
     assert "heron-42" not in model.requests[-1].body["messages"][0]["content"]
 
 
-async def test_past_messages_are_recalled_only_when_switched_on(alive: World) -> None:
+async def test_past_messages_are_recalled_when_enabled(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
 
     async def ask(text: str) -> str:
-        before = len(texts(telegram.messages(chat)))
-        await telegram.say(ann, chat, text)
-        await telegram.wait(lambda: len(texts(telegram.messages(chat))) > before)
-        return last(telegram, chat)
+        before = len(bot_texts(telegram.messages(chat)))
+        await telegram.send_message(ann, chat, text)
+        await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > before)
+        return last_text(telegram, chat)
 
     await ask("repeat: my tortoise is called Quintus Maximus")
     await ask("/new")
@@ -227,81 +249,77 @@ async def test_past_messages_are_recalled_only_when_switched_on(alive: World) ->
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("secret.pdf", encrypted(pdf(["words"]), password="x"), "is encrypted"),
-        ("scan.pdf", scan(2), "has no text"),
+        ("secret.pdf", encrypt_pdf(make_pdf(["words"]), password="x"), "is encrypted"),
+        ("scan.pdf", make_scanned_pdf(2), "has no text"),
         ("broken.pdf", b"%PDF-1.7 broken", "is broken"),
         ("photo.zip", b"PK\x03\x04" + bytes(range(256)), "is not a kind of file I read"),
-        ("many.pdf", scan(1001), "is too large"),
+        ("many.pdf", make_scanned_pdf(1001), "is too large"),
         ("@everyone <b>[x](http://evil.example)_.txt", b"", "has no text"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_can_not_be_read_is_told(
-    alive: World, name: str, content: bytes, said: str
-) -> None:
+async def test_unreadable_file_is_reported(alive: Harness, name: str, content: bytes, said: str) -> None:
     telegram = alive.telegram
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, name, content, caption="What is in it?")
-    await telegram.wait(lambda: texts(telegram.messages(chat)))
-    (answer,) = texts(telegram.messages(chat))
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
+    (answer,) = bot_texts(telegram.messages(chat))
     assert said in answer
     assert "@everyone" not in answer
     assert len(alive.model.requests) == 0
 
 
-async def test_without_the_embedding_model_people_are_answered_all_the_same(alive: World) -> None:
+async def test_answers_without_embedding_model(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    await telegram.say(ann, chat, "/remember My bicycle is green.")
-    await telegram.wait(lambda: texts(telegram.messages(chat)))
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_message(ann, chat, "/remember My bicycle is green.")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     del model.models["mixedbread-ai/mxbai-embed-large-v1"]
-    await telegram.say(ann, chat, "repeat: hello")
-    await telegram.wait(lambda: len(texts(telegram.messages(chat))) > 1)
-    assert last(telegram, chat) == (
-        "hello\n\nAnswered without your notes and files: the embedding model failed."
-    )
-    await telegram.say(ann, chat, "/remember And my car is red.")
-    await telegram.wait(lambda: "nothing was kept" in last(telegram, chat))
+    await telegram.send_message(ann, chat, "repeat: hello")
+    await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > 1)
+    assert last_text(telegram, chat) == ("hello\n\nAnswered without your notes and files: the embedding model failed.")
+    await telegram.send_message(ann, chat, "/remember And my car is red.")
+    await telegram.wait_for(lambda: "nothing was kept" in last_text(telegram, chat))
     await telegram.send_document(ann, chat, "a.txt", b"words of a file")
-    await telegram.wait(lambda: "I could not read a.txt" in last(telegram, chat))
+    await telegram.wait_for(lambda: "I could not read a.txt" in last_text(telegram, chat))
 
 
-async def test_a_file_of_a_photo_says_what_can_be_read(alive: World) -> None:
+async def test_photo_is_refused_with_supported_kinds(alive: Harness) -> None:
     telegram = alive.telegram
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
     await telegram.send_photo(ann, chat)
-    await telegram.wait(lambda: "a photo" in " ".join(texts(telegram.messages(chat))))
+    await telegram.wait_for(lambda: "a photo" in " ".join(bot_texts(telegram.messages(chat))))
 
 
-async def test_reading_can_be_stopped(alive: World) -> None:
+async def test_reading_can_be_stopped(alive: Harness) -> None:
     telegram = alive.telegram
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    await telegram.send_document(ann, chat, "report.pdf", pdf(report()))
-    await telegram.wait(lambda: any("Reading" in draft.text for draft in telegram.drafts))
-    await telegram.say(ann, chat, "/stop")
-    await telegram.wait(lambda: any("Stopped" in t for t in texts(telegram.messages(chat))))
-    await telegram.say(ann, chat, "repeat: go on")
-    await telegram.wait(lambda: last(telegram, chat) == "go on")
-    await telegram.say(ann, chat, "/memory")
-    await telegram.wait(lambda: "no notes and files" in last(telegram, chat))
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_document(ann, chat, "report.pdf", make_pdf(report()))
+    await telegram.wait_for(lambda: any("Reading" in draft.text for draft in telegram.draft_log))
+    await telegram.send_message(ann, chat, "/stop")
+    await telegram.wait_for(lambda: any("Stopped" in t for t in bot_texts(telegram.messages(chat))))
+    await telegram.send_message(ann, chat, "repeat: go on")
+    await telegram.wait_for(lambda: last_text(telegram, chat) == "go on")
+    await telegram.send_message(ann, chat, "/memory")
+    await telegram.wait_for(lambda: "no notes and files" in last_text(telegram, chat))
 
 
-async def test_a_file_whose_reading_was_cut_off_by_a_kill_is_read_after_the_restart(
-    alive: World,
+async def test_interrupted_file_is_read_after_restart(
+    alive: Harness,
 ) -> None:
     telegram = alive.telegram
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    await telegram.send_document(ann, chat, "report.pdf", pdf(report()))
-    await telegram.wait(lambda: any("Reading" in draft.text for draft in telegram.drafts))
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_document(ann, chat, "report.pdf", make_pdf(report()))
+    await telegram.wait_for(lambda: any("Reading" in draft.text for draft in telegram.draft_log))
     await alive.kill()
-    assert texts(telegram.messages(chat)) == []
+    assert bot_texts(telegram.messages(chat)) == []
     await alive.start()
-    await telegram.wait(lambda: "Ask me about it" in last(telegram, chat), 60)
-    await telegram.say(ann, chat, "/memory")
-    await telegram.wait(lambda: "I keep 1 file here" in last(telegram, chat))
-    assert len(texts(telegram.messages(chat))) == 2
+    await telegram.wait_for(lambda: "Ask me about it" in last_text(telegram, chat), 60)
+    await telegram.send_message(ann, chat, "/memory")
+    await telegram.wait_for(lambda: "I keep 1 file here" in last_text(telegram, chat))
+    assert len(bot_texts(telegram.messages(chat))) == 2

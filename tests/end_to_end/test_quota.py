@@ -6,218 +6,219 @@ from pathlib import Path
 
 import pytest
 
-from bots.sandbox.model.accounts import Kind
-from bots.sandbox.model.faults import ended, status
+from bots.sandbox.model.accounts import Endpoint
+from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
-from core.conversation import resources
-from core.conversation.ledger import Ledger, account_of
-from core.turns import words
-from tests.end_to_end.world import World, texts, world
+from core.conversation import turn_services
+from core.conversation.ledger import Ledger, key_id_of
+from core.turns import texts
+from tests.end_to_end.harness import Harness, bot_texts, running_harness
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 PHI = "microsoft/phi-4"
 DAY = 86_400
 
 
-class Clock:
+class FakeClock:
     now = 1_700_000_000.0  # 22:13 UTC
 
     def __call__(self) -> float:
         return self.now
 
 
-def booked(folder: Path, account: str) -> dict[str, int]:
+def booked_tokens(folder: Path, account: str) -> dict[str, int]:
     """Tokens by model as the ledger has them, once no request is on its way."""
     with sqlite3.connect(folder / "parley.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         rows = database.execute(
-            "SELECT model, sum(tokens) FROM spending WHERE account = ? AND kind = 'chat' "
-            "AND tokens > 0 GROUP BY model",
+            "SELECT model, sum(tokens) FROM spending WHERE account = ? AND kind = 'chat' AND tokens > 0 GROUP BY model",
             (account,),
         )
         return dict(rows.fetchall())
 
 
-def last(alive: World, chat: Chat) -> str:
-    return (texts(alive.telegram.messages(chat)) or [""])[-1]
+def last_text(alive: Harness, chat: Chat) -> str:
+    return (bot_texts(alive.telegram.messages(chat)) or [""])[-1]
 
 
-async def test_a_quota_runs_out_in_the_middle_of_many_chats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr(resources, "Ledger", partial(Ledger, clock=clock))
-    async with world(tmp_path) as alive:
+async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=clock))
+    async with running_harness(tmp_path) as alive:
         model, telegram = alive.model, alive.telegram
-        model.used.clock = clock
-        model.reset_day()
+        model.usage.clock = clock
+        model.start_new_day()
         quota = 2500
         model.quotas[LLAMA] = quota
         await alive.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
-        people = [telegram.person(f"P{n}") for n in range(20)]
-        chats = [telegram.private(person) for person in people]
+        people = [telegram.create_user(f"P{n}") for n in range(20)]
+        chats = [telegram.open_private_chat(person) for person in people]
         for person, chat in zip(people, chats, strict=True):
-            await telegram.say(person, chat, f"repeat: {'word ' * 60}{person.id}")
-        await telegram.wait(
-            lambda: all(str(p.id) in last(alive, c) for p, c in zip(people, chats, strict=True)), 30
+            await telegram.send_message(person, chat, f"repeat: {'word ' * 60}{person.id}")
+        await telegram.wait_for(
+            lambda: all(str(p.id) in last_text(alive, c) for p, c in zip(people, chats, strict=True)),
+            30,
         )
-        instead = [chat for chat in chats if "answered by phi-4" in last(alive, chat)]
+        instead = [chat for chat in chats if "answered by phi-4" in last_text(alive, chat)]
         assert 0 < len(instead) < 20
-        assert all("out of today's quota (back in 2 h)" in last(alive, chat) for chat in instead)
-        assert not [one for one in model.refused if one.status == 429], "nothing asked in vain"
+        assert all("out of today's quota (back in 2 h)" in last_text(alive, chat) for chat in instead)
+        assert not [one for one in model.rejected_requests if one.status == 429], "nothing asked in vain"
         await alive.stop()
-        ledger = booked(tmp_path, account_of(model.api_key))
-        exact = {name: model.used.of(model=name, kind=Kind.CHAT) for name in (LLAMA, PHI)}
+        ledger = booked_tokens(tmp_path, key_id_of(model.api_key))
+        exact = {name: model.usage.tokens_used(model=name, endpoint=Endpoint.CHAT) for name in (LLAMA, PHI)}
         assert ledger == exact
         clock.now += DAY
         await alive.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
-        await telegram.say(people[0], chats[0], "repeat: a new day")
-        await telegram.wait(lambda: last(alive, chats[0]) == "a new day")
+        await telegram.send_message(people[0], chats[0], "repeat: a new day")
+        await telegram.wait_for(lambda: last_text(alive, chats[0]) == "a new day")
         assert model.requests[-1].body["model"] == LLAMA
 
 
-async def test_a_quota_the_ledger_did_not_know_of_is_believed_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resources, "Ledger", partial(Ledger, clock=Clock()))
-    async with world(tmp_path) as alive:
+async def test_unknown_quota_error_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=FakeClock()))
+    async with running_harness(tmp_path) as alive:
         await alive.start()
         telegram, model = alive.telegram, alive.model
-        ann = telegram.person("Ann")
-        chat = telegram.private(ann)
+        ann = telegram.create_user("Ann")
+        chat = telegram.open_private_chat(ann)
         model.quotas[LLAMA] = 0
         for number in range(3):
-            await telegram.say(ann, chat, f"repeat: answer {number}")
-            await telegram.wait(lambda n=number: last(alive, chat).startswith(f"answer {n}"))  # type: ignore[misc]
-            assert "out of today's quota" in last(alive, chat)
-        assert len([one for one in model.refused if one.status == 429]) == 1
-        await telegram.say(ann, chat, "/model")
-        await telegram.wait(lambda: "Llama-3.3-70B-Instruct answers here" in last(alive, chat))
+            await telegram.send_message(ann, chat, f"repeat: answer {number}")
+            await telegram.wait_for(
+                lambda n=number: last_text(alive, chat).startswith(f"answer {n}")  # type: ignore[misc]
+            )
+            assert "out of today's quota" in last_text(alive, chat)
+        assert len([one for one in model.rejected_requests if one.status == 429]) == 1
+        await telegram.send_message(ann, chat, "/model")
+        await telegram.wait_for(lambda: "Llama-3.3-70B-Instruct answers here" in last_text(alive, chat))
 
 
-async def test_a_broken_model_is_replaced_and_then_left_alone(alive: World) -> None:
+async def test_broken_model_is_replaced_and_skipped(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    model.fail_next(status(500), times=None, model=LLAMA)
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    model.fail_next(http_error(500), times=None, model=LLAMA)
     for number in range(5):
-        await telegram.say(ann, chat, f"repeat: answer {number}")
-        await telegram.wait(lambda n=number: last(alive, chat).startswith(f"answer {n}"), 20)  # type: ignore[misc]
-        assert "does not work just now" in last(alive, chat)
+        await telegram.send_message(ann, chat, f"repeat: answer {number}")
+        await telegram.wait_for(
+            lambda n=number: last_text(alive, chat).startswith(f"answer {n}"),  # type: ignore[misc]
+            20,
+        )
+        assert "does not work just now" in last_text(alive, chat)
     tried = [r for r in model.requests if r.body["model"] == LLAMA]
     assert len(tried) == 9, "three turns of three tries, then it rests"
 
 
-async def test_after_text_was_shown_no_other_model_goes_on_silently(alive: World) -> None:
+async def test_no_silent_failover_after_shown_text(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
     model.tokens_per_second = 100
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    model.fail_next(ended(20))
-    await telegram.say(ann, chat, f"repeat: {'begun ' * 100}")
-    await telegram.wait(lambda: "The answer broke off" in last(alive, chat))
-    assert last(alive, chat).startswith("begun begun")
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    model.fail_next(end_stream(20))
+    await telegram.send_message(ann, chat, f"repeat: {'begun ' * 100}")
+    await telegram.wait_for(lambda: "The answer broke off" in last_text(alive, chat))
+    assert last_text(alive, chat).startswith("begun begun")
     assert {r.body["model"] for r in model.requests} == {LLAMA}
     markup = telegram.messages(chat)[-1].reply_markup
     assert markup is not None
     buttons = {b["text"]: b["callback_data"] for row in markup["inline_keyboard"] for b in row}
     assert list(buttons) == ["Continue", "Retry"]
-    await telegram.press(ann, telegram.messages(chat)[-1], buttons["Continue"])
-    await telegram.wait(lambda: len(texts(telegram.messages(chat))) == 2)
+    await telegram.press_button(ann, telegram.messages(chat)[-1], buttons["Continue"])
+    await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) == 2)
     shown = [m["content"] for m in model.requests[-1].body["messages"]]
-    assert shown[-1] == words.GO_ON
+    assert shown[-1] == texts.CONTINUE_PROMPT
     assert shown[-2].startswith("begun begun")
 
 
-async def test_a_model_that_is_gone_for_good_is_followed_and_told_once(alive: World) -> None:
+async def test_removed_model_is_replaced_with_one_notice(alive: Harness) -> None:
     telegram, model = alive.telegram, alive.model
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    await telegram.say(ann, chat, "/model phi-4")
-    await telegram.wait(lambda: "phi-4" in last(alive, chat))
-    model.vanish(PHI)
-    await telegram.say(ann, chat, "repeat: one")
-    await telegram.wait(lambda: last(alive, chat).startswith("one"))
-    assert "phi-4 is not available any more: answered by" in last(alive, chat)
-    await telegram.say(ann, chat, "repeat: two")
-    await telegram.wait(lambda: last(alive, chat).startswith("two"))
-    assert "Llama-3.3-70B-Instruct answers here from now on" in last(alive, chat)
-    await telegram.say(ann, chat, "repeat: three")
-    await telegram.wait(lambda: last(alive, chat) == "three")
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_message(ann, chat, "/model phi-4")
+    await telegram.wait_for(lambda: "phi-4" in last_text(alive, chat))
+    model.remove_model(PHI)
+    await telegram.send_message(ann, chat, "repeat: one")
+    await telegram.wait_for(lambda: last_text(alive, chat).startswith("one"))
+    assert "phi-4 is not available any more: answered by" in last_text(alive, chat)
+    await telegram.send_message(ann, chat, "repeat: two")
+    await telegram.wait_for(lambda: last_text(alive, chat).startswith("two"))
+    assert "Llama-3.3-70B-Instruct answers here from now on" in last_text(alive, chat)
+    await telegram.send_message(ann, chat, "repeat: three")
+    await telegram.wait_for(lambda: last_text(alive, chat) == "three")
 
 
-async def test_a_persons_own_key_pays_for_that_person_alone(tmp_path: Path) -> None:
-    async with world(tmp_path) as alive:
+async def test_personal_key_pays_for_its_owner_only(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as alive:
         telegram, model = alive.telegram, alive.model
         own = "io-key-of-ann-0123456789"
-        model.add_key(own)
+        model.add_account(own)
         await alive.start(secret_key="a passphrase")
-        ann, bob = telegram.person("Ann"), telegram.person("Bob")
-        chat, other = telegram.private(ann), telegram.private(bob)
-        await telegram.say(ann, chat, "/key wrong-key-123456")
-        await telegram.wait(lambda: "does not accept that key" in last(alive, chat))
-        await telegram.say(ann, chat, f"/key {own}")
-        await telegram.wait(lambda: "with your own key from now on" in last(alive, chat))
-        assert own not in telegram.visible(chat), "the message is deleted"
-        await telegram.say(ann, chat, "repeat: mine")
-        await telegram.wait(lambda: last(alive, chat) == "mine")
-        assert model.requests[-1].key == own
-        await telegram.say(bob, other, "repeat: his")
-        await telegram.wait(lambda: last(alive, other) == "his")
-        assert model.requests[-1].key == model.api_key
-        await telegram.say(ann, chat, "/key remove")
-        await telegram.wait(lambda: "forgotten" in last(alive, chat))
-        await telegram.say(ann, chat, "repeat: again")
-        await telegram.wait(lambda: last(alive, chat) == "again")
-        assert model.requests[-1].key == model.api_key
+        ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+        chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
+        await telegram.send_message(ann, chat, "/key wrong-key-123456")
+        await telegram.wait_for(lambda: "does not accept that key" in last_text(alive, chat))
+        await telegram.send_message(ann, chat, f"/key {own}")
+        await telegram.wait_for(lambda: "with your own key from now on" in last_text(alive, chat))
+        assert own not in telegram.transcript(chat), "the message is deleted"
+        await telegram.send_message(ann, chat, "repeat: mine")
+        await telegram.wait_for(lambda: last_text(alive, chat) == "mine")
+        assert model.requests[-1].api_key == own
+        await telegram.send_message(bob, other, "repeat: his")
+        await telegram.wait_for(lambda: last_text(alive, other) == "his")
+        assert model.requests[-1].api_key == model.api_key
+        await telegram.send_message(ann, chat, "/key remove")
+        await telegram.wait_for(lambda: "forgotten" in last_text(alive, chat))
+        await telegram.send_message(ann, chat, "repeat: again")
+        await telegram.wait_for(lambda: last_text(alive, chat) == "again")
+        assert model.requests[-1].api_key == model.api_key
         await alive.stop()
         stored = b"".join(f.read_bytes() for f in tmp_path.glob("parley.sqlite3*"))
         assert own.encode() not in stored
 
 
-async def test_a_day_has_so_many_questions_for_a_person(tmp_path: Path) -> None:
-    async with world(tmp_path) as alive:
+async def test_daily_questions_are_limited_per_person(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as alive:
         telegram = alive.telegram
         await alive.start(person_messages=2)
-        ann, bob = telegram.person("Ann"), telegram.person("Bob")
-        chat, other = telegram.private(ann), telegram.private(bob)
+        ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+        chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         for number in range(2):
-            await telegram.say(ann, chat, f"repeat: {number}")
-            await telegram.wait(lambda n=number: last(alive, chat) == f"{n}")  # type: ignore[misc]
-        await telegram.say(ann, chat, "repeat: too much")
-        await telegram.wait(lambda: "Your questions of today are used up" in last(alive, chat))
-        await telegram.say(bob, other, "repeat: his")
-        await telegram.wait(lambda: last(alive, other) == "his")
+            await telegram.send_message(ann, chat, f"repeat: {number}")
+            await telegram.wait_for(lambda n=number: last_text(alive, chat) == f"{n}")  # type: ignore[misc]
+        await telegram.send_message(ann, chat, "repeat: too much")
+        await telegram.wait_for(lambda: "Your questions of today are used up" in last_text(alive, chat))
+        await telegram.send_message(bob, other, "repeat: his")
+        await telegram.wait_for(lambda: last_text(alive, other) == "his")
 
 
-async def test_models_and_usage_show_what_is_left(alive: World) -> None:
+async def test_models_and_usage_show_remaining_quota(alive: Harness) -> None:
     telegram = alive.telegram
-    ann = telegram.person("Ann")
-    chat = telegram.private(ann)
-    await telegram.say(ann, chat, "repeat: hello")
-    await telegram.wait(lambda: last(alive, chat) == "hello")
-    await telegram.say(ann, chat, "/models Llama-3.3")
-    await telegram.wait(lambda: "499k tokens left" in last(alive, chat))
-    await telegram.say(ann, chat, "/usage")
-    await telegram.wait(lambda: "left for all" in last(alive, chat))
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_message(ann, chat, "repeat: hello")
+    await telegram.wait_for(lambda: last_text(alive, chat) == "hello")
+    await telegram.send_message(ann, chat, "/models Llama-3.3")
+    await telegram.wait_for(lambda: "499k tokens left" in last_text(alive, chat))
+    await telegram.send_message(ann, chat, "/usage")
+    await telegram.wait_for(lambda: "left for all" in last_text(alive, chat))
 
 
-async def test_the_operator_is_told_that_a_quota_goes_to_its_end(tmp_path: Path) -> None:
-    async with world(tmp_path) as alive:
+async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as alive:
         telegram = alive.telegram
-        ann, bob = telegram.person("Ann"), telegram.person("Bob")
-        chat, other = telegram.private(ann), telegram.private(bob)
+        ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+        chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         await alive.start(quotas={LLAMA: 300})
         with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
             database.execute(
                 "INSERT INTO grants VALUES (?, 'operator', 'Ann', 0)",
                 (f"telegram:person:{ann.id}",),
             )
-        await telegram.say(bob, other, f"repeat: {'many words ' * 60}")
-        await telegram.wait(lambda: last(alive, other).startswith("many words"))
-        assert "quota" not in last(alive, other)
-        await telegram.say(ann, chat, "repeat: mine")
-        await telegram.wait(lambda: last(alive, chat).startswith("mine"))
-        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last(alive, chat)
-        await telegram.say(ann, chat, "/usage")
-        await telegram.wait(lambda: "Everybody, on the bot's key" in last(alive, chat))
+        await telegram.send_message(bob, other, f"repeat: {'many words ' * 60}")
+        await telegram.wait_for(lambda: last_text(alive, other).startswith("many words"))
+        assert "quota" not in last_text(alive, other)
+        await telegram.send_message(ann, chat, "repeat: mine")
+        await telegram.wait_for(lambda: last_text(alive, chat).startswith("mine"))
+        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last_text(alive, chat)
+        await telegram.send_message(ann, chat, "/usage")
+        await telegram.wait_for(lambda: "Everybody, on the bot's key" in last_text(alive, chat))

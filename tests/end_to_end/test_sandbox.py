@@ -51,12 +51,19 @@ repeat: this waits &
 """
 
 
-async def play(lines: str) -> str:
+async def run_sandbox(lines: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bots.cli", "sandbox", "--speed", "1000",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "COLUMNS": "400"},
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "bots.cli",
+        "sandbox",
+        "--speed",
+        "1000",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "COLUMNS": "400"},
+    )
     async with asyncio.timeout(90):
         out, _ = await process.communicate(lines.encode())
     said = out.decode()
@@ -65,8 +72,8 @@ async def play(lines: str) -> str:
     return said
 
 
-async def test_a_typed_message_is_answered_through_each_platform() -> None:
-    said = await play(LINES)
+async def test_typed_message_is_answered_on_each_platform() -> None:
+    said = await run_sandbox(LINES)
     for expected in (
         "privately on Telegram",
         "in a group",
@@ -80,10 +87,10 @@ async def test_a_typed_message_is_answered_through_each_platform() -> None:
     assert "/ask needs prompt: your question" in said
 
 
-async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -> None:
+async def test_service_failures_and_files_can_be_tried(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
-    said = await play(BAD_DAY.format(file=str(file).replace(" ", "\\ ")))
+    said = await run_sandbox(BAD_DAY.format(file=str(file).replace(" ", "\\ ")))
     assert "Llama-3.3-70B-Instruct is out of today's quota" in said
     assert "How large?" in said
     assert "Older messages no longer fit this model's window" in said
@@ -94,8 +101,8 @@ async def test_a_bad_day_of_the_service_and_files_can_be_tried(tmp_path: Path) -
     assert f"{file}.none: No such file" in said
 
 
-async def test_an_answer_can_be_stopped_and_pages_turned() -> None:
-    said = await play(IMPATIENT)
+async def test_stop_and_page_buttons_work() -> None:
+    said = await run_sandbox(IMPATIENT)
     assert "Section 1" in said
     assert "Stopped. 1 waiting message dropped." in said
     assert "this waits" not in said

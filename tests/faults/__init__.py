@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.faults.verdict")
+pytest.register_assert_rewrite("tests.faults.report")

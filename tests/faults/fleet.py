@@ -15,14 +15,14 @@ from sqlalchemy import Connection, select
 from core.errors import StoreError, UnavailableError
 from core.store.database import Store
 from core.store.schema import turns
-from tests.end_to_end.world import World
-from tests.faults.questions import ASKED
+from tests.end_to_end.harness import Harness
+from tests.faults.questions import PROMPT
 
 __all__ = ["Fleet"]
 
-READY_IN = 30.0  # seconds
-GONE_IN = 25.0  # seconds in which a process that was told to end must be gone
-LOOK = 0.2  # seconds between looks for what is still open
+READY_SECONDS = 30.0  # seconds
+EXIT_SECONDS = 25.0  # seconds in which a process that was told to end must be gone
+POLL_INTERVAL = 0.2  # seconds between looks for what is still open
 
 
 class Fleet:
@@ -30,33 +30,33 @@ class Fleet:
 
     def __init__(
         self,
-        world: World,
+        harness: Harness,
         folder: Path,
         count: int = 1,
         *,
-        each: Sequence[Mapping[str, str]] = (),
+        environments: Sequence[Mapping[str, str]] = (),
         **environment: str,
     ) -> None:
         self._environment = {
             **os.environ,
-            **world.environment(),
+            **harness.environment(),
             "PARLEY_MESSAGES_A_MINUTE": "1000",
             "PARLEY_QUOTAS": "*=0",
             **environment,
         }
-        self._each = each
-        self._world = world
+        self._environments = environments
+        self._harness = harness
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
-        self.kills: list[float] = []
+        self.kill_times: list[float] = []
         """When (monotonic) a process was killed."""
-        self.died: list[int] = []
+        self.unexpected_exits: list[int] = []
         """Exit codes of those that ended by themselves."""
-        self.kept: Counter[str] | None = None
+        self.stored: Counter[str] | None = None
         """How often each question is in the database, and of those not ended "open"."""
 
     @property
-    def log(self) -> Path:
+    def log_path(self) -> Path:
         return self._folder / "bot.log"
 
     def pid(self, number: int = 0) -> int:
@@ -68,24 +68,27 @@ class Fleet:
         old = self._processes[number]
         if old is not None and old.returncode is None:
             raise RuntimeError("it still runs")
-        environment = {**self._environment, **(self._each[number] if self._each else {})}
-        with self.log.open("ab") as log:
+        environment = {
+            **self._environment,
+            **(self._environments[number] if self._environments else {}),
+        }
+        with self.log_path.open("ab") as log:
             self._processes[number] = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bots.cli", "run", env=environment, stderr=log
             )
 
     async def start_all(self) -> None:
         """Start what does not run; ends when the bot listens on every platform."""
-        await self.listening(*range(len(self._processes)))
-        await self._world.discord.ready(READY_IN)
+        await self.start_listening(*range(len(self._processes)))
+        await self._harness.discord.wait_until_ready(READY_SECONDS)
 
-    async def listening(self, *numbers: int) -> None:
+    async def start_listening(self, *numbers: int) -> None:
         """Start some; ends when one of them listens to Telegram."""
         began = time.monotonic()
         for number in numbers:
             await self.start(number)
         if "TELEGRAM_BOT_TOKEN" in self._environment:
-            await self._world.telegram.wait(lambda: self._world.polls(began) > 0, READY_IN)
+            await self._harness.telegram.wait_for(lambda: self._harness.poll_count(began) > 0, READY_SECONDS)
 
     async def kill(self, number: int = 0) -> None:
         """End it in the middle of whatever it does."""
@@ -93,82 +96,74 @@ class Fleet:
         assert process is not None
         if process.returncode is None:
             process.kill()
-            self.kills.append(time.monotonic())
+            self.kill_times.append(time.monotonic())
         else:
-            self.died.append(process.returncode)
+            self.unexpected_exits.append(process.returncode)
         await process.wait()
 
     def freeze(self, number: int) -> None:
         os.kill(self.pid(number), signal.SIGSTOP)
 
-    def thaw(self, number: int) -> None:
+    def resume(self, number: int) -> None:
         os.kill(self.pid(number), signal.SIGCONT)
 
-    async def revive(self) -> None:
+    async def restart_unavailable(self) -> None:
         """Do a supervisor's work: start anew what found its database away as it started."""
         for number, process in enumerate(self._processes):
             if process is not None and process.returncode == UnavailableError.exit_code:
                 await self.start(number)
 
-    async def end(self, number: int = 0) -> float:
+    async def terminate(self, number: int = 0) -> float:
         """Tell it to end; how many seconds it took. Raises `TimeoutError`."""
         process = self._processes[number]
         assert process is not None
-        began = time.monotonic()
+        started_at = time.monotonic()
         if process.returncode is None:
             process.terminate()
-        async with asyncio.timeout(GONE_IN):
+        async with asyncio.timeout(EXIT_SECONDS):
             await process.wait()
-        return time.monotonic() - began
+        return time.monotonic() - started_at
 
-    async def idle(self, timeout: float) -> None:
+    async def wait_until_idle(self, timeout: float) -> None:
         """Wait until nothing that was asked is open, as the database knows it: what people see
         does not tell to which of two questions a word about a failure belongs. After `timeout`
         seconds it is left as it is, to be judged.
         """
         store = Store(self._environment["DATABASE_URL"])
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         try:
-            while time.monotonic() < until:
+            while time.monotonic() < deadline:
                 with suppress(StoreError):
-                    pending = self._world.telegram.updates.pending
-                    self.kept = await store.read(_kept)
-                    if not (pending or self.kept["open"]):
+                    pending = self._harness.telegram.updates.pending
+                    self.stored = await store.read(_stored_questions)
+                    if not (pending or self.stored["open"]):
                         return
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL_INTERVAL)
         finally:
             await store.close()
 
     async def close(self) -> None:
         """End all, gently where that is possible."""
-        running = [
-            (number, process)
-            for number, process in enumerate(self._processes)
-            if process is not None
-        ]
-        self.died += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
+        running = [(number, process) for number, process in enumerate(self._processes) if process is not None]
+        self.unexpected_exits += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
         try:
-            await asyncio.gather(*(self.end(number) for number, _ in running))
+            await asyncio.gather(*(self.terminate(number) for number, _ in running))
         finally:
             for _, process in running:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
 
-    def broken(self) -> list[str]:
+    def defect_lines(self) -> list[str]:
         """Lines of the log that only a defect writes."""
         signs = ("turn broke", "never retrieved", "Unclosed")
-        lines = self.log.read_text(errors="replace").splitlines()
-        return [
-            line[:2000]
-            for line in lines
-            if line.startswith("Traceback") or any(sign in line for sign in signs)
-        ]
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return [line[:2000] for line in lines if line.startswith("Traceback") or any(sign in line for sign in signs)]
 
 
-def _kept(connection: Connection) -> Counter[str]:
-    kept: Counter[str] = Counter()
+def _stored_questions(connection: Connection) -> Counter[str]:
+    counts: Counter[str] = Counter()
     for incoming, ended in connection.execute(select(turns.c.incoming, turns.c.finished)):
-        kept.update(ASKED.findall(incoming))
-        kept["open"] += ended is None
-    return kept
+        counts.update(PROMPT.findall(incoming))
+        counts["open"] += ended is None
+    return counts

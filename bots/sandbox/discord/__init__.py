@@ -2,26 +2,26 @@
 
 from bots.sandbox.discord.limits import Limits
 from bots.sandbox.discord.server import DiscordStandIn
-from bots.sandbox.discord.world import (
+from bots.sandbox.discord.state import (
     Call,
     Channel,
-    Event,
+    ChatEvent,
     Fault,
     Guild,
     Interaction,
     Message,
-    Person,
+    User,
 )
 
 __all__ = [
     "Call",
     "Channel",
+    "ChatEvent",
     "DiscordStandIn",
-    "Event",
     "Fault",
     "Guild",
     "Interaction",
     "Limits",
     "Message",
-    "Person",
+    "User",
 ]

@@ -13,18 +13,21 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from bots.sandbox.discord.world import Json
+from bots.sandbox.discord.state import Json
 
 __all__ = ["Gateway"]
 
-HEARTBEAT = 41.25  # seconds
-ACKNOWLEDGE = 0.02  # seconds; sooner and discord.py misreads its own clock
-MESSAGE_CONTENT = 1 << 15
-KEPT = 10_000  # dispatches for a session that comes back
-SESSIONS = 100  # that may come back
-LONGEST_PAYLOAD = 4096  # bytes
-MOST_FRAMES, FRAMES_IN = 120, 60.0  # from a client, within so many seconds
-STARTS, DAY = 1000, 86_400.0  # sessions a day; Discord resets the token of who wants more
+HEARTBEAT_INTERVAL = 41.25  # seconds
+HEARTBEAT_ACK_DELAY_SECONDS = 0.02  # seconds; sooner and discord.py misreads its own clock
+MESSAGE_CONTENT_INTENT = 1 << 15
+MAX_DISPATCHES = 10_000  # dispatches for a session that comes back
+MAX_SESSIONS = 100  # that may come back
+MAX_PAYLOAD_BYTES = 4096  # bytes
+MAX_FRAMES, FRAME_WINDOW_SECONDS = 120, 60.0  # from a client, within so many seconds
+MAX_SESSION_STARTS, DAY_SECONDS = (
+    1000,
+    86_400.0,
+)  # sessions a day; Discord resets the token of who wants more
 
 
 @dataclass(slots=True)
@@ -33,50 +36,50 @@ class Session:
     intents: int
     shard: tuple[int, int] = (0, 1)
     sequence: int = 0
-    sent: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT))
-    line: "Line | None" = None
-    order: asyncio.Lock = field(default_factory=asyncio.Lock)
+    replay_buffer: deque[Json] = field(default_factory=lambda: deque(maxlen=MAX_DISPATCHES))
+    connection: "Connection | None" = None
+    send_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while frames are sent, so that what is new never overtakes a replay."""
 
-    def concerns(self, data: Json) -> bool:
+    def receives(self, data: Json) -> bool:
         """Whether this shard is told; direct messages go to the first."""
-        number, count = self.shard
-        guild = data.get("guild_id") or (data.get("id") if "roles" in data else None)
-        return (int(guild) >> 22) % count == number if guild else number == 0
+        shard_id, count = self.shard
+        guild_id = data.get("guild_id") or (data.get("id") if "roles" in data else None)
+        return (int(guild_id) >> 22) % count == shard_id if guild_id else shard_id == 0
 
-    async def tell(self, event: str, data: Json) -> None:
-        async with self.order:
+    async def dispatch(self, event: str, data: Json) -> None:
+        async with self.send_lock:
             self.sequence += 1
             frame = {"op": 0, "t": event, "s": self.sequence, "d": data}
-            self.sent.append(frame)
-            if self.line is not None:
-                await self.line.send(frame)
+            self.replay_buffer.append(frame)
+            if self.connection is not None:
+                await self.connection.send(frame)
 
 
 @dataclass(slots=True)
-class Line:
+class Connection:
     """One websocket; compressed when the client asked for it."""
 
     socket: web.WebSocketResponse
-    deflate: Any = None
-    silent: bool = False
-    heard: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_FRAMES))
+    compressor: Any = None
+    is_silent: bool = False
+    frame_times: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_FRAMES))
     """When the latest frames came."""
 
-    def floods(self, now: float) -> bool:
-        full = len(self.heard) == MOST_FRAMES and now - self.heard[0] < FRAMES_IN
-        self.heard.append(now)
+    def exceeds_frame_limit(self, now: float) -> bool:
+        full = len(self.frame_times) == MAX_FRAMES and now - self.frame_times[0] < FRAME_WINDOW_SECONDS
+        self.frame_times.append(now)
         return full
 
     async def send(self, frame: Json) -> None:
-        if self.silent:
+        if self.is_silent:
             return
         raw = msgspec.json.encode(frame)
         with contextlib.suppress(ConnectionError):
-            if self.deflate is None:
+            if self.compressor is None:
                 await self.socket.send_str(raw.decode())
             else:
-                packed = self.deflate.compress(raw) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+                packed = self.compressor.compress(raw) + self.compressor.flush(zlib.Z_SYNC_FLUSH)
                 await self.socket.send_bytes(packed)
 
 
@@ -85,171 +88,179 @@ class Gateway:
         self,
         token: str,
         *,
-        message_content: bool,
-        welcome: Callable[[], tuple[Json, list[Json]]],
-        changed: Callable[[], Any],
+        message_content_allowed: bool,
+        ready_payload: Callable[[], tuple[Json, list[Json]]],
+        on_change: Callable[[], Any],
         clock: Callable[[], float],
     ) -> None:
         self.identifies: list[Json] = []
         self.resumes: list[Json] = []
-        self.told: deque[tuple[str, Json]] = deque(maxlen=KEPT)
+        self.dispatches: deque[tuple[str, Json]] = deque(maxlen=MAX_DISPATCHES)
         """What was dispatched, for whoever wants to check it."""
-        self.heartbeat = HEARTBEAT
+        self.heartbeat_interval = HEARTBEAT_INTERVAL
         """Seconds between the heartbeats that new connections are asked for."""
-        self.refusing = 0
-        self.refusing_with = 503
+        self.remaining_refusals = 0
+        self.refusal_status = 503
         self.url = ""
         self._token = token
-        self._message_content = message_content
-        self._welcome = welcome
-        self._changed = changed
+        self._message_content_allowed = message_content_allowed
+        self._ready_payload = ready_payload
+        self._on_change = on_change
         self._clock = clock
-        self._started: deque[float] = deque()
+        self._session_starts: deque[float] = deque()
         self._sessions: dict[str, Session] = {}
 
     @property
-    def connected(self) -> list[Session]:
-        return [session for session in self._sessions.values() if session.line is not None]
+    def connected_sessions(self) -> list[Session]:
+        return [session for session in self._sessions.values() if session.connection is not None]
 
-    def start_limit(self) -> Json:
+    def session_start_limit(self) -> Json:
         """How many sessions the bot may still begin today, as `GET /gateway/bot` tells it."""
         now = self._clock()
-        while self._started and now - self._started[0] >= DAY:
-            self._started.popleft()
-        left = STARTS - len(self._started)
-        after = int((DAY - (now - self._started[0])) * 1000) if self._started else 0
-        return {"total": STARTS, "remaining": left, "reset_after": after, "max_concurrency": 1}
+        while self._session_starts and now - self._session_starts[0] >= DAY_SECONDS:
+            self._session_starts.popleft()
+        left = MAX_SESSION_STARTS - len(self._session_starts)
+        after = int((DAY_SECONDS - (now - self._session_starts[0])) * 1000) if self._session_starts else 0
+        return {
+            "total": MAX_SESSION_STARTS,
+            "remaining": left,
+            "reset_after": after,
+            "max_concurrency": 1,
+        }
 
     async def dispatch(
-        self, event: str, data: Json, blank: Callable[[Json], Json], *, needs: int = -1
+        self, event: str, data: Json, redact: Callable[[Json], Json], *, required_intents: int = -1
     ) -> None:
         """Tell every session, gone ones too (they may resume). `blank` takes out what a session
         without the message content intent is not shown; `needs` are intents, any will do.
         """
-        self.told.append((event, data))
+        self.dispatches.append((event, data))
         for session in list(self._sessions.values()):
-            if session.concerns(data) and (needs < 0 or session.intents & needs):
-                shown = data if session.intents & MESSAGE_CONTENT else blank(data)
-                await session.tell(event, shown)
+            if session.receives(data) and (required_intents < 0 or session.intents & required_intents):
+                shown = data if session.intents & MESSAGE_CONTENT_INTENT else redact(data)
+                await session.dispatch(event, shown)
 
     def go_silent(self) -> None:
         """The present connections stay open and carry nothing more; new ones do."""
-        for session in self.connected:
-            if session.line is not None:
-                session.line.silent = True
+        for session in self.connected_sessions:
+            if session.connection is not None:
+                session.connection.is_silent = True
 
-    async def reconnect(self) -> None:
-        for session in self.connected:
-            line, session.line = session.line, None
-            if line is not None:
-                await line.send({"op": 7, "d": None})
+    async def request_reconnect(self) -> None:
+        for session in self.connected_sessions:
+            connection, session.connection = session.connection, None
+            if connection is not None:
+                await connection.send({"op": 7, "d": None})
 
-    async def invalidate(self, *, resumable: bool) -> None:
-        for session in self.connected:
-            line, session.line = session.line, None
+    async def invalidate_sessions(self, *, resumable: bool) -> None:
+        for session in self.connected_sessions:
+            connection, session.connection = session.connection, None
             if not resumable:
                 del self._sessions[session.id]
-            if line is not None:
-                await line.send({"op": 9, "d": resumable})
+            if connection is not None:
+                await connection.send({"op": 9, "d": resumable})
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        if self.refusing > 0:
-            self.refusing -= 1
-            return web.Response(status=self.refusing_with)
-        socket = web.WebSocketResponse(max_msg_size=LONGEST_PAYLOAD, autoping=True)
+        if self.remaining_refusals > 0:
+            self.remaining_refusals -= 1
+            return web.Response(status=self.refusal_status)
+        socket = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, autoping=True)
         await socket.prepare(request)
         wants = request.query.get("compress") == "zlib-stream"
-        line = Line(socket, zlib.compressobj() if wants else None)
-        await line.send({"op": 10, "d": {"heartbeat_interval": int(self.heartbeat * 1000)}})
+        connection = Connection(socket, zlib.compressobj() if wants else None)
+        await connection.send({"op": 10, "d": {"heartbeat_interval": int(self.heartbeat_interval * 1000)}})
         session: Session | None = None
         try:
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
                     continue
-                if line.floods(self._clock()):
+                if connection.exceeds_frame_limit(self._clock()):
                     await socket.close(code=4008, message=b"You are being rate limited.")
                     break
-                session = await self._frame(line, msgspec.json.decode(frame.data), session)
+                session = await self._handle_frame(connection, msgspec.json.decode(frame.data), session)
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
             await socket.close(code=4002, message=b"Decode error.")
         finally:
-            if session is not None and session.line is line:
-                session.line = None
-            await self._changed()
+            if session is not None and session.connection is connection:
+                session.connection = None
+            await self._on_change()
         return socket
 
-    async def _frame(self, line: Line, frame: Json, session: Session | None) -> Session | None:
+    async def _handle_frame(self, connection: Connection, frame: Json, session: Session | None) -> Session | None:
         data = frame.get("d")
         match frame.get("op"):
             case 1:
-                await asyncio.sleep(ACKNOWLEDGE)
-                await line.send({"op": 11, "d": None})
+                await asyncio.sleep(HEARTBEAT_ACK_DELAY_SECONDS)
+                await connection.send({"op": 11, "d": None})
             case 2 | 6 if session is not None:
-                await line.socket.close(code=4005, message=b"Already authenticated.")
+                await connection.socket.close(code=4005, message=b"Already authenticated.")
             case 2 if isinstance(data, dict):
-                session = await self._identify(line, data)
+                session = await self._identify(connection, data)
             case 6 if isinstance(data, dict):
-                session = await self._resume(line, data)
+                session = await self._resume(connection, data)
             case 3 | 4 | 8 if session is None:
-                await line.socket.close(code=4003, message=b"Not authenticated.")
+                await connection.socket.close(code=4003, message=b"Not authenticated.")
             case 3 | 4 | 8:
                 pass  # presence, voice, members: nothing that shows
             case _:
-                await line.socket.close(code=4001, message=b"Unknown opcode.")
-        await self._changed()
+                await connection.socket.close(code=4001, message=b"Unknown opcode.")
+        await self._on_change()
         return session
 
-    async def _identify(self, line: Line, data: Json) -> Session | None:
+    async def _identify(self, connection: Connection, data: Json) -> Session | None:
         self.identifies.append({**data, "at": time.monotonic()})
         if data.get("token") != self._token:
-            await line.socket.close(code=4004, message=b"Authentication failed.")
+            await connection.socket.close(code=4004, message=b"Authentication failed.")
             return None
-        if self.start_limit()["remaining"] <= 0:
-            await line.socket.close(code=4004, message=b"Authentication failed.")
+        if self.session_start_limit()["remaining"] <= 0:
+            await connection.socket.close(code=4004, message=b"Authentication failed.")
             return None
-        self._started.append(self._clock())
+        self._session_starts.append(self._clock())
         intents = int(data.get("intents", 0))
-        if intents & MESSAGE_CONTENT and not self._message_content:
-            await line.socket.close(code=4014, message=b"Disallowed intent(s).")
+        if intents & MESSAGE_CONTENT_INTENT and not self._message_content_allowed:
+            await connection.socket.close(code=4014, message=b"Disallowed intent(s).")
             return None
-        number, count = (int(part) for part in data.get("shard") or (0, 1))
-        if not 0 <= number < count:
-            await line.socket.close(code=4010, message=b"Invalid shard.")
+        shard_id, shard_count = (int(part) for part in data.get("shard") or (0, 1))
+        if not 0 <= shard_id < shard_count:
+            await connection.socket.close(code=4010, message=b"Invalid shard.")
             return None
-        session = Session(uuid.uuid4().hex, intents, (number, count), line=line)
-        ready, guilds = self._welcome()
-        mine = [guild for guild in guilds if session.concerns(guild)]
+        session = Session(uuid.uuid4().hex, intents, (shard_id, shard_count), connection=connection)
+        ready, guilds = self._ready_payload()
+        shard_guilds = [guild for guild in guilds if session.receives(guild)]
         ready |= {
             "session_id": session.id,
             "resume_gateway_url": self.url,
-            "guilds": [{"id": guild["id"], "unavailable": True} for guild in mine],
+            "guilds": [{"id": guild["id"], "unavailable": True} for guild in shard_guilds],
         }
         if "shard" in data:
             ready["shard"] = data["shard"]
         self._sessions[session.id] = session
-        while len(self._sessions) > SESSIONS:
+        while len(self._sessions) > MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
-        for event, told in [("READY", ready), *(("GUILD_CREATE", guild) for guild in mine)]:
-            self.told.append((event, told))
-            await session.tell(event, told)
+        for event, payload in [
+            ("READY", ready),
+            *(("GUILD_CREATE", guild) for guild in shard_guilds),
+        ]:
+            self.dispatches.append((event, payload))
+            await session.dispatch(event, payload)
         return session
 
-    async def _resume(self, line: Line, data: Json) -> Session | None:
+    async def _resume(self, connection: Connection, data: Json) -> Session | None:
         self.resumes.append(data)
         session = self._sessions.get(str(data.get("session_id")))
-        seen = int(data.get("seq") or 0)
+        last_sequence = int(data.get("seq") or 0)
         if data.get("token") != self._token:
-            await line.socket.close(code=4004, message=b"Authentication failed.")
+            await connection.socket.close(code=4004, message=b"Authentication failed.")
             return None
-        if session is not None and seen > session.sequence:
-            await line.socket.close(code=4007, message=b"Invalid seq.")
+        if session is not None and last_sequence > session.sequence:
+            await connection.socket.close(code=4007, message=b"Invalid seq.")
             return None
-        if session is None or seen < session.sequence - len(session.sent):
-            await line.send({"op": 9, "d": False})
+        if session is None or last_sequence < session.sequence - len(session.replay_buffer):
+            await connection.send({"op": 9, "d": False})
             return None
-        async with session.order:
-            session.line = line
-            for frame in [frame for frame in session.sent if frame["s"] > seen]:
-                await line.send(frame)
-        await session.tell("RESUMED", {})
+        async with session.send_lock:
+            session.connection = connection
+            for frame in [frame for frame in session.replay_buffer if frame["s"] > last_sequence]:
+                await connection.send(frame)
+        await session.dispatch("RESUMED", {})
         return session

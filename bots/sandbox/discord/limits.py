@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Buckets", "Limits", "Rule", "Spent"]
+__all__ = ["BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
 
-WINDOWS = 10_000  # kept in mind
+MAX_WINDOWS = 10_000  # kept in mind
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FixedWindow:
     """At most `count` calls in a window of `seconds` that begins with the first of them."""
 
     count: int
@@ -22,15 +22,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    create: Rule | None = Rule(5, 5)
-    edit: Rule | None = Rule(5, 5)
-    delete: Rule | None = Rule(5, 1)
-    typing: Rule | None = Rule(5, 5)
-    reaction: Rule | None = Rule(1, 0.25)
-    webhook: Rule | None = Rule(5, 2)
-    old_edit: Rule | None = Rule(30, 60)
+    create: FixedWindow | None = FixedWindow(5, 5)
+    edit: FixedWindow | None = FixedWindow(5, 5)
+    delete: FixedWindow | None = FixedWindow(5, 1)
+    typing: FixedWindow | None = FixedWindow(5, 5)
+    reaction: FixedWindow | None = FixedWindow(1, 0.25)
+    webhook: FixedWindow | None = FixedWindow(5, 2)
+    old_edit: FixedWindow | None = FixedWindow(30, 60)
     """Edits of messages older than an hour; Discord has such a limit, its figure is not known."""
-    everything: Rule | None = Rule(50, 1)
+    everything: FixedWindow | None = FixedWindow(50, 1)
 
     @classmethod
     def off(cls) -> "Limits":
@@ -38,51 +38,51 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class BucketUsage:
     """What a call left of its bucket; `refused` when there was nothing left."""
 
     headers: dict[str, str]
     retry_after: float
-    refused: bool
-    everywhere: bool = False
+    is_exceeded: bool
+    is_global: bool = False
 
 
-class Buckets:
+class RateLimitBuckets:
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
         self._windows: dict[str, tuple[float, int]] = {}
 
-    def spend(self, kind: str, place: str, *, overall: bool = True) -> Spent | None:
+    def consume(self, limit_name: str, scope_id: str, *, count_globally: bool = True) -> BucketUsage | None:
         """Count a call; `kind` names the rule, "" only the one for everything."""
-        if overall and kind != "webhook":
-            all_ = self._take("everything", "", self._limits.everything)
-            if all_ is not None and all_.refused:
-                return Spent(all_.headers, all_.retry_after, refused=True, everywhere=True)
-        rule: Rule | None = getattr(self._limits, kind) if kind else None
-        return self._take(kind, place, rule)
+        if count_globally and limit_name != "webhook":
+            global_usage = self._consume("everything", "", self._limits.everything)
+            if global_usage is not None and global_usage.is_exceeded:
+                return BucketUsage(global_usage.headers, global_usage.retry_after, is_exceeded=True, is_global=True)
+        rule: FixedWindow | None = getattr(self._limits, limit_name) if limit_name else None
+        return self._consume(limit_name, scope_id, rule)
 
-    def _take(self, kind: str, place: str, rule: Rule | None) -> Spent | None:
-        if rule is None:
+    def _consume(self, limit_name: str, scope_id: str, window: FixedWindow | None) -> BucketUsage | None:
+        if window is None:
             return None
-        now, name = self._clock(), f"{kind}:{place}"
-        began, used = self._windows.get(name, (now, 0))
-        if now - began >= rule.seconds:
-            began, used = now, 0
-        left = began + rule.seconds - now
-        refused = used >= rule.count
-        if not refused:
-            used += 1
-        self._windows[name] = (began, used)
-        if len(self._windows) > WINDOWS:
+        now, name = self._clock(), f"{limit_name}:{scope_id}"
+        started_at, count = self._windows.get(name, (now, 0))
+        if now - started_at >= window.seconds:
+            started_at, count = now, 0
+        reset_after = started_at + window.seconds - now
+        is_exceeded = count >= window.count
+        if not is_exceeded:
+            count += 1
+        self._windows[name] = (started_at, count)
+        if len(self._windows) > MAX_WINDOWS:
             del self._windows[next(iter(self._windows))]
         headers = {
-            "X-RateLimit-Limit": str(rule.count),
-            "X-RateLimit-Remaining": str(rule.count - used),
-            "X-RateLimit-Reset-After": f"{left:.3f}",
-            "X-RateLimit-Reset": f"{time.time() + left:.3f}",
-            "X-RateLimit-Bucket": kind,
+            "X-RateLimit-Limit": str(window.count),
+            "X-RateLimit-Remaining": str(window.count - count),
+            "X-RateLimit-Reset-After": f"{reset_after:.3f}",
+            "X-RateLimit-Reset": f"{time.time() + reset_after:.3f}",
+            "X-RateLimit-Bucket": limit_name,
         }
-        if refused:
-            headers["X-RateLimit-Scope"] = "global" if kind == "everything" else "user"
-        return Spent(headers, left, refused)
+        if is_exceeded:
+            headers["X-RateLimit-Scope"] = "global" if limit_name == "everything" else "user"
+        return BucketUsage(headers, reset_after, is_exceeded)

@@ -16,28 +16,28 @@ server.requests, server.refused                # what was asked and what was tur
 """
 
 from bots.sandbox.model import faults
-from bots.sandbox.model.accounts import Account, Kind, Ledger, Use, published_quotas
+from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger, published_quotas
+from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES, OverflowResponse
 from bots.sandbox.model.faults import Fault
-from bots.sandbox.model.listing import Listing
-from bots.sandbox.model.overflow import OVERFLOWS, Overflow
-from bots.sandbox.model.script import Script
-from bots.sandbox.model.server import ModelStandIn, Recorded, Refused
-from bots.sandbox.model.tokens import Tokeniser
+from bots.sandbox.model.model_list import ModelListFormat
+from bots.sandbox.model.script import ScriptedAnswer
+from bots.sandbox.model.server import ModelStandIn, RecordedRequest, RejectedRequest
+from bots.sandbox.model.tokeniser import Tokeniser
 
 __all__ = [
-    "OVERFLOWS",
+    "OVERFLOW_RESPONSES",
     "Account",
+    "Endpoint",
     "Fault",
-    "Kind",
-    "Ledger",
-    "Listing",
+    "ModelListFormat",
     "ModelStandIn",
-    "Overflow",
-    "Recorded",
-    "Refused",
-    "Script",
+    "OverflowResponse",
+    "RecordedRequest",
+    "RejectedRequest",
+    "ScriptedAnswer",
     "Tokeniser",
-    "Use",
+    "UsageKey",
+    "UsageLedger",
     "faults",
     "published_quotas",
 ]

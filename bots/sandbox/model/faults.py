@@ -25,56 +25,54 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "ApiError",
+    "CannedResponse",
     "Fault",
-    "Refusal",
-    "Reply",
-    "Then",
-    "Thinking",
-    "Usage",
-    "busy",
-    "closed",
-    "ended",
-    "finish",
-    "gateway",
-    "only_thinking",
-    "pieces",
-    "raw",
-    "reply",
-    "reset",
-    "said",
-    "silent",
-    "status",
-    "thinking",
-    "usage",
-    "warm",
+    "ReasoningFormat",
+    "StreamAction",
+    "UsageReporting",
+    "close_connection",
+    "end_stream",
+    "finish_with",
+    "format_reasoning",
+    "gateway_error",
+    "http_error",
+    "keep_alive",
+    "only_reasoning",
+    "rate_limited",
+    "report_usage",
+    "reset_connection",
+    "respond_with",
+    "send_event",
+    "send_raw",
+    "split_packets",
+    "stall",
 ]
 
-FOR_EVER = 3600.0  # seconds; a stand-in does not live as long
-JSON = "application/json"
-PAGE = """<!DOCTYPE html>
+FOREVER_SECONDS = 3600.0  # seconds; a stand-in does not live as long
+JSON_CONTENT_TYPE = "application/json"
+ERROR_PAGE = """<!DOCTYPE html>
 <html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
 <body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>
 """
 
 
-class Refusal(Exception):  # noqa: N818 (an answer, not an error)
+class ApiError(Exception):
     """What the service answers instead, in its own shape."""
 
-    def __init__(
-        self, status: int, detail: object, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, detail: object, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status)
         self.status = status
         self.detail = detail
         self.headers = headers or {}
 
 
-class Then(StrEnum):
+class StreamAction(StrEnum):
     """How a stream goes on from the place of the fault."""
 
-    ON = "on"
+    CONTINUE = "on"
     STALL = "stall"
-    WARM = "warm"
+    KEEP_ALIVE = "warm"
     """A stall with a comment now and then."""
     RESET = "reset"
     """The connection is reset (RST)."""
@@ -84,85 +82,85 @@ class Then(StrEnum):
     """The body ends properly, without a finish reason and without [DONE]."""
 
 
-class Usage(StrEnum):
+class UsageReporting(StrEnum):
     """Which chunks tell the tokens used."""
 
-    EVERY = "every"
+    EVERY_CHUNK = "every"
     """All, cumulative, and one of its own at the end: what was recorded."""
-    LAST = "last"
+    FINAL_CHUNK = "last"
     """One of its own at the end."""
-    FINISH = "finish"
+    FINISH_CHUNK = "finish"
     """The one with the finish reason."""
     NONE = "none"
 
 
-class Thinking(StrEnum):
+class ReasoningFormat(StrEnum):
     """Where a model's thoughts are."""
 
-    FIELD = "reasoning_content"
-    RENAMED = "reasoning"
-    INLINE = "<think>...</think> before the answer"
-    UNOPENED = "...</think> before the answer"
-    UNCLOSED = "<think>... and then the answer"
+    REASONING_CONTENT_FIELD = "reasoning_content"
+    REASONING_FIELD = "reasoning"
+    THINK_TAGS = "<think>...</think> before the answer"
+    CLOSING_TAG_ONLY = "...</think> before the answer"
+    OPENING_TAG_ONLY = "<think>... and then the answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CannedResponse:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    content_type: str = JSON
+    content_type: str = JSON_CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """`after`: pieces of the text said before it, thoughts counted; None: not even headers."""
 
-    reply: Reply | None = None
-    after: int | None = 0
-    raw: bytes = b""
+    response: CannedResponse | None = None
+    after_pieces: int | None = 0
+    raw_bytes: bytes = b""
     """Said there."""
-    then: Then = Then.ON
-    seconds: float = FOR_EVER
+    action: StreamAction = StreamAction.CONTINUE
+    seconds: float = FOREVER_SECONDS
     """How long a stall is."""
-    usage: Usage = Usage.EVERY
-    thinking: Thinking = Thinking.FIELD
-    size: int = 0
+    usage_reporting: UsageReporting = UsageReporting.EVERY_CHUNK
+    reasoning_format: ReasoningFormat = ReasoningFormat.REASONING_CONTENT_FIELD
+    packet_bytes: int = 0
     """Bytes to a packet; 0: an event."""
-    finish: str = ""
+    finish_reason: str = ""
     """The reason given for the end; "": the true one, "null": none, [DONE] alone."""
-    only_thinking: bool = False
+    only_reasoning: bool = False
     """Half of the thoughts and then no more tokens: `length`."""
 
 
-def reply(
+def respond_with(
     status: int,
     body: bytes | str | object = b"",
     headers: Mapping[str, str] | None = None,
     content_type: str = "",
 ) -> Fault:
     """Bytes or text as they are, anything else as JSON."""
-    text = body.encode() if isinstance(body, str) else body
-    plain = isinstance(text, bytes)
-    sent = text if isinstance(text, bytes) else msgspec.json.encode(text)
-    kind = content_type or ("text/html" if plain else JSON)
-    return Fault(Reply(status, sent, headers or {}, kind))
+    content = body.encode() if isinstance(body, str) else body
+    plain = isinstance(content, bytes)
+    sent = content if isinstance(content, bytes) else msgspec.json.encode(content)
+    kind = content_type or ("text/html" if plain else JSON_CONTENT_TYPE)
+    return Fault(CannedResponse(status, sent, headers or {}, kind))
 
 
-def status(code: int, detail: object = "", headers: Mapping[str, str] | None = None) -> Fault:
+def http_error(code: int, detail: object = "", headers: Mapping[str, str] | None = None) -> Fault:
     """A refusal in the service's own shape."""
-    return reply(code, {"detail": detail or f"Scripted error {code}"}, headers)
+    return respond_with(code, {"detail": detail or f"Scripted error {code}"}, headers)
 
 
-def gateway(code: int = 502) -> Fault:
+def gateway_error(code: int = 502) -> Fault:
     """The page that stands before a service that is down."""
     words = HTTPStatus(code).phrase if code in set(HTTPStatus) else "Web server is down"
-    return reply(code, PAGE.format(status=code, words=words))
+    return respond_with(code, ERROR_PAGE.format(status=code, words=words))
 
 
-def busy(
+def rate_limited(
     wait: float | None = None,
-    form: Literal["seconds", "date", "ms"] = "seconds",
+    header_format: Literal["seconds", "date", "ms"] = "seconds",
     detail: str = "You've been rate-limited. Back off and retry.",
 ) -> Fault:
     """429; `wait` in seconds, said in one of three ways or not at all."""
@@ -172,57 +170,67 @@ def busy(
             "seconds": {"retry-after": f"{wait:g}"},
             "date": {"retry-after": formatdate(time.time() + wait, usegmt=True)},
             "ms": {"retry-after-ms": f"{wait * 1000:g}"},
-        }[form]
-    return status(429, detail, headers)
+        }[header_format]
+    return http_error(429, detail, headers)
 
 
-def silent(after: int | None = None, *, seconds: float = FOR_EVER) -> Fault:
+def stall(after_pieces: int | None = None, *, seconds: float = FOREVER_SECONDS) -> Fault:
     """Nothing more for `seconds`, then on as if nothing had been."""
-    return Fault(after=after, then=Then.STALL, seconds=seconds)
+    return Fault(after_pieces=after_pieces, action=StreamAction.STALL, seconds=seconds)
 
 
-def warm(after: int = 0, *, seconds: float = FOR_EVER) -> Fault:
-    return Fault(after=after, then=Then.WARM, seconds=seconds)
+def keep_alive(after_pieces: int = 0, *, seconds: float = FOREVER_SECONDS) -> Fault:
+    return Fault(after_pieces=after_pieces, action=StreamAction.KEEP_ALIVE, seconds=seconds)
 
 
-def reset(after: int | None = None) -> Fault:
-    return Fault(after=after, then=Then.RESET)
+def reset_connection(after_pieces: int | None = None) -> Fault:
+    return Fault(after_pieces=after_pieces, action=StreamAction.RESET)
 
 
-def closed(after: int | None = None) -> Fault:
-    return Fault(after=after, then=Then.CLOSE)
+def close_connection(after_pieces: int | None = None) -> Fault:
+    return Fault(after_pieces=after_pieces, action=StreamAction.CLOSE)
 
 
-def ended(after: int = 0) -> Fault:
-    return Fault(after=after, then=Then.END)
+def end_stream(after_pieces: int = 0) -> Fault:
+    return Fault(after_pieces=after_pieces, action=StreamAction.END)
 
 
-def raw(sent: bytes, *, after: int = 0, then: Then = Then.END) -> Fault:
-    return Fault(after=after, raw=sent, then=then)
+def send_raw(raw_bytes: bytes, *, after_pieces: int = 0, action: StreamAction = StreamAction.END) -> Fault:
+    return Fault(after_pieces=after_pieces, raw_bytes=raw_bytes, action=action)
 
 
-def said(payload: object, *, after: int = 0, event: str = "", then: Then = Then.END) -> Fault:
+def send_event(
+    payload: object,
+    *,
+    after_pieces: int = 0,
+    event_type: str = "",
+    action: StreamAction = StreamAction.END,
+) -> Fault:
     """An event with this payload."""
-    name = f"event: {event}\n".encode() if event else b""
-    return raw(name + b"data: " + msgspec.json.encode(payload) + b"\n\n", after=after, then=then)
+    name = f"event: {event_type}\n".encode() if event_type else b""
+    return send_raw(
+        name + b"data: " + msgspec.json.encode(payload) + b"\n\n",
+        after_pieces=after_pieces,
+        action=action,
+    )
 
 
-def usage(style: Usage) -> Fault:
-    return Fault(usage=style)
+def report_usage(usage_reporting: UsageReporting) -> Fault:
+    return Fault(usage_reporting=usage_reporting)
 
 
-def thinking(style: Thinking) -> Fault:
-    return Fault(thinking=style)
+def format_reasoning(reasoning_format: ReasoningFormat) -> Fault:
+    return Fault(reasoning_format=reasoning_format)
 
 
-def pieces(size: int) -> Fault:
+def split_packets(packet_bytes: int) -> Fault:
     """`size` bytes to a packet: characters and events are split anywhere."""
-    return Fault(size=size)
+    return Fault(packet_bytes=packet_bytes)
 
 
-def finish(reason: str) -> Fault:
-    return Fault(finish=reason)
+def finish_with(finish_reason: str) -> Fault:
+    return Fault(finish_reason=finish_reason)
 
 
-def only_thinking() -> Fault:
-    return Fault(only_thinking=True)
+def only_reasoning() -> Fault:
+    return Fault(only_reasoning=True)

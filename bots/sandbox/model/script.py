@@ -16,10 +16,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Script", "answer"]
+__all__ = ["ScriptedAnswer", "scripted_answer"]
 
-SOURCE = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
-SHOW = """## What a chat shows
+SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
+SHOWCASE = """## What a chat shows
 
 Plain words with **bold**, *italic*, ~~struck~~ and `inline code`, and a
 [link](https://example.org/docs).
@@ -49,66 +49,66 @@ def greet(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptedAnswer:
     """What is streamed. `fault` is "", "cut" or "stall", after half of the text."""
 
     text: str
     reasoning: str = ""
-    speed: float = 1.0
+    relative_speed: float = 1.0
     """Relative to the stand-in's."""
     fault: str = ""
     status: int = 200
 
 
-def answer(body: dict[str, Any]) -> Script:
+def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     """The scripted answer to a request's body."""
-    said = [m for m in body["messages"] if m["role"] != "system"]
-    prompt = str(said[-1]["content"])
-    thought = _thought(prompt) if _reasons(str(body["model"])) else ""
-    word, _, rest = prompt.partition(" ")
-    number = int(rest) if re.fullmatch(r"\s*\d{1,6}\s*", rest) else None
-    plain = _plain(body, said, prompt)
-    special: dict[str, Script] = {
-        "repeat:": Script(rest, thought),
-        "slow": Script(plain, thought, speed=0.1),
-        "think": Script(plain, _thought(prompt)),
-        "cut": Script(plain, thought, fault="cut"),
-        "stall": Script(plain, thought, fault="stall"),
-        "empty": Script("", thought),
+    chat_messages = [m for m in body["messages"] if m["role"] != "system"]
+    prompt = str(chat_messages[-1]["content"])
+    reasoning = _reasoning(prompt) if _is_reasoning_model(str(body["model"])) else ""
+    command, _, argument = prompt.partition(" ")
+    number = int(argument) if re.fullmatch(r"\s*\d{1,6}\s*", argument) else None
+    default_text = _default_text(body, chat_messages, prompt)
+    special: dict[str, ScriptedAnswer] = {
+        "repeat:": ScriptedAnswer(argument, reasoning),
+        "slow": ScriptedAnswer(default_text, reasoning, relative_speed=0.1),
+        "think": ScriptedAnswer(default_text, _reasoning(prompt)),
+        "cut": ScriptedAnswer(default_text, reasoning, fault="cut"),
+        "stall": ScriptedAnswer(default_text, reasoning, fault="stall"),
+        "empty": ScriptedAnswer("", reasoning),
     }
-    if number is not None and word.lower() == "long":
-        return Script(long(min(number, 200_000)), thought)
-    if number is not None and word.lower() == "error" and 400 <= number < 600:
-        return Script("", status=number)
-    return special.get(word.lower(), Script(plain, thought))
+    if number is not None and command.lower() == "long":
+        return ScriptedAnswer(long_document(min(number, 200_000)), reasoning)
+    if number is not None and command.lower() == "error" and 400 <= number < 600:
+        return ScriptedAnswer("", status=number)
+    return special.get(command.lower(), ScriptedAnswer(default_text, reasoning))
 
 
-def _reasons(model: str) -> bool:
+def _is_reasoning_model(model: str) -> bool:
     return re.search(r"R1|QwQ|o1|Sky-T1|Stratos", model) is not None
 
 
-def _thought(prompt: str) -> str:
+def _reasoning(prompt: str) -> str:
     return (
         f"The person wrote {len(prompt)} characters. I am scripted, so I pretend to weigh them. "
         "What would help most is to show each kind of text a chat can show. "
     ) * 3
 
 
-def _plain(body: dict[str, Any], said: list[dict[str, Any]], prompt: str) -> str:
-    before = len(said) - 1
+def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], prompt: str) -> str:
+    previous_count = len(chat_messages) - 1
     name = str(body["model"]).rpartition("/")[2]
-    last = f" The message before began with “{said[-3]['content'][:40]}”." if before >= 2 else ""
+    last = f" The message before began with “{chat_messages[-3]['content'][:40]}”." if previous_count >= 2 else ""
     return (
         f"*Scripted sandbox model, standing in for {name}.*\n\n"
-        f"You wrote: “{prompt[:200]}”. I was shown {before} earlier messages.{last}\n\n"
-        f"{_sources(body)}{SHOW}"
+        f"You wrote: “{prompt[:200]}”. I was shown {previous_count} earlier messages.{last}\n\n"
+        f"{_quote_source(body)}{SHOWCASE}"
     )
 
 
-def _sources(body: dict[str, Any]) -> str:
+def _quote_source(body: dict[str, Any]) -> str:
     """What the first of the numbered sources it was shown says, cited."""
     shown = " ".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
-    sources = SOURCE.findall(shown)
+    sources = SOURCE_PATTERN.findall(shown)
     if not sources:
         return ""
     number, words = sources[0]
@@ -116,19 +116,19 @@ def _sources(body: dict[str, Any]) -> str:
     return f"I was shown {len(sources)} of your sources. One says “{quoted}” [{number}].\n\n"
 
 
-def long(length: int) -> str:
+def long_document(min_chars: int) -> str:
     """A document of about `length` characters, every paragraph of it numbered."""
     parts: list[str] = []
     size = number = 0
-    while size < length:
+    while size < min_chars:
         number += 1
-        part = _passage(number)
+        part = _paragraph(number)
         parts.append(part)
         size += len(part) + 2
     return "\n\n".join(parts)
 
 
-def _passage(number: int) -> str:
+def _paragraph(number: int) -> str:
     match number % 6:
         case 0:
             rows = "\n".join(f"| row {number}.{row} | {row * number} |" for row in range(8))

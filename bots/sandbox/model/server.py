@@ -10,67 +10,73 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from bots.sandbox.model import fields
-from bots.sandbox.model.accounts import Account, Kind, Ledger, Use
-from bots.sandbox.model.embedding import coded, embed
-from bots.sandbox.model.faults import Fault, Refusal, Reply, Then
-from bots.sandbox.model.listing import Listing, listed
-from bots.sandbox.model.overflow import VLLM, Overflow
-from bots.sandbox.model.script import Script, answer
-from bots.sandbox.model.streaming import Completion, Stream, break_off, cloud_headers, used
-from bots.sandbox.model.tokens import Tokeniser
-from core.api.catalogue import Model, builtin
+from bots.sandbox.model import validation
+from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
+from bots.sandbox.model.context_overflow import VLLM, OverflowResponse
+from bots.sandbox.model.embeddings import embed_text, encode_embedding
+from bots.sandbox.model.faults import ApiError, CannedResponse, Fault, StreamAction
+from bots.sandbox.model.model_list import ModelListFormat, model_list
+from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
+from bots.sandbox.model.streaming import (
+    Completion,
+    CompletionStream,
+    cloudflare_headers,
+    drop_connection,
+    usage_json,
+)
+from bots.sandbox.model.tokeniser import Tokeniser
+from core.api.catalogue import Model, builtin_models
 
-__all__ = ["ModelStandIn", "Recorded", "Refused"]
+__all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
 
 T = TypeVar("T")
 
-RECORDS = 10_000
-LARGEST = 32 * 1024 * 1024  # bytes of a request
-MOST_INPUTS = 2048  # texts embedded by one request
-TOO_LARGE = """<html><head><title>413 Request Entity Too Large</title></head>
+MAX_RECORDS = 10_000
+MAX_REQUEST_BYTES = 32 * 1024 * 1024  # bytes of a request
+MAX_INPUTS = 2048  # texts embedded by one request
+TOO_LARGE_PAGE = """<html><head><title>413 Request Entity Too Large</title></head>
 <body><center><h1>413 Request Entity Too Large</h1></center></body></html>"""
 
 
 @dataclass(slots=True)
-class Recorded:
+class RecordedRequest:
     """A request for a completion and what became of it. Times are monotonic seconds."""
 
     body: dict[str, Any]
-    at: float
-    completed: bool = False
+    received_at: float
+    is_completed: bool = False
     disconnected_at: float | None = None
-    usage: tuple[int, int] = field(default=(0, 0))
+    token_usage: tuple[int, int] = field(default=(0, 0))
     """Tokens of prompt and completion, so far."""
-    key: str = ""
+    api_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedRequest:
     """A request that was not begun, and why."""
 
     status: int
     detail: object
     body: dict[str, Any]
-    at: float
-    key: str
+    received_at: float
+    api_key: str
 
 
 @dataclass(slots=True)
-class _Planned:
+class _PlannedFault:
     fault: Fault
-    times: int | None
+    remaining: int | None
     model: str | None
-    kind: Kind | None
+    endpoint: Endpoint | None
 
 
 @dataclass(slots=True)
-class _Asked:
+class _EndpointRequest:
     """A request that is being dealt with."""
 
-    http: web.Request
+    http_request: web.Request
     account: Account
-    kind: Kind
+    endpoint: Endpoint
     body: dict[str, Any]
     fault: Fault | None
 
@@ -90,48 +96,48 @@ class ModelStandIn:
         api_key: str = "sandbox-key",
         tokens_per_second: float = 40.0,
         quotas: Mapping[str, int] | None = None,
-        answer: Callable[[dict[str, Any]], str | Script] = answer,
+        answer: Callable[[dict[str, Any]], str | ScriptedAnswer] = scripted_answer,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.api_key = api_key
         self.accounts: dict[str, Account] = {}
-        self.quotas = self.add_key(api_key, quotas=quotas).quotas
+        self.quotas = self.add_account(api_key, quotas=quotas).quotas
         self.tokens_per_second = tokens_per_second
         self.answer = answer
-        self.models: dict[str, Model] = builtin()
-        self.higher_tier: set[str] = set()
+        self.models: dict[str, Model] = builtin_models()
+        self.paid_models: set[str] = set()
         """Models that need a paid account."""
-        self.unthinking: set[str] = set()
+        self.optional_reasoning_models: set[str] = set()
         """Reasoning models that can leave it (effort "none"); the others refuse that."""
-        self.listing = Listing.RECORDED
-        self.overflow: Overflow = VLLM
-        self.quota_says = "Daily token quota of {model} exceeded"
+        self.list_format = ModelListFormat.RECORDED
+        self.overflow_response: OverflowResponse = VLLM
+        self.quota_message = "Daily token quota of {model} exceeded"
         self.quota_headers: dict[str, str] = {}
-        self.used = Ledger(clock)
-        self.requests: deque[Recorded] = deque(maxlen=RECORDS)
-        self.refused: deque[Refused] = deque(maxlen=RECORDS)
-        self.hook: Callable[[dict[str, Any]], Fault | None] | None = None
+        self.usage = UsageLedger(clock)
+        self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
+        self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
+        self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
         """Asked about each request's body that no planned fault fits."""
         self.base_url = ""
-        self._planned: list[_Planned] = []
+        self._planned_faults: list[_PlannedFault] = []
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Condition()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        app = web.Application(client_max_size=LARGEST)
-        app.router.add_get("/api/v1/models", self._models)
-        app.router.add_get("/api/v1/embedding-models", self._models)
-        app.router.add_get("/api/v1/stats/token-usage", self._statistics)
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        app.router.add_get("/api/v1/models", self._list_models)
+        app.router.add_get("/api/v1/embedding-models", self._list_models)
+        app.router.add_get("/api/v1/stats/token-usage", self._token_usage)
         app.router.add_post(
-            "/api/v1/chat/completions", self._guarded(Kind.CHAT, fields.CHAT, self._chat)
+            "/api/v1/chat/completions",
+            self._endpoint_handler(Endpoint.CHAT, validation.CHAT_REQUIRED_FIELD, self._chat_completion),
         )
         app.router.add_post(
-            "/api/v1/embeddings", self._guarded(Kind.EMBEDDINGS, fields.EMBEDDINGS, self._embed)
+            "/api/v1/embeddings",
+            self._endpoint_handler(Endpoint.EMBEDDINGS, validation.EMBEDDINGS_REQUIRED_FIELD, self._embeddings),
         )
         # Who leaves is noticed at once, also while nothing is being said.
-        self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True
-        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         self.base_url = f"http://{host}:{self._runner.addresses[0][1]}/api/v1/"
@@ -140,35 +146,33 @@ class ModelStandIn:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def wait(self, condition: Callable[[], T], timeout: float = 10) -> T:
+    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
         """What `condition` returns, once it is true; looked at whenever something changed."""
         async with asyncio.timeout(timeout), self._changed:
             return await self._changed.wait_for(condition)
 
-    async def _note(self) -> None:
+    async def _notify_waiters(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     # What a test or an operator of the sandbox does.
 
-    def add_key(
-        self, key: str, *, quotas: Mapping[str, int] | None = None, paid: bool = False
-    ) -> Account:
+    def add_account(self, api_key: str, *, quotas: Mapping[str, int] | None = None, is_paid: bool = False) -> Account:
         """An account of its own, with its own quotas and use."""
-        account = Account(key, dict(quotas or {}), paid)
-        self.accounts[key] = account
+        account = Account(api_key, dict(quotas or {}), is_paid)
+        self.accounts[api_key] = account
         return account
 
-    def vanish(self, model: str) -> None:
+    def remove_model(self, model_id: str) -> None:
         """Offered no more; asked for, it is unknown."""
-        del self.models[model]
+        del self.models[model_id]
 
-    def appear(self, model: Model) -> None:
+    def add_model(self, model: Model) -> None:
         self.models[model.id] = model
 
-    def reset_day(self) -> None:
+    def start_new_day(self) -> None:
         """Quotas are whole again."""
-        self.used.reset()
+        self.usage.start_new_day()
 
     def fail_next(
         self,
@@ -176,216 +180,242 @@ class ModelStandIn:
         *,
         times: int | None = 1,
         model: str | None = None,
-        kind: Kind | None = None,
+        endpoint: Endpoint | None = None,
     ) -> None:
         """`fault` happens to the next `times` requests (None: all) that fit. What was planned
         first comes first. Keys and fields are checked before, models and quotas after.
         """
-        self._planned.append(_Planned(fault, times, model, kind))
+        self._planned_faults.append(_PlannedFault(fault, times, model, endpoint))
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Forget the faults that are still planned."""
-        self._planned.clear()
+        self._planned_faults.clear()
 
-    def _fault(self, kind: Kind, body: dict[str, Any]) -> Fault | None:
-        for planned in self._planned:
-            if planned.model in (None, body["model"]) and planned.kind in (None, kind):
-                if planned.times is not None:
-                    planned.times -= 1
-                    if not planned.times:
-                        self._planned.remove(planned)
+    def _next_fault(self, endpoint: Endpoint, body: dict[str, Any]) -> Fault | None:
+        for planned in self._planned_faults:
+            if planned.model in (None, body["model"]) and planned.endpoint in (None, endpoint):
+                if planned.remaining is not None:
+                    planned.remaining -= 1
+                    if not planned.remaining:
+                        self._planned_faults.remove(planned)
                 return planned.fault
-        return self.hook(body) if self.hook is not None else None
+        return self.fault_hook(body) if self.fault_hook is not None else None
 
     # What a client asks.
 
-    def _guarded(
-        self, kind: Kind, needed: str, handle: Callable[[_Asked], Awaitable[web.StreamResponse]]
+    def _endpoint_handler(
+        self,
+        endpoint: Endpoint,
+        required_field: str,
+        handle: Callable[[_EndpointRequest], Awaitable[web.StreamResponse]],
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def guard(request: web.Request) -> web.StreamResponse:
             body: dict[str, Any] = {}
             try:
-                account = self._account(request)
-                body = fields.decoded(await request.read(), needed)
-                return await handle(_Asked(request, account, kind, body, self._fault(kind, body)))
+                account = self._authenticate(request)
+                body = validation.parse_body(await request.read(), required_field)
+                return await handle(
+                    _EndpointRequest(request, account, endpoint, body, self._next_fault(endpoint, body))
+                )
             except web.HTTPRequestEntityTooLarge:
-                return web.Response(status=413, text=TOO_LARGE, content_type="text/html")
-            except Refusal as refusal:
-                return await self._refuse(request, body, refusal)
+                return web.Response(status=413, text=TOO_LARGE_PAGE, content_type="text/html")
+            except ApiError as refusal:
+                return await self._reject(request, body, refusal)
 
         return guard
 
-    def _account(self, request: web.Request) -> Account:
+    def _authenticate(self, request: web.Request) -> Account:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         account = self.accounts.get(bearer or request.headers.get("x-api-key", ""))
         if account is None:
-            raise Refusal(401, "Invalid API Key")
+            raise ApiError(401, "Invalid API Key")
         return account
 
-    async def _refuse(
-        self, request: web.Request, body: dict[str, Any], refusal: Refusal
-    ) -> web.Response:
+    async def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.refused.append(Refused(refusal.status, refusal.detail, body, time.monotonic(), key))
-        await self._note()
-        headers = {**cloud_headers(), **refusal.headers}
-        if isinstance(refusal.detail, str) and refusal.detail.startswith("<"):
-            return web.Response(
-                status=refusal.status, text=refusal.detail, content_type="text/html"
-            )
-        detail = refusal.detail
+        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, time.monotonic(), key))
+        await self._notify_waiters()
+        headers = {**cloudflare_headers(), **error.headers}
+        if isinstance(error.detail, str) and error.detail.startswith("<"):
+            return web.Response(status=error.status, text=error.detail, content_type="text/html")
+        detail = error.detail
         said = detail if isinstance(detail, dict) else {"detail": detail}
-        return web.json_response(said, status=refusal.status, headers=headers)
+        return web.json_response(said, status=error.status, headers=headers)
 
-    async def _models(self, request: web.Request) -> web.Response:
+    async def _list_models(self, request: web.Request) -> web.Response:
         embeds = request.path.endswith("embedding-models")
-        models = [model for model in self.models.values() if model.embeds == embeds]
-        return web.json_response(listed(models, self.listing), headers=cloud_headers())
+        models = [model for model in self.models.values() if model.is_embedding_model == embeds]
+        return web.json_response(model_list(models, self.list_format), headers=cloudflare_headers())
 
-    async def _statistics(self, request: web.Request) -> web.Response:
+    async def _token_usage(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(self.used.statistics(self._account(request)))
-        except Refusal as refusal:
-            return await self._refuse(request, {}, refusal)
+            return web.json_response(self.usage.token_usage_json(self._authenticate(request)))
+        except ApiError as refusal:
+            return await self._reject(request, {}, refusal)
 
-    def _model(self, asked: _Asked) -> Model:
+    def _usable_model(self, request: _EndpointRequest) -> Model:
         """The model asked for, if this account may use it now."""
-        embeds = asked.kind is Kind.EMBEDDINGS
-        model = self.models.get(asked.model)
-        if model is None or model.embeds != embeds:
-            names = [m.id for m in self.models.values() if m.embeds == embeds]
+        embeds = request.endpoint is Endpoint.EMBEDDINGS
+        model = self.models.get(request.model)
+        if model is None or model.is_embedding_model != embeds:
+            names = [m.id for m in self.models.values() if m.is_embedding_model == embeds]
             api = "Embeddings" if embeds else "Chat Completions"
-            raise Refusal(
+            raise ApiError(
                 400,
                 f"The requested model is not available for {api} API. Available models: {names!r}",
             )
-        if model.id in self.higher_tier and not asked.account.paid:
-            raise Refusal(402, "This model is not included in your current plan")
-        quota = asked.account.quotas.get(model.id)
-        spent = self.used.of(key=asked.account.key, model=model.id, kind=asked.kind)
+        if model.id in self.paid_models and not request.account.is_paid:
+            raise ApiError(402, "This model is not included in your current plan")
+        quota = request.account.quotas.get(model.id)
+        spent = self.usage.tokens_used(api_key=request.account.api_key, model=model.id, endpoint=request.endpoint)
         if quota is not None and spent >= quota:
-            raise Refusal(429, self.quota_says.format(model=model.id), self.quota_headers)
+            raise ApiError(429, self.quota_message.format(model=model.id), self.quota_headers)
         return model
 
-    async def _chat(self, asked: _Asked) -> web.StreamResponse:
-        if asked.fault is not None and asked.fault.reply is not None:
-            return await self._replied(asked, asked.fault.reply)
-        model = self._model(asked)
-        completion, script = self._completion(asked, model)
-        record = Recorded(
-            asked.body, time.monotonic(), usage=(completion.prompt, 0), key=asked.account.key
+    async def _chat_completion(self, request: _EndpointRequest) -> web.StreamResponse:
+        if request.fault is not None and request.fault.response is not None:
+            return await self._send_canned_response(request, request.fault.response)
+        model = self._usable_model(request)
+        completion, script = self._create_completion(request, model)
+        record = RecordedRequest(
+            request.body,
+            time.monotonic(),
+            token_usage=(completion.prompt_tokens, 0),
+            api_key=request.account.api_key,
         )
         self.requests.append(record)
-        await self._note()
+        await self._notify_waiters()
         try:
             if script.status != 200:
-                record.usage = (0, 0)
-                raise Refusal(script.status, f"Scripted error {script.status}")
-            return await self._said(asked, record, completion, script)
+                record.token_usage = (0, 0)
+                raise ApiError(script.status, f"Scripted error {script.status}")
+            return await self._send_completion(request, record, completion, script)
         finally:
-            self.used.add(Use(asked.account.key, model.id, Kind.CHAT), sum(record.usage))
-            if not record.completed and record.disconnected_at is None:
+            self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.CHAT), sum(record.token_usage))
+            if not record.is_completed and record.disconnected_at is None:
                 record.disconnected_at = time.monotonic()
-            await asyncio.shield(self._note())
+            await asyncio.shield(self._notify_waiters())
 
-    async def _replied(self, asked: _Asked, reply: Reply) -> web.Response:
+    async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Something else instead of an answer: recorded, and free."""
-        if asked.kind is Kind.CHAT:
-            record = Recorded(asked.body, time.monotonic(), True, key=asked.account.key)
+        if request.endpoint is Endpoint.CHAT:
+            record = RecordedRequest(request.body, time.monotonic(), True, api_key=request.account.api_key)
             self.requests.append(record)
-            await self._note()
-        headers = {**cloud_headers(), "Content-Type": reply.content_type, **reply.headers}
-        return web.Response(status=reply.status, body=reply.body, headers=headers)
+            await self._notify_waiters()
+        headers = {
+            **cloudflare_headers(),
+            "Content-Type": response.content_type,
+            **response.headers,
+        }
+        return web.Response(status=response.status, body=response.body, headers=headers)
 
-    def _completion(self, asked: _Asked, model: Model) -> tuple[Completion, Script]:
+    def _create_completion(self, request: _EndpointRequest, model: Model) -> tuple[Completion, ScriptedAnswer]:
         """What is said to it; `Refusal` where nothing is."""
-        body = asked.body
+        body = request.body
         tokeniser = Tokeniser(model.id)
-        prompt = tokeniser.prompt(body["messages"])
-        most = body.get("max_completion_tokens") or body.get("max_tokens")
-        if most is not None and most < 1:
-            raise Refusal(400, f"max_tokens must be at least 1, got {most}")
-        if prompt + (most or 1) > model.context:
-            if self.overflow.silent:
+        prompt_tokens = tokeniser.count_prompt(body["messages"])
+        requested_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
+        if requested_tokens is not None and requested_tokens < 1:
+            raise ApiError(400, f"max_tokens must be at least 1, got {requested_tokens}")
+        if prompt_tokens + (requested_tokens or 1) > model.context_window:
+            if self.overflow_response.truncates_silently:
                 # The prompt is cut to the window; what is left for the answer is one token.
-                return Completion(model.id, tokeniser, model.context - 1, (), (), "length"), Script(
-                    ""
-                )
-            detail = self.overflow.body(model.context, prompt, most or 0)
-            raise Refusal(self.overflow.status, detail)
+                return Completion(model.id, tokeniser, model.context_window - 1, (), (), "length"), ScriptedAnswer("")
+            detail = self.overflow_response.body(model.context_window, prompt_tokens, requested_tokens or 0)
+            raise ApiError(self.overflow_response.status, detail)
         script = self.answer(body)
-        script = Script(script) if isinstance(script, str) else script
-        thought = self._thought(body, model, script)
-        room = most or model.context - prompt
-        made = Completion.of(model.id, tokeniser, prompt, room, thought, script.text)
-        if asked.fault is not None and asked.fault.only_thinking:
-            half = made.thought[: len(made.thought) // 2]
-            made = replace(made, thought=half, text=(), finish="length")
-        return made, script
+        script = ScriptedAnswer(script) if isinstance(script, str) else script
+        thought = self._reasoning(body, model, script)
+        room = requested_tokens or model.context_window - prompt_tokens
+        completion = Completion.create(model.id, tokeniser, prompt_tokens, room, thought, script.text)
+        if request.fault is not None and request.fault.only_reasoning:
+            half = completion.reasoning_pieces[: len(completion.reasoning_pieces) // 2]
+            completion = replace(completion, reasoning_pieces=half, text_pieces=(), finish_reason="length")
+        return completion, script
 
-    def _thought(self, body: dict[str, Any], model: Model, script: Script) -> str:
+    def _reasoning(self, body: dict[str, Any], model: Model, script: ScriptedAnswer) -> str:
         reasoning = body.get("reasoning")
         effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
         effort = effort or body.get("reasoning_effort")
         if effort != "none":
             return script.reasoning
-        if model.reasons and model.id not in self.unthinking:
-            raise Refusal(400, f"Reasoning cannot be disabled for model {model.id}")
+        if model.has_reasoning and model.id not in self.optional_reasoning_models:
+            raise ApiError(400, f"Reasoning cannot be disabled for model {model.id}")
         return ""
 
-    async def _said(
-        self, asked: _Asked, record: Recorded, completion: Completion, script: Script
+    async def _send_completion(
+        self,
+        request: _EndpointRequest,
+        record: RecordedRequest,
+        completion: Completion,
+        script: ScriptedAnswer,
     ) -> web.StreamResponse:
         def note(said: int) -> None:
-            record.usage = completion.spent(said)
+            record.token_usage = completion.token_usage(said)
 
-        fault = asked.fault or _scripted(script, len(completion.parts))
-        if not asked.body.get("stream"):
-            return await self._whole(asked, record, completion, fault)
-        speed = self.tokens_per_second * script.speed
-        stream = Stream(asked.http, completion, fault, speed, note)
+        fault = request.fault or _fault_of_script(script, len(completion.pieces_by_kind))
+        if not request.body.get("stream"):
+            return await self._send_unstreamed(request, record, completion, fault)
+        speed = self.tokens_per_second * script.relative_speed
+        stream = CompletionStream(request.http_request, completion, fault, speed, note)
         with contextlib.suppress(ConnectionError):  # the client left: noted by the caller
-            record.completed = await stream.run()
-            if fault.then not in (Then.RESET, Then.CLOSE):
+            record.is_completed = await stream.run()
+            if fault.action not in (StreamAction.RESET, StreamAction.CLOSE):
                 await stream.response.write_eof()
         return stream.response
 
-    async def _whole(
-        self, asked: _Asked, record: Recorded, completion: Completion, fault: Fault
+    async def _send_unstreamed(
+        self,
+        request: _EndpointRequest,
+        record: RecordedRequest,
+        completion: Completion,
+        fault: Fault,
     ) -> web.StreamResponse:
-        if fault.then is Then.STALL:
+        if fault.action is StreamAction.STALL:
             await asyncio.sleep(fault.seconds)
-        if fault.then in (Then.RESET, Then.CLOSE):
-            break_off(asked.http, reset=fault.then is Then.RESET)
-        record.usage = completion.spent(len(completion.parts))
-        record.completed = True
-        return web.json_response(completion.whole(fault), headers=cloud_headers())
+        if fault.action in (StreamAction.RESET, StreamAction.CLOSE):
+            drop_connection(request.http_request, reset=fault.action is StreamAction.RESET)
+        record.token_usage = completion.token_usage(len(completion.pieces_by_kind))
+        record.is_completed = True
+        return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
 
-    async def _embed(self, asked: _Asked) -> web.StreamResponse:
-        if asked.fault is not None and asked.fault.reply is not None:
-            return await self._replied(asked, asked.fault.reply)
-        model = self._model(asked)
-        given = asked.body["input"]
-        texts = [given] if isinstance(given, str) else given
-        if len(texts) > MOST_INPUTS:
-            said = f"List should have at most {MOST_INPUTS} items after validation"
+    async def _embeddings(self, request: _EndpointRequest) -> web.StreamResponse:
+        if request.fault is not None and request.fault.response is not None:
+            return await self._send_canned_response(request, request.fault.response)
+        model = self._usable_model(request)
+        inputs = request.body["input"]
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        if len(texts) > MAX_INPUTS:
+            said = f"List should have at most {MAX_INPUTS} items after validation"
             wrong = {"type": "too_long", "loc": ["body", "input"], "msg": said, "input": None}
-            raise Refusal(422, [wrong])
+            raise ApiError(422, [wrong])
         tokeniser = Tokeniser(model.id)
-        counts = [tokeniser.text(text) for text in texts]
-        if max(counts) > model.context:
-            raise Refusal(self.overflow.status, self.overflow.body(model.context, max(counts), 0))
-        self.used.add(Use(asked.account.key, model.id, Kind.EMBEDDINGS), sum(counts))
-        encoding = str(asked.body.get("encoding_format") or "float")
+        counts = [tokeniser.count_text(text) for text in texts]
+        if max(counts) > model.context_window:
+            raise ApiError(
+                self.overflow_response.status,
+                self.overflow_response.body(model.context_window, max(counts), 0),
+            )
+        self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.EMBEDDINGS), sum(counts))
+        encoding = str(request.body.get("encoding_format") or "float")
         data = [
-            {"object": "embedding", "index": at, "embedding": coded(embed(text), encoding)}
+            {
+                "object": "embedding",
+                "index": at,
+                "embedding": encode_embedding(embed_text(text), encoding),
+            }
             for at, text in enumerate(texts)
         ]
-        answer = {"object": "list", "data": data, "model": model.id, "usage": used(sum(counts), 0)}
-        return web.json_response(answer, headers=cloud_headers())
+        answer = {
+            "object": "list",
+            "data": data,
+            "model": model.id,
+            "usage": usage_json(sum(counts), 0),
+        }
+        return web.json_response(answer, headers=cloudflare_headers())
 
 
-def _scripted(script: Script, length: int) -> Fault:
+def _fault_of_script(script: ScriptedAnswer, piece_count: int) -> Fault:
     """The fault a script asks for: in the middle of its text."""
-    then = {"cut": Then.CLOSE, "stall": Then.STALL}.get(script.fault, Then.ON)
-    return Fault(after=length // 2, then=then)
+    then = {"cut": StreamAction.CLOSE, "stall": StreamAction.STALL}.get(script.fault, StreamAction.CONTINUE)
+    return Fault(after_pieces=piece_count // 2, action=then)

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from bots.sandbox.model.faults import Fault, Then, Thinking, Usage
-from bots.sandbox.model.tokens import Tokeniser, pieces
+from bots.sandbox.model.faults import Fault, ReasoningFormat, StreamAction, UsageReporting
+from bots.sandbox.model.tokeniser import Tokeniser, split_pieces
 
-__all__ = ["Completion", "Stream", "break_off", "cloud_headers", "used"]
+__all__ = ["Completion", "CompletionStream", "cloudflare_headers", "drop_connection", "usage_json"]
 
-TICK = 0.05  # seconds between chunks: several tokens a chunk, as the service does
-ENGINE = "vllm-0.27.1-sandbox"
-RESET_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
+CHUNK_INTERVAL = 0.05  # seconds between chunks: several tokens a chunk, as the service does
+SYSTEM_FINGERPRINT = "vllm-0.27.1-sandbox"
+LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,80 +28,94 @@ class Completion:
 
     model: str
     tokeniser: Tokeniser
-    prompt: int
+    prompt_tokens: int
     """Tokens."""
-    thought: tuple[str, ...]
-    text: tuple[str, ...]
-    finish: str
+    reasoning_pieces: tuple[str, ...]
+    text_pieces: tuple[str, ...]
+    finish_reason: str
 
     @classmethod
-    def of(
-        cls, model: str, tokeniser: Tokeniser, prompt: int, most: int, thought: str, text: str
+    def create(
+        cls,
+        model: str,
+        tokeniser: Tokeniser,
+        prompt_tokens: int,
+        max_tokens: int,
+        reasoning: str,
+        text: str,
     ) -> "Completion":
         """Cut to `most` tokens. A recorded answer begins with an empty line after thoughts."""
-        thoughts = pieces(thought)
-        texts = pieces(("\n\n" if thoughts else "") + text)
-        room = tokeniser.pieces_in(most)
-        finish = "length" if len(thoughts) + len(texts) > room else "stop"
-        thoughts = thoughts[:room]
-        return cls(model, tokeniser, prompt, thoughts, texts[: room - len(thoughts)], finish)
+        reasoning_pieces = split_pieces(reasoning)
+        text_pieces = split_pieces(("\n\n" if reasoning_pieces else "") + text)
+        max_pieces = tokeniser.max_pieces(max_tokens)
+        finish = "length" if len(reasoning_pieces) + len(text_pieces) > max_pieces else "stop"
+        reasoning_pieces = reasoning_pieces[:max_pieces]
+        return cls(
+            model,
+            tokeniser,
+            prompt_tokens,
+            reasoning_pieces,
+            text_pieces[: max_pieces - len(reasoning_pieces)],
+            finish,
+        )
 
     @property
-    def parts(self) -> list[tuple[str, str]]:
-        return [("thought", piece) for piece in self.thought] + [
-            ("text", piece) for piece in self.text
-        ]
+    def pieces_by_kind(self) -> list[tuple[str, str]]:
+        return [("thought", piece) for piece in self.reasoning_pieces] + [("text", piece) for piece in self.text_pieces]
 
-    def spent(self, said: int) -> tuple[int, int]:
+    def token_usage(self, piece_count: int) -> tuple[int, int]:
         """Tokens of the prompt, and of the first `said` pieces."""
-        return self.prompt, self.tokeniser.tokens(said)
+        return self.prompt_tokens, self.tokeniser.tokens_for_pieces(piece_count)
 
-    def whole(self, fault: Fault) -> dict[str, Any]:
+    def response_body(self, fault: Fault) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
-        fields = [(placed(kind, fault.thinking), piece) for kind, piece in self.parts]
+        field_pieces = [(message_field(kind, fault.reasoning_format), piece) for kind, piece in self.pieces_by_kind]
         message: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
-        opening, closing = tags(fault.thinking) if self.thought else ("", "")
-        for at, (name, piece) in enumerate(fields):
+        opening, closing = reasoning_tags(fault.reasoning_format) if self.reasoning_pieces else ("", "")
+        for at, (name, piece) in enumerate(field_pieces):
             before = opening if at == 0 else ""
-            after = closing if at == len(self.thought) - 1 else ""
+            after = closing if at == len(self.reasoning_pieces) - 1 else ""
             message[name] = message.get(name, "") + before + piece + after
-        end = None if fault.finish == "null" else fault.finish or self.finish
+        end = None if fault.finish_reason == "null" else fault.finish_reason or self.finish_reason
         body = {
             "id": str(uuid.uuid4()),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": self.model,
             "choices": [{"index": 0, "message": message, "finish_reason": end, "logprobs": None}],
-            "system_fingerprint": ENGINE,
+            "system_fingerprint": SYSTEM_FINGERPRINT,
         }
-        if fault.usage is not Usage.NONE:
-            body["usage"] = used(*self.spent(len(fields)))
+        if fault.usage_reporting is not UsageReporting.NONE:
+            body["usage"] = usage_json(*self.token_usage(len(field_pieces)))
         return body
 
 
-def placed(kind: str, thinking: Thinking) -> str:
+def message_field(piece_kind: str, reasoning_format: ReasoningFormat) -> str:
     """The field of a message in which thoughts or text are."""
-    in_field = thinking in (Thinking.FIELD, Thinking.RENAMED)
-    return thinking.value if kind == "thought" and in_field else "content"
+    in_field = reasoning_format in (
+        ReasoningFormat.REASONING_CONTENT_FIELD,
+        ReasoningFormat.REASONING_FIELD,
+    )
+    return reasoning_format.value if piece_kind == "thought" and in_field else "content"
 
 
-def tags(thinking: Thinking) -> tuple[str, str]:
+def reasoning_tags(reasoning_format: ReasoningFormat) -> tuple[str, str]:
     return {
-        Thinking.INLINE: ("<think>", "</think>"),
-        Thinking.UNOPENED: ("", "</think>"),
-        Thinking.UNCLOSED: ("<think>", ""),
-    }.get(thinking, ("", ""))
+        ReasoningFormat.THINK_TAGS: ("<think>", "</think>"),
+        ReasoningFormat.CLOSING_TAG_ONLY: ("", "</think>"),
+        ReasoningFormat.OPENING_TAG_ONLY: ("<think>", ""),
+    }.get(reasoning_format, ("", ""))
 
 
-def used(prompt: int, completion: int) -> dict[str, Any]:
+def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
     }
 
 
-def cloud_headers() -> dict[str, str]:
+def cloudflare_headers() -> dict[str, str]:
     """What the gateway adds to every answer: nothing about limits."""
     return {
         "x-request-id": str(uuid.uuid4()),
@@ -110,129 +124,131 @@ def cloud_headers() -> dict[str, str]:
     }
 
 
-def break_off(request: web.Request, *, reset: bool) -> None:
+def drop_connection(request: web.Request, *, reset: bool) -> None:
     transport = request.transport
     if transport is None:
         return
     if reset:
         held = transport.get_extra_info("socket")
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         transport.abort()
     else:
         transport.close()
 
 
 @dataclass
-class Stream:
+class CompletionStream:
     """`note(said)` is told how many pieces were said, as they are."""
 
     request: web.Request
     completion: Completion
     fault: Fault
-    speed: float
+    pieces_per_second: float
     """Pieces a second."""
-    note: Callable[[int], None]
+    on_progress: Callable[[int], None]
     response: web.StreamResponse = field(init=False)
-    _frame: dict[str, Any] = field(init=False)
-    _said: int = 0
-    _finished: bool = False
+    _chunk_fields: dict[str, Any] = field(init=False)
+    _sent_pieces: int = 0
+    _has_finish_reason: bool = False
 
     def __post_init__(self) -> None:
-        headers = {"Content-Type": "text/event-stream; charset=utf-8", **cloud_headers()}
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", **cloudflare_headers()}
         self.response = web.StreamResponse(headers=headers)
-        self._frame = {
+        self._chunk_fields = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": self.completion.model,
-            "system_fingerprint": ENGINE,
+            "system_fingerprint": SYSTEM_FINGERPRINT,
         }
 
     async def run(self) -> bool:
         """Say it. Returns whether it was said to its end."""
-        parts = self.completion.parts
-        place = None if self.fault.after is None else min(self.fault.after, len(parts))
-        if place is None and not await self._meet():
+        pieces = self.completion.pieces_by_kind
+        fault_position = None if self.fault.after_pieces is None else min(self.fault.after_pieces, len(pieces))
+        if fault_position is None and not await self._apply_fault():
             return False
         await self.response.prepare(self.request)
-        await self._choice({"role": "assistant", "content": ""}, None)
-        if place is not None:
-            await self._say(parts, place)
-            if not await self._meet():
+        await self._send_choice({"role": "assistant", "content": ""}, None)
+        if fault_position is not None:
+            await self._send_pieces(pieces, fault_position)
+            if not await self._apply_fault():
                 return False
-        await self._say(parts, len(parts))
-        if not self._finished:
-            await self._choice({}, self._reason())
-        if self.fault.usage in (Usage.EVERY, Usage.LAST):
-            spent = used(*self.completion.spent(self._said))
+        await self._send_pieces(pieces, len(pieces))
+        if not self._has_finish_reason:
+            await self._send_choice({}, self._take_finish_reason())
+        if self.fault.usage_reporting in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK):
+            spent = usage_json(*self.completion.token_usage(self._sent_pieces))
             details = {"cached_tokens": 0, "created_cache_tokens": 0}
-            await self._event({"choices": [], "usage": {**spent, "prompt_tokens_details": details}})
+            await self._send_event({"choices": [], "usage": {**spent, "prompt_tokens_details": details}})
         await self._write(b"data: [DONE]\n\n")
         return True
 
-    async def _meet(self) -> bool:
+    async def _apply_fault(self) -> bool:
         """The fault. Returns whether the stream goes on after it."""
-        if self.fault.raw:
-            await self._write(self.fault.raw)
-        match self.fault.then:
-            case Then.STALL:
+        if self.fault.raw_bytes:
+            await self._write(self.fault.raw_bytes)
+        match self.fault.action:
+            case StreamAction.STALL:
                 await asyncio.sleep(self.fault.seconds)
-            case Then.WARM:
+            case StreamAction.KEEP_ALIVE:
                 ends = time.monotonic() + self.fault.seconds
                 while time.monotonic() < ends:
                     await self._write(b": keep-alive\n\n")
-                    await asyncio.sleep(TICK)
-            case Then.RESET | Then.CLOSE:
-                break_off(self.request, reset=self.fault.then is Then.RESET)
+                    await asyncio.sleep(CHUNK_INTERVAL)
+            case StreamAction.RESET | StreamAction.CLOSE:
+                drop_connection(self.request, reset=self.fault.action is StreamAction.RESET)
                 return False
-            case Then.END:
+            case StreamAction.END:
                 return False
         return True
 
-    async def _say(self, parts: list[tuple[str, str]], end: int) -> None:
-        began, first = time.monotonic(), self._said
-        while self._said < end:
-            due = first + int((time.monotonic() - began + TICK) * self.speed) + 1
-            await self._chunk(parts, min(end, due))
-            if self._said < end:
-                await asyncio.sleep(TICK)
+    async def _send_pieces(self, pieces_by_kind: list[tuple[str, str]], end: int) -> None:
+        began, first = time.monotonic(), self._sent_pieces
+        while self._sent_pieces < end:
+            due = first + int((time.monotonic() - began + CHUNK_INTERVAL) * self.pieces_per_second) + 1
+            await self._send_due(pieces_by_kind, min(end, due))
+            if self._sent_pieces < end:
+                await asyncio.sleep(CHUNK_INTERVAL)
 
-    async def _chunk(self, parts: list[tuple[str, str]], due: int) -> None:
+    async def _send_due(self, pieces_by_kind: list[tuple[str, str]], due: int) -> None:
         """All that is due, thoughts and text in chunks of their own."""
-        opening, closing = tags(self.fault.thinking)
-        while self._said < due:
-            start, kind = self._said, parts[self._said][0]
-            while self._said < due and parts[self._said][0] == kind:
-                self._said += 1
-            self.note(self._said)
-            said = "".join(piece for _, piece in parts[start : self._said])
-            if kind == "thought":
-                thoughts = len(self.completion.thought)
-                said = (opening if start == 0 else "") + said
-                said += closing if self._said == thoughts else ""
+        opening, closing = reasoning_tags(self.fault.reasoning_format)
+        while self._sent_pieces < due:
+            start, piece_kind = self._sent_pieces, pieces_by_kind[self._sent_pieces][0]
+            while self._sent_pieces < due and pieces_by_kind[self._sent_pieces][0] == piece_kind:
+                self._sent_pieces += 1
+            self.on_progress(self._sent_pieces)
+            text = "".join(piece for _, piece in pieces_by_kind[start : self._sent_pieces])
+            if piece_kind == "thought":
+                thoughts = len(self.completion.reasoning_pieces)
+                text = (opening if start == 0 else "") + text
+                text += closing if self._sent_pieces == thoughts else ""
             # The recorded service ends with content and reason in one chunk.
-            reason = self._reason() if self._said == len(parts) else None
-            await self._choice({placed(kind, self.fault.thinking): said}, reason)
+            reason = self._take_finish_reason() if self._sent_pieces == len(pieces_by_kind) else None
+            await self._send_choice({message_field(piece_kind, self.fault.reasoning_format): text}, reason)
 
-    def _reason(self) -> str | None:
-        self._finished = True
-        return None if self.fault.finish == "null" else self.fault.finish or self.completion.finish
+    def _take_finish_reason(self) -> str | None:
+        self._has_finish_reason = True
+        return None if self.fault.finish_reason == "null" else self.fault.finish_reason or self.completion.finish_reason
 
-    async def _choice(self, delta: dict[str, str], finish: str | None) -> None:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    async def _send_choice(self, delta: dict[str, str], finish_reason: str | None) -> None:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         payload: dict[str, Any] = {"choices": [choice], "provider": "ai.io.net"}
-        tells = self.fault.usage is Usage.EVERY or (self.fault.usage is Usage.FINISH and finish)
+        tells = self.fault.usage_reporting is UsageReporting.EVERY_CHUNK or (
+            self.fault.usage_reporting is UsageReporting.FINISH_CHUNK and finish_reason
+        )
         if tells:
-            payload["usage"] = used(*self.completion.spent(self._said))
-        await self._event(payload)
+            payload["usage"] = usage_json(*self.completion.token_usage(self._sent_pieces))
+        await self._send_event(payload)
 
-    async def _event(self, payload: dict[str, Any]) -> None:
-        await self._write(b"data: " + msgspec.json.encode({**self._frame, **payload}) + b"\n\n")
+    async def _send_event(self, payload: dict[str, Any]) -> None:
+        await self._write(b"data: " + msgspec.json.encode({**self._chunk_fields, **payload}) + b"\n\n")
 
     async def _write(self, data: bytes) -> None:
         if not self.response.prepared:
             await self.response.prepare(self.request)
-        for start in range(0, len(data), self.fault.size or len(data)):
-            await self.response.write(data[start : start + (self.fault.size or len(data))])
-            if self.fault.size:
+        for start in range(0, len(data), self.fault.packet_bytes or len(data)):
+            await self.response.write(data[start : start + (self.fault.packet_bytes or len(data))])
+            if self.fault.packet_bytes:
                 await asyncio.sleep(0)

@@ -1,21 +1,21 @@
 """Telegram's stand-in: a Bot API server on loopback, as strict as the real one."""
 
-from bots.sandbox.telegram.limits import Bucket, Limits, Window
-from bots.sandbox.telegram.people import Answer
+from bots.sandbox.telegram.client import CallbackAnswer
+from bots.sandbox.telegram.limits import Limits, SlidingWindow, TokenBucket
 from bots.sandbox.telegram.server import Call, Fault, TelegramStandIn
-from bots.sandbox.telegram.world import Chat, Draft, Event, Message, Person
+from bots.sandbox.telegram.state import Chat, ChatEvent, Draft, Message, User
 
 __all__ = [
-    "Answer",
-    "Bucket",
     "Call",
+    "CallbackAnswer",
     "Chat",
+    "ChatEvent",
     "Draft",
-    "Event",
     "Fault",
     "Limits",
     "Message",
-    "Person",
+    "SlidingWindow",
     "TelegramStandIn",
-    "Window",
+    "TokenBucket",
+    "User",
 ]

@@ -3,31 +3,29 @@
 import re
 from collections.abc import Callable
 
-from bots.sandbox.telegram.members import member, status_of
-from bots.sandbox.telegram.people import People
-from bots.sandbox.telegram.places import place, thread_of
-from bots.sandbox.telegram.refusal import bad
-from bots.sandbox.telegram.world import Json
+from bots.sandbox.telegram.client import ClientBackend
+from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.members import chat_member, member_status
+from bots.sandbox.telegram.state import Json
+from bots.sandbox.telegram.targets import target_chat, target_thread
 
-__all__ = ["CHATS", "Commands"]
+__all__ = ["CHAT_METHODS", "CommandRegistry"]
 
-LONGEST_NAME = 128
-NAME = re.compile(r"[a-z0-9_]{1,32}")
-LANGUAGE = re.compile(r"[a-z]{2}")
-MOST_COMMANDS = 100
-LONGEST_DESCRIPTION = 256
-WIDE_SCOPES = frozenset(
-    {"default", "all_private_chats", "all_group_chats", "all_chat_administrators"}
-)
-NARROW_SCOPES = frozenset({"chat", "chat_administrators", "chat_member"})
+MAX_TOPIC_NAME_CHARS = 128
+COMMAND_NAME = re.compile(r"[a-z0-9_]{1,32}")
+LANGUAGE_CODE = re.compile(r"[a-z]{2}")
+MAX_COMMANDS = 100
+MAX_DESCRIPTION_CHARS = 256
+GLOBAL_SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
+CHAT_SCOPES = frozenset({"chat", "chat_administrators", "chat_member"})
 
 
-def get_me(scene: People, _params: Json) -> Json:
-    bot = scene.bot
+def get_me(backend: ClientBackend, _params: Json) -> Json:
+    bot = backend.bot
     return {
         **bot.json(),
         "can_join_groups": bot.can_join_groups,
-        "can_read_all_group_messages": not scene.privacy,
+        "can_read_all_group_messages": not backend.privacy_mode,
         "supports_guest_queries": bot.supports_guest_queries,
         "supports_inline_queries": False,
         "can_connect_to_business": False,
@@ -37,8 +35,8 @@ def get_me(scene: People, _params: Json) -> Json:
     }
 
 
-def get_chat(scene: People, params: Json) -> Json:
-    chat = place(scene, params, writing=False)
+def get_chat(backend: ClientBackend, params: Json) -> Json:
+    chat = target_chat(backend, params, for_writing=False)
     gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription")
     return {
         **chat.json(),
@@ -48,124 +46,128 @@ def get_chat(scene: People, params: Json) -> Json:
     }
 
 
-def get_chat_member(scene: People, params: Json) -> Json:
-    chat = place(scene, params, writing=False)
-    number = params.get("user_id") or 0
-    if number <= 0:
-        raise bad("invalid user_id specified")
-    user = scene.known.get(number)
+def get_chat_member(backend: ClientBackend, params: Json) -> Json:
+    chat = target_chat(backend, params, for_writing=False)
+    user_id = params.get("user_id") or 0
+    if user_id <= 0:
+        raise bad_request("invalid user_id specified")
+    user = backend.users.get(user_id)
     if user is None:
-        raise bad("user not found")
-    return member(user, status_of(chat, user))
+        raise bad_request("user not found")
+    return chat_member(user, member_status(chat, user))
 
 
-def get_chat_administrators(scene: People, params: Json) -> list[Json]:
-    chat = place(scene, params, writing=False)
-    if chat.private:
-        raise bad("there are no administrators in the private chat")
-    everybody = [*chat.members, scene.bot]
-    shown = [member(user, status_of(chat, user)) for user in everybody]
+def get_chat_administrators(backend: ClientBackend, params: Json) -> list[Json]:
+    chat = target_chat(backend, params, for_writing=False)
+    if chat.is_private:
+        raise bad_request("there are no administrators in the private chat")
+    everybody = [*chat.members, backend.bot]
+    shown = [chat_member(user, member_status(chat, user)) for user in everybody]
     return [one for one in shown if one["status"] in {"creator", "administrator"}]
 
 
-def create_forum_topic(scene: People, params: Json) -> Json:
+def create_forum_topic(backend: ClientBackend, params: Json) -> Json:
     name = str(params.get("name") or "").strip()
-    chat = place(scene, params)
-    if not (chat.forum or (chat.private and scene.bot.has_topics_enabled)):
-        raise bad("the chat is not a forum")
-    if chat.forum and chat.status != "administrator":
-        raise bad("not enough rights to create a topic")
+    chat = target_chat(backend, params)
+    if not (chat.is_forum or (chat.is_private and backend.bot.has_topics_enabled)):
+        raise bad_request("the chat is not a forum")
+    if chat.is_forum and chat.bot_status != "administrator":
+        raise bad_request("not enough rights to create a topic")
     if not name:
-        raise bad("title must be non-empty")
-    name = name[:LONGEST_NAME]
-    thread = scene.topic(chat, name, by=scene.bot)
+        raise bad_request("title must be non-empty")
+    name = name[:MAX_TOPIC_NAME_CHARS]
+    thread = backend.create_topic(chat, name, created_by=backend.bot)
     return {"message_thread_id": thread, "name": name, "icon_color": 0x6FB9F0}
 
 
-def edit_forum_topic(scene: People, params: Json) -> bool:
-    chat = place(scene, params)
-    thread = thread_of(chat, params)
-    if thread is None:
-        raise bad("message thread not found")
-    if chat.forum and chat.status != "administrator":
-        raise bad("not enough rights to edit the topic")
-    name = str(params.get("name") or "").strip()[:LONGEST_NAME]
-    if name == chat.topics[thread] or not (name or "icon_custom_emoji_id" in params):
-        raise bad("TOPIC_NOT_MODIFIED")
+def edit_forum_topic(backend: ClientBackend, params: Json) -> bool:
+    chat = target_chat(backend, params)
+    thread_id = target_thread(chat, params)
+    if thread_id is None:
+        raise bad_request("message thread not found")
+    if chat.is_forum and chat.bot_status != "administrator":
+        raise bad_request("not enough rights to edit the topic")
+    name = str(params.get("name") or "").strip()[:MAX_TOPIC_NAME_CHARS]
+    if name == chat.topics[thread_id] or not (name or "icon_custom_emoji_id" in params):
+        raise bad_request("TOPIC_NOT_MODIFIED")
     if name:
-        chat.topics[thread] = name
-        scene.append(
-            chat, scene.bot, "", thread=thread, extra={"forum_topic_edited": {"name": name}}
+        chat.topics[thread_id] = name
+        backend.add_message(
+            chat,
+            backend.bot,
+            "",
+            thread_id=thread_id,
+            extra_fields={"forum_topic_edited": {"name": name}},
         )
     return True
 
 
-def nothing_to_do(_scene: People, _params: Json) -> bool:
+def no_op(_backend: ClientBackend, _params: Json) -> bool:
     return True
 
 
-class Commands:
+class CommandRegistry:
     """The bot's commands in the clients' menus, by scope and language."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], list[Json]] = {}
+        self.commands_by_scope: dict[tuple[str, str], list[Json]] = {}
 
-    def set(self, _scene: People, params: Json) -> bool:
-        key = _scope(params)
-        given = params.get("commands") or []
-        if not isinstance(given, list):
-            raise bad("expected an Array of BotCommand")
-        if len(given) > MOST_COMMANDS:
-            raise bad("BOT_COMMANDS_TOO_MUCH")
+    def set(self, _backend: ClientBackend, params: Json) -> bool:
+        key = _scope_key(params)
+        definitions = params.get("commands") or []
+        if not isinstance(definitions, list):
+            raise bad_request("expected an Array of BotCommand")
+        if len(definitions) > MAX_COMMANDS:
+            raise bad_request("BOT_COMMANDS_TOO_MUCH")
         commands = []
-        for command in given:
+        for command in definitions:
             if not isinstance(command, dict):
-                raise bad("can't parse BotCommand: expected an Object")
+                raise bad_request("can't parse BotCommand: expected an Object")
             name, description = command.get("command"), command.get("description")
             for field, value in (("command", name), ("description", description)):
                 if not isinstance(value, str):
-                    raise bad(f'can\'t parse BotCommand: Field "{field}" must be of type String')
+                    raise bad_request(f'can\'t parse BotCommand: Field "{field}" must be of type String')
             name, description = str(name).removeprefix("/"), str(description)
-            if not NAME.fullmatch(name):
-                raise bad("BOT_COMMAND_INVALID")
-            if not 1 <= len(description.strip()) <= LONGEST_DESCRIPTION:
-                raise bad("BOT_COMMAND_DESCRIPTION_INVALID")
+            if not COMMAND_NAME.fullmatch(name):
+                raise bad_request("BOT_COMMAND_INVALID")
+            if not 1 <= len(description.strip()) <= MAX_DESCRIPTION_CHARS:
+                raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
             commands.append({"command": name, "description": description})
-        self.known[key] = commands
+        self.commands_by_scope[key] = commands
         return True
 
-    def get(self, _scene: People, params: Json) -> list[Json]:
-        return self.known.get(_scope(params), [])
+    def get(self, _backend: ClientBackend, params: Json) -> list[Json]:
+        return self.commands_by_scope.get(_scope_key(params), [])
 
-    def delete(self, _scene: People, params: Json) -> bool:
-        self.known.pop(_scope(params), None)
+    def delete(self, _backend: ClientBackend, params: Json) -> bool:
+        self.commands_by_scope.pop(_scope_key(params), None)
         return True
 
 
-def _scope(params: Json) -> tuple[str, str]:
+def _scope_key(params: Json) -> tuple[str, str]:
     scope = params.get("scope") or {"type": "default"}
     language = str(params.get("language_code") or "")
     if not isinstance(scope, dict):
-        raise bad("can't parse BotCommandScope: BotCommandScope must be an Object")
-    kind = scope.get("type")
-    if kind not in WIDE_SCOPES | NARROW_SCOPES:
-        raise bad("can't parse BotCommandScope: Unsupported type specified")
-    if language and not LANGUAGE.fullmatch(language):
-        raise bad("invalid language code specified")
-    if kind in WIDE_SCOPES:
-        return str(kind), language
+        raise bad_request("can't parse BotCommandScope: BotCommandScope must be an Object")
+    scope_type = scope.get("type")
+    if scope_type not in GLOBAL_SCOPES | CHAT_SCOPES:
+        raise bad_request("can't parse BotCommandScope: Unsupported type specified")
+    if language and not LANGUAGE_CODE.fullmatch(language):
+        raise bad_request("invalid language code specified")
+    if scope_type in GLOBAL_SCOPES:
+        return str(scope_type), language
     if scope.get("chat_id") in (None, ""):
-        raise bad("can't parse BotCommandScope: Empty chat_id specified")
-    if kind == "chat_member" and not scope.get("user_id"):
-        raise bad("can't parse BotCommandScope: Invalid user_id specified")
-    return f"{kind} {scope['chat_id']} {scope.get('user_id', '')}".strip(), language
+        raise bad_request("can't parse BotCommandScope: Empty chat_id specified")
+    if scope_type == "chat_member" and not scope.get("user_id"):
+        raise bad_request("can't parse BotCommandScope: Invalid user_id specified")
+    return f"{scope_type} {scope['chat_id']} {scope.get('user_id', '')}".strip(), language
 
 
-def get_file(scene: People, params: Json) -> Json:
-    return scene.files.get(params)
+def get_file(backend: ClientBackend, params: Json) -> Json:
+    return backend.files.get_file(params)
 
 
-CHATS: dict[str, Callable[[People, Json], object]] = {
+CHAT_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "getme": get_me,
     "getfile": get_file,
     "getchat": get_chat,
@@ -173,6 +175,6 @@ CHATS: dict[str, Callable[[People, Json], object]] = {
     "getchatadministrators": get_chat_administrators,
     "createforumtopic": create_forum_topic,
     "editforumtopic": edit_forum_topic,
-    "logout": nothing_to_do,
-    "close": nothing_to_do,
+    "logout": no_op,
+    "close": no_op,
 }

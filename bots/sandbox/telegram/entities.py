@@ -4,26 +4,52 @@ import re
 from bisect import bisect_left
 from typing import Any
 
-from bots.sandbox.telegram.markup import parse
-from bots.sandbox.telegram.refusal import bad
-from bots.sandbox.telegram.world import Json
+from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.markup import parse_markup
+from bots.sandbox.telegram.state import Json
 
-__all__ = ["detect", "formatted", "units"]
+__all__ = ["detect_entities", "parse_text", "utf16_length"]
 
-LONGEST_TEXT = 4096  # UTF-16 units, after parsing
-LONGEST_REQUEST = 1 << 15  # bytes, before parsing
-MOST_ENTITIES = 100  # more are dropped without a word
-TYPES = frozenset({
-    "mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "bold",
-    "italic", "underline", "strikethrough", "spoiler", "blockquote", "expandable_blockquote",
-    "code", "pre", "text_link", "text_mention", "custom_emoji",
-})  # fmt: skip
-NOT_GIVEN = frozenset({
-    "mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number",
-})  # fmt: skip
+MAX_TEXT_UNITS = 4096  # UTF-16 units, after parsing
+MAX_REQUEST_TEXT_BYTES = 1 << 15  # bytes, before parsing
+MAX_ENTITIES = 100  # more are dropped without a word
+ENTITY_TYPES = frozenset(
+    {
+        "mention",
+        "hashtag",
+        "cashtag",
+        "bot_command",
+        "url",
+        "email",
+        "phone_number",
+        "bold",
+        "italic",
+        "underline",
+        "strikethrough",
+        "spoiler",
+        "blockquote",
+        "expandable_blockquote",
+        "code",
+        "pre",
+        "text_link",
+        "text_mention",
+        "custom_emoji",
+    }
+)
+DETECTED_TYPES = frozenset(
+    {
+        "mention",
+        "hashtag",
+        "cashtag",
+        "bot_command",
+        "url",
+        "email",
+        "phone_number",
+    }
+)
 """Telegram finds these itself and takes no notice of them in a request."""
-LITERAL = frozenset({"code", "pre", "text_link", "text_mention"})
-FOUND = re.compile(
+LITERAL_TYPES = frozenset({"code", "pre", "text_link", "text_mention"})
+DETECTED_PATTERN = re.compile(
     r"(?P<url>\bhttps?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}])"
     r"|(?P<email>(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
     r"|(?P<bot_command>(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@[A-Za-z0-9_]{3,32})?(?![\w/<>@]))"
@@ -32,136 +58,136 @@ FOUND = re.compile(
 )
 
 
-def units(text: str) -> int:
+def utf16_length(text: str) -> int:
     """Length as Telegram counts it: UTF-16 code units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def detect(text: str, given: list[Json] | None = None) -> list[Json]:
+def detect_entities(text: str, entities_given: list[Json] | None = None) -> list[Json]:
     """`given` and what Telegram marks by itself: commands, mentions, hashtags, links."""
-    entities = list(given or ())
+    entities = list(entities_given or ())
     if not any(sign in text for sign in "/@#"):
         return entities
     literal = [
         (entity["offset"], entity["offset"] + entity["length"])
         for entity in entities
-        if entity["type"] in LITERAL
+        if entity["type"] in LITERAL_TYPES
     ]
-    found = []
-    for match in FOUND.finditer(text):
-        start, length = units(text[: match.start()]), units(match[0])
+    detected = []
+    for match in DETECTED_PATTERN.finditer(text):
+        start, length = utf16_length(text[: match.start()]), utf16_length(match[0])
         if not any(start < end and begin < start + length for begin, end in literal):
-            found.append({"type": match.lastgroup, "offset": start, "length": length})
-    return sorted([*entities, *found], key=_order) if found else entities
+            detected.append({"type": match.lastgroup, "offset": start, "length": length})
+    return sorted([*entities, *detected], key=_sort_key) if detected else entities
 
 
-def formatted(params: Json, *, empty: bool = False) -> tuple[str, list[Json]]:
+def parse_text(params: Json, *, allow_empty: bool = False) -> tuple[str, list[Json]]:
     """The text of a request as it is shown, with its entities.
 
     Raises `Refusal` as Telegram does; a blank text only passes where `empty` is.
     """
     text = str(params.get("text") or "")
-    if not text and not empty:
-        raise bad("message text is empty")
-    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_REQUEST:
-        raise bad("text is too long")
-    mode = str(params.get("parse_mode") or "")
-    given: list[Json]
-    if text and mode and mode.lower() != "none":
-        text, given = parse(text, mode)
+    if not text and not allow_empty:
+        raise bad_request("message text is empty")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_REQUEST_TEXT_BYTES:
+        raise bad_request("text is too long")
+    parse_mode = str(params.get("parse_mode") or "")
+    entities: list[Json]
+    if text and parse_mode and parse_mode.lower() != "none":
+        text, entities = parse_markup(text, parse_mode)
     else:
-        given = _given(params.get("entities"))
-    text, kept = _trimmed(text, _checked(text, given))
-    if not text and not empty:
-        raise bad("text must be non-empty")
-    if units(text) > LONGEST_TEXT:
-        raise bad("message is too long")
-    return text, detect(text, kept)[:MOST_ENTITIES]
+        entities = _read_entities(params.get("entities"))
+    text, kept = _trim(text, _check_entities(text, entities))
+    if not text and not allow_empty:
+        raise bad_request("text must be non-empty")
+    if utf16_length(text) > MAX_TEXT_UNITS:
+        raise bad_request("message is too long")
+    return text, detect_entities(text, kept)[:MAX_ENTITIES]
 
 
-def _order(entity: Json) -> tuple[int, int]:
+def _sort_key(entity: Json) -> tuple[int, int]:
     return entity["offset"], -entity["length"]
 
 
-def _given(value: object) -> list[Json]:
+def _read_entities(value: object) -> list[Json]:
     if not isinstance(value, list):
         return []  # Telegram takes no notice of what is not an array
-    found = []
+    entities = []
     for entity in value:
         if not isinstance(entity, dict):
-            raise bad("can't parse MessageEntity: expected an Object")
+            raise bad_request("can't parse MessageEntity: expected an Object")
         for name in ("offset", "length"):
             number = entity.get(name)
             if not isinstance(number, int) or isinstance(number, bool):
-                raise bad(f'can\'t parse MessageEntity: Field "{name}" must be of type Number')
+                raise bad_request(f'can\'t parse MessageEntity: Field "{name}" must be of type Number')
         if not isinstance(entity.get("type"), str):
-            raise bad('can\'t parse MessageEntity: Field "type" must be of type String')
-        if entity["type"] in TYPES - NOT_GIVEN:
-            found.append(entity)
-    return found
+            raise bad_request('can\'t parse MessageEntity: Field "type" must be of type String')
+        if entity["type"] in ENTITY_TYPES - DETECTED_TYPES:
+            entities.append(entity)
+    return entities
 
 
-def _checked(text: str, given: list[Json]) -> list[Json]:
+def _check_entities(text: str, unchecked: list[Json]) -> list[Json]:
     """In order. Raises `Refusal` for one that is out of range, splits a character or overlaps."""
-    if not given:
+    if not unchecked:
         return []
-    entities = sorted((dict(entity) for entity in given), key=_order)
-    edges = _edges(text)
+    entities = sorted((dict(entity) for entity in unchecked), key=_sort_key)
+    boundaries = _character_boundaries(text)
     ends: list[int] = []  # of the entities around this one
     for entity in entities:
         start, length = entity["offset"], entity["length"]
         if start < 0 or start > 1_000_000:
-            raise bad(f"receive an entity with incorrect offset {start}")
+            raise bad_request(f"receive an entity with incorrect offset {start}")
         if length < 0 or length > 1_000_000:
-            raise bad(f"receive an entity with incorrect length {length}")
+            raise bad_request(f"receive an entity with incorrect length {length}")
         end = start + length
-        if start > edges[-1]:
-            raise bad(f"entity begins after the end of the text at UTF-16 offset {start}")
+        if start > boundaries[-1]:
+            raise bad_request(f"entity begins after the end of the text at UTF-16 offset {start}")
         where = f"entity beginning at UTF-16 offset {start}"
-        if end > edges[-1]:
-            raise bad(f"{where} ends after the end of the text at UTF-16 offset {end}")
-        if edges[bisect_left(edges, start)] != start:
-            raise bad(f"entity begins in a middle of a UTF-16 symbol at UTF-16 offset {start}")
-        if edges[bisect_left(edges, end)] != end:
-            raise bad(f"{where} ends in a middle of a UTF-16 symbol at UTF-16 offset {end}")
+        if end > boundaries[-1]:
+            raise bad_request(f"{where} ends after the end of the text at UTF-16 offset {end}")
+        if boundaries[bisect_left(boundaries, start)] != start:
+            raise bad_request(f"entity begins in a middle of a UTF-16 symbol at UTF-16 offset {start}")
+        if boundaries[bisect_left(boundaries, end)] != end:
+            raise bad_request(f"{where} ends in a middle of a UTF-16 symbol at UTF-16 offset {end}")
         while ends and ends[-1] <= start:
             ends.pop()
         if ends and end > ends[-1]:
-            raise bad(f"can't parse entities: {where} overlaps another and is not inside it")
+            raise bad_request(f"can't parse entities: {where} overlaps another and is not inside it")
         ends.append(end)
-        _arguments(entity)
+        _check_arguments(entity)
     return [entity for entity in entities if entity["length"]]
 
 
-def _edges(text: str) -> list[int]:
+def _character_boundaries(text: str) -> list[int]:
     """Where characters begin, and the end, in UTF-16 units."""
-    edges = [0]
+    boundaries = [0]
     for character in text:
-        edges.append(edges[-1] + (2 if ord(character) > 0xFFFF else 1))
-    return edges
+        boundaries.append(boundaries[-1] + (2 if ord(character) > 0xFFFF else 1))
+    return boundaries
 
 
-def _arguments(entity: Json) -> None:
+def _check_arguments(entity: Json) -> None:
     if entity["type"] == "text_link":
         address = str(entity.get("url") or "")
         if not address.startswith(("http://", "https://", "tg://", "ton://", "mailto:", "tel:")):
-            raise bad("wrong HTTP URL specified")
+            raise bad_request("wrong HTTP URL specified")
     user: Any = entity.get("user")
     if entity["type"] == "text_mention" and not (isinstance(user, dict) and user.get("id")):
-        raise bad('can\'t parse MessageEntity: Field "user" must be of type Object')
+        raise bad_request('can\'t parse MessageEntity: Field "user" must be of type Object')
 
 
-def _trimmed(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
+def _trim(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
     """White space at the ends is not kept; entities move with the text."""
-    shown = text.strip()
-    if shown == text:
+    trimmed = text.strip()
+    if trimmed == text:
         return text, entities
-    left = units(text[: len(text) - len(text.lstrip())])
-    size = units(shown)
-    kept = []
+    leading_units = utf16_length(text[: len(text) - len(text.lstrip())])
+    size = utf16_length(trimmed)
+    shifted = []
     for entity in entities:
-        start = max(0, entity["offset"] - left)
-        end = min(size, entity["offset"] + entity["length"] - left)
+        start = max(0, entity["offset"] - leading_units)
+        end = min(size, entity["offset"] + entity["length"] - leading_units)
         if end > start:
-            kept.append({**entity, "offset": start, "length": end - start})
-    return shown, kept
+            shifted.append({**entity, "offset": start, "length": end - start})
+    return trimmed, shifted

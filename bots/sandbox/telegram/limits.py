@@ -10,25 +10,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Bucket", "Flood", "Limits", "Window"]
+__all__ = ["FloodControl", "Limits", "SlidingWindow", "TokenBucket"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class TokenBucket:
     """`burst` calls at once, then `rate` a second; one more costs at least `penalty` seconds."""
 
     burst: int
     rate: float
-    penalty: float
+    penalty_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SlidingWindow:
     """At most `count` calls in any `seconds`; one more costs at least `penalty` seconds."""
 
     count: int
     seconds: float
-    penalty: float
+    penalty_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,89 +39,89 @@ class Limits:
     each chat; `bot` counts everything the bot sends.
     """
 
-    private: Bucket | None = Bucket(burst=5, rate=1.0, penalty=3)
-    group: Window | None = Window(count=20, seconds=60, penalty=5)
-    drafts: Bucket | None = Bucket(burst=10, rate=2.0, penalty=3)
-    bot: Window | None = Window(count=30, seconds=1, penalty=1)
+    private: TokenBucket | None = TokenBucket(burst=5, rate=1.0, penalty_seconds=3)
+    group: SlidingWindow | None = SlidingWindow(count=20, seconds=60, penalty_seconds=5)
+    drafts: TokenBucket | None = TokenBucket(burst=10, rate=2.0, penalty_seconds=3)
+    bot: SlidingWindow | None = SlidingWindow(count=30, seconds=1, penalty_seconds=1)
 
     @classmethod
     def off(cls) -> "Limits":
         return cls(None, None, None, None)
 
 
-class _Tokens:
-    def __init__(self, rule: Bucket, now: float) -> None:
-        self._rule, self._left, self._at = rule, float(rule.burst), now
+class _TokenBucketMeter:
+    def __init__(self, rule: TokenBucket, now: float) -> None:
+        self._rule, self._tokens, self._updated_at = rule, float(rule.burst), now
 
-    def wait(self, now: float) -> float:
-        self._left = min(self._rule.burst, self._left + (now - self._at) * self._rule.rate)
-        self._at = now
-        if self._left >= 1:
+    def retry_after(self, now: float) -> float:
+        self._tokens = min(self._rule.burst, self._tokens + (now - self._updated_at) * self._rule.rate)
+        self._updated_at = now
+        if self._tokens >= 1:
             return 0.0
-        return max(self._rule.penalty, (1 - self._left) / self._rule.rate)
+        return max(self._rule.penalty_seconds, (1 - self._tokens) / self._rule.rate)
 
     def take(self, _now: float) -> None:
-        self._left -= 1
+        self._tokens -= 1
 
 
-class _Times:
-    def __init__(self, rule: Window, _now: float) -> None:
+class _SlidingWindowMeter:
+    def __init__(self, rule: SlidingWindow, _now: float) -> None:
         self._rule = rule
-        self._times: deque[float] = deque(maxlen=rule.count)
+        self._call_times: deque[float] = deque(maxlen=rule.count)
 
-    def wait(self, now: float) -> float:
-        if len(self._times) < self._rule.count or now - self._times[0] >= self._rule.seconds:
+    def retry_after(self, now: float) -> float:
+        if len(self._call_times) < self._rule.count or now - self._call_times[0] >= self._rule.seconds:
             return 0.0
-        return max(self._rule.penalty, self._rule.seconds - (now - self._times[0]))
+        return max(self._rule.penalty_seconds, self._rule.seconds - (now - self._call_times[0]))
 
     def take(self, now: float) -> None:
-        self._times.append(now)
+        self._call_times.append(now)
 
 
-class Flood:
+class FloodControl:
     """Who has to wait. `asked_early` counts what was asked in spite of a penalty."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
-        self.asked_early = 0
+        self.early_call_count = 0
         self._clock = clock
-        self._meters: dict[tuple[int, str], _Tokens | _Times] = {}
-        self._until: dict[int, float] = {}
+        self._meters: dict[tuple[int, str], _TokenBucketMeter | _SlidingWindowMeter] = {}
+        self._blocked_until: dict[int, float] = {}
 
-    def hold(self, chat: int, seconds: float) -> None:
+    def block(self, chat_id: int, seconds: float) -> None:
         """Let nothing through to `chat` (0: to anybody) for so long."""
-        self._until[chat] = self._clock() + seconds
+        self._blocked_until[chat_id] = self._clock() + seconds
 
-    def held(self, chat: int) -> int:
+    def remaining_wait(self, chat_id: int) -> int:
         """Whole seconds a penalty still lasts for `chat`; 0 without one. Counts the asking."""
-        until = max(self._until.get(chat, 0.0), self._until.get(0, 0.0))
-        left = until - self._clock()
-        if left <= 0:
+        until = max(self._blocked_until.get(chat_id, 0.0), self._blocked_until.get(0, 0.0))
+        remaining = until - self._clock()
+        if remaining <= 0:
             return 0
-        self.asked_early += 1
-        return math.ceil(left)
+        self.early_call_count += 1
+        return math.ceil(remaining)
 
-    def admit(self, chat: int, *, private: bool, draft: bool) -> int:
+    def admit(self, chat_id: int, *, is_private: bool, is_draft: bool) -> int:
         """Count one call, or say how many whole seconds its penalty is."""
         now = self._clock()
-        kind = "drafts" if draft else "private" if private else "group"
-        meters = [(chat, self._meter(chat, kind, now)), (0, self._meter(0, "bot", now))]
+        kind = "drafts" if is_draft else "private" if is_private else "group"
+        meters = [(chat_id, self._meter(chat_id, kind, now)), (0, self._meter(0, "bot", now))]
         for place, meter in meters:
-            wait = math.ceil(meter.wait(now)) if meter is not None else 0
+            wait = math.ceil(meter.retry_after(now)) if meter is not None else 0
             if wait > 0:
-                self._until[place] = now + wait
+                self._blocked_until[place] = now + wait
                 return wait
         for _, meter in meters:
             if meter is not None:
                 meter.take(now)
         return 0
 
-    def _meter(self, chat: int, kind: str, now: float) -> _Tokens | _Times | None:
-        meter = self._meters.get((chat, kind))
+    def _meter(self, chat_id: int, limit_name: str, now: float) -> _TokenBucketMeter | _SlidingWindowMeter | None:
+        meter = self._meters.get((chat_id, limit_name))
         if meter is None:
-            rule: Bucket | Window | None = getattr(self.limits, kind)
+            rule: TokenBucket | SlidingWindow | None = getattr(self.limits, limit_name)
             if rule is None:
                 return None
-            meter = _Tokens(rule, now) if isinstance(rule, Bucket) else _Times(rule, now)
-            self._meters[chat, kind] = meter
+            meter = _TokenBucketMeter(rule, now) if isinstance(rule, TokenBucket) else _SlidingWindowMeter(rule, now)
+            self._meters[chat_id, limit_name] = meter
         return meter

@@ -6,64 +6,71 @@ from typing import Any
 
 import pytest
 
-from bots.discord.chat import DiscordChat
-from bots.discord.timing import Timing
-from core.commands.declared import COMMANDS
-from core.errors import DeniedError, StoreError
+from bots.discord.adapter import DiscordAdapter
+from bots.discord.timings import DiscordTimings
+from core.commands.declarations import COMMANDS
+from core.errors import AccessDeniedError, StoreError
 from core.port import Incoming, Place, Sender
-from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, TOKEN, Loopback, serving
-from tests.bots.discord.specification import complaints
-
-QUICK = Timing(
-    commit=0.2,
-    keeping=0.0,
-    acknowledged=2.0,
-    first_retry=0.02,
-    last_retry=0.1,
-    identify=0.0,
-    identify_late=0.1,
-    closing=1.0,
-    ask_shard=0.05,
-    per_shard=0.02,
+from tests.bots.discord.scripted_discord import (
+    BOT,
+    CHANNEL,
+    GUILD,
+    TOKEN,
+    ScriptedDiscord,
+    scripted_discord,
 )
-HERE = Place("discord", BOT, CHANNEL, server=GUILD)
+from tests.bots.discord.spec_checks import spec_violations
+
+FAST_TIMING = DiscordTimings(
+    store_before_acknowledge=0.2,
+    store_timeout=0.0,
+    acknowledge_timeout=2.0,
+    first_retry_delay=0.02,
+    max_retry_delay=0.1,
+    identify_interval=0.0,
+    identify_tolerance=0.1,
+    close_timeout=1.0,
+    shard_claim_interval=0.05,
+    extra_interval_per_shard=0.02,
+)
+CHANNEL_PLACE = Place("discord", BOT, CHANNEL, server=GUILD)
 
 
-class Memory:
+class FakeNotes:
     """Notes that outlive an adapter."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.values: dict[str, str] = {}
         self.written = asyncio.Event()
 
-    async def recall(self, name: str) -> str | None:
-        return self.kept.get(name)
+    async def load_state(self, name: str) -> str | None:
+        return self.values.get(name)
 
-    async def remember(self, name: str, value: str) -> None:
-        self.kept[name] = value
+    async def save_state(self, name: str, value: str) -> None:
+        self.values[name] = value
         self.written.set()
 
 
 @dataclass
-class Inbox:
+class FakeInbox:
     """Keeps what arrives; can be slow (`gate`) or broken (`broken`), or let nobody in (`denied`)."""
 
     arrived: asyncio.Queue[Incoming] = field(default_factory=asyncio.Queue)
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    broken: bool = False
-    denied: bool = False
-    refused: asyncio.Event = field(default_factory=asyncio.Event)
+    may_store: asyncio.Event = field(default_factory=asyncio.Event)
+    is_failing: bool = False
+    denies: bool = False
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.gate.set()
+        self.may_store.set()
 
     async def __call__(self, incoming: Incoming) -> None:
-        await self.gate.wait()
-        if self.broken:
-            self.refused.set()
+        await self.may_store.wait()
+        if self.is_failing:
+            self.failed.set()
             raise StoreError("The disk is full.")
-        if self.denied:
-            raise DeniedError
+        if self.denies:
+            raise AccessDeniedError
         await self.arrived.put(incoming)
 
     async def next(self) -> Incoming:
@@ -71,43 +78,43 @@ class Inbox:
             return await self.arrived.get()
 
 
-class World:
+class AdapterHarness:
     """The adapter under test against a loopback Discord."""
 
-    def __init__(self, discord: Loopback) -> None:
+    def __init__(self, discord: ScriptedDiscord) -> None:
         self.discord = discord
-        self.inbox = Inbox()
-        self.memory = Memory()
-        self.suggested: list[tuple[str, str]] = []
-        self.asked: list[tuple[Place, Sender, str]] = []
-        self._chats: list[DiscordChat] = []
+        self.inbox = FakeInbox()
+        self.memory = FakeNotes()
+        self.completions: list[tuple[str, str]] = []
+        self.completion_requests: list[tuple[Place, Sender, str]] = []
+        self._adapters: list[DiscordAdapter] = []
         self._running: list[asyncio.Task[None]] = []
 
-    def build(self, **more: Any) -> DiscordChat:
+    def build(self, **more: Any) -> DiscordAdapter:
         settings: dict[str, Any] = {
             "commands": COMMANDS,
-            "suggest": self.suggest,
-            "remember": self.memory,
-            "api_base": self.discord.api,
-            "gateway_url": self.discord.gateway,
-            "timing": QUICK,
+            "suggest_models": self.suggest,
+            "state": self.memory,
+            "api_base": self.discord.api_base,
+            "gateway_url": self.discord.gateway_url,
+            "timings": FAST_TIMING,
         } | more
-        chat = DiscordChat(settings.pop("token", TOKEN), **settings)
-        self._chats.append(chat)
+        chat = DiscordAdapter(settings.pop("token", TOKEN), **settings)
+        self._adapters.append(chat)
         return chat
 
     def suggest(self, place: Place, sender: Sender, typed: str) -> Sequence[tuple[str, str]]:
-        self.asked.append((place, sender, typed))
-        return self.suggested
+        self.completion_requests.append((place, sender, typed))
+        return self.completions
 
-    async def start(self, **more: Any) -> DiscordChat:
+    async def start(self, **more: Any) -> DiscordAdapter:
         chat = self.build(**more)
         self.run(chat)
-        await self.discord.until(lambda: self.discord.connected)
+        await self.discord.wait_until(lambda: self.discord.connection_count)
         return chat
 
-    def run(self, chat: DiscordChat) -> asyncio.Task[None]:
-        task = asyncio.create_task(chat.run(self.inbox))
+    def run(self, adapter: DiscordAdapter) -> asyncio.Task[None]:
+        task = asyncio.create_task(adapter.run(self.inbox))
         self._running.append(task)
         return task
 
@@ -118,22 +125,22 @@ class World:
         for task in running:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-        chats, self._chats = self._chats, []
+        chats, self._adapters = self._adapters, []
         for chat in chats:
             await chat.close()
 
-    async def restart(self, **more: Any) -> DiscordChat:
+    async def restart(self, **more: Any) -> DiscordAdapter:
         await self.stop()
-        await self.discord.until(lambda: not self.discord.connected)
+        await self.discord.wait_until(lambda: not self.discord.connection_count)
         return await self.start(**more)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with serving() as discord:
-        world = World(discord)
+async def world() -> AsyncIterator[AdapterHarness]:
+    async with scripted_discord() as discord:
+        world = AdapterHarness(discord)
         try:
             yield world
         finally:
             await world.stop()
-        assert not complaints(discord.requests)
+        assert not spec_violations(discord.requests)

@@ -3,14 +3,14 @@ import re
 import pytest
 
 from bots.discord.dialect import DiscordDialect
-from core.delivery.pages import Pages
+from core.delivery.splitter import Splitter
 from core.markdown.document import Document, Paragraph, Text
-from core.markdown.parse import parse
-from tests.core.markdown.samples import ANSWER, NASTY
+from core.markdown.parser import parse_markdown
+from tests.core.markdown.samples import ANSWER, MALFORMED
 
 
 def render(text: str) -> str:
-    return DiscordDialect().render(parse(text)).text
+    return DiscordDialect().render(parse_markdown(text)).text
 
 
 def literal(text: str) -> str:
@@ -18,12 +18,12 @@ def literal(text: str) -> str:
     return DiscordDialect().render(Document((Paragraph((Text(text),)),))).text
 
 
-@pytest.mark.parametrize("text", [ANSWER, *NASTY])
+@pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
 def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
     dialect = DiscordDialect()
-    pages = Pages(dialect)
+    pages = Splitter(dialect)
     for end in range(len(text) + 1):
-        for part in pages.feed(text[:end]):
+        for part in pages.update(text[:end]):
             assert 0 < len(part.text) <= 1990
             opened = ""
             for fence in re.findall(r"^(?:> )*(`{3,})", part.text, re.MULTILINE):
@@ -46,7 +46,7 @@ def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
         ":smile:",
     ],
 )
-def test_nothing_written_can_act(text: str) -> None:
+def test_output_has_no_active_markup(text: str) -> None:
     assert literal(text).startswith("\\")
     assert re.sub(r"\\(\W)", r"\1", literal(text)) == text
 
@@ -73,7 +73,7 @@ def test_headings() -> None:
     assert render("#### a") == "**a**"
 
 
-def test_a_fence_is_longer_than_those_it_holds() -> None:
+def test_fence_is_longer_than_nested_fences() -> None:
     assert render("````md\n```py\nx\n```\n````") == "````md\n```py\nx\n```\n````"
 
 
@@ -90,9 +90,9 @@ def test_lists_quotes_and_tasks() -> None:
     assert render("3. a\n   - b\n4. c") == "3. a\n   - b\n4. c"
 
 
-def test_a_table_is_an_aligned_block() -> None:
+def test_table_is_aligned_code_block() -> None:
     assert render("| a | n |\n|---|--:|\n| 漢字 | 1 |") == "```\na    | n\n-----+--\n漢字 | 1\n```"
 
 
-def test_names_with_underscores_are_shown() -> None:
+def test_underscores_in_names_are_kept() -> None:
     assert render("snake_case_name and 2 * 3") == "snake\\_case\\_name and 2 \\* 3"

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bots.discord.rest import Rest
+from bots.discord.http_client import HttpClient
 from bots.sandbox.discord import DiscordStandIn
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, DeliveryFailure
 
 CONTENT = bytes(range(256)) * 700
 
@@ -20,29 +20,29 @@ async def server() -> AsyncIterator[DiscordStandIn]:
 
 
 @pytest.fixture
-async def rest(server: DiscordStandIn) -> AsyncIterator[Rest]:
-    made = Rest(server.token, server.api_base)
+async def rest(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
+    made = HttpClient(server.token, server.api_base)
     yield made
     await made.close()
 
 
 async def sent(server: DiscordStandIn) -> str:
-    ann = server.person("Ann")
-    message = await server.send_file(ann, server.dm(ann), "a b.pdf", CONTENT)
+    ann = server.create_user("Ann")
+    message = await server.send_file(ann, server.open_dm(ann), "a b.pdf", CONTENT)
     return str(message.attachments[0]["url"])
 
 
-async def refused(rest: Rest, url: str, most: int = 10**6) -> Fault:
+async def fetch_failure(rest: HttpClient, url: str, most: int = 10**6) -> DeliveryFailure:
     with pytest.raises(DeliveryError) as caught:
         await rest.download(url, most)
-    return caught.value.fault
+    return caught.value.failure
 
 
-async def test_a_file_comes_whole(server: DiscordStandIn, rest: Rest) -> None:
+async def test_file_is_fetched_completely(server: DiscordStandIn, rest: HttpClient) -> None:
     url = await sent(server)
     assert await rest.download(url, len(CONTENT)) == CONTENT
-    assert await refused(rest, url, len(CONTENT) - 1) is Fault.REJECTED
-    assert await refused(rest, url.replace("attachments/", "attachments/9")) is Fault.GONE
+    assert await fetch_failure(rest, url, len(CONTENT) - 1) is DeliveryFailure.REJECTED
+    assert await fetch_failure(rest, url.replace("attachments/", "attachments/9")) is DeliveryFailure.GONE
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ async def test_a_file_comes_whole(server: DiscordStandIn, rest: Rest) -> None:
         "",
     ],
 )
-async def test_no_other_place_is_asked(rest: Rest, url: str) -> None:
-    assert await refused(rest, url) is Fault.REJECTED
+async def test_only_discord_cdn_is_fetched(rest: HttpClient, url: str) -> None:
+    assert await fetch_failure(rest, url) is DeliveryFailure.REJECTED

@@ -7,24 +7,31 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from core.errors import DeliveryError, Fault
+from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, Part, Place
-from tests.bots.discord.conftest import HERE, World
-from tests.bots.discord.loopback import BOT, CHANNEL, GUILD, THREAD, refusal, reply
+from tests.bots.discord.conftest import CHANNEL_PLACE, AdapterHarness
+from tests.bots.discord.scripted_discord import (
+    BOT,
+    CHANNEL,
+    GUILD,
+    THREAD,
+    error_reply,
+    json_response,
+)
 
-POSTS = f"/channels/{CHANNEL}/messages"
+MESSAGES_PATH = f"/channels/{CHANNEL}/messages"
 
 
-async def refused(world: World, **more: Any) -> DeliveryError:
+async def refused(world: AdapterHarness, **more: Any) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
-        await world.build().send(HERE, Part("x"), key="k", **more)
+        await world.build().send(CHANNEL_PLACE, Part("x"), key="k", **more)
     return caught.value
 
 
-async def test_a_message_rings_no_bell_and_replies_even_to_the_deleted(world: World) -> None:
+async def test_message_pings_nobody_and_replies_to_deleted(world: AdapterHarness) -> None:
     chat = world.build()
-    message = await chat.send(HERE, Part("@everyone <@1>"), key="turn-1", reply_to="17")
-    [post] = world.discord.made("POST", POSTS)
+    message = await chat.send(CHANNEL_PLACE, Part("@everyone <@1>"), key="turn-1", reply_to="17")
+    [post] = world.discord.requests_to("POST", MESSAGES_PATH)
     assert post.body == {
         "content": "@everyone <@1>",
         "allowed_mentions": {"parse": [], "replied_user": False},
@@ -37,34 +44,34 @@ async def test_a_message_rings_no_bell_and_replies_even_to_the_deleted(world: Wo
     assert message in world.discord.messages
 
 
-async def test_buttons_stand_five_in_a_row_and_vanish_with_the_next_edit(world: World) -> None:
+async def test_buttons_are_five_per_row_and_removed_by_edit(world: AdapterHarness) -> None:
     chat = world.build()
     buttons = tuple(Button(f"B{n}", f"b:{n}", danger=n == 0) for n in range(7))
-    message = await chat.send(HERE, Part("x", buttons=buttons), key="k")
+    message = await chat.send(CHANNEL_PLACE, Part("x", buttons=buttons), key="k")
     shown = world.discord.messages[message]
     assert [len(row["components"]) for row in shown["components"]] == [5, 2]
     assert [b["style"] for b in shown["components"][0]["components"]][:2] == [4, 2]
-    await chat.edit(HERE, message, Part("y"))
+    await chat.edit(CHANNEL_PLACE, message, Part("y"))
     assert (shown["content"], shown["components"]) == ("y", [])
 
 
-async def test_a_message_is_edited_without_being_fetched_and_deleted(world: World) -> None:
+async def test_edit_and_delete_need_no_fetch(world: AdapterHarness) -> None:
     chat = world.build()
-    message = await chat.send(HERE, Part("x"), key="k")
-    await chat.edit(HERE, message, Part("y"))
-    await chat.delete(HERE, message)
+    message = await chat.send(CHANNEL_PLACE, Part("x"), key="k")
+    await chat.edit(CHANNEL_PLACE, message, Part("y"))
+    await chat.delete(CHANNEL_PLACE, message)
     assert [r.method for r in world.discord.requests] == ["POST", "PATCH", "DELETE"]
     assert not world.discord.messages
 
 
-async def test_the_same_key_makes_one_message(world: World) -> None:
+async def test_same_key_sends_once(world: AdapterHarness) -> None:
     chat = world.build()
-    first = await chat.send(HERE, Part("x"), key="same")
-    assert await chat.send(HERE, Part("x"), key="same") == first
+    first = await chat.send(CHANNEL_PLACE, Part("x"), key="same")
+    assert await chat.send(CHANNEL_PLACE, Part("x"), key="same") == first
     assert len(world.discord.messages) == 1
 
 
-async def test_a_thread_gets_its_messages(world: World) -> None:
+async def test_sends_to_thread(world: AdapterHarness) -> None:
     place = Place("discord", BOT, CHANNEL, thread=THREAD, server=GUILD)
     chat = world.build()
     await chat.typing(place)
@@ -73,95 +80,95 @@ async def test_a_thread_gets_its_messages(world: World) -> None:
     assert paths == [f"/channels/{THREAD}/typing", f"/channels/{THREAD}/messages"]
 
 
-async def test_a_lost_connection_after_acceptance_sends_one_message(world: World) -> None:
+async def test_connection_lost_after_acceptance_sends_once(world: AdapterHarness) -> None:
     async def accept_and_drop(request: web.Request) -> web.StreamResponse | None:
-        world.discord._answer("POST", POSTS, await request.json())
+        world.discord._answer("POST", MESSAGES_PATH, await request.json())
         assert request.transport is not None
         request.transport.close()
         return None
 
-    world.discord.misbehave("POST", POSTS, accept_and_drop)
-    message = await world.build().send(HERE, Part("x"), key="k")
+    world.discord.script("POST", MESSAGES_PATH, accept_and_drop)
+    message = await world.build().send(CHANNEL_PLACE, Part("x"), key="k")
     assert list(world.discord.messages) == [message]
-    assert len(world.discord.made("POST", POSTS)) == 2
+    assert len(world.discord.requests_to("POST", MESSAGES_PATH)) == 2
 
 
-async def drop(request: web.Request) -> web.StreamResponse | None:
+async def drop_connection(request: web.Request) -> web.StreamResponse | None:
     assert request.transport is not None
     request.transport.close()
     return None
 
 
-async def test_a_message_with_a_key_whose_connection_was_lost_may_be_sent_again(
-    world: World,
+async def test_lost_keyed_send_may_be_retried(
+    world: AdapterHarness,
 ) -> None:
-    world.discord.misbehave("POST", POSTS, drop, drop)
-    assert (await refused(world)).fault is Fault.TRANSIENT
+    world.discord.script("POST", MESSAGES_PATH, drop_connection, drop_connection)
+    assert (await refused(world)).failure is DeliveryFailure.TRANSIENT
 
 
-async def test_an_edit_lost_twice_may_be_tried_again(world: World) -> None:
-    world.discord.misbehave("PATCH", f"{POSTS}/1", drop, drop)
+async def test_lost_edit_may_be_retried(world: AdapterHarness) -> None:
+    world.discord.script("PATCH", f"{MESSAGES_PATH}/1", drop_connection, drop_connection)
     with pytest.raises(DeliveryError) as caught:
-        await world.build().edit(HERE, "1", Part("x"))
-    assert caught.value.fault is Fault.TRANSIENT
+        await world.build().edit(CHANNEL_PLACE, "1", Part("x"))
+    assert caught.value.failure is DeliveryFailure.TRANSIENT
 
 
-async def test_no_server_at_all_is_transient(world: World, unused_tcp_port: int) -> None:
+async def test_unreachable_server_is_transient(world: AdapterHarness, unused_tcp_port: int) -> None:
     chat = world.build(api_base=f"http://127.0.0.1:{unused_tcp_port}/api")
     with pytest.raises(DeliveryError) as caught:
-        await chat.send(HERE, Part("x"), key="k")
-    assert caught.value.fault is Fault.TRANSIENT
+        await chat.send(CHANNEL_PLACE, Part("x"), key="k")
+    assert caught.value.failure is DeliveryFailure.TRANSIENT
 
 
 @pytest.mark.parametrize(
     ("status", "code", "fault"),
     [
-        (403, 50013, Fault.FORBIDDEN),
-        (403, 50001, Fault.FORBIDDEN),
-        (403, 50007, Fault.FORBIDDEN),
-        (403, 50278, Fault.FORBIDDEN),
-        (400, 160005, Fault.FORBIDDEN),
-        (404, 10003, Fault.GONE),
-        (404, 10008, Fault.GONE),
-        (404, 10062, Fault.GONE),
-        (404, 10015, Fault.GONE),
-        (401, 50027, Fault.GONE),
-        (400, 50035, Fault.REJECTED),
-        (400, 50006, Fault.REJECTED),
-        (400, 200000, Fault.REJECTED),
-        (413, 40005, Fault.REJECTED),
-        (500, 0, Fault.TRANSIENT),
-        (502, 0, Fault.TRANSIENT),
-        (503, 0, Fault.TRANSIENT),
-        (401, 0, Fault.TRANSIENT),
+        (403, 50013, DeliveryFailure.FORBIDDEN),
+        (403, 50001, DeliveryFailure.FORBIDDEN),
+        (403, 50007, DeliveryFailure.FORBIDDEN),
+        (403, 50278, DeliveryFailure.FORBIDDEN),
+        (400, 160005, DeliveryFailure.FORBIDDEN),
+        (404, 10003, DeliveryFailure.GONE),
+        (404, 10008, DeliveryFailure.GONE),
+        (404, 10062, DeliveryFailure.GONE),
+        (404, 10015, DeliveryFailure.GONE),
+        (401, 50027, DeliveryFailure.GONE),
+        (400, 50035, DeliveryFailure.REJECTED),
+        (400, 50006, DeliveryFailure.REJECTED),
+        (400, 200000, DeliveryFailure.REJECTED),
+        (413, 40005, DeliveryFailure.REJECTED),
+        (500, 0, DeliveryFailure.TRANSIENT),
+        (502, 0, DeliveryFailure.TRANSIENT),
+        (503, 0, DeliveryFailure.TRANSIENT),
+        (401, 0, DeliveryFailure.TRANSIENT),
     ],
 )
-async def test_refusals_are_classified(world: World, status: int, code: int, fault: Fault) -> None:
-    world.discord.misbehave("POST", POSTS, refusal(status, code))
+async def test_refusals_are_classified(world: AdapterHarness, status: int, code: int, fault: DeliveryFailure) -> None:
+    world.discord.script("POST", MESSAGES_PATH, error_reply(status, code))
     error = await refused(world)
-    assert error.fault is fault
+    assert error.failure is fault
     assert error.retry_after is None
     assert str(error).endswith(".")
 
 
-async def test_slow_mode_says_how_long(world: World) -> None:
-    world.discord.misbehave("POST", POSTS, refusal(429, 20016, retry_after=7.5))
+async def test_slow_mode_has_retry_after(world: AdapterHarness) -> None:
+    world.discord.script("POST", MESSAGES_PATH, error_reply(429, 20016, retry_after=7.5))
     error = await refused(world)
-    assert (error.fault, error.retry_after) == (Fault.RATE, 7.5)
+    assert (error.failure, error.retry_after) == (DeliveryFailure.RATE, 7.5)
 
 
-async def test_a_rate_limit_returns_at_once_and_is_kept_without_asking(world: World) -> None:
-    world.discord.misbehave("POST", POSTS, refusal(429, 0, retry_after=30.0))
+async def test_rate_limit_is_kept_without_requests(world: AdapterHarness) -> None:
+    world.discord.script("POST", MESSAGES_PATH, error_reply(429, 0, retry_after=30.0))
     chat = world.build()
     elsewhere = Place("discord", BOT, THREAD, server=GUILD)
     began = time.monotonic()
     for left in (30.0, 29.0):
         with pytest.raises(DeliveryError) as caught:
-            await chat.send(HERE, Part("x"), key="k")
-        assert caught.value.fault is Fault.RATE
-        assert not caught.value.everywhere
+            await chat.send(CHANNEL_PLACE, Part("x"), key="k")
+        assert caught.value.failure is DeliveryFailure.RATE
+        assert not caught.value.account_wide
         assert left - 1 < (caught.value.retry_after or 0) <= left + 1
-    assert len(world.discord.made("POST", POSTS)) == 1
+    assert len(world.discord.requests_to("POST", MESSAGES_PATH)) == 1
     await chat.send(elsewhere, Part("x"), key="k")  # no other place waits
     assert time.monotonic() - began < 2
 
@@ -171,34 +178,38 @@ async def test_a_rate_limit_returns_at_once_and_is_kept_without_asking(world: Wo
     [({"global": True}, {}), ({"global": False}, {"X_RateLimit_Global": "true"})],
     ids=["body", "header"],
 )
-async def test_a_global_rate_limit_stops_the_whole_account(
-    world: World, said: dict[str, object], headers: dict[str, str]
+async def test_global_rate_limit_is_account_wide(
+    world: AdapterHarness, said: dict[str, object], headers: dict[str, str]
 ) -> None:
     async def everything(_: web.Request) -> web.StreamResponse:
         body = {"retry_after": 30.0, "code": 0, "message": "wait", **said}
-        return reply(body, 429, **headers)
+        return json_response(body, 429, **headers)
 
-    world.discord.misbehave("POST", POSTS, everything)
+    world.discord.script("POST", MESSAGES_PATH, everything)
     chat = world.build()
     elsewhere = Place("discord", BOT, THREAD, server=GUILD)
-    for place in (HERE, elsewhere):
+    for place in (CHANNEL_PLACE, elsewhere):
         with pytest.raises(DeliveryError) as caught:
             await chat.send(place, Part("x"), key="k")
-        assert (caught.value.fault, caught.value.everywhere) == (Fault.RATE, True)
+        assert (caught.value.failure, caught.value.account_wide) == (DeliveryFailure.RATE, True)
         assert 28 < (caught.value.retry_after or 0) <= 30
-    assert not world.discord.made("POST", f"/channels/{THREAD}/messages")
+    assert not world.discord.requests_to("POST", f"/channels/{THREAD}/messages")
 
 
-async def test_a_ban_by_the_proxy_is_a_rate_limit(world: World) -> None:
+async def test_cloudflare_ban_is_rate_limit(world: AdapterHarness) -> None:
     async def ban(_: web.Request) -> web.StreamResponse:
         return web.Response(status=429, text="<html>error 1015", headers={"Retry-After": "120"})
 
-    world.discord.misbehave("POST", POSTS, ban)
+    world.discord.script("POST", MESSAGES_PATH, ban)
     error = await refused(world)
-    assert (error.fault, error.retry_after, error.everywhere) == (Fault.RATE, 120, True)
+    assert (error.failure, error.retry_after, error.account_wide) == (
+        DeliveryFailure.RATE,
+        120,
+        True,
+    )
 
 
-async def test_the_edit_that_empties_the_bucket_returns_at_once(world: World) -> None:
+async def test_edit_that_empties_bucket_returns_at_once(world: AdapterHarness) -> None:
     spent = {
         "X_RateLimit_Limit": "5",
         "X_RateLimit_Remaining": "0",
@@ -207,34 +218,34 @@ async def test_the_edit_that_empties_the_bucket_returns_at_once(world: World) ->
     }
 
     async def last_token(_: web.Request) -> web.StreamResponse:
-        return reply({"id": "1"}, **spent)
+        return json_response({"id": "1"}, **spent)
 
-    world.discord.misbehave("PATCH", f"{POSTS}/.*", last_token)
+    world.discord.script("PATCH", f"{MESSAGES_PATH}/.*", last_token)
     chat = world.build()
-    message = await chat.send(HERE, Part("x"), key="k")
+    message = await chat.send(CHANNEL_PLACE, Part("x"), key="k")
     async with asyncio.timeout(0.25):
-        await chat.edit(HERE, message, Part("y"))
+        await chat.edit(CHANNEL_PLACE, message, Part("y"))
     with pytest.raises(DeliveryError) as caught:
-        await chat.edit(HERE, message, Part("z"))
-    assert caught.value.fault is Fault.RATE
+        await chat.edit(CHANNEL_PLACE, message, Part("z"))
+    assert caught.value.failure is DeliveryFailure.RATE
     assert 0 < (caught.value.retry_after or 0) <= 0.3
     await asyncio.sleep(caught.value.retry_after or 0)
-    await chat.edit(HERE, message, Part("z"))
+    await chat.edit(CHANNEL_PLACE, message, Part("z"))
     assert world.discord.messages[message]["content"] == "z"
 
 
-async def test_an_archived_thread_is_opened_for_an_edit(world: World) -> None:
+async def test_archived_thread_is_reopened_for_edit(world: AdapterHarness) -> None:
     place = Place("discord", BOT, CHANNEL, thread=THREAD, server=GUILD)
     chat = world.build()
     message = await chat.send(place, Part("x"), key="k")
-    world.discord.misbehave("PATCH", f"/channels/{THREAD}/messages/.*", refusal(400, 50083))
+    world.discord.script("PATCH", f"/channels/{THREAD}/messages/.*", error_reply(400, 50083))
     await chat.edit(place, message, Part("y"))
     assert world.discord.messages[message]["content"] == "y"
 
 
-async def test_typing_where_it_is_forbidden_is_not_tried_again(world: World) -> None:
-    world.discord.misbehave("POST", f"/channels/{CHANNEL}/typing", refusal(403, 50001))
+async def test_forbidden_typing_is_not_retried(world: AdapterHarness) -> None:
+    world.discord.script("POST", f"/channels/{CHANNEL}/typing", error_reply(403, 50001))
     chat = world.build()
-    await chat.typing(HERE)
-    await chat.typing(HERE)
+    await chat.typing(CHANNEL_PLACE)
+    await chat.typing(CHANNEL_PLACE)
     assert len(world.discord.requests) == 1

@@ -7,59 +7,59 @@ from typing import Any
 import pytest
 from telegram.ext._utils import networkloop
 
-from bots.telegram.chat import TelegramChat
+from bots.telegram.adapter import TelegramAdapter
 from core.errors import StoreError
 from core.port import Incoming, Place
-from tests.bots.telegram.server import TOKEN, BotApi
+from tests.bots.telegram.scripted_bot_api import TOKEN, ScriptedBotApi
 
-HERE = Place("telegram", "123456", "42", private=True)
-GROUP = Place("telegram", "123456", "-1001")
-TOPIC = Place("telegram", "123456", "-1002", thread="55")
+PRIVATE_PLACE = Place("telegram", "123456", "42", private=True)
+GROUP_PLACE = Place("telegram", "123456", "-1001")
+TOPIC_PLACE = Place("telegram", "123456", "-1002", thread="55")
 
 
-class Inbox:
+class FakeInbox:
     """Keeps what comes, or fails as it is told to."""
 
     def __init__(self) -> None:
-        self.kept: list[Incoming] = []
+        self.stored: list[Incoming] = []
         self.failures: list[Exception] = []
-        self.hold: asyncio.Event | None = None
-        self.tries = 0
+        self.wait_for: asyncio.Event | None = None
+        self.attempts = 0
         self._changed = asyncio.Condition()
 
     async def __call__(self, incoming: Incoming) -> None:
         async with self._changed:
-            self.tries += 1
+            self.attempts += 1
             self._changed.notify_all()
-        if self.hold is not None:
-            await self.hold.wait()
+        if self.wait_for is not None:
+            await self.wait_for.wait()
         if self.failures:
             raise self.failures.pop(0)
         async with self._changed:
-            self.kept.append(incoming)
+            self.stored.append(incoming)
             self._changed.notify_all()
 
-    def refuse(self, times: int = 1) -> None:
+    def fail_next(self, times: int = 1) -> None:
         self.failures += [StoreError("The disk is full")] * times
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(condition)
 
-    async def receives(self, count: int = 1) -> list[Incoming]:
-        await self.until(lambda: len(self.kept) >= count)
-        return self.kept
+    async def wait_for_events(self, count: int = 1) -> list[Incoming]:
+        await self.wait_until(lambda: len(self.stored) >= count)
+        return self.stored
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[BotApi]:
-    async with BotApi() as server:
+async def api() -> AsyncIterator[ScriptedBotApi]:
+    async with ScriptedBotApi() as server:
         yield server
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
+def inbox() -> FakeInbox:
+    return FakeInbox()
 
 
 @pytest.fixture
@@ -73,19 +73,19 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networkloop, "asyncio", clock)
 
 
-Serving = Callable[..., AbstractAsyncContextManager[TelegramChat]]
+RunAdapter = Callable[..., AbstractAsyncContextManager[TelegramAdapter]]
 
 
 @pytest.fixture
-def serving(api: BotApi, inbox: Inbox) -> Serving:
+def serving(api: ScriptedBotApi, inbox: FakeInbox) -> RunAdapter:
     """A chat that runs against `api` until the block ends, within the time it promises."""
 
     @asynccontextmanager
-    async def serve(**options: Any) -> AsyncIterator[TelegramChat]:
-        chat = TelegramChat(TOKEN, api_base=api.base, **options)
+    async def serve(**options: Any) -> AsyncIterator[TelegramAdapter]:
+        chat = TelegramAdapter(TOKEN, api_base=api.base_url, **options)
         task = asyncio.create_task(chat.run(inbox))
         try:
-            await api.called("getUpdates")
+            await api.wait_for_calls("getUpdates")
             yield chat
         finally:
             task.cancel()

@@ -31,13 +31,9 @@ def entity(text: str, part: str, kind: str, **more: Any) -> dict[str, Any]:
     return {"type": kind, "offset": offset, "length": length, **more}
 
 
-def addressed(chat: dict[str, Any], text: str, **more: Any) -> dict[str, Any]:
-    return message(
-        chat, text, entities=[entity(text, "@parley_bot", "mention")], message_id=8, **more
-    )
+def mention_message(chat: dict[str, Any], text: str, **more: Any) -> dict[str, Any]:
+    return message(chat, text, entities=[entity(text, "@parley_bot", "mention")], message_id=8, **more)
 
 
 def command(chat: dict[str, Any], text: str, **more: Any) -> dict[str, Any]:
-    return message(
-        chat, text, entities=[entity(text, text.split(maxsplit=1)[0], "bot_command")], **more
-    )
+    return message(chat, text, entities=[entity(text, text.split(maxsplit=1)[0], "bot_command")], **more)

@@ -1,19 +1,19 @@
 import pytest
 from telegram import MessageEntity
 
-from bots.telegram.dialect import TelegramDialect, units
-from core.delivery.pages import Pages
+from bots.telegram.dialect import TelegramDialect, utf16_length
+from core.delivery.splitter import Splitter
 from core.markdown.document import Document, Paragraph, Quote, Text
-from core.markdown.parse import parse
+from core.markdown.parser import parse_markdown
 from core.port import Part
-from tests.core.markdown.samples import ANSWER, NASTY
+from tests.core.markdown.samples import ANSWER, MALFORMED
 
 CODE = {MessageEntity.CODE, MessageEntity.PRE}
 QUOTES = {MessageEntity.BLOCKQUOTE, MessageEntity.EXPANDABLE_BLOCKQUOTE}
 
 
 def render(text: str) -> Part:
-    return TelegramDialect().render(parse(text))
+    return TelegramDialect().render(parse_markdown(text))
 
 
 def entities(part: Part) -> tuple[MessageEntity, ...]:
@@ -22,7 +22,7 @@ def entities(part: Part) -> tuple[MessageEntity, ...]:
     return found
 
 
-def marked(text: str) -> list[tuple[str, str]]:
+def entity_text(text: str) -> list[tuple[str, str]]:
     """Each entity's kind and the text it covers, as Telegram would cut it out."""
     part = render(text)
     raw = part.text.encode("utf-16-le")
@@ -40,7 +40,7 @@ def check(part: Part) -> None:
     raw = part.text.encode("utf-16-le")
     found = entities(part)
     assert part.text == part.text.rstrip()
-    assert units(part.text) == len(raw) // 2 <= 4096
+    assert utf16_length(part.text) == len(raw) // 2 <= 4096
     assert len(found) <= 100
     assert [(e.offset, -e.length) for e in found] == sorted((e.offset, -e.length) for e in found)
     for at, entity in enumerate(found):
@@ -56,16 +56,16 @@ def check(part: Part) -> None:
             assert apart or other.type not in CODE or entity.type in QUOTES
 
 
-@pytest.mark.parametrize("text", [ANSWER, *NASTY])
-def test_every_prefix_has_sound_entities(text: str) -> None:
-    pages = Pages(TelegramDialect())
+@pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
+def test_every_prefix_has_valid_entities(text: str) -> None:
+    pages = Splitter(TelegramDialect())
     for end in range(len(text) + 1):
-        for part in pages.feed(text[:end]):
+        for part in pages.update(text[:end]):
             check(part)
 
 
 def test_each_mark_is_an_entity() -> None:
-    assert marked("**b** *i* ~~s~~ `c` $x$ [l](https://a.b/c)") == [
+    assert entity_text("**b** *i* ~~s~~ `c` $x$ [l](https://a.b/c)") == [
         ("bold", "b"),
         ("italic", "i"),
         ("strikethrough", "s"),
@@ -76,7 +76,7 @@ def test_each_mark_is_an_entity() -> None:
 
 
 def test_offsets_are_utf_16() -> None:
-    assert marked("😀😀 **bold😀** `x`") == [("bold", "bold😀"), ("code", "x")]
+    assert entity_text("😀😀 **bold😀** `x`") == [("bold", "bold😀"), ("code", "x")]
 
 
 def test_fence_keeps_its_language() -> None:
@@ -85,20 +85,18 @@ def test_fence_keeps_its_language() -> None:
     assert [(e.type, e.language) for e in entities(part)] == [("pre", "python")]
 
 
-def test_emphasis_is_parted_around_code() -> None:
-    assert marked("**a `b` c**") == [("bold", "a "), ("code", "b"), ("bold", " c")]
+def test_emphasis_is_split_around_code() -> None:
+    assert entity_text("**a `b` c**") == [("bold", "a "), ("code", "b"), ("bold", " c")]
 
 
 def test_headings_are_bold_without_emoji() -> None:
     assert render("# Head").text == "Head"
-    assert set(marked("# Head")) == {("bold", "Head"), ("underline", "Head")}
-    assert marked("## Head **x**") == [("bold", "Head x")]
+    assert set(entity_text("# Head")) == {("bold", "Head"), ("underline", "Head")}
+    assert entity_text("## Head **x**") == [("bold", "Head x")]
 
 
 def test_lists_tasks_and_nesting() -> None:
-    assert render("3. a\n4. b\n   - c\n\n- [ ] d\n- [x] e").text == (
-        "3. a\n4. b\n   • c\n\n• ☐ d\n• ☑ e"
-    )
+    assert render("3. a\n4. b\n   - c\n\n- [ ] d\n- [x] e").text == ("3. a\n4. b\n   • c\n\n• ☐ d\n• ☑ e")
 
 
 def test_fence_directly_after_the_text_of_an_item() -> None:
@@ -116,19 +114,19 @@ def test_generics_and_tags_are_kept() -> None:
         assert render(text).text == text
 
 
-def test_formulas_stay_tex() -> None:
-    assert marked("\\(\\frac{a}{b}\\) and\n\n$$\ne^{-x^2}dx\n$$") == [
+def test_formulas_remain_tex() -> None:
+    assert entity_text("\\(\\frac{a}{b}\\) and\n\n$$\ne^{-x^2}dx\n$$") == [
         ("code", "\\frac{a}{b}"),
         ("pre", "e^{-x^2}dx"),
     ]
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "tg://user?id=5", "ftp://x/y"])
-def test_only_web_and_mail_can_be_followed(url: str) -> None:
+def test_only_web_and_mail_links_are_active(url: str) -> None:
     part = render(f"[name]({url})")
     assert part.text == f"name ({url})"
     assert not entities(part)
-    assert marked("[m](mailto:a@b.c)") == [("text_link", "m")]
+    assert entity_text("[m](mailto:a@b.c)") == [("text_link", "m")]
 
 
 def test_tables_are_aligned_for_wide_characters() -> None:
@@ -138,21 +136,21 @@ def test_tables_are_aligned_for_wide_characters() -> None:
 
 
 def test_quotes_do_not_nest() -> None:
-    assert marked("> a\n> > b") == [("blockquote", "a\n> b")]
-    folded = Document((Quote((Paragraph((Text("thought"),)),), collapsed=True),))
+    assert entity_text("> a\n> > b") == [("blockquote", "a\n> b")]
+    folded = Document((Quote((Paragraph((Text("thought"),)),), is_collapsed=True),))
     assert [e.type for e in entities(TelegramDialect().render(folded))] == ["expandable_blockquote"]
 
 
 def test_too_many_entities_are_split_not_dropped() -> None:
     text = " ".join(f"**b{n}**" for n in range(300))
     dialect = TelegramDialect()
-    assert dialect.size(dialect.render(parse(text))) > dialect.limit
-    parts = Pages(dialect).feed(text)
+    assert dialect.size(dialect.render(parse_markdown(text))) > dialect.limit
+    parts = Splitter(dialect).update(text)
     assert sum(len(entities(part)) for part in parts) == 300
     assert max(len(entities(part)) for part in parts) <= 100
 
 
-def test_code_keeps_its_first_indentation() -> None:
+def test_code_keeps_first_indentation() -> None:
     part = render("```\n    x = 1\n\n```")
     assert part.text == "    x = 1"
     assert [(e.offset, e.length) for e in entities(part)] == [(0, 9)]

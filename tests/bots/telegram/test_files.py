@@ -9,38 +9,36 @@ from telegram import File
 
 from bots.sandbox.telegram import Fault as StandInFault
 from bots.sandbox.telegram import TelegramStandIn
-from bots.telegram import chat as chat_module
+from bots.telegram import adapter as chat_module
 from bots.telegram import files
-from bots.telegram.chat import TelegramChat
-from core.errors import DeliveryError, Fault
-from core.port import Attachment, Files, Incoming, Part
-from tests.core.api.wire import serving
+from bots.telegram.adapter import TelegramAdapter
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Attachment, Incoming, Part, SupportsFiles
+from tests.core.api.raw_server import raw_server
 
 CONTENT = bytes(range(256)) * 700
 
 
-class Side:
-    def __init__(self, server: TelegramStandIn, chat: TelegramChat) -> None:
+class Setup:
+    def __init__(self, server: TelegramStandIn, chat: TelegramAdapter) -> None:
         self.server = server
         self.chat = chat
         self.got: asyncio.Queue[Incoming] = asyncio.Queue()
 
     async def sent(self, content: bytes = CONTENT) -> Attachment:
         """What comes in of a file that Ann sends."""
-        ann = self.server.person("Ann")
-        await self.server.send_document(
-            ann, self.server.private(ann), "a.bin", content, media_type="text/x"
-        )
+        ann = self.server.create_user("Ann")
+        await self.server.send_document(ann, self.server.open_private_chat(ann), "a.bin", content, media_type="text/x")
         async with asyncio.timeout(10):
             incoming = await self.got.get()
         return incoming.attachments[0]
 
 
 @pytest.fixture
-async def side() -> AsyncIterator[Side]:
+async def side() -> AsyncIterator[Setup]:
     server = TelegramStandIn()
     await server.start()
-    made = Side(server, TelegramChat(server.token, api_base=server.base_url))
+    made = Setup(server, TelegramAdapter(server.token, api_base=server.api_base))
 
     async def inbox(incoming: Incoming) -> None:
         await made.got.put(incoming)
@@ -52,71 +50,67 @@ async def side() -> AsyncIterator[Side]:
     await server.close()
 
 
-async def asked(side: Side) -> Incoming:
-    ann = side.server.person("Ann")
-    await side.server.say(ann, side.server.private(ann), "hello")
+async def receive_message(side: Setup) -> Incoming:
+    ann = side.server.create_user("Ann")
+    await side.server.send_message(ann, side.server.open_private_chat(ann), "hello")
     async with asyncio.timeout(10):
         return await side.got.get()
 
 
-async def fault(chat: Files, attachment: Attachment, most: int = 10**6) -> DeliveryError:
+async def fetch_failure(chat: SupportsFiles, attachment: Attachment, most: int = 10**6) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await chat.fetch(attachment, most)
     return caught.value
 
 
-async def test_a_file_comes_whole(side: Side) -> None:
+async def test_file_is_fetched_completely(side: Setup) -> None:
     file = await side.sent()
     assert (file.kind, file.name, file.size) == ("file", "a.bin", len(CONTENT))
     assert file.media_type == "text/x"
-    assert isinstance(side.chat, Files)
+    assert isinstance(side.chat, SupportsFiles)
     assert await side.chat.fetch(file, len(CONTENT)) == CONTENT
 
 
-async def test_what_is_too_large_or_gone_is_told(side: Side) -> None:
+async def test_too_large_or_missing_file_is_reported(side: Setup) -> None:
     file = await side.sent()
-    assert (await fault(side.chat, file, len(CONTENT) - 1)).fault is Fault.REJECTED
+    assert (await fetch_failure(side.chat, file, len(CONTENT) - 1)).failure is DeliveryFailure.REJECTED
     unknown = Attachment("file", "a.bin", 3, "file-999999")
-    assert (await fault(side.chat, unknown)).fault is Fault.REJECTED
+    assert (await fetch_failure(side.chat, unknown)).failure is DeliveryFailure.REJECTED
     large = await side.sent(bytes(20 * 1024 * 1024 + 1))
-    assert (await fault(side.chat, large, 10**9)).fault is Fault.REJECTED
+    assert (await fetch_failure(side.chat, large, 10**9)).failure is DeliveryFailure.REJECTED
 
 
-async def test_the_token_is_in_no_error_and_no_log(
-    side: Side, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+async def test_token_is_not_in_errors_or_logs(
+    side: Setup, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG, "bots")
     file = await side.sent()
     await side.chat.fetch(file, 10**6)
     side.server.files.content = lambda _path: None  # type: ignore[method-assign, assignment]
-    error = await fault(side.chat, file)
-    assert error.fault is Fault.GONE
+    error = await fetch_failure(side.chat, file)
+    assert error.failure is DeliveryFailure.GONE
     shown, logged = capsys.readouterr(), caplog.text
     secret = side.server.token.partition(":")[2]
     assert secret not in f"{error!r} {error.__cause__!r} {shown.out} {shown.err} {logged}"
 
 
-async def test_a_file_that_comes_byte_by_byte_is_given_up(
+async def test_slow_download_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "LONGEST", 0.5)
+    monkeypatch.setattr(files, "DOWNLOAD_TIMEOUT_SECONDS", 0.5)
     trickle: list[bytes | float] = [b"x", 0.05] * 200
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
-    async with serving(lambda _n: [head, *trickle]) as wire:
+    async with raw_server(lambda _n: [head, *trickle]) as wire:
         given = File("id", "unique", file_path=f"{wire.url}a.bin")
         with pytest.raises(DeliveryError) as caught:
             await files.download(given, 10**6)
-    assert caught.value.fault is Fault.TRANSIENT
+    assert caught.value.failure is DeliveryFailure.TRANSIENT
 
 
-async def test_a_request_that_is_never_answered_in_full_is_given_up(
-    side: Side, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chat_module, "LONGEST_CALL", 0.3)
-    place = (await asked(side)).place
-    side.server.faults = lambda call: (
-        StandInFault("delay", 2) if call.method == "sendMessage" else None
-    )
+async def test_incomplete_response_times_out(side: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_module, "CALL_TIMEOUT_SECONDS", 0.3)
+    place = (await receive_message(side)).place
+    side.server.fault_hook = lambda call: StandInFault("delay", 2) if call.method == "sendMessage" else None
     with pytest.raises(DeliveryError) as caught:
         await side.chat.send(place, Part("hello"), key="k")
-    assert caught.value.fault is Fault.UNKNOWN
+    assert caught.value.failure is DeliveryFailure.UNKNOWN

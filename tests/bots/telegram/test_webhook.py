@@ -11,13 +11,13 @@ import structlog
 
 from bots.sandbox.telegram import Call, Fault, Limits, TelegramStandIn
 from bots.telegram import webhook
-from bots.telegram.chat import TelegramChat
+from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.polling import ALLOWED_UPDATES
-from bots.telegram.webhook import HEADER, secret_of
+from bots.telegram.webhook import SECRET_HEADER, derive_secret
 from core.errors import ConfigurationError, UnavailableError
 from core.port import Incoming, Part, Place
-from tests.balancer import balanced
-from tests.bots.telegram.conftest import Inbox
+from tests.bots.telegram.conftest import FakeInbox
+from tests.load_balancer import load_balancer
 
 PATH = "/telegram/hook"
 
@@ -30,27 +30,25 @@ async def stand_in() -> AsyncIterator[TelegramStandIn]:
     await server.close()
 
 
-def made(stand_in: TelegramStandIn, method: str) -> list[Call]:
+def successful_calls(stand_in: TelegramStandIn, method: str) -> list[Call]:
     """The calls of `method` that were taken."""
     return [c for c in stand_in.calls if c.method.lower() == method and c.status == 200]
 
 
-def receiver(stand_in: TelegramStandIn, port: int, url: str | None = None) -> TelegramChat:
+def webhook_adapter(stand_in: TelegramStandIn, port: int, url: str | None = None) -> TelegramAdapter:
     """A chat that listens on `port` for what comes to `url`."""
     address = url or f"http://127.0.0.1:{port}{PATH}"
-    return TelegramChat(
-        stand_in.token, api_base=stand_in.base_url, webhook=(address, f"127.0.0.1:{port}")
-    )
+    return TelegramAdapter(stand_in.token, api_base=stand_in.api_base, webhook=(address, f"127.0.0.1:{port}"))
 
 
 @asynccontextmanager
-async def running(
-    stand_in: TelegramStandIn, inbox: Inbox, chat: TelegramChat
+async def running_adapter(
+    stand_in: TelegramStandIn, inbox: FakeInbox, chat: TelegramAdapter
 ) -> AsyncIterator[asyncio.Task[None]]:
-    set_before = len(made(stand_in, "setwebhook"))
+    set_before = len(successful_calls(stand_in, "setwebhook"))
     task = asyncio.create_task(chat.run(inbox))
     try:
-        await stand_in.wait(lambda: len(made(stand_in, "setwebhook")) > set_before)
+        await stand_in.wait_for(lambda: len(successful_calls(stand_in, "setwebhook")) > set_before)
         yield task
     finally:
         task.cancel()
@@ -58,62 +56,54 @@ async def running(
 
 
 @asynccontextmanager
-async def listening(stand_in: TelegramStandIn, inbox: Inbox, port: int) -> AsyncIterator[str]:
+async def webhook_address(stand_in: TelegramStandIn, inbox: FakeInbox, port: int) -> AsyncIterator[str]:
     """A chat that receives by webhook; its address."""
-    async with running(stand_in, inbox, receiver(stand_in, port)):
+    async with running_adapter(stand_in, inbox, webhook_adapter(stand_in, port)):
         yield f"http://127.0.0.1:{port}{PATH}"
 
 
-async def test_what_people_write_arrives_in_order(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    ann = stand_in.person("Ann")
-    chat = stand_in.private(ann)
-    async with listening(stand_in, inbox, unused_tcp_port):
+async def test_messages_arrive_in_order(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    ann = stand_in.create_user("Ann")
+    chat = stand_in.open_private_chat(ann)
+    async with webhook_address(stand_in, inbox, unused_tcp_port):
         for number in range(5):
-            await stand_in.say(ann, chat, f"{number}")
-        kept = await inbox.receives(5)
+            await stand_in.send_message(ann, chat, f"{number}")
+        kept = await inbox.wait_for_events(5)
     assert [one.text for one in kept] == ["0", "1", "2", "3", "4"]
 
 
-async def test_what_could_not_be_kept_is_delivered_again(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    inbox.refuse(times=1)
-    ann = stand_in.person("Ann")
-    chat = stand_in.private(ann)
-    async with listening(stand_in, inbox, unused_tcp_port):
-        await stand_in.say(ann, chat, "kept at last")
-        kept = await inbox.receives(1)
+async def test_unstored_update_is_redelivered(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    inbox.fail_next(times=1)
+    ann = stand_in.create_user("Ann")
+    chat = stand_in.open_private_chat(ann)
+    async with webhook_address(stand_in, inbox, unused_tcp_port):
+        await stand_in.send_message(ann, chat, "kept at last")
+        kept = await inbox.wait_for_events(1)
     assert [one.text for one in kept] == ["kept at last"]
-    assert inbox.tries == 2
+    assert inbox.attempts == 2
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", "x" * 64])
-async def test_who_does_not_know_the_secret_is_not_heard(
-    stand_in: TelegramStandIn, unused_tcp_port: int, secret: str
-) -> None:
-    inbox = Inbox()
-    headers = {HEADER: secret} if secret else {}
+async def test_wrong_secret_is_rejected(stand_in: TelegramStandIn, unused_tcp_port: int, secret: str) -> None:
+    inbox = FakeInbox()
+    headers = {SECRET_HEADER: secret} if secret else {}
     body = io.BytesIO(b'{"update_id": 1}')
     async with (
-        listening(stand_in, inbox, unused_tcp_port) as url,
+        webhook_address(stand_in, inbox, unused_tcp_port) as url,
         aiohttp.ClientSession() as session,
         session.post(url, data=body, headers=headers) as answer,
     ):
         assert (answer.status, await answer.text()) == (401, "")
-    assert inbox.kept == []
+    assert inbox.stored == []
 
 
-async def test_an_update_nobody_can_read_and_one_too_large_hold_nothing_up(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    right = {HEADER: secret_of(stand_in.token)}
+async def test_unreadable_and_oversized_updates_are_skipped(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    right = {SECRET_HEADER: derive_secret(stand_in.token)}
     async with (
-        listening(stand_in, inbox, unused_tcp_port) as url,
+        webhook_address(stand_in, inbox, unused_tcp_port) as url,
         aiohttp.ClientSession(headers=right) as session,
     ):
         for body, status in (
@@ -129,55 +119,47 @@ async def test_an_update_nobody_can_read_and_one_too_large_hold_nothing_up(
             assert answer.status == 200
 
 
-async def test_a_port_that_is_taken_is_told(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
+async def test_port_in_use_is_configuration_error(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
     taken = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", unused_tcp_port)
-    chat = TelegramChat(
+    chat = TelegramAdapter(
         stand_in.token,
-        api_base=stand_in.base_url,
+        api_base=stand_in.api_base,
         webhook=(f"http://127.0.0.1{PATH}", f"127.0.0.1:{unused_tcp_port}"),
     )
     async with taken, asyncio.timeout(10):
         with pytest.raises(UnavailableError, match="TELEGRAM_WEBHOOK_LISTEN"):
-            await chat.run(Inbox())
+            await chat.run(FakeInbox())
 
 
-async def test_polling_takes_the_webhook_away(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
-    async with listening(stand_in, inbox, unused_tcp_port):
+async def test_polling_removes_webhook(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
+    async with webhook_address(stand_in, inbox, unused_tcp_port):
         pass
-    chat = TelegramChat(stand_in.token, api_base=stand_in.base_url)
+    chat = TelegramAdapter(stand_in.token, api_base=stand_in.api_base)
     task = asyncio.create_task(chat.run(inbox))
-    await stand_in.say(ann, private, "by polling")
-    await inbox.receives(1)
+    await stand_in.send_message(ann, private, "by polling")
+    await inbox.wait_for_events(1)
     task.cancel()
     await asyncio.wait({task}, timeout=10)
 
 
-async def test_telegram_is_told_what_is_understood_and_the_secret(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    async with listening(stand_in, Inbox(), unused_tcp_port) as url:
-        asked = made(stand_in, "setwebhook")[0].params
+async def test_set_webhook_sends_update_types_and_secret(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    async with webhook_address(stand_in, FakeInbox(), unused_tcp_port) as url:
+        asked = successful_calls(stand_in, "setwebhook")[0].params
     assert asked["url"] == url
     assert asked["allowed_updates"] == list(ALLOWED_UPDATES)
-    assert asked["secret_token"] == secret_of(stand_in.token)
+    assert asked["secret_token"] == derive_secret(stand_in.token)
     assert stand_in.token.partition(":")[2] not in asked["secret_token"]
     assert "drop_pending_updates" not in asked
-    assert not made(stand_in, "getupdates")
+    assert not successful_calls(stand_in, "getupdates")
 
 
-async def test_a_secret_that_is_no_text_is_refused_as_any_other(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    async with listening(stand_in, Inbox(), unused_tcp_port):
+async def test_non_ascii_secret_is_rejected(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    async with webhook_address(stand_in, FakeInbox(), unused_tcp_port):
         reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n{HEADER}: "
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n{SECRET_HEADER}: "
         writer.write(head.encode() + b"\xff\xfe\xc3\r\n\r\n{}")
         async with asyncio.timeout(5):
             assert (await reader.readline()).split()[1] == b"401"
@@ -185,10 +167,10 @@ async def test_a_secret_that_is_no_text_is_refused_as_any_other(
         await writer.wait_closed()
 
 
-async def test_nothing_is_heard_elsewhere(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
-    right = {HEADER: secret_of(stand_in.token)}
+async def test_other_paths_are_404(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    right = {SECRET_HEADER: derive_secret(stand_in.token)}
     async with (
-        listening(stand_in, Inbox(), unused_tcp_port) as url,
+        webhook_address(stand_in, FakeInbox(), unused_tcp_port) as url,
         aiohttp.ClientSession(headers=right) as session,
     ):
         async with session.post(url + "/more", json={"update_id": 1}) as answer:
@@ -197,9 +179,7 @@ async def test_nothing_is_heard_elsewhere(stand_in: TelegramStandIn, unused_tcp_
             assert answer.status == 405
 
 
-async def test_a_wait_asked_for_when_the_webhook_is_set_is_kept(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
+async def test_set_webhook_respects_retry_after(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
     refused: list[float] = []
 
     def flood(call: Call) -> Fault | None:
@@ -208,135 +188,127 @@ async def test_a_wait_asked_for_when_the_webhook_is_set_is_kept(
         refused.append(call.time)
         return Fault("429", 2)
 
-    stand_in.faults = flood
-    async with listening(stand_in, Inbox(), unused_tcp_port):
-        assert made(stand_in, "setwebhook")[0].time - refused[0] >= 2
+    stand_in.fault_hook = flood
+    async with webhook_address(stand_in, FakeInbox(), unused_tcp_port):
+        assert successful_calls(stand_in, "setwebhook")[0].time - refused[0] >= 2
 
 
-async def test_an_address_telegram_will_not_have_is_the_operators_to_change(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    chat = receiver(stand_in, unused_tcp_port, "http://192.0.2.7/hook")
+async def test_refused_webhook_url_is_configuration_error(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    chat = webhook_adapter(stand_in, unused_tcp_port, "http://192.0.2.7/hook")
     async with asyncio.timeout(10):
         with pytest.raises(ConfigurationError, match=r"TELEGRAM_WEBHOOK_URL: .*https"):
-            await chat.run(Inbox())
+            await chat.run(FakeInbox())
 
 
-async def test_a_host_that_is_not_found_is_waited_for(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    chat = receiver(stand_in, unused_tcp_port, "https://not-yet.invalid/hook")
+async def test_unresolved_host_is_retried(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    chat = webhook_adapter(stand_in, unused_tcp_port, "https://not-yet.invalid/hook")
     with structlog.testing.capture_logs() as logs:
-        task = asyncio.create_task(chat.run(Inbox()))
-        await stand_in.wait(lambda: len(stand_in.refused(400)) == 2)
+        task = asyncio.create_task(chat.run(FakeInbox()))
+        await stand_in.wait_for(lambda: len(stand_in.calls_with_status(400)) == 2)
     told = [line for line in logs if line["event"] == "telegram.webhook_not_set"]
     assert "resolve host" in told[0]["said"]
     assert not task.done()
-    assert chat.last_heard is None, "connecting, not deaf"
+    assert chat.last_activity is None, "connecting, not deaf"
     task.cancel()
     await asyncio.wait({task}, timeout=10)
 
 
-async def test_a_webhook_somebody_took_away_is_set_again(
+async def test_removed_webhook_is_set_again(
     stand_in: TelegramStandIn, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "CHECK_EVERY", 0.05)
-    inbox = Inbox()
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
+    monkeypatch.setattr(webhook, "CHECK_INTERVAL", 0.05)
+    inbox = FakeInbox()
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
     async with (
-        listening(stand_in, inbox, unused_tcp_port),
+        webhook_address(stand_in, inbox, unused_tcp_port),
         aiohttp.ClientSession() as session,
     ):
-        await stand_in.wait(lambda: len(made(stand_in, "getwebhookinfo")) >= 3)
-        assert len(made(stand_in, "setwebhook")) == 1, "set once, as long as it stays"
-        address = f"{stand_in.base_url}/bot{stand_in.token}/deleteWebhook"
+        await stand_in.wait_for(lambda: len(successful_calls(stand_in, "getwebhookinfo")) >= 3)
+        assert len(successful_calls(stand_in, "setwebhook")) == 1, "set once, as long as it stays"
+        address = f"{stand_in.api_base}/bot{stand_in.token}/deleteWebhook"
         async with session.post(address) as answer:
             assert answer.status == 200
-        await stand_in.say(ann, private, "heard all the same")
-        assert (await inbox.receives(1))[0].text == "heard all the same"
+        await stand_in.send_message(ann, private, "heard all the same")
+        assert (await inbox.wait_for_events(1))[0].text == "heard all the same"
 
 
-async def test_what_telegram_complains_about_is_told_once(
+async def test_webhook_error_is_logged_once(
     stand_in: TelegramStandIn, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "CHECK_EVERY", 0.02)
-    inbox = Inbox()
-    inbox.refuse(times=1)
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
+    monkeypatch.setattr(webhook, "CHECK_INTERVAL", 0.02)
+    inbox = FakeInbox()
+    inbox.fail_next(times=1)
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
     with structlog.testing.capture_logs() as logs:
-        async with listening(stand_in, inbox, unused_tcp_port):
-            await stand_in.say(ann, private, "private words")
-            await inbox.receives(1)
-            looks = len(made(stand_in, "getwebhookinfo"))
-            await stand_in.wait(lambda: len(made(stand_in, "getwebhookinfo")) > looks + 3)
+        async with webhook_address(stand_in, inbox, unused_tcp_port):
+            await stand_in.send_message(ann, private, "private words")
+            await inbox.wait_for_events(1)
+            looks = len(successful_calls(stand_in, "getwebhookinfo"))
+            await stand_in.wait_for(lambda: len(successful_calls(stand_in, "getwebhookinfo")) > looks + 3)
     told = [entry for entry in logs if entry["event"] == "telegram.webhook_trouble"]
     assert len(told) == 1
     assert "503" in told[0]["said"]
     assert "words" not in str(logs)
 
 
-async def test_being_heard_of_is_a_round_trip_and_a_failed_one_is_soon_repeated(
+async def test_last_activity_needs_round_trip(
     stand_in: TelegramStandIn, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "CHECK_EVERY", 0.05)
-    monkeypatch.setattr(webhook, "CHECK_AGAIN", 0.01)
-    chat = receiver(stand_in, unused_tcp_port)
-    async with running(stand_in, Inbox(), chat):
-        await stand_in.wait(lambda: len(made(stand_in, "getwebhookinfo")) >= 1)
-        stand_in.faults = lambda call: Fault("502") if call.method == "getWebhookInfo" else None
-        await stand_in.wait(lambda: bool(stand_in.refused(502)))
-        heard = chat.last_heard
-        await stand_in.wait(lambda: len(stand_in.refused(502)) >= 4)
-        assert chat.last_heard == heard
-        stand_in.faults = None
-        looks = len(made(stand_in, "getwebhookinfo"))
-        await stand_in.wait(lambda: len(made(stand_in, "getwebhookinfo")) >= looks + 2)
+    monkeypatch.setattr(webhook, "CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr(webhook, "RECHECK_INTERVAL", 0.01)
+    chat = webhook_adapter(stand_in, unused_tcp_port)
+    async with running_adapter(stand_in, FakeInbox(), chat):
+        await stand_in.wait_for(lambda: len(successful_calls(stand_in, "getwebhookinfo")) >= 1)
+        stand_in.fault_hook = lambda call: Fault("502") if call.method == "getWebhookInfo" else None
+        await stand_in.wait_for(lambda: bool(stand_in.calls_with_status(502)))
+        heard = chat.last_activity
+        await stand_in.wait_for(lambda: len(stand_in.calls_with_status(502)) >= 4)
+        assert chat.last_activity == heard
+        stand_in.fault_hook = None
+        looks = len(successful_calls(stand_in, "getwebhookinfo"))
+        await stand_in.wait_for(lambda: len(successful_calls(stand_in, "getwebhookinfo")) >= looks + 2)
         assert heard is not None
-        assert chat.last_heard is not None
-        assert chat.last_heard > heard
+        assert chat.last_activity is not None
+        assert chat.last_activity > heard
 
 
-async def test_a_token_withdrawn_later_ends_the_run(
+async def test_revoked_token_ends_run(
     stand_in: TelegramStandIn, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "CHECK_EVERY", 0.05)
-    async with running(stand_in, Inbox(), receiver(stand_in, unused_tcp_port)) as task:
+    monkeypatch.setattr(webhook, "CHECK_INTERVAL", 0.05)
+    async with running_adapter(stand_in, FakeInbox(), webhook_adapter(stand_in, unused_tcp_port)) as task:
         stand_in.token = "123456789:another"
         async with asyncio.timeout(10):
             with pytest.raises(ConfigurationError, match="TELEGRAM_BOT_TOKEN"):
                 await task
 
 
-async def test_what_is_being_kept_when_the_bot_ends_is_answered(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    inbox.hold = asyncio.Event()
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
-    async with running(stand_in, inbox, receiver(stand_in, unused_tcp_port)) as task:
-        await stand_in.say(ann, private, "the last word")
-        await inbox.until(lambda: inbox.tries == 1)
+async def test_update_in_progress_is_answered_on_shutdown(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    inbox.wait_for = asyncio.Event()
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
+    async with running_adapter(stand_in, inbox, webhook_adapter(stand_in, unused_tcp_port)) as task:
+        await stand_in.send_message(ann, private, "the last word")
+        await inbox.wait_until(lambda: inbox.attempts == 1)
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)
-        inbox.hold.set()
-        await stand_in.wait(lambda: not stand_in.updates.pending)
-    assert [one.text for one in inbox.kept] == ["the last word"]
-    assert inbox.tries == 1
+        inbox.wait_for.set()
+        await stand_in.wait_for(lambda: not stand_in.updates.pending)
+    assert [one.text for one in inbox.stored] == ["the last word"]
+    assert inbox.attempts == 1
 
 
-async def test_what_hangs_does_not_keep_the_bot_from_ending(
-    stand_in: TelegramStandIn, unused_tcp_port: int
-) -> None:
-    inbox = Inbox()
-    inbox.hold = asyncio.Event()
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
-    async with running(stand_in, inbox, receiver(stand_in, unused_tcp_port)) as task:
-        await stand_in.say(ann, private, "not kept")
-        await inbox.until(lambda: inbox.tries == 1)
+async def test_hanging_update_does_not_block_shutdown(stand_in: TelegramStandIn, unused_tcp_port: int) -> None:
+    inbox = FakeInbox()
+    inbox.wait_for = asyncio.Event()
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
+    async with running_adapter(stand_in, inbox, webhook_adapter(stand_in, unused_tcp_port)) as task:
+        await stand_in.send_message(ann, private, "not kept")
+        await inbox.wait_until(lambda: inbox.attempts == 1)
         task.cancel()
         async with asyncio.timeout(6):
             await asyncio.wait({task})
@@ -344,13 +316,13 @@ async def test_what_hangs_does_not_keep_the_bot_from_ending(
 
 
 @pytest.mark.parametrize("failures", [2, 3])
-async def test_updates_that_fail_hold_nobody_up_and_are_tried_three_times_each(
+async def test_failing_updates_are_tried_three_times(
     stand_in: TelegramStandIn, unused_tcp_port: int, failures: int
 ) -> None:
-    stand_in._webhook_delay = 0.01
-    people = [stand_in.person(name) for name in ("Ann", "Bob")]
+    stand_in._webhook_retry_delay = 0.01
+    people = [stand_in.create_user(name) for name in ("Ann", "Bob")]
     tries: dict[str, int] = {}
-    inbox = Inbox()
+    inbox = FakeInbox()
 
     async def failing(incoming: Incoming) -> None:
         tries[incoming.text] = tries.get(incoming.text, 0) + 1
@@ -358,38 +330,36 @@ async def test_updates_that_fail_hold_nobody_up_and_are_tried_three_times_each(
             raise ValueError("secret words")
         await inbox(incoming)
 
-    chat = receiver(stand_in, unused_tcp_port)
+    chat = webhook_adapter(stand_in, unused_tcp_port)
     task = asyncio.create_task(chat.run(failing))
     for person in people:  # in two chats, so that their failures alternate
-        await stand_in.say(person, stand_in.private(person), f"bad {person.name}")
+        await stand_in.send_message(person, stand_in.open_private_chat(person), f"bad {person.name}")
     for person in people:
-        await stand_in.say(person, stand_in.private(person), f"good {person.name}")
-    await inbox.receives(2 if failures == 3 else 4)
+        await stand_in.send_message(person, stand_in.open_private_chat(person), f"good {person.name}")
+    await inbox.wait_for_events(2 if failures == 3 else 4)
     assert tries == {"bad Ann": 3, "bad Bob": 3, "good Ann": 1, "good Bob": 1}
-    assert not made(stand_in, "sendmessage"), "nobody knows here whether they may be answered"
+    assert not successful_calls(stand_in, "sendmessage"), "nobody knows here whether they may be answered"
     task.cancel()
     await asyncio.wait({task}, timeout=10)
 
 
-async def test_all_processes_listen_and_one_that_ends_is_not_missed(
-    stand_in: TelegramStandIn, unused_tcp_port_factory: Callable[[], int]
-) -> None:
-    stand_in._webhook_delay = 0.01
+async def test_processes_share_webhook(stand_in: TelegramStandIn, unused_tcp_port_factory: Callable[[], int]) -> None:
+    stand_in._webhook_retry_delay = 0.01
     ports = [unused_tcp_port_factory(), unused_tcp_port_factory()]
-    inboxes = [Inbox(), Inbox()]
-    ann = stand_in.person("Ann")
-    private = stand_in.private(ann)
-    async with balanced(ports, PATH) as url:
-        chats = [receiver(stand_in, port, url) for port in ports]
-        async with running(stand_in, inboxes[0], chats[0]):
-            async with running(stand_in, inboxes[1], chats[1]):
+    inboxes = [FakeInbox(), FakeInbox()]
+    ann = stand_in.create_user("Ann")
+    private = stand_in.open_private_chat(ann)
+    async with load_balancer(ports, PATH) as url:
+        chats = [webhook_adapter(stand_in, port, url) for port in ports]
+        async with running_adapter(stand_in, inboxes[0], chats[0]):
+            async with running_adapter(stand_in, inboxes[1], chats[1]):
                 for number in range(6):
-                    await stand_in.say(ann, private, f"{number}")
-                await asyncio.gather(*(inbox.receives(3) for inbox in inboxes))
+                    await stand_in.send_message(ann, private, f"{number}")
+                await asyncio.gather(*(inbox.wait_for_events(3) for inbox in inboxes))
                 place = Place("telegram", chats[0].account, str(private.id), private=True)
                 for chat in chats:
                     assert await chat.send(place, Part("hello"), key="k")
-            await stand_in.say(ann, private, "to who is left")
-            await inboxes[0].receives(4)
-    kept = [one.text for inbox in inboxes for one in inbox.kept]
+            await stand_in.send_message(ann, private, "to who is left")
+            await inboxes[0].wait_for_events(4)
+    kept = [one.text for inbox in inboxes for one in inbox.stored]
     assert sorted(kept) == ["0", "1", "2", "3", "4", "5", "to who is left"]

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from core.api.catalogue import Model, builtin, merge, parse
-from core.api.table import EMBEDDING
+from core.api.catalogue import Model, builtin_models, merge_models, parse_models
+from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 
 
 def one(**told: Any) -> Model:
-    (model,) = parse({"data": [{"id": "lab/some-model", **told}]})
+    (model,) = parse_models({"data": [{"id": "lab/some-model", **told}]})
     return model
 
 
@@ -25,8 +25,8 @@ def one(**told: Any) -> Model:
         {"modalities": ["text", "image"]},
     ],
 )
-def test_a_model_that_sees_images_is_known_by_what_is_told(told: dict[str, Any]) -> None:
-    assert one(**told).vision
+def test_vision_is_read_from_listing(told: dict[str, Any]) -> None:
+    assert one(**told).has_vision
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_model_that_sees_images_is_known_by_what_is_told(told: dict[str, Any])
         {"input_modalities": None, "supports_images_input": None},
     ],
 )
-def test_a_model_that_does_not_is_known_too(told: dict[str, Any]) -> None:
-    assert not one(**told).vision
+def test_missing_vision_is_read_from_listing(told: dict[str, Any]) -> None:
+    assert not one(**told).has_vision
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_a_model_that_does_not_is_known_too(told: dict[str, Any]) -> None:
         ("google/gemma-3-27b-it", True),
         ("google/gemma-3-1b-it", False),
         ("mistralai/Mistral-Large-Instruct-2411", False),
-        *((id_, False) for id_ in builtin()),
+        *((id_, False) for id_ in builtin_models()),
     ],
 )
-def test_where_nothing_is_told_the_name_tells(id_: str, sees: bool) -> None:
-    (model,) = parse({"data": [{"id": id_}]})
-    assert model.vision is sees
+def test_vision_is_guessed_from_name(id_: str, sees: bool) -> None:
+    (model,) = parse_models({"data": [{"id": id_}]})
+    assert model.has_vision is sees
 
 
-def test_what_is_told_counts_more_than_the_name() -> None:
-    (model,) = parse({"data": [{"id": "lab/vision-1", "input_modalities": ["text"]}]})
-    assert not model.vision
+def test_listing_overrides_name() -> None:
+    (model,) = parse_models({"data": [{"id": "lab/vision-1", "input_modalities": ["text"]}]})
+    assert not model.has_vision
 
 
 @pytest.mark.parametrize(
@@ -77,27 +77,30 @@ def test_what_is_told_counts_more_than_the_name() -> None:
         ({"max_model_len": "much"}, 0),
     ],
 )
-def test_windows_are_read_wherever_they_are(told: dict[str, Any], context: int) -> None:
-    assert one(**told).context == context
+def test_context_window_field_names(told: dict[str, Any], context: int) -> None:
+    assert one(**told).context_window == context
 
 
-def test_what_only_embeds_is_known_with_its_own_quota() -> None:
+def test_embedding_model_has_own_quota() -> None:
     documented = {
         "name": "lab/vectors",
         "api_completions_daily_quota_tier_1": 0,
         "embeddings_daily_quota_tier_1": 500_000,
         "metadata": {"enable_api_chat_completions": False, "enable_api_embeddings": True},
     }
-    (model,) = parse({"data": [documented]})
-    assert (model.embeds, model.daily_quota) == (True, 500_000)
-    assert one(output_modalities=["embedding"]).embeds
-    assert not one(output_modalities=["text"]).embeds
+    (model,) = parse_models({"data": [documented]})
+    assert (model.is_embedding_model, model.daily_quota) == (True, 500_000)
+    assert one(output_modalities=["embedding"]).is_embedding_model
+    assert not one(output_modalities=["text"]).is_embedding_model
 
 
-def test_all_models_of_the_table_are_completed_from_it() -> None:
-    offered = {id_: Model(id_) for id_ in builtin()}
-    merged = merge(offered, builtin(), {"microsoft/phi-4": 12_345})
+def test_known_models_are_completed_from_table() -> None:
+    offered = {id_: Model(id_) for id_ in builtin_models()}
+    merged = merge_models(offered, builtin_models(), {"microsoft/phi-4": 12_345})
     assert len(merged) == 31
     assert {m.daily_quota for m in merged.values()} == {500_000}
-    assert merged["microsoft/phi-4"].context == 12_345, "settings come first"
-    assert (merged[EMBEDDING].context, merged[EMBEDDING].embeds) == (512, True)
+    assert merged["microsoft/phi-4"].context_window == 12_345, "settings come first"
+    assert (
+        merged[DEFAULT_EMBEDDING_MODEL].context_window,
+        merged[DEFAULT_EMBEDDING_MODEL].is_embedding_model,
+    ) == (512, True)

@@ -6,19 +6,19 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.api.client import ModelApi
-from core.api.embedding import MOST_TEXTS, Embedded
-from core.errors import Failure, ModelError
-from tests.core.api.wire import plain, serving
+from core.api.embedding import MAX_TEXTS_PER_REQUEST, EmbeddingResult
+from core.errors import ModelError, ModelFailure
+from tests.core.api.raw_server import raw_server, response
 
 
 def answer(*vectors: object, usage: object = None, order: list[int] | None = None) -> bytes:
     data = [{"index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     if order is not None:
         data = [data[at] for at in order]
-    return plain(200, msgspec.json.encode({"data": data, "usage": usage}))
+    return response(200, msgspec.json.encode({"data": data, "usage": usage}))
 
 
-async def ask(url: str, *texts: str) -> Embedded:
+async def ask(url: str, *texts: str) -> EmbeddingResult:
     api = ModelApi(url, "secret-key")
     try:
         return await api.embed(texts)
@@ -26,22 +26,20 @@ async def ask(url: str, *texts: str) -> Embedded:
         await api.close()
 
 
-async def get(*answers: bytes, texts: tuple[str, ...] = ("one", "two")) -> Embedded:
-    async with serving(lambda number: [answers[min(number, len(answers)) - 1]]) as wire:
+async def embed_answers(*answers: bytes, texts: tuple[str, ...] = ("one", "two")) -> EmbeddingResult:
+    async with raw_server(lambda number: [answers[min(number, len(answers)) - 1]]) as wire:
         return await ask(wire.url, *texts)
 
 
-async def test_vectors_come_in_the_order_of_the_texts_and_of_length_one() -> None:
-    made = await get(
-        answer([3, 4], [0, 2], order=[1, 0], usage={"prompt_tokens": 7, "total_tokens": 7})
-    )
+async def test_vectors_are_ordered_and_normalised() -> None:
+    made = await embed_answers(answer([3, 4], [0, 2], order=[1, 0], usage={"prompt_tokens": 7, "total_tokens": 7}))
     assert np.allclose(made.vectors, np.array([[0.6, 0.8], [0, 1]]))
     assert made.vectors.dtype == np.float32
     assert made.tokens == 7
 
 
-async def test_floats_are_asked_for() -> None:
-    async with serving(lambda _n: [answer([1, 0])]) as wire:
+async def test_requests_float_encoding() -> None:
+    async with raw_server(lambda _n: [answer([1, 0])]) as wire:
         await ask(wire.url, "one")
     body = msgspec.json.decode(wire.requests[0])
     assert body["encoding_format"] == "float"
@@ -57,55 +55,59 @@ async def test_floats_are_asked_for() -> None:
         answer([1, 0], "AAAA"),
         answer([1, 0], None),
         answer([], []),
-        plain(200, b'{"data":[{"embedding":[1e999]},{"embedding":[1]}]}'),
-        plain(200, b"[]"),
-        plain(200, b'{"data":[1,2]}'),
+        response(200, b'{"data":[{"embedding":[1e999]},{"embedding":[1]}]}'),
+        response(200, b"[]"),
+        response(200, b'{"data":[1,2]}'),
     ],
 )
-async def test_what_is_no_vectors_is_an_error(said: bytes) -> None:
+async def test_invalid_vectors_are_error(said: bytes) -> None:
     with pytest.raises(ModelError) as caught:
-        await get(said)
-    assert caught.value.failure in (Failure.MALFORMED, Failure.UNAVAILABLE)
+        await embed_answers(said)
+    assert caught.value.failure in (ModelFailure.MALFORMED, ModelFailure.UNAVAILABLE)
 
 
-async def test_what_passes_is_tried_again() -> None:
-    busy = plain(503, b'{"detail":"busy"}', "retry-after-ms: 20")
-    made = await get(busy, plain(200, b"<html>", kind="text/html"), answer([1], [1]))
+async def test_transient_failure_is_retried() -> None:
+    busy = response(503, b'{"detail":"busy"}', "retry-after-ms: 20")
+    made = await embed_answers(busy, response(200, b"<html>", kind="text/html"), answer([1], [1]))
     assert made.vectors.shape == (2, 1)
 
 
 @pytest.mark.parametrize(
     ("status", "detail", "failure"),
     [
-        (401, "Invalid API Key", Failure.AUTHENTICATION),
-        (400, "The requested model is not available for Embeddings API.", Failure.UNKNOWN_MODEL),
-        (400, "This model's maximum context length is 512 tokens.", Failure.OVERFLOW),
-        (429, "Daily token quota exceeded", Failure.QUOTA),
+        (401, "Invalid API Key", ModelFailure.AUTHENTICATION),
+        (
+            400,
+            "The requested model is not available for Embeddings API.",
+            ModelFailure.UNKNOWN_MODEL,
+        ),
+        (400, "This model's maximum context length is 512 tokens.", ModelFailure.OVERFLOW),
+        (429, "Daily token quota exceeded", ModelFailure.QUOTA),
     ],
 )
-async def test_what_does_not_pass_is_not(status: int, detail: str, failure: Failure) -> None:
-    said = plain(status, msgspec.json.encode({"detail": detail}))
-    async with serving(lambda _n: [said]) as wire:
+async def test_permanent_failure_is_not_retried(status: int, detail: str, failure: ModelFailure) -> None:
+    said = response(status, msgspec.json.encode({"detail": detail}))
+    async with raw_server(lambda _n: [said]) as wire:
         with pytest.raises(ModelError) as caught:
             await ask(wire.url, "one")
     assert caught.value.failure is failure
     assert len(wire.requests) == 1
 
 
-async def test_an_error_with_status_200_is_one() -> None:
+async def test_error_with_status_200_is_error() -> None:
     with pytest.raises(ModelError) as caught:
-        await get(plain(200, b'{"detail":"Daily token quota exceeded, code 429"}'))
-    assert caught.value.failure in (Failure.QUOTA, Failure.UNAVAILABLE)
+        await embed_answers(response(200, b'{"detail":"Daily token quota exceeded, code 429"}'))
+    assert caught.value.failure in (ModelFailure.QUOTA, ModelFailure.UNAVAILABLE)
 
 
-async def test_a_request_is_bounded() -> None:
+async def test_request_has_timeout() -> None:
     api = ModelApi("http://127.0.0.1:9/", "secret-key")
     with pytest.raises(ValueError, match="65 texts"):
-        await api.embed(["text"] * (MOST_TEXTS + 1))
+        await api.embed(["text"] * (MAX_TEXTS_PER_REQUEST + 1))
     await api.close()
 
 
-async def test_the_stand_in_finds_near_texts_near() -> None:
+async def test_stand_in_ranks_similar_texts() -> None:
     model = ModelStandIn()
     await model.start()
     try:

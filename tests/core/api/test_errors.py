@@ -11,63 +11,77 @@ from typing import Any
 import msgspec
 import pytest
 
-from bots.sandbox.model import OVERFLOWS, Fault, ModelStandIn, Overflow, Tokeniser, faults
-from bots.sandbox.model.faults import FOR_EVER, Then, Thinking, Usage
-from core.api.client import Message, ModelApi, Patience, Request
-from core.api.events import Event, Finished, FinishReason, Reasoning, Reconsidered, Text
-from core.api.events import Usage as Spent
-from core.errors import Failure, ModelError
-from core.turns import words
+from bots.sandbox.model import (
+    OVERFLOW_RESPONSES,
+    Fault,
+    ModelStandIn,
+    OverflowResponse,
+    Tokeniser,
+    faults,
+)
+from bots.sandbox.model.faults import FOREVER_SECONDS, ReasoningFormat, StreamAction, UsageReporting
+from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
+from core.api.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TextWasReasoning,
+)
+from core.api.events import UsageReport as Spent
+from core.errors import ModelError, ModelFailure
+from core.turns import texts
 
 SECRET = "io-v2-0123456789abcdef-secret"
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 R1 = "deepseek-ai/DeepSeek-R1"
 TINY = "nvidia/AceMath-7B-Instruct"
-YES = Request(LLAMA, (Message("user", "repeat: one two three"),))
-THOUGHT = replace(YES, model=R1, reasons=True)
-LONG = Request(TINY, (Message("user", "word " * 6000),))
+YES = ChatRequest(LLAMA, (Message("user", "repeat: one two three"),))
+THOUGHT = replace(YES, model=R1, has_reasoning=True)
+LONG = ChatRequest(TINY, (Message("user", "word " * 6000),))
 SAID = "one two three"
 LEAK = f"key {SECRET} at https://api.intelligence.io.solutions/api/v1/"
-PATIENCE = Patience(connect=5, first_token=0.4, between_tokens=0.4, total=10)
+TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, total=10)
 
 
 # What the words for a person must speak of.
 FITTING = {
-    Failure.AUTHENTICATION: "key",
-    Failure.PAYMENT: "plan",
-    Failure.RATE: "too often",
-    Failure.QUOTA: "quota",
-    Failure.UNKNOWN_MODEL: "not available",
-    Failure.OVERFLOW: "too long",
-    Failure.REFUSED: "did not take",
-    Failure.FILTERED: "withheld",
-    Failure.UNAVAILABLE: "cannot be reached",
-    Failure.STALLED: "did not go on",
-    Failure.TRUNCATED: "broke off",
-    Failure.MALFORMED: "cannot be understood",
-    Failure.EMPTY: "no answer",
+    ModelFailure.AUTHENTICATION: "key",
+    ModelFailure.PAYMENT: "plan",
+    ModelFailure.RATE: "too often",
+    ModelFailure.QUOTA: "quota",
+    ModelFailure.UNKNOWN_MODEL: "not available",
+    ModelFailure.OVERFLOW: "too long",
+    ModelFailure.REFUSED: "did not take",
+    ModelFailure.FILTERED: "withheld",
+    ModelFailure.UNAVAILABLE: "cannot be reached",
+    ModelFailure.STALLED: "did not go on",
+    ModelFailure.TRUNCATED: "broke off",
+    ModelFailure.MALFORMED: "cannot be understood",
+    ModelFailure.EMPTY: "no answer",
 }
 
 
 @dataclass(frozen=True)
-class Row:
+class Case:
     name: str
-    does: Fault | Callable[[ModelStandIn], None]
+    arrange: Fault | Callable[[ModelStandIn], None]
     """What the stand-in does, to every request or as it says."""
-    failure: Failure | None
-    request: Request = YES
-    tries: int = 1
+    failure: ModelFailure | None
+    request: ChatRequest = YES
+    attempts: int = 1
     """Requests the server sees: what passes is tried three times, a begun answer once."""
     text: str | None = None
     """The text that was shown; None: whatever is whole for a good end, nothing for a bad one."""
-    carries: dict[str, Any] = field(default_factory=dict)
+    contains: dict[str, Any] = field(default_factory=dict)
     """Attributes of the error."""
     key: str = SECRET
     finish: FinishReason = FinishReason.STOP
-    thought: bool = False
+    reasoning: bool = False
 
 
-def planned(*given: Fault) -> Callable[[ModelStandIn], None]:
+def inject(*given: Fault) -> Callable[[ModelStandIn], None]:
     def plan(server: ModelStandIn) -> None:
         for fault in given:
             server.fail_next(fault)
@@ -75,14 +89,14 @@ def planned(*given: Fault) -> Callable[[ModelStandIn], None]:
     return plan
 
 
-def first(payload: object, event: str = "") -> Fault:
+def fail_first_chunk(payload: object, event: str = "") -> Fault:
     """An event before anything else."""
-    return replace(faults.said(payload, event=event), after=None)
+    return replace(faults.send_event(payload, event_type=event), after_pieces=None)
 
 
-def overflowing(wording: Overflow) -> Callable[[ModelStandIn], None]:
+def overflowing(wording: OverflowResponse) -> Callable[[ModelStandIn], None]:
     def plan(server: ModelStandIn) -> None:
-        server.overflow = wording
+        server.overflow_response = wording
 
     return plan
 
@@ -107,102 +121,133 @@ DONE = b"data: [DONE]\n\n"
 BROKEN = {"message": LEAK, "type": "InternalServerError", "param": None, "code": 500}
 
 REFUSALS = [
-    Row("401 invalid key", planned(), Failure.AUTHENTICATION, key="wrong", carries={"status": 401}),
-    Row("403", faults.status(403, LEAK), Failure.AUTHENTICATION),
-    Row(
+    Case(
+        "401 invalid key",
+        inject(),
+        ModelFailure.AUTHENTICATION,
+        key="wrong",
+        contains={"status": 401},
+    ),
+    Case("403", faults.http_error(403, LEAK), ModelFailure.AUTHENTICATION),
+    Case(
         "400 unknown model",
-        lambda server: server.vanish(LLAMA),
-        Failure.UNKNOWN_MODEL,
-        carries={"status": 400},
+        lambda server: server.remove_model(LLAMA),
+        ModelFailure.UNKNOWN_MODEL,
+        contains={"status": 400},
     ),
-    Row(
+    Case(
         "404 unknown model",
-        faults.status(404, "The model `x` does not exist."),
-        Failure.UNKNOWN_MODEL,
+        faults.http_error(404, "The model `x` does not exist."),
+        ModelFailure.UNKNOWN_MODEL,
     ),
-    Row(
+    Case(
         "422 wrong type in a field",
-        faults.reply(422, {"detail": [FLOAT]}),
-        Failure.REFUSED,
-        carries={"status": 422, "field": "temperature"},
+        faults.respond_with(422, {"detail": [FLOAT]}),
+        ModelFailure.REFUSED,
+        contains={"status": 422, "field": "temperature"},
     ),
-    Row("400 anything else", faults.status(400, LEAK), Failure.REFUSED),
-    Row("402 higher tier", lambda server: server.higher_tier.add(LLAMA), Failure.PAYMENT),
-    Row(
+    Case("400 anything else", faults.http_error(400, LEAK), ModelFailure.REFUSED),
+    Case("402 higher tier", lambda server: server.paid_models.add(LLAMA), ModelFailure.PAYMENT),
+    Case(
         "400 reasoning cannot be left",
-        planned(),
-        Failure.REFUSED,
+        inject(),
+        ModelFailure.REFUSED,
         replace(THOUGHT, reasoning_effort="none"),
     ),
-    Row("413 too large", faults.status(413, "Payload too large"), Failure.OVERFLOW),
-    Row("429 for a while", faults.busy(), Failure.RATE, tries=3),
-    Row("429 quota", out_of_quota, Failure.QUOTA, tries=0, carries={"status": 429}),
-    Row("429 seconds", faults.busy(90), Failure.RATE, carries={"retry_after": 90}),
-    Row(
+    Case("413 too large", faults.http_error(413, "Payload too large"), ModelFailure.OVERFLOW),
+    Case("429 for a while", faults.rate_limited(), ModelFailure.RATE, attempts=3),
+    Case("429 quota", out_of_quota, ModelFailure.QUOTA, attempts=0, contains={"status": 429}),
+    Case("429 seconds", faults.rate_limited(90), ModelFailure.RATE, contains={"retry_after": 90}),
+    Case(
         "429 date",
         # Made when it is asked for: dates grow old.
-        lambda server: server.fail_next(faults.busy(90, "date")),
-        Failure.RATE,
-        carries={"retry_after": 90},
+        lambda server: server.fail_next(faults.rate_limited(90, "date")),
+        ModelFailure.RATE,
+        contains={"retry_after": 90},
     ),
-    Row("429 ms", faults.busy(90, "ms"), Failure.RATE, carries={"retry_after": 90}),
-    Row("429 above two minutes", faults.busy(3600), Failure.QUOTA, carries={"retry_after": 3600}),
-    Row(
+    Case("429 ms", faults.rate_limited(90, "ms"), ModelFailure.RATE, contains={"retry_after": 90}),
+    Case(
+        "429 above two minutes",
+        faults.rate_limited(3600),
+        ModelFailure.QUOTA,
+        contains={"retry_after": 3600},
+    ),
+    Case(
         "429 unreadable wait",
-        faults.status(429, "no", {"retry-after": "soon"}),
-        Failure.RATE,
-        tries=3,
+        faults.http_error(429, "no", {"retry-after": "soon"}),
+        ModelFailure.RATE,
+        attempts=3,
     ),
-    Row(
+    Case(
         "429 that speaks of windows",
-        faults.status(429, "Rate limit reached. Please reduce the length of the messages."),
-        Failure.RATE,
-        tries=3,
+        faults.http_error(429, "Rate limit reached. Please reduce the length of the messages."),
+        ModelFailure.RATE,
+        attempts=3,
     ),
-    Row(
+    Case(
         "429 quota by its code",
-        faults.reply(429, {"error": {"message": LEAK, "code": "insufficient_quota"}}),
-        Failure.QUOTA,
+        faults.respond_with(429, {"error": {"message": LEAK, "code": "insufficient_quota"}}),
+        ModelFailure.QUOTA,
     ),
-    Row(
+    Case(
         "429 endless",
-        faults.status(429, "no", {"retry-after-ms": "inf"}),
-        Failure.RATE,
-        tries=3,
+        faults.http_error(429, "no", {"retry-after-ms": "inf"}),
+        ModelFailure.RATE,
+        attempts=3,
     ),
-    Row("429 that passes", planned(faults.busy(0.05, "ms"), faults.busy(0.05)), None, tries=3),
-    Row("408", faults.status(408), Failure.UNAVAILABLE, tries=3),
-    Row("409", faults.status(409), Failure.UNAVAILABLE, tries=3),
-    Row("500", faults.status(500, LEAK), Failure.UNAVAILABLE, tries=3),
+    Case(
+        "429 that passes",
+        inject(faults.rate_limited(0.05, "ms"), faults.rate_limited(0.05)),
+        None,
+        attempts=3,
+    ),
+    Case("408", faults.http_error(408), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("409", faults.http_error(409), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("500", faults.http_error(500, LEAK), ModelFailure.UNAVAILABLE, attempts=3),
     *(
-        Row(f"{code} page", faults.gateway(code), Failure.UNAVAILABLE, tries=3)
+        Case(f"{code} page", faults.gateway_error(code), ModelFailure.UNAVAILABLE, attempts=3)
         for code in (502, 503, 504, 520, 521, 522, 523, 524)
     ),
-    Row("503 that passes", planned(faults.gateway(503)), None, tries=2),
+    Case("503 that passes", inject(faults.gateway_error(503)), None, attempts=2),
 ]
 
 INSTEAD = [
-    Row("200 JSON error", faults.reply(200, {"error": BROKEN}), Failure.UNAVAILABLE, tries=3),
-    Row("200 JSON detail", faults.reply(200, {"detail": LEAK}), Failure.UNAVAILABLE, tries=3),
-    Row(
+    Case(
+        "200 JSON error",
+        faults.respond_with(200, {"error": BROKEN}),
+        ModelFailure.UNAVAILABLE,
+        attempts=3,
+    ),
+    Case(
+        "200 JSON detail",
+        faults.respond_with(200, {"detail": LEAK}),
+        ModelFailure.UNAVAILABLE,
+        attempts=3,
+    ),
+    Case(
         "200 JSON overflow",
-        faults.reply(200, OVERFLOWS["llama.cpp"].body(512, 10820, 0)),
-        Failure.OVERFLOW,
-        carries={"limit": 512, "prompt_tokens": 10820},
+        faults.respond_with(200, OVERFLOW_RESPONSES["llama.cpp"].body(512, 10820, 0)),
+        ModelFailure.OVERFLOW,
+        contains={"limit": 512, "prompt_tokens": 10820},
     ),
-    Row("200 page", faults.reply(200, f"<html>{LEAK}</html>"), Failure.UNAVAILABLE, tries=3),
-    Row("200 empty body", faults.reply(200, b""), Failure.UNAVAILABLE, tries=3),
-    Row(
+    Case(
+        "200 page",
+        faults.respond_with(200, f"<html>{LEAK}</html>"),
+        ModelFailure.UNAVAILABLE,
+        attempts=3,
+    ),
+    Case("200 empty body", faults.respond_with(200, b""), ModelFailure.UNAVAILABLE, attempts=3),
+    Case(
         "200 empty stream",
-        faults.reply(200, b"", content_type="text/event-stream"),
-        Failure.UNAVAILABLE,
-        tries=3,
+        faults.respond_with(200, b"", content_type="text/event-stream"),
+        ModelFailure.UNAVAILABLE,
+        attempts=3,
     ),
-    Row(
+    Case(
         "redirect",
-        planned(faults.reply(307, headers={"location": "/api/v1/chat/completions"})),
+        inject(faults.respond_with(307, headers={"location": "/api/v1/chat/completions"})),
         None,
-        tries=2,
+        attempts=2,
     ),
 ]
 
@@ -215,208 +260,242 @@ ERRORS_IN_STREAMS: list[tuple[str, object, str]] = [
 ]
 IN_STREAMS = [
     *(
-        Row(
+        Case(
             f"{name} in mid-stream",
-            faults.said(payload, after=2, event=event),
-            Failure.UNAVAILABLE,
+            faults.send_event(payload, after_pieces=2, event_type=event),
+            ModelFailure.UNAVAILABLE,
             text="one two",
         )
         for name, payload, event in ERRORS_IN_STREAMS
     ),
     *(
-        Row(f"{name} as the first event", first(payload, event), Failure.UNAVAILABLE, tries=3)
+        Case(
+            f"{name} as the first event",
+            fail_first_chunk(payload, event),
+            ModelFailure.UNAVAILABLE,
+            attempts=3,
+        )
         for name, payload, event in ERRORS_IN_STREAMS
     ),
-    Row(
+    Case(
         "overflow as the first event",
-        first(OVERFLOWS["vllm in an error"].body(4096, 5000, 0)),
-        Failure.OVERFLOW,
-        carries={"limit": 4096, "prompt_tokens": 5000},
+        fail_first_chunk(OVERFLOW_RESPONSES["vllm in an error"].body(4096, 5000, 0)),
+        ModelFailure.OVERFLOW,
+        contains={"limit": 4096, "prompt_tokens": 5000},
     ),
-    Row(
+    Case(
         "429 as the first event",
-        first({"error": {"message": "Too many requests", "code": 429}}),
-        Failure.RATE,
-        tries=3,
+        fail_first_chunk({"error": {"message": "Too many requests", "code": 429}}),
+        ModelFailure.RATE,
+        attempts=3,
     ),
-    Row(
-        "malformed JSON", faults.raw(b"data: {oops\n\n", after=2), Failure.MALFORMED, text="one two"
+    Case(
+        "malformed JSON",
+        faults.send_raw(b"data: {oops\n\n", after_pieces=2),
+        ModelFailure.MALFORMED,
+        text="one two",
     ),
-    Row(
+    Case(
         "malformed UTF-8",
-        faults.raw(b'data: "\xff\xfe"\n\n', after=2),
-        Failure.MALFORMED,
+        faults.send_raw(b'data: "\xff\xfe"\n\n', after_pieces=2),
+        ModelFailure.MALFORMED,
         text="one two",
     ),
-    Row(
+    Case(
         "a delta that is none",
-        faults.said({"choices": [{"delta": "x"}]}, after=2),
-        Failure.MALFORMED,
+        faults.send_event({"choices": [{"delta": "x"}]}, after_pieces=2),
+        ModelFailure.MALFORMED,
         text="one two",
     ),
-    Row(
+    Case(
         "event: error without JSON",
-        replace(faults.raw(b"event: error\ndata: overloaded\n\n"), after=None),
-        Failure.UNAVAILABLE,
-        tries=3,
+        replace(faults.send_raw(b"event: error\ndata: overloaded\n\n"), after_pieces=None),
+        ModelFailure.UNAVAILABLE,
+        attempts=3,
     ),
-    Row("an event without an end", faults.raw(b"data: " + b"x" * 9_000_000), Failure.MALFORMED),
+    Case(
+        "an event without an end",
+        faults.send_raw(b"data: " + b"x" * 9_000_000),
+        ModelFailure.MALFORMED,
+    ),
 ]
 
 ENDS = [
-    Row("no finish reason, no [DONE]", faults.ended(2), Failure.TRUNCATED, text="one two"),
-    Row("reset", faults.reset(2), Failure.TRUNCATED, text="one two"),
-    Row("closed inside the body", faults.closed(2), Failure.TRUNCATED, text="one two"),
-    Row("reset before the headers", faults.reset(), Failure.UNAVAILABLE, tries=3),
-    Row("closed before the headers", faults.closed(), Failure.UNAVAILABLE, tries=3),
-    Row("silence before the headers", faults.silent(), Failure.STALLED),
-    Row("silence before the first token", faults.silent(0), Failure.STALLED),
-    Row("silence in mid-answer", faults.silent(2), Failure.STALLED, text="one two"),
-    Row("comments only", faults.warm(0), Failure.STALLED),
-    Row("comments in mid-answer", faults.warm(2), Failure.STALLED, text="one two"),
-    Row("a silence that ends", faults.silent(2, seconds=0.1), None),
-    Row(
+    Case("no finish reason, no [DONE]", faults.end_stream(2), ModelFailure.TRUNCATED, text="one two"),
+    Case("reset", faults.reset_connection(2), ModelFailure.TRUNCATED, text="one two"),
+    Case("closed inside the body", faults.close_connection(2), ModelFailure.TRUNCATED, text="one two"),
+    Case("reset before the headers", faults.reset_connection(), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("closed before the headers", faults.close_connection(), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("silence before the headers", faults.stall(), ModelFailure.STALLED),
+    Case("silence before the first token", faults.stall(0), ModelFailure.STALLED),
+    Case("silence in mid-answer", faults.stall(2), ModelFailure.STALLED, text="one two"),
+    Case("comments only", faults.keep_alive(0), ModelFailure.STALLED),
+    Case("comments in mid-answer", faults.keep_alive(2), ModelFailure.STALLED, text="one two"),
+    Case("a silence that ends", faults.stall(2, seconds=0.1), None),
+    Case(
         "budget eaten by thoughts",
-        faults.only_thinking(),
-        Failure.EMPTY,
+        faults.only_reasoning(),
+        ModelFailure.EMPTY,
         THOUGHT,
-        thought=True,
+        reasoning=True,
     ),
-    Row("no text", planned(), Failure.EMPTY, replace(YES, messages=(Message("user", "empty"),))),
-    Row(
+    Case("no text", inject(), ModelFailure.EMPTY, replace(YES, messages=(Message("user", "empty"),))),
+    Case(
         "withheld",
-        faults.finish("content_filter"),
-        Failure.FILTERED,
+        faults.finish_with("content_filter"),
+        ModelFailure.FILTERED,
         replace(YES, messages=(Message("user", "empty"),)),
     ),
-    Row("withheld half way", faults.finish("content_filter"), None, finish=FinishReason.FILTERED),
-    Row("too long an answer", faults.finish("length"), None, finish=FinishReason.LENGTH),
-    Row("tools", faults.finish("tool_calls"), None, finish=FinishReason.OTHER),
-    Row("an unknown end", faults.finish("eos"), None, finish=FinishReason.OTHER),
-    Row("[DONE] alone", faults.finish("null"), None),
-    Row("no [DONE]", faults.raw(FINISH + b"\n\n", after=5), None),
-    Row("no empty line at the end", faults.raw(FINISH, after=5), None),
-    Row(
+    Case(
+        "withheld half way",
+        faults.finish_with("content_filter"),
+        None,
+        finish=FinishReason.FILTERED,
+    ),
+    Case("too long an answer", faults.finish_with("length"), None, finish=FinishReason.LENGTH),
+    Case("tools", faults.finish_with("tool_calls"), None, finish=FinishReason.OTHER),
+    Case("an unknown end", faults.finish_with("eos"), None, finish=FinishReason.OTHER),
+    Case("[DONE] alone", faults.finish_with("null"), None),
+    Case("no [DONE]", faults.send_raw(FINISH + b"\n\n", after_pieces=5), None),
+    Case("no empty line at the end", faults.send_raw(FINISH, after_pieces=5), None),
+    Case(
         "the connection stays open after [DONE]",
-        Fault(after=5, raw=FINISH + b"\n\n" + DONE, then=Then.STALL, seconds=FOR_EVER),
+        Fault(
+            after_pieces=5,
+            raw_bytes=FINISH + b"\n\n" + DONE,
+            action=StreamAction.STALL,
+            seconds=FOREVER_SECONDS,
+        ),
         None,
     ),
 ]
 
 
 def on(sent: bytes) -> Fault:
-    return faults.raw(sent, after=2, then=Then.ON)
+    return faults.send_raw(sent, after_pieces=2, action=StreamAction.CONTINUE)
 
 
 ODD = [
-    Row("every byte for itself", faults.pieces(1), None),
-    Row("comments", on(b": alive\n\n:\n\n"), None),
-    Row("an event without data", on(b"event: ping\n\n"), None),
-    Row("a comment after an id", on(b"id: 7\n\n: alive\n\n"), None),
-    Row(
+    Case("every byte for itself", faults.split_packets(1), None),
+    Case("comments", on(b": alive\n\n:\n\n"), None),
+    Case("an event without data", on(b"event: ping\n\n"), None),
+    Case("a comment after an id", on(b"id: 7\n\n: alive\n\n"), None),
+    Case(
         "nulls",
         on(b'data: null\n\ndata: {"choices":null}\n\ndata: {"choices":[{"delta":null}]}\n\n'),
         None,
     ),
-    Row("an empty list of choices", on(b'data: {"choices":[]}\n\n'), None),
-    Row("another choice", on(chunk("no", index=1)), None),
-    Row(
+    Case("an empty list of choices", on(b'data: {"choices":[]}\n\n'), None),
+    Case("another choice", on(chunk("no", index=1)), None),
+    Case(
         "carriage returns, no space",
         on(chunk("!").replace(b"\n", b"\r\n").replace(b": ", b":", 1)),
         None,
         text="one two! three",
     ),
-    Row(
+    Case(
         "a large event",
         on(chunk("x" * 3_000_000)),
         None,
         text="one two" + "x" * 3_000_000 + " three",
     ),
-    *(Row(f"usage: {style}", faults.usage(style), None) for style in Usage),
-    Row(
+    *(Case(f"usage: {style}", faults.report_usage(style), None) for style in UsageReporting),
+    Case(
         "two counts of use",
         on(b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}\n\n'),
         None,
     ),
-    Row("thoughts in a field", faults.thinking(Thinking.FIELD), None, THOUGHT, thought=True),
-    Row(
+    Case(
+        "thoughts in a field",
+        faults.format_reasoning(ReasoningFormat.REASONING_CONTENT_FIELD),
+        None,
+        THOUGHT,
+        reasoning=True,
+    ),
+    Case(
         "thoughts in a renamed field",
-        faults.thinking(Thinking.RENAMED),
+        faults.format_reasoning(ReasoningFormat.REASONING_FIELD),
         None,
         THOUGHT,
-        thought=True,
+        reasoning=True,
     ),
-    Row("thoughts in the text", faults.thinking(Thinking.INLINE), None, THOUGHT, thought=True),
-    Row(
+    Case(
+        "thoughts in the text",
+        faults.format_reasoning(ReasoningFormat.THINK_TAGS),
+        None,
+        THOUGHT,
+        reasoning=True,
+    ),
+    Case(
         "thoughts in the text, every byte for itself",
-        replace(faults.thinking(Thinking.INLINE), size=1),
+        replace(faults.format_reasoning(ReasoningFormat.THINK_TAGS), packet_bytes=1),
         None,
         THOUGHT,
-        thought=True,
+        reasoning=True,
     ),
-    Row(
+    Case(
         "thoughts that were not opened",
-        faults.thinking(Thinking.UNOPENED),
+        faults.format_reasoning(ReasoningFormat.CLOSING_TAG_ONLY),
         None,
         THOUGHT,
-        thought=True,
+        reasoning=True,
     ),
-    Row(
+    Case(
         "thoughts that are not closed",
-        faults.thinking(Thinking.UNCLOSED),
-        Failure.EMPTY,
+        faults.format_reasoning(ReasoningFormat.OPENING_TAG_ONLY),
+        ModelFailure.EMPTY,
         THOUGHT,
-        thought=True,
+        reasoning=True,
     ),
 ]
 
 
-def _overflow(name: str, wording: Overflow) -> Row:
+def _overflow(name: str, wording: OverflowResponse) -> Case:
     carries: dict[str, Any] = {"status": wording.status}
-    if "{limit}" in wording.text:
+    if "{limit}" in wording.message_template:
         carries["limit"] = 4000
-    if "{prompt}" in wording.text:
+    if "{prompt}" in wording.message_template:
         messages = [{"content": LONG.messages[0].content}]
-        carries["prompt_tokens"] = Tokeniser(TINY).prompt(messages)
-    return Row(
+        carries["prompt_tokens"] = Tokeniser(TINY).count_prompt(messages)
+    return Case(
         f"overflow: {name}",
         overflowing(wording),
-        Failure.OVERFLOW,
+        ModelFailure.OVERFLOW,
         LONG,
-        tries=0,
-        carries=carries,
+        attempts=0,
+        contains=carries,
     )
 
 
 OVERFLOWING = [
-    *(_overflow(name, wording) for name, wording in OVERFLOWS.items() if not wording.silent),
-    Row(
+    *(_overflow(name, wording) for name, wording in OVERFLOW_RESPONSES.items() if not wording.truncates_silently),
+    Case(
         "overflow: silent",
-        overflowing(OVERFLOWS["silent"]),
-        Failure.OVERFLOW,
+        overflowing(OVERFLOW_RESPONSES["silent"]),
+        ModelFailure.OVERFLOW,
         LONG,
-        carries={"limit": 3999, "prompt_tokens": 3999},
+        contains={"limit": 3999, "prompt_tokens": 3999},
     ),
-    Row(
+    Case(
         "overflow: room of less than nothing",
-        planned(),
-        Failure.OVERFLOW,
+        inject(),
+        ModelFailure.OVERFLOW,
         replace(YES, max_tokens=-186),
-        tries=0,
+        attempts=0,
     ),
-    Row(
+    Case(
         "overflow: by its code",
-        faults.reply(400, {"error": {"message": LEAK, "code": "context_length_exceeded"}}),
-        Failure.OVERFLOW,
+        faults.respond_with(400, {"error": {"message": LEAK, "code": "context_length_exceeded"}}),
+        ModelFailure.OVERFLOW,
     ),
-    Row(
+    Case(
         "overflow: too much asked for",
-        faults.status(400, "'max_tokens' or 'max_completion_tokens' is too large: 9000."),
-        Failure.OVERFLOW,
+        faults.http_error(400, "'max_tokens' or 'max_completion_tokens' is too large: 9000."),
+        ModelFailure.OVERFLOW,
     ),
 ]
 
-ROWS = [*REFUSALS, *INSTEAD, *IN_STREAMS, *ENDS, *ODD, *OVERFLOWING]
+CASES = [*REFUSALS, *INSTEAD, *IN_STREAMS, *ENDS, *ODD, *OVERFLOWING]
 
 
 @pytest.fixture
@@ -430,10 +509,10 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelStandIn]
 
 
 async def ask(
-    server: ModelStandIn, request: Request, key: str = SECRET
-) -> tuple[list[Event], ModelError | None]:
-    api = ModelApi(server.base_url, key, patience=PATIENCE)
-    events: list[Event] = []
+    server: ModelStandIn, request: ChatRequest, key: str = SECRET
+) -> tuple[list[StreamEvent], ModelError | None]:
+    api = ModelApi(server.base_url, key, timeouts=TIMEOUTS)
+    events: list[StreamEvent] = []
     try:
         async for event in api.stream(request):
             events.append(event)
@@ -444,70 +523,70 @@ async def ask(
     return events, None
 
 
-def shown(events: list[Event]) -> str:
+def shown(events: list[StreamEvent]) -> str:
     text = ""
     for event in events:
         match event:
-            case Text(said):
+            case TextDelta(said):
                 text += said
-            case Reconsidered():
+            case TextWasReasoning():
                 text = ""
     return text
 
 
-def test_no_two_rows_have_the_same_name() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS)
-    assert {row.failure for row in ROWS} == {*Failure, None}, "every failure has a row"
+def test_case_names_are_unique() -> None:
+    assert len({row.name for row in CASES}) == len(CASES)
+    assert {row.failure for row in CASES} == {*ModelFailure, None}, "every failure has a row"
 
 
 @pytest.mark.parametrize(
     "row",
-    [pytest.param(row, id=row.name) for row in ROWS],
+    [pytest.param(row, id=row.name) for row in CASES],
 )
-async def test_the_table(server: ModelStandIn, row: Row) -> None:
-    if isinstance(row.does, Fault):
-        server.fail_next(row.does, times=None)
+async def test_error_case(server: ModelStandIn, row: Case) -> None:
+    if isinstance(row.arrange, Fault):
+        server.fail_next(row.arrange, times=None)
     else:
-        row.does(server)
+        row.arrange(server)
     events, error = await ask(server, row.request, row.key)
     assert (error.failure if error else None) == row.failure
     whole = "" if row.failure else SAID
     assert shown(events) == (whole if row.text is None else row.text)
-    assert any(isinstance(event, Reasoning | Reconsidered) for event in events) == row.thought
-    assert len(server.requests) == (0 if server.refused else row.tries)
+    assert any(isinstance(event, ReasoningDelta | TextWasReasoning) for event in events) == row.reasoning
+    assert len(server.requests) == (0 if server.rejected_requests else row.attempts)
     if error is None:
         assert events[-1] == Finished(row.finish)
         return
-    for name, value in row.carries.items():
+    for name, value in row.contains.items():
         given = getattr(error, name)
         near = isinstance(value, int) and name == "retry_after"
         assert given == (pytest.approx(value, abs=3) if near else value), name
-    for told in (words.failure(error, 17), str(error)):
+    for told in (texts.model_failure(error, 17), str(error)):
         assert SECRET not in told
         assert not re.search(r"https?:|127\.0\.0\.1|localhost|Traceback", told)
-    told = words.failure(error, 17)
+    told = texts.model_failure(error, 17)
     assert FITTING[error.failure] in told
     assert told.endswith("[17]")
     assert (" in about " in told) == (error.retry_after is not None)
 
 
-async def test_an_unknown_model_names_all_that_there_are(server: ModelStandIn) -> None:
+async def test_unknown_model_error_lists_models(server: ModelStandIn) -> None:
     _, error = await ask(server, replace(YES, model="nobody/nothing"))
     assert error is not None
-    assert error.available == tuple(m.id for m in server.models.values() if not m.embeds)
+    assert error.available == tuple(m.id for m in server.models.values() if not m.is_embedding_model)
 
 
-async def test_nobody_listens(server: ModelStandIn) -> None:
+async def test_unreachable_service(server: ModelStandIn) -> None:
     await server.close()
     events, error = await ask(server, YES)
     assert error is not None
-    assert (error.failure, events) == (Failure.UNAVAILABLE, [])
+    assert (error.failure, events) == (ModelFailure.UNAVAILABLE, [])
     assert "127.0.0.1" not in str(error)
 
 
-async def test_a_broken_answer_still_tells_what_it_cost(server: ModelStandIn) -> None:
-    server.fail_next(faults.ended(2))
+async def test_broken_answer_reports_usage(server: ModelStandIn) -> None:
+    server.fail_next(faults.end_stream(2))
     events, _ = await ask(server, YES)
     told = [event for event in events if isinstance(event, Spent)][-1]
-    assert (told.prompt, told.completion) == server.requests[-1].usage
-    assert told.total == server.used[LLAMA]
+    assert (told.prompt_tokens, told.completion_tokens) == server.requests[-1].token_usage
+    assert told.total_tokens == server.usage[LLAMA]

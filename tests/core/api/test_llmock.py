@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from core.api.client import Message, ModelApi, Patience, Request
-from core.api.events import Finished, FinishReason, Text
-from core.errors import Failure, ModelError
+from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
+from core.api.events import Finished, FinishReason, TextDelta
+from core.errors import ModelError, ModelFailure
 from tests.ports import free_port
 
 LLMOCK = Path(sys.executable).with_name("llmock")
-ASKED = Request("gpt-4o-mini", (Message("user", "Say something of some length, please."),))
-PATIENCE = Patience(connect=5, first_token=1.5, between_tokens=1.5, total=20)
+ASKED = ChatRequest("gpt-4o-mini", (Message("user", "Say something of some length, please."),))
+TIMEOUTS = StreamTimeouts(connect=5, first_token=1.5, between_tokens=1.5, total=20)
 
 
 class Llmock:
@@ -34,7 +34,7 @@ class Llmock:
         self._call("reset", {})
         self._call("scenario", {"behaviors": [behaviour]})
 
-    def asked(self) -> object:
+    def request_count(self) -> object:
         return self._call("requests")["count"]
 
 
@@ -60,11 +60,11 @@ def server() -> Iterator[Llmock]:
 
 async def ask(server: Llmock) -> tuple[str, ModelError | None, bool]:
     """The text, the error, and whether the end was a good one."""
-    api = ModelApi(f"{server.url}/v1/", "any-key", patience=PATIENCE)
+    api = ModelApi(f"{server.url}/v1/", "any-key", timeouts=TIMEOUTS)
     text, good = "", False
     try:
         async for event in api.stream(ASKED):
-            text += event.text if isinstance(event, Text) else ""
+            text += event.text if isinstance(event, TextDelta) else ""
             good = event == Finished(FinishReason.STOP)
     except ModelError as error:
         return text, error, good
@@ -73,7 +73,7 @@ async def ask(server: Llmock) -> tuple[str, ModelError | None, bool]:
     return text, None, good
 
 
-async def test_a_good_answer(server: Llmock) -> None:
+async def test_answer(server: Llmock) -> None:
     server.plan(type="reply", text="It is **all** here. 这里。")
     assert await ask(server) == ("It is **all** here. 这里。", None, True)
 
@@ -81,31 +81,31 @@ async def test_a_good_answer(server: Llmock) -> None:
 @pytest.mark.parametrize(
     ("status", "failure", "asked"),
     [
-        (400, Failure.REFUSED, 1),
-        (401, Failure.AUTHENTICATION, 1),
-        (402, Failure.PAYMENT, 1),
-        (403, Failure.AUTHENTICATION, 1),
-        (404, Failure.UNKNOWN_MODEL, 1),
-        (413, Failure.OVERFLOW, 1),
-        (422, Failure.REFUSED, 1),
-        (429, Failure.RATE, 3),
-        (500, Failure.UNAVAILABLE, 3),
-        (502, Failure.UNAVAILABLE, 3),
-        (503, Failure.UNAVAILABLE, 3),
-        (529, Failure.UNAVAILABLE, 3),
+        (400, ModelFailure.REFUSED, 1),
+        (401, ModelFailure.AUTHENTICATION, 1),
+        (402, ModelFailure.PAYMENT, 1),
+        (403, ModelFailure.AUTHENTICATION, 1),
+        (404, ModelFailure.UNKNOWN_MODEL, 1),
+        (413, ModelFailure.OVERFLOW, 1),
+        (422, ModelFailure.REFUSED, 1),
+        (429, ModelFailure.RATE, 3),
+        (500, ModelFailure.UNAVAILABLE, 3),
+        (502, ModelFailure.UNAVAILABLE, 3),
+        (503, ModelFailure.UNAVAILABLE, 3),
+        (529, ModelFailure.UNAVAILABLE, 3),
     ],
 )
-async def test_refusals(server: Llmock, status: int, failure: Failure, asked: int) -> None:
+async def test_refusals(server: Llmock, status: int, failure: ModelFailure, asked: int) -> None:
     server.plan(type="fail", status=status, times=None, message="No.")
     text, error, _ = await ask(server)
     assert error is not None
     assert (text, error.failure, error.status) == ("", failure, status)
-    assert server.asked() == asked
+    assert server.request_count() == asked
     assert "any-key" not in str(error)
     assert server.url not in str(error)
 
 
-async def test_a_wait_that_is_asked_for_is_kept(server: Llmock) -> None:
+async def test_retry_after_is_respected(server: Llmock) -> None:
     server.plan(type="fail", status=429, retry_after=1, times=1)
     began = time.monotonic()
     text, error, good = await ask(server)
@@ -114,35 +114,33 @@ async def test_a_wait_that_is_asked_for_is_kept(server: Llmock) -> None:
     server.plan(type="fail", status=429, retry_after=3600, times=None)
     _, error, _ = await ask(server)
     assert error is not None
-    assert (error.failure, error.retry_after) == (Failure.QUOTA, 3600)
-    assert server.asked() == 1
+    assert (error.failure, error.retry_after) == (ModelFailure.QUOTA, 3600)
+    assert server.request_count() == 1
 
 
 @pytest.mark.parametrize(
     ("kind", "failure"),
     [
-        ("disconnect", Failure.TRUNCATED),
-        ("truncate", Failure.TRUNCATED),
-        ("malformed", Failure.MALFORMED),
-        ("stall", Failure.STALLED),
+        ("disconnect", ModelFailure.TRUNCATED),
+        ("truncate", ModelFailure.TRUNCATED),
+        ("malformed", ModelFailure.MALFORMED),
+        ("stall", ModelFailure.STALLED),
     ],
 )
-async def test_streams_that_break(server: Llmock, kind: str, failure: Failure) -> None:
+async def test_broken_streams(server: Llmock, kind: str, failure: ModelFailure) -> None:
     server.plan(type="stream_fault", kind=kind, after_chunks=3, times=None, stall_seconds=30)
     text, error, good = await ask(server)
     assert error is not None
     assert (error.failure, good) == (failure, False)
     assert text, "what came before is kept"
-    assert server.asked() == 1, "an answer that was begun is not asked for again"
+    assert server.request_count() == 1, "an answer that was begun is not asked for again"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "failure"), [(0.5, None), (30, Failure.STALLED)], ids=["in time", "too late"]
-)
-async def test_a_slow_first_token(server: Llmock, seconds: float, failure: Failure | None) -> None:
+@pytest.mark.parametrize(("seconds", "failure"), [(0.5, None), (30, ModelFailure.STALLED)], ids=["in time", "too late"])
+async def test_a_slow_first_token(server: Llmock, seconds: float, failure: ModelFailure | None) -> None:
     server.plan(type="slow_first_token", seconds=seconds, times=None)
     began = time.monotonic()
     text, error, good = await ask(server)
     assert (error.failure if error else None) == failure
     assert bool(text) == good == (failure is None)
-    assert time.monotonic() - began >= min(seconds, PATIENCE.first_token) - 0.01
+    assert time.monotonic() - began >= min(seconds, TIMEOUTS.first_token) - 0.01

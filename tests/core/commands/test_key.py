@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from tests.core.turns.quick import quick
+from tests.core.turns.fake_adapter import running_engine
 
-OWN = "a-key-of-my-own"
+PERSONAL_KEY = "a-key-of-my-own"
 
 
 @pytest.mark.parametrize("message", ["m1", None], ids=["written", "slash command"])
-async def test_a_key_given_in_a_group_is_not_taken(tmp_path: Path, message: str | None) -> None:
+async def test_key_given_in_group_is_refused(tmp_path: Path, message: str | None) -> None:
     model = ModelStandIn()
-    model.add_key(OWN)
+    model.add_account(PERSONAL_KEY)
     await model.start()
     try:
-        async with quick(tmp_path, model, secret_key="a passphrase") as chat:
+        async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
             if message:
-                chat.shown[message] = f"/key {OWN}"
-            await chat.say(f"/key {OWN}", message=message, group="-7")
-            await chat.until(lambda: any("belongs in a private" in s for s in chat.shown.values()))
-            (told,) = chat.shown.values()
+                chat.messages[message] = f"/key {PERSONAL_KEY}"
+            await chat.say(f"/key {PERSONAL_KEY}", message=message, group="-7")
+            await chat.wait_until(lambda: any("belongs in a private" in s for s in chat.messages.values()))
+            (told,) = chat.messages.values()
             # What a slash command is given nobody else sees.
             assert ("replace the key" in told) == (message is not None)
             assert "with the bot's key" in await chat.ask("/key")

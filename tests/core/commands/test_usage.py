@@ -8,9 +8,9 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.store.conversations import grant
-from tests.core.turns.quick import quick
+from tests.core.turns.fake_adapter import running_engine
 
-OWN = "io-key-of-ann-0123456789"
+PERSONAL_KEY = "io-key-of-ann-0123456789"
 ANN, BOB = "5", "6"
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 
@@ -18,22 +18,22 @@ LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 @pytest.fixture
 async def model() -> AsyncIterator[ModelStandIn]:
     made = ModelStandIn(tokens_per_second=2000)
-    made.add_key(OWN)
+    made.add_account(PERSONAL_KEY)
     await made.start()
     yield made
     await made.close()
 
 
-async def test_what_an_own_key_paid_for_stands_apart(tmp_path: Path, model: ModelStandIn) -> None:
-    async with quick(tmp_path, model, secret_key="a passphrase", person_tokens=100_000) as chat:
+async def test_personal_key_usage_is_separate(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, secret_key="a passphrase", person_tokens=100_000) as chat:
         await chat.store.write(grant, f"quick:person:{BOB}", "operator", "Bob")
         await chat.ask("repeat: on the bot's key")
-        house = sum(model.requests[-1].usage)
+        house = sum(model.requests[-1].token_usage)
         assert "left for all" in await chat.ask("/usage")
-        await chat.ask(f"/key {OWN}")
+        await chat.ask(f"/key {PERSONAL_KEY}")
         assert "no tokens on your own key today" in await chat.ask("/usage")
         await chat.ask("repeat: on my own key, which is longer")
-        own = sum(model.requests[-1].usage)
+        own = sum(model.requests[-1].token_usage)
         shown = await chat.ask("/usage")
         assert "today on your own key" in shown
         assert re.search(rf" {own}  Llama\S+ \(1 answer, [\d,]+ left\)", shown)
@@ -45,26 +45,22 @@ async def test_what_an_own_key_paid_for_stands_apart(tmp_path: Path, model: Mode
         assert f"on people's own keys: {own} tokens" in everybody
 
 
-async def test_what_an_own_key_paid_for_stands_apart_after_it_was_taken_back(
-    tmp_path: Path, model: ModelStandIn
-) -> None:
-    async with quick(tmp_path, model, secret_key="a passphrase") as chat:
+async def test_personal_key_usage_is_separate_after_removal(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
         await chat.ask("repeat: on the bot's key")
-        house = sum(model.requests[-1].usage)
-        await chat.ask(f"/key {OWN}")
+        house = sum(model.requests[-1].token_usage)
+        await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask("repeat: on my own key, which is longer")
-        own = sum(model.requests[-1].usage)
+        own = sum(model.requests[-1].token_usage)
         await chat.ask("/key remove")
         shown = await chat.ask("/usage")
         assert re.search(rf" {house}  Llama\S+ \(1 answer, [\d,]+ left for all\)", shown)
         assert f"On your own key you used {own} tokens today." in shown
 
 
-async def test_an_own_quota_near_its_end_is_no_warning_to_the_operator(
-    tmp_path: Path, model: ModelStandIn
-) -> None:
-    async with quick(tmp_path, model, secret_key="a passphrase", quotas={LLAMA: 300}) as chat:
+async def test_low_personal_quota_does_not_warn_operator(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, secret_key="a passphrase", quotas={LLAMA: 300}) as chat:
         await chat.store.write(grant, f"quick:person:{BOB}", "operator", "Bob")
-        await chat.ask(f"/key {OWN}")
+        await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask(f"repeat: {'many words ' * 150}")
         assert await chat.ask("repeat: his", user=BOB) == "his"

@@ -8,130 +8,139 @@ from typing import Any
 
 import pytest
 
-from core.delivery.gate import Gate, Priority
 from core.delivery.outbox import Outbox
-from core.errors import DeliveryError, Fault, MovedError
-from core.port import Capabilities, Incoming, Kind, Part, Place, Sender
-from core.store import accepting, turns
-from core.store.accepting import Bounds
+from core.delivery.rate_limiter import Priority, RateLimiter
+from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.port import Capabilities, EventKind, Incoming, Part, Place, Sender
+from core.store import inbound, turns
 from core.store.database import Store
-from core.store.insisting import Insistent
+from core.store.inbound import InboundLimits
+from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
-from tests.core.turns.quick import PACE, Quick
+from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
 
 PLACE = Place("quick", "1", "5", private=True)
 PAGE = Part("the first page")
 
 
-class Unsure(Quick):
+class UnreliableAdapter(FakeAdapter):
     """Knows no keys. What it is sent arrives, whatever it says to that."""
 
-    fault: Fault | None = None
-    seconds = 0.0
-    tried = 0
+    failure: DeliveryFailure | None = None
+    delay_seconds = 0.0
+    attempts = 0
     replied: str | None = None
 
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(PACE)
+        return Capabilities(UNLIMITED)
 
     async def send(
-        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
-        ticket: str | None = None, quiet: bool = False,
-    ) -> str:  # fmt: skip
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
         message = await super().send(place, part, key=key)
-        self.tried += 1
+        self.attempts += 1
         self.replied = reply_to
-        await asyncio.sleep(self.seconds)
-        if self.fault is not None:
-            raise DeliveryError("as told", self.fault)
+        await asyncio.sleep(self.delay_seconds)
+        if self.failure is not None:
+            raise DeliveryError("as told", self.failure)
         return message
 
 
-def insistent(store: Store) -> Insistent:
-    return Insistent(store, lambda: None)
+def retrying(store: Store) -> RetryingStore:
+    return RetryingStore(store, lambda: None)
 
 
 @dataclass
-class Desk:
-    chat: Unsure
+class Setup:
+    chat: UnreliableAdapter
     outbox: Outbox
     store: Store
     turn: Turn
 
-    async def next(self) -> Outbox:
+    async def next_outbox(self) -> Outbox:
         """That of the process that takes over."""
-        await self.store.write(turns.release, "me", [self.turn.id])
-        (turn,) = await self.store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
-        outbox = Outbox(insistent(self.store), self.chat, Gate(PACE), turn, "me")
+        await self.store.write(turns.release_turns, "me", [self.turn.id])
+        (turn,) = await self.store.write(turns.claim_turns, "me", [("quick", "1")], lease_seconds=30, limit=1)
+        outbox = Outbox(retrying(self.store), self.chat, RateLimiter(UNLIMITED), turn, "me")
         await outbox.load()
         return outbox
 
     @property
-    def shown(self) -> list[str]:
-        return list(self.chat.shown.values())
+    def visible_texts(self) -> list[str]:
+        return list(self.chat.messages.values())
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path) -> AsyncIterator[Setup]:
     store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
     await store.open()
-    incoming = Incoming(Kind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
+    incoming = Incoming(EventKind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
     await store.write(
-        accepting.accept, incoming, key="ann", person="quick:5", ordered=True, bounds=Bounds()
+        inbound.accept_event,
+        incoming,
+        conversation_key="ann",
+        person="quick:5",
+        ordered=True,
+        limits=InboundLimits(),
     )
-    (turn,) = await store.write(turns.claim, "me", [("quick", "1")], lease=30, most=1)
-    chat = Unsure()
-    yield Desk(chat, Outbox(insistent(store), chat, Gate(PACE), turn, "me"), store, turn)
+    (turn,) = await store.write(turns.claim_turns, "me", [("quick", "1")], lease_seconds=30, limit=1)
+    chat = UnreliableAdapter()
+    yield Setup(chat, Outbox(retrying(store), chat, RateLimiter(UNLIMITED), turn, "me"), store, turn)
     await store.close()
 
 
-async def test_a_page_of_unknown_fate_is_not_sent_again_with_the_final(desk: Desk) -> None:
-    desk.chat.fault = Fault.UNKNOWN
+async def test_uncertain_page_is_not_resent_by_final(desk: Setup) -> None:
+    desk.chat.failure = DeliveryFailure.UNKNOWN
     await desk.outbox.put(0, PAGE, Priority.CONTROL)
-    desk.chat.fault = None
+    desk.chat.failure = None
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
-    assert desk.outbox.uncertain
+    assert desk.visible_texts == [PAGE.text]
+    assert desk.outbox.is_uncertain
 
 
 @pytest.mark.parametrize("private", [True, False])
-async def test_it_is_told_under_which_question_something_may_be_missing(
-    desk: Desk, private: bool
-) -> None:
+async def test_doubt_notice_replies_to_its_question(desk: Setup, private: bool) -> None:
     place = replace(PLACE, chat="-7", private=private)
     asked = replace(desk.turn.incoming, place=place, message="42")
     turn = replace(desk.turn, incoming=asked)
-    outbox = Outbox(insistent(desk.store), desk.chat, Gate(PACE), turn, "me")
-    await outbox.tell(1, PAGE)
+    outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
+    await outbox.send_until_confirmed(1, PAGE)
     assert desk.chat.replied == "42"
 
 
-async def test_a_refusal_says_what_it_refuses_where_answers_follow_their_questions(
-    desk: Desk,
+async def test_refusal_notice_replies_to_its_question(
+    desk: Setup,
 ) -> None:
     asked = replace(desk.turn.incoming, message="42")
     for note, replied in ((None, None), ("full", "42"), ("fast", "42")):
         turn = replace(desk.turn, incoming=asked, note=note)
-        outbox = Outbox(insistent(desk.store), desk.chat, Gate(PACE), turn, "me")
+        outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
         await outbox.put(0, PAGE, Priority.FINAL)
         assert desk.chat.replied == replied
 
 
-async def test_a_page_whose_sending_was_cancelled_is_not_sent_again(desk: Desk) -> None:
-    desk.chat.seconds = 60
+async def test_cancelled_send_is_not_repeated(desk: Setup) -> None:
+    desk.chat.delay_seconds = 60
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await desk.outbox.put(0, PAGE, Priority.CONTROL)
-    desk.chat.seconds = 0
+    desk.chat.delay_seconds = 0
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
-    assert desk.outbox.uncertain
+    assert desk.visible_texts == [PAGE.text]
+    assert desk.outbox.is_uncertain
 
 
-async def test_a_page_cancelled_before_it_was_sent_is_no_doubt_for_who_takes_over(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+async def test_send_cancelled_before_start_is_certain_after_takeover(
+    desk: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = desk.store.write_first
+    write = desk.store.write_with_priority
     noted = asyncio.Event()
 
     async def slow(*args: Any, **more: Any) -> None:
@@ -139,7 +148,7 @@ async def test_a_page_cancelled_before_it_was_sent_is_no_doubt_for_who_takes_ove
         noted.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(desk.store, "write_first", slow)
+    monkeypatch.setattr(desk.store, "write_with_priority", slow)
     sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
     async with asyncio.timeout(5):
         await noted.wait()
@@ -147,107 +156,111 @@ async def test_a_page_cancelled_before_it_was_sent_is_no_doubt_for_who_takes_ove
     await asyncio.wait({sending})
     assert sending.cancelled()
     monkeypatch.undo()
-    heir = await desk.next()
+    heir = await desk.next_outbox()
     await heir.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
-    assert not heir.uncertain
+    assert desk.visible_texts == [PAGE.text]
+    assert not heir.is_uncertain
 
 
-async def test_what_was_in_doubt_before_stays_so_when_a_second_try_is_told_to_wait(
-    desk: Desk,
+async def test_uncertain_page_stays_uncertain_after_rate_limit(
+    desk: Setup,
 ) -> None:
-    desk.chat.fault = Fault.UNKNOWN
+    desk.chat.failure = DeliveryFailure.UNKNOWN
     await desk.outbox.put(0, Part("what it began with"), Priority.CONTROL)
-    desk.chat.fault = Fault.RATE
+    desk.chat.failure = DeliveryFailure.RATE
     sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
     async with asyncio.timeout(5):
-        while desk.chat.tried < 2 or await states(desk) != ["uncertain"]:
+        while desk.chat.attempts < 2 or await states(desk) != ["uncertain"]:
             await asyncio.sleep(0.01)
     sending.cancel()
     await asyncio.wait({sending})
     assert await states(desk) == ["uncertain"]
 
 
-async def states(desk: Desk) -> list[str]:
-    known = await desk.store.read(turns.sent_parts, desk.turn.id)
+async def states(desk: Setup) -> list[str]:
+    known = await desk.store.read(turns.list_sent_parts, desk.turn.id)
     return [sent.state for sent in known.values()]
 
 
-async def test_a_preview_of_unknown_fate_leaves_one_message_at_most(desk: Desk) -> None:
-    desk.chat.fault = Fault.UNKNOWN
+async def test_uncertain_preview_leaves_one_message(desk: Setup) -> None:
+    desk.chat.failure = DeliveryFailure.UNKNOWN
     for words in range(5):
         await desk.outbox.put(0, Part("word " * words), Priority.PREVIEW)
-    assert len(desk.shown) == 1
-    desk.chat.fault = None
+    assert len(desk.visible_texts) == 1
+    desk.chat.failure = None
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.shown[1:] == [PAGE.text]
-    assert not desk.outbox.uncertain
+    assert desk.visible_texts[1:] == [PAGE.text]
+    assert not desk.outbox.is_uncertain
 
 
-async def test_what_was_refused_is_tried_again_with_the_final(desk: Desk) -> None:
-    desk.chat.fault = Fault.FORBIDDEN
+async def test_refused_page_is_retried_by_final(desk: Setup) -> None:
+    desk.chat.failure = DeliveryFailure.FORBIDDEN
     with pytest.raises(DeliveryError):
         await desk.outbox.put(0, PAGE, Priority.PREVIEW)
-    desk.chat.fault = None
+    desk.chat.failure = None
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert not desk.outbox.uncertain
-    assert desk.outbox.message(0) is not None
+    assert not desk.outbox.is_uncertain
+    assert desk.outbox.message_at(0) is not None
 
 
-async def test_a_page_that_was_final_and_became_a_preview_again_is_made_final(desk: Desk) -> None:
+async def test_final_page_reverted_to_preview_becomes_final(desk: Setup) -> None:
     """One process had the page ready, the next began the answer anew; both died."""
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next()
+    second = await desk.next_outbox()
     await second.put(0, Part("the fir"), Priority.PREVIEW)
-    third = await desk.next()
+    third = await desk.next_outbox()
     await third.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
+    assert desk.visible_texts == [PAGE.text]
 
 
-async def test_a_page_that_grew_after_it_was_sent_is_made_final(desk: Desk) -> None:
+async def test_grown_page_becomes_final(desk: Setup) -> None:
     await desk.outbox.put(0, PAGE, Priority.PREVIEW)
     await desk.outbox.put(0, Part("the first page, and more"), Priority.PREVIEW)
-    second = await desk.next()
+    second = await desk.next_outbox()
     await second.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
+    assert desk.visible_texts == [PAGE.text]
 
 
-class Heedful(Unsure):
+class WaitTriggeringAdapter(UnreliableAdapter):
     """Keeps for how long nothing should have come when something came."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, rate_limiter: RateLimiter) -> None:
         super().__init__()
-        self.gate = gate
+        self.rate_limiter = rate_limiter
         self.early: list[float] = []
 
     async def send(
-        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
-        ticket: str | None = None, quiet: bool = False,
-    ) -> str:  # fmt: skip
-        self.early.append(self.gate.blocked(place.chat))
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        self.early.append(self.rate_limiter.seconds_blocked(place.chat))
         return await super().send(place, part, key=key)
 
-    async def edit(
-        self, place: Place, message: str, part: Part, *, ticket: str | None = None
-    ) -> None:
-        self.early.append(self.gate.blocked(place.chat))
+    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+        self.early.append(self.rate_limiter.seconds_blocked(place.chat))
         await super().edit(place, message, part)
 
 
 @pytest.fixture
-def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Heedful]:
+def told(desk: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], WaitTriggeringAdapter]:
     """The seconds another answer in the chat is told to wait while the next note is written."""
-    gate = desk.outbox._gate
-    desk.outbox._chat = chat = Heedful(gate)
-    ways = {"write": desk.store.write, "write_first": desk.store.write_first}
+    gate = desk.outbox._rate_limiter
+    desk.outbox._adapter = chat = WaitTriggeringAdapter(gate)
+    ways = {"write": desk.store.write, "write_with_priority": desk.store.write_with_priority}
 
-    def tell(seconds: float) -> Heedful:
+    def tell(seconds: float) -> WaitTriggeringAdapter:
         def noting(way: str) -> Callable[..., Awaitable[Any]]:
             async def note(*args: Any, **named: Any) -> Any:
                 for each, write in ways.items():
                     monkeypatch.setattr(desk.store, each, write)
                 noted = await ways[way](*args, **named)
-                gate.refused(PLACE.chat, DeliveryError("wait", Fault.RATE, retry_after=seconds))
+                gate.apply_retry_after(PLACE.chat, DeliveryError("wait", DeliveryFailure.RATE, retry_after=seconds))
                 return noted
 
             return note
@@ -259,69 +272,69 @@ def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Heedf
     return tell
 
 
-async def test_a_wait_told_while_a_final_is_noted_is_kept(
-    desk: Desk, told: Callable[[float], Heedful]
-) -> None:
+async def test_wait_during_final_note_is_respected(desk: Setup, told: Callable[[float], WaitTriggeringAdapter]) -> None:
     chat = told(0.2)
     await desk.outbox.put(0, PAGE, Priority.FINAL)
     assert chat.early == [0.0]
-    assert list(chat.shown.values()) == [PAGE.text]
+    assert list(chat.messages.values()) == [PAGE.text]
 
 
-async def test_what_waits_again_leaves_no_doubt_to_the_next_process(
-    desk: Desk, told: Callable[[float], Heedful]
-) -> None:
+async def test_rate_limited_send_leaves_no_doubt(desk: Setup, told: Callable[[float], WaitTriggeringAdapter]) -> None:
     told(60)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next()
+    second = await desk.next_outbox()
     await second.put(0, PAGE, Priority.FINAL)
-    assert desk.shown == [PAGE.text]
-    assert not second.uncertain
+    assert desk.visible_texts == [PAGE.text]
+    assert not second.is_uncertain
 
 
-async def test_a_wait_told_while_a_preview_is_noted_drops_the_preview(
-    desk: Desk, told: Callable[[float], Heedful]
+async def test_wait_during_preview_note_drops_preview(
+    desk: Setup, told: Callable[[float], WaitTriggeringAdapter]
 ) -> None:
     await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next()
-    second._gate = desk.outbox._gate
-    second._chat = chat = told(0.2)
+    second = await desk.next_outbox()
+    second._rate_limiter = desk.outbox._rate_limiter
+    second._adapter = chat = told(0.2)
     with pytest.raises(DeliveryError):
         await second.put(0, Part("the fir"), Priority.PREVIEW)
     await second.put(0, Part("the second answer"), Priority.FINAL)
     assert chat.early == [0.0, 0.0]
-    assert list(chat.shown.values()) == ["the second answer"]
+    assert list(chat.messages.values()) == ["the second answer"]
 
 
-class Moving(Unsure):
+class MigratingAdapter(UnreliableAdapter):
     """A chat that may move while it is written to. The old one keeps what stands there."""
 
-    moved = False
+    has_moved = False
 
-    def _look(self, place: Place) -> None:
-        if self.moved and place.chat != NEW:
-            raise MovedError(NEW)
+    def _check(self, place: Place) -> None:
+        if self.has_moved and place.chat != NEW_PLACE:
+            raise ChatMovedError(NEW_PLACE)
 
     async def send(
-        self, place: Place, part: Part, *, key: str, reply_to: str | None = None,
-        ticket: str | None = None, quiet: bool = False,
-    ) -> str:  # fmt: skip
-        self._look(place)
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        self._check(place)
         self.replies.append(reply_to)
         return await super().send(place, part, key=key)
 
-    async def edit(
-        self, place: Place, message: str, part: Part, *, ticket: str | None = None
-    ) -> None:
-        self._look(place)
-        assert not self.moved, "the number means another message there"
+    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+        self._check(place)
+        assert not self.has_moved, "the number means another message there"
         await super().edit(place, message, part)
 
-    async def delete(self, place: Place, message: str, *, ticket: str | None = None) -> None:
-        self._look(place)
-        assert not self.moved, "the number means another message there"
+    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+        self._check(place)
+        assert not self.has_moved, "the number means another message there"
         await super().delete(place, message)
 
     def __init__(self) -> None:
@@ -329,51 +342,49 @@ class Moving(Unsure):
         self.replies: list[str | None] = []
 
 
-NEW = "500"
+NEW_PLACE = "500"
 
 
 @pytest.fixture
-def moving(desk: Desk) -> Desk:
-    chat = Moving()
-    desk.outbox._chat = chat
-    return Desk(chat, desk.outbox, desk.store, desk.turn)
+def moving(desk: Setup) -> Setup:
+    chat = MigratingAdapter()
+    desk.outbox._adapter = chat
+    return Setup(chat, desk.outbox, desk.store, desk.turn)
 
 
 @pytest.mark.parametrize("priority", [Priority.CONTROL, Priority.FINAL])
-async def test_an_answer_follows_the_chat_and_nothing_stands_twice(
-    moving: Desk, priority: Priority
-) -> None:
+async def test_answer_follows_migrated_chat_once(moving: Setup, priority: Priority) -> None:
     chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, Moving)
+    assert isinstance(chat, MigratingAdapter)
     await outbox.put(0, PAGE, Priority.CONTROL)
     await outbox.put(1, Part("half of the"), Priority.PREVIEW)
     await outbox.put(2, Part("too much"), Priority.CONTROL)
-    chat.moved = True
+    chat.has_moved = True
     await outbox.put(1, Part("half of the second page"), priority)
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(1, Part("half of the second page"), Priority.FINAL)
     await outbox.drop_after(1)
-    assert moving.shown == [PAGE.text, "half of the", "too much", "half of the second page"]
-    assert not outbox.uncertain
-    assert outbox.place.chat == NEW
+    assert moving.visible_texts == [PAGE.text, "half of the", "too much", "half of the second page"]
+    assert not outbox.is_uncertain
+    assert outbox.place.chat == NEW_PLACE
 
 
-async def test_a_new_message_follows_the_chat_without_a_word_of_doubt(moving: Desk) -> None:
+async def test_new_message_follows_migrated_chat(moving: Setup) -> None:
     chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, Moving)
-    chat.moved = True
+    assert isinstance(chat, MigratingAdapter)
+    chat.has_moved = True
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(0, PAGE, Priority.FINAL)
-    assert moving.shown == [PAGE.text]
+    assert moving.visible_texts == [PAGE.text]
     assert chat.replies == [None], "what it answers is not there"
-    assert not outbox.uncertain
+    assert not outbox.is_uncertain
 
 
-async def test_an_extra_message_in_the_old_chat_is_left_there(moving: Desk) -> None:
+async def test_extra_message_in_old_chat_is_kept(moving: Setup) -> None:
     chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, Moving)
+    assert isinstance(chat, MigratingAdapter)
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(1, Part("more"), Priority.FINAL)
-    chat.moved = True
+    chat.has_moved = True
     await outbox.drop_after(0)
-    assert moving.shown == [PAGE.text, "more"]
+    assert moving.visible_texts == [PAGE.text, "more"]

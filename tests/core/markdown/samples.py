@@ -46,7 +46,7 @@ plain | text **not bold**
 Fin. Émile said: “naïve”. It_is_a_name and 2 * 3 * 4. @everyone <@123> <#1> :smile:
 """
 
-NASTY = (
+MALFORMED = (
     "- item\n  ```py\n  code\n",
     "- item\n```py\ncode\n```\n- next",
     "```",

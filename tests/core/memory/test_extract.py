@@ -7,69 +7,67 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import DocumentError, Unreadable
-from core.memory import document
-from core.memory.document import Document, Kind
+from core.errors import DocumentError, DocumentFailure
+from core.memory import file_document
 from core.memory.extract import extract
-from core.memory.reader import Reader
-from tests.core.memory import files
-from tests.core.memory.files import encrypted, pdf, scan
+from core.memory.file_document import FileDocument, FileKind
+from core.memory.file_reader import FileReader
+from tests.core.memory import sample_files
+from tests.core.memory.sample_files import encrypt_pdf, make_pdf, make_scanned_pdf
 
 
-def read(name: str, content: bytes) -> Document:
+def read(name: str, content: bytes) -> FileDocument:
     return extract(name, content, lambda _pages, _of: None)
 
 
-def refusal(name: str, content: bytes) -> Unreadable:
+def refusal(name: str, content: bytes) -> DocumentFailure:
     with pytest.raises(DocumentError) as caught:
         read(name, content)
-    return caught.value.reason
+    return caught.value.failure
 
 
-async def nothing(_part: float) -> None:
+async def ignore_progress(_part: float) -> None:
     pass
 
 
-def test_a_pdf_is_read_page_by_page() -> None:
+def test_pdf_is_read_by_page() -> None:
     seen: list[tuple[int, int]] = []
-    content = pdf(["The first page\nhas (two) lines", "", "The third: 42 \\ 7"])
+    content = make_pdf(["The first page\nhas (two) lines", "", "The third: 42 \\ 7"])
     found = extract("any name", content, lambda pages, of: seen.append((pages, of)))
     assert [(s.label, s.text) for s in found.sections] == [
         ("page 1", "The first page\nhas (two) lines"),
         ("page 3", "The third: 42 \\ 7"),
     ]
-    assert (found.kind, found.pages, found.blank) == (Kind.PDF, 3, 1)
+    assert (found.kind, found.page_count, found.blank_page_count) == (FileKind.PDF, 3, 1)
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_pdf_that_needs_a_password_is_told_from_one_that_only_forbids_printing() -> None:
-    content = pdf(["The words on it"])
-    assert refusal("a.pdf", encrypted(content, password="secret")) is Unreadable.ENCRYPTED
-    free = read("a.pdf", encrypted(content, password="", owner="secret"))
+def test_password_protected_pdf_is_refused() -> None:
+    content = make_pdf(["The words on it"])
+    assert refusal("a.pdf", encrypt_pdf(content, password="secret")) is DocumentFailure.ENCRYPTED
+    free = read("a.pdf", encrypt_pdf(content, password="", owner="secret"))
     assert free.sections[0].text == "The words on it"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("scan.pdf", scan(3), Unreadable.NO_TEXT),
-        ("empty.txt", b"", Unreadable.NO_TEXT),
-        ("empty.md", b"\xef\xbb\xbf \r\n\t\n", Unreadable.NO_TEXT),
-        ("broken.pdf", b"%PDF-1.4\nnothing that follows is one", Unreadable.BROKEN),
-        ("half.pdf", pdf(["x" * 900] * 9)[:700], Unreadable.BROKEN),
-        ("photo.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, Unreadable.UNKNOWN),
-        ("letter.docx", b"PK\x03\x04" + bytes(range(256)) * 20, Unreadable.UNKNOWN),
-        ("renamed.pdf", b"these are no pages", Unreadable.UNKNOWN),
-        ("letter.rtf", b"{\\rtf1 hello}", Unreadable.UNKNOWN),
-        ("much.txt", b"x" * (document.MOST_BYTES + 1), Unreadable.TOO_LARGE),
-        ("long.txt", b"word " * (document.MOST_CHARACTERS // 5 + 1), Unreadable.TOO_LARGE),
-        ("thick.pdf", scan(document.MOST_PAGES + 1), Unreadable.TOO_LARGE),
+        ("scan.pdf", make_scanned_pdf(3), DocumentFailure.NO_TEXT),
+        ("empty.txt", b"", DocumentFailure.NO_TEXT),
+        ("empty.md", b"\xef\xbb\xbf \r\n\t\n", DocumentFailure.NO_TEXT),
+        ("broken.pdf", b"%PDF-1.4\nnothing that follows is one", DocumentFailure.BROKEN),
+        ("half.pdf", make_pdf(["x" * 900] * 9)[:700], DocumentFailure.BROKEN),
+        ("photo.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, DocumentFailure.UNKNOWN),
+        ("letter.docx", b"PK\x03\x04" + bytes(range(256)) * 20, DocumentFailure.UNKNOWN),
+        ("renamed.pdf", b"these are no pages", DocumentFailure.UNKNOWN),
+        ("letter.rtf", b"{\\rtf1 hello}", DocumentFailure.UNKNOWN),
+        ("much.txt", b"x" * (file_document.MAX_FILE_BYTES + 1), DocumentFailure.TOO_LARGE),
+        ("long.txt", b"word " * (file_document.MAX_TEXT_CHARS // 5 + 1), DocumentFailure.TOO_LARGE),
+        ("thick.pdf", make_scanned_pdf(file_document.MAX_PAGES + 1), DocumentFailure.TOO_LARGE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_can_not_be_read_is_told_by_kind(
-    name: str, content: bytes, reason: Unreadable
-) -> None:
+def test_unreadable_files_are_classified(name: str, content: bytes, reason: DocumentFailure) -> None:
     assert refusal(name, content) is reason
 
 
@@ -92,29 +90,29 @@ def test_what_can_not_be_read_is_told_by_kind(
         ("契約番号は三百です。", "utf-8"),
     ],
 )
-def test_the_encoding_is_found(text: str, encoding: str) -> None:
+def test_encoding_is_detected(text: str, encoding: str) -> None:
     assert read("a.txt", text.encode(encoding)).sections[0].text == text
 
 
 @pytest.mark.parametrize(
     ("name", "text", "kind"),
     [
-        ("notes.md", "plain words", Kind.MARKDOWN),
-        ("notes", "# One\n\nwords\n\n## Two\n\nwords", Kind.MARKDOWN),
-        ("tool.py", "# a comment\n# another\nprint(1)", Kind.CODE),
-        ("tool", "#!/bin/sh\n# one\n# two\necho", Kind.CODE),
-        ("table.csv", "a,b\n1,2\n3,4", Kind.CSV),
-        ("table.csv", 'a;b\n"x;\ny";2\n3;4', Kind.CSV),
-        ("table", "a\tb\n1\t2", Kind.CSV),
-        ("table.csv", "no table, this\nis. only\nwords, with, commas", Kind.TEXT),
-        ("words.txt", "Dear Ann, hello\nand, good bye", Kind.TEXT),
+        ("notes.md", "plain words", FileKind.MARKDOWN),
+        ("notes", "# One\n\nwords\n\n## Two\n\nwords", FileKind.MARKDOWN),
+        ("tool.py", "# a comment\n# another\nprint(1)", FileKind.CODE),
+        ("tool", "#!/bin/sh\n# one\n# two\necho", FileKind.CODE),
+        ("table.csv", "a,b\n1,2\n3,4", FileKind.CSV),
+        ("table.csv", 'a;b\n"x;\ny";2\n3;4', FileKind.CSV),
+        ("table", "a\tb\n1\t2", FileKind.CSV),
+        ("table.csv", "no table, this\nis. only\nwords, with, commas", FileKind.TEXT),
+        ("words.txt", "Dear Ann, hello\nand, good bye", FileKind.TEXT),
     ],
 )
-def test_the_kind_is_found_by_content_and_name(name: str, text: str, kind: Kind) -> None:
+def test_kind_is_detected_from_content_and_name(name: str, text: str, kind: FileKind) -> None:
     assert read(name, text.encode()).kind is kind
 
 
-def test_markdown_is_cut_at_its_headings_but_not_in_code() -> None:
+def test_markdown_splits_at_headings_outside_code() -> None:
     text = "intro\n# One\na\n## Deep\nb\n```sh\n# no heading\n```\n# Two ##\nc\n"
     found = read("a.md", text.encode())
     assert [(s.label, s.text) for s in found.sections] == [
@@ -123,61 +121,57 @@ def test_markdown_is_cut_at_its_headings_but_not_in_code() -> None:
         ("One › Deep", "## Deep\nb\n```sh\n# no heading\n```"),
         ("Two", "# Two ##\nc\n"),
     ]
-    assert [s.first for s in found.sections] == [1, 2, 4, 9]
+    assert [s.first_line for s in found.sections] == [1, 2, 4, 9]
 
 
-def test_pages_of_a_text_are_its_form_feeds() -> None:
+def test_form_feeds_separate_pages() -> None:
     found = read("a.txt", b"one\ftwo\fthree")
     assert [s.label for s in found.sections] == ["page 1", "page 2", "page 3"]
 
 
 @pytest.mark.parametrize("line", [b"# x\n", b"\f"])
-async def test_headings_and_pages_without_end_are_plain_text(line: bytes) -> None:
-    found = await Reader().read("a.md", b"first\n" + line * 300_000 + b"last", nothing)
+async def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
+    found = await FileReader().read("a.md", b"first\n" + line * 300_000 + b"last", ignore_progress)
     assert len(found.sections) == 1
     assert found.sections[0].text.endswith("last")
 
 
-async def test_a_pdf_that_swells_breaks_nothing_but_its_reader() -> None:
-    content = files._document([b" " * 200_000_000], compress=True)
+async def test_pdf_bomb_ends_only_its_reader() -> None:
+    content = sample_files._pdf_bytes([b" " * 200_000_000], compress=True)
     assert len(content) < 500_000
     with pytest.raises(DocumentError) as caught:
-        await Reader().read("a.pdf", content, nothing)
-    assert caught.value.reason in (Unreadable.BROKEN, Unreadable.SLOW)
+        await FileReader().read("a.pdf", content, ignore_progress)
+    assert caught.value.failure in (DocumentFailure.BROKEN, DocumentFailure.SLOW)
 
 
-async def test_a_file_is_read_by_another_process_which_tells_its_progress() -> None:
+async def test_reader_process_reports_progress() -> None:
     parts: list[float] = []
 
     async def progress(part: float) -> None:
         parts.append(part)
 
-    found = await Reader().read("a.pdf", pdf(["one page", "two page"]), progress)
+    found = await FileReader().read("a.pdf", make_pdf(["one page", "two page"]), progress)
     assert [s.text for s in found.sections] == ["one page", "two page"]
     assert parts == [0.5, 1.0]
 
 
-async def test_refusals_come_back_from_the_other_process() -> None:
+async def test_reader_process_returns_failures() -> None:
     with pytest.raises(DocumentError) as caught:
-        await Reader().read("a.pdf", scan(2), nothing)
-    assert caught.value.reason is Unreadable.NO_TEXT
+        await FileReader().read("a.pdf", make_scanned_pdf(2), ignore_progress)
+    assert caught.value.failure is DocumentFailure.NO_TEXT
 
 
-async def test_no_secret_goes_to_the_process_that_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_reader_process_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = tmp_path / "environment"
     _program(tmp_path, monkeypatch, f"import os; open({str(seen)!r}, 'w').write(str(os.environ))")
     monkeypatch.setenv("IOINTELLIGENCE_API_KEY", "the-secret-key")
     with pytest.raises(DocumentError):
-        await Reader(program="hostile").read("a.txt", b"words", nothing)
+        await FileReader(worker_module="hostile").read("a.txt", b"words", ignore_progress)
     assert "PATH" in seen.read_text()
     assert "the-secret-key" not in seen.read_text()
 
 
-async def test_a_file_that_hangs_its_reader_costs_only_the_time_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hanging_reader_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "pid"
     _program(
         tmp_path,
@@ -186,62 +180,53 @@ async def test_a_file_that_hangs_its_reader_costs_only_the_time_allowed(
     )
     began = time.monotonic()
     with pytest.raises(DocumentError) as caught:
-        await Reader(patience=1.5, program="hostile").read("a.txt", b"words" * 500_000, nothing)
-    assert caught.value.reason is Unreadable.SLOW
+        await FileReader(timeout_seconds=1.5, worker_module="hostile").read(
+            "a.txt", b"words" * 500_000, ignore_progress
+        )
+    assert caught.value.failure is DocumentFailure.SLOW
     assert time.monotonic() - began < 5
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
 
 
-async def test_a_reader_that_dies_is_a_broken_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_dead_reader_is_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path, monkeypatch, "import os; os._exit(9)")
     with pytest.raises(DocumentError) as caught:
-        await Reader(program="hostile").read("a.txt", b"words" * 500_000, nothing)
-    assert caught.value.reason is Unreadable.BROKEN
+        await FileReader(worker_module="hostile").read("a.txt", b"words" * 500_000, ignore_progress)
+    assert caught.value.failure is DocumentFailure.BROKEN
 
 
-async def test_slow_files_of_one_person_hold_up_nobody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_files_delay_only_their_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(
         tmp_path,
         monkeypatch,
-        "import sys\n"
-        'print(\'{"type":"Done","pages":1,"of":2}\', flush=True)\n'
-        "while 'slow' in sys.argv[1]: pass",
+        'import sys\nprint(\'{"type":"ReadProgress","pages_read":1,"page_count":2}\', flush=True)\nwhile \'slow\' in sys.argv[1]: pass',
     )
     begun = asyncio.Event()
 
     async def progress(_part: float) -> None:
         begun.set()
 
-    reader = Reader(program="hostile")
-    eves = [
-        asyncio.create_task(reader.read("slow.txt", b"words", progress, person="eve"))
-        for _ in range(3)
-    ]
+    reader = FileReader(worker_module="hostile")
+    eves = [asyncio.create_task(reader.read("slow.txt", b"words", progress, person="eve")) for _ in range(3)]
     async with asyncio.timeout(20):
         await begun.wait()
         with pytest.raises(DocumentError) as caught:
-            await reader.read("quick.txt", b"words", nothing, person="bob")
-    assert caught.value.reason is Unreadable.BROKEN
+            await reader.read("quick.txt", b"words", ignore_progress, person="bob")
+    assert caught.value.failure is DocumentFailure.BROKEN
     for task in eves:
         task.cancel()
     await asyncio.gather(*eves, return_exceptions=True)
 
 
-async def test_a_cancelled_reading_leaves_no_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_cancelled_read_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "pid"
     _program(
         tmp_path,
         monkeypatch,
         "import os, sys\n"
         f"open({str(mark)!r}, 'w').write(str(os.getpid()))\n"
-        'print(\'{"type":"Done","pages":1,"of":2}\', flush=True)\n'
+        'print(\'{"type":"ReadProgress","pages_read":1,"page_count":2}\', flush=True)\n'
         "while True: pass",
     )
     begun = asyncio.Event()
@@ -249,7 +234,7 @@ async def test_a_cancelled_reading_leaves_no_process(
     async def progress(_part: float) -> None:
         begun.set()
 
-    reading = asyncio.create_task(Reader(program="hostile").read("a.txt", b"words", progress))
+    reading = asyncio.create_task(FileReader(worker_module="hostile").read("a.txt", b"words", progress))
     async with asyncio.timeout(10):
         await begun.wait()
     reading.cancel()
@@ -266,12 +251,12 @@ def _program(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None
 
 
 @pytest.mark.parametrize("line", [b"# a" + b" #" * 500_000 + b"x", b"# a" + b" " * 900_000 + b"x"])
-def test_a_heading_of_a_million_characters_takes_no_time(line: bytes) -> None:
+def test_long_heading_takes_linear_time(line: bytes) -> None:
     began = time.process_time()
     read("notes.md", line + b"\ntext\n# Two # ##\nmore\n")
     assert time.process_time() - began < 2
 
 
-def test_a_heading_of_marks_alone_keeps_one() -> None:
+def test_markup_only_heading_keeps_one_mark() -> None:
     found = read("notes.md", b"# #\ntext\n# C# #\nmore\n")
     assert [section.label for section in found.sections] == ["#", "C#"]

@@ -4,15 +4,12 @@ from pathlib import Path
 import pytest
 
 from core.store.database import Store
-from tests.databases import postgresql_url
+from tests.postgresql import postgresql_url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'parley.sqlite3'}"
-    else:
-        url = postgresql_url()
+    url = f"sqlite:///{tmp_path / 'parley.sqlite3'}" if request.param == "sqlite" else postgresql_url()
     store = Store(url)
     await store.open()
     yield store

@@ -14,28 +14,28 @@ from sqlalchemy import Connection, insert, text
 
 from core.errors import ConfigurationError, StoreError
 from core.store import database, migrate
-from core.store.conversations import get_state, put_state
+from core.store.conversations import get_value, set_value
 from core.store.database import Store
-from core.store.schema import metadata, state
-from tests.databases import postgresql_url
+from core.store.schema import key_values, metadata
+from tests.postgresql import postgresql_url
 
 
 def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
 
-async def test_the_migrations_make_the_schema_that_the_code_uses(store: Store) -> None:
+async def test_migrations_match_schema(store: Store) -> None:
     assert await store.read(differences) == []
 
 
-async def test_many_may_start_at_once(tmp_path: Path) -> None:
+async def test_concurrent_starts_migrate_once(tmp_path: Path) -> None:
     stores = [Store(f"sqlite:///{tmp_path / 'x.sqlite3'}") for _ in range(6)]
     await asyncio.gather(*(store.open() for store in stores))
     for store in stores:
         await store.close()
 
 
-async def test_a_servers_address_may_have_the_parameters_that_others_give_it() -> None:
+async def test_libpq_url_parameters_are_accepted() -> None:
     given = "application_name=parley&connect_timeout=5&sslmode=disable&channel_binding=prefer"
     store = Store(f"{postgresql_url()}&{given}")
     await store.open()
@@ -47,7 +47,7 @@ async def test_a_servers_address_may_have_the_parameters_that_others_give_it() -
     await store.close()
 
 
-async def test_a_servers_certificate_is_looked_up_in_the_file_that_is_named(tmp_path: Path) -> None:
+async def test_sslrootcert_is_loaded(tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     store = Store(f"postgresql://a:pw@127.0.0.1:9/c?sslmode=verify-full&sslrootcert={missing}")
     with pytest.raises(StoreError, match="No such file"):
@@ -55,7 +55,7 @@ async def test_a_servers_certificate_is_looked_up_in_the_file_that_is_named(tmp_
     await store.close()
 
 
-async def test_who_begins_to_write_to_a_new_file_holds_up_a_start_and_does_not_end_it(
+async def test_locked_new_file_delays_start(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "x.sqlite3"
@@ -66,11 +66,11 @@ async def test_who_begins_to_write_to_a_new_file_holds_up_a_start_and_does_not_e
         await asyncio.wait({opening}, timeout=0.5)
         other.execute("COMMIT")
         await opening
-    await store.write(put_state, "kept", "yes")
+    await store.write(set_value, "kept", "yes")
     await store.close()
 
 
-async def test_a_database_from_a_newer_version_is_refused_and_left_alone(store: Store) -> None:
+async def test_newer_database_is_refused_unchanged(store: Store) -> None:
     def age(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
@@ -79,13 +79,11 @@ async def test_a_database_from_a_newer_version_is_refused_and_left_alone(store: 
         await store.open()
 
 
-async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_upgrade_makes_readable_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "parley.sqlite3"
     store = Store(f"sqlite:///{file}")
     await store.open()
-    await store.write(put_state, "kept", "yes")
+    await store.write(set_value, "kept", "yes")
     await store.close()
     monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "9999")
     migrate.back_up(file)
@@ -96,7 +94,7 @@ async def test_an_older_database_is_backed_up_and_the_backup_can_be_read(
     connection.close()
 
 
-async def test_a_folder_that_can_not_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+async def test_uncreatable_folder_is_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(f"sqlite:///{tmp_path / 'file' / 'below' / 'parley.sqlite3'}")
     with pytest.raises(ConfigurationError, match="folder"):
@@ -104,7 +102,7 @@ async def test_a_folder_that_can_not_be_made_is_a_configuration_error(tmp_path: 
     await store.close()
 
 
-async def test_a_damaged_file_is_told_without_a_trace(tmp_path: Path) -> None:
+async def test_damaged_file_is_reported_without_traceback(tmp_path: Path) -> None:
     file = tmp_path / "parley.sqlite3"
     file.write_bytes(b"this is not a database, " * 100)
     store = Store(f"sqlite:///{file}")
@@ -113,8 +111,8 @@ async def test_a_damaged_file_is_told_without_a_trace(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_closing_lets_what_runs_end_and_takes_nothing_more(store: Store) -> None:
-    writes = [asyncio.create_task(store.write(put_state, f"n{n}", "kept")) for n in range(20)]
+async def test_close_finishes_running_transactions(store: Store) -> None:
+    writes = [asyncio.create_task(store.write(set_value, f"n{n}", "kept")) for n in range(20)]
     await asyncio.sleep(0)
     await store.close()
     async with asyncio.timeout(10):
@@ -126,40 +124,40 @@ async def test_closing_lets_what_runs_end_and_takes_nothing_more(store: Store) -
         await store.read(differences)
 
 
-async def test_what_no_database_keeps_is_left_out_of_a_text(store: Store) -> None:
-    await store.write(put_state, "said", "before\0after")
-    assert await store.read(get_state, "said") == "beforeafter"
+async def test_unstorable_characters_are_removed(store: Store) -> None:
+    await store.write(set_value, "said", "before\0after")
+    assert await store.read(get_value, "said") == "beforeafter"
 
 
-async def test_an_error_does_not_tell_what_was_to_be_kept() -> None:
+async def test_error_hides_values() -> None:
     store = Store(postgresql_url())
     await store.open()
     try:
         with pytest.raises(StoreError) as raised:
-            await store.write(put_state, "said", "my secret \ud83d")
+            await store.write(set_value, "said", "my secret \ud83d")
         assert "secret" not in str(raised.value)
     finally:
         await store.close()
 
 
-def twice(connection: Connection, value: str) -> None:
+def insert_twice(connection: Connection, value: str) -> None:
     for _ in range(2):
-        connection.execute(insert(state).values(name="said", value=value))
+        connection.execute(insert(key_values).values(name="said", value=value))
 
 
-async def test_a_traceback_of_an_error_does_not_tell_it_either(store: Store) -> None:
+async def test_traceback_hides_values(store: Store) -> None:
     """Libraries log what they did not expect with all that it came from."""
     with pytest.raises(StoreError) as raised:
-        await store.write(twice, "said" * 3)
+        await store.write(insert_twice, "said" * 3)
     assert "saidsaid" not in "".join(traceback.format_exception(raised.value))
 
 
-async def test_processes_may_keep_the_same_state_at_once(store: Store) -> None:
-    await asyncio.gather(*(store.write(put_state, "same", str(n)) for n in range(8)))
-    assert await store.read(get_state, "same") in set("01234567")
+async def test_concurrent_state_writes_succeed(store: Store) -> None:
+    await asyncio.gather(*(store.write(set_value, "same", str(n)) for n in range(8)))
+    assert await store.read(get_value, "same") in set("01234567")
 
 
-async def test_a_server_that_goes_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,14 +171,14 @@ async def test_a_server_that_goes_silent_is_given_up(monkeypatch: pytest.MonkeyP
             writer.close()
             ended.set()
 
-    monkeypatch.setattr(database, "SILENT", 0.5, raising=False)
+    monkeypatch.setattr(database, "TRANSACTION_TIMEOUT_SECONDS", 0.5)
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     store = Store(f"postgresql://ann:x@127.0.0.1:{port}/parley")
     try:
         async with asyncio.timeout(10):
             with pytest.raises(StoreError):
-                await store.write(put_state, "said", "hello")
+                await store.write(set_value, "said", "hello")
     finally:
         await store.close()
         await ended.wait()

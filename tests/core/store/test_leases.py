@@ -9,26 +9,24 @@ from core.store.database import Store
 from core.store.leases import Leases
 
 
-async def test_a_right_is_held_by_one_of_many(store: Store) -> None:
-    taken = await asyncio.gather(
-        *(store.write(leases.take, "poller", f"process {n}", 30) for n in range(8))
-    )
+async def test_lease_has_one_holder(store: Store) -> None:
+    taken = await asyncio.gather(*(store.write(leases.try_acquire, "poller", f"process {n}", 30) for n in range(8)))
     assert taken.count(True) == 1
-    assert await store.write(leases.holders, "pol") == 1
+    assert await store.write(leases.count_holders, "pol") == 1
 
 
-async def test_a_right_that_ran_out_or_was_given_back_is_free(store: Store) -> None:
-    assert await store.write(leases.take, "poller", "a", -1)
-    assert await store.write(leases.take, "poller", "b", 30)
-    assert await store.write(leases.take, "poller", "b", 30), "renewed"
-    assert not await store.write(leases.take, "poller", "a", 30)
-    await store.write(leases.give, "poller", "a")
-    assert not await store.write(leases.take, "poller", "a", 30), "not a's to give back"
-    await store.write(leases.give, "poller", "b")
-    assert await store.write(leases.take, "poller", "a", 30)
+async def test_expired_or_released_lease_is_free(store: Store) -> None:
+    assert await store.write(leases.try_acquire, "poller", "a", -1)
+    assert await store.write(leases.try_acquire, "poller", "b", 30)
+    assert await store.write(leases.try_acquire, "poller", "b", 30), "renewed"
+    assert not await store.write(leases.try_acquire, "poller", "a", 30)
+    await store.write(leases.release, "poller", "a")
+    assert not await store.write(leases.try_acquire, "poller", "a", 30), "not a's to give back"
+    await store.write(leases.release, "poller", "b")
+    assert await store.write(leases.try_acquire, "poller", "a", 30)
 
 
-class Work:
+class Worker:
     """Something that runs until cancelled, counted."""
 
     def __init__(self) -> None:
@@ -43,13 +41,13 @@ class Work:
             self.ended.set()
 
 
-async def test_only_one_works_and_another_takes_over_when_it_closes(store: Store) -> None:
+async def test_next_holder_takes_over_on_close(store: Store) -> None:
     first, second = Leases(store, "first"), Leases(store, "second")
-    ours, theirs = Work(), Work()
+    ours, theirs = Worker(), Worker()
     async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-        one = group.create_task(first.while_held("poller", ours))
+        one = group.create_task(first.run_while_held("poller", ours))
         await ours.began.wait()
-        two = group.create_task(second.while_held("poller", theirs))
+        two = group.create_task(second.run_while_held("poller", theirs))
         assert not theirs.began.is_set()
         first.close()
         await ours.ended.wait()
@@ -59,34 +57,34 @@ async def test_only_one_works_and_another_takes_over_when_it_closes(store: Store
         two.cancel()
 
 
-async def test_who_lost_the_right_stops_working(store: Store) -> None:
-    mine, work = Leases(store, "mine"), Work()
+async def test_lost_lease_stops_work(store: Store) -> None:
+    mine, work = Leases(store, "mine"), Worker()
     async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-        task = group.create_task(mine.while_held("poller", work))
+        task = group.create_task(mine.run_while_held("poller", work))
         await work.began.wait()
-        await store.write(leases.give, "poller", "mine")
-        assert await store.write(leases.take, "poller", "thief", 60)
+        await store.write(leases.release, "poller", "mine")
+        assert await store.write(leases.try_acquire, "poller", "thief", 60)
         await work.ended.wait()
         task.cancel()
 
 
-async def test_what_the_work_raises_reaches_the_caller_and_frees_the_right(store: Store) -> None:
+async def test_error_propagates_and_releases_lease(store: Store) -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Leases(store, "a").while_held("poller", fail)
-    assert await store.write(leases.take, "poller", "b", 30)
+        await Leases(store, "a").run_while_held("poller", fail)
+    assert await store.write(leases.try_acquire, "poller", "b", 30)
 
 
-async def test_who_closes_takes_nothing_more(store: Store) -> None:
+async def test_closed_keeper_takes_no_lease(store: Store) -> None:
     closing = Leases(store, "closing")
     closing.close()
-    assert not await closing.take("poller", 30)
-    assert await store.write(leases.take, "poller", "another", 30)
+    assert not await closing.try_acquire("poller", 30)
+    assert await store.write(leases.try_acquire, "poller", "another", 30)
 
 
-async def test_work_that_puts_itself_in_order_is_waited_for_though_cancelled_twice(
+async def test_cleanup_is_awaited_despite_second_cancel(
     store: Store,
 ) -> None:
     """What it uses, a connection, is closed by whoever cancelled us as soon as we end."""
@@ -102,7 +100,7 @@ async def test_work_that_puts_itself_in_order_is_waited_for_though_cancelled_twi
             ended.set()
 
     leases = Leases(store, "a")
-    task = asyncio.create_task(leases.while_held("poller", work))
+    task = asyncio.create_task(leases.run_while_held("poller", work))
     await began.wait()
     leases.close()
     await ending.wait()

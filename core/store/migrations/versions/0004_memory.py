@@ -35,9 +35,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(length=200), nullable=False),
         sa.Column("vector", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["document"], ["documents.id"], name=op.f("fk_memories_document"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["document"], ["documents.id"], name=op.f("fk_memories_document"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memories")),
     )
     op.create_index("ix_memories_scope", "memories", ["scope", "kind", "position"])

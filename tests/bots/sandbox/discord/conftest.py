@@ -13,8 +13,8 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bots.sandbox.discord import DiscordStandIn, Limits
-from tests import specs
-from tests.bots.sandbox.discord.plain import Raw, talking
+from tests import api_specs
+from tests.bots.sandbox.discord.raw_client import RawClient, raw_client
 
 INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 
@@ -30,9 +30,9 @@ class Bot(discord.Client):
             chunk_guilds_at_startup=False,
             **more,
         )
-        self.heard: asyncio.Queue[discord.Message] = asyncio.Queue()
-        self.edited: asyncio.Queue[discord.RawMessageUpdateEvent] = asyncio.Queue()
-        self.resumed: asyncio.Queue[None] = asyncio.Queue()
+        self.messages: asyncio.Queue[discord.Message] = asyncio.Queue()
+        self.edits: asyncio.Queue[discord.RawMessageUpdateEvent] = asyncio.Queue()
+        self.resumes: asyncio.Queue[None] = asyncio.Queue()
         self.connects: asyncio.Queue[None] = asyncio.Queue()
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(_ask)
@@ -43,13 +43,13 @@ class Bot(discord.Client):
         await self.tree.sync()
 
     async def on_message(self, message: discord.Message) -> None:
-        await self.heard.put(message)
+        await self.messages.put(message)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        await self.edited.put(payload)
+        await self.edits.put(payload)
 
     async def on_resumed(self) -> None:
-        await self.resumed.put(None)
+        await self.resumes.put(None)
 
     async def on_ready(self) -> None:
         await self.connects.put(None)
@@ -63,12 +63,8 @@ class Panel(discord.ui.View):
     async def more(self, interaction: discord.Interaction, _: "discord.ui.Button[Panel]") -> None:
         await interaction.response.edit_message(content="more", view=None)
 
-    @discord.ui.select(
-        custom_id="menu", options=[discord.SelectOption(label=name) for name in ("red", "green")]
-    )
-    async def menu(
-        self, interaction: discord.Interaction, chosen: "discord.ui.Select[Panel]"
-    ) -> None:
+    @discord.ui.select(custom_id="menu", options=[discord.SelectOption(label=name) for name in ("red", "green")])
+    async def menu(self, interaction: discord.Interaction, chosen: "discord.ui.Select[Panel]") -> None:
         await interaction.response.send_message(f"chose {chosen.values}", ephemeral=True)
 
 
@@ -103,7 +99,7 @@ async def _form(interaction: discord.Interaction) -> None:
 
 
 @asynccontextmanager
-async def connected(server: DiscordStandIn, bot: Bot) -> AsyncIterator[Bot]:
+async def running_bot(server: DiscordStandIn, bot: Bot) -> AsyncIterator[Bot]:
     task = asyncio.create_task(bot.start(server.token))
     waiting = asyncio.create_task(bot.connects.get())
     try:
@@ -118,30 +114,26 @@ async def connected(server: DiscordStandIn, bot: Bot) -> AsyncIterator[Bot]:
         await asyncio.gather(task, waiting, return_exceptions=True)
 
 
-def complaints(server: DiscordStandIn) -> list[str]:
+def spec_violations(server: DiscordStandIn) -> list[str]:
     """What of the talk so far does not fit Discord's own description."""
     found = []
     for call in server.calls:
         found += [
             f"{call.method} {call.path}: {e}"
-            for e in specs.discord_request_errors(call.method, call.path, call.body)
+            for e in api_specs.discord_request_errors(call.method, call.path, call.body)
         ]
         if call.result is not None and call.status not in (0, 401, 429):
             found += [
                 f"{call.method} {call.path} {call.status}: {e}"
-                for e in specs.discord_response_errors(
-                    call.method, call.path, call.status, call.result
-                )
+                for e in api_specs.discord_response_errors(call.method, call.path, call.status, call.result)
             ]
-    for event, data in server.gateway.told:
-        found += [f"{event}: {e}" for e in specs.discord_dispatch_errors(event, data)]
+    for event, data in server.gateway.dispatches:
+        found += [f"{event}: {e}" for e in api_specs.discord_dispatch_errors(event, data)]
     return found
 
 
 @asynccontextmanager
-async def standing(
-    monkeypatch: pytest.MonkeyPatch, **options: Any
-) -> AsyncIterator[DiscordStandIn]:
+async def running_server(monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[DiscordStandIn]:
     server = DiscordStandIn(**options)
     await server.start()
     monkeypatch.setattr(Route, "BASE", server.api_base)
@@ -154,22 +146,22 @@ async def standing(
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordStandIn]:
-    async with standing(monkeypatch, limits=Limits.off()) as made:
+    async with running_server(monkeypatch, limits=Limits.off()) as made:
         yield made
 
 
 @pytest.fixture
 async def bot(server: DiscordStandIn) -> AsyncIterator[Bot]:
-    async with connected(server, Bot()) as made:
+    async with running_bot(server, Bot()) as made:
         yield made
 
 
 @pytest.fixture
-async def raw() -> AsyncIterator[Raw]:
-    async with talking(Limits.off()) as made:
+async def raw() -> AsyncIterator[RawClient]:
+    async with raw_client(Limits.off()) as made:
         yield made
 
 
-async def soon(queue: "asyncio.Queue[Any]") -> Any:
+async def next_item(queue: "asyncio.Queue[Any]") -> Any:
     async with asyncio.timeout(10):
         return await queue.get()

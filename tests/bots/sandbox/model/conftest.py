@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from tests import specs
+from tests import api_specs
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 R1 = "deepseek-ai/DeepSeek-R1"
@@ -20,14 +20,14 @@ TINY = "nvidia/AceMath-7B-Instruct"
 EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
 
 
-def said(*texts: str) -> list[Any]:
+def conversation(*texts: str) -> list[Any]:
     """Messages of a person and a model in turn, the person first."""
     roles = ("user", "assistant")
     return [{"role": roles[at % 2], "content": text} for at, text in enumerate(texts)]
 
 
 @dataclass
-class Heard:
+class StreamedAnswer:
     """A streamed answer as a client sees it."""
 
     chunks: list[dict[str, Any]] = field(default_factory=list)
@@ -41,11 +41,11 @@ class Heard:
         return self._joined("content")
 
     @property
-    def thought(self) -> str:
+    def reasoning(self) -> str:
         return self._joined("reasoning_content") or self._joined("reasoning")
 
     @property
-    def finishes(self) -> list[str]:
+    def finish_reasons(self) -> list[str]:
         return [
             choice["finish_reason"]
             for chunk in self.chunks
@@ -60,7 +60,7 @@ class Heard:
         return [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in found]
 
 
-class Client:
+class OpenAIClient:
     """The openai package against a stand-in, and plain HTTP where it hides something."""
 
     def __init__(self, server: ModelStandIn, key: str | None = None) -> None:
@@ -72,15 +72,15 @@ class Client:
 
     async def complete(self, *texts: str, model: str = LLAMA, **more: Any) -> dict[str, Any]:
         raw = await self.openai.chat.completions.with_raw_response.create(
-            model=model, messages=said(*texts), **more
+            model=model, messages=conversation(*texts), **more
         )
         body: dict[str, Any] = msgspec.json.decode(raw.content)
         return body
 
-    async def stream(self, *texts: str, model: str = LLAMA, **more: Any) -> Heard:
-        heard = Heard()
+    async def stream(self, *texts: str, model: str = LLAMA, **more: Any) -> StreamedAnswer:
+        heard = StreamedAnswer()
         stream = await self.openai.chat.completions.create(
-            model=model, messages=said(*texts), stream=True, **more
+            model=model, messages=conversation(*texts), stream=True, **more
         )
         async with stream:
             async for chunk in stream:
@@ -96,9 +96,7 @@ class Client:
         given = {"Authorization": f"Bearer {self._key}"} if headers is None else headers
         async with (
             aiohttp.ClientSession() as session,
-            session.request(
-                method, self.server.base_url + path, data=data, headers=given
-            ) as answer,
+            session.request(method, self.server.base_url + path, data=data, headers=given) as answer,
         ):
             said: Any = await answer.read()
             with contextlib.suppress(msgspec.DecodeError):
@@ -118,8 +116,8 @@ async def server() -> AsyncIterator[ModelStandIn]:
 
 
 @pytest.fixture
-async def client(server: ModelStandIn) -> AsyncIterator[Client]:
-    made = Client(server)
+async def client(server: ModelStandIn) -> AsyncIterator[OpenAIClient]:
+    made = OpenAIClient(server)
     yield made
     await made.close()
 
@@ -127,4 +125,4 @@ async def client(server: ModelStandIn) -> AsyncIterator[Client]:
 @pytest.fixture
 def described() -> None:
     """The test needs the API's description."""
-    specs.required()
+    api_specs.require_specs()

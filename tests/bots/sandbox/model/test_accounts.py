@@ -7,15 +7,15 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import openai
 import pytest
 
-from bots.sandbox.model import Kind, Listing, ModelStandIn, Use, published_quotas
-from core.api.catalogue import Model, builtin, parse
+from bots.sandbox.model import Endpoint, ModelListFormat, ModelStandIn, UsageKey, published_quotas
+from core.api.catalogue import Model, builtin_models, parse_models
 from core.api.client import ModelApi
-from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, Client
+from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient
 
 
-async def test_the_ledger_is_the_sum_of_all_answers(server: ModelStandIn, client: Client) -> None:
-    server.add_key("other")
-    other = Client(server, "other")
+async def test_usage_is_sum_of_answers(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.add_account("other")
+    other = OpenAIClient(server, "other")
     answers = await asyncio.gather(
         *(client.stream(f"long {n}") for n in range(100, 1000, 100)),
         *(other.stream(f"long {n}") for n in range(100, 600, 100)),
@@ -24,66 +24,64 @@ async def test_the_ledger_is_the_sum_of_all_answers(server: ModelStandIn, client
     made = await client.openai.embeddings.create(model=EMBEDDER, input=["one", "two words"])
     spent = [sum(heard.usages[-1]) for heard in answers]
     key = server.api_key
-    assert dict(server.used.today) == {
-        Use(key, LLAMA, Kind.CHAT): sum(spent[:9]),
-        Use("other", LLAMA, Kind.CHAT): sum(spent[9:14]),
-        Use(key, R1, Kind.CHAT): spent[14],
-        Use(key, EMBEDDER, Kind.EMBEDDINGS): made.usage.total_tokens,
+    assert dict(server.usage.today) == {
+        UsageKey(key, LLAMA, Endpoint.CHAT): sum(spent[:9]),
+        UsageKey("other", LLAMA, Endpoint.CHAT): sum(spent[9:14]),
+        UsageKey(key, R1, Endpoint.CHAT): spent[14],
+        UsageKey(key, EMBEDDER, Endpoint.EMBEDDINGS): made.usage.total_tokens,
     }
-    assert server.used[LLAMA] == sum(spent[:14])
-    assert server.used.of(key="other") == sum(spent[9:14])
-    assert server.used.of(key=key, kind=Kind.CHAT) == sum(spent[:9]) + spent[14]
+    assert server.usage[LLAMA] == sum(spent[:14])
+    assert server.usage.tokens_used(api_key="other") == sum(spent[9:14])
+    assert server.usage.tokens_used(api_key=key, endpoint=Endpoint.CHAT) == sum(spent[:9]) + spent[14]
     await other.close()
 
 
-async def test_accounts_have_quotas_of_their_own(server: ModelStandIn, client: Client) -> None:
-    server.add_key("small", quotas={LLAMA: 10})
-    small = Client(server, "small")
+async def test_quotas_are_per_account(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.add_account("small", quotas={LLAMA: 10})
+    small = OpenAIClient(server, "small")
     await small.complete("hello")
     with pytest.raises(openai.RateLimitError):
         await small.complete("hello")
     assert (await client.complete("hello"))["choices"], "the other account is not touched"
-    (turned_away,) = server.refused
-    assert (turned_away.status, turned_away.key) == (429, "small")
+    (turned_away,) = server.rejected_requests
+    assert (turned_away.status, turned_away.api_key) == (429, "small")
     del server.accounts["small"]
     with pytest.raises(openai.AuthenticationError):
         await small.complete("hello")
     await small.close()
 
 
-async def test_embeddings_have_a_quota_too(server: ModelStandIn, client: Client) -> None:
+async def test_embeddings_have_quota(server: ModelStandIn, client: OpenAIClient) -> None:
     server.quotas[EMBEDDER] = 3
     await client.openai.embeddings.create(model=EMBEDDER, input="one two three four five")
     with pytest.raises(openai.RateLimitError):
         await client.openai.embeddings.create(model=EMBEDDER, input="one")
 
 
-async def test_a_quota_is_whole_again_on_the_next_day() -> None:
+async def test_quota_resets_daily() -> None:
     now = datetime.fromisoformat("2026-11-23T23:59:58+00:00").timestamp()
     server = ModelStandIn(tokens_per_second=50_000, quotas={LLAMA: 10}, clock=lambda: now)
     await server.start()
-    client = Client(server)
+    client = OpenAIClient(server)
     spent = (await client.complete("hello"))["usage"]["total_tokens"]
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
     now += 3  # midnight in UTC has passed
     again = (await client.complete("hello"))["usage"]["total_tokens"]
-    assert server.used[LLAMA] == again
-    assert server.used.ever[Use(server.api_key, LLAMA, Kind.CHAT)] == spent + again
+    assert server.usage[LLAMA] == again
+    assert server.usage.all_time[UsageKey(server.api_key, LLAMA, Endpoint.CHAT)] == spent + again
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
-    server.reset_day()
-    assert server.used[LLAMA] == 0
+    server.start_new_day()
+    assert server.usage[LLAMA] == 0
     assert (await client.complete("hello"))["choices"]
     await client.close()
     await server.close()
 
 
-async def test_how_a_used_up_quota_is_said_can_be_chosen(
-    server: ModelStandIn, client: Client
-) -> None:
+async def test_quota_error_wording_is_configurable(server: ModelStandIn, client: OpenAIClient) -> None:
     server.quotas[LLAMA] = 0
-    server.quota_says = "Back off and retry."
+    server.quota_message = "Back off and retry."
     server.quota_headers = {"retry-after": "3600"}
     with pytest.raises(openai.RateLimitError) as caught:
         await client.complete("hello")
@@ -92,38 +90,38 @@ async def test_how_a_used_up_quota_is_said_can_be_chosen(
 
 
 def test_the_published_quotas() -> None:
-    assert published_quotas() == dict.fromkeys(builtin(), 500_000)
+    assert published_quotas() == dict.fromkeys(builtin_models(), 500_000)
 
 
-async def test_a_model_of_a_higher_plan(server: ModelStandIn, client: Client) -> None:
-    server.higher_tier.add(R1)
+async def test_model_requires_higher_plan(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.paid_models.add(R1)
     status, body, _ = await client.http(
         "POST", "chat/completions", {"model": R1, "messages": [{"role": "user", "content": "x"}]}
     )
     assert status == 402
     assert isinstance(body["detail"], str)
-    server.add_key("rich", paid=True)
-    rich = Client(server, "rich")
+    server.add_account("rich", is_paid=True)
+    rich = OpenAIClient(server, "rich")
     assert (await rich.complete("hello", model=R1))["choices"]
     await rich.close()
 
 
-@pytest.mark.parametrize("listing", Listing)
-async def test_models_vanish_and_appear(
-    server: ModelStandIn, client: Client, listing: Listing
+@pytest.mark.parametrize("listing", ModelListFormat)
+async def test_models_can_be_removed_and_added(
+    server: ModelStandIn, client: OpenAIClient, listing: ModelListFormat
 ) -> None:
-    server.listing = listing
+    server.list_format = listing
     api = ModelApi(server.base_url, server.api_key)
-    before = {model.id for model in await api.models()}
-    assert before == set(builtin()) - {EMBEDDER}
-    server.vanish(LLAMA)
-    server.appear(Model("qwen/New-72B", 65_536, vision=True, daily_quota=7))
-    after = {model.id: model for model in await api.models()}
+    before = {model.id for model in await api.list_models()}
+    assert before == set(builtin_models()) - {EMBEDDER}
+    server.remove_model(LLAMA)
+    server.add_model(Model("qwen/New-72B", 65_536, has_vision=True, daily_quota=7))
+    after = {model.id: model for model in await api.list_models()}
     assert set(after) == before - {LLAMA} | {"qwen/New-72B"}
-    if listing is not Listing.SPARE:
-        assert after["qwen/New-72B"].context == 65_536
-        assert after["qwen/New-72B"].vision
-    if listing is Listing.DOCUMENTED:
+    if listing is not ModelListFormat.MINIMAL:
+        assert after["qwen/New-72B"].context_window == 65_536
+        assert after["qwen/New-72B"].has_vision
+    if listing is ModelListFormat.DOCUMENTED:
         assert after["qwen/New-72B"].daily_quota == 7
     with pytest.raises(openai.BadRequestError) as caught:
         await client.complete("hello", model=LLAMA)
@@ -132,33 +130,33 @@ async def test_models_vanish_and_appear(
     await api.close()
 
 
-async def test_each_listing_has_its_own_fields(server: ModelStandIn, client: Client) -> None:
+async def test_each_listing_has_its_own_fields(server: ModelStandIn, client: OpenAIClient) -> None:
     shown = {}
-    for listing in Listing:
-        server.listing = listing
+    for listing in ModelListFormat:
+        server.list_format = listing
         _, body, _ = await client.http("GET", "models")
         shown[listing] = next(m for m in body["data"] if TINY in (m.get("id"), m.get("name")))
-        assert len(parse(body)) == 30
-    assert shown[Listing.RECORDED]["context_window"] == 4_000
-    assert shown[Listing.RECORDED]["max_model_len"] is None
-    assert "context_window" not in shown[Listing.SPARE]
-    assert shown[Listing.SPARE]["permission"]
-    documented = shown[Listing.DOCUMENTED]
+        assert len(parse_models(body)) == 30
+    assert shown[ModelListFormat.RECORDED]["context_window"] == 4_000
+    assert shown[ModelListFormat.RECORDED]["max_model_len"] is None
+    assert "context_window" not in shown[ModelListFormat.MINIMAL]
+    assert shown[ModelListFormat.MINIMAL]["permission"]
+    documented = shown[ModelListFormat.DOCUMENTED]
     assert UUID(documented["model_id"]).version == 5
     assert documented["metadata"]["context_window"] == 4_000
     assert documented["chat_daily_quota_tier_1"] == 1_000_000
     assert documented["api_completions_daily_quota_tier_1"] == 500_000
 
 
-async def test_the_statistics_of_an_account(server: ModelStandIn, client: Client) -> None:
+async def test_the_statistics_of_an_account(server: ModelStandIn, client: OpenAIClient) -> None:
     await client.complete("hello")
     await client.openai.embeddings.create(model=EMBEDDER, input="one")
     status, body, _ = await client.http("GET", "stats/token-usage")
     assert status == 200
     assert {row["category"]: row["usage_per_model"] for row in body["usage"]} == {
         "chat": {},
-        "api_completions": {str(uuid5(NAMESPACE_URL, LLAMA)): server.used[LLAMA]},
-        "embeddings": {str(uuid5(NAMESPACE_URL, EMBEDDER)): server.used[EMBEDDER]},
+        "api_completions": {str(uuid5(NAMESPACE_URL, LLAMA)): server.usage[LLAMA]},
+        "embeddings": {str(uuid5(NAMESPACE_URL, EMBEDDER)): server.usage[EMBEDDER]},
     }
     status, _, _ = await client.http("GET", "stats/token-usage", headers={})
     assert status == 401

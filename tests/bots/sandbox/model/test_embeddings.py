@@ -8,32 +8,30 @@ import openai
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from tests import specs
-from tests.bots.sandbox.model.conftest import EMBEDDER, Client
+from tests import api_specs
+from tests.bots.sandbox.model.conftest import EMBEDDER, OpenAIClient
 
 
-async def near(client: Client, *texts: str) -> list[float]:
+async def similarities(client: OpenAIClient, *texts: str) -> list[float]:
     """How near the first text is to each of the others."""
     made = await client.openai.embeddings.create(model=EMBEDDER, input=list(texts))
     vectors = np.array([row.embedding for row in made.data])
     return [float(v) for v in vectors[1:] @ vectors[0]]
 
 
-async def test_the_answer_is_as_described(
-    server: ModelStandIn, client: Client, described: None
-) -> None:
+async def test_response_matches_spec(server: ModelStandIn, client: OpenAIClient, described: None) -> None:
     asked = {"model": EMBEDDER, "input": ["one", "two words"]}
     status, body, _ = await client.http("POST", "embeddings", asked)
     assert status == 200
-    assert specs.model_errors("CreateEmbeddingResponse", body) == []
+    assert api_specs.model_errors("CreateEmbeddingResponse", body) == []
     assert [row["index"] for row in body["data"]] == [0, 1]
     assert {len(row["embedding"]) for row in body["data"]} == {1024}
     assert body["usage"]["completion_tokens"] == 0
     assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] > 0
-    assert server.used[EMBEDDER] == body["usage"]["total_tokens"]
+    assert server.usage[EMBEDDER] == body["usage"]["total_tokens"]
 
 
-async def test_vectors_are_of_length_one_and_the_same_each_time(client: Client) -> None:
+async def test_vectors_are_normalised_and_deterministic(client: OpenAIClient) -> None:
     texts = ["The warranty ends.", "这是中文", "👩‍👩‍👧‍👦", "x"]
     first = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
     second = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
@@ -42,7 +40,7 @@ async def test_vectors_are_of_length_one_and_the_same_each_time(client: Client) 
     assert np.allclose(np.linalg.norm(np.array(one), axis=1), 1.0, atol=1e-5)
 
 
-async def test_numbers_and_base64_say_the_same(client: Client) -> None:
+async def test_float_and_base64_encodings_agree(client: OpenAIClient) -> None:
     asked = {"model": EMBEDDER, "input": "hello there"}
     _, plain, _ = await client.http("POST", "embeddings", asked)
     _, coded, _ = await client.http("POST", "embeddings", {**asked, "encoding_format": "base64"})
@@ -50,8 +48,8 @@ async def test_numbers_and_base64_say_the_same(client: Client) -> None:
     assert np.allclose(np.frombuffer(raw, "<f4"), plain["data"][0]["embedding"], atol=1e-6)
 
 
-async def test_near_texts_are_near(client: Client) -> None:
-    same, stems, other = await near(
+async def test_similar_texts_are_near(client: OpenAIClient) -> None:
+    same, stems, other = await similarities(
         client,
         "When does the warranty of the pump end?",
         "The warranty of the pump ends after 31 months.",
@@ -61,14 +59,14 @@ async def test_near_texts_are_near(client: Client) -> None:
     assert same > stems > other + 0.1
 
 
-async def test_a_text_over_the_limit_is_refused(server: ModelStandIn, client: Client) -> None:
+async def test_oversized_text_is_refused(server: ModelStandIn, client: OpenAIClient) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         await client.openai.embeddings.create(model=EMBEDDER, input=["short", "word " * 2000])
     assert "maximum context length is 512 tokens" in str(msgspec.json.encode(caught.value.body))
-    assert server.used[EMBEDDER] == 0
+    assert server.usage[EMBEDDER] == 0
 
 
-async def test_a_batch_has_an_end(client: Client) -> None:
+async def test_batch_size_is_limited(client: OpenAIClient) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         await client.openai.embeddings.create(model=EMBEDDER, input=["x"] * 2049)
     assert "at most 2048 items" in str(caught.value.body)
@@ -90,15 +88,11 @@ async def test_a_batch_has_an_end(client: Client) -> None:
         ("invoices of March", "The invoice for march was paid late.", "She marched to the town."),
     ],
 )
-async def test_an_answer_is_nearer_to_its_question(
-    client: Client, question: str, right: str, wrong: str
-) -> None:
-    near_right, near_wrong = await near(client, question, right, wrong)
+async def test_answer_is_nearest_to_its_question(client: OpenAIClient, question: str, right: str, wrong: str) -> None:
+    near_right, near_wrong = await similarities(client, question, right, wrong)
     assert near_right > near_wrong + 0.1
 
 
-async def test_texts_with_nothing_in_common_are_far(client: Client) -> None:
-    (far,) = await near(
-        client, "The warranty covers every pump.", "Bake bread slowly until golden brown."
-    )
+async def test_unrelated_texts_are_far(client: OpenAIClient) -> None:
+    (far,) = await similarities(client, "The warranty covers every pump.", "Bake bread slowly until golden brown.")
     assert abs(far) < 0.15

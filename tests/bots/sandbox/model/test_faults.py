@@ -10,15 +10,15 @@ import aiohttp
 import openai
 import pytest
 
-from bots.sandbox.model import Fault, Kind, ModelStandIn, faults
-from bots.sandbox.model.faults import Thinking, Usage
-from bots.sandbox.model.script import long
-from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, Client, said
+from bots.sandbox.model import Endpoint, Fault, ModelStandIn, faults
+from bots.sandbox.model.faults import ReasoningFormat, UsageReporting
+from bots.sandbox.model.script import long_document
+from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
 
 
 async def wire(server: ModelStandIn, text: str = "repeat: one two three") -> list[bytes]:
     """The packets of a streamed answer."""
-    asked = {"model": LLAMA, "messages": said(text), "stream": True}
+    asked = {"model": LLAMA, "messages": conversation(text), "stream": True}
     headers = {"Authorization": f"Bearer {server.api_key}"}
     url = server.base_url + "chat/completions"
     async with (
@@ -28,11 +28,9 @@ async def wire(server: ModelStandIn, text: str = "repeat: one two three") -> lis
         return [data async for data, _ in answer.content.iter_chunks()]
 
 
-async def test_a_fault_happens_once_and_to_whom_it_is_meant(
-    server: ModelStandIn, client: Client
-) -> None:
-    server.fail_next(faults.status(503), model=TINY, times=2)
-    server.fail_next(faults.status(500), kind=Kind.EMBEDDINGS)
+async def test_fault_applies_once_to_its_target(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.http_error(503), model=TINY, times=2)
+    server.fail_next(faults.http_error(500), endpoint=Endpoint.EMBEDDINGS)
     assert (await client.complete("hello"))["choices"]
     for _ in range(2):
         with pytest.raises(openai.InternalServerError) as caught:
@@ -42,25 +40,25 @@ async def test_a_fault_happens_once_and_to_whom_it_is_meant(
     with pytest.raises(openai.InternalServerError):
         await client.openai.embeddings.create(model=EMBEDDER, input="x")
     assert (await client.openai.embeddings.create(model=EMBEDDER, input="x")).data
-    assert server.used.of(model=TINY) > 0
+    assert server.usage.tokens_used(model=TINY) > 0
 
 
-async def test_a_fault_for_ever_ends_with_healing(server: ModelStandIn, client: Client) -> None:
-    server.fail_next(faults.status(500), times=None)
+async def test_permanent_fault_ends_with_heal(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.http_error(500), times=None)
     for _ in range(3):
         with pytest.raises(openai.InternalServerError):
             await client.complete("hello")
-    assert server.used[LLAMA] == 0, "what failed is free"
+    assert server.usage[LLAMA] == 0, "what failed is free"
     assert len(server.requests) == 3
-    server.heal()
+    server.clear_faults()
     assert (await client.complete("hello"))["choices"]
 
 
-async def test_a_hook_decides_by_the_request(server: ModelStandIn, client: Client) -> None:
+async def test_fault_hook_sees_request(server: ModelStandIn, client: OpenAIClient) -> None:
     def hook(body: dict[str, Any]) -> Fault | None:
-        return faults.gateway(504) if "bad" in str(body["messages"]) else None
+        return faults.gateway_error(504) if "bad" in str(body["messages"]) else None
 
-    server.hook = hook
+    server.fault_hook = hook
     assert (await client.complete("good"))["choices"]
     with pytest.raises(openai.InternalServerError) as caught:
         await client.complete("bad")
@@ -68,9 +66,9 @@ async def test_a_hook_decides_by_the_request(server: ModelStandIn, client: Clien
 
 
 @pytest.mark.parametrize("code", [502, 503, 504, 521, 524])
-async def test_the_page_of_a_gateway(server: ModelStandIn, client: Client, code: int) -> None:
-    server.fail_next(faults.gateway(code))
-    asked = {"model": LLAMA, "messages": said("hello")}
+async def test_gateway_error_page(server: ModelStandIn, client: OpenAIClient, code: int) -> None:
+    server.fail_next(faults.gateway_error(code))
+    asked = {"model": LLAMA, "messages": conversation("hello")}
     status, body, headers = await client.http("POST", "chat/completions", asked)
     assert status == code
     assert headers["content-type"] == "text/html"
@@ -79,8 +77,8 @@ async def test_the_page_of_a_gateway(server: ModelStandIn, client: Client, code:
 
 
 @pytest.mark.parametrize("form", ["seconds", "date", "ms"])
-async def test_when_to_come_back(server: ModelStandIn, client: Client, form: Any) -> None:
-    server.fail_next(faults.busy(90, form))
+async def test_retry_after_header(server: ModelStandIn, client: OpenAIClient, form: Any) -> None:
+    server.fail_next(faults.rate_limited(90, form))
     with pytest.raises(openai.RateLimitError) as caught:
         await client.stream("hello")
     headers = caught.value.response.headers
@@ -97,97 +95,91 @@ async def test_when_to_come_back(server: ModelStandIn, client: Client, form: Any
 @pytest.mark.parametrize(
     ("fault", "kind", "body"),
     [
-        (faults.reply(200, {"error": "no"}), "application/json", b'{"error":"no"}'),
-        (faults.reply(200, "<html></html>"), "text/html", b"<html></html>"),
-        (faults.reply(200, b"", content_type="text/event-stream"), "text/event-stream", b""),
+        (faults.respond_with(200, {"error": "no"}), "application/json", b'{"error":"no"}'),
+        (faults.respond_with(200, "<html></html>"), "text/html", b"<html></html>"),
+        (faults.respond_with(200, b"", content_type="text/event-stream"), "text/event-stream", b""),
     ],
 )
-async def test_something_else_with_status_200(
-    server: ModelStandIn, client: Client, fault: Fault, kind: str, body: bytes
+async def test_non_stream_body_with_status_200(
+    server: ModelStandIn, client: OpenAIClient, fault: Fault, kind: str, body: bytes
 ) -> None:
     server.fail_next(fault, times=2)
-    asked = {"model": LLAMA, "messages": said("hello"), "stream": True}
+    asked = {"model": LLAMA, "messages": conversation("hello"), "stream": True}
     _, _, headers = await client.http("POST", "chat/completions", asked)
     assert headers["content-type"] == kind
     assert b"".join(await wire(server)) == body
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_silence_before_the_headers(
-    server: ModelStandIn, client: Client, stream: bool
-) -> None:
-    server.fail_next(faults.silent())
+async def test_silence_before_the_headers(server: ModelStandIn, client: OpenAIClient, stream: bool) -> None:
+    server.fail_next(faults.stall())
     with pytest.raises(openai.APITimeoutError):
         await client.openai.chat.completions.create(
-            model=LLAMA, messages=said("hello"), stream=stream, timeout=0.3
+            model=LLAMA, messages=conversation("hello"), stream=stream, timeout=0.3
         )
-    await server.wait(lambda: server.requests[-1].disconnected_at, 2)
+    await server.wait_for(lambda: server.requests[-1].disconnected_at, 2)
 
 
-async def test_silence_before_the_first_token_and_in_the_middle(
-    server: ModelStandIn, client: Client
-) -> None:
+async def test_silence_before_and_during_tokens(server: ModelStandIn, client: OpenAIClient) -> None:
     heard: list[str] = []
 
     async def read() -> None:
         stream = await client.openai.chat.completions.create(
-            model=LLAMA, messages=said("long 500"), stream=True, timeout=0.5
+            model=LLAMA, messages=conversation("long 500"), stream=True, timeout=0.5
         )
         async for chunk in stream:
             heard.append(chunk.choices[0].delta.content or "")
 
     for after in (0, 5):
         heard.clear()
-        server.fail_next(faults.silent(after))
+        server.fail_next(faults.stall(after))
         with pytest.raises(openai.APITimeoutError):
             await read()
-        assert long(500).startswith("".join(heard))
+        assert long_document(500).startswith("".join(heard))
         assert bool("".join(heard)) == bool(after)
-        await server.wait(lambda: server.requests[-1].disconnected_at, 2)
+        await server.wait_for(lambda: server.requests[-1].disconnected_at, 2)
 
 
-async def test_a_silence_that_ends(server: ModelStandIn, client: Client) -> None:
-    server.fail_next(faults.silent(3, seconds=0.3))
+async def test_temporary_silence(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.stall(3, seconds=0.3))
     began = time.monotonic()
     heard = await client.stream("long 500")
     assert time.monotonic() - began > 0.3
-    assert (heard.text, heard.finishes) == (long(500), ["stop"])
+    assert (heard.text, heard.finish_reasons) == (long_document(500), ["stop"])
 
 
-@pytest.mark.parametrize("fault", [faults.reset(5), faults.closed(5)])
-async def test_a_broken_connection(server: ModelStandIn, client: Client, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [faults.reset_connection(5), faults.close_connection(5)])
+async def test_a_broken_connection(server: ModelStandIn, client: OpenAIClient, fault: Fault) -> None:
     server.fail_next(fault)
     with pytest.raises(openai.APIConnectionError):
         await client.stream("long 500")
-    record = await server.wait(lambda: server.requests[-1].disconnected_at and server.requests[-1])
+    record = await server.wait_for(lambda: server.requests[-1].disconnected_at and server.requests[-1])
     assert record
-    assert not record.completed
-    assert record.usage[1] > 0
-    assert server.used[LLAMA] == sum(record.usage)
+    assert not record.is_completed
+    assert record.token_usage[1] > 0
+    assert server.usage[LLAMA] == sum(record.token_usage)
 
 
-@pytest.mark.parametrize("fault", [faults.reset(), faults.closed()])
+@pytest.mark.parametrize("fault", [faults.reset_connection(), faults.close_connection()])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_connection_that_breaks_before_the_headers(
-    server: ModelStandIn, client: Client, fault: Fault, stream: bool
+    server: ModelStandIn, client: OpenAIClient, fault: Fault, stream: bool
 ) -> None:
     server.fail_next(fault)
     with pytest.raises(openai.APIConnectionError):
-        await client.openai.chat.completions.create(
-            model=LLAMA, messages=said("hello"), stream=stream
-        )
+        await client.openai.chat.completions.create(model=LLAMA, messages=conversation("hello"), stream=stream)
     assert (await client.complete("hello"))["choices"]
 
 
-async def test_a_stream_that_ends_without_a_reason(server: ModelStandIn, client: Client) -> None:
-    server.fail_next(faults.ended(5))
+async def test_stream_without_finish_reason(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.end_stream(5))
     heard = await client.stream("long 500")
     assert heard.text
-    assert long(500).startswith(heard.text)
-    assert heard.finishes == []
-    server.fail_next(faults.ended(5))
+    assert long_document(500).startswith(heard.text)
+    assert heard.finish_reasons == []
+    server.fail_next(faults.end_stream(5))
     assert b"[DONE]" not in b"".join(await wire(server))
-    assert not server.requests[-1].completed
+    assert not server.requests[-1].is_completed
 
 
 @pytest.mark.parametrize(
@@ -204,8 +196,8 @@ async def test_a_stream_that_ends_without_a_reason(server: ModelStandIn, client:
 async def test_an_error_inside_a_stream(
     server: ModelStandIn, payload: dict[str, Any], event: str, after: int | None
 ) -> None:
-    fault = faults.said(payload, event=event)
-    server.fail_next(Fault(after=after, raw=fault.raw, then=fault.then))
+    fault = faults.send_event(payload, event_type=event)
+    server.fail_next(Fault(after_pieces=after, raw_bytes=fault.raw_bytes, action=fault.action))
     events = b"".join(await wire(server, "long 500")).split(b"\n\n")
     assert events.pop() == b""
     *before, last = events
@@ -216,15 +208,15 @@ async def test_an_error_inside_a_stream(
     assert json.loads(last.removeprefix(b"data: ")) == payload
 
 
-async def test_bytes_that_are_no_event(server: ModelStandIn, client: Client) -> None:
-    server.fail_next(faults.raw(b"data: {oops\n\n", after=2))
+async def test_malformed_event_bytes(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.send_raw(b"data: {oops\n\n", after_pieces=2))
     with pytest.raises(json.JSONDecodeError):
         await client.stream("long 500")
 
 
-async def test_characters_split_between_packets(server: ModelStandIn, client: Client) -> None:
+async def test_characters_split_across_packets(server: ModelStandIn, client: OpenAIClient) -> None:
     text = "это 中文 👩‍👩‍👧‍👦"
-    server.fail_next(faults.pieces(3), times=2)
+    server.fail_next(faults.split_packets(3), times=2)
     packets = await wire(server, f"repeat: {text}")
     broken = 0
     for packet in packets:
@@ -236,9 +228,9 @@ async def test_characters_split_between_packets(server: ModelStandIn, client: Cl
     assert (await client.stream(f"repeat: {text}")).text == text
 
 
-@pytest.mark.parametrize("style", Usage)
-async def test_where_the_use_is_told(server: ModelStandIn, client: Client, style: Usage) -> None:
-    server.fail_next(faults.usage(style))
+@pytest.mark.parametrize("style", UsageReporting)
+async def test_usage_placement(server: ModelStandIn, client: OpenAIClient, style: UsageReporting) -> None:
+    server.fail_next(faults.report_usage(style))
     heard = await client.stream("long 500")
     telling = [at for at, chunk in enumerate(heard.chunks) if chunk.get("usage")]
     ends = [at for at, chunk in enumerate(heard.chunks) if not chunk["choices"]]
@@ -246,79 +238,75 @@ async def test_where_the_use_is_told(server: ModelStandIn, client: Client, style
     assert (
         telling
         == {
-            Usage.EVERY: list(range(last + 1)),
-            Usage.LAST: [last],
-            Usage.FINISH: [last],
-            Usage.NONE: [],
+            UsageReporting.EVERY_CHUNK: list(range(last + 1)),
+            UsageReporting.FINAL_CHUNK: [last],
+            UsageReporting.FINISH_CHUNK: [last],
+            UsageReporting.NONE: [],
         }[style]
     )
-    assert ends == ([last] if style in (Usage.EVERY, Usage.LAST) else [])
-    assert server.used[LLAMA] == sum(server.requests[-1].usage), "it is counted all the same"
+    assert ends == ([last] if style in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK) else [])
+    assert server.usage[LLAMA] == sum(server.requests[-1].token_usage), "it is counted all the same"
     if telling:
-        assert heard.usages[-1] == server.requests[-1].usage
+        assert heard.usages[-1] == server.requests[-1].token_usage
 
 
-@pytest.mark.parametrize("style", Thinking)
-async def test_where_the_thoughts_are(
-    server: ModelStandIn, client: Client, style: Thinking
-) -> None:
+@pytest.mark.parametrize("style", ReasoningFormat)
+async def test_reasoning_placement(server: ModelStandIn, client: OpenAIClient, style: ReasoningFormat) -> None:
     plain = await client.stream("repeat: yes", model=R1)
-    server.fail_next(faults.thinking(style), times=2)
+    server.fail_next(faults.format_reasoning(style), times=2)
     heard = await client.stream("repeat: yes", model=R1)
     whole = await client.complete("repeat: yes", model=R1)
     message = whole["choices"][0]["message"]
     assert heard.usages[-1] == plain.usages[-1]
-    thought = plain.thought
+    thought = plain.reasoning
     expected = {
-        Thinking.FIELD: "\n\nyes",
-        Thinking.RENAMED: "\n\nyes",
-        Thinking.INLINE: f"<think>{thought}</think>\n\nyes",
-        Thinking.UNOPENED: f"{thought}</think>\n\nyes",
-        Thinking.UNCLOSED: f"<think>{thought}\n\nyes",
+        ReasoningFormat.REASONING_CONTENT_FIELD: "\n\nyes",
+        ReasoningFormat.REASONING_FIELD: "\n\nyes",
+        ReasoningFormat.THINK_TAGS: f"<think>{thought}</think>\n\nyes",
+        ReasoningFormat.CLOSING_TAG_ONLY: f"{thought}</think>\n\nyes",
+        ReasoningFormat.OPENING_TAG_ONLY: f"<think>{thought}\n\nyes",
     }[style]
     assert heard.text == message["content"] == expected
-    apart = thought if style in (Thinking.FIELD, Thinking.RENAMED) else ""
-    assert heard.thought == apart
+    apart = thought if style in (ReasoningFormat.REASONING_CONTENT_FIELD, ReasoningFormat.REASONING_FIELD) else ""
+    assert heard.reasoning == apart
     assert message.get(style.value, "") == apart
 
 
-async def test_a_budget_eaten_by_thoughts(server: ModelStandIn, client: Client) -> None:
-    server.fail_next(faults.only_thinking())
+async def test_reasoning_exhausts_budget(server: ModelStandIn, client: OpenAIClient) -> None:
+    server.fail_next(faults.only_reasoning())
     heard = await client.stream("repeat: yes", model=R1)
-    assert heard.thought
-    assert (heard.text, heard.finishes) == ("", ["length"])
+    assert heard.reasoning
+    assert (heard.text, heard.finish_reasons) == ("", ["length"])
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "eos", "null"])
-async def test_other_reasons_for_the_end(server: ModelStandIn, client: Client, reason: str) -> None:
-    server.fail_next(faults.finish(reason))
+async def test_other_finish_reasons(server: ModelStandIn, client: OpenAIClient, reason: str) -> None:
+    server.fail_next(faults.finish_with(reason))
     heard = await client.stream("repeat: yes")
     assert heard.text == "yes"
-    assert heard.finishes == ([] if reason == "null" else [reason])
+    assert heard.finish_reasons == ([] if reason == "null" else [reason])
 
 
 @pytest.mark.parametrize("off", [{"reasoning": {"effort": "none"}}, {"reasoning_effort": "none"}])
-async def test_reasoning_can_be_left_where_a_model_can(
-    server: ModelStandIn, client: Client, off: dict[str, Any]
-) -> None:
+async def test_reasoning_can_be_disabled(server: ModelStandIn, client: OpenAIClient, off: dict[str, Any]) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         await client.stream("repeat: yes", model=R1, extra_body=off)
     assert "Reasoning" in str(caught.value.body)
-    server.unthinking.add(R1)
+    server.optional_reasoning_models.add(R1)
     heard = await client.stream("repeat: yes", model=R1, extra_body=off)
-    assert (heard.thought, heard.text) == ("", "yes")
+    assert (heard.reasoning, heard.text) == ("", "yes")
     assert (await client.stream("repeat: yes", extra_body=off)).text == "yes"
     low = {"reasoning": {"effort": "low"}}
-    assert (await client.stream("repeat: yes", model=R1, extra_body=low)).thought
+    assert (await client.stream("repeat: yes", model=R1, extra_body=low)).reasoning
 
 
-async def test_a_stand_in_ends_while_someone_waits() -> None:
+async def test_server_closes_with_open_request() -> None:
     server = ModelStandIn()
     await server.start()
-    client = Client(server)
-    server.fail_next(faults.silent())
+    client = OpenAIClient(server)
+    server.fail_next(faults.stall())
     task = asyncio.create_task(client.complete("hello"))
-    await server.wait(lambda: server.requests)
+    await server.wait_for(lambda: server.requests)
     async with asyncio.timeout(5):
         await server.close()
     with pytest.raises(openai.APIConnectionError):

@@ -7,21 +7,21 @@ from telegram import MessageEntity
 from telegram.error import BadRequest
 from telegram.ext import ExtBot
 
-from bots.sandbox.telegram import Chat, Event, Limits, Person, TelegramStandIn
-from tests.bots.sandbox.telegram.conftest import Ask, client
+from bots.sandbox.telegram import Chat, ChatEvent, Limits, TelegramStandIn, User
+from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
 
 
 @pytest.fixture
-def ann(server: TelegramStandIn) -> Person:
-    return server.person("Ann")
+def ann(server: TelegramStandIn) -> User:
+    return server.create_user("Ann")
 
 
 @pytest.fixture
-def chat(server: TelegramStandIn, ann: Person) -> Chat:
-    return server.private(ann)
+def chat(server: TelegramStandIn, ann: User) -> Chat:
+    return server.open_private_chat(ann)
 
 
-async def heard(bot: ExtBot[None]) -> list[str | None]:
+async def received_texts(bot: ExtBot[None]) -> list[str | None]:
     updates = await bot.get_updates(timeout=0)
     if updates:
         await bot.get_updates(offset=updates[-1].update_id + 1, timeout=0)
@@ -29,26 +29,25 @@ async def heard(bot: ExtBot[None]) -> list[str | None]:
 
 
 async def test_commands_and_mentions_are_marked_in_utf16(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
+    server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat
 ) -> None:
-    await server.say(ann, chat, "😀 @some_bot see https://example.org/x?y=1, mail a@b.org #tag")
-    await server.say(ann, chat, "/ask@parley_sandbox_bot 1/2 a/b //x")
+    await server.send_message(ann, chat, "😀 @some_bot see https://example.org/x?y=1, mail a@b.org #tag")
+    await server.send_message(ann, chat, "/ask@parley_sandbox_bot 1/2 a/b //x")
     first, second = await bot.get_updates(timeout=0)
     assert first.message is not None
     assert second.message is not None
     assert first.message.entities[0] == MessageEntity("mention", 3, 9)
     assert list(first.message.parse_entities().values()) == [
-        "@some_bot", "https://example.org/x?y=1", "a@b.org", "#tag",
-    ]  # fmt: skip
+        "@some_bot",
+        "https://example.org/x?y=1",
+        "a@b.org",
+        "#tag",
+    ]
     assert list(second.message.parse_entities().values()) == ["/ask@parley_sandbox_bot"]
 
 
-async def test_what_the_bot_writes_is_marked_too_but_not_inside_code(
-    bot: ExtBot[None], chat: Chat
-) -> None:
-    sent = await bot.send_message(
-        chat.id, "@everybody and @nobody1", entities=[MessageEntity("code", 15, 8)]
-    )
+async def test_bot_text_gets_entities_outside_code(bot: ExtBot[None], chat: Chat) -> None:
+    sent = await bot.send_message(chat.id, "@everybody and @nobody1", entities=[MessageEntity("code", 15, 8)])
     assert [(e.type, e.offset) for e in sent.entities] == [("mention", 0), ("code", 15)]
 
 
@@ -57,51 +56,68 @@ async def test_markup_becomes_entities(bot: ExtBot[None], chat: Chat) -> None:
     sent = await bot.send_message(chat.id, html, parse_mode="HTML")
     assert sent.text == "a 😀 < lc"
     assert [(e.type, e.offset, e.length) for e in sent.entities] == [
-        ("bold", 0, 4), ("italic", 2, 2), ("text_link", 7, 1), ("pre", 8, 1),
-    ]  # fmt: skip
+        ("bold", 0, 4),
+        ("italic", 2, 2),
+        ("text_link", 7, 1),
+        ("pre", 8, 1),
+    ]
     assert sent.entities[3].language == "py"
     marked = r"*b _i_* ~s~ ||p|| [l](https://x.org/\)) `c\`` 1\."
     sent = await bot.send_message(chat.id, marked, parse_mode="MarkdownV2")
     assert sent.text == "b i s p l c` 1."
     assert [e.type for e in sent.entities] == [
-        "bold", "italic", "strikethrough", "spoiler", "text_link", "code",
-    ]  # fmt: skip
+        "bold",
+        "italic",
+        "strikethrough",
+        "spoiler",
+        "text_link",
+        "code",
+    ]
     assert sent.entities[4].url == "https://x.org/)"
 
 
-async def test_privacy_mode_lets_through_what_is_meant_for_the_bot(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person
-) -> None:
-    group = server.supergroup("Friends", ann)
+async def test_privacy_mode_filters_messages(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
+    group = server.create_supergroup("Friends", ann)
     mine = await bot.send_message(group.id, "hello")
-    for text in ("chatter", "/ask x", "/ask@parley_sandbox_bot x", "/ask@another_bot x",
-                 "so /ask x", "hi @parley_sandbox_bot", "hi @parley_sandbox_bot2"):  # fmt: skip
-        await server.say(ann, group, text)
-    await server.say(ann, group, "a reply", reply_to=mine.message_id)
-    assert await heard(bot) == [
-        "/ask x", "/ask@parley_sandbox_bot x", "hi @parley_sandbox_bot", "a reply",
-    ]  # fmt: skip
-    server.hears_mentions = False
-    await server.say(ann, group, "hi @parley_sandbox_bot")
-    assert await heard(bot) == []
+    for text in (
+        "chatter",
+        "/ask x",
+        "/ask@parley_sandbox_bot x",
+        "/ask@another_bot x",
+        "so /ask x",
+        "hi @parley_sandbox_bot",
+        "hi @parley_sandbox_bot2",
+    ):
+        await server.send_message(ann, group, text)
+    await server.send_message(ann, group, "a reply", reply_to=mine.message_id)
+    assert await received_texts(bot) == [
+        "/ask x",
+        "/ask@parley_sandbox_bot x",
+        "hi @parley_sandbox_bot",
+        "a reply",
+    ]
+    server.receives_mentions = False
+    await server.send_message(ann, group, "hi @parley_sandbox_bot")
+    assert await received_texts(bot) == []
     await server.promote_bot(ann, group)
-    await server.say(ann, group, "an administrator hears all")
-    other = server.group("Others", ann)
-    server.privacy = False
-    await server.say(ann, other, "and without privacy mode it does")
-    assert await heard(bot) == ["an administrator hears all", "and without privacy mode it does"]
+    await server.send_message(ann, group, "an administrator hears all")
+    other = server.create_group("Others", ann)
+    server.privacy_mode = False
+    await server.send_message(ann, other, "and without privacy mode it does")
+    assert await received_texts(bot) == [
+        "an administrator hears all",
+        "and without privacy mode it does",
+    ]
 
 
-async def test_a_forums_topics_are_places_of_their_own(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person
-) -> None:
-    forum = server.forum("Forum", ann)
-    topic = server.topic(forum, "one")
+async def test_forum_topics_are_separate(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
+    forum = server.create_forum("Forum", ann)
+    topic = server.create_topic(forum, "one")
     (created,) = await bot.get_updates(timeout=0)
     assert created.message is not None
     assert created.message.forum_topic_created is not None
-    await server.say(ann, forum, "/in topic", thread=topic)
-    await server.say(ann, forum, "/in general", thread=1)
+    await server.send_message(ann, forum, "/in topic", thread=topic)
+    await server.send_message(ann, forum, "/in general", thread=1)
     _, inside, general = await bot.get_updates(timeout=0)
     assert inside.message is not None
     assert general.message is not None
@@ -121,34 +137,32 @@ async def test_a_forums_topics_are_places_of_their_own(
         await bot.send_message(forum.id, "x", message_thread_id=topic)
 
 
-async def test_a_bot_makes_topics_in_private_chats_and_where_it_is_an_administrator(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
+async def test_bot_creates_topics_where_permitted(
+    server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat
 ) -> None:
     topic = await bot.create_forum_topic(chat.id, "One")
     await bot.edit_forum_topic(chat.id, topic.message_thread_id, name="Two")
     assert chat.topics == {topic.message_thread_id: "Two"}
-    await server.say(ann, chat, "hi", thread=topic.message_thread_id)
+    await server.send_message(ann, chat, "hi", thread=topic.message_thread_id)
     (update,) = await bot.get_updates(timeout=0)
     assert update.message is not None
     assert update.message.is_topic_message
     with pytest.raises(BadRequest, match=r"(?i)topic_not_modified"):
         await bot.edit_forum_topic(chat.id, topic.message_thread_id, name="Two")
-    forum = server.forum("Forum", ann)
+    forum = server.create_forum("Forum", ann)
     with pytest.raises(BadRequest, match=r"(?i)not enough rights"):
         await bot.create_forum_topic(forum.id, "x")
     with pytest.raises(BadRequest, match=r"(?i)not a forum"):
-        await bot.create_forum_topic(server.supergroup("Friends", ann).id, "x")
+        await bot.create_forum_topic(server.create_supergroup("Friends", ann).id, "x")
     await server.promote_bot(ann, forum)
     await bot.create_forum_topic(forum.id, "x")
 
 
-async def test_a_chain_of_replies_has_a_thread_that_is_no_topic(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person
-) -> None:
-    group = server.supergroup("Friends", ann)
-    first = await server.say(ann, group, "/one")
-    second = await server.say(ann, group, "/two", reply_to=first)
-    await server.say(ann, group, "/three", reply_to=second)
+async def test_reply_chain_thread_is_not_topic(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
+    group = server.create_supergroup("Friends", ann)
+    first = await server.send_message(ann, group, "/one")
+    second = await server.send_message(ann, group, "/two", reply_to=first)
+    await server.send_message(ann, group, "/three", reply_to=second)
     shown = [
         (update.message.message_thread_id, update.message.is_topic_message)
         for update in await bot.get_updates(timeout=0)
@@ -157,20 +171,16 @@ async def test_a_chain_of_replies_has_a_thread_that_is_no_topic(
     assert shown == [(None, None), (first.id, None), (first.id, None)]
 
 
-async def test_messages_are_numbered_by_account_and_by_supergroup(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
+async def test_message_ids_are_per_account_and_supergroup(
+    server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat
 ) -> None:
-    group, big = server.group("Friends", ann), server.supergroup("Crowd", ann)
-    numbers = [
-        (await bot.send_message(place.id, "x")).message_id for place in (chat, group, chat, big)
-    ]
+    group, big = server.create_group("Friends", ann), server.create_supergroup("Crowd", ann)
+    numbers = [(await bot.send_message(place.id, "x")).message_id for place in (chat, group, chat, big)]
     first = numbers[0]
     assert numbers == [first, first + 1, first + 2, 2]
 
 
-async def test_a_draft_is_replaced_and_ends_with_any_message_at_its_place(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
-) -> None:
+async def test_draft_ends_with_next_message(server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat) -> None:
     thread = (await bot.create_forum_topic(chat.id, "t")).message_thread_id
     await bot.send_message_draft(chat.id, 1, "a")
     await bot.send_message_draft(chat.id, 1, "ab")
@@ -179,22 +189,22 @@ async def test_a_draft_is_replaced_and_ends_with_any_message_at_its_place(
     assert [draft.text for draft in server.live_drafts(chat)] == ["new", "aside"]
     await bot.send_message(chat.id, "final")
     assert [draft.text for draft in server.live_drafts(chat)] == ["aside"]
-    await server.say(ann, chat, "a person's ends it too", thread=thread)
+    await server.send_message(ann, chat, "a person's ends it too", thread=thread)
     assert server.live_drafts(chat) == []
-    assert [draft.text for draft in server.drafts] == ["a", "ab", "new", "aside"]
+    assert [draft.text for draft in server.draft_log] == ["a", "ab", "new", "aside"]
 
 
-async def test_a_draft_lives_thirty_seconds_and_typing_five() -> None:
+async def test_draft_and_typing_expire() -> None:
     now = [0.0]
     server = TelegramStandIn(limits=Limits.off(), clock=lambda: now[0])
     await server.start()
-    chat = server.private(server.person("Ann"))
-    async with client(server) as bot:
+    chat = server.open_private_chat(server.create_user("Ann"))
+    async with make_client(server) as bot:
         await bot.send_message_draft(chat.id, 1, "a")
         await bot.send_chat_action(chat.id, "typing")
-        assert server.typing(chat)
+        assert server.is_typing(chat)
         now[0] = 5.0
-        assert not server.typing(chat)
+        assert not server.is_typing(chat)
         now[0] = 29.9
         assert server.live_drafts(chat)
         now[0] = 30.0
@@ -202,9 +212,7 @@ async def test_a_draft_lives_thirty_seconds_and_typing_five() -> None:
     await server.close()
 
 
-async def test_only_a_draft_that_can_be_stopped_is_stopped(
-    server: TelegramStandIn, bot: ExtBot[None], chat: Chat
-) -> None:
+async def test_only_stoppable_draft_is_stopped(server: TelegramStandIn, bot: ExtBot[None], chat: Chat) -> None:
     await bot.send_message_draft(chat.id, 5, "a")
     with pytest.raises(ValueError, match="can be stopped"):
         await server.stop_draft(chat, 5)
@@ -217,32 +225,33 @@ async def test_only_a_draft_that_can_be_stopped_is_stopped(
 
 
 async def test_a_button_is_pressed_and_answered_once(
-    server: TelegramStandIn, bot: ExtBot[None], ask: Ask, ann: Person, chat: Chat
+    server: TelegramStandIn, bot: ExtBot[None], ask: CallMethod, ann: User, chat: Chat
 ) -> None:
     markup = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
     await ask("sendMessage", chat_id=chat.id, text="?", reply_markup=markup)
     message = server.messages(chat)[0]
     with pytest.raises(ValueError, match="no button"):
-        await server.press(ann, message, "no")
-    query = await server.press(ann, message, "yes")
+        await server.press_button(ann, message, "no")
+    query = await server.press_button(ann, message, "yes")
     (update,) = await bot.get_updates(timeout=0)
     assert update.callback_query is not None
     assert (update.callback_query.data, update.callback_query.id) == ("yes", query)
     await update.callback_query.answer("Done", show_alert=True)
-    assert (server.answers[query].text, server.answers[query].alert) == ("Done", True)
+    assert (server.callback_answers[query].text, server.callback_answers[query].is_alert) == (
+        "Done",
+        True,
+    )
     with pytest.raises(BadRequest, match=r"(?i)query is too old"):
         await update.callback_query.answer("again")
-    await server.delete(message)
-    await server.press(ann, message, "yes")
+    await server.delete_message(message)
+    await server.press_button(ann, message, "yes")
     late = (await bot.get_updates(timeout=0))[-1].callback_query
     assert late is not None
     assert late.message is not None
     assert not late.message.is_accessible
 
 
-async def test_files_come_with_their_ids_and_captions(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
-) -> None:
+async def test_files_have_ids_and_captions(server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat) -> None:
     await server.send_sticker(ann, chat)
     await server.send_document(ann, chat, "a.pdf", caption="read /this")
     await server.send_photo(ann, chat)
@@ -257,62 +266,57 @@ async def test_files_come_with_their_ids_and_captions(
     assert all(message.text is None for message in got)
 
 
-async def test_members_and_administrators(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person
-) -> None:
-    bob, eve = server.person("Bob"), server.person("Eve")
-    group = server.supergroup("Friends", ann, bob)
+async def test_members_and_administrators(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
+    bob, eve = server.create_user("Bob"), server.create_user("Eve")
+    group = server.create_supergroup("Friends", ann, bob)
     await server.promote_bot(ann, group)
-    statuses = [
-        (await bot.get_chat_member(group.id, user)).status
-        for user in (ann.id, bob.id, eve.id, server.bot.id)
-    ]
+    statuses = [(await bot.get_chat_member(group.id, user)).status for user in (ann.id, bob.id, eve.id, server.bot.id)]
     assert statuses == ["creator", "member", "left", "administrator"]
     shown = await bot.get_chat_administrators(group.id)
     assert [one.user.id for one in shown] == [ann.id, server.bot.id]
     assert (await bot.get_chat(group.id)).title == "Friends"
 
 
-async def test_a_watcher_sees_what_a_client_would(
-    server: TelegramStandIn, bot: ExtBot[None], ann: Person, chat: Chat
-) -> None:
+async def test_watch_yields_client_events(server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat) -> None:
     watch = server.watch(chat)
-    await server.say(ann, chat, "hello")
+    await server.send_message(ann, chat, "hello")
     await bot.send_chat_action(chat.id, "typing")
     await bot.send_message_draft(chat.id, 1, "h")
     sent = await bot.send_message(chat.id, "hi")
     await bot.edit_message_text("hi!", chat_id=chat.id, message_id=sent.message_id)
     await bot.delete_message(chat.id, sent.message_id)
-    events: list[Event] = []
+    events: list[ChatEvent] = []
     async with asyncio.timeout(2):
         async for event in watch:
             events.append(event)
             if event.kind == "deleted":
                 break
     assert [event.kind for event in events] == [
-        "sent", "typing", "draft", "draft_gone", "sent", "edited", "deleted",
-    ]  # fmt: skip
+        "sent",
+        "typing",
+        "draft",
+        "draft_gone",
+        "sent",
+        "edited",
+        "deleted",
+    ]
 
 
-async def test_waiting_in_vain_says_what_the_chats_show(
-    server: TelegramStandIn, ann: Person, chat: Chat
-) -> None:
-    await server.say(ann, chat, "is anybody there?")
+async def test_failed_wait_shows_chats(server: TelegramStandIn, ann: User, chat: Chat) -> None:
+    await server.send_message(ann, chat, "is anybody there?")
     with pytest.raises(TimeoutError, match="Ann: is anybody there"):
-        await server.wait(lambda: len(chat.messages) == 2, timeout=0.05)
+        await server.wait_for(lambda: len(chat.messages) == 2, timeout=0.05)
 
 
-async def test_people_can_not_do_what_a_client_would_not_let_them(
-    server: TelegramStandIn, ann: Person, chat: Chat
-) -> None:
-    group = server.group("Friends", ann)
+async def test_people_cannot_exceed_client_limits(server: TelegramStandIn, ann: User, chat: Chat) -> None:
+    group = server.create_group("Friends", ann)
     with pytest.raises(ValueError, match="not in Friends"):
-        await server.say(server.person("Eve"), group, "hi")
+        await server.send_message(server.create_user("Eve"), group, "hi")
     with pytest.raises(ValueError, match="no topic"):
-        await server.say(ann, chat, "hi", thread=99)
-    await server.migrate(group)
+        await server.send_message(ann, chat, "hi", thread=99)
+    await server.migrate_to_supergroup(group)
     with pytest.raises(ValueError, match="supergroup now"):
-        await server.say(ann, group, "hi")
-    await server.block(ann)
+        await server.send_message(ann, group, "hi")
+    await server.block_bot(ann)
     with pytest.raises(ValueError, match="blocked"):
-        await server.say(ann, chat, "hi")
+        await server.send_message(ann, chat, "hi")

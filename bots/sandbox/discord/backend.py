@@ -1,0 +1,375 @@
+"""The servers, channels and messages of a Discord, and what a bot is told of them."""
+
+import asyncio
+import base64
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+from bots.sandbox.discord.gateway import Gateway
+from bots.sandbox.discord.limits import Limits, RateLimitBuckets
+from bots.sandbox.discord.state import (
+    DEFAULT_PERMISSIONS,
+    VIEW_CHANNEL,
+    Call,
+    Channel,
+    ChatEvent,
+    Fault,
+    Guild,
+    Interaction,
+    Json,
+    Message,
+    User,
+    emoji_json,
+    iso_now,
+    next_snowflake,
+)
+from bots.sandbox.discord.validation import ApiError
+
+__all__ = ["Backend", "member_json"]
+
+T = TypeVar("T")
+MAX_RECORDS = 20_000
+MAX_FILES = 200  # kept for whoever fetches them
+OLD_MESSAGE_SECONDS = 3600.0  # seconds
+REACTION_INTENTS = 1 << 10 | 1 << 13  # intents: in servers, in direct messages
+
+
+class Backend:
+    """`faults` is asked before each REST call and may order one to fail."""
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        limits: Limits | None = None,
+        message_content_allowed: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bot = User(next_snowflake(), "Parley", is_bot=True)
+        if token is None:
+            token = f"{base64.b64encode(str(self.bot.id).encode()).decode().rstrip('=')}.sand.box"
+        self.token = token
+        self.application_id = self.bot.id
+        self.api_base = self.gateway_url = ""
+        self.fault_hook: Callable[[Call], Fault | None] | None = None
+        self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
+        self.commands: list[Json] = []
+        self.guild_commands: dict[str, list[Json]] = {}
+        self.gateway = Gateway(
+            token,
+            message_content_allowed=message_content_allowed,
+            ready_payload=self._ready_payload,
+            on_change=self.publish,
+            clock=clock,
+        )
+        self.channels: dict[str, Channel] = {}
+        self.interactions: dict[str, Interaction] = {}
+        self.guilds: list[Guild] = []
+        self.users: dict[str, User] = {}
+        self.owner = self.create_user("Operator")
+        self.files: dict[str, tuple[Json, bytes]] = {}
+        self.clock = clock
+        self.rate_limits = RateLimitBuckets(limits or Limits(), clock)
+        self._watchers: list[tuple[Channel, asyncio.Queue[ChatEvent]]] = []
+        self._pending_dispatches: list[tuple[str, Guild | Channel]] = []
+        self._changed = asyncio.Condition()
+
+    @property
+    def mention(self) -> str:
+        return f"<@{self.bot.id}>"
+
+    def create_user(self, name: str) -> User:
+        user = User(next_snowflake(), name)
+        self.users[str(user.id)] = user
+        return user
+
+    def create_guild(self, name: str, *members: User, has_bot: bool = True) -> Guild:
+        guild = Guild(next_snowflake(), name, list(members), has_bot=has_bot)
+        self.guilds.append(guild)
+        self._pending_dispatches.append(("GUILD_CREATE", guild))
+        return guild
+
+    def create_channel(self, guild: Guild, name: str) -> Channel:
+        channel = Channel(next_snowflake(), name, guild)
+        guild.channels.append(channel)
+        self._pending_dispatches.append(("CHANNEL_CREATE", channel))
+        return self._add_channel(channel)
+
+    def open_dm(self, user: User) -> Channel:
+        for channel in self.channels.values():
+            if channel.guild is None and channel.recipients == [user]:
+                return channel
+        return self._add_channel(Channel(next_snowflake(), user.name, None, None, [user]))
+
+    def create_thread(
+        self,
+        channel: Channel,
+        name: str,
+        *,
+        from_message: Message | None = None,
+        owner: User | None = None,
+    ) -> Channel:
+        """A public thread; one from a message has its id and begins with a word about it."""
+        id_ = next_snowflake() if from_message is None else from_message.id
+        thread = Channel(id_, name, channel.guild, channel, owner_id=None if owner is None else owner.id)
+        if from_message is not None:
+            from_message.thread = thread
+            starter_message = Message(next_snowflake(), thread, from_message.author, "", thread_starter=from_message)
+            starter_message.created_at = self.clock()
+            thread.messages.append(starter_message)
+        if channel.guild is not None:
+            channel.guild.channels.append(thread)
+        self._pending_dispatches.append(("THREAD_CREATE", thread))
+        return self._add_channel(thread)
+
+    def _add_channel(self, channel: Channel) -> Channel:
+        self.channels[str(channel.id)] = channel
+        return channel
+
+    async def dispatch_pending(self) -> None:
+        """Tell the bot of guilds and channels made since, before anything happens there."""
+        news, self._pending_dispatches = self._pending_dispatches, []
+        for event, source in news:
+            guild = source if isinstance(source, Guild) else source.guild
+            if guild is None or not guild.has_bot:
+                continue
+            data = self.guild_json(source) if isinstance(source, Guild) else source.json()
+            if event == "THREAD_CREATE":
+                data["newly_created"] = True
+            await self.gateway.dispatch(event, data, lambda data: data)
+
+    async def delete_message(self, message: Message) -> None:
+        message.is_deleted = True
+        if message.ephemeral_to is not None:  # the bot is told of none of these
+            await self.publish(message.channel, ChatEvent("deleted", message))
+            return
+        payload: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
+        if message.channel.guild is not None:
+            payload["guild_id"] = str(message.channel.guild.id)
+        await self.gateway.dispatch("MESSAGE_DELETE", payload, lambda data: data)
+        await self.publish(message.channel, ChatEvent("deleted", message))
+
+    async def set_reaction(self, user: User, message: Message, emoji: str, *, is_present: bool = True) -> None:
+        """Put a reaction under a message, or take it away."""
+        await self.dispatch_pending()
+        user_ids = message.reactions.setdefault(emoji, set())
+        if is_present is (user.id in user_ids):
+            return
+        (user_ids.add if is_present else user_ids.discard)(user.id)
+        if not user_ids:
+            del message.reactions[emoji]
+        channel = message.channel
+        payload: Json = {
+            "user_id": str(user.id),
+            "channel_id": str(channel.id),
+            "message_id": str(message.id),
+            "emoji": emoji_json(emoji),
+            "type": 0,
+            "burst": False,
+        }
+        if channel.guild is not None:
+            payload["guild_id"] = str(channel.guild.id)
+        if is_present and channel.guild is not None:
+            payload["member"] = member_json(user)
+        if is_present:
+            payload["message_author_id"] = str(message.author.id)
+        if channel.bot_has_permission(VIEW_CHANNEL):
+            event = f"MESSAGE_REACTION_{'ADD' if is_present else 'REMOVE'}"
+            await self.gateway.dispatch(event, payload, lambda data: data, required_intents=REACTION_INTENTS)
+        await self.publish()
+
+    def messages(self, channel: Channel) -> list[Message]:
+        return [message for message in channel.messages if not message.is_deleted]
+
+    def transcript(self, channel: Channel, viewer: User | None = None) -> str:
+        """The channel as text; with `viewer` without what only others are shown."""
+        return "\n".join(
+            f"{message.author.name}: {message.content}"
+            for message in self.messages(channel)
+            if viewer is None or message.ephemeral_to in (None, viewer.id)
+        )
+
+    def consume_old_edit_limit(self, message: Message) -> None:
+        """Edits of messages older than an hour have a limit of their own. Raises `Refusal`."""
+        if self.clock() - message.created_at < OLD_MESSAGE_SECONDS:
+            return
+        usage = self.rate_limits.consume("old_edit", str(message.channel.id), count_globally=False)
+        if usage is not None and usage.is_exceeded:
+            said = "Maximum number of edits to messages older than 1 hour reached. Try again later"
+            wait = {"retry_after": round(usage.retry_after, 3), "global": False}
+            raise ApiError(429, 30046, said, **wait)
+
+    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
+        """What `condition` returns, once it is true; looked at whenever something changed."""
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                return await self._changed.wait_for(condition)
+        except TimeoutError:
+            shown = "\n".join(self.transcript(channel)[-1500:] for channel in self.channels.values())
+            raise TimeoutError(f"not within {timeout} s; the channels:\n{shown[-4000:]}") from None
+
+    async def watch(self, channel: Channel) -> AsyncIterator[ChatEvent]:
+        queue: asyncio.Queue[ChatEvent] = asyncio.Queue(1000)
+        entry = (channel, queue)
+        self._watchers.append(entry)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.remove(entry)
+
+    async def publish(self, channel: Channel | None = None, event: ChatEvent | None = None) -> None:
+        for watched, queue in self._watchers:
+            if event is not None and watched is channel and not queue.full():
+                queue.put_nowait(event)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def dispatch_raw(self, event: str, data: Json) -> None:
+        await self.gateway.dispatch(event, data, lambda data: data)
+
+    async def dispatch_message(self, event: str, message: Message) -> None:
+        """Dispatch a message to the bot, ephemeral ones apart, and to whoever watches."""
+        if message.ephemeral_to is None:
+            data = message.json()
+            guild = message.channel.guild
+            if guild is not None:
+                data |= {
+                    "guild_id": str(guild.id),
+                    "member": member_json(message.author, bare=True),
+                }
+            if message.channel.bot_has_permission(VIEW_CHANNEL):
+                await self.gateway.dispatch(event, data, self._without_content)
+        kind = "sent" if event == "MESSAGE_CREATE" else "edited"
+        await self.publish(message.channel, ChatEvent(kind, message))
+
+    def _without_content(self, data: Json) -> Json:
+        """Without the intent a bot sees what is meant for it: DMs, mentions, its own."""
+        mine = data["author"]["id"] == str(self.bot.id)
+        named = any(user["id"] == str(self.bot.id) for user in data["mentions"])
+        if "guild_id" not in data or mine or named:
+            return data
+        hidden: Json = {"content": "", "attachments": [], "components": [], "embeds": []}
+        return {**data, **hidden}
+
+    def _ready_payload(self) -> tuple[Json, list[Json]]:
+        joined = [guild for guild in self.guilds if guild.has_bot]
+        ready = {
+            "v": 10,
+            "user": {
+                **self.bot.json(),
+                "verified": True,
+                "mfa_enabled": False,
+                "email": None,
+                "flags": 0,
+            },
+            "guilds": [{"id": str(guild.id), "unavailable": True} for guild in joined],
+            "application": {"id": str(self.application_id), "flags": 0, "flags_new": "0"},
+        }
+        return ready, [self.guild_json(guild) for guild in joined]
+
+    def guild_json(self, guild: Guild) -> Json:
+        everyone = {
+            "id": str(guild.id),
+            "name": "@everyone",
+            "permissions": str(DEFAULT_PERMISSIONS),
+            "position": 0,
+            "color": 0,
+            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+            "hoist": False,
+            "managed": False,
+            "mentionable": False,
+            "flags": 0,
+            "icon": None,
+            "unicode_emoji": None,
+        }
+        plain = [channel.json() for channel in guild.channels if channel.parent is None]
+        return {
+            "id": str(guild.id),
+            "name": guild.name,
+            "owner_id": str(guild.members[0].id if guild.members else self.bot.id),
+            "roles": [everyone],
+            "members": [member_json(self.bot)],
+            "channels": plain,
+            "threads": [c.json() for c in guild.channels if c.parent is not None],
+            "emojis": [],
+            "stickers": [],
+            "features": [],
+            "presences": [],
+            "voice_states": [],
+            "stage_instances": [],
+            "guild_scheduled_events": [],
+            "soundboard_sounds": [],
+            "member_count": len(guild.members) + 1,
+            "unavailable": False,
+            "large": False,
+            "joined_at": iso_now(),
+            "icon": None,
+            "splash": None,
+            "discovery_splash": None,
+            "afk_channel_id": None,
+            "afk_timeout": 300,
+            "verification_level": 0,
+            "default_message_notifications": 0,
+            "explicit_content_filter": 0,
+            "mfa_level": 0,
+            "application_id": None,
+            "system_channel_id": None,
+            "system_channel_flags": 0,
+            "rules_channel_id": None,
+            "vanity_url_code": None,
+            "description": None,
+            "banner": None,
+            "premium_tier": 0,
+            "preferred_locale": "en-US",
+            "public_updates_channel_id": None,
+            "nsfw_level": 0,
+            "nsfw": False,
+            "premium_progress_bar_enabled": False,
+            "safety_alerts_channel_id": None,
+            "incidents_data": None,
+            "region": "",
+            "hub_type": None,
+        }
+
+    def add_attachment(self, name: str, content: bytes, content_type: str) -> Json:
+        """A file that can be fetched from now on, as an attachment."""
+        attachment_id = str(next_snowflake())
+        at = self.api_base.removesuffix("/api/v10")
+        url = f"{at}/attachments/{attachment_id}/{quote(name)}"
+        attachment: Json = {
+            "id": attachment_id,
+            "filename": name,
+            "size": len(content),
+            "content_type": content_type,
+            "url": url,
+            "proxy_url": url,
+        }
+        self.files[attachment_id] = (attachment, content)
+        if len(self.files) > MAX_FILES:
+            del self.files[next(iter(self.files))]
+        return attachment
+
+    def attachment(self, attachment_id: str) -> Json:
+        """An attachment that was kept, by its id."""
+        return self.files[attachment_id][0]
+
+
+def member_json(user: User, *, bare: bool = False) -> Json:
+    member = {
+        "roles": [],
+        "flags": 0,
+        "joined_at": iso_now(),
+        "deaf": False,
+        "mute": False,
+        "nick": None,
+        "avatar": None,
+        "premium_since": None,
+        "pending": False,
+        "banner": None,
+        "communication_disabled_until": None,
+    }
+    return member if bare else {**member, "user": user.json()}

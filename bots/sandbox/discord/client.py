@@ -1,0 +1,268 @@
+"""What people do: they write, use commands, fill in forms, press and choose."""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any
+
+from bots.sandbox.discord.backend import Backend, member_json
+from bots.sandbox.discord.state import (
+    VIEW_CHANNEL,
+    Channel,
+    Interaction,
+    Json,
+    Message,
+    User,
+    iso_now,
+    next_snowflake,
+)
+from bots.sandbox.discord.validation import text_inputs
+
+__all__ = ["ClientBackend"]
+
+MAX_INTERACTIONS = 5_000  # kept in mind
+ATTACHMENT_OPTION_TYPE = 11  # a command's option that takes a file
+ACKNOWLEDGE_SECONDS = 3.0  # seconds
+REGISTRATION_WAIT_SECONDS = 3.0  # seconds within which a bot has commands
+
+
+class ClientBackend(Backend):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._acknowledge_timers: dict[int, asyncio.TimerHandle] = {}
+        self._background_tasks: set[asyncio.Task[None]] = set()
+
+    async def set_bot_permissions(self, channel: Channel, permissions: int) -> None:
+        """Change what the bot may do in a channel."""
+        await self.dispatch_pending()
+        channel.bot_permissions = permissions
+        if channel.parent is None and channel.guild is not None and channel.guild.has_bot:
+            await self.gateway.dispatch("CHANNEL_UPDATE", channel.json(), lambda data: data)
+
+    async def send_message(
+        self,
+        user: User,
+        channel: Channel,
+        content: str,
+        *,
+        reply_to: Message | None = None,
+        ping: bool = True,
+        attachments: list[Json] | None = None,
+    ) -> Message:
+        await self.dispatch_pending()
+        message = Message(next_snowflake(), channel, user, content, attachments=attachments or [])
+        message.created_at = self.clock()
+        if self.mention in content:
+            message.mentions.append(self.bot)
+        if reply_to is not None:
+            message.reply_to_id = reply_to.id
+            if ping and reply_to.author is self.bot and self.bot not in message.mentions:
+                message.mentions.append(self.bot)
+        channel.messages.append(message)
+        await self.dispatch_message("MESSAGE_CREATE", message)
+        return message
+
+    async def send_file(
+        self,
+        user: User,
+        channel: Channel,
+        name: str,
+        content: bytes,
+        *,
+        text: str = "",
+        media_type: str = "application/octet-stream",
+    ) -> Message:
+        """A message with a file, which whoever knows its address can fetch."""
+        kept = self.add_attachment(name, content, media_type)
+        return await self.send_message(user, channel, text, attachments=[kept])
+
+    async def edit_message(self, user: User, message: Message, content: str) -> None:
+        if message.author is not user:
+            raise ValueError("somebody else's message")
+        message.previous_texts.append(message.content)
+        message.content, message.edited_timestamp = content, iso_now()
+        await self.dispatch_message("MESSAGE_UPDATE", message)
+
+    async def use_command(
+        self,
+        user: User,
+        channel: Channel,
+        name: str,
+        /,
+        *,
+        is_user_installed: bool = False,
+        **options: str | float,
+    ) -> Interaction:
+        """Use a command. Raises `ValueError` when the bot registered none like it."""
+        command = await self._find_command(name, options, channel)
+        types = {option["name"]: option["type"] for option in command["options"]}
+        given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
+        data: Json = {"id": command["id"], "name": name, "type": 1, "options": given}
+        files = [v for k, v in options.items() if types[k] == ATTACHMENT_OPTION_TYPE]
+        if files:
+            data["resolved"] = {"attachments": {str(v): self.attachment(str(v)) for v in files}}
+        return await self._create_interaction(2, user, channel, data, is_user_installed=is_user_installed)
+
+    def upload_attachment(self, name: str, content: bytes, media_type: str = "application/octet-stream") -> str:
+        """A file for an option of a command; the option's value."""
+        return str(self.add_attachment(name, content, media_type)["id"])
+
+    async def _find_command(
+        self, name: str, options: dict[str, Any], channel: Channel, *, is_partial: bool = False
+    ) -> Json:
+        # A bot may register while it connects; a person sees commands only then.
+        with contextlib.suppress(TimeoutError):
+            await self.wait_for(lambda: self.commands or self.guild_commands, REGISTRATION_WAIT_SECONDS)
+        local = [] if channel.guild is None else self.guild_commands.get(str(channel.guild.id), [])
+        command = next((c for c in [*local, *self.commands] if c["name"] == name), None)
+        if command is None:
+            raise ValueError(f"no command {name!r}")
+        options_by_name = {option["name"]: option for option in command.get("options") or []}
+        missing = [n for n, o in options_by_name.items() if o.get("required") and n not in options]
+        if (missing and not is_partial) or not options.keys() <= options_by_name.keys():
+            raise ValueError(f"{name}: options {sorted(options)} do not fit {sorted(options_by_name)}")
+        for key, value in options.items():
+            allowed = [choice["value"] for choice in options_by_name[key].get("choices") or []]
+            if allowed and value not in allowed:
+                raise ValueError(f"{name}: {key} is one of {allowed}, not {value!r}")
+        return command
+
+    async def autocomplete(
+        self,
+        user: User,
+        channel: Channel,
+        name: str,
+        option: str,
+        current: str,
+        **other_options: str | float,
+    ) -> list[Json]:
+        """What is offered while `option` is typed; `others` are filled in already."""
+        values = {**other_options, option: current}
+        command = await self._find_command(name, values, channel, is_partial=True)
+        types = {one["name"]: one["type"] for one in command["options"]}
+        option_values: list[Json] = [{"name": k, "type": types[k], "value": v} for k, v in values.items()]
+        option_values[-1]["focused"] = True
+        data = {"id": command["id"], "name": name, "type": 1, "options": option_values}
+        interaction = await self._create_interaction(4, user, channel, data)
+        await self.wait_for(lambda: interaction.choices is not None, ACKNOWLEDGE_SECONDS)
+        return interaction.choices or []
+
+    async def submit_modal(self, user: User, interaction: Interaction, values: dict[str, str]) -> Interaction:
+        """Fill in the form that `shown` was answered with."""
+        if interaction.modal is None or interaction.user is not user:
+            raise ValueError("no form to fill in")
+        fields = text_inputs(interaction.modal)
+        if not values.keys() <= {one["custom_id"] for one in fields}:
+            raise ValueError(f"the form has no {sorted(values)}")
+        rows: list[Json] = []
+        for one in fields:
+            value = values.get(one["custom_id"], one.get("value") or "")
+            least = one.get("min_length", 1 if one.get("required", True) else 0)
+            if (value or one.get("required", True)) and not (least <= len(value) <= one.get("max_length", 4000)):
+                raise ValueError(f"{one['custom_id']!r} does not take {len(value)} characters")
+            answer = {"type": 4, "id": len(rows) + 1, "custom_id": one["custom_id"], "value": value}
+            rows.append({"type": 1, "id": len(rows) + 101, "components": [answer]})
+        data = {"custom_id": interaction.modal["custom_id"], "components": rows}
+        form = await self._create_interaction(
+            5,
+            user,
+            interaction.channel,
+            data,
+            message=interaction.message,
+            is_user_installed=interaction.is_user_installed,
+            triggering_interaction=interaction,
+        )
+        interaction.modal = None
+        return form
+
+    async def press_button(self, user: User, message: Message, custom_id: str) -> Interaction:
+        return await self._use_component(user, message, custom_id, 2, {})
+
+    async def select_options(self, user: User, message: Message, custom_id: str, values: list[str]) -> Interaction:
+        return await self._use_component(user, message, custom_id, 3, {"values": values})
+
+    async def _use_component(
+        self, user: User, message: Message, custom_id: str, component_type: int, extra_data: Json
+    ) -> Interaction:
+        items = [item for row in message.components for item in row["components"]]
+        item = next((item for item in items if item.get("custom_id") == custom_id), None)
+        if item is None or item["type"] != component_type or item.get("disabled") or message.is_deleted:
+            raise ValueError(f"no component {custom_id!r} to use")
+        if message.ephemeral_to not in (None, user.id):
+            raise ValueError(f"{user.name} does not see this message")
+        values, least = extra_data.get("values", []), item.get("min_values", 1)
+        offered = [option["value"] for option in item.get("options", [])]
+        if component_type == 3 and not least <= len(values) <= item.get("max_values", 1):
+            raise ValueError(f"{len(values)} values are not what {custom_id!r} takes")
+        if not set(values) <= set(offered):
+            raise ValueError(f"{custom_id!r} offers {offered}, not {values}")
+        data = {"custom_id": custom_id, "component_type": component_type, **extra_data}
+        return await self._create_interaction(3, user, message.channel, data, message=message)
+
+    async def _create_interaction(
+        self,
+        interaction_type: int,
+        user: User,
+        channel: Channel,
+        data: Json,
+        *,
+        message: Message | None = None,
+        is_user_installed: bool = False,
+        triggering_interaction: Interaction | None = None,
+    ) -> Interaction:
+        await self.dispatch_pending()
+        interaction = Interaction(
+            next_snowflake(),
+            uuid.uuid4().hex,
+            user,
+            channel,
+            interaction_type,
+            self.clock(),
+            message,
+            is_user_installed=is_user_installed,
+        )
+        interaction.triggering_interaction = triggering_interaction
+        self.interactions[interaction.token] = interaction
+        if len(self.interactions) > MAX_INTERACTIONS:
+            del self.interactions[next(iter(self.interactions))]
+        guild = channel.guild
+        payload: Json = {
+            "id": str(interaction.id),
+            "application_id": str(self.application_id),
+            "type": interaction_type,
+            "token": interaction.token,
+            "version": 1,
+            "channel_id": str(channel.id),
+            "channel": channel.json(),
+            "data": data,
+            "app_permissions": str(VIEW_CHANNEL if is_user_installed else channel.bot_permissions),
+            "locale": "en-US",
+            "entitlements": [],
+            "attachment_size_limit": 10_485_760,
+            "authorizing_integration_owners": interaction.json()["authorizing_integration_owners"],
+            "context": 1 if guild is None else 0,
+        }
+        if guild is None:
+            payload["user"] = user.json()
+        else:
+            payload |= {
+                "guild_id": str(guild.id),
+                "guild_locale": "en-US",
+                "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
+                "member": {**member_json(user), "permissions": str(user.permissions)},
+            }
+        if message is not None:
+            payload["message"] = message.json()
+        timer = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._expire_interaction, interaction)
+        self._acknowledge_timers[interaction.id] = timer
+        await self.gateway.dispatch("INTERACTION_CREATE", payload, lambda data: data)
+        await self.publish()
+        return interaction
+
+    def _expire_interaction(self, interaction: Interaction) -> None:
+        del self._acknowledge_timers[interaction.id]
+        if interaction.acknowledged_at is None:
+            interaction.is_expired = True
+            task = asyncio.get_running_loop().create_task(self.publish())
+            self._background_tasks.add(task)
+            task.add_done_callback(self._background_tasks.discard)

@@ -1,0 +1,137 @@
+"""One REST call: read, counted, answered or made to fail."""
+
+import asyncio
+import re
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.routes import Routes
+from bots.sandbox.discord.state import Call, CreatedJson, Fault, Json
+from bots.sandbox.discord.validation import ApiError, check_files, invalid_form
+
+__all__ = ["RequestHandler"]
+
+
+class _ConnectionDropped(Exception):  # noqa: N818 (no error: ordered by a test)
+    """The connection has been ended without an answer."""
+
+
+class RequestHandler:
+    def __init__(self, backend: Backend, routes: Routes) -> None:
+        self._backend = backend
+        self._routes = routes
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"].strip("/")
+        call = Call(request.method, f"/{path}", None, self._backend.clock())
+        self._backend.calls.append(call)
+        headers = {"Via": "1.1 stand-in"}
+        fault: Fault | None = None
+        try:
+            call.body = await self._read_body(request)
+            fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
+            if fault is not None:
+                await _apply_fault(fault, request)
+            hook = path.startswith(("interactions/", "webhooks/"))
+            if not hook and request.headers.get("Authorization") != f"Bot {self._backend.token}":
+                raise ApiError(401, 0, "401: Unauthorized")
+            usage = self._backend.rate_limits.consume(*_rate_limit_bucket(request.method, path))
+            if usage is not None:
+                headers |= usage.headers
+                if usage.is_exceeded:
+                    wait = {"retry_after": round(usage.retry_after, 3), "global": usage.is_global}
+                    if usage.is_global:
+                        headers["X-RateLimit-Global"] = "true"
+                    headers["Retry-After"] = str(max(1, round(usage.retry_after)))
+                    raise ApiError(429, 0, "You are being rate limited.", **wait)
+            result = await self._routes.route(request, path.split("/"), call.body)
+            made = 201 if isinstance(result, CreatedJson) else 200
+            call.status = 204 if result is None else made
+            if fault is not None and fault.kind == "drop_after":
+                _drop_connection(request)
+        except ApiError as refusal:
+            call.status, result = refusal.status, refusal.body
+        except _ConnectionDropped:
+            await self._backend.publish()
+            return web.Response()  # to nobody
+        call.result = result
+        await self._backend.publish()
+        if result is None:
+            return web.Response(status=204, headers=headers)
+        # Exactly this type: discord.py takes anything else for text.
+        headers["Content-Type"] = "application/json"
+        return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
+
+    async def _read_body(self, request: web.Request) -> Any:
+        try:
+            if request.content_type.startswith("multipart/"):
+                form = await request.post()
+                body = msgspec.json.decode(str(form.get("payload_json", "{}")))
+                self._add_attachments(body, {k: v for k, v in form.items() if isinstance(v, web.FileField)})
+                return body
+            raw = await request.read()
+            body = msgspec.json.decode(raw) if raw else {}
+        except msgspec.DecodeError:
+            raise ApiError(400, 50109, "The request body contains invalid JSON.") from None
+        if not isinstance(body, dict) and not request.path.endswith("/commands"):
+            said = "Only dictionaries may be used in a DictType"
+            raise invalid_form("_body", "DICT_TYPE_CONVERT", said)
+        return body
+
+    def _add_attachments(self, body: Json, files: dict[str, web.FileField]) -> None:
+        """Turn the files of a request into attachments of its message; those it keeps stay."""
+        contents = {name: field.file.read() for name, field in files.items()}
+        check_files([len(content) for content in contents.values()])
+        data = body["data"] if isinstance(body.get("data"), dict) else body
+        declared = {str(one.get("id")): one for one in data.get("attachments") or []}
+        numbers = {name.removeprefix("files[").removesuffix("]") for name in files}
+        attachments = [one for number, one in declared.items() if number not in numbers]
+        for name, field in files.items():
+            index = name.removeprefix("files[").removesuffix("]")
+            filename = declared.get(index, {}).get("filename") or field.filename
+            attachments.append(self._backend.add_attachment(filename, contents[name], field.content_type))
+        data["attachments"] = attachments
+
+    async def serve_attachment(self, request: web.Request) -> web.StreamResponse:
+        stored = self._backend.files.get(request.match_info["id"])
+        if stored is None:
+            return web.Response(status=404)
+        about, content = stored
+        return web.Response(body=content, headers={"Content-Type": about["content_type"]})
+
+
+def _rate_limit_bucket(method: str, path: str) -> tuple[str, str]:
+    """The rule a call falls under, and the place it is counted for."""
+    if match := re.fullmatch(r"channels/(\d+)/messages(/\d+)?", path):
+        kind = {"POST": "create", "PATCH": "edit", "DELETE": "delete"}.get(method, "")
+        return kind, match[1]
+    if match := re.fullmatch(r"channels/(\d+)/typing", path):
+        return "typing", match[1]
+    if match := re.match(r"channels/(\d+)/messages/\d+/reactions/", path):
+        return "reaction", match[1]
+    if match := re.match(r"webhooks/\d+/(\w+)", path):
+        return "webhook", match[1]
+    return ("webhook", path) if path.startswith("interactions/") else ("", "")
+
+
+async def _apply_fault(fault: Fault, request: web.Request) -> None:
+    match fault.kind:
+        case "429":
+            wait = {"retry_after": fault.seconds, "global": False}
+            raise ApiError(429, 0, "You are being rate limited.", **wait)
+        case "500" | "502" | "503":
+            raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
+        case "drop_before":
+            _drop_connection(request)
+        case "delay":
+            await asyncio.sleep(fault.seconds)
+
+
+def _drop_connection(request: web.Request) -> None:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise _ConnectionDropped

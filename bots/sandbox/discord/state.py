@@ -1,0 +1,373 @@
+"""Who and what there is on Discord, as its objects show it."""
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+__all__ = [
+    "Call",
+    "Channel",
+    "ChatEvent",
+    "CreatedJson",
+    "Fault",
+    "Guild",
+    "Interaction",
+    "Json",
+    "Message",
+    "User",
+    "next_snowflake",
+]
+
+Json = dict[str, Any]
+DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord's, in milliseconds
+ADD_REACTIONS, VIEW_CHANNEL, SEND_MESSAGES, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
+MANAGE_THREADS, CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
+DEFAULT_PERMISSIONS = (
+    ADD_REACTIONS
+    | VIEW_CHANNEL
+    | SEND_MESSAGES
+    | 1 << 14
+    | 1 << 15
+    | 1 << 16
+    | CREATE_PUBLIC_THREADS
+    | SEND_MESSAGES_IN_THREADS
+)
+"""React, view, send, embed, attach, read the history, start threads and send in them."""
+BULK_DELETE_MAX_AGE_MS = 14 * 86_400_000  # milliseconds
+EPHEMERAL = 64
+LOADING = 128
+
+
+class _SnowflakeGenerator:
+    """Rise without exception, also when the clock does not."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> int:
+        self._last = max(self._last + 1, (int(time.time() * 1000) - DISCORD_EPOCH_MS) << 22)
+        return self._last
+
+
+next_snowflake = _SnowflakeGenerator()
+
+
+def oldest_bulk_deletable() -> int:
+    """The lowest snowflake that may still be deleted together with others."""
+    return int(time.time() * 1000) - DISCORD_EPOCH_MS - BULK_DELETE_MAX_AGE_MS << 22
+
+
+def normalise_components(rows: list[Json]) -> list[Json]:
+    """Components as Discord gives them back: with ids and what was left out."""
+    component_ids = itertools.count(1)
+    normalised = []
+    for row in rows:
+        number, items = next(component_ids), []
+        for item in row["components"]:
+            filled: Json = {"id": next(component_ids), **item}
+            if item["type"] == 3:
+                filled = {"min_values": 1, "max_values": 1, **filled}
+            items.append(filled)
+        normalised.append({**row, "id": number, "components": items})
+    return normalised
+
+
+def iso_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def snowflake_time(snowflake_id: int) -> str:
+    """When a snowflake was given."""
+    made = datetime.fromtimestamp(((snowflake_id >> 22) + DISCORD_EPOCH_MS) / 1000, UTC)
+    return made.isoformat(timespec="microseconds")
+
+
+@dataclass(slots=True)
+class User:
+    id: int
+    name: str
+    is_bot: bool = False
+    has_closed_dms: bool = False
+    """Takes no direct messages from bots."""
+    permissions: int = DEFAULT_PERMISSIONS
+    """What the person may do in servers."""
+
+    def json(self) -> Json:
+        return {
+            "id": str(self.id),
+            "username": self.name.lower(),
+            "discriminator": "0",
+            "global_name": self.name,
+            "avatar": None,
+            "bot": self.is_bot,
+            "public_flags": 0,
+            "flags": 0,
+            "primary_guild": None,
+        }
+
+
+@dataclass(slots=True)
+class Guild:
+    id: int
+    name: str
+    members: list[User]
+    channels: "list[Channel]" = field(default_factory=list)
+    has_bot: bool = True
+    """Whether the bot is a member."""
+
+
+@dataclass(slots=True)
+class Channel:
+    id: int
+    name: str
+    guild: Guild | None = None
+    parent: "Channel | None" = None
+    recipients: list[User] = field(default_factory=list)
+    messages: "list[Message]" = field(default_factory=list)
+    archived: bool = False
+    locked: bool = False
+    owner_id: int | None = None
+    """Who started it, of a thread."""
+    bot_permissions: int = DEFAULT_PERMISSIONS
+    """What the bot may do here."""
+
+    def bot_has_permission(self, permission: int) -> bool:
+        """Whether the bot may; in direct messages always, in threads as in what they hang on."""
+        if self.guild is None:
+            return True
+        granted = self.bot_permissions
+        if self.parent is not None:
+            granted = self.parent.bot_permissions & (self.bot_permissions | ~DEFAULT_PERMISSIONS)
+        return self.guild.has_bot and permission & granted == permission
+
+    @property
+    def type(self) -> int:
+        if self.guild is None:
+            return 1
+        return 0 if self.parent is None else 11
+
+    def json(self) -> Json:
+        payload: Json = {"id": str(self.id), "type": self.type}
+        if self.guild is None:
+            last = str(self.messages[-1].id) if self.messages else None
+            recipients = [person.json() for person in self.recipients]
+            return {**payload, "last_message_id": last, "recipients": recipients, "flags": 0}
+        payload |= {"guild_id": str(self.guild.id), "name": self.name}
+        if self.parent is None:
+            return {
+                **payload,
+                "position": 0,
+                "permission_overwrites": [
+                    {
+                        "id": str(self.guild.id),
+                        "type": 0,
+                        "allow": str(self.bot_permissions & ~DEFAULT_PERMISSIONS),
+                        "deny": str(DEFAULT_PERMISSIONS & ~self.bot_permissions),
+                    }
+                ],
+                "nsfw": False,
+                "topic": None,
+                "parent_id": None,
+                "last_message_id": None,
+                "rate_limit_per_user": 0,
+                "flags": 0,
+            }
+        return {
+            **payload,
+            "parent_id": str(self.parent.id),
+            "owner_id": str(self.owner_id or self.guild.members[0].id),
+            "message_count": len(self.messages),
+            "member_count": 1,
+            "total_message_sent": len(self.messages),
+            "last_message_id": None,
+            "rate_limit_per_user": 0,
+            "flags": 0,
+            "thread_metadata": {
+                "archived": self.archived,
+                "auto_archive_duration": 1440,
+                "archive_timestamp": iso_now(),
+                "locked": self.locked,
+            },
+        }
+
+    def find_message(self, message_id: object) -> "Message | None":
+        if not str(message_id).isdecimal():
+            return None
+        wanted = int(str(message_id))
+        # From the end: what is edited is nearly always among the latest.
+        return next((m for m in reversed(self.messages) if m.id == wanted and not m.is_deleted), None)
+
+
+@dataclass(slots=True)
+class Message:
+    id: int
+    channel: Channel
+    author: User
+    content: str
+    components: list[Json] = field(default_factory=list)
+    flags: int = 0
+    mentions: list[User] = field(default_factory=list)
+    mention_everyone: bool = False
+    reply_to_id: int | None = None
+    nonce: str | None = None
+    attachments: list[Json] = field(default_factory=list)
+    previous_texts: list[str] = field(default_factory=list)
+    edited_timestamp: str | None = None
+    embeds: list[Json] = field(default_factory=list)
+    reactions: dict[str, set[int]] = field(default_factory=dict)
+    """Who reacted, by emoji."""
+    created_at: float = 0.0
+    """When it was made, by the stand-in's clock."""
+    thread: Channel | None = None
+    thread_starter: "Message | None" = None
+    """Of a thread's first message: the one it began from."""
+    interaction: "Interaction | None" = None
+    """What it responds to."""
+    is_deleted: bool = False
+    ephemeral_to: int | None = None
+
+    @property
+    def from_bot(self) -> bool:
+        return self.author.is_bot
+
+    @property
+    def type(self) -> int:
+        """0 plain, 19 a reply, 20 the response to a command, 21 what begins a thread."""
+        if self.thread_starter is not None:
+            return 21
+        if self.interaction is not None and self.interaction.type == 2 and self.interaction.original_response is self:
+            return 20
+        return 0 if self.reply_to_id is None else 19
+
+    def json(self, *, include_reply: bool = True) -> Json:
+        payload: Json = {
+            "id": str(self.id),
+            "channel_id": str(self.channel.id),
+            "author": self.author.json(),
+            "content": self.content,
+            "timestamp": snowflake_time(self.id),
+            "edited_timestamp": self.edited_timestamp,
+            "tts": False,
+            "mention_everyone": self.mention_everyone,
+            "mentions": [person.json() for person in self.mentions],
+            "mention_roles": [],
+            "attachments": self.attachments,
+            "embeds": self.embeds,
+            "pinned": False,
+            "type": self.type,
+            "flags": self.flags,
+            "components": normalise_components(self.components),
+        }
+        if self.reactions:
+            payload["reactions"] = [_reaction_json(emoji, who, self.author) for emoji, who in self.reactions.items()]
+        if self.thread is not None:
+            payload["thread"] = self.thread.json()
+        if self.thread_starter is not None:
+            origin = self.thread_starter
+            message_ids = {"message_id": str(origin.id), "channel_id": str(origin.channel.id)}
+            guild = {} if origin.channel.guild is None else {"guild_id": str(origin.channel.guild.id)}
+            payload["message_reference"] = {"type": 0, **message_ids, **guild}
+            payload["referenced_message"] = origin.json(include_reply=False)
+        if self.nonce is not None:
+            payload["nonce"] = self.nonce
+        if self.interaction is not None:
+            application = str(self.author.id)
+            payload |= {"application_id": application, "webhook_id": application}
+            payload["interaction_metadata"] = self.interaction.json()
+        if self.reply_to_id is not None:
+            message_ids = {"message_id": str(self.reply_to_id), "channel_id": str(self.channel.id)}
+            payload["message_reference"] = {"type": 0, **message_ids}
+            target = self.channel.find_message(self.reply_to_id)
+            if include_reply:
+                payload["referenced_message"] = None if target is None else target.json(include_reply=False)
+        return payload
+
+
+def emoji_json(emoji: str) -> Json:
+    name, _, id_ = emoji.partition(":")
+    return {"id": id_ or None, "name": name}
+
+
+def _reaction_json(emoji: str, user_ids: set[int], bot: User) -> Json:
+    return {
+        "emoji": emoji_json(emoji),
+        "count": len(user_ids),
+        "count_details": {"burst": 0, "normal": len(user_ids)},
+        "burst_colors": [],
+        "me_burst": False,
+        "me": bot.is_bot and bot.id in user_ids,
+    }
+
+
+@dataclass(slots=True)
+class Interaction:
+    id: int
+    token: str
+    user: User
+    channel: Channel
+    type: int
+    created_at: float
+    message: Message | None = None
+    """Whose component was used."""
+    acknowledged_at: float | None = None
+    original_response: Message | None = None
+    responses: list[Message] = field(default_factory=list)
+    choices: list[Json] | None = None
+    modal: Json | None = None
+    """The form the person was shown."""
+    triggering_interaction: "Interaction | None" = None
+    """Of a form sent in: what showed it."""
+    followup_count: int = 0
+    is_expired: bool = False
+    is_user_installed: bool = False
+
+    def json(self) -> Json:
+        home = "0" if self.channel.guild is None else str(self.channel.guild.id)
+        payload: Json = {
+            "id": str(self.id),
+            "type": self.type,
+            "user": self.user.json(),
+            "authorizing_integration_owners": ({"1": str(self.user.id)} if self.is_user_installed else {"0": home}),
+        }
+        if self.triggering_interaction is not None:
+            payload["triggering_interaction_metadata"] = self.triggering_interaction.json()
+        elif self.message is not None:
+            payload["interacted_message_id"] = str(self.message.id)
+        return payload
+
+    @property
+    def has_failed(self) -> bool:
+        """The person was shown "The application did not respond"."""
+        return self.is_expired
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEvent:
+    """What a client sees: `kind` is sent, edited, deleted or typing."""
+
+    kind: str
+    message: Message | None = None
+
+
+class CreatedJson(Json):
+    """An answer told with 201."""
+
+
+@dataclass(slots=True)
+class Call:
+    method: str
+    path: str
+    body: Any
+    time: float
+    status: int = 0
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An ordered failure; `drop_after` happens when the call has had its effect."""
+
+    kind: Literal["429", "500", "502", "503", "drop_before", "drop_after", "delay"]
+    seconds: float = 0.0

@@ -1,0 +1,294 @@
+"""What Discord refuses, with its codes."""
+
+import re
+from typing import Any
+
+from bots.sandbox.discord.state import Json
+
+__all__ = [
+    "ApiError",
+    "check_choices",
+    "check_commands",
+    "check_files",
+    "check_message",
+    "check_modal",
+    "invalid_form",
+    "normalise_embeds",
+    "not_found",
+    "text_inputs",
+]
+
+MAX_CONTENT_CHARS = 2000
+MAX_NONCE_CHARS = 25
+MAX_COMMANDS_BY_TYPE = {1: 100, 2: 15, 3: 15}  # slash commands, on users, on messages
+MAX_COMMAND_CHARS = 8000  # names, descriptions and choices together
+MENTION_TYPES = ("users", "roles", "everyone")
+MAX_EMBEDS = 10
+MAX_EMBEDS_CHARS = 6000  # all texts of a message's embeds together
+MAX_FILE_BYTES = 10 * 1024 * 1024  # bytes
+MAX_FILES = 10
+COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
+
+
+class ApiError(Exception):
+    def __init__(self, status: int, code: int, message: str, **extra_fields: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"code": code, "message": message, **extra_fields}
+
+
+UNKNOWN_OBJECTS = {
+    "channel": (10003, "Unknown Channel"),
+    "message": (10008, "Unknown Message"),
+    "webhook": (10015, "Unknown Webhook"),
+    "interaction": (10062, "Unknown interaction"),
+    "user": (10013, "Unknown User"),
+    "guild": (10004, "Unknown Guild"),
+    "member": (10007, "Unknown Member"),
+    "command": (10063, "Unknown application command"),
+}
+
+
+def not_found(object_name: str) -> ApiError:
+    code, said = UNKNOWN_OBJECTS[object_name]
+    return ApiError(404, code, said)
+
+
+def invalid_form(path: str, code: str, text: str) -> ApiError:
+    errors: Json = {"_errors": [{"code": code, "message": text}]}
+    for name in reversed(path.split(".")):
+        errors = {name: errors}
+    return ApiError(400, 50035, "Invalid Form Body", errors=errors)
+
+
+def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None:
+    """A message's body, as sent by a bot."""
+    content = body.get("content")
+    if content is not None and not isinstance(content, str):
+        raise invalid_form("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
+    if content is not None and len(content) > MAX_CONTENT_CHARS:
+        text = f"Must be {MAX_CONTENT_CHARS} or fewer in length."
+        raise invalid_form("content", "BASE_TYPE_MAX_LENGTH", text)
+    shows = (content or "").strip() or any(body.get(key) for key in ("embeds", "attachments"))
+    if is_new and not is_loading and not shows:
+        raise ApiError(400, 50006, "Cannot send an empty message")
+    nonce = body.get("nonce")
+    if nonce is not None and len(str(nonce)) > MAX_NONCE_CHARS:
+        raise invalid_form("nonce", "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length.")
+    allowed = body.get("allowed_mentions") or {}
+    for kind in ("users", "roles"):
+        if kind in (allowed.get("parse") or ()) and allowed.get(kind):
+            text = f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.'
+            raise invalid_form("allowed_mentions", "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", text)
+    wrong = [one for one in allowed.get("parse") or () if one not in MENTION_TYPES]
+    if wrong:
+        text = f"Value must be one of {MENTION_TYPES}."
+        raise invalid_form("allowed_mentions.parse", "BASE_TYPE_CHOICES", text)
+    for kind in ("users", "roles"):
+        if len(allowed.get(kind) or ()) > 100:
+            text = "Must be 100 or fewer in length."
+            raise invalid_form(f"allowed_mentions.{kind}", "BASE_TYPE_MAX_LENGTH", text)
+    check_embeds(body.get("embeds") or [])
+    check_components(body.get("components") or [])
+
+
+def check_embeds(embeds: list[Json]) -> None:
+    if len(embeds) > MAX_EMBEDS:
+        raise invalid_form("embeds", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+    total = 0
+    for index, embed in enumerate(embeds):
+        texts = [
+            ("title", embed.get("title"), 256),
+            ("description", embed.get("description"), 4096),
+        ]
+        texts.append(("footer.text", (embed.get("footer") or {}).get("text"), 2048))
+        texts.append(("author.name", (embed.get("author") or {}).get("name"), 256))
+        fields = embed.get("fields") or []
+        if len(fields) > 25:
+            raise _bad_length(f"embeds.{index}.fields", 0, 25)
+        for field_index, field in enumerate(fields):
+            for key, max_length in (("name", 256), ("value", 1024)):
+                if not str(field.get(key) or "").strip():
+                    path = f"embeds.{index}.fields.{field_index}.{key}"
+                    raise invalid_form(path, "BASE_TYPE_REQUIRED", "This field is required")
+                texts.append((f"fields.{field_index}.{key}", field[key], max_length))
+        for path, text, max_length in texts:
+            total += len(text or "")
+            if len(text or "") > max_length:
+                reason = f"Must be {max_length} or fewer in length."
+                raise invalid_form(f"embeds.{index}.{path}", "BASE_TYPE_MAX_LENGTH", reason)
+    if total > MAX_EMBEDS_CHARS:
+        reason = f"Embed size exceeds maximum size of {MAX_EMBEDS_CHARS}"
+        raise invalid_form("embeds", "MAX_EMBED_SIZE_EXCEEDED", reason)
+
+
+def normalise_embeds(embeds: list[Json]) -> list[Json]:
+    """Embeds as Discord gives them back."""
+    return [
+        {
+            **embed,
+            "type": "rich",
+            "fields": [{"inline": False, **one} for one in embed.get("fields") or []],
+        }
+        for embed in embeds
+    ]
+
+
+def check_modal(modal: Json) -> None:
+    """A form: up to five text inputs, each in a row or a label."""
+    for key, max_length in (("title", 45), ("custom_id", 100)):
+        if not 1 <= len(str(modal.get(key) or "")) <= max_length:
+            raise _bad_length(f"data.{key}", 1, max_length)
+    if not 1 <= len(modal.get("components") or []) <= 5:
+        raise _bad_length("data.components", 1, 5)
+    custom_ids = [field.get("custom_id") for field in text_inputs(modal)]
+    if not all(isinstance(name, str) and 1 <= len(name) <= 100 for name in custom_ids):
+        raise _bad_length("data.components", 1, 100)
+    if len(set(custom_ids)) != len(custom_ids):
+        said = "Component custom id cannot be duplicated"
+        raise invalid_form("data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", said)
+
+
+def text_inputs(modal: Json) -> list[Json]:
+    """The text inputs of a form."""
+    components: list[Json] = []
+    for row in modal["components"]:
+        components += row.get("components") or [row.get("component") or {}]
+    return [field for field in components if field.get("type", 4) == 4]
+
+
+def check_files(sizes: list[int]) -> None:
+    """The sizes of the files sent with a message, in bytes."""
+    if len(sizes) > MAX_FILES:
+        raise invalid_form("attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+    if any(size > MAX_FILE_BYTES for size in sizes):
+        raise ApiError(413, 40005, "Request entity too large")
+
+
+def check_choices(choices: list[Json]) -> None:
+    """What an autocomplete offers."""
+    if len(choices) > 25:
+        raise _bad_length("data.choices", 0, 25)
+    for number, choice in enumerate(choices):
+        for key in ("name", "value"):
+            if not 1 <= len(str(choice.get(key, ""))) <= 100:
+                raise _bad_length(f"data.choices.{number}.{key}", 1, 100)
+
+
+def _bad_length(path: str, minimum: int, maximum: int) -> ApiError:
+    said = f"Must be between {minimum} and {maximum} in length."
+    return invalid_form(path, "BASE_TYPE_BAD_LENGTH", said)
+
+
+def check_components(rows: list[Json]) -> None:
+    if len(rows) > 5:
+        raise _bad_length("components", 1, 5)
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        items = row.get("components") or []
+        path = f"components.{number}.components"
+        menus = [item for item in items if item.get("type") == 3]
+        if row.get("type") != 1 or not 1 <= len(items) <= 5 or (menus and len(items) > 1):
+            raise _bad_length(path, 1, 5)
+        for index, item in enumerate(items):
+            _check_component(item, f"{path}.{index}", seen)
+
+
+def _check_component(item: Json, path: str, custom_ids: set[str]) -> None:
+    if item.get("type") not in (2, 3):
+        text = 'Value of field "type" must be one of (2, 3).'
+        raise invalid_form(f"{path}.type", "UNION_TYPE_CHOICES", text)
+    custom_id = str(item.get("custom_id", ""))
+    if item.get("style") != 5:
+        if not 1 <= len(custom_id) <= 100:
+            raise _bad_length(f"{path}.custom_id", 1, 100)
+        if custom_id in custom_ids:
+            text = "Component custom id cannot be duplicated"
+            raise invalid_form(f"{path}.custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", text)
+        custom_ids.add(custom_id)
+    if len(str(item.get("label") or "")) > 80:
+        raise invalid_form(f"{path}.label", "BASE_TYPE_MAX_LENGTH", "Must be 80 or fewer in length.")
+    if item["type"] == 2 and not (item.get("label") or item.get("emoji")):
+        raise invalid_form(path, "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji")
+    if item["type"] == 3:
+        _check_options(item, path)
+
+
+def _check_options(menu: Json, path: str) -> None:
+    options = menu.get("options") or []
+    if not 1 <= len(options) <= 25:
+        raise _bad_length(f"{path}.options", 1, 25)
+    if len(str(menu.get("placeholder") or "")) > 150:
+        text = "Must be 150 or fewer in length."
+        raise invalid_form(f"{path}.placeholder", "BASE_TYPE_MAX_LENGTH", text)
+    for index, option in enumerate(options):
+        for key in ("label", "value"):
+            if not 1 <= len(str(option.get(key, ""))) <= 100:
+                raise _bad_length(f"{path}.options.{index}.{key}", 1, 100)
+        if len(str(option.get("description") or "")) > 100:
+            raise _bad_length(f"{path}.options.{index}.description", 1, 100)
+    values = [option.get("value") for option in options]
+    if len(values) != len(set(values)):
+        text = "The specified option value is already used"
+        raise invalid_form(f"{path}.options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", text)
+
+
+def check_commands(commands: Any) -> None:
+    if not isinstance(commands, list):
+        raise invalid_form("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+    for kind, maximum in MAX_COMMANDS_BY_TYPE.items():
+        if sum(command.get("type", 1) == kind for command in commands) > maximum:
+            said = f"Maximum number of application commands reached ({maximum})."
+            raise ApiError(400, 30032, said)
+    names = [(command.get("type", 1), command.get("name")) for command in commands]
+    if len(set(names)) != len(names):
+        raise invalid_form("0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
+    for index, command in enumerate(commands):
+        if command.get("type", 1) == 1:
+            _check_command(command, str(index))
+        elif not 1 <= len(str(command.get("name", ""))) <= 32:
+            raise _bad_length(f"{index}.name", 1, 32)
+
+
+def _check_command(command: Json, path: str) -> None:
+    length = _check_name_and_description(command, path)
+    options = command.get("options") or []
+    if len(options) > 25:
+        raise _bad_length(f"{path}.options", 0, 25)
+    names = [option.get("name") for option in options]
+    if len(set(names)) != len(names):
+        text = "Option names must be unique"
+        raise invalid_form(f"{path}.options", "APPLICATION_COMMAND_OPTIONS_NAME_INVALID", text)
+    has_optional = False
+    for index, option in enumerate(options):
+        option_path = f"{path}.options.{index}"
+        length += _check_name_and_description(option, option_path)
+        if option.get("required") and has_optional:
+            text = "Required options must be placed before non-required options"
+            raise invalid_form(option_path, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", text)
+        has_optional = has_optional or not option.get("required")
+        choices = option.get("choices") or []
+        if len(choices) > 25:
+            raise _bad_length(f"{option_path}.choices", 0, 25)
+        if choices and option.get("autocomplete"):
+            text = "Autocomplete and choices are mutually exclusive"
+            raise invalid_form(option_path, "APPLICATION_COMMAND_OPTION_AUTOCOMPLETE_CHOICES", text)
+        for number, choice in enumerate(choices):
+            for key in ("name", "value"):
+                if not 1 <= len(str(choice.get(key, ""))) <= 100:
+                    raise _bad_length(f"{option_path}.choices.{number}.{key}", 1, 100)
+                length += len(str(choice[key]))
+    if length > MAX_COMMAND_CHARS:
+        text = "Command exceeds maximum size (8000)"
+        raise invalid_form(path, "APPLICATION_COMMAND_TOO_LARGE", text)
+
+
+def _check_name_and_description(definition: Json, path: str) -> int:
+    """How long name and description are together."""
+    name, description = str(definition.get("name", "")), str(definition.get("description", ""))
+    if not COMMAND_NAME.fullmatch(name) or name != name.lower():
+        said = f"Command name is invalid: {name}"
+        raise invalid_form(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", said)
+    if not 1 <= len(description) <= 100:
+        raise _bad_length(f"{path}.description", 1, 100)
+    return len(name) + len(description)

@@ -1,0 +1,309 @@
+"""The chats: who is in them, what is said, what a watcher sees of it."""
+
+import asyncio
+import itertools
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
+
+from bots.sandbox.telegram.entities import detect_entities
+from bots.sandbox.telegram.state import Bot, Chat, ChatEvent, Draft, Json, Message, User
+from bots.sandbox.telegram.updates import UpdateQueue
+
+__all__ = ["Backend"]
+
+T = TypeVar("T")
+DRAFT_LIFETIME_SECONDS = 30.0  # seconds
+TYPING_SECONDS = 5.0  # seconds
+MAX_RECORDS = 20_000
+GENERAL_TOPIC_ID = 1
+SETTLE_SECONDS = 0.002
+"""Seconds in which changes are gathered before waiting conditions are looked at again."""
+
+
+class ChatWatcher(AsyncIterator[ChatEvent]):
+    """What happens in one chat from now on; the oldest is lost when nobody reads."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+        self._events: deque[ChatEvent] = deque(maxlen=1000)
+        self._has_events = asyncio.Event()
+
+    def add(self, event: ChatEvent) -> None:
+        self._events.append(event)
+        self._has_events.set()
+
+    async def __anext__(self) -> ChatEvent:
+        while not self._events:
+            self._has_events.clear()
+            await self._has_events.wait()
+        return self._events.popleft()
+
+
+class Backend:
+    """`drafts` logs every showing of every draft."""
+
+    def __init__(self, bot: Bot, clock: Callable[[], float]) -> None:
+        self.bot = bot
+        self.chats: dict[int, Chat] = {}
+        self.users: dict[int, User] = {bot.id: bot}
+        self.updates = UpdateQueue()
+        self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
+        self.privacy_mode = True
+        """Privacy mode: whether the bot hears only what is meant for it in groups."""
+        self.receives_mentions = True
+        """Whether privacy mode lets a plain @mention through; reports differ."""
+        self.clock = clock
+        self._live_drafts: dict[tuple[int, int | None], Draft] = {}
+        self._typing_until: dict[tuple[int, int | None], float] = {}
+        self._user_ids = itertools.count(1001)
+        self._group_ids = itertools.count(4_000_000_001)
+        self._supergroup_ids = itertools.count(1_001_500_000_001)
+        self._private_message_ids = itertools.count(101)
+        """Private chats and groups number their messages together."""
+        self._watchers: weakref.WeakSet[ChatWatcher] = weakref.WeakSet()
+        self._changed: asyncio.Future[None] | None = None
+
+    # -- who and where
+
+    def create_user(
+        self,
+        name: str,
+        *,
+        id: int | None = None,  # noqa: A002 (Telegram's word)
+        language: str = "en",
+        username: str = "",
+    ) -> User:
+        user = User(id or next(self._user_ids), name, language, username)
+        self.users[user.id] = user
+        return user
+
+    def open_private_chat(self, user: User) -> Chat:
+        """The person's chat with the bot, begun (which is what lets a bot write)."""
+        known = self.chats.get(user.id)
+        return known or self._add_chat(Chat(user.id, "private", user.name, self._private_message_ids, [user]))
+
+    def create_group(self, title: str, *members: User) -> Chat:
+        """A basic group, which the first of `people` owns and the bot is a member of."""
+        return self._add_chat(Chat(-next(self._group_ids), "group", title, self._private_message_ids, list(members)))
+
+    def create_supergroup(self, title: str, *members: User) -> Chat:
+        ids: Iterator[int] = itertools.count(2)  # 1 was its creation
+        return self._add_chat(Chat(-next(self._supergroup_ids), "supergroup", title, ids, list(members)))
+
+    def create_forum(self, title: str, *members: User) -> Chat:
+        chat = self.create_supergroup(title, *members)
+        chat.is_forum = True
+        return chat
+
+    def create_topic(self, chat: Chat, name: str, *, created_by: User | None = None) -> int:
+        """Begin a topic in a forum or a private chat; its thread id."""
+        creator = created_by or chat.members[0]
+        thread_id = next(chat.next_message_ids)
+        chat.topics[thread_id] = name
+        created = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
+        message = Message(
+            thread_id,
+            chat,
+            creator,
+            "",
+            int(time.time()),
+            thread_id=thread_id,
+            extra_fields=created,
+        )
+        chat.add_message(message)
+        if not creator.is_bot:
+            self._queue_update("message", message)
+        self.publish(chat, ChatEvent("sent", message, thread_id=thread_id))
+        return thread_id
+
+    def _add_chat(self, chat: Chat) -> Chat:
+        self.chats[chat.id] = chat
+        return chat
+
+    # -- what is said
+
+    def add_message(
+        self,
+        chat: Chat,
+        sender: User,
+        text: str,
+        *,
+        thread_id: int | None = None,
+        reply_to_id: int | None = None,
+        entities: list[Json] | None = None,
+        reply_markup: Json | None = None,
+        extra_fields: Json | None = None,
+    ) -> Message:
+        """A message, shown to the watchers. It ends the draft and the typing at its place."""
+        target = chat.find_message(reply_to_id)
+        reply_thread_id = None
+        if target is not None and chat.type == "supergroup" and not chat.is_forum:
+            reply_thread_id = target.reply_thread_id or target.id
+        message = Message(
+            next(chat.next_message_ids),
+            chat,
+            sender,
+            text,
+            int(time.time()),
+            thread_id,
+            entities or [],
+            reply_markup,
+            reply_to_id if target is not None else None,
+            reply_thread_id,
+            extra_fields or {},
+        )
+        chat.add_message(message)
+        self.end_draft(chat, thread_id)
+        if sender is self.bot:
+            self._typing_until.pop((chat.id, thread_id), None)
+        self.publish(chat, ChatEvent("sent", message, thread_id=thread_id))
+        return message
+
+    def notify_bot(self, update_kind: str, message: Message) -> None:
+        """An update about a person's message, if the bot gets to hear it."""
+        if self._bot_receives(message):
+            self._queue_update(update_kind, message)
+
+    def add_service_message(self, chat: Chat, sender: User, **fields: object) -> Message:
+        """A service message; the bot hears those whatever its privacy mode."""
+        message = self.add_message(chat, sender, "", extra_fields=fields)
+        if chat.bot_status in {"member", "administrator"}:
+            self._queue_update("message", message)
+        return message
+
+    def _queue_update(self, update_kind: str, message: Message) -> None:
+        self.updates.add(update_kind, message.json(), message.chat.id)
+
+    def _bot_receives(self, message: Message) -> bool:
+        chat = message.chat
+        if chat.bot_status not in {"member", "administrator"}:
+            return False
+        if chat.is_private or not self.privacy_mode or chat.bot_status == "administrator":
+            return True
+        target = chat.find_message(message.reply_to_id)
+        if target is not None and target.from_bot:
+            return True
+        bot_mention = f"@{self.bot.username}".lower()
+        wide = message.text.encode("utf-16-le")
+        for entity in message.entities or detect_entities(message.text):
+            start, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
+            entity_text = wide[start:end].decode("utf-16-le").lower()
+            if entity["type"] == "bot_command":
+                _, at, addressee = entity_text.partition("@")
+                if (at and f"@{addressee}" == bot_mention) or (not at and entity["offset"] == 0):
+                    return True
+            elif entity["type"] == "mention" and entity_text == bot_mention and self.receives_mentions:
+                return True
+        return False
+
+    # -- drafts and typing
+
+    def show_draft(self, chat: Chat, draft: Draft) -> None:
+        key = (chat.id, draft.thread_id)
+        fresh = key not in self._live_drafts
+        self.draft_log.append(draft)
+        self._live_drafts[key] = draft
+        if fresh:
+            self._schedule_expiry(chat, draft.thread_id, DRAFT_LIFETIME_SECONDS)
+        self.publish(chat, ChatEvent("draft", text=draft.text, thread_id=draft.thread_id))
+
+    def end_draft(self, chat: Chat, thread_id: int | None) -> None:
+        if self._live_drafts.pop((chat.id, thread_id), None) is not None:
+            self.publish(chat, ChatEvent("draft_gone", thread_id=thread_id))
+
+    def _schedule_expiry(self, chat: Chat, thread_id: int | None, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._expire_draft, chat, thread_id)
+
+    def _expire_draft(self, chat: Chat, thread_id: int | None) -> None:
+        draft = self._live_drafts.get((chat.id, thread_id))
+        if draft is None:
+            return
+        remaining = draft.shown_at + DRAFT_LIFETIME_SECONDS - self.clock()
+        if remaining > 0:
+            self._schedule_expiry(chat, thread_id, remaining)
+        else:
+            self.end_draft(chat, thread_id)
+
+    def live_drafts(self, chat: Chat) -> list[Draft]:
+        now = self.clock()
+        return [
+            draft
+            for (id_, _), draft in self._live_drafts.items()
+            if id_ == chat.id and now - draft.shown_at < DRAFT_LIFETIME_SECONDS
+        ]
+
+    def start_typing(self, chat: Chat, thread_id: int | None) -> None:
+        self._typing_until[chat.id, thread_id] = self.clock() + TYPING_SECONDS
+        self.publish(chat, ChatEvent("typing", thread_id=thread_id))
+
+    def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
+        """Whether the chat shows that the bot is typing."""
+        return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock()
+
+    # -- looking
+
+    def messages(self, chat: Chat, thread_id: int | None = None) -> list[Message]:
+        """What is in the chat, or in one topic of it; the deleted are in `chat.messages` only."""
+        return [
+            message
+            for message in chat.messages
+            if not message.is_deleted
+            and (thread_id is None or message.thread_id == thread_id)
+            and "forum_topic_created" not in message.extra_fields
+        ]
+
+    def transcript(self, chat: Chat, thread_id: int | None = None) -> str:
+        """The chat as a person reads it."""
+        lines = []
+        for message in self.messages(chat, thread_id):
+            said = message.text or f"<{', '.join(message.extra_fields)}>"
+            edited = " (edited)" if message.edit_date is not None else ""
+            labels = "".join(f" [{button['text']}]" for button in message.buttons)
+            lines.append(f"{message.id} {message.sender.name}: {said}{labels}{edited}")
+        lines += [
+            f"(draft {draft.draft_id}) {draft.text or 'Thinking…'}"
+            for draft in self.live_drafts(chat)
+            if thread_id is None or draft.thread_id == thread_id
+        ]
+        return "\n".join(lines)
+
+    def watch(self, chat: Chat) -> AsyncIterator[ChatEvent]:
+        """What happens in `chat` from this call on."""
+        watcher = ChatWatcher(chat)
+        self._watchers.add(watcher)
+        return watcher
+
+    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
+        """What `condition` returns, once it is true; looked at whenever something changed."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not (found := condition()):
+                    if self._changed is None or self._changed.done():
+                        self._changed = asyncio.get_running_loop().create_future()
+                    # Some conditions turn true by the mere passing of time.
+                    await asyncio.wait({self._changed}, timeout=0.5)
+                return found
+        except TimeoutError:
+            shown = [f"-- {chat.title} ({chat.id})\n{self.transcript(chat)[-1500:]}" for chat in self.chats.values()]
+            tail = "\n".join(shown)[-4000:]
+            raise TimeoutError(f"not within {timeout} s; the chats:\n{tail}") from None
+
+    def publish(self, chat: Chat, event: ChatEvent) -> None:
+        for watcher in self._watchers:
+            if watcher.chat is chat:
+                watcher.add(event)
+        self.notify_waiters()
+
+    def notify_waiters(self) -> None:
+        """Have waiting conditions looked at again, soon."""
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.get_loop().call_later(SETTLE_SECONDS, _wake_waiters, changed)
+
+
+def _wake_waiters(changed: "asyncio.Future[None]") -> None:
+    if not changed.done():
+        changed.set_result(None)

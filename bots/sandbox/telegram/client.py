@@ -1,0 +1,240 @@
+"""What people do in the chats, and the updates the bot gets of it."""
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
+from bots.sandbox.telegram.entities import detect_entities
+from bots.sandbox.telegram.files import FileStore
+from bots.sandbox.telegram.members import chat_member
+from bots.sandbox.telegram.state import Bot, Chat, ChatEvent, Json, Message, User
+
+__all__ = ["CallbackAnswer", "ClientBackend"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAnswer:
+    """What the bot had shown at a press of a button."""
+
+    text: str
+    is_alert: bool
+
+
+class ClientBackend(Backend):
+    """`queries` are the presses that wait for an answer, with the time of each."""
+
+    def __init__(self, bot: Bot, clock: Any) -> None:
+        super().__init__(bot, clock)
+        self.callback_answers: dict[str, CallbackAnswer] = {}
+        self.pending_queries: dict[str, float] = {}
+        self._query_ids = itertools.count(5_000_000_001)
+        self.files = FileStore()
+        self._file_ids = itertools.count(1)
+
+    async def send_message(
+        self,
+        user: User,
+        chat: Chat,
+        text: str,
+        *,
+        thread: int | None = None,
+        reply_to: int | Message | None = None,
+        **extra_fields: Any,
+    ) -> Message:
+        """A message of `person`. `extra` are further fields of Telegram's object.
+
+        Raises `ValueError` for what a client would not let a person do.
+        """
+        if user not in chat.members:
+            raise ValueError(f"{user.name} is not in {chat.title}")
+        if chat.migrated_to_id is not None:
+            raise ValueError(f"{chat.title} is a supergroup now")
+        if chat.is_private and chat.bot_status == "kicked":
+            raise ValueError(f"{user.name} has blocked the bot")
+        if thread == GENERAL_TOPIC_ID and chat.is_forum:
+            thread = None
+        if thread is not None and thread not in chat.topics:
+            raise ValueError(f"{chat.title} has no topic {thread}")
+        message = self.add_message(
+            chat,
+            user,
+            text,
+            thread_id=thread,
+            entities=detect_entities(text),
+            extra_fields=extra_fields,
+            reply_to_id=reply_to.id if isinstance(reply_to, Message) else reply_to,
+        )
+        self.notify_bot("message", message)
+        return message
+
+    def redeliver_last_update(self, chat: Chat) -> None:
+        """Let the bot have the latest update of `chat` a second time, though it confirmed it."""
+        self.updates.redeliver_last(chat.id)
+
+    async def edit_message(self, message: Message, text: str) -> None:
+        """The sender changes a message."""
+        message.previous_texts.append(message.text)
+        message.text, message.entities = text, detect_entities(text)
+        message.edit_date = int(time.time())
+        self.notify_bot("edited_message", message)
+        self.publish(message.chat, ChatEvent("edited", message, thread_id=message.thread_id))
+
+    async def delete_message(self, message: Message) -> None:
+        """Somebody deletes a message; the bot is not told."""
+        message.is_deleted = True
+        self.publish(message.chat, ChatEvent("deleted", message, thread_id=message.thread_id))
+
+    async def send_sticker(self, user: User, chat: Chat, *, emoji: str = "🙂", **options: Any) -> Message:
+        sticker = self._new_file() | {
+            "type": "regular",
+            "width": 512,
+            "height": 512,
+            "is_animated": False,
+            "is_video": False,
+            "emoji": emoji,
+        }
+        return await self.send_message(user, chat, "", sticker=sticker, **options)
+
+    async def send_document(
+        self,
+        user: User,
+        chat: Chat,
+        name: str,
+        content: bytes = b"",
+        *,
+        caption: str = "",
+        media_type: str = "application/octet-stream",
+        **options: Any,
+    ) -> Message:
+        document = self.files.add(self._new_file(), name, content)
+        document |= {"file_name": name, "mime_type": media_type}
+        return await self.send_message(user, chat, caption, document=document, **options)
+
+    async def send_photo(self, user: User, chat: Chat, *, caption: str = "", **options: Any) -> Message:
+        photo = [
+            self._new_file() | {"width": width, "height": width * 3 // 4, "file_size": width * 50}
+            for width in (90, 320, 1280)
+        ]
+        return await self.send_message(user, chat, caption, photo=photo, **options)
+
+    async def send_voice(self, user: User, chat: Chat, **options: Any) -> Message:
+        voice = self._new_file() | {"duration": 3, "mime_type": "audio/ogg", "file_size": 5000}
+        return await self.send_message(user, chat, "", voice=voice, **options)
+
+    def _new_file(self) -> Json:
+        number = next(self._file_ids)
+        return {"file_id": f"file-{number:06}", "file_unique_id": f"unique-{number:06}"}
+
+    async def press_button(self, user: User, message: Message, callback_data: str) -> str:
+        """Press a button; the id under which `answers` will hold what the bot shows.
+
+        A deleted message can still be pressed, for a moment, by who has it on the screen.
+        Raises `ValueError` when the message has no button with `data`.
+        """
+        if not any(button.get("callback_data") == callback_data for button in message.buttons):
+            raise ValueError(f"no button with {callback_data!r}")
+        if user not in message.chat.members:
+            raise ValueError(f"{user.name} is not in {message.chat.title}")
+        query_id = str(next(self._query_ids))
+        self.pending_queries[query_id] = self.clock()
+        payload: Json = message.json()
+        if message.is_deleted:
+            payload = {"chat": payload["chat"], "message_id": message.id, "date": 0}
+        self.updates.add(
+            "callback_query",
+            {
+                "id": query_id,
+                "from": user.json(),
+                "data": callback_data,
+                "message": payload,
+                "chat_instance": str(7_919 * message.chat.id),
+            },
+            message.chat.id,
+        )
+        self.notify_waiters()
+        return query_id
+
+    async def stop_draft(self, chat: Chat, draft_id: int, thread_id: int | None = None) -> None:
+        """Press a draft's own Stop. Raises `ValueError` when the client shows none."""
+        draft = next(
+            (d for d in self.live_drafts(chat) if (d.draft_id, d.thread_id) == (draft_id, thread_id)),
+            None,
+        )
+        if draft is None or not draft.can_stop:
+            raise ValueError(f"no draft {draft_id} that can be stopped")
+        payload: Json = {"chat": chat.json(), "draft_id": draft_id}
+        if thread_id is not None:
+            payload["message_thread_id"] = thread_id
+        self.updates.add("stopped_message_generation", payload, chat.id)
+        if draft.keep_on_stop:
+            self.notify_waiters()
+        else:
+            self.end_draft(chat, thread_id)
+
+    # -- who is there
+
+    async def block_bot(self, user: User) -> None:
+        """Block the bot: it may no longer write to the person."""
+        self._set_bot_status(self.open_private_chat(user), user, "kicked")
+
+    async def unblock_bot(self, user: User) -> None:
+        self._set_bot_status(self.open_private_chat(user), user, "member")
+
+    async def add_bot(self, user: User, chat: Chat) -> None:
+        self._set_bot_status(chat, user, "member")
+        self.add_service_message(chat, user, new_chat_members=[self.bot.json()])
+
+    async def kick_bot(self, user: User, chat: Chat) -> None:
+        self._set_bot_status(chat, user, "kicked")
+        self.add_service_message(chat, user, left_chat_member=self.bot.json())
+
+    async def promote_bot(self, user: User, chat: Chat) -> None:
+        """Make the bot an administrator, who hears everything."""
+        self._set_bot_status(chat, user, "administrator")
+
+    async def join(self, user: User, chat: Chat) -> None:
+        chat.members.append(user)
+        self.add_service_message(chat, user, new_chat_members=[user.json()])
+
+    async def leave(self, user: User, chat: Chat) -> None:
+        self.add_service_message(chat, user, left_chat_member=user.json())
+        chat.members.remove(user)
+
+    def _set_bot_status(self, chat: Chat, user: User, status: str) -> None:
+        old, chat.bot_status = chat.bot_status, status
+        self.updates.add(
+            "my_chat_member",
+            {
+                "chat": chat.json(),
+                "from": user.json(),
+                "date": int(time.time()),
+                "old_chat_member": chat_member(self.bot, old),
+                "new_chat_member": chat_member(self.bot, status),
+            },
+            chat.id,
+        )
+        self.notify_waiters()
+
+    async def migrate_to_supergroup(self, chat: Chat) -> Chat:
+        """Turn a group into a supergroup, which has another id and counts from the start."""
+        if chat.type != "group" or chat.migrated_to_id is not None:
+            raise ValueError(f"{chat.title} is not a group")
+        supergroup = self.create_supergroup(chat.title, *chat.members)
+        supergroup.bot_status = chat.bot_status
+        owner = chat.members[0]
+        self.add_service_message(chat, owner, migrate_to_chat_id=supergroup.id)
+        chat.migrated_to_id = supergroup.id
+        self.add_service_message(supergroup, owner, migrate_from_chat_id=chat.id)
+        return supergroup
+
+    def close_topic(self, chat: Chat, thread_id: int) -> None:
+        chat.closed_topics.add(thread_id)
+
+    def delete_topic(self, chat: Chat, thread_id: int) -> None:
+        """The topic and all that was said in it."""
+        del chat.topics[thread_id]
+        for message in chat.messages:
+            message.is_deleted = message.is_deleted or message.thread_id == thread_id
+        self.notify_waiters()

@@ -1,0 +1,290 @@
+"""The methods that write: messages, edits, drafts, reactions."""
+
+import time
+from collections.abc import Callable
+
+from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
+from bots.sandbox.telegram.entities import parse_text, utf16_length
+from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.keyboard import inline_keyboard
+from bots.sandbox.telegram.state import Chat, ChatEvent, Draft, Json, Message
+from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
+
+__all__ = ["MESSAGE_METHODS"]
+
+QUERY_LIFETIME_SECONDS = 60.0  # seconds
+MAX_CALLBACK_TEXT_CHARS = 200
+MAX_DELETED_MESSAGES = 100
+NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup are exactly the same "
+    "as a current content and reply markup of the message"
+)
+CHAT_ACTIONS = frozenset(
+    {
+        "typing",
+        "upload_photo",
+        "record_video",
+        "upload_video",
+        "record_voice",
+        "upload_voice",
+        "upload_document",
+        "choose_sticker",
+        "find_location",
+        "record_video_note",
+        "upload_video_note",
+    }
+)
+REACTION_EMOJI = frozenset(
+    {
+        "❤",
+        "👍",
+        "👎",
+        "🔥",
+        "🥰",
+        "👏",
+        "😁",
+        "🤔",
+        "🤯",
+        "😱",
+        "🤬",
+        "😢",
+        "🎉",
+        "🤩",
+        "🤮",
+        "💩",
+        "🙏",
+        "👌",
+        "🕊",
+        "🤡",
+        "🥱",
+        "🥴",
+        "😍",
+        "🐳",
+        "❤‍🔥",
+        "🌚",
+        "🌭",
+        "💯",
+        "🤣",
+        "⚡",
+        "🍌",
+        "🏆",
+        "💔",
+        "🤨",
+        "😐",
+        "🍓",
+        "🍾",
+        "💋",
+        "🖕",
+        "😈",
+        "😴",
+        "😭",
+        "🤓",
+        "👻",
+        "👨‍💻",
+        "👀",
+        "🎃",
+        "🙈",
+        "😇",
+        "😨",
+        "🤝",
+        "✍",
+        "🤗",
+        "🫡",
+        "🎅",
+        "🎄",
+        "☃",
+        "💅",
+        "🤪",
+        "🗿",
+        "🆒",
+        "💘",
+        "🙉",
+        "🦄",
+        "😘",
+        "💊",
+        "🙊",
+        "😎",
+        "👾",
+        "🤷‍♂",
+        "🤷",
+        "🤷‍♀",
+        "😡",
+    }
+)
+
+
+def send_message(backend: ClientBackend, params: Json) -> Json:
+    text, entities = parse_text(params)
+    markup = inline_keyboard(params)
+    if params.get("link_preview_options") and not isinstance(params["link_preview_options"], dict):
+        raise bad_request("object expected as link preview options")
+    chat = target_chat(backend, params)
+    thread = target_thread(chat, params)
+    if params.get("message_effect_id") and not chat.is_private:
+        raise bad_request("message effects can be used only in private chats")
+    message = backend.add_message(
+        chat,
+        backend.bot,
+        text,
+        thread_id=thread,
+        reply_to_id=_reply_target(chat, params),
+        entities=entities,
+        reply_markup=markup,
+    )
+    return message.json()
+
+
+def _reply_target(chat: Chat, params: Json) -> int | None:
+    reply = params.get("reply_parameters")
+    if reply in (None, "", {}):
+        return None
+    if not isinstance(reply, dict):
+        raise bad_request("object expected as reply parameters")
+    target = reply.get("message_id")
+    if not isinstance(target, int):
+        raise bad_request('field "message_id" must be of type Number')
+    if chat.find_message(target) is not None:
+        return target
+    if reply.get("allow_sending_without_reply"):
+        return None
+    raise bad_request("message to be replied not found")
+
+
+def send_message_draft(backend: ClientBackend, params: Json) -> bool:
+    text, entities = parse_text(params, allow_empty=True)
+    chat = target_chat(backend, params)
+    if not chat.is_private:
+        raise bad_request("method is available only in private chats")
+    thread = target_thread(chat, params)
+    draft_id = params.get("draft_id") or 0
+    if draft_id == 0:
+        raise bad_request("draft identifier must be non-zero")
+    draft = Draft(
+        chat.id,
+        thread,
+        draft_id,
+        text,
+        backend.clock(),
+        params.get("can_stop") is True,
+        params.get("keep_on_stop") is True,
+        tuple(entities),
+    )
+    backend.show_draft(chat, draft)
+    return True
+
+
+def edit_message_text(backend: ClientBackend, params: Json) -> Json:
+    text, entities = parse_text(params)
+    message = _editable_message(backend, params)
+    if not message.text:
+        raise bad_request("there is no text in the message to edit")
+    return _apply_edit(backend, message, text, entities, inline_keyboard(params))
+
+
+def edit_message_reply_markup(backend: ClientBackend, params: Json) -> Json:
+    markup = inline_keyboard(params)
+    message = _editable_message(backend, params)
+    return _apply_edit(backend, message, message.text, message.entities, markup)
+
+
+def _editable_message(backend: ClientBackend, params: Json) -> Message:
+    message = target_message(backend, params, "edit")
+    if message.sender is not backend.bot:
+        raise bad_request("message can't be edited")
+    return message
+
+
+def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: list[Json], markup: Json | None) -> Json:
+    if (text, entities, markup) == (message.text, message.entities, message.reply_markup):
+        raise bad_request(NOT_MODIFIED)
+    if text != message.text:
+        message.previous_texts.append(message.text)
+    message.text, message.entities, message.reply_markup = text, entities, markup
+    message.edit_date = int(time.time())
+    backend.publish(message.chat, ChatEvent("edited", message, thread_id=message.thread_id))
+    return message.json()
+
+
+def delete_message(backend: ClientBackend, params: Json) -> bool:
+    message = target_message(backend, params, "delete")
+    if not _is_deletable(message):
+        raise bad_request("message can't be deleted")
+    _delete(backend, message)
+    return True
+
+
+def delete_messages(backend: ClientBackend, params: Json) -> bool:
+    chat = target_chat(backend, params)
+    message_ids = params.get("message_ids")
+    if message_ids in (None, "", []):
+        raise bad_request("message identifiers are not specified")
+    if not isinstance(message_ids, list):
+        raise bad_request("expected an Array of message identifiers")
+    if len(message_ids) > MAX_DELETED_MESSAGES:
+        raise bad_request("too many message identifiers specified")
+    found = [chat.find_message(number) for number in message_ids if isinstance(number, int)]
+    messages = [message for message in found if message is not None]
+    if not all(map(_is_deletable, messages)):
+        raise bad_request("message can't be deleted")
+    for message in messages:
+        _delete(backend, message)
+    return True
+
+
+def _is_deletable(message: Message) -> bool:
+    return message.from_bot or message.chat.is_private or message.chat.bot_status == "administrator"
+
+
+def _delete(backend: ClientBackend, message: Message) -> None:
+    message.is_deleted = True
+    backend.publish(message.chat, ChatEvent("deleted", message, thread_id=message.thread_id))
+
+
+def send_chat_action(backend: ClientBackend, params: Json) -> bool:
+    if str(params.get("action") or "").lower() not in CHAT_ACTIONS:
+        raise bad_request("wrong parameter action in request")
+    chat = target_chat(backend, params)
+    backend.start_typing(chat, target_thread(chat, params))
+    return True
+
+
+def set_message_reaction(backend: ClientBackend, params: Json) -> bool:
+    reactions = params.get("reaction") or []
+    if not isinstance(reactions, list):
+        raise bad_request("expected an Array of ReactionType")
+    message = target_message(backend, params, "react", for_writing=False)
+    if len(reactions) > 1:
+        raise bad_request("REACTIONS_TOO_MANY")
+    for reaction in reactions:
+        if not isinstance(reaction, dict) or reaction.get("type") != "emoji":
+            raise bad_request("REACTION_INVALID")
+        if str(reaction.get("emoji")).rstrip("\ufe0f") not in REACTION_EMOJI:
+            raise bad_request("REACTION_INVALID")
+    message.reactions = reactions
+    backend.notify_waiters()
+    return True
+
+
+def answer_callback_query(backend: ClientBackend, params: Json) -> bool:
+    query_id = str(params.get("callback_query_id") or "")
+    text = str(params.get("text") or "")
+    if utf16_length(text) > MAX_CALLBACK_TEXT_CHARS:
+        raise bad_request("MESSAGE_TOO_LONG")
+    pressed_at = backend.pending_queries.pop(query_id, None)
+    if pressed_at is None or backend.clock() - pressed_at > QUERY_LIFETIME_SECONDS:
+        raise bad_request("query is too old and response timeout expired or query ID is invalid")
+    backend.callback_answers[query_id] = CallbackAnswer(text, params.get("show_alert") is True)
+    return True
+
+
+MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
+    "sendmessage": send_message,
+    "sendmessagedraft": send_message_draft,
+    "editmessagetext": edit_message_text,
+    "editmessagereplymarkup": edit_message_reply_markup,
+    "deletemessage": delete_message,
+    "deletemessages": delete_messages,
+    "sendchataction": send_chat_action,
+    "setmessagereaction": set_message_reaction,
+    "answercallbackquery": answer_callback_query,
+}

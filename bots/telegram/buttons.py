@@ -1,0 +1,28 @@
+"""Buttons and menus as Telegram's inline keyboards."""
+
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+from telegram.constants import KeyboardButtonStyle
+
+from core.port import Button, MenuItem, Part
+
+__all__ = ["inline_keyboard"]
+
+MAX_BUTTONS_PER_ROW = 3
+
+
+def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
+    """The menu line by line, the buttons under it; None where there is nothing to press."""
+    rows = [[_menu_button(option)] for option in part.menu]
+    buttons = [_button(button) for button in part.buttons]
+    rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _button(button: Button) -> InlineKeyboardButton:
+    style = KeyboardButtonStyle.DANGER if button.danger else None
+    return InlineKeyboardButton(button.label, callback_data=button.action, style=style)
+
+
+def _menu_button(item: MenuItem) -> InlineKeyboardButton:
+    label = f"{item.label} · {item.description}" if item.description else item.label
+    return InlineKeyboardButton(f"✓ {label}" if item.is_selected else label, callback_data=item.action)

@@ -1,0 +1,34 @@
+"""The catalogue as a table, for `parley models`."""
+
+from rich.table import Table
+
+from core.app import Services
+from core.commands.models import quotas_by_model, search_models
+from core.conversation.ledger import format_duration
+from core.conversation.model_registry import format_context_length
+from core.conversation.turn_services import build_turn_services
+
+__all__ = ["models_table"]
+
+
+async def models_table(services: Services, search: str) -> Table:
+    """The models whose ids have `search` in them, with what is left of today's quotas of the
+    bot's own key. Raises `StoreError`.
+    """
+    made = build_turn_services(services.settings, services.store, services.api, services.models)
+    models = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
+    quotas = await quotas_by_model(made.ledger, made.api_keys.bot_key.key_id, models)
+    table = Table("model", "context", "reasons", "images", "quota a day", "left today", "")
+    for model in models:
+        quota = quotas[model.id]
+        table.add_row(
+            model.id,
+            format_context_length(model.context_window),
+            "yes" if model.has_reasoning else "",
+            "yes" if model.has_vision else "",
+            "" if quota.limit is None else f"{quota.limit:,}",
+            "" if quota.remaining is None else f"{quota.remaining:,}",
+            "embeddings only" if model.is_embedding_model else "",
+        )
+    table.caption = f"Quotas begin anew in {format_duration(made.ledger.seconds_until_reset())}."
+    return table

@@ -1,0 +1,133 @@
+"""Measuring requests before they are sent: by the model's own last count where there is one.
+
+After an answer the service's count of its request is exact (the anchor): the next request of that
+conversation is that count, and an estimate of what came since.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from core.api.client import Message
+from core.conversation import tokens
+from core.conversation.tokens import TokenWeights
+from core.errors import StoreError
+from core.store.conversations import get_value, set_value
+from core.store.database import Store
+
+__all__ = ["CountedRequest", "TokenEstimator", "TokenEstimators"]
+
+log = structlog.get_logger(__name__)
+
+MAX_ANCHORS = 2000
+MAX_MODELS = 200
+SAVE_EVERY_SAMPLES = 10  # samples between writes
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRequest:
+    """A request as the service counted it."""
+
+    model: str
+    system_hash: int
+    message_hashes: tuple[int, ...]
+    tokens: int
+    answer_hash: int
+    answer_tokens: int
+    """The answer's message and its tokens; 0 where thoughts were counted with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimator:
+    """Counts for one model and conversation. `known`: the model's weights are learnt."""
+
+    weights: TokenWeights
+    anchor: CountedRequest | None = None
+
+    @property
+    def is_calibrated(self) -> bool:
+        return self.weights.is_calibrated
+
+    def estimate_text(self, text: str) -> float:
+        return tokens.estimate_text(text, self.weights.values)
+
+    def estimate_request(self, texts: Sequence[str]) -> float:
+        return tokens.estimate_messages(texts, self.weights.values)
+
+
+def text_hash(text: str) -> int:
+    return hash(text)
+
+
+class TokenEstimators:
+    """The measures of all models, learnt and kept. Bounded."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._weights: OrderedDict[str, TokenWeights] = OrderedDict()
+        self._anchors: OrderedDict[int, CountedRequest] = OrderedDict()
+        self._unsaved_samples: dict[str, int] = {}
+
+    async def for_conversation(self, model: str, conversation: int) -> TokenEstimator:
+        """Raises `StoreError`."""
+        anchor = self._anchors.get(conversation)
+        same = anchor is not None and anchor.model == model
+        return TokenEstimator(await self._load_weights(model), anchor if same else None)
+
+    async def _load_weights(self, model: str) -> TokenWeights:
+        weights = self._weights.get(model)
+        if weights is None:
+            stored = await self._store.read(get_value, _storage_key(model))
+            try:
+                samples = msgspec.json.decode(stored, type=list[list[float]]) if stored else []
+            except msgspec.DecodeError:
+                samples = []
+            weights = self._weights[model] = TokenWeights(samples)
+            while len(self._weights) > MAX_MODELS:
+                self._weights.popitem(last=False)
+        self._weights.move_to_end(model)
+        return weights
+
+    async def record_usage(
+        self,
+        model: str,
+        conversation: int,
+        messages: Sequence[Message],
+        usage: tuple[int, int],
+        answer: str,
+        *,
+        has_reasoning: bool,
+    ) -> None:
+        """The service counted `usage` (prompt, completion) for `sent` and `answer`."""
+        if usage[0] <= 0:
+            return
+        weights = await self._load_weights(model)
+        weights.add_sample(tokens.count_features(message.content for message in messages), usage[0])
+        system = messages[0].content if messages[0].role == "system" else ""
+        other_messages = messages[1:] if messages[0].role == "system" else messages
+        self._anchors[conversation] = CountedRequest(
+            model,
+            text_hash(system),
+            tuple(text_hash(message.content) for message in other_messages),
+            usage[0],
+            text_hash(answer),
+            0 if has_reasoning else usage[1],
+        )
+        self._anchors.move_to_end(conversation)
+        while len(self._anchors) > MAX_ANCHORS:
+            self._anchors.popitem(last=False)
+        self._unsaved_samples[model] = self._unsaved_samples.get(model, 0) + 1
+        if self._unsaved_samples[model] >= SAVE_EVERY_SAMPLES:
+            del self._unsaved_samples[model]
+            encoded = msgspec.json.encode(weights.samples).decode()
+            try:
+                await self._store.write(set_value, _storage_key(model), encoded)
+            except StoreError as error:
+                log.warning("token counts not kept", model=model, error=str(error))
+
+
+def _storage_key(model: str) -> str:
+    return f"tokens:{model}"[:200]

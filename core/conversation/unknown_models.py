@@ -1,0 +1,66 @@
+"""Models that the settings name and that are not among those one can ask: misspelt, or gone."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from core.api.catalogue import Model, builtin_models, find_model
+from core.settings import Settings
+
+__all__ = ["DEFAULT_MODEL_SETTING", "UnknownModel", "find_unknown_models"]
+
+DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
+EMBEDDING_MODEL_SETTING = "PARLEY_EMBEDDING_MODEL"
+PER_MODEL_SETTINGS = ("PARLEY_QUOTAS", "PARLEY_CONTEXTS")
+EVERY_MODEL = "*"
+MAX_SUGGESTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    setting: str
+    model: str
+    suggestions: tuple[str, ...]
+    """What may have been meant, best first."""
+
+    def __str__(self) -> str:
+        meant = f"; is {self.suggestions[0]} meant?" if self.suggestions else ""
+        return f"{self.setting} names {self.model}, which is not among the models known{meant}"
+
+
+def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> list[UnknownModel]:
+    """Every model of the settings that is not `offered`, and no model for embeddings that is
+    known: a service may list those nowhere.
+    """
+    embedding_models = {id_: one for id_, one in {**builtin_models(), **available}.items() if one.is_embedding_model}
+    unknown = []
+    for setting, id_ in _configured_models(settings):
+        known = embedding_models if setting == EMBEDDING_MODEL_SETTING else available
+        if setting in PER_MODEL_SETTINGS:
+            known = {**available, **embedding_models}
+        if id_ not in known:
+            unknown.append(UnknownModel(setting, id_, _suggest(id_, known)))
+    return unknown
+
+
+def _configured_models(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(setting, model)."""
+    yield DEFAULT_MODEL_SETTING, settings.default_model
+    yield EMBEDDING_MODEL_SETTING, settings.embedding_model
+    others = (
+        ("PARLEY_FALLBACKS", settings.fallbacks),
+        ("PARLEY_SUCCESSORS", settings.successors.values()),
+        *zip(PER_MODEL_SETTINGS, (settings.quotas, settings.contexts), strict=True),
+    )
+    for setting, ids in others:
+        ignored = (EVERY_MODEL, settings.embedding_model) if setting in PER_MODEL_SETTINGS else ()
+        yield from ((setting, id_) for id_ in ids if id_ not in ignored)
+
+
+def _suggest(id_: str, known: Mapping[str, Model]) -> tuple[str, ...]:
+    match = find_model(list(known.values()), id_)
+    found = [match.model] if match.model else list(match.candidates)
+    ids_by_folded = {one.casefold(): one for one in known}
+    close_matches = difflib.get_close_matches(id_.casefold(), ids_by_folded, n=MAX_SUGGESTIONS)
+    ids = [model.id for model in found] + [ids_by_folded[one] for one in close_matches]
+    return tuple(dict.fromkeys(ids))[:MAX_SUGGESTIONS]

@@ -1,0 +1,36 @@
+"""A long text as folded quotes, as it is: no markup in it means anything."""
+
+from collections.abc import Iterator
+
+from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
+from core.markdown.parser import normalise_text
+from core.port import Dialect, Part
+
+__all__ = ["render_collapsed"]
+
+INITIAL_FILL_RATIO = 0.8  # of a message, to begin with: marks of a quote take room as well
+
+
+def render_collapsed(dialect: Dialect, text: str) -> list[Part]:
+    return list(_split_to_fit(dialect, normalise_text(text).strip(), max(1, int(dialect.limit * INITIAL_FILL_RATIO))))
+
+
+def _split_to_fit(dialect: Dialect, text: str, max_chars: int) -> Iterator[Part]:
+    while text:
+        piece = text[:max_chars]
+        if len(text) > max_chars:
+            end = max(piece.rfind("\n"), piece.rfind(" "))
+            piece = piece[: end + 1] if end > max_chars // 2 else piece
+        part = dialect.render(Document((Quote((_paragraph(piece.strip()),), is_collapsed=True),)))
+        if dialect.size(part) > dialect.limit and len(piece) > 1:
+            max_chars = len(piece) // 2
+            continue
+        text = text[len(piece) :].lstrip()  # a message of blanks alone is none
+        yield part
+
+
+def _paragraph(text: str) -> Paragraph:
+    children: list[Inline] = []
+    for line in text.split("\n"):
+        children += [LineBreak(), Text(line)] if children else [Text(line)]
+    return Paragraph(tuple(children))

@@ -1,0 +1,248 @@
+"""Threads, reactions, guilds and the registry of commands."""
+
+import asyncio
+from typing import Any
+
+import discord
+import pytest
+
+from bots.sandbox.discord import DiscordStandIn, Limits
+from bots.sandbox.discord.limits import FixedWindow
+from bots.sandbox.discord.state import (
+    ADD_REACTIONS,
+    DEFAULT_PERMISSIONS,
+    MANAGE_MESSAGES,
+    MANAGE_THREADS,
+)
+from tests import api_specs
+from tests.bots.sandbox.discord.conftest import Bot, next_item, spec_violations
+from tests.bots.sandbox.discord.raw_client import RawClient, raw_client
+
+
+def checked_response(found: dict[str, Any], raw: RawClient, method: str, path: str, status: int) -> dict[str, Any]:
+    if api_specs.SPECS_DIR.is_dir():
+        assert api_specs.discord_response_errors(method, path, status, found) == []
+    return found
+
+
+def command(name: str = "ask", **more: Any) -> dict[str, Any]:
+    return {"name": name, "description": "d", "type": 1, **more}
+
+
+async def test_threads_start_with_and_without_message(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    await server.send_message(ann, channel, f"{server.mention} hi")
+    heard = await next_item(bot.messages)
+    thread = await heard.create_thread(name="from it")
+    assert thread.id == heard.id
+    await thread.send("inside")
+    first, inside = server.messages(server.channels[str(thread.id)])
+    assert (first.type, inside.content) == (21, "inside")
+    with pytest.raises(discord.HTTPException) as refused:
+        await heard.create_thread(name="again")
+    assert refused.value.code == 160004
+    alone = await heard.channel.create_thread(name="alone", type=discord.ChannelType.public_thread)
+    await alone.edit(archived=True)
+    assert server.channels[str(alone.id)].archived
+    await alone.send("wakes it")
+    assert not server.channels[str(alone.id)].archived
+    api_specs.require_specs()
+    assert spec_violations(server) == []
+
+
+async def test_locked_thread_requires_moderator(raw: RawClient) -> None:
+    server = raw.server
+    parent = server.create_channel(server.create_guild("Home", raw.ann), "general")
+    thread = server.create_thread(parent, "aside")
+    at = f"/channels/{thread.id}"
+    assert await raw.error_of("PATCH", at, {"locked": True}) == (403, 50013)
+    await server.set_bot_permissions(parent, DEFAULT_PERMISSIONS | MANAGE_THREADS)
+    assert (await raw.call("PATCH", at, {"locked": True, "archived": True}))[0] == 200
+    await server.set_bot_permissions(parent, DEFAULT_PERMISSIONS)
+    assert await raw.error_of("POST", f"{at}/messages", {"content": "x"}) == (400, 160005)
+    assert await raw.error_of("PATCH", at, {"archived": False}) == (400, 160005)
+
+
+@pytest.mark.parametrize("body", [{"name": "", "type": 11}, {"name": "n" * 101, "type": 11}, {"name": "n", "type": 12}])
+async def test_invalid_thread_is_refused(raw: RawClient, body: dict[str, Any]) -> None:
+    server = raw.server
+    parent = server.create_channel(server.create_guild("Home", raw.ann), "general")
+    assert await raw.error_of("POST", f"/channels/{parent.id}/threads", body) == (400, 50035)
+    wrong = {"name": "n", "type": 11, "auto_archive_duration": 5}
+    assert await raw.error_of("POST", f"/channels/{parent.id}/threads", wrong) == (400, 50035)
+    right = {"name": "n", "type": 11}
+    assert (await raw.call("POST", f"/channels/{parent.id}/threads", right))[0] == 201
+    assert await raw.error_of("POST", f"/channels/{raw.dm.id}/threads", right) == (400, 50024)
+
+
+async def test_reactions_are_added_and_removed(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    message = await server.send_message(ann, channel, f"{server.mention} hi")
+    heard = await next_item(bot.messages)
+    await heard.add_reaction("👍")
+    await server.set_reaction(ann, message, "👍")
+    assert message.reactions == {"👍": {server.bot.id, ann.id}}
+    assert bot.user is not None
+    await heard.remove_reaction("👍", bot.user)
+    assert message.reactions == {"👍": {ann.id}}
+    with pytest.raises(discord.HTTPException) as refused:
+        await heard.add_reaction("nonsense")
+    assert refused.value.code == 10014
+    await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~ADD_REACTIONS)
+    with pytest.raises(discord.Forbidden):
+        await heard.add_reaction("👍")
+    api_specs.require_specs()
+    assert spec_violations(server) == []
+
+
+async def test_bulk_delete_requires_permission(raw: RawClient) -> None:
+    server = raw.server
+    channel = server.create_channel(server.create_guild("Home", raw.ann), "general")
+    sent = [await server.send_message(raw.ann, channel, str(n)) for n in range(3)]
+    at = f"/channels/{channel.id}/messages/bulk-delete"
+    ids = {"messages": [str(message.id) for message in sent[:2]]}
+    assert await raw.error_of("POST", at, ids) == (403, 50013)
+    await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS | MANAGE_MESSAGES)
+    assert await raw.error_of("POST", at, {"messages": ids["messages"][:1]}) == (400, 50016)
+    assert await raw.error_of("POST", at, {"messages": ["1", "2"]}) == (400, 50034)
+    assert (await raw.call("POST", at, ids))[0] == 204
+    assert server.messages(channel) == sent[2:]
+
+
+async def test_guild_is_visible_to_members_only(raw: RawClient) -> None:
+    server = raw.server
+    guild = server.create_guild("Home", raw.ann)
+    away = server.create_guild("Away", raw.ann, has_bot=False)
+    for path in (f"/guilds/{guild.id}", f"/guilds/{guild.id}/members/{raw.ann.id}"):
+        status, found = await raw.call("GET", path)
+        assert status == 200
+        checked_response(found, raw, "GET", path, 200)
+    assert await raw.error_of("GET", f"/guilds/{guild.id}/members/1") == (404, 10007)
+    assert await raw.error_of("GET", f"/guilds/{away.id}") == (404, 10004)
+
+
+async def test_commands_are_registered_one_by_one_and_by_guild(raw: RawClient) -> None:
+    server = raw.server
+    guild = server.create_guild("Home", raw.ann)
+    channel = server.create_channel(guild, "general")
+    everywhere = f"/applications/{server.application_id}/commands"
+    here = f"/applications/{server.application_id}/guilds/{guild.id}/commands"
+    status, made = await raw.call("POST", everywhere, command())
+    assert status == 201
+    checked_response(made, raw, "POST", everywhere, 201)
+    assert (await raw.call("POST", everywhere, command(description="new")))[0] == 200
+    one = f"{everywhere}/{made['id']}"
+    assert (await raw.call("GET", one))[1]["description"] == "new"
+    assert (await raw.call("PATCH", one, {"description": "newer"}))[1]["description"] == "newer"
+    assert await raw.error_of("PATCH", one, {"description": ""}) == (400, 50035)
+    _, local = await raw.call("PUT", here, [command("local")])
+    checked_response(local, raw, "PUT", here, 200)
+    assert (await server.use_command(raw.ann, channel, "local")).type == 2
+    with pytest.raises(ValueError, match="local"):
+        await server.use_command(raw.ann, raw.dm, "local")
+    assert (await raw.call("DELETE", one))[0] == 204
+    assert await raw.error_of("GET", one) == (404, 10063)
+    assert (await raw.call("GET", everywhere))[1] == []
+    other = here.replace(str(guild.id), "1")
+    assert await raw.error_of("PUT", other, []) == (403, 50001)
+
+
+async def test_daily_command_limit(raw: RawClient) -> None:
+    at = f"/applications/{raw.server.application_id}/commands"
+    names = [command(f"b{n}") for n in range(100)]
+    for commands in ([command(f"a{n}") for n in range(100)], names):
+        assert (await raw.call("PUT", at, commands))[0] == 200
+    # What is known by name costs nothing.
+    assert (await raw.call("PUT", at, names))[0] == 200
+    assert await raw.error_of("PUT", at, [command("one-more")]) == (429, 30034)
+    raw.clock.now += 86_400
+    assert (await raw.call("PUT", at, [command("one-more")]))[0] == 200
+
+
+async def test_modal_is_submitted(server: DiscordStandIn, bot: Bot) -> None:
+    ann, eve = server.create_user("Ann"), server.create_user("Eve")
+    channel = server.create_channel(server.create_guild("Home", ann, eve), "general")
+    shown = await server.use_command(ann, channel, "form")
+    await server.wait_for(lambda: shown.modal)
+    with pytest.raises(ValueError, match="form"):
+        await server.submit_modal(eve, shown, {"about": "x"})
+    with pytest.raises(ValueError, match="characters"):
+        await server.submit_modal(ann, shown, {})
+    sent = await server.submit_modal(ann, shown, {"about": "cats"})
+    await server.wait_for(lambda: sent.responses)
+    assert [m.content for m in sent.responses] == ["about cats"]
+    assert server.transcript(channel, ann) == "Parley: about cats"
+    assert server.transcript(channel, eve) == ""
+    with pytest.raises(ValueError, match="form"):
+        await server.submit_modal(ann, shown, {"about": "twice"})
+    api_specs.require_specs()
+    assert spec_violations(server) == []
+
+
+async def test_autocomplete_receives_other_options(raw: RawClient) -> None:
+    options = [
+        {"name": "scope", "type": 3, "description": "d"},
+        {"name": "name", "type": 3, "description": "d", "autocomplete": True},
+    ]
+    raw.server.commands = [{"id": "1", "type": 1, "name": "model", "options": options}]
+    asking = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "model", "name", "ph", scope="here"))
+    made = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
+    assert made is not None
+    await raw.server.wait_for(lambda: raw.server.gateway.dispatches)
+    (told,) = [d for event, d in raw.server.gateway.dispatches if event == "INTERACTION_CREATE"]
+    typed = {one["name"]: one.get("focused", False) for one in told["data"]["options"]}
+    assert typed == {"scope": False, "name": True}
+    body = {"type": 8, "data": {"choices": [{"name": "phi", "value": "phi"}]}}
+    await raw.call("POST", f"/interactions/{made.id}/{made.token}/callback", body)
+    assert await asking == [{"name": "phi", "value": "phi"}]
+
+
+async def test_around_is_centred(raw: RawClient) -> None:
+    sent = [await raw.server.send_message(raw.ann, raw.dm, str(n)) for n in range(7)]
+    # Far apart in time on one side: places count, not distances.
+    sent[4].id += 1 << 40
+    sent[5].id += 1 << 41
+    sent[6].id += 1 << 42
+    _, found = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=3")
+    assert [message["content"] for message in found] == ["4", "3", "2"]
+    _, found = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=1")
+    assert [message["content"] for message in found] == ["3"]
+
+
+async def test_old_message_edits_have_own_limit() -> None:
+    async with raw_client(Limits(edit=None, everything=None, old_edit=FixedWindow(2, 60))) as raw:
+        _, made = await raw.call("POST", raw.messages_path, {"content": "x"})
+        own = f"{raw.messages_path}/{made['id']}"
+        for _ in range(4):
+            assert (await raw.call("PATCH", own, {"content": "y"}))[0] == 200
+        raw.clock.now += 3601
+        edits = [await raw.call("PATCH", own, {"content": "z"}) for _ in range(3)]
+        assert [status for status, _ in edits] == [200, 200, 429]
+        assert (edits[2][1]["code"], edits[2][1]["retry_after"]) == (30046, 60.0)
+        assert raw.server.invalid_request_count == 1
+        raw.clock.now += 601
+        assert raw.server.invalid_request_count == 0
+
+
+async def test_gateway_flood_is_disconnected(raw: RawClient) -> None:
+    async with asyncio.timeout(15), raw.http.ws_connect(raw.server.gateway_url) as socket:
+        await socket.receive_json()
+        for _ in range(121):
+            await socket.send_json({"op": 1, "d": None})
+        async for _ in socket:
+            pass
+        assert socket.close_code == 4008
+
+
+async def test_daily_sessions_are_counted(raw: RawClient) -> None:
+    async with asyncio.timeout(5), raw.http.ws_connect(raw.server.gateway_url) as socket:
+        await socket.receive_json()
+        await socket.send_json({"op": 2, "d": {"token": raw.server.token, "intents": 1}})
+        assert (await socket.receive_json())["t"] == "READY"
+        limit = (await raw.call("GET", "/gateway/bot"))[1]["session_start_limit"]
+        assert (limit["total"], limit["remaining"], limit["max_concurrency"]) == (1000, 999, 1)
+        raw.clock.now += 86_400
+        limit = (await raw.call("GET", "/gateway/bot"))[1]["session_start_limit"]
+        assert limit["remaining"] == 1000

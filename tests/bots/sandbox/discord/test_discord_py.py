@@ -1,0 +1,340 @@
+"""What discord.py and people live through at the stand-in."""
+
+import asyncio
+import io
+from functools import partial
+
+import aiohttp
+import discord
+import pytest
+
+from bots.sandbox.discord import DiscordStandIn, Fault, Interaction, Limits
+from bots.sandbox.discord.state import VIEW_CHANNEL
+from tests import api_specs
+from tests.bots.sandbox.discord.conftest import (
+    INTENTS,
+    Bot,
+    Panel,
+    next_item,
+    running_bot,
+    running_server,
+    spec_violations,
+)
+
+
+async def test_mention_is_received_and_reply_edited(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    said = await server.send_message(ann, channel, f"{server.mention} hi")
+    heard = await next_item(bot.messages)
+    assert (heard.id, heard.content, heard.author.display_name) == (said.id, said.content, "Ann")
+    assert bot.user in heard.mentions
+    async with heard.channel.typing():
+        answer = await heard.reply("first")
+    await answer.edit(content="second")
+    (_, shown) = server.messages(channel)
+    assert (shown.content, shown.previous_texts, shown.reply_to_id) == (
+        "second",
+        ["first"],
+        said.id,
+    )
+    assert shown.mentions == [ann]
+    assert (await next_item(bot.messages)).content == "first"
+    assert (await next_item(bot.edits)).message.content == "second"
+    assert server.transcript(channel).endswith("Parley: second")
+    await answer.delete()
+    assert server.messages(channel) == [said]
+
+
+async def test_content_requires_intent_or_mention(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    await server.send_message(ann, channel, "among people")
+    assert (await next_item(bot.messages)).content == ""
+    own = await bot.get_partial_messageable(channel.id).send("mine")
+    assert (await next_item(bot.messages)).content == "mine"
+    mine = server.messages(channel)[-1]
+    assert own.id == mine.id
+    await server.send_message(ann, channel, "loud", reply_to=mine)
+    assert (await next_item(bot.messages)).content == "loud"
+    await server.send_message(ann, channel, "quiet", reply_to=mine, ping=False)
+    assert (await next_item(bot.messages)).content == ""
+    await server.send_message(ann, server.open_dm(ann), "private")
+    assert (await next_item(bot.messages)).content == "private"
+
+
+async def test_content_intent_shows_everything(server: DiscordStandIn) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    intents = discord.Intents(INTENTS.value, message_content=True)
+    async with running_bot(server, Bot(intents=intents)) as bot:
+        await server.send_message(ann, channel, "among people")
+        assert (await next_item(bot.messages)).content == "among people"
+
+
+async def test_disallowed_intent_and_wrong_token_end_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running_server(monkeypatch, message_content_allowed=False) as server:
+        intents = discord.Intents(INTENTS.value, message_content=True)
+        with pytest.raises(discord.PrivilegedIntentsRequired):
+            async with running_bot(server, Bot(intents=intents)):
+                pass
+        bot = Bot()
+        with pytest.raises(discord.LoginFailure):
+            await bot.start("wrong.token.here")
+        await bot.close()
+        assert server.calls_with_status(401)
+
+
+async def test_command_is_deferred_followed_up_and_edited(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    asked = await server.use_command(ann, channel, "ask", prompt="why")
+    await server.wait_for(lambda: [m.content for m in asked.responses] == ["answered why", "and more"])
+    assert asked.acknowledged_at is not None
+    assert not asked.has_failed
+    assert asked.responses[0].previous_texts == ["you asked why"]
+    with pytest.raises(ValueError, match="no command"):
+        await server.use_command(ann, channel, "nothing")
+    with pytest.raises(ValueError, match="do not fit"):
+        await server.use_command(ann, channel, "ask", wrong="x")
+
+
+async def test_autocomplete_offers_choices(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    choices = await server.autocomplete(ann, server.open_dm(ann), "ask", "prompt", "x")
+    assert [choice["value"] for choice in choices] == ["x0", "x1", "x2"]
+
+
+async def test_unacknowledged_interaction_fails(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    asked = await server.use_command(ann, server.open_dm(ann), "slow")
+    assert not asked.has_failed
+    await server.wait_for(lambda: asked.has_failed, 5)
+
+
+async def test_buttons_and_menus_work(server: DiscordStandIn, bot: Bot) -> None:
+    ann, eve = server.create_user("Ann"), server.create_user("Eve")
+    channel = server.create_channel(server.create_guild("Home", ann, eve), "general")
+    await server.send_message(ann, channel, server.mention)
+    await (await next_item(bot.messages)).channel.send("panel", view=Panel())
+    panel = server.messages(channel)[-1]
+    with pytest.raises(ValueError, match="offers"):
+        await server.select_options(ann, panel, "menu", ["blue"])
+    with pytest.raises(ValueError, match="no component"):
+        await server.press_button(ann, panel, "menu")
+    chose = await server.select_options(ann, panel, "menu", ["green"])
+    await server.wait_for(lambda: chose.responses)
+    assert chose.responses[0].content == "chose ['green']"
+    assert chose.responses[0].ephemeral_to == ann.id
+    await server.press_button(eve, panel, "more")
+    await server.wait_for(lambda: panel.content == "more")
+    assert panel.components == []
+
+
+async def test_threads_and_direct_messages_are_channels_too(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    thread = server.create_thread(channel, "aside")
+    await server.send_message(ann, thread, f"{server.mention} here")
+    heard = await next_item(bot.messages)
+    assert isinstance(heard.channel, discord.Thread)
+    assert heard.channel.parent_id == channel.id
+    await heard.channel.send("there")
+    assert server.messages(thread)[-1].content == "there"
+    user = await bot.fetch_user(ann.id)
+    await user.send("psst")
+    assert [m.content for m in server.messages(server.open_dm(ann))] == ["psst"]
+    ann.has_closed_dms = True
+    with pytest.raises(discord.Forbidden) as closed:
+        await user.send("again")
+    assert closed.value.code == 50007
+
+
+async def test_history_is_newest_first_and_limited(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.open_dm(ann)
+    said = [await server.send_message(ann, channel, str(n)) for n in range(8)]
+    place = bot.get_partial_messageable(channel.id)
+    assert [m.content async for m in place.history(limit=3)] == ["7", "6", "5"]
+    after = place.history(limit=2, after=discord.Object(said[3].id))
+    assert [m.content async for m in after] == ["4", "5"]
+    around = place.history(limit=3, around=discord.Object(said[3].id))
+    assert sorted([m.content async for m in around]) == ["2", "3", "4"]
+
+
+async def test_files_can_be_fetched(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    place = bot.get_partial_messageable(server.open_dm(ann).id)
+    sent = await place.send("whole", file=discord.File(io.BytesIO(b"# Answer"), "answer.md"))
+    (attachment,) = sent.attachments
+    assert (attachment.filename, await attachment.read()) == ("answer.md", b"# Answer")
+    await sent.edit(content="still whole")
+    assert [one["filename"] for one in server.messages(server.open_dm(ann))[-1].attachments] == ["answer.md"]
+    with pytest.raises(discord.HTTPException) as large:
+        await place.send(file=discord.File(io.BytesIO(bytes(11 << 20)), "large.bin"))
+    assert large.value.code == 40005
+
+
+async def test_resume_replays_missed_events(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.open_dm(ann)
+    await server.force_reconnect()
+    await server.send_message(ann, channel, "meanwhile")
+    assert (await next_item(bot.messages)).content == "meanwhile"
+    await next_item(bot.resumes)
+    assert len(server.gateway.identifies) == 1
+    assert server.gateway.resumes
+
+
+async def test_invalid_session_identifies_again(
+    server: DiscordStandIn, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = asyncio.sleep
+    monkeypatch.setattr("discord.client.asyncio.sleep", lambda seconds, *more: real(min(seconds, 0.05), *more))
+    await server.invalidate_session()
+    await next_item(bot.connects)
+    assert len(server.gateway.identifies) == 2
+    ann = server.create_user("Ann")
+    await server.send_message(ann, server.open_dm(ann), "back?")
+    assert (await next_item(bot.messages)).content == "back?"
+
+
+async def test_silent_connection_is_replaced(server: DiscordStandIn) -> None:
+    ann = server.create_user("Ann")
+    async with running_bot(server, Bot(heartbeat_timeout=0.5)) as bot:
+        server.go_silent()
+        await server.send_message(ann, server.open_dm(ann), "anybody?")
+        assert (await next_item(bot.messages)).content == "anybody?"
+        assert server.gateway.resumes
+
+
+async def test_each_guild_is_on_one_shard(server: DiscordStandIn) -> None:
+    ann = server.create_user("Ann")
+    one, two = server.create_guild("One", ann), server.create_guild("Two", ann)
+    two.id = one.id + (1 << 22)
+    heard = []
+    for number in range(2):
+        async with running_bot(server, Bot(shard_id=number, shard_count=2)) as bot:
+            heard.append({guild.id for guild in bot.guilds})
+            await server.send_message(ann, server.open_dm(ann), "private")
+            if number == 0:
+                assert (await next_item(bot.messages)).content == "private"
+    assert sorted(map(len, heard)) == [1, 1]
+    assert heard[0] | heard[1] == {one.id, two.id}
+
+
+async def test_client_respects_rate_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with (
+        running_server(monkeypatch, limits=Limits()) as server,
+        running_bot(server, Bot()) as bot,
+    ):
+        ann = server.create_user("Ann")
+        place = bot.get_partial_messageable(server.open_dm(ann).id)
+        other = bot.get_partial_messageable(server.open_dm(server.create_user("Eve")).id)
+        for number in range(4):
+            await place.send(str(number))
+        fifth = asyncio.create_task(place.send("fifth"))
+        await server.wait_for(lambda: len(server.messages(server.open_dm(ann))) == 5)
+        await other.send("another channel is free")
+        assert not fifth.done()
+        assert not server.calls_with_status()
+        fifth.cancel()
+
+
+async def test_nonce_deduplicates_retry_after_fault(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    place = bot.get_partial_messageable(server.open_dm(ann).id)
+    faults = [Fault("429", 0.05), Fault("drop_after")]
+    server.fault_hook = lambda call: faults.pop(0) if call.path.endswith("/messages") and faults else None
+    with pytest.raises(aiohttp.ClientError):
+        await place.send("once", nonce="job-1")
+    assert len(server.calls_with_status(429)) == 1
+    await place.send("once", nonce="job-1")
+    assert [m.content for m in server.messages(server.open_dm(ann))] == ["once"]
+
+
+async def test_missing_permissions_are_refused(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    place = bot.get_partial_messageable(channel.id)
+    for permissions, code in ((VIEW_CHANNEL, 50013), (0, 50001)):
+        await server.set_bot_permissions(channel, permissions)
+        with pytest.raises(discord.Forbidden) as refused:
+            await place.send("hello?")
+        assert refused.value.code == code
+    assert server.messages(channel) == []
+
+
+async def test_pings_follow_allowed_mentions(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    place = bot.get_partial_messageable(channel.id)
+    text = f"@everyone <@{ann.id}>"
+    for allowed, pinged in (
+        (discord.AllowedMentions.none(), False),
+        (discord.AllowedMentions.all(), True),
+    ):
+        await place.send(text, allowed_mentions=allowed)
+        message = server.messages(channel)[-1]
+        assert (message.mention_everyone, message.mentions == [ann]) == (pinged, pinged)
+    await place.send(f"`{text}`")
+    assert not server.messages(channel)[-1].mention_everyone
+
+
+async def test_watch_yields_events_in_order(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.open_dm(ann)
+    events = server.watch(channel)
+    first = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    message = await server.send_message(ann, channel, "one")
+    await server.edit_message(ann, message, "two")
+    await server.delete_message(message)
+    kinds = [(await first).kind] + [(await anext(events)).kind for _ in range(2)]
+    assert kinds == ["sent", "edited", "deleted"]
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_failed_wait_shows_messages(server: DiscordStandIn) -> None:
+    ann = server.create_user("Ann")
+    await server.send_message(ann, server.open_dm(ann), "the last words")
+    with pytest.raises(TimeoutError, match="the last words"):
+        await server.wait_for(lambda: False, 0.05)
+
+
+async def test_traffic_matches_spec(server: DiscordStandIn, bot: Bot) -> None:
+    api_specs.require_specs()
+
+    def answered(asked: Interaction) -> bool:
+        return [m.content for m in asked.responses] == ["answered why", "and more"]
+
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    thread = server.create_thread(channel, "aside")
+    for place in (channel, thread, server.open_dm(ann)):
+        said = await server.send_message(ann, place, f"{server.mention} hi")
+        heard = await next_item(bot.messages)
+        sent = await heard.reply("panel", view=Panel())
+        await next_item(bot.messages)
+        await sent.edit(content="panel two")
+        asked = await server.use_command(ann, place, "ask", prompt="why")
+        await server.wait_for(partial(answered, asked))
+        await next_item(bot.messages), await next_item(bot.messages)
+        chose = await server.select_options(ann, server.messages(place)[1], "menu", ["red"])
+        await server.wait_for(partial(getattr, chose, "responses"))
+        await server.autocomplete(ann, place, "ask", "prompt", "x")
+        await server.delete_message(said)
+        _ = [m async for m in heard.channel.history()]
+        with pytest.raises(discord.HTTPException):
+            await heard.channel.send("x" * 2001)
+        await heard.channel.send(file=discord.File(io.BytesIO(b"x"), "x.txt"))
+        await next_item(bot.messages)
+    await server.set_bot_permissions(channel, VIEW_CHANNEL)
+    await server.force_reconnect()
+    await next_item(bot.resumes)
+    found = spec_violations(server)
+    assert not found, "\n".join(found[:20])

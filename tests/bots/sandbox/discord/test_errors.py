@@ -1,0 +1,337 @@
+"""What the stand-in refuses, said over plain HTTP and websockets."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bots.sandbox.discord import Limits
+from bots.sandbox.discord.limits import FixedWindow
+from tests.bots.sandbox.discord.raw_client import RawClient, raw_client
+
+
+def button(**more: Any) -> dict[str, Any]:
+    return {"type": 2, "style": 1, "label": "Go", "custom_id": "go", **more}
+
+
+def rows(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"content": "x", "components": [{"type": 1, "components": list(items)}]}
+
+
+def menu(count: int) -> dict[str, Any]:
+    options = [{"label": str(n), "value": str(n)} for n in range(count)]
+    return {"type": 3, "custom_id": "menu", "options": options}
+
+
+ROW = {"type": 1, "components": [button()]}
+BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
+    ({"content": "x" * 2001}, 50035, "content"),
+    ({"content": ""}, 50006, ""),
+    ({"content": " \n "}, 50006, ""),
+    ({"components": [ROW]}, 50006, ""),
+    ({"content": 5}, 50035, "content"),
+    ({"content": "x", "nonce": "n" * 26}, 50035, "nonce"),
+    ({"content": "x", "message_reference": {"message_id": "1"}}, 50035, "message_reference"),
+    (
+        {"content": "x", "allowed_mentions": {"parse": ["users"], "users": ["1"]}},
+        50035,
+        "allowed_mentions",
+    ),
+    ({"content": "x", "components": [ROW] * 6}, 50035, "components"),
+    (rows(*(button(custom_id=str(n)) for n in range(6))), 50035, "components"),
+    (rows(), 50035, "components"),
+    (rows(button(), button()), 50035, "components"),
+    (rows(button(custom_id="")), 50035, "components"),
+    (rows(button(custom_id="c" * 101)), 50035, "components"),
+    (rows(button(label="l" * 81)), 50035, "components"),
+    (rows(button(label="")), 50035, "components"),
+    (rows({"type": 10, "content": "x"}), 50035, "components"),
+    (rows(menu(26)), 50035, "components"),
+    (rows(menu(0)), 50035, "components"),
+    (rows(menu(1), button()), 50035, "components"),
+    ({"content": "x", "allowed_mentions": {"parse": ["all"]}}, 50035, "allowed_mentions"),
+    ({"embeds": [{"title": "t"}] * 11}, 50035, "embeds"),
+    ({"embeds": [{"description": "d" * 4097}]}, 50035, "embeds"),
+    ({"embeds": [{"description": "d" * 3001}] * 2}, 50035, "embeds"),
+    ({"embeds": [{"fields": [{"name": "n", "value": "v"}] * 26}]}, 50035, "embeds"),
+    ({"embeds": [{"fields": [{"name": "n", "value": ""}]}]}, 50035, "embeds"),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "where"), BAD_MESSAGES)
+async def test_invalid_message_is_refused(raw: RawClient, body: dict[str, Any], code: int, where: str) -> None:
+    status, found = await raw.call("POST", raw.messages_path, body)
+    assert (status, found["code"]) == (400, code)
+    assert next(iter(found.get("errors", {"": 0}))) == where
+    assert raw.server.messages(raw.dm) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content": "x" * 2000},
+        {"content": "x", "nonce": "n" * 25},
+        {"content": "x", "message_reference": {"message_id": "1", "fail_if_not_exists": False}},
+        {
+            "content": "x",
+            "components": [
+                {"type": 1, "components": [button(custom_id=f"{row}{n}") for n in range(5)]} for row in range(5)
+            ],
+        },
+        rows(menu(25)),
+    ],
+)
+async def test_message_at_limit_is_accepted(raw: RawClient, body: dict[str, Any]) -> None:
+    status, found = await raw.call("POST", raw.messages_path, body)
+    assert (status, found["content"]) == (200, body["content"])
+
+
+async def test_unknown_objects_are_404(raw: RawClient) -> None:
+    body = {"content": "x"}
+    here, app = raw.messages_path, raw.server.application_id
+    assert await raw.error_of("POST", "/channels/1/messages", body) == (404, 10003)
+    assert await raw.error_of("PATCH", f"{here}/1", body) == (404, 10008)
+    assert await raw.error_of("DELETE", f"{here}/1") == (404, 10008)
+    assert await raw.error_of("POST", "/interactions/1/none/callback", {"type": 5}) == (404, 10062)
+    assert await raw.error_of("POST", f"/webhooks/{app}/none", body) == (404, 10015)
+    assert await raw.error_of("PATCH", f"/webhooks/{app}/none/messages/@original", body) == (
+        404,
+        10015,
+    )
+    assert await raw.error_of("POST", "/users/@me/channels", {"recipient_id": "1"}) == (400, 50033)
+    assert await raw.error_of("PUT", "/applications/1/commands", []) == (404, 10002)
+    assert (await raw.call("GET", "/guilds/1/bans"))[0] == 404
+
+
+async def test_a_wrong_token_is_unauthorized(raw: RawClient) -> None:
+    assert await raw.call("GET", "/users/@me", token="other") == (
+        401,
+        {"code": 0, "message": "401: Unauthorized"},
+    )
+    assert len(raw.server.calls_with_status(401)) == 1
+
+
+async def test_content_type_is_json(raw: RawClient) -> None:
+    await raw.call("GET", "/users/@me")
+    assert raw.headers["Content-Type"] == "application/json"
+
+
+async def test_broken_json_is_refused(raw: RawClient) -> None:
+    headers = {"Authorization": f"Bot {raw.server.token}", "Content-Type": "application/json"}
+    async with raw.http.post(raw.server.api_base + raw.messages_path, data=b"{", headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, 50109)
+
+
+async def test_messages_of_others_cannot_be_edited(raw: RawClient) -> None:
+    guild = raw.server.create_guild("Home", raw.ann)
+    channel = raw.server.create_channel(guild, "general")
+    for place, code in ((channel, 50013), (raw.dm, 50003)):
+        said = await raw.server.send_message(raw.ann, place, "mine")
+        path = f"/channels/{place.id}/messages/{said.id}"
+        assert await raw.error_of("PATCH", path, {"content": "yours"}) == (403, 50005)
+        assert await raw.error_of("DELETE", path) == (403, code)
+        assert said.content == "mine"
+
+
+async def test_empty_edit_is_refused(raw: RawClient) -> None:
+    _, made = await raw.call("POST", raw.messages_path, {"content": "x"})
+    path = f"{raw.messages_path}/{made['id']}"
+    assert await raw.error_of("PATCH", path, {"content": ""}) == (400, 50006)
+    status, found = await raw.call("PATCH", path, {"components": [ROW]})
+    assert (status, found["content"], len(found["components"])) == (200, "x", 1)
+
+
+async def test_nonce_deduplicates_messages(raw: RawClient) -> None:
+    body = {"content": "x", "nonce": "job-1", "enforce_nonce": True}
+    first, second = [(await raw.call("POST", raw.messages_path, body))[1]["id"] for _ in range(2)]
+    assert first == second
+    raw.clock.now += 600
+    assert (await raw.call("POST", raw.messages_path, body))[1]["id"] != first
+
+
+async def test_snowflakes_increase_and_hold_time(raw: RawClient) -> None:
+    made = [(await raw.call("POST", raw.messages_path, {"content": "x"}))[1] for _ in range(30)]
+    ids = [int(message["id"]) for message in made]
+    assert ids == sorted(set(ids))
+    times = [message["timestamp"] for message in made]
+    assert times == sorted(times)
+
+
+async def test_interaction_is_acknowledged_once_in_time(raw: RawClient) -> None:
+    made, callback = await raw.start_interaction()
+    assert await raw.error_of("POST", raw.webhook_path(made), {"content": "early"}) == (404, 10015)
+    assert (await raw.call("POST", callback, {"type": 5}))[0] == 204
+    assert await raw.error_of("POST", callback, {"type": 5}) == (400, 40060)
+    late, callback = await raw.start_interaction()
+    raw.clock.now += 3.1
+    assert await raw.error_of("POST", callback, {"type": 5}) == (404, 10062)
+    assert late.has_failed
+    assert not made.has_failed
+
+
+async def test_refused_response_leaves_interaction_open(raw: RawClient) -> None:
+    made, callback = await raw.start_interaction()
+    bad = {"type": 4, "data": {"content": "x" * 2001}}
+    assert await raw.error_of("POST", callback, bad) == (400, 50035)
+    assert await raw.error_of("POST", callback, {"type": 7}) == (400, 50035)
+    status, told = await raw.call("POST", callback + "?with_response=true", {"type": 4, "data": {"content": "x"}})
+    assert (status, told["resource"]["message"]["content"]) == (200, "x")
+    assert [m.content for m in made.responses] == ["x"]
+
+
+async def test_response_is_editable_until_token_expires(raw: RawClient) -> None:
+    made, callback = await raw.start_interaction()
+    await raw.call("POST", callback, {"type": 5, "data": {"flags": 64}})
+    original = raw.webhook_path(made, "/messages/@original")
+    assert (await raw.call("GET", original))[1]["flags"] == 64 | 128
+    assert (await raw.call("PATCH", original, {"content": "done"}))[1]["flags"] == 64
+    _, more = await raw.call("POST", raw.webhook_path(made), {"content": "more"})
+    assert [m.content for m in made.responses] == ["done", "more"]
+    own = f"{raw.messages_path}/{made.responses[0].id}"
+    assert await raw.error_of("PATCH", own, {"content": "x"}) == (404, 10008)  # ephemeral
+    assert (await raw.call("DELETE", raw.webhook_path(made, f"/messages/{more['id']}")))[0] == 204
+    assert (await raw.call("DELETE", original))[0] == 204
+    assert await raw.error_of("GET", original) == (404, 10008)
+    raw.clock.now += 901
+    assert await raw.error_of("POST", raw.webhook_path(made), {"content": "x"}) == (401, 50027)
+
+
+async def test_user_install_allows_five_followups(raw: RawClient) -> None:
+    raw.server.commands = [{"id": "1", "name": "ask", "type": 1, "options": []}]
+    made = await raw.server.use_command(raw.ann, raw.dm, "ask", is_user_installed=True)
+    callback = f"/interactions/{made.id}/{made.token}/callback"
+    await raw.call("POST", callback, {"type": 4, "data": {"content": "first"}})
+    statuses = [(await raw.call("POST", raw.webhook_path(made), {"content": "x"}))[0] for _ in range(6)]
+    assert statuses == [200] * 5 + [400]
+
+
+def command(**more: Any) -> dict[str, Any]:
+    return {"name": "ask", "description": "Ask", **more}
+
+
+def option(**more: Any) -> dict[str, Any]:
+    return {"name": "text", "description": "Text", "type": 3, **more}
+
+
+LONG = [{"name": "n" * 100, "value": f"{n:0100}"} for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("commands", "code"),
+    [
+        ([command(name="Ask")], 50035),
+        ([command(name="with space")], 50035),
+        ([command(name="n" * 33)], 50035),
+        ([command(description="")], 50035),
+        ([command(description="d" * 101)], 50035),
+        ([command(), command()], 50035),
+        ([command(options=[option(name=f"o{n}") for n in range(26)])], 50035),
+        ([command(options=[option(), option()])], 50035),
+        ([command(options=[option(name="a"), option(name="b", required=True)])], 50035),
+        ([command(options=[option(choices=[{"name": "", "value": "x"}])])], 50035),
+        ([command(options=[option(choices=LONG, autocomplete=True)])], 50035),
+        (
+            [command(options=[option(name="a", choices=LONG), option(name="b", choices=LONG)])],
+            50035,
+        ),
+        ([command(name=f"c{n}") for n in range(101)], 30032),
+        ([{"name": f"Item {n}", "type": 3} for n in range(16)], 30032),
+    ],
+)
+async def test_commands_are_refused(raw: RawClient, commands: list[dict[str, Any]], code: int) -> None:
+    path = f"/applications/{raw.server.application_id}/commands"
+    assert await raw.error_of("PUT", path, commands) == (400, code)
+    assert raw.server.commands == []
+
+
+async def test_command_keeps_id(raw: RawClient) -> None:
+    path = f"/applications/{raw.server.application_id}/commands"
+    _, (first,) = await raw.call("PUT", path, [command()])
+    _, (again, _) = await raw.call("PUT", path, [command(), command(name="other")])
+    assert first["id"] == again["id"]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [[{"name": str(n), "value": str(n)} for n in range(26)], [{"name": "n" * 101, "value": "x"}]],
+)
+async def test_invalid_choices_are_refused(raw: RawClient, choices: list[dict[str, str]]) -> None:
+    raw.server.commands = [command(id="1", type=1, options=[option(autocomplete=True)])]
+    asking = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "ask", "text", "x"))
+    made = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
+    assert made is not None
+    callback = f"/interactions/{made.id}/{made.token}/callback"
+    assert await raw.error_of("POST", callback, {"type": 8, "data": {"choices": choices}}) == (
+        400,
+        50035,
+    )
+    await raw.call("POST", callback, {"type": 8, "data": {"choices": choices[:0]}})
+    assert await asking == []
+
+
+async def test_channel_limit_is_five_per_five_seconds() -> None:
+    async with raw_client(Limits()) as raw:
+        left = []
+        for _ in range(5):
+            assert (await raw.call("POST", raw.messages_path, {"content": "x"}))[0] == 200
+            left.append(raw.headers["X-RateLimit-Remaining"])
+        assert left == ["4", "3", "2", "1", "0"]
+        raw.clock.now += 2
+        status, found = await raw.call("POST", raw.messages_path, {"content": "x"})
+        assert (status, found["retry_after"], found["global"]) == (429, 3.0, False)
+        assert raw.headers["Via"]
+        own = f"{raw.messages_path}/{raw.server.messages(raw.dm)[0].id}"
+        edits = [(await raw.call("PATCH", own, {"content": "y"}))[0] for _ in range(6)]
+        assert edits == [200] * 5 + [429]
+        assert (await raw.call("POST", f"/channels/{raw.dm.id}/typing"))[0] == 204
+        raw.clock.now += 3
+        assert (await raw.call("POST", raw.messages_path, {"content": "x"}))[0] == 200
+        assert len(raw.server.calls_with_status()) == 2
+
+
+async def test_interaction_responses_skip_global_limit() -> None:
+    async with raw_client(Limits(everything=FixedWindow(3, 1))) as raw:
+        made, callback = await raw.start_interaction()
+        await raw.call("POST", callback, {"type": 5})
+        edits = [
+            (await raw.call("PATCH", raw.webhook_path(made, "/messages/@original"), {"content": "x"}))[0]
+            for _ in range(6)
+        ]
+        assert edits == [200] * 5 + [429]
+        calls = [await raw.call("GET", "/users/@me") for _ in range(4)]
+        assert [status for status, _ in calls] == [200] * 3 + [429]
+        assert calls[-1][1]["global"] is True
+        assert raw.headers["X-RateLimit-Scope"] == "global"
+
+
+@pytest.mark.parametrize(
+    ("frame", "closed"),
+    [
+        ({"op": 2, "d": {"token": "wrong", "intents": 1}}, 4004),
+        ({"op": 6, "d": {"token": "wrong", "session_id": "x", "seq": 1}}, 4004),
+        ({"op": 2, "d": {"intents": 1, "shard": [2, 2]}}, 4010),
+        ({"op": 3, "d": {}}, 4003),
+        ({"op": 99, "d": {}}, 4001),
+        ({"op": 2, "d": {"intents": "all"}}, 4002),
+    ],
+)
+async def test_gateway_closes_on_invalid_frame(raw: RawClient, frame: dict[str, Any], closed: int) -> None:
+    frame["d"].setdefault("token", raw.server.token)
+    async with asyncio.timeout(5), raw.http.ws_connect(raw.server.gateway_url) as socket:
+        assert (await socket.receive_json())["op"] == 10
+        await socket.send_json(frame)
+        await socket.receive()
+        assert socket.close_code == closed
+
+
+async def test_unknown_session_is_invalid(raw: RawClient) -> None:
+    async with asyncio.timeout(5), raw.http.ws_connect(raw.server.gateway_url) as socket:
+        await socket.receive_json()
+        await socket.send_json({"op": 6, "d": {"token": raw.server.token, "session_id": "x", "seq": 1}})
+        assert await socket.receive_json() == {"op": 9, "d": False}
+
+
+async def test_slash_waits_for_command_sync(raw: RawClient) -> None:
+    using = asyncio.create_task(raw.server.use_command(raw.ann, raw.dm, "ask"))
+    await raw.call("PUT", f"/applications/{raw.server.application_id}/commands", [command()])
+    assert (await using).type == 2

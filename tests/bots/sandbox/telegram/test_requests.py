@@ -1,0 +1,177 @@
+"""Logging in, how requests may be written, and what a server does not know."""
+
+import aiohttp
+import pytest
+from telegram import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+from telegram.error import (
+    BadRequest,
+    EndPointNotFound,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TimedOut,
+)
+from telegram.ext import ExtBot
+from telegram.request import HTTPXRequest
+
+from bots.sandbox.telegram import Call, Fault, Limits, TelegramStandIn
+from tests import api_specs
+from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
+
+
+async def test_get_me_has_capabilities(server: TelegramStandIn, bot: ExtBot[None]) -> None:
+    me = await bot.get_me()
+    assert (me.id, me.username, me.is_bot) == (server.bot.id, server.bot.username, True)
+    assert me.has_topics_enabled
+    assert not me.can_read_all_group_messages
+    server.privacy_mode = False
+    assert (await bot.get_me()).can_read_all_group_messages
+
+
+async def test_a_wrong_token_is_refused(server: TelegramStandIn) -> None:
+    stranger = make_client(server, "123456789:another")
+    with pytest.raises(InvalidToken):
+        await stranger.initialize()
+    await stranger.shutdown()
+    assert [call.description for call in server.calls_with_status(401)] == ["Unauthorized"]
+
+
+async def test_method_names_are_case_insensitive(ask: CallMethod) -> None:
+    assert (await ask("GETME"))[0] == 200
+    assert await ask("getNothing") == (404, "Not Found: method not found")
+
+
+async def test_unsupported_methods_are_unknown(
+    bot: ExtBot[None],
+) -> None:
+    with pytest.raises(EndPointNotFound):
+        await bot.do_api_request("sendRichMessage", api_kwargs={"chat_id": 1})
+    older = TelegramStandIn(unknown_methods={"sendmessagedraft"})
+    await older.start()
+    ann = older.open_private_chat(older.create_user("Ann"))
+    async with make_client(older) as other:
+        with pytest.raises(InvalidToken, match=r"(?i)Not Found"):
+            await other.send_message_draft(ann.id, 1, "hi")
+        await other.send_message(ann.id, "hi")
+    await older.close()
+
+
+@pytest.mark.parametrize("writing", ["json", "urlencoded", "multipart", "query"])
+async def test_four_request_encodings_are_accepted(server: TelegramStandIn, writing: str) -> None:
+    chat = server.open_private_chat(server.create_user("Ann"))
+    url = f"{server.api_base}/bot{server.token}/sendMessage"
+    fields = {
+        "chat_id": str(chat.id),
+        "text": "12 & ü 😀",
+        "protect_content": "true",
+        "reply_markup": '{"inline_keyboard":[[{"text":"x","callback_data":"1"}]]}',
+    }
+    async with aiohttp.ClientSession() as session:
+        if writing == "json":
+            markup = {"inline_keyboard": [[{"text": "x", "callback_data": "1"}]]}
+            body = {**fields, "chat_id": chat.id, "protect_content": True, "reply_markup": markup}
+            request = session.post(url, json=body)
+        elif writing == "urlencoded":
+            request = session.post(url, data=fields)
+        elif writing == "multipart":
+            form = aiohttp.FormData(default_to_multipart=True)
+            for name, value in fields.items():
+                form.add_field(name, value)
+            request = session.post(url, data=form)
+        else:
+            request = session.get(url, params=fields)
+        async with request as response:
+            assert response.status == 200
+    (message,) = server.messages(chat)
+    assert message.text == "12 & ü 😀"
+    assert message.buttons == [{"text": "x", "callback_data": "1"}]
+    assert server.calls[-1].params["protect_content"] is True
+
+
+async def test_library_requests_match_spec(server: TelegramStandIn, bot: ExtBot[None]) -> None:
+    api_specs.require_specs()
+    chat = server.open_private_chat(server.create_user("Ann"))
+    sent = await bot.send_message(chat.id, "one", disable_notification=True)
+    await bot.edit_message_text("two", chat_id=chat.id, message_id=sent.message_id)
+    await bot.send_message_draft(chat.id, 7, "three", api_kwargs={"can_stop": True})
+    await bot.set_message_reaction(chat.id, sent.message_id, "👀")
+    await bot.get_updates(offset=-1, timeout=0, allowed_updates=["message"])
+    for call in server.calls:
+        assert api_specs.telegram_errors(f"method.{call.method}", call.params) == []
+
+
+async def test_commands_are_stored_by_scope_and_language(
+    server: TelegramStandIn, bot: ExtBot[None], ask: CallMethod
+) -> None:
+    everywhere, here = BotCommandScopeAllPrivateChats(), BotCommandScopeChat(1001)
+    await bot.set_my_commands([BotCommand("ask", "Ask")], scope=everywhere)
+    await bot.set_my_commands([BotCommand("frag", "Frag")], scope=everywhere, language_code="de")
+    assert [c.command for c in await bot.get_my_commands(everywhere)] == ["ask"]
+    assert [c.command for c in await bot.get_my_commands(everywhere, "de")] == ["frag"]
+    assert not await bot.get_my_commands(here)
+    await bot.delete_my_commands(everywhere)
+    assert not await bot.get_my_commands(everywhere)
+    for name, description, refusal in (
+        ("Ask", "Ask", "BOT_COMMAND_INVALID"),
+        ("a" * 33, "Ask", "BOT_COMMAND_INVALID"),
+        ("ask", "", "BOT_COMMAND_DESCRIPTION_INVALID"),
+        ("ask", "x" * 257, "BOT_COMMAND_DESCRIPTION_INVALID"),
+    ):
+        command = {"command": name, "description": description}
+        assert await ask("setMyCommands", commands=[command]) == (400, f"Bad Request: {refusal}")
+    many = [{"command": f"c{n}", "description": "x"} for n in range(101)]
+    assert (await ask("setMyCommands", commands=many))[0] == 400
+    status, said = await ask("getMyCommands", scope={"type": "nowhere"})
+    assert status == 400
+    assert "Unsupported type" in said
+
+
+async def test_injected_faults_look_real(
+    server: TelegramStandIn,
+) -> None:
+    chat = server.open_private_chat(server.create_user("Ann"))
+    kinds: list[Fault] = []
+
+    def faults(call: Call) -> Fault | None:
+        return kinds.pop() if call.method == "sendMessage" and kinds else None
+
+    server.fault_hook = faults
+    request = HTTPXRequest(read_timeout=0.2)
+    async with ExtBot(server.token, f"{server.api_base}/bot", request=request) as bot:
+        for fault, error, arrived in (
+            (Fault("429", 7), RetryAfter, False),
+            (Fault("500"), NetworkError, False),
+            (Fault("502"), NetworkError, False),
+            (Fault("drop_before"), NetworkError, False),
+            (Fault("drop_after"), NetworkError, True),
+            (Fault("delay", 0.5), TimedOut, False),
+        ):
+            server.flood_control.block(chat.id, 0)
+            kinds.append(fault)
+            before = len(server.messages(chat))
+            with pytest.raises(error) as refused:
+                await bot.send_message(chat.id, fault.kind)
+            assert not isinstance(refused.value, BadRequest)
+            assert (len(server.messages(chat)) > before) is arrived, fault
+        await bot.send_message(chat.id, "whole again")
+        assert server.messages(chat)[-1].text == "whole again"
+
+
+async def test_injected_429_holds_only_its_chat() -> None:
+    now = [0.0]
+    server = TelegramStandIn(limits=Limits(), clock=lambda: now[0])
+    await server.start()
+    one, two = (server.open_private_chat(server.create_user(name)) for name in ("Ann", "Bob"))
+    faults = [Fault("429", 5)]
+    server.fault_hook = lambda _call: faults.pop() if faults and _call.method == "sendMessage" else None
+    async with make_client(server) as bot:
+        with pytest.raises(RetryAfter):
+            await bot.send_message(one.id, "x")
+        await bot.send_message(two.id, "x")
+        now[0] = 4.9
+        with pytest.raises(RetryAfter):
+            await bot.send_message(one.id, "too early")
+        assert [call.params["text"] for call in server.early_calls()] == ["too early"]
+        now[0] = 5.0
+        await bot.send_message(one.id, "in time")
+    await server.close()

@@ -1,0 +1,68 @@
+"""`parley chat`, as somebody types into it."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from bots.sandbox.model import ModelStandIn
+
+LINES = """/file
+/file {folder}/none.txt what is it?
+/file {folder}/light\\ house.txt who keeps it?
+repeat: and now without
+/
+/quit
+"""
+
+
+async def run_chat(folder: Path, lines: str) -> str:
+    model = ModelStandIn(tokens_per_second=5000)
+    await model.start()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bots.cli",
+            "chat",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={
+                **os.environ,
+                "COLUMNS": "400",
+                "DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}",
+                "IOINTELLIGENCE_API_KEY": model.api_key,
+                "IOINTELLIGENCE_BASE_URL": model.base_url,
+            },
+        )
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate(lines.encode())
+    finally:
+        await model.close()
+    said = out.decode()
+    assert "Traceback" not in said
+    assert process.returncode == 0
+    return said
+
+
+async def test_file_can_be_sent(tmp_path: Path) -> None:
+    file = tmp_path / "light house.txt"
+    file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
+    said = await run_chat(tmp_path, LINES.format(folder=tmp_path))
+    assert "Which file? /file PATH WORDS" in said
+    assert f"There is no file {tmp_path}/none.txt" in said
+    assert "“The keeper of the lighthouse is called Hedda Brandt.” [1]" in said
+    assert "Sources: [1] light house.txt, line 1" in said
+    assert "and now without" in said
+    assert "I do not know /." in said
+
+
+async def test_piped_lines_are_not_rate_limited(
+    tmp_path: Path,
+) -> None:
+    """There is nobody here to be protected from; what was not kept nobody would answer."""
+    lines = [f"/unknown{number}" for number in range(45)]
+    said = await run_chat(tmp_path, "\n".join([*lines, "/quit", ""]))
+    assert "I do not know /unknown44." in said
+    assert "faster" not in said

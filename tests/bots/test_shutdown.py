@@ -1,0 +1,93 @@
+"""The end comes in time whatever hangs: the last moment that nothing can hold up."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bots.test_cli import CLEAN_ENVIRONMENT, TOKEN
+
+EXIT_SECONDS = 0.5  # seconds, instead of the last moment of a real run
+HANGING_CODE = {
+    "the loop": "while True: time.sleep(60)",
+    "a task": """while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass""",
+}
+PROGRAM = """
+import asyncio, time
+import bots.cli, core.app
+
+async def serve(*_, **__):
+    print("serving", flush=True)
+    {hang}
+
+bots.cli.LAST_MOMENT = {soon}
+core.app.serve = serve
+bots.cli.app(["run"])
+"""
+
+
+@contextmanager
+def running_process(*command: str, folder: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        env={
+            **CLEAN_ENVIRONMENT,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}",
+            "IOINTELLIGENCE_API_KEY": "k",
+            "TELEGRAM_BOT_TOKEN": TOKEN,
+            "PARLEY_ACCESS": "open",
+            **environment,
+        },
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("what", HANGING_CODE)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_process_exits_whatever_hangs(tmp_path: Path, what: str, number: signal.Signals) -> None:
+    program = PROGRAM.format(hang=HANGING_CODE[what], soon=EXIT_SECONDS)
+    with running_process("-c", program, folder=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serving\n"
+        process.send_signal(number)
+        assert process.wait(15) == 1
+
+
+def test_sigterm_ends_wait_for_process_lock(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / "parley.sqlite3.lock").open("w") as before:
+        fcntl.flock(before, fcntl.LOCK_EX)
+        with running_process("-m", "bots.cli", "run", folder=tmp_path) as process:
+            assert process.stderr is not None
+            assert "waiting for the process before this one" in process.stderr.readline()
+            process.terminate()
+            assert process.wait(10) == 0
+
+
+def test_sigterm_ends_wait_for_silent_database(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        url = f"postgresql://ann:x@127.0.0.1:{silent.getsockname()[1]}/parley"
+        with running_process("-m", "bots.cli", "run", folder=tmp_path, DATABASE_URL=url) as process:
+            connection, _ = silent.accept()
+            with connection:
+                process.terminate()
+                assert process.wait(10) == 0

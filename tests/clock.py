@@ -1,0 +1,82 @@
+"""A clock that tests move by hand."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+__all__ = ["FakeClock"]
+
+
+@dataclass(order=True)
+class _Timer:
+    due_at: float
+    number: int
+    callback: Callable[[], object] = field(compare=False)
+    is_cancelled: bool = field(default=False, compare=False)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class FakeClock:
+    """Implements `core.clock.Clock`. Nothing that waits continues before `advance` passes its time."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+        self._timers: list[_Timer] = []
+        self._numbers = itertools.count()
+        self._timer_added = asyncio.Event()
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
+        timer = _Timer(self.now + max(0.0, seconds), next(self._numbers), callback)
+        heapq.heappush(self._timers, timer)
+        self._timer_added.set()
+        return timer
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        wake_up = asyncio.Event()
+        timer = self.call_later(seconds, wake_up.set)
+        try:
+            await wake_up.wait()
+        finally:
+            timer.cancel()
+
+    def pending(self) -> list[float]:
+        """In how many seconds each waiting timer is due, soonest first."""
+        return sorted(timer.due_at - self.now for timer in self._timers if not timer.is_cancelled)
+
+    async def advance(self, seconds: float) -> None:
+        """Move time forward, run what becomes due in order, and let the tasks it wakes run."""
+        target = self.now + seconds
+        await self.settle()
+        while self._timers and self._timers[0].due_at <= target:
+            timer = heapq.heappop(self._timers)
+            self.now = max(self.now, timer.due_at)
+            if not timer.is_cancelled:
+                timer.callback()
+                await self.settle()
+        self.now = target
+
+    async def wait_for_timer(self, count: int = 1, timeout_seconds: float = 10.0) -> None:
+        """Wait (in real time) until `count` timers are pending: the code under test sleeps now."""
+        async with asyncio.timeout(timeout_seconds):
+            while len(self.pending()) < count:
+                self._timer_added.clear()
+                await self._timer_added.wait()
+
+    @staticmethod
+    async def settle(rounds: int = 20) -> None:
+        """Let ready tasks run; never waits in real time."""
+        for _ in range(rounds):
+            await asyncio.sleep(0)

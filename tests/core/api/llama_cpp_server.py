@@ -1,0 +1,141 @@
+"""llama.cpp's own server with a language model of a few hundred kilobytes, made on the spot.
+
+`python -m tests.core.api.llama_cpp_server FOLDER WINDOW MANNER` serves until its standard input closes,
+so that it does not outlive the test that started it; the first line it prints is its address. The
+weights are random (seeded) and the vocabulary a few words. What is said is the model's own nonsense
+("babbles"); for thoughts a grammar that the engine samples by makes it say what they need.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["ANSWER", "API_KEY", "MAX_ANSWER_TOKENS", "MODEL_NAME", "REASONING", "write_model"]
+
+API_KEY = "key-of-the-tiny-engine"
+MODEL_NAME = "tiny/random-llama"
+MAX_ANSWER_TOKENS = 80  # tokens of an answer
+REASONING = "the old river runs to the sea"
+ANSWER = "bread and salt"
+WORDS = "the a old river runs to sea bread and salt why who is said he she it in of stone bird"
+LAYERS, WIDTH, HEADS, INNER = 2, 32, 2, 64
+TRAINED_CONTEXT_TOKENS = 4096  # tokens of the window the model claims to be made for
+GRAMMARS = {
+    "babbles": "",
+    "thinks": f'root ::= "{REASONING}" "\\n</think>\\n\\n{ANSWER}"',
+    "thinks aloud": f'root ::= "<think>\\n{REASONING}\\n</think>\\n\\n{ANSWER}"',
+    "thinks without end": f'root ::= "{REASONING}" ([a-z ])*',
+}
+"""What a manner has the model say, as a grammar. Where it thinks, the template opens the thoughts
+and the engine tells them apart; where it thinks aloud, the tags come as text."""
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # kinds of tokens
+
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+# As the templates of models that think are written; the engine learns from it what thoughts are.
+THINKING_TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{% if m.reasoning_content %}<think>\n"
+    "{{ m.reasoning_content }}\n</think>\n\n{% endif %}{{ m.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n<think>\n"
+    "{% if enable_thinking is defined and not enable_thinking %}\n</think>\n\n{% endif %}"
+    "{% endif %}"
+)
+
+
+def vocabulary() -> list[tuple[str, float, int]]:
+    """(token, score, kind): enough for any text, word by word where it is known."""
+    specials = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
+    octets = [(f"<0x{value:02X}>", -1000.0, BYTE) for value in range(256)]
+    letters = [(chr(code), -500.0, NORMAL) for code in range(0x21, 0x7F)]
+    words = [(f"▁{word}", -float(index), NORMAL) for index, word in enumerate(WORDS.split())]
+    return [*specials, *octets, *letters, ("▁", -400.0, NORMAL), *words]
+
+
+def write_model(path: Path, *, has_reasoning: bool) -> None:
+    """A llama of random weights. `thinks`: its chat template opens the thoughts."""
+    from gguf import GGUFWriter
+
+    tokens = vocabulary()
+    random = np.random.default_rng(7)
+
+    def weights(*shape: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+        return (random.standard_normal(shape) * 0.2).astype(np.float32)
+
+    file = GGUFWriter(path, "llama")
+    file.add_context_length(TRAINED_CONTEXT_TOKENS)
+    file.add_embedding_length(WIDTH)
+    file.add_block_count(LAYERS)
+    file.add_feed_forward_length(INNER)
+    file.add_head_count(HEADS)
+    file.add_head_count_kv(HEADS)
+    file.add_rope_dimension_count(WIDTH // HEADS)
+    file.add_layer_norm_rms_eps(1e-5)
+    file.add_vocab_size(len(tokens))
+    file.add_tokenizer_model("llama")
+    file.add_token_list([token for token, _, _ in tokens])
+    file.add_token_scores([score for _, score, _ in tokens])
+    file.add_token_types([kind for _, _, kind in tokens])
+    file.add_bos_token_id(1)
+    file.add_eos_token_id(2)
+    file.add_unk_token_id(0)
+    file.add_chat_template(THINKING_TEMPLATE if has_reasoning else TEMPLATE)
+    file.add_tensor("token_embd.weight", weights(len(tokens), WIDTH))
+    output = weights(len(tokens), WIDTH)
+    output[: 3 + 256] = 0  # nothing speaks for bytes or the end: what comes out is text
+    file.add_tensor("output.weight", output)
+    file.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))
+    for layer in range(LAYERS):
+        for name, shape in (
+            ("attn_q", (WIDTH, WIDTH)),
+            ("attn_k", (WIDTH, WIDTH)),
+            ("attn_v", (WIDTH, WIDTH)),
+            ("attn_output", (WIDTH, WIDTH)),
+            ("ffn_gate", (INNER, WIDTH)),
+            ("ffn_up", (INNER, WIDTH)),
+            ("ffn_down", (WIDTH, INNER)),
+        ):
+            file.add_tensor(f"blk.{layer}.{name}.weight", weights(*shape))
+        for name in ("attn_norm", "ffn_norm"):
+            file.add_tensor(f"blk.{layer}.{name}.weight", np.ones(WIDTH, np.float32))
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+
+
+def serve(folder: Path, context_tokens: int, mode: str) -> None:
+    import xllamacpp
+
+    path = folder / "tiny.gguf"
+    write_model(path, has_reasoning=mode in ("thinks", "thinks without end"))
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {MODEL_NAME}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [API_KEY]
+    params.n_ctx = context_tokens
+    params.n_parallel = 1
+    params.n_predict = MAX_ANSWER_TOKENS
+    params.sampling.seed = 7
+    params.warmup = False
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.use_jinja = True
+    formats = xllamacpp.common_reasoning_format
+    if mode == "thinks aloud":
+        params.reasoning_format = formats.COMMON_REASONING_FORMAT_NONE
+    if GRAMMARS[mode]:
+        kind = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER
+        params.sampling.grammar = xllamacpp.CommonGrammar(kind, GRAMMARS[mode])
+    server = xllamacpp.Server(params)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

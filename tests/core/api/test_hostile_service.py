@@ -1,0 +1,223 @@
+"""A service that means no good: what it says is bounded, and never breaks what it cannot answer."""
+
+import asyncio
+import gzip
+import time
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from core.api import sse
+from core.api.catalogue import MAX_CONTEXT_TOKENS, MAX_MODELS, parse_models
+from core.api.client import ModelApi
+from core.api.errors import from_payload, from_response
+from core.api.events import ReasoningDelta, TextDelta
+from core.api.sse import SSEDecoder
+from core.api.think_tags import ThinkTagParser
+from core.conversation.model_registry import ModelRegistry
+from core.errors import ModelError, ModelFailure
+from core.store.database import Store
+from tests.core.api.raw_server import (
+    DONE,
+    SSE_HEAD,
+    chunk,
+    final_chunk,
+    raw_server,
+    response,
+    sse_event,
+)
+from tests.core.api.test_client import ask, receive
+from tests.core.api.test_embedding import answer, embed_answers
+
+MUCH = 512 * 1024 * 1024
+ENDLESS = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+
+
+def usage_chunk(prompt: object, completion: object) -> bytes:
+    told = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return sse_event({"choices": [], "usage": told})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        usage_chunk(10**30, 1),
+        usage_chunk(2**40, 1),
+        usage_chunk(-1, 1),
+        usage_chunk(True, True),
+        usage_chunk("57", 8),
+        usage_chunk(None, None),
+        b'data: {"choices":[],"usage":{"prompt_tokens":1e300}}\n\n',
+        sse_event({"choices": [], "usage": "many"}),
+    ],
+)
+async def test_impossible_usage_is_ignored(told: bytes) -> None:
+    heard = await receive(SSE_HEAD + chunk(content="hello") + told + final_chunk() + DONE)
+    assert (heard.text, heard.usage, heard.error) == ("hello", None, None)
+
+
+async def test_impossible_completion_usage_is_ignored() -> None:
+    heard = await receive(SSE_HEAD + chunk(content="hello") + usage_chunk(57, 2**40) + final_chunk() + DONE)
+    assert heard.usage is not None
+    assert (heard.usage.prompt_tokens, heard.usage.completion_tokens) == (57, 0)
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**30, "7", True, None])
+async def test_embedding_usage_is_validated(tokens: object) -> None:
+    made = await embed_answers(answer([1, 0], [0, 1], usage={"total_tokens": tokens}))
+    assert made.tokens == 0
+
+
+async def test_vector_overflow_is_error() -> None:
+    with pytest.raises(ModelError) as caught:
+        await embed_answers(response(200, b'{"data":[{"embedding":[1%s]}]}' % (b"0" * 400)), texts=("one",))
+    assert caught.value.failure is ModelFailure.MALFORMED
+
+
+def endless(status: int, *headers: bytes) -> list[bytes | float]:
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return [ENDLESS % (status, MUCH, lines), *[b"model " * 20_000] * 200, 30.0]
+
+
+async def test_endless_error_body_is_truncated() -> None:
+    async with raw_server(lambda _n: endless(401)) as wire:
+        began = time.monotonic()
+        heard = await ask(wire.url)
+        assert heard.error is not None
+        assert heard.error.failure is ModelFailure.AUTHENTICATION
+        assert time.monotonic() - began < 5
+        async with asyncio.timeout(5):
+            await wire.disconnected.wait()
+
+
+async def test_compressed_error_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"model " * 20_000_000)
+    async with raw_server(lambda _n: [response(401, bomb, "Content-Encoding: gzip")]) as wire:
+        tracemalloc.start()
+        heard = await ask(wire.url)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert heard.error is not None
+    assert heard.error.failure is ModelFailure.AUTHENTICATION
+    assert most < 20_000_000
+
+
+async def test_compressed_model_list_bomb_is_refused() -> None:
+    bomb = gzip.compress(b" " * 200_000_000)
+    async with raw_server(lambda _n: [response(200, bomb, "Content-Encoding: gzip")]) as wire:
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            tracemalloc.start()
+            with pytest.raises(ModelError) as caught:
+                await api.list_models()
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await api.close()
+    assert caught.value.failure is ModelFailure.MALFORMED
+    assert most < 150_000_000
+
+
+def test_endless_model_list_is_truncated() -> None:
+    listed = parse_models({"data": [{"id": f"lab/model-{number}"} for number in range(3 * MAX_MODELS)]})
+    assert len(listed) == MAX_MODELS
+
+
+@pytest.mark.parametrize("length", [10**30, True, -1, 1.5, "8192"])
+def test_impossible_windows_and_quotas_are_ignored(length: object) -> None:
+    told = {"context_window": length, "api_completions_daily_quota_tier_1": length}
+    (model,) = parse_models({"data": [{"id": "lab/model", **told}]})
+    assert 0 <= model.context_window <= MAX_CONTEXT_TOKENS
+    assert model.daily_quota is None
+    assert msgspec.json.decode(msgspec.json.encode(model))["id"] == "lab/model"
+
+
+def test_empty_line_event_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 10_000)
+    events = SSEDecoder()
+    with pytest.raises(ModelError):
+        list(events.feed(b"data:\n" * 11_000))
+
+
+def test_leading_blanks_take_linear_time() -> None:
+    thoughts = ThinkTagParser()
+    began = time.process_time()
+    for _ in range(300_000):
+        assert thoughts.feed("\n") == []
+    assert time.process_time() - began < 3
+    assert thoughts.feed("<think>why</think>hello") == [ReasoningDelta("why"), TextDelta("hello")]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x07", "a\u202eb"])
+def test_unprintable_model_name_is_skipped(name: str) -> None:
+    assert parse_models({"data": [{"id": name}, {"id": "lab/"}]})[0].name == "lab/"
+
+
+UNREADABLE = [b'{"data":[{"id":"\xff\xfe"}]}', b'{"data":' + b"[" * 100_000, b"\x00", b""]
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+async def test_invalid_json_stream_is_service_error(body: bytes) -> None:
+    async with raw_server(lambda _n: [response(200, body)]) as wire:
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            with pytest.raises(ModelError):
+                await api.list_models()
+            with pytest.raises(ModelError):
+                await api.embed(["one"])
+        finally:
+            await api.close()
+        heard = await ask(wire.url)
+    assert heard.error is not None
+
+
+@pytest.mark.parametrize("body", UNREADABLE[:2])
+async def test_invalid_json_model_list_is_survived(body: bytes, tmp_path: Path) -> None:
+    async with raw_server(lambda _n: [response(200, body)]) as wire:
+        store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+        await store.open()
+        api = ModelApi(wire.url, "secret-key")
+        try:
+            assert not await ModelRegistry(api, store, {}).refresh()
+        finally:
+            await asyncio.gather(api.close(), store.close())
+
+
+@pytest.mark.parametrize("body", UNREADABLE[:2])
+async def test_invalid_json_error_is_classified_by_status(body: bytes) -> None:
+    async with raw_server(lambda _n: [response(401, body)]) as wire:
+        heard = await ask(wire.url)
+    assert heard.error is not None
+    assert heard.error.failure is ModelFailure.AUTHENTICATION
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        ({"detail": f"maximum context length is {'9' * 5000} tokens"}, ModelFailure.OVERFLOW),
+        ({"detail": HUGE}, ModelFailure.UNAVAILABLE),
+        ({"detail": [{"msg": HUGE, "loc": ["body", HUGE]}]}, ModelFailure.UNAVAILABLE),
+        ({"error": {"message": "x", "code": HUGE}}, ModelFailure.UNAVAILABLE),
+        ({"error": {"message": "x", "code": [404]}}, ModelFailure.UNAVAILABLE),
+        ({"detail": "Unknown model. Available models: [{{}}]"}, ModelFailure.UNKNOWN_MODEL),
+        (
+            {"detail": f"Unknown model. Available models: [{'-' * 5000}1]"},
+            ModelFailure.UNKNOWN_MODEL,
+        ),
+        (
+            {"detail": "Unknown model. " + "Available models: [" * 100_000},
+            ModelFailure.UNKNOWN_MODEL,
+        ),
+    ],
+)
+def test_unreadable_error_is_classified(said: object, failure: ModelFailure) -> None:
+    began = time.process_time()
+    for error in (from_payload(said), from_response(500, said, {})):
+        assert error.failure is failure
+        assert not error.available
+    assert time.process_time() - began < 1

@@ -1,0 +1,24 @@
+"""What people write, shown to them again inside Markdown."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core.commands.request import escape_markdown
+from core.markdown.document import Paragraph, Text
+from core.markdown.parser import parse_markdown
+
+
+@given(st.text(st.sampled_from("ab1 ()[]{}\\`*_<>#~|$!&;:./-+=^\"'@"), min_size=1, max_size=30))
+@example("report (final).pdf")
+@example("[draft] a \\(formula\\), or \\[x\\]")
+@example("[link](https://example.org) ![image](x)")
+@example("$x^2$ costs $5 or $6, R&amp;D, https://example.org, a@example.org")
+def test_quoted_text_is_escaped(words: str) -> None:
+    said = parse_markdown(f"Read {escape_markdown(words)}: 3 pieces")
+    assert said.blocks == (Paragraph((Text(f"Read {words}: 3 pieces"),)),)
+
+
+@pytest.mark.parametrize("words", ["(a) note", "[a] note", "[ ] note", "[x]: https://example.org"])
+def test_quoted_text_is_escaped_at_line_start(words: str) -> None:
+    assert parse_markdown(escape_markdown(words)).blocks == (Paragraph((Text(words),)),)

@@ -1,0 +1,119 @@
+"""What a model is shown."""
+
+import pytest
+
+from core.conversation import context_window, token_estimator, tokens
+from core.conversation.tokens import TokenWeights
+
+HISTORY = [(role, f"{word} " * 60) for word in ("alpha", "beta", "gamma", "delta") for role in ("user", "assistant")]
+
+
+def test_everything_that_fits_is_included() -> None:
+    fitted = context_window.fit_prompt("be kind", HISTORY, "and now?", context_tokens=8192)
+    assert [m.role for m in fitted.messages] == ["system", *["user", "assistant"] * 4, "user"]
+    assert fitted.omitted == 0
+
+
+def test_older_exchanges_are_dropped_whole() -> None:
+    fitted = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=512)
+    assert fitted.omitted in (2, 4, 6)
+    assert fitted.messages[0].role == "user"
+    assert fitted.messages[-2].content.startswith("delta")
+    assert fitted.estimated_tokens < 512
+
+
+@pytest.mark.parametrize("context", [4000, 8000, 32_000, 128_000, 512_000])
+def test_estimate_and_reserve_fit_window(context: int) -> None:
+    long = [("user", "слово и word 字 " * 500), ("assistant", "def f(x): return x\n" * 300)] * 40
+    fitted = context_window.fit_prompt("system", long, "prompt", context_tokens=context)
+    again = tokens.estimate_messages(m.content for m in fitted.messages)
+    assert again * (1 + context_window.UNCALIBRATED_RESERVE_FRACTION) <= context - context_window.answer_reserve(
+        context
+    )
+
+
+def test_oversized_question_error_has_figures() -> None:
+    with pytest.raises(context_window.PromptTooLongError) as caught:
+        context_window.fit_prompt("", [], "word " * 20_000, context_tokens=4000)
+    assert caught.value.needed > caught.value.available > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [("The quick brown fox jumps over the lazy dog. " * 20, 180, 320), ("漢字" * 100, 120, 240)],
+)
+def test_estimates_are_near_tokeniser_counts(text: str, least: int, most: int) -> None:
+    assert least <= tokens.estimate_text(text) <= most
+
+
+def token_count(texts: list[str]) -> int:
+    """A tokeniser the estimate does not know."""
+    return sum(len(text.encode()) // 3 + 7 for text in texts) + 50
+
+
+def test_reported_usage_calibrates_next_request() -> None:
+    said = [("user", "Привет, как дела? " * 30), ("assistant", "Хорошо, а у тебя? " * 40)]
+    shown = ["be kind", *(text for _, text in said), "and now?"]
+    anchor = token_estimator.CountedRequest(
+        "m",
+        token_estimator.text_hash("be kind"),
+        tuple(token_estimator.text_hash(text) for text in shown[1:]),
+        token_count(shown),
+        token_estimator.text_hash("An answer."),
+        12,
+    )
+    history = [*said, ("user", "and now?"), ("assistant", "An answer.")]
+    true = token_count([*shown, "An answer.", "More?"])
+    fitted = context_window.fit_prompt(
+        "be kind",
+        history,
+        "More?",
+        context_tokens=8000,
+        estimator=token_estimator.TokenEstimator(TokenWeights(), anchor),
+    )
+    assert fitted.estimated_tokens == pytest.approx(true, rel=0.05)
+    blind = context_window.fit_prompt("be kind", history, "More?", context_tokens=8000)
+    assert abs(blind.estimated_tokens - true) > abs(fitted.estimated_tokens - true)
+    assert fitted.reserve_tokens < blind.reserve_tokens
+
+
+def test_question_fits_shrunken_window() -> None:
+    """Taking away nearly all that was counted leaves less certainty than to count the rest."""
+    long = [("user", "word " * 300), ("assistant", "word " * 300)] * 10
+    texts = [text for _, text in long[:-1]]
+    digests = tuple(token_estimator.text_hash(text) for text in texts)
+    anchor = token_estimator.CountedRequest(
+        "m",
+        token_estimator.text_hash(""),
+        digests,
+        token_count(texts),
+        token_estimator.text_hash(long[-1][1]),
+        400,
+    )
+    fitted = context_window.fit_prompt(
+        "",
+        long,
+        "A short question.",
+        context_tokens=1500,
+        estimator=token_estimator.TokenEstimator(TokenWeights(), anchor),
+    )
+    assert fitted.messages[-1].content == "A short question."
+    assert fitted.omitted >= 18
+    assert fitted.estimated_tokens + fitted.reserve_tokens <= 1500 - context_window.answer_reserve(1500)
+
+
+def test_reserve_overflow_error_has_figures() -> None:
+    with pytest.raises(context_window.PromptTooLongError) as caught:
+        context_window.fit_prompt("", [], "word " * 330, context_tokens=600)
+    assert caught.value.needed > caught.value.available > 0
+
+
+def test_estimator_learns_per_model() -> None:
+    texts = [f"Frage {n}: wie groß ist die Straße?\n" * (n + 1) for n in range(40)]
+    weights = TokenWeights()
+    for text in texts[:30]:
+        weights.add_sample(tokens.count_features([text]), token_count([text]))
+    assert weights.is_calibrated
+    wrong = [abs(tokens.estimate_messages([t], weights.values) / token_count([t]) - 1) for t in texts[30:]]
+    unlearnt = [abs(tokens.estimate_messages([t]) / token_count([t]) - 1) for t in texts[30:]]
+    assert max(wrong) < 0.05 < max(unlearnt)

@@ -1,0 +1,48 @@
+"""What looks like a secret is not carried on."""
+
+import time
+
+import pytest
+
+from core.conversation.redaction import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("my password is hunter2xyz, you know", "hunter2xyz"),
+        ("the password is: hunter2xyz", "hunter2xyz"),
+        ("Пароль: Весна2026!", "Весна2026!"),
+        ("api_key=abc123", "abc123"),
+        ("token -> t0ps3cret", "t0ps3cret"),
+        ("use sk-proj-abcdefghijklmnop1234", "abcdefghijklmnop1234"),
+        ("bot 123456789:AAE-abcdefghijklmnopqrstuvwxyz123456", "AAE-abcdefghij"),
+        ("card 4111 1111 1111 1111 please", "4111 1111 1111 1111"),
+        ("sign it with 3c5be8a1f4d94d0f-9a87c0de12345678-x", "9a87c0de12345678"),
+        ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP", "eyJzdWIiOiIxIn0"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "MIIE"),
+    ],
+)
+def test_secret_is_redacted(text: str, secret: str) -> None:
+    assert secret not in redact(text)
+    assert "[removed]" in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a-long-name-of-words-with-hyphens-and-no-more",
+        "-" * 40,
+        "In 2026 we met 12 times",
+        "https://example.org/a/b",
+    ],
+)
+def test_other_text_is_kept(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize("unit", ["a-", "eyJ-", "eyJabcdefgh.", "1-", "pin ", "-----BEGIN "])
+def test_redaction_takes_linear_time(unit: str) -> None:
+    began = time.process_time()
+    redact(unit * (200_000 // len(unit)))
+    assert time.process_time() - began < 2

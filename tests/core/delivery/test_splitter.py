@@ -1,0 +1,316 @@
+import asyncio
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from bots.discord.dialect import DiscordDialect
+from bots.telegram.dialect import TelegramDialect
+from bots.terminal.dialect import TerminalDialect
+from core.delivery.splitter import Splitter
+from core.markdown.parser import parse_markdown
+from core.port import Dialect, Part
+from tests.core.markdown.samples import ANSWER, MALFORMED
+
+DialectFactory = Callable[[int], Dialect]
+DIALECT_FACTORIES = [TelegramDialect, DiscordDialect]
+
+LONG = {
+    "fence": "Intro:\n\n```python\n" + "".join(f"x{n} = {n}\n" for n in range(2500)) + "```\n\nend",
+    "fence in an item": "- item\n  ```py\n" + "  code line here\n" * 1800 + "  ```\n- next",
+    "table": "| a | b |\n|---|:-:|\n" + "".join(f"| row {n} | {n * n} |\n" for n in range(1700)),
+    "list": "".join(f"1. item **{n}**\n   more text\n   - sub {n}\n" for n in range(800)),
+    "paragraph": "The quick *brown* fox. " * 1300,
+    "bold": "**" + "bold text " * 3000 + "**",
+    "quote": "> line of text in a quote\n" * 1200,
+    "formula": "$$\n" + "x_1 + y_2 \\\\\n" * 2200 + "$$",
+    "emoji": "👩‍👩‍👧‍👦" * 4300,
+    "no spaces": "漢字仮名交じり文" * 3750,
+}
+
+
+def letters(text: str) -> str:
+    """What is seen, without marks and the languages of fences."""
+    text = re.sub(r"^(\s*(?:> )*```)\w+$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"[\W_]", "", text)
+
+
+def check(dialect: Dialect, text: str, step: int = 1) -> tuple[Part, ...]:
+    """Feed `text` bit by bit: every part fits and no closed part changes."""
+    whole = Splitter(dialect).update(text)
+    growing = Splitter(dialect)
+    for end in range(0, len(text), step):
+        parts = growing.update(text[:end])
+        assert all(0 < dialect.size(part) <= dialect.limit for part in parts)
+        assert parts[:-1] == whole[: len(parts[:-1])], end
+    assert growing.update(text) == whole
+    return whole
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+@pytest.mark.parametrize("limit", [150, 400])
+def test_closed_parts_never_change(make: DialectFactory, limit: int) -> None:
+    assert len(check(make(limit), ANSWER)) > 1
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+@pytest.mark.parametrize("text", MALFORMED)
+def test_closed_parts_of_malformed_text_never_change(make: DialectFactory, text: str) -> None:
+    check(make(130), f"{text}\n\n" * 3, step=3)
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+def test_closed_parts_never_change_at_real_limits(make: DialectFactory) -> None:
+    check(make(4096 if make is TelegramDialect else 2000), ANSWER * 6, step=37)
+
+
+DIALECTS: list[Dialect] = [TelegramDialect(90), DiscordDialect(100)]
+PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "word",
+        "漢字",
+        "é",
+        "👩\u200d👩\u200d👧",
+        ".",
+        "!",
+        "**bold**",
+        "**",
+        "*",
+        "_",
+        "__",
+        "`code`",
+        "`",
+        "~~s~~",
+        "[t](http://x/y)",
+        "[",
+        "](",
+        ")",
+        "$x$",
+        "$",
+        "\\(",
+        "\\)",
+        "<",
+        ">",
+        "-",
+        "-",
+        "",
+        "1.",
+        "2.",
+        "#",
+        "|a|b|",
+        "|",
+        "---",
+        "|---|---|",
+        "```",
+        "```py",
+        ">",
+        "[x]",
+        ":",
+        "\\",
+        "&amp;",
+        "$$",
+        "\\[",
+        "\\]",
+        "(",
+    ]
+) | st.sampled_from([" ", "\n", "\n\n", "\n- ", "\n  - ", "\n> ", "\n| ", "\n```\n", "\n1. "])
+
+
+@settings(max_examples=30, deadline=None, phases=[Phase.generate, Phase.reuse])
+@given(st.lists(PIECES, min_size=20, max_size=120), st.data())
+def test_result_is_independent_of_chunking(pieces: list[str], data: st.DataObject) -> None:
+    text = "".join(pieces)
+    dialect: Dialect = data.draw(st.sampled_from(DIALECTS))
+    whole = Splitter(dialect).update(text)
+    growing = Splitter(dialect)
+    for end in sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12))):
+        parts = growing.update(text[:end])
+        assert all(dialect.size(part) <= dialect.limit for part in parts)
+        assert parts[:-1] == whole[: len(parts[:-1])]
+    assert growing.update(text) == whole
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.generate, Phase.reuse])
+@given(
+    st.lists(
+        st.sampled_from(["word", "漢字", "**bold**", "`code`", "[t](http://x)", "End.", "👩‍👩‍👧"]),
+        min_size=1,
+    ),
+    st.lists(st.sampled_from([" ", " ", " ", "\n", "\n\n", "\n- ", "\n> ", "\n2. "]), min_size=1),
+    st.integers(60, 200),
+)
+def test_nothing_is_lost_or_duplicated(words: list[str], gaps: list[str], limit: int) -> None:
+    text = "".join(f"{gaps[n % len(gaps)]}{words[n % len(words)]}{n}" for n in range(len(words) * 7 + 40))
+    for make in (TelegramDialect, DiscordDialect):
+        parts = Splitter(make(limit)).update(text)
+        whole = make(10**7).render(parse_markdown(text))
+        assert letters("\n".join(part.text for part in parts)) == letters(whole.text)
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+@pytest.mark.parametrize("item", ["2. a\n**b** c\n`d` e\n", "- a\n+5 c\n", "2. a\n1.5 c\n"])
+def test_lazy_line_that_briefly_looks_like_item(make: DialectFactory, item: str) -> None:
+    text = item * 40
+    whole = letters(make(10**7).render(parse_markdown(text)).text)
+    for limit in range(60, 90):
+        parts = Splitter(make(limit)).update(text)
+        assert letters("\n".join(part.text for part in parts)) == whole, limit
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+def test_items_keep_numbers_across_parts(make: DialectFactory) -> None:
+    text = "\n".join(f"2. word{n}\nEnd.{n}\n[t](http://x){n}" for n in range(100, 118))
+    for limit in range(50, 80):
+        parts = Splitter(make(limit)).update(text)
+        shown = "\n".join(part.text for part in parts)
+        numbers = [int(number) for number in re.findall(r"^(\d+)\. ", shown, re.MULTILINE)]
+        assert numbers == list(range(2, 20)), limit
+
+
+@pytest.mark.parametrize("make", DIALECT_FACTORIES)
+@pytest.mark.parametrize("name", LONG)
+def test_splits_30000_repeated_characters(make: DialectFactory, name: str) -> None:
+    dialect = make(4096 if make is TelegramDialect else 2000)
+    parts = Splitter(dialect).update(LONG[name])
+    assert all(dialect.size(part) <= dialect.limit for part in parts)
+    assert all(dialect.size(part) * 2 >= dialect.limit for part in parts[:-1])
+    whole = make(10**7).render(parse_markdown(LONG[name]))
+    shown = letters("\n".join(part.text for part in parts))
+    assert shown == letters(whole.text)
+
+
+def test_exactly_full_text_is_one_part() -> None:
+    assert [len(part.text) for part in Splitter(TelegramDialect()).update("a" * 4096)] == [4096]
+    assert [len(part.text) for part in Splitter(TelegramDialect()).update("a" * 4097)] == [4096, 1]
+
+
+def test_fence_is_reopened_with_language() -> None:
+    parts = Splitter(DiscordDialect(200)).update("```python\n" + "x = 1\n" * 100 + "```\n\nend")
+    assert len(parts) > 3
+    for part in parts:
+        assert part.text.startswith("```python\nx = 1\n")
+        assert part.text.count("```") == 2
+
+
+def test_list_numbering_continues() -> None:
+    text = "".join(f"1. item number {n}\n" for n in range(1, 40))
+    parts = Splitter(TelegramDialect(200)).update(text)
+    lines = "\n".join(part.text for part in parts).split("\n")
+    assert lines == [f"{n}. item number {n}" for n in range(1, 40)]
+
+
+def test_continued_item_has_no_second_marker() -> None:
+    text = "7. " + "word " * 60 + "\n8. next"
+    parts = Splitter(TelegramDialect(100)).update(text)
+    assert [part.text[:2] for part in parts[:-1]] == ["7.", *["wo"] * (len(parts) - 2)]
+    assert parts[-1].text.endswith("8. next")
+
+
+def test_table_rows_continue_without_header() -> None:
+    text = "| name | n |\n|---|---|\n" + "".join(f"| row | {n} |\n" for n in range(60))
+    parts = Splitter(TelegramDialect(150)).update(text)
+    assert sum(part.text.count("name") for part in parts) == 1
+    assert all(line.startswith("row ") for line in parts[3].text.split("\n"))
+    assert not any("x" in part.text or "|---" in part.text for part in parts)
+
+
+def test_splits_at_blocks_then_sentences_then_words() -> None:
+    first, *_ = Splitter(TelegramDialect(100)).update("a" * 60 + "\n\n" + "b " * 60)
+    assert first.text == "a" * 60
+    first, *_ = Splitter(TelegramDialect(100)).update("one two. " * 7 + "and some more words " * 9)
+    assert first.text == ("one two. " * 7).strip()
+    first, *_ = Splitter(TelegramDialect(100)).update("letters " * 90)
+    assert first.text == ("letters " * 12).strip()
+
+
+def test_heading_stays_with_text() -> None:
+    parts = Splitter(TelegramDialect(100)).update("a" * 70 + "\n\n## Head\n\n" + "b" * 80)
+    assert [part.text.split("\n")[0] for part in parts] == ["a" * 70, "Head"]
+
+
+def test_links_and_emoji_sequences_are_not_split() -> None:
+    text = "word " * 15 + "[some link](https://example.org/a/long/address) " * 5
+    for part in Splitter(DiscordDialect(110)).update(text):
+        assert part.text.count("[") == part.text.count("](<https://example.org/a/long/address>)")
+    for part in Splitter(TelegramDialect(100)).update("👩‍👩‍👧‍👦" * 40):
+        assert set(re.split("👩‍👩‍👧‍👦", part.text)) == {""}
+
+
+def test_reserved_space_is_free() -> None:
+    assert max(len(part.text) for part in Splitter(TelegramDialect(), reserved_size=96).update("a" * 9000)) == 4000
+
+
+def test_different_text_restarts() -> None:
+    pages = Splitter(TelegramDialect(100))
+    pages.update("first " * 50)
+    assert [part.text for part in pages.update("second")] == ["second"]
+    assert pages.update("") == ()
+
+
+@pytest.mark.parametrize("text", ["#", "```", ">", "``` \n```", "|", "-", "[](", "**"])
+def test_markup_only_text_is_not_empty(text: str) -> None:
+    assert [bool(part.text) for part in Splitter(TelegramDialect()).update(text)] == [True]
+
+
+def test_terminal_never_splits() -> None:
+    (part,) = Splitter(TerminalDialect()).update(ANSWER * 30)
+    assert part.text.count("# Sorting in Python") == 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # For one character a table, then the rest of the paragraph.
+        "[word&amp;`\n| .\n|---|---|\n  - |!`(\\]__[t](http://x/y)---`\\[\n> \n- \n\n\n- ---\n1. **~~s~~",
+        # A formula that ends behind what looked like a quote.
+        "*word\n>  .\n1. \n\\[>\\)()\n> word\\word<`code` \\))\n| word\n[\\]",
+    ],
+)
+def test_late_structure_changes(text: str) -> None:
+    for limit in range(60, 110, 7):
+        check(DiscordDialect(limit), text)
+        check(TelegramDialect(limit), text)
+
+
+def test_number_outside_list_is_not_continued() -> None:
+    text = "word word word word\n2. not a list\n" * 8
+    parts = Splitter(TelegramDialect(64)).update(text)
+    assert "3." not in "\n".join(part.text for part in parts)
+
+
+@pytest.mark.parametrize("unit", ["a|b\n-|-\n", "![", "*a **b ", "_a_"])
+async def test_slow_parse_does_not_block_event_loop(unit: str) -> None:
+    longest, before = 0.0, time.monotonic()
+
+    async def others() -> None:
+        nonlocal longest, before
+        while True:
+            await asyncio.sleep(0.01)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+
+    text = unit * (8000 // len(unit))
+    task = asyncio.create_task(others())
+    try:
+        parts = await Splitter(TelegramDialect()).update_async(text)
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - before)
+    finally:
+        task.cancel()
+    assert parts == Splitter(TelegramDialect()).update(text)
+    assert longest < 0.4
+
+
+async def test_cancelling_stops_parsing() -> None:
+    pages = Splitter(TelegramDialect())
+    task = asyncio.create_task(pages.update_async("![" * 50_000))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    began = time.monotonic()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 5

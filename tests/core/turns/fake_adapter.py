@@ -1,0 +1,163 @@
+"""A place without limits, so that long conversations take no time."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from bots.terminal.dialect import TerminalDialect
+from core.app import open_services
+from core.conversation.ledger import key_id_of
+from core.conversation.model_registry import ModelRegistry
+from core.port import Capabilities, EventKind, Inbox, Incoming, Part, Place, RateLimit, Sender
+from core.settings import Settings
+from core.store.database import Store
+from core.turns.engine import Engine
+
+__all__ = ["FakeAdapter", "running_engine"]
+
+UNLIMITED = RateLimit(burst=1_000_000, rate=1_000_000)
+
+
+class ModelService(Protocol):
+    """What answers: a stand-in or a real engine."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def api_key(self) -> str: ...
+
+
+class FakeAdapter:
+    """An adapter that keeps what it is told to show: see `core.port.Chat`."""
+
+    platform = "quick"
+    account = "1"
+    account_rate_limit = UNLIMITED
+
+    def __init__(self) -> None:
+        self.dialect = TerminalDialect()
+        self.messages: dict[str, str] = {}
+        self.inbox: Inbox | None = None
+        self.engine: Engine | None = None
+        self.store: Store
+        self.models: ModelRegistry
+        self.bot_account = ""
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Event()
+
+    def capabilities(self, place: Place) -> Capabilities:
+        return Capabilities(UNLIMITED, preview_mode="off", deduplicates_sends=True)
+
+    async def run(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def send(
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        message = f"{next(self._numbers)}"
+        self.messages[message] = part.text
+        self._changed.set()
+        return message
+
+    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+        self.messages[message] = part.text
+        self._changed.set()
+
+    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+        del self.messages[message]
+
+    async def typing(self, place: Place) -> None:
+        return
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something shown makes it so."""
+        async with asyncio.timeout(30):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ask(self, text: str, *, user: str = "5") -> str:
+        """Say `text` and wait for what is said to it."""
+        before = len(self.messages)
+        await self.say(text, user=user)
+        await self.wait_until(lambda: len(self.messages) > before)
+        return list(self.messages.values())[-1]
+
+    async def press(self, action: str, message: str, *, user: str = "5", kind: EventKind = EventKind.BUTTON) -> None:
+        """Press a button on a message."""
+        assert self.inbox is not None
+        place = Place(self.platform, self.account, user, private=True)
+        sender = Sender(self.platform, user, "Ann")
+        key = f"e{next(self._numbers)}"
+        await self.inbox(Incoming(kind, key, place, sender, action, message=message))
+
+    async def say(
+        self,
+        text: str,
+        *,
+        user: str = "5",
+        message: str | None = None,
+        group: str = "",
+        interaction_token: str | None = None,
+    ) -> None:
+        kind, command = (
+            (EventKind.COMMAND, text[1:].partition(" ")[0])
+            if text[0] == "/"
+            else (
+                EventKind.PROMPT,
+                "",
+            )
+        )
+        place = Place(self.platform, self.account, group or user, private=not group)
+        argument = text.partition(" ")[2] if command else text
+        incoming = Incoming(
+            kind,
+            f"e{next(self._numbers)}",
+            place,
+            Sender(self.platform, user, "Ann"),
+            argument,
+            command=command,
+            message=message,
+            interaction_token=interaction_token,
+        )
+        assert self.inbox is not None
+        await self.inbox(incoming)
+
+
+@asynccontextmanager
+async def running_engine(
+    folder: Path, model: ModelService, adapter: FakeAdapter | None = None, **changed: object
+) -> AsyncIterator[FakeAdapter]:
+    """The core over `model`, without any platform."""
+    given = {
+        "api_key": model.api_key,
+        "base_url": model.base_url,
+        "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
+        "access": "open",
+        "messages_a_minute": 1_000_000,
+        **changed,
+    }
+    adapter = adapter or FakeAdapter()
+    adapter.bot_account = key_id_of(model.api_key)
+    async with open_services(Settings(**given)) as with_:  # type: ignore[arg-type]
+        engine = Engine(with_.settings, with_.store, with_.api, with_.models, {("quick", "1"): adapter})
+        adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, with_.store
+        adapter.models = with_.models
+        task = asyncio.create_task(engine.run())
+        try:
+            yield adapter
+        finally:
+            await engine.close(5)
+            task.cancel()
+            await asyncio.wait({task})

@@ -1,0 +1,166 @@
+"""The whole product in one process: real libraries, real sockets, stand-ins on loopback."""
+
+import asyncio
+import contextlib
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bots.adapters import create_adapters
+from bots.sandbox import discord as discord_stand_in
+from bots.sandbox import telegram as telegram_stand_in
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.telegram import TelegramStandIn
+from core.app import open_services, serve
+from core.settings import Settings
+
+__all__ = ["Harness", "letters_only", "running_harness"]
+
+T = TypeVar("T")
+
+
+class Harness:
+    """`start` and `stop` begin and end the bot; the stand-ins stay."""
+
+    def __init__(self, folder: Path, *, tokens_per_second: float, limits: bool) -> None:
+        telegram_options: dict[str, Any] = {} if limits else {"limits": telegram_stand_in.Limits.off()}
+        discord_options: dict[str, Any] = {} if limits else {"limits": discord_stand_in.Limits.off()}
+        self.telegram = TelegramStandIn(**telegram_options)
+        self.discord = DiscordStandIn(**discord_options)
+        self.model = ModelStandIn(tokens_per_second=tokens_per_second)
+        self._folder = folder
+        self._bot: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    def settings(self, **changed: object) -> Settings:
+        given: dict[str, object] = {
+            "api_key": self.model.api_key,
+            "base_url": self.model.base_url,
+            "telegram_token": self.telegram.token,
+            "telegram_api_base": self.telegram.api_base,
+            "discord_token": self.discord.token,
+            "discord_api_base": self.discord.api_base,
+            "discord_gateway_url": self.discord.gateway_url,
+            "database_url": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "access": "open",
+            **changed,
+        }
+        return Settings(**given)  # type: ignore[arg-type]
+
+    async def start(self, **changed: object) -> None:
+        self._stopping = asyncio.Event()
+        settings = self.settings(**changed)
+        polls = self.poll_count()
+
+        async def run() -> None:
+            async with open_services(settings) as with_, with_.store.exclusive():
+                await serve(with_, create_adapters(with_), self._stopping)
+
+        self._bot = asyncio.create_task(run())
+        ready = asyncio.create_task(self._wait_until_ready(polls))
+        await asyncio.wait({self._bot, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if self._bot.done():
+            ready.cancel()
+            await self._bot
+        await ready
+
+    def poll_count(self, since: float = 0) -> int:
+        """How often the bot has asked for updates, or to be called with them."""
+        receiving = ("getupdates", "setwebhook")
+        calls = (call for call in self.telegram.calls if call.time >= since)
+        return sum(call.method.lower() in receiving for call in calls)
+
+    async def _wait_until_ready(self, polls_before: int) -> None:
+        await self.telegram.wait_for(lambda: self.poll_count() > polls_before, 15)
+        await self.discord.wait_until_ready(15)
+
+    def environment(self) -> dict[str, str]:
+        """What a process of the bot needs to know to find the stand-ins."""
+        return {
+            "IOINTELLIGENCE_API_KEY": self.model.api_key,
+            "IOINTELLIGENCE_BASE_URL": self.model.base_url,
+            "TELEGRAM_BOT_TOKEN": self.telegram.token,
+            "TELEGRAM_API_BASE": self.telegram.api_base,
+            "DISCORD_BOT_TOKEN": self.discord.token,
+            "DISCORD_API_BASE": self.discord.api_base,
+            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
+            "DATABASE_URL": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "PARLEY_ACCESS": "open",
+            "PARLEY_LOG_LEVEL": "warning",
+        }
+
+    @asynccontextmanager
+    async def run_process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The bot as `parley run`, a process of its own."""
+        polls = self.poll_count()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bots.cli",
+            "run",
+            env={**os.environ, **self.environment(), **changed},
+        )
+        try:
+            await self._wait_until_ready(polls)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                async with asyncio.timeout(25):
+                    await process.wait()
+
+    async def wait_until_stored(self, query: str) -> None:
+        """Wait until `query` finds something in the database."""
+        async with asyncio.timeout(10):
+            with contextlib.closing(sqlite3.connect(self._folder / "parley.sqlite3")) as database:
+                while database.execute(query).fetchone() is None:
+                    await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        if self._bot is not None:
+            async with asyncio.timeout(25):
+                await self._bot
+            self._bot = None
+
+    async def kill(self) -> None:
+        """End the bot in the middle of whatever it does."""
+        if self._bot is not None:
+            self._bot.cancel()
+            await asyncio.gather(self._bot, return_exceptions=True)
+            self._bot = None
+
+
+@asynccontextmanager
+async def running_harness(
+    folder: Path, *, tokens_per_second: float = 2000, limits: bool = False
+) -> AsyncIterator[Harness]:
+    made = Harness(folder, tokens_per_second=tokens_per_second, limits=limits)
+    await asyncio.gather(made.telegram.start(), made.discord.start(), made.model.start())
+    try:
+        yield made
+    finally:
+        if made._bot is not None:
+            await made.stop()
+        await asyncio.gather(made.telegram.close(), made.discord.close(), made.model.close())
+
+
+def letters_only(text: str) -> str:
+    """What is left of a text when all markup is taken away: letters, digits, emoji, in order."""
+    text = re.sub(r"```\w*", "", text)
+    return re.sub(r"[^\w\U0001F000-\U0001FAFF]|_", "", text)
+
+
+def bot_texts(messages: list[Any]) -> list[str]:
+    """What the bot's messages say."""
+    return [str(getattr(m, "text", None) or getattr(m, "content", "")) for m in messages if m.from_bot]
+
+
+def shows_whole(messages: list[Any], expected: str) -> Callable[[], bool]:
+    return lambda: letters_only("\n".join(bot_texts(messages))) == letters_only(expected)

@@ -1,0 +1,131 @@
+"""What people see when the platform or the process fails in the wrong moment."""
+
+import asyncio
+from collections.abc import Callable
+
+from bots.sandbox.telegram import Call, Chat, Fault, User
+from core.turns import texts
+from tests.end_to_end.harness import Harness, bot_texts
+
+
+def fail_first(method: str, fault: Fault) -> tuple[Callable[[Call], Fault | None], asyncio.Event]:
+    """Orders `fault` for the first call of `method`; the event tells when it came."""
+    met = asyncio.Event()
+
+    def order(call: Call) -> Fault | None:
+        if call.method.lower() != method.lower() or met.is_set():
+            return None
+        met.set()
+        return fault
+
+    return order, met
+
+
+async def press_send_again(alive: Harness, person: User, chat: Chat) -> None:
+    doubt = alive.telegram.messages(chat)[-1]
+    assert doubt.reply_markup is not None
+    ((button,),) = doubt.reply_markup["inline_keyboard"]
+    assert button["text"] == "Send again"
+    await alive.telegram.press_button(person, doubt, button["callback_data"])
+
+
+async def test_rate_limit_survives_restart(alive: Harness) -> None:
+    telegram = alive.telegram
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
+    telegram.fault_hook, met = fail_first("sendMessage", Fault("429", 20))
+    await telegram.send_message(ann, chat, "repeat: after the wait")
+    async with asyncio.timeout(10):
+        await met.wait()
+    await telegram.wait_for(telegram.calls_with_status)
+    await alive.wait_until_stored("SELECT 1 FROM waits")
+    await alive.kill()
+    await alive.start()
+    await telegram.send_message(bob, other, "repeat: at once")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(other)) == ["at once"])
+    assert bot_texts(telegram.messages(chat)) == []
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["after the wait"], 40)
+    assert telegram.early_calls() == []
+
+
+async def test_uncertain_message_is_not_sent_twice(
+    alive: Harness,
+) -> None:
+    telegram = alive.telegram
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_after"))
+    await telegram.send_message(ann, chat, "repeat: once")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
+    await press_send_again(alive, ann, chat)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN, "once"])
+    assert len(alive.model.requests) == 1, "the model was not asked again"
+
+
+async def test_lost_message_can_be_requested_again(alive: Harness) -> None:
+    telegram = alive.telegram
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    group = telegram.create_supergroup("Friends", ann, bob)
+    chat = telegram.open_private_chat(ann)
+    telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_before"))
+    await telegram.send_message(ann, chat, "repeat: lost")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN])
+    await press_send_again(alive, ann, chat)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN, "lost"])
+    # Edits are repeated: doing it twice is doing it once.
+    telegram.fault_hook, met = fail_first("editMessageText", Fault("drop_before"))
+    await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited"])
+    assert met.is_set()
+
+
+async def test_kill_during_send_leaves_one_answer(
+    alive: Harness,
+) -> None:
+    telegram = alive.telegram
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    telegram.fault_hook, met = fail_first("sendMessage", Fault("delay", 0.5))
+    await telegram.send_message(ann, chat, "repeat: once")
+    async with asyncio.timeout(10):
+        await met.wait()
+    await alive.kill()
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once"])
+    await alive.start()
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
+
+
+async def test_group_migration_keeps_everything(alive: Harness) -> None:
+    telegram, model = alive.telegram, alive.model
+    ann = telegram.create_user("Ann")
+    group = telegram.create_group("Friends", ann)
+    at = f"@{telegram.bot.username}"
+    await telegram.send_message(ann, group, f"{at} repeat: before")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group))[-1:] == ["before"])
+    await telegram.send_message(ann, group, "/model phi-4")
+    await telegram.wait_for(lambda: "phi-4" in bot_texts(telegram.messages(group))[-1])
+    model.tokens_per_second = 20
+    await telegram.send_message(ann, group, f"{at} repeat: {'on its way ' * 60}")
+    await telegram.wait_for(lambda: "on its way" in bot_texts(telegram.messages(group))[-1])
+    moved = await telegram.migrate_to_supergroup(group)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(moved))[-1:] == [("on its way " * 60).strip()], 30)
+    model.tokens_per_second = 2000
+    await telegram.send_message(ann, moved, f"{at} repeat: after")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(moved))[-1:] == ["after"])
+    body = model.requests[-1].body
+    assert body["model"] == "microsoft/phi-4"
+    assert "repeat: before" in str(body["messages"])
+
+
+async def test_flooding_user_is_notified_and_delays_no_other(alive: Harness) -> None:
+    await alive.stop()
+    await alive.start(messages_a_minute=4)
+    telegram = alive.telegram
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
+    for number in range(20):
+        await telegram.send_message(ann, chat, f"repeat: {number}")
+    await telegram.send_message(bob, other, "repeat: mine")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(other)) == ["mine"])
+    await telegram.wait_for(lambda: texts.TOO_FAST in bot_texts(telegram.messages(chat)), 60)
+    assert bot_texts(telegram.messages(chat)).count(texts.TOO_FAST) == 1

@@ -1,0 +1,217 @@
+"""Every model of the vendor's table, listed and chosen on both platforms."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bots.sandbox.discord import Interaction
+from bots.sandbox.telegram import Chat
+from bots.sandbox.telegram import Message as TelegramMessage
+from core.api.catalogue import Model
+from tests.end_to_end.harness import Harness, bot_texts, running_harness
+
+EMBEDS = "mixedbread-ai/mxbai-embed-large-v1"
+SEES = Model("Qwen/Qwen2.5-VL-32B-Instruct", 32_000, has_vision=True, daily_quota=200_000)
+
+
+PEOPLE = 10
+MANY = {"messages_a_minute": 1000}
+
+
+@pytest.fixture
+async def alive(tmp_path: Path) -> AsyncIterator[Harness]:
+    async with running_harness(tmp_path) as made:
+        await made.start(**MANY)
+        yield made
+
+
+def last_text(alive: Harness, chat: Chat) -> str:
+    return (bot_texts(alive.telegram.messages(chat)) or [""])[-1]
+
+
+def shows_text(alive: Harness, chat: Chat, text: str, *, is_exact: bool = False) -> bool:
+    """Whether the bot's last message has `text` in it, or is it."""
+    return last_text(alive, chat) == text if is_exact else text in last_text(alive, chat)
+
+
+def chat_models(alive: Harness) -> list[Model]:
+    found = [model for model in alive.model.models.values() if not model.is_embedding_model]
+    assert len(found) == 30
+    return found
+
+
+def lists_model(model: Model, text: str) -> bool:
+    """Its name, window, whether it reasons, and what is left of its quota."""
+    reasons = " · reasons" if model.has_reasoning else ""
+    line = rf"{re.escape(model.name)} · {model.context_window // 1000}k{reasons} · 500k tokens left"
+    return re.search(line, text) is not None
+
+
+def buttons(message: TelegramMessage) -> dict[str, str]:
+    rows = (message.reply_markup or {}).get("inline_keyboard", [])
+    return {button["text"]: button["callback_data"] for row in rows for button in row}
+
+
+def components_by_label(components: list[dict[str, Any]]) -> dict[str, str]:
+    items = [item for row in components for item in row["components"]]
+    return {item["label"]: item["custom_id"] for item in items if "label" in item}
+
+
+async def test_telegram_pages_list_all_models(alive: Harness) -> None:
+    telegram = alive.telegram
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    await telegram.send_message(ann, chat, "/models")
+    await telegram.wait_for(lambda: "31 models; quotas begin anew in" in last_text(alive, chat))
+    message = telegram.messages(chat)[-1]
+    seen = message.text
+    for number in (2, 3):
+        if number == 3:
+            await alive.stop()
+            await alive.start(**MANY)
+        polls = alive.poll_count()
+        await telegram.press_button(ann, message, buttons(message)["▶"])
+        await telegram.wait_for(lambda n=number: f"{n}/3" in buttons(message))  # type: ignore[misc]
+        await telegram.wait_for(lambda n=polls: alive.poll_count() > n)  # type: ignore[misc]
+        seen += "\n" + message.text
+    assert [model.id for model in chat_models(alive) if not lists_model(model, seen)] == []
+    assert "mxbai-embed-large-v1 · 512 · embeddings only · 500k tokens left" in seen
+    assert seen.count("← here") == 1
+    await telegram.press_button(ann, message, buttons(message)["◀"])
+    await telegram.wait_for(lambda: "2/3" in buttons(message))
+    assert len(bot_texts(telegram.messages(chat))) == 1, "the page is turned in its place"
+
+
+async def test_discord_pages_list_all_models(alive: Harness) -> None:
+    discord = alive.discord
+    ann = discord.create_user("Ann")
+    channel = discord.create_channel(discord.create_guild("Home", ann), "general")
+    shown = await discord.use_command(ann, channel, "models")
+    await discord.wait_for(lambda: bool(shown.responses and shown.responses[-1].components))
+    seen = shown.responses[-1].content
+    for number in (2, 3):
+        message = shown.responses[-1]
+        await discord.press_button(ann, message, components_by_label(message.components)["▶"])
+        await discord.wait_for(
+            lambda n=number: f"{n}/3" in components_by_label(shown.responses[-1].components)  # type: ignore[misc]
+        )
+        seen += "\n" + shown.responses[-1].content
+    assert [model.id for model in chat_models(alive) if not lists_model(model, seen)] == []
+    assert "embeddings only" in seen
+    assert len(shown.responses) == 1
+    assert shown.responses[0].ephemeral_to == ann.id
+
+
+async def test_search_pages_keep_query(alive: Harness) -> None:
+    telegram = alive.telegram
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    for number in range(12):
+        alive.model.add_model(Model(f"lab/{{fancy}}-{number:02}", 32_000, daily_quota=500_000))
+    alive.model.add_model(SEES)
+    await alive.stop()
+    await alive.start(**MANY)
+    await telegram.send_message(ann, chat, "/models {fancy} lab")
+    await telegram.wait_for(lambda: "12 models" in last_text(alive, chat))
+    assert not buttons(telegram.messages(chat)[-1])
+    await telegram.send_message(ann, chat, "/models a")
+    await telegram.wait_for(lambda: "▶" in buttons(telegram.messages(chat)[-1]))
+    message = telegram.messages(chat)[-1]
+    before = message.text
+    count = re.match(r"(\d+) models", before)
+    assert count is not None
+    await telegram.press_button(ann, message, buttons(message)["▶"])
+    await telegram.wait_for(lambda: message.text != before)
+    assert message.text.startswith(count[0]), "the next page is of the same search"
+    await telegram.send_message(ann, chat, "/models qwen vl")
+    await telegram.wait_for(lambda: "Qwen2.5-VL" in last_text(alive, chat))
+    line = "Qwen2.5-VL-32B-Instruct · 32k · sees images"
+    assert line in last_text(alive, chat)
+    await telegram.send_message(ann, chat, "/models no such thing")
+    await telegram.wait_for(lambda: "No model's name has “no such thing” in it." in last_text(alive, chat))
+
+
+async def test_each_model_answers_on_telegram(alive: Harness) -> None:
+    telegram = alive.telegram
+
+    async def choose(person: int, models: list[Model]) -> None:
+        ann = telegram.create_user(f"Ann {person}")
+        chat = telegram.open_private_chat(ann)
+        for one in models:
+            await telegram.send_message(ann, chat, f"/model {one.id}")
+            said = f"{one.name} ({one.context_window // 1000}k tokens) answers"
+            await telegram.wait_for(partial(shows_text, alive, chat, said), 30)
+            await telegram.send_message(ann, chat, f"repeat: {one.name}")
+            await telegram.wait_for(partial(shows_text, alive, chat, one.name, is_exact=True), 30)
+
+    every = chat_models(alive)
+    await asyncio.gather(*(choose(n, every[n::PEOPLE]) for n in range(PEOPLE)))
+    assert models_by_prompt(alive) == {f"repeat: {one.name}": one.id for one in every}
+
+
+async def test_each_model_answers_on_discord(
+    alive: Harness,
+) -> None:
+    discord = alive.discord
+
+    async def choose(person: int, models: list[Model]) -> None:
+        ann = discord.create_user(f"Ann {person}")
+        channel = discord.open_dm(ann)
+
+        async def suggested(typed: str) -> list[str]:
+            found = await discord.autocomplete(ann, channel, "model", "name", typed)
+            return [choice["value"] for choice in found]
+
+        assert len(await suggested("")) == 25, "more than Discord shows at once"
+        for one in models:
+            exact = await suggested(one.name)
+            assert exact[0] == one.id, "the whole name comes first"
+            # A few letters are enough, as somebody types them who knows the name roughly.
+            assert one.id in await suggested(one.name[:6].lower())
+            assert one.id in await suggested(one.name[:6].replace("-", " "))
+            chosen = await discord.use_command(ann, channel, "model", name=exact[0])
+            said = f"{one.name}** ({one.context_window // 1000}k tokens)"
+            await discord.wait_for(partial(has_response, chosen, said), 30)
+            await discord.send_message(ann, channel, f"repeat: {one.name}")
+            await discord.wait_for(channel_shows(alive, channel, one.name), 30)
+
+    every = chat_models(alive)
+    await asyncio.gather(*(choose(n, every[n::PEOPLE]) for n in range(PEOPLE)))
+    assert models_by_prompt(alive) == {f"repeat: {one.name}": one.id for one in every}
+
+
+def models_by_prompt(alive: Harness) -> dict[str, str]:
+    """Which model each question went to."""
+    bodies = [request.body for request in alive.model.requests]
+    return {body["messages"][-1]["content"]: body["model"] for body in bodies}
+
+
+def has_response(interaction: Interaction, text: str) -> bool:
+    return any(text in message.content for message in interaction.responses)
+
+
+def channel_shows(alive: Harness, channel: Any, text: str) -> Callable[[], bool]:
+    return lambda: text in bot_texts(alive.discord.messages(channel))
+
+
+async def test_embedding_model_choice_is_refused(alive: Harness) -> None:
+    telegram, discord = alive.telegram, alive.discord
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    said = "mxbai-embed-large-v1 is for embeddings only"
+    for query in (EMBEDS, "mxbai"):
+        await telegram.send_message(ann, chat, f"/model {query}")
+        await telegram.wait_for(lambda: said in last_text(alive, chat))
+        await telegram.send_message(ann, chat, "repeat: still there")
+        await telegram.wait_for(lambda: last_text(alive, chat) == "still there")
+        assert alive.model.requests[-1].body["model"] == "meta-llama/Llama-3.3-70B-Instruct"
+    bob = discord.create_user("Bob")
+    channel = discord.open_dm(bob)
+    assert EMBEDS not in str(await discord.autocomplete(bob, channel, "model", "name", "mxbai"))
+    refused = await discord.use_command(bob, channel, "model", name=EMBEDS)
+    await discord.wait_for(partial(has_response, refused, said))

@@ -1,0 +1,36 @@
+"""One of everything, and every request and answer held against the APIs' descriptions."""
+
+from tests import api_specs
+from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.spec_checks import spec_violations
+
+
+async def test_traffic_matches_specs(alive: Harness) -> None:
+    api_specs.require_specs()
+    telegram, discord = alive.telegram, alive.discord
+    ann = telegram.create_user("Ann")
+    own, forum = telegram.open_private_chat(ann), telegram.create_forum("Forum", ann)
+    topic = telegram.create_topic(forum, "topic")
+    for text in ("think", "/model", "/models", "/help", "long 6000", "/usage", "/nonsense"):
+        await telegram.send_message(ann, own, text)
+    await telegram.send_sticker(ann, own)
+    await telegram.send_message(ann, forum, f"@{telegram.bot.username} hello", thread=topic)
+    await telegram.wait_for(lambda: any("scripted" in t.lower() for t in bot_texts(telegram.messages(forum))))
+    await telegram.wait_for(lambda: any("sticker" in t for t in bot_texts(telegram.messages(own))), 30)
+
+    eve = discord.create_user("Eve")
+    channel = discord.create_channel(discord.create_guild("Home", eve), "general")
+    direct, thread = discord.open_dm(eve), discord.create_thread(channel, "aside")
+    asked = [
+        await discord.use_command(eve, channel, name)
+        for name in ("model", "models", "help", "usage", "settings", "new")
+    ]
+    await discord.use_command(eve, channel, "ask", prompt="hello")
+    await discord.autocomplete(eve, channel, "model", "name", "llama")
+    await discord.send_message(eve, direct, "long 5000")
+    await discord.send_message(eve, thread, f"{discord.mention} hello")
+    await discord.wait_for(lambda: all(one.responses and one.responses[0].content for one in asked))
+    await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(thread)))
+    await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(direct)), 30)
+    found = spec_violations(alive)
+    assert not found, "\n".join(sorted(found))

@@ -1,0 +1,91 @@
+"""Platforms that fail at random, and a record of what was sent to whom while it had to wait."""
+
+import random
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bots.sandbox import discord, telegram
+from tests.end_to_end.harness import Harness
+
+__all__ = ["FaultInjector"]
+
+SHARE_PER_KIND = 0.05  # the share of calls on which each kind of fault falls
+FaultKind = Literal["429", "500", "502", "drop_after", "drop_before", "delay"]
+FAULT_KINDS: tuple[FaultKind, ...] = ("429", "500", "502", "drop_after", "drop_before", "delay")
+IN_FLIGHT_SECONDS = 0.25  # seconds
+CHANNEL_PATH = re.compile(r"/channels/(\d+)/")
+
+
+@dataclass(slots=True)
+class FaultInjector:
+    """Call `begin` to have the stand-ins of `world` fail.
+
+    `waits` are the shortest and the longest `retry_after`, `delay` that of slow calls, in seconds.
+    `chats`: only calls to these fail; None: every call, receiving too. `each`: the share of calls
+    on which each of `kinds` falls. `in_flight`: seconds in which a call may be under way when
+    "wait" is said.
+    """
+
+    dice: random.Random
+    retry_after_range: tuple[float, float]
+    delay_seconds: float
+    chats: Collection[str] | None = None
+    kinds: Sequence[FaultKind] = FAULT_KINDS
+    share_per_kind: float = SHARE_PER_KIND
+    in_flight_seconds: float = IN_FLIGHT_SECONDS
+    injected_count: int = 0
+    _sent: list[tuple[str, float]] = field(default_factory=list)
+    _limits: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def start(self, harness: Harness) -> None:
+        harness.telegram.fault_hook = self._telegram_fault
+        harness.discord.fault_hook = self._discord_fault
+
+    @staticmethod
+    def stop(harness: Harness) -> None:
+        harness.telegram.fault_hook = harness.discord.fault_hook = None
+
+    def limited_chats(self) -> set[str]:
+        """The chats that were told to wait."""
+        return {chat for chat, _, _ in self._limits}
+
+    def early_sends(self) -> list[str]:
+        """What was sent to a chat although it had been told to wait."""
+        return [
+            f"{chat}: {sent - told:.2f} s after it was told to wait {seconds:.2f} s"
+            for chat, told, seconds in self._limits
+            for to, sent in self._sent
+            if to == chat and told + self.in_flight_seconds < sent < told + seconds
+        ]
+
+    def _telegram_fault(self, call: telegram.Call) -> telegram.Fault | None:
+        given = call.params.get("chat_id")
+        chat = "" if given is None else str(given)
+        picked = self._pick(chat, call.time, whole_seconds=True)
+        return None if picked is None else telegram.Fault(*picked)  # type: ignore[arg-type]
+
+    def _discord_fault(self, call: discord.Call) -> discord.Fault | None:
+        match = CHANNEL_PATH.match(call.path)
+        chat = match[1] if match and call.method != "GET" else ""
+        picked = self._pick(chat, call.time, whole_seconds=False)
+        return None if picked is None else discord.Fault(*picked)  # type: ignore[arg-type]
+
+    def _pick(self, chat: str, now: float, *, whole_seconds: bool) -> tuple[str, float] | None:
+        if chat:
+            self._sent.append((chat, now))
+        if self.chats is not None and chat not in self.chats:
+            return None
+        drawn = self.dice.random()
+        if drawn >= self.share_per_kind * len(self.kinds):
+            return None
+        self.injected_count += 1
+        kind = self.kinds[int(drawn / self.share_per_kind)]
+        seconds = self.delay_seconds if kind == "delay" else 0.0
+        if kind == "429":
+            seconds = self.dice.uniform(*self.retry_after_range)
+            seconds = float(max(1, round(seconds))) if whole_seconds else round(seconds, 3)
+            if chat:
+                self._limits.append((chat, now, seconds))
+        return kind, seconds
