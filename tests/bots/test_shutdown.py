@@ -29,7 +29,7 @@ async def serve(*_, **__):
     print("serving", flush=True)
     {hang}
 
-bots.cli.LAST_MOMENT = {soon}
+bots.cli.FORCED_EXIT_SECONDS = {soon}
 core.app.serve = serve
 bots.cli.app(["run"])
 """

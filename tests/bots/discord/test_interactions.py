@@ -233,7 +233,7 @@ async def test_expired_interaction_is_gone_where_posting_is_forbidden(
     world: AdapterHarness,
 ) -> None:
     chat = await world.start()
-    old = {"application": BOT, "interaction": "1", "token": "t", "expires": 1}
+    old = {"application_id": BOT, "interaction_id": "1", "token": "t", "expires_at": 1}
     quiet = InteractionToken(mode=ResponseMode.EPHEMERAL, can_post=True, **old).encode()  # type: ignore[arg-type]
     with pytest.raises(DeliveryError) as gone:
         await chat.send(CHANNEL_PLACE, Part("x"), key="k", interaction_token=quiet)

@@ -168,7 +168,7 @@ async def test_lasting_conflict_is_configuration_error(api: ScriptedBotApi, inbo
 async def test_short_conflicts_are_survived(api: ScriptedBotApi, inbox: FakeInbox, serving: RunAdapter) -> None:
     conflict = error_reply(409, "Conflict: terminated by other getUpdates request")
     api.script("getUpdates", conflict, Reply(result=[]), conflict)
-    async with serving(patience=2):
+    async with serving(max_conflicts=2):
         await api.push_update(message=message(PRIVATE, "hello"))
         assert (await inbox.wait_for_events())[0].text == "hello"
 

@@ -288,7 +288,7 @@ async def test_sequential_requests_share_connection() -> None:
 
     class Seeing(ModelStandIn):
         async def _chat_completion(self, asked: Any) -> web.StreamResponse:
-            seen.add(asked.http.transport)
+            seen.add(asked.http_request.transport)
             return await super()._chat_completion(asked)
 
     model = Seeing(tokens_per_second=10_000)
