@@ -2,8 +2,8 @@
 
 from bots.sandbox.telegram.client import CallbackAnswer
 from bots.sandbox.telegram.limits import Limits, SlidingWindow, TokenBucket
-from bots.sandbox.telegram.server import Call, Fault, TelegramStandIn
-from bots.sandbox.telegram.state import Chat, ChatEvent, Draft, Message, User
+from bots.sandbox.telegram.server import TelegramStandIn
+from bots.sandbox.telegram.state import Call, Chat, ChatEvent, Draft, Fault, Message, User
 
 __all__ = [
     "Call",

@@ -5,12 +5,15 @@ import itertools
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import TypeVar
 
 from bots.sandbox.telegram.entities import detect_entities
-from bots.sandbox.telegram.state import Bot, Chat, ChatEvent, Draft, Json, Message, User
+from bots.sandbox.telegram.errors import ApiError
+from bots.sandbox.telegram.limits import FloodControl, Limits
+from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, Draft, Fault, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
+from bots.sandbox.telegram.webhook import Webhook
 
 __all__ = ["Backend"]
 
@@ -19,6 +22,8 @@ DRAFT_LIFETIME_SECONDS = 30.0  # seconds
 TYPING_SECONDS = 5.0  # seconds
 MAX_RECORDS = 20_000
 GENERAL_TOPIC_ID = 1
+LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereplymarkup"})
+DRAFT_METHODS = frozenset({"sendmessagedraft"})
 SETTLE_SECONDS = 0.002
 """Seconds in which changes are gathered before waiting conditions are looked at again."""
 
@@ -43,10 +48,32 @@ class ChatWatcher(AsyncIterator[ChatEvent]):
 
 
 class Backend:
-    """`drafts` logs every showing of every draft."""
+    """`draft_log` holds every version of every draft.
 
-    def __init__(self, bot: Bot, clock: Callable[[], float]) -> None:
-        self.bot = bot
+    `fault_hook` sees each call first and may order it to fail. `unknown_methods` (in lower case)
+    are methods that this server does not know, as an older one would not; it never knows rich
+    messages. A webhook that fails gets its update again after `webhook_retry_delay` seconds, then
+    after twice as long, and so on.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str = "123456789:AAsandbox-token-for-telegram-stand-in",  # noqa: S107 (a stand-in's)
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        clock: Callable[[], float] = time.monotonic,
+        unknown_methods: Collection[str] = (),
+        webhook_retry_delay: float = 1.0,
+    ) -> None:
+        self.bot = bot = Bot(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot")
+        self.token = token
+        self.api_base = ""
+        self.fault_hook: Callable[[Call], Fault | None] | None = None
+        self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
+        self.flood_control = FloodControl(limits, clock)
+        self.unknown_methods = unknown_methods
+        self.webhook: Webhook | None = None
+        self.webhook_retry_delay = webhook_retry_delay
         self.chats: dict[int, Chat] = {}
         self.users: dict[int, User] = {bot.id: bot}
         self.updates = UpdateQueue()
@@ -242,6 +269,18 @@ class Backend:
     def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
         """Whether the chat shows that the bot is typing."""
         return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock()
+
+    def enforce_limits(self, call: Call) -> None:
+        """Count a call that writes to a chat. Raises `ApiError` for one too many."""
+        method = call.method.lower()
+        chat = self.chats.get(call.params.get("chat_id") or 0)
+        if chat is None or method not in LIMITED_METHODS | DRAFT_METHODS:
+            return
+        wait = self.flood_control.remaining_wait(chat.id)
+        call.is_early = wait > 0
+        wait = wait or self.flood_control.admit(chat.id, is_private=chat.is_private, is_draft=method in DRAFT_METHODS)
+        if wait > 0:
+            raise ApiError.too_many_requests(wait)
 
     # -- looking
 

@@ -1,6 +1,5 @@
 """The methods about chats, their members and topics, and the bot itself."""
 
-import re
 from collections.abc import Callable
 
 from bots.sandbox.telegram.client import ClientBackend
@@ -9,15 +8,9 @@ from bots.sandbox.telegram.members import chat_member, member_status
 from bots.sandbox.telegram.state import Json
 from bots.sandbox.telegram.targets import target_chat, target_thread
 
-__all__ = ["CHAT_METHODS", "CommandRegistry"]
+__all__ = ["CHAT_METHODS"]
 
 MAX_TOPIC_NAME_CHARS = 128
-COMMAND_NAME = re.compile(r"[a-z0-9_]{1,32}")
-LANGUAGE_CODE = re.compile(r"[a-z]{2}")
-MAX_COMMANDS = 100
-MAX_DESCRIPTION_CHARS = 256
-GLOBAL_SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
-CHAT_SCOPES = frozenset({"chat", "chat_administrators", "chat_member"})
 
 
 def get_me(backend: ClientBackend, _params: Json) -> Json:
@@ -104,63 +97,6 @@ def edit_forum_topic(backend: ClientBackend, params: Json) -> bool:
 
 def no_op(_backend: ClientBackend, _params: Json) -> bool:
     return True
-
-
-class CommandRegistry:
-    """The bot's commands in the clients' menus, by scope and language."""
-
-    def __init__(self) -> None:
-        self.commands_by_scope: dict[tuple[str, str], list[Json]] = {}
-
-    def set(self, _backend: ClientBackend, params: Json) -> bool:
-        key = _scope_key(params)
-        definitions = params.get("commands") or []
-        if not isinstance(definitions, list):
-            raise bad_request("expected an Array of BotCommand")
-        if len(definitions) > MAX_COMMANDS:
-            raise bad_request("BOT_COMMANDS_TOO_MUCH")
-        commands = []
-        for command in definitions:
-            if not isinstance(command, dict):
-                raise bad_request("can't parse BotCommand: expected an Object")
-            name, description = command.get("command"), command.get("description")
-            for field, value in (("command", name), ("description", description)):
-                if not isinstance(value, str):
-                    raise bad_request(f'can\'t parse BotCommand: Field "{field}" must be of type String')
-            name, description = str(name).removeprefix("/"), str(description)
-            if not COMMAND_NAME.fullmatch(name):
-                raise bad_request("BOT_COMMAND_INVALID")
-            if not 1 <= len(description.strip()) <= MAX_DESCRIPTION_CHARS:
-                raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
-            commands.append({"command": name, "description": description})
-        self.commands_by_scope[key] = commands
-        return True
-
-    def get(self, _backend: ClientBackend, params: Json) -> list[Json]:
-        return self.commands_by_scope.get(_scope_key(params), [])
-
-    def delete(self, _backend: ClientBackend, params: Json) -> bool:
-        self.commands_by_scope.pop(_scope_key(params), None)
-        return True
-
-
-def _scope_key(params: Json) -> tuple[str, str]:
-    scope = params.get("scope") or {"type": "default"}
-    language = str(params.get("language_code") or "")
-    if not isinstance(scope, dict):
-        raise bad_request("can't parse BotCommandScope: BotCommandScope must be an Object")
-    scope_type = scope.get("type")
-    if scope_type not in GLOBAL_SCOPES | CHAT_SCOPES:
-        raise bad_request("can't parse BotCommandScope: Unsupported type specified")
-    if language and not LANGUAGE_CODE.fullmatch(language):
-        raise bad_request("invalid language code specified")
-    if scope_type in GLOBAL_SCOPES:
-        return str(scope_type), language
-    if scope.get("chat_id") in (None, ""):
-        raise bad_request("can't parse BotCommandScope: Empty chat_id specified")
-    if scope_type == "chat_member" and not scope.get("user_id"):
-        raise bad_request("can't parse BotCommandScope: Invalid user_id specified")
-    return f"{scope_type} {scope['chat_id']} {scope.get('user_id', '')}".strip(), language
 
 
 def get_file(backend: ClientBackend, params: Json) -> Json:

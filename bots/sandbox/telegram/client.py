@@ -9,7 +9,7 @@ from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.files import FileStore
 from bots.sandbox.telegram.members import chat_member
-from bots.sandbox.telegram.state import Bot, Chat, ChatEvent, Json, Message, User
+from bots.sandbox.telegram.state import Chat, ChatEvent, Json, Message, User
 
 __all__ = ["CallbackAnswer", "ClientBackend"]
 
@@ -25,8 +25,8 @@ class CallbackAnswer:
 class ClientBackend(Backend):
     """`queries` are the presses that wait for an answer, with the time of each."""
 
-    def __init__(self, bot: Bot, clock: Any) -> None:
-        super().__init__(bot, clock)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.callback_answers: dict[str, CallbackAnswer] = {}
         self.pending_queries: dict[str, float] = {}
         self._query_ids = itertools.count(5_000_000_001)

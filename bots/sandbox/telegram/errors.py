@@ -1,10 +1,10 @@
-"""How Telegram says no."""
+"""Error answers, in the shape and the words of Telegram."""
 
-__all__ = ["ApiError", "bad_request", "forbidden"]
+__all__ = ["ApiError", "bad_request", "forbidden", "not_found"]
 
 
 class ApiError(Exception):
-    """An answer with `ok: false`. `parameters` is the answer's ResponseParameters."""
+    """An answer with `ok: false`; `parameters` are its ResponseParameters."""
 
     def __init__(self, status: int, description: str, **parameters: int) -> None:
         super().__init__(description)
@@ -23,3 +23,7 @@ def bad_request(description: str, **parameters: int) -> ApiError:
 
 def forbidden(description: str) -> ApiError:
     return ApiError(403, f"Forbidden: {description}")
+
+
+def not_found(detail: str = "") -> ApiError:
+    return ApiError(404, f"Not Found{detail}")

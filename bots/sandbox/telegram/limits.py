@@ -79,11 +79,10 @@ class _SlidingWindowMeter:
 
 
 class FloodControl:
-    """Who has to wait. `asked_early` counts what was asked in spite of a penalty."""
+    """Admits or refuses each call, and keeps the penalties that run."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
-        self.early_call_count = 0
         self._clock = clock
         self._meters: dict[tuple[int, str], _TokenBucketMeter | _SlidingWindowMeter] = {}
         self._blocked_until: dict[int, float] = {}
@@ -93,13 +92,9 @@ class FloodControl:
         self._blocked_until[chat_id] = self._clock() + seconds
 
     def remaining_wait(self, chat_id: int) -> int:
-        """Whole seconds a penalty still lasts for `chat`; 0 without one. Counts the asking."""
+        """Whole seconds that a penalty still lasts for a chat; 0 without one."""
         until = max(self._blocked_until.get(chat_id, 0.0), self._blocked_until.get(0, 0.0))
-        remaining = until - self._clock()
-        if remaining <= 0:
-            return 0
-        self.early_call_count += 1
-        return math.ceil(remaining)
+        return max(0, math.ceil(until - self._clock()))
 
     def admit(self, chat_id: int, *, is_private: bool, is_draft: bool) -> int:
         """Count one call, or say how many whole seconds its penalty is."""

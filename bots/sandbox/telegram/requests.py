@@ -1,13 +1,22 @@
-"""What a request asks for: its parameters, with the types the method gives them."""
+"""One HTTP request: reads its parameters, calls the method or makes it fail, writes the answer."""
 
+import asyncio
+import re
+from typing import NoReturn
 from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
 
-from bots.sandbox.telegram.state import Json
+from bots.sandbox.telegram.client import ClientBackend
+from bots.sandbox.telegram.errors import ApiError, not_found
+from bots.sandbox.telegram.routes import Routes
+from bots.sandbox.telegram.state import Call, Fault, Json
 
-__all__ = ["read_parameters"]
+__all__ = ["RequestHandler", "not_found_response"]
+
+TOKEN_PATTERN = re.compile(r"\d+:[\w-]+", re.ASCII)
+SERVER_ERRORS = {"500": "Internal Server Error", "502": "Bad Gateway"}
 
 INTEGER_PARAMETERS = frozenset(
     {
@@ -54,8 +63,86 @@ JSON_PARAMETERS = frozenset(
 TRUE_VALUES = frozenset({"true", "yes", "1"})
 
 
-async def read_parameters(request: web.Request) -> Json:
-    """From the query, a form (urlencoded or multipart) or JSON."""
+class RequestHandler:
+    def __init__(self, backend: ClientBackend, routes: Routes) -> None:
+        self._backend = backend
+        self._routes = routes
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        backend = self._backend
+        call = Call(request.match_info["method"], await _read_parameters(request), backend.clock())
+        backend.calls.append(call)
+        fault = backend.fault_hook(call) if backend.fault_hook is not None else None
+        payload: Json
+        try:
+            pending = self._call_method(call, request, fault)
+            if call.method.lower() == "getupdates":
+                call.result = await pending
+            else:  # a call that has arrived takes effect even when the bot no longer waits for the answer
+                call.result = await asyncio.shield(asyncio.ensure_future(pending))
+            call.status = 200
+            payload = {"ok": True, "result": call.result}
+        except ApiError as error:
+            call.status, call.description = error.status, error.description
+            payload = {"ok": False, "error_code": call.status, "description": call.description}
+            if error.parameters:
+                payload["parameters"] = error.parameters
+        finally:
+            backend.notify_waiters()
+        if fault is not None and fault.kind == "drop_after":
+            _drop_connection(request)
+        response = _json_response(payload, call.status)
+        if call.status == 429:
+            response.headers["Retry-After"] = str(payload["parameters"]["retry_after"])
+        return response
+
+    async def _call_method(self, call: Call, request: web.Request, fault: Fault | None) -> object:
+        if fault is not None:
+            await self._apply_fault(fault, call, request)
+        token = request.match_info["token"]
+        if token != self._backend.token:
+            raise ApiError(401, "Unauthorized") if TOKEN_PATTERN.fullmatch(token) else not_found()
+        return await self._routes.route(call)
+
+    async def _apply_fault(self, fault: Fault, call: Call, request: web.Request) -> None:
+        match fault.kind:
+            case "429":
+                wait = max(1, round(fault.seconds))
+                chat = call.params.get("chat_id")
+                if isinstance(chat, int):
+                    self._backend.flood_control.block(chat, wait)
+                raise ApiError.too_many_requests(wait)
+            case "500" | "502":
+                raise ApiError(int(fault.kind), SERVER_ERRORS[fault.kind])
+            case "drop_before":
+                _drop_connection(request)
+            case "delay":
+                await asyncio.sleep(fault.seconds)
+
+    async def serve_file(self, request: web.Request) -> web.StreamResponse:
+        content = self._backend.files.content(request.match_info["path"])
+        if request.match_info["token"] != self._backend.token or content is None:
+            return await not_found_response(request)
+        return web.Response(body=content, content_type="application/octet-stream")
+
+
+async def not_found_response(_request: web.Request) -> web.Response:
+    return _json_response({"ok": False, "error_code": 404, "description": "Not Found"}, 404)
+
+
+def _json_response(payload: Json, status: int) -> web.Response:
+    return web.Response(body=msgspec.json.encode(payload), status=status, content_type="application/json")
+
+
+def _drop_connection(request: web.Request) -> NoReturn:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError
+
+
+async def _read_parameters(request: web.Request) -> Json:
+    """Parameters of the query, of a form (urlencoded or multipart) or of JSON, converted to the Bot API's types."""
     raw: Json = dict(request.query)
     if request.can_read_body:
         content_type = request.content_type

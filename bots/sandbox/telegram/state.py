@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Bot", "Chat", "ChatEvent", "Draft", "Json", "Message", "User"]
+__all__ = ["Bot", "Call", "Chat", "ChatEvent", "Draft", "Fault", "Json", "Message", "User"]
 
 Json = dict[str, Any]
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
@@ -191,3 +191,29 @@ class ChatEvent:
     message: Message | None = None
     text: str = ""
     thread_id: int | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of a method and its answer. `status` is 0 while there is no answer."""
+
+    method: str
+    params: Json
+    time: float
+    status: int = 0
+    result: Any = None
+    description: str = ""
+    is_early: bool = False
+    """The bot made it while it was told to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An ordered failure.
+
+    429 makes the bot wait `seconds` for this chat. `drop_before` closes the connection before
+    the call has an effect, `drop_after` afterwards; `delay` answers after `seconds`.
+    """
+
+    kind: Literal["429", "500", "502", "drop_before", "drop_after", "delay"]
+    seconds: float = 0.0

@@ -319,7 +319,7 @@ async def test_hanging_update_does_not_block_shutdown(stand_in: TelegramStandIn,
 async def test_failing_updates_are_tried_three_times(
     stand_in: TelegramStandIn, unused_tcp_port: int, failures: int
 ) -> None:
-    stand_in._webhook_retry_delay = 0.01
+    stand_in.webhook_retry_delay = 0.01
     people = [stand_in.create_user(name) for name in ("Ann", "Bob")]
     tries: dict[str, int] = {}
     inbox = FakeInbox()
@@ -344,7 +344,7 @@ async def test_failing_updates_are_tried_three_times(
 
 
 async def test_processes_share_webhook(stand_in: TelegramStandIn, unused_tcp_port_factory: Callable[[], int]) -> None:
-    stand_in._webhook_retry_delay = 0.01
+    stand_in.webhook_retry_delay = 0.01
     ports = [unused_tcp_port_factory(), unused_tcp_port_factory()]
     inboxes = [FakeInbox(), FakeInbox()]
     ann = stand_in.create_user("Ann")
