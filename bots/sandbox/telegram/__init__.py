@@ -2,6 +2,7 @@
 
 from bots.sandbox.telegram.client import CallbackAnswer
 from bots.sandbox.telegram.limits import Limits, SlidingWindow, TokenBucket
+from bots.sandbox.telegram.scripting import ScriptedReply
 from bots.sandbox.telegram.server import TelegramStandIn
 from bots.sandbox.telegram.state import Call, Chat, ChatEvent, Draft, Fault, Message, User
 
@@ -14,6 +15,7 @@ __all__ = [
     "Fault",
     "Limits",
     "Message",
+    "ScriptedReply",
     "SlidingWindow",
     "TelegramStandIn",
     "TokenBucket",

@@ -11,6 +11,7 @@ from typing import TypeVar
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
+from bots.sandbox.telegram.scripting import Script
 from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, Draft, Fault, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
@@ -50,7 +51,8 @@ class ChatWatcher(AsyncIterator[ChatEvent]):
 class Backend:
     """`draft_log` holds every version of every draft.
 
-    `fault_hook` sees each call first and may order it to fail. `unknown_methods` (in lower case)
+    `fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
+    the server's own. `unknown_methods` (in lower case)
     are methods that this server does not know, as an older one would not; it never knows rich
     messages. A webhook that fails gets its update again after `webhook_retry_delay` seconds, then
     after twice as long, and so on.
@@ -69,6 +71,7 @@ class Backend:
         self.token = token
         self.api_base = ""
         self.fault_hook: Callable[[Call], Fault | None] | None = None
+        self.script = Script()
         self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
         self.flood_control = FloodControl(limits, clock)
         self.unknown_methods = unknown_methods

@@ -72,6 +72,12 @@ class RequestHandler:
         backend = self._backend
         call = Call(request.match_info["method"], await _read_parameters(request), backend.clock())
         backend.calls.append(call)
+        reply = backend.script.next_reply(call.method)
+        if reply is not None:
+            backend.notify_waiters()
+            response = await reply.respond(request)
+            call.status = response.status
+            return response
         fault = backend.fault_hook(call) if backend.fault_hook is not None else None
         payload: Json
         try:

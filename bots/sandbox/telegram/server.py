@@ -35,6 +35,9 @@ class TelegramStandIn(ClientBackend):
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def calls_to(self, method: str) -> list[Call]:
+        return [call for call in self.calls if call.method.lower() == method.lower()]
+
     def calls_with_status(self, status: int = 429) -> list[Call]:
         return [call for call in self.calls if call.status == status]
 
