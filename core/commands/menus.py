@@ -1,22 +1,17 @@
 """The model picker: pages of a menu, and the actions its buttons carry."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from core.api.catalogue import Model
+from core.buttons import ButtonAction, encode_action
 from core.conversation.model_registry import format_context_length
 from core.port import Button, MenuItem
 
 __all__ = ["model_by_action", "model_menu", "page_buttons"]
 
-MAX_ACTION_BYTES = 64  # bytes, the tightest platform's
-
 
 def model_action(model: Model) -> str:
-    plain = f"m:{model.id}"
-    if len(plain.encode()) <= MAX_ACTION_BYTES:
-        return plain
-    return f"m#{hashlib.blake2b(model.id.encode(), digest_size=12).hexdigest()}"
+    return encode_action(ButtonAction.CHOOSE_MODEL, model.id)
 
 
 def model_by_action(models: Sequence[Model], action_id: str) -> Model | None:
@@ -40,7 +35,7 @@ def model_menu(
         )
         for model in page_models
     )
-    return items, page_buttons(page, page_count, lambda page: f"mp:{page}")
+    return items, page_buttons(page, page_count, lambda number: encode_action(ButtonAction.SHOW_MODEL_MENU, number))
 
 
 def model_features(model: Model) -> tuple[tuple[bool, str], ...]:

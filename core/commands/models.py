@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from core.api.catalogue import Model
+from core.buttons import ButtonAction, encode_action
 from core.commands.menus import page_buttons
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest, escape_markdown, pluralize, progress_bar
@@ -57,7 +58,9 @@ class ModelsCommand:
         lines = [_format_model(model, quotas[model.id], is_selected=model.id == chosen) for model in page_models]
         reset = format_duration(self._services.ledger.seconds_until_reset())
         head = f"{len(matches)} {pluralize(len(matches), 'model')}; quotas begin anew in {reset}:"
-        buttons = page_buttons(page, page_count, lambda number: f"ml:{number}:{search}")
+        buttons = page_buttons(
+            page, page_count, lambda number: encode_action(ButtonAction.SHOW_MODEL_LIST, f"{number}:{search}")
+        )
         return Reply("\n".join([head, "", *lines]), buttons, edits_message=edits_message)
 
     async def _quotas(self, request: CommandRequest, models: Sequence[Model]) -> Mapping[str, QuotaStatus]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from core.buttons import ButtonAction, encode_action
+from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.delivery.splitter import Splitter
@@ -55,7 +57,8 @@ class Preview:
         self._delivered_parts = 0
         self._idle_wait: asyncio.Future[None] | None = None
         self._capabilities: Capabilities = adapter.capabilities(outbox.place)
-        self._buttons = (Button("Stop", f"stop:{turn_id}", danger=True),) if self._capabilities.has_stop_button else ()
+        stop_button = Button("Stop", encode_action(ButtonAction.STOP, turn_id), danger=True)
+        self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
         """The newest text, or what the model does before there is any. Never waits."""
@@ -151,7 +154,7 @@ class Preview:
         if self._capabilities.preview_mode == "draft" and isinstance(self._adapter, SupportsDrafts):
             draft_part = parts[-1] if parts else self._thinking_part()
             self._outbox.check_preview_allowed()
-            await self._adapter.draft(place, self._draft_id(self._delivered_parts), draft_part)
+            await self._adapter.draft(place, encode_draft_id(self._turn_id, self._delivered_parts), draft_part)
         else:
             part = parts[-1] if parts else render_status(self._adapter, self._status or THINKING_STATUS, ())
             part = Part(part.text, part.native, self._buttons)
@@ -160,9 +163,6 @@ class Preview:
     def _thinking_part(self) -> Part:
         # The empty draft is the platform's own "Thinking..."; a status says more, once it can.
         return render_status(self._adapter, self._status, ()) if self._status else Part("")
-
-    def _draft_id(self, position: int) -> int:
-        return self._turn_id * 64 + position % 64 + 1
 
     async def _keep_typing(self) -> None:
         while True:

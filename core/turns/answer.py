@@ -18,6 +18,7 @@ from core.api.events import (
     TextWasReasoning,
     UsageReport,
 )
+from core.buttons import ButtonAction, encode_action
 from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError
@@ -312,7 +313,7 @@ class AnswerPipeline:
             warnings.clear()
 
     def _continue_button(self) -> Button:
-        return Button("Continue", f"more:{self._claimed.turn.id}")
+        return Button("Continue", encode_action(ButtonAction.CONTINUE, self._claimed.turn.id))
 
     def _answer_buttons(self, *, failed: bool) -> tuple[Button, ...]:
         """What can be pressed under the answer."""
@@ -320,9 +321,9 @@ class AnswerPipeline:
         if failed and self._text:
             self._buttons.append(self._continue_button())
         if failed or self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button:
-            self._buttons.append(Button("Retry", f"retry:{turn.id}"))
+            self._buttons.append(Button("Retry", encode_action(ButtonAction.RETRY, turn.id)))
         if self._reasoning.strip() and self._choices.shows_reasoning:
-            self._buttons.append(Button("Reasoning", f"think:{turn.id}"))
+            self._buttons.append(Button("Reasoning", encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(self._buttons)
 
     def _store_answer(

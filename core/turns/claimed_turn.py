@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import InitVar, dataclass, field
 
+from core.buttons import ButtonAction, encode_action
 from core.commands.reply import Reply
 from core.conversation.scope import person_key
 from core.delivery.collapsed import render_collapsed
@@ -91,7 +92,8 @@ class ClaimedTurn:
     def _missing_parts_warning(self, *, is_stored: bool) -> Part:
         document = Document((Paragraph((Emphasis((Text(texts.DELIVERY_UNCERTAIN),)),)),))
         part = self.adapter.dialect.render(document)
-        buttons = (Button("Send again", f"again:{self.turn.id}"),) if is_stored else ()
+        send_again = Button("Send again", encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
+        buttons = (send_again,) if is_stored else ()
         return Part(part.text, part.native, buttons)
 
     def _append_note(self, parts: list[Part], note: str) -> None:

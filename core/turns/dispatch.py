@@ -4,6 +4,7 @@ from dataclasses import replace as replace_fields
 
 import structlog
 
+from core.buttons import ButtonAction, encode_action, parse_action
 from core.commands.declarations import COMMANDS
 from core.commands.handlers import CommandHandlers, CommandRequest
 from core.commands.reply import Reply
@@ -142,7 +143,7 @@ class Dispatcher:
             model=choices.model,
             usage=(0, 0),
         )
-        return (Button("Retry", f"retry:{claimed.turn.id}"),)
+        return (Button("Retry", encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> None:
         """Take the message with somebody's key away, where the platform lets us, and what was
@@ -232,20 +233,19 @@ class Dispatcher:
         turn, incoming = claimed.turn, claimed.turn.incoming
         if turn.state is not TurnState.RUNNING:
             return "", False  # it was asked; whatever has changed since, its answer is delivered
-        action, _, argument = incoming.text.partition(":")
-        is_button = incoming.kind is EventKind.BUTTON
-        if is_button and await self._button_actions.find_turn(incoming, argument) is None:
+        press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
+        if press is not None and await self._button_actions.find_turn(incoming, press) is None:
             raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
         if refusal := await self._check_allowance(claimed):
             raise _QuestionRefused(refusal)
-        if not is_button and incoming.command != "retry":
+        if press is None and incoming.command != "retry":
             return _validate_prompt(incoming, has_files=bool(readable_attachments(incoming, claimed.adapter))), False
         last = await self._store.read(last_question, turn.conversation)
-        if action == "more":
-            if last is None or last[1] != int(argument):
+        if press is not None and press.action is ButtonAction.CONTINUE:
+            if last is None or last[1] != press.turn_id:
                 raise _QuestionRefused("I can go on with the last answer only. Retry asks this one again.")
             return texts.CONTINUE_PROMPT, False
-        question = await self._store.read(get_question, int(argument)) if is_button else None
+        question = await self._store.read(get_question, press.turn_id) if press and press.turn_id else None
         if question is not None and (last is None or last[0] != question):
             return question, False  # it is not the last any more, and that answer stays
         if last is None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from core.buttons import ButtonAction, parse_action
 from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
 from core.conversation.scope import conversation_key, person_key
@@ -25,7 +26,7 @@ def is_question(incoming: Incoming) -> bool:
         case EventKind.COMMAND:
             return incoming.command in ("ask", "retry")
         case EventKind.BUTTON:
-            return incoming.text.startswith(("retry:", "more:"))
+            return _is_press(incoming, ButtonAction.RETRY, ButtonAction.CONTINUE)
         case EventKind.STOP | EventKind.MOVED:
             return False
 
@@ -36,11 +37,16 @@ def is_stop_request(incoming: Incoming) -> bool:
         case EventKind.COMMAND:
             return incoming.command == "stop"
         case EventKind.BUTTON:
-            return incoming.text.startswith("stop:")
+            return _is_press(incoming, ButtonAction.STOP)
         case EventKind.STOP:
             return True
         case EventKind.PROMPT | EventKind.MOVED:
             return False
+
+
+def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
+    press = parse_action(incoming.text)
+    return press is not None and press.action in actions
 
 
 def sanitise(incoming: Incoming) -> Incoming:

@@ -1,0 +1,54 @@
+"""The grammar of button actions: what the core writes into `Button.action` and reads from a press.
+
+An action is `NAME:ARGUMENT`, at most 64 bytes of UTF-8, the limit of the strictest platform. An argument that is
+too long is replaced by its digest, `NAME#DIGEST`; whoever reads the press compares it with `encode_action` of each
+candidate. Messages keep their buttons for years, so these strings must not change.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["MAX_ACTION_BYTES", "ButtonAction", "ButtonPress", "encode_action", "parse_action"]
+
+MAX_ACTION_BYTES = 64
+ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
+
+
+class ButtonAction(StrEnum):
+    STOP = "stop"
+    """Argument: the turn, as for all up to `SHOW_REASONING`."""
+    RETRY = "retry"
+    CONTINUE = "more"
+    SEND_AGAIN = "again"
+    SHOW_REASONING = "think"
+    CHOOSE_MODEL = "m"
+    """Argument: the model's ID, or its digest."""
+    SHOW_MODEL_MENU = "mp"
+    """Argument: the page."""
+    SHOW_MODEL_LIST = "ml"
+    """Argument: the page and what to search for, `PAGE:SEARCH`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPress:
+    action: ButtonAction
+    argument: str
+
+    @property
+    def turn_id(self) -> int | None:
+        return int(self.argument) if re.fullmatch(r"[0-9]{1,18}", self.argument) else None
+
+
+def encode_action(action: ButtonAction, argument: int | str) -> str:
+    text = f"{action}:{argument}"
+    if len(text.encode()) <= MAX_ACTION_BYTES:
+        return text
+    return f"{action}#{hashlib.blake2b(str(argument).encode(), digest_size=12).hexdigest()}"
+
+
+def parse_action(text: str) -> ButtonPress | None:
+    """The press of a button with this action; None for an action that this version does not know."""
+    match = ACTION_PATTERN.fullmatch(text)
+    return ButtonPress(ButtonAction(match[1]), match[2]) if match and match[1] in set(ButtonAction) else None

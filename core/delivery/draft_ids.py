@@ -1,0 +1,16 @@
+"""The numbers of drafts: each part of a turn's answer has its own, and a press of Stop names the number only.
+
+A turn has 64 numbers, from 1: turn 2 has 129 to 192. A longer answer uses them again.
+"""
+
+__all__ = ["encode_draft_id", "turn_of_draft"]
+
+DRAFTS_PER_TURN = 64
+
+
+def encode_draft_id(turn_id: int, position: int) -> int:
+    return turn_id * DRAFTS_PER_TURN + position % DRAFTS_PER_TURN + 1
+
+
+def turn_of_draft(draft_id: int) -> int:
+    return (draft_id - 1) // DRAFTS_PER_TURN
