@@ -20,7 +20,9 @@ import regex
 
 from core.markdown.document import Block, Document, ListBlock, MathBlock, Paragraph, Table, Text
 from core.markdown.outline import (
+    BreakRank,
     OpenBlock,
+    OpenBlockKind,
     Outline,
     build_outline,
     container_indent,
@@ -28,7 +30,7 @@ from core.markdown.outline import (
     open_formula_closer,
     strip_continuation,
 )
-from core.markdown.parser import normalise_text, parse_blocks
+from core.markdown.parser import PlacedBlock, normalise_text, parse_blocks
 from core.markdown.plain_text import to_plain_text
 from core.port import Dialect, Part
 
@@ -72,7 +74,7 @@ WORD_GAP_PATTERN = re.compile(r"\s+(?=\S)")
 class _Rendering(NamedTuple):
     """What a part shows when it ends somewhere."""
 
-    blocks: list[tuple[int, Block]]
+    blocks: list[PlacedBlock]
     part: Part
     size: int
 
@@ -183,15 +185,18 @@ class Splitter:
         complete = source.count("\n")
         first = _first_unsettled_line(rendering.blocks, complete)
         if first:
-            self._settled_blocks += tuple(block for line, block in rendering.blocks if line < first)
+            self._settled_blocks += tuple(placed.block for placed in rendering.blocks if placed.line < first)
             self._settled_items = None
-            rest = [(line - first, block) for line, block in rendering.blocks if line >= first]
+            rest = [
+                PlacedBlock(placed.line - first, placed.block) for placed in rendering.blocks if placed.line >= first
+            ]
             rendering = rendering._replace(blocks=rest)
             self._drop_settled_lines(source, first)
             self._renderings = {}
         self._renderings = {at: look for at, look in self._renderings.items() if at > end} | {end: rendering}
-        if len(rendering.blocks) == 1 and isinstance(rendering.blocks[0][1], ListBlock):
-            self._settle_items(rendering.blocks[0][1])
+        match rendering.blocks:
+            case [PlacedBlock(block=ListBlock() as list_block)]:
+                self._settle_items(list_block)
 
     def _settle_items(self, block: ListBlock) -> None:
         """As `_settle`, for all but the last item of a long list."""
@@ -224,7 +229,7 @@ class Splitter:
             blocks = _resume_blocks(blocks, self._frames)
         if self._settled_items:
             blocks = _merge_list(self._settled_items, blocks)
-        part = self._dialect.render(Document(self._settled_blocks + tuple(block for _, block in blocks)))
+        part = self._dialect.render(Document(self._settled_blocks + tuple(placed.block for placed in blocks)))
         return _Rendering(blocks, part, self._dialect.size(part))
 
     # The cut
@@ -260,19 +265,19 @@ class Splitter:
 
     def _would_start_block(self, cut: _Cut) -> bool:
         text = self._text[cut.resume_at : self._fit_end + 1]
-        return bool(cut.frames and cut.frames[-1].kind == "paragraph" and BLOCK_START_PATTERN.match(text))
+        return bool(cut.frames and cut.frames[-1].kind is OpenBlockKind.PARAGRAPH and BLOCK_START_PATTERN.match(text))
 
     def _candidate_groups(self) -> Iterator[Iterator[_Cut]]:
         """Places to cut, the best kind first, each kind from the end."""
         source = self._head + self._text[self._start : self._fit_end]
         block_outline = build_outline(source, self._frames)
-        for rank in (0, 1, 2):
+        for rank in BreakRank:
             yield self._cuts_between_blocks(source, block_outline, rank)
         for pattern in (SENTENCE_END_PATTERN, WORD_GAP_PATTERN):
             yield self._cuts_inside_block(source, block_outline, pattern)
         yield self._cuts_between_graphemes(source, block_outline)
 
-    def _cuts_between_blocks(self, source: str, block_outline: Outline, rank: int) -> Iterator[_Cut]:
+    def _cuts_between_blocks(self, source: str, block_outline: Outline, rank: BreakRank) -> Iterator[_Cut]:
         lines = source.split("\n")
         starts = [0]
         for line in lines:
@@ -327,7 +332,7 @@ class Splitter:
     def _blocks_up_to(self, end: int, suffix: str = "") -> tuple[Block, ...]:
         text = self._head + self._text[self._start : end] + suffix
         blocks = _resume_blocks(parse_blocks(text, open_formula_closer(self._frames)), self._frames)
-        return tuple(block for _, block in blocks)
+        return tuple(placed.block for placed in blocks)
 
     def _visible_variants(self) -> list[tuple[str, str]]:
         """What the part shows, as it is and with each mark closed that might still be open."""
@@ -349,33 +354,33 @@ class Splitter:
         )
         for mark, visible in variants:
             blocks = _resume_blocks(parse_blocks(rest + mark, open_formula_closer(cut.frames)), cut.frames)
-            if before + _visible_text(tuple(block for _, block in blocks)) != visible:
+            if before + _visible_text(tuple(placed.block for placed in blocks)) != visible:
                 return 1 if mark else 2
         return 0
 
 
-def _first_unsettled_line(blocks: list[tuple[int, Block]], complete_lines: int) -> int:
+def _first_unsettled_line(blocks: list[PlacedBlock], complete_lines: int) -> int:
     """The line from which later text may change something, when `complete` lines are."""
-    started = [(line, block) for line, block in blocks if line < complete_lines]
-    while started and isinstance(started[-1][1], MathBlock | Table):
+    started = [placed for placed in blocks if placed.line < complete_lines]
+    while started and isinstance(started[-1].block, MathBlock | Table):
         # These may turn out to be none, and their lines part of the block before.
         started.pop()
-    return started[-1][0] if started else 0
+    return started[-1].line if started else 0
 
 
-def _resume_blocks(blocks: list[tuple[int, Block]], frames: tuple[OpenBlock, ...]) -> list[tuple[int, Block]]:
+def _resume_blocks(blocks: list[PlacedBlock], frames: tuple[OpenBlock, ...]) -> list[PlacedBlock]:
     if not frames or not blocks:
         return blocks
-    line, first = blocks[0]
-    return [(line, block) for block in strip_continuation((first,), frames)] + blocks[1:]
+    first, *others = blocks
+    return [PlacedBlock(first.line, block) for block in strip_continuation((first.block,), frames)] + others
 
 
-def _merge_list(items: ListBlock, blocks: list[tuple[int, Block]]) -> list[tuple[int, Block]]:
+def _merge_list(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:
     """`items` and the rest of their list, with which `found` begins."""
-    first = blocks[0][1] if blocks else None
+    first = blocks[0].block if blocks else None
     if isinstance(first, ListBlock):
-        return [(0, ListBlock(items.items + first.items, items.start)), *blocks[1:]]
-    return [(0, items), *blocks]
+        return [PlacedBlock(0, ListBlock(items.items + first.items, items.start)), *blocks[1:]]
+    return [PlacedBlock(0, items), *blocks]
 
 
 def _visible_text(blocks: tuple[Block, ...]) -> str:

@@ -1,13 +1,16 @@
-"""What an answer is made of: one tree, rendered by every platform in its own way.
+"""The document tree: every message Parley sends, independent of the platform.
 
-Built by `core.markdown.parser.parse` from a model's Markdown, or by hand for what the bot itself
-says. HTML is not known: it stays literal text, so nothing a model writes can act or vanish.
+`core.markdown.parser` builds it from a model's Markdown; the bot's own messages are built by hand.
+Each platform's dialect renders it. There is no node for HTML: HTML stays literal text, so that
+nothing a model writes can have an effect or disappear.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 __all__ = [
+    "Alignment",
     "Block",
     "CodeBlock",
     "CodeSpan",
@@ -38,13 +41,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LineBreak:
-    """A line that ends inside a paragraph, soft or hard."""
+    """A soft or hard line break inside a paragraph."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeSpan:
-    """Inline code."""
-
     text: str
 
 
@@ -70,7 +71,7 @@ class Strikethrough:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link, or an image (its alternative text and address); `url` is as the model wrote it."""
+    """A link, or an image (its alternative text and address). `url` is exactly what the model wrote."""
 
     url: str
     children: "tuple[Inline, ...]"
@@ -83,7 +84,7 @@ Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis |
 class Paragraph:
     children: tuple[Inline, ...]
     is_continuation: bool = False
-    """The rest of a paragraph whose beginning stands in the part before."""
+    """Whether the paragraph begins in the previous message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,32 +115,37 @@ class ThematicBreak:
 class Quote:
     children: "tuple[Block, ...]"
     is_collapsed: bool = False
-    """May be shown folded, where the platform can."""
+    """Whether platforms that can collapse quotes show this one collapsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListItem:
     children: "tuple[Block, ...]"
     checked: bool | None = None
-    """A task's box; None: not a task."""
+    """The state of a task's checkbox; None if the item is not a task."""
     is_continuation: bool = False
-    """The rest of an item whose beginning (and marker) stands in the part before."""
+    """Whether the item, with its marker, begins in the previous message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListBlock:
     items: tuple[ListItem, ...]
     start: int | None = None
-    """The first number; None: bullets."""
+    """The first item's number; None for a bullet list."""
+
+
+class Alignment(StrEnum):
+    LEFT = "left"
+    CENTER = "center"
+    RIGHT = "right"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`rows[0]` is the header where `header` says so; every row has `len(aligns)` cells."""
+    """Every row has one cell for each of `alignments`. With `has_header`, `rows[0]` is the header."""
 
     rows: tuple[tuple[tuple[Inline, ...], ...], ...]
-    alignments: tuple[str, ...]
-    """ "left", "right" or "center" for each column."""
+    alignments: tuple[Alignment, ...]
     has_header: bool = True
 
 

@@ -1,10 +1,21 @@
-r"""Maths for markdown-it: `$..$`, `$$..$$`, `\(..\)`, `\[..\]` and `\begin{..}..\end{..}`.
+r"""Adds TeX formulas to markdown-it's grammar.
 
-Dollars are money unless they look like a formula (pandoc's rule, and a digit needs company).
-A displayed formula that has not ended yet counts as one, so that a preview does not flicker.
+Inline formulas are `$..$` and `\(..\)`; displayed ones are `$$..$$`, `\[..\]` and
+`\begin{..}..\end{..}`. A dollar sign is money unless the text looks like a formula. As in pandoc, no
+space follows the opening `$` or precedes the closing one, and no digit follows the closing one;
+besides, a number alone, or a number and words, is an amount:
+
+    $x^2$ and $5x$              two formulas
+    It costs $5, not $10        text: a space precedes the second $
+    $5 or 5$                    text: a number and words, without an operator
+
+A displayed formula whose end is missing counts as a formula up to the last line, so that a growing
+answer does not flicker while the formula arrives. A blank line ends the attempt: the text before it
+was not a formula.
 """
 
 import re
+from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
@@ -13,8 +24,8 @@ from markdown_it.rules_inline import StateInline
 __all__ = ["RESUME_MARK", "add_formulas", "formula_closer"]
 
 RESUME_MARK = "\ue000"
-"""Stands alone on a line before the rest of a formula, in a text that says it is resumed."""
-MAX_INLINE_FORMULA_CHARS = 4000  # characters of a formula inside a paragraph
+"""A line of this private character says that the next line continues a displayed formula."""
+MAX_INLINE_FORMULA_CHARS = 4000
 ENVIRONMENT_PATTERN = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
 DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]"}
 DISPLAY_OPENERS = {closer: opener for opener, closer in DISPLAY_DELIMITERS.items()}
@@ -22,6 +33,14 @@ INLINE_DELIMITERS = {"\\(": "\\)", "\\[": "\\]"}
 DOUBLE_DOLLAR_PATTERN = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 SINGLE_DOLLAR_PATTERN = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
 MONEY_PATTERN = re.compile(r"[\d.,]+(?:$|[^\\^_=+*/<>{}]*\s[^\\^_=+*/<>{}]*\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class _DisplayFormula:
+    next_line: int
+    """The line after the formula."""
+    lines: list[str]
+    """Its source without the delimiters; an environment keeps them."""
 
 
 def add_formulas(parser: MarkdownIt) -> None:
@@ -33,7 +52,7 @@ def add_formulas(parser: MarkdownIt) -> None:
 
 
 def formula_closer(line: str) -> str | None:
-    """What ends the displayed formula that begins with `line`; None: none begins."""
+    """The delimiter that closes the displayed formula `line` begins; None if it begins none."""
     environment = ENVIRONMENT_PATTERN.match(line)
     return f"\\end{{{environment[1]}}}" if environment else DISPLAY_DELIMITERS.get(line[:2])
 
@@ -43,93 +62,92 @@ def _line_text(state: StateBlock, line: int) -> str:
 
 
 def _display_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    first = _line_text(state, start)
-    if first[:1] not in ("$", "\\", RESUME_MARK):
+    first_line = _line_text(state, start)
+    if first_line[:1] not in ("$", "\\", RESUME_MARK):
         return False
-    resumed = state.env.get("resumed") if first == RESUME_MARK else None
-    if resumed:
-        last, tex = _scan_display_formula(state, start + 1, end, resumed, [], resumed=True)
+    open_formula = state.env.get("open_formula") if first_line == RESUME_MARK else None
+    if open_formula:
+        formula = _scan_display_formula(state, start + 1, end, open_formula, [], is_resumed=True)
     else:
-        closer = formula_closer(first)
+        closer = formula_closer(first_line)
         if closer is None or start < state.env.get(closer, 0):
             return False
-        rest = first if closer.startswith("\\end") else first[2:]
-        last, tex = _scan_display_formula(state, start, end, closer, [rest], resumed=False)
-    if last == 0:
+        rest = first_line if closer.startswith("\\end") else first_line[2:]
+        formula = _scan_display_formula(state, start, end, closer, [rest], is_resumed=False)
+    if formula is None:
         return False
     if silent:
         return True
     token = state.push("formula", "math", 0)
-    token.content = "\n".join(tex).strip("\n").strip()
-    token.map = [start, last]
-    state.line = last
+    token.content = "\n".join(formula.lines).strip("\n").strip()
+    token.map = [start, formula.next_line]
+    state.line = formula.next_line
     return True
 
 
 def _scan_display_formula(
-    state: StateBlock, line: int, end: int, closer: str, tex: list[str], *, resumed: bool
-) -> tuple[int, list[str]]:
-    """The line after the formula (0: it is none) and its lines without the closer."""
-    is_environment = closer.startswith("\\end")  # an environment keeps its frame
-    if not tex:
+    state: StateBlock, line: int, end: int, closer: str, lines: list[str], *, is_resumed: bool
+) -> _DisplayFormula | None:
+    """Read the formula whose first source line is `lines`, or `line` if `lines` is empty."""
+    is_environment = closer.startswith("\\end")
+    if not lines:
         if line >= end:
-            return end, tex
-        tex = [_line_text(state, line)]
+            return _DisplayFormula(end, lines)
+        lines = [_line_text(state, line)]
     while True:
-        text = tex[-1]
+        text = lines[-1]
         if closer in text:
-            at = text.index(closer)
-            trailing = text[at + len(closer) :].strip()
-            if trailing and not resumed:
+            position = text.index(closer)
+            has_trailing_text = bool(text[position + len(closer) :].strip())
+            if has_trailing_text and not is_resumed:
                 state.env[closer] = line
-                return 0, tex
-            if not trailing:
-                tex[-1] = text[: at + len(closer)] if is_environment else text[:at]
-            return line + 1, tex
+                return None
+            if not has_trailing_text:
+                lines[-1] = text[: position + len(closer)] if is_environment else text[:position]
+            return _DisplayFormula(line + 1, lines)
         line += 1
         if line >= end or state.sCount[line] < state.blkIndent:
-            if not is_environment and not resumed and tex[0].strip():
-                # It may yet turn out to be none: show all of it.
-                tex[0] = DISPLAY_OPENERS[closer] + tex[0]
-            return line, tex
+            if not is_environment and not is_resumed and lines[0].strip():
+                # Later text may show that this is not a formula: keep the delimiter visible.
+                lines[0] = DISPLAY_OPENERS[closer] + lines[0]
+            return _DisplayFormula(line, lines)
         text = _line_text(state, line)
         if not text.strip():
-            # No need to look again for the end of those that begin before this line.
+            # No formula that begins before this line can end: openers up to here need no new scan.
             state.env[closer] = line
-            return (line if resumed else 0), tex
-        tex.append(text)
+            return _DisplayFormula(line, lines) if is_resumed else None
+        lines.append(text)
 
 
 def _enclosed_rule(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "\\":
         return False
-    opener = state.src[state.pos : state.pos + 2]
-    closer = INLINE_DELIMITERS.get(opener)
+    closer = INLINE_DELIMITERS.get(state.src[state.pos : state.pos + 2])
     if closer is None:
         return False
     end = state.src.find(closer, state.pos + 2, state.pos + MAX_INLINE_FORMULA_CHARS)
-    return end > state.pos + 2 and _push_token(state, state.pos + 2, end, end + 2, silent)
+    return end > state.pos + 2 and _push_formula(state, state.pos + 2, end, end + 2, silent)
 
 
 def _dollar_rule(state: StateInline, silent: bool) -> bool:
-    at = state.pos
-    if state.src[at] != "$":
+    start = state.pos
+    if state.src[start] != "$":
         return False
-    double = DOUBLE_DOLLAR_PATTERN.match(state.src, at, at + MAX_INLINE_FORMULA_CHARS)
+    double = DOUBLE_DOLLAR_PATTERN.match(state.src, start, start + MAX_INLINE_FORMULA_CHARS)
     if double and double[1].strip("$ "):
-        return _push_token(state, *double.span(1), double.end(), silent)
-    if at and state.src[at - 1].isalnum():
+        return _push_formula(state, *double.span(1), double.end(), silent)
+    if start and state.src[start - 1].isalnum():
         return False
-    single = SINGLE_DOLLAR_PATTERN.match(state.src, at, at + MAX_INLINE_FORMULA_CHARS)
+    single = SINGLE_DOLLAR_PATTERN.match(state.src, start, start + MAX_INLINE_FORMULA_CHARS)
     if single is None or MONEY_PATTERN.match(single[1]):
         return False
-    return _push_token(state, *single.span(1), single.end(), silent)
+    return _push_formula(state, *single.span(1), single.end(), silent)
 
 
-def _push_token(state: StateInline, start: int, end: int, after: int, silent: bool) -> bool:
-    if after > state.posMax:
+def _push_formula(state: StateInline, start: int, end: int, next_position: int, silent: bool) -> bool:
+    if next_position > state.posMax:
         return False
     if not silent:
         state.push("formula", "math", 0).content = state.src[start:end].strip()
-    state.pos = after
+    state.pos = next_position
     return True

@@ -1,4 +1,9 @@
-"""What stands inside a paragraph, from markdown-it's flat tokens to a tree."""
+"""Builds the content of a paragraph from markdown-it's flat tokens.
+
+`a **b**` is five tokens, `text, strong_open, text, strong_close, text`. An opening token pushes a
+wrapper on a stack, its closing token pops it and wraps what was read in between, here into
+`(Text("a "), Strong((Text("b"),)))`. Adjacent texts are merged.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +26,8 @@ from core.markdown.document import (
 
 __all__ = ["parse_inlines", "split_checkbox"]
 
-MAX_EMPHASIS_DEPTH = 12  # emphasis inside emphasis; deeper marks have no effect
+MAX_EMPHASIS_DEPTH = 12
+"""Emphasis nested deeper than this is dropped; its text stays."""
 CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")
 
 InlineWrapper = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
@@ -40,16 +46,14 @@ def parse_inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
             current = outer
         else:
             current.extend(_parse_leaf(token))
-            if len(current) > 1 and isinstance(current[-1], Text) and isinstance(current[-2], Text):
-                _merge_text(current)
+            _merge_last_texts(current)
     return tuple(current)
 
 
-def _merge_text(nodes: list[Inline]) -> None:
-    last = nodes.pop()
-    before = nodes.pop()
-    if isinstance(last, Text) and isinstance(before, Text):
-        nodes.append(Text(before.text + last.text))
+def _merge_last_texts(nodes: list[Inline]) -> None:
+    match nodes:
+        case [*_, Text(previous), Text(last)]:
+            nodes[-2:] = [Text(previous + last)]
 
 
 def _make_wrapper(token: Token, depth: int) -> InlineWrapper:
@@ -87,13 +91,10 @@ def _parse_leaf(token: Token) -> tuple[Inline, ...]:
 
 
 def split_checkbox(children: tuple[Block, ...]) -> tuple[bool | None, tuple[Block, ...]]:
-    """Whether an item begins with a task's box that is ticked, and the item without the box."""
-    if not (children and isinstance(children[0], Paragraph) and children[0].children):
-        return None, children
-    first, *more = children[0].children
-    box = CHECKBOX_PATTERN.match(first.text) if isinstance(first, Text) else None
-    if box is None or not isinstance(first, Text):
-        return None, children
-    rest = first.text[box.end() :]
-    remaining = (Text(rest), *more) if rest else tuple(more)
-    return box[1] != " ", (Paragraph(remaining), *children[1:])
+    """Separate a task's checkbox from its item: whether it is ticked (None without one), and the rest."""
+    match children:
+        case (Paragraph((Text(text), *others)), *blocks) if box := CHECKBOX_PATTERN.match(text):
+            rest = text[box.end() :]
+            remaining = (Text(rest), *others) if rest else tuple(others)
+            return box[1] != " ", (Paragraph(remaining), *blocks)
+    return None, children

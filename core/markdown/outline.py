@@ -1,13 +1,29 @@
-"""Where a text may be cut, and how what follows a cut begins so that it means what it meant.
+"""Finds where a text may be cut, and what must precede the rest so that it keeps its meaning.
 
-Both are questions about source lines: a list item that goes on in the next part needs its marker
-(unseen) before it, code its fence, a row its columns. `Frame` is one such thing that stays open;
-`head` is what they put before the rest of the text, `resume` takes away what only `head` added.
+Both are questions about source lines. Take a cut before the fourth line of
+
+    - Define it:
+      ```py
+      x = 1
+      y = 2
+      ```
+
+There, two blocks are open: the list item and the code. The rest, `  y = 2` and the fence, would be
+plain text on its own. `continuation_prefix` therefore gives the lines that open both blocks again:
+
+    - ```py
+      y = 2
+      ```
+
+`strip_continuation` removes from the parsed rest what only that prefix added, here the item's marker:
+the item becomes a continuation. The other open blocks work alike: a quote needs its `>`, a table row
+the header and delimiter row, a displayed formula the mark that says it is resumed.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, IntEnum, auto
 
 from markdown_it.token import Token
 
@@ -17,8 +33,10 @@ from core.markdown.parser import tokenize
 
 __all__ = [
     "BreakPoint",
+    "BreakRank",
     "LeafBlock",
     "OpenBlock",
+    "OpenBlockKind",
     "Outline",
     "build_outline",
     "container_indent",
@@ -27,35 +45,63 @@ __all__ = [
     "strip_continuation",
 ]
 
+QUOTE_MARK_PATTERN = re.compile(r" {0,3}> ?")
+
+
+class OpenBlockKind(Enum):
+    QUOTE = auto()
+    ITEM = auto()
+    """Inside a list item."""
+    LIST = auto()
+    """Between two items of a list."""
+    PARAGRAPH = auto()
+    HEADING = auto()
+    CODE = auto()
+    TABLE = auto()
+    FORMULA = auto()
+
 
 @dataclass(frozen=True, slots=True)
 class OpenBlock:
-    kind: str
-    """quote, item, list (at an item's start), paragraph, heading, code, table or formula."""
+    """A block that a cut divides."""
+
+    kind: OpenBlockKind
     first_prefix: str = ""
-    """What the first line begins with."""
+    """Begins the first line of the continuation."""
     later_prefix: str = ""
-    """What the other lines begin with."""
+    """Begins its other lines."""
     item_number: int | None = None
-    """Of the item."""
+    """The number of the item; None in a bullet list."""
     lines_before: tuple[str, ...] = ()
-    """Whole lines that have to stand before."""
+    """Whole lines that precede the continuation."""
     formula_closer: str | None = None
-    """What ends the formula."""
+
+
+class BreakRank(IntEnum):
+    """Where a cut is: the lower, the better."""
+
+    BETWEEN_BLOCKS = 0
+    INSIDE_BLOCK = 1
+    """Between list items, table rows, or the blocks of a quote or item."""
+    BETWEEN_LINES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class BreakPoint:
+    """A cut before `line`."""
+
     line: int
-    rank: int
-    """0 between blocks, 1 between items, rows and blocks inside a block, 2 between lines."""
+    rank: BreakRank
     open_blocks: tuple[OpenBlock, ...]
+    """The blocks open at the cut, outermost first."""
     orphans_heading: bool = False
-    """A cut here would part a heading from what it heads."""
+    """Whether the cut separates a heading from the block after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeafBlock:
+    """A block without inner blocks, on the lines from `start` to before `end`."""
+
     start: int
     end: int
     open_blocks: tuple[OpenBlock, ...]
@@ -67,7 +113,7 @@ class Outline:
     leaves: tuple[LeafBlock, ...]
 
     def open_blocks_at(self, line: int) -> tuple[OpenBlock, ...]:
-        """What stays open when `line` is cut in its middle."""
+        """The blocks that a cut in the middle of `line` leaves open."""
         for leaf in reversed(self.leaves):
             if leaf.start <= line < leaf.end:
                 return leaf.open_blocks
@@ -75,9 +121,9 @@ class Outline:
 
 
 def continuation_prefix(open_blocks: Sequence[OpenBlock], *, is_mid_line: bool) -> str:
-    """What stands before the rest of a text; `inside`: it begins in the middle of a line."""
-    first = "".join(frame.first_prefix for frame in open_blocks)
-    later = "".join(frame.later_prefix for frame in open_blocks)
+    """What precedes the rest of a text. `is_mid_line`: the cut is in the middle of a line."""
+    first = "".join(block.first_prefix for block in open_blocks)
+    later = "".join(block.later_prefix for block in open_blocks)
     lines = open_blocks[-1].lines_before if open_blocks else ()
     if not lines:
         return first
@@ -89,56 +135,69 @@ def open_formula_closer(open_blocks: Sequence[OpenBlock]) -> str | None:
 
 
 def container_indent(line: str, open_blocks: Sequence[OpenBlock]) -> int:
-    """How many characters at the start of `line` belong to the containers it stands in."""
-    at = 0
-    for frame in open_blocks:
-        if frame.kind == "quote":
-            mark = re.compile(r" {0,3}> ?").match(line, at)
-            at = mark.end() if mark else at
+    """How many characters at the start of `line` are markers and indentation of `open_blocks`."""
+    position = 0
+    for block in open_blocks:
+        if block.kind is OpenBlockKind.QUOTE:
+            mark = QUOTE_MARK_PATTERN.match(line, position)
+            position = mark.end() if mark else position
         else:
-            width = len(frame.later_prefix)
-            while width > 0 and line[at : at + 1] in (" ", "\t"):
-                width -= 1 if line[at] == " " else width
-                at += 1
-    return at
+            width = len(block.later_prefix)
+            while width > 0 and line[position : position + 1] in (" ", "\t"):
+                width -= 1 if line[position] == " " else width
+                position += 1
+    return position
 
 
 def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBlock]) -> tuple[Block, ...]:
-    """The rest of a text as its parts, without what `head` had to add."""
+    """Remove from the parsed rest of a text what `continuation_prefix` added."""
     if not open_blocks or not blocks:
         return blocks
-    frame, rest, first = open_blocks[0], open_blocks[1:], blocks[0]
+    outermost, inner, first = open_blocks[0], open_blocks[1:], blocks[0]
     stripped: tuple[Block, ...] = (first,)
-    match first:
-        case Quote(children) if frame.kind == "quote":
-            stripped = (replace(first, children=strip_continuation(children, rest)),)
-        case ListBlock(items) if frame.kind in ("item", "list"):
-            start = None if first.start is None else frame.item_number
-            if frame.kind == "item":
-                children = strip_continuation(items[0].children, rest)
-                items = (ListItem(children, is_continuation=True), *items[1:])
-                if not children and start is not None:
-                    start += 1
-                items = items if children else items[1:]
-            stripped = (ListBlock(items, start),) if items else ()
-        case Paragraph(children) if frame.kind == "paragraph":
+    match outermost.kind, first:
+        case OpenBlockKind.QUOTE, Quote(children):
+            stripped = (replace(first, children=strip_continuation(children, inner)),)
+        case OpenBlockKind.LIST, ListBlock(items, start):
+            stripped = (ListBlock(items, None if start is None else outermost.item_number),)
+        case OpenBlockKind.ITEM, ListBlock():
+            stripped = _strip_item(first, outermost.item_number, inner)
+        case OpenBlockKind.PARAGRAPH, Paragraph(children):
             stripped = (Paragraph(children, is_continuation=True),)
-        case Table(rows) if frame.kind == "table":
+        case OpenBlockKind.TABLE, Table(rows):
             stripped = (replace(first, rows=rows[1:], has_header=False),) if rows[1:] else ()
     return stripped + blocks[1:]
 
 
+def _strip_item(
+    list_block: ListBlock, item_number: int | None, inner_blocks: Sequence[OpenBlock]
+) -> tuple[ListBlock, ...]:
+    """Make the first item a continuation, or remove it if nothing of it remains."""
+    first, *others = list_block.items
+    number = None if list_block.start is None else item_number
+    children = strip_continuation(first.children, inner_blocks)
+    if children:
+        return (ListBlock((ListItem(children, is_continuation=True), *others), number),)
+    if not others:
+        return ()
+    return (ListBlock(tuple(others), None if number is None else number + 1),)
+
+
 def build_outline(text: str, resumed_blocks: Sequence[OpenBlock] = ()) -> Outline:
+    """Find every place to cut `text`, whose continuation prefix opened `resumed_blocks`."""
     return _OutlineBuilder(text, resumed_blocks).build()
 
 
 @dataclass(slots=True)
 class _ListState:
     number: int | None
+    """The number of the current item; None in a bullet list."""
     delimiter: str
 
 
 class _OutlineBuilder:
+    """Walks over the tokens and records break points; a stack holds the open quotes and items."""
+
     def __init__(self, text: str, resumed_blocks: Sequence[OpenBlock]) -> None:
         self._lines = text.split("\n")
         self._resumed_blocks = resumed_blocks
@@ -146,58 +205,56 @@ class _OutlineBuilder:
         self._open_blocks: list[OpenBlock] = []
         self._lists: list[_ListState] = []
         self._columns = [0]
+        """The column at which the content of each open block begins."""
         self._break_lines: set[int] = set()
         self._break_points: list[BreakPoint] = []
         self._leaves: list[LeafBlock] = []
 
     def build(self) -> Outline:
-        before: Token | None = None
+        previous: Token | None = None
         for token in self._tokens:
             if token.nesting >= 0 and token.map and token.type != "inline":
-                orphan = before is not None and before.type == "heading_close"
-                self._open_token(token, token.map[0], token.map[1], orphan=orphan)
+                follows_heading = previous is not None and previous.type == "heading_close"
+                self._open_token(token, token.map[0], token.map[1], follows_heading=follows_heading)
             elif token.nesting < 0:
                 self._close_token(token)
-            before = token
-        self._break_points.sort(key=lambda found: found.line)
+            previous = token
+        self._break_points.sort(key=lambda point: point.line)
         return Outline(tuple(self._break_points), tuple(self._leaves))
 
-    def _open_token(self, token: Token, start: int, end: int, *, orphan: bool) -> None:
+    def _open_token(self, token: Token, start: int, end: int, *, follows_heading: bool) -> None:
         match token.type:
             case "list_item_open":
                 self._open_item(token, start)
                 return
             case "tr_open":
                 if token.level >= 2 and self._leaves and start > self._leaves[-1].start + 2:
-                    self._add_break(start, 1, self._leaves[-1].open_blocks)
+                    self._add_break(start, BreakRank.INSIDE_BLOCK, self._leaves[-1].open_blocks)
                 return
             case "thead_open" | "tbody_open" | "th_open" | "td_open":
                 return
-        self._add_break(start, 1 if self._open_blocks else 0, tuple(self._open_blocks), orphans_heading=orphan)
+        rank = BreakRank.INSIDE_BLOCK if self._open_blocks else BreakRank.BETWEEN_BLOCKS
+        self._add_break(start, rank, tuple(self._open_blocks), orphans_heading=follows_heading)
         match token.type:
             case "blockquote_open":
-                self._open_blocks.append(OpenBlock("quote", "> ", "> "))
+                self._open_blocks.append(OpenBlock(OpenBlockKind.QUOTE, "> ", "> "))
                 self._columns.append(0)
             case "bullet_list_open" | "ordered_list_open":
                 self._lists.append(self._list_state(token, start))
             case "paragraph_open":
-                self._add_leaf(start, end, OpenBlock("paragraph"), start + 1, end)
+                self._add_leaf(start, end, OpenBlock(OpenBlockKind.PARAGRAPH), range(start + 1, end))
             case "heading_open":
-                self._add_leaf(start, end, OpenBlock("heading", token.markup + " "), 0, 0)
+                self._add_leaf(start, end, OpenBlock(OpenBlockKind.HEADING, token.markup + " "))
             case "fence":
-                frame = OpenBlock("code", lines_before=(token.markup + token.info.strip(),))
-                last = start + 1 + token.content.count("\n")
-                self._add_leaf(start + 1, last, frame, start + 1, last)
+                code = OpenBlock(OpenBlockKind.CODE, lines_before=(token.markup + token.info.strip(),))
+                first, last = start + 1, start + 1 + token.content.count("\n")
+                self._add_leaf(first, last, code, range(first, last))
             case "formula":
-                frame = OpenBlock(
-                    "formula",
-                    lines_before=(RESUME_MARK,),
-                    formula_closer=self._find_formula_closer(start),
-                )
-                self._add_leaf(start, end, frame, start + 1, end)
+                closer = self._find_formula_closer(start)
+                formula = OpenBlock(OpenBlockKind.FORMULA, lines_before=(RESUME_MARK,), formula_closer=closer)
+                self._add_leaf(start, end, formula, range(start + 1, end))
             case "table_open":
-                self._add_leaf(start, start + 2, OpenBlock("paragraph"), 0, 0)
-                self._add_leaf(start, end, self._table_block(start), 0, 0)
+                self._add_leaf(start, end, self._table_block(start))
 
     def _find_formula_closer(self, start: int) -> str | None:
         if start == 0 and open_formula_closer(self._resumed_blocks):
@@ -205,22 +262,23 @@ class _OutlineBuilder:
         return formula_closer(self._lines[start].lstrip(" \t>-+*0123456789.)"))
 
     def _table_block(self, start: int) -> OpenBlock:
-        if start == 0 and self._resumed_blocks and self._resumed_blocks[-1].kind == "table":
+        if start == 0 and self._resumed_blocks and self._resumed_blocks[-1].kind is OpenBlockKind.TABLE:
             return self._resumed_blocks[-1]
         line = self._lines[start + 1]
-        delimiters = line[container_indent(line, self._open_blocks) :].strip()
-        columns = delimiters.strip("|").count("|") + 1
-        return OpenBlock("table", lines_before=("|" + "x|" * columns, delimiters))
+        delimiter_row = line[container_indent(line, self._open_blocks) :].strip()
+        columns = delimiter_row.strip("|").count("|") + 1
+        return OpenBlock(OpenBlockKind.TABLE, lines_before=("|" + "x|" * columns, delimiter_row))
 
     def _open_item(self, token: Token, start: int) -> None:
         list_state = self._lists[-1]
         if start not in self._break_lines:
-            self._add_break(start, 1, (*self._open_blocks, OpenBlock("list", item_number=list_state.number)))
+            list_block = OpenBlock(OpenBlockKind.LIST, item_number=list_state.number)
+            self._add_break(start, BreakRank.INSIDE_BLOCK, (*self._open_blocks, list_block))
         column = int(token.meta.get("indent", self._columns[-1] + 2))
         width = column - self._columns[-1]
         marker = list_state.delimiter if list_state.number is None else "1" + list_state.delimiter
-        first = " " * (width - len(marker) - 1) + marker + " "
-        self._open_blocks.append(OpenBlock("item", first, " " * width, list_state.number))
+        first_prefix = " " * (width - len(marker) - 1) + marker + " "
+        self._open_blocks.append(OpenBlock(OpenBlockKind.ITEM, first_prefix, " " * width, list_state.number))
         self._columns.append(column)
 
     def _list_state(self, token: Token, start: int) -> _ListState:
@@ -228,8 +286,8 @@ class _OutlineBuilder:
             return _ListState(None, token.markup)
         number, depth = int(token.attrs.get("start", 1)), len(self._open_blocks)
         if start == 0 and depth < len(self._resumed_blocks):
-            frame = self._resumed_blocks[depth]
-            number = number if frame.item_number is None else frame.item_number
+            resumed_number = self._resumed_blocks[depth].item_number
+            number = number if resumed_number is None else resumed_number
         return _ListState(number, token.markup)
 
     def _close_token(self, token: Token) -> None:
@@ -245,16 +303,16 @@ class _OutlineBuilder:
             case "bullet_list_close" | "ordered_list_close":
                 self._lists.pop()
 
-    def _add_leaf(self, start: int, end: int, frame: OpenBlock, first_break: int, last_break: int) -> None:
-        frames = (*self._open_blocks, frame)
-        self._leaves.append(LeafBlock(start, end, frames))
-        for line in range(first_break, last_break):
-            self._add_break(line, 2, frames)
+    def _add_leaf(self, start: int, end: int, block: OpenBlock, break_lines: range = range(0)) -> None:
+        open_blocks = (*self._open_blocks, block)
+        self._leaves.append(LeafBlock(start, end, open_blocks))
+        for line in break_lines:
+            self._add_break(line, BreakRank.BETWEEN_LINES, open_blocks)
 
     def _add_break(
         self,
         line: int,
-        rank: int,
+        rank: BreakRank,
         open_blocks: tuple[OpenBlock, ...],
         *,
         orphans_heading: bool = False,

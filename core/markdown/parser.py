@@ -1,12 +1,19 @@
-"""Markdown, as models write it, to a `Document`.
+"""Parses Markdown, as models write it, into a `Document`.
 
-The grammar is CommonMark with tables, strikethrough, tasks and maths, less what lets text vanish or
-lets what comes later change what stood before: no HTML, no reference links, no indented code, no
-underlined headings. Whatever is not Markdown is text, so parsing never fails.
+markdown-it splits the text into a flat list of tokens; this module builds the tree from them:
+
+    - [x] *done*      bullet_list_open, list_item_open, paragraph_open, inline, paragraph_close, ...
+                      ListBlock((ListItem((Paragraph((Emphasis((Text("done"),)),)),), checked=True),))
+
+The grammar is CommonMark with tables, strikethrough, task lists and formulas, without HTML, reference
+links, indented code and underlined headings: no text may disappear, and later text may not change the
+meaning of earlier lines, because answers are parsed and sent while they grow. Whatever is not Markdown
+is text, so parsing never fails.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, blockquote, list_block
@@ -15,10 +22,12 @@ from markdown_it.rules_block.table import escapedSplit, getLine
 from markdown_it.token import Token
 
 from core.markdown.document import (
+    Alignment,
     Block,
     CodeBlock,
     Document,
     Heading,
+    Inline,
     ListBlock,
     ListItem,
     MathBlock,
@@ -31,39 +40,44 @@ from core.markdown.document import (
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 
-__all__ = ["ResumedFormula", "normalise_text", "parse_blocks", "parse_markdown", "tokenize"]
+__all__ = ["PlacedBlock", "normalise_text", "parse_blocks", "parse_markdown", "tokenize"]
 
-MAX_CONTAINER_DEPTH = 16  # containers inside each other; deeper ones are text
+MAX_CONTAINER_DEPTH = 16
+"""Quotes and lists nested deeper than this are text."""
 LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")
 LONE_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 
-ResumedFormula = str | None
-"""What ends the formula in whose middle a text begins; None: it begins in none."""
+
+@dataclass(frozen=True, slots=True)
+class PlacedBlock:
+    line: int
+    """The source line on which the block begins."""
+    block: Block
 
 
 def normalise_text(text: str) -> str:
-    """What every renderer can take: one kind of line end, no half characters."""
+    """Replace what platforms reject: other line ends than LF, NUL characters and lone surrogates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return LONE_SURROGATE_PATTERN.sub("\ufffd", text)
 
 
 def parse_markdown(text: str) -> Document:
-    return Document(tuple(block for _, block in parse_blocks(normalise_text(text))))
+    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text))))
 
 
-def parse_blocks(text: str, resumed_formula: ResumedFormula = None) -> list[tuple[int, Block]]:
-    """The blocks of a clean text, each with the number of the line on which it starts."""
-    found = tokenize(text, resumed_formula)
-    return [(line, block) for line, block in _build_blocks(found, 0, len(found))]
+def parse_blocks(text: str, open_formula: str | None = None) -> list[PlacedBlock]:
+    """Parse normalised text. If it begins inside a displayed formula, `open_formula` is the closer."""
+    tokens = tokenize(text, open_formula)
+    return list(_build_blocks(tokens, 0, len(tokens)))
 
 
-def tokenize(text: str, resumed_formula: ResumedFormula = None, *, inline: bool = True) -> list[Token]:
-    """markdown-it's tokens, for those who need to know where a block stands."""
+def tokenize(text: str, open_formula: str | None = None, *, inline: bool = True) -> list[Token]:
+    """markdown-it's tokens, which know their source lines. Without `inline`, blocks only."""
     if inline:
-        return GRAMMAR.parse(text, {"resumed": resumed_formula})
-    found: list[Token] = []
-    GRAMMAR.block.parse(text, GRAMMAR, {"resumed": resumed_formula}, found)
-    return found
+        return GRAMMAR.parse(text, {"open_formula": open_formula})
+    tokens: list[Token] = []
+    GRAMMAR.block.parse(text, GRAMMAR, {"open_formula": open_formula}, tokens)
+    return tokens
 
 
 def _quote_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -75,24 +89,24 @@ def _list_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A table that keeps the cells for which its header has no column."""
-    before = len(state.tokens)
+    """Parse a table, but append a row's surplus cells to its last cell; markdown-it drops them."""
+    first_token = len(state.tokens)
     if not table_rule(state, start, end, silent):
         return False
-    line, columns, last = start, 0, None
-    for token in [*state.tokens[before:]]:
+    line, columns, last_cell = start, 0, None
+    for token in state.tokens[first_token:]:
         if token.type == "tr_open" and token.map:
             line, columns = token.map[0], 0
         elif token.type == "td_open":
             columns += 1
         elif token.type == "inline":
-            last = token
-        elif token.type == "tr_close" and columns and last is not None:
+            last_cell = token
+        elif token.type == "tr_close" and columns and last_cell is not None:
             cells = escapedSplit(getLine(state, line).strip())
             cells = cells[1:] if cells[0] == "" else cells
             cells = cells[:-1] if cells and cells[-1] == "" else cells
             surplus = [cell.strip() for cell in cells[columns:]]
-            last.content = " | ".join([last.content, *surplus]) if surplus else last.content
+            last_cell.content = " | ".join([last_cell.content, *surplus])
     return True
 
 
@@ -100,63 +114,67 @@ def _build_grammar() -> MarkdownIt:
     grammar = MarkdownIt("commonmark", {"html": False, "maxNesting": 24})
     grammar.enable(["table", "strikethrough"])
     grammar.disable(["code", "html_block", "html_inline", "reference", "lheading", "normalize"])
-    rules = ["paragraph", "reference"]
-    grammar.block.ruler.at("table", _table_rule, {"alt": rules})
-    rules = [*rules, "blockquote", "list"]
-    grammar.block.ruler.at("blockquote", _quote_rule, {"alt": rules})
-    grammar.block.ruler.at("list", _list_rule, {"alt": [*rules[:3]]})
+    paragraph_rules = ["paragraph", "reference"]
+    grammar.block.ruler.at("table", _table_rule, {"alt": paragraph_rules})
+    grammar.block.ruler.at("blockquote", _quote_rule, {"alt": [*paragraph_rules, "blockquote", "list"]})
+    grammar.block.ruler.at("list", _list_rule, {"alt": [*paragraph_rules, "blockquote"]})
     add_formulas(grammar)
     _record_item_indent(grammar)
-    # An address is shown as it was written; whether it may be followed is for a dialect to judge.
-    grammar.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005 - its name is part of it
+    # Addresses stay as written; a dialect decides which of them become links.
+    grammar.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005 - passed by name
     grammar.normalizeLink = lambda url: url  # type: ignore[method-assign]
     grammar.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     return grammar
 
 
 def _record_item_indent(grammar: MarkdownIt) -> None:
-    """Let the token of an item tell in which column its content stands."""
+    """Store in each list item's token the column at which the item's content begins."""
     original_tokenize = grammar.block.tokenize
 
-    def noting(state: StateBlock, startLine: int, endLine: int) -> None:  # noqa: N803 - its names
+    def tokenize_item(state: StateBlock, startLine: int, endLine: int) -> None:  # noqa: N803 - markdown-it's names
         if state.tokens and state.tokens[-1].type == "list_item_open":
             state.tokens[-1].meta["indent"] = state.blkIndent
         original_tokenize(state, startLine, endLine)
 
-    grammar.block.tokenize = noting  # type: ignore[method-assign]
+    grammar.block.tokenize = tokenize_item  # type: ignore[method-assign]
 
 
 GRAMMAR = _build_grammar()
 
 
-def _build_blocks(stream: Sequence[Token], at: int, end: int) -> Iterator[tuple[int, Block]]:
-    while at < end:
-        token = stream[at]
-        after = _index_after(stream, at)
+def _build_blocks(tokens: Sequence[Token], start: int, end: int) -> Iterator[PlacedBlock]:
+    while start < end:
+        token = tokens[start]
+        next_start = _index_after(tokens, start)
         line = token.map[0] if token.map else 0
-        for block in _build_block(stream, at, after):
-            yield line, block
-        at = after
+        for block in _build_block(tokens, start, next_start):
+            yield PlacedBlock(line, block)
+        start = next_start
 
 
-def _index_after(stream: Sequence[Token], at: int) -> int:
-    """Behind the token that closes the one at `at`."""
-    level = stream[at].level
-    if stream[at].nesting == 0:
-        return at + 1
-    at += 1
-    while stream[at].nesting != -1 or stream[at].level != level:
-        at += 1
-    return at + 1
+def _build_children(tokens: Sequence[Token], start: int, end: int) -> tuple[Block, ...]:
+    """The blocks inside the container that begins at `start` and ends before `end`."""
+    return tuple(placed.block for placed in _build_blocks(tokens, start + 1, end - 1))
 
 
-def _build_block(stream: Sequence[Token], at: int, after: int) -> Iterator[Block]:
-    token = stream[at]
+def _index_after(tokens: Sequence[Token], start: int) -> int:
+    """The index after the token that closes the one at `start`."""
+    if tokens[start].nesting == 0:
+        return start + 1
+    level = tokens[start].level
+    index = start + 1
+    while tokens[index].nesting != -1 or tokens[index].level != level:
+        index += 1
+    return index + 1
+
+
+def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Block]:
+    token = tokens[start]
     match token.type:
         case "paragraph_open":
-            yield Paragraph(parse_inlines(stream[at + 1].children or []))
+            yield Paragraph(parse_inlines(tokens[start + 1].children or []))
         case "heading_open":
-            yield Heading(int(token.tag[1]), parse_inlines(stream[at + 1].children or []))
+            yield Heading(int(token.tag[1]), parse_inlines(tokens[start + 1].children or []))
         case "fence":
             yield from _build_fence(token)
         case "formula":
@@ -164,14 +182,15 @@ def _build_block(stream: Sequence[Token], at: int, after: int) -> Iterator[Block
         case "hr":
             yield ThematicBreak()
         case "blockquote_open":
-            yield Quote(tuple(block for _, block in _build_blocks(stream, at + 1, after - 1)))
+            yield Quote(_build_children(tokens, start, end))
         case "bullet_list_open" | "ordered_list_open":
-            yield _build_list(stream, at, after)
+            yield _build_list(tokens, start, end)
         case "table_open":
-            yield _build_table(stream[at:after])
+            yield _build_table(tokens[start:end])
 
 
 def _build_fence(token: Token) -> Iterator[Block]:
+    """A code block; text on the fence's line that is not its language becomes a paragraph."""
     language, _, rest = token.info.strip().partition(" ")
     if language and not LANGUAGE_PATTERN.match(language):
         language, rest = "", token.info.strip()
@@ -180,30 +199,30 @@ def _build_fence(token: Token) -> Iterator[Block]:
     yield CodeBlock(token.content.removesuffix("\n"), language)
 
 
-def _build_list(stream: Sequence[Token], at: int, after: int) -> ListBlock:
-    start = int(stream[at].attrs.get("start", 1)) if stream[at].type[0] == "o" else None
+def _build_list(tokens: Sequence[Token], start: int, end: int) -> ListBlock:
+    is_ordered = tokens[start].type == "ordered_list_open"
+    first_number = int(tokens[start].attrs.get("start", 1)) if is_ordered else None
     items = []
-    at += 1
-    while at < after - 1:
-        end = _index_after(stream, at)
-        children = tuple(block for _, block in _build_blocks(stream, at + 1, end - 1))
-        checked, children = split_checkbox(children)
+    index = start + 1
+    while index < end - 1:
+        next_index = _index_after(tokens, index)
+        checked, children = split_checkbox(_build_children(tokens, index, next_index))
         items.append(ListItem(children, checked))
-        at = end
-    return ListBlock(tuple(items), start)
+        index = next_index
+    return ListBlock(tuple(items), first_number)
 
 
-def _build_table(stream: Sequence[Token]) -> Table:
-    rows: list[tuple[tuple[object, ...], ...]] = []
-    aligns: list[str] = []
-    row: list[tuple[object, ...]] = []
-    for token in stream:
+def _build_table(tokens: Sequence[Token]) -> Table:
+    rows: list[tuple[tuple[Inline, ...], ...]] = []
+    alignments: list[Alignment] = []
+    row: list[tuple[Inline, ...]] = []
+    for token in tokens:
         if token.type == "th_open":
             style = str(token.attrs.get("style", ""))
-            aligns.append(style.removeprefix("text-align:") or "left")
+            alignments.append(Alignment(style.removeprefix("text-align:") or Alignment.LEFT))
         elif token.type == "inline":
             row.append(parse_inlines(token.children or []))
         elif token.type == "tr_close":
             rows.append(tuple(row))
             row = []
-    return Table(tuple(rows), tuple(aligns))  # type: ignore[arg-type]
+    return Table(tuple(rows), tuple(alignments))

@@ -1,4 +1,4 @@
-"""A document as text without any formatting: for sizes, logs, table cells and comparisons."""
+"""Renders a document as text without formatting: for sizes, table cells and comparisons."""
 
 from collections.abc import Iterable
 
@@ -26,30 +26,30 @@ __all__ = ["inlines_to_plain_text", "to_plain_text"]
 
 
 def to_plain_text(document: Document) -> str:
-    return _blocks(document.blocks, "\n\n")
+    return _blocks_text(document.blocks, "\n\n")
 
 
 def inlines_to_plain_text(children: Iterable[Inline]) -> str:
-    return "".join(map(_inline, children))
+    return "".join(map(_inline_text, children))
 
 
-def _inline(node: Inline) -> str:
+def _inline_text(node: Inline) -> str:
     match node:
         case Text(text) | CodeSpan(text) | MathSpan(text):
             return text
         case LineBreak():
             return "\n"
         case Link(url, children):
-            shown = inlines_to_plain_text(children)
-            return shown if shown == url else f"{shown} ({url})"
+            text = inlines_to_plain_text(children)
+            return text if text == url else f"{text} ({url})"
     return inlines_to_plain_text(node.children)
 
 
-def _blocks(blocks: Iterable[Block], separator: str) -> str:
-    return separator.join(map(_block, blocks))
+def _blocks_text(blocks: Iterable[Block], separator: str) -> str:
+    return separator.join(map(_block_text, blocks))
 
 
-def _block(block: Block) -> str:
+def _block_text(block: Block) -> str:
     match block:
         case Paragraph(children) | Heading(_, children):
             return inlines_to_plain_text(children)
@@ -58,15 +58,15 @@ def _block(block: Block) -> str:
         case ThematicBreak():
             return "---"
         case Quote(children):
-            return _blocks(children, "\n")
+            return _blocks_text(children, "\n")
         case ListBlock(items, start):
-            return "\n".join(_item(item, start, at) for at, item in enumerate(items))
+            return "\n".join(_item_text(item, start, index) for index, item in enumerate(items))
         case Table(rows):
             return "\n".join(" | ".join(inlines_to_plain_text(cell) for cell in row) for row in rows)
 
 
-def _item(item: ListItem, start: int | None, at: int) -> str:
-    marker = "• " if start is None else f"{start + at}. "
+def _item_text(item: ListItem, start: int | None, index: int) -> str:
+    marker = "• " if start is None else f"{start + index}. "
     if item.checked is not None:
         marker += "☑ " if item.checked else "☐ "
-    return ("" if item.is_continuation else marker) + _blocks(item.children, "\n")
+    return ("" if item.is_continuation else marker) + _blocks_text(item.children, "\n")

@@ -1,22 +1,30 @@
-"""A table as lines of equal columns, for places that only have a monospaced face."""
+"""Formats a table as lines of equally wide columns, for platforms without tables.
+
+    Model | Size
+    ------+-----
+    phi-4 |  14B
+
+Widths are those of a monospaced font, in which an East Asian character takes two columns.
+"""
 
 from functools import lru_cache
 
 from wcwidth import wcswidth
 
-from core.markdown.document import Table
+from core.markdown.document import Alignment, Table
 from core.markdown.plain_text import inlines_to_plain_text
 
 __all__ = ["format_table"]
 
-MAX_COLUMN_WIDTH = 40  # a longer cell does not make its whole column wider
+MAX_COLUMN_WIDTH = 40
+"""A longer cell sticks out of its column and does not widen it."""
 
 
 def format_table(table: Table) -> str:
     rows = [[_single_line(inlines_to_plain_text(cell)) for cell in row] for row in table.rows]
     widths = [
-        max((min(_display_width(row[at]), MAX_COLUMN_WIDTH) for row in rows), default=0)
-        for at in range(len(table.alignments))
+        max((min(_display_width(row[column]), MAX_COLUMN_WIDTH) for row in rows), default=0)
+        for column in range(len(table.alignments))
     ]
     lines = [" | ".join(map(_pad_cell, row, widths, table.alignments)).rstrip() for row in rows]
     if table.has_header and lines:
@@ -36,7 +44,7 @@ def _display_width(text: str) -> int:
     return len(text) if width < 0 else width
 
 
-def _pad_cell(text: str, width: int, align: str) -> str:
-    spare = max(0, width - _display_width(text))
-    before = spare if align == "right" else spare // 2 if align == "center" else 0
-    return " " * before + text + " " * (spare - before)
+def _pad_cell(text: str, width: int, alignment: Alignment) -> str:
+    padding = max(0, width - _display_width(text))
+    before = {Alignment.LEFT: 0, Alignment.CENTER: padding // 2, Alignment.RIGHT: padding}[alignment]
+    return " " * before + text + " " * (padding - before)

@@ -1,6 +1,7 @@
-"""A document written as Markdown again, each construct in the one form its reader is sure to know.
+"""Writes a document as Markdown, each construct in the form every renderer understands.
 
-Dialects that send Markdown derive from `MarkdownWriter` and say how text is kept literal.
+Dialects that send Markdown derive from `MarkdownWriter`. They define how text is escaped and how a
+link is written, and override what their platform writes differently.
 """
 
 import re
@@ -42,14 +43,14 @@ class MarkdownWriter:
     """Deeper headings become bold text."""
 
     def write_document(self, document: Document) -> str:
-        written = [(block, self.write_block(block)) for block in document.blocks]
         text = ""
-        for block, lines in written:
+        for block in document.blocks:
+            lines = self.write_block(block)
             if lines.strip():
                 text += lines + ("\n" if isinstance(block, Heading) else "\n\n")
         return text.strip("\n").rstrip()
 
-    # What a dialect says for itself
+    # A dialect implements or overrides these.
 
     def escape_text(self, text: str) -> str:
         raise NotImplementedError
@@ -63,10 +64,10 @@ class MarkdownWriter:
     def write_table(self, table: Table) -> str:
         return self.write_fence(format_table(table), "")
 
-    # Inside a paragraph
+    # Inline content
 
     def write_line(self, children: Iterable[Inline], marks: frozenset[str] = frozenset()) -> str:
-        """Inline content in which nothing at the start of a line reads as a block."""
+        """Inline content, escaped so that no line of it begins a block."""
         return BLOCK_START_PATTERN.sub(_escape_block_start, self.write_inlines(children, marks))
 
     def write_inlines(self, children: Iterable[Inline], marks: frozenset[str]) -> str:
@@ -90,38 +91,38 @@ class MarkdownWriter:
 
     def write_code_span(self, text: str) -> str:
         text = text.replace("\n", " ")
-        longest = max((len(run) for run in BACKTICKS_PATTERN.findall(text)), default=0)
-        if longest > 1 or not text.strip():
-            # Three ticks would begin a fence.
+        longest_run = _longest_backtick_run(text)
+        if longest_run > 1 or not text.strip():
+            # Delimiters of three backticks would begin a fence.
             return self.escape_text(text)
-        if longest:
+        if longest_run:
             return f"`` {text} ``"
         return f"`{text}`"
 
     # Blocks
 
     def write_block(self, block: Block) -> str:
-        written = ""
+        text = ""
         match block:
             case Paragraph(children):
-                written = self.write_line(children)
+                text = self.write_line(children)
             case Heading(level, children):
-                written = self._write_heading(level, children)
-            case CodeBlock(text, language):
-                written = self.write_fence(text, language)
+                text = self._write_heading(level, children)
+            case CodeBlock(code, language):
+                text = self.write_fence(code, language)
             case MathBlock(tex):
-                written = self.write_fence(tex, "tex")
+                text = self.write_fence(tex, "tex")
             case ThematicBreak():
-                written = "———"
+                text = "———"
             case Quote(children):
                 inner = self._write_blocks(children)
-                written = "\n".join(f"> {line}" for line in inner.split("\n")) if inner else ""
+                text = "\n".join(f"> {line}" for line in inner.split("\n")) if inner else ""
             case ListBlock(items, start):
-                lines = (self._write_item(item, start, at) for at, item in enumerate(items))
-                written = "\n".join(filter(None, lines))
+                item_texts = (self._write_item(item, start, index) for index, item in enumerate(items))
+                text = "\n".join(filter(None, item_texts))
             case Table():
-                written = self.write_table(block)
-        return written
+                text = self.write_table(block)
+        return text
 
     def _write_heading(self, level: int, children: tuple[Inline, ...]) -> str:
         if level > self.max_heading_level:
@@ -136,20 +137,19 @@ class MarkdownWriter:
         text = text.strip("\n").rstrip()
         if not text:
             return ""
-        longest = max((len(run) for run in BACKTICKS_PATTERN.findall(text)), default=0)
-        ticks = "`" * max(3, longest + 1)
-        return f"{ticks}{self.code_language(language)}\n{text}\n{ticks}"
+        fence = "`" * max(3, _longest_backtick_run(text) + 1)
+        return f"{fence}{self.code_language(language)}\n{text}\n{fence}"
 
-    def _write_item(self, item: ListItem, start: int | None, at: int) -> str:
-        marker = "- " if start is None else f"{start + at}. "
+    def _write_item(self, item: ListItem, start: int | None, index: int) -> str:
+        marker = "- " if start is None else f"{start + index}. "
         indent = " " * len(marker)
-        box = "" if item.checked is None else "☑ " if item.checked else "☐ "
-        head = "" if item.is_continuation else marker + box
+        checkbox = "" if item.checked is None else "☑ " if item.checked else "☐ "
+        head = "" if item.is_continuation else marker + checkbox
         lines = []
         for block in item.children:
             text = self.write_block(block)
             if _has_fence(text):
-                # Indented, code would be shown with the indentation.
+                # Not indented: platforms would show the indentation as part of the code.
                 lines += [head.rstrip(), text] if head else [text]
                 head = ""
             elif text:
@@ -158,10 +158,14 @@ class MarkdownWriter:
         return "\n".join([*lines, head.rstrip()] if head else lines)
 
 
+def _longest_backtick_run(text: str) -> int:
+    return max(map(len, BACKTICKS_PATTERN.findall(text)), default=0)
+
+
 def _has_fence(lines: str) -> bool:
     return any(line.lstrip().startswith("```") for line in lines.split("\n"))
 
 
 def _escape_block_start(match: re.Match[str]) -> str:
-    indent, number, dot, mark = match.groups()
-    return f"{indent}{number}\\{dot}" if number else f"{indent}\\{mark}"
+    indent, number, delimiter, mark = match.groups()
+    return f"{indent}{number}\\{delimiter}" if number else f"{indent}\\{mark}"
