@@ -56,7 +56,9 @@ class TerminalAdapter:
         self._answer_finished = asyncio.Event()
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (there is one place)
-        return Capabilities(UNLIMITED_RATE, preview_interval=0.1, menu_page_size=100, list_page_size=100)
+        return Capabilities(
+            UNLIMITED_RATE, preview_mode="draft", preview_interval=0.1, menu_page_size=100, list_page_size=100
+        )
 
     async def run(self, inbox: Inbox) -> None:
         """Until end of input, /quit or cancelled."""
@@ -136,34 +138,48 @@ class TerminalAdapter:
         key: str,
         reply_to: str | None = None,  # noqa: ARG002 (all is below its question)
         interaction_token: str | None = None,  # noqa: ARG002 (none is given out)
-        ephemeral: bool = False,  # noqa: ARG002 (nobody else looks)
+        ephemeral: bool = False,
     ) -> str:
-        self._live = Live(console=self._console, refresh_per_second=12, vertical_overflow="visible")
-        self._live.start()
-        self._update_display(part)
+        if ephemeral and self._live is not None:  # the reply to Ctrl-C, above the answer that is being stopped
+            self._console.print(Markdown(part.text))
+        else:
+            self._print(part)
         return key
 
     async def edit(
         self,
         place: Place,  # noqa: ARG002 (there is one)
-        message: str,  # noqa: ARG002 (the last is the one that grows)
+        message: str,  # noqa: ARG002 (printed text cannot be changed)
         part: Part,
         *,
         interaction_token: str | None = None,  # noqa: ARG002 (none is given out)
     ) -> None:
-        self._update_display(part)
+        self._print(part)
 
-    def _update_display(self, part: Part) -> None:
+    async def draft(
+        self,
+        place: Place,  # noqa: ARG002 (there is one)
+        draft_id: int,  # noqa: ARG002 (one answer grows at a time)
+        part: Part,
+    ) -> None:
+        self._show_live(part.text or "Thinking…")
+
+    def _show_live(self, text: str) -> Live:
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=12, vertical_overflow="visible")
+            self._live.start()
+        self._live.update(Markdown(text))
+        return self._live
+
+    def _print(self, part: Part) -> None:
+        """Print a message in place of the draft; the person can write again."""
         text = part.text
         if part.menu:
-            text += "\n\n" + "\n".join(f"- {'✓ ' * o.is_selected}{o.label}" for o in part.menu)
-        if self._live is not None:
-            self._live.update(Markdown(text))
-            if not any(button.action.startswith("stop:") for button in part.buttons):
-                self._live.stop()
-                self._live = None
-                self._console.print()
-                self._answer_finished.set()
+            text += "\n\n" + "\n".join(f"- {'✓ ' * item.is_selected}{item.label}" for item in part.menu)
+        self._show_live(text).stop()
+        self._live = None
+        self._console.print()
+        self._answer_finished.set()
 
     async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
         """What was printed stays."""
