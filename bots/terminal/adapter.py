@@ -15,7 +15,6 @@ from rich.markdown import Markdown
 from bots.terminal.dialect import TerminalDialect
 from core.app import Services, open_services, serve
 from core.conversation.preferences import MODEL
-from core.conversation.scope import applicable_scopes
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
     FILE_KIND,
@@ -29,6 +28,7 @@ from core.port import (
     RateLimit,
     Sender,
 )
+from core.scopes import applicable_scopes
 from core.settings import AccessMode, Settings
 from core.store.conversations import Preference, set_preference
 

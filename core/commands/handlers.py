@@ -11,14 +11,14 @@ from core.commands.memory import MemoryCommands
 from core.commands.menus import model_menu
 from core.commands.models import ModelsCommand
 from core.commands.reply import Reply
-from core.commands.request import CommandRequest, escape_markdown, pluralize
+from core.commands.request import CommandRequest, escape_markdown, pluralize, scope_label
 from core.commands.settings import SettingsCommands
 from core.commands.usage import UsageCommand
 from core.conversation.model_registry import format_context_length
 from core.conversation.preferences import MODEL, EffectivePreference, with_available_model
-from core.conversation.scope import Scope
 from core.conversation.turn_services import TurnServices
 from core.memory.service import MemoryService
+from core.scopes import Scope, ScopeKind
 from core.store.conversations import (
     Preference,
     delete_preference,
@@ -121,7 +121,7 @@ class CommandHandlers:
         if isinstance(scope, Reply):
             return scope
         if "reset" in (query, scope_word):
-            keys = [s.key for s in request.choices.scopes if s.label != "this server"]
+            keys = [s.key for s in request.choices.scopes if s.kind is not ScopeKind.SERVER]
             await self._store.write(delete_preference, keys, MODEL)
             return Reply("The model is no longer chosen here. /model shows what holds now.")
         match = self._models.find(query)
@@ -132,9 +132,9 @@ class CommandHandlers:
     def _resolve_scope(self, request: CommandRequest, word: str) -> Scope | Reply:
         scopes = request.choices.scopes
         if word == "me":
-            return next(scope for scope in scopes if scope.key.startswith("person:"))
+            return next(scope for scope in scopes if scope.kind is ScopeKind.PERSON)
         if word == "server":
-            server_scopes = [scope for scope in scopes if scope.key.startswith("server:")]
+            server_scopes = [scope for scope in scopes if scope.kind is ScopeKind.SERVER]
             if not server_scopes:
                 return Reply("There is no server here.")
             if not request.incoming.sender.is_manager:
@@ -149,7 +149,7 @@ class CommandHandlers:
         return Reply(
             f"**{escape_markdown(model.name)}** "
             f"({format_context_length(model.context_window)} tokens) answers from now on, "
-            f"for {scope.label}."
+            f"for {scope_label(scope)}."
         )
 
     def _no_match_reply(self, query: str, candidates: tuple[Model, ...]) -> Reply:
@@ -171,9 +171,9 @@ class CommandHandlers:
         return Reply(text, buttons, menu, edits_message=edits_message)
 
     def _explain_choice(self, chosen: EffectivePreference) -> str:
-        is_personal = chosen.scope is not None and chosen.scope.key.startswith("person:")
+        is_personal = chosen.scope is not None and chosen.scope.kind is ScopeKind.PERSON
         by = f" by {escape_markdown(chosen.set_by)}" if chosen.set_by and not is_personal else ""
-        explanation = f"chosen for {chosen.scope.label}{by}" if chosen.scope else "the default"
+        explanation = f"chosen for {scope_label(chosen.scope)}{by}" if chosen.scope else "the default"
         if not chosen.unavailable_model:
             return explanation
         return f"in place of {self._model_name(chosen.unavailable_model)}, {explanation}, which is not offered"

@@ -4,9 +4,9 @@ import re
 
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest
-from core.conversation.scope import person_key
 from core.conversation.turn_services import TurnServices
 from core.errors import ModelError, ModelFailure
+from core.scopes import person_key
 
 __all__ = ["KeyCommand"]
 

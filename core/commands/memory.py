@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest, escape_markdown, pluralize
 from core.conversation.api_keys import ApiKeys
-from core.conversation.scope import person_key
 from core.errors import DocumentError, DocumentFailure, ModelError
 from core.memory import memory_texts
 from core.memory.service import MemoryService
+from core.scopes import person_key
 from core.store.database import Store
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode, get_conversation_key
 

@@ -9,8 +9,8 @@ from core.commands.reply import Reply
 from core.commands.request import CommandRequest, escape_markdown, pluralize, progress_bar
 from core.conversation.ledger import CHAT, EMBEDDINGS, Ledger, QuotaStatus, format_duration
 from core.conversation.model_registry import describe
-from core.conversation.scope import person_key
 from core.conversation.turn_services import TurnServices
+from core.scopes import person_key
 
 __all__ = ["ModelsCommand", "quotas_by_model", "search_models"]
 

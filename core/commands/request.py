@@ -4,11 +4,18 @@ from dataclasses import dataclass
 
 from core.conversation.preferences import Preferences
 from core.port import Capabilities, Incoming
+from core.scopes import Scope, ScopeKind
 
 __all__ = ["CommandRequest", "escape_markdown", "pluralize", "progress_bar"]
 
 SPECIAL_CHARS = "\\`*_]<>#~|$!&"
 """Not brackets that open and no round ones: with a backslash they begin and end formulas."""
+SCOPE_LABELS = {
+    ScopeKind.THREAD: "this thread",
+    ScopeKind.CHAT: "this chat",
+    ScopeKind.PERSON: "you, everywhere",
+    ScopeKind.SERVER: "this server",
+}
 BAR_WIDTH_CHARS = 12  # characters of a bar
 
 
@@ -28,6 +35,10 @@ class CommandRequest:
     def sender_name(self) -> str:
         """Who chooses, as it is kept with the choice."""
         return self.incoming.sender.name[:100]
+
+
+def scope_label(scope: Scope) -> str:
+    return SCOPE_LABELS[scope.kind]
 
 
 def escape_markdown(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.commands.reply import Reply
-from core.commands.request import CommandRequest, escape_markdown
+from core.commands.request import CommandRequest, escape_markdown, scope_label
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import (
     ANSWER_LENGTH,
@@ -18,7 +18,7 @@ from core.conversation.preferences import (
     TEMPERATURE,
     Preferences,
 )
-from core.conversation.scope import chat_scope_key
+from core.scopes import chat_scope_key
 from core.store.conversations import Preference, delete_preference, set_preference
 from core.store.database import Store
 
@@ -122,12 +122,12 @@ class SettingsCommands:
         scope = request.choices.scopes[0]
         if value == RESET:
             await self._store.write(delete_preference, [scope.key], setting.name)
-            return Reply(f"{setting.label}: the default again, for {scope.label}.")
+            return Reply(f"{setting.label}: the default again, for {scope_label(scope)}.")
         accepted = setting.parse(value)
         if accepted is None:
             return Reply(f"{setting.label} takes {setting.accepted_values}, not “{escape_markdown(value[:40])}”.")
         await self._store.write(set_preference, scope.key, setting.name, Preference(accepted, request.sender_name))
-        return Reply(f"{setting.label}: {accepted} from now on, for {scope.label}.")
+        return Reply(f"{setting.label}: {accepted} from now on, for {scope_label(scope)}.")
 
     def _list(self, request: CommandRequest) -> Reply:
         choices = request.choices
@@ -169,7 +169,7 @@ class SettingsCommands:
         if len(text) > MAX_INSTRUCTIONS_CHARS:
             return Reply(f"Instructions can have {MAX_INSTRUCTIONS_CHARS:,} characters at most.")
         await self._store.write(set_preference, scope.key, SYSTEM_PROMPT, Preference(text, request.sender_name))
-        return Reply(f"The model follows these instructions from now on, for {scope.label}.")
+        return Reply(f"The model follows these instructions from now on, for {scope_label(scope)}.")
 
     async def persona(self, request: CommandRequest) -> Reply:
         name, scope = request.argument, request.choices.scopes[0]
@@ -181,10 +181,10 @@ class SettingsCommands:
             return Reply("\n".join(["`/persona NAME` picks one, `reset` none:", "", *lines]))
         if name == RESET:
             await self._store.write(delete_preference, [scope.key], PERSONA)
-            return Reply(f"No persona any more, for {scope.label}.")
+            return Reply(f"No persona any more, for {scope_label(scope)}.")
         persona = next((one for one in self._personas if one.casefold() == name.casefold()), None)
         if persona is None:
             return Reply(f"There is no persona “{escape_markdown(name[:40])}”. /persona lists them.")
         await self._store.write(set_preference, scope.key, PERSONA, Preference(persona, request.sender_name))
         await self._store.write(delete_preference, [scope.key], SYSTEM_PROMPT)
-        return Reply(f"**{escape_markdown(persona)}** answers from now on, for {scope.label}.")
+        return Reply(f"**{escape_markdown(persona)}** answers from now on, for {scope_label(scope)}.")

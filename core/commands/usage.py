@@ -4,8 +4,8 @@ from core.commands.reply import Reply
 from core.commands.request import CommandRequest, progress_bar
 from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import QuotaStatus, format_duration
-from core.conversation.scope import person_key, usage_subjects
 from core.conversation.turn_services import TurnServices
+from core.scopes import person_key, usage_subjects
 from core.store.conversations import is_operator
 from core.store.database import Store
 from core.store.token_usage import get_daily_usage

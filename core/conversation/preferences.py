@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.scope import Scope, applicable_scopes, chat_scope_key, resolve_preference
 from core.port import Place, Sender
+from core.scopes import Scope, applicable_scopes, chat_scope_key
 from core.settings import Settings
 from core.store.conversations import Preference, list_preferences
 
@@ -107,14 +107,11 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
         REASONING_EFFORT: "",
         SHOW_REASONING: "on",
     }
-    values = {}
-    for name, default in defaults.items():
-        match = resolve_preference(stored, applicable, name)
-        values[name] = (
-            EffectivePreference(default, None)
-            if match is None
-            else EffectivePreference(match[0].value, match[1], match[0].set_by)
-        )
+    values = {name: EffectivePreference(default, None) for name, default in defaults.items()}
+    for scope in reversed(applicable):
+        for name in defaults:
+            if preference := stored.get((scope.key, name)):
+                values[name] = EffectivePreference(preference.value, scope, preference.set_by)
     is_shared = stored.get((chat_scope_key(place), SHARED_CONVERSATION), Preference("off", "")).value == "on"
     return Preferences(applicable, values, settings.personas, is_shared=is_shared)
 

@@ -5,6 +5,15 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
+from core.port import Place
+from core.scopes import (
+    ScopeKind,
+    chat_scope_key,
+    conversation_key_prefix,
+    grant_subject,
+    memory_scope_key,
+    thread_scope_prefix,
+)
 from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import (
     IS_OPEN,
@@ -31,20 +40,18 @@ def move_chat(connection: Connection, platform: str, account: str, old_chat: str
     Where something is known of `new` already, conversations are joined, and what was chosen there
     stays chosen.
     """
-    old_key, new_key = f"{platform}:{account}:{old_chat}", f"{platform}:{account}:{new_chat}"
-    _move_conversations(connection, f"{old_key}:", f"{new_key}:")
-    _rename_keys(connection, preferences, preferences.c.scope, f"chat:{old_key}", f"chat:{new_key}")
-    _rename_keys(connection, preferences, preferences.c.scope, f"thread:{old_key}:", f"thread:{new_key}:")
-    # What is recalled is chosen for each conversation, by its key.
-    _rename_keys(connection, preferences, preferences.c.scope, f"memory:{old_key}:", f"memory:{new_key}:")
-    _rename_keys(
-        connection,
-        grants,
-        grants.c.subject,
-        f"{platform}:chat:{old_chat}",
-        f"{platform}:chat:{new_chat}",
-    )
-    _merge_daily_usage(connection, f"chat:{old_key}", f"chat:{new_key}")
+    old, new = Place(platform, account, old_chat), Place(platform, account, new_chat)
+    old_prefix, new_prefix = conversation_key_prefix(old), conversation_key_prefix(new)
+    _move_conversations(connection, old_prefix, new_prefix)
+    for old_scope, new_scope in (
+        (chat_scope_key(old), chat_scope_key(new)),
+        (thread_scope_prefix(old), thread_scope_prefix(new)),
+        (memory_scope_key(old_prefix), memory_scope_key(new_prefix)),
+    ):
+        _rename_keys(connection, preferences, preferences.c.scope, old_scope, new_scope)
+    old_subject, new_subject = (grant_subject(platform, ScopeKind.CHAT, chat) for chat in (old_chat, new_chat))
+    _rename_keys(connection, grants, grants.c.subject, old_subject, new_subject)
+    _merge_daily_usage(connection, chat_scope_key(old), chat_scope_key(new))
     is_old_chat = (rate_limits.c.account == f"{platform}:{account}", rate_limits.c.chat == old_chat)
     connection.execute(delete(rate_limits).where(*is_old_chat))
     _move_open_turns(connection, f"{platform}:{account}:", old_chat, new_chat)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.scopes import ScopeKind, grant_subject
 from core.store.schema import conversations, database_now, grants, key_values, messages, preferences
 
 __all__ = [
@@ -106,7 +107,7 @@ def roles_by_subject(connection: Connection) -> dict[str, str]:
 
 
 def is_operator(connection: Connection, platform: str, user: str) -> bool:
-    subject = f"{platform}:person:{user}"
+    subject = grant_subject(platform, ScopeKind.PERSON, user)
     return connection.scalar(select(grants.c.role).where(grants.c.subject == subject)) == OPERATOR_ROLE
 
 

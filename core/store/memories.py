@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 
+from core.scopes import memory_scope_key
 from core.store.conversations import Preference, list_preferences, set_preference
 from core.store.schema import conversations, database_now, documents, memory_chunks, messages
 
@@ -253,7 +254,7 @@ def delete_all(connection: Connection, conversation_key: str) -> None:
     )
     set_preference(
         connection,
-        _preference_scope(conversation_key),
+        memory_scope_key(conversation_key),
         RECALL_SINCE_PREFERENCE,
         Preference(str(last_message or 0), ""),
     )
@@ -263,7 +264,7 @@ def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallM
     """Off and given: the messages' vectors go."""
     set_preference(
         connection,
-        _preference_scope(conversation_key),
+        memory_scope_key(conversation_key),
         RECALL_MODE_PREFERENCE,
         Preference(mode.value, ""),
     )
@@ -428,13 +429,9 @@ def _entry(row: Row[Any]) -> MemoryEntry:
     return MemoryEntry(row.id, row.number, row.kind, row.name, row.pieces, row.created)
 
 
-def _preference_scope(conversation_key: str) -> str:
-    return f"memory:{conversation_key}"
-
-
 def _recall_preferences(connection: Connection, conversation_key: str) -> tuple[RecallMode, int]:
     """What is recalled, and the last message that never is."""
-    key = _preference_scope(conversation_key)
+    key = memory_scope_key(conversation_key)
     stored = list_preferences(connection, [key])
     mode = stored.get((key, RECALL_MODE_PREFERENCE), Preference(RecallMode.NOTES_AND_FILES, "")).value
     since = stored.get((key, RECALL_SINCE_PREFERENCE), Preference("0", "")).value
@@ -445,4 +442,4 @@ def _lock_scope(connection: Connection, conversation_key: str) -> None:
     """Two at once would take the same number, or more than the bounds."""
     if connection.dialect.name == "postgresql":
         lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:scope, 0))")
-        connection.execute(lock, {"scope": _preference_scope(conversation_key)})
+        connection.execute(lock, {"scope": memory_scope_key(conversation_key)})

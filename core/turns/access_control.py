@@ -12,11 +12,12 @@ import time
 import structlog
 
 from core.port import Incoming
+from core.scopes import ScopeKind, grant_subject, grant_subjects
 from core.settings import AccessMode as Mode
 from core.store.conversations import get_value, grant, roles_by_subject, set_value
 from core.store.database import Store
 
-__all__ = ["AccessControl", "create_pairing_code", "grant_subjects"]
+__all__ = ["AccessControl", "create_pairing_code"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +43,6 @@ async def create_pairing_code(store: Store) -> str:
     code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
     await store.write(set_value, PAIRING_STATE_KEY, f"{_hash_code(code)} {time.time() + CODE_LIFETIME_SECONDS}")
     return f"{code[:5]}-{code[5:]}"
-
-
-def grant_subjects(incoming: Incoming) -> list[str]:
-    """Who and where: a grant to any of them is enough."""
-    place, platform = incoming.place, incoming.place.platform
-    names = [f"{platform}:person:{incoming.sender.user}", f"{platform}:chat:{place.chat}"]
-    return names + ([f"{platform}:server:{place.server}"] if place.server else [])
 
 
 class AccessControl:
@@ -98,7 +92,7 @@ class AccessControl:
             self._wrong_guesses = expected, wrong_guesses + 1
             return False
         sender = incoming.sender
-        subject = f"{sender.platform}:person:{sender.user}"
+        subject = grant_subject(sender.platform, ScopeKind.PERSON, sender.user)
         await self._store.write(grant, subject, "operator", sender.name[:200])
         await self._store.write(set_value, PAIRING_STATE_KEY, None)
         self.invalidate()

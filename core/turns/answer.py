@@ -25,11 +25,11 @@ from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
 from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
-from core.conversation.scope import usage_subjects
 from core.conversation.turn_services import TurnServices
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure, StoreError
 from core.port import Button
+from core.scopes import usage_subjects
 from core.store import token_usage
 from core.store.conversations import is_operator, is_truncation_notified, mark_truncation_notified
 from core.store.turns import TurnState, get_answer, store_answer

@@ -11,9 +11,9 @@ from core.commands.menus import model_by_action
 from core.commands.reply import Reply
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import load_preferences
-from core.conversation.scope import conversation_key
 from core.delivery.draft_ids import turn_of_draft
 from core.port import EventKind, Incoming
+from core.scopes import conversation_key
 from core.settings import Settings
 from core.store.conversations import find_conversation
 from core.store.database import Store

@@ -6,7 +6,6 @@ from dataclasses import InitVar, dataclass, field
 
 from core.buttons import ButtonAction, encode_action
 from core.commands.reply import Reply
-from core.conversation.scope import person_key
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
@@ -14,6 +13,7 @@ from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Adapter, Button, MenuItem, Part
+from core.scopes import person_key
 from core.store.database import Store
 from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn

@@ -10,11 +10,11 @@ from core.commands.handlers import CommandHandlers, CommandRequest
 from core.commands.reply import Reply
 from core.commands.request import escape_markdown
 from core.conversation.preferences import MODEL, EffectivePreference, Preferences, load_preferences
-from core.conversation.scope import usage_subjects
 from core.conversation.turn_services import TurnServices
 from core.errors import DeliveryError, StoreError
 from core.memory.service import MemoryService
 from core.port import Button, EventKind, Incoming
+from core.scopes import usage_subjects
 from core.store.conversations import Preference, set_preference
 from core.store.database import Store
 from core.store.inbound import AcceptResult

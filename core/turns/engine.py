@@ -22,6 +22,7 @@ from core.delivery.rate_limiter import RateLimiter
 from core.errors import AccessDeniedError, StoreError
 from core.memory.service import MemoryService
 from core.port import Adapter, EventKind, Incoming
+from core.scopes import grant_subjects
 from core.settings import Settings
 from core.store import leases, rate_limits
 from core.store.chat_migration import move_chat
@@ -38,7 +39,7 @@ from core.store.turns import (
     release_turns,
 )
 from core.turns import texts
-from core.turns.access_control import AccessControl, grant_subjects
+from core.turns.access_control import AccessControl
 from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from core.buttons import ButtonAction, parse_action
 from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
-from core.conversation.scope import conversation_key, person_key
 from core.port import EventKind, Incoming
+from core.scopes import conversation_key, person_key
 from core.settings import Settings
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 

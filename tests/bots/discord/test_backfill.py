@@ -12,9 +12,9 @@ from aiohttp import web
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
-from core.conversation.scope import conversation_key, person_key
 from core.errors import StoreError
 from core.port import Incoming
+from core.scopes import conversation_key, person_key
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.store.recent_activity import EventHistory, RecentActivity

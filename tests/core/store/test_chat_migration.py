@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from core.conversation.scope import applicable_scopes, chat_scope_key, conversation_key
 from core.port import EventKind, Incoming, Place, Sender
+from core.scopes import applicable_scopes, chat_scope_key, conversation_key
 from core.store import (
     chat_migration,
     conversations,

@@ -1,0 +1,118 @@
+"""The strings that name people, chats and conversations in the database.
+
+    person        telegram:PERSON                            who asked, whose API key
+    conversation  telegram:BOT:CHAT:THREAD:PERSON            messages, notes and files; THREAD and PERSON may be empty
+    scope         person:telegram:PERSON                     where a preference holds, what a daily allowance is for
+                  chat:telegram:BOT:CHAT
+                  thread:telegram:BOT:CHAT:THREAD
+                  server:discord:SERVER
+                  memory:CONVERSATION
+    grant         telegram:person:PERSON, telegram:chat:CHAT, discord:server:SERVER
+
+BOT is the bot's account. The strings are stored: changing one takes a migration. Pure functions.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.port import Incoming, Place, Sender
+
+__all__ = [
+    "Scope",
+    "ScopeKind",
+    "applicable_scopes",
+    "chat_scope_key",
+    "conversation_key",
+    "conversation_key_prefix",
+    "grant_subject",
+    "grant_subjects",
+    "memory_scope_key",
+    "person_key",
+    "thread_scope_prefix",
+    "usage_subjects",
+]
+
+
+class ScopeKind(StrEnum):
+    THREAD = "thread"
+    CHAT = "chat"
+    PERSON = "person"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a preference holds."""
+
+    kind: ScopeKind
+    key: str
+
+
+def person_key(sender: Sender) -> str:
+    return f"{sender.platform}:{sender.user}"
+
+
+def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
+    """A private chat is one conversation. In a group, each person has one per thread, or all share one."""
+    person = "" if place.private or shared else sender.user
+    return f"{conversation_key_prefix(place)}{place.thread or ''}:{person}"
+
+
+def conversation_key_prefix(place: Place) -> str:
+    """How the keys of all conversations in a chat begin."""
+    return f"{_chat_key(place)}:"
+
+
+def memory_scope_key(conversation_key: str) -> str:
+    """Where preferences about the memory of a conversation are stored."""
+    return f"memory:{conversation_key}"
+
+
+def chat_scope_key(place: Place) -> str:
+    return f"{ScopeKind.CHAT}:{_chat_key(place)}"
+
+
+def thread_scope_prefix(place: Place) -> str:
+    """How the scope keys of all threads in a chat begin."""
+    return f"{ScopeKind.THREAD}:{_chat_key(place)}:"
+
+
+def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
+    """The scopes whose preferences hold here; the first that has one wins."""
+    scopes = [Scope(ScopeKind.CHAT, chat_scope_key(place)), Scope(ScopeKind.PERSON, _person_scope_key(sender))]
+    if place.thread is not None:
+        scopes.insert(0, Scope(ScopeKind.THREAD, thread_scope_prefix(place) + place.thread))
+    if place.server is not None:
+        scopes.append(Scope(ScopeKind.SERVER, f"{ScopeKind.SERVER}:{place.platform}:{place.server}"))
+    return tuple(scopes)
+
+
+def usage_subjects(incoming: Incoming) -> tuple[str, ...]:
+    """Whose daily allowance a question counts for: the person's and, outside a private chat, the chat's."""
+    person = _person_scope_key(incoming.sender)
+    return (person,) if incoming.place.private else (person, chat_scope_key(incoming.place))
+
+
+def grant_subject(platform: str, kind: ScopeKind, id_: str) -> str:
+    """A person, chat or server that may be granted access."""
+    return f"{platform}:{kind}:{id_}"
+
+
+def grant_subjects(incoming: Incoming) -> list[str]:
+    """The subjects of which one must have a grant for the sender to use the bot in this place."""
+    place = incoming.place
+    subjects = [
+        grant_subject(place.platform, ScopeKind.PERSON, incoming.sender.user),
+        grant_subject(place.platform, ScopeKind.CHAT, place.chat),
+    ]
+    if place.server:
+        subjects.append(grant_subject(place.platform, ScopeKind.SERVER, place.server))
+    return subjects
+
+
+def _chat_key(place: Place) -> str:
+    return f"{place.platform}:{place.account}:{place.chat}"
+
+
+def _person_scope_key(sender: Sender) -> str:
+    return f"{ScopeKind.PERSON}:{person_key(sender)}"
