@@ -1,51 +1,57 @@
 """The `parley` command.
 
-Exit codes: 0, 1 (a defect), 69 (a service is unavailable), 78 (configuration: do not restart).
+Exit codes: 0 success, 1 a defect, 2 wrong usage, 69 a service is unavailable (restarting may help),
+78 a configuration error (restarting does not help).
 """
 
 import asyncio
-import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import structlog
 import typer
 from rich.console import Console
 
 from bots import logging_setup
+from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
 from bots.settings_table import UNLIMITED_WIDTH, print_settings
-from core.api.catalogue import builtin_models
-from core.configuration import find_misspelled_variables, load, load_with_sources
-from core.conversation.unknown_models import find_unknown_models
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import Settings
+from core.settings import LoadedSettings, find_misspelled_variables, load_settings
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from core.store.database import Store
 
-SUBJECT_PATTERN = re.compile(r"telegram:(person:|chat:-?)\d{1,20}|discord:(person|chat|server):\d{1,20}", re.ASCII)
-FORCED_EXIT_SECONDS = 19.0  # seconds after being told to end
-
-T = TypeVar("T")
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
-    help="IO Intelligence's open models in Telegram, Discord and the terminal.",
+    help="Chat with IO Intelligence's open models in Telegram, Discord and the terminal.",
 )
-config_app = typer.Typer(no_args_is_help=True, help="The settings.")
+config_app = typer.Typer(no_args_is_help=True, help="Inspect the settings.")
 app.add_typer(config_app, name="config")
 console = Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="The settings file; default: parley.toml if there.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file. Default: parley.toml in this folder, if it exists.")
+]
+
+
+class ModelSource(StrEnum):
+    SCRIPTED = "scripted"
+    REAL = "real"
+
+
+class SandboxPlatform(StrEnum):
+    TELEGRAM = "telegram"
+    DISCORD = "discord"
 
 
 def _print_version(requested: bool) -> None:
@@ -58,180 +64,158 @@ def _print_version(requested: bool) -> None:
 def global_options(
     *,
     show_version: Annotated[
-        bool,
-        typer.Option("--version", help="Which it is.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """What is the same for every command."""
+    """Options of every command."""
+
+
+def _load(config_file: Path | None) -> LoadedSettings:
+    return load_settings(SETTINGS_SECTIONS, config_file)
 
 
 @app.command()
 def run(config_file: ConfigFile = None) -> None:
-    """Serve every configured platform until told to end."""
-    settings = load(config_file)
-    logging_setup.configure(settings.log_level)
-    for name, meant in find_misspelled_variables():
-        structlog.get_logger(__name__).warning("unknown variable", name=name, meant=meant)
-    _run_async(_serve(settings))
+    """Run the bot on every enabled platform until it is stopped (Ctrl+C or SIGTERM)."""
+    from bots.run import run_bot
 
-
-async def _serve(settings: Settings) -> None:
-    from bots.adapters import create_adapters
-    from core.app import open_services, serve
-
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        # Whatever hangs: what was not finished is taken on by the next process.
-        last = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (1,))
-        last.daemon = True
-        last.start()
-        loop.call_soon_threadsafe(stopping.set)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)  # not the loop's: it may be what hangs
-    async with AsyncExitStack() as stack:
-        services = await _run_unless_stopped(stopping, stack.enter_async_context(open_services(settings)))
-        if services is None:
-            return
-        await _run_unless_stopped(stopping, stack.enter_async_context(services.store.exclusive()))
-        if not stopping.is_set():
-            await serve(services, create_adapters(services), stopping, show_pairing_code=_print_pairing_code)
-
-
-async def _run_unless_stopped(stopping: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
-    """What it returns; None when we are told to end before."""
-    task, stop_waiter = asyncio.create_task(coroutine), asyncio.create_task(stopping.wait())
-    await asyncio.wait({task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
-    stop_waiter.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-    return None if task.cancelled() else task.result()
+    settings = _load(config_file)
+    logging_setup.configure(settings.core.log_level)
+    for variable in find_misspelled_variables(SETTINGS_SECTIONS):
+        structlog.get_logger(__name__).warning(
+            "settings.unknown_variable", name=variable.name, suggestion=variable.suggestion
+        )
+    asyncio.run(run_bot(settings, show_pairing_code=_print_pairing_code))
 
 
 def _print_pairing_code(code: str) -> None:
-    _print_to_stderr(f"Send the bot /start {code} in a private chat within an hour to become its operator.")
+    _print_to_stderr(f"To become the bot's operator, send it /start {code} in a private chat within an hour.")
 
 
 @app.command()
 def chat(
     config_file: ConfigFile = None,
-    model: Annotated[str, typer.Option(help="Who answers: a part of the name is enough.")] = "",
+    model: Annotated[str, typer.Option(help="Model to use. Part of its name is enough.")] = "",
 ) -> None:
-    """Talk to a model in this terminal."""
+    """Chat with a model in this terminal."""
     from bots.terminal.adapter import run_terminal_chat
 
-    settings = load(config_file)
+    settings = _load(config_file)
     logging_setup.configure("error")
-    _run_async(run_terminal_chat(settings, model))
+    asyncio.run(run_terminal_chat(settings.core, model))
 
 
 @app.command()
 def models(
     config_file: ConfigFile = None,
-    search: Annotated[str, typer.Option(help="Those with this in their names.")] = "",
+    search: Annotated[str, typer.Option(help="List only models whose names contain this.")] = "",
 ) -> None:
     """List the models."""
     from bots.terminal.list_models import list_models
 
-    settings = load(config_file)
+    settings = _load(config_file)
     logging_setup.configure("error")
-    _run_async(list_models(settings, search, console, Console(stderr=True)))
+    asyncio.run(list_models(settings.core, search, console, Console(stderr=True)))
 
 
 @app.command()
 def sandbox(
     model_api: Annotated[
-        str, typer.Option(help="`scripted` answers by itself; `real` uses your API key.")
-    ] = "scripted",
-    platform: Annotated[str, typer.Option(help="The client to begin with: telegram, discord.")] = "telegram",
-    speed: Annotated[float, typer.Option(help="Tokens a second.", min=1, max=1000)] = 40.0,
+        ModelSource, typer.Option(help="Who answers: a script, or the real API with your key.")
+    ] = ModelSource.SCRIPTED,
+    platform: Annotated[SandboxPlatform, typer.Option(help="Client to start with.")] = SandboxPlatform.TELEGRAM,
+    speed: Annotated[float, typer.Option(help="Tokens per second.", min=1, max=1000)] = 40.0,
 ) -> None:
-    """See the whole product without any account: the services' stand-ins and the real bots."""
+    """Try the whole product without an account: the real bots, connected to simulated services."""
     from bots.sandbox.run import run_sandbox
 
-    if model_api not in ("scripted", "real") or platform not in ("telegram", "discord"):
-        raise ConfigurationError("--model-api is scripted or real, --platform telegram or discord")
     logging_setup.configure("error")
-    _run_async(run_sandbox(model_api=model_api, platform=platform, tokens_per_second=speed))
+    asyncio.run(run_sandbox(model_api=model_api, platform=platform, tokens_per_second=speed))
+
+
+@asynccontextmanager
+async def _open_store(config_file: Path | None) -> "AsyncIterator[Store]":
+    from core.store.database import Store
+
+    store = Store(_load(config_file).core.database_url)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
 
 
 @app.command()
 def pair(config_file: ConfigFile = None) -> None:
-    """Make a new pairing code: who sends it to the bot becomes an operator."""
-    from core.store.database import Store
+    """Create a pairing code. Whoever sends it to the bot becomes an operator."""
     from core.turns.access_control import create_pairing_code
 
-    async def make() -> None:
-        store = Store(load(config_file).database_url)
-        try:
-            await store.open()
+    async def create() -> None:
+        async with _open_store(config_file) as store:
             _print_pairing_code(await create_pairing_code(store))
-        finally:
-            await store.close()
 
-    _run_async(make())
+    asyncio.run(create())
 
 
 @app.command()
 def allow(
-    subject: Annotated[str, typer.Argument(help="telegram:person:ID, telegram:chat:ID, discord:server:ID, ...")],
+    subject: Annotated[str, typer.Argument(help="Such as telegram:person:ID, telegram:chat:ID or discord:server:ID.")],
     config_file: ConfigFile = None,
     *,
-    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
-    """Let a person, a chat or a server use the bot."""
+    """Allow a person, a chat or a server to use the bot."""
     from core.store.conversations import grant, revoke
-    from core.store.database import Store
 
-    if not SUBJECT_PATTERN.fullmatch(subject):
-        raise ConfigurationError(
-            f'"{subject[:60]}" names nobody: it is telegram:person:ID, telegram:chat:ID, '
-            "discord:person:ID, discord:chat:ID or discord:server:ID, and an ID is a number"
-        )
+    _check_subject(subject)
 
     async def change() -> None:
-        store = Store(load(config_file).database_url)
-        try:
-            await store.open()
+        async with _open_store(config_file) as store:
             if not remove:
                 await store.write(grant, subject, "member", "")
-                console.print(f"{subject} may use the bot.")
+                console.print(f"{subject} can now use the bot.")
             elif await store.write(revoke, subject):
-                console.print(f"{subject} may not use the bot any more.")
+                console.print(f"{subject} can no longer use the bot.")
             else:
-                console.print(f"{subject} was not allowed.")
-        finally:
-            await store.close()
+                console.print(f"{subject} had no permission to revoke.")
 
-    _run_async(change())
+    asyncio.run(change())
+
+
+def _check_subject(subject: str) -> None:
+    patterns = {
+        f"{spec.platform}:{kind}:ID": f"{spec.platform}:{kind}:{id_pattern}"
+        for spec in ADAPTERS
+        for kind, id_pattern in spec.access_subjects.items()
+    }
+    if not re.fullmatch("|".join(patterns.values()), subject, re.ASCII):
+        raise ConfigurationError(
+            f'"{subject[:60]}" is not a valid subject. Use one of {", ".join(patterns)}, where ID is a number.'
+        )
 
 
 @config_app.command("show")
 def config_show(config_file: ConfigFile = None) -> None:
-    """Every setting, its value and where it comes from; secrets only as set or not set."""
-    for name, meant in find_misspelled_variables():
-        _print_to_stderr(f"parley: {name} is no setting; is {meant} meant?")
-    loaded = load_with_sources(config_file)
-    print_settings(loaded, console)
-    for one in find_unknown_models(loaded.settings, builtin_models()):
-        if one.suggestions:  # else it may be a model of the service that the built-in list has not
-            _print_to_stderr(f"parley: {one} `parley models` asks the service.")
+    """Show every setting, its value and its source. Secrets appear only as set or not set."""
+    from core.api.catalogue import builtin_models
+    from core.conversation.unknown_models import find_unknown_models
+
+    for variable in find_misspelled_variables(SETTINGS_SECTIONS):
+        _print_to_stderr(f"parley: unknown variable {variable.name}. Did you mean {variable.suggestion}?")
+    settings = _load(config_file)
+    print_settings(settings, console)
+    for unknown in find_unknown_models(settings.core, builtin_models()):
+        if unknown.suggestions:  # a name unlike any built-in one may be a model that only the service lists
+            _print_to_stderr(f"parley: {unknown} `parley models` asks the service.")
 
 
-def _print_to_stderr(text: str) -> None:
-    """To standard error, in as long a line as it takes."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _run_async(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
+def _print_to_stderr(text: str, style: str = "") -> None:
+    """Print without markup and without wrapping, so that logs keep one line per message."""
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line and an exit code."""
+    """Run the command line. Expected errors become one line of text and an exit code."""
     try:
         app()
     except (ConfigurationError, UnavailableError) as error:
@@ -243,8 +227,8 @@ def main() -> None:
         _exit_with_error(expected.exceptions[0])
 
 
-def _exit_with_error(error: Exception) -> NoReturn:
-    Console(stderr=True).print(f"parley: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+def _exit_with_error(error: BaseException) -> NoReturn:
+    _print_to_stderr(f"parley: {error}", style="red")
     sys.exit(getattr(error, "exit_code", 1))
 
 

@@ -4,62 +4,53 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core.configuration import LoadedSettings
-from core.settings import SECRETS, Settings
+from core.settings import LoadedSettings, SettingDefinition, SettingSource
+from core.settings.formatting import format_plain
 
 __all__ = ["UNLIMITED_WIDTH", "print_settings"]
 
 UNLIMITED_WIDTH = 100_000
-"""Columns where nobody looks at a screen: lines are as long as what they say."""
+"""Console width that never wraps, for output that is not a terminal."""
 MIN_WIDTH_FOR_DESCRIPTIONS = 150
-"""Columns from which on everything fits."""
 EMPTY_CELL = "-"
 
 
-def print_settings(loaded: LoadedSettings, console: Console) -> None:
-    """One row a setting; a narrow terminal gets no meanings."""
-    is_piped, has_descriptions = (
-        console.width == UNLIMITED_WIDTH,
-        console.width >= MIN_WIDTH_FOR_DESCRIPTIONS,
-    )
+def print_settings(settings: LoadedSettings, console: Console) -> None:
+    """One row per setting. Narrow terminals get no descriptions."""
+    is_piped = console.width == UNLIMITED_WIDTH
+    has_descriptions = console.width >= MIN_WIDTH_FOR_DESCRIPTIONS
     table = Table(box=None if is_piped else box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
-    table.add_column("from", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     if has_descriptions:
-        table.add_column("in parley.toml", no_wrap=True)
-        table.add_column("meaning", overflow="fold")
+        table.add_column("key in parley.toml", no_wrap=True)
+        table.add_column("description", overflow="fold")
     else:
-        table.caption = "A wider terminal shows the meanings, too; so does parley.example.toml."
-    for name, field in Settings.model_fields.items():
-        alias = str(field.validation_alias)
-        value = getattr(loaded.settings, name)
-        value_text = ("set" if value else "not set") if alias in SECRETS else _format_value(value)
-        description_cells = (EMPTY_CELL if alias in SECRETS else name, field.description) if has_descriptions else ()
-        table.add_row(alias, _escape_cell(value_text), _escape_cell(loaded.sources[name]), *description_cells)
+        table.caption = "For descriptions, widen the terminal or see parley.example.toml."
+    for definition, value in settings.values():
+        value_text = _format_value(definition, value)
+        source = settings.sources[definition.key]
+        cells = [
+            definition.variable,
+            value_text,
+            str(settings.config_file if source is SettingSource.CONFIG_FILE else source),
+        ]
+        if has_descriptions:
+            cells += [EMPTY_CELL if definition.is_secret else definition.key, definition.description]
+        table.add_row(*map(_escape_cell, cells))
     console.print(table)
 
 
-def _format_value(value: object) -> str:
-    match value:
-        case None | "":
-            return EMPTY_CELL
-        case bool():
-            return str(value).lower()
-        case float():
-            return f"{value:g}"
-        case dict():
-            pairs = (f"{key}={given}" for key, given in value.items())
-            return ",".join(pairs) or EMPTY_CELL
-        case tuple():
-            return ",".join(value) or EMPTY_CELL
-        case _:
-            return _without_password(str(value))
+def _format_value(definition: SettingDefinition, value: object) -> str:
+    if definition.is_secret:
+        return "set" if value else "not set"
+    return _without_password(format_plain(value))
 
 
 def _escape_cell(text: str) -> str:
-    """In one line, and nothing in it is markup."""
-    return " ".join(text.split()).replace("[", "\\[")
+    """On one line, without markup."""
+    return " ".join(text.split()).replace("[", "\\[") or EMPTY_CELL
 
 
 def _without_password(text: str) -> str:
@@ -67,5 +58,5 @@ def _without_password(text: str) -> str:
     if separator and "@" in rest:
         rest = f"***@{rest.rpartition('@')[2]}"
     if separator and "?" in rest:
-        rest = f"{rest.partition('?')[0]}?***"  # parameters can hold a password as well
+        rest = f"{rest.partition('?')[0]}?***"  # a parameter may be a password, too
     return scheme + separator + rest

@@ -13,3 +13,5 @@ __all__ = ["Timings"]
 class Timings:
     lease_seconds: float = 6.0
     """How long a process owns a turn, or a named lease, without renewing it."""
+    exit_deadline: float = 19.0
+    """From the first stop signal until the process is ended by force. Longer than the whole shutdown takes."""

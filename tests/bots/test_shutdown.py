@@ -1,4 +1,4 @@
-"""The end comes in time whatever hangs: the last moment that nothing can hold up."""
+"""`parley run` exits in time after a signal, whatever hangs."""
 
 import signal
 import socket
@@ -11,28 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.bots.test_cli import CLEAN_ENVIRONMENT, TOKEN
-
-EXIT_SECONDS = 0.5  # seconds, instead of the last moment of a real run
-HANGING_CODE = {
-    "the loop": "while True: time.sleep(60)",
-    "a task": """while True:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            pass""",
-}
-PROGRAM = """
-import asyncio, time
-import bots.cli, core.app
-
-async def serve(*_, **__):
-    print("serving", flush=True)
-    {hang}
-
-bots.cli.FORCED_EXIT_SECONDS = {soon}
-core.app.serve = serve
-bots.cli.app(["run"])
-"""
 
 
 @contextmanager
@@ -60,11 +38,10 @@ def running_process(*command: str, folder: Path, **environment: str) -> Iterator
         process.communicate()
 
 
-@pytest.mark.parametrize("what", HANGING_CODE)
+@pytest.mark.parametrize("what", ["loop", "task"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_process_exits_whatever_hangs(tmp_path: Path, what: str, number: signal.Signals) -> None:
-    program = PROGRAM.format(hang=HANGING_CODE[what], soon=EXIT_SECONDS)
-    with running_process("-c", program, folder=tmp_path) as process:
+    with running_process("-m", "tests.bots.hanging_bot", what, folder=tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "serving\n"
         process.send_signal(number)

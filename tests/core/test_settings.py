@@ -1,37 +1,57 @@
-"""What the settings take, and how they refuse: by the name they were given by, with an example."""
+"""Loading of settings: valid values, sources, and errors that name the setting and show an example."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from core.configuration import FIELD_BY_VARIABLE, find_misspelled_variables, load, load_with_sources
+from bots.adapters import SETTINGS_SECTIONS
+from bots.telegram.settings import TelegramSettings
 from core.errors import ConfigurationError
-from core.settings import SECRETS, Settings
+from core.settings import (
+    LoadedSettings,
+    Settings,
+    SettingSource,
+    UnknownVariable,
+    find_misspelled_variables,
+    load_settings,
+    parse_settings,
+)
+from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
 
+DEFINITIONS = {definition.variable: definition for definition in setting_definitions(SETTINGS_SECTIONS)}
 WEBHOOK_URL = "TELEGRAM_WEBHOOK_URL"
 LISTEN_ADDRESS = "TELEGRAM_WEBHOOK_LISTEN"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*FIELD_BY_VARIABLE, *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"):
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in DEFINITIONS:
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+    monkeypatch.delenv(CONFIG_FILE_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
-    """What is said of a variable with a wrong value."""
-    monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError) as caught:
+def load() -> LoadedSettings:
+    return load_settings(SETTINGS_SECTIONS)
+
+
+def load_error() -> str:
+    with pytest.raises(ConfigurationError) as raised:
         load()
-    return str(caught.value)
+    return str(raised.value)
 
 
-def test_default_is_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+def error_for(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
+    monkeypatch.setenv(name, value)
+    return load_error()
+
+
+def test_webhook_is_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEBHOOK_URL, " ")
-    assert load().telegram_webhook_url is None
-    assert load().telegram_webhook_listen == "127.0.0.1:8443"
+    assert load().section(TelegramSettings).webhook_url is None
+    assert load().section(TelegramSettings).webhook_listen == "127.0.0.1:8443"
 
 
 @pytest.mark.parametrize(
@@ -47,31 +67,31 @@ def test_default_is_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_invalid_webhook_url_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WEBHOOK_URL in refusal(monkeypatch, WEBHOOK_URL, url)
+    assert WEBHOOK_URL in error_for(monkeypatch, WEBHOOK_URL, url)
 
 
 def test_own_bot_api_server_allows_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_API_BASE", "http://127.0.0.1:8081")
     monkeypatch.setenv(WEBHOOK_URL, "http://127.0.0.1:9000/x")
-    assert load().telegram_webhook_url == "http://127.0.0.1:9000/x"
+    assert load().section(TelegramSettings).webhook_url == "http://127.0.0.1:9000/x"
 
 
 @pytest.mark.parametrize(
     "listen",
     ["127.0.0.1", "8443", "host:port", "a b:80", "127.0.0.1:99999", "127.0.0.1:0", "::1:80"],
 )
-def test_a_webhook_listens_on_host_and_port(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LISTEN_ADDRESS in refusal(monkeypatch, LISTEN_ADDRESS, listen)
+def test_invalid_listen_address_is_refused(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LISTEN_ADDRESS in error_for(monkeypatch, LISTEN_ADDRESS, listen)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:80", ":8443", "[::1]:65535", "localhost:8080"])
-def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listen_address_is_accepted(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LISTEN_ADDRESS, listen)
-    assert load().telegram_webhook_listen == listen
+    assert load().section(TelegramSettings).webhook_listen == listen
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("PARLEY_QUOTAS", "meta/x=-5", "whole numbers from 0"),
         ("PARLEY_QUOTAS", "*=many", '"*=many"'),
@@ -83,7 +103,7 @@ def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -
         ("PARLEY_SUCCESSORS", "a=b,=c", "OLD=NEW"),
         ("PARLEY_SUCCESSORS", "a=a", "another model"),
         ("PARLEY_FALLBACKS", "a model", "a list of models"),
-        ("PARLEY_DEFAULT_MODEL", "two words", "the whole name of a model"),
+        ("PARLEY_DEFAULT_MODEL", "two words", "the full name of a model"),
         ("PARLEY_PERSONAS", "pirate=Talk", "JSON"),
         ("PARLEY_PERSONAS", '{"a b": "x"}', '"a b"'),
         ("PARLEY_PERSONAS", '{"a": 1}', '"a"'),
@@ -93,7 +113,7 @@ def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -
         ("PARLEY_OPEN_TURNS", "1000000000", "to 10,000"),
         ("PARLEY_TOO_OLD", "nan", "number from 1 to"),
         ("PARLEY_STALL_TIMEOUT", "inf", "number from 0.1 to 3,600"),
-        ("PARLEY_MAX_ANSWER_TOKENS", "3", "0 or 16"),
+        ("PARLEY_MAX_ANSWER_TOKENS", "3", "0 or at least 16"),
         ("PARLEY_ACCESS", "everybody", "one of pairing, open"),
         ("TELEGRAM_PREVIEW", "fast", "one of auto, draft, edit, off"),
         ("DISCORD_MESSAGE_CONTENT", "perhaps", "true or false"),
@@ -105,32 +125,33 @@ def test_a_webhook_can_listen_on(listen: str, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_invalid_value_error_has_name_and_example(
-    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = refusal(monkeypatch, name, value)
-    assert told.startswith(f"{name} ({FIELD_BY_VARIABLE[name]} in parley.toml) ")
-    assert said in told
-    assert f"For example: {name}=" in told
-    assert len(told.splitlines()) == 1
+    error = error_for(monkeypatch, name, value)
+    assert error.startswith(f"{name} ({DEFINITIONS[name].key} in parley.toml) ")
+    assert expected in error
+    assert f"For example: {name}=" in error
+    assert len(error.splitlines()) == 1
 
 
-def test_examples_are_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Those in errors: for the environment and for the file."""
-    for alias, name in FIELD_BY_VARIABLE.items():
-        if alias in SECRETS:
+def test_examples_in_errors_are_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def loaded_value(key: str) -> object:
+        return next(value for definition, value in load().values() if definition.key == key)
+
+    for variable, definition in DEFINITIONS.items():
+        if definition.is_secret:
             continue
-        told = refusal(monkeypatch, alias, f"\x07 ://:no/such {20_000 * '!'}")
-        right = re.search(rf"For example: {alias}=(.*)", told)
-        assert right, alias
-        monkeypatch.setenv(alias, right[1].strip("'"))
-        from_environment = getattr(load(), name)
-        monkeypatch.delenv(alias, raising=False)
-        (tmp_path / "parley.toml").write_text(f"{name} = [[]]")
-        with pytest.raises(ConfigurationError) as caught:
-            load()
-        assert str(caught.value).startswith(f"{name} in parley.toml ({alias}) "), alias
-        (tmp_path / "parley.toml").write_text(str(caught.value).partition("For example: ")[2])
-        assert getattr(load(), name) == from_environment
+        error = error_for(monkeypatch, variable, f"\x07 ://:no/such {20_000 * '!'}")
+        example = re.search(rf"For example: {variable}=(.*)", error)
+        assert example, variable
+        monkeypatch.setenv(variable, example[1].strip("'"))
+        from_environment = loaded_value(definition.key)
+        monkeypatch.delenv(variable)
+        (tmp_path / "parley.toml").write_text(f"{definition.key} = [[]]")
+        error = load_error()
+        assert error.startswith(f"{definition.key} in parley.toml ({variable}) "), variable
+        (tmp_path / "parley.toml").write_text(error.partition("For example: ")[2])
+        assert loaded_value(definition.key) == from_environment
         (tmp_path / "parley.toml").unlink()
 
 
@@ -147,25 +168,28 @@ def test_examples_are_valid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     ],
 )
 def test_secret_values_are_not_shown(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal(monkeypatch, name, value)
-    assert name in told
-    assert value not in told
-    assert "hidden" not in told
+    error = error_for(monkeypatch, name, value)
+    assert name in error
+    assert value not in error
+    assert "hidden" not in error
 
 
 def test_all_errors_are_reported_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 0")
-    told = refusal(monkeypatch, "PARLEY_QUOTA_RESET_HOUR", "24")
-    assert "2 settings are wrong" in told
-    assert "queue_length in parley.toml (PARLEY_QUEUE_LENGTH)" in told
-    assert "PARLEY_QUOTA_RESET_HOUR (quota_reset_hour in parley.toml)" in told
+    monkeypatch.setenv("DISCORD_MESSAGE_CONTENT", "perhaps")
+    error = error_for(monkeypatch, "PARLEY_QUOTA_RESET_HOUR", "24")
+    assert "3 settings are wrong" in error
+    assert "queue_length in parley.toml (PARLEY_QUEUE_LENGTH)" in error
+    assert "PARLEY_QUOTA_RESET_HOUR (quota_reset_hour in parley.toml)" in error
+    assert "DISCORD_MESSAGE_CONTENT (discord_message_content in parley.toml)" in error
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
-        ("acess = 'open'", "is access meant?"),
-        ("PARLEY_ACCESS = 'open'", "is called access here"),
+        ("acess = 'open'", "Did you mean access?"),
+        ("xyzzy = 1", "parley.example.toml lists all settings"),
+        ("PARLEY_ACCESS = 'open'", "is called access in this file"),
         ("TELEGRAM_BOT_TOKEN = '1:hidden'", "a secret"),
         ("telegram_token = '1:hidden'", "a secret"),
         ("discord_message_content = 'si'", "true or false"),
@@ -174,52 +198,68 @@ def test_all_errors_are_reported_together(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("[successors]\na = 1", "another model"),
     ],
 )
-def test_unknown_file_key_is_reported(content: str, said: str, tmp_path: Path) -> None:
+def test_wrong_settings_file_is_reported(content: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text(content)
-    with pytest.raises(ConfigurationError) as caught:
-        load()
-    assert said in str(caught.value)
-    assert "parley.toml" in str(caught.value)
-    assert "hidden" not in str(caught.value)
+    error = load_error()
+    assert expected in error
+    assert "parley.toml" in error
+    assert "hidden" not in error
 
 
-def test_only_parley_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable ACCESS of something else lets nobody in."""
-    for name in Settings.model_fields:
-        if name.upper() not in FIELD_BY_VARIABLE:
-            monkeypatch.setenv(name.upper(), "open")
-    assert load() == Settings()
+def test_only_declared_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable `ACCESS` that belongs to another program does not open the bot."""
+    for definition in DEFINITIONS.values():
+        if definition.field_name.upper() not in DEFINITIONS:
+            monkeypatch.setenv(definition.field_name.upper(), "open")
+    assert load().core == Settings()
+    assert load().section(TelegramSettings) == TelegramSettings()
 
 
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7")
-    for name in FIELD_BY_VARIABLE:
+    for name in DEFINITIONS:
         monkeypatch.setenv(name, "")
-    assert load_with_sources().settings.queue_length == 7
-    assert load_with_sources().sources["queue_length"] == "parley.toml"
+    assert load().core.queue_length == 7
+    assert load().sources["queue_length"] is SettingSource.CONFIG_FILE
 
 
-def test_origin_of_each_setting_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_source_of_each_setting_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text("queue_length = 7\ntoo_old = 30")
     (tmp_path / "token").write_text("1:token\n")
     monkeypatch.setenv("PARLEY_TOO_OLD", "40")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN_FILE", str(tmp_path / "token"))
-    sources = load_with_sources().sources
-    assert sources["queue_length"] == "parley.toml"
-    assert sources["too_old"] == "environment"
-    assert sources["telegram_token"] == "secret file"
-    assert sources["access"] == "default"
-    assert set(sources) == set(Settings.model_fields)
+    settings = load()
+    assert settings.config_file == Path("parley.toml")
+    assert settings.sources["queue_length"] is SettingSource.CONFIG_FILE
+    assert settings.sources["too_old"] is SettingSource.ENVIRONMENT
+    assert settings.sources["telegram_token"] is SettingSource.SECRET_FILE
+    assert settings.sources["access"] is SettingSource.DEFAULT
+    assert set(settings.sources) == {definition.key for definition in DEFINITIONS.values()}
 
 
-def test_secret_given_as_file_path_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal(monkeypatch, "IOINTELLIGENCE_API_KEY_FILE", "io-hidden")
-    assert "IOINTELLIGENCE_API_KEY_FILE must be the path of a file" in told
-    assert "hidden" not in told
+def test_keys_and_variables_are_unique() -> None:
+    definitions = setting_definitions(SETTINGS_SECTIONS)
+    assert len({definition.key for definition in definitions}) == len(definitions)
+    assert len(DEFINITIONS) == len(definitions)
 
 
-def test_misspelt_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_by_key_reach_their_sections() -> None:
+    settings = parse_settings({"access": "open", "telegram_token": "1:token"}, SETTINGS_SECTIONS)
+    assert settings.core.access == "open"
+    token = settings.section(TelegramSettings).token
+    assert token is not None
+    assert token.get_secret_value() == "1:token"
+
+
+def test_secret_instead_of_a_path_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = error_for(monkeypatch, "IOINTELLIGENCE_API_KEY_FILE", "io-hidden")
+    assert "IOINTELLIGENCE_API_KEY_FILE must be the path of a readable file" in error
+    assert "hidden" not in error
+
+
+def test_misspelled_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_QUOTA", "*=1")
-    monkeypatch.setenv("PARLEY_PORT_8080_TCP_ADDR", "10.0.0.1")  # as container platforms set them
-    assert ("PARLEY_QUOTA", "PARLEY_QUOTAS") in find_misspelled_variables()
-    assert "PARLEY_PORT_8080_TCP_ADDR" not in dict(find_misspelled_variables())
+    monkeypatch.setenv("PARLEY_PORT_8080_TCP_ADDR", "10.0.0.1")  # container platforms set such variables
+    misspelled = find_misspelled_variables(SETTINGS_SECTIONS)
+    assert UnknownVariable("PARLEY_QUOTA", "PARLEY_QUOTAS") in misspelled
+    assert "PARLEY_PORT_8080_TCP_ADDR" not in {variable.name for variable in misspelled}

@@ -1,4 +1,4 @@
-"""What an operator copies must be taken by what reads it."""
+"""The deployment files work: every setting they name exists, and the hardening options are in place."""
 
 import re
 import shutil
@@ -8,29 +8,28 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core.configuration import load
-from core.settings import SECRETS, Settings
+from bots.adapters import SETTINGS_SECTIONS
+from core.settings import load_settings
+from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 
-def fields() -> dict[str, str]:
-    return {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+DEFINITIONS = setting_definitions(SETTINGS_SECTIONS)
+VARIABLES = {
+    *(definition.variable for definition in DEFINITIONS),
+    *(f"{definition.variable}_FILE" for definition in DEFINITIONS if definition.is_secret),
+    CONFIG_FILE_VARIABLE,
+}
 
 
 def test_example_settings_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    for alias in fields().values():
-        monkeypatch.delenv(alias, raising=False)
-    settings = load(ROOT / "parley.example.toml")
-    assert settings.access == "pairing"
-    assert settings.turns_at_once == 200
-
-
-def test_example_names_only_existing_settings() -> None:
-    text = (ROOT / "parley.example.toml").read_text()
-    named = set(re.findall(r"^(?:# )?([a-z_]+) = ", text, re.MULTILINE))
-    assert named <= set(fields())
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    settings = load_settings(SETTINGS_SECTIONS, ROOT / "parley.example.toml")
+    assert settings.core.access == "pairing"
+    assert settings.core.turns_at_once == 200
 
 
 def test_systemd_unit_is_valid() -> None:
@@ -47,8 +46,7 @@ def test_systemd_unit_is_valid() -> None:
 
 def test_systemd_unit_variables_and_restart_policy() -> None:
     text = (DEPLOY / "parley.service").read_text()
-    known = {*fields().values(), *(f"{name}_FILE" for name in SECRETS), "PARLEY_CONFIG"}
-    assert set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)) <= known
+    assert set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)) <= VARIABLES
     assert "RestartPreventExitStatus=78" in text
     assert "DynamicUser=yes" in text
 
@@ -58,8 +56,7 @@ def test_compose_file_is_hardened_and_complete() -> None:
     service = compose["services"]["parley"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    known = {*fields().values(), *(f"{name}_FILE" for name in SECRETS)}
-    assert set(service["environment"]) <= known
+    assert set(service["environment"]) <= VARIABLES
     assert set(service["secrets"]) == set(compose["secrets"])
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
 

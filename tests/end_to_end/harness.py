@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bots.adapters import create_adapters
+from bots.adapters import SETTINGS_SECTIONS, create_adapters
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
-from core.settings import Settings
+from core.settings import LoadedSettings, parse_settings
 
 __all__ = ["Harness", "letters_only", "running_harness"]
 
@@ -38,7 +38,7 @@ class Harness:
         self._bot: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
-    def settings(self, **changed: object) -> Settings:
+    def settings(self, **changed: object) -> LoadedSettings:
         given: dict[str, object] = {
             "api_key": self.model.api_key,
             "base_url": self.model.base_url,
@@ -51,7 +51,7 @@ class Harness:
             "access": "open",
             **changed,
         }
-        return Settings(**given)  # type: ignore[arg-type]
+        return parse_settings(given, SETTINGS_SECTIONS)
 
     async def start(self, **changed: object) -> None:
         self._stopping = asyncio.Event()
@@ -59,8 +59,8 @@ class Harness:
         polls = self.poll_count()
 
         async def run() -> None:
-            async with open_services(settings) as with_, with_.store.exclusive():
-                await serve(with_, create_adapters(with_), self._stopping)
+            async with open_services(settings.core) as with_, with_.store.exclusive():
+                await serve(with_, create_adapters(settings, with_), self._stopping)
 
         self._bot = asyncio.create_task(run())
         ready = asyncio.create_task(self._wait_until_ready(polls))

@@ -232,7 +232,7 @@ async def test_denied_user_gets_private_notice(alive: Harness) -> None:
     discord = alive.discord
     ann, eve = discord.create_user("Ann"), discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", ann, eve), "general")
-    store = Store(alive.settings().database_url)
+    store = Store(alive.settings().core.database_url)
     await store.write(conversations.grant, f"discord:person:{ann.id}", "member", "Ann")
     await store.close()
     await alive.stop()

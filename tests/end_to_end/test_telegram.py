@@ -296,7 +296,7 @@ async def test_closed_access_costs_no_tokens_and_code_opens_it(alive: Harness) -
     await alive.start(access="pairing")
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     own, other = telegram.open_private_chat(ann), telegram.open_private_chat(eve)
-    store = Store(alive.settings().database_url)
+    store = Store(alive.settings().core.database_url)
     code = await create_pairing_code(store)
     await telegram.send_message(eve, other, "/start AAAAA-AAAAA")
     await telegram.send_message(eve, other, "hello")

@@ -306,7 +306,7 @@ async def test_allowed_group_stays_allowed_after_migration(alive: Harness) -> No
     ann = telegram.create_user("Ann")
     group = telegram.create_group("Friends", ann)
     at = f"@{telegram.bot.username}"
-    store = Store(alive.settings().database_url)
+    store = Store(alive.settings().core.database_url)
     await store.write(conversations.grant, f"telegram:chat:{group.id}", "member", "Friends")
     await store.close()
     await alive.stop()
@@ -378,7 +378,7 @@ async def test_denied_user_gets_nothing(alive: Harness, tmp_path: Path) -> None:
     telegram = alive.telegram
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     group = telegram.create_supergroup("Friends", ann, eve)
-    store = Store(alive.settings().database_url)
+    store = Store(alive.settings().core.database_url)
     await store.write(conversations.grant, f"telegram:person:{ann.id}", "member", "Ann")
     await store.close()
     await alive.stop()

@@ -1,0 +1,27 @@
+"""What the bot needs to know about a platform before it connects. `bots.adapters` lists all of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.settings import SettingsSection
+
+if TYPE_CHECKING:
+    from core.app import Services
+    from core.port import Adapter
+
+__all__ = ["AdapterSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """One platform. Its modules stay unimported until `create` is called: the libraries load slowly."""
+
+    platform: str
+    section: type[SettingsSection]
+    enabled_by: str
+    """The environment variable that enables the platform."""
+    access_subjects: Mapping[str, str]
+    """What `parley allow` accepts: a pattern of IDs by kind ("person", "chat", ...)."""
+    create: "Callable[[Any, Services], Adapter | None]"
+    """Takes the adapter's section. Returns None when the platform is not enabled."""

@@ -1,0 +1,42 @@
+"""Discord, as an entry of `bots.adapters.ADAPTERS`."""
+
+from typing import TYPE_CHECKING
+
+from bots.adapter_spec import AdapterSpec
+from bots.discord.settings import DiscordSettings
+
+if TYPE_CHECKING:
+    from core.app import Services
+    from core.port import Adapter
+
+__all__ = ["DISCORD"]
+
+
+def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None":
+    if settings.token is None:
+        return None
+    from bots.discord.adapter import DiscordAdapter
+    from core.commands.declarations import COMMANDS
+    from core.store.recent_activity import EventHistory
+
+    return DiscordAdapter(
+        settings.token.get_secret_value(),
+        api_base=settings.api_base,
+        gateway_url=settings.gateway_url,
+        message_content=settings.message_content,
+        commands=COMMANDS,
+        suggest_models=lambda _place, _sender, text: services.models.suggest(text),
+        state=services,
+        leases=services.leases,
+        history=EventHistory(services.store, "discord"),
+        max_backfill_age=services.settings.too_old,
+    )
+
+
+DISCORD = AdapterSpec(
+    platform="discord",
+    section=DiscordSettings,
+    enabled_by="DISCORD_BOT_TOKEN",
+    access_subjects={"person": r"\d{1,20}", "chat": r"\d{1,20}", "server": r"\d{1,20}"},
+    create=_create,
+)

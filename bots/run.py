@@ -1,0 +1,64 @@
+"""`parley run`: serve every enabled platform until a signal, and exit in time whatever hangs."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from types import FrameType
+from typing import Any, TypeVar
+
+from bots.adapter_spec import AdapterSpec
+from bots.adapters import ADAPTERS, create_adapters
+from core.app import open_services, serve
+from core.settings import LoadedSettings
+from core.timings import Timings
+
+__all__ = ["run_bot"]
+
+T = TypeVar("T")
+
+
+async def run_bot(
+    settings: LoadedSettings,
+    *,
+    show_pairing_code: Callable[[str], None],
+    specs: Sequence[AdapterSpec] = ADAPTERS,
+    timings: Timings = Timings(),
+) -> None:
+    """Serve until SIGINT or SIGTERM. `timings.exit_deadline` after the signal the process is ended by force.
+
+    Raises `ConfigurationError` and `UnavailableError`.
+    """
+    stop_requested = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Unfinished turns are not lost: the next process continues them.
+        forced_exit = threading.Timer(timings.exit_deadline, os._exit, (1,))
+        forced_exit.daemon = True
+        forced_exit.start()
+        loop.call_soon_threadsafe(stop_requested.set)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)  # not loop.add_signal_handler: the loop may be what hangs
+    async with AsyncExitStack() as stack:
+        services = await _run_unless_stopped(stop_requested, stack.enter_async_context(open_services(settings.core)))
+        if services is None:
+            return
+        await _run_unless_stopped(stop_requested, stack.enter_async_context(services.store.exclusive()))
+        if not stop_requested.is_set():
+            adapters = create_adapters(settings, services, specs)
+            await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code)
+
+
+async def _run_unless_stopped(stop_requested: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """The coroutine's result, or None if a stop is requested first."""
+    task, stop_waiter = asyncio.create_task(coroutine), asyncio.create_task(stop_requested.wait())
+    await asyncio.wait({task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
+    stop_waiter.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+    return None if task.cancelled() else task.result()

@@ -1,0 +1,37 @@
+"""Telegram, as an entry of `bots.adapters.ADAPTERS`."""
+
+from typing import TYPE_CHECKING
+
+from bots.adapter_spec import AdapterSpec
+from bots.telegram.settings import TelegramSettings
+
+if TYPE_CHECKING:
+    from core.app import Services
+    from core.port import Adapter
+
+__all__ = ["TELEGRAM"]
+
+
+def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None":
+    if settings.token is None:
+        return None
+    from bots.telegram.adapter import TelegramAdapter
+    from core.commands.declarations import COMMANDS
+
+    return TelegramAdapter(
+        settings.token.get_secret_value(),
+        api_base=settings.api_base,
+        preview_mode=settings.preview,
+        commands=[(command.name, command.description) for command in COMMANDS],
+        leases=services.leases,
+        webhook=(settings.webhook_url, settings.webhook_listen) if settings.webhook_url else None,
+    )
+
+
+TELEGRAM = AdapterSpec(
+    platform="telegram",
+    section=TelegramSettings,
+    enabled_by="TELEGRAM_BOT_TOKEN",
+    access_subjects={"person": r"\d{1,20}", "chat": r"-?\d{1,20}"},
+    create=_create,
+)

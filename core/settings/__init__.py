@@ -1,0 +1,30 @@
+"""The settings: what exists, what values are valid, and where each value comes from.
+
+`model` declares the core's settings. Each adapter declares its own section in its own folder, as a
+`SettingsSection`; `loading` reads all of them from the environment and `parley.toml`.
+"""
+
+from core.settings.loading import (
+    LoadedSettings,
+    SettingSource,
+    UnknownVariable,
+    find_misspelled_variables,
+    load_settings,
+    parse_settings,
+)
+from core.settings.model import AccessMode, Settings
+from core.settings.section import SettingDefinition, SettingsSection, setting
+
+__all__ = [
+    "AccessMode",
+    "LoadedSettings",
+    "SettingDefinition",
+    "SettingSource",
+    "Settings",
+    "SettingsSection",
+    "UnknownVariable",
+    "find_misspelled_variables",
+    "load_settings",
+    "parse_settings",
+    "setting",
+]

@@ -1,0 +1,185 @@
+"""Read settings: the environment overrides `parley.toml`, which overrides the defaults.
+
+Secrets come from the environment or from the file named by `<VARIABLE>_FILE`. An unknown key in
+`parley.toml` is an error. Error texts are made by `core.settings.errors`.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from core.errors import ConfigurationError
+from core.settings.errors import describe_invalid_value, describe_unknown_key
+from core.settings.model import Settings
+from core.settings.section import SettingDefinition, SettingsSection
+
+__all__ = [
+    "CONFIG_FILE_VARIABLE",
+    "LoadedSettings",
+    "SettingSource",
+    "UnknownVariable",
+    "find_misspelled_variables",
+    "load_settings",
+    "parse_settings",
+    "setting_definitions",
+]
+
+CONFIG_FILE_VARIABLE = "PARLEY_CONFIG"
+MIN_NAME_SIMILARITY = 0.8
+"""`difflib` ratio from which an unknown variable counts as misspelled."""
+
+Sections = Sequence[type[SettingsSection]]
+"""`Settings` and the sections of the adapters."""
+S = TypeVar("S", bound=SettingsSection)
+
+
+class SettingSource(StrEnum):
+    DEFAULT = "default"
+    ENVIRONMENT = "environment"
+    SECRET_FILE = "secret file"  # noqa: S105 (a label)
+    CONFIG_FILE = "settings file"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownVariable:
+    """An environment variable that resembles the name of a setting."""
+
+    name: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The validated settings of the core and of every adapter, and where each value comes from."""
+
+    sections: tuple[SettingsSection, ...]
+    sources: Mapping[str, SettingSource]
+    """By key."""
+    config_file: Path | None = None
+
+    @property
+    def core(self) -> Settings:
+        return self.section(Settings)
+
+    def section(self, section_class: type[S]) -> S:
+        return next(section for section in self.sections if isinstance(section, section_class))
+
+    def values(self) -> Iterator[tuple[SettingDefinition, Any]]:
+        for section in self.sections:
+            for definition in section.definitions():
+                yield definition, getattr(section, definition.field_name)
+
+
+def setting_definitions(sections: Sections) -> list[SettingDefinition]:
+    return [definition for section in sections for definition in section.definitions()]
+
+
+def load_settings(sections: Sections, config_file: Path | None = None) -> LoadedSettings:
+    """Read the environment and `config_file` (default: `PARLEY_CONFIG`, then ./parley.toml if it exists).
+
+    Raises `ConfigurationError`. Its text names every wrong setting and never shows a secret.
+    """
+    definitions = setting_definitions(sections)
+    path = _config_path(config_file)
+    values = _read_config_file(path, definitions) if path else {}
+    sources = dict.fromkeys(values, SettingSource.CONFIG_FILE)
+    for definition in definitions:
+        # An empty variable counts as unset: env files often keep a blank line for each setting.
+        if os.environ.get(definition.variable, "").strip():
+            values[definition.key] = os.environ[definition.variable]
+            sources[definition.key] = SettingSource.ENVIRONMENT
+        elif definition.is_secret and os.environ.get(f"{definition.variable}_FILE"):
+            values[definition.key] = _read_secret_file(f"{definition.variable}_FILE")
+            sources[definition.key] = SettingSource.SECRET_FILE
+    return parse_settings(values, sections, sources=sources, config_file=path)
+
+
+def parse_settings(
+    values: Mapping[str, object],
+    sections: Sections,
+    *,
+    sources: Mapping[str, SettingSource] | None = None,
+    config_file: Path | None = None,
+) -> LoadedSettings:
+    """Validate `values`, given by key. Raises `ConfigurationError` as `load_settings` does."""
+    parsed: list[SettingsSection] = []
+    problems: list[str] = []
+    definitions = {definition.key: definition for definition in setting_definitions(sections)}
+    all_sources = dict.fromkeys(definitions, SettingSource.DEFAULT) | dict(sources or {})
+    for section_class in sections:
+        section_values = {
+            definitions[key].field_name: value
+            for key, value in values.items()
+            if definitions[key].section is section_class
+        }
+        try:
+            parsed.append(section_class(**section_values))
+        except ValidationError as error:
+            for item in error.errors():
+                definition = definitions[f"{section_class.key_prefix}{item['loc'][0]}"]
+                is_from_file = all_sources[definition.key] is SettingSource.CONFIG_FILE
+                problems.append(describe_invalid_value(item, definition, config_file if is_from_file else None))
+    if len(problems) > 1:
+        problems = [f"{len(problems)} settings are wrong:", *(f"  {line}" for line in problems)]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return LoadedSettings(tuple(parsed), all_sources, config_file)
+
+
+def find_misspelled_variables(sections: Sections) -> list[UnknownVariable]:
+    """Environment variables that are not settings but resemble one."""
+    definitions = setting_definitions(sections)
+    known = [definition.variable for definition in definitions]
+    known += [f"{definition.variable}_FILE" for definition in definitions if definition.is_secret]
+    known.append(CONFIG_FILE_VARIABLE)
+    prefixes = tuple({name.partition("_")[0] + "_" for name in known})
+    return [
+        UnknownVariable(name, suggestion)
+        for name in sorted(os.environ)
+        if name.startswith(prefixes) and name not in known
+        for suggestion in difflib.get_close_matches(name, known, n=1, cutoff=MIN_NAME_SIMILARITY)
+    ]
+
+
+def _config_path(config_file: Path | None) -> Path | None:
+    configured = os.environ.get(CONFIG_FILE_VARIABLE)
+    if config_file or configured:
+        return config_file or Path(str(configured))
+    default_path = Path("parley.toml")
+    return default_path if default_path.exists() else None
+
+
+def _read_secret_file(variable: str) -> str:
+    # Errors do not show the path: somebody may have put the secret itself there.
+    try:
+        secret = Path(os.environ[variable]).read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable} must be the path of a readable file: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{variable} names a file that is not text") from None
+    if not secret:
+        raise ConfigurationError(f"{variable} names an empty file")
+    return secret
+
+
+def _read_config_file(path: Path, definitions: Sequence[SettingDefinition]) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    allowed = {definition.key for definition in definitions if not definition.is_secret}
+    problems = [describe_unknown_key(key, definitions) for key in values if key not in allowed]
+    if problems:
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in problems))
+    return values
