@@ -1,4 +1,8 @@
-"""Discord as a `Chat`: sending, changing and deleting messages; running the connection."""
+"""The Discord adapter: sends, edits and deletes messages, and runs the gateway connection.
+
+Receiving is in `receiving` and `translate`, the connection in `gateway_supervisor`, answers through
+interactions in `interaction_responder`.
+"""
 
 import base64
 import binascii
@@ -10,16 +14,20 @@ from bots.discord.buttons import action_rows
 from bots.discord.command_sync import CommandSync, StateStore
 from bots.discord.dialect import DiscordDialect
 from bots.discord.errors import THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
-from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
+from bots.discord.expiring_set import ExpiringSet
+from bots.discord.files import download
+from bots.discord.forbidden_channels import ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.identify_limiter import Backoff
-from bots.discord.interaction_responder import SUPPRESS_EMBEDS_FLAG, InteractionResponder
+from bots.discord.interaction_responder import InteractionResponder
 from bots.discord.interaction_token import InteractionToken, ResponseMode
-from bots.discord.receiving import NO_MENTIONS, EventReceiver, SuggestModels
+from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, message_payload
+from bots.discord.receiving import EventReceiver, SuggestModels
 from bots.discord.shard_allocator import SupportsLeases
 from bots.discord.timings import DiscordTimings
-from bots.discord.translate import PLATFORM
+from bots.discord.translate import PLATFORM, channel_id
+from core.backoff import Backoff
+from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, RateLimit
@@ -37,24 +45,23 @@ CAPABILITIES = Capabilities(
     deduplicates_sends=True,
     menu_page_size=23,
 )
-TYPING_PAUSE_SECONDS = 300.0
-"""Seconds for which a place that refused "typing" is spared it."""
+ACCOUNT_RATE_LIMIT = RateLimit(burst=5, rate=42, reserve=2)
+"""Discord allows 50 requests a second."""
 MAX_NONCE_CHARS = 25
-MAX_MESSAGE_CHARS = 2000
 
 
 class DiscordAdapter:
-    """The Discord adapter.
+    """`account` is the bot's user ID.
 
-    `remember` keeps one small string over restarts: the digest of the commands Discord has.
-    `gateway_url` None: asked from the API, with the number of shards. Sending needs no running
-    gateway; `close` releases what sending after `run` has opened. `leases` divides the shards
-    between all processes on one database. `history` tells where to look for messages that were
-    missed, at most `too_old` seconds ago.
+    `state` stores the digest of the registered commands and the progress of backfill.
+    `gateway_url` None: Discord is asked for the URL and the number of shards. `leases` divide the
+    shards between all processes on one database. `history` enables backfill of missed messages, up
+    to `max_backfill_age` seconds old. Sending works without `run`; `close` then releases the
+    connections.
     """
 
     platform = PLATFORM
-    account_rate_limit = RateLimit(burst=5, rate=42, reserve=2)  # together below the 50 that a second allows
+    account_rate_limit = ACCOUNT_RATE_LIMIT
 
     def __init__(
         self,
@@ -66,19 +73,21 @@ class DiscordAdapter:
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
         message_content: bool = False,
-        timings: DiscordTimings | None = None,
         leases: SupportsLeases | None = None,
         history: SupportsHistory | None = None,
         max_backfill_age: float = 600.0,
+        timings: DiscordTimings | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.dialect: Dialect = DiscordDialect(limit=MAX_MESSAGE_CHARS)
         token = token.strip()
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise ConfigurationError("DISCORD_BOT_TOKEN is no token: it has strange characters.")
+            raise ConfigurationError("DISCORD_BOT_TOKEN is not a Discord bot token: it contains invalid characters.")
+        timings, clock = timings or DiscordTimings(), clock or SystemClock()
         self.account = _account_id(token)
-        timings = timings or DiscordTimings()
-        self._http = HttpClient(token, api_base)
-        self._responder = InteractionResponder(self._http, timings.acknowledge_timeout)
+        self.dialect: Dialect = DiscordDialect()
+        self._timings = timings
+        self._http = HttpClient(token, api_base, timings, clock)
+        self._responder = InteractionResponder(self._http, timings, clock)
         self._receiver = EventReceiver(
             self._http,
             self._responder,
@@ -86,10 +95,10 @@ class DiscordAdapter:
             commands=commands,
             suggest_models=suggest_models,
             timings=timings,
+            clock=clock,
         )
-        self._command_sync = CommandSync(
-            self._http, state, commands, Backoff(timings.first_retry_delay, timings.max_retry_delay)
-        )
+        backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
+        self._command_sync = CommandSync(self._http, state, commands, backoff, clock)
         self._gateway_supervisor = GatewaySupervisor(
             token,
             self._http,
@@ -99,140 +108,21 @@ class DiscordAdapter:
             message_content=message_content,
             on_login=self._command_sync.start,
             timings=timings,
+            clock=clock,
             account=self.account,
             leases=leases,
             backfill_sources=BackfillSources(history, state, max_backfill_age) if history else None,
         )
-        self._forbidden_channels = ForbiddenChannels(self._http)
-        self._typing_paused = ExpiringSet()
+        self._forbidden_channels = ForbiddenChannels(self._http, timings, clock)
+        self._typing_paused = ExpiringSet(clock)
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (the same everywhere)
         return CAPABILITIES
 
     @property
     def last_activity(self) -> float | None:
-        """When Discord last acknowledged a heartbeat on every connection, on the monotonic
-        clock; None while there is none (another process may serve them all).
-        """
+        """Implements `core.port.SupportsLiveness`; None also while other processes serve all shards."""
         return self._gateway_supervisor.last_activity
-
-    async def send(
-        self,
-        place: Place,
-        part: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        body = _message_body(part)
-        token = InteractionToken.decode(interaction_token) if interaction_token else None
-        if token is None:
-            return await self._post_or_explain(place, body, key, reply_to)
-        if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC) or (
-            token.is_valid and (ephemeral or not token.can_post)
-        ):
-            try:
-                return await self._send_through_interaction(token, body, ephemeral=ephemeral)
-            except DeliveryError as error:
-                # In private a normal message shows nothing to anybody else.
-                if error.failure is not DeliveryFailure.GONE or not (place.private and token.can_post):
-                    raise
-                return await self._post(place, body, key, reply_to)
-        reply_to = reply_to or await self._responder.original_message(token)
-        try:
-            return await self._post(place, body, key, reply_to)
-        except DeliveryError as error:
-            if error.failure is not DeliveryFailure.FORBIDDEN or not token.is_valid:
-                raise
-            return await self._responder.follow_up(token, body, ephemeral=token.is_ephemeral)
-
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
-        body = _message_body(part)
-        token = InteractionToken.decode(interaction_token) if interaction_token else None
-        is_interaction_message = token is not None and self._responder.is_interaction_message(token, message)
-        if token is not None and is_interaction_message and (token.is_valid or not token.can_post):
-            await self._responder.edit(token, message, body)
-            return
-        try:
-            await self._patch(place, message, body)
-        except RefusedError as error:
-            if token is None or not token.is_valid or error.code != UNKNOWN_MESSAGE:
-                raise
-            # Written through the interaction, by a process that is no more.
-            await self._responder.edit(token, message, body)
-
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
-        token = InteractionToken.decode(interaction_token) if interaction_token else None
-        is_interaction_message = token is not None and self._responder.is_interaction_message(token, message)
-        if token is not None and is_interaction_message and (token.is_valid or not token.can_post):
-            await self._responder.delete(token, message)
-            return
-        await self._call_unarchiving(place, "DELETE", f"{_messages_path(place)}/{message}")
-
-    async def typing(self, place: Place) -> None:
-        channel = place.thread or place.chat
-        if channel in self._typing_paused:
-            return
-        try:
-            await self._http.call("POST", f"/channels/{channel}/typing")
-        except DeliveryError as error:
-            if error.failure not in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE):
-                raise
-            # Where only an interaction may write: no use to ask again and again.
-            self._typing_paused.add(channel, TYPING_PAUSE_SECONDS)
-
-    async def _send_through_interaction(self, token: InteractionToken, body: Json, *, ephemeral: bool) -> str:
-        """Write through the interaction."""
-        if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
-            return await self._responder.respond(token, body)
-        return await self._responder.follow_up(token, body, ephemeral=ephemeral or token.is_ephemeral)
-
-    async def _post_or_explain(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
-        try:
-            return await self._post(place, body, key, reply_to)
-        except DeliveryError as error:
-            if error.failure is DeliveryFailure.FORBIDDEN and reply_to:
-                await self._forbidden_channels.notify_sender(place, reply_to, error)
-            raise
-
-    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
-        return await self._http.download(attachment.file_id, max_bytes)
-
-    async def _post(self, place: Place, body: Json, key: str, reply_to: str | None) -> str:
-        self._forbidden_channels.check(place)
-        nonce: Json = {"nonce": key[:MAX_NONCE_CHARS], "enforce_nonce": True}
-        reference: Json = {}
-        if reply_to:
-            reference = {"message_reference": {"message_id": reply_to, "fail_if_not_exists": False}}
-        try:
-            message = await self._http.call(
-                "POST",
-                _messages_path(place),
-                {**body, **nonce, **reference, "flags": SUPPRESS_EMBEDS_FLAG},
-            )
-        except DeliveryError as error:
-            self._forbidden_channels.record_failure(place, error)
-            raise
-        message_id = str(message.get("id", ""))
-        if not _has_content(message, body):
-            # Sent before with this key, by a process that is no more: it stands as it was then.
-            await self._patch(place, message_id, body)
-        return message_id
-
-    async def _patch(self, place: Place, message: str, body: Json) -> None:
-        await self._call_unarchiving(place, "PATCH", f"{_messages_path(place)}/{message}", body)
-
-    async def _call_unarchiving(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
-        """Make a request; in a thread that sleeps, once more after waking it."""
-        try:
-            await self._http.call(method, path, body)
-        except RefusedError as error:
-            if error.code != THREAD_ARCHIVED or place.thread is None:
-                raise
-            await self._http.call("PATCH", f"/channels/{place.thread}", {"archived": False})
-            await self._http.call(method, path, body)
 
     async def run(self, inbox: Inbox) -> None:
         self._receiver.inbox = inbox
@@ -246,38 +136,149 @@ class DiscordAdapter:
     async def close(self) -> None:
         await self._http.close()
 
+    async def send(
+        self,
+        place: Place,
+        part: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        if not interaction_token:
+            return await self._post_or_notify(place, part, key, reply_to)
+        token = InteractionToken.decode(interaction_token)
+        is_valid = self._responder.is_valid(token)
+        body = _payload(part)
+        if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
+            try:
+                if _answers_through_interaction(token):
+                    return await self._responder.respond(token, body)
+                return await self._responder.follow_up(token, body, ephemeral=ephemeral or token.is_ephemeral)
+            except DeliveryError as error:
+                # In a direct message a normal message is seen by nobody else.
+                if error.failure is not DeliveryFailure.GONE or not (place.private and token.can_post):
+                    raise
+                return await self._post(place, part, key, reply_to)
+        reply_to = reply_to or await self._responder.original_message(token)
+        try:
+            return await self._post(place, part, key, reply_to)
+        except DeliveryError as error:
+            if error.failure is not DeliveryFailure.FORBIDDEN or not self._responder.is_valid(token):
+                raise
+            return await self._responder.follow_up(token, body, ephemeral=token.is_ephemeral)
 
-def _messages_path(place: Place) -> str:
-    return f"/channels/{place.thread or place.chat}/messages"
+    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+        body = _payload(part)
+        token = InteractionToken.decode(interaction_token) if interaction_token else None
+        if token is not None and self._uses_interaction(token, message):
+            await self._responder.edit(token, message, body)
+            return
+        try:
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message), body)
+        except RefusedError as error:
+            if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
+                raise
+            # A process that has ended sent the message through the interaction.
+            await self._responder.edit(token, message, body)
+
+    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+        token = InteractionToken.decode(interaction_token) if interaction_token else None
+        if token is not None and self._uses_interaction(token, message):
+            await self._responder.delete(token, message)
+            return
+        await self._call_unarchiving(place, "DELETE", _message_path(place, message))
+
+    async def typing(self, place: Place) -> None:
+        channel = channel_id(place)
+        if channel in self._typing_paused:
+            return
+        try:
+            await self._http.call("POST", f"/channels/{channel}/typing")
+        except DeliveryError as error:
+            if error.failure not in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE):
+                raise
+            # The bot may answer here through interactions only.
+            self._typing_paused.add(channel, self._timings.typing_pause)
+
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
+        return await download(self._http, attachment.file_id, max_bytes, self._timings)
+
+    def _uses_interaction(self, token: InteractionToken, message: str) -> bool:
+        """Whether to edit or delete `message` through the interaction instead of normally."""
+        is_interaction_message = self._responder.is_interaction_message(token, message)
+        return is_interaction_message and (self._responder.is_valid(token) or not token.can_post)
+
+    async def _post_or_notify(self, place: Place, part: Part, key: str, reply_to: str | None) -> str:
+        """Post a message; where that is forbidden, tell the author of the question why."""
+        try:
+            return await self._post(place, part, key, reply_to)
+        except DeliveryError as error:
+            if error.failure is DeliveryFailure.FORBIDDEN and reply_to:
+                await self._forbidden_channels.notify_sender(place, reply_to, error)
+            raise
+
+    async def _post(self, place: Place, part: Part, key: str, reply_to: str | None) -> str:
+        self._forbidden_channels.check(place)
+        body = _payload(part, flags=SUPPRESS_EMBEDS_FLAG, nonce=key[:MAX_NONCE_CHARS], reply_to=reply_to)
+        try:
+            message = await self._http.call("POST", f"/channels/{channel_id(place)}/messages", body)
+        except DeliveryError as error:
+            self._forbidden_channels.record_failure(place, error)
+            raise
+        message_id = str(message.get("id", ""))
+        if not _shows(message, part):
+            # A process that has ended sent the message with this key; it still shows the text of then.
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), _payload(part))
+        return message_id
+
+    async def _call_unarchiving(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
+        """Make a request; if the thread is archived, reopen it and repeat the request."""
+        try:
+            await self._http.call(method, path, body)
+        except RefusedError as error:
+            if error.code != THREAD_ARCHIVED or place.thread is None:
+                raise
+            await self._http.call("PATCH", f"/channels/{place.thread}", {"archived": False})
+            await self._http.call(method, path, body)
 
 
-def _message_body(part: Part) -> Json:
-    return {"content": part.text, "allowed_mentions": NO_MENTIONS, "components": action_rows(part)}
+def _answers_through_interaction(token: InteractionToken) -> bool:
+    return token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC)
 
 
-def _has_content(message: Json, body: Json) -> bool:
-    """Whether what Discord has is what was sent."""
-    is_same_text = str(message.get("content", "")).strip() == str(body["content"]).strip()
-    return is_same_text and _custom_ids(message.get("components")) == _custom_ids(body["components"])
+def _message_path(place: Place, message: str) -> str:
+    return f"/channels/{channel_id(place)}/messages/{message}"
+
+
+def _payload(part: Part, *, flags: int = 0, nonce: str = "", reply_to: str | None = None) -> Json:
+    return message_payload(part.text, components=action_rows(part), flags=flags, nonce=nonce, reply_to=reply_to)
+
+
+def _shows(message: Json, part: Part) -> bool:
+    """Whether a message, as Discord returned it, has the text and the buttons of `part`."""
+    is_same_text = str(message.get("content", "")).strip() == part.text.strip()
+    return is_same_text and _custom_ids(message.get("components")) == _custom_ids(action_rows(part))
 
 
 def _custom_ids(components: object) -> list[str]:
-    """What can be pressed."""
+    """The custom IDs of all buttons and menus, at any depth."""
     match components:
         case list():
-            return [action for one in components for action in _custom_ids(one)]
-        case {"custom_id": str(action)}:
-            return [action]
-        case {"components": inner}:
-            return _custom_ids(inner)
+            return [custom_id for component in components for custom_id in _custom_ids(component)]
+        case {"custom_id": str(custom_id)}:
+            return [custom_id]
+        case {"components": nested}:
+            return _custom_ids(nested)
         case _:
             return []
 
 
 def _account_id(token: str) -> str:
-    """The bot's id, which is the first part of its token.
+    """The bot's user ID, which is the first part of its token.
 
-    Where it is not (a proxy's token, say): a name that is the same after a restart.
+    For a token without one (of a proxy, for example): a name that is the same after a restart.
     """
     fallback_id = "token-" + hashlib.sha256(token.encode()).hexdigest()[:16]
     encoded_id = token.partition(".")[0]

@@ -1,14 +1,19 @@
-"""What people said while a shard had no session: looked up after a new one has begun.
+"""Reads the messages that a shard missed while it had no session.
 
-Discord repeats events to a session that is resumed, not to a new one. So the channels in which
-somebody talked to the bot lately are read from the last event on; the store knows what of it had
-arrived. Where nobody talked to the bot before, or not lately, nothing is found.
+Discord replays events to a session that is resumed, but not to a new one. When a new session starts,
+the channels in which somebody recently talked to the bot are therefore read from their last stored
+event on, and messages that the store does not have are handled as if they had just arrived. Other
+channels are not read.
+
+Example: the bot stored message 10 of a channel and was then offline. Before the new session starts,
+`save_mark` notes that the newest stored turn is, say, turn 7. Then `start` reads the channel after
+message 10. If the process dies halfway, the next one finds the mark and starts from turn 7 again,
+although newer messages have been stored meanwhile.
 """
 
 import asyncio
 import contextlib
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +23,15 @@ import discord
 import structlog
 
 from bots.discord.command_sync import StateStore
+from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
-from bots.discord.identify_limiter import Backoff
+from bots.discord.shard import Shard
 from bots.discord.timings import DiscordTimings
-from core.errors import DeliveryError, DeliveryFailure, StoreError
-from core.port import Incoming, Place
+from bots.discord.translate import channel_id
+from core.backoff import Backoff
+from core.clock import Clock
+from core.errors import DeliveryError, StoreError
+from core.port import Place
 from core.store.recent_activity import RecentActivity
 
 __all__ = ["Backfill", "BackfillSources", "GatewaySession", "SupportsHistory"]
@@ -30,20 +39,13 @@ __all__ = ["Backfill", "BackfillSources", "GatewaySession", "SupportsHistory"]
 log = structlog.get_logger(__name__)
 
 MAX_PLACES = 50
-ACTIVITY_SECONDS = 24 * 60 * 60.0
-"""Seconds since somebody talked to the bot in a channel that is still looked at."""
-PAGE_SIZE, MAX_PAGES = 100, 5
-MAX_CONCURRENT_READS = 4  # channels read
-OVERLAP_SECONDS = 15.0
-"""Seconds before the last event: events of a session are kept in no certain order."""
-MARK_TIMEOUT_SECONDS = 3.0
-"""Seconds for the store before a session is begun without its help."""
-DISCORD_EPOCH = 1_420_070_400.0
-PERMANENT_FAILURES = (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE, DeliveryFailure.REJECTED)
+PAGE_SIZE = 100
+MAX_PAGES_PER_CHANNEL = 5
+MAX_CONCURRENT_READS = 4
 
 
 class SupportsHistory(Protocol):
-    """See `core.store.recent_activity`."""
+    """See `core.store.recent_activity.EventHistory`."""
 
     async def recent_activity(
         self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
@@ -52,95 +54,128 @@ class SupportsHistory(Protocol):
 
 
 class GatewaySession(Protocol):
-    """The gateway client, as far as it matters here."""
+    """What backfill needs of the gateway client."""
 
     def get_guild(self, id_: int, /) -> discord.Guild | None: ...
 
     async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
-        """Take a message of `place` as if it had just come; whether it could be kept."""
+        """Handle a message of `place` as if it had just arrived; False if it could not be stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillSources:
-    """What the store knows, and what outlives the process; `too_old` in seconds."""
-
     history: SupportsHistory
     state: StateStore
     max_age: float
+    """Messages older than this many seconds are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartPoint:
+    place: Place
+    after: int
+    """The ID of the last stored event."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    message_count: int
+    is_complete: bool
+    """Whether every channel was read or can never be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillMark:
+    """Saved while backfill is unfinished, so that an interrupted one starts from the same turn again."""
+
+    newest_turn: int
+    """The newest stored turn when the first of these attempts started."""
+    attempt: str
+    """Only the latest attempt may clear the mark: the shard may have moved to another process."""
+
+    def encode(self) -> str:
+        return f"{self.newest_turn} {self.attempt}"
+
+    @classmethod
+    def decode(cls, text: str) -> "BackfillMark":
+        newest_turn, _, attempt = text.partition(" ")
+        return cls(int(newest_turn), attempt)
 
 
 class Backfill:
-    """One shard's; `stop` ends what runs."""
+    """Backfill of one shard: `save_mark` before each session, then `start`, at the end `stop`."""
 
     def __init__(
         self,
         http: HttpClient,
         sources: BackfillSources,
         account: str,
-        shard: tuple[int, int],
+        shard: Shard,
         timings: DiscordTimings,
+        clock: Clock,
     ) -> None:
         self._http = http
         self._sources = sources
         self._account = account
         self._shard = shard
         self._timings = timings
-        self._mark_name = f"discord.missed.{account}.{shard[1]}.{shard[0]}"
-        self._mark_id = ""
-        """Names the one noted last, so that who lost the shard meanwhile does not end the mark."""
-        self._start_points: dict[Place, int] | None = None
-        """Where the session to come has to look, and from which message on."""
+        self._clock = clock
+        self._mark_name = f"discord.missed.{account}.{shard.count}.{shard.number}"
+        self._attempt = ""
+        self._start_points: list[StartPoint] | None = None
+        """Where the next session has to read; None: nothing is known."""
         self._pending_channels: dict[str, asyncio.Event] = {}
+        """Channels still to be read, each with an event that is set afterwards."""
         self._available_guilds: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
-        """Servers Discord has told of in this session."""
+        """Guilds, each with an event that is set when Discord announces it in this session."""
         self._task: asyncio.Task[None] | None = None
 
     async def save_mark(self) -> None:
-        """Note what was heard last, before a session begins in which more is heard."""
+        """Note where to start, before a session starts in which newer events are stored."""
         await self.stop()
         self._start_points = None
         try:
-            async with asyncio.timeout(MARK_TIMEOUT_SECONDS):
-                mark = await self._sources.state.load_state(self._mark_name)
-                before = int(mark.partition(" ")[0]) if mark else None
+            async with asyncio.timeout(self._timings.mark_timeout):
+                mark = await self._load_mark()
                 activity = await self._sources.history.recent_activity(
                     self._account,
                     max_places=MAX_PLACES,
-                    within_seconds=ACTIVITY_SECONDS,
-                    before_turn=before,
+                    within_seconds=self._timings.activity_window,
+                    before_turn=mark.newest_turn if mark else None,
                 )
-                self._mark_id = secrets.token_hex(8)
-                horizon = activity.newest_turn if before is None else before
-                await self._sources.state.save_state(self._mark_name, f"{horizon} {self._mark_id}")
+                self._attempt = secrets.token_hex(8)
+                newest_turn = mark.newest_turn if mark else activity.newest_turn
+                new_mark = BackfillMark(newest_turn, self._attempt)
+                await self._sources.state.save_state(self._mark_name, new_mark.encode())
         except (StoreError, TimeoutError) as error:
-            log.warning("discord does not know what it may have missed", error=str(error))
+            log.warning("discord.backfill_unavailable", error=str(error))
             return
-        latest_by_channel: dict[str, Incoming] = {}
-        for one in activity.latest_events:
-            if self._is_on_shard(one.place):
-                # A thread that slept may be known as a channel, too: it is read once.
-                latest_by_channel.setdefault(_channel_id(one.place), one)
-        self._start_points = {one.place: _snowflake_of(one.key) for one in latest_by_channel.values()}
+        start_points: dict[str, StartPoint] = {}
+        for event in activity.latest_events:
+            if self._shard.serves(event.place):
+                # An archived thread may also be known as a channel: read it once.
+                start_points.setdefault(channel_id(event.place), StartPoint(event.place, _snowflake_of(event.key)))
+        self._start_points = list(start_points.values())
 
     def start(self, session: GatewaySession) -> None:
-        """The session has begun: look, beside all that it hears."""
+        """Read in the background: the session has started."""
         start_points, self._start_points = self._start_points, None
         if start_points is not None:
             self._available_guilds.clear()
-            self._pending_channels = {_channel_id(place): asyncio.Event() for place in start_points}
+            self._pending_channels = {channel_id(point.place): asyncio.Event() for point in start_points}
             self._task = asyncio.create_task(self._read_all(session, start_points))
 
     def mark_available(self, guild_id: int) -> None:
-        """Discord has told what there is in a server."""
+        """Discord has announced a guild."""
         self._available_guilds[guild_id].set()
 
-    async def wait_until_read(self, channel_id: int) -> None:
-        """Wait, not for long, until what was said in `channel` before has been taken."""
-        finished = self._pending_channels.get(str(channel_id))
-        if finished is not None:
+    async def wait_until_read(self, channel: int) -> None:
+        """Wait until the missed messages of a channel are handled, or `backfill_order_timeout` has passed."""
+        is_read = self._pending_channels.get(str(channel))
+        if is_read is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timings.backfill_order_timeout):
-                    await finished.wait()
+                    await is_read.wait()
 
     async def stop(self) -> None:
         task, self._task = self._task, None
@@ -148,124 +183,111 @@ class Backfill:
             task.cancel()
             await asyncio.wait({task})
 
-    def _is_on_shard(self, place: Place) -> bool:
-        """Whether this shard may read there; direct messages go to the first."""
-        number, count = self._shard
-        if place.server is None:
-            return place.private and number == 0
-        return (int(place.server) >> 22) % count == number
-
-    async def _read_all(self, session: GatewaySession, start_points: dict[Place, int]) -> None:
-        started = time.monotonic()
-        # Where Discord has not told of the server yet can wait for those that cannot.
-        places = iter(sorted(start_points.items(), key=lambda one: one[0].server is not None))
-        message_count = 0
+    async def _read_all(self, session: GatewaySession, start_points: list[StartPoint]) -> None:
+        guilds_expected_until = self._clock.monotonic() + self._timings.guild_timeout
+        # Direct messages first: they need not wait for Discord to announce a guild.
+        queue = iter(sorted(start_points, key=lambda point: point.place.server is not None))
+        results: list[ReadResult] = []
         try:
             async with asyncio.TaskGroup() as group:
                 readers = [
-                    group.create_task(self._read_places(session, places, started)) for _ in range(MAX_CONCURRENT_READS)
+                    group.create_task(self._read_queue(session, queue, guilds_expected_until))
+                    for _ in range(MAX_CONCURRENT_READS)
                 ]
-            message_count = sum(reader.result()[0] for reader in readers)
-            if all(reader.result()[1] for reader in readers):
+            results = [reader.result() for reader in readers]
+            if all(result.is_complete for result in results):
                 await self._clear_mark()
         except* StoreError as errors:
-            error = errors.exceptions[0]
-            log.warning("discord did not find all it missed", error=str(error))
+            log.warning("discord.backfill_failed", error=str(errors.exceptions[0]))
         finally:
-            for reading in self._pending_channels.values():
-                reading.set()
+            for is_read in self._pending_channels.values():
+                is_read.set()
             self._pending_channels = {}
-        log.info("discord looked for what it missed", places=len(start_points), messages=message_count)
+        message_count = sum(result.message_count for result in results)
+        log.info("discord.backfill_finished", places=len(start_points), messages=message_count)
 
-    async def _read_places(
-        self, session: GatewaySession, places: Iterator[tuple[Place, int]], started: float
-    ) -> tuple[int, bool]:
-        """Read what nobody else has begun to; how many messages it was, and whether all were
-        found. Raises `StoreError`.
-        """
+    async def _read_queue(
+        self, session: GatewaySession, queue: Iterator[StartPoint], guilds_expected_until: float
+    ) -> ReadResult:
+        """Read channels from the queue shared by all readers. Raises `StoreError`."""
         message_count, is_complete = 0, True
-        for place, after in places:
+        for point in queue:
             try:
-                if await self._is_available(session, place, started):
-                    message_count += await self._read_channel(session, place, after)
+                if await self._is_available(session, point.place, guilds_expected_until):
+                    message_count += await self._read_channel(session, point)
                 else:
                     is_complete = False
             except DeliveryError as error:
                 is_complete = is_complete and error.failure in PERMANENT_FAILURES
-                log.info("discord channel not looked at", fault=error.failure)
+                log.info("discord.backfill_channel_skipped", failure=error.failure)
             finally:
-                self._pending_channels.pop(_channel_id(place)).set()
-        return message_count, is_complete
+                self._pending_channels.pop(channel_id(point.place)).set()
+        return ReadResult(message_count, is_complete)
+
+    async def _load_mark(self) -> BackfillMark | None:
+        text = await self._sources.state.load_state(self._mark_name)
+        return BackfillMark.decode(text) if text else None
 
     async def _clear_mark(self) -> None:
-        mark = await self._sources.state.load_state(self._mark_name)
-        if mark and mark.partition(" ")[2] == self._mark_id:
+        mark = await self._load_mark()
+        if mark is not None and mark.attempt == self._attempt:
             await self._sources.state.save_state(self._mark_name, "")
 
-    async def _is_available(self, session: GatewaySession, place: Place, started: float) -> bool:
-        """Whether the place's server can be read; True too where there is nothing to wait for."""
+    async def _is_available(self, session: GatewaySession, place: Place, expected_until: float) -> bool:
+        """Wait until Discord has announced the guild of `place`; False if it does not do so in time."""
         if place.server is None or session.get_guild(int(place.server)) is None:
             return True
         try:
-            async with asyncio.timeout(started + self._timings.guild_timeout - time.monotonic()):
+            async with asyncio.timeout(expected_until - self._clock.monotonic()):
                 await self._available_guilds[int(place.server)].wait()
         except TimeoutError:
             return False
         return True
 
-    async def _read_channel(self, session: GatewaySession, place: Place, after: int) -> int:
-        """Take what was said in `place` after the message `after`; how many messages it was."""
+    async def _read_channel(self, session: GatewaySession, point: StartPoint) -> int:
+        """Handle what was written after the start point. Returns the number of messages read."""
+        place = point.place
         if place.server is not None and session.get_guild(int(place.server)) is None:
-            return 0  # not a member any more
-        after = max(
-            after - _seconds_to_snowflake(OVERLAP_SECONDS),
-            _now_snowflake() - _seconds_to_snowflake(self._sources.max_age),
-        )
+            return 0  # the bot has left the guild
+        oldest = self._clock.time() - discord.utils.DISCORD_EPOCH / 1000 - self._sources.max_age
+        after = max(point.after - _to_snowflake(self._timings.backfill_overlap), _to_snowflake(oldest))
         message_count = 0
-        for _ in range(MAX_PAGES):
-            page = await self._fetch_page(_channel_id(place), after)
-            known = await self._sources.history.stored_keys(self._account, [f"m{data['id']}" for data in page])
+        for _ in range(MAX_PAGES_PER_CHANNEL):
+            page = await self._fetch_page(channel_id(place), after)
+            stored = await self._sources.history.stored_keys(self._account, [f"m{data['id']}" for data in page])
             for data in page:
                 after = max(after, int(data["id"]))
-                if f"m{data['id']}" in known:
+                if f"m{data['id']}" in stored:
                     continue
                 if not await session.replay_message(data, place):
-                    raise StoreError("A message could not be kept.")
+                    raise StoreError("A missed message could not be stored")
             message_count += len(page)
             if len(page) < PAGE_SIZE:
                 return message_count
-        log.warning("discord channel has more than is looked at", messages=message_count)
+        log.warning("discord.backfill_truncated", messages=message_count)
         return message_count
 
     async def _fetch_page(self, channel: str, after: int) -> list[dict[str, Any]]:
-        """Messages after `after`, oldest first. Tries for as long as they are worth it."""
+        """The messages after the ID `after`, oldest first. Retries until they would be too old."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
-        deadline = time.monotonic() + self._sources.max_age
+        deadline = self._clock.monotonic() + self._sources.max_age
         while True:
             try:
                 page = await self._http.get_list(f"/channels/{channel}/messages?after={after}&limit={PAGE_SIZE}")
             except DeliveryError as error:
-                if error.failure in PERMANENT_FAILURES or time.monotonic() > deadline:
+                if error.failure in PERMANENT_FAILURES or self._clock.monotonic() > deadline:
                     raise
-                await asyncio.sleep(error.retry_after or backoff.next_delay(0))
+                await self._clock.sleep(error.retry_after or backoff.next_delay())
             else:
-                known = [data for data in page if str(data.get("id", "")).isdecimal()]
-                return sorted(known, key=lambda data: int(data["id"]))
-
-
-def _channel_id(place: Place) -> str:
-    return place.thread or place.chat
+                messages = [data for data in page if str(data.get("id", "")).isdecimal()]
+                return sorted(messages, key=lambda data: int(str(data["id"])))
 
 
 def _snowflake_of(key: str) -> int:
-    """The time of an event, as the id that its key holds: a message's or an interaction's."""
+    """The ID of the message or interaction in an event's key."""
     return int(key[1:]) if key[1:].isdecimal() else 0
 
 
-def _now_snowflake() -> int:
-    return _seconds_to_snowflake(time.time() - DISCORD_EPOCH)
-
-
-def _seconds_to_snowflake(seconds: float) -> int:
-    """So many seconds, in ids."""
+def _to_snowflake(seconds: float) -> int:
+    """Seconds in the unit of Discord's IDs, whose upper bits are milliseconds."""
     return int(seconds * 1000) << 22

@@ -1,7 +1,7 @@
-"""Buttons and menus: drawn as plain JSON, heard as discord.py's dynamic items.
+"""Buttons and select menus: drawn as plain JSON, received as discord.py's dynamic items.
 
-The action is in the custom id (a menu's in its values), so a press is understood by any process
-at any time, and nothing is kept in memory for it.
+A button's custom id contains its action, a menu's values do, so that any process understands a
+press at any time, and nothing is kept in memory for it.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import discord
 from discord import ui
 
+from bots.discord.translate import Interaction
 from core.port import Button, MenuItem, Part
 
 __all__ = ["PressedButton", "PressedMenu", "SupportsButtons", "action_rows"]
@@ -19,81 +20,76 @@ MENU_CUSTOM_ID = "parley-menu"
 MAX_BUTTONS_PER_ROW = 5
 MAX_ROWS = 5
 MAX_SELECT_OPTIONS = 25
+MAX_BUTTON_LABEL_CHARS = 80
+MAX_OPTION_CHARS = 100
 
 
 def action_rows(part: Part) -> list[dict[str, object]]:
-    """The action rows of a message: the menu, then the buttons, five in a row."""
-    components = []
+    """The action rows of a message: the menu, then the buttons."""
+    rows: list[list[dict[str, object]]] = []
     if part.menu:
-        options = [_select_option(option) for option in part.menu[:MAX_SELECT_OPTIONS]]
-        select = {"type": 3, "custom_id": MENU_CUSTOM_ID, "options": options, "min_values": 1}
-        components.append({"type": 1, "components": [select]})
-    for start in range(0, len(part.buttons), MAX_BUTTONS_PER_ROW):
-        buttons = [_button(button) for button in part.buttons[start : start + MAX_BUTTONS_PER_ROW]]
-        components.append({"type": 1, "components": buttons})
-    return components[:MAX_ROWS]
+        options = [_select_option(item) for item in part.menu[:MAX_SELECT_OPTIONS]]
+        select = discord.ComponentType.select.value
+        rows.append([{"type": select, "custom_id": MENU_CUSTOM_ID, "options": options, "min_values": 1}])
+    buttons = [_button(button) for button in part.buttons]
+    rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
+    action_row = discord.ComponentType.action_row.value
+    return [{"type": action_row, "components": row} for row in rows[:MAX_ROWS]]
 
 
 def _button(button: Button) -> dict[str, object]:
+    style = discord.ButtonStyle.danger if button.danger else discord.ButtonStyle.secondary
     return {
-        "type": 2,
-        "style": 4 if button.danger else 2,
-        "label": button.label[:80],
+        "type": discord.ComponentType.button.value,
+        "style": style.value,
+        "label": button.label[:MAX_BUTTON_LABEL_CHARS],
         "custom_id": CUSTOM_ID_PREFIX + button.action,
     }
 
 
 def _select_option(item: MenuItem) -> dict[str, object]:
-    payload: dict[str, object] = {"label": item.label[:100], "value": item.action}
+    option: dict[str, object] = {"label": item.label[:MAX_OPTION_CHARS], "value": item.action}
     if item.description:
-        payload["description"] = item.description[:100]
+        option["description"] = item.description[:MAX_OPTION_CHARS]
     if item.is_selected:
-        payload["default"] = True
-    return payload
+        option["default"] = True
+    return option
 
 
 @runtime_checkable
 class SupportsButtons(Protocol):
-    """The client a press arrives at."""
+    """The client that receives a press."""
 
-    async def handle_button(self, interaction: "discord.Interaction[discord.Client]", action: str) -> None: ...
+    async def handle_button(self, interaction: Interaction, action: str) -> None: ...
 
 
-class PressedButton(ui.DynamicItem[ui.Button[ui.View]], template=re.escape(CUSTOM_ID_PREFIX) + "(?P<a>.+)"):
+class PressedButton(ui.DynamicItem[ui.Button[ui.View]], template=re.escape(CUSTOM_ID_PREFIX) + "(?P<action>.+)"):
     @classmethod
     async def from_custom_id(
-        cls,
-        interaction: "discord.Interaction[discord.Client]",
-        item: ui.Item[ui.View],
-        match: re.Match[str],
-        /,
+        cls, interaction: Interaction, item: ui.Item[ui.View], match: re.Match[str], /
     ) -> "PressedButton":
         if not isinstance(item, ui.Button):
             raise TypeError("not a button")
         return cls(item)
 
-    async def callback(self, interaction: "discord.Interaction[discord.Client]") -> None:
+    async def callback(self, interaction: Interaction) -> None:
         await _forward(interaction, self.custom_id.removeprefix(CUSTOM_ID_PREFIX))
 
 
 class PressedMenu(ui.DynamicItem[ui.Select[ui.View]], template=re.escape(MENU_CUSTOM_ID)):
     @classmethod
     async def from_custom_id(
-        cls,
-        interaction: "discord.Interaction[discord.Client]",
-        item: ui.Item[ui.View],
-        match: re.Match[str],
-        /,
+        cls, interaction: Interaction, item: ui.Item[ui.View], match: re.Match[str], /
     ) -> "PressedMenu":
         if not isinstance(item, ui.Select):
             raise TypeError("not a menu")
         return cls(item)
 
-    async def callback(self, interaction: "discord.Interaction[discord.Client]") -> None:
+    async def callback(self, interaction: Interaction) -> None:
         await _forward(interaction, self.item.values[0] if self.item.values else "")
 
 
-async def _forward(interaction: "discord.Interaction[discord.Client]", action: str) -> None:
+async def _forward(interaction: Interaction, action: str) -> None:
     client: object = interaction.client
     if isinstance(client, SupportsButtons):
         await client.handle_button(interaction, action)

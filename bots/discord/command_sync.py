@@ -1,4 +1,4 @@
-"""Telling Discord which commands there are: only when they have changed."""
+"""Registers the commands with Discord when they have changed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from typing import Protocol
 import structlog
 
 from bots.discord.commands import commands_digest, commands_payload
+from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
-from bots.discord.identify_limiter import Backoff
+from core.backoff import Backoff
+from core.clock import Clock
 from core.commands.declarations import Command
-from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.errors import DeliveryError, StoreError
 
 __all__ = ["CommandSync", "StateStore"]
 
 log = structlog.get_logger(__name__)
-
-PERMANENT_FAILURES = (DeliveryFailure.REJECTED, DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
 
 
 class StateStore(Protocol):
@@ -27,21 +27,24 @@ class StateStore(Protocol):
 
 
 class CommandSync:
-    """One overwrite of all commands when their digest differs from the one noted.
+    """Overwrites all commands if their digest differs from the saved one.
 
-    Runs beside the connection: a bot whose commands cannot be changed still chats.
+    Runs beside the connection: a bot whose commands cannot be registered still chats.
     """
 
-    def __init__(self, http: HttpClient, state: StateStore, commands: Sequence[Command], backoff: Backoff) -> None:
+    def __init__(
+        self, http: HttpClient, state: StateStore, commands: Sequence[Command], backoff: Backoff, clock: Clock
+    ) -> None:
         self._http = http
         self._state = state
         self._payload = commands_payload(commands)
         self._digest = commands_digest(self._payload)
         self._backoff = backoff
+        self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     def start(self, application_id: str) -> None:
-        """Begin, unless it is done or under way."""
+        """Start in the background; further calls have no effect."""
         if self._task is None:
             self._task = asyncio.create_task(self._sync_with_retry(application_id))
 
@@ -53,18 +56,18 @@ class CommandSync:
 
     async def _sync_with_retry(self, application_id: str) -> None:
         while True:
+            retry_after: float | None = None
             try:
                 await self._sync(application_id)
                 return
             except DeliveryError as error:
-                log.warning("discord commands not synchronised", fault=error.failure)
+                log.warning("discord.commands_not_synced", failure=error.failure)
                 if error.failure in PERMANENT_FAILURES:
                     return
-                wait = error.retry_after
+                retry_after = error.retry_after
             except StoreError:
-                log.warning("discord commands not synchronised", fault="store")
-                wait = None
-            await asyncio.sleep(wait or self._backoff.next_delay(0))
+                log.warning("discord.commands_not_synced", failure="store")
+            await self._clock.sleep(retry_after or self._backoff.next_delay())
 
     async def _sync(self, application_id: str) -> None:
         name = f"discord.commands.{application_id}"
@@ -72,4 +75,4 @@ class CommandSync:
             return
         await self._http.call("PUT", f"/applications/{application_id}/commands", self._payload)
         await self._state.save_state(name, self._digest)
-        log.info("discord commands synchronised", commands=len(self._payload))
+        log.info("discord.commands_synced", commands=len(self._payload))

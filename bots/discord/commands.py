@@ -1,72 +1,82 @@
-"""The core's commands in Discord's form."""
+"""The core's commands as Discord's application commands, and their options as the core's arguments."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import discord
 import msgspec
 
 from core.commands.declarations import Argument, Command
 
-__all__ = ["commands_digest", "commands_payload", "focused_argument", "join_arguments"]
+__all__ = ["FocusedArgument", "commands_digest", "commands_payload", "focused_argument", "join_arguments"]
 
-STRING_OPTION, ATTACHMENT_OPTION = 3, 11
-"""Types of options."""
 MAX_OPTION_CHARS = 6000
-"""Characters Discord allows in a string option."""
+MAX_DESCRIPTION_CHARS = 100
 ALL_CONTEXTS = [0, 1, 2]
 """Servers, direct messages with the bot, other private channels."""
 ALL_INTEGRATION_TYPES = [0, 1]
-"""Installed to a server, installed to a person."""
+"""Installed to a server, installed to a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class FocusedArgument:
+    """The argument a person is typing, and its text so far."""
+
+    argument: Argument
+    text: str
 
 
 def commands_payload(commands: Sequence[Command]) -> list[dict[str, object]]:
-    """The whole set for `PUT /applications/{id}/commands`."""
+    """The body of `PUT /applications/{id}/commands`."""
     return [
         {
-            "type": 1,
+            "type": discord.AppCommandType.chat_input.value,
             "name": command.name,
-            "description": command.description[:100],
+            "description": command.description[:MAX_DESCRIPTION_CHARS],
             "contexts": ALL_CONTEXTS,
             "integration_types": ALL_INTEGRATION_TYPES,
-            # Discord wants what is required first.
+            # Discord demands that required options come first.
             "options": [
-                _option(argument) for argument in sorted(command.arguments, key=lambda one: not one.is_required)
+                _option(argument)
+                for argument in sorted(command.arguments, key=lambda argument: not argument.is_required)
             ],
         }
         for command in commands
     ]
 
 
-def commands_digest(commands: Sequence[dict[str, object]]) -> str:
-    return hashlib.sha256(msgspec.json.encode(commands, order="sorted")).hexdigest()
+def commands_digest(payload: Sequence[dict[str, object]]) -> str:
+    return hashlib.sha256(msgspec.json.encode(payload, order="sorted")).hexdigest()
 
 
-def join_arguments(command: Command | None, options: Sequence[Mapping[str, object]]) -> str:
-    """A command's argument: what was given, in declared order, joined by spaces.
+def join_arguments(command: Command | None, options: Sequence[Mapping[str, Any]]) -> str:
+    """The values of the options in the order of declaration, joined by spaces.
 
-    `command` None: it is not declared any more, yet somebody's client still offers it.
+    `command` None: it is no longer declared, but somebody's client still offers it.
     """
     values = {str(option.get("name")): str(option.get("value", "")) for option in options}
-    names = [a.name for a in command.arguments if not a.is_file] if command else list(values)
+    names = [argument.name for argument in command.arguments if not argument.is_file] if command else list(values)
     return " ".join(values[name] for name in names if values.get(name)).strip()
 
 
-def focused_argument(command: Command | None, options: Sequence[Mapping[str, object]]) -> tuple[Argument, str] | None:
-    """The argument being typed, and what is there of it."""
+def focused_argument(command: Command | None, options: Sequence[Mapping[str, Any]]) -> FocusedArgument | None:
     for option in options:
         if not option.get("focused"):
             continue
         for argument in command.arguments if command else ():
             if argument.name == option.get("name"):
-                return argument, str(option.get("value", ""))
+                return FocusedArgument(argument, str(option.get("value", "")))
     return None
 
 
 def _option(argument: Argument) -> dict[str, object]:
+    types = discord.AppCommandOptionType
     option: dict[str, object] = {
-        "type": ATTACHMENT_OPTION if argument.is_file else STRING_OPTION,
+        "type": (types.attachment if argument.is_file else types.string).value,
         "name": argument.name,
-        "description": argument.description[:100],
+        "description": argument.description[:MAX_DESCRIPTION_CHARS],
         "required": argument.is_required,
     }
     if argument.is_file:

@@ -1,7 +1,7 @@
-"""Documents in Discord's Markdown, with everything a model could make act kept as plain text.
+"""Documents in Discord's Markdown, with everything that would act on its own escaped.
 
-Discord reads mentions, emoji and timestamps out of `<...>`, shortcodes out of `:...:`, and has no
-tables, maths or tasks. Lengths are code points.
+Discord turns `<...>` into mentions, emoji and timestamps, `:...:` into emoji, and has no tables,
+maths or task lists. Lengths are code points.
 """
 
 import re
@@ -11,8 +11,9 @@ from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.writer import MarkdownWriter
 from core.port import Part
 
-__all__ = ["DiscordDialect"]
+__all__ = ["MAX_MESSAGE_CHARS", "DiscordDialect"]
 
+MAX_MESSAGE_CHARS = 2000
 LENGTH_MARGIN_CHARS = 10  # Discord and Python do not always count alike
 URL_PATTERN = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")
 ESCAPED_CHARS = re.compile(r"[\\*_~`|<\[\]]|:(?=[\w+-]+:)|@(?=everyone|here)")
@@ -23,7 +24,7 @@ LANGUAGE_PATTERN = re.compile(r"[\w+\-.#]+\Z", re.ASCII)
 class DiscordDialect(MarkdownWriter):
     max_heading_level = 3
 
-    def __init__(self, limit: int = 2000) -> None:
+    def __init__(self, limit: int = MAX_MESSAGE_CHARS) -> None:
         self.limit = limit - LENGTH_MARGIN_CHARS
 
     def render(self, document: Document) -> Part:
@@ -35,7 +36,7 @@ class DiscordDialect(MarkdownWriter):
     def escape_text(self, text: str) -> str:
         escaped, end = "", 0
         for url in URL_PATTERN.finditer(text):
-            # A backslash would become part of an address; the brackets keep it from being shown.
+            # A backslash would become part of the URL; the angle brackets suppress its preview.
             escaped += _escape(text[end : url.start()]) + f"<{url[0]}>"
             end = url.end()
         return escaped + _escape(text[end:])
@@ -56,4 +57,4 @@ class DiscordDialect(MarkdownWriter):
 
 
 def _escape(text: str) -> str:
-    return ESCAPED_CHARS.sub(lambda found: "\\" + found[0], text)
+    return ESCAPED_CHARS.sub(lambda match: "\\" + match[0], text)

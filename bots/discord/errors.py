@@ -1,63 +1,91 @@
-"""Discord's refusals as the closed list of `Fault`."""
+"""Discord's errors as the core's: `DeliveryError` for requests, `ConfigurationError` for the gateway."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from core.errors import DeliveryError, DeliveryFailure
+import discord
+
+from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 
 __all__ = [
     "ALREADY_ACKNOWLEDGED",
+    "COMMAND_EXPIRED_TEXT",
+    "CONNECTION_LOST_TEXT",
     "MISSING_ACCESS",
     "MISSING_PERMISSIONS",
+    "NO_WRITE_PERMISSION_TEXT",
+    "PERMANENT_FAILURES",
+    "RATE_LIMIT_TEXT",
     "THREAD_ARCHIVED",
+    "TOKEN_REJECTED_TEXT",
     "UNKNOWN_MESSAGE",
     "RefusedError",
+    "to_configuration_error",
     "to_delivery_error",
 ]
 
-ALREADY_ACKNOWLEDGED = 40060
-THREAD_ARCHIVED = 50083
-MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
 UNKNOWN_MESSAGE = 10008
+ALREADY_ACKNOWLEDGED = 40060
+MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
+THREAD_ARCHIVED = 50083
 
+COMMAND_EXPIRED_TEXT = "This command can no longer be answered"
+CONNECTION_LOST_TEXT = "The connection to Discord was lost"
+NO_WRITE_PERMISSION_TEXT = "I do not have permission to write in this channel"
+RATE_LIMIT_TEXT = "Discord limits how often I may write"
+TOKEN_REJECTED_TEXT = "Discord rejected the bot's token. Set DISCORD_BOT_TOKEN to the current one."  # noqa: S105 (no token)
 
 FAILURES_BY_CODE: Mapping[int, tuple[DeliveryFailure, str]] = {
-    10003: (DeliveryFailure.GONE, "The channel does not exist any more."),
-    10004: (DeliveryFailure.GONE, "The server does not exist any more."),
-    10008: (DeliveryFailure.GONE, "The message was deleted."),
-    10015: (DeliveryFailure.GONE, "This command cannot be answered any more."),
-    10062: (DeliveryFailure.GONE, "This command cannot be answered any more."),
-    40094: (DeliveryFailure.GONE, "Discord allows no further messages in answer to this command."),
-    50027: (DeliveryFailure.GONE, "This command cannot be answered any more."),
-    20016: (DeliveryFailure.RATE, "Slow mode is on in this channel."),
-    20028: (DeliveryFailure.RATE, "Too many messages in this channel."),
-    30046: (DeliveryFailure.RATE, "Too many changes of an old message."),
-    50001: (DeliveryFailure.FORBIDDEN, "I cannot see this channel."),
-    50007: (DeliveryFailure.FORBIDDEN, "This person does not take direct messages from me."),
-    50278: (DeliveryFailure.FORBIDDEN, "This person does not take direct messages from me."),
-    50013: (DeliveryFailure.FORBIDDEN, "I lack the permission to write in this channel."),
-    50005: (DeliveryFailure.FORBIDDEN, "I can change my own messages only."),
-    50083: (DeliveryFailure.FORBIDDEN, "The thread is archived."),
-    160005: (DeliveryFailure.FORBIDDEN, "The thread is locked."),
-    40005: (DeliveryFailure.REJECTED, "Discord refuses the message: it is too large."),
-    50006: (DeliveryFailure.REJECTED, "Discord refuses an empty message."),
-    50035: (DeliveryFailure.REJECTED, "Discord refuses the form of the message."),
-    200000: (DeliveryFailure.REJECTED, "AutoMod of this server blocked the message."),
-    200001: (DeliveryFailure.REJECTED, "AutoMod of this server blocked the message."),
+    10003: (DeliveryFailure.GONE, "The channel no longer exists"),
+    10004: (DeliveryFailure.GONE, "The server no longer exists"),
+    10008: (DeliveryFailure.GONE, "The message was deleted"),
+    10015: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
+    10062: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
+    40094: (DeliveryFailure.GONE, "Discord allows no more messages in answer to this command"),
+    50027: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
+    20016: (DeliveryFailure.RATE, "Slow mode is on in this channel"),
+    20028: (DeliveryFailure.RATE, "Too many messages in this channel"),
+    30046: (DeliveryFailure.RATE, "Too many edits of an old message"),
+    50001: (DeliveryFailure.FORBIDDEN, "I cannot see this channel"),
+    50005: (DeliveryFailure.FORBIDDEN, "I can only edit my own messages"),
+    50007: (DeliveryFailure.FORBIDDEN, "This person does not accept direct messages from me"),
+    50013: (DeliveryFailure.FORBIDDEN, NO_WRITE_PERMISSION_TEXT),
+    50083: (DeliveryFailure.FORBIDDEN, "The thread is archived"),
+    50278: (DeliveryFailure.FORBIDDEN, "This person does not accept direct messages from me"),
+    160005: (DeliveryFailure.FORBIDDEN, "The thread is locked"),
+    40005: (DeliveryFailure.REJECTED, "The message is too large for Discord"),
+    50006: (DeliveryFailure.REJECTED, "Discord does not accept empty messages"),
+    50035: (DeliveryFailure.REJECTED, "Discord rejected the message as malformed"),
+    200000: (DeliveryFailure.REJECTED, "This server's AutoMod blocked the message"),
+    200001: (DeliveryFailure.REJECTED, "This server's AutoMod blocked the message"),
 }
 FAILURES_BY_STATUS: Mapping[int, tuple[DeliveryFailure, str]] = {
-    401: (DeliveryFailure.TRANSIENT, "Discord does not accept the bot's token."),
-    403: (DeliveryFailure.FORBIDDEN, "Discord does not allow it."),
-    404: (DeliveryFailure.GONE, "It does not exist any more."),
-    408: (DeliveryFailure.TRANSIENT, "Discord took too long."),
-    429: (DeliveryFailure.RATE, "Discord asks for patience."),
+    401: (DeliveryFailure.TRANSIENT, "Discord rejected the bot's token"),
+    403: (DeliveryFailure.FORBIDDEN, "Discord does not allow this"),
+    404: (DeliveryFailure.GONE, "Discord no longer has this"),
+    408: (DeliveryFailure.TRANSIENT, "Discord took too long to respond"),
+    429: (DeliveryFailure.RATE, RATE_LIMIT_TEXT),
 }
+PERMANENT_FAILURES = (DeliveryFailure.REJECTED, DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
+"""Failures that a repeated request meets again."""
 DEFAULT_RETRY_SECONDS = 60.0
-"""Seconds to wait where Discord, or Cloudflare before it, says wait without saying how long."""
+"""The wait after a 429 that does not say how long to wait."""
+
+FATAL_CLOSE_CODES = {
+    4004: TOKEN_REJECTED_TEXT,
+    4010: "Discord rejected the shard: it expects another number of shards.",
+    4011: "Discord requires sharding: the bot is in too many servers for one connection.",
+    4012: "Discord rejected the gateway version. Update discord.py.",
+    4013: "Discord does not know the requested intents. Update discord.py.",
+    4014: (
+        "Discord did not grant the message content intent. Switch it on in the developer portal "
+        "(Bot, Privileged Gateway Intents) or leave DISCORD_MESSAGE_CONTENT unset."
+    ),
+}
 
 
 class RefusedError(DeliveryError):
-    """Discord answered, and said no: `status` by HTTP, `code` by its own list (0: none)."""
+    """Discord answered with an error: the HTTP `status`, and a `code` from Discord's own list or 0."""
 
     def __init__(
         self,
@@ -82,37 +110,48 @@ def to_delivery_error(
     is_idempotent: bool = True,
     as_bot: bool = True,
 ) -> RefusedError:
-    """Turn a refusal (HTTP status, decoded body, headers) into an error.
+    """Classify a response with an error status by its status, decoded body and headers.
 
-    `repeatable`: sending it again cannot double it, so that a 5xx is certain to be harmless.
-    `bot` False: made by an interaction's own right, which limits nothing but itself.
+    `is_idempotent`: repeating the request has no further effect, so a 5xx may count as "not
+    arrived". `as_bot` False: the request used an interaction's token, so a rate limit does not
+    concern the bot's account.
     """
     fields = body if isinstance(body, dict) else {}
     raw_code = fields.get("code")
     code = raw_code if isinstance(raw_code, int) else 0
-    failure, text = FAILURES_BY_CODE.get(code, (None, ""))
     if status >= 500:
-        failure, text = (
-            DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN,
-            "Discord has a problem.",
-        )
-    elif status == 429:
-        failure, text = FAILURES_BY_STATUS[429]
-    elif failure is None:
-        failure, text = FAILURES_BY_STATUS.get(status, (DeliveryFailure.REJECTED, "Discord refuses the message."))
+        failure = DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN
+        text = "Discord reported an internal error"
+    elif status != 429 and code in FAILURES_BY_CODE:
+        failure, text = FAILURES_BY_CODE[code]
+    else:
+        failure, text = FAILURES_BY_STATUS.get(status, (DeliveryFailure.REJECTED, "Discord rejected the request"))
     if failure is not DeliveryFailure.RATE:
         return RefusedError(text, failure, status, code)
     seconds = _retry_seconds(fields.get("retry_after"), headers.get("Retry-After"))
-    # No object: Cloudflare before Discord, which refuses our address and not one channel.
-    everywhere = bool(fields.get("global", not isinstance(body, dict)))
-    everywhere = as_bot and (everywhere or "X-RateLimit-Global" in headers)
-    return RefusedError(text, failure, status, code, seconds, account_wide=everywhere)
+    # A body that is no object comes from Cloudflare, which blocks the address, not one channel.
+    is_global = bool(fields.get("global", not isinstance(body, dict))) or "X-RateLimit-Global" in headers
+    return RefusedError(text, failure, status, code, seconds, account_wide=as_bot and is_global)
+
+
+def to_configuration_error(error: BaseException) -> ConfigurationError | None:
+    """What the operator must change, or None where reconnecting may help."""
+    if isinstance(error, ConfigurationError):
+        return error
+    if isinstance(error, discord.LoginFailure):
+        return ConfigurationError(TOKEN_REJECTED_TEXT)
+    if isinstance(error, discord.PrivilegedIntentsRequired):
+        return ConfigurationError(FATAL_CLOSE_CODES[4014])
+    if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CLOSE_CODES:
+        return ConfigurationError(FATAL_CLOSE_CODES[error.code])
+    return None
 
 
 def _retry_seconds(*candidates: object) -> float:
+    """The first candidate that is a plausible number of seconds."""
     for candidate in candidates:
         try:
-            seconds = float(candidate)  # type: ignore[arg-type]  # whatever a proxy put there
+            seconds = float(candidate)  # type: ignore[arg-type]  # a proxy may have put anything there
         except (TypeError, ValueError):
             continue
         if 0 <= seconds < 7 * 86_400:

@@ -1,25 +1,22 @@
-"""Where the gateway is, and how many sessions Discord still allows."""
+"""Asks Discord for the gateway's address, the number of shards and the session limit."""
 
-import asyncio
 from dataclasses import dataclass
 
-import discord
 import structlog
 
-from bots.discord.errors import RefusedError
+from bots.discord.errors import TOKEN_REJECTED_TEXT, RefusedError
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.identify_limiter import Backoff, to_configuration_error
 from bots.discord.timings import DiscordTimings
-from core.errors import DeliveryError
+from core.backoff import Backoff
+from core.clock import Clock
+from core.errors import ConfigurationError, DeliveryError
 
 __all__ = ["GatewayEndpoint", "GatewayInfo"]
 
 log = structlog.get_logger(__name__)
 
 RESERVED_SESSIONS = 50
-"""Sessions a day that are not begun: Discord resets the token of a bot that asks for too many."""
-MAX_WAIT_SECONDS = 24 * 60 * 60.0
-MIN_WAIT_SECONDS = 0.1
+"""Sessions of the day that are not used: Discord resets the token of a bot that exceeds the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +24,22 @@ class GatewayEndpoint:
     url: str
     shard_count: int = 1
     max_concurrency: int = 1
-    """Sessions that may be begun at the same time, one in each bucket of shards."""
+    """How many shards may IDENTIFY at the same time."""
 
 
 class GatewayInfo:
-    """Asks `GET /gateway/bot`, unless `url` is given: then nobody counts but ourselves."""
+    """Reads `GET /gateway/bot`. With a fixed `url` nothing is asked, and no session limit applies."""
 
-    def __init__(self, http: HttpClient, url: str | None, timings: DiscordTimings) -> None:
+    def __init__(self, http: HttpClient, url: str | None, timings: DiscordTimings, clock: Clock) -> None:
         self._http = http
         self._url = url
         self._timings = timings
+        self._clock = clock
         self._unused_response: Json | None = None
-        """An answer whose limit has not been looked at yet."""
+        """A response whose session limit nobody has looked at yet."""
 
     async def fetch_endpoint(self) -> GatewayEndpoint:
-        """Ask until there is an answer. Raises `ConfigurationError`."""
+        """Ask until Discord answers. Raises `ConfigurationError`."""
         if self._url is not None:
             return GatewayEndpoint(self._url)
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
@@ -50,22 +48,21 @@ class GatewayInfo:
                 response = await self._http.call("GET", "/gateway/bot")
             except DeliveryError as error:
                 if isinstance(error, RefusedError) and error.status == 401:
-                    raise to_configuration_error(discord.LoginFailure()) or error from None
-                log.warning("discord gateway not found", fault=error.failure)
-                await asyncio.sleep(error.retry_after or backoff.next_delay(0))
+                    raise ConfigurationError(TOKEN_REJECTED_TEXT) from None
+                log.warning("discord.gateway_lookup_failed", failure=error.failure)
+                await self._clock.sleep(error.retry_after or backoff.next_delay())
                 continue
             self._unused_response = response
-            concurrency = _session_limit(response).get("max_concurrency")
             return GatewayEndpoint(
                 str(response.get("url", "")),
                 _positive_int(response.get("shards")),
-                _positive_int(concurrency),
+                _positive_int(_session_limit(response).get("max_concurrency")),
             )
 
     async def session_wait(self) -> float:
-        """Seconds to wait before another session may be begun. Raises `DeliveryError`.
+        """Seconds until another session may be started. Raises `DeliveryError`.
 
-        Discord counts the sessions of all processes and of those that are no more.
+        Discord counts the sessions of all processes, including those that have ended.
         """
         if self._url is not None:
             return 0.0
@@ -75,8 +72,8 @@ class GatewayInfo:
         if not isinstance(remaining, int) or remaining > RESERVED_SESSIONS:
             return 0.0
         reset_seconds = float(milliseconds) / 1000 if isinstance(milliseconds, int | float) else 0.0
-        wait = min(max(reset_seconds, MIN_WAIT_SECONDS), MAX_WAIT_SECONDS)
-        log.warning("discord allows no more connections for now", again_in=wait, left=remaining)
+        wait = min(max(reset_seconds, self._timings.min_session_wait), self._timings.max_session_wait)
+        log.warning("discord.session_limit_reached", remaining=remaining, retry_in=wait)
         return wait
 
 

@@ -1,21 +1,24 @@
-"""The connection to Discord's gateway: built, watched and built anew until cancelled."""
+"""Keeps the gateway connections alive: starts a client for each shard, watches it and replaces it."""
 
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 
 import discord
 import structlog
 
 from bots.discord.backfill import Backfill, BackfillSources
+from bots.discord.errors import to_configuration_error
 from bots.discord.gateway_client import EventHandler, GatewayClient, set_library_urls
 from bots.discord.gateway_info import GatewayInfo
 from bots.discord.http_client import HttpClient
-from bots.discord.identify_limiter import Backoff, IdentifyLimiter, to_configuration_error
+from bots.discord.identify_limiter import IdentifyLimiter
+from bots.discord.shard import Shard
 from bots.discord.shard_allocator import ShardAllocator, SupportsLeases
 from bots.discord.timings import DiscordTimings
+from core.backoff import Backoff
+from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
 
 __all__ = ["GatewaySupervisor"]
@@ -24,49 +27,55 @@ log = structlog.get_logger(__name__)
 
 
 class GatewaySupervisor:
-    """As many gateway clients as Discord wants shards, each with a life of its own.
+    """Runs as many gateway clients as Discord demands shards.
 
-    With `leases`, the processes that share them serve each shard once, between them.
+    With `leases`, all processes on the same database divide the shards between them.
     """
 
     def __init__(
         self,
         token: str,
         http: HttpClient,
-        listener: EventHandler,
+        event_handler: EventHandler,
         *,
         api_base: str,
         gateway_url: str | None,
         message_content: bool,
         on_login: Callable[[str], None],
         timings: DiscordTimings,
+        clock: Clock,
         account: str,
         leases: SupportsLeases | None = None,
         backfill_sources: BackfillSources | None = None,
     ) -> None:
         self._token = token
-        self._listener = listener
+        self._event_handler = event_handler
         self._api_base = api_base
         self._message_content = message_content
         self._on_login = on_login
         self._timings = timings
+        self._clock = clock
         self._http = http
         self._account = account
         self._backfill_sources = backfill_sources
-        self._gateway_info = GatewayInfo(http, gateway_url, timings)
-        self._identify_limiter = IdentifyLimiter(account, timings, self._gateway_info.session_wait, leases)
-        self._clients: dict[int, GatewayClient] = {}
-        self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings) if leases else None
+        self._gateway_info = GatewayInfo(http, gateway_url, timings, clock)
+        self._identify_limiter = IdentifyLimiter(account, self._gateway_info.session_wait, timings, clock, leases)
+        self._clients: dict[Shard, GatewayClient] = {}
+        self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings, clock) if leases else None
 
     @property
     def last_activity(self) -> float | None:
+        """When the most silent connection had its last heartbeat acknowledged, on the monotonic clock.
+
+        None while a connection has had none yet, or while this process has no connection.
+        """
         ages = [client.heartbeat_age for client in self._clients.values()]
         known = [age for age in ages if age is not None]
-        return time.monotonic() - max(known) if known and len(known) == len(ages) else None
+        return self._clock.monotonic() - max(known) if known and len(known) == len(ages) else None
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises `ConfigurationError`."""
-        _silence_library()
+        _configure_library()
         endpoint = await self._gateway_info.fetch_endpoint()
         set_library_urls(self._api_base, endpoint.url)
         self._identify_limiter.concurrency = endpoint.max_concurrency
@@ -75,36 +84,31 @@ class GatewaySupervisor:
                 await self._shard_allocator.run(endpoint.shard_count)
                 return
             async with asyncio.TaskGroup() as group:
-                for shard in range(endpoint.shard_count):
-                    group.create_task(self._run_shard(shard, endpoint.shard_count))
+                for number in range(endpoint.shard_count):
+                    group.create_task(self._run_shard(Shard(number, endpoint.shard_count)))
         except* ConfigurationError as errors:
             raise _first_error(errors) from None
 
-    async def _run_shard(self, shard: int, shard_count: int) -> None:
+    async def _run_shard(self, shard: Shard) -> None:
+        """Serve a shard until cancelled, with one client after the other. Raises `ConfigurationError`."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         backfill: Backfill | None = None
         if self._backfill_sources is not None:
-            backfill = Backfill(
-                self._http,
-                self._backfill_sources,
-                self._account,
-                (shard, shard_count),
-                self._timings,
-            )
+            backfill = Backfill(self._http, self._backfill_sources, self._account, shard, self._timings, self._clock)
         while True:
-            started = time.monotonic()
+            started_at = self._clock.monotonic()
             client = GatewayClient(
-                self._listener,
+                self._event_handler,
                 self._identify_limiter,
                 message_content=self._message_content,
-                shard=(shard, shard_count) if shard_count > 1 else None,
+                shard=shard,
                 backfill=backfill,
             )
             self._clients[shard] = client
             try:
                 await self._run_client(client)
                 reason = "closed"
-            except Exception as error:  # noqa: BLE001 (discord.py dies of anything; see the facts)
+            except Exception as error:  # noqa: BLE001 (discord.py raises anything)
                 if (fatal_error := to_configuration_error(error)) is not None:
                     raise fatal_error from None
                 reason = type(error).__name__
@@ -113,12 +117,14 @@ class GatewaySupervisor:
                 if backfill is not None:
                     await backfill.stop()
                 await self._close_client(client)
-            wait = backoff.next_delay(time.monotonic() - started)
-            log.warning("discord connection lost", shard=shard, reason=reason, again_in=wait)
-            await asyncio.sleep(wait)
+            if self._clock.monotonic() - started_at > self._timings.max_retry_delay:
+                backoff.reset()
+            delay = backoff.next_delay()
+            log.warning("discord.connection_lost", shard=shard.number, reason=reason, retry_in=delay)
+            await self._clock.sleep(delay)
 
     async def _run_client(self, client: GatewayClient) -> None:
-        """Log in and listen, until the connection ends or goes deaf."""
+        """Log in and receive events until the connection ends. Raises if it becomes silent."""
         await client.login(self._token)
         self._on_login(str(client.application_id))
         await self._identify_limiter.reserve(client.shard_id or 0)
@@ -127,28 +133,27 @@ class GatewaySupervisor:
             while not connecting.done():
                 await asyncio.wait({connecting}, timeout=self._timings.heartbeat_check_interval)
                 if (client.heartbeat_age or 0.0) > self._timings.heartbeat_timeout:
-                    raise UnavailableError("Discord's gateway went silent.")
+                    raise UnavailableError("Discord's gateway became silent")
             await connecting
         finally:
             connecting.cancel()
             await asyncio.wait({connecting})
 
     async def _close_client(self, client: GatewayClient) -> None:
-        """Say good-bye, but not for long."""
         try:
             async with asyncio.timeout(self._timings.close_timeout):
                 await client.clean_up()
                 await client.close()
-        except Exception as error:  # noqa: BLE001 (a client that died may die again in closing)
-            log.debug("discord connection not closed cleanly", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 (a broken client may raise anything when it is closed)
+            log.debug("discord.close_failed", error=type(error).__name__)
             with contextlib.suppress(Exception):
                 await client.http.close()
 
 
-def _silence_library() -> None:
-    """Below INFO the library logs whole messages and the tokens of interactions.
+def _configure_library() -> None:
+    """Keep secrets out of the log: below INFO discord.py logs whole messages and interaction tokens.
 
-    Its warnings about missing voice libraries go as well.
+    Also switches off its warnings about missing voice libraries.
     """
     library = logging.getLogger("discord")
     if library.getEffectiveLevel() < logging.INFO:

@@ -1,107 +1,116 @@
-"""Acknowledging interactions and answering them, in this process or after a restart."""
+"""Acknowledges interactions and answers through them, in this process or after a restart.
+
+Discord wants an acknowledgement within three seconds. A deferred response is an empty message that
+the first answer fills; all further answers are follow-ups.
+"""
 
 import asyncio
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from bots.discord.errors import ALREADY_ACKNOWLEDGED, RefusedError
+import discord
+
+from bots.discord.errors import ALREADY_ACKNOWLEDGED, COMMAND_EXPIRED_TEXT, RefusedError
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_token import InteractionToken, ResponseMode
+from bots.discord.payloads import EPHEMERAL_FLAG, LOADING_FLAG, SUPPRESS_EMBEDS_FLAG
+from bots.discord.timings import DiscordTimings
+from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["EPHEMERAL_FLAG", "SUPPRESS_EMBEDS_FLAG", "InteractionResponder"]
+__all__ = ["InteractionResponder"]
 
-SUPPRESS_EMBEDS_FLAG = 1 << 2
-EPHEMERAL_FLAG = 1 << 6
-LOADING_FLAG = 1 << 7
-
-MESSAGE_RESPONSE, DEFERRED_RESPONSE, DEFERRED_UPDATE_RESPONSE = 4, 5, 6
-"""Types of interaction callbacks."""
 MAX_INTERACTIONS = 5_000
 
 
 @dataclass(slots=True)
 class _InteractionState:
-    """What this process knows of one interaction."""
+    """What this process knows about an interaction."""
 
     expires_at: int
-    acknowledged: "asyncio.Future[str] | None" = None
-    """Done when Discord took (or refused) it: the id of the response's message, or ""."""
+    acknowledged: "asyncio.Future[None] | None" = None
+    """Done when Discord has accepted or refused the acknowledgement; None: this process did not send it."""
     is_filled: bool | None = None
-    """Whether the deferred message has its text; None: not known (another process began it)."""
+    """Whether the deferred response has its text; None: unknown, another process deferred it."""
     original_id: str = ""
+    """The message of the first response."""
     sent_ids: set[str] = field(default_factory=set)
-    """Messages written through the interaction."""
+    """The messages sent through the interaction."""
 
 
 class InteractionResponder:
-    """Interactions by ticket. Knows at most `MOST` of them, each for its token's lifetime."""
+    """Remembers at most `MAX_INTERACTIONS`, each until its token expires."""
 
-    def __init__(self, http: HttpClient, acknowledge_timeout: float) -> None:
+    def __init__(self, http: HttpClient, timings: DiscordTimings, clock: Clock) -> None:
         self._http = http
-        self._acknowledge_timeout = acknowledge_timeout
+        self._timings = timings
+        self._clock = clock
         self._states: OrderedDict[str, _InteractionState] = OrderedDict()
 
+    def is_valid(self, token: InteractionToken) -> bool:
+        """Whether Discord still accepts the token."""
+        return token.is_valid(self._clock.time())
+
     def expect_acknowledgement(self, token: InteractionToken) -> None:
-        """An acknowledgement is about to be made: answers wait for it."""
+        """Make answers wait for an acknowledgement that is about to be sent."""
         state = self._state_of(token)
         state.acknowledged = asyncio.get_running_loop().create_future()
         state.is_filled = False
 
     async def acknowledge(self, token: InteractionToken, message: Json | None = None) -> None:
-        """Tell Discord that the interaction arrived; `shown`: a message to respond with."""
+        """Respond with `message`, or defer the response. Raises `DeliveryError`."""
         state = self._state_of(token)
+        types = discord.InteractionResponseType
         if message is not None:
-            body: Json = {"type": MESSAGE_RESPONSE, "data": message}
+            body: Json = {"type": types.channel_message.value, "data": message}
             state.is_filled = True
         elif token.mode is ResponseMode.COMPONENT:
-            body = {"type": DEFERRED_UPDATE_RESPONSE}
+            body = {"type": types.deferred_message_update.value}
         else:
             flags = EPHEMERAL_FLAG if token.mode is ResponseMode.EPHEMERAL else 0
-            body = {"type": DEFERRED_RESPONSE, "data": {"flags": flags}}
+            body = {"type": types.deferred_channel_message.value, "data": {"flags": flags}}
+        path = f"/interactions/{token.interaction_id}/{token.token}/callback?with_response=1"
         try:
-            response = await self._send_callback(token, body)
+            response = await self._http.call("POST", path, body, as_bot=False)
             state.original_id = _response_message_id(response)
-        except RefusedError as refusal:
-            if refusal.code != ALREADY_ACKNOWLEDGED:
+        except RefusedError as error:
+            if error.code != ALREADY_ACKNOWLEDGED:
                 raise
         finally:
             if state.acknowledged is not None and not state.acknowledged.done():
-                state.acknowledged.set_result(state.original_id)
+                state.acknowledged.set_result(None)
 
     async def answer_autocomplete(self, interaction_id: str, token: str, choices: list[Json]) -> None:
-        """Answer an autocompletion."""
         path = f"/interactions/{interaction_id}/{token}/callback"
-        body = {"type": 8, "data": {"choices": choices}}
+        body = {"type": discord.InteractionResponseType.autocomplete_result.value, "data": {"choices": choices}}
         await self._http.call("POST", path, body, as_bot=False, is_idempotent=False)
 
     async def original_message(self, token: InteractionToken) -> str | None:
-        """The message that shows the question, to reply to."""
+        """The message that shows the question, to reply to; None if it is unknown."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
-        if not state.original_id and token.is_valid and token.mode is ResponseMode.CHANNEL:
+        if not state.original_id and self.is_valid(token) and token.mode is ResponseMode.CHANNEL:
             try:
-                original = await self._http.call("GET", f"{token.webhook_path}/messages/@original", as_bot=False)
+                original = await self._http.call("GET", _original_path(token), as_bot=False)
             except DeliveryError:
-                return None  # an answer without a reference is better than none
+                return None  # the answer is then no reply
             state.original_id = str(original.get("id", ""))
         return state.original_id or None
 
     async def respond(self, token: InteractionToken, body: Json) -> str:
-        """Fill the deferred message, or follow up when it is filled. Returns the message's id."""
+        """Fill the deferred response, or follow up if it is filled. Returns the message's ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
-        _require_valid(token)
+        self._require_valid(token)
         if state.is_filled is None:
-            is_waiting = await self._is_waiting_for_text(token, body)
+            is_filled = await self._is_filled(token, body)
             if state.is_filled is None:
-                state.is_filled = not is_waiting
+                state.is_filled = is_filled
         if state.is_filled:
             return await self.follow_up(token, body, ephemeral=token.mode is ResponseMode.EPHEMERAL)
         state.is_filled = True
         try:
-            message = await self._http.call("PATCH", f"{token.webhook_path}/messages/@original", body, as_bot=False)
+            message = await self._http.call("PATCH", _original_path(token), body, as_bot=False)
         except BaseException:
             state.is_filled = False
             raise
@@ -110,34 +119,29 @@ class InteractionResponder:
         return state.original_id
 
     async def follow_up(self, token: InteractionToken, body: Json, *, ephemeral: bool) -> str:
-        """Write one more message through the interaction."""
+        """Send one more message through the interaction. Returns its ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
-        _require_valid(token)
+        self._require_valid(token)
         flags = SUPPRESS_EMBEDS_FLAG | (EPHEMERAL_FLAG if ephemeral else 0)
-        message = await self._http.call(
-            "POST",
-            f"{token.webhook_path}?wait=1",
-            {**body, "flags": flags},
-            as_bot=False,
-            is_idempotent=False,
-        )
-        state.sent_ids.add(str(message.get("id", "")))
-        return str(message.get("id", ""))
+        path = f"{token.webhook_path}?wait=1"
+        message = await self._http.call("POST", path, {**body, "flags": flags}, as_bot=False, is_idempotent=False)
+        message_id = str(message.get("id", ""))
+        state.sent_ids.add(message_id)
+        return message_id
 
     async def edit(self, token: InteractionToken, message: str, body: Json) -> None:
-        path = await self._message_path(token, message)
-        await self._http.call("PATCH", path, body, as_bot=False)
+        await self._http.call("PATCH", await self._message_path(token, message), body, as_bot=False)
 
     async def delete(self, token: InteractionToken, message: str) -> None:
         await self._http.call("DELETE", await self._message_path(token, message), as_bot=False)
 
     async def delete_original(self, token: InteractionToken) -> None:
-        """Remove what the interaction was responded to with."""
-        await self._http.call("DELETE", f"{token.webhook_path}/messages/@original", as_bot=False)
+        """Delete the first response."""
+        await self._http.call("DELETE", _original_path(token), as_bot=False)
 
     def is_interaction_message(self, token: InteractionToken, message: str) -> bool:
-        """Whether `message` can be changed through the interaction alone."""
+        """Whether `message` can be edited through the interaction only."""
         if not token.can_post or message in self._state_of(token).sent_ids:
             return True
         if token.mode is ResponseMode.COMPONENT:
@@ -147,31 +151,30 @@ class InteractionResponder:
     async def _message_path(self, token: InteractionToken, message: str) -> str:
         state = self._state_of(token)
         await self._wait_acknowledged(state)
-        _require_valid(token)
+        self._require_valid(token)
         original = token.message_id if token.mode is ResponseMode.COMPONENT else state.original_id
-        return f"{token.webhook_path}/messages/{'@original' if message == original else message}"
+        return _original_path(token) if message == original else f"{token.webhook_path}/messages/{message}"
 
-    async def _send_callback(self, token: InteractionToken, body: Json) -> Json:
-        path = f"/interactions/{token.interaction_id}/{token.token}/callback?with_response=1"
-        return await self._http.call("POST", path, body, as_bot=False, is_idempotent=True)
-
-    async def _is_waiting_for_text(self, token: InteractionToken, body: Json) -> bool:
-        """Whether the deferred message still waits for its text (or holds this very one)."""
-        path = f"{token.webhook_path}/messages/@original"
-        original = await self._http.call("GET", path, as_bot=False)
+    async def _is_filled(self, token: InteractionToken, body: Json) -> bool:
+        """Whether the deferred response has a text other than that of `body`."""
+        original = await self._http.call("GET", _original_path(token), as_bot=False)
         flags = original.get("flags")
-        loading = isinstance(flags, int) and bool(flags & LOADING_FLAG)
-        return loading or original.get("content") == body.get("content")
+        is_loading = isinstance(flags, int) and bool(flags & LOADING_FLAG)
+        return not is_loading and original.get("content") != body.get("content")
 
     async def _wait_acknowledged(self, state: _InteractionState) -> None:
-        """Before the acknowledgement Discord knows nothing that could be answered."""
+        """Discord knows nothing that could be answered before the acknowledgement."""
         if state.acknowledged is not None and not state.acknowledged.done():
-            await asyncio.wait({state.acknowledged}, timeout=self._acknowledge_timeout)
+            await asyncio.wait({state.acknowledged}, timeout=self._timings.acknowledge_timeout)
+
+    def _require_valid(self, token: InteractionToken) -> None:
+        if not self.is_valid(token):
+            raise DeliveryError(COMMAND_EXPIRED_TEXT, DeliveryFailure.GONE)
 
     def _state_of(self, token: InteractionToken) -> _InteractionState:
         state = self._states.get(token.interaction_id)
         if state is None:
-            now = time.time()
+            now = self._clock.time()
             while self._states and (
                 len(self._states) >= MAX_INTERACTIONS or next(iter(self._states.values())).expires_at < now
             ):
@@ -180,9 +183,8 @@ class InteractionResponder:
         return state
 
 
-def _require_valid(token: InteractionToken) -> None:
-    if not token.is_valid:
-        raise DeliveryError("This command cannot be answered any more.", DeliveryFailure.GONE)
+def _original_path(token: InteractionToken) -> str:
+    return f"{token.webhook_path}/messages/@original"
 
 
 def _response_message_id(response: Json) -> str:

@@ -1,26 +1,28 @@
-"""The right to answer an interaction, as a string that outlives the process."""
+"""The right to answer an interaction, as a string that is stored with its turn."""
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bots.discord.errors import COMMAND_EXPIRED_TEXT
 from core.errors import DeliveryError, DeliveryFailure
 
 __all__ = ["TOKEN_LIFETIME_SECONDS", "InteractionToken", "ResponseMode"]
 
 TOKEN_LIFETIME_SECONDS = 15 * 60
-"""Seconds Discord keeps an interaction's token alive."""
+"""How long Discord accepts an interaction's token."""
 EXPIRY_MARGIN_SECONDS = 5
-"""Seconds before the end from which a token is not relied upon any more."""
+"""A token is not used in its last seconds: the request might arrive too late."""
 
 
 class ResponseMode(StrEnum):
+    """How an interaction is answered. The values are stored in databases."""
+
     CHANNEL = "post"
     """A command answered by normal messages in the channel."""
     PUBLIC = "reply"
-    """A command answered through the interaction, for everybody to see."""
+    """A command answered through the interaction, visible to everybody."""
     EPHEMERAL = "quiet"
-    """A command answered through the interaction, for the person who asked alone."""
+    """A command answered through the interaction, visible only to the person who used it."""
     COMPONENT = "press"
     """A button or menu."""
 
@@ -34,13 +36,14 @@ class InteractionToken:
     expires_at: int
     """Unix seconds."""
     can_post: bool
-    """The bot may write normal messages where the interaction came from."""
+    """Whether the bot may write normal messages where the interaction happened."""
     message_id: str = ""
-    """The message whose button was pressed."""
+    """The message with the pressed button."""
     is_ephemeral: bool = False
-    """That message is for one person alone: only the interaction can change it."""
+    """Whether that message is visible to one person; only the interaction can edit it then."""
 
     def encode(self) -> str:
+        """The fields in order, separated by spaces. The order is stored in databases."""
         return " ".join(
             (
                 self.mode,
@@ -56,6 +59,7 @@ class InteractionToken:
 
     @classmethod
     def decode(cls, text: str) -> "InteractionToken":
+        """Raises `DeliveryError` for a token that cannot be read."""
         try:
             mode, application, interaction, token, expires, can_post, message, ephemeral = text.split(" ")
             return cls(
@@ -69,12 +73,12 @@ class InteractionToken:
                 is_ephemeral=ephemeral == "1",
             )
         except ValueError:
-            raise DeliveryError("This command cannot be answered any more.", DeliveryFailure.GONE) from None
+            raise DeliveryError(COMMAND_EXPIRED_TEXT, DeliveryFailure.GONE) from None
 
     @property
     def webhook_path(self) -> str:
         return f"/webhooks/{self.application_id}/{self.token}"
 
-    @property
-    def is_valid(self) -> bool:
-        return time.time() < self.expires_at - EXPIRY_MARGIN_SECONDS
+    def is_valid(self, now: float) -> bool:
+        """Whether Discord still accepts the token; `now` in Unix seconds."""
+        return now < self.expires_at - EXPIRY_MARGIN_SECONDS

@@ -1,7 +1,6 @@
-"""From events to the inbox: keep what people say, and let Discord know in time."""
+"""Hands Discord's events to the inbox and acknowledges interactions in time."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
@@ -10,46 +9,40 @@ import discord
 import structlog
 
 from bots.discord.commands import focused_argument
+from bots.discord.dialect import MAX_MESSAGE_CHARS
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import (
-    EPHEMERAL_FLAG,
-    SUPPRESS_EMBEDS_FLAG,
-    InteractionResponder,
-)
+from bots.discord.interaction_responder import InteractionResponder
 from bots.discord.interaction_token import InteractionToken, ResponseMode
+from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import (
     Interaction,
-    command_data,
-    interaction_place,
-    interaction_sender,
+    command_call,
     translate_button,
     translate_command,
     translate_message,
 )
+from core.backoff import Backoff
+from core.clock import Clock
 from core.commands.declarations import Command
+from core.conversation.model_registry import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
-from core.port import Inbox, Incoming, Place, Sender
+from core.port import Inbox, Incoming, Place
 
-__all__ = ["NO_MENTIONS", "EventReceiver", "SuggestModels"]
+__all__ = ["NOT_STORED_TEXT", "EventReceiver", "SuggestModels"]
 
 log = structlog.get_logger(__name__)
 
-SuggestModels = Callable[[Place, Sender, str], Sequence[tuple[str, str]]]
-"""Choices (label, value) for what a person has typed of a model's name: ranked, from memory."""
+SuggestModels = Callable[[str], Sequence[Suggestion]]
+"""Completions, best first, of the beginning of a model's name. Must be fast: it reads memory only."""
 
-NO_MENTIONS: Json = {"parse": [], "replied_user": False}
-"""Nothing that is written may ring anybody's bell."""
-NOT_STORED_TEXT = "I could not keep your message, so there will be no answer. Please send it again later."
-MAX_MESSAGE_CHARS = 2000
+NOT_STORED_TEXT = "I could not save your message, so it will not be answered. Send it again in a few minutes."
 MAX_CHOICES = 25
 MAX_CHOICE_CHARS = 100
-DRAIN_SECONDS = 1.5
-"""Seconds that events already taken get at the end."""
 
 
 class EventReceiver:
-    """Hands every event to `inbox`; holds no more than the events being kept right now."""
+    """Passes every event to `inbox`, which is set while the adapter runs."""
 
     def __init__(
         self,
@@ -60,6 +53,7 @@ class EventReceiver:
         commands: Sequence[Command],
         suggest_models: SuggestModels,
         timings: DiscordTimings,
+        clock: Clock,
     ) -> None:
         self.inbox: Inbox | None = None
         self._account = account
@@ -68,6 +62,7 @@ class EventReceiver:
         self._commands = {command.name: command for command in commands}
         self._suggest_models = suggest_models
         self._timings = timings
+        self._clock = clock
         self._store_tasks: set[asyncio.Task[None]] = set()
         self._place_locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
 
@@ -79,11 +74,11 @@ class EventReceiver:
             await self._reply_not_stored(message)
 
     async def handle_missed_message(self, message: discord.Message, bot_id: int, place: Place) -> bool:
-        """Keep a message of `place` that was missed; whether there is nothing left to do."""
+        """Store a message of `place` that backfill found; False if it could not be stored."""
         incoming = translate_message(message, self._account, bot_id)
         if incoming is None:
             return True
-        # Of a thread that slept the library does not know what it belongs to.
+        # The library does not know the parent channel of an archived thread.
         incoming = replace(incoming, place=place)
         return await self._refusal_text(self._start_storing(incoming), incoming) != NOT_STORED_TEXT
 
@@ -94,36 +89,34 @@ class EventReceiver:
         await self._handle_interaction(translate_button(interaction, self._account, action))
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
-        name, options = command_data(interaction)
-        argument_and_text = focused_argument(self._commands.get(name), options)
+        call = command_call(interaction)
+        focused = focused_argument(self._commands.get(call.name), call.options)
         choices: list[Json] = []
-        if argument_and_text is not None and argument_and_text[0].autocomplete:
-            place, sender = (
-                interaction_place(interaction, self._account),
-                interaction_sender(interaction),
-            )
-            for label, value in self._suggest_models(place, sender, argument_and_text[1])[:MAX_CHOICES]:
-                if label and len(value) <= MAX_CHOICE_CHARS:
-                    choices.append({"name": label[:MAX_CHOICE_CHARS], "value": value})
+        if focused is not None and focused.argument.autocomplete:
+            choices = [
+                {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
+                for suggestion in self._suggest_models(focused.text)[:MAX_CHOICES]
+                if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
+            ]
         try:
             await self._responder.answer_autocomplete(str(interaction.id), interaction.token, choices)
         except DeliveryError as error:
-            log.info("discord completion not shown", fault=error.failure)
+            log.info("discord.autocomplete_failed", failure=error.failure)
 
     async def drain(self) -> None:
-        """Let what was taken be kept, within reason."""
+        """Let received events be stored, but not for longer than `drain_timeout`."""
         if self._store_tasks:
-            _, late = await asyncio.wait(self._store_tasks, timeout=DRAIN_SECONDS)
+            _, late = await asyncio.wait(self._store_tasks, timeout=self._timings.drain_timeout)
             for task in late:
                 task.cancel()
         self.inbox = None
 
     async def _handle_interaction(self, incoming: Incoming) -> None:
-        """Keep an interaction and acknowledge it, whichever is first to be due."""
+        """Store an interaction and acknowledge it; acknowledge first if storing takes too long."""
         token = InteractionToken.decode(incoming.interaction_token or "")
         self._responder.expect_acknowledgement(token)
         storing = self._start_storing(incoming)
-        done, _ = await asyncio.wait({storing}, timeout=self._timings.store_before_acknowledge)
+        done, _ = await asyncio.wait({storing}, timeout=self._timings.max_acknowledge_delay)
         if done and (refusal := await self._refusal_text(storing, incoming)):
             await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
             return
@@ -135,91 +128,84 @@ class EventReceiver:
         try:
             await self._responder.acknowledge(token, message)
         except DeliveryError as error:
-            log.warning("discord interaction not acknowledged", fault=error.failure)
+            log.warning("discord.interaction_not_acknowledged", failure=error.failure)
 
     def _start_storing(self, incoming: Incoming) -> "asyncio.Task[None]":
         if self.inbox is None:
-            raise RuntimeError("events arrive while the adapter runs only")
-        task = asyncio.ensure_future(self._store_in_order(self.inbox, incoming))
+            raise RuntimeError("received an event while the adapter is not running")
+        task = asyncio.create_task(self._store_in_order(self.inbox, incoming))
         self._store_tasks.add(task)
         task.add_done_callback(self._store_tasks.discard)
         return task
 
     async def _store_in_order(self, inbox: Inbox, incoming: Incoming) -> None:
-        """Messages of a place one after the other, as they came; the rest overtakes."""
+        """Store the messages of a place in the order of arrival. Interactions need no order."""
         if incoming.interaction_token is not None:
             await self._store_with_retry(inbox, incoming)
             return
-        # Gone with the last message that waits for it.
+        # The lock disappears with the last message that waits for it.
         async with self._place_locks.setdefault(incoming.place, asyncio.Lock()):
             await self._store_with_retry(inbox, incoming)
 
     async def _store_with_retry(self, inbox: Inbox, incoming: Incoming) -> None:
-        """Discord says nothing twice: a database that is away for a moment is waited for."""
-        pause, deadline = 0.2, time.monotonic() + self._timings.store_timeout
+        """Retry while the database is unavailable: Discord delivers an event only once."""
+        backoff = Backoff(self._timings.first_store_retry_delay, self._timings.max_store_retry_delay)
+        deadline = self._clock.monotonic() + self._timings.store_timeout
         while True:
             try:
                 await inbox(incoming)
-            except StoreError:
-                if time.monotonic() + pause > deadline:
-                    raise
-            else:
                 return
-            await asyncio.sleep(pause)
-            pause = min(2.0, 2 * pause)
+            except StoreError:
+                delay = backoff.next_delay()
+                if self._clock.monotonic() + delay > deadline:
+                    raise
+            await self._clock.sleep(delay)
 
     async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str:
-        """What the person is to be told of an event that was not kept; "" when it was."""
+        """What to tell the person about an event that was not stored; "" if it was stored."""
         try:
             await storing
         except AccessDeniedError as denied:
             return str(denied)
-        except Exception as error:  # noqa: BLE001 (whatever it was, the person must hear of it)
-            kind = type(error).__name__
-            log.error("discord event not kept", key=incoming.key, error=kind)
+        except Exception as error:  # noqa: BLE001 (whatever happened, the person must hear of it)
+            log.error("discord.event_not_stored", key=incoming.key, error=type(error).__name__)
             return NOT_STORED_TEXT
         return ""
 
     async def _reply_not_stored(self, message: discord.Message) -> None:
-        body: Json = {
-            "content": NOT_STORED_TEXT,
-            "allowed_mentions": NO_MENTIONS,
-            "message_reference": {"message_id": str(message.id), "fail_if_not_exists": False},
-            "nonce": f"s{message.id}",
-            "enforce_nonce": True,
-        }
+        body = message_payload(NOT_STORED_TEXT, nonce=f"s{message.id}", reply_to=str(message.id))
         try:
             await self._http.call("POST", f"/channels/{message.channel.id}/messages", body)
         except DeliveryError as error:
-            log.warning("discord apology not sent", fault=error.failure)
+            log.warning("discord.notice_failed", failure=error.failure)
 
     async def _answer_refusal(self, token: InteractionToken, refusal: str) -> None:
-        """It was acknowledged before it was kept, and then was not."""
-        body: Json = {"content": refusal, "allowed_mentions": NO_MENTIONS}
+        """Tell the person that an interaction that is already acknowledged was not stored."""
+        body = message_payload(refusal)
         try:
             if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
                 await self._responder.respond(token, body)
             else:
                 await self._responder.follow_up(token, body, ephemeral=True)
         except DeliveryError as error:
-            log.warning("discord apology not sent", fault=error.failure)
+            log.warning("discord.notice_failed", failure=error.failure)
         if token.mode is ResponseMode.CHANNEL:
             await self._delete_question(token)
 
     async def _delete_question(self, token: InteractionToken) -> None:
-        """The bot shows no words of somebody who may not be let in."""
+        """Remove the shown question: the bot must not publish the words of a rejected user."""
         try:
             await self._responder.delete_original(token)
         except DeliveryError as error:
-            log.warning("discord question not taken back", fault=error.failure)
+            log.warning("discord.question_not_deleted", failure=error.failure)
 
 
 def _question_message(incoming: Incoming, token: InteractionToken) -> Json | None:
-    """The question, shown to everybody as the response to the command that asked it."""
+    """The question as a quote, visible to everybody: the response to a command that is answered in the channel."""
     if token.mode is not ResponseMode.CHANNEL:
         return None
     question = incoming.text if incoming.command == "ask" else f"/{incoming.command} {incoming.text}"
-    quoted = "> " + question.strip().replace("\n", "\n> ")
-    if len(quoted) > MAX_MESSAGE_CHARS:
-        quoted = quoted[: MAX_MESSAGE_CHARS - 1] + "…"
-    return {"content": quoted, "allowed_mentions": NO_MENTIONS, "flags": SUPPRESS_EMBEDS_FLAG}
+    quote = "> " + question.strip().replace("\n", "\n> ")
+    if len(quote) > MAX_MESSAGE_CHARS:
+        quote = quote[: MAX_MESSAGE_CHARS - 1] + "…"
+    return message_payload(quote, flags=SUPPRESS_EMBEDS_FLAG)

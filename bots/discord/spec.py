@@ -1,4 +1,4 @@
-"""Discord, as an entry of `bots.adapters.ADAPTERS`."""
+"""Discord's entry in `bots.adapters.ADAPTERS`."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         gateway_url=settings.gateway_url,
         message_content=settings.message_content,
         commands=COMMANDS,
-        suggest_models=lambda _place, _sender, text: services.models.suggest(text),
+        suggest_models=services.models.suggest,
         state=services,
         leases=services.leases,
         history=EventHistory(services.store, "discord"),

@@ -1,4 +1,4 @@
-"""How long the adapter waits for what, in seconds."""
+"""Every duration of the Discord adapter, in seconds. Tests pass shorter values."""
 
 from dataclasses import dataclass
 
@@ -7,31 +7,68 @@ __all__ = ["DiscordTimings"]
 
 @dataclass(frozen=True, slots=True)
 class DiscordTimings:
-    store_before_acknowledge: float = 1.5
-    """For the inbox, before an interaction is acknowledged without it (Discord allows 3)."""
-    store_timeout: float = 20.0
-    """For a database that is away to come back, before the person is told that nothing was kept."""
+    # Requests
+    request_timeout: float = 15.0
+    connect_timeout: float = 10.0
+    download_timeout: float = 120.0
+    """For a whole attachment."""
+    download_stall_timeout: float = 30.0
+    """For the next bytes of an attachment."""
+    typing_pause: float = 300.0
+    """How long a channel that refused a typing indicator gets no more of them."""
+    forbidden_channel_pause: float = 60.0
+    """How long a channel that refused a message gets no more of them."""
+    notice_interval: float = 300.0
+    """How long a person is not told again that the bot may not write in a channel."""
+
+    # Events
+    max_acknowledge_delay: float = 1.5
+    """How long an interaction may wait to be stored before it is acknowledged; Discord allows 3."""
     acknowledge_timeout: float = 3.0
-    """For an acknowledgement under way, before an answer is sent without it."""
+    """How long an answer waits for the acknowledgement of its interaction."""
+    store_timeout: float = 20.0
+    """How long an unavailable database is retried before the person is told that the event is lost."""
+    first_store_retry_delay: float = 0.2
+    max_store_retry_delay: float = 2.0
+    drain_timeout: float = 1.5
+    """How long received events may still be stored when the adapter stops."""
+
+    # Connection
     first_retry_delay: float = 1.0
-    """Before a client that died is built anew; doubled each time."""
+    """Before a lost connection is rebuilt; doubles with each attempt."""
     max_retry_delay: float = 60.0
+    """Also how long a connection must last for the delays to start again."""
     identify_interval: float = 5.0
-    """Between two IDENTIFYs of one bucket of shards."""
+    """Between two IDENTIFYs of one rate limit bucket."""
     identify_tolerance: float = 1.0
-    """From the right to IDENTIFY to doing so, or another right is needed."""
+    """How long a reserved IDENTIFY stays valid."""
+    identify_retry_interval: float = 0.5
+    """Between two attempts to reserve an IDENTIFY among several processes."""
+    min_session_wait: float = 0.1
+    max_session_wait: float = 24 * 60 * 60.0
+    """Bounds of the wait for Discord's daily session limit to reset."""
     heartbeat_timeout: float = 100.0
-    """Without a heartbeat's acknowledgement before the client is built anew: two of them missed,
-    and before the whole adapter would be."""
+    """Without a heartbeat acknowledgement: two missed ones, and sooner than the core restarts the adapter."""
     heartbeat_check_interval: float = 5.0
-    """Between two looks at the heartbeats."""
     close_timeout: float = 2.5
-    """For the gateway to say good-bye."""
+    """For the gateway's closing handshake."""
+
+    # Shards
     shard_claim_interval: float = 1.0
-    """Between two questions for a shard that no process serves."""
+    """Between two attempts to claim a shard."""
     extra_interval_per_shard: float = 0.5
-    """More between them for each shard already served here."""
+    """Added for each shard this process already serves."""
+    shard_claim_lease: float = 3.0
+    """How long a claimed shard is reserved before its lease is renewed regularly."""
+
+    # Backfill
+    activity_window: float = 24 * 60 * 60.0
+    """How recently somebody must have talked to the bot in a channel for it to be read."""
+    backfill_overlap: float = 15.0
+    """How far before the last stored event reading starts: events are stored in no particular order."""
+    mark_timeout: float = 3.0
+    """For the database to say where to start, before a session starts without backfill."""
     guild_timeout: float = 10.0
-    """For Discord to tell of a server, before what was missed there is left for later."""
+    """For Discord to announce a guild, before its channels are left for the next session."""
     backfill_order_timeout: float = 5.0
-    """For what was missed in a channel to come before what is said there now."""
+    """How long new messages wait for older ones of their channel."""

@@ -1,20 +1,24 @@
-"""Discord's events as `Incoming`: pure functions over the library's objects."""
+"""Discord's events as `Incoming`: pure functions of discord.py's objects."""
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import discord
 
+from bots.discord.attachments import command_attachments, message_attachments, replied_files
 from bots.discord.commands import join_arguments
 from bots.discord.interaction_token import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
 from core.commands.declarations import Command
-from core.port import FILE_KIND, Attachment, EventKind, Incoming, Place, Sender
+from core.port import EventKind, Incoming, Place, Sender
 
 __all__ = [
     "PLATFORM",
+    "CommandCall",
     "Interaction",
-    "interaction_place",
+    "channel_id",
+    "command_call",
     "translate_button",
     "translate_command",
     "translate_message",
@@ -25,11 +29,18 @@ PLATFORM = "discord"
 Interaction: TypeAlias = "discord.Interaction[discord.Client]"
 
 USER_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
-"""What people write; everything else is the platform talking."""
+"""What people write; all other types are system messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCall:
+    name: str
+    options: Sequence[Mapping[str, Any]]
+    """As Discord sent them."""
 
 
 def translate_message(message: discord.Message, account: str, bot_id: int) -> Incoming | None:
-    """A message for the bot with the user id `me`; None when it is not for it."""
+    """A message for the bot, whose user ID is `bot_id`; None if it is not for the bot."""
     if message.author.bot or message.webhook_id is not None or message.type not in USER_MESSAGE_TYPES:
         return None
     roles = _mentioned_bot_roles(message, bot_id)
@@ -44,76 +55,74 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         text=_message_text(message, bot_id, roles),
         message=str(message.id),
         reply_to=str(reference.message_id) if reference and reference.message_id else None,
-        attachments=_extract_attachments(message) or _replied_files(reference),
+        attachments=message_attachments(message) or replied_files(reference),
     )
 
 
 def translate_command(interaction: Interaction, account: str, commands: Mapping[str, Command]) -> Incoming:
-    """A slash command; the ticket says how it is to be answered."""
-    name, options = command_data(interaction)
-    command = commands.get(name)
-    data: Mapping[str, Any] = interaction.data or {}
-    files: Mapping[str, Any] = (data.get("resolved") or {}).get("attachments") or {}
+    """A slash command; its interaction token says how to answer it."""
+    call = command_call(interaction)
+    command = commands.get(call.name)
     can_post = _can_post(interaction)
     public_mode = ResponseMode.CHANNEL if can_post else ResponseMode.PUBLIC
     mode = ResponseMode.EPHEMERAL if command is None or command.ephemeral else public_mode
     return Incoming(
         kind=EventKind.COMMAND,
         key=f"i{interaction.id}",
-        place=interaction_place(interaction, account),
-        sender=interaction_sender(interaction),
-        text=join_arguments(command, options),
-        command=name,
-        attachments=tuple(map(_uploaded_attachment, files.values())),
+        place=_interaction_place(interaction, account),
+        sender=_interaction_sender(interaction),
+        text=join_arguments(command, call.options),
+        command=call.name,
+        attachments=command_attachments(_data(interaction)),
         interaction_token=_interaction_token(interaction, mode, can_post=can_post).encode(),
     )
 
 
 def translate_button(interaction: Interaction, account: str, action: str) -> Incoming:
-    """A button, or a line of a menu."""
+    """A press of a button, or a choice in a menu."""
+    token = _interaction_token(interaction, ResponseMode.COMPONENT, can_post=_can_post(interaction))
     return Incoming(
         kind=EventKind.BUTTON,
         key=f"i{interaction.id}",
-        place=interaction_place(interaction, account),
-        sender=interaction_sender(interaction),
+        place=_interaction_place(interaction, account),
+        sender=_interaction_sender(interaction),
         text=action,
         message=str(interaction.message.id) if interaction.message else None,
-        interaction_token=_interaction_token(
-            interaction, ResponseMode.COMPONENT, can_post=_can_post(interaction)
-        ).encode(),
+        interaction_token=token.encode(),
     )
 
 
-def command_data(interaction: Interaction) -> tuple[str, Sequence[Mapping[str, Any]]]:
-    """The command's name and its options as Discord sent them."""
-    data: Mapping[str, Any] = interaction.data or {}
-    return str(data.get("name", "")), data.get("options") or ()
+def command_call(interaction: Interaction) -> CommandCall:
+    data = _data(interaction)
+    return CommandCall(str(data.get("name", "")), data.get("options") or ())
 
 
-def interaction_place(interaction: Interaction, account: str) -> Place:
+def channel_id(place: Place) -> str:
+    """The channel in which to write: to Discord a thread is a channel of its own."""
+    return place.thread or place.chat
+
+
+def _data(interaction: Interaction) -> Mapping[str, Any]:
+    return interaction.data or {}
+
+
+def _interaction_place(interaction: Interaction, account: str) -> Place:
     return _place(interaction.channel, interaction.guild_id, account, _is_direct_message(interaction))
 
 
-def interaction_sender(interaction: Interaction) -> Sender:
-    permissions = interaction.permissions
-    return _sender(
-        interaction.user,
-        language=str(interaction.locale),
-        is_manager=permissions.administrator or permissions.manage_guild or permissions.manage_channels,
-    )
+def _interaction_sender(interaction: Interaction) -> Sender:
+    return _sender(interaction.user, interaction.permissions, language=str(interaction.locale))
 
 
 def _is_direct_message(interaction: Interaction) -> bool:
-    """It happened in the direct messages of one person and the bot."""
-    if interaction.guild_id is not None:
-        return False
-    if interaction.context.private_channel:
+    """Whether it happened between one person and the bot."""
+    if interaction.guild_id is not None or interaction.context.private_channel:
         return False
     return bool(interaction.context.dm_channel) or isinstance(interaction.channel, discord.DMChannel)
 
 
 def _can_post(interaction: Interaction) -> bool:
-    """Whether the bot may write a normal message there."""
+    """Whether the bot may write normal messages where the interaction happened."""
     if interaction.guild_id is None:
         return _is_direct_message(interaction)
     permissions = interaction.app_permissions
@@ -136,99 +145,61 @@ def _interaction_token(interaction: Interaction, mode: ResponseMode, *, can_post
     )
 
 
-def _place(channel: Any, guild: int | None, account: str, private: bool | None = None) -> Place:
+def _place(channel: Any, guild_id: int | None, account: str, private: bool | None = None) -> Place:
     is_thread = isinstance(channel, discord.Thread)
-    if guild is None:
-        guild = getattr(channel, "guild_id", None)
+    if guild_id is None:
+        guild_id = getattr(channel, "guild_id", None)
     if private is None:
-        private = guild is None and isinstance(channel, discord.DMChannel)
+        private = guild_id is None and isinstance(channel, discord.DMChannel)
     return Place(
         platform=PLATFORM,
         account=account,
         chat=str(channel.parent_id if is_thread else channel.id),
         thread=str(channel.id) if is_thread else None,
         private=private,
-        server=str(guild) if guild is not None else None,
+        server=str(guild_id) if guild_id is not None else None,
     )
 
 
 def _sender(
     user: discord.User | discord.Member,
+    permissions: discord.Permissions | None = None,
     *,
     language: str | None = None,
-    is_manager: bool | None = None,
 ) -> Sender:
-    if is_manager is None:
+    """`permissions`: those in the place of the event; without them those in the whole guild count."""
+    if permissions is None:
         permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
-        is_manager = permissions.administrator or permissions.manage_guild or permissions.manage_channels
     return Sender(
         platform=PLATFORM,
         user=str(user.id),
         name=user.display_name,
         language=language,
         is_bot=user.bot,
-        is_manager=is_manager,
+        is_manager=permissions.administrator or permissions.manage_guild or permissions.manage_channels,
     )
 
 
 def _mentioned_bot_roles(message: discord.Message, bot_id: int) -> frozenset[int]:
-    """Of the mentioned roles, the one that Discord made for this bot."""
+    """The mentioned roles that Discord created for this bot."""
     return frozenset(role.id for role in message.role_mentions if role.tags is not None and role.tags.bot_id == bot_id)
 
 
 def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) -> bool:
+    """Whether the message is a direct message, mentions the bot or replies to it."""
     if message.guild is None and isinstance(message.channel, discord.DMChannel):
         return True
     if roles or any(user.id == bot_id for user in message.mentions):
         return True
     if message.type is not discord.MessageType.reply or message.reference is None:
         return False
-    replied = message.reference.resolved
-    return isinstance(replied, discord.Message) and replied.author.id == bot_id
+    original = message.reference.resolved
+    return isinstance(original, discord.Message) and original.author.id == bot_id
 
 
 def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) -> str:
-    """The text without the bot's own mention; other people appear by their names."""
+    """The text without mentions of the bot; mentions of people become their names."""
     bot_mention = "|".join([f"<@!?{bot_id}>", *(f"<@&{role}>" for role in roles)])
     text = re.sub(rf"[ \t]*(?:{bot_mention})[ \t]*", " ", message.content)
     names = {str(user.id): user.display_name for user in message.mentions}
-    return re.sub(r"<@!?(\d+)>", lambda found: f"@{names.get(found[1], 'somebody')}", text).strip()
-
-
-def _extract_attachments(message: discord.Message) -> tuple[Attachment, ...]:
-    return (
-        *(_to_attachment(one) for one in message.attachments),
-        *(Attachment("sticker", sticker.name) for sticker in message.stickers),
-    )
-
-
-def _replied_files(reference: discord.MessageReference | None) -> tuple[Attachment, ...]:
-    """The files that a person's question about another message is about."""
-    original = reference.resolved if reference else None
-    if not isinstance(original, discord.Message) or original.author.bot:
-        return ()
-    return tuple(one for one in _extract_attachments(original) if one.kind == FILE_KIND)
-
-
-def _to_attachment(attachment: discord.Attachment) -> Attachment:
-    kind = _kind(attachment.content_type or "")
-    if attachment.is_voice_message():
-        kind = "voice message"
-    return Attachment(kind, attachment.filename, attachment.size, attachment.url, attachment.content_type or "")
-
-
-def _uploaded_attachment(file: Mapping[str, Any]) -> Attachment:
-    """What came with a command, as Discord sent it."""
-    media_type = str(file.get("content_type") or "")
-    return Attachment(
-        _kind(media_type),
-        str(file.get("filename", "")),
-        int(file.get("size", 0)),
-        str(file.get("url", "")),
-        media_type,
-    )
-
-
-def _kind(media_type: str) -> str:
-    family = media_type.partition("/")[0]
-    return {"image": "photo", "video": "video", "audio": "audio"}.get(family, FILE_KIND)
+    return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text).strip()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -27,7 +28,7 @@ from core.settings import Settings
 from core.store.conversations import get_value, set_value
 from core.store.database import Store
 
-__all__ = ["ModelRegistry", "describe", "format_context_length"]
+__all__ = ["ModelRegistry", "Suggestion", "describe", "format_context_length"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,14 @@ CATALOGUE_KEY = "catalogue"
 REFRESH_INTERVAL = 3600.0  # seconds between refreshes
 RETRY_INTERVAL = 60.0  # seconds, when one failed
 EMBEDDING_CONTEXT_TOKENS = 512  # tokens that are embedded at once
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A completion that a platform offers while a person types a model's name."""
+
+    label: str
+    value: str
 
 
 def format_context_length(tokens: int) -> str:
@@ -168,8 +177,8 @@ class ModelRegistry:
     def find(self, query: str) -> ModelMatch:
         return find_model(self.chat_models(), query)
 
-    def suggest(self, query: str, limit: int = 25) -> list[tuple[str, str]]:
-        """(label, id), best first, for a platform's completion."""
+    def suggest(self, query: str, limit: int = 25) -> list[Suggestion]:
+        """Completions of `query`, best first."""
         models = self.chat_models()
         if query.strip():
             match = find_model(models, query)
@@ -177,7 +186,7 @@ class ModelRegistry:
             wanted = query.casefold().strip()
             rest = [m for m in models if wanted in m.id.casefold() and m not in first]
             models = first + rest
-        return [(describe(model)[:100], model.id) for model in models[:limit]]
+        return [Suggestion(describe(model)[:100], model.id) for model in models[:limit]]
 
 
 def describe(model: Model) -> str:

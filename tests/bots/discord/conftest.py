@@ -9,8 +9,9 @@ import pytest
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.timings import DiscordTimings
 from core.commands.declarations import COMMANDS
+from core.conversation.model_registry import Suggestion
 from core.errors import AccessDeniedError, StoreError
-from core.port import Incoming, Place, Sender
+from core.port import Incoming, Place
 from tests.bots.discord.scripted_discord import (
     BOT,
     CHANNEL,
@@ -22,7 +23,7 @@ from tests.bots.discord.scripted_discord import (
 from tests.bots.discord.spec_checks import spec_violations
 
 FAST_TIMING = DiscordTimings(
-    store_before_acknowledge=0.2,
+    max_acknowledge_delay=0.2,
     store_timeout=0.0,
     acknowledge_timeout=2.0,
     first_retry_delay=0.02,
@@ -85,8 +86,8 @@ class AdapterHarness:
         self.discord = discord
         self.inbox = FakeInbox()
         self.memory = FakeNotes()
-        self.completions: list[tuple[str, str]] = []
-        self.completion_requests: list[tuple[Place, Sender, str]] = []
+        self.completions: list[Suggestion] = []
+        self.completion_requests: list[str] = []
         self._adapters: list[DiscordAdapter] = []
         self._running: list[asyncio.Task[None]] = []
 
@@ -103,8 +104,8 @@ class AdapterHarness:
         self._adapters.append(chat)
         return chat
 
-    def suggest(self, place: Place, sender: Sender, typed: str) -> Sequence[tuple[str, str]]:
-        self.completion_requests.append((place, sender, typed))
+    def suggest(self, text: str) -> Sequence[Suggestion]:
+        self.completion_requests.append(text)
         return self.completions
 
     async def start(self, **more: Any) -> DiscordAdapter:

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
+from bots.discord.shard import Shard
+from core.clock import SystemClock
 from core.errors import StoreError
 from core.port import Incoming
 from core.scopes import conversation_key, person_key
@@ -128,10 +130,16 @@ async def test_thread_is_backfilled_once(bot: BotProcess) -> None:
     """The library does not know of a thread that slept what it belongs to."""
 
     class Slept(EventHistory):
-        async def last_heard(self, account: str, *, most: int, within: float, before: int | None) -> RecentActivity:
-            heard = await super().recent_activity(account, max_places=most, within_seconds=within, before_turn=before)
-            alike = [replace(one, place=replace(one.place, chat=THREAD, thread=None)) for one in heard.latest_events]
-            return replace(heard, latest_events=heard.latest_events + alike)
+        async def recent_activity(
+            self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
+        ) -> RecentActivity:
+            activity = await super().recent_activity(
+                account, max_places=max_places, within_seconds=within_seconds, before_turn=before_turn
+            )
+            as_channels = [
+                replace(event, place=replace(event.place, chat=THREAD, thread=None)) for event in activity.latest_events
+            ]
+            return replace(activity, latest_events=activity.latest_events + as_channels)
 
     await bot.start()
     await bot.discord.say(f"<@{BOT}> hello", channel=THREAD, **MENTIONS_BOT)
@@ -309,7 +317,9 @@ async def test_unavailable_guild_is_backfilled_later(bot: BotProcess) -> None:
 
 async def test_hanging_store_does_not_block_connecting(bot: BotProcess) -> None:
     class Broken(EventHistory):
-        async def last_heard(self, account: str, *, most: int, within: float, before: int | None) -> RecentActivity:
+        async def recent_activity(
+            self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
+        ) -> RecentActivity:
             raise StoreError("The disk is full.")
 
     await bot.world.start(history=Broken(bot.store, "discord"))
@@ -340,7 +350,7 @@ async def test_lost_shard_does_not_end_backfill_of_new_owner(
     await bot.heard()
     await bot.looked()
     memory = BackfillSources(EventHistory(bot.store, "discord"), bot.world.memory, 600)
-    frozen, other = (Backfill(chat._http, memory, BOT, (0, 1), FAST_TIMING) for _ in range(2))
+    frozen, other = (Backfill(chat._http, memory, BOT, Shard(0, 1), FAST_TIMING, SystemClock()) for _ in range(2))
     await frozen.save_mark()
     await other.save_mark()
     await frozen._clear_mark()

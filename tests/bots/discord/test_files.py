@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bots.discord.files import download
 from bots.discord.http_client import HttpClient
+from bots.discord.timings import DiscordTimings
 from bots.sandbox.discord import DiscordStandIn
+from core.clock import SystemClock
 from core.errors import DeliveryError, DeliveryFailure
 
 CONTENT = bytes(range(256)) * 700
@@ -21,7 +24,7 @@ async def server() -> AsyncIterator[DiscordStandIn]:
 
 @pytest.fixture
 async def rest(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
-    made = HttpClient(server.token, server.api_base)
+    made = HttpClient(server.token, server.api_base, DiscordTimings(), SystemClock())
     yield made
     await made.close()
 
@@ -34,13 +37,13 @@ async def sent(server: DiscordStandIn) -> str:
 
 async def fetch_failure(rest: HttpClient, url: str, most: int = 10**6) -> DeliveryFailure:
     with pytest.raises(DeliveryError) as caught:
-        await rest.download(url, most)
+        await download(rest, url, most, DiscordTimings())
     return caught.value.failure
 
 
 async def test_file_is_fetched_completely(server: DiscordStandIn, rest: HttpClient) -> None:
     url = await sent(server)
-    assert await rest.download(url, len(CONTENT)) == CONTENT
+    assert await download(rest, url, len(CONTENT), DiscordTimings()) == CONTENT
     assert await fetch_failure(rest, url, len(CONTENT) - 1) is DeliveryFailure.REJECTED
     assert await fetch_failure(rest, url.replace("attachments/", "attachments/9")) is DeliveryFailure.GONE
 

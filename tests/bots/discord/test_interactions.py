@@ -7,6 +7,7 @@ import pytest
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_token import InteractionToken, ResponseMode
+from core.conversation.model_registry import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
 from tests.bots.discord.conftest import CHANNEL_PLACE, AdapterHarness
@@ -159,7 +160,7 @@ async def test_unstored_command_is_reported(world: AdapterHarness, late: bool) -
     await acknowledgement(world.discord, interaction)
     world.inbox.may_store.set()
     told = await world.discord.wait_until(
-        lambda: [m for m in world.discord.messages.values() if "could not keep" in m["content"]]
+        lambda: [m for m in world.discord.messages.values() if "could not save" in m["content"]]
     )
     assert told[0]["flags"] & 64
 
@@ -254,8 +255,8 @@ async def test_interaction_answers_where_posting_is_forbidden(world: AdapterHarn
 
 async def test_completions_fit_discord_limits(world: AdapterHarness) -> None:
     await world.start()
-    world.completions = [("L" * 150, f"model-{n}") for n in range(40)]
-    world.completions.insert(1, ("too long to be a value", "v" * 101))
+    world.completions = [Suggestion("L" * 150, f"model-{n}") for n in range(40)]
+    world.completions.insert(1, Suggestion("too long to be a value", "v" * 101))
     typing = [{"name": "name", "type": 3, "value": "lla", "focused": True}]
     interaction = await world.discord.command("model", kind=4, options=typing)
     body = await acknowledgement(world.discord, interaction)
@@ -264,8 +265,7 @@ async def test_completions_fit_discord_limits(world: AdapterHarness) -> None:
     assert 20 <= len(choices) <= 25
     assert choices[0] == {"name": "L" * 100, "value": "model-0"}
     assert all(len(choice["value"]) <= 100 for choice in choices)
-    [(place, sender, typed)] = world.completion_requests
-    assert (place.chat, sender.user, typed) == (CHANNEL, PERSON, "lla")
+    assert world.completion_requests == ["lla"]
     assert world.inbox.arrived.empty()
 
 

@@ -29,8 +29,10 @@ import pytest
 from aiohttp import web
 
 from bots.discord.adapter import DiscordAdapter
+from bots.discord.files import download
 from bots.discord.http_client import HttpClient
 from bots.discord.interaction_token import InteractionToken
+from bots.discord.timings import DiscordTimings
 from bots.sandbox.discord import Channel, DiscordStandIn, User
 from bots.sandbox.discord.state import (
     DEFAULT_PERMISSIONS,
@@ -39,6 +41,7 @@ from bots.sandbox.discord.state import (
     VIEW_CHANNEL,
     Message,
 )
+from core.clock import SystemClock
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, Incoming, Part, Place
@@ -132,7 +135,7 @@ async def test_deleted_answer_is_not_sent_again(strict: StrictServer) -> None:
     [shown] = [m for m in strict.discord.messages(strict.channel) if m.author.is_bot]
     await strict.discord.delete_message(shown)
     error = await refused(strict.chat.edit(incoming.place, message, Part("goes on")))
-    assert (error.failure, str(error)) == (DeliveryFailure.GONE, "The message was deleted.")
+    assert (error.failure, str(error)) == (DeliveryFailure.GONE, "The message was deleted")
     assert strict.texts() == []
 
 
@@ -175,7 +178,7 @@ async def test_locked_thread_is_reported_by_direct_message(strict: StrictServer)
     begun = await strict.chat.send(incoming.place, Part("begins"), key="k1")
     thread.archived = thread.locked = True
     error = await refused(strict.chat.edit(incoming.place, begun, Part("whole")))
-    assert (error.failure, str(error)) == (DeliveryFailure.FORBIDDEN, "The thread is locked.")
+    assert (error.failure, str(error)) == (DeliveryFailure.FORBIDDEN, "The thread is locked")
     sending = strict.chat.send(incoming.place, Part("more"), key="k2", reply_to=str(question.id))
     assert (await refused(sending)).failure is DeliveryFailure.FORBIDDEN
     assert strict.texts(strict.discord.open_dm(strict.ann)) == [
@@ -227,7 +230,7 @@ async def test_missing_permission_is_reported_to_asker(strict: StrictServer, may
         incoming, _ = await strict.ask()
         sending = strict.chat.send(incoming.place, Part("x"), key=f"k{number}", reply_to=incoming.message)
         assert (await refused(sending)).failure is DeliveryFailure.FORBIDDEN
-    words = "I lack the permission to write in this channel."
+    words = "I do not have permission to write in this channel."
     assert strict.texts(strict.discord.open_dm(strict.ann)) == [
         f"I could not answer you in <#{strict.channel.id}>: {words}"
     ]
@@ -259,7 +262,7 @@ async def test_closed_direct_messages_cost_one_request(strict: StrictServer) -> 
     )
     assert (error.failure, str(error)) == (
         DeliveryFailure.FORBIDDEN,
-        "This person does not take direct messages from me.",
+        "This person does not accept direct messages from me",
     )
 
 
@@ -340,7 +343,7 @@ async def test_automod_block_is_reported(world: AdapterHarness) -> None:
     chat = world.build()
     error = await refused(chat.send(CHANNEL_PLACE, Part("a rude word"), key="k"))
     assert error.failure is DeliveryFailure.REJECTED
-    assert str(error) == "AutoMod of this server blocked the message."
+    assert str(error) == "This server's AutoMod blocked the message"
     await chat.send(CHANNEL_PLACE, Part("a kind word"), key="k2")
 
 
@@ -381,12 +384,12 @@ async def test_endless_file_is_read_up_to_limit() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    rest = HttpClient("token", f"{base}/api/v10")
+    rest = HttpClient("token", f"{base}/api/v10", DiscordTimings(), SystemClock())
     async with asyncio.timeout(20):
-        error = await refused(rest.download(f"{base}/attachments/1/a.txt", 1_000_000))
+        error = await refused(download(rest, f"{base}/attachments/1/a.txt", 1_000_000, DiscordTimings()))
     await rest.close()
     await runner.cleanup()
-    assert (error.failure, str(error)) == (DeliveryFailure.REJECTED, "The file is too large.")
+    assert (error.failure, str(error)) == (DeliveryFailure.REJECTED, "The file is too large")
     assert sent < 50_000_000
 
 

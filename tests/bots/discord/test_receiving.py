@@ -116,7 +116,7 @@ async def test_unstored_message_is_reported(world: AdapterHarness) -> None:
     world.inbox.is_failing = True
     message = await world.discord.say("hello", channel=DM)
     [told] = await world.discord.wait_until(lambda: world.discord.requests_to("POST", f"/channels/{DM}/messages"))
-    assert "could not keep" in told.body["content"]
+    assert "could not save" in told.body["content"]
     assert told.body["message_reference"]["message_id"] == message
 
 

@@ -1,0 +1,41 @@
+"""The JSON of messages: flags, mentions, replies and deduplication in one place."""
+
+from collections.abc import Sequence
+
+import discord
+
+from bots.discord.http_client import Json
+
+__all__ = ["EPHEMERAL_FLAG", "LOADING_FLAG", "NO_MENTIONS", "SUPPRESS_EMBEDS_FLAG", "message_payload"]
+
+SUPPRESS_EMBEDS_FLAG = discord.MessageFlags.suppress_embeds.flag
+EPHEMERAL_FLAG = discord.MessageFlags.ephemeral.flag
+LOADING_FLAG = discord.MessageFlags.loading.flag
+
+NO_MENTIONS: Json = {"parse": [], "replied_user": False}
+"""Messages never ping anyone."""
+
+
+def message_payload(
+    content: str,
+    *,
+    components: Sequence[object] | None = None,
+    flags: int = 0,
+    nonce: str = "",
+    reply_to: str | None = None,
+) -> Json:
+    """A message that pings nobody. `components` None leaves those of an edited message alone.
+
+    Discord creates a message with a `nonce` once, however often it is sent. A reply to a deleted
+    message becomes a plain message.
+    """
+    payload: Json = {"content": content, "allowed_mentions": NO_MENTIONS}
+    if components is not None:
+        payload["components"] = components
+    if flags:
+        payload["flags"] = flags
+    if nonce:
+        payload |= {"nonce": nonce, "enforce_nonce": True}
+    if reply_to:
+        payload["message_reference"] = {"message_id": reply_to, "fail_if_not_exists": False}
+    return payload
