@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 from urllib.parse import quote
 
+from bots.sandbox.discord.errors import rate_limited
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Limits, RateLimitBuckets
 from bots.sandbox.discord.state import (
@@ -26,7 +27,6 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.discord.validation import ApiError
 
 __all__ = ["Backend", "member_json"]
 
@@ -198,9 +198,8 @@ class Backend:
             return
         usage = self.rate_limits.consume("old_edit", str(message.channel.id), count_globally=False)
         if usage is not None and usage.is_exceeded:
-            said = "Maximum number of edits to messages older than 1 hour reached. Try again later"
-            wait = {"retry_after": round(usage.retry_after, 3), "global": False}
-            raise ApiError(429, 30046, said, **wait)
+            message_text = "Maximum number of edits to messages older than 1 hour reached. Try again later"
+            raise rate_limited(usage.retry_after, code=30046, message=message_text)
 
     async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
         """What `condition` returns, once it is true; looked at whenever something changed."""

@@ -1,6 +1,17 @@
-"""Guilds, their members, channels and threads over REST."""
+"""The application, users, guilds, channels and threads over REST."""
 
 from bots.sandbox.discord.backend import Backend, member_json
+from bots.sandbox.discord.errors import (
+    ApiError,
+    archived_thread,
+    bad_choice,
+    bad_length,
+    invalid_form,
+    locked_thread,
+    missing_permissions,
+    no_such_route,
+    not_found,
+)
 from bots.sandbox.discord.state import (
     CREATE_PUBLIC_THREADS,
     MANAGE_THREADS,
@@ -9,11 +20,11 @@ from bots.sandbox.discord.state import (
     Json,
     Message,
 )
-from bots.sandbox.discord.validation import ApiError, invalid_form, not_found
+from bots.sandbox.discord.targets import target_message
 
 __all__ = ["ChatRoutes"]
 
-AUTO_ARCHIVE_MINUTES = (60, 1440, 4320, 10080)  # minutes
+AUTO_ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
 REST_GUILD_FIELDS: Json = {
     "home_header": None,
     "widget_enabled": False,
@@ -24,44 +35,95 @@ REST_GUILD_FIELDS: Json = {
     "max_video_channel_users": 25,
     "premium_subscription_count": 0,
 }
-"""What a guild shows over REST only."""
+"""Fields of a guild that only REST has."""
 
 
 class ChatRoutes:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
+    def get_self(self) -> Json:
+        account = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
+        return {**self._backend.bot.json(), **account}
+
+    def get_user(self, user_id: str) -> Json:
+        if user_id not in self._backend.users:
+            raise not_found("user")
+        return self._backend.users[user_id].json()
+
+    def get_gateway(self) -> Json:
+        limit = self._backend.gateway.session_start_limit()
+        return {"url": self._backend.gateway_url, "shards": 1, "session_start_limit": limit}
+
+    def get_application(self) -> Json:
+        backend = self._backend
+        return {
+            "id": str(backend.application_id),
+            "name": "Parley",
+            "description": "",
+            "icon": None,
+            "bot_public": True,
+            "bot_require_code_grant": False,
+            "owner": backend.owner.json(),
+            "verify_key": "0" * 64,
+            "flags": 0,
+            "flags_new": "0",
+            "eligible_oauth2_scopes": [],
+            "bot": backend.bot.json(),
+            "team": None,
+            "rpc_origins": [],
+            "summary": "",
+            "redirect_uris": [],
+            "integration_types_config": {"0": {}, "1": {}},
+            "interactions_endpoint_url": None,
+            "role_connections_verification_url": None,
+            "hook": True,
+            "type": None,
+            "event_webhooks_status": 1,
+            "approximate_guild_count": len(backend.guilds),
+            "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
+            "explicit_content_filter": 0,
+        }
+
+    def open_dm(self, body: Json) -> Json:
+        recipient = self._backend.users.get(str(body.get("recipient_id")))
+        if recipient is None:
+            raise ApiError(400, 50033, "Invalid Recipient(s)")
+        return self._backend.open_dm(recipient).json()
+
     def get_guild(self, guild_id: str, rest: list[str]) -> Json:
-        """A guild or, where `rest` says so, one of its members."""
+        """A guild, or one of its members (`rest` is ["members", ID])."""
         guild = next((g for g in self._backend.guilds if str(g.id) == guild_id and g.has_bot), None)
         if guild is None:
             raise not_found("guild")
         match rest:
             case []:
-                shown = self._backend.guild_json(guild)
-                inside = ("channels", "threads", "members", "presences", "voice_states")
-                return {key: value for key, value in shown.items() if key not in inside} | REST_GUILD_FIELDS
+                gateway_fields = ("channels", "threads", "members", "presences", "voice_states")
+                payload = self._backend.guild_json(guild)
+                return {key: value for key, value in payload.items() if key not in gateway_fields} | REST_GUILD_FIELDS
             case ["members", user]:
-                everybody = [*guild.members, self._backend.bot]
-                person = next((one for one in everybody if str(one.id) == user), None)
-                if person is None:
+                members = [*guild.members, self._backend.bot]
+                member = next((member for member in members if str(member.id) == user), None)
+                if member is None:
                     raise not_found("member")
-                return member_json(person)
-        raise ApiError(404, 0, "404: Not Found")
+                return member_json(member)
+        raise no_such_route()
 
     async def edit_thread(self, channel: Channel, body: Json) -> Json:
-        """Of channels only threads change: archived, locked, renamed."""
+        """Archive, lock or rename a thread; other channels cannot be changed."""
         if channel.parent is None:
-            raise ApiError(403, 50013, "Missing Permissions")
-        own = channel.owner_id == self._backend.bot.id
-        if not (own or channel.bot_has_permission(MANAGE_THREADS)) and body != {"archived": False}:
-            raise ApiError(403, 50013, "Missing Permissions")
-        if channel.locked and not channel.bot_has_permission(MANAGE_THREADS):
-            raise ApiError(400, 160005, "This thread is locked")
-        if "locked" in body and not channel.bot_has_permission(MANAGE_THREADS):
-            raise ApiError(403, 50013, "Missing Permissions")
-        if channel.archived and not ("archived" in body and not body["archived"]):
-            raise ApiError(400, 50083, "Thread is archived")
+            raise missing_permissions()
+        can_manage = channel.bot_has_permission(MANAGE_THREADS)
+        is_owner = channel.owner_id == self._backend.bot.id
+        if not (is_owner or can_manage) and body != {"archived": False}:
+            raise missing_permissions()
+        if channel.locked and not can_manage:
+            raise locked_thread()
+        if "locked" in body and not can_manage:
+            raise missing_permissions()
+        if channel.archived and body.get("archived", True):
+            raise archived_thread()
         if "name" in body:
             channel.name = _thread_name(body)
         channel.archived = bool(body.get("archived", channel.archived))
@@ -70,30 +132,25 @@ class ChatRoutes:
         return channel.json()
 
     async def start_thread(self, channel: Channel, body: Json) -> Json:
-        """A thread that hangs on no message."""
+        """A thread without a starter message."""
         if body.get("type", 12) != 11:
-            said = "The stand-in has public threads only (type 11)."
-            raise invalid_form("type", "BASE_TYPE_CHOICES", said)
+            raise invalid_form("type", "BASE_TYPE_CHOICES", "The stand-in has public threads only (type 11).")
         return await self._create_thread(channel, body, None)
 
     async def start_thread_from_message(self, channel: Channel, message_id: str, body: Json) -> Json:
-        message = channel.find_message(message_id)
-        if message is None or message.ephemeral_to is not None:
-            raise not_found("message")
+        message = target_message(channel, message_id)
         if message.thread is not None:
-            said = "A thread has already been created for this message"
-            raise ApiError(400, 160004, said)
+            raise ApiError(400, 160004, "A thread has already been created for this message")
         return await self._create_thread(channel, body, message)
 
     async def _create_thread(self, channel: Channel, body: Json, message: Message | None) -> Json:
         if channel.guild is None or channel.parent is not None:
             raise ApiError(400, 50024, "Cannot execute action on this channel type")
         if not channel.bot_has_permission(CREATE_PUBLIC_THREADS):
-            raise ApiError(403, 50013, "Missing Permissions")
+            raise missing_permissions()
         archive_minutes = body.get("auto_archive_duration")
         if archive_minutes is not None and archive_minutes not in AUTO_ARCHIVE_MINUTES:
-            said = f"Value must be one of {AUTO_ARCHIVE_MINUTES}."
-            raise invalid_form("auto_archive_duration", "BASE_TYPE_CHOICES", said)
+            raise bad_choice("auto_archive_duration", AUTO_ARCHIVE_MINUTES)
         thread = self._backend.create_thread(channel, _thread_name(body), from_message=message, owner=self._backend.bot)
         await self._backend.dispatch_pending()
         return CreatedJson(thread.json())
@@ -102,5 +159,5 @@ class ChatRoutes:
 def _thread_name(body: Json) -> str:
     name = str(body.get("name") or "")
     if not 1 <= len(name) <= 100:
-        raise invalid_form("name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+        raise bad_length("name", 1, 100)
     return name

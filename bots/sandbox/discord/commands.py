@@ -4,8 +4,9 @@ from collections import deque
 from typing import Any
 
 from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.errors import ApiError, missing_access, no_such_route, not_found
 from bots.sandbox.discord.state import CreatedJson, Json, next_snowflake
-from bots.sandbox.discord.validation import ApiError, check_commands, not_found
+from bots.sandbox.discord.validation import check_commands
 
 __all__ = ["CommandRegistry"]
 
@@ -24,7 +25,7 @@ class CommandRegistry:
         if segments[0] == "guilds" and len(segments) > 2:
             guild_id, segments = segments[1], segments[2:]
             if all(str(known.id) != guild_id or not known.has_bot for known in self._backend.guilds):
-                raise ApiError(403, 50001, "Missing Access")
+                raise missing_access()
         match method, segments:
             case "PUT", ["commands"]:
                 return self._replace(guild_id, body)
@@ -42,7 +43,7 @@ class CommandRegistry:
                     [c for c in self._commands(guild_id) if c != self._find(guild_id, id_)],
                 )
                 return None
-        raise ApiError(404, 0, "404: Not Found")
+        raise no_such_route()
 
     def _commands(self, guild_id: str) -> list[Json]:
         scene = self._backend

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.errors import ApiError, invalid_form, rate_limited
 from bots.sandbox.discord.routes import Routes
 from bots.sandbox.discord.state import Call, CreatedJson, Fault, Json
-from bots.sandbox.discord.validation import ApiError, check_files, invalid_form
+from bots.sandbox.discord.validation import check_files
 
 __all__ = ["RequestHandler"]
 
@@ -42,11 +43,10 @@ class RequestHandler:
             if usage is not None:
                 headers |= usage.headers
                 if usage.is_exceeded:
-                    wait = {"retry_after": round(usage.retry_after, 3), "global": usage.is_global}
                     if usage.is_global:
                         headers["X-RateLimit-Global"] = "true"
                     headers["Retry-After"] = str(max(1, round(usage.retry_after)))
-                    raise ApiError(429, 0, "You are being rate limited.", **wait)
+                    raise rate_limited(usage.retry_after, is_global=usage.is_global)
             result = await self._routes.route(request, path.split("/"), call.body)
             made = 201 if isinstance(result, CreatedJson) else 200
             call.status = 204 if result is None else made
@@ -77,8 +77,7 @@ class RequestHandler:
         except msgspec.DecodeError:
             raise ApiError(400, 50109, "The request body contains invalid JSON.") from None
         if not isinstance(body, dict) and not request.path.endswith("/commands"):
-            said = "Only dictionaries may be used in a DictType"
-            raise invalid_form("_body", "DICT_TYPE_CONVERT", said)
+            raise invalid_form("_body", "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
         return body
 
     def _add_attachments(self, body: Json, files: dict[str, web.FileField]) -> None:
@@ -120,8 +119,7 @@ def _rate_limit_bucket(method: str, path: str) -> tuple[str, str]:
 async def _apply_fault(fault: Fault, request: web.Request) -> None:
     match fault.kind:
         case "429":
-            wait = {"retry_after": fault.seconds, "global": False}
-            raise ApiError(429, 0, "You are being rate limited.", **wait)
+            raise rate_limited(fault.seconds)
         case "500" | "502" | "503":
             raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
         case "drop_before":

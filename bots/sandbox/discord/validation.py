@@ -1,20 +1,18 @@
-"""What Discord refuses, with its codes."""
+"""Checks of request bodies. Every check raises `ApiError` as Discord would answer."""
 
 import re
 from typing import Any
 
+from bots.sandbox.discord.errors import ApiError, bad_choice, bad_length, empty_message, invalid_form, too_long
 from bots.sandbox.discord.state import Json
 
 __all__ = [
-    "ApiError",
     "check_choices",
     "check_commands",
     "check_files",
     "check_message",
     "check_modal",
-    "invalid_form",
     "normalise_embeds",
-    "not_found",
     "text_inputs",
 ]
 
@@ -30,48 +28,16 @@ MAX_FILES = 10
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
 
 
-class ApiError(Exception):
-    def __init__(self, status: int, code: int, message: str, **extra_fields: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: Json = {"code": code, "message": message, **extra_fields}
-
-
-UNKNOWN_OBJECTS = {
-    "channel": (10003, "Unknown Channel"),
-    "message": (10008, "Unknown Message"),
-    "webhook": (10015, "Unknown Webhook"),
-    "interaction": (10062, "Unknown interaction"),
-    "user": (10013, "Unknown User"),
-    "guild": (10004, "Unknown Guild"),
-    "member": (10007, "Unknown Member"),
-    "command": (10063, "Unknown application command"),
-}
-
-
-def not_found(object_name: str) -> ApiError:
-    code, said = UNKNOWN_OBJECTS[object_name]
-    return ApiError(404, code, said)
-
-
-def invalid_form(path: str, code: str, text: str) -> ApiError:
-    errors: Json = {"_errors": [{"code": code, "message": text}]}
-    for name in reversed(path.split(".")):
-        errors = {name: errors}
-    return ApiError(400, 50035, "Invalid Form Body", errors=errors)
-
-
 def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None:
     """A message's body, as sent by a bot."""
     content = body.get("content")
     if content is not None and not isinstance(content, str):
         raise invalid_form("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
     if content is not None and len(content) > MAX_CONTENT_CHARS:
-        text = f"Must be {MAX_CONTENT_CHARS} or fewer in length."
-        raise invalid_form("content", "BASE_TYPE_MAX_LENGTH", text)
-    shows = (content or "").strip() or any(body.get(key) for key in ("embeds", "attachments"))
-    if is_new and not is_loading and not shows:
-        raise ApiError(400, 50006, "Cannot send an empty message")
+        raise too_long("content", MAX_CONTENT_CHARS)
+    has_content = (content or "").strip() or any(body.get(key) for key in ("embeds", "attachments"))
+    if is_new and not is_loading and not has_content:
+        raise empty_message()
     nonce = body.get("nonce")
     if nonce is not None and len(str(nonce)) > MAX_NONCE_CHARS:
         raise invalid_form("nonce", "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length.")
@@ -80,32 +46,29 @@ def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None
         if kind in (allowed.get("parse") or ()) and allowed.get(kind):
             text = f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.'
             raise invalid_form("allowed_mentions", "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", text)
-    wrong = [one for one in allowed.get("parse") or () if one not in MENTION_TYPES]
-    if wrong:
-        text = f"Value must be one of {MENTION_TYPES}."
-        raise invalid_form("allowed_mentions.parse", "BASE_TYPE_CHOICES", text)
+    if not set(allowed.get("parse") or ()) <= set(MENTION_TYPES):
+        raise bad_choice("allowed_mentions.parse", MENTION_TYPES)
     for kind in ("users", "roles"):
         if len(allowed.get(kind) or ()) > 100:
-            text = "Must be 100 or fewer in length."
-            raise invalid_form(f"allowed_mentions.{kind}", "BASE_TYPE_MAX_LENGTH", text)
+            raise too_long(f"allowed_mentions.{kind}", 100)
     check_embeds(body.get("embeds") or [])
     check_components(body.get("components") or [])
 
 
 def check_embeds(embeds: list[Json]) -> None:
     if len(embeds) > MAX_EMBEDS:
-        raise invalid_form("embeds", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+        raise too_long("embeds", MAX_EMBEDS)
     total = 0
     for index, embed in enumerate(embeds):
         texts = [
             ("title", embed.get("title"), 256),
             ("description", embed.get("description"), 4096),
+            ("footer.text", (embed.get("footer") or {}).get("text"), 2048),
+            ("author.name", (embed.get("author") or {}).get("name"), 256),
         ]
-        texts.append(("footer.text", (embed.get("footer") or {}).get("text"), 2048))
-        texts.append(("author.name", (embed.get("author") or {}).get("name"), 256))
         fields = embed.get("fields") or []
         if len(fields) > 25:
-            raise _bad_length(f"embeds.{index}.fields", 0, 25)
+            raise bad_length(f"embeds.{index}.fields", 0, 25)
         for field_index, field in enumerate(fields):
             for key, max_length in (("name", 256), ("value", 1024)):
                 if not str(field.get(key) or "").strip():
@@ -115,8 +78,7 @@ def check_embeds(embeds: list[Json]) -> None:
         for path, text, max_length in texts:
             total += len(text or "")
             if len(text or "") > max_length:
-                reason = f"Must be {max_length} or fewer in length."
-                raise invalid_form(f"embeds.{index}.{path}", "BASE_TYPE_MAX_LENGTH", reason)
+                raise too_long(f"embeds.{index}.{path}", max_length)
     if total > MAX_EMBEDS_CHARS:
         reason = f"Embed size exceeds maximum size of {MAX_EMBEDS_CHARS}"
         raise invalid_form("embeds", "MAX_EMBED_SIZE_EXCEEDED", reason)
@@ -138,12 +100,12 @@ def check_modal(modal: Json) -> None:
     """A form: up to five text inputs, each in a row or a label."""
     for key, max_length in (("title", 45), ("custom_id", 100)):
         if not 1 <= len(str(modal.get(key) or "")) <= max_length:
-            raise _bad_length(f"data.{key}", 1, max_length)
+            raise bad_length(f"data.{key}", 1, max_length)
     if not 1 <= len(modal.get("components") or []) <= 5:
-        raise _bad_length("data.components", 1, 5)
+        raise bad_length("data.components", 1, 5)
     custom_ids = [field.get("custom_id") for field in text_inputs(modal)]
     if not all(isinstance(name, str) and 1 <= len(name) <= 100 for name in custom_ids):
-        raise _bad_length("data.components", 1, 100)
+        raise bad_length("data.components", 1, 100)
     if len(set(custom_ids)) != len(custom_ids):
         said = "Component custom id cannot be duplicated"
         raise invalid_form("data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", said)
@@ -160,36 +122,40 @@ def text_inputs(modal: Json) -> list[Json]:
 def check_files(sizes: list[int]) -> None:
     """The sizes of the files sent with a message, in bytes."""
     if len(sizes) > MAX_FILES:
-        raise invalid_form("attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
+        raise too_long("attachments", MAX_FILES)
     if any(size > MAX_FILE_BYTES for size in sizes):
         raise ApiError(413, 40005, "Request entity too large")
 
 
 def check_choices(choices: list[Json]) -> None:
-    """What an autocomplete offers."""
+    """The choices that an autocomplete offers."""
+    _check_choices(choices, "data.choices")
+
+
+def _check_choices(choices: list[Json], path: str) -> int:
+    """How many characters the choices have together."""
     if len(choices) > 25:
-        raise _bad_length("data.choices", 0, 25)
+        raise bad_length(path, 0, 25)
+    length = 0
     for number, choice in enumerate(choices):
         for key in ("name", "value"):
-            if not 1 <= len(str(choice.get(key, ""))) <= 100:
-                raise _bad_length(f"data.choices.{number}.{key}", 1, 100)
-
-
-def _bad_length(path: str, minimum: int, maximum: int) -> ApiError:
-    said = f"Must be between {minimum} and {maximum} in length."
-    return invalid_form(path, "BASE_TYPE_BAD_LENGTH", said)
+            text = str(choice.get(key, ""))
+            if not 1 <= len(text) <= 100:
+                raise bad_length(f"{path}.{number}.{key}", 1, 100)
+            length += len(text)
+    return length
 
 
 def check_components(rows: list[Json]) -> None:
     if len(rows) > 5:
-        raise _bad_length("components", 1, 5)
+        raise bad_length("components", 1, 5)
     seen: set[str] = set()
     for number, row in enumerate(rows):
         items = row.get("components") or []
         path = f"components.{number}.components"
         menus = [item for item in items if item.get("type") == 3]
         if row.get("type") != 1 or not 1 <= len(items) <= 5 or (menus and len(items) > 1):
-            raise _bad_length(path, 1, 5)
+            raise bad_length(path, 1, 5)
         for index, item in enumerate(items):
             _check_component(item, f"{path}.{index}", seen)
 
@@ -201,13 +167,13 @@ def _check_component(item: Json, path: str, custom_ids: set[str]) -> None:
     custom_id = str(item.get("custom_id", ""))
     if item.get("style") != 5:
         if not 1 <= len(custom_id) <= 100:
-            raise _bad_length(f"{path}.custom_id", 1, 100)
+            raise bad_length(f"{path}.custom_id", 1, 100)
         if custom_id in custom_ids:
             text = "Component custom id cannot be duplicated"
             raise invalid_form(f"{path}.custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", text)
         custom_ids.add(custom_id)
     if len(str(item.get("label") or "")) > 80:
-        raise invalid_form(f"{path}.label", "BASE_TYPE_MAX_LENGTH", "Must be 80 or fewer in length.")
+        raise too_long(f"{path}.label", 80)
     if item["type"] == 2 and not (item.get("label") or item.get("emoji")):
         raise invalid_form(path, "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji")
     if item["type"] == 3:
@@ -217,16 +183,15 @@ def _check_component(item: Json, path: str, custom_ids: set[str]) -> None:
 def _check_options(menu: Json, path: str) -> None:
     options = menu.get("options") or []
     if not 1 <= len(options) <= 25:
-        raise _bad_length(f"{path}.options", 1, 25)
+        raise bad_length(f"{path}.options", 1, 25)
     if len(str(menu.get("placeholder") or "")) > 150:
-        text = "Must be 150 or fewer in length."
-        raise invalid_form(f"{path}.placeholder", "BASE_TYPE_MAX_LENGTH", text)
+        raise too_long(f"{path}.placeholder", 150)
     for index, option in enumerate(options):
         for key in ("label", "value"):
             if not 1 <= len(str(option.get(key, ""))) <= 100:
-                raise _bad_length(f"{path}.options.{index}.{key}", 1, 100)
+                raise bad_length(f"{path}.options.{index}.{key}", 1, 100)
         if len(str(option.get("description") or "")) > 100:
-            raise _bad_length(f"{path}.options.{index}.description", 1, 100)
+            raise bad_length(f"{path}.options.{index}.description", 1, 100)
     values = [option.get("value") for option in options]
     if len(values) != len(set(values)):
         text = "The specified option value is already used"
@@ -247,14 +212,14 @@ def check_commands(commands: Any) -> None:
         if command.get("type", 1) == 1:
             _check_command(command, str(index))
         elif not 1 <= len(str(command.get("name", ""))) <= 32:
-            raise _bad_length(f"{index}.name", 1, 32)
+            raise bad_length(f"{index}.name", 1, 32)
 
 
 def _check_command(command: Json, path: str) -> None:
     length = _check_name_and_description(command, path)
     options = command.get("options") or []
     if len(options) > 25:
-        raise _bad_length(f"{path}.options", 0, 25)
+        raise bad_length(f"{path}.options", 0, 25)
     names = [option.get("name") for option in options]
     if len(set(names)) != len(names):
         text = "Option names must be unique"
@@ -268,16 +233,10 @@ def _check_command(command: Json, path: str) -> None:
             raise invalid_form(option_path, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", text)
         has_optional = has_optional or not option.get("required")
         choices = option.get("choices") or []
-        if len(choices) > 25:
-            raise _bad_length(f"{option_path}.choices", 0, 25)
+        length += _check_choices(choices, f"{option_path}.choices")
         if choices and option.get("autocomplete"):
             text = "Autocomplete and choices are mutually exclusive"
             raise invalid_form(option_path, "APPLICATION_COMMAND_OPTION_AUTOCOMPLETE_CHOICES", text)
-        for number, choice in enumerate(choices):
-            for key in ("name", "value"):
-                if not 1 <= len(str(choice.get(key, ""))) <= 100:
-                    raise _bad_length(f"{option_path}.choices.{number}.{key}", 1, 100)
-                length += len(str(choice[key]))
     if length > MAX_COMMAND_CHARS:
         text = "Command exceeds maximum size (8000)"
         raise invalid_form(path, "APPLICATION_COMMAND_TOO_LARGE", text)
@@ -290,5 +249,5 @@ def _check_name_and_description(definition: Json, path: str) -> int:
         said = f"Command name is invalid: {name}"
         raise invalid_form(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", said)
     if not 1 <= len(description) <= 100:
-        raise _bad_length(f"{path}.description", 1, 100)
+        raise bad_length(f"{path}.description", 1, 100)
     return len(name) + len(description)

@@ -25,7 +25,6 @@ from typing import Literal
 import msgspec
 
 __all__ = [
-    "ApiError",
     "CannedResponse",
     "Fault",
     "ReasoningFormat",
@@ -55,16 +54,6 @@ ERROR_PAGE = """<!DOCTYPE html>
 <html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
 <body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>
 """
-
-
-class ApiError(Exception):
-    """What the service answers instead, in its own shape."""
-
-    def __init__(self, status: int, detail: object, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.detail = detail
-        self.headers = headers or {}
 
 
 class StreamAction(StrEnum):

@@ -14,7 +14,8 @@ from bots.sandbox.model import validation
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.context_overflow import VLLM, OverflowResponse
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
-from bots.sandbox.model.faults import ApiError, CannedResponse, Fault, StreamAction
+from bots.sandbox.model.errors import ApiError
+from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
 from bots.sandbox.model.streaming import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bots.sandbox.model.faults import ApiError
+from bots.sandbox.model.errors import ApiError
 
 __all__ = ["CHAT_REQUIRED_FIELD", "EMBEDDINGS_REQUIRED_FIELD", "parse_body"]
 

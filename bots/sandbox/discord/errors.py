@@ -1,0 +1,101 @@
+"""Error answers, in the shape and the words of Discord, with its codes."""
+
+from typing import Any
+
+from bots.sandbox.discord.state import Json
+
+__all__ = [
+    "ApiError",
+    "archived_thread",
+    "bad_choice",
+    "bad_length",
+    "empty_message",
+    "invalid_form",
+    "locked_thread",
+    "method_not_allowed",
+    "missing_access",
+    "missing_permissions",
+    "no_such_route",
+    "not_found",
+    "rate_limited",
+    "too_long",
+]
+
+UNKNOWN_OBJECTS = {
+    "channel": (10003, "Unknown Channel"),
+    "guild": (10004, "Unknown Guild"),
+    "member": (10007, "Unknown Member"),
+    "message": (10008, "Unknown Message"),
+    "user": (10013, "Unknown User"),
+    "webhook": (10015, "Unknown Webhook"),
+    "interaction": (10062, "Unknown interaction"),
+    "command": (10063, "Unknown application command"),
+}
+
+
+class ApiError(Exception):
+    """An error answer. `extra_fields` are added to its body."""
+
+    def __init__(self, status: int, code: int, message: str, **extra_fields: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"code": code, "message": message, **extra_fields}
+
+
+def no_such_route() -> ApiError:
+    return ApiError(404, 0, "404: Not Found")
+
+
+def method_not_allowed() -> ApiError:
+    return ApiError(405, 0, "405: Method Not Allowed")
+
+
+def not_found(object_name: str) -> ApiError:
+    """404 for one of `UNKNOWN_OBJECTS`."""
+    return ApiError(404, *UNKNOWN_OBJECTS[object_name])
+
+
+def missing_access() -> ApiError:
+    return ApiError(403, 50001, "Missing Access")
+
+
+def missing_permissions() -> ApiError:
+    return ApiError(403, 50013, "Missing Permissions")
+
+
+def archived_thread() -> ApiError:
+    return ApiError(400, 50083, "Thread is archived")
+
+
+def locked_thread() -> ApiError:
+    return ApiError(400, 160005, "This thread is locked")
+
+
+def empty_message() -> ApiError:
+    return ApiError(400, 50006, "Cannot send an empty message")
+
+
+def rate_limited(
+    seconds: float, *, code: int = 0, message: str = "You are being rate limited.", is_global: bool = False
+) -> ApiError:
+    return ApiError(429, code, message, retry_after=round(seconds, 3), **{"global": is_global})
+
+
+def invalid_form(path: str, code: str, text: str) -> ApiError:
+    """400 for the field at `path`, whose names are separated by dots."""
+    errors: Json = {"_errors": [{"code": code, "message": text}]}
+    for name in reversed(path.split(".")):
+        errors = {name: errors}
+    return ApiError(400, 50035, "Invalid Form Body", errors=errors)
+
+
+def too_long(path: str, maximum: int) -> ApiError:
+    return invalid_form(path, "BASE_TYPE_MAX_LENGTH", f"Must be {maximum} or fewer in length.")
+
+
+def bad_length(path: str, minimum: int, maximum: int) -> ApiError:
+    return invalid_form(path, "BASE_TYPE_BAD_LENGTH", f"Must be between {minimum} and {maximum} in length.")
+
+
+def bad_choice(path: str, choices: object) -> ApiError:
+    return invalid_form(path, "BASE_TYPE_CHOICES", f"Value must be one of {choices}.")

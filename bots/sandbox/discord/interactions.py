@@ -1,0 +1,118 @@
+"""Interactions over REST: the response, its edits, follow-up messages."""
+
+from typing import Any
+
+from aiohttp import web
+
+from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
+from bots.sandbox.discord.messages import MessageRoutes
+from bots.sandbox.discord.state import EPHEMERAL, LOADING, Interaction, Json, Message
+from bots.sandbox.discord.validation import check_choices, check_message, check_modal
+
+__all__ = ["InteractionRoutes"]
+
+ACKNOWLEDGE_SECONDS = 3.0
+TOKEN_LIFETIME_SECONDS = 15 * 60.0
+MAX_USER_INSTALL_FOLLOWUPS = 5
+"""Follow-up messages where the application is only installed by the user."""
+
+
+class InteractionRoutes:
+    def __init__(self, backend: Backend, messages: MessageRoutes) -> None:
+        self._backend = backend
+        self._messages = messages
+
+    def _acknowledged(self, token: str) -> Interaction:
+        interaction = self._backend.interactions.get(token)
+        if interaction is None or interaction.acknowledged_at is None:
+            raise not_found("webhook")
+        if self._backend.clock() - interaction.created_at > TOKEN_LIFETIME_SECONDS:
+            raise ApiError(401, 50027, "Invalid Webhook Token")
+        return interaction
+
+    async def respond(self, request: web.Request, interaction_id: str, token: str, body: Json) -> Any:
+        interaction = self._backend.interactions.get(token)
+        if interaction is None or str(interaction.id) != interaction_id:
+            raise not_found("interaction")
+        if interaction.acknowledged_at is not None:
+            raise ApiError(400, 40060, "Interaction has already been acknowledged.")
+        if self._backend.clock() - interaction.created_at > ACKNOWLEDGE_SECONDS:
+            interaction.is_expired = True
+            raise not_found("interaction")
+        data = body.get("data") or {}
+        match body.get("type"):
+            case 4 | 5 as kind if interaction.type != 4:
+                check_message(data, is_new=True, is_loading=kind == 5)
+                interaction.acknowledged_at = self._backend.clock()
+                flags = int(data.get("flags") or 0) | (LOADING if kind == 5 else 0)
+                await self._add_response(interaction, {**data, "flags": flags}, is_original=True)
+            case 6 if interaction.type in (3, 5) and interaction.message is not None:
+                interaction.acknowledged_at = self._backend.clock()
+                interaction.original_response = interaction.message
+            case 7 if interaction.type in (3, 5) and interaction.message is not None:
+                await self._messages.edit(interaction.message, data)
+                interaction.acknowledged_at = self._backend.clock()
+                interaction.original_response = interaction.message
+            case 8 if interaction.type == 4:
+                check_choices(data.get("choices") or [])
+                interaction.acknowledged_at = self._backend.clock()
+                interaction.choices = data.get("choices") or []
+            case 9 if interaction.type in (2, 3):
+                check_modal(data)
+                interaction.modal = data
+                interaction.acknowledged_at = self._backend.clock()
+            case _:
+                raise bad_choice("type", "{4, 5, 6, 7}")
+        if request.query.get("with_response") not in ("1", "true", "True"):
+            return None
+        return self._callback_response(interaction, int(body["type"]))
+
+    def _callback_response(self, interaction: Interaction, response_type: int) -> Json:
+        interaction_json: Json = {"id": str(interaction.id), "type": interaction.type}
+        response: Json = {"interaction": interaction_json}
+        if interaction.original_response is not None and response_type in (4, 5, 7):
+            interaction_json |= {
+                "response_message_id": str(interaction.original_response.id),
+                "response_message_loading": response_type == 5,
+                "response_message_ephemeral": interaction.original_response.ephemeral_to is not None,
+            }
+            if response_type != 5:  # a deferral has no content yet
+                response["resource"] = {
+                    "type": response_type,
+                    "message": interaction.original_response.json(),
+                }
+        return response
+
+    async def _add_response(self, interaction: Interaction, body: Json, *, is_original: bool = False) -> Message:
+        message = self._messages.new_message(interaction.channel, body)
+        message.interaction = interaction
+        if is_original:
+            interaction.original_response = message
+        if message.flags & EPHEMERAL:
+            message.ephemeral_to = interaction.user.id
+        interaction.responses.append(message)
+        await self._backend.dispatch_message("MESSAGE_CREATE", message)
+        return message
+
+    async def follow_up(self, token: str, body: Json) -> Json:
+        interaction = self._acknowledged(token)
+        check_message(body, is_new=True)
+        original_response = interaction.original_response
+        if original_response is not None and original_response.flags & LOADING:
+            # The first follow-up fills the deferred message.
+            return await self._messages.edit(original_response, body)
+        if interaction.is_user_installed and interaction.followup_count >= MAX_USER_INSTALL_FOLLOWUPS:
+            raise ApiError(400, 40094, "Maximum number of follow-up messages reached")
+        interaction.followup_count += 1
+        return (await self._add_response(interaction, body)).json()
+
+    async def route_message(self, method: str, token: str, message_id: str, body: Json) -> Json | None:
+        interaction = self._acknowledged(token)
+        message = interaction.original_response
+        if message_id != "@original":
+            own = [*interaction.responses, *([interaction.message] if interaction.message else [])]
+            message = next((m for m in own if str(m.id) == message_id), None)
+        if message is None or message.is_deleted:
+            raise not_found("message")
+        return await self._messages.get_edit_or_delete(method, message, body)

@@ -1,0 +1,184 @@
+"""Messages over REST: create, read, edit and delete them, react to them."""
+
+import re
+
+from aiohttp import web
+
+from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.errors import (
+    ApiError,
+    archived_thread,
+    empty_message,
+    invalid_form,
+    method_not_allowed,
+    missing_permissions,
+)
+from bots.sandbox.discord.state import (
+    ADD_REACTIONS,
+    LOADING,
+    MANAGE_MESSAGES,
+    Channel,
+    ChatEvent,
+    Json,
+    Message,
+    iso_now,
+    next_snowflake,
+    oldest_bulk_deletable,
+)
+from bots.sandbox.discord.targets import target_message
+from bots.sandbox.discord.validation import check_message, normalise_embeds
+
+__all__ = ["MessageRoutes"]
+
+UNPARSED_TEXT = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
+EMOJI_PATTERN = re.compile(r"[^\w\s]\S{0,15}|[\w]{2,32}:\d{15,20}")  # a character, or NAME:ID of a custom emoji
+MAX_NONCES = 10_000
+NONCE_LIFETIME_SECONDS = 300.0
+
+
+class MessageRoutes:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._nonces: dict[tuple[int, str], tuple[float, Message]] = {}
+
+    async def create(self, channel: Channel, body: Json) -> Json:
+        check_message(body, is_new=True)
+        nonce = body.get("nonce")
+        previous = self._nonces.get((channel.id, str(nonce)))
+        if nonce is not None and body.get("enforce_nonce") and previous is not None:
+            created_at, message = previous
+            if self._backend.clock() - created_at < NONCE_LIFETIME_SECONDS:
+                return message.json()
+        reference = body.get("message_reference") or {}
+        target = reference.get("message_id")
+        if target is not None and channel.find_message(target) is None:
+            if reference.get("fail_if_not_exists", True):
+                raise invalid_form("message_reference", "MESSAGE_REFERENCE_UNKNOWN_MESSAGE", "Unknown message")
+            target = None
+        message = self.new_message(channel, body, int(target) if target is not None else None)
+        if nonce is not None:
+            message.nonce = str(nonce)
+            self._nonces[channel.id, message.nonce] = (self._backend.clock(), message)
+            if len(self._nonces) > MAX_NONCES:
+                del self._nonces[next(iter(self._nonces))]
+        channel.archived = False
+        await self._backend.dispatch_message("MESSAGE_CREATE", message)
+        return message.json()
+
+    def new_message(self, channel: Channel, body: Json, reply_to_id: int | None = None) -> Message:
+        content = str(body.get("content") or "").strip()  # as Discord does
+        message = Message(next_snowflake(), channel, self._backend.bot, content, reply_to_id=reply_to_id)
+        message.attachments = [attachment for attachment in body.get("attachments") or [] if "url" in attachment]
+        message.components = body.get("components") or []
+        message.embeds = normalise_embeds(body.get("embeds") or [])
+        message.created_at = self._backend.clock()
+        message.flags = int(body.get("flags") or 0)
+        self._set_mentions(message, body)
+        channel.messages.append(message)
+        return message
+
+    def _set_mentions(self, message: Message, body: Json) -> None:
+        """Set whom the message pings, by its text and `allowed_mentions`."""
+        allowed = body.get("allowed_mentions")
+        parse = ["users", "roles", "everyone"] if allowed is None else allowed.get("parse") or []
+        text = UNPARSED_TEXT.sub("", message.content)
+        people = message.channel.guild.members if message.channel.guild else message.channel.recipients
+        explicit = {str(id_) for id_ in (allowed or {}).get("users") or ()}
+        named = set(re.findall(r"<@!?(\d+)>", text))
+        message.mentions = [
+            person for person in people if str(person.id) in named and ("users" in parse or str(person.id) in explicit)
+        ]
+        replied_to = message.channel.find_message(message.reply_to_id) if message.reply_to_id else None
+        if replied_to is not None and (allowed is None or allowed.get("replied_user")):
+            message.mentions += [replied_to.author] * (replied_to.author not in message.mentions)
+        message.mention_everyone = "everyone" in parse and re.search(r"@everyone|@here", text) is not None
+
+    def history(self, channel: Channel, request: web.Request) -> list[Json]:
+        messages = [m for m in reversed(channel.messages) if not m.is_deleted and m.ephemeral_to is None]
+        limit = int(request.query.get("limit", "50"))
+        if not 1 <= limit <= 100:
+            raise invalid_form("limit", "NUMBER_TYPE_MAX", "int value should be between 1 and 100.")
+        if "around" in request.query:
+            middle = int(request.query["around"])
+            after = [m for m in messages if m.id > middle][-(limit // 2) :] if limit > 1 else []
+            rest = [m for m in messages if m.id <= middle][: limit - len(after)]
+            return [message.json() for message in [*after, *rest]]
+        if "before" in request.query:
+            messages = [m for m in messages if m.id < int(request.query["before"])]
+        if "after" in request.query:
+            messages = [m for m in messages if m.id > int(request.query["after"])][-limit:]
+        return [message.json() for message in messages[:limit]]
+
+    async def route(self, method: str, channel: Channel, message_id: str, body: Json) -> Json | None:
+        message = target_message(channel, message_id)
+        is_own = message.author is self._backend.bot
+        if method == "DELETE" and not is_own:
+            if channel.guild is None:
+                raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+            raise missing_permissions()
+        if method == "PATCH":
+            if not is_own:
+                raise ApiError(403, 50005, "Cannot edit a message authored by another user")
+            if channel.archived:
+                raise archived_thread()
+            self._backend.consume_old_edit_limit(message)
+        return await self.get_edit_or_delete(method, message, body)
+
+    async def get_edit_or_delete(self, method: str, message: Message, body: Json) -> Json | None:
+        match method:
+            case "GET":
+                return message.json()
+            case "PATCH":
+                return await self.edit(message, body)
+            case "DELETE":
+                await self._backend.delete_message(message)
+                return None
+        raise method_not_allowed()
+
+    async def edit(self, message: Message, body: Json) -> Json:
+        check_message(body, is_new=False)
+        content = str(body["content"] or "").strip() if "content" in body else message.content
+        current = {attachment["id"]: attachment for attachment in message.attachments}
+        requested = body.get("attachments", message.attachments) or []
+        attachments = [current.get(str(attachment["id"]), attachment) for attachment in requested]
+        attachments = [attachment for attachment in attachments if "url" in attachment]
+        embeds = normalise_embeds(body.get("embeds") or []) if "embeds" in body else message.embeds
+        if not (content or attachments or embeds):
+            raise empty_message()
+        message.attachments, message.embeds = attachments, embeds
+        if "content" in body:
+            if not message.flags & LOADING:
+                message.previous_texts.append(message.content)
+            message.content = content
+            self._set_mentions(message, body)
+        if "components" in body:
+            message.components = body["components"] or []
+        message.flags &= ~LOADING
+        message.edited_timestamp = iso_now()
+        await self._backend.dispatch_message("MESSAGE_UPDATE", message)
+        return message.json()
+
+    async def bulk_delete(self, channel: Channel, body: Json) -> None:
+        """Delete 2 to 100 messages that are at most two weeks old; ignore unknown IDs."""
+        if not channel.bot_has_permission(MANAGE_MESSAGES) or channel.guild is None:
+            raise missing_permissions()
+        ids = [str(id_) for id_ in body.get("messages") or []]
+        if not 2 <= len(ids) <= 100:
+            raise ApiError(400, 50016, "Provided too few or too many messages to delete.")
+        if any(not id_.isdecimal() or int(id_) < oldest_bulk_deletable() for id_ in ids):
+            raise ApiError(400, 50034, "A message provided was too old to bulk delete")
+        for message in filter(None, map(channel.find_message, ids)):
+            message.is_deleted = True
+            await self._backend.publish(channel, ChatEvent("deleted", message))
+        payload: Json = {"ids": ids, "channel_id": str(channel.id), "guild_id": str(channel.guild.id)}
+        await self._backend.dispatch_raw("MESSAGE_DELETE_BULK", payload)
+
+    async def set_reaction(self, channel: Channel, message_id: str, emoji: str, *, is_present: bool) -> None:
+        message = target_message(channel, message_id)
+        if channel.archived:
+            raise archived_thread()
+        if not channel.bot_has_permission(ADD_REACTIONS):
+            raise missing_permissions()
+        if not EMOJI_PATTERN.fullmatch(emoji):
+            raise ApiError(400, 10014, "Unknown Emoji")
+        await self._backend.set_reaction(self._backend.bot, message, emoji, is_present=is_present)
