@@ -74,6 +74,7 @@ class RequestHandler:
         backend.calls.append(call)
         reply = backend.script.next_reply(call.method)
         if reply is not None:
+            call.is_scripted = True
             backend.notify_waiters()
             response = await reply.respond(request)
             call.status = response.status

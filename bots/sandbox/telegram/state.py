@@ -205,6 +205,8 @@ class Call:
     description: str = ""
     is_early: bool = False
     """The bot made it while it was told to wait."""
+    is_scripted: bool = False
+    """A test dictated the reply."""
 
 
 @dataclass(frozen=True, slots=True)
