@@ -22,6 +22,6 @@ class DiscordSettings(SettingsSection):
     gateway_url: WebSocketUrl = setting(
         "DISCORD_GATEWAY_URL",
         None,
-        "URL of the gateway. Unset: the REST API tells it",
+        "URL of the gateway. Unset: the one that the REST API names",
         example="wss://gateway.discord.gg",
     )

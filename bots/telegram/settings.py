@@ -33,8 +33,8 @@ class TelegramSettings(SettingsSection):
     preview: Literal["auto", "draft", "edit", "off"] = setting(
         "TELEGRAM_PREVIEW",
         "auto",
-        "How a growing answer is shown. auto and draft: as a draft in private chats, by edits in groups; "
-        "edit: by edits; off: only the typing status",
+        "How a growing answer is shown. auto and draft: a draft in private chats, edits in groups; "
+        "edit: edits everywhere; off: only the typing status",
     )
     api_base: HttpUrl = setting("TELEGRAM_API_BASE", PUBLIC_API_URL, "Base URL of the Bot API server")
     webhook_url: str | None = setting(

@@ -64,7 +64,7 @@ class Settings(SettingsSection):
     access: AccessMode = setting(
         "PARLEY_ACCESS",
         AccessMode.PAIRING,
-        "Who may use the bot. pairing: only people and chats that paired or were allowed; open: everyone",
+        "Who may use the bot. pairing: people and chats that paired or were allowed; open: everyone",
     )
     database_url: Annotated[DatabaseUrl, BeforeValidator(_use_default_database)] = setting(
         "DATABASE_URL",
@@ -80,7 +80,9 @@ class Settings(SettingsSection):
         "Encrypts people's own API keys. Enables /key. Keep it: without it, stored keys cannot be read",
         example="a long random text: openssl rand -base64 32",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = setting("PARLEY_LOG_LEVEL", "info", "Lowest level logged")
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"
+    )
 
     base_url: HttpUrl = setting(
         "IOINTELLIGENCE_BASE_URL",
@@ -125,7 +127,7 @@ class Settings(SettingsSection):
     quotas: TokenQuotas = setting(
         "PARLEY_QUOTAS",
         {},
-        "Daily tokens per model that override the catalogue. * means every model, 0 means no limit",
+        'Daily tokens per model that override the catalogue. "*" means every model, 0 means no limit',
         example={DEFAULT_MODEL: 500_000, "*": 1_000_000},
         group=MODELS,
     )
@@ -182,27 +184,42 @@ class Settings(SettingsSection):
         "PARLEY_QUEUE_LENGTH", 5, "Messages that may wait in one conversation", ge=1, le=100, group=LOAD
     )
     open_turns: int = setting(
-        "PARLEY_OPEN_TURNS", 15, "Unanswered messages of one person in all chats", ge=1, le=10_000, group=LOAD
+        "PARLEY_OPEN_TURNS",
+        15,
+        "Unanswered messages that one person may have, in all chats",
+        ge=1,
+        le=10_000,
+        group=LOAD,
     )
     messages_a_minute: int = setting(
         "PARLEY_MESSAGES_A_MINUTE",
         40,
-        "Messages of one person accepted per minute",
+        "Messages accepted from one person per minute",
         ge=1,
         le=MAX_MESSAGES,
         group=LOAD,
     )
 
     person_tokens: int = setting(
-        "PARLEY_PERSON_TOKENS", 0, "Tokens per person. 0: no limit", ge=0, le=MAX_DAILY_TOKENS, group=DAILY_LIMITS
+        "PARLEY_PERSON_TOKENS",
+        0,
+        "Tokens per person and day. 0: no limit",
+        ge=0,
+        le=MAX_DAILY_TOKENS,
+        group=DAILY_LIMITS,
     )
     person_messages: int = setting(
-        "PARLEY_PERSON_MESSAGES", 0, "Questions per person. 0: no limit", ge=0, le=MAX_MESSAGES, group=DAILY_LIMITS
+        "PARLEY_PERSON_MESSAGES",
+        0,
+        "Questions per person and day. 0: no limit",
+        ge=0,
+        le=MAX_MESSAGES,
+        group=DAILY_LIMITS,
     )
     chat_tokens: int = setting(
         "PARLEY_CHAT_TOKENS",
         0,
-        "Tokens per group or channel. 0: no limit",
+        "Tokens per group or channel and day. 0: no limit",
         ge=0,
         le=MAX_DAILY_TOKENS,
         group=DAILY_LIMITS,
@@ -210,7 +227,7 @@ class Settings(SettingsSection):
     chat_messages: int = setting(
         "PARLEY_CHAT_MESSAGES",
         0,
-        "Questions per group or channel. 0: no limit",
+        "Questions per group or channel and day. 0: no limit",
         ge=0,
         le=MAX_MESSAGES,
         group=DAILY_LIMITS,

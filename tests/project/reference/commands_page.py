@@ -1,0 +1,28 @@
+"""docs/reference/commands.md."""
+
+from core.commands.declarations import COMMANDS, Argument, Command
+from tests.project.reference.markdown import GENERATED, code, table
+
+__all__ = ["render"]
+
+INTRODUCTION = """\
+Telegram, Discord and the terminal offer the same commands. Arguments in brackets are optional. In the chat, `/help` lists the commands."""
+
+
+def render() -> str:
+    parts = ["# Commands", GENERATED, INTRODUCTION]
+    for command in COMMANDS:
+        parts += [f"## {_usage(command)}", f"{command.description}."]
+        if command.arguments:
+            parts.append(table(("Argument", "Meaning"), [(code(a.name), _describe(a)) for a in command.arguments]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _usage(command: Command) -> str:
+    arguments = (a.name if a.is_required else f"[{a.name}]" for a in command.arguments)
+    return code(" ".join((f"/{command.name}", *arguments)))
+
+
+def _describe(argument: Argument) -> str:
+    choices = f" One of {', '.join(map(code, argument.choices))}." if argument.choices else ""
+    return f"{argument.description}.{choices}"

@@ -1,0 +1,68 @@
+"""Conventions that tools do not know, checked by reading the source of the tests."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+ALLOWED = {
+    "tests/bots/hanging_bot.py:run": "a hang, not a synchronisation",
+    "tests/bots/sandbox/discord/conftest.py:running_server": "discord.py has no argument for its URLs",
+    "tests/waiting.py:wait_until": "the one place that polls",
+}
+"""Exceptions by `file:function`, with the reason."""
+
+
+def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple[str, ast.Call]]:
+    """Every call in `node`, with the name of the innermost function around it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            yield function, child
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield from calls_by_function(child, child.name if is_function else function)
+
+
+def find_calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
+    """Calls in tests/ of functions whose name ends with one of `names`, with their location."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        for function, call in calls_by_function(ast.parse(path.read_text())):
+            if f"{name}:{function}" not in ALLOWED and ast.unparse(call.func).endswith(names):
+                yield f"{name}:{call.lineno} ({function})", call
+
+
+def patches_constant(call: ast.Call) -> bool:
+    names = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return any(name.rpartition(".")[2].isupper() for name in names[:1])
+
+
+def sleeps(call: ast.Call) -> bool:
+    return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0)
+
+
+@pytest.mark.xfail(strict=False, reason="TEMPORARY: being cleaned up")
+def test_no_test_patches_a_constant() -> None:
+    """Inject timings or sizes instead: as constructor arguments, or as fields of `Timings`."""
+    offenders = [
+        location for location, call in find_calls("setattr", "patch", "patch.object") if patches_constant(call)
+    ]
+    assert not offenders, "patched constants:\n" + "\n".join(offenders)
+
+
+@pytest.mark.xfail(strict=False, reason="TEMPORARY: being cleaned up")
+def test_no_test_sleeps() -> None:
+    """Wait for an event, move a `FakeClock`, or use `tests.waiting.wait_until`."""
+    offenders = [location for location, call in find_calls("sleep") if sleeps(call)]
+    assert not offenders, "sleeps:\n" + "\n".join(offenders)
+
+
+def test_allowed_exceptions_are_needed() -> None:
+    functions = {
+        f"{path.relative_to(ROOT).as_posix()}:{function}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for function, _ in calls_by_function(ast.parse(path.read_text()))
+    }
+    assert ALLOWED.keys() <= functions

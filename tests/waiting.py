@@ -1,0 +1,18 @@
+"""Wait for a condition that nothing announces, such as a row that another process writes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+__all__ = ["wait_until"]
+
+
+async def wait_until(
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], timeout_seconds: float = 10.0
+) -> None:
+    """Check `condition` every 20 ms until it is true. Prefer an event where there is one."""
+    async with asyncio.timeout(timeout_seconds):
+        while True:
+            result = condition()
+            if result if isinstance(result, bool) else await result:
+                return
+            await asyncio.sleep(0.02)
