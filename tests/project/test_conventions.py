@@ -21,8 +21,8 @@ def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
             yield function, child
-        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-        yield from calls_by_function(child, child.name if is_function else function)
+        name = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        yield from calls_by_function(child, name)
 
 
 def find_calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
