@@ -1,16 +1,16 @@
-"""Everything Parley raises on purpose.
+"""The exceptions that Parley raises on purpose.
 
     ParleyError
     ├── ConfigurationError     the operator must change something; exit code 78
     ├── UnavailableError       a service does not answer; exit code 69
     │   └── StoreError         the database cannot be read or written
-    ├── DeniedError            who said it is not let in
-    ├── DeliveryError          a platform did not take what was sent; see `Fault`
-    │   └── MovedError         the chat goes on under another id
-    ├── ModelError             a model did not answer; see `Failure`
-    └── DocumentError          a file cannot be read; see `Unreadable`
+    ├── AccessDeniedError      the sender may not use the bot
+    ├── DeliveryError          a platform refused a request; see `DeliveryFailure`
+    │   └── ChatMovedError     the chat has a new ID
+    ├── ModelError             a model did not answer; see `ModelFailure`
+    └── DocumentError          a file cannot be read; see `DocumentFailure`
 
-Every class carries a text fit to be shown to a person: no secret, no address, no stack.
+The text of every exception may be shown to people: it holds no secret, no address and no stack.
 """
 
 from enum import StrEnum
@@ -32,17 +32,18 @@ __all__ = [
 
 
 class ParleyError(Exception):
-    """The root; `str(error)` may be shown to a person."""
+    exit_code = 1
+    """The status of a process that ends with this error; the numbers are those of `sysexits.h`."""
 
 
 class ConfigurationError(ParleyError):
-    """A setting, a token or a file is wrong. Restarting does not help."""
+    """A setting, a token or a file is wrong. A restart does not help."""
 
     exit_code = 78
 
 
 class UnavailableError(ParleyError):
-    """A service that Parley stands on does not answer. Restarting may help."""
+    """A service that Parley depends on does not answer. A restart may help."""
 
     exit_code = 69
 
@@ -52,31 +53,31 @@ class StoreError(UnavailableError):
 
 
 class AccessDeniedError(ParleyError):
-    """Who said it is not let in, or not in this minute; nothing of it was kept."""
+    """The sender may not use the bot, or sends too fast. Nothing was stored."""
 
-    def __init__(self, message: str = "This bot answers only people its operator let in.") -> None:
+    def __init__(self, message: str = "Only people approved by this bot's operator can use it.") -> None:
         super().__init__(message)
 
 
 class DeliveryFailure(StrEnum):
-    """Why a platform did not take a request: the closed list every adapter maps to."""
+    """Why a request to a platform failed. Adapters translate every exception to one of these."""
 
     TRANSIENT = "transient"
-    """It certainly did not arrive (no connection, 5xx before acceptance): try again."""
-    RATE = "rate"
-    """Too many requests: nothing to this place before `retry_after` has passed."""
+    """It certainly had no effect (no connection, 5xx). The core tries again."""
+    RATE_LIMITED = "rate"
+    """Too many requests. It had no effect; the core sends nothing to the place for `retry_after` seconds."""
     FORBIDDEN = "forbidden"
-    """Blocked, kicked, or a permission is missing."""
+    """The person blocked the bot, the bot was removed, or it lacks a permission."""
     GONE = "gone"
-    """The message, chat or interaction does not exist any more."""
+    """The message, chat or interaction no longer exists."""
     REJECTED = "rejected"
-    """The platform refuses this content; sending it again is refused again."""
+    """The platform refuses the content and would refuse it again."""
     UNKNOWN = "unknown"
-    """It may or may not have arrived (a time-out after the request was written)."""
+    """It may have had its effect (a time-out after the request was sent)."""
 
 
 class DeliveryError(ParleyError):
-    """A platform did not take a message."""
+    """A request to a platform failed."""
 
     def __init__(
         self,
@@ -89,52 +90,52 @@ class DeliveryError(ParleyError):
         super().__init__(message)
         self.failure = failure
         self.retry_after = retry_after
-        """Seconds during which nothing may be sent to the place; with `Fault.RATE` only."""
+        """Seconds to wait, with `DeliveryFailure.RATE_LIMITED` only; None: the platform does not say."""
         self.account_wide = account_wide
-        """The wait is for the whole account, not for one place."""
+        """The wait applies to the whole account instead of one chat."""
 
 
 class ChatMovedError(DeliveryError):
-    """The chat goes on under another id, `chat`: everything known of it belongs there now."""
+    """The chat has a new ID (a Telegram group became a supergroup)."""
 
     def __init__(self, new_chat: str) -> None:
-        super().__init__(f"The chat has moved and is now {new_chat}", DeliveryFailure.GONE)
+        super().__init__(f"The chat has moved to {new_chat}", DeliveryFailure.GONE)
         self.new_chat = new_chat
 
 
 class ModelFailure(StrEnum):
-    """Why a model did not answer: the closed list that retries and messages are decided on."""
+    """Why a model did not answer. Retries, substitutes and messages depend on it."""
 
     AUTHENTICATION = "authentication"
     """401, 403: the API key is wrong."""
     PAYMENT = "payment"
     """402: the model needs a higher plan."""
-    RATE = "rate"
-    """429 that passes soon."""
+    RATE_LIMITED = "rate"
+    """429 for some seconds."""
     QUOTA = "quota"
     """429 for the rest of the day."""
     UNKNOWN_MODEL = "unknown model"
-    """The model vanished or never was."""
+    """The service does not offer the model."""
     OVERFLOW = "overflow"
     """The request is longer than the model's context window."""
     REFUSED = "refused"
-    """400, 413, 422: the request itself is not taken."""
+    """400, 413, 422: the service rejects the request itself."""
     FILTERED = "filtered"
-    """The model's answer was withheld by a content filter."""
+    """A content filter withheld the answer."""
     UNAVAILABLE = "unavailable"
     """5xx, no connection, an HTML page instead of an answer."""
     STALLED = "stalled"
-    """Nothing came within the time allowed."""
+    """A time-out: no token arrived in time."""
     TRUNCATED = "truncated"
-    """The stream ended without saying so."""
+    """The stream broke off without its end mark."""
     MALFORMED = "malformed"
-    """What came cannot be understood."""
+    """The response cannot be parsed."""
     EMPTY = "empty"
-    """The stream ended well and held no text."""
+    """The stream is complete and contains no text."""
 
 
 class ModelError(ParleyError):
-    """A model did not answer, or not to the end.
+    """A model did not answer, or not completely.
 
     `limit` and `prompt_tokens` are numbers read from an overflow error, in tokens.
     `available` lists the models the server named when it did not know the one asked for.
@@ -167,20 +168,20 @@ class ModelError(ParleyError):
 
 
 class DocumentFailure(StrEnum):
-    """Why a file cannot be read: the closed list."""
+    """Why a file cannot be read."""
 
     TOO_LARGE = "too large"
     ENCRYPTED = "encrypted"
-    """It wants a password."""
+    """It needs a password."""
     NO_TEXT = "no text"
-    """It is empty, or pictures of pages."""
+    """It is empty, or its pages are pictures."""
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not a kind we read."""
+    """Not a supported type."""
     SLOW = "slow"
-    """Reading it took too long, or too much memory."""
+    """Reading it takes too long or too much memory."""
     FULL = "full"
-    """There is no room for more in this conversation."""
+    """The conversation has no room for more."""
 
 
 class DocumentError(ParleyError):

@@ -1,8 +1,19 @@
-"""The boundary between the core and a platform, on one screen.
+"""The port: everything a chat platform's adapter and the core know about each other.
 
-An adapter translates events to `Incoming` and hands them to `Inbox`; the core speaks back through
-`Chat`. Failures come as `DeliveryError` with one of the closed list of `Fault`. Places, people
-and messages are named by strings the platform chose; the core never looks inside them.
+An adapter translates the platform's events to `Incoming` and passes them to an `Inbox`. The core answers through
+the adapter's methods: `send`, `edit`, `delete`, `show_typing` and the optional `Supports...` protocols. All of
+them raise `DeliveryError` with one of the `DeliveryFailure`s and nothing else.
+
+The platform chooses the IDs of accounts, chats, threads, servers, people and messages. They are strings, and the
+core only compares them. Rate limits, retries, splitting, storage and deduplication are the core's work: an adapter
+makes one request per call, keeps no queue, and tells nothing to the platform before `Inbox` has returned.
+
+A person writes "hi" in a private chat, and the model's answer grows in one message:
+
+    inbox(Incoming(EventKind.PROMPT, key="m7", place, sender, "hi", message_id="7"))
+    send(place, Part("Thinking…"), key="12-0")        -> "8"
+    edit(place, "8", Part("Hello, how"))
+    edit(place, "8", Part("Hello, how are you?"))
 """
 
 from collections.abc import Mapping
@@ -13,9 +24,9 @@ from typing import Protocol, runtime_checkable
 from core.markdown.document import Document
 
 __all__ = [
-    "FILE_KIND",
     "Adapter",
     "Attachment",
+    "Batch",
     "Button",
     "Capabilities",
     "Dialect",
@@ -25,6 +36,7 @@ __all__ = [
     "MenuItem",
     "Part",
     "Place",
+    "PreviewMode",
     "RateLimit",
     "Sender",
     "SupportsDrafts",
@@ -32,100 +44,129 @@ __all__ = [
     "SupportsLiveness",
 ]
 
+# What an adapter hands to the core
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a conversation happens."""
 
     platform: str
+    """The adapter's `platform`."""
     account: str
-    """The bot's own id there."""
+    """The adapter's `account`."""
     chat: str
+    """The chat, group or channel."""
     thread: str | None = None
-    private: bool = False
-    """One person and the bot, nobody else."""
+    """A thread or topic inside the chat; None outside of any."""
+    is_private: bool = False
+    """Only one person and the bot are here."""
     server: str | None = None
+    """The server (guild, workspace) that the chat belongs to, on platforms that have servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
+    """The person who caused an event. Adapters drop events that bots caused."""
+
     platform: str
     user: str
     name: str
+    """The display name."""
     language: str | None = None
-    is_bot: bool = False
+    """The client's language as an IETF tag (`en-GB`); None if the platform does not say."""
     is_manager: bool = False
-    """May change settings for everybody in this place's server or group."""
-
-
-FILE_KIND = "file"
+    """May change settings for everyone in this place's group or server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
     kind: str
-    """What it is, in words for a person: "sticker", "photo", "voice message"; `FILE` is what may
-    be read.
-    """
+    """For people, after "a": "sticker", "photo", "voice message", "file"."""
     name: str = ""
+    """The file name."""
     size: int = 0
-    """In bytes; 0 when unknown."""
+    """In bytes; 0 if unknown."""
     file_id: str = ""
-    """By which the platform hands it out (`Files`); "" where it cannot be had."""
-    media_type: str = ""
-    """As the sender's client said, e.g. application/pdf."""
+    """What `SupportsFiles.fetch` needs to download it; empty if it cannot be downloaded."""
+    is_document: bool = False
+    """A file whose text the bot may read, as opposed to a picture, a sound or a location."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Marks a message that a client may send as several: an album, or a text above the platform's limit.
+
+    The core waits a moment for the rest and makes one question of all.
+    """
+
+    id: str | None = None
+    """The messages of one batch carry the same ID. None: the person's next message belongs to it."""
 
 
 class EventKind(StrEnum):
     PROMPT = "prompt"
+    """A message for the model."""
     COMMAND = "command"
+    """`/model phi`: `command` is `model`, `text` is `phi`."""
     BUTTON = "button"
+    """A press on a `Button` or `MenuItem`: `text` is its action, `message_id` the message it belongs to."""
     MOVED = "moved"
-    """The chat goes on under another id: `text`."""
+    """The chat goes on under another ID, which is `text`. `place.chat` is the old ID; the sender does not matter."""
     STOP = "stop"
-    """The platform's own Stop control: `text` is the draft's id."""
+    """A press on the platform's own Stop control of a draft: `text` is the draft's number (`SupportsDrafts`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Something a person said or did."""
+    """One event. The core stores it as JSON, so every field that is added later needs a default."""
 
     kind: EventKind
     key: str
-    """Unique for this event on this account; a redelivery carries the same."""
+    """Unique for this event on this account. A redelivery of the event has the same key and is ignored."""
     place: Place
     sender: Sender
     text: str
-    """The prompt; a command's argument; a button's action."""
-    message: str | None = None
-    """The id of the message this is, or on which a button was pressed."""
+    """The prompt without the bot's mention, the arguments of a command, or what `kind` says."""
+    message_id: str | None = None
+    """The person's message, or the message whose button was pressed. Answers in groups reply to it."""
     command: str = ""
+    """The command's name in lower case, without the slash."""
     reply_to: str | None = None
+    """The message this one replies to."""
     attachments: tuple[Attachment, ...] = ()
-    batch: str | None = None
-    """Names what a client sent as several messages, of which more may follow in a moment; "" where
-    it has no name: then what the person says next belongs to it.
-    """
-    pieces: tuple[tuple[str, int], ...] = ()
-    """Of a batch that is one question by now: the messages `text` is made of, a line break between
-    them, each with its characters.
-    """
+    batch: Batch | None = None
+    """None: the message is complete."""
     interaction_token: str | None = None
-    """The adapter's own right to answer this event (Discord: the interaction); kept with the turn
-    and handed back with everything sent in answer."""
+    """For platforms that allow answers only through a token of the event (Discord's interactions). Opaque to the
+    core, which stores it and passes it to every call that answers this event."""
+
+
+class Inbox(Protocol):
+    async def __call__(self, incoming: Incoming) -> None:
+        """Store `incoming`. Acknowledge the event to the platform only after this has returned.
+
+        Raises `StoreError` if the event could not be stored: let the platform deliver it again, or call again.
+        Raises `AccessDeniedError` if the sender may not use the bot, or, for events with an interaction token,
+        sends too fast: the event is done; show the error's text only to the sender, or nothing.
+        """
+
+
+# What the core hands to an adapter
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
     label: str
     action: str
-    """At most 64 bytes; comes back as the text of a `Kind.BUTTON`."""
-    danger: bool = False
+    """At most 64 bytes. A press sends it back as the text of an `EventKind.BUTTON`."""
+    is_destructive: bool = False
+    """Shown in the platform's warning colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """One line of a menu, pressed like a button."""
+    """One line of a menu. A press counts like that of a button."""
 
     label: str
     action: str
@@ -135,91 +176,106 @@ class MenuItem:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One platform message, certain to fit. `native` is the dialect's own (entities and such)."""
+    """One message, small enough for the platform: `Dialect.size(part) <= Dialect.limit`."""
 
     text: str
     native: Mapping[str, object] = field(default_factory=dict)
+    """Formatting that `Dialect.render` adds and the same adapter's `send` reads (Telegram's entities). The core
+    drops it when the platform rejects the part and sends the plain text."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
 
 
+class PreviewMode(StrEnum):
+    """How people see an answer that is being written."""
+
+    DRAFT = "draft"
+    """As a draft (`SupportsDrafts`); each finished part becomes a message."""
+    EDIT = "edit"
+    """As a message that is edited until it is complete."""
+    OFF = "off"
+    """Only the typing indicator."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How often a chat may be written to: `burst` at once, refilled at `rate` a second."""
+    """A token bucket: `burst` requests at once, refilled with `rate` per second."""
 
     burst: float
     rate: float
     reserve: float = 0
-    """Of the burst, what only finals and answers to commands may use."""
+    """Requests of the burst that previews leave to final messages and replies to commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Facts about a place, not about a platform."""
+    """What one place on the platform can do. The defaults suit a platform whose messages can be edited."""
 
     rate_limit: RateLimit
-    preview_mode: str = "edit"
-    """How an answer is shown while it grows: "draft", "edit" or "off" (typing only)."""
+    """For requests to this place's chat."""
+    preview_mode: PreviewMode = PreviewMode.EDIT
     preview_interval: float = 1.0
     """Seconds between two previews of one answer."""
     slow_preview_after_chars: int = 0
-    """Characters after which previews come half as often again; 0: never."""
+    """Answers longer than this are previewed at 1.5 times the interval; 0: never."""
     draft_lifetime: float | None = None
-    """Seconds after which an unchanged draft vanishes."""
+    """Seconds after which the platform removes a draft that is not updated; None: it stays."""
     typing_interval: float = 4.5
+    """Seconds between two calls of `show_typing`, with `PreviewMode.OFF`."""
     has_stop_button: bool = True
-    """Whether the message that grows can carry a Stop button."""
+    """A preview carries a Stop button. False if it cannot, or if the platform has its own Stop control."""
     has_retry_button: bool = False
-    """Whether a finished answer carries a Retry button."""
+    """Each finished answer carries a Retry button."""
     deduplicates_sends: bool = False
-    """Whether a message that is sent again with the same key appears once."""
+    """A message that is sent twice with the same key appears once, and both calls return its ID."""
     menu_page_size: int = 8
-    """Lines of a menu on one page."""
+    """Menu items per page."""
     list_page_size: int = 12
-    """Lines of a list on one page, which fit one message."""
+    """Lines per page of a list that has to fit one message."""
 
 
 class Dialect(Protocol):
-    """Renders documents; the only judge of size. Pure."""
+    """Renders documents as the platform's messages. Pure: the same document gives the same part."""
 
     @property
     def limit(self) -> int:
-        """What `size` may reach."""
+        """The largest `size` the platform accepts."""
 
     def render(self, document: Document) -> Part: ...
 
-    def size(self, part: Part) -> int: ...
-
-
-class Inbox(Protocol):
-    async def __call__(self, incoming: Incoming) -> None:
-        """Keep `incoming` for good. Only when this returns may the platform be told that it
-        arrived. Raises `StoreError` when it cannot be kept: let the platform deliver it again;
-        `DeniedError` when its sender is not let in, or with a ticket is too fast: say so where
-        nobody else hears it, or nothing.
-        """
+    def size(self, part: Part) -> int:
+        """In the platform's unit: characters, UTF-16 units, bytes."""
 
 
 class Adapter(Protocol):
-    """An adapter. Every method raises `DeliveryError` only."""
+    """One bot account on one platform. `send`, `edit`, `delete` and `show_typing` may be called before, during and
+    after `run`, and concurrently.
+    """
 
     @property
-    def platform(self) -> str: ...
+    def platform(self) -> str:
+        """A fixed lower-case name, the same as in every `Place`."""
 
     @property
-    def account(self) -> str: ...
+    def account(self) -> str:
+        """The bot's own ID. It must survive restarts: stored events are found by it."""
 
     @property
     def dialect(self) -> Dialect: ...
 
     @property
     def account_rate_limit(self) -> RateLimit:
-        """What the whole account may do, whatever the place."""
+        """For all requests of the account together."""
 
     def capabilities(self, place: Place) -> Capabilities: ...
 
     async def run(self, inbox: Inbox) -> None:
-        """Serve until cancelled. Raises `ConfigurationError` or `UnavailableError`."""
+        """Receive events until cancelled. May be called again after it has ended or raised.
+
+        Raises `ConfigurationError` if the operator must change something (a wrong token), `UnavailableError` if
+        only a new process may help. The supervisor calls again after any other exception. Lost connections are no
+        reason to raise: reconnect.
+        """
 
     async def send(
         self,
@@ -231,42 +287,46 @@ class Adapter(Protocol):
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
-        """Send a new message and return its id. `key` (at most 25 characters) is the same when
-        the same message is sent again. `quiet`: for the person who asked alone, where the
-        platform can.
+        """Send a new message and return its ID.
+
+        `key` is an idempotency key of at most 25 characters: the core repeats it when it sends a message again.
+        `reply_to` is a message of this place; if it no longer exists, send without it. `ephemeral`: only the
+        person who caused the event should see the message, where the platform can do that.
         """
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None: ...
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
+        """Replace a message's text, buttons and menu. Editing without a change is no failure."""
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None: ...
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None: ...
 
-    async def typing(self, place: Place) -> None: ...
+    async def show_typing(self, place: Place) -> None:
+        """Show the typing indicator for the platform's usual few seconds."""
 
 
 @runtime_checkable
 class SupportsDrafts(Protocol):
-    """An optional power: a preview that is no message yet (`Capabilities.preview == "draft"`)."""
+    """Optional: previews that are not messages yet. Used where `preview_mode` is `PreviewMode.DRAFT`."""
 
-    async def draft(self, place: Place, draft_id: int, part: Part) -> None:
-        """Show `part` as draft number `draft` (non-zero); an empty text shows that it thinks."""
-
-
-@runtime_checkable
-class SupportsFiles(Protocol):
-    """An optional power: to hand out what a person sent."""
-
-    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
-        """Its content, of `most` bytes at most: `Fault.REJECTED` for more, `Fault.GONE` where it
-        is there no more.
+    async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
+        """Show `part` as the draft with this positive number, or update that draft. An empty text means that the
+        model is thinking.
         """
 
 
 @runtime_checkable
+class SupportsFiles(Protocol):
+    """Optional: downloads of what people send."""
+
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
+        """Download it. `DeliveryFailure.REJECTED` if it is larger, `DeliveryFailure.GONE` if it no longer exists."""
+
+
+@runtime_checkable
 class SupportsLiveness(Protocol):
-    """An optional power: to tell whether it still hears its platform."""
+    """Optional: lets the supervisor restart an adapter that has lost its platform without noticing."""
 
     @property
     def last_activity(self) -> float | None:
-        """When the platform last answered the side that receives, by `time.monotonic`; None
-        while nothing is to be heard (standing by, connecting).
+        """When the platform last sent or answered something on the receiving side (`Clock.monotonic`); None while
+        nothing is expected, such as in a process that waits for a lease.
         """

@@ -54,7 +54,7 @@ def person_key(sender: Sender) -> str:
 
 def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
     """A private chat is one conversation. In a group, each person has one per thread, or all share one."""
-    person = "" if place.private or shared else sender.user
+    person = "" if place.is_private or shared else sender.user
     return f"{conversation_key_prefix(place)}{place.thread or ''}:{person}"
 
 
@@ -90,7 +90,7 @@ def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
 def usage_subjects(incoming: Incoming) -> tuple[str, ...]:
     """Whose daily allowance a question counts for: the person's and, outside a private chat, the chat's."""
     person = _person_scope_key(incoming.sender)
-    return (person,) if incoming.place.private else (person, chat_scope_key(incoming.place))
+    return (person,) if incoming.place.is_private else (person, chat_scope_key(incoming.place))
 
 
 def grant_subject(platform: str, kind: ScopeKind, id_: str) -> str:

@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback in front of several webhook processes."""
+"""What stands before several processes that listen: a reverse proxy on loopback."""
 
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,9 @@ __all__ = ["load_balancer"]
 
 @asynccontextmanager
 async def load_balancer(ports: Sequence[int], path: str) -> AsyncIterator[str]:
-    """Yield a URL whose requests go to `ports` in turn, skipping ports on which nothing listens."""
+    """The address that passes requests for `path` on to `ports` in turn, but for those that
+    nobody listens on.
+    """
     order = list(ports)
 
     async def forward(request: web.Request) -> web.Response:
@@ -26,7 +28,7 @@ async def load_balancer(ports: Sequence[int], path: str) -> AsyncIterator[str]:
             except aiohttp.ClientConnectorError:
                 continue
             except aiohttp.ClientError:
-                break  # the process may have received it
+                break  # it may have been received
         return web.Response(status=502)
 
     app = web.Application()

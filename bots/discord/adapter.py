@@ -30,16 +30,15 @@ from core.backoff import Backoff
 from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, RateLimit
+from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
 
 __all__ = ["DiscordAdapter"]
 
 CAPABILITIES = Capabilities(
     rate_limit=RateLimit(burst=5, rate=1, reserve=2),
-    preview_mode="edit",
+    preview_mode=PreviewMode.EDIT,
     preview_interval=1.3,
     slow_preview_after_chars=3000,
-    typing_interval=8.0,
     has_stop_button=True,
     has_retry_button=True,
     deduplicates_sends=True,
@@ -158,7 +157,7 @@ class DiscordAdapter:
                 return await self._responder.follow_up(token, body, ephemeral=ephemeral or token.is_ephemeral)
             except DeliveryError as error:
                 # In a direct message a normal message is seen by nobody else.
-                if error.failure is not DeliveryFailure.GONE or not (place.private and token.can_post):
+                if error.failure is not DeliveryFailure.GONE or not (place.is_private and token.can_post):
                     raise
                 return await self._post(place, part, key, reply_to)
         reply_to = reply_to or await self._responder.original_message(token)
@@ -169,28 +168,28 @@ class DiscordAdapter:
                 raise
             return await self._responder.follow_up(token, body, ephemeral=token.is_ephemeral)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         body = _payload(part)
         token = InteractionToken.decode(interaction_token) if interaction_token else None
-        if token is not None and self._uses_interaction(token, message):
-            await self._responder.edit(token, message, body)
+        if token is not None and self._uses_interaction(token, message_id):
+            await self._responder.edit(token, message_id, body)
             return
         try:
-            await self._call_unarchiving(place, "PATCH", _message_path(place, message), body)
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
         except RefusedError as error:
             if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
                 raise
             # A process that has ended sent the message through the interaction.
-            await self._responder.edit(token, message, body)
+            await self._responder.edit(token, message_id, body)
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         token = InteractionToken.decode(interaction_token) if interaction_token else None
-        if token is not None and self._uses_interaction(token, message):
-            await self._responder.delete(token, message)
+        if token is not None and self._uses_interaction(token, message_id):
+            await self._responder.delete(token, message_id)
             return
-        await self._call_unarchiving(place, "DELETE", _message_path(place, message))
+        await self._call_unarchiving(place, "DELETE", _message_path(place, message_id))
 
-    async def typing(self, place: Place) -> None:
+    async def show_typing(self, place: Place) -> None:
         channel = channel_id(place)
         if channel in self._typing_paused:
             return
@@ -205,9 +204,9 @@ class DiscordAdapter:
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await download(self._http, attachment.file_id, max_bytes, self._timings)
 
-    def _uses_interaction(self, token: InteractionToken, message: str) -> bool:
-        """Whether to edit or delete `message` through the interaction instead of normally."""
-        is_interaction_message = self._responder.is_interaction_message(token, message)
+    def _uses_interaction(self, token: InteractionToken, message_id: str) -> bool:
+        """Whether to edit or delete `message_id` through the interaction instead of normally."""
+        is_interaction_message = self._responder.is_interaction_message(token, message_id)
         return is_interaction_message and (self._responder.is_valid(token) or not token.can_post)
 
     async def _post_or_notify(self, place: Place, part: Part, key: str, reply_to: str | None) -> str:
@@ -248,8 +247,8 @@ def _answers_through_interaction(token: InteractionToken) -> bool:
     return token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC)
 
 
-def _message_path(place: Place, message: str) -> str:
-    return f"/channels/{channel_id(place)}/messages/{message}"
+def _message_path(place: Place, message_id: str) -> str:
+    return f"/channels/{channel_id(place)}/messages/{message_id}"
 
 
 def _payload(part: Part, *, flags: int = 0, nonce: str = "", reply_to: str | None = None) -> Json:

@@ -5,10 +5,11 @@ from typing import Any
 
 import discord
 
-from core.port import FILE_KIND, Attachment
+from core.port import Attachment
 
 __all__ = ["command_attachments", "message_attachments", "replied_files"]
 
+DOCUMENT_KIND = "file"
 KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
 
 
@@ -24,7 +25,7 @@ def replied_files(reference: discord.MessageReference | None) -> tuple[Attachmen
     original = reference.resolved if reference else None
     if not isinstance(original, discord.Message) or original.author.bot:
         return ()
-    return tuple(attachment for attachment in message_attachments(original) if attachment.kind == FILE_KIND)
+    return tuple(attachment for attachment in message_attachments(original) if attachment.is_document)
 
 
 def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
@@ -34,21 +35,20 @@ def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 
 def _from_library(attachment: discord.Attachment) -> Attachment:
-    media_type = attachment.content_type or ""
-    kind = "voice message" if attachment.is_voice_message() else _kind(media_type)
-    return Attachment(kind, attachment.filename, attachment.size, attachment.url, media_type)
+    kind = "voice message" if attachment.is_voice_message() else _kind(attachment.content_type or "")
+    return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
 
 
 def _from_payload(file: Mapping[str, Any]) -> Attachment:
-    media_type = str(file.get("content_type") or "")
+    kind = _kind(str(file.get("content_type") or ""))
     return Attachment(
-        _kind(media_type),
+        kind,
         str(file.get("filename", "")),
         int(file.get("size", 0)),
         str(file.get("url", "")),
-        media_type,
+        is_document=kind == DOCUMENT_KIND,
     )
 
 
 def _kind(media_type: str) -> str:
-    return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], FILE_KIND)
+    return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], DOCUMENT_KIND)

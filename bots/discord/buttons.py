@@ -38,7 +38,7 @@ def action_rows(part: Part) -> list[dict[str, object]]:
 
 
 def _button(button: Button) -> dict[str, object]:
-    style = discord.ButtonStyle.danger if button.danger else discord.ButtonStyle.secondary
+    style = discord.ButtonStyle.danger if button.is_destructive else discord.ButtonStyle.secondary
     return {
         "type": discord.ComponentType.button.value,
         "style": style.value,

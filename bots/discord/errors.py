@@ -43,9 +43,9 @@ FAILURES_BY_CODE: Mapping[int, tuple[DeliveryFailure, str]] = {
     10062: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
     40094: (DeliveryFailure.GONE, "Discord allows no more messages in answer to this command"),
     50027: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
-    20016: (DeliveryFailure.RATE, "Slow mode is on in this channel"),
-    20028: (DeliveryFailure.RATE, "Too many messages in this channel"),
-    30046: (DeliveryFailure.RATE, "Too many edits of an old message"),
+    20016: (DeliveryFailure.RATE_LIMITED, "Slow mode is on in this channel"),
+    20028: (DeliveryFailure.RATE_LIMITED, "Too many messages in this channel"),
+    30046: (DeliveryFailure.RATE_LIMITED, "Too many edits of an old message"),
     50001: (DeliveryFailure.FORBIDDEN, "I cannot see this channel"),
     50005: (DeliveryFailure.FORBIDDEN, "I can only edit my own messages"),
     50007: (DeliveryFailure.FORBIDDEN, "This person does not accept direct messages from me"),
@@ -64,7 +64,7 @@ FAILURES_BY_STATUS: Mapping[int, tuple[DeliveryFailure, str]] = {
     403: (DeliveryFailure.FORBIDDEN, "Discord does not allow this"),
     404: (DeliveryFailure.GONE, "Discord no longer has this"),
     408: (DeliveryFailure.TRANSIENT, "Discord took too long to respond"),
-    429: (DeliveryFailure.RATE, RATE_LIMIT_TEXT),
+    429: (DeliveryFailure.RATE_LIMITED, RATE_LIMIT_TEXT),
 }
 PERMANENT_FAILURES = (DeliveryFailure.REJECTED, DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
 """Failures that a repeated request meets again."""
@@ -126,7 +126,7 @@ def to_delivery_error(
         failure, text = FAILURES_BY_CODE[code]
     else:
         failure, text = FAILURES_BY_STATUS.get(status, (DeliveryFailure.REJECTED, "Discord rejected the request"))
-    if failure is not DeliveryFailure.RATE:
+    if failure is not DeliveryFailure.RATE_LIMITED:
         return RefusedError(text, failure, status, code)
     seconds = _retry_seconds(fields.get("retry_after"), headers.get("Retry-After"))
     # A body that is no object comes from Cloudflare, which blocks the address, not one channel.

@@ -38,7 +38,7 @@ class ForbiddenChannels:
 
     async def notify_sender(self, place: Place, message_id: str, error: DeliveryError) -> None:
         """Tell the author of a message by direct message why it gets no answer."""
-        if place.private or message_id in self._notified:
+        if place.is_private or message_id in self._notified:
             return
         self._notified.add(message_id, self._timings.notice_interval)
         channel = channel_id(place)

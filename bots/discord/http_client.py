@@ -130,7 +130,7 @@ class HttpClient:
         wait = max(global_wait, self._bucket_resets.get(bucket, 0.0) - now)
         if wait > 0:
             raise DeliveryError(
-                RATE_LIMIT_TEXT, DeliveryFailure.RATE, retry_after=wait, account_wide=wait == global_wait
+                RATE_LIMIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=wait, account_wide=wait == global_wait
             )
         self._bucket_resets.pop(bucket, None)
 

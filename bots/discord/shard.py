@@ -16,5 +16,5 @@ class Shard:
     def serves(self, place: Place) -> bool:
         """Whether this shard receives the events of `place`; direct messages go to shard 0."""
         if place.server is None:
-            return place.private and self.number == 0
+            return place.is_private and self.number == 0
         return (int(place.server) >> 22) % self.count == self.number

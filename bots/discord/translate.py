@@ -53,7 +53,7 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         place=_place(message.channel, message.guild.id if message.guild else None, account),
         sender=_sender(message.author),
         text=_message_text(message, bot_id, roles),
-        message=str(message.id),
+        message_id=str(message.id),
         reply_to=str(reference.message_id) if reference and reference.message_id else None,
         attachments=message_attachments(message) or replied_files(reference),
     )
@@ -87,7 +87,7 @@ def translate_button(interaction: Interaction, account: str, action: str) -> Inc
         place=_interaction_place(interaction, account),
         sender=_interaction_sender(interaction),
         text=action,
-        message=str(interaction.message.id) if interaction.message else None,
+        message_id=str(interaction.message.id) if interaction.message else None,
         interaction_token=token.encode(),
     )
 
@@ -156,7 +156,7 @@ def _place(channel: Any, guild_id: int | None, account: str, private: bool | Non
         account=account,
         chat=str(channel.parent_id if is_thread else channel.id),
         thread=str(channel.id) if is_thread else None,
-        private=private,
+        is_private=private,
         server=str(guild_id) if guild_id is not None else None,
     )
 
@@ -175,7 +175,6 @@ def _sender(
         user=str(user.id),
         name=user.display_name,
         language=language,
-        is_bot=user.bot,
         is_manager=permissions.administrator or permissions.manage_guild or permissions.manage_channels,
     )
 

@@ -34,7 +34,7 @@ from bots.telegram.polling import ALLOWED_UPDATES, InboxQueue, PollingRequest
 from bots.telegram.translate import PLATFORM, translate
 from bots.telegram.webhook import WebhookServer
 from core.errors import AccessDeniedError, ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, RateLimit
+from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
 
 __all__ = ["TelegramAdapter"]
 
@@ -74,8 +74,7 @@ log = structlog.get_logger(__name__)
 class TelegramAdapter:
     """One bot. `account` is its id, which the token begins with.
 
-    `preview`: "auto" and "draft" show a growing answer as a draft in private chats and by edits
-    elsewhere; "edit" by edits everywhere; "off" shows only that something is being written.
+    `preview_mode`: drafts exist only in private chats; elsewhere answers grow by edits instead.
     `commands` are offered by name and summary in Telegram's own menu.
     `leases`: of several processes on one database one polls, the others stand by. `webhook`: the
     address Telegram is to call and the one to listen on; then nobody polls.
@@ -91,7 +90,7 @@ class TelegramAdapter:
         token: str,
         *,
         api_base: str = "https://api.telegram.org",
-        preview_mode: str = "auto",
+        preview_mode: PreviewMode = PreviewMode.DRAFT,
         commands: Sequence[tuple[str, str]] = (),
         leases: SupportsLeases | None = None,
         webhook: tuple[str, str] | None = None,
@@ -151,25 +150,25 @@ class TelegramAdapter:
         return self._polling_request.last_answer if self._is_polling else None
 
     def capabilities(self, place: Place) -> Capabilities:
-        preview = {"auto": "draft"}.get(self._preview_mode, self._preview_mode)
-        if preview == "draft" and not (place.private and self._has_drafts):
-            preview = "edit"
-        if not place.private:
+        preview_mode = self._preview_mode
+        if preview_mode is PreviewMode.DRAFT and not (place.is_private and self._has_drafts):
+            preview_mode = PreviewMode.EDIT
+        if not place.is_private:
             return Capabilities(
                 rate_limit=GROUP_RATE_LIMIT,
-                preview_mode=preview,
+                preview_mode=preview_mode,
                 preview_interval=3.0,
                 slow_preview_after_chars=2000,
             )
-        if preview == "draft":
+        if preview_mode is PreviewMode.DRAFT:
             return Capabilities(
                 rate_limit=PRIVATE_RATE_LIMIT,
-                preview_mode=preview,
+                preview_mode=preview_mode,
                 preview_interval=0.8,
                 draft_lifetime=25.0,
                 has_stop_button=False,  # a draft cannot carry one; the client shows its own
             )
-        return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview, preview_interval=1.2)
+        return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview_mode, preview_interval=1.2)
 
     # Receiving
 
@@ -318,7 +317,7 @@ class TelegramAdapter:
         ephemeral: bool = False,  # noqa: ARG002 (a message is for everybody in the chat)
     ) -> str:
         reply_parameters = None
-        if reply_to is not None and not place.private:
+        if reply_to is not None and not place.is_private:
             reply_parameters = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             message = await self._call(
@@ -341,7 +340,7 @@ class TelegramAdapter:
     async def edit(
         self,
         place: Place,
-        message: str,
+        message_id: str,
         part: Part,
         *,
         interaction_token: str | None = None,  # noqa: ARG002 (Telegram needs no right to answer)
@@ -351,7 +350,7 @@ class TelegramAdapter:
                 await self._bot.edit_message_text(
                     part.text,
                     chat_id=int(place.chat),
-                    message_id=int(message),
+                    message_id=int(message_id),
                     entities=_entities(part),
                     reply_markup=inline_keyboard(part),
                     link_preview_options=NO_LINK_PREVIEW,
@@ -365,13 +364,13 @@ class TelegramAdapter:
     async def delete(
         self,
         place: Place,
-        message: str,
+        message_id: str,
         *,
         interaction_token: str | None = None,  # noqa: ARG002 (Telegram needs no right to answer)
     ) -> None:
-        await self._call(lambda: self._bot.delete_message(int(place.chat), int(message)))
+        await self._call(lambda: self._bot.delete_message(int(place.chat), int(message_id)))
 
-    async def typing(self, place: Place) -> None:
+    async def show_typing(self, place: Place) -> None:
         await self._call(
             lambda: self._bot.send_chat_action(int(place.chat), ChatAction.TYPING, message_thread_id=_topic_id(place))
         )
@@ -380,7 +379,7 @@ class TelegramAdapter:
         file = await self._call(lambda: self._bot.get_file(attachment.file_id))
         return await download(file, max_bytes)
 
-    async def draft(self, place: Place, draft_id: int, part: Part) -> None:
+    async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
         async def request() -> None:
             if self._has_draft_stop is not False:
                 try:

@@ -2,7 +2,7 @@
 
 from telegram import Message
 
-from core.port import FILE_KIND, Attachment
+from core.port import Attachment
 
 __all__ = ["extract_attachments"]
 
@@ -11,7 +11,7 @@ __all__ = ["extract_attachments"]
 KIND_BY_FIELD = {
     "animation": "GIF",
     "audio": "audio file",
-    "document": FILE_KIND,
+    "document": "file",
     "photo": "photo",
     "sticker": "sticker",
     "story": "story",
@@ -45,7 +45,7 @@ def extract_attachments(message: Message) -> tuple[Attachment, ...]:
                 name or "",
                 getattr(content, "file_size", None) or 0,
                 getattr(content, "file_id", ""),
-                getattr(content, "mime_type", None) or "",
+                is_document=field == "document",
             ),
         )
     if "rich_message" in message.api_kwargs:

@@ -19,7 +19,7 @@ def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
 
 
 def _button(button: Button) -> InlineKeyboardButton:
-    style = KeyboardButtonStyle.DANGER if button.danger else None
+    style = KeyboardButtonStyle.DANGER if button.is_destructive else None
     return InlineKeyboardButton(button.label, callback_data=button.action, style=style)
 
 

@@ -86,7 +86,7 @@ def to_delivery_error(error: TelegramError) -> DeliveryError:
     """
     if isinstance(error, RetryAfter):
         wait = to_seconds(error.retry_after)
-        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE, retry_after=wait)
+        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE_LIMITED, retry_after=wait)
     if isinstance(error, ChatMigrated):
         return ChatMovedError(str(error.new_chat_id))
     if isinstance(error, BadRequest):
@@ -125,5 +125,5 @@ def _from_network_error(error: NetworkError) -> DeliveryError:
     if isinstance(error, TimedOut) or cause is not None:
         return DeliveryError("The connection to Telegram broke off", DeliveryFailure.UNKNOWN)
     if "too many requests" in error.message.lower():
-        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE, retry_after=1.0)
+        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE_LIMITED, retry_after=1.0)
     return DeliveryError(f"Telegram refused: {error.message}", DeliveryFailure.REJECTED)

@@ -17,11 +17,12 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         return None
     from bots.telegram.adapter import TelegramAdapter
     from core.commands.declarations import COMMANDS
+    from core.port import PreviewMode
 
     return TelegramAdapter(
         settings.token.get_secret_value(),
         api_base=settings.api_base,
-        preview_mode=settings.preview,
+        preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
         commands=[(command.name, command.description) for command in COMMANDS],
         leases=services.leases,
         webhook=(settings.webhook_url, settings.webhook_listen) if settings.webhook_url else None,

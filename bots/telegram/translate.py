@@ -8,7 +8,7 @@ from telegram import Chat as TelegramRoom
 from telegram.constants import ChatType
 
 from bots.telegram.attachments import extract_attachments
-from core.port import FILE_KIND, Attachment, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
 __all__ = ["PLATFORM", "translate", "translate_stop", "update_key"]
 
@@ -53,7 +53,7 @@ def translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
             account=str(me.id),
             chat=str(chat["id"]),
             thread=None if thread is None else str(thread),
-            private=True,
+            is_private=True,
         ),
         sender=Sender(PLATFORM, str(chat["id"]), name),
         text=str(payload["draft_id"]),
@@ -72,7 +72,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
         place=_place(message.chat, thread, me),
         sender=_sender_of_user(query.from_user),
         text=query.data,
-        message=str(message.message_id),
+        message_id=str(message.message_id),
     )
 
 
@@ -103,22 +103,22 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         place=_place(message.chat, _topic_id(message), me),
         sender=sender,
         text=_with_quote(message, message_text.text),
-        message=str(message.message_id),
+        message_id=str(message.message_id),
         command=command[0] if command else "",
         reply_to=str(replied.message_id) if replied else None,
         attachments=message_attachments,
-        batch=_batch_id(message, message_text) if command is None else None,
+        batch=_batch(message, message_text) if command is None else None,
     )
 
 
-def _batch_id(message: Message, message_text: "_MessageText") -> str | None:
+def _batch(message: Message, message_text: "_MessageText") -> Batch | None:
     """An album, or a text that the client had to part. In groups the rest of a text is not for
     the bot.
     """
     if message.media_group_id is not None:
-        return message.media_group_id
+        return Batch(message.media_group_id)
     is_private = message.chat.type == ChatType.PRIVATE
-    return "" if is_private and message_text.length_units >= MIN_SPLIT_UNITS else None
+    return Batch() if is_private and message_text.length_units >= MIN_SPLIT_UNITS else None
 
 
 def _translate_migration(message: Message, me: User, key: str) -> Incoming | None:
@@ -140,7 +140,7 @@ def _place(chat: TelegramRoom, thread: str | None, me: User) -> Place:
         account=str(me.id),
         chat=str(chat.id),
         thread=thread,
-        private=chat.type == ChatType.PRIVATE,
+        is_private=chat.type == ChatType.PRIVATE,
     )
 
 
@@ -187,11 +187,10 @@ def _replied_files(replied: Message | None) -> tuple[Attachment, ...]:
     """The file that a person's question about another message is about."""
     if replied is None or (replied.from_user is not None and replied.from_user.is_bot):
         return ()
-    return tuple(
-        one
-        for one in extract_attachments(replied)
-        if one.kind == FILE_KIND and not one.media_type.startswith(("image/", "video/", "audio/"))
-    )
+    media_type = (replied.document and replied.document.mime_type) or ""
+    if media_type.startswith(("image/", "video/", "audio/")):
+        return ()
+    return tuple(attachment for attachment in extract_attachments(replied) if attachment.is_document)
 
 
 def _with_quote(message: Message, text: str) -> str:

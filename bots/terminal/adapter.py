@@ -17,7 +17,6 @@ from core.app import Services, open_services, serve
 from core.conversation.preferences import MODEL
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
-    FILE_KIND,
     Attachment,
     Capabilities,
     EventKind,
@@ -25,6 +24,7 @@ from core.port import (
     Incoming,
     Part,
     Place,
+    PreviewMode,
     RateLimit,
     Sender,
 )
@@ -47,7 +47,7 @@ class TerminalAdapter:
 
     def __init__(self, console: Console, user: str) -> None:
         self.dialect = TerminalDialect()
-        self.place = Place(self.platform, self.account, user, private=True)
+        self.place = Place(self.platform, self.account, user, is_private=True)
         self.sender = Sender(self.platform, user, user, is_manager=True)
         self._console = console
         self._event_numbers = itertools.count()
@@ -57,7 +57,7 @@ class TerminalAdapter:
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (there is one place)
         return Capabilities(
-            UNLIMITED_RATE, preview_mode="draft", preview_interval=0.1, menu_page_size=100, list_page_size=100
+            UNLIMITED_RATE, preview_mode=PreviewMode.DRAFT, preview_interval=0.1, menu_page_size=100, list_page_size=100
         )
 
     async def run(self, inbox: Inbox) -> None:
@@ -88,7 +88,7 @@ class TerminalAdapter:
             path, *caption_words = shlex.split(argument) or [""]
             file = Path(path).expanduser().resolve()
             if path and file.is_file():
-                attachment = Attachment(FILE_KIND, file.name, file.stat().st_size, str(file))
+                attachment = Attachment("file", file.name, file.stat().st_size, str(file), is_document=True)
                 return self._create_incoming(EventKind.PROMPT, " ".join(caption_words), attachments=(attachment,))
             problem = f"There is no file {path}" if path else "Which file? /file PATH WORDS"
         except (OSError, RuntimeError, ValueError) as error:
@@ -149,14 +149,14 @@ class TerminalAdapter:
     async def edit(
         self,
         place: Place,  # noqa: ARG002 (there is one)
-        message: str,  # noqa: ARG002 (printed text cannot be changed)
+        message_id: str,  # noqa: ARG002 (printed text cannot be changed)
         part: Part,
         *,
         interaction_token: str | None = None,  # noqa: ARG002 (none is given out)
     ) -> None:
         self._print(part)
 
-    async def draft(
+    async def show_draft(
         self,
         place: Place,  # noqa: ARG002 (there is one)
         draft_id: int,  # noqa: ARG002 (one answer grows at a time)
@@ -181,10 +181,10 @@ class TerminalAdapter:
         self._console.print()
         self._answer_finished.set()
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         """What was printed stays."""
 
-    async def typing(self, place: Place) -> None:
+    async def show_typing(self, place: Place) -> None:
         """A terminal shows none."""
 
 

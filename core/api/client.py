@@ -48,7 +48,7 @@ MAX_ERROR_BODY_BYTES = 65_536  # bytes read of an answer that is no stream
 MAX_BODY_BYTES = 32 * 1024 * 1024  # bytes of a list of models, or of vectors
 
 MIN_WINDOW_TOKENS = 512  # tokens; who counts fewer does not count the prompt
-RETRYABLE_FAILURES = (ModelFailure.UNAVAILABLE, ModelFailure.RATE)
+RETRYABLE_FAILURES = (ModelFailure.UNAVAILABLE, ModelFailure.RATE_LIMITED)
 
 
 @dataclass(frozen=True, slots=True)

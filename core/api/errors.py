@@ -75,7 +75,7 @@ FAILURE_BY_STATUS = {
     408: ModelFailure.UNAVAILABLE,
     409: ModelFailure.UNAVAILABLE,
     413: ModelFailure.OVERFLOW,
-    429: ModelFailure.RATE,
+    429: ModelFailure.RATE_LIMITED,
 }
 
 
@@ -174,7 +174,7 @@ def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure
     if status == 429:
         if (retry_after or 0) > QUOTA_RETRY_AFTER_SECONDS or QUOTA_PATTERN.search(text):
             return ModelFailure.QUOTA
-        return ModelFailure.RATE
+        return ModelFailure.RATE_LIMITED
     if status in FAILURE_BY_STATUS:
         return FAILURE_BY_STATUS[status]
     return ModelFailure.UNAVAILABLE if status >= 500 else ModelFailure.REFUSED

@@ -77,7 +77,7 @@ class CommandHandlers:
     async def start(self, request: CommandRequest) -> Reply:
         model = self._model_name(request.choices.model)
         sender = request.incoming.sender
-        private = request.incoming.place.private
+        private = request.incoming.place.is_private
         how_to_ask = "Write to me" if private else "Use /ask, reply to me or mention me"
         is_bot_operator = await self._store.read(is_operator, sender.platform, sender.user)
         operator = "You are this bot's operator. " if is_bot_operator and request.argument else ""
@@ -91,7 +91,7 @@ class CommandHandlers:
         lines = [f"- /{command.name}: {command.description}" for command in COMMANDS]
         hint = (
             "Write to me, and a model answers."
-            if request.incoming.place.private
+            if request.incoming.place.is_private
             else "Use /ask, reply to me or mention me. Each person has a conversation of "
             "their own here, unless `/settings share on` makes it one for all."
         )

@@ -39,7 +39,7 @@ class KeyCommand:
             return Reply("Own keys are not switched on here." + _exposure_warning(request))
         if not argument:
             return await self._status(person)
-        if not request.incoming.place.private:
+        if not request.incoming.place.is_private:
             return Reply("A key belongs in a private chat with me." + _exposure_warning(request))
         secret = accounts.vault.decrypt(argument)
         if secret is None or not KEY_PATTERN.fullmatch(secret):
@@ -76,6 +76,6 @@ class KeyCommand:
 
 
 def _exposure_warning(request: CommandRequest) -> str:
-    if not request.argument or request.incoming.message is None:  # a slash command shows it to nobody
+    if not request.argument or request.incoming.message_id is None:  # a slash command shows it to nobody
         return ""
     return " Delete your message, and replace the key: others may have seen it."

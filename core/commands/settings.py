@@ -135,7 +135,7 @@ class SettingsCommands:
             f"- {one.label}: {one.format_value(choices)} (`/settings {one.name}`: {one.accepted_values})"
             for one in CHAT_SETTINGS
         ]
-        if not request.incoming.place.private:
+        if not request.incoming.place.is_private:
             share, other = ("on", "off") if choices.is_shared else ("off", "on")
             lines.append(f"- One conversation for everybody here: {share} (`/settings share {other}`)")
         lines += [
@@ -151,7 +151,7 @@ class SettingsCommands:
         place = request.incoming.place
         if value not in ("on", "off", RESET):
             return Reply("I know `/settings share on`, `off` and `reset`.")
-        if place.private:
+        if place.is_private:
             return Reply("This is a private chat: there is nobody to share with.")
         chosen = Preference("on" if value == "on" else "off", request.sender_name)
         await self._store.write(set_preference, chat_scope_key(place), SHARED_CONVERSATION, chosen)

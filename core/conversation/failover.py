@@ -17,7 +17,7 @@ __all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
 FAILOVER_FAILURES = frozenset(
     {
         ModelFailure.QUOTA,
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         ModelFailure.UNKNOWN_MODEL,
         ModelFailure.PAYMENT,
         ModelFailure.UNAVAILABLE,
@@ -110,7 +110,7 @@ class CircuitBreaker:
     def record_failure(self, key_id: str, model: str, error: ModelError) -> None:
         """Take note of a failure. A service that names a long wait is believed at once."""
         retry_after = error.retry_after or 0.0
-        if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE and retry_after):
+        if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE_LIMITED and retry_after):
             return
         circuit = self._circuits.pop((key_id, model), _Circuit())
         self._circuits[key_id, model] = circuit

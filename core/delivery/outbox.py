@@ -70,10 +70,10 @@ class Outbox:
         # The event too: another database counts its turns from 1 again.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
         self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
-        self._question_message = incoming.message
+        self._question_message = incoming.message_id
         # Where nobody else writes an answer follows its question, but not a refusal.
         was_refused = turn.note in (AcceptResult.QUEUE_FULL, AcceptResult.RATE_LIMITED)
-        self._reply_to = None if incoming.place.private and not was_refused else self._question_message
+        self._reply_to = None if incoming.place.is_private and not was_refused else self._question_message
 
     async def load(self) -> None:
         if self._turn.attempt > 1:
@@ -155,7 +155,7 @@ class Outbox:
                     ephemeral=ephemeral,
                 )
             except DeliveryError as error:
-                not_there = error.failure in (DeliveryFailure.RATE, DeliveryFailure.TRANSIENT)
+                not_there = error.failure in (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT)
                 if unsure and (not_there or isinstance(error, ChatMovedError)):
                     await self._store_part(position, previous)
                 raise
@@ -285,7 +285,7 @@ class Outbox:
                     raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
                 log.info("not taken", turn=self._turn.id, fault=error.failure, said=str(error))
-                if error.failure is DeliveryFailure.RATE:
+                if error.failure is DeliveryFailure.RATE_LIMITED:
                     self._rate_limiter.apply_retry_after(self.place.chat, error)
                 if priority is Priority.PREVIEW or time.monotonic() > deadline:
                     raise
@@ -298,7 +298,7 @@ class Outbox:
                     await asyncio.sleep(backoff)
                     self.is_waiting = False
                     backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
-                elif error.failure is not DeliveryFailure.RATE:
+                elif error.failure is not DeliveryFailure.RATE_LIMITED:
                     raise
 
     def check_preview_allowed(self) -> None:

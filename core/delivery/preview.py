@@ -17,7 +17,7 @@ from core.delivery.rate_limiter import Priority, RateLimiter
 from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure
 from core.markdown.document import Document, Emphasis, Paragraph, Text
-from core.port import Adapter, Button, Capabilities, Part, SupportsDrafts
+from core.port import Adapter, Button, Capabilities, Part, PreviewMode, SupportsDrafts
 
 __all__ = ["Preview"]
 
@@ -57,7 +57,7 @@ class Preview:
         self._delivered_parts = 0
         self._idle_wait: asyncio.Future[None] | None = None
         self._capabilities: Capabilities = adapter.capabilities(outbox.place)
-        stop_button = Button("Stop", encode_action(ButtonAction.STOP, turn_id), danger=True)
+        stop_button = Button("Stop", encode_action(ButtonAction.STOP, turn_id), is_destructive=True)
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
@@ -86,7 +86,7 @@ class Preview:
 
     async def run(self) -> None:
         """Show until closed. Never raises on account of the platform, but as `Outbox.fence`."""
-        if self._capabilities.preview_mode == "off":
+        if self._capabilities.preview_mode is PreviewMode.OFF:
             await self._wait_interruptibly(self._keep_typing())
             return
         while not self._close_requested.is_set():
@@ -94,13 +94,13 @@ class Preview:
                 await self._show_newest()
             except DeliveryError as error:
                 log.info("preview", turn=self._turn_id, fault=error.failure)
-                if error.failure is DeliveryFailure.RATE:
+                if error.failure is DeliveryFailure.RATE_LIMITED:
                     self._rate_limiter.apply_retry_after(self._outbox.place.chat, error)
                 if error.failure in (DeliveryFailure.GONE, DeliveryFailure.FORBIDDEN):
                     self._on_gone()  # nobody would see the rest: do not pay for it
                     return
                 if error.failure not in (
-                    DeliveryFailure.RATE,
+                    DeliveryFailure.RATE_LIMITED,
                     DeliveryFailure.TRANSIENT,
                     DeliveryFailure.UNKNOWN,
                 ):
@@ -151,10 +151,10 @@ class Preview:
         for position in range(self._delivered_parts, len(parts) - 1):
             await self._outbox.put(position, parts[position], Priority.CONTROL)
             self._delivered_parts = position + 1
-        if self._capabilities.preview_mode == "draft" and isinstance(self._adapter, SupportsDrafts):
+        if self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(self._adapter, SupportsDrafts):
             draft_part = parts[-1] if parts else self._thinking_part()
             self._outbox.check_preview_allowed()
-            await self._adapter.draft(place, encode_draft_id(self._turn_id, self._delivered_parts), draft_part)
+            await self._adapter.show_draft(place, encode_draft_id(self._turn_id, self._delivered_parts), draft_part)
         else:
             part = parts[-1] if parts else render_status(self._adapter, self._status or THINKING_STATUS, ())
             part = Part(part.text, part.native, self._buttons)
@@ -171,9 +171,9 @@ class Preview:
                     self._outbox.place.chat, self._capabilities.rate_limit, Priority.PREVIEW
                 )
                 self._outbox.check_preview_allowed()
-                await self._adapter.typing(self._outbox.place)
+                await self._adapter.show_typing(self._outbox.place)
             except DeliveryError as error:
                 log.info("typing", turn=self._turn_id, fault=error.failure)
-                if error.failure is DeliveryFailure.RATE:
+                if error.failure is DeliveryFailure.RATE_LIMITED:
                     self._rate_limiter.apply_retry_after(self._outbox.place.chat, error)
             await asyncio.sleep(self._capabilities.typing_interval)

@@ -39,7 +39,7 @@ def embedding_failed(error: ModelError) -> str:
     match error.failure:
         case ModelFailure.QUOTA:
             return "Today's quota of the embedding model is used up; nothing was kept."
-        case ModelFailure.RATE | ModelFailure.UNAVAILABLE | ModelFailure.STALLED:
+        case ModelFailure.RATE_LIMITED | ModelFailure.UNAVAILABLE | ModelFailure.STALLED:
             return "The embedding model does not answer now; nothing was kept. Try again later."
         case _:
             return "The embedding model could not take it; nothing was kept."

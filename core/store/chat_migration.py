@@ -141,7 +141,7 @@ def _move_open_turns(connection: Connection, key_prefix: str, old_chat: str, new
         incoming = decode_incoming(row.incoming)
         if incoming is None or incoming.place.chat != old_chat:
             continue
-        moved = replace(incoming, place=replace(incoming.place, chat=new_chat), message=None)
+        moved = replace(incoming, place=replace(incoming.place, chat=new_chat), message_id=None)
         connection.execute(update(turns).where(turns.c.id == row.id).values(incoming=encode_incoming(moved)))
         sent_here = (answer_parts.c.turn == row.id, answer_parts.c.message.is_not(None))
         connection.execute(update(answer_parts).where(*sent_here).values(message=UNREACHABLE_MESSAGE))

@@ -3,6 +3,7 @@
 `accept` is one transaction's body; it judges what one person may have waiting.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, TextClause, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.port import EventKind, Incoming
-from core.store.incoming_codec import decode_incoming, encode_incoming
+from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming
 from core.store.schema import IS_OPEN, conversations, database_now, turns
 from core.store.turns import TurnState
 
@@ -129,7 +130,8 @@ def _merge_into_batch(connection: Connection, incoming: Incoming, conversation: 
     if row is None or incoming.kind is not EventKind.PROMPT:
         return False
     first = decode_incoming(row.incoming)
-    if first is None or first.batch != (incoming.batch or ""):
+    batch_id = incoming.batch.id if incoming.batch else None
+    if first is None or first.batch is None or first.batch.id != batch_id:
         return False
     merged = _merge(first, incoming)
     if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.text) > MAX_BATCH_CHARS:
@@ -142,24 +144,25 @@ def _merge_into_batch(connection: Connection, incoming: Incoming, conversation: 
     return result.rowcount == 1
 
 
-def _merge(first: Incoming, incoming: Incoming) -> Incoming:
+def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
     """One question, in the order in which it was written: deliveries may overtake each other."""
     # A later message has a larger number on every platform.
-    ordered_pieces = sorted([*_pieces(first), *_pieces(incoming)], key=lambda piece: (len(piece[0]), piece[0]))
+    texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
+    texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: (len(piece[0]), piece[0]))
     return replace(
         first,
-        text="\n".join(text for _, text in ordered_pieces),
-        pieces=tuple((message, len(text)) for message, text in ordered_pieces),
+        text="\n".join(text for _, text in texts),
+        pieces=tuple(MessagePiece(message_id, len(text)) for message_id, text in texts),
         attachments=first.attachments + incoming.attachments,
     )
 
 
-def _pieces(incoming: Incoming) -> list[tuple[str, str]]:
-    pieces, offset = [], 0
-    for message, length in incoming.pieces or ((incoming.message or "", len(incoming.text)),):
-        pieces.append((message, incoming.text[offset : offset + length]))
+def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:
+    """The message IDs and texts that `batch` consists of."""
+    offset = 0
+    for message_id, length in batch.pieces or (MessagePiece(batch.message_id or "", len(batch.text)),):
+        yield message_id, batch.text[offset : offset + length]
         offset += length + 1
-    return [piece for piece in pieces if piece[1]]
 
 
 def _exceeded_limit(

@@ -79,7 +79,7 @@ class AccessControl:
     async def pair(self, incoming: Incoming) -> bool:
         """Whether `incoming` brings the pairing code; its sender is the operator then."""
         code = incoming.text.strip()
-        if incoming.command != "start" or not incoming.place.private:
+        if incoming.command != "start" or not incoming.place.is_private:
             return False
         if len(_normalise_code(code)) != CODE_LENGTH:
             return False

@@ -305,7 +305,7 @@ class AnswerPipeline:
     async def _warn_operator(self) -> None:
         """Who runs the bot hears in private that a quota goes to its end."""
         warnings, incoming = self._services.ledger.warnings, self._claimed.turn.incoming
-        if not warnings or not incoming.place.private:
+        if not warnings or not incoming.place.is_private:
             return
         sender = incoming.sender
         if await self._claimed.store.read(is_operator, sender.platform, sender.user):

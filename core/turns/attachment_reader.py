@@ -12,7 +12,7 @@ from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentF
 from core.memory import memory_texts
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.service import MemoryService, safe_filename
-from core.port import FILE_KIND, Adapter, Attachment, Incoming, SupportsFiles
+from core.port import Adapter, Attachment, Incoming, SupportsFiles
 from core.store.memories import get_conversation_key
 from core.turns.claimed_turn import ClaimedTurn
 
@@ -30,7 +30,7 @@ def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachme
     """What came with a message and can be read, as far as its kind tells."""
     if not isinstance(adapter, SupportsFiles):
         return ()
-    return tuple(one for one in incoming.attachments if one.kind == FILE_KIND and one.file_id)
+    return tuple(file for file in incoming.attachments if file.is_document and file.file_id)
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class AttachmentReader:
                 wait = max(backoff, error.retry_after or 0.0)
                 is_temporary = error.failure in (
                     DeliveryFailure.TRANSIENT,
-                    DeliveryFailure.RATE,
+                    DeliveryFailure.RATE_LIMITED,
                     DeliveryFailure.UNKNOWN,
                 )
                 if not is_temporary or wait > MAX_FETCH_WAIT_SECONDS:

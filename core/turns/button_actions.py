@@ -113,7 +113,7 @@ class ButtonActions:
     async def _replace_orphaned_preview(self, request: CommandRequest, press: ButtonPress) -> Reply | None:
         """Replace a preview that no answer will ever replace: its process died before it stored the message's ID."""
         sent = await self._store.read(list_sent_parts, press.turn_id or 0)
-        if request.incoming.message in {part.message_id for part in sent.values()}:
+        if request.incoming.message_id in {part.message_id for part in sent.values()}:
             return None  # the preview became the final answer while the button was pressed
         return Reply(texts.PREVIEW_ORPHANED, edits_message=True)
 

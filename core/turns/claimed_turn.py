@@ -110,11 +110,11 @@ class ClaimedTurn:
     async def reply_and_finish(self, reply: Reply, *, ephemeral: bool = False) -> None:
         """Say `reply` and be done with the turn."""
         incoming = self.turn.incoming
-        if reply.edits_message and incoming.message is not None:
+        if reply.edits_message and incoming.message_id is not None:
             part = Splitter(self.adapter.dialect).update(reply.text)[0]
             part = Part(part.text, part.native, reply.buttons, reply.menu)
             try:
-                await self.outbox.edit_message(incoming.message, part)
+                await self.outbox.edit_message(incoming.message_id, part)
             except DeliveryError as error:
                 if error.failure is not DeliveryFailure.GONE:
                     raise

@@ -151,10 +151,10 @@ class Dispatcher:
         """
         incoming = claimed.turn.incoming
         await self._store.write(erase_event_text, claimed.turn, claimed.owner)
-        if incoming.message is None:
+        if incoming.message_id is None:
             return
         try:
-            await claimed.outbox.delete_message(incoming.message)
+            await claimed.outbox.delete_message(incoming.message_id)
         except DeliveryError as error:
             log.info("message with a key not deleted", turn=claimed.turn.id, fault=error.failure)
 

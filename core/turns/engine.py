@@ -106,8 +106,6 @@ class Engine:
             self._access_control.invalidate()
             log.info("chat moved", platform=place.platform)
             return
-        if incoming.sender.is_bot:
-            return
         incoming = encrypt_api_key(sanitise(incoming), self._services.api_keys.vault)
         # The code first: who may use the bot already can become its operator, too.
         if not (await self._access_control.pair(incoming) or await self._access_control.allows(incoming)):

@@ -52,10 +52,7 @@ def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
 def sanitise(incoming: Incoming) -> Incoming:
     """`incoming` as every database and platform takes it: no zeros, no halves of characters."""
     sender = replace(incoming.sender, name=_sanitise_text(incoming.sender.name))
-    attachments = tuple(
-        replace(one, name=_sanitise_text(one.name), media_type=_sanitise_text(one.media_type))
-        for one in incoming.attachments
-    )
+    attachments = tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments)
     return replace(
         incoming,
         text=_sanitise_text(incoming.text),

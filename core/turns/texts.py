@@ -16,7 +16,7 @@ __all__ = [
 FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: "The model service does not accept this bot's key. Its operator has to mend that.",
     ModelFailure.PAYMENT: "This model needs a higher plan than this bot has. /model picks another.",
-    ModelFailure.RATE: "The model is asked too often just now.",
+    ModelFailure.RATE_LIMITED: "The model is asked too often just now.",
     ModelFailure.QUOTA: "Today's quota of this model is used up. /model picks another.",
     ModelFailure.UNKNOWN_MODEL: "This model is not available any more. /model picks another.",
     ModelFailure.OVERFLOW: "This conversation is too long for the model. /new begins a new one, "
@@ -53,7 +53,7 @@ QUEUE_FULL = "Several of your messages still wait here. This one was not taken; 
 
 SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
     ModelFailure.QUOTA: "is out of today's quota",
-    ModelFailure.RATE: "is asked too often just now",
+    ModelFailure.RATE_LIMITED: "is asked too often just now",
     ModelFailure.PAYMENT: "needs a higher plan",
     ModelFailure.UNKNOWN_MODEL: "is not available any more",
     ModelFailure.STALLED: "did not answer in time",
@@ -102,7 +102,7 @@ def model_failure(error: ModelError, turn: int, *, is_personal_key: bool = False
         else FAILURE_TEXTS[error.failure]
     )
     wait = f"about {format_duration(error.retry_after)}" if error.retry_after else ""
-    if error.failure is ModelFailure.RATE:
+    if error.failure is ModelFailure.RATE_LIMITED:
         text += f" Please try again in {wait or 'a moment'}."
     elif error.failure is ModelFailure.QUOTA and wait:
         text += f" It is back in {wait}."

@@ -14,7 +14,7 @@ from core.scopes import (
 
 ANN = Sender("discord", "7", "Ann")
 THREAD = Place("discord", "1", "20", thread="30", server="40")
-PRIVATE = Place("discord", "1", "21", private=True)
+PRIVATE = Place("discord", "1", "21", is_private=True)
 
 
 def incoming_in(place: Place) -> Incoming:

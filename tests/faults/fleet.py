@@ -1,4 +1,4 @@
-"""Real `parley run` processes that tests start, kill, freeze and terminate."""
+"""The bot as processes of its own, and what is done to them."""
 
 import asyncio
 import os
@@ -20,14 +20,13 @@ from tests.faults.questions import PROMPT
 
 __all__ = ["Fleet"]
 
-READY_SECONDS = 30.0
-EXIT_SECONDS = 25.0
-"""Within which a process must exit after SIGTERM."""
-POLL_INTERVAL = 0.2  # seconds
+READY_SECONDS = 30.0  # seconds
+EXIT_SECONDS = 25.0  # seconds in which a process that was told to end must be gone
+POLL_INTERVAL = 0.2  # seconds between looks for what is still open
 
 
 class Fleet:
-    """`count` processes with the same environment, plus one of `environments` each."""
+    """`count` times `parley run` with the same environment, but for `each` process's own."""
 
     def __init__(
         self,
@@ -50,11 +49,11 @@ class Fleet:
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
         self.kill_times: list[float] = []
-        """Monotonic times at which a process was killed."""
+        """When (monotonic) a process was killed."""
         self.unexpected_exits: list[int] = []
-        """Exit codes of processes that ended by themselves."""
+        """Exit codes of those that ended by themselves."""
         self.stored: Counter[str] | None = None
-        """How often each question is in the database; the key "open" counts unfinished turns."""
+        """How often each question is in the database, and of those not ended "open"."""
 
     @property
     def log_path(self) -> Path:
@@ -66,9 +65,9 @@ class Fleet:
         return process.pid
 
     async def start(self, number: int = 0) -> None:
-        previous = self._processes[number]
-        if previous is not None and previous.returncode is None:
-            raise RuntimeError(f"process {number} is still running")
+        old = self._processes[number]
+        if old is not None and old.returncode is None:
+            raise RuntimeError("it still runs")
         environment = {
             **self._environment,
             **(self._environments[number] if self._environments else {}),
@@ -79,20 +78,20 @@ class Fleet:
             )
 
     async def start_all(self) -> None:
-        """Start all processes and wait until the bot receives on every platform."""
+        """Start what does not run; ends when the bot listens on every platform."""
         await self.start_listening(*range(len(self._processes)))
         await self._harness.discord.wait_until_ready(READY_SECONDS)
 
     async def start_listening(self, *numbers: int) -> None:
-        """Start these processes and wait until one of them receives from Telegram."""
-        started_at = time.monotonic()
+        """Start some; ends when one of them listens to Telegram."""
+        began = time.monotonic()
         for number in numbers:
             await self.start(number)
         if "TELEGRAM_BOT_TOKEN" in self._environment:
-            await self._harness.telegram.wait_for(lambda: self._harness.poll_count(started_at) > 0, READY_SECONDS)
+            await self._harness.telegram.wait_for(lambda: self._harness.poll_count(began) > 0, READY_SECONDS)
 
     async def kill(self, number: int = 0) -> None:
-        """Kill the process with SIGKILL."""
+        """End it in the middle of whatever it does."""
         process = self._processes[number]
         assert process is not None
         if process.returncode is None:
@@ -109,13 +108,13 @@ class Fleet:
         os.kill(self.pid(number), signal.SIGCONT)
 
     async def restart_unavailable(self) -> None:
-        """Restart processes that exited because the database was unavailable, as a supervisor does."""
+        """Do a supervisor's work: start anew what found its database away as it started."""
         for number, process in enumerate(self._processes):
             if process is not None and process.returncode == UnavailableError.exit_code:
                 await self.start(number)
 
     async def terminate(self, number: int = 0) -> float:
-        """Send SIGTERM; return the seconds until the exit. Raises `TimeoutError`."""
+        """Tell it to end; how many seconds it took. Raises `TimeoutError`."""
         process = self._processes[number]
         assert process is not None
         started_at = time.monotonic()
@@ -126,9 +125,9 @@ class Fleet:
         return time.monotonic() - started_at
 
     async def wait_until_idle(self, timeout: float) -> None:
-        """Wait until every turn in the database is finished, at most `timeout` seconds.
-
-        The chats alone cannot show this: a failure notice does not always tell which question it belongs to.
+        """Wait until nothing that was asked is open, as the database knows it: what people see
+        does not tell to which of two questions a word about a failure belongs. After `timeout`
+        seconds it is left as it is, to be judged.
         """
         store = Store(self._environment["DATABASE_URL"])
         deadline = time.monotonic() + timeout
@@ -144,7 +143,7 @@ class Fleet:
             await store.close()
 
     async def close(self) -> None:
-        """Terminate all processes; kill those that do not exit in time."""
+        """End all, gently where that is possible."""
         running = [(number, process) for number, process in enumerate(self._processes) if process is not None]
         self.unexpected_exits += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
         try:
@@ -156,17 +155,15 @@ class Fleet:
                     await process.wait()
 
     def defect_lines(self) -> list[str]:
-        """Log lines that only a defect produces."""
-        markers = ("turn broke", "never retrieved", "Unclosed")
+        """Lines of the log that only a defect writes."""
+        signs = ("turn broke", "never retrieved", "Unclosed")
         lines = self.log_path.read_text(errors="replace").splitlines()
-        return [
-            line[:2000] for line in lines if line.startswith("Traceback") or any(marker in line for marker in markers)
-        ]
+        return [line[:2000] for line in lines if line.startswith("Traceback") or any(sign in line for sign in signs)]
 
 
 def _stored_questions(connection: Connection) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for incoming, finished in connection.execute(select(turns.c.incoming, turns.c.finished)):
+    for incoming, ended in connection.execute(select(turns.c.incoming, turns.c.finished)):
         counts.update(PROMPT.findall(incoming))
-        counts["open"] += finished is None
+        counts["open"] += ended is None
     return counts

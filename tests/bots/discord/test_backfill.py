@@ -117,10 +117,10 @@ async def test_messages_sent_while_offline_are_received_in_order(bot: BotProcess
     await bot.looked()
     assert bot.world.inbox.arrived.empty()
     assert sorted(one.text for one in missed) == ["five", "four", "one", "three", "two"]
-    assert [(one.text, one.key) for one in missed if one.place.private] == [
+    assert [(one.text, one.key) for one in missed if one.place.is_private] == [
         (text, f"m{id_}") for text, id_ in zip(("one", "two", "three"), said, strict=True)
     ]
-    places = {one.text: (one.place.chat, one.place.thread, one.place.private) for one in missed}
+    places = {one.text: (one.place.chat, one.place.thread, one.place.is_private) for one in missed}
     assert places["one"] == (DM, None, True)
     assert places["four"] == (CHANNEL, None, False)
     assert places["five"] == (CHANNEL, THREAD, False)

@@ -219,7 +219,7 @@ async def test_cancel_is_prompt_without_close_frame(
 async def test_flood_is_stored_completely_once(world: AdapterHarness) -> None:
     await world.start()
     said = [await world.discord.say(f"{number}", channel=DM) for number in range(500)]
-    heard = [(await world.inbox.next()).message for _ in said]
+    heard = [(await world.inbox.next()).message_id for _ in said]
     assert sorted(heard, key=str) == sorted(said)
     assert world.inbox.arrived.empty()
 

@@ -99,7 +99,7 @@ async def test_ask_in_a_thread_posts_into_the_thread(world: AdapterHarness) -> N
 async def test_ask_in_direct_messages_answers_by_message(world: AdapterHarness) -> None:
     chat = await world.start()
     incoming, shown = await use_ask_command(world, **DIRECT)
-    assert incoming.place.private
+    assert incoming.place.is_private
     assert shown["type"] == 4
     await send_answer(chat, incoming, "hi")
     assert world.discord.requests_to("POST", f"/channels/{DM}/messages")
@@ -109,7 +109,7 @@ async def test_ask_in_direct_messages_answers_by_message(world: AdapterHarness) 
 async def test_user_installed_ask_is_answered_through_interaction(world: AdapterHarness, where: dict[str, Any]) -> None:
     chat = await world.start()
     incoming, shown = await use_ask_command(world, **where)
-    assert not incoming.place.private
+    assert not incoming.place.is_private
     assert (shown["type"], shown["data"]["flags"]) == (5, 0)
     first = await send_answer(chat, incoming, "part one")
     second = await send_answer(chat, incoming, "part two", key="k2")
@@ -174,7 +174,7 @@ async def test_question_of_denied_user_is_removed(world: AdapterHarness) -> None
     await acknowledgement(world.discord, interaction)
     world.inbox.may_store.set()
     told = await world.discord.wait_until(
-        lambda: [m for m in world.discord.messages.values() if "let in" in m["content"]]
+        lambda: [m for m in world.discord.messages.values() if "approved by" in m["content"]]
     )
     assert told[0]["flags"] & 64
     shown = world.discord.messages
@@ -271,14 +271,14 @@ async def test_completions_fit_discord_limits(world: AdapterHarness) -> None:
 
 async def test_button_works_after_restart(world: AdapterHarness) -> None:
     chat = await world.start()
-    stop = Button("Stop", "stop:42", danger=True)
+    stop = Button("Stop", "stop:42", is_destructive=True)
     message = await chat.send(CHANNEL_PLACE, Part("thinking", buttons=(stop,)), key="k")
     [row] = world.discord.messages[message]["components"]
     custom_id = row["components"][0]["custom_id"]
     await world.restart()
     interaction = await world.discord.press(message, custom_id)
     pressed = await world.inbox.next()
-    assert (pressed.kind, pressed.text, pressed.message) == (EventKind.BUTTON, "stop:42", message)
+    assert (pressed.kind, pressed.text, pressed.message_id) == (EventKind.BUTTON, "stop:42", message)
     assert (pressed.sender.user, pressed.key) == (PERSON, f"i{interaction}")
     assert (await acknowledgement(world.discord, interaction))["type"] == 6
 
@@ -321,7 +321,7 @@ async def test_ephemeral_menu_is_updated(world: AdapterHarness) -> None:
     chat = await world.restart()
     interaction = await world.discord.press(message, select["custom_id"], values=["model:7"])
     pressed = await world.inbox.next()
-    assert (pressed.text, pressed.message) == ("model:7", message)
+    assert (pressed.text, pressed.message_id) == ("model:7", message)
     token = InteractionToken.decode(pressed.interaction_token or "").token
     world.discord.originals[token] = message
     await acknowledgement(world.discord, interaction)

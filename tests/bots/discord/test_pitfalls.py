@@ -125,7 +125,7 @@ async def refused(sending: Any) -> DeliveryError:
 async def test_deleted_question_is_still_answered(strict: StrictServer) -> None:
     incoming, question = await strict.ask()
     await strict.discord.delete_message(question)
-    await strict.chat.send(incoming.place, Part("the answer"), key="k", reply_to=incoming.message)
+    await strict.chat.send(incoming.place, Part("the answer"), key="k", reply_to=incoming.message_id)
     assert strict.texts() == ["the answer"]
 
 
@@ -144,7 +144,7 @@ async def test_edits_and_link_embeds_are_not_questions(strict: StrictServer) -> 
     await strict.discord.edit_message(strict.ann, question, f"{strict.discord.mention} hello again")
     await strict.discord.dispatch_raw("MESSAGE_UPDATE", {**question.json(), "embeds": []})
     other = strict.discord.open_dm(strict.ann)
-    assert (await strict.ask(other))[0].place.private
+    assert (await strict.ask(other))[0].place.is_private
     assert strict.inbox.arrived.empty()
 
 
@@ -228,7 +228,7 @@ async def test_missing_permission_is_reported_to_asker(strict: StrictServer, may
     await strict.discord.set_bot_permissions(strict.channel, may)
     for number in (1, 2):
         incoming, _ = await strict.ask()
-        sending = strict.chat.send(incoming.place, Part("x"), key=f"k{number}", reply_to=incoming.message)
+        sending = strict.chat.send(incoming.place, Part("x"), key=f"k{number}", reply_to=incoming.message_id)
         assert (await refused(sending)).failure is DeliveryFailure.FORBIDDEN
     words = "I do not have permission to write in this channel."
     assert strict.texts(strict.discord.open_dm(strict.ann)) == [
@@ -241,7 +241,7 @@ async def test_forbidden_channel_is_not_retried(strict: StrictServer) -> None:
     incoming, _ = await strict.ask()
     for number in range(20):
         await refused(strict.chat.send(incoming.place, Part("x"), key=f"k{number}"))
-        await strict.chat.typing(incoming.place)
+        await strict.chat.show_typing(incoming.place)
     assert len(strict.discord.calls_with_status(403)) <= 2
     private = (await strict.ask(strict.discord.open_dm(strict.ann)))[0]
     await strict.chat.send(private.place, Part("here I may"), key="k")
@@ -251,7 +251,7 @@ async def test_closed_direct_messages_cost_one_request(strict: StrictServer) -> 
     strict.ann.has_closed_dms = True
     await strict.discord.set_bot_permissions(strict.channel, VIEW_CHANNEL)
     incoming, _ = await strict.ask()
-    sending = strict.chat.send(incoming.place, Part("x"), key="k", reply_to=incoming.message)
+    sending = strict.chat.send(incoming.place, Part("x"), key="k", reply_to=incoming.message_id)
     assert (await refused(sending)).failure is DeliveryFailure.FORBIDDEN
     error = await refused(
         strict.chat.send(
@@ -331,7 +331,7 @@ async def test_slow_mode_delays_only_its_channel(world: AdapterHarness, code: in
     chat = world.build()
     error = await refused(chat.send(CHANNEL_PLACE, Part("x"), key="k"))
     assert (error.failure, error.retry_after, error.account_wide) == (
-        DeliveryFailure.RATE,
+        DeliveryFailure.RATE_LIMITED,
         12.5,
         False,
     )
@@ -353,7 +353,7 @@ async def test_old_message_edits_have_own_rate_limit(world: AdapterHarness) -> N
     path = f"{MESSAGES_PATH}/{message}"
     world.discord.script("PATCH", path, error_reply(429, 30046, retry_after=20))
     error = await refused(chat.edit(CHANNEL_PLACE, message, Part("y")))
-    assert (error.failure, error.account_wide) == (DeliveryFailure.RATE, False)
+    assert (error.failure, error.account_wide) == (DeliveryFailure.RATE_LIMITED, False)
     await chat.send(CHANNEL_PLACE, Part("new ones may be sent"), key="k2")
 
 
@@ -488,7 +488,7 @@ async def test_message_of_dead_process_is_updated(
 ) -> None:
     """The key keeps the message single, so its text is still that of the process that died."""
     chat, discord = strict.chat, strict.discord
-    growing = Part("half of", buttons=(Button("Stop", "stop:1", danger=True),))
+    growing = Part("half of", buttons=(Button("Stop", "stop:1", is_destructive=True),))
     incoming, _ = await strict.ask()
     place = incoming.place
     first = await chat.send(place, growing, key="turn-1-0")

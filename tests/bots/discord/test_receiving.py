@@ -17,9 +17,9 @@ async def test_mention_is_stripped_from_prompt(world: AdapterHarness) -> None:
     message = await world.discord.say(f"<@{BOT}> what is a monad?", **MENTIONS_BOT)
     heard = await world.inbox.next()
     assert (heard.kind, heard.text) == (EventKind.PROMPT, "what is a monad?")
-    assert (heard.key, heard.message) == (f"m{message}", message)
+    assert (heard.key, heard.message_id) == (f"m{message}", message)
     assert (heard.place.chat, heard.place.server, heard.place.thread) == (CHANNEL, GUILD, None)
-    assert not heard.place.private
+    assert not heard.place.is_private
     assert (heard.sender.user, heard.sender.name, heard.sender.is_manager) == (PERSON, "Ada", False)
 
 
@@ -34,7 +34,7 @@ async def test_direct_message_is_prompt(world: AdapterHarness) -> None:
     await world.start()
     await world.discord.say("hello", channel=DM)
     heard = await world.inbox.next()
-    assert (heard.text, heard.place.chat, heard.place.private) == ("hello", DM, True)
+    assert (heard.text, heard.place.chat, heard.place.is_private) == ("hello", DM, True)
     assert heard.place.server is None
 
 
@@ -99,7 +99,7 @@ async def test_attachments_and_stickers_are_named(world: AdapterHarness) -> None
     sticker = {"id": "2", "name": "wave", "format_type": 1}
     await world.discord.say("", channel=DM, attachments=[file], sticker_items=[sticker])
     assert (await world.inbox.next()).attachments == (
-        Attachment("photo", "a.png", 99, "x", "image/png"),
+        Attachment("photo", "a.png", 99, "x"),
         Attachment("sticker", "wave"),
     )
 

@@ -47,7 +47,7 @@ async def test_message_pings_nobody_and_replies_to_deleted(world: AdapterHarness
 
 async def test_buttons_are_five_per_row_and_removed_by_edit(world: AdapterHarness) -> None:
     chat = world.build()
-    buttons = tuple(Button(f"B{n}", f"b:{n}", danger=n == 0) for n in range(7))
+    buttons = tuple(Button(f"B{n}", f"b:{n}", is_destructive=n == 0) for n in range(7))
     message = await chat.send(CHANNEL_PLACE, Part("x", buttons=buttons), key="k")
     shown = world.discord.messages[message]
     assert [len(row["components"]) for row in shown["components"]] == [5, 2]
@@ -75,7 +75,7 @@ async def test_same_key_sends_once(world: AdapterHarness) -> None:
 async def test_sends_to_thread(world: AdapterHarness) -> None:
     place = Place("discord", BOT, CHANNEL, thread=THREAD, server=GUILD)
     chat = world.build()
-    await chat.typing(place)
+    await chat.show_typing(place)
     await chat.send(place, Part("x"), key="k")
     paths = [request.path for request in world.discord.requests]
     assert paths == [f"/channels/{THREAD}/typing", f"/channels/{THREAD}/messages"]
@@ -155,7 +155,7 @@ async def test_refusals_are_classified(world: AdapterHarness, status: int, code:
 async def test_slow_mode_has_retry_after(world: AdapterHarness) -> None:
     world.discord.script("POST", MESSAGES_PATH, error_reply(429, 20016, retry_after=7.5))
     error = await refused(world)
-    assert (error.failure, error.retry_after) == (DeliveryFailure.RATE, 7.5)
+    assert (error.failure, error.retry_after) == (DeliveryFailure.RATE_LIMITED, 7.5)
 
 
 async def test_rate_limit_is_kept_without_requests(world: AdapterHarness) -> None:
@@ -166,7 +166,7 @@ async def test_rate_limit_is_kept_without_requests(world: AdapterHarness) -> Non
     for left in (30.0, 29.0):
         with pytest.raises(DeliveryError) as caught:
             await chat.send(CHANNEL_PLACE, Part("x"), key="k")
-        assert caught.value.failure is DeliveryFailure.RATE
+        assert caught.value.failure is DeliveryFailure.RATE_LIMITED
         assert not caught.value.account_wide
         assert left - 1 < (caught.value.retry_after or 0) <= left + 1
     assert len(world.discord.requests_to("POST", MESSAGES_PATH)) == 1
@@ -192,7 +192,7 @@ async def test_global_rate_limit_is_account_wide(
     for place in (CHANNEL_PLACE, elsewhere):
         with pytest.raises(DeliveryError) as caught:
             await chat.send(place, Part("x"), key="k")
-        assert (caught.value.failure, caught.value.account_wide) == (DeliveryFailure.RATE, True)
+        assert (caught.value.failure, caught.value.account_wide) == (DeliveryFailure.RATE_LIMITED, True)
         assert 28 < (caught.value.retry_after or 0) <= 30
     assert not world.discord.requests_to("POST", f"/channels/{THREAD}/messages")
 
@@ -204,7 +204,7 @@ async def test_cloudflare_ban_is_rate_limit(world: AdapterHarness) -> None:
     world.discord.script("POST", MESSAGES_PATH, ban)
     error = await refused(world)
     assert (error.failure, error.retry_after, error.account_wide) == (
-        DeliveryFailure.RATE,
+        DeliveryFailure.RATE_LIMITED,
         120,
         True,
     )
@@ -228,7 +228,7 @@ async def test_edit_that_empties_bucket_returns_at_once(world: AdapterHarness) -
         await chat.edit(CHANNEL_PLACE, message, Part("y"))
     with pytest.raises(DeliveryError) as caught:
         await chat.edit(CHANNEL_PLACE, message, Part("z"))
-    assert caught.value.failure is DeliveryFailure.RATE
+    assert caught.value.failure is DeliveryFailure.RATE_LIMITED
     assert 0 < (caught.value.retry_after or 0) <= 0.3
     await asyncio.sleep(caught.value.retry_after or 0)
     await chat.edit(CHANNEL_PLACE, message, Part("z"))
@@ -247,6 +247,6 @@ async def test_archived_thread_is_reopened_for_edit(world: AdapterHarness) -> No
 async def test_forbidden_typing_is_not_retried(world: AdapterHarness) -> None:
     world.discord.script("POST", f"/channels/{CHANNEL}/typing", error_reply(403, 50001))
     chat = world.build()
-    await chat.typing(CHANNEL_PLACE)
-    await chat.typing(CHANNEL_PLACE)
+    await chat.show_typing(CHANNEL_PLACE)
+    await chat.show_typing(CHANNEL_PLACE)
     assert len(world.discord.requests) == 1

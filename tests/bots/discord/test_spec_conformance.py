@@ -21,7 +21,7 @@ async def test_spec_check_accepts_valid_and_rejects_invalid(world: AdapterHarnes
     await chat.send(incoming.place, part, key="2", interaction_token=incoming.interaction_token, ephemeral=True)
     message = await chat.send(CHANNEL_PLACE, part, key="3", reply_to="5")
     await chat.edit(CHANNEL_PLACE, message, part)
-    await chat.typing(CHANNEL_PLACE)
+    await chat.show_typing(CHANNEL_PLACE)
     assert len({request.path.split("/")[1] for request in world.discord.requests}) >= 5
     assert spec_violations(world.discord.requests) == []
     bad = world.discord.requests_to("PUT", f"/applications/{BOT}/commands")[0]

@@ -12,7 +12,7 @@ from core.errors import StoreError
 from core.port import Incoming, Place
 from tests.bots.telegram.scripted_bot_api import TOKEN, ScriptedBotApi
 
-PRIVATE_PLACE = Place("telegram", "123456", "42", private=True)
+PRIVATE_PLACE = Place("telegram", "123456", "42", is_private=True)
 GROUP_PLACE = Place("telegram", "123456", "-1001")
 TOPIC_PLACE = Place("telegram", "123456", "-1002", thread="55")
 

@@ -99,7 +99,7 @@ async def test_expired_button_press_is_received(api: ScriptedBotApi, inbox: Fake
         shown = {"chat": PRIVATE, "message_id": 12, "date": 0}
         query = {"id": "q1", "from": ADA, "chat_instance": "c", "message": shown, "data": "m:3"}
         await api.push_update(callback_query=query)
-        assert (await inbox.wait_for_events())[0].message == "12"
+        assert (await inbox.wait_for_events())[0].message_id == "12"
 
 
 async def test_client_stop_is_received(api: ScriptedBotApi, inbox: FakeInbox, serving: RunAdapter) -> None:

@@ -7,7 +7,7 @@ from telegram import MessageEntity
 
 from bots.telegram.adapter import TelegramAdapter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import Adapter, Button, MenuItem, Part, SupportsDrafts
+from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
 from tests.bots.telegram.conftest import GROUP_PLACE, PRIVATE_PLACE, TOPIC_PLACE, RunAdapter
 from tests.bots.telegram.scripted_bot_api import TOKEN, Reply, ScriptedBotApi, error_reply
 
@@ -43,12 +43,12 @@ async def test_reply_survives_deleted_question(api: ScriptedBotApi, serving: Run
 
 
 async def test_sends_to_topic(api: ScriptedBotApi, serving: RunAdapter) -> None:
-    private_topic = type(PRIVATE_PLACE)("telegram", "123456", "42", thread="9", private=True)
+    private_topic = type(PRIVATE_PLACE)("telegram", "123456", "42", thread="9", is_private=True)
     async with serving() as chat:
         await chat.send(TOPIC_PLACE, Part("hi"), key="k")
-        await chat.typing(TOPIC_PLACE)
-        await chat.draft(private_topic, 5, Part("gro"))
-        await chat.typing(GROUP_PLACE)
+        await chat.show_typing(TOPIC_PLACE)
+        await chat.show_draft(private_topic, 5, Part("gro"))
+        await chat.show_typing(GROUP_PLACE)
     assert api.params_of("sendMessage")[0]["message_thread_id"] == 55
     assert api.params_of("sendChatAction")[0] == {
         "chat_id": -1002,
@@ -60,7 +60,7 @@ async def test_sends_to_topic(api: ScriptedBotApi, serving: RunAdapter) -> None:
 
 
 async def test_buttons_and_menus(api: ScriptedBotApi, serving: RunAdapter) -> None:
-    buttons = tuple(Button(f"B{number}", f"b:{number}", danger=number == 3) for number in range(4))
+    buttons = tuple(Button(f"B{number}", f"b:{number}", is_destructive=number == 3) for number in range(4))
     menu = (MenuItem("Llama", "m:0", description="128k", is_selected=True), MenuItem("Qwen", "m:1"))
     async with serving() as chat:
         await chat.send(PRIVATE_PLACE, Part("Pick", buttons=buttons, menu=menu), key="k")
@@ -108,8 +108,8 @@ async def test_delete(api: ScriptedBotApi, serving: RunAdapter) -> None:
 
 async def test_draft_is_stoppable_and_empty_draft_is_thinking(api: ScriptedBotApi, serving: RunAdapter) -> None:
     async with serving() as chat:
-        await chat.draft(PRIVATE_PLACE, 5, Part(""))
-        await chat.draft(PRIVATE_PLACE, 5, BOLD)
+        await chat.show_draft(PRIVATE_PLACE, 5, Part(""))
+        await chat.show_draft(PRIVATE_PLACE, 5, BOLD)
     thinking, growing = api.params_of("sendMessageDraft")
     assert thinking == {"chat_id": 42, "draft_id": 5, "text": "", "can_stop": True}
     assert growing["entities"] == [{"type": "bold", "offset": 0, "length": 4}]
@@ -119,8 +119,8 @@ async def test_draft_is_stoppable_and_empty_draft_is_thinking(api: ScriptedBotAp
 async def test_older_server_gets_draft_without_can_stop(api: ScriptedBotApi, serving: RunAdapter) -> None:
     api.script("sendMessageDraft", error_reply(400, "Bad Request: unexpected parameter can_stop"))
     async with serving() as chat:
-        await chat.draft(PRIVATE_PLACE, 5, Part("a"))
-        await chat.draft(PRIVATE_PLACE, 5, Part("ab"))
+        await chat.show_draft(PRIVATE_PLACE, 5, Part("a"))
+        await chat.show_draft(PRIVATE_PLACE, 5, Part("ab"))
     made = api.params_of("sendMessageDraft")
     assert [(one["text"], "can_stop" in one) for one in made] == [
         ("a", True),
@@ -131,11 +131,11 @@ async def test_older_server_gets_draft_without_can_stop(api: ScriptedBotApi, ser
 
 async def test_refused_draft_is_not_missing_parameter(api: ScriptedBotApi, serving: RunAdapter) -> None:
     async with serving() as chat:
-        await chat.draft(PRIVATE_PLACE, 5, Part("a"))
+        await chat.show_draft(PRIVATE_PLACE, 5, Part("a"))
         api.script("sendMessageDraft", error_reply(400, "Bad Request: message is too long"))
         with pytest.raises(DeliveryError) as raised:
-            await chat.draft(PRIVATE_PLACE, 5, Part("a" * 5000))
-        await chat.draft(PRIVATE_PLACE, 5, Part("b"))
+            await chat.show_draft(PRIVATE_PLACE, 5, Part("a" * 5000))
+        await chat.show_draft(PRIVATE_PLACE, 5, Part("b"))
     assert raised.value.failure is DeliveryFailure.REJECTED
     assert [one.get("can_stop") for one in api.params_of("sendMessageDraft")] == [True] * 3
 
@@ -143,26 +143,26 @@ async def test_refused_draft_is_not_missing_parameter(api: ScriptedBotApi, servi
 async def test_falls_back_to_edits_without_drafts(api: ScriptedBotApi, serving: RunAdapter) -> None:
     api.script("sendMessageDraft", error_reply(404, "Not Found"))
     async with serving() as chat:
-        assert chat.capabilities(PRIVATE_PLACE).preview_mode == "draft"
+        assert chat.capabilities(PRIVATE_PLACE).preview_mode is PreviewMode.DRAFT
         with pytest.raises(DeliveryError) as raised:
-            await chat.draft(PRIVATE_PLACE, 5, Part("a"))
+            await chat.show_draft(PRIVATE_PLACE, 5, Part("a"))
         assert raised.value.failure is DeliveryFailure.REJECTED
         changed = chat.capabilities(PRIVATE_PLACE)
-    assert (changed.preview_mode, changed.has_stop_button) == ("edit", True)
+    assert (changed.preview_mode, changed.has_stop_button) == (PreviewMode.EDIT, True)
 
 
 async def test_draft_429_does_not_disable_drafts(api: ScriptedBotApi, serving: RunAdapter) -> None:
     api.script("sendMessageDraft", error_reply(429, "Too Many Requests: retry after 3", retry_after=3))
     async with serving() as chat:
         with pytest.raises(DeliveryError) as raised:
-            await chat.draft(PRIVATE_PLACE, 5, Part("a"))
-        assert (raised.value.failure, raised.value.retry_after) == (DeliveryFailure.RATE, 3)
-        assert chat.capabilities(PRIVATE_PLACE).preview_mode == "draft"
+            await chat.show_draft(PRIVATE_PLACE, 5, Part("a"))
+        assert (raised.value.failure, raised.value.retry_after) == (DeliveryFailure.RATE_LIMITED, 3)
+        assert chat.capabilities(PRIVATE_PLACE).preview_mode is PreviewMode.DRAFT
 
 
 FAULTS = [
-    (error_reply(429, "Too Many Requests: retry after 7", retry_after=7), DeliveryFailure.RATE),
-    (error_reply(429, "Too Many Requests"), DeliveryFailure.RATE),
+    (error_reply(429, "Too Many Requests: retry after 7", retry_after=7), DeliveryFailure.RATE_LIMITED),
+    (error_reply(429, "Too Many Requests"), DeliveryFailure.RATE_LIMITED),
     (error_reply(403, "Forbidden: bot was blocked by the user"), DeliveryFailure.FORBIDDEN),
     (
         error_reply(400, "Bad Request: not enough rights to send text messages"),
@@ -199,7 +199,7 @@ async def test_refusals_are_classified(
         with pytest.raises(DeliveryError) as raised:
             await chat.send(PRIVATE_PLACE, Part("hi"), key="k")
         assert raised.value.failure is fault
-        assert (raised.value.retry_after is not None) is (fault is DeliveryFailure.RATE)
+        assert (raised.value.retry_after is not None) is (fault is DeliveryFailure.RATE_LIMITED)
         assert TOKEN not in str(raised.value)
         # Nothing is sent again behind the core's back.
         assert len(api.params_of("sendMessage")) == 1
@@ -251,8 +251,8 @@ def requests(chat: TelegramAdapter) -> list[Callable[[], Awaitable[Any]]]:
         lambda: chat.send(PRIVATE_PLACE, Part("hi"), key="k"),
         lambda: chat.edit(PRIVATE_PLACE, "9", Part("hi")),
         lambda: chat.delete(PRIVATE_PLACE, "9"),
-        lambda: chat.typing(PRIVATE_PLACE),
-        lambda: chat.draft(PRIVATE_PLACE, 5, Part("hi")),
+        lambda: chat.show_typing(PRIVATE_PLACE),
+        lambda: chat.show_draft(PRIVATE_PLACE, 5, Part("hi")),
     ]
 
 
@@ -268,21 +268,20 @@ async def test_all_requests_map_errors_alike(api: ScriptedBotApi, serving: RunAd
 
 
 @pytest.mark.parametrize(
-    ("setting", "private", "group"),
+    ("preview_mode", "private", "group"),
     [
-        ("auto", "draft", "edit"),
-        ("draft", "draft", "edit"),
-        ("edit", "edit", "edit"),
-        ("off", "off", "off"),
+        (PreviewMode.DRAFT, PreviewMode.DRAFT, PreviewMode.EDIT),
+        (PreviewMode.EDIT, PreviewMode.EDIT, PreviewMode.EDIT),
+        (PreviewMode.OFF, PreviewMode.OFF, PreviewMode.OFF),
     ],
 )
-def test_capabilities_by_place(setting: str, private: str, group: str) -> None:
-    chat = TelegramAdapter(TOKEN, preview_mode=setting)
+def test_capabilities_by_place(preview_mode: PreviewMode, private: PreviewMode, group: PreviewMode) -> None:
+    chat = TelegramAdapter(TOKEN, preview_mode=preview_mode)
     alone, together = chat.capabilities(PRIVATE_PLACE), chat.capabilities(GROUP_PLACE)
     assert (alone.preview_mode, together.preview_mode) == (private, group)
-    assert alone.has_stop_button is (private != "draft")
+    assert alone.has_stop_button is (private is not PreviewMode.DRAFT)
     assert together.has_stop_button
-    assert alone.draft_lifetime == (25 if private == "draft" else None)
+    assert alone.draft_lifetime == (25 if private is PreviewMode.DRAFT else None)
     # Telegram allows 20 in any minute: a full burst and all that a minute refills.
     assert together.rate_limit.burst + 60 * together.rate_limit.rate <= 20
     assert 0 < together.rate_limit.reserve < together.rate_limit.burst

@@ -4,7 +4,7 @@ import pytest
 from telegram import Update, User
 
 from bots.telegram.translate import translate
-from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 from tests.bots.telegram.payloads import (
     ADA,
     BOB,
@@ -37,10 +37,10 @@ def test_private_text() -> None:
     assert to_incoming(message=message(PRIVATE, "Hello  there")) == Incoming(
         kind=EventKind.PROMPT,
         key="u5",
-        place=Place("telegram", "123456", "42", private=True),
+        place=Place("telegram", "123456", "42", is_private=True),
         sender=Sender("telegram", "42", "Ada Lovelace", language="en"),
         text="Hello  there",
-        message="7",
+        message_id="7",
     )
 
 
@@ -58,7 +58,7 @@ def test_mention_is_stripped_from_prompt(text: str, left: str) -> None:
     name = next(word for word in text.replace(",", " ").split() if word.startswith("@"))
     incoming = attachment_of(message(GROUP, text, entities=[entity(text, name, "mention")]))
     assert (incoming.kind, incoming.text) == (EventKind.PROMPT, left)
-    assert not incoming.place.private
+    assert not incoming.place.is_private
 
 
 def test_a_mention_without_a_user_name() -> None:
@@ -154,7 +154,7 @@ def test_reply_chain_is_not_topic() -> None:
 
 def test_a_topic_in_a_private_chat() -> None:
     place = attachment_of(message(PRIVATE, "hi", is_topic_message=True, message_thread_id=9)).place
-    assert (place.thread, place.private) == ("9", True)
+    assert (place.thread, place.is_private) == ("9", True)
 
 
 def press(shown: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -165,14 +165,14 @@ def test_button_sender_is_presser() -> None:
     shown = message(FORUM, "Pick", is_topic_message=True, message_thread_id=55, message_id=12, **{"from": BOT})
     incoming = to_incoming(callback_query=press(shown, data="m:3"))
     assert incoming is not None
-    assert (incoming.kind, incoming.text, incoming.message) == (EventKind.BUTTON, "m:3", "12")
+    assert (incoming.kind, incoming.text, incoming.message_id) == (EventKind.BUTTON, "m:3", "12")
     assert (incoming.sender.user, incoming.place.thread) == ("43", "55")
 
 
 def test_a_button_on_an_inaccessible_message() -> None:
     incoming = to_incoming(callback_query=press({"chat": GROUP, "message_id": 12, "date": 0}, data="stop:1"))
     assert incoming is not None
-    assert (incoming.text, incoming.message, incoming.place.chat) == ("stop:1", "12", "-1001")
+    assert (incoming.text, incoming.message_id, incoming.place.chat) == ("stop:1", "12", "-1001")
 
 
 def test_button_without_message_is_ignored() -> None:
@@ -184,7 +184,7 @@ def test_client_stop() -> None:
     incoming = to_incoming(stopped_message_generation={"chat": PRIVATE, "message_thread_id": 9, "draft_id": 77})
     assert incoming is not None
     assert (incoming.kind, incoming.text) == (EventKind.STOP, "77")
-    assert (incoming.place.chat, incoming.place.thread, incoming.place.private) == ("42", "9", True)
+    assert (incoming.place.chat, incoming.place.thread, incoming.place.is_private) == ("42", "9", True)
     assert (incoming.sender.user, incoming.sender.name) == ("42", "Ada Lovelace")
 
 
@@ -212,7 +212,7 @@ FILE = {"file_id": "f", "file_unique_id": "u"}
         ),
         (
             {"document": FILE | {"file_name": "a.pdf", "file_size": 12} | {"mime_type": "application/pdf"}},
-            Attachment("file", "a.pdf", 12, "f", "application/pdf"),
+            Attachment("file", "a.pdf", 12, "f", is_document=True),
         ),
         (
             {"animation": FILE | {"width": 1, "height": 1, "duration": 1}, "document": FILE},
@@ -286,15 +286,15 @@ def test_quote_precedes_question() -> None:
 def test_migration_is_reported_by_both_chats(service: dict[str, Any]) -> None:
     moved = attachment_of(service)
     assert (moved.kind, moved.place.chat, moved.text) == (EventKind.MOVED, "-5", "-1005")
-    assert not moved.place.private
+    assert not moved.place.is_private
 
 
 @pytest.mark.parametrize(
     ("content", "batch"),
     [
         (message(PRIVATE, "short"), None),
-        (message(PRIVATE, "x" * 4096), ""),
-        (message(PRIVATE, "😀" * 2048), ""),
+        (message(PRIVATE, "x" * 4096), Batch()),
+        (message(PRIVATE, "😀" * 2048), Batch()),
         (
             message(GROUP, "/ask " + "x" * 4000, entities=[entity("/ask x", "/ask", "bot_command")]),
             None,
@@ -308,9 +308,9 @@ def test_migration_is_reported_by_both_chats(service: dict[str, Any]) -> None:
                 media_group_id="77",
                 document={"file_id": "f", "file_unique_id": "u"},
             ),
-            "77",
+            Batch("77"),
         ),
     ],
 )
-def test_batch_of_split_messages_and_albums(content: dict[str, Any], batch: str | None) -> None:
+def test_batch_of_split_messages_and_albums(content: dict[str, Any], batch: Batch | None) -> None:
     assert attachment_of(content).batch == batch

@@ -356,7 +356,7 @@ async def test_processes_share_webhook(stand_in: TelegramStandIn, unused_tcp_por
                 for number in range(6):
                     await stand_in.send_message(ann, private, f"{number}")
                 await asyncio.gather(*(inbox.wait_for_events(3) for inbox in inboxes))
-                place = Place("telegram", chats[0].account, str(private.id), private=True)
+                place = Place("telegram", chats[0].account, str(private.id), is_private=True)
                 for chat in chats:
                     assert await chat.send(place, Part("hello"), key="k")
             await stand_in.send_message(ann, private, "to who is left")

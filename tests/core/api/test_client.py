@@ -192,7 +192,7 @@ async def test_broken_streams(stream: bytes, failure: ModelFailure, text: str) -
             response(422, b'{"detail":[{"msg":"no","loc":["body","temperature"]}]}'),
             ModelFailure.REFUSED,
         ),
-        (response(429, b'{"detail":"slow"}', "Retry-After: 60"), ModelFailure.RATE),
+        (response(429, b'{"detail":"slow"}', "Retry-After: 60"), ModelFailure.RATE_LIMITED),
         (response(429, b'{"detail":"slow"}', "Retry-After: 3600"), ModelFailure.QUOTA),
         (response(429, b'{"detail":"daily quota"}'), ModelFailure.QUOTA),
         (response(502, b"<html>", kind="text/html"), ModelFailure.UNAVAILABLE),

@@ -49,7 +49,7 @@ TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, total=
 FITTING = {
     ModelFailure.AUTHENTICATION: "key",
     ModelFailure.PAYMENT: "plan",
-    ModelFailure.RATE: "too often",
+    ModelFailure.RATE_LIMITED: "too often",
     ModelFailure.QUOTA: "quota",
     ModelFailure.UNKNOWN_MODEL: "not available",
     ModelFailure.OVERFLOW: "too long",
@@ -155,17 +155,17 @@ REFUSALS = [
         replace(THOUGHT, reasoning_effort="none"),
     ),
     Case("413 too large", faults.http_error(413, "Payload too large"), ModelFailure.OVERFLOW),
-    Case("429 for a while", faults.rate_limited(), ModelFailure.RATE, attempts=3),
+    Case("429 for a while", faults.rate_limited(), ModelFailure.RATE_LIMITED, attempts=3),
     Case("429 quota", out_of_quota, ModelFailure.QUOTA, attempts=0, contains={"status": 429}),
-    Case("429 seconds", faults.rate_limited(90), ModelFailure.RATE, contains={"retry_after": 90}),
+    Case("429 seconds", faults.rate_limited(90), ModelFailure.RATE_LIMITED, contains={"retry_after": 90}),
     Case(
         "429 date",
         # Made when it is asked for: dates grow old.
         lambda server: server.fail_next(faults.rate_limited(90, "date")),
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         contains={"retry_after": 90},
     ),
-    Case("429 ms", faults.rate_limited(90, "ms"), ModelFailure.RATE, contains={"retry_after": 90}),
+    Case("429 ms", faults.rate_limited(90, "ms"), ModelFailure.RATE_LIMITED, contains={"retry_after": 90}),
     Case(
         "429 above two minutes",
         faults.rate_limited(3600),
@@ -175,13 +175,13 @@ REFUSALS = [
     Case(
         "429 unreadable wait",
         faults.http_error(429, "no", {"retry-after": "soon"}),
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(
         "429 that speaks of windows",
         faults.http_error(429, "Rate limit reached. Please reduce the length of the messages."),
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(
@@ -192,7 +192,7 @@ REFUSALS = [
     Case(
         "429 endless",
         faults.http_error(429, "no", {"retry-after-ms": "inf"}),
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(
@@ -286,7 +286,7 @@ IN_STREAMS = [
     Case(
         "429 as the first event",
         fail_first_chunk({"error": {"message": "Too many requests", "code": 429}}),
-        ModelFailure.RATE,
+        ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(

@@ -88,7 +88,7 @@ async def test_answer(server: Llmock) -> None:
         (404, ModelFailure.UNKNOWN_MODEL, 1),
         (413, ModelFailure.OVERFLOW, 1),
         (422, ModelFailure.REFUSED, 1),
-        (429, ModelFailure.RATE, 3),
+        (429, ModelFailure.RATE_LIMITED, 3),
         (500, ModelFailure.UNAVAILABLE, 3),
         (502, ModelFailure.UNAVAILABLE, 3),
         (503, ModelFailure.UNAVAILABLE, 3),

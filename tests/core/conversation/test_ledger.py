@@ -36,7 +36,7 @@ async def quota(ledger: Ledger) -> QuotaStatus:
     ("failure", "cost"),
     [
         (ModelFailure.UNAVAILABLE, 0),
-        (ModelFailure.RATE, 0),
+        (ModelFailure.RATE_LIMITED, 0),
         (ModelFailure.OVERFLOW, 0),
         (ModelFailure.STALLED, 300),
         (ModelFailure.TRUNCATED, 300),

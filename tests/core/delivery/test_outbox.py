@@ -19,7 +19,7 @@ from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
 
-PLACE = Place("quick", "1", "5", private=True)
+PLACE = Place("quick", "1", "5", is_private=True)
 PAGE = Part("the first page")
 
 
@@ -107,8 +107,8 @@ async def test_uncertain_page_is_not_resent_by_final(desk: Setup) -> None:
 
 @pytest.mark.parametrize("private", [True, False])
 async def test_doubt_notice_replies_to_its_question(desk: Setup, private: bool) -> None:
-    place = replace(PLACE, chat="-7", private=private)
-    asked = replace(desk.turn.incoming, place=place, message="42")
+    place = replace(PLACE, chat="-7", is_private=private)
+    asked = replace(desk.turn.incoming, place=place, message_id="42")
     turn = replace(desk.turn, incoming=asked)
     outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
     await outbox.send_until_confirmed(1, PAGE)
@@ -118,7 +118,7 @@ async def test_doubt_notice_replies_to_its_question(desk: Setup, private: bool) 
 async def test_refusal_notice_replies_to_its_question(
     desk: Setup,
 ) -> None:
-    asked = replace(desk.turn.incoming, message="42")
+    asked = replace(desk.turn.incoming, message_id="42")
     for note, replied in ((None, None), ("full", "42"), ("fast", "42")):
         turn = replace(desk.turn, incoming=asked, note=note)
         outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
@@ -167,7 +167,7 @@ async def test_uncertain_page_stays_uncertain_after_rate_limit(
 ) -> None:
     desk.chat.failure = DeliveryFailure.UNKNOWN
     await desk.outbox.put(0, Part("what it began with"), Priority.CONTROL)
-    desk.chat.failure = DeliveryFailure.RATE
+    desk.chat.failure = DeliveryFailure.RATE_LIMITED
     sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
     async with asyncio.timeout(5):
         while desk.chat.attempts < 2 or await states(desk) != ["uncertain"]:
@@ -242,9 +242,9 @@ class WaitTriggeringAdapter(UnreliableAdapter):
         self.early.append(self.rate_limiter.seconds_blocked(place.chat))
         return await super().send(place, part, key=key)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self.early.append(self.rate_limiter.seconds_blocked(place.chat))
-        await super().edit(place, message, part)
+        await super().edit(place, message_id, part)
 
 
 @pytest.fixture
@@ -260,7 +260,9 @@ def told(desk: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Wait
                 for each, write in ways.items():
                     monkeypatch.setattr(desk.store, each, write)
                 noted = await ways[way](*args, **named)
-                gate.apply_retry_after(PLACE.chat, DeliveryError("wait", DeliveryFailure.RATE, retry_after=seconds))
+                gate.apply_retry_after(
+                    PLACE.chat, DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=seconds)
+                )
                 return noted
 
             return note
@@ -327,15 +329,15 @@ class MigratingAdapter(UnreliableAdapter):
         self.replies.append(reply_to)
         return await super().send(place, part, key=key)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self._check(place)
         assert not self.has_moved, "the number means another message there"
-        await super().edit(place, message, part)
+        await super().edit(place, message_id, part)
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         self._check(place)
         assert not self.has_moved, "the number means another message there"
-        await super().delete(place, message)
+        await super().delete(place, message_id)
 
     def __init__(self) -> None:
         super().__init__()

@@ -104,7 +104,7 @@ async def test_idle_chats_are_forgotten() -> None:
 async def test_account_wide_wait_blocks_every_chat() -> None:
     told: list[tuple[str, float]] = []
     gate = RateLimiter(UNLIMITED, on_limit=lambda chat, seconds: told.append((chat, seconds)))
-    gate.apply_retry_after("a", DeliveryError("wait", DeliveryFailure.RATE, retry_after=60, account_wide=True))
+    gate.apply_retry_after("a", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=60, account_wide=True))
     other = asyncio.create_task(gate.acquire("b", UNLIMITED, Priority.FINAL))
     assert await are_done(other) == [False]
     assert gate.seconds_blocked("b") == pytest.approx(60, abs=1)

@@ -36,7 +36,7 @@ ANN = Sender("telegram", "7", "Ann")
 
 def accept_args(place: Place, key: str) -> dict[str, Any]:
     return {
-        "incoming": Incoming(EventKind.PROMPT, key, place, ANN, key, message="9"),
+        "incoming": Incoming(EventKind.PROMPT, key, place, ANN, key, message_id="9"),
         "conversation_key": conversation_key(place, ANN, shared=False),
         "person": "telegram:7",
         "ordered": True,

@@ -27,7 +27,7 @@ from core.store.schema import turns as table
 from core.store.turns import LostLeaseError, SentPart, Turn, TurnState
 from tests.postgresql import postgresql_url
 
-PLACE = Place("telegram", "1", "5", private=True)
+PLACE = Place("telegram", "1", "5", is_private=True)
 ENDPOINTS = [("telegram", "1")]
 MANY = 20_000  # finished turns, and so many that a plan matters
 

@@ -29,7 +29,7 @@ async def test_newest_places_are_listed(store: Store) -> None:
     assert (empty.newest_turn, empty.latest_events) == (0, [])
 
     room, aside = Place("discord", "7", "room"), Place("discord", "7", "room", thread="aside")
-    private = Place("discord", "7", "private", private=True)
+    private = Place("discord", "7", "private", is_private=True)
     for text, place in (("1", private), ("2", room), ("3", aside), ("4", private)):
         await store_message(store, text, place)
     await store_message(store, "5", room, person="bob")

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
-from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 from core.store import chat_migration, conversations, history, inbound, schema, turns
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.incoming_codec import encode_incoming
 from core.store.turns import LostLeaseError, SentPart, Turn, TurnState
 
-PLACE = Place("telegram", "1", "5", private=True)
+PLACE = Place("telegram", "1", "5", is_private=True)
 LAST = 2**31
 BOUNDS = InboundLimits(max_queued=5)
 ANN = Sender("telegram", "5", "Ann")
@@ -261,7 +261,7 @@ async def test_sole_process_frees_stale_leases(store: Store) -> None:
 
 
 async def accept_batch(store: Store, key: str, text: str, batch: str | None, **more: Any) -> AcceptResult:
-    incoming = replace(message_event(key, text), batch=batch, **more)
+    incoming = replace(message_event(key, text), batch=None if batch is None else Batch(batch or None), **more)
     return await store.write(
         inbound.accept_event,
         incoming,
@@ -308,7 +308,7 @@ async def test_reordered_parts_are_sorted(store: Store) -> None:
         ("100", "two", ""),
         ("101", "three", ""),
     ):
-        await accept_batch(store, f"u{message}", text, batch, message=message)
+        await accept_batch(store, f"u{message}", text, batch, message_id=message)
     (turn,) = await wait_for_claim(store)
     assert turn.incoming.text == "one\nof many\ntwo\nthree\nfour"
 
@@ -328,8 +328,8 @@ async def test_album_is_one_question(store: Store) -> None:
 
 
 async def test_redelivered_part_is_joined_once(store: Store) -> None:
-    await accept_batch(store, "u1", "begins", "", message="1")
-    again = await asyncio.gather(*(accept_batch(store, "u2", "ends", "", message="2") for _ in range(6)))
+    await accept_batch(store, "u1", "begins", "", message_id="1")
+    again = await asyncio.gather(*(accept_batch(store, "u2", "ends", "", message_id="2") for _ in range(6)))
     assert sorted(again) == [AcceptResult.MERGED] + [AcceptResult.DUPLICATE] * 5
     (turn,) = await wait_for_claim(store)
     assert turn.incoming.text == "begins\nends"

@@ -11,7 +11,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
-from core.port import Capabilities, EventKind, Inbox, Incoming, Part, Place, RateLimit, Sender
+from core.port import Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.settings import Settings
 from core.store.database import Store
 from core.turns.engine import Engine
@@ -50,7 +50,7 @@ class FakeAdapter:
         self._changed = asyncio.Event()
 
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode="off", deduplicates_sends=True)
+        return Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
 
     async def run(self, inbox: Inbox) -> None:
         self.inbox = inbox
@@ -70,14 +70,14 @@ class FakeAdapter:
         self._changed.set()
         return message
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
-        self.messages[message] = part.text
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
+        self.messages[message_id] = part.text
         self._changed.set()
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
-        del self.messages[message]
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
+        del self.messages[message_id]
 
-    async def typing(self, place: Place) -> None:
+    async def show_typing(self, place: Place) -> None:
         return
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
@@ -97,10 +97,10 @@ class FakeAdapter:
     async def press(self, action: str, message: str, *, user: str = "5", kind: EventKind = EventKind.BUTTON) -> None:
         """Press a button on a message."""
         assert self.inbox is not None
-        place = Place(self.platform, self.account, user, private=True)
+        place = Place(self.platform, self.account, user, is_private=True)
         sender = Sender(self.platform, user, "Ann")
         key = f"e{next(self._numbers)}"
-        await self.inbox(Incoming(kind, key, place, sender, action, message=message))
+        await self.inbox(Incoming(kind, key, place, sender, action, message_id=message))
 
     async def say(
         self,
@@ -119,7 +119,7 @@ class FakeAdapter:
                 "",
             )
         )
-        place = Place(self.platform, self.account, group or user, private=not group)
+        place = Place(self.platform, self.account, group or user, is_private=not group)
         argument = text.partition(" ")[2] if command else text
         incoming = Incoming(
             kind,
@@ -128,7 +128,7 @@ class FakeAdapter:
             Sender(self.platform, user, "Ann"),
             argument,
             command=command,
-            message=message,
+            message_id=message,
             interaction_token=interaction_token,
         )
         assert self.inbox is not None

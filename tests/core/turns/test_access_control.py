@@ -15,7 +15,7 @@ from tests.core.turns.fake_adapter import running_engine
 
 
 def start(code: str) -> Incoming:
-    place = Place("telegram", "1", "5", private=True)
+    place = Place("telegram", "1", "5", is_private=True)
     return Incoming(EventKind.COMMAND, "u1", place, Sender("telegram", "5", "Ann"), code, command="start")
 
 

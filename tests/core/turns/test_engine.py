@@ -22,7 +22,7 @@ from core.errors import (
     StoreError,
 )
 from core.markdown.document import Document
-from core.port import Capabilities, EventKind, Part, Place, RateLimit
+from core.port import Capabilities, EventKind, Part, Place, PreviewMode, RateLimit
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.store.turns import save_part
 from core.turns import engine, texts
@@ -193,8 +193,8 @@ class RateLimitedAdapter(FakeAdapter):
     """A group that may be written to once in a long while."""
 
     def capabilities(self, place: Place) -> Capabilities:
-        pace = UNLIMITED if place.private else RateLimit(burst=1, rate=0.01)
-        return Capabilities(pace, preview_mode="off", deduplicates_sends=True)
+        pace = UNLIMITED if place.is_private else RateLimit(burst=1, rate=0.01)
+        return Capabilities(pace, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
 
 
 async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, model: ModelStandIn) -> None:
@@ -248,7 +248,7 @@ async def test_taken_over_answer_is_delivered(tmp_path: Path, model: ModelStandI
 
 class EditingAdapter(FakeAdapter):
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode="edit", preview_interval=0.2)
+        return Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.2)
 
 
 class SlowEditAdapter(EditingAdapter):
@@ -258,10 +258,10 @@ class SlowEditAdapter(EditingAdapter):
         super().__init__()
         self.editing, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self.editing.set()
         await self.go_on.wait()
-        await super().edit(place, message, part, interaction_token=interaction_token)
+        await super().edit(place, message_id, part, interaction_token=interaction_token)
 
 
 def free_turns(connection: Connection) -> int:
@@ -343,15 +343,15 @@ class RateLimitingEditAdapter(FakeAdapter):
         self.early |= 0 < now - self.refused < 1 and self.refused > 0
         if not self.refused:
             self.refused = now
-            raise DeliveryError("Wait", DeliveryFailure.RATE, retry_after=1.0)
+            raise DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=1.0)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self._busy()
-        await super().edit(place, message, part)
+        await super().edit(place, message_id, part)
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         self._busy()
-        await super().delete(place, message)
+        await super().delete(place, message_id)
 
 
 async def test_menu_update_waits_for_rate_limit(tmp_path: Path, model: ModelStandIn) -> None:
@@ -409,9 +409,9 @@ class HangingEditAdapter(FakeAdapter):
         self.cancelled = False
 
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode="edit", preview_interval=0.05, deduplicates_sends=True)
+        return Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.05, deduplicates_sends=True)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self.started.set()
         try:
             await asyncio.sleep(3600)
@@ -446,7 +446,7 @@ async def test_preview_in_flight_ends_with_turn(
 class DeletedMenuAdapter(FakeAdapter):
     """Where menus have been deleted."""
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         raise DeliveryError("Not there", DeliveryFailure.GONE)
 
 

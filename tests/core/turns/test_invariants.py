@@ -17,7 +17,7 @@ from bots.sandbox.model import ModelStandIn
 from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import StoreError
-from core.port import Capabilities, EventKind, Incoming, Part, Place, Sender
+from core.port import Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
 from core.store import inbound, turns
 from core.store.database import Store
 from core.store.inbound import InboundLimits
@@ -29,7 +29,7 @@ from core.turns.dispatch import Dispatcher
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 
-PLACE = Place("quick", "1", "6", private=True)
+PLACE = Place("quick", "1", "6", is_private=True)
 HERE = [("quick", "1")]
 ANSWER = "word " * 80
 PART = Part("a part")
@@ -53,7 +53,7 @@ async def model() -> AsyncIterator[ModelStandIn]:
 class RecordingAdapter(FakeAdapter):
     """Notes when it did anything that people see; shows answers as `preview` says."""
 
-    def __init__(self, preview_mode: str = "edit") -> None:
+    def __init__(self, preview_mode: PreviewMode = PreviewMode.EDIT) -> None:
         super().__init__()
         self.preview_mode = preview_mode
         self.done: list[tuple[float, str]] = []
@@ -82,17 +82,17 @@ class RecordingAdapter(FakeAdapter):
         self._record("send")
         return await super().send(place, part, key=key)
 
-    async def edit(self, place: Place, message: str, part: Part, *, interaction_token: str | None = None) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self._record("edit")
-        await super().edit(place, message, part)
+        await super().edit(place, message_id, part)
 
-    async def delete(self, place: Place, message: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         self._record("delete")
 
-    async def typing(self, place: Place) -> None:
+    async def show_typing(self, place: Place) -> None:
         self._record("typing")
 
-    async def draft(self, place: Place, draft_id: int, part: Part) -> None:
+    async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
         self._record("draft")
 
 
@@ -151,7 +151,7 @@ EFFECTS: dict[str, Callable[[ClaimedTurn], Awaitable[object]]] = {
     "growing draft": show_preview,
     "typing": show_preview,
 }
-AS_DRAFT = {"growing draft": "draft", "typing": "off"}
+PREVIEW_MODES = {"growing draft": PreviewMode.DRAFT, "typing": PreviewMode.OFF}
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
@@ -160,7 +160,7 @@ async def test_resumed_process_shows_nothing_after_takeover(url: str, effect: st
     store = Store(url)
     await store.open()
     turn = await store.write(claimed, "frozen", 30)
-    chat = RecordingAdapter(AS_DRAFT.get(effect, "edit"))
+    chat = RecordingAdapter(PREVIEW_MODES.get(effect, PreviewMode.EDIT))
     thawed = ClaimedTurn(turn, "frozen", store, chat, RateLimiter(UNLIMITED), time.monotonic() - 0.001)
     acting = asyncio.ensure_future(EFFECTS[effect](thawed))
     await wait_until(lambda: acting.done() or bool(chat.done))
@@ -315,7 +315,7 @@ async def test_shutdown_releases_leases(url: str, tmp_path: Path, model: ModelSt
 
 async def test_stored_answer_is_not_requested_again(url: str, tmp_path: Path, model: ModelStandIn) -> None:
     model.tokens_per_second = 2000
-    dying, heir = RecordingAdapter("off"), RecordingAdapter("off")
+    dying, heir = RecordingAdapter(PreviewMode.OFF), RecordingAdapter(PreviewMode.OFF)
     dying.may_send.clear()
     async with running_engine(tmp_path, model, dying, database_url=url):
         assert dying.engine is not None
@@ -366,7 +366,7 @@ async def test_suspect_turns_are_isolated(
 
     monkeypatch.setattr(Dispatcher, "run", dies)
     model.tokens_per_second = 2000
-    async with running_engine(tmp_path, model, RecordingAdapter("off"), database_url=url) as chat:
+    async with running_engine(tmp_path, model, RecordingAdapter(PreviewMode.OFF), database_url=url) as chat:
         for number, text in enumerate(("one", "poison", "two")):
             await chat.say(text, user=f"{number}")
         async with asyncio.timeout(20):
