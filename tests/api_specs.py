@@ -1,7 +1,7 @@
-"""The platforms' own descriptions of their APIs, to check traffic against.
+"""Validates traffic against machine-readable API descriptions.
 
-They lie beside a checkout (`../shared/specs`, or where PARLEY_SPECS points). Without them the
-checks skip, saying so; where CI is set they fail instead.
+The descriptions are in `../shared/specs` next to the checkout, or in the folder that PARLEY_SPECS names. Without them,
+tests that need them are skipped; in CI they fail.
 """
 
 import json
@@ -28,7 +28,7 @@ SPECS_DIR = Path(os.environ.get("PARLEY_SPECS") or Path(__file__).parents[2] / "
 
 
 def require_specs() -> None:
-    """Skip the test, or fail it in CI, when there are no descriptions."""
+    """Skip the test, or fail it in CI, if the descriptions are missing."""
     if SPECS_DIR.is_dir():
         return
     if os.environ.get("CI") == "true":
@@ -66,7 +66,7 @@ def telegram_errors(kind: str, value: object) -> list[str]:
 def _routes() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     paths = load_spec("discord-openapi.json")["paths"]
     routes = [(re.compile(re.sub(r"\{\w+\}", r"[^/]+", path) + "$"), item) for path, item in paths.items()]
-    # Literal segments before parameters: @original before {message_id}.
+    # Literal segments go before parameters: @original before {message_id}.
     return sorted(routes, key=lambda route: route[0].pattern.count("[^/]+"))
 
 
@@ -84,7 +84,7 @@ def _discord_errors(schema: dict[str, Any], value: object) -> list[str]:
 
 
 def _ids_as_strings(value: Any) -> Any:
-    """Discord takes ids as numbers too; its description wants strings."""
+    """Discord also accepts IDs as numbers; its description allows only strings."""
     if isinstance(value, dict):
         return {
             key: str(item) if key.endswith("_id") and isinstance(item, int) else _ids_as_strings(item)
@@ -121,7 +121,7 @@ def discord_dispatch_errors(event: str, data: object) -> list[str]:
 
 
 def model_errors(schema: str, value: object) -> list[str]:
-    """A schema of the chat completions description, e.g. CreateChatCompletionRequest."""
+    """`schema` is a name in the OpenAI description, such as CreateChatCompletionRequest."""
     components = load_spec("openai-chat-models-embeddings.openapi.json")["components"]
     reference = {"$ref": f"#/components/schemas/{schema}", "components": components}
     return _errors(Draft202012Validator(reference), value)

@@ -1,4 +1,4 @@
-"""What stands before several processes that listen: a reverse proxy on loopback."""
+"""A reverse proxy on loopback in front of several webhook processes."""
 
 import io
 from collections.abc import AsyncIterator, Sequence
@@ -12,9 +12,7 @@ __all__ = ["load_balancer"]
 
 @asynccontextmanager
 async def load_balancer(ports: Sequence[int], path: str) -> AsyncIterator[str]:
-    """The address that passes requests for `path` on to `ports` in turn, but for those that
-    nobody listens on.
-    """
+    """Yield a URL whose requests go to `ports` in turn, skipping ports on which nothing listens."""
     order = list(ports)
 
     async def forward(request: web.Request) -> web.Response:
@@ -28,7 +26,7 @@ async def load_balancer(ports: Sequence[int], path: str) -> AsyncIterator[str]:
             except aiohttp.ClientConnectorError:
                 continue
             except aiohttp.ClientError:
-                break  # it may have been received
+                break  # the process may have received it
         return web.Response(status=502)
 
     app = web.Application()

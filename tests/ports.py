@@ -1,4 +1,4 @@
-"""Ports for servers that cannot be told to choose one themselves."""
+"""Free ports for servers that cannot choose one themselves."""
 
 import socket
 
@@ -6,7 +6,7 @@ __all__ = ["free_port"]
 
 
 def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port

@@ -1,4 +1,4 @@
-"""A PostgreSQL server from pip, one for a test process, a new database for each test."""
+"""One PostgreSQL server per test process, from a Python package; each test gets a new database."""
 
 import atexit
 import itertools
@@ -29,7 +29,7 @@ def _server() -> Any:
 
 
 def postgresql_url() -> str:
-    """The address of a new, empty database."""
+    """The URL of a new, empty database."""
     server = _server()
     name = f"parley_{os.getpid()}_{next(DATABASE_NUMBERS)}"
     server.psql(f"CREATE DATABASE {name};")
@@ -38,7 +38,7 @@ def postgresql_url() -> str:
 
 
 def restart_postgresql() -> None:
-    """Stop the server, which ends every connection, and start it again. Blocks meanwhile."""
+    """Restart the server, which closes every connection. Blocks until it runs again."""
     server = _server()
     server.stop()
     server.ensure_postgres_running()

@@ -1,4 +1,4 @@
-"""Where people talk to the bot: the same few things on both platforms."""
+"""What a simulated person can do in a chat, the same on both platforms."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,27 +19,27 @@ class BotMessage:
     text: str
     reply_to: int | None = None
     has_stop_button: bool = False
-    """It carries Stop: more is to come, or its writer died."""
+    """The answer is still being written, or the process that wrote it died."""
 
 
 class ChatClient(Protocol):
-    """One person's place to ask. Others may ask in the same chat."""
+    """One person in one chat. Others may ask in the same chat."""
 
     platform: str
     private: bool
     chat: str
 
     async def ask(self, text: str) -> int:
-        """Say something to the bot; the message's id."""
+        """Send a message to the bot and return its ID."""
 
     async def redeliver(self) -> None:
-        """Have the platform deliver the latest message once more."""
+        """Deliver the latest message to the bot a second time."""
 
     def bot_messages(self) -> list[BotMessage]:
-        """What the bot has written in this chat, oldest first."""
+        """The bot's messages in this chat, oldest first."""
 
     def changes(self) -> AsyncIterator[Any]:
-        """Something for each change in this chat from now on."""
+        """Yield something for every change in this chat from now on."""
 
 
 class TelegramClient:

@@ -1,4 +1,4 @@
-"""`CHAOS_TURNS` (turns on each platform) makes the runs long; `CHAOS_SEED` repeats a schedule."""
+"""`CHAOS_TURNS` (questions per platform) selects the long form; `CHAOS_SEED` repeats a schedule of faults."""
 
 import os
 import random
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-SHORT_RUN_TURNS = 15  # turns on each platform
-LONG_RUN_TIMEOUT = 1800  # seconds a test may take in the long form
-SHORT_RUN_TIMEOUT = 300  # on a machine that is busy; half a minute on one that is not
+SHORT_RUN_TURNS = 15  # per platform
+LONG_RUN_TIMEOUT = 1800  # seconds
+SHORT_RUN_TIMEOUT = 300  # seconds; a test takes about half a minute on an idle machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class ChaosOptions:
         return random.Random(self.seed)
 
     def turn_count(self, short: int, share: float = 1.0) -> int:
-        """Turns for one run: `short` of them, or in the long form a share of all."""
+        """The number of turns for one run: `short`, or in the long form a share of all turns."""
         return round(self.turns * share) if self.is_long else short
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_")):
             monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Platforms that fail at random, and a record of what was sent to whom while it had to wait."""
+"""Makes the platforms fail at random, and records requests sent before a `retry_after` had passed."""
 
 import random
 import re
@@ -11,24 +11,23 @@ from tests.end_to_end.harness import Harness
 
 __all__ = ["FaultInjector"]
 
-SHARE_PER_KIND = 0.05  # the share of calls on which each kind of fault falls
+SHARE_PER_KIND = 0.05
 FaultKind = Literal["429", "500", "502", "drop_after", "drop_before", "delay"]
 FAULT_KINDS: tuple[FaultKind, ...] = ("429", "500", "502", "drop_after", "drop_before", "delay")
-IN_FLIGHT_SECONDS = 0.25  # seconds
+IN_FLIGHT_SECONDS = 0.25
 CHANNEL_PATH = re.compile(r"/channels/(\d+)/")
 
 
 @dataclass(slots=True)
 class FaultInjector:
-    """Call `begin` to have the stand-ins of `world` fail.
+    """Injects faults into both stand-ins from `start` to `stop`.
 
-    `waits` are the shortest and the longest `retry_after`, `delay` that of slow calls, in seconds.
-    `chats`: only calls to these fail; None: every call, receiving too. `each`: the share of calls
-    on which each of `kinds` falls. `in_flight`: seconds in which a call may be under way when
-    "wait" is said.
+    `retry_after_range` and `delay_seconds` are in seconds. With `chats`, only calls to these chats fail; otherwise
+    every call may fail, receiving included. Each of `kinds` hits `share_per_kind` of the calls. A call that was sent
+    up to `in_flight_seconds` after a refusal may already have been on its way and does not count as early.
     """
 
-    dice: random.Random
+    rng: random.Random
     retry_after_range: tuple[float, float]
     delay_seconds: float
     chats: Collection[str] | None = None
@@ -48,21 +47,21 @@ class FaultInjector:
         harness.telegram.fault_hook = harness.discord.fault_hook = None
 
     def limited_chats(self) -> set[str]:
-        """The chats that were told to wait."""
+        """The chats that were given a `retry_after`."""
         return {chat for chat, _, _ in self._limits}
 
     def early_sends(self) -> list[str]:
-        """What was sent to a chat although it had been told to wait."""
+        """Requests that were sent to a chat before its `retry_after` had passed."""
         return [
-            f"{chat}: {sent - told:.2f} s after it was told to wait {seconds:.2f} s"
-            for chat, told, seconds in self._limits
+            f"{chat}: sent {sent - refused:.2f} s after a retry_after of {seconds:.2f} s"
+            for chat, refused, seconds in self._limits
             for to, sent in self._sent
-            if to == chat and told + self.in_flight_seconds < sent < told + seconds
+            if to == chat and refused + self.in_flight_seconds < sent < refused + seconds
         ]
 
     def _telegram_fault(self, call: telegram.Call) -> telegram.Fault | None:
-        given = call.params.get("chat_id")
-        chat = "" if given is None else str(given)
+        chat_id = call.params.get("chat_id")
+        chat = "" if chat_id is None else str(chat_id)
         picked = self._pick(chat, call.time, whole_seconds=True)
         return None if picked is None else telegram.Fault(*picked)  # type: ignore[arg-type]
 
@@ -77,14 +76,14 @@ class FaultInjector:
             self._sent.append((chat, now))
         if self.chats is not None and chat not in self.chats:
             return None
-        drawn = self.dice.random()
+        drawn = self.rng.random()
         if drawn >= self.share_per_kind * len(self.kinds):
             return None
         self.injected_count += 1
         kind = self.kinds[int(drawn / self.share_per_kind)]
         seconds = self.delay_seconds if kind == "delay" else 0.0
         if kind == "429":
-            seconds = self.dice.uniform(*self.retry_after_range)
+            seconds = self.rng.uniform(*self.retry_after_range)
             seconds = float(max(1, round(seconds))) if whole_seconds else round(seconds, 3)
             if chat:
                 self._limits.append((chat, now, seconds))

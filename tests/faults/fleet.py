@@ -1,4 +1,4 @@
-"""The bot as processes of its own, and what is done to them."""
+"""Real `parley run` processes that tests start, kill, freeze and terminate."""
 
 import asyncio
 import os
@@ -20,13 +20,14 @@ from tests.faults.questions import PROMPT
 
 __all__ = ["Fleet"]
 
-READY_SECONDS = 30.0  # seconds
-EXIT_SECONDS = 25.0  # seconds in which a process that was told to end must be gone
-POLL_INTERVAL = 0.2  # seconds between looks for what is still open
+READY_SECONDS = 30.0
+EXIT_SECONDS = 25.0
+"""Within which a process must exit after SIGTERM."""
+POLL_INTERVAL = 0.2  # seconds
 
 
 class Fleet:
-    """`count` times `parley run` with the same environment, but for `each` process's own."""
+    """`count` processes with the same environment, plus one of `environments` each."""
 
     def __init__(
         self,
@@ -49,11 +50,11 @@ class Fleet:
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
         self.kill_times: list[float] = []
-        """When (monotonic) a process was killed."""
+        """Monotonic times at which a process was killed."""
         self.unexpected_exits: list[int] = []
-        """Exit codes of those that ended by themselves."""
+        """Exit codes of processes that ended by themselves."""
         self.stored: Counter[str] | None = None
-        """How often each question is in the database, and of those not ended "open"."""
+        """How often each question is in the database; the key "open" counts unfinished turns."""
 
     @property
     def log_path(self) -> Path:
@@ -65,9 +66,9 @@ class Fleet:
         return process.pid
 
     async def start(self, number: int = 0) -> None:
-        old = self._processes[number]
-        if old is not None and old.returncode is None:
-            raise RuntimeError("it still runs")
+        previous = self._processes[number]
+        if previous is not None and previous.returncode is None:
+            raise RuntimeError(f"process {number} is still running")
         environment = {
             **self._environment,
             **(self._environments[number] if self._environments else {}),
@@ -78,20 +79,20 @@ class Fleet:
             )
 
     async def start_all(self) -> None:
-        """Start what does not run; ends when the bot listens on every platform."""
+        """Start all processes and wait until the bot receives on every platform."""
         await self.start_listening(*range(len(self._processes)))
         await self._harness.discord.wait_until_ready(READY_SECONDS)
 
     async def start_listening(self, *numbers: int) -> None:
-        """Start some; ends when one of them listens to Telegram."""
-        began = time.monotonic()
+        """Start these processes and wait until one of them receives from Telegram."""
+        started_at = time.monotonic()
         for number in numbers:
             await self.start(number)
         if "TELEGRAM_BOT_TOKEN" in self._environment:
-            await self._harness.telegram.wait_for(lambda: self._harness.poll_count(began) > 0, READY_SECONDS)
+            await self._harness.telegram.wait_for(lambda: self._harness.poll_count(started_at) > 0, READY_SECONDS)
 
     async def kill(self, number: int = 0) -> None:
-        """End it in the middle of whatever it does."""
+        """Kill the process with SIGKILL."""
         process = self._processes[number]
         assert process is not None
         if process.returncode is None:
@@ -108,13 +109,13 @@ class Fleet:
         os.kill(self.pid(number), signal.SIGCONT)
 
     async def restart_unavailable(self) -> None:
-        """Do a supervisor's work: start anew what found its database away as it started."""
+        """Restart processes that exited because the database was unavailable, as a supervisor does."""
         for number, process in enumerate(self._processes):
             if process is not None and process.returncode == UnavailableError.exit_code:
                 await self.start(number)
 
     async def terminate(self, number: int = 0) -> float:
-        """Tell it to end; how many seconds it took. Raises `TimeoutError`."""
+        """Send SIGTERM; return the seconds until the exit. Raises `TimeoutError`."""
         process = self._processes[number]
         assert process is not None
         started_at = time.monotonic()
@@ -125,9 +126,9 @@ class Fleet:
         return time.monotonic() - started_at
 
     async def wait_until_idle(self, timeout: float) -> None:
-        """Wait until nothing that was asked is open, as the database knows it: what people see
-        does not tell to which of two questions a word about a failure belongs. After `timeout`
-        seconds it is left as it is, to be judged.
+        """Wait until every turn in the database is finished, at most `timeout` seconds.
+
+        The chats alone cannot show this: a failure notice does not always tell which question it belongs to.
         """
         store = Store(self._environment["DATABASE_URL"])
         deadline = time.monotonic() + timeout
@@ -143,7 +144,7 @@ class Fleet:
             await store.close()
 
     async def close(self) -> None:
-        """End all, gently where that is possible."""
+        """Terminate all processes; kill those that do not exit in time."""
         running = [(number, process) for number, process in enumerate(self._processes) if process is not None]
         self.unexpected_exits += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
         try:
@@ -155,15 +156,17 @@ class Fleet:
                     await process.wait()
 
     def defect_lines(self) -> list[str]:
-        """Lines of the log that only a defect writes."""
-        signs = ("turn broke", "never retrieved", "Unclosed")
+        """Log lines that only a defect produces."""
+        markers = ("turn broke", "never retrieved", "Unclosed")
         lines = self.log_path.read_text(errors="replace").splitlines()
-        return [line[:2000] for line in lines if line.startswith("Traceback") or any(sign in line for sign in signs)]
+        return [
+            line[:2000] for line in lines if line.startswith("Traceback") or any(marker in line for marker in markers)
+        ]
 
 
 def _stored_questions(connection: Connection) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for incoming, ended in connection.execute(select(turns.c.incoming, turns.c.finished)):
+    for incoming, finished in connection.execute(select(turns.c.incoming, turns.c.finished)):
         counts.update(PROMPT.findall(incoming))
-        counts["open"] += ended is None
+        counts["open"] += finished is None
     return counts

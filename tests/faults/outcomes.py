@@ -1,4 +1,4 @@
-"""What became of each question, judged by what stands on the platform."""
+"""Judges what happened to each question from the messages visible in the chat."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from tests.faults.questions import QUESTION_ID, Question, ending
 __all__ = ["ChatOutcomes", "Outcome", "assess", "failure_notice"]
 
 FAILURE_NOTICES = tuple(
-    letters_only(said)
-    for said in (
+    letters_only(text)
+    for text in (
         *texts.FAILURE_TEXTS.values(),
         texts.QUESTION_OUTDATED,
         texts.DELIVERY_UNCERTAIN,
@@ -28,35 +28,35 @@ FAILURE_NOTICES = tuple(
 )
 THINKING_TEXT = "Thinking…"
 ANSWERED_BY = "answered by"
-"""Of the line under an answer that tells who gave it: it may stand alone, the answer above it."""
+"""Part of the line that says which model answered; it may be a message of its own, below the answer."""
 
 
 class Outcome(StrEnum):
-    COMPLETE = "whole"
-    NOTIFIED = "told"
-    """Not answered, or not in full, and the person knows."""
-    DUPLICATED = "answered twice"
-    PARTIAL = "not whole"
+    COMPLETE = "complete"
+    NOTIFIED = "notified"
+    """Not answered completely, and a notice says so."""
+    DUPLICATED = "duplicated"
+    PARTIAL = "partial"
     LOST = "lost"
 
 
 @dataclass(slots=True)
 class ChatOutcomes:
-    """Of one person in one chat."""
+    """The outcomes of one person's questions in one chat."""
 
     by_question: dict[str, Outcome] = field(default_factory=dict)
     orphans: int = 0
-    """Messages that were to become an answer, and were left behind."""
+    """Previews that never became an answer."""
     out_of_order: int = 0
-    """Answers that stand before one to an earlier question."""
+    """Answers above the answer to an earlier question."""
     unexpected: list[str] = field(default_factory=list)
-    """Messages that belong to no question and say nothing known."""
+    """Messages that belong to no question and are no known notice."""
     texts: dict[str, str] = field(default_factory=dict)
-    """What stands under each question."""
+    """The visible text of each answer."""
 
 
 def assess(questions: Sequence[Question], bot_messages: Sequence[BotMessage], *, private: bool) -> ChatOutcomes:
-    """`questions` in the order they were asked; `said` in the order it was said."""
+    """`questions` in the order they were asked, `bot_messages` in the order they are visible."""
     outcomes = ChatOutcomes()
     positions_by_question = _assign(questions, bot_messages, outcomes, private=private)
     order = []
@@ -78,35 +78,35 @@ def _assign(
     *,
     private: bool,
 ) -> dict[int, list[int]]:
-    """The places in `said` of what answers each question."""
+    """For each question the positions of the messages that answer it."""
     numbers = {question.id: number for number, question in enumerate(questions)}
     messages = {question.message_id: number for number, question in enumerate(questions)}
-    found: dict[int, list[int]] = {number: [] for number in range(len(questions))}
+    positions: dict[int, list[int]] = {number: [] for number in range(len(questions))}
     unassigned = []
-    for place, one in enumerate(bot_messages):
-        # The first: where the model was cut off the last may be the beginning of another.
-        names = [name for name in QUESTION_ID.findall(one.text) if name in numbers]
-        number = numbers[names[0]] if names else messages.get(one.reply_to or 0)
-        if one.has_stop_button or one.text.strip("*_ ") == THINKING_TEXT:
+    for place, message in enumerate(bot_messages):
+        # The first name counts: if the model was cut off, the last one may be the start of a longer name.
+        names = [name for name in QUESTION_ID.findall(message.text) if name in numbers]
+        number = numbers[names[0]] if names else messages.get(message.reply_to or 0)
+        if message.has_stop_button or message.text.strip("*_ ") == THINKING_TEXT:
             outcomes.orphans += private or number is not None
         elif number is not None:
-            found[number].append(place)
-        elif private and not QUESTION_ID.search(one.text) and ANSWERED_BY not in one.text:
+            positions[number].append(place)
+        elif private and not QUESTION_ID.search(message.text) and ANSWERED_BY not in message.text:
             unassigned.append(place)
     for place in unassigned:
         if not _is_failure_notice(bot_messages[place].text):
             outcomes.unexpected.append(bot_messages[place].text)
             continue
-        before = max((n for n, places in found.items() if places and places[0] < place), default=-1)
+        before = max((n for n, places in positions.items() if places and places[0] < place), default=-1)
         gap = before + 1
-        halfway = before >= 0 and Outcome.PARTIAL is _outcome(
-            questions[before], [bot_messages[one].text for one in found[before]]
+        is_partial = before >= 0 and Outcome.PARTIAL is _outcome(
+            questions[before], [bot_messages[index].text for index in positions[before]]
         )
-        if gap < len(questions) and not found[gap] and not halfway:
-            found[gap].append(place)
+        if gap < len(questions) and not positions[gap] and not is_partial:
+            positions[gap].append(place)
         elif before >= 0:
-            found[before].append(place)
-    return found
+            positions[before].append(place)
+    return positions
 
 
 def _outcome(question: Question, texts: list[str]) -> Outcome:
@@ -126,6 +126,6 @@ def _is_failure_notice(text: str) -> bool:
 
 
 def failure_notice(text: str) -> str | None:
-    """Which of the known words about a failure `text` holds."""
+    """The known failure notice that `text` contains."""
     plain = letters_only(text)
     return next((known for known in FAILURE_NOTICES if known in plain), None)

@@ -1,4 +1,4 @@
-"""Questions that can be told apart, and answers that name the question they belong to."""
+"""Questions with unique names, and answers that name their question."""
 
 import random
 import re
@@ -13,44 +13,41 @@ __all__ = ["PROMPT", "QUESTION_ID", "Question", "Questions", "ending"]
 QUESTION_ID = re.compile(r"q[td]\d+x\d+(?!\d)")
 PROMPT = re.compile(r"Tell me about (q[td]\d+x\d+)")
 FILLER_WORDS = ("plain", "words", "that", "carry", "no", "marks", "at", "all")
-MIN_ANSWER_SECONDS, MAX_ANSWER_SECONDS = 0.3, 2.0  # seconds an answer is streamed
+MIN_ANSWER_SECONDS, MAX_ANSWER_SECONDS = 0.3, 2.0
 
 
 @dataclass(slots=True, eq=False)
 class Question:
-    """`id` is like `qt3x12`: the twelfth of the third person on Telegram. Times are monotonic."""
+    """`id` has the form `qt3x12`: question 12 of person 3 on Telegram. Times are monotonic."""
 
     id: str
     answer: str
     stream_seconds: float
-    """How long the model takes to say it."""
+    """How long the model takes to stream the answer."""
     message_id: int = 0
-    """The platform's id of the message that asks."""
+    """The platform's ID of the question's message."""
     asked_at: float = 0.0
     answered_at: float | None = None
     injected_faults: list[str] = field(default_factory=list)
-    """How the model was made to fail on it, each time it was asked."""
+    """The faults injected into the answers, one per failed request."""
 
 
 def ending(question: Question) -> str:
-    """The end of the answer to `question`, without any markup."""
+    """The end of the answer, without markup."""
     return f"Theendof{question.id}"
 
 
 class Questions:
-    """All that are asked, by id; `script` is the model's side of it.
+    """Creates questions; `script` is the model stand-in's answer to each of them."""
 
-    `spoil` may order the model to fail on one request: "cut", "stall" or a status.
-    """
-
-    def __init__(self, dice: random.Random, speed: float) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random, speed: float) -> None:
+        self._dice = rng
         self._speed = speed
         self.by_id: dict[str, Question] = {}
         self.slowdown = 1.0
-        """How many times as long every answer takes."""
+        """Multiplies the duration of every answer."""
         self.fault_rate = 0.0
-        """The share of requests on which the model is made to fail."""
+        """The share of model requests that fail."""
 
     def create(self, id_: str) -> Question:
         kind = self._dice.random()
@@ -68,7 +65,7 @@ class Questions:
     def script(self, body: dict[str, Any]) -> ScriptedAnswer:
         question = self.question_of(body)
         if question is None:
-            return ScriptedAnswer("They asked many questions and had answers.")  # a summary
+            return ScriptedAnswer("They asked many questions and had answers.")  # the request for a summary
         tokens = len(split_pieces(question.answer))
         speed = tokens / (question.stream_seconds * self.slowdown * self._speed)
         if self._dice.random() >= self.fault_rate:
@@ -80,6 +77,6 @@ class Questions:
         return ScriptedAnswer(question.answer, relative_speed=speed, fault=fault)
 
     def question_of(self, body: dict[str, Any]) -> Question | None:
-        """The question a request to the model is about; None: it is about several."""
+        """The question of a model request; None for a summary, which covers several."""
         match = PROMPT.fullmatch(str(body["messages"][-1]["content"]).strip())
         return self.by_id[match[1]] if match else None

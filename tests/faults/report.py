@@ -1,4 +1,4 @@
-"""The figures of a run: counted, shown, asserted."""
+"""The figures of a run: counts, a printed table, and the assertions."""
 
 from collections import Counter
 from statistics import median
@@ -10,55 +10,54 @@ from core.turns import texts
 from tests.end_to_end.harness import letters_only
 from tests.faults.fleet import Fleet
 from tests.faults.outcomes import Outcome, failure_notice
-from tests.faults.simulated_users import SimulatedUsers
+from tests.faults.population import Population
 
 __all__ = ["RunReport", "recovery_times"]
 
-DISCONNECT_NOTICED_SECONDS = 1.5  # seconds after a kill in which the model's stand-in sees the stream end
+DISCONNECT_NOTICED_SECONDS = 1.5
+"""Within which the model stand-in notices that a killed process has left the stream."""
 
 
 class RunReport:
-    """What a crowd got out of a run, by platform."""
+    """The outcomes of a run, by platform."""
 
-    def __init__(self, users: SimulatedUsers, fleet: Fleet) -> None:
+    def __init__(self, population: Population, fleet: Fleet) -> None:
         self.counts: dict[str, Counter[str]] = {}
         self.unexpected: list[str] = []
         self.failures: list[str] = []
-        """Questions that fared ill, with how and what stands there."""
+        """Questions without a correct outcome, with their visible text."""
         self.notices: Counter[str] = Counter()
-        """By which words failures were told."""
-        for asker in users.users:
-            judged = asker.outcomes()
-            counts = self.counts.setdefault(asker.client.platform, Counter())
-            counts["turns"] += len(asker.asked)
-            counts["orphans"] += judged.orphans
-            counts["out of order"] += judged.out_of_order
-            counts["not asked"] += len(asker.questions) - len(asker.asked)
-            for id_, fate in judged.by_question.items():
-                counts[fate] += 1
-                if fate in (Outcome.LOST, Outcome.PARTIAL, Outcome.DUPLICATED):
-                    self.failures.append(f"{id_}: {fate}: {judged.texts[id_]!r}")
-                if fate is Outcome.NOTIFIED:
-                    self.notices[failure_notice(judged.texts[id_]) or ""] += 1
-            self.unexpected += judged.unexpected
+        """How often each failure notice appeared."""
+        for user in population.users:
+            outcomes = user.outcomes()
+            counts = self.counts.setdefault(user.client.platform, Counter())
+            counts["turns"] += len(user.asked)
+            counts["orphans"] += outcomes.orphans
+            counts["out of order"] += outcomes.out_of_order
+            counts["not asked"] += len(user.questions) - len(user.asked)
+            for id_, outcome in outcomes.by_question.items():
+                counts[outcome] += 1
+                if outcome in (Outcome.LOST, Outcome.PARTIAL, Outcome.DUPLICATED):
+                    self.failures.append(f"{id_}: {outcome}: {outcomes.texts[id_]!r}")
+                if outcome is Outcome.NOTIFIED:
+                    self.notices[failure_notice(outcomes.texts[id_]) or ""] += 1
+            self.unexpected += outcomes.unexpected
         self.unstored: list[str] = []
-        """Questions the database does not hold exactly once, or has not ended: a word about a
-        failure that stands near says nothing of those.
-        """
+        """Questions that the database does not hold exactly once, or whose turn is not finished."""
         if fleet.stored is not None:
             self.unstored = [
-                question.id for asker in users.users for question in asker.asked if fleet.stored[question.id] != 1
+                question.id for user in population.users for question in user.asked if fleet.stored[question.id] != 1
             ]
             self.unstored += ["open"] * fleet.stored["open"]
         self.defects = fleet.defect_lines()
         self.unexpected_exits = fleet.unexpected_exits
-        self.recovery_times = recovery_times(users, fleet)
+        self.recovery_times = recovery_times(population, fleet)
         self.kill_count = len(fleet.kill_times)
 
-    def total(self, what: str) -> int:
-        return sum(counts[what] for counts in self.counts.values())
+    def total(self, key: str) -> int:
+        return sum(counts[key] for counts in self.counts.values())
 
-    def print_summary(self, title: str, seed: int, **more: object) -> None:
+    def print_summary(self, title: str, seed: int, **figures: object) -> None:
         table = Table(title=f"{title} (CHAOS_SEED={seed})")
         platforms = sorted(self.counts)
         for heading in ("", *platforms):
@@ -66,23 +65,23 @@ class RunReport:
         rows = ["turns", "not asked", *Outcome, "out of order", "orphans"]
         for row in rows:
             table.add_row(row, *(str(self.counts[platform][row]) for platform in platforms))
-        figures: dict[str, object] = {"kills": self.kill_count}
-        figures["not kept once and ended"] = len(self.unstored)
+        all_figures: dict[str, object] = {"kills": self.kill_count}
+        all_figures["not stored exactly once"] = len(self.unstored)
         if self.recovery_times:
-            figures["interrupted turns"] = len(self.recovery_times)
-            figures["recovery, median and most"] = (
+            all_figures["interrupted turns"] = len(self.recovery_times)
+            all_figures["recovery, median and maximum"] = (
                 f"{median(self.recovery_times):.1f} s, {max(self.recovery_times):.1f} s"
             )
-        figures |= {f"told: {said[:24]}": times for said, times in self.notices.items()}
-        for name, value in (figures | more).items():
+        all_figures |= {f"notice: {notice[:24]}": count for notice, count in self.notices.items()}
+        for name, value in (all_figures | figures).items():
             table.add_row(name, str(value))
         Console(width=100).print(table, *self.failures[:20], *self.unexpected[:20], sep="\n")
 
     def assert_sound(self, *, allow_notices: bool = False) -> None:
-        """Nothing lost, nothing twice, in order, whole; `told`: failures may be told instead.
+        """Assert that nothing was lost, duplicated, incomplete or out of order.
 
-        Where a platform has no keys a death between its taking a message and the note of it
-        leaves a doubt in any case, which is told.
+        With `allow_notices`, a question may end with a failure notice. Without it, only the notice that delivery is
+        uncertain is allowed on Telegram: a process that dies between a send and its record leaves that doubt.
         """
         assert self.failures == []
         assert self.unstored == []
@@ -97,21 +96,21 @@ class RunReport:
         assert self.counts.get("discord", Counter())["orphans"] == 0
 
 
-def recovery_times(users: SimulatedUsers, fleet: Fleet) -> list[float]:
-    """For each answer that a kill interrupted: seconds from the kill until it was finished."""
+def recovery_times(population: Population, fleet: Fleet) -> list[float]:
+    """For each answer that a kill interrupted, the seconds from the kill to the complete answer."""
     times = []
-    for request in users.harness.model.requests:
+    for request in population.harness.model.requests:
         if request.is_completed or request.disconnected_at is None:
             continue
-        question = users.questions.question_of(request.body)
+        question = population.questions.question_of(request.body)
         if question is None:
             continue
-        ends = [
+        durations = [
             question.answered_at - kill
             for kill in fleet.kill_times
             if question.answered_at is not None
             and 0 <= request.disconnected_at - kill < DISCONNECT_NOTICED_SECONDS
             and question.answered_at > kill
         ]
-        times += ends[:1]
+        times += durations[:1]
     return times

@@ -1,4 +1,4 @@
-"""The judge himself: what stands on a platform, and what is to be said of it."""
+"""The assessment itself: from visible messages to outcomes."""
 
 from core.turns import texts
 from tests.faults.chat_clients import BotMessage
@@ -11,26 +11,26 @@ def question(number: int) -> Question:
     return Question(id_, f"The beginning of {id_}.\n\nThe end of {id_}.", 1.0, message_id=number + 1)
 
 
-ASKED = [question(number) for number in range(3)]
-WHOLE = [BotMessage(one.answer) for one in ASKED]
-HALF = BotMessage("The beginning of qt1x0.")
-DOUBT = BotMessage(texts.DELIVERY_UNCERTAIN)
+QUESTIONS = [question(number) for number in range(3)]
+COMPLETE_ANSWERS = [BotMessage(question_.answer) for question_ in QUESTIONS]
+HALF_ANSWER = BotMessage("The beginning of qt1x0.")
+UNCERTAIN_NOTICE = BotMessage(texts.DELIVERY_UNCERTAIN)
 
 
-def outcomes(*said: BotMessage) -> list[Outcome]:
-    return list(assess(ASKED, said, private=True).by_question.values())
+def outcomes(*messages: BotMessage) -> list[Outcome]:
+    return list(assess(QUESTIONS, messages, private=True).by_question.values())
 
 
 def test_visible_answers_are_complete() -> None:
-    assert outcomes(*WHOLE) == [Outcome.COMPLETE] * 3
+    assert outcomes(*COMPLETE_ANSWERS) == [Outcome.COMPLETE] * 3
 
 
 def test_missing_answer_is_lost() -> None:
-    assert outcomes(WHOLE[0], WHOLE[2]) == [Outcome.COMPLETE, Outcome.LOST, Outcome.COMPLETE]
+    assert outcomes(COMPLETE_ANSWERS[0], COMPLETE_ANSWERS[2]) == [Outcome.COMPLETE, Outcome.LOST, Outcome.COMPLETE]
 
 
 def test_half_answer_is_partial() -> None:
-    assert outcomes(HALF, WHOLE[1], WHOLE[2]) == [
+    assert outcomes(HALF_ANSWER, COMPLETE_ANSWERS[1], COMPLETE_ANSWERS[2]) == [
         Outcome.PARTIAL,
         Outcome.COMPLETE,
         Outcome.COMPLETE,
@@ -38,7 +38,7 @@ def test_half_answer_is_partial() -> None:
 
 
 def test_notice_belongs_to_partial_answer_above() -> None:
-    assert outcomes(HALF, DOUBT, DOUBT, WHOLE[2]) == [
+    assert outcomes(HALF_ANSWER, UNCERTAIN_NOTICE, UNCERTAIN_NOTICE, COMPLETE_ANSWERS[2]) == [
         Outcome.NOTIFIED,
         Outcome.NOTIFIED,
         Outcome.COMPLETE,
@@ -46,7 +46,7 @@ def test_notice_belongs_to_partial_answer_above() -> None:
 
 
 def test_notice_after_complete_answer_belongs_to_next_question() -> None:
-    assert outcomes(WHOLE[0], DOUBT, WHOLE[2]) == [
+    assert outcomes(COMPLETE_ANSWERS[0], UNCERTAIN_NOTICE, COMPLETE_ANSWERS[2]) == [
         Outcome.COMPLETE,
         Outcome.NOTIFIED,
         Outcome.COMPLETE,
@@ -54,7 +54,7 @@ def test_notice_after_complete_answer_belongs_to_next_question() -> None:
 
 
 def test_repeated_answer_is_duplicated() -> None:
-    assert outcomes(WHOLE[0], WHOLE[0], *WHOLE[1:]) == [
+    assert outcomes(COMPLETE_ANSWERS[0], COMPLETE_ANSWERS[0], *COMPLETE_ANSWERS[1:]) == [
         Outcome.DUPLICATED,
         Outcome.COMPLETE,
         Outcome.COMPLETE,

@@ -1,4 +1,4 @@
-"""Several answers at once in one group, for longer than the minute that Telegram counts in."""
+"""Several concurrent answers in one group, for longer than the minute over which Telegram counts messages."""
 
 import asyncio
 import itertools
@@ -11,31 +11,31 @@ from bots.sandbox.model.script import long_document
 from tests.end_to_end.harness import bot_texts, letters_only, running_harness
 
 PEOPLE = 3
-SPEED = 12  # tokens a second
-LENGTH = 1600  # characters: well over a minute
+TOKENS_PER_SECOND = 12
+ANSWER_CHARS = 1600  # streams for well over a minute
 
 
 @pytest.mark.timeout(240)
 async def test_busy_group_stays_below_limit(tmp_path: Path) -> None:
     async with (
-        running_harness(tmp_path, tokens_per_second=SPEED, limits=True) as made,
-        made.run_process(),
+        running_harness(tmp_path, tokens_per_second=TOKENS_PER_SECOND, limits=True) as harness,
+        harness.run_process(),
     ):
-        telegram = made.telegram
+        telegram = harness.telegram
         people = [telegram.create_user(f"P{number}") for number in range(PEOPLE)]
         group = telegram.create_supergroup("Friends", *people)
-        began = time.monotonic()
+        started_at = time.monotonic()
         for person in people:
-            await telegram.send_message(person, group, f"@{telegram.bot.username} long {LENGTH}")
-        expected = letters_only(long_document(LENGTH))
+            await telegram.send_message(person, group, f"@{telegram.bot.username} long {ANSWER_CHARS}")
+        expected = letters_only(long_document(ANSWER_CHARS))
 
-        def all_whole() -> bool:
-            said = [letters_only(text) for text in bot_texts(telegram.messages(group))]
-            return said.count(expected) == PEOPLE
+        def all_complete() -> bool:
+            answers = [letters_only(text) for text in bot_texts(telegram.messages(group))]
+            return answers.count(expected) == PEOPLE
 
         async with asyncio.timeout(200):
-            await telegram.wait_for(all_whole, 190)
-        assert time.monotonic() - began > 62, "too short to see the second minute"
+            await telegram.wait_for(all_complete, 190)
+        assert time.monotonic() - started_at > 62, "the run must reach the second minute"
         assert telegram.calls_with_status(429) == []
         times = [c.time for c in telegram.calls if c.method in ("sendMessage", "editMessageText")]
         pauses = [later - earlier for earlier, later in itertools.pairwise(times)]

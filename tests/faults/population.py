@@ -1,4 +1,4 @@
-"""Many people on both platforms, who ask one thing after the other, or several at once."""
+"""Simulated people on both platforms who ask questions, one after the other or in bursts."""
 
 import asyncio
 import os
@@ -12,21 +12,18 @@ from tests.faults.chat_clients import ChatClient, DiscordClient, TelegramClient
 from tests.faults.outcomes import ChatOutcomes, Outcome, assess
 from tests.faults.questions import Question, Questions
 
-__all__ = ["SimulatedUser", "SimulatedUsers"]
+__all__ = ["Population", "SimulatedUser"]
 
-QUESTIONS_PER_USER = 50  # questions of one person in a private chat
-GROUP_SIZE = 3  # of one person in a group, and people in it
+QUESTIONS_PER_USER = 50  # in a private chat
+GROUP_SIZE = 3  # people in a group, and questions of each of them
 MAX_GROUPS = 6
-BURST_SIZES = (1, 1, 1, 2, 3)  # questions at once
-MAX_RUN_SECONDS = 1500.0 if os.environ.get("CHAOS_TURNS") else 150.0  # seconds a crowd may ask
-TOKENS_PER_SECOND = 1000.0  # tokens a second, to which scripts are relative
+BURST_SIZES = (1, 1, 1, 2, 3)  # drawn at random
+MAX_RUN_SECONDS = 1500.0 if os.environ.get("CHAOS_TURNS") else 150.0
+TOKENS_PER_SECOND = 1000.0
 
 
 class SimulatedUser:
-    """One person in one room, who asks `bursts` of questions at once.
-
-    `patience`: seconds after which an answer is not waited for.
-    """
+    """One person in one chat. `answer_timeout`: seconds after which the person stops waiting for an answer."""
 
     def __init__(
         self,
@@ -43,19 +40,19 @@ class SimulatedUser:
         self._abandoned: set[str] = set()
         self._changed = asyncio.Event()
 
-    async def run(self, dice: random.Random, redelivery_rate: float, limit: int | None = None) -> None:
-        """Ask what is left, or the next `most`. `again`: the share of messages delivered twice."""
+    async def run(self, rng: random.Random, redelivery_rate: float, limit: int | None = None) -> None:
+        """Ask the remaining questions, at most `limit`. `redelivery_rate`: the share of messages delivered twice."""
         watching = asyncio.create_task(self._watch())
         await asyncio.sleep(0)
         try:
             remaining = self.questions[len(self.asked) :][:limit]
             while remaining:
-                size = min(len(remaining), dice.choice(self._burst_sizes))
+                size = min(len(remaining), rng.choice(self._burst_sizes))
                 for question in remaining[:size]:
                     question.asked_at = time.monotonic()
                     self.asked.append(question)
                     question.message_id = await self.client.ask(f"Tell me about {question.id}")
-                    if dice.random() < redelivery_rate:
+                    if rng.random() < redelivery_rate:
                         await self.client.redeliver()
                 remaining = remaining[size:]
                 await self._wait_until_settled()
@@ -64,7 +61,7 @@ class SimulatedUser:
             await asyncio.wait({watching})
 
     async def wait_for_answers(self) -> None:
-        """Wait for what is still open, once more."""
+        """Wait once more for answers that are still missing."""
         self._abandoned.clear()
         watching = asyncio.create_task(self._watch())
         await asyncio.sleep(0)
@@ -86,11 +83,11 @@ class SimulatedUser:
             self._abandoned |= {question.id for question in self.asked if question.answered_at is None}
 
     def _is_settled(self) -> bool:
-        """Whether everything asked so far has its outcome."""
-        judged = self.outcomes()
+        """Whether every question asked so far has an outcome."""
+        outcomes = self.outcomes()
         done = True
         for question in self.asked:
-            if judged.by_question[question.id] in (Outcome.LOST, Outcome.PARTIAL):
+            if outcomes.by_question[question.id] in (Outcome.LOST, Outcome.PARTIAL):
                 question.answered_at = None
                 done = done and question.id in self._abandoned
             elif question.answered_at is None:
@@ -101,13 +98,13 @@ class SimulatedUser:
         return assess(self.asked, self.client.bot_messages(), private=self.client.private)
 
 
-class SimulatedUsers:
-    """`turns` questions on each of `platforms`; `at_once` people of a platform ask at a time."""
+class Population:
+    """`turns` questions on each of `platforms`, asked by at most `max_concurrent` people per platform at a time."""
 
     def __init__(
         self,
         harness: Harness,
-        dice: random.Random,
+        rng: random.Random,
         turns: int,
         *,
         platforms: Sequence[str] = ("telegram", "discord"),
@@ -119,9 +116,9 @@ class SimulatedUsers:
     ) -> None:
         harness.model.tokens_per_second = TOKENS_PER_SECOND
         self.harness = harness
-        self.questions = Questions(dice, TOKENS_PER_SECOND)
+        self.questions = Questions(rng, TOKENS_PER_SECOND)
         harness.model.answer = self.questions.script
-        self._dice = dice
+        self._dice = rng
         self.answer_timeout = answer_timeout
         self._max_concurrent = max_concurrent
         self._groups = groups
@@ -152,8 +149,8 @@ class SimulatedUsers:
             person = telegram.create_user("T")
             return TelegramClient(telegram, person, telegram.open_private_chat(person))
         discord = self.harness.discord
-        someone = discord.create_user("D")
-        return DiscordClient(discord, someone, discord.open_dm(someone))
+        member = discord.create_user("D")
+        return DiscordClient(discord, member, discord.open_dm(member))
 
     def _group_clients(self, platform: str, title: str) -> list[ChatClient]:
         if platform == "telegram":
@@ -167,8 +164,8 @@ class SimulatedUsers:
         return [DiscordClient(discord, member, channel) for member in members]
 
     async def warm_up(self) -> None:
-        """Everybody asks one question, so that the bot has heard of everybody."""
-        await asyncio.gather(*(asker.run(self._dice, 0.0, 1) for asker in self.users))
+        """Let everyone ask one question, so that the bot knows every chat."""
+        await asyncio.gather(*(user.run(self._dice, 0.0, 1) for user in self.users))
 
     async def run(
         self,
@@ -177,45 +174,44 @@ class SimulatedUsers:
         ramp_up_seconds: float = 0.0,
         users: Sequence[SimulatedUser] | None = None,
     ) -> None:
-        """Everybody, or `askers`, ask; ends when everybody has an answer to everything, or gave up, and after
-        `LONGEST` seconds in any case.
+        """Let everyone, or only `users`, ask their questions; returns when all have answers or have given up.
 
-        `again`: the share of messages the platform delivers twice. `within`: the seconds in which
-        people begin.
+        `redelivery_rate`: the share of messages that the platform delivers twice. `ramp_up_seconds`: within which
+        people start.
         """
-        slots = {asker.client.platform: asyncio.Semaphore(self._max_concurrent) for asker in self.users}
+        slots = {user.client.platform: asyncio.Semaphore(self._max_concurrent) for user in self.users}
 
-        async def one(asker: SimulatedUser) -> None:
+        async def ask_all(user: SimulatedUser) -> None:
             await asyncio.sleep(self._dice.uniform(0, ramp_up_seconds))
-            async with slots[asker.client.platform]:
-                await asker.run(self._dice, redelivery_rate)
+            async with slots[user.client.platform]:
+                await user.run(self._dice, redelivery_rate)
 
-        people = [asyncio.create_task(one(asker)) for asker in users or self.users]
+        people = [asyncio.create_task(ask_all(user)) for user in users or self.users]
         _, unfinished = await asyncio.wait(people, timeout=MAX_RUN_SECONDS)
         for task in unfinished:
             task.cancel()
-        for ended in await asyncio.gather(*people, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        for result in await asyncio.gather(*people, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     async def wait_for_streams(self, count: int, timeout: float = 30.0) -> None:
-        """Wait until the model is writing `count` answers at a time."""
+        """Wait until the model streams `count` answers at the same time."""
         model = self.harness.model
 
-        def open_() -> int:
+        def open_streams() -> int:
             return sum(not r.is_completed and r.disconnected_at is None for r in model.requests)
 
-        await model.wait_for(lambda: open_() >= count, timeout)
+        await model.wait_for(lambda: open_streams() >= count, timeout)
 
     async def wait_for_answers(self) -> None:
-        """Wait for what is still open, once more."""
-        await asyncio.gather(*(asker.wait_for_answers() for asker in self.users))
+        """Wait once more for answers that are still missing."""
+        await asyncio.gather(*(user.wait_for_answers() for user in self.users))
 
     def median_latency(self, users: Sequence[SimulatedUser]) -> float:
-        """Median seconds from a question to its finished answer."""
+        """Median seconds from a question to its complete answer."""
         return median(
             question.answered_at - question.asked_at
-            for asker in users
-            for question in asker.asked
+            for user in users
+            for question in user.asked
             if question.answered_at is not None
         )
