@@ -197,14 +197,14 @@ def _check_subject(subject: str) -> None:
 @config_app.command("show")
 def config_show(config_file: ConfigFile = None) -> None:
     """Show every setting, its value and its source. Secrets appear only as set or not set."""
-    from core.api.catalogue import builtin_models
+    from core.api.model_data import BUILTIN_MODELS
     from core.conversation.unknown_models import find_unknown_models
 
     for variable in find_misspelled_variables(SETTINGS_SECTIONS):
         _print_to_stderr(f"parley: unknown variable {variable.name}. Did you mean {variable.suggestion}?")
     settings = _load(config_file)
     print_settings(settings, console)
-    for unknown in find_unknown_models(settings.core, builtin_models()):
+    for unknown in find_unknown_models(settings.core, BUILTIN_MODELS):
         if unknown.suggestions:  # a name unlike any built-in one may be a model that only the service lists
             _print_to_stderr(f"parley: {unknown} `parley models` asks the service.")
 

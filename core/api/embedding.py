@@ -1,4 +1,4 @@
-"""Texts as vectors: one request of the embeddings API, checked."""
+"""Sends one request for the vectors of texts, and checks and normalises the response."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from core.errors import ModelError, ModelFailure
 
 __all__ = ["MAX_TEXTS_PER_REQUEST", "EmbeddingResult", "Vectors", "request_embeddings"]
 
-MAX_TEXTS_PER_REQUEST = 64  # of one request
+MAX_TEXTS_PER_REQUEST = 64
 
 Vectors = NDArray[np.float32]
 
@@ -24,45 +24,49 @@ Vectors = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:
     vectors: Vectors
-    """One row of length 1 for each text."""
+    """One row for each text, of Euclidean length 1."""
     tokens: int
-    """What it cost, by the service's own count."""
+    """The tokens the service counted; 0 if it reports none."""
 
 
-async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str], max_bytes: int) -> EmbeddingResult:
-    """Ask once, for an answer of `most` bytes at most. Raises what the client raises, and
-    `ModelError` for an answer that is none.
-    """
-    # The package asks for base64 unless told, which not every service knows.
+async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str]) -> EmbeddingResult:
+    """Raises what the client raises, and `ModelError` for an invalid response."""
+    # The package's default, base64, is unknown to some services.
     response_context = client.embeddings.with_streaming_response.create(
         model=model, input=list(texts), encoding_format="float"
     )
     async with response_context as response:
-        content = await read_body(response, max_bytes)
+        content = await read_body(response)
     try:
         return _parse_vectors(decode_json(content), len(texts))
     except msgspec.DecodeError:
-        raise ModelError("A page came instead of vectors", ModelFailure.UNAVAILABLE) from None
+        raise ModelError("The model service sent a page instead of vectors", ModelFailure.UNAVAILABLE) from None
 
 
 def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
     match payload:
         case {"data": list(rows), **rest}:
-            usage = rest.get("usage")
+            matrix = _to_matrix(rows, count)
+            if matrix is not None:
+                return EmbeddingResult(_normalise(matrix), _token_count(rest.get("usage")))
         case {"detail": _} | {"error": _}:
             raise errors.from_payload(payload)
-        case _:
-            raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED)
+    raise ModelError("The vectors are invalid", ModelFailure.MALFORMED)
+
+
+def _to_matrix(rows: list[Any], count: int) -> Vectors | None:
+    """The first `count` vectors in the order of the texts; None if they are no finite numbers."""
     try:
-        by_index = {int(row.get("index", at)): row["embedding"] for at, row in enumerate(rows)}
-        vectors = np.array([by_index[at] for at in range(count)], dtype=np.float32)
+        vectors_by_index = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
+        matrix = np.array([vectors_by_index[index] for index in range(count)], dtype=np.float32)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-        raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED) from None
-    if vectors.ndim != 2 or not vectors.shape[1] or not np.isfinite(vectors).all():
-        raise ModelError("The vectors cannot be understood", ModelFailure.MALFORMED)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return EmbeddingResult(unit, _token_count(usage))
+        return None
+    return matrix if matrix.ndim == 2 and matrix.shape[1] and np.isfinite(matrix).all() else None
+
+
+def _normalise(matrix: Vectors) -> Vectors:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def _token_count(usage: Any) -> int:

@@ -1,10 +1,15 @@
-"""From what went wrong on the wire to the closed list of failures."""
+"""Classifies what a model service or its connection reports as an error.
+
+Services word the same error in many ways, so the text decides where the status does not: an overflow of
+the context window comes with status 400, 413, 422 or 500, or inside a stream. The texts of `ModelError`
+appear in logs; `core.turns.texts` has the messages for people.
+"""
 
 import ast
 import math
 import re
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,9 +21,10 @@ from core.errors import ModelError, ModelFailure
 
 __all__ = ["from_exception", "from_payload", "from_response"]
 
-MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0  # seconds; whoever names more means: not today
-MAX_ERROR_TEXT_CHARS = 8_000  # characters of an error that are looked at
-QUOTA_RETRY_AFTER_SECONDS = 120.0  # seconds; a 429 that asks for more is the day's quota
+MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
+MAX_ERROR_TEXT_CHARS = 8_000
+QUOTA_RETRY_AFTER_SECONDS = 120.0
+"""A 429 that asks for a longer delay than this means that the day's quota is used up."""
 
 OVERFLOW_PATTERN = re.compile(
     r"maximum context length|context length is only|maximum model length|context window"
@@ -79,22 +85,29 @@ FAILURE_BY_STATUS = {
 }
 
 
-def parse_error_body(body: Any) -> tuple[str, str | None]:
-    """The text of an error body in any known shape, and the field a 422 names."""
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    text: str = ""
+    field: str | None = None
+    """The request field that a validation error (422) names."""
+
+
+def parse_error_body(body: Any) -> ErrorBody:
+    """Read an error body in any known shape."""
     match body:
-        case {"detail": [{"msg": msg}, *_] as items}:
-            fields = [field for item in items if (field := _field_name(item))]
-            return _to_text(msg), fields[0] if fields else None
+        case {"detail": [{"msg": message}, *_] as items}:
+            fields = filter(None, map(_field_name, items))
+            return ErrorBody(_to_text(message), next(fields, None))
         case {"detail": detail}:
-            return _to_text(detail), None
+            return ErrorBody(_to_text(detail))
         case {"error": {"message": message, **rest}} | {"message": str(message), **rest}:
-            # The openai package hands on what is inside "error".
+            # The openai package passes the content of "error" only.
             texts = (_to_text(message), _to_text(rest.get("code")), _to_text(rest.get("type")))
-            return " ".join(filter(None, texts)), None
+            return ErrorBody(" ".join(filter(None, texts)))
         case {"error": str(message)} | str(message):
-            return _to_text(message), None
+            return ErrorBody(_to_text(message))
         case _:
-            return "", None
+            return ErrorBody()
 
 
 def _to_text(value: object) -> str:
@@ -105,7 +118,7 @@ def _to_text(value: object) -> str:
 
 
 def _field_name(item: Any) -> str | None:
-    """The request's field that one item of a 422 is about."""
+    """The request field that one item of a validation error (422) names."""
     match item:
         case {"loc": ["body", field, *_]}:
             return _to_text(field)
@@ -118,8 +131,11 @@ def _first_number(patterns: tuple[re.Pattern[str], ...], text: str) -> int | Non
     return next((int(match[1]) for match in matches if match), None)
 
 
-def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from `retry-after-ms` or `retry-after` (seconds or a date)."""
+def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """The delay in seconds that `retry-after-ms` or `retry-after` (seconds or a date) asks for.
+
+    `now` is in seconds since the epoch.
+    """
     try:
         if "retry-after-ms" in headers:
             return _bounded_seconds(float(headers["retry-after-ms"]) / 1000)
@@ -129,7 +145,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
             return _bounded_seconds(float(value))
         date = parsedate_to_datetime(value)
-        return _bounded_seconds(date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
+        return _bounded_seconds(date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
     except (ValueError, TypeError):
         return None
 
@@ -138,32 +154,31 @@ def _bounded_seconds(seconds: float) -> float | None:
     return min(max(0.0, seconds), MAX_RETRY_AFTER_SECONDS) if math.isfinite(seconds) else None
 
 
-def from_response(status: int, body: Any, headers: Mapping[str, str]) -> ModelError:
-    """An HTTP answer that is no success."""
-    text, field = parse_error_body(body)
-    wait = parse_retry_after(headers)
-    failure = _classify(status, text, wait)
+def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: float) -> ModelError:
+    """Classify a response that reports a failure by its status."""
+    error_body = parse_error_body(body)
+    retry_after = parse_retry_after(headers, now=now)
     error = ModelError(
         f"The model service answered {status}",
-        failure,
+        _classify(status, error_body.text, retry_after),
         status=status,
-        retry_after=wait,
-        field=field,
+        retry_after=retry_after,
+        field=error_body.field,
         request_id=headers.get("x-request-id"),
     )
-    return _with_details(error, text)
+    return _add_details(error, error_body.text)
 
 
 def from_payload(payload: Any) -> ModelError:
-    """An error that came inside a stream, or instead of one with status 200."""
-    text, _ = parse_error_body(payload)
+    """Classify an error inside a stream, or in a response with status 200."""
+    text = parse_error_body(payload).text
     inner = payload.get("error") if isinstance(payload, dict) else None
     details = inner if isinstance(inner, dict) else payload
     code = details.get("code") if isinstance(details, dict) else None
     status = STATUS_BY_TEXT.get(_to_text(code))
     failure = _classify(status or 500, text, None)
-    error = ModelError("The model service broke off with an error", failure, status=status)
-    return _with_details(error, text)
+    error = ModelError("The model service reported an error", failure, status=status)
+    return _add_details(error, text)
 
 
 def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure:
@@ -180,7 +195,7 @@ def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure
     return ModelFailure.UNAVAILABLE if status >= 500 else ModelFailure.REFUSED
 
 
-def _with_details(error: ModelError, text: str) -> ModelError:
+def _add_details(error: ModelError, text: str) -> ModelError:
     if error.failure is ModelFailure.OVERFLOW:
         error.limit = _first_number(LIMIT_PATTERNS, text)
         error.prompt_tokens = _first_number(PROMPT_TOKENS_PATTERNS, text)
@@ -192,16 +207,16 @@ def _with_details(error: ModelError, text: str) -> ModelError:
     return error
 
 
-def from_exception(error: Exception) -> ModelError:
-    """What the openai package or its transport raised."""
+def from_exception(error: Exception, *, now: float) -> ModelError:
+    """Classify what the openai package or its transport raised."""
     match error:
         case ModelError():
             return error
         case openai.APIStatusError():
-            return from_response(error.status_code, error.body, error.response.headers)
-        case openai.APITimeoutError() | httpx2.TimeoutException():
+            return from_response(error.status_code, error.body, error.response.headers, now=now)
+        case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return ModelError("The model service did not answer in time", ModelFailure.STALLED)
         case openai.APIConnectionError() | httpx2.TransportError():
             return ModelError("The model service cannot be reached", ModelFailure.UNAVAILABLE)
         case _:
-            return ModelError("The model service sent something unknown", ModelFailure.MALFORMED)
+            return ModelError("The model service sent an invalid response", ModelFailure.MALFORMED)

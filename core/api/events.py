@@ -1,4 +1,4 @@
-"""What a model's stream is made of: a closed set."""
+"""The events of a model's answer while it streams: a closed set."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """What a model thinks before it answers; never part of the answer."""
+    """What a model thinks before it answers; not part of the answer."""
 
     text: str
 
@@ -37,12 +37,12 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class TextWasReasoning:
-    """All text so far was thought: its closing tag came without an opening one."""
+    """All text so far was reasoning: a closing tag came without an opening one."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """Tokens so far, cumulative: the last one counts, also of a stream that broke."""
+    """Tokens of the request so far. The last report counts, also if the stream breaks off."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -50,17 +50,17 @@ class UsageReport:
 
 
 MAX_TOKENS_PER_REQUEST = 100_000_000
-"""Of one request: no service means more, and no column holds what it may say."""
+"""A larger count is an error of the service, and would not fit into the database."""
 
 
 def parse_token_count(value: object) -> int | None:
-    """A number of tokens as a service tells it; None for what cannot be one."""
+    """A service's token count; None if the value is not a plausible one."""
     return value if type(value) is int and 0 <= value <= MAX_TOKENS_PER_REQUEST else None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The stream came to its end. Always the last event."""
+    """The answer is complete. Always the last event."""
 
     reason: FinishReason
 

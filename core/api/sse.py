@@ -1,57 +1,78 @@
-"""Server-sent events from bytes: split anywhere, bounded in size."""
+r"""Decodes server-sent events from a stream of bytes.
+
+An event is a group of lines that ends with an empty line; the stream may be split anywhere:
+
+    feed(b'data: {"a"')             nothing
+    feed(b': 1}\n\nevent: err')     ServerSentEvent(b"", b'{"a": 1}')
+    feed(b'or\ndata: no\n\n')       ServerSentEvent(b"error", b"no")
+
+Comments, ids and events without data are skipped. An event that grows beyond a limit is an error, so
+that a service that never ends one cannot fill the memory.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["SSEDecoder"]
+__all__ = ["SSEDecoder", "ServerSentEvent"]
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024  # bytes
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    name: bytes
+    """The event's type; empty if the service names none."""
+    data: bytes
+    """The event's data lines, joined by line feeds."""
 
 
 class SSEDecoder:
-    """Feed bytes, get the (event, data) pairs they complete."""
-
-    def __init__(self) -> None:
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._max_event_bytes = max_event_bytes
         self._buffer = bytearray()
         self._scan_offset = 0
+        """Where the search for the next line end continues."""
         self._event_name = b""
         self._data_lines: list[bytes] = []
-        self._data_size = 0
+        self._data_bytes = 0
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """The events that `chunk` completes. Raises `ModelError` for an event that is too large."""
         self._buffer += chunk
         while (end := self._buffer.find(b"\n", self._scan_offset)) >= 0:
-            line = bytes(self._buffer[:end]).rstrip(b"\r")
+            line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
             self._scan_offset = 0
             yield from self._parse_line(line)
         self._scan_offset = len(self._buffer)
-        if len(self._buffer) + self._data_size > MAX_EVENT_BYTES:
-            raise ModelError("An event of the stream is too large.", ModelFailure.MALFORMED)
+        self._check_size(self._data_bytes + len(self._buffer))
 
-    def flush(self) -> Iterator[tuple[bytes, bytes]]:
-        """What the stream's end completes: servers forget the last empty line."""
-        if self._buffer:
-            line = bytes(self._buffer).rstrip(b"\r")
-            self._buffer.clear()
-            yield from self._parse_line(line)
+    def flush(self) -> Iterator[ServerSentEvent]:
+        """The event that the end of the stream completes: some services omit the last empty line."""
+        line = bytes(self._buffer)
+        self._buffer.clear()
+        yield from self._parse_line(line)
         yield from self._parse_line(b"")
 
-    def _parse_line(self, line: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _parse_line(self, line: bytes) -> Iterator[ServerSentEvent]:
+        line = line.rstrip(b"\r")
         if not line:
-            if self._data_lines:
-                event, data = self._event_name, b"\n".join(self._data_lines)
-                self._event_name, self._data_lines, self._data_size = b"", [], 0
-                yield event, data
-            self._event_name = b""
+            name, data_lines = self._event_name, self._data_lines
+            self._event_name, self._data_lines, self._data_bytes = b"", [], 0
+            if data_lines:
+                yield ServerSentEvent(name, b"\n".join(data_lines))
             return
-        name, _, value = line.partition(b":")
+        field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if name == b"data":
+        if field == b"data":
             self._data_lines.append(value)
-            self._data_size += len(value) + 1  # an empty line of data is a line of data
-            if self._data_size > MAX_EVENT_BYTES:
-                raise ModelError("An event of the stream is too large.", ModelFailure.MALFORMED)
-        elif name == b"event":
+            self._data_bytes += len(value) + 1  # with its line feed: empty lines count as well
+            self._check_size(self._data_bytes)
+        elif field == b"event":
             self._event_name = value
+
+    def _check_size(self, event_bytes: int) -> None:
+        if event_bytes > self._max_event_bytes:
+            raise ModelError("An event of the stream is too large", ModelFailure.MALFORMED)

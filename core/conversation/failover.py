@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.api.catalogue import Model, builtin_models, size_in_billions
+from core.api.catalogue import Model, size_in_billions
+from core.api.model_data import BUILTIN_MODELS
 from core.errors import ModelError, ModelFailure
 
 __all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
@@ -38,7 +39,6 @@ BREAKER_FAILURES = frozenset(
     }
 )
 """Failures that speak against the model itself."""
-BUILTIN_MODELS = builtin_models()
 MAX_FALLBACKS = 3
 """Models tried after the chosen one."""
 FAILURE_THRESHOLD = 3

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from core.api.catalogue import builtin_models
+from core.api.model_data import BUILTIN_MODELS
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure, StoreError
 from core.store import token_usage
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 CHAT, EMBEDDINGS = "chat", "embeddings"  # kinds of use, each with its own quota
 EVERY_MODEL = "*"
-BUILTIN_MODELS = builtin_models()
 QUOTA_WARNING_FRACTION = 0.8
 QUOTA_ROLLOVER_SECONDS = 600.0  # seconds: a quota that comes back within them is not used up for the day
 BILLED_FAILURES = frozenset(

@@ -10,13 +10,12 @@ import structlog
 from core.api.catalogue import (
     Model,
     ModelMatch,
-    builtin_models,
     find_model,
     merge_models,
     size_in_billions,
 )
 from core.api.client import ModelApi
-from core.api.model_data import DEFAULT_EMBEDDING_MODEL
+from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
 from core.conversation.failover import fallback_models
 from core.conversation.unknown_models import (
     DEFAULT_MODEL_SETTING,
@@ -66,7 +65,7 @@ class ModelRegistry:
         self._store = store
         self._context_overrides = dict(contexts)
         self._context_limits: dict[str, int] = {}
-        self._models: dict[str, Model] = builtin_models()
+        self._models: Mapping[str, Model] = BUILTIN_MODELS
         self.is_loaded = False
         """Whether the list is the API's own, so that a model missing in it is really gone."""
 
@@ -118,7 +117,7 @@ class ModelRegistry:
             warned = missing
 
     def _set_models(self, models: Sequence[Model]) -> None:
-        self._models = merge_models({m.id: m for m in models}, builtin_models(), self._context_overrides)
+        self._models = merge_models({m.id: m for m in models}, BUILTIN_MODELS, self._context_overrides)
         self.is_loaded = True
 
     def chat_models(self) -> list[Model]:
@@ -135,7 +134,7 @@ class ModelRegistry:
         listed = [model for model in self._models.values() if model.is_embedding_model]
         if all(model.id != self._embedding_model for model in listed):
             unknown = Model(self._embedding_model, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
-            listed.append(builtin_models().get(self._embedding_model, unknown))
+            listed.append(BUILTIN_MODELS.get(self._embedding_model, unknown))
         return listed
 
     def chat_models_by_size(self) -> list[Model]:

@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from core.api.catalogue import Model, builtin_models, find_model
+from core.api.catalogue import Model, find_model
+from core.api.model_data import BUILTIN_MODELS
 from core.settings import Settings
 
 __all__ = ["DEFAULT_MODEL_SETTING", "UnknownModel", "find_unknown_models"]
@@ -32,7 +33,7 @@ def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> l
     """Every model of the settings that is not `offered`, and no model for embeddings that is
     known: a service may list those nowhere.
     """
-    embedding_models = {id_: one for id_, one in {**builtin_models(), **available}.items() if one.is_embedding_model}
+    embedding_models = {id_: one for id_, one in {**BUILTIN_MODELS, **available}.items() if one.is_embedding_model}
     unknown = []
     for setting, id_ in _configured_models(settings):
         known = embedding_models if setting == EMBEDDING_MODEL_SETTING else available

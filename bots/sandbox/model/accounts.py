@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from core.api.catalogue import builtin_models
+from core.api.model_data import BUILTIN_MODELS
 
 __all__ = ["Account", "Endpoint", "UsageKey", "UsageLedger", "published_quotas"]
 
@@ -42,7 +42,7 @@ class Account:
 
 def published_quotas() -> dict[str, int]:
     """The vendor's published table."""
-    return {id_: model.daily_quota for id_, model in builtin_models().items() if model.daily_quota}
+    return {id_: model.daily_quota for id_, model in BUILTIN_MODELS.items() if model.daily_quota}
 
 
 class UsageLedger:

@@ -26,7 +26,8 @@ from bots.sandbox.model.streaming import (
     usage_json,
 )
 from bots.sandbox.model.tokeniser import Tokeniser
-from core.api.catalogue import Model, builtin_models
+from core.api.catalogue import Model
+from core.api.model_data import BUILTIN_MODELS
 
 __all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
 
@@ -105,7 +106,7 @@ class ModelStandIn:
         self.quotas = self.add_account(api_key, quotas=quotas).quotas
         self.tokens_per_second = tokens_per_second
         self.answer = answer
-        self.models: dict[str, Model] = builtin_models()
+        self.models: dict[str, Model] = dict(BUILTIN_MODELS)
         self.paid_models: set[str] = set()
         """Models that need a paid account."""
         self.optional_reasoning_models: set[str] = set()

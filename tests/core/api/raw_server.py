@@ -1,4 +1,4 @@
-"""A server that says exactly the bytes a test gives it, and sees when the client goes."""
+"""An HTTP server that sends exactly the bytes a test gives it and notices when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,8 +24,8 @@ def sse_event(payload: object) -> bytes:
 DONE = b"data: [DONE]\n\n"
 
 
-def response(status: int, body: bytes, *headers: str, kind: str = "application/json") -> bytes:
-    head = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+def response(status: int, body: bytes, *headers: str, content_type: str = "application/json") -> bytes:
+    head = [f"HTTP/1.1 {status} X", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*head, *headers, "", ""]).encode() + body
 
 
@@ -33,41 +33,39 @@ class RawServer:
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[bytes] = []
+        """The bodies of the requests."""
         self.disconnected = asyncio.Event()
 
 
 @asynccontextmanager
-async def raw_server(answer: Callable[[int], list[bytes | float]]) -> AsyncIterator[RawServer]:
-    """`answer(n)` gives the pieces said to request n: bytes to send, a float to be silent for;
-    afterwards the connection is closed."""
-    wire = RawServer()
+async def raw_server(script: Callable[[int], list[bytes | float]]) -> AsyncIterator[RawServer]:
+    """`script(n)` is the response to request n: bytes to send, and floats, seconds to stay silent.
+
+    The connection is closed after the response."""
+    server = RawServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                (int(h.split(b":")[1]) for h in head.lower().split(b"\r\n") if h.startswith(b"content-length")),
-                0,
-            )
-            body = await reader.readexactly(length)
-            wire.requests.append(body)
-            watch = asyncio.create_task(reader.read(1))
-            for piece in answer(len(wire.requests)):
-                if isinstance(piece, bytes):
-                    writer.write(piece)
+            headers = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+            lengths = (int(line.split(b":")[1]) for line in headers if line.startswith(b"content-length"))
+            server.requests.append(await reader.readexactly(next(lengths, 0)))
+            disconnection = asyncio.create_task(reader.read(1))
+            for step in script(len(server.requests)):
+                if isinstance(step, bytes):
+                    writer.write(step)
                     await writer.drain()
                 else:
-                    await asyncio.wait({watch}, timeout=piece)
-                if watch.done():
-                    wire.disconnected.set()
+                    await asyncio.wait({disconnection}, timeout=step)
+                if disconnection.done():
+                    server.disconnected.set()
                     return
-            watch.cancel()
+            disconnection.cancel()
         except (ConnectionError, asyncio.IncompleteReadError):
-            wire.disconnected.set()
+            server.disconnected.set()
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1/"
-    async with server:
-        yield wire
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/api/v1/"
+    async with listener:
+        yield server

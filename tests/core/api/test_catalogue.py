@@ -1,23 +1,22 @@
-"""What is read from the lists of models that services give."""
-
 from typing import Any
 
+import msgspec
 import pytest
 
-from core.api.catalogue import Model, builtin_models, merge_models, parse_models
-from core.api.model_data import DEFAULT_EMBEDDING_MODEL
+from core.api.catalogue import Model, merge_models, parse_models, size_in_billions
+from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
 
 
-def one(**told: Any) -> Model:
-    (model,) = parse_models({"data": [{"id": "lab/some-model", **told}]})
+def parse_model(model_id: str = "lab/some-model", **fields: Any) -> Model:
+    (model,) = parse_models({"data": [{"id": model_id, **fields}]})
     return model
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [
-        {"input_modalities": ["text", "image", "video"]},  # IO Intelligence, 2026
-        {"metadata": {"supports_images_input": True}},  # as it documents itself
+        {"input_modalities": ["text", "image", "video"]},  # IO Intelligence, as recorded in 2026
+        {"metadata": {"supports_images_input": True}},  # IO Intelligence, as documented
         {"supports_images": True},
         {"supports_vision": True},
         {"architecture": {"input_modalities": ["text", "image"]}},  # OpenRouter, llama.cpp
@@ -25,26 +24,26 @@ def one(**told: Any) -> Model:
         {"modalities": ["text", "image"]},
     ],
 )
-def test_vision_is_read_from_listing(told: dict[str, Any]) -> None:
-    assert one(**told).has_vision
+def test_vision_is_read_from_listing(fields: dict[str, Any]) -> None:
+    assert parse_model(**fields).has_vision
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [
         {},
         {"input_modalities": ["text"]},
         {"metadata": {"supports_images_input": False}},
-        {"architecture": {"modality": "text->text+image"}},  # draws, and does not see
+        {"architecture": {"modality": "text->text+image"}},  # draws images
         {"input_modalities": None, "supports_images_input": None},
     ],
 )
-def test_missing_vision_is_read_from_listing(told: dict[str, Any]) -> None:
-    assert not one(**told).has_vision
+def test_missing_vision_is_read_from_listing(fields: dict[str, Any]) -> None:
+    assert not parse_model(**fields).has_vision
 
 
 @pytest.mark.parametrize(
-    ("id_", "sees"),
+    ("model_id", "has_vision"),
     [
         ("Qwen/Qwen2.5-VL-32B-Instruct", True),
         ("meta-llama/Llama-3.2-90B-Vision-Instruct", True),
@@ -53,21 +52,20 @@ def test_missing_vision_is_read_from_listing(told: dict[str, Any]) -> None:
         ("google/gemma-3-27b-it", True),
         ("google/gemma-3-1b-it", False),
         ("mistralai/Mistral-Large-Instruct-2411", False),
-        *((id_, False) for id_ in builtin_models()),
+        *((model_id, False) for model_id in BUILTIN_MODELS),
     ],
 )
-def test_vision_is_guessed_from_name(id_: str, sees: bool) -> None:
-    (model,) = parse_models({"data": [{"id": id_}]})
-    assert model.has_vision is sees
+def test_vision_is_guessed_from_name(model_id: str, has_vision: bool) -> None:
+    assert parse_model(model_id).has_vision is has_vision
 
 
 def test_listing_overrides_name() -> None:
-    (model,) = parse_models({"data": [{"id": "lab/vision-1", "input_modalities": ["text"]}]})
-    assert not model.has_vision
+    assert parse_model("lab/vision-1").has_vision
+    assert not parse_model("lab/vision-1", input_modalities=["text"]).has_vision
 
 
 @pytest.mark.parametrize(
-    ("told", "context"),
+    ("fields", "context"),
     [
         ({"context_window": 65_536, "max_tokens": 8192, "max_model_len": None}, 65_536),
         ({"max_model_len": None, "max_tokens": 4096}, 4096),
@@ -77,30 +75,45 @@ def test_listing_overrides_name() -> None:
         ({"max_model_len": "much"}, 0),
     ],
 )
-def test_context_window_field_names(told: dict[str, Any], context: int) -> None:
-    assert one(**told).context_window == context
+def test_context_window_field_names(fields: dict[str, Any], context: int) -> None:
+    assert parse_model(**fields).context_window == context
 
 
 def test_embedding_model_has_own_quota() -> None:
-    documented = {
+    description = {
         "name": "lab/vectors",
         "api_completions_daily_quota_tier_1": 0,
         "embeddings_daily_quota_tier_1": 500_000,
         "metadata": {"enable_api_chat_completions": False, "enable_api_embeddings": True},
     }
-    (model,) = parse_models({"data": [documented]})
+    (model,) = parse_models({"data": [description]})
     assert (model.is_embedding_model, model.daily_quota) == (True, 500_000)
-    assert one(output_modalities=["embedding"]).is_embedding_model
-    assert not one(output_modalities=["text"]).is_embedding_model
+    assert parse_model(output_modalities=["embedding"]).is_embedding_model
+    assert not parse_model(output_modalities=["text"]).is_embedding_model
 
 
 def test_known_models_are_completed_from_table() -> None:
-    offered = {id_: Model(id_) for id_ in builtin_models()}
-    merged = merge_models(offered, builtin_models(), {"microsoft/phi-4": 12_345})
+    offered = {model_id: Model(model_id) for model_id in BUILTIN_MODELS}
+    merged = merge_models(offered, BUILTIN_MODELS, {})
+    assert merged == BUILTIN_MODELS
     assert len(merged) == 31
     assert {m.daily_quota for m in merged.values()} == {500_000}
-    assert merged["microsoft/phi-4"].context_window == 12_345, "settings come first"
-    assert (
-        merged[DEFAULT_EMBEDDING_MODEL].context_window,
-        merged[DEFAULT_EMBEDDING_MODEL].is_embedding_model,
-    ) == (512, True)
+    assert merged[DEFAULT_EMBEDDING_MODEL].context_window == 512
+    assert merged[DEFAULT_EMBEDDING_MODEL].is_embedding_model
+
+
+def test_configured_context_window_overrides_others() -> None:
+    offered = {"microsoft/phi-4": Model("microsoft/phi-4", 16_000)}
+    merged = merge_models(offered, BUILTIN_MODELS, {"microsoft/phi-4": 12_345})
+    assert merged["microsoft/phi-4"].context_window == 12_345
+
+
+def test_size_is_read_from_name_or_table() -> None:
+    assert size_in_billions(Model("lab/tiny-1.5B-chat", billion_parameters=9)) == 1.5
+    assert size_in_billions(BUILTIN_MODELS["microsoft/phi-4"]) == 14
+    assert size_in_billions(Model("lab/unknown")) == 30
+
+
+def test_model_stored_by_an_older_version_is_read() -> None:
+    stored = b'[{"id": "lab/model", "context": 4096, "has_vision": true}]'
+    assert msgspec.json.decode(stored, type=list[Model]) == [Model("lab/model", has_vision=True)]

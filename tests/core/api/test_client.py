@@ -1,4 +1,4 @@
-"""The client against every wire that was seen, byte by byte."""
+"""The client against raw bytes: every form of response that services were seen to send."""
 
 import asyncio
 from contextlib import aclosing
@@ -9,16 +9,14 @@ import pytest
 from aiohttp import web
 
 from bots.sandbox.model import ModelStandIn
-from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
+from core.api.client import ChatRequest, ModelApi, StreamTimeouts
 from core.api.events import (
     Finished,
     FinishReason,
-    ReasoningDelta,
-    StreamEvent,
     TextDelta,
     UsageReport,
 )
-from core.errors import ModelError, ModelFailure
+from core.errors import ModelFailure
 from tests.core.api.raw_server import (
     DONE,
     SSE_HEAD,
@@ -28,46 +26,15 @@ from tests.core.api.raw_server import (
     response,
     sse_event,
 )
+from tests.core.api.stream_result import LONG_TIMEOUTS, REQUEST, StreamResult, read_stream
 
-REQUEST = ChatRequest("some/model", (Message("user", "hello"),))
-LONG_TIMEOUTS = StreamTimeouts(connect=5, first_token=20, between_tokens=20, total=60)
 SHORT_TIMEOUTS = StreamTimeouts(connect=1, first_token=0.3, between_tokens=0.3, total=2)
 
 
-class Received:
-    def __init__(self) -> None:
-        self.events: list[StreamEvent] = []
-        self.error: ModelError | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(e.text for e in self.events if isinstance(e, TextDelta))
-
-    @property
-    def reasoning(self) -> str:
-        return "".join(e.text for e in self.events if isinstance(e, ReasoningDelta))
-
-    @property
-    def usage(self) -> UsageReport | None:
-        return next((e for e in reversed(self.events) if isinstance(e, UsageReport)), None)
-
-
-async def ask(url: str, timeouts: StreamTimeouts = LONG_TIMEOUTS) -> Received:
-    heard = Received()
-    api = ModelApi(url, "secret-key", timeouts=timeouts)
-    try:
-        async for item in api.stream(REQUEST):
-            heard.events.append(item)
-    except ModelError as error:
-        heard.error = error
-    finally:
-        await api.close()
-    return heard
-
-
-async def receive(*pieces: bytes | float, timeouts: StreamTimeouts = LONG_TIMEOUTS) -> Received:
-    async with raw_server(lambda _n: list(pieces)) as wire:
-        return await ask(wire.url, timeouts)
+async def receive(*steps: bytes | float, timeouts: StreamTimeouts = LONG_TIMEOUTS) -> StreamResult:
+    """Ask a server that sends `steps`: bytes, and floats, seconds of silence."""
+    async with raw_server(lambda _n: list(steps)) as server:
+        return await read_stream(server.url, timeouts=timeouts)
 
 
 RECORDED = (
@@ -89,18 +56,18 @@ RECORDED = (
 )
 
 
-async def test_the_recorded_stream() -> None:
-    heard = await receive(SSE_HEAD + RECORDED)
-    assert (heard.reasoning, heard.text) == ("We", "hello")
-    assert heard.usage == UsageReport(57, 8, 65)
-    assert heard.events[-1] == Finished(FinishReason.STOP)
+async def test_recorded_stream() -> None:
+    result = await receive(SSE_HEAD + RECORDED)
+    assert (result.reasoning, result.text) == ("We", "hello")
+    assert result.usage == UsageReport(57, 8, 65)
+    assert result.events[-1] == Finished(FinishReason.STOP)
 
 
 async def test_stream_may_be_split_anywhere() -> None:
     stream = RECORDED.replace(b"hello", "hé😀llo".encode())
     for cut in range(0, len(stream), 7):
-        heard = await receive(SSE_HEAD, stream[:cut] or b":", stream[cut:])
-        assert heard.text == "hé😀llo"
+        result = await receive(SSE_HEAD, stream[:cut] or b":", stream[cut:])
+        assert result.text == "hé😀llo"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +76,7 @@ async def test_stream_may_be_split_anywhere() -> None:
         pytest.param(final_chunk() + DONE, id="finish and done"),
         pytest.param(final_chunk(), id="finish alone"),
         pytest.param(DONE, id="done alone"),
-        pytest.param(final_chunk().rstrip(b"\n"), id="last event without an empty line"),
+        pytest.param(final_chunk().rstrip(b"\n"), id="no empty line after the last event"),
         pytest.param(final_chunk().replace(b"\n", b"\r\n"), id="carriage returns"),
         pytest.param(final_chunk().replace(b"data: ", b"data:"), id="no space"),
         pytest.param(b"event: ping\n\nid: 7\n\n: comment\n\n" + final_chunk(), id="empty events"),
@@ -122,10 +89,10 @@ async def test_stream_may_be_split_anywhere() -> None:
     ],
 )
 async def test_successful_endings(ending: bytes) -> None:
-    heard = await receive(SSE_HEAD + chunk(content="yes") + ending)
-    assert heard.error is None
-    assert heard.text == "yes"
-    assert isinstance(heard.events[-1], Finished)
+    result = await receive(SSE_HEAD + chunk(content="yes") + ending)
+    assert result.error is None
+    assert result.text == "yes"
+    assert isinstance(result.events[-1], Finished)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +111,7 @@ async def test_successful_endings(ending: bytes) -> None:
             chunk(reasoning_content="hm") + final_chunk("length"),
             ModelFailure.EMPTY,
             "",
-            id="thought only",
+            id="reasoning only",
         ),
         pytest.param(final_chunk("content_filter"), ModelFailure.FILTERED, "", id="filtered"),
         pytest.param(
@@ -165,7 +132,7 @@ async def test_successful_endings(ending: bytes) -> None:
             b"event: error\n" + sse_event({"message": "no"}),
             ModelFailure.UNAVAILABLE,
             "",
-            id="event",
+            id="event type",
         ),
         pytest.param(
             sse_event({"error": {"message": "maximum context length is 4096 tokens", "code": 400}}),
@@ -176,10 +143,10 @@ async def test_successful_endings(ending: bytes) -> None:
     ],
 )
 async def test_broken_streams(stream: bytes, failure: ModelFailure, text: str) -> None:
-    heard = await receive(SSE_HEAD + stream)
-    assert heard.error is not None
-    assert heard.error.failure is failure
-    assert heard.text == text
+    result = await receive(SSE_HEAD + stream)
+    assert result.error is not None
+    assert result.error.failure is failure
+    assert result.text == text
 
 
 @pytest.mark.parametrize(
@@ -195,123 +162,123 @@ async def test_broken_streams(stream: bytes, failure: ModelFailure, text: str) -
         (response(429, b'{"detail":"slow"}', "Retry-After: 60"), ModelFailure.RATE_LIMITED),
         (response(429, b'{"detail":"slow"}', "Retry-After: 3600"), ModelFailure.QUOTA),
         (response(429, b'{"detail":"daily quota"}'), ModelFailure.QUOTA),
-        (response(502, b"<html>", kind="text/html"), ModelFailure.UNAVAILABLE),
-        (response(200, b"<html>", kind="text/html"), ModelFailure.UNAVAILABLE),
+        (response(502, b"<html>", content_type="text/html"), ModelFailure.UNAVAILABLE),
+        (response(200, b"<html>", content_type="text/html"), ModelFailure.UNAVAILABLE),
         (response(200, b'{"error":{"message":"broken"}}'), ModelFailure.UNAVAILABLE),
         (response(200, b""), ModelFailure.UNAVAILABLE),
         (b"", ModelFailure.UNAVAILABLE),
     ],
 )
 async def test_refusals(answer: bytes, failure: ModelFailure) -> None:
-    heard = await receive(answer)
-    assert heard.error is not None
-    assert heard.error.failure is failure
-    assert "secret" not in str(heard.error)
-    assert "127.0.0.1" not in str(heard.error)
+    result = await receive(answer)
+    assert result.error is not None
+    assert result.error.failure is failure
+    assert "secret" not in str(result.error)
+    assert "127.0.0.1" not in str(result.error)
 
 
 async def test_unknown_model_error_lists_models() -> None:
-    said = "The requested model is not available for Chat Completions API. Available models: ['a/b', 'c/d']"
-    heard = await receive(response(400, msgspec.json.encode({"detail": said})))
-    assert heard.error is not None
-    assert heard.error.failure is ModelFailure.UNKNOWN_MODEL
-    assert heard.error.available == ("a/b", "c/d")
+    message = "The requested model is not available for Chat Completions API. Available models: ['a/b', 'c/d']"
+    result = await receive(response(400, msgspec.json.encode({"detail": message})))
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.UNKNOWN_MODEL
+    assert result.error.available == ("a/b", "c/d")
 
 
 async def test_retries_transient_failure_but_not_started_answer() -> None:
     good = SSE_HEAD + chunk(content="yes") + final_chunk()
-    async with raw_server(lambda n: [response(503, b"busy") if n < 3 else good]) as wire:
-        heard = await ask(wire.url)
-        assert (heard.text, len(wire.requests)) == ("yes", 3)
-    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="half")]) as wire:
-        heard = await ask(wire.url)
-        assert (heard.text, len(wire.requests)) == ("half", 1)
+    async with raw_server(lambda n: [response(503, b"busy") if n < 3 else good]) as server:
+        result = await read_stream(server.url)
+        assert (result.text, len(server.requests)) == ("yes", 3)
+    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="half")]) as server:
+        result = await read_stream(server.url)
+        assert (result.text, len(server.requests)) == ("half", 1)
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "steps",
     [
         pytest.param([5.0], id="no headers"),
         pytest.param([SSE_HEAD, 5.0], id="no first token"),
-        pytest.param([SSE_HEAD + chunk(content="a"), 5.0], id="in mid-answer"),
+        pytest.param([SSE_HEAD + chunk(content="a"), 5.0], id="in the middle of an answer"),
         pytest.param([SSE_HEAD] + [b": alive\n\n", 0.1] * 20, id="comments only"),
     ],
 )
-async def test_stalled_stream_times_out(pieces: list[bytes | float]) -> None:
+async def test_stalled_stream_times_out(steps: list[bytes | float]) -> None:
     async with asyncio.timeout(20):
-        heard = await receive(*pieces, timeouts=SHORT_TIMEOUTS)
-    assert heard.error is not None
-    assert heard.error.failure is ModelFailure.STALLED
+        result = await receive(*steps, timeouts=SHORT_TIMEOUTS)
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.STALLED
 
 
 async def test_unreachable_service() -> None:
-    heard = await ask("http://127.0.0.1:9/api/v1/")
-    assert heard.error is not None
-    assert heard.error.failure is ModelFailure.UNAVAILABLE
+    result = await read_stream("http://127.0.0.1:9/api/v1/")
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.UNAVAILABLE
 
 
 async def test_closing_stream_closes_connection() -> None:
-    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a"), 30.0]) as wire:
-        api = ModelApi(wire.url, "k")
+    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a"), 30.0]) as server:
+        api = ModelApi(server.url, "k")
         async with aclosing(api.stream(REQUEST)) as events:
-            async for item in events:
-                if isinstance(item, TextDelta):
+            async for event in events:
+                if isinstance(event, TextDelta):
                     break
         async with asyncio.timeout(1):
-            await wire.disconnected.wait()
+            await server.disconnected.wait()
         await api.close()
 
 
 async def test_cancelling_reader_closes_connection() -> None:
-    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a"), 30.0]) as wire:
-        api = ModelApi(wire.url, "k")
-        begun = asyncio.Event()
+    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a"), 30.0]) as server:
+        api = ModelApi(server.url, "k")
+        started = asyncio.Event()
 
         async def read() -> None:
             async with aclosing(api.stream(REQUEST)) as events:
                 async for _ in events:
-                    begun.set()
+                    started.set()
 
         task = asyncio.create_task(read())
         async with asyncio.timeout(3):
-            await begun.wait()
+            await started.wait()
         task.cancel()
         async with asyncio.timeout(1):
-            await wire.disconnected.wait()
+            await server.disconnected.wait()
         await asyncio.gather(task, return_exceptions=True)
         await api.close()
 
 
 async def test_sequential_requests_share_connection() -> None:
-    """A new one for each costs a handshake before the first token."""
-    seen: set[object] = set()
+    """A new connection would cost a handshake before the first token."""
+    connections: set[object] = set()
 
-    class Seeing(ModelStandIn):
-        async def _chat_completion(self, asked: Any) -> web.StreamResponse:
-            seen.add(asked.http_request.transport)
-            return await super()._chat_completion(asked)
+    class RecordingModel(ModelStandIn):
+        async def _chat_completion(self, call: Any) -> web.StreamResponse:
+            connections.add(call.http_request.transport)
+            return await super()._chat_completion(call)
 
-    model = Seeing(tokens_per_second=10_000)
+    model = RecordingModel(tokens_per_second=10_000)
     await model.start()
     api = ModelApi(model.base_url, model.api_key)
-    asked = ChatRequest(next(iter(model.models)), REQUEST.messages)
+    request = ChatRequest(next(iter(model.models)), REQUEST.messages)
     for _ in range(5):
-        events = [one async for one in api.stream(asked)]
+        events = [event async for event in api.stream(request)]
         assert isinstance(events[-1], Finished)
     await api.close()
     await model.close()
-    assert len(seen) == 1
+    assert len(connections) == 1
 
 
 async def test_stream_ends_at_done() -> None:
-    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a") + final_chunk() + DONE, 30.0]) as wire:
+    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a") + final_chunk() + DONE, 30.0]) as server:
         async with asyncio.timeout(3):
-            heard = await ask(wire.url)
-        assert (heard.text, heard.error) == ("a", None)
+            result = await read_stream(server.url)
+        assert (result.text, result.error) == ("a", None)
 
 
 @pytest.mark.parametrize(
-    ("pieces", "thought", "text"),
+    ("contents", "reasoning", "text"),
     [
         (["<think>hm</think>yes"], "hm", "yes"),
         (list("<think>hm</think>\n\nyes"), "hm", "yes"),
@@ -323,6 +290,6 @@ async def test_stream_ends_at_done() -> None:
         (["<thin", "g> is no tag"], "", "<thing> is no tag"),
     ],
 )
-async def test_inline_reasoning_is_separated(pieces: list[str], thought: str, text: str) -> None:
-    heard = await receive(SSE_HEAD + b"".join(chunk(content=piece) for piece in pieces) + final_chunk())
-    assert (heard.reasoning, heard.text) == (thought, text)
+async def test_inline_reasoning_is_separated(contents: list[str], reasoning: str, text: str) -> None:
+    result = await receive(SSE_HEAD + b"".join(chunk(content=content) for content in contents) + final_chunk())
+    assert (result.reasoning, result.text) == (reasoning, text)

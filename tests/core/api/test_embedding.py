@@ -1,5 +1,3 @@
-"""Vectors on the wire: what comes back, what goes wrong."""
-
 import msgspec
 import numpy as np
 import pytest
@@ -8,18 +6,21 @@ from bots.sandbox.model import ModelStandIn
 from core.api.client import ModelApi
 from core.api.embedding import MAX_TEXTS_PER_REQUEST, EmbeddingResult
 from core.errors import ModelError, ModelFailure
+from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
+
+TIMINGS = Timings(model_retry_delay=0.01)
 
 
 def answer(*vectors: object, usage: object = None, order: list[int] | None = None) -> bytes:
     data = [{"index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     if order is not None:
-        data = [data[at] for at in order]
+        data = [data[index] for index in order]
     return response(200, msgspec.json.encode({"data": data, "usage": usage}))
 
 
 async def ask(url: str, *texts: str) -> EmbeddingResult:
-    api = ModelApi(url, "secret-key")
+    api = ModelApi(url, "secret-key", timings=TIMINGS)
     try:
         return await api.embed(texts)
     finally:
@@ -27,28 +28,28 @@ async def ask(url: str, *texts: str) -> EmbeddingResult:
 
 
 async def embed_answers(*answers: bytes, texts: tuple[str, ...] = ("one", "two")) -> EmbeddingResult:
-    async with raw_server(lambda number: [answers[min(number, len(answers)) - 1]]) as wire:
-        return await ask(wire.url, *texts)
+    async with raw_server(lambda number: [answers[min(number, len(answers)) - 1]]) as server:
+        return await ask(server.url, *texts)
 
 
 async def test_vectors_are_ordered_and_normalised() -> None:
-    made = await embed_answers(answer([3, 4], [0, 2], order=[1, 0], usage={"prompt_tokens": 7, "total_tokens": 7}))
-    assert np.allclose(made.vectors, np.array([[0.6, 0.8], [0, 1]]))
-    assert made.vectors.dtype == np.float32
-    assert made.tokens == 7
+    result = await embed_answers(answer([3, 4], [0, 2], order=[1, 0], usage={"prompt_tokens": 7, "total_tokens": 7}))
+    assert np.allclose(result.vectors, np.array([[0.6, 0.8], [0, 1]]))
+    assert result.vectors.dtype == np.float32
+    assert result.tokens == 7
 
 
 async def test_requests_float_encoding() -> None:
-    async with raw_server(lambda _n: [answer([1, 0])]) as wire:
-        await ask(wire.url, "one")
-    body = msgspec.json.decode(wire.requests[0])
+    async with raw_server(lambda _n: [answer([1, 0])]) as server:
+        await ask(server.url, "one")
+    body = msgspec.json.decode(server.requests[0])
     assert body["encoding_format"] == "float"
     assert body["input"] == ["one"]
     assert body["model"] == "mixedbread-ai/mxbai-embed-large-v1"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "invalid_response",
     [
         answer([1, 0]),
         answer([1, 0], [1]),
@@ -60,16 +61,16 @@ async def test_requests_float_encoding() -> None:
         response(200, b'{"data":[1,2]}'),
     ],
 )
-async def test_invalid_vectors_are_error(said: bytes) -> None:
+async def test_invalid_vectors_are_error(invalid_response: bytes) -> None:
     with pytest.raises(ModelError) as caught:
-        await embed_answers(said)
+        await embed_answers(invalid_response)
     assert caught.value.failure in (ModelFailure.MALFORMED, ModelFailure.UNAVAILABLE)
 
 
 async def test_transient_failure_is_retried() -> None:
     busy = response(503, b'{"detail":"busy"}', "retry-after-ms: 20")
-    made = await embed_answers(busy, response(200, b"<html>", kind="text/html"), answer([1], [1]))
-    assert made.vectors.shape == (2, 1)
+    result = await embed_answers(busy, response(200, b"<html>", content_type="text/html"), answer([1], [1]))
+    assert result.vectors.shape == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +87,12 @@ async def test_transient_failure_is_retried() -> None:
     ],
 )
 async def test_permanent_failure_is_not_retried(status: int, detail: str, failure: ModelFailure) -> None:
-    said = response(status, msgspec.json.encode({"detail": detail}))
-    async with raw_server(lambda _n: [said]) as wire:
+    refusal = response(status, msgspec.json.encode({"detail": detail}))
+    async with raw_server(lambda _n: [refusal]) as server:
         with pytest.raises(ModelError) as caught:
-            await ask(wire.url, "one")
+            await ask(server.url, "one")
     assert caught.value.failure is failure
-    assert len(wire.requests) == 1
+    assert len(server.requests) == 1
 
 
 async def test_error_with_status_200_is_error() -> None:
@@ -100,7 +101,7 @@ async def test_error_with_status_200_is_error() -> None:
     assert caught.value.failure in (ModelFailure.QUOTA, ModelFailure.UNAVAILABLE)
 
 
-async def test_request_has_timeout() -> None:
+async def test_number_of_texts_is_limited() -> None:
     api = ModelApi("http://127.0.0.1:9/", "secret-key")
     with pytest.raises(ValueError, match="65 texts"):
         await api.embed(["text"] * (MAX_TEXTS_PER_REQUEST + 1))
@@ -112,7 +113,7 @@ async def test_stand_in_ranks_similar_texts() -> None:
     await model.start()
     try:
         api = ModelApi(model.base_url, model.api_key)
-        made = await api.embed(
+        result = await api.embed(
             [
                 "When does the warranty of the pump end?",
                 "The warranty of the pump ends after 31 months.",
@@ -122,6 +123,6 @@ async def test_stand_in_ranks_similar_texts() -> None:
         await api.close()
     finally:
         await model.close()
-    near, far = made.vectors[1] @ made.vectors[0], made.vectors[2] @ made.vectors[0]
-    assert near > far + 0.1
-    assert made.tokens > 0
+    related, unrelated = result.vectors[1] @ result.vectors[0], result.vectors[2] @ result.vectors[0]
+    assert related > unrelated + 0.1
+    assert result.tokens > 0

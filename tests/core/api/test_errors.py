@@ -1,6 +1,6 @@
-"""Every error of the service that is known, one row each: what it is taken for, what people read.
+"""Every known error of a model service, one case each: its classification and the message for people.
 
-Also what looks like an error and is none (`failure` None).
+Also responses that look like errors and are none (`failure` is None).
 """
 
 import re
@@ -20,33 +20,25 @@ from bots.sandbox.model import (
     faults,
 )
 from bots.sandbox.model.faults import FOREVER_SECONDS, ReasoningFormat, StreamAction, UsageReporting
-from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
-from core.api.events import (
-    Finished,
-    FinishReason,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    TextWasReasoning,
-)
-from core.api.events import UsageReport as Spent
-from core.errors import ModelError, ModelFailure
+from core.api.client import ChatRequest, Message, StreamTimeouts
+from core.api.events import Finished, FinishReason, ReasoningDelta, TextWasReasoning
+from core.errors import ModelFailure
 from core.turns import texts
+from tests.core.api.stream_result import LONG_TIMEOUTS, read_stream
 
 SECRET = "io-v2-0123456789abcdef-secret"
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 R1 = "deepseek-ai/DeepSeek-R1"
 TINY = "nvidia/AceMath-7B-Instruct"
-YES = ChatRequest(LLAMA, (Message("user", "repeat: one two three"),))
-THOUGHT = replace(YES, model=R1, has_reasoning=True)
-LONG = ChatRequest(TINY, (Message("user", "word " * 6000),))
-SAID = "one two three"
+REQUEST = ChatRequest(LLAMA, (Message("user", "repeat: one two three"),))
+EMPTY_REQUEST = replace(REQUEST, messages=(Message("user", "empty"),))
+REASONING_REQUEST = replace(REQUEST, model=R1, has_reasoning=True)
+LONG_REQUEST = ChatRequest(TINY, (Message("user", "word " * 6000),))
+ANSWER = "one two three"
 LEAK = f"key {SECRET} at https://api.intelligence.io.solutions/api/v1/"
-TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, total=10)
+SHORT_TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, total=10)
 
-
-# What the words for a person must speak of.
-FITTING = {
+MESSAGE_KEYWORDS = {
     ModelFailure.AUTHENTICATION: "key",
     ModelFailure.PAYMENT: "plan",
     ModelFailure.RATE_LIMITED: "too often",
@@ -61,47 +53,47 @@ FITTING = {
     ModelFailure.MALFORMED: "cannot be understood",
     ModelFailure.EMPTY: "no answer",
 }
+"""What the message for people contains."""
 
 
 @dataclass(frozen=True)
 class Case:
     name: str
     arrange: Fault | Callable[[ModelStandIn], None]
-    """What the stand-in does, to every request or as it says."""
+    """A fault in every response, or a function that sets up the stand-in."""
     failure: ModelFailure | None
-    request: ChatRequest = YES
+    request: ChatRequest = REQUEST
     attempts: int = 1
-    """Requests the server sees: what passes is tried three times, a begun answer once."""
+    """The requests that reach the stand-in."""
     text: str | None = None
-    """The text that was shown; None: whatever is whole for a good end, nothing for a bad one."""
-    contains: dict[str, Any] = field(default_factory=dict)
+    """The text received. None: the whole answer without a failure, else nothing."""
+    details: dict[str, Any] = field(default_factory=dict)
     """Attributes of the error."""
     key: str = SECRET
-    finish: FinishReason = FinishReason.STOP
-    reasoning: bool = False
+    finish_reason: FinishReason = FinishReason.STOP
+    has_reasoning: bool = False
 
 
-def inject(*given: Fault) -> Callable[[ModelStandIn], None]:
-    def plan(server: ModelStandIn) -> None:
-        for fault in given:
+def inject(*injected: Fault) -> Callable[[ModelStandIn], None]:
+    def arrange(server: ModelStandIn) -> None:
+        for fault in injected:
             server.fail_next(fault)
 
-    return plan
+    return arrange
 
 
 def fail_first_chunk(payload: object, event: str = "") -> Fault:
-    """An event before anything else."""
     return replace(faults.send_event(payload, event_type=event), after_pieces=None)
 
 
-def overflowing(wording: OverflowResponse) -> Callable[[ModelStandIn], None]:
-    def plan(server: ModelStandIn) -> None:
-        server.overflow_response = wording
+def overflow_with(overflow_response: OverflowResponse) -> Callable[[ModelStandIn], None]:
+    def arrange(server: ModelStandIn) -> None:
+        server.overflow_response = overflow_response
 
-    return plan
+    return arrange
 
 
-def out_of_quota(server: ModelStandIn) -> None:
+def exhaust_quota(server: ModelStandIn) -> None:
     server.quotas[LLAMA] = 0
 
 
@@ -110,7 +102,7 @@ def chunk(text: str, index: int = 0) -> bytes:
     return b"data: " + msgspec.json.encode({"choices": [choice]}) + b"\n\n"
 
 
-FLOAT = {
+VALIDATION_ERROR = {
     "type": "float_parsing",
     "loc": ["body", "temperature"],
     "msg": "Input should be a valid number, unable to parse string as a number",
@@ -118,7 +110,7 @@ FLOAT = {
 }
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 DONE = b"data: [DONE]\n\n"
-BROKEN = {"message": LEAK, "type": "InternalServerError", "param": None, "code": 500}
+SERVER_ERROR = {"message": LEAK, "type": "InternalServerError", "param": None, "code": 500}
 
 REFUSALS = [
     Case(
@@ -126,14 +118,14 @@ REFUSALS = [
         inject(),
         ModelFailure.AUTHENTICATION,
         key="wrong",
-        contains={"status": 401},
+        details={"status": 401},
     ),
     Case("403", faults.http_error(403, LEAK), ModelFailure.AUTHENTICATION),
     Case(
         "400 unknown model",
         lambda server: server.remove_model(LLAMA),
         ModelFailure.UNKNOWN_MODEL,
-        contains={"status": 400},
+        details={"status": 400},
     ),
     Case(
         "404 unknown model",
@@ -142,44 +134,44 @@ REFUSALS = [
     ),
     Case(
         "422 wrong type in a field",
-        faults.respond_with(422, {"detail": [FLOAT]}),
+        faults.respond_with(422, {"detail": [VALIDATION_ERROR]}),
         ModelFailure.REFUSED,
-        contains={"status": 422, "field": "temperature"},
+        details={"status": 422, "field": "temperature"},
     ),
     Case("400 anything else", faults.http_error(400, LEAK), ModelFailure.REFUSED),
     Case("402 higher tier", lambda server: server.paid_models.add(LLAMA), ModelFailure.PAYMENT),
     Case(
-        "400 reasoning cannot be left",
+        "400 reasoning cannot be disabled",
         inject(),
         ModelFailure.REFUSED,
-        replace(THOUGHT, reasoning_effort="none"),
+        replace(REASONING_REQUEST, reasoning_effort="none"),
     ),
     Case("413 too large", faults.http_error(413, "Payload too large"), ModelFailure.OVERFLOW),
-    Case("429 for a while", faults.rate_limited(), ModelFailure.RATE_LIMITED, attempts=3),
-    Case("429 quota", out_of_quota, ModelFailure.QUOTA, attempts=0, contains={"status": 429}),
-    Case("429 seconds", faults.rate_limited(90), ModelFailure.RATE_LIMITED, contains={"retry_after": 90}),
+    Case("429 without a delay", faults.rate_limited(), ModelFailure.RATE_LIMITED, attempts=3),
+    Case("429 quota", exhaust_quota, ModelFailure.QUOTA, attempts=0, details={"status": 429}),
+    Case("429 seconds", faults.rate_limited(90), ModelFailure.RATE_LIMITED, details={"retry_after": 90}),
     Case(
         "429 date",
-        # Made when it is asked for: dates grow old.
+        # The date is relative to the time of the request.
         lambda server: server.fail_next(faults.rate_limited(90, "date")),
         ModelFailure.RATE_LIMITED,
-        contains={"retry_after": 90},
+        details={"retry_after": 90},
     ),
-    Case("429 ms", faults.rate_limited(90, "ms"), ModelFailure.RATE_LIMITED, contains={"retry_after": 90}),
+    Case("429 ms", faults.rate_limited(90, "ms"), ModelFailure.RATE_LIMITED, details={"retry_after": 90}),
     Case(
         "429 above two minutes",
         faults.rate_limited(3600),
         ModelFailure.QUOTA,
-        contains={"retry_after": 3600},
+        details={"retry_after": 3600},
     ),
     Case(
-        "429 unreadable wait",
+        "429 invalid delay",
         faults.http_error(429, "no", {"retry-after": "soon"}),
         ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(
-        "429 that speaks of windows",
+        "429 that mentions the length",
         faults.http_error(429, "Rate limit reached. Please reduce the length of the messages."),
         ModelFailure.RATE_LIMITED,
         attempts=3,
@@ -190,13 +182,13 @@ REFUSALS = [
         ModelFailure.QUOTA,
     ),
     Case(
-        "429 endless",
+        "429 infinite delay",
         faults.http_error(429, "no", {"retry-after-ms": "inf"}),
         ModelFailure.RATE_LIMITED,
         attempts=3,
     ),
     Case(
-        "429 that passes",
+        "429 that ends",
         inject(faults.rate_limited(0.05, "ms"), faults.rate_limited(0.05)),
         None,
         attempts=3,
@@ -208,13 +200,13 @@ REFUSALS = [
         Case(f"{code} page", faults.gateway_error(code), ModelFailure.UNAVAILABLE, attempts=3)
         for code in (502, 503, 504, 520, 521, 522, 523, 524)
     ),
-    Case("503 that passes", inject(faults.gateway_error(503)), None, attempts=2),
+    Case("503 that ends", inject(faults.gateway_error(503)), None, attempts=2),
 ]
 
-INSTEAD = [
+NOT_STREAMS = [
     Case(
         "200 JSON error",
-        faults.respond_with(200, {"error": BROKEN}),
+        faults.respond_with(200, {"error": SERVER_ERROR}),
         ModelFailure.UNAVAILABLE,
         attempts=3,
     ),
@@ -228,7 +220,7 @@ INSTEAD = [
         "200 JSON overflow",
         faults.respond_with(200, OVERFLOW_RESPONSES["llama.cpp"].body(512, 10820, 0)),
         ModelFailure.OVERFLOW,
-        contains={"limit": 512, "prompt_tokens": 10820},
+        details={"limit": 512, "prompt_tokens": 10820},
     ),
     Case(
         "200 page",
@@ -252,7 +244,7 @@ INSTEAD = [
 ]
 
 ERRORS_IN_STREAMS: list[tuple[str, object, str]] = [
-    ("error object", {"error": BROKEN}, ""),
+    ("error object", {"error": SERVER_ERROR}, ""),
     ("error text", {"error": LEAK}, ""),
     ("old vLLM", {"object": "error", "message": LEAK, "code": 50001}, ""),
     ("detail", {"detail": LEAK}, ""),
@@ -261,7 +253,7 @@ ERRORS_IN_STREAMS: list[tuple[str, object, str]] = [
 IN_STREAMS = [
     *(
         Case(
-            f"{name} in mid-stream",
+            f"{name} in the middle of the stream",
             faults.send_event(payload, after_pieces=2, event_type=event),
             ModelFailure.UNAVAILABLE,
             text="one two",
@@ -281,7 +273,7 @@ IN_STREAMS = [
         "overflow as the first event",
         fail_first_chunk(OVERFLOW_RESPONSES["vllm in an error"].body(4096, 5000, 0)),
         ModelFailure.OVERFLOW,
-        contains={"limit": 4096, "prompt_tokens": 5000},
+        details={"limit": 4096, "prompt_tokens": 5000},
     ),
     Case(
         "429 as the first event",
@@ -302,7 +294,7 @@ IN_STREAMS = [
         text="one two",
     ),
     Case(
-        "a delta that is none",
+        "an invalid delta",
         faults.send_event({"choices": [{"delta": "x"}]}, after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
@@ -328,33 +320,33 @@ ENDS = [
     Case("closed before the headers", faults.close_connection(), ModelFailure.UNAVAILABLE, attempts=3),
     Case("silence before the headers", faults.stall(), ModelFailure.STALLED),
     Case("silence before the first token", faults.stall(0), ModelFailure.STALLED),
-    Case("silence in mid-answer", faults.stall(2), ModelFailure.STALLED, text="one two"),
+    Case("silence in the middle of the answer", faults.stall(2), ModelFailure.STALLED, text="one two"),
     Case("comments only", faults.keep_alive(0), ModelFailure.STALLED),
-    Case("comments in mid-answer", faults.keep_alive(2), ModelFailure.STALLED, text="one two"),
+    Case("comments in the middle of the answer", faults.keep_alive(2), ModelFailure.STALLED, text="one two"),
     Case("a silence that ends", faults.stall(2, seconds=0.1), None),
     Case(
-        "budget eaten by thoughts",
+        "all tokens used for reasoning",
         faults.only_reasoning(),
         ModelFailure.EMPTY,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
-    Case("no text", inject(), ModelFailure.EMPTY, replace(YES, messages=(Message("user", "empty"),))),
+    Case("no text", inject(), ModelFailure.EMPTY, EMPTY_REQUEST),
     Case(
-        "withheld",
+        "withheld answer",
         faults.finish_with("content_filter"),
         ModelFailure.FILTERED,
-        replace(YES, messages=(Message("user", "empty"),)),
+        EMPTY_REQUEST,
     ),
     Case(
-        "withheld half way",
+        "partly withheld answer",
         faults.finish_with("content_filter"),
         None,
-        finish=FinishReason.FILTERED,
+        finish_reason=FinishReason.FILTERED,
     ),
-    Case("too long an answer", faults.finish_with("length"), None, finish=FinishReason.LENGTH),
-    Case("tools", faults.finish_with("tool_calls"), None, finish=FinishReason.OTHER),
-    Case("an unknown end", faults.finish_with("eos"), None, finish=FinishReason.OTHER),
+    Case("answer longer than allowed", faults.finish_with("length"), None, finish_reason=FinishReason.LENGTH),
+    Case("tool calls", faults.finish_with("tool_calls"), None, finish_reason=FinishReason.OTHER),
+    Case("unknown finish reason", faults.finish_with("eos"), None, finish_reason=FinishReason.OTHER),
     Case("[DONE] alone", faults.finish_with("null"), None),
     Case("no [DONE]", faults.send_raw(FINISH + b"\n\n", after_pieces=5), None),
     Case("no empty line at the end", faults.send_raw(FINISH, after_pieces=5), None),
@@ -371,116 +363,120 @@ ENDS = [
 ]
 
 
-def on(sent: bytes) -> Fault:
-    return faults.send_raw(sent, after_pieces=2, action=StreamAction.CONTINUE)
+def send_extra(content: bytes) -> Fault:
+    return faults.send_raw(content, after_pieces=2, action=StreamAction.CONTINUE)
 
 
-ODD = [
-    Case("every byte for itself", faults.split_packets(1), None),
-    Case("comments", on(b": alive\n\n:\n\n"), None),
-    Case("an event without data", on(b"event: ping\n\n"), None),
-    Case("a comment after an id", on(b"id: 7\n\n: alive\n\n"), None),
+UNUSUAL_STREAMS = [
+    Case("one byte at a time", faults.split_packets(1), None),
+    Case("comments", send_extra(b": alive\n\n:\n\n"), None),
+    Case("an event without data", send_extra(b"event: ping\n\n"), None),
+    Case("a comment after an id", send_extra(b"id: 7\n\n: alive\n\n"), None),
     Case(
         "nulls",
-        on(b'data: null\n\ndata: {"choices":null}\n\ndata: {"choices":[{"delta":null}]}\n\n'),
+        send_extra(b'data: null\n\ndata: {"choices":null}\n\ndata: {"choices":[{"delta":null}]}\n\n'),
         None,
     ),
-    Case("an empty list of choices", on(b'data: {"choices":[]}\n\n'), None),
-    Case("another choice", on(chunk("no", index=1)), None),
+    Case("an empty list of choices", send_extra(b'data: {"choices":[]}\n\n'), None),
+    Case("another choice", send_extra(chunk("no", index=1)), None),
     Case(
         "carriage returns, no space",
-        on(chunk("!").replace(b"\n", b"\r\n").replace(b": ", b":", 1)),
+        send_extra(chunk("!").replace(b"\n", b"\r\n").replace(b": ", b":", 1)),
         None,
         text="one two! three",
     ),
     Case(
         "a large event",
-        on(chunk("x" * 3_000_000)),
+        send_extra(chunk("x" * 3_000_000)),
         None,
         text="one two" + "x" * 3_000_000 + " three",
     ),
     *(Case(f"usage: {style}", faults.report_usage(style), None) for style in UsageReporting),
     Case(
-        "two counts of use",
-        on(b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}\n\n'),
+        "two usage reports",
+        send_extra(b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}\n\n'),
         None,
     ),
     Case(
-        "thoughts in a field",
+        "reasoning in a field",
         faults.format_reasoning(ReasoningFormat.REASONING_CONTENT_FIELD),
         None,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
     Case(
-        "thoughts in a renamed field",
+        "reasoning in a renamed field",
         faults.format_reasoning(ReasoningFormat.REASONING_FIELD),
         None,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
     Case(
-        "thoughts in the text",
+        "reasoning in the text",
         faults.format_reasoning(ReasoningFormat.THINK_TAGS),
         None,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
     Case(
-        "thoughts in the text, every byte for itself",
+        "reasoning in the text, one byte at a time",
         replace(faults.format_reasoning(ReasoningFormat.THINK_TAGS), packet_bytes=1),
         None,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
     Case(
-        "thoughts that were not opened",
+        "reasoning without an opening tag",
         faults.format_reasoning(ReasoningFormat.CLOSING_TAG_ONLY),
         None,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
     Case(
-        "thoughts that are not closed",
+        "reasoning without a closing tag",
         faults.format_reasoning(ReasoningFormat.OPENING_TAG_ONLY),
         ModelFailure.EMPTY,
-        THOUGHT,
-        reasoning=True,
+        REASONING_REQUEST,
+        has_reasoning=True,
     ),
 ]
 
 
-def _overflow(name: str, wording: OverflowResponse) -> Case:
-    carries: dict[str, Any] = {"status": wording.status}
-    if "{limit}" in wording.message_template:
-        carries["limit"] = 4000
-    if "{prompt}" in wording.message_template:
-        messages = [{"content": LONG.messages[0].content}]
-        carries["prompt_tokens"] = Tokeniser(TINY).count_prompt(messages)
+def _overflow_case(name: str, overflow_response: OverflowResponse) -> Case:
+    details: dict[str, Any] = {"status": overflow_response.status}
+    if "{limit}" in overflow_response.message_template:
+        details["limit"] = 4000
+    if "{prompt}" in overflow_response.message_template:
+        messages = [{"content": LONG_REQUEST.messages[0].content}]
+        details["prompt_tokens"] = Tokeniser(TINY).count_prompt(messages)
     return Case(
         f"overflow: {name}",
-        overflowing(wording),
+        overflow_with(overflow_response),
         ModelFailure.OVERFLOW,
-        LONG,
+        LONG_REQUEST,
         attempts=0,
-        contains=carries,
+        details=details,
     )
 
 
-OVERFLOWING = [
-    *(_overflow(name, wording) for name, wording in OVERFLOW_RESPONSES.items() if not wording.truncates_silently),
-    Case(
-        "overflow: silent",
-        overflowing(OVERFLOW_RESPONSES["silent"]),
-        ModelFailure.OVERFLOW,
-        LONG,
-        contains={"limit": 3999, "prompt_tokens": 3999},
+OVERFLOWS = [
+    *(
+        _overflow_case(name, overflow_response)
+        for name, overflow_response in OVERFLOW_RESPONSES.items()
+        if not overflow_response.truncates_silently
     ),
     Case(
-        "overflow: room of less than nothing",
+        "overflow: silent",
+        overflow_with(OVERFLOW_RESPONSES["silent"]),
+        ModelFailure.OVERFLOW,
+        LONG_REQUEST,
+        details={"limit": 3999, "prompt_tokens": 3999},
+    ),
+    Case(
+        "overflow: negative answer length",
         inject(),
         ModelFailure.OVERFLOW,
-        replace(YES, max_tokens=-186),
+        replace(REQUEST, max_tokens=-186),
         attempts=0,
     ),
     Case(
@@ -489,104 +485,78 @@ OVERFLOWING = [
         ModelFailure.OVERFLOW,
     ),
     Case(
-        "overflow: too much asked for",
+        "overflow: answer length too large",
         faults.http_error(400, "'max_tokens' or 'max_completion_tokens' is too large: 9000."),
         ModelFailure.OVERFLOW,
     ),
 ]
 
-CASES = [*REFUSALS, *INSTEAD, *IN_STREAMS, *ENDS, *ODD, *OVERFLOWING]
+CASES = [*REFUSALS, *NOT_STREAMS, *IN_STREAMS, *ENDS, *UNUSUAL_STREAMS, *OVERFLOWS]
 
 
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelStandIn]:
-    # The pause before another try, not the number of tries.
-    monkeypatch.setattr("core.api.client.random.uniform", lambda _least, _most: 0.01)
-    made = ModelStandIn(api_key=SECRET, tokens_per_second=100_000)
-    await made.start()
-    yield made
-    await made.close()
-
-
-async def ask(
-    server: ModelStandIn, request: ChatRequest, key: str = SECRET
-) -> tuple[list[StreamEvent], ModelError | None]:
-    api = ModelApi(server.base_url, key, timeouts=TIMEOUTS)
-    events: list[StreamEvent] = []
-    try:
-        async for event in api.stream(request):
-            events.append(event)
-    except ModelError as error:
-        return events, error
-    finally:
-        await api.close()
-    return events, None
-
-
-def shown(events: list[StreamEvent]) -> str:
-    text = ""
-    for event in events:
-        match event:
-            case TextDelta(said):
-                text += said
-            case TextWasReasoning():
-                text = ""
-    return text
+async def server() -> AsyncIterator[ModelStandIn]:
+    stand_in = ModelStandIn(api_key=SECRET, tokens_per_second=100_000)
+    await stand_in.start()
+    yield stand_in
+    await stand_in.close()
 
 
 def test_case_names_are_unique() -> None:
-    assert len({row.name for row in CASES}) == len(CASES)
-    assert {row.failure for row in CASES} == {*ModelFailure, None}, "every failure has a row"
+    assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [pytest.param(row, id=row.name) for row in CASES],
-)
-async def test_error_case(server: ModelStandIn, row: Case) -> None:
-    if isinstance(row.arrange, Fault):
-        server.fail_next(row.arrange, times=None)
+def test_every_failure_has_a_case() -> None:
+    assert {case.failure for case in CASES} == {*ModelFailure, None}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+async def test_error_case(server: ModelStandIn, case: Case) -> None:
+    if isinstance(case.arrange, Fault):
+        server.fail_next(case.arrange, times=None)
     else:
-        row.arrange(server)
-    events, error = await ask(server, row.request, row.key)
-    assert (error.failure if error else None) == row.failure
-    whole = "" if row.failure else SAID
-    assert shown(events) == (whole if row.text is None else row.text)
-    assert any(isinstance(event, ReasoningDelta | TextWasReasoning) for event in events) == row.reasoning
-    assert len(server.requests) == (0 if server.rejected_requests else row.attempts)
+        case.arrange(server)
+    timeouts = SHORT_TIMEOUTS if case.failure is ModelFailure.STALLED else LONG_TIMEOUTS
+    result = await read_stream(server.base_url, case.request, key=case.key, timeouts=timeouts)
+    error = result.error
+    assert (error.failure if error else None) == case.failure
+    default_text = "" if case.failure else ANSWER
+    assert result.text == (default_text if case.text is None else case.text)
+    has_reasoning = any(isinstance(event, ReasoningDelta | TextWasReasoning) for event in result.events)
+    assert has_reasoning == case.has_reasoning
+    assert len(server.requests) == (0 if server.rejected_requests else case.attempts)
     if error is None:
-        assert events[-1] == Finished(row.finish)
+        assert result.last_event == Finished(case.finish_reason)
         return
-    for name, value in row.contains.items():
-        given = getattr(error, name)
-        near = isinstance(value, int) and name == "retry_after"
-        assert given == (pytest.approx(value, abs=3) if near else value), name
-    for told in (texts.model_failure(error, 17), str(error)):
-        assert SECRET not in told
-        assert not re.search(r"https?:|127\.0\.0\.1|localhost|Traceback", told)
-    told = texts.model_failure(error, 17)
-    assert FITTING[error.failure] in told
-    assert told.endswith("[17]")
-    assert (" in about " in told) == (error.retry_after is not None)
+    for name, expected in case.details.items():
+        tolerance = 3 if name == "retry_after" else 0
+        assert getattr(error, name) == pytest.approx(expected, abs=tolerance), name
+    message = texts.model_failure(error, 17)
+    for text in (message, str(error)):
+        assert SECRET not in text
+        assert not re.search(r"https?:|127\.0\.0\.1|localhost|Traceback", text)
+    assert MESSAGE_KEYWORDS[error.failure] in message
+    assert message.endswith("[17]")
+    assert (" in about " in message) == (error.retry_after is not None)
 
 
 async def test_unknown_model_error_lists_models(server: ModelStandIn) -> None:
-    _, error = await ask(server, replace(YES, model="nobody/nothing"))
+    error = (await read_stream(server.base_url, replace(REQUEST, model="nobody/nothing"), key=SECRET)).error
     assert error is not None
     assert error.available == tuple(m.id for m in server.models.values() if not m.is_embedding_model)
 
 
 async def test_unreachable_service(server: ModelStandIn) -> None:
     await server.close()
-    events, error = await ask(server, YES)
-    assert error is not None
-    assert (error.failure, events) == (ModelFailure.UNAVAILABLE, [])
-    assert "127.0.0.1" not in str(error)
+    result = await read_stream(server.base_url, REQUEST, key=SECRET)
+    assert result.error is not None
+    assert (result.error.failure, result.events) == (ModelFailure.UNAVAILABLE, [])
+    assert "127.0.0.1" not in str(result.error)
 
 
 async def test_broken_answer_reports_usage(server: ModelStandIn) -> None:
     server.fail_next(faults.end_stream(2))
-    events, _ = await ask(server, YES)
-    told = [event for event in events if isinstance(event, Spent)][-1]
-    assert (told.prompt_tokens, told.completion_tokens) == server.requests[-1].token_usage
-    assert told.total_tokens == server.usage[LLAMA]
+    usage = (await read_stream(server.base_url, REQUEST, key=SECRET)).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == server.requests[-1].token_usage
+    assert usage.total_tokens == server.usage[LLAMA]

@@ -1,4 +1,4 @@
-"""A service that means no good: what it says is bounded, and never breaks what it cannot answer."""
+"""A broken or hostile service: whatever it sends costs bounded time and memory and ends in a `ModelError`."""
 
 import asyncio
 import gzip
@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.api import sse
 from core.api.catalogue import MAX_CONTEXT_TOKENS, MAX_MODELS, parse_models
 from core.api.client import ModelApi
 from core.api.errors import from_payload, from_response
@@ -28,20 +27,21 @@ from tests.core.api.raw_server import (
     response,
     sse_event,
 )
-from tests.core.api.test_client import ask, receive
+from tests.core.api.stream_result import read_stream
+from tests.core.api.test_client import receive
 from tests.core.api.test_embedding import answer, embed_answers
 
-MUCH = 512 * 1024 * 1024
-ENDLESS = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
+HUGE_BODY_BYTES = 512 * 1024 * 1024
+HUGE_NUMBER = 10**5000
+ENDLESS_HEAD = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 def usage_chunk(prompt: object, completion: object) -> bytes:
-    told = {"prompt_tokens": prompt, "completion_tokens": completion}
-    return sse_event({"choices": [], "usage": told})
+    return sse_event({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion}})
 
 
 @pytest.mark.parametrize(
-    "told",
+    "usage_event",
     [
         usage_chunk(10**30, 1),
         usage_chunk(2**40, 1),
@@ -53,21 +53,21 @@ def usage_chunk(prompt: object, completion: object) -> bytes:
         sse_event({"choices": [], "usage": "many"}),
     ],
 )
-async def test_impossible_usage_is_ignored(told: bytes) -> None:
-    heard = await receive(SSE_HEAD + chunk(content="hello") + told + final_chunk() + DONE)
-    assert (heard.text, heard.usage, heard.error) == ("hello", None, None)
+async def test_impossible_usage_is_ignored(usage_event: bytes) -> None:
+    result = await receive(SSE_HEAD + chunk(content="hello") + usage_event + final_chunk() + DONE)
+    assert (result.text, result.usage, result.error) == ("hello", None, None)
 
 
 async def test_impossible_completion_usage_is_ignored() -> None:
-    heard = await receive(SSE_HEAD + chunk(content="hello") + usage_chunk(57, 2**40) + final_chunk() + DONE)
-    assert heard.usage is not None
-    assert (heard.usage.prompt_tokens, heard.usage.completion_tokens) == (57, 0)
+    result = await receive(SSE_HEAD + chunk(content="hello") + usage_chunk(57, 2**40) + final_chunk() + DONE)
+    assert result.usage is not None
+    assert (result.usage.prompt_tokens, result.usage.completion_tokens) == (57, 0)
 
 
 @pytest.mark.parametrize("tokens", [-5, 10**30, "7", True, None])
 async def test_embedding_usage_is_validated(tokens: object) -> None:
-    made = await embed_answers(answer([1, 0], [0, 1], usage={"total_tokens": tokens}))
-    assert made.tokens == 0
+    result = await embed_answers(answer([1, 0], [0, 1], usage={"total_tokens": tokens}))
+    assert result.tokens == 0
 
 
 async def test_vector_overflow_is_error() -> None:
@@ -76,48 +76,44 @@ async def test_vector_overflow_is_error() -> None:
     assert caught.value.failure is ModelFailure.MALFORMED
 
 
-def endless(status: int, *headers: bytes) -> list[bytes | float]:
-    lines = b"".join(header + b"\r\n" for header in headers)
-    return [ENDLESS % (status, MUCH, lines), *[b"model " * 20_000] * 200, 30.0]
+def endless_response(status: int) -> list[bytes | float]:
+    return [ENDLESS_HEAD % (status, HUGE_BODY_BYTES), *[b"model " * 20_000] * 200, 30.0]
 
 
 async def test_endless_error_body_is_truncated() -> None:
-    async with raw_server(lambda _n: endless(401)) as wire:
-        began = time.monotonic()
-        heard = await ask(wire.url)
-        assert heard.error is not None
-        assert heard.error.failure is ModelFailure.AUTHENTICATION
-        assert time.monotonic() - began < 5
-        async with asyncio.timeout(5):
-            await wire.disconnected.wait()
+    async with raw_server(lambda _n: endless_response(401)) as server, asyncio.timeout(5):
+        result = await read_stream(server.url)
+        assert result.error is not None
+        assert result.error.failure is ModelFailure.AUTHENTICATION
+        await server.disconnected.wait()
 
 
 async def test_compressed_error_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"model " * 20_000_000)
-    async with raw_server(lambda _n: [response(401, bomb, "Content-Encoding: gzip")]) as wire:
+    async with raw_server(lambda _n: [response(401, bomb, "Content-Encoding: gzip")]) as server:
         tracemalloc.start()
-        heard = await ask(wire.url)
-        _, most = tracemalloc.get_traced_memory()
+        result = await read_stream(server.url)
+        _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert heard.error is not None
-    assert heard.error.failure is ModelFailure.AUTHENTICATION
-    assert most < 20_000_000
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.AUTHENTICATION
+    assert peak_bytes < 20_000_000
 
 
 async def test_compressed_model_list_bomb_is_refused() -> None:
     bomb = gzip.compress(b" " * 200_000_000)
-    async with raw_server(lambda _n: [response(200, bomb, "Content-Encoding: gzip")]) as wire:
-        api = ModelApi(wire.url, "secret-key")
+    async with raw_server(lambda _n: [response(200, bomb, "Content-Encoding: gzip")]) as server:
+        api = ModelApi(server.url, "secret-key")
         try:
             tracemalloc.start()
             with pytest.raises(ModelError) as caught:
                 await api.list_models()
-            _, most = tracemalloc.get_traced_memory()
+            _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
             await api.close()
     assert caught.value.failure is ModelFailure.MALFORMED
-    assert most < 150_000_000
+    assert peak_bytes < 150_000_000
 
 
 def test_endless_model_list_is_truncated() -> None:
@@ -127,27 +123,27 @@ def test_endless_model_list_is_truncated() -> None:
 
 @pytest.mark.parametrize("length", [10**30, True, -1, 1.5, "8192"])
 def test_impossible_windows_and_quotas_are_ignored(length: object) -> None:
-    told = {"context_window": length, "api_completions_daily_quota_tier_1": length}
-    (model,) = parse_models({"data": [{"id": "lab/model", **told}]})
+    fields = {"context_window": length, "api_completions_daily_quota_tier_1": length}
+    (model,) = parse_models({"data": [{"id": "lab/model", **fields}]})
     assert 0 <= model.context_window <= MAX_CONTEXT_TOKENS
     assert model.daily_quota is None
     assert msgspec.json.decode(msgspec.json.encode(model))["id"] == "lab/model"
 
 
-def test_empty_line_event_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 10_000)
-    events = SSEDecoder()
-    with pytest.raises(ModelError):
-        list(events.feed(b"data:\n" * 11_000))
+@pytest.mark.parametrize("content", [b"data:\n" * 11_000, b"data: " + b"x" * 10_000, b"x" * 10_001])
+def test_unfinished_event_is_bounded(content: bytes) -> None:
+    with pytest.raises(ModelError) as caught:
+        list(SSEDecoder(max_event_bytes=10_000).feed(content))
+    assert caught.value.failure is ModelFailure.MALFORMED
 
 
 def test_leading_blanks_take_linear_time() -> None:
-    thoughts = ThinkTagParser()
-    began = time.process_time()
+    parser = ThinkTagParser()
+    started_at = time.process_time()
     for _ in range(300_000):
-        assert thoughts.feed("\n") == []
-    assert time.process_time() - began < 3
-    assert thoughts.feed("<think>why</think>hello") == [ReasoningDelta("why"), TextDelta("hello")]
+        assert parser.feed("\n") == []
+    assert time.process_time() - started_at < 3
+    assert parser.feed("<think>why</think>hello") == [ReasoningDelta("why"), TextDelta("hello")]
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x07", "a\u202eb"])
@@ -155,13 +151,13 @@ def test_unprintable_model_name_is_skipped(name: str) -> None:
     assert parse_models({"data": [{"id": name}, {"id": "lab/"}]})[0].name == "lab/"
 
 
-UNREADABLE = [b'{"data":[{"id":"\xff\xfe"}]}', b'{"data":' + b"[" * 100_000, b"\x00", b""]
+INVALID_JSON = [b'{"data":[{"id":"\xff\xfe"}]}', b'{"data":' + b"[" * 100_000, b"\x00", b""]
 
 
-@pytest.mark.parametrize("body", UNREADABLE)
-async def test_invalid_json_stream_is_service_error(body: bytes) -> None:
-    async with raw_server(lambda _n: [response(200, body)]) as wire:
-        api = ModelApi(wire.url, "secret-key")
+@pytest.mark.parametrize("body", INVALID_JSON)
+async def test_invalid_json_is_service_error(body: bytes) -> None:
+    async with raw_server(lambda _n: [response(200, body)]) as server:
+        api = ModelApi(server.url, "secret-key")
         try:
             with pytest.raises(ModelError):
                 await api.list_models()
@@ -169,40 +165,37 @@ async def test_invalid_json_stream_is_service_error(body: bytes) -> None:
                 await api.embed(["one"])
         finally:
             await api.close()
-        heard = await ask(wire.url)
-    assert heard.error is not None
+        result = await read_stream(server.url)
+    assert result.error is not None
 
 
-@pytest.mark.parametrize("body", UNREADABLE[:2])
+@pytest.mark.parametrize("body", INVALID_JSON[:2])
 async def test_invalid_json_model_list_is_survived(body: bytes, tmp_path: Path) -> None:
-    async with raw_server(lambda _n: [response(200, body)]) as wire:
+    async with raw_server(lambda _n: [response(200, body)]) as server:
         store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
         await store.open()
-        api = ModelApi(wire.url, "secret-key")
+        api = ModelApi(server.url, "secret-key")
         try:
             assert not await ModelRegistry(api, store, {}).refresh()
         finally:
             await asyncio.gather(api.close(), store.close())
 
 
-@pytest.mark.parametrize("body", UNREADABLE[:2])
+@pytest.mark.parametrize("body", INVALID_JSON[:2])
 async def test_invalid_json_error_is_classified_by_status(body: bytes) -> None:
-    async with raw_server(lambda _n: [response(401, body)]) as wire:
-        heard = await ask(wire.url)
-    assert heard.error is not None
-    assert heard.error.failure is ModelFailure.AUTHENTICATION
-
-
-HUGE = 10**5000
+    async with raw_server(lambda _n: [response(401, body)]) as server:
+        result = await read_stream(server.url)
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.AUTHENTICATION
 
 
 @pytest.mark.parametrize(
-    ("said", "failure"),
+    ("body", "failure"),
     [
         ({"detail": f"maximum context length is {'9' * 5000} tokens"}, ModelFailure.OVERFLOW),
-        ({"detail": HUGE}, ModelFailure.UNAVAILABLE),
-        ({"detail": [{"msg": HUGE, "loc": ["body", HUGE]}]}, ModelFailure.UNAVAILABLE),
-        ({"error": {"message": "x", "code": HUGE}}, ModelFailure.UNAVAILABLE),
+        ({"detail": HUGE_NUMBER}, ModelFailure.UNAVAILABLE),
+        ({"detail": [{"msg": HUGE_NUMBER, "loc": ["body", HUGE_NUMBER]}]}, ModelFailure.UNAVAILABLE),
+        ({"error": {"message": "x", "code": HUGE_NUMBER}}, ModelFailure.UNAVAILABLE),
         ({"error": {"message": "x", "code": [404]}}, ModelFailure.UNAVAILABLE),
         ({"detail": "Unknown model. Available models: [{{}}]"}, ModelFailure.UNKNOWN_MODEL),
         (
@@ -215,9 +208,9 @@ HUGE = 10**5000
         ),
     ],
 )
-def test_unreadable_error_is_classified(said: object, failure: ModelFailure) -> None:
-    began = time.process_time()
-    for error in (from_payload(said), from_response(500, said, {})):
+def test_unreadable_error_is_classified(body: object, failure: ModelFailure) -> None:
+    started_at = time.process_time()
+    for error in (from_payload(body), from_response(500, body, {}, now=0)):
         assert error.failure is failure
         assert not error.available
-    assert time.process_time() - began < 1
+    assert time.process_time() - started_at < 1

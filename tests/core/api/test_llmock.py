@@ -1,4 +1,4 @@
-"""The client against a server that others wrote: llmock, a process of its own."""
+"""The client against llmock, a stand-in for OpenAI's API that this project did not write."""
 
 import json
 import subprocess
@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
-from core.api.events import Finished, FinishReason, TextDelta
-from core.errors import ModelError, ModelFailure
+from core.api.client import ChatRequest, Message, StreamTimeouts
+from core.api.events import Finished, FinishReason
+from core.errors import ModelFailure
+from tests.core.api.stream_result import StreamResult, read_stream
 from tests.ports import free_port
 
 LLMOCK = Path(sys.executable).with_name("llmock")
-ASKED = ChatRequest("gpt-4o-mini", (Message("user", "Say something of some length, please."),))
+REQUEST = ChatRequest("gpt-4o-mini", (Message("user", "Write a few sentences."),))
+FINISHED = Finished(FinishReason.STOP)
 TIMEOUTS = StreamTimeouts(connect=5, first_token=1.5, between_tokens=1.5, total=20)
 
 
@@ -26,9 +28,9 @@ class Llmock:
 
     def _call(self, path: str, body: object = None) -> dict[str, object]:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"{self.url}/_llmock/{path}", data, timeout=10) as answer:
-            found: dict[str, object] = json.load(answer)
-            return found
+        with urllib.request.urlopen(f"{self.url}/_llmock/{path}", data, timeout=10) as response:
+            content: dict[str, object] = json.load(response)
+            return content
 
     def plan(self, **behaviour: object) -> None:
         self._call("reset", {})
@@ -58,28 +60,19 @@ def server() -> Iterator[Llmock]:
         process.communicate(timeout=20)
 
 
-async def ask(server: Llmock) -> tuple[str, ModelError | None, bool]:
-    """The text, the error, and whether the end was a good one."""
-    api = ModelApi(f"{server.url}/v1/", "any-key", timeouts=TIMEOUTS)
-    text, good = "", False
-    try:
-        async for event in api.stream(ASKED):
-            text += event.text if isinstance(event, TextDelta) else ""
-            good = event == Finished(FinishReason.STOP)
-    except ModelError as error:
-        return text, error, good
-    finally:
-        await api.close()
-    return text, None, good
+async def ask(server: Llmock) -> StreamResult:
+    return await read_stream(f"{server.url}/v1/", REQUEST, key="any-key", timeouts=TIMEOUTS)
 
 
 async def test_answer(server: Llmock) -> None:
     server.plan(type="reply", text="It is **all** here. 这里。")
-    assert await ask(server) == ("It is **all** here. 这里。", None, True)
+    result = await ask(server)
+    assert (result.text, result.error) == ("It is **all** here. 这里。", None)
+    assert result.last_event == FINISHED
 
 
 @pytest.mark.parametrize(
-    ("status", "failure", "asked"),
+    ("status", "failure", "requests"),
     [
         (400, ModelFailure.REFUSED, 1),
         (401, ModelFailure.AUTHENTICATION, 1),
@@ -95,24 +88,28 @@ async def test_answer(server: Llmock) -> None:
         (529, ModelFailure.UNAVAILABLE, 3),
     ],
 )
-async def test_refusals(server: Llmock, status: int, failure: ModelFailure, asked: int) -> None:
+async def test_refusals(server: Llmock, status: int, failure: ModelFailure, requests: int) -> None:
     server.plan(type="fail", status=status, times=None, message="No.")
-    text, error, _ = await ask(server)
-    assert error is not None
-    assert (text, error.failure, error.status) == ("", failure, status)
-    assert server.request_count() == asked
-    assert "any-key" not in str(error)
-    assert server.url not in str(error)
+    result = await ask(server)
+    assert result.error is not None
+    assert (result.events, result.error.failure, result.error.status) == ([], failure, status)
+    assert server.request_count() == requests
+    assert "any-key" not in str(result.error)
+    assert server.url not in str(result.error)
 
 
 async def test_retry_after_is_respected(server: Llmock) -> None:
     server.plan(type="fail", status=429, retry_after=1, times=1)
-    began = time.monotonic()
-    text, error, good = await ask(server)
-    assert (bool(text), error, good) == (True, None, True)
-    assert time.monotonic() - began >= 1
+    started_at = time.monotonic()
+    result = await ask(server)
+    assert result.text
+    assert result.last_event == FINISHED
+    assert time.monotonic() - started_at >= 1
+
+
+async def test_long_retry_after_means_exhausted_quota(server: Llmock) -> None:
     server.plan(type="fail", status=429, retry_after=3600, times=None)
-    _, error, _ = await ask(server)
+    error = (await ask(server)).error
     assert error is not None
     assert (error.failure, error.retry_after) == (ModelFailure.QUOTA, 3600)
     assert server.request_count() == 1
@@ -129,18 +126,18 @@ async def test_retry_after_is_respected(server: Llmock) -> None:
 )
 async def test_broken_streams(server: Llmock, kind: str, failure: ModelFailure) -> None:
     server.plan(type="stream_fault", kind=kind, after_chunks=3, times=None, stall_seconds=30)
-    text, error, good = await ask(server)
-    assert error is not None
-    assert (error.failure, good) == (failure, False)
-    assert text, "what came before is kept"
-    assert server.request_count() == 1, "an answer that was begun is not asked for again"
+    result = await ask(server)
+    assert result.error is not None
+    assert result.error.failure is failure
+    assert result.text
+    assert server.request_count() == 1, "no retry after the first event"
 
 
 @pytest.mark.parametrize(("seconds", "failure"), [(0.5, None), (30, ModelFailure.STALLED)], ids=["in time", "too late"])
-async def test_a_slow_first_token(server: Llmock, seconds: float, failure: ModelFailure | None) -> None:
+async def test_slow_first_token(server: Llmock, seconds: float, failure: ModelFailure | None) -> None:
     server.plan(type="slow_first_token", seconds=seconds, times=None)
-    began = time.monotonic()
-    text, error, good = await ask(server)
-    assert (error.failure if error else None) == failure
-    assert bool(text) == good == (failure is None)
-    assert time.monotonic() - began >= min(seconds, TIMEOUTS.first_token) - 0.01
+    started_at = time.monotonic()
+    result = await ask(server)
+    assert (result.error.failure if result.error else None) == failure
+    assert bool(result.text) == (failure is None)
+    assert time.monotonic() - started_at >= min(seconds, TIMEOUTS.first_token) - 0.01

@@ -8,8 +8,9 @@ import openai
 import pytest
 
 from bots.sandbox.model import Endpoint, ModelListFormat, ModelStandIn, UsageKey, published_quotas
-from core.api.catalogue import Model, builtin_models, parse_models
+from core.api.catalogue import Model, parse_models
 from core.api.client import ModelApi
+from core.api.model_data import BUILTIN_MODELS
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient
 
 
@@ -90,7 +91,7 @@ async def test_quota_error_wording_is_configurable(server: ModelStandIn, client:
 
 
 def test_the_published_quotas() -> None:
-    assert published_quotas() == dict.fromkeys(builtin_models(), 500_000)
+    assert published_quotas() == dict.fromkeys(BUILTIN_MODELS, 500_000)
 
 
 async def test_model_requires_higher_plan(server: ModelStandIn, client: OpenAIClient) -> None:
@@ -113,7 +114,7 @@ async def test_models_can_be_removed_and_added(
     server.list_format = listing
     api = ModelApi(server.base_url, server.api_key)
     before = {model.id for model in await api.list_models()}
-    assert before == set(builtin_models()) - {EMBEDDER}
+    assert before == set(BUILTIN_MODELS) - {EMBEDDER}
     server.remove_model(LLAMA)
     server.add_model(Model("qwen/New-72B", 65_536, has_vision=True, daily_quota=7))
     after = {model.id: model for model in await api.list_models()}

@@ -18,7 +18,7 @@ async def test_the_published_models_are_listed(client: OpenAIClient, described: 
     assert status == 200, "the list needs no key"
     assert api_specs.model_errors("ListModelsResponse", body) == []
     windows = {model["id"]: model["context_window"] for model in body["data"]}
-    assert windows == {id_: window for id_, window, _ in BUILTIN_MODELS if id_ != EMBEDDER}
+    assert windows == {model.id: model.context_window for model in BUILTIN_MODELS.values() if model.id != EMBEDDER}
     assert windows[TINY] == 4_000
     assert [model.id async for model in client.openai.models.list()] == list(windows)
 

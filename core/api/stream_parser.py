@@ -1,0 +1,167 @@
+"""Turns the bytes of one chat completion stream into events.
+
+    data: {"choices": [{"delta": {"reasoning_content": "hm"}}]}      ReasoningDelta("hm")
+    data: {"choices": [{"delta": {"content": "yes"}}]}               TextDelta("yes")
+    data: {"choices": [], "usage": {"prompt_tokens": 57, ...}}       UsageReport(57, ...)
+    data: [DONE]                                                     Finished(FinishReason.STOP)
+
+Services differ: some send errors inside the stream, omit `[DONE]` or the finish reason, or end a
+stream without any text. Each of these ends in the `ModelError` that fits it. Time limits belong to the
+client.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from core.api import errors
+from core.api.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TextWasReasoning,
+    UsageReport,
+    parse_token_count,
+)
+from core.api.response_body import decode_json
+from core.api.sse import ServerSentEvent, SSEDecoder
+from core.api.think_tags import ThinkTagParser
+from core.errors import ModelError, ModelFailure
+
+__all__ = ["StreamParser"]
+
+MAX_ANSWER_CHARS = 4_000_000
+"""Characters of one answer with its reasoning."""
+MIN_WINDOW_TOKENS = 512
+"""No context window is smaller: a service that counts fewer tokens does not count the prompt."""
+
+
+class StreamParser:
+    """Feed it chunks until `is_done` or until the stream ends, then call `finish`."""
+
+    def __init__(self, *, has_reasoning: bool) -> None:
+        self.is_done = False
+        """Whether `[DONE]` came."""
+        self._text_chars = 0
+        self._reasoning_chars = 0
+        self._sse_decoder = SSEDecoder()
+        self._think_tags = ThinkTagParser(has_reasoning)
+        self._finish_reason: FinishReason | None = None
+        self._usage: UsageReport | None = None
+        self._received_any = False
+
+    @property
+    def content_chars(self) -> int:
+        """Characters of text and reasoning so far."""
+        return self._text_chars + self._reasoning_chars
+
+    def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
+        """The events that `chunk` completes. Raises `ModelError` for an error or invalid data."""
+        for event in self._sse_decoder.feed(chunk):
+            yield from self._parse_event(event)
+
+    def _parse_event(self, event: ServerSentEvent) -> list[StreamEvent]:
+        data = event.data.strip()
+        if self.is_done or not data:
+            return []
+        self._received_any = True
+        if data == b"[DONE]":
+            self.is_done = True
+            return []
+        is_error = event.name == b"error"
+        try:
+            payload = decode_json(data)
+        except msgspec.DecodeError:
+            if is_error:
+                raise errors.from_payload(data.decode(errors="replace")) from None
+            raise _invalid_stream_error() from None
+        if is_error or (isinstance(payload, dict) and _is_error_payload(payload)):
+            raise errors.from_payload(payload)
+        if not isinstance(payload, dict):
+            return []
+        try:
+            return [*self._parse_usage(payload), *self._parse_content(payload)]
+        except (AttributeError, TypeError):
+            raise _invalid_stream_error() from None
+
+    def _parse_usage(self, payload: dict[str, Any]) -> list[StreamEvent]:
+        fields = payload.get("usage")
+        if not isinstance(fields, dict) or (prompt := parse_token_count(fields.get("prompt_tokens"))) is None:
+            return []
+        completion = parse_token_count(fields.get("completion_tokens")) or 0
+        usage = UsageReport(prompt, completion, prompt + completion)
+        if usage == self._usage:
+            return []
+        self._usage = usage
+        return [usage]
+
+    def _parse_content(self, payload: dict[str, Any]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for choice in payload.get("choices") or ():
+            if not isinstance(choice, dict) or choice.get("index") not in (0, None):
+                continue
+            delta = choice.get("delta") or {}
+            reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+            if isinstance(reasoning, str):
+                events.append(ReasoningDelta(reasoning))
+            text = delta.get("content")
+            if isinstance(text, str) and text:
+                events += self._think_tags.feed(text)
+            if reason := choice.get("finish_reason"):
+                known_reasons = FinishReason.__members__.values()
+                self._finish_reason = FinishReason(reason) if reason in known_reasons else FinishReason.OTHER
+        self._count_chars(events)
+        return events
+
+    def _count_chars(self, events: Sequence[StreamEvent]) -> None:
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    self._text_chars += len(text)
+                case ReasoningDelta(text):
+                    self._reasoning_chars += len(text)
+                case TextWasReasoning():
+                    self._reasoning_chars += self._text_chars
+                    self._text_chars = 0
+        if self.content_chars > MAX_ANSWER_CHARS:
+            raise ModelError("The answer does not end", ModelFailure.MALFORMED)
+
+    def finish(self) -> Iterator[StreamEvent]:
+        """The last events. Raises `ModelError` if the stream broke off or has no answer."""
+        for event in self._sse_decoder.flush():
+            yield from self._parse_event(event)
+        rest = self._think_tags.flush()
+        self._count_chars(rest)
+        yield from rest
+        if not self._received_any:
+            raise ModelError("The model service sent nothing", ModelFailure.UNAVAILABLE)
+        if self._finish_reason is None and not self.is_done:
+            raise ModelError("The answer broke off", ModelFailure.TRUNCATED)
+        if not self._text_chars:
+            raise self._no_text_error()
+        yield Finished(self._finish_reason or FinishReason.STOP)
+
+    def _no_text_error(self) -> ModelError:
+        if self._finish_reason is FinishReason.FILTERED:
+            return ModelError("The answer was withheld", ModelFailure.FILTERED)
+        usage = self._usage
+        if self._finish_reason is FinishReason.LENGTH and usage and not usage.completion_tokens:
+            # Some services cut a prompt that is too long, without an error: no room is left to answer.
+            limit = usage.total_tokens if usage.total_tokens >= MIN_WINDOW_TOKENS else None
+            message = "The prompt fills the model's context window"
+            return ModelError(message, ModelFailure.OVERFLOW, limit=limit, prompt_tokens=usage.prompt_tokens)
+        message = "The model reasoned without answering" if self._reasoning_chars else "The answer is empty"
+        return ModelError(message, ModelFailure.EMPTY)
+
+
+def _is_error_payload(payload: dict[str, Any]) -> bool:
+    if payload.get("object") == "error" or payload.get("error"):
+        return True
+    return "detail" in payload and "choices" not in payload
+
+
+def _invalid_stream_error() -> ModelError:
+    return ModelError("The stream is invalid", ModelFailure.MALFORMED)
