@@ -1,6 +1,7 @@
 """Discord's stand-in: REST and gateway on loopback, as strict as the real one."""
 
 from bots.sandbox.discord.limits import Limits
+from bots.sandbox.discord.scripting import ScriptedReply, SessionLimit
 from bots.sandbox.discord.server import DiscordStandIn
 from bots.sandbox.discord.state import (
     Call,
@@ -23,5 +24,7 @@ __all__ = [
     "Interaction",
     "Limits",
     "Message",
+    "ScriptedReply",
+    "SessionLimit",
     "User",
 ]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from bots.sandbox.discord.errors import rate_limited
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Limits, RateLimitBuckets
+from bots.sandbox.discord.scripting import Script
 from bots.sandbox.discord.state import (
     DEFAULT_PERMISSIONS,
     VIEW_CHANNEL,
@@ -55,6 +56,7 @@ class Backend:
         self.application_id = self.bot.id
         self.api_base = self.gateway_url = ""
         self.fault_hook: Callable[[Call], Fault | None] | None = None
+        self.script = Script()
         self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
         self.commands: list[Json] = []
         self.guild_commands: dict[str, list[Json]] = {}
@@ -103,6 +105,10 @@ class Backend:
             if channel.guild is None and channel.recipients == [user]:
                 return channel
         return self._add_channel(Channel(next_snowflake(), user.name, None, None, [user]))
+
+    def create_group(self, name: str, *members: User) -> Channel:
+        """A group chat of people, in which the bot is only used as an application they installed."""
+        return self._add_channel(Channel(next_snowflake(), name, recipients=list(members)))
 
     def create_thread(
         self,
@@ -285,12 +291,14 @@ class Backend:
             "icon": None,
             "unicode_emoji": None,
         }
+        bot_role = {**everyone, "id": str(guild.bot_role_id), "name": self.bot.name, "permissions": "0", "position": 1}
+        bot_role |= {"managed": True, "tags": {"bot_id": str(self.bot.id)}}
         plain = [channel.json() for channel in guild.channels if channel.parent is None]
         return {
             "id": str(guild.id),
             "name": guild.name,
             "owner_id": str(guild.members[0].id if guild.members else self.bot.id),
-            "roles": [everyone],
+            "roles": [everyone, bot_role],
             "members": [member_json(self.bot)],
             "channels": plain,
             "threads": [c.json() for c in guild.channels if c.parent is not None],

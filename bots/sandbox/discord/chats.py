@@ -52,8 +52,9 @@ class ChatRoutes:
         return self._backend.users[user_id].json()
 
     def get_gateway(self) -> Json:
-        limit = self._backend.gateway.session_start_limit()
-        return {"url": self._backend.gateway_url, "shards": 1, "session_start_limit": limit}
+        gateway = self._backend.gateway
+        limit = gateway.session_start_limit()
+        return {"url": gateway.url, "shards": gateway.script.shard_count, "session_start_limit": limit}
 
     def get_application(self) -> Json:
         backend = self._backend

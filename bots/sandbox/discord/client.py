@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import uuid
 from typing import Any
 
@@ -48,12 +49,18 @@ class ClientBackend(Backend):
         reply_to: Message | None = None,
         ping: bool = True,
         attachments: list[Json] | None = None,
+        age: float = 0.0,
     ) -> Message:
+        """`age`: how many seconds ago the message was written, by its ID."""
         await self.dispatch_pending()
-        message = Message(next_snowflake(), channel, user, content, attachments=attachments or [])
-        message.created_at = self.clock()
-        if self.mention in content:
-            message.mentions.append(self.bot)
+        message_id = next_snowflake() - (int(age * 1000) << 22)
+        message = Message(message_id, channel, user, content, attachments=attachments or [])
+        message.created_at = self.clock() - age
+        mentioned = dict.fromkeys(re.findall(r"<@!?(\d+)>", content))
+        message.mentions = [person for user_id in mentioned if (person := self._find_user(user_id)) is not None]
+        if channel.guild is not None and f"<@&{channel.guild.bot_role_id}>" in content:
+            message.mention_roles.append(channel.guild.bot_role_id)
+        message.mention_everyone = "@everyone" in content
         if reply_to is not None:
             message.reply_to_id = reply_to.id
             if ping and reply_to.author is self.bot and self.bot not in message.mentions:
@@ -61,6 +68,9 @@ class ClientBackend(Backend):
         channel.messages.append(message)
         await self.dispatch_message("MESSAGE_CREATE", message)
         return message
+
+    def _find_user(self, user_id: str) -> User | None:
+        return self.bot if user_id == str(self.bot.id) else self.users.get(user_id)
 
     async def send_file(
         self,
@@ -235,12 +245,12 @@ class ClientBackend(Backend):
             "channel_id": str(channel.id),
             "channel": channel.json(),
             "data": data,
-            "app_permissions": str(VIEW_CHANNEL if is_user_installed else channel.bot_permissions),
-            "locale": "en-US",
+            "app_permissions": str(VIEW_CHANNEL if is_user_installed and guild else channel.bot_permissions),
+            "locale": user.locale,
             "entitlements": [],
             "attachment_size_limit": 10_485_760,
             "authorizing_integration_owners": interaction.json()["authorizing_integration_owners"],
-            "context": 1 if guild is None else 0,
+            "context": 0 if guild else 2 if channel.is_group else 1,
         }
         if guild is None:
             payload["user"] = user.json()

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.discord.state import Json
 
 __all__ = ["Gateway"]
@@ -44,6 +45,8 @@ class Session:
     def receives(self, data: Json) -> bool:
         """Whether this shard is told; direct messages go to the first."""
         shard_id, count = self.shard
+        if count == 1:
+            return True
         guild_id = data.get("guild_id") or (data.get("id") if "roles" in data else None)
         return (int(guild_id) >> 22) % count == shard_id if guild_id else shard_id == 0
 
@@ -102,6 +105,7 @@ class Gateway:
         self.remaining_refusals = 0
         self.refusal_status = 503
         self.url = ""
+        self.script = GatewayScript()
         self._token = token
         self._message_content_allowed = message_content_allowed
         self._ready_payload = ready_payload
@@ -121,11 +125,13 @@ class Gateway:
             self._session_starts.popleft()
         left = MAX_SESSION_STARTS - len(self._session_starts)
         after = int((DAY_SECONDS - (now - self._session_starts[0])) * 1000) if self._session_starts else 0
+        if (limit := self.script.session_limit) is not None:
+            left, after = limit.remaining, int(limit.reset_after * 1000)
         return {
             "total": MAX_SESSION_STARTS,
             "remaining": left,
             "reset_after": after,
-            "max_concurrency": 1,
+            "max_concurrency": self.script.max_concurrency,
         }
 
     async def dispatch(
@@ -164,7 +170,7 @@ class Gateway:
         if self.remaining_refusals > 0:
             self.remaining_refusals -= 1
             return web.Response(status=self.refusal_status)
-        socket = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, autoping=True)
+        socket = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, autoping=True, autoclose=False)
         await socket.prepare(request)
         wants = request.query.get("compress") == "zlib-stream"
         connection = Connection(socket, zlib.compressobj() if wants else None)
@@ -178,6 +184,9 @@ class Gateway:
                     await socket.close(code=4008, message=b"You are being rate limited.")
                     break
                 session = await self._handle_frame(connection, msgspec.json.decode(frame.data), session)
+            if self.script.ignores_close:
+                await asyncio.Event().wait()  # until the server stops
+            await socket.close()
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
             await socket.close(code=4002, message=b"Decode error.")
         finally:
@@ -209,6 +218,9 @@ class Gateway:
 
     async def _identify(self, connection: Connection, data: Json) -> Session | None:
         self.identifies.append({**data, "at": time.monotonic()})
+        if self.script.close_code is not None:
+            await connection.socket.close(code=self.script.close_code)
+            return None
         if data.get("token") != self._token:
             await connection.socket.close(code=4004, message=b"Authentication failed.")
             return None
@@ -234,6 +246,11 @@ class Gateway:
         }
         if "shard" in data:
             ready["shard"] = data["shard"]
+        if self.script.malformed_readies > 0:
+            self.script.malformed_readies -= 1
+            del ready["session_id"]
+        if self.script.withholds_guilds:
+            shard_guilds = []
         self._sessions[session.id] = session
         while len(self._sessions) > MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]

@@ -28,11 +28,14 @@ class RequestHandler:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
         call = Call(request.method, f"/{path}", None, self._backend.clock())
+        call.client_port = (request.get_extra_info("peername") or ("", 0))[1]
         self._backend.calls.append(call)
         headers = {"Via": "1.1 stand-in"}
         fault: Fault | None = None
         try:
             call.body = await self._read_body(request)
+            if (response := await self._scripted_response(call)) is not None:
+                return response
             fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
             if fault is not None:
                 await _apply_fault(fault, request)
@@ -64,6 +67,17 @@ class RequestHandler:
         # Exactly this type: discord.py takes anything else for text.
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
+
+    async def _scripted_response(self, call: Call) -> web.Response | None:
+        reply = self._backend.script.next_reply(call.method, call.path)
+        if reply is None:
+            return None
+        await self._backend.publish()  # the call has arrived, though its reply may be held
+        response = await reply.respond()
+        if response is not None:
+            call.is_scripted, call.status = True, response.status
+            await self._backend.publish()
+        return response
 
     async def _read_body(self, request: web.Request) -> Any:
         try:

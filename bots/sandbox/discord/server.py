@@ -1,5 +1,7 @@
 """The server: REST over HTTP beside the gateway."""
 
+import re
+
 from aiohttp import web
 
 from bots.sandbox.discord.client import ClientBackend
@@ -40,6 +42,10 @@ class DiscordStandIn(ClientBackend):
     async def wait_until_ready(self, timeout: float = 10) -> None:
         """A session of the bot is connected."""
         await self.wait_for(lambda: self.gateway.connected_sessions, timeout)
+
+    def calls_to(self, method: str, path: str) -> list[Call]:
+        """The calls whose path fully matches the pattern `path`."""
+        return [call for call in self.calls if call.method == method and re.fullmatch(path, call.path)]
 
     def calls_with_status(self, status: int = 429) -> list[Call]:
         return [call for call in self.calls if call.status == status]

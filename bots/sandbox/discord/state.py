@@ -93,6 +93,7 @@ class User:
     """Takes no direct messages from bots."""
     permissions: int = DEFAULT_PERMISSIONS
     """What the person may do in servers."""
+    locale: str = "en-US"
 
     def json(self) -> Json:
         return {
@@ -116,6 +117,8 @@ class Guild:
     channels: "list[Channel]" = field(default_factory=list)
     has_bot: bool = True
     """Whether the bot is a member."""
+    bot_role_id: int = field(default_factory=next_snowflake)
+    """The role that Discord creates for the bot."""
 
 
 @dataclass(slots=True)
@@ -134,18 +137,22 @@ class Channel:
     """What the bot may do here."""
 
     def bot_has_permission(self, permission: int) -> bool:
-        """Whether the bot may; in direct messages always, in threads as in what they hang on."""
+        """Whether the bot may; in direct messages always, in group chats never, in threads as in their channels."""
         if self.guild is None:
-            return True
+            return not self.is_group
         granted = self.bot_permissions
         if self.parent is not None:
             granted = self.parent.bot_permissions & (self.bot_permissions | ~DEFAULT_PERMISSIONS)
         return self.guild.has_bot and permission & granted == permission
 
     @property
+    def is_group(self) -> bool:
+        return self.guild is None and len(self.recipients) > 1
+
+    @property
     def type(self) -> int:
         if self.guild is None:
-            return 1
+            return 3 if self.is_group else 1
         return 0 if self.parent is None else 11
 
     def json(self) -> Json:
@@ -153,7 +160,10 @@ class Channel:
         if self.guild is None:
             last = str(self.messages[-1].id) if self.messages else None
             recipients = [person.json() for person in self.recipients]
-            return {**payload, "last_message_id": last, "recipients": recipients, "flags": 0}
+            payload |= {"last_message_id": last, "recipients": recipients, "flags": 0}
+            if self.is_group:
+                payload |= {"name": self.name, "icon": None, "owner_id": str(self.recipients[0].id)}
+            return payload
         payload |= {"guild_id": str(self.guild.id), "name": self.name}
         if self.parent is None:
             return {
@@ -209,6 +219,7 @@ class Message:
     components: list[Json] = field(default_factory=list)
     flags: int = 0
     mentions: list[User] = field(default_factory=list)
+    mention_roles: list[int] = field(default_factory=list)
     mention_everyone: bool = False
     reply_to_id: int | None = None
     nonce: str | None = None
@@ -252,7 +263,7 @@ class Message:
             "tts": False,
             "mention_everyone": self.mention_everyone,
             "mentions": [person.json() for person in self.mentions],
-            "mention_roles": [],
+            "mention_roles": [str(role_id) for role_id in self.mention_roles],
             "attachments": self.attachments,
             "embeds": self.embeds,
             "pinned": False,
@@ -363,6 +374,10 @@ class Call:
     time: float
     status: int = 0
     result: Any = None
+    client_port: int = 0
+    """Tells the connections of the bot apart."""
+    is_scripted: bool = False
+    """A test dictated the reply."""
 
 
 @dataclass(frozen=True, slots=True)
