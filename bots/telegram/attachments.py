@@ -1,4 +1,4 @@
-"""What came with a message, named for the person who sent it."""
+"""The attachments of a message."""
 
 from telegram import Message
 
@@ -6,8 +6,7 @@ from core.port import Attachment
 
 __all__ = ["extract_attachments"]
 
-# Telegram's field and its name in words. The first that is there counts: a GIF also comes as a
-# document, a venue also as a location.
+# The first field that is present counts: a GIF is also sent as a document, a venue as a location.
 KIND_BY_FIELD = {
     "animation": "GIF",
     "audio": "audio file",
@@ -37,7 +36,7 @@ def extract_attachments(message: Message) -> tuple[Attachment, ...]:
         if not content:
             continue
         if field == "photo":
-            content = content[-1]  # the sizes go up
+            content = content[-1]  # the largest size
         name = getattr(content, "file_name", None) or getattr(content, "emoji", None)
         return (
             Attachment(

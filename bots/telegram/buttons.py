@@ -1,4 +1,4 @@
-"""Buttons and menus as Telegram's inline keyboards."""
+"""Renders buttons and menus as inline keyboards."""
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import KeyboardButtonStyle
@@ -11,8 +11,8 @@ MAX_BUTTONS_PER_ROW = 3
 
 
 def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
-    """The menu line by line, the buttons under it; None where there is nothing to press."""
-    rows = [[_menu_button(option)] for option in part.menu]
+    """One row for each menu item, then the buttons; None without either."""
+    rows = [[_menu_button(item)] for item in part.menu]
     buttons = [_button(button) for button in part.buttons]
     rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
     return InlineKeyboardMarkup(rows) if rows else None

@@ -1,13 +1,16 @@
-"""Documents as Telegram's text with entities, never as markup that Telegram would have to parse.
+"""Renders documents as text with entities, so that Telegram has no markup to parse.
 
 Offsets and lengths count UTF-16 units. Telegram keeps 100 entities of a message, trims white
-space at both ends, lets no entity overlap code, and no quote stand in another.
+space at both ends, and allows neither an entity that overlaps code nor a quote inside a quote.
+For example, "**a `b` c**" becomes the text "a b c" with three entities: bold "a ", code "b",
+bold " c".
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from telegram import MessageEntity
 
@@ -37,7 +40,7 @@ from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.text_table import format_table
 from core.port import Part
 
-__all__ = ["TelegramDialect"]
+__all__ = ["TelegramDialect", "part_entities"]
 
 MAX_ENTITIES = 100
 CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
@@ -58,40 +61,54 @@ class TelegramDialect:
         return writer.part()
 
     def size(self, part: Part) -> int:
-        """UTF-16 units, or more when there are so many entities that Telegram would drop some."""
-        entities = part.native.get("entities")
-        count = len(entities) if isinstance(entities, tuple) else 0
-        return max(utf16_length(part.text), math.ceil(count * self.limit / MAX_ENTITIES))
+        """UTF-16 units; above `limit` also when Telegram would drop entities."""
+        return max(utf16_length(part.text), math.ceil(len(part_entities(part)) * self.limit / MAX_ENTITIES))
+
+
+def part_entities(part: Part) -> tuple[MessageEntity, ...]:
+    entities = part.native.get("entities")
+    return entities if isinstance(entities, tuple) else ()
 
 
 def utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _nesting_key(entity: tuple[int, int, int, str, str]) -> tuple[int, int, bool, int]:
-    start, stop, order, kind, _ = entity
-    return start, -stop, "blockquote" not in kind, order
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """An entity; `end` is 0 while it is open."""
+
+    kind: str
+    detail: str
+    """The URL of a link, the language of a code block."""
+    start: int
+    end: int = 0
+
+
+def _nesting_key(span: _Span) -> tuple[int, int, bool]:
+    """Sorts outer entities before inner ones."""
+    return span.start, -span.end, "blockquote" not in span.kind
 
 
 class _EntityWriter:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._position = 0
-        self._entities: list[tuple[int, int, int, str, str]] = []
-        self._open_styles: list[tuple[str, str, int]] = []
+        self._spans: list[_Span] = []
+        self._open_spans: list[_Span] = []
         self._indent = ""
         self._is_in_quote = False
 
     def part(self) -> Part:
         text = "".join(self._text).rstrip()
-        end = utf16_length(text)
+        text_end = utf16_length(text)
         entities = []
-        for start, stop, _, kind, detail in sorted(self._entities, key=_nesting_key):
-            length = min(stop, end) - start
+        for span in sorted(self._spans, key=_nesting_key):
+            length = min(span.end, text_end) - span.start
             if length > 0:
-                url = detail if kind == MessageEntity.TEXT_LINK else None
-                language = detail or None if kind == MessageEntity.PRE else None
-                entities.append(MessageEntity(kind, start, length, url=url, language=language))
+                url = span.detail if span.kind == MessageEntity.TEXT_LINK else None
+                language = span.detail or None if span.kind == MessageEntity.PRE else None
+                entities.append(MessageEntity(span.kind, span.start, length, url=url, language=language))
         return Part(text, {"entities": tuple(entities)})
 
     # Text and entities
@@ -107,29 +124,28 @@ class _EntityWriter:
         if self._position:
             self._write(separator + self._indent)
 
-    def _add_entity(self, kind: str, start: int, detail: str = "") -> None:
-        if self._position > start:
-            self._entities.append((start, self._position, len(self._entities), kind, detail))
+    def _close(self, span: _Span) -> None:
+        if self._position > span.start:
+            self._spans.append(replace(span, end=self._position))
 
     @contextmanager
     def _style(self, kind: str, detail: str = "") -> Iterator[None]:
-        if any(open_[0] == kind for open_ in self._open_styles):
+        if any(span.kind == kind for span in self._open_spans):
             yield
             return
-        self._open_styles.append((kind, detail, self._position))
+        self._open_spans.append(_Span(kind, detail, self._position))
         yield
-        kind, detail, start = self._open_styles.pop()
-        self._add_entity(kind, start, detail)
+        self._close(self._open_spans.pop())
 
     def _write_code(self, text: str, kind: str, language: str = "") -> None:
-        """Code, which may not stand inside another entity: those open are parted around it."""
-        for style, detail, start in reversed(self._open_styles):
-            self._add_entity(style, start, detail)
-        start = self._position
+        """Code cannot be inside another entity: close the open ones before it, reopen them after it."""
+        for span in reversed(self._open_spans):
+            self._close(span)
+        code = _Span(kind, language, self._position)
         self._text.append(text)
         self._position += utf16_length(text)
-        self._add_entity(kind, start, language)
-        self._open_styles = [(style, detail, self._position) for style, detail, _ in self._open_styles]
+        self._close(code)
+        self._open_spans = [replace(span, start=self._position) for span in self._open_spans]
 
     # Inside a paragraph
 
@@ -149,7 +165,7 @@ class _EntityWriter:
                         self.inline(inner)
 
     def _code_span(self, text: str) -> None:
-        is_in_link = any(kind == MessageEntity.TEXT_LINK for kind, _, _ in self._open_styles)
+        is_in_link = any(span.kind == MessageEntity.TEXT_LINK for span in self._open_spans)
         if is_in_link or not text.strip():
             self._write(text)
         else:
@@ -172,13 +188,13 @@ class _EntityWriter:
         start = self._position
         for block in blocks:
             if self._position > start:
-                position_before = len(self._text), self._position
+                chunk_count, position = len(self._text), self._position
                 self._line_break(separator)
-                position_after = self._position
+                block_start = self._position
                 self.block(block)
-                if self._position == position_after:
-                    del self._text[position_before[0] :]
-                    self._position = position_before[1]
+                if self._position == block_start:  # an empty block needs no separator
+                    del self._text[chunk_count:]
+                    self._position = position
             else:
                 self.block(block)
 
@@ -218,9 +234,9 @@ class _EntityWriter:
             return
         kind = MessageEntity.EXPANDABLE_BLOCKQUOTE if quote.is_collapsed else MessageEntity.BLOCKQUOTE
         self._is_in_quote = True
-        start = self._position
+        span = _Span(kind, "", self._position)
         self.blocks(quote.children)
-        self._add_entity(kind, start)
+        self._close(span)
         self._is_in_quote = False
 
     def _list(self, items: Iterable[ListItem], start: int | None) -> None:

@@ -1,8 +1,14 @@
-"""What Telegram's refusals mean, in the closed list of `Fault`."""
+"""Translates the library's exceptions into `DeliveryError`.
 
+Telegram gives most refusals the status 400, so their texts decide what they mean.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
+import structlog
 from telegram.error import (
     BadRequest,
     ChatMigrated,
@@ -17,11 +23,20 @@ from telegram.error import (
 
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 
-__all__ = ["ServerError", "is_not_modified", "to_delivery_error", "to_seconds"]
+__all__ = [
+    "ServerError",
+    "UpdateNotStoredError",
+    "delivery_errors",
+    "is_not_modified",
+    "redact_token",
+    "retry_after",
+    "to_delivery_error",
+]
+
+log = structlog.get_logger(__name__)
 
 NOT_MODIFIED_TEXT = "message is not modified"
 
-# Told apart by their texts, for Telegram gives them all the same number, 400.
 GONE_TEXTS = (
     "message to edit not found",
     "message can't be edited",
@@ -50,7 +65,7 @@ FORBIDDEN_TEXTS = (
     "user is deactivated",
 )
 
-# The request never left: there was no connection to write it to.
+# The request was not sent: there was no connection.
 NOT_SENT_ERRORS = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -60,70 +75,106 @@ NOT_SENT_ERRORS = (
     RuntimeError,  # the client is closed
 )
 
-OTHER_ERRORS: tuple[tuple[type[TelegramError], str, DeliveryFailure], ...] = (
-    (Forbidden, "Telegram does not let the bot write there", DeliveryFailure.FORBIDDEN),
-    (InvalidToken, "Telegram does not accept the token", DeliveryFailure.TRANSIENT),
-    (Conflict, "Telegram reports a conflict", DeliveryFailure.TRANSIENT),
+OTHER_ERRORS: tuple[tuple[type[TelegramError], DeliveryFailure, str], ...] = (
+    (Forbidden, DeliveryFailure.FORBIDDEN, "Telegram does not let the bot write there."),
+    (InvalidToken, DeliveryFailure.TRANSIENT, "Telegram does not accept the bot's token."),
+    (Conflict, DeliveryFailure.TRANSIENT, "Telegram reports a conflict."),
 )
+CONNECTION_LOST_TEXT = "The connection to Telegram was lost."
+UNREADABLE_TEXT = "Telegram's answer is unreadable."
+WAIT_TEXT = "Telegram is limiting messages."
 
 
 class ServerError(NetworkError):
     """Telegram, or a proxy before it, answered with a status of 500 or more."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"Telegram answered with status {status}")
+        super().__init__(f"Telegram answered with status {status}.")
         self.status = status
 
 
-def is_not_modified(error: BadRequest) -> bool:
-    """Whether an edit was refused only because the message reads like this already."""
-    return NOT_MODIFIED_TEXT in error.message.lower()
+class UpdateNotStoredError(Exception):
+    """Telegram is to deliver the update again."""
+
+    def __init__(self) -> None:
+        super().__init__("The update was not stored.")
+
+
+@contextmanager
+def delivery_errors() -> Iterator[None]:
+    """Raise whatever a request to Telegram raises as `DeliveryError`."""
+    try:
+        yield
+    except TelegramError as error:
+        raise to_delivery_error(error) from error
+    except TimeoutError as error:
+        raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.UNKNOWN) from error
+    except DeliveryError:
+        raise
+    except Exception as error:
+        # Telegram accepted the request, but the library cannot parse the answer.
+        log.error("telegram.response_unreadable", error=type(error).__name__)
+        raise DeliveryError(UNREADABLE_TEXT, DeliveryFailure.UNKNOWN) from error
 
 
 def to_delivery_error(error: TelegramError) -> DeliveryError:
-    """Say what `error` means for the request that met it. BadRequest and TimedOut are
-    NetworkErrors: the order matters.
-    """
+    """The order matters: `BadRequest` and `TimedOut` are subclasses of `NetworkError`."""
     if isinstance(error, RetryAfter):
-        wait = to_seconds(error.retry_after)
-        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE_LIMITED, retry_after=wait)
+        return DeliveryError(WAIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=retry_after(error))
     if isinstance(error, ChatMigrated):
         return ChatMovedError(str(error.new_chat_id))
     if isinstance(error, BadRequest):
         return _from_bad_request(error.message)
     if isinstance(error, NetworkError):
         return _from_network_error(error)
-    for error_type, text, failure in OTHER_ERRORS:
+    for error_type, failure, text in OTHER_ERRORS:
         if isinstance(error, error_type):
             return DeliveryError(text, failure)
-    return DeliveryError("Telegram's answer cannot be understood", DeliveryFailure.UNKNOWN)
+    return DeliveryError(UNREADABLE_TEXT, DeliveryFailure.UNKNOWN)
 
 
-def to_seconds(wait: float | timedelta) -> float:
-    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+def is_not_modified(error: BadRequest) -> bool:
+    """Whether Telegram refused an edit only because it changes nothing."""
+    return NOT_MODIFIED_TEXT in error.message.lower()
+
+
+def retry_after(error: Exception) -> float:
+    """How many seconds Telegram wants the bot to wait; 0 if it did not say."""
+    if not isinstance(error, RetryAfter):
+        return 0.0
+    seconds = error.retry_after
+    return seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
+
+
+def redact_token(text: str, token: str) -> str:
+    return text.replace(token.partition(":")[2], "<token>")
 
 
 def _from_bad_request(text: str) -> DeliveryError:
     lowered = text.lower()
     if any(phrase in lowered for phrase in GONE_TEXTS):
         failure = DeliveryFailure.GONE
-    elif any(sign in lowered for sign in FORBIDDEN_TEXTS):
+    elif any(phrase in lowered for phrase in FORBIDDEN_TEXTS):
         failure = DeliveryFailure.FORBIDDEN
     else:
         failure = DeliveryFailure.REJECTED
-    return DeliveryError(f"Telegram refused: {text}", failure)
+    return _refused(text, failure)
 
 
 def _from_network_error(error: NetworkError) -> DeliveryError:
     cause = error.__cause__
     if isinstance(error, ServerError):
-        # A gateway that gave up waiting (504, and a proxy's 52x) had passed the request on.
+        # A gateway that timed out (504, and a proxy's 52x) has forwarded the request.
         was_forwarded = error.status == 504 or error.status >= 520
         return DeliveryError(error.message, DeliveryFailure.UNKNOWN if was_forwarded else DeliveryFailure.TRANSIENT)
     if isinstance(cause, NOT_SENT_ERRORS):
-        return DeliveryError("Telegram cannot be reached", DeliveryFailure.TRANSIENT)
+        return DeliveryError("Telegram cannot be reached.", DeliveryFailure.TRANSIENT)
     if isinstance(error, TimedOut) or cause is not None:
-        return DeliveryError("The connection to Telegram broke off", DeliveryFailure.UNKNOWN)
+        return DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.UNKNOWN)
     if "too many requests" in error.message.lower():
-        return DeliveryError("Telegram asks to wait", DeliveryFailure.RATE_LIMITED, retry_after=1.0)
-    return DeliveryError(f"Telegram refused: {error.message}", DeliveryFailure.REJECTED)
+        return DeliveryError(WAIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=1.0)
+    return _refused(error.message, DeliveryFailure.REJECTED)
+
+
+def _refused(text: str, failure: DeliveryFailure) -> DeliveryError:
+    return DeliveryError(f"Telegram refused: {text.rstrip('.')}.", failure)

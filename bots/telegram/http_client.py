@@ -1,4 +1,4 @@
-"""The HTTP beneath the library, made to say what happened and to keep quiet about the rest."""
+"""The HTTP layer below python-telegram-bot: server errors keep their status, logs stay free of content."""
 
 import json
 from typing import Any
@@ -7,8 +7,9 @@ from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
 from bots.telegram.errors import ServerError
+from bots.telegram.receiving import sanitise_update
 
-__all__ = ["BotApiRequest"]
+__all__ = ["BotApiRequest", "PollingRequest"]
 
 
 class BotApiRequest(HTTPXRequest):
@@ -20,11 +21,23 @@ class BotApiRequest(HTTPXRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """The library's own puts what it cannot read, people's words included, into the log."""
+        """Replaces the library's own, which logs a payload that it cannot parse."""
         try:
             response = json.loads(payload)
         except ValueError:
             response = None
         if not isinstance(response, dict):
             raise TelegramError("Invalid server response") from None
+        return response
+
+
+class PollingRequest(BotApiRequest):
+    """For `getUpdates`: one update that the library cannot parse must not block all others."""
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        response = BotApiRequest.parse_json_payload(payload)
+        updates = response.get("result")
+        if isinstance(updates, list):
+            response["result"] = [sanitise_update(update) for update in updates]
         return response

@@ -16,6 +16,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
     if settings.token is None:
         return None
     from bots.telegram.adapter import TelegramAdapter
+    from bots.telegram.webhook import WebhookAddress
     from core.commands.declarations import COMMANDS
     from core.port import PreviewMode
 
@@ -23,9 +24,9 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         settings.token.get_secret_value(),
         api_base=settings.api_base,
         preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
-        commands=[(command.name, command.description) for command in COMMANDS],
+        commands=COMMANDS,
         leases=services.leases,
-        webhook=(settings.webhook_url, settings.webhook_listen) if settings.webhook_url else None,
+        webhook=WebhookAddress(settings.webhook_url, settings.webhook_listen) if settings.webhook_url else None,
     )
 
 

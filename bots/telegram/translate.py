@@ -1,47 +1,46 @@
-"""A Telegram update as `Incoming`: pure, so that recorded payloads are test enough."""
+"""Translates a Telegram update to `Incoming`, without input or output."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from telegram import CallbackQuery, Message, MessageEntity, Update, User
-from telegram import Chat as TelegramRoom
+from telegram import CallbackQuery, Chat, Message, MessageEntity, Update, User
 from telegram.constants import ChatType
 
 from bots.telegram.attachments import extract_attachments
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
-__all__ = ["PLATFORM", "translate", "translate_stop", "update_key"]
+__all__ = ["PLATFORM", "thread_id", "translate"]
 
 PLATFORM = "telegram"
 STOP_UPDATE_FIELD = "stopped_message_generation"
 MIN_SPLIT_UNITS = 3500
-"""UTF-16 units from which on a message may be the beginning of a text that was too long for one:
-clients part it at 4096 or at the last gap before.
+"""A message of so many UTF-16 units may be the first part of a longer text: clients split a text
+that is too long for one message at 4096 units, or at the last gap before.
 """
 
 
-def update_key(update: Update) -> str:
-    return f"u{update.update_id}"
-
-
 def translate(update: Update, me: User, commands: Collection[str]) -> Incoming | None:
-    """What a person said or did, or None where it is not for the bot.
+    """What a person wrote or did; None if it is not for the bot.
 
-    `commands` are the names the bot knows: in a group an unknown one that is not addressed to
-    anybody belongs to another bot.
+    `commands` are the names of the bot's own commands: in a group, an unknown command without an
+    addressee belongs to another bot.
     """
+    key = f"u{update.update_id}"
     if update.message is not None:
-        return _translate_migration(update.message, me, update_key(update)) or _translate_message(
-            update.message, me, commands, update_key(update)
-        )
+        return _translate_migration(update.message, me, key) or _translate_message(update.message, me, commands, key)
     if update.callback_query is not None:
-        return _translate_button(update.callback_query, me, update_key(update))
+        return _translate_button(update.callback_query, me, key)
     stop_payload = update.api_kwargs.get(STOP_UPDATE_FIELD)
-    return translate_stop(stop_payload, me, update_key(update)) if stop_payload else None
+    return _translate_stop(stop_payload, me, key) if stop_payload else None
 
 
-def translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
-    """Telegram's own Stop on a draft. Drafts are private, so the chat is the person."""
+def thread_id(place: Place) -> int | None:
+    """The `message_thread_id` of requests to `place`."""
+    return None if place.thread is None else int(place.thread)
+
+
+def _translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
+    """The client's Stop on a draft. Drafts exist in private chats only, so the chat is the person."""
     chat = payload["chat"]
     thread = payload.get("message_thread_id")
     name = " ".join(filter(None, (chat.get("first_name"), chat.get("last_name"))))
@@ -64,7 +63,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
     message = query.message
     if message is None or query.data is None:
         return None
-    # A message too old to be shown keeps its id and chat, but not its topic.
+    # Of a message that is too old Telegram sends the id and the chat, but not the topic.
     thread = _topic_id(message) if isinstance(message, Message) else None
     return Incoming(
         kind=EventKind.BUTTON,
@@ -81,48 +80,46 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     if sender is None:
         return None
     is_private = message.chat.type == ChatType.PRIVATE
-    message_text = _MessageText(message, me, is_private=is_private)
+    content = _MessageText(message, me, is_private=is_private)
     replied = _replied_message(message)
-    message_attachments = extract_attachments(message) or _replied_files(replied)
-    command = message_text.command
-    if command is not None and not is_private:
-        name, addressee = command
-        if addressee and addressee != (me.username or "").lower():
+    attachments = extract_attachments(message)
+    if content.command is not None and not is_private:
+        if content.addressee and content.addressee != (me.username or "").lower():
             return None
-        is_for_bot = bool(addressee) or name in commands
+        is_for_bot = bool(content.addressee) or content.command in commands
     else:
         is_for_bot = is_private
     is_reply_to_bot = replied is not None and replied.from_user == me
-    if not (is_for_bot or message_text.is_addressed or is_reply_to_bot):
+    if not (is_for_bot or content.has_mention or is_reply_to_bot):
         return None
-    if not (extract_attachments(message) or message_text.raw):
-        return None  # somebody joined, a title changed, a message was pinned
+    if not (attachments or content.raw):
+        return None  # a service message: somebody joined, the title changed
     return Incoming(
-        kind=EventKind.PROMPT if command is None else EventKind.COMMAND,
+        kind=EventKind.PROMPT if content.command is None else EventKind.COMMAND,
         key=key,
         place=_place(message.chat, _topic_id(message), me),
         sender=sender,
-        text=_with_quote(message, message_text.text),
+        text=_prepend_quote(message, content.text),
         message_id=str(message.message_id),
-        command=command[0] if command else "",
+        command=content.command or "",
         reply_to=str(replied.message_id) if replied else None,
-        attachments=message_attachments,
-        batch=_batch(message, message_text) if command is None else None,
+        attachments=attachments or _replied_files(replied),
+        batch=_batch(message, content) if content.command is None else None,
     )
 
 
-def _batch(message: Message, message_text: "_MessageText") -> Batch | None:
-    """An album, or a text that the client had to part. In groups the rest of a text is not for
-    the bot.
+def _batch(message: Message, content: "_MessageText") -> Batch | None:
+    """Of an album, or of a text that the client had to split. In a group the other parts of such a
+    text are not addressed to the bot.
     """
     if message.media_group_id is not None:
         return Batch(message.media_group_id)
     is_private = message.chat.type == ChatType.PRIVATE
-    return Batch() if is_private and message_text.length_units >= MIN_SPLIT_UNITS else None
+    return Batch() if is_private and content.length_units >= MIN_SPLIT_UNITS else None
 
 
 def _translate_migration(message: Message, me: User, key: str) -> Incoming | None:
-    """The group became a supergroup. Both tell: one of the two is enough."""
+    """A group became a supergroup. Telegram reports it in both chats; one report is enough."""
     chat = message.chat
     old_id, new_id = chat.id, message.migrate_to_chat_id
     if message.migrate_from_chat_id is not None:
@@ -134,7 +131,7 @@ def _translate_migration(message: Message, me: User, key: str) -> Incoming | Non
     return Incoming(EventKind.MOVED, key, place, sender, str(new_id))
 
 
-def _place(chat: TelegramRoom, thread: str | None, me: User) -> Place:
+def _place(chat: Chat, thread: str | None, me: User) -> Place:
     return Place(
         platform=PLATFORM,
         account=str(me.id),
@@ -145,8 +142,8 @@ def _place(chat: TelegramRoom, thread: str | None, me: User) -> Place:
 
 
 def _topic_id(message: Message) -> str | None:
-    """The topic. Outside of forums the field names a mere chain of replies, and the General
-    topic must not be named at all.
+    """Outside forums `message_thread_id` is only a chain of replies. Requests to the General topic
+    must not contain its id, 1.
     """
     if not message.is_topic_message or message.message_thread_id in {None, 1}:
         return None
@@ -154,10 +151,10 @@ def _topic_id(message: Message) -> str | None:
 
 
 def _sender(message: Message) -> Sender | None:
-    """Who wrote; None for bots and channels."""
+    """None for bots and channels."""
     sender_chat = message.sender_chat
     if sender_chat is not None:
-        # A group that writes in its own name is one of its anonymous administrators.
+        # An anonymous administrator writes in the name of the group.
         is_anonymous_admin = sender_chat.id == message.chat.id and message.chat.type != ChatType.CHANNEL
         return (
             Sender(PLATFORM, str(sender_chat.id), sender_chat.title or "", is_manager=True)
@@ -174,7 +171,7 @@ def _sender_of_user(user: User) -> Sender:
 
 
 def _replied_message(message: Message) -> Message | None:
-    """What this answers. In a topic everything answers the message that opened the topic."""
+    """In a topic every message replies to the one that opened the topic: that does not count."""
     replied = message.reply_to_message
     if replied is None or replied.forum_topic_created is not None:
         return None
@@ -184,7 +181,7 @@ def _replied_message(message: Message) -> Message | None:
 
 
 def _replied_files(replied: Message | None) -> tuple[Attachment, ...]:
-    """The file that a person's question about another message is about."""
+    """The document of the replied message, unless a bot sent it."""
     if replied is None or (replied.from_user is not None and replied.from_user.is_bot):
         return ()
     media_type = (replied.document and replied.document.mime_type) or ""
@@ -193,8 +190,8 @@ def _replied_files(replied: Message | None) -> tuple[Attachment, ...]:
     return tuple(attachment for attachment in extract_attachments(replied) if attachment.is_document)
 
 
-def _with_quote(message: Message, text: str) -> str:
-    """`text` under the words the person picked out of the message it answers."""
+def _prepend_quote(message: Message, text: str) -> str:
+    """Put what the person selected in the replied message before `text`."""
     quote = message.quote
     if quote is None or not quote.is_manual or not quote.text.strip():
         return text
@@ -203,27 +200,28 @@ def _with_quote(message: Message, text: str) -> str:
 
 
 class _MessageText:
-    """A message's text without the bot's name and its command.
+    """A message's text without the mentions of the bot and without the command.
 
-    Telegram counts UTF-16 units, so the text is cut as such.
+    Entities count UTF-16 units, so slices are taken from the UTF-16 encoding. For example,
+    "@parley_bot /model llama" has the command "model", no addressee, and the text "llama".
     """
 
     def __init__(self, message: Message, me: User, *, is_private: bool) -> None:
         self.raw = message.text or message.caption or ""
         self._units = self.raw.encode("utf-16-le")
         entities = message.entities if message.text else message.caption_entities
-        # In private nobody needs to be called: the name is part of what is said.
+        # In a private chat a mention is part of the sentence.
         mentions = [] if is_private else [entity for entity in entities if self._is_mention_of(entity, me)]
-        self.is_addressed = bool(mentions)
-        self.command: tuple[str, str] | None = None
-        """Name and addressee, in lower case."""
+        self.has_mention = bool(mentions)
+        self.command: str | None = None
+        self.addressee = ""
+        """The bot in "/command@bot". Both are in lower case."""
         start = 0
         for entity in entities:
             if entity.type != MessageEntity.BOT_COMMAND:
                 continue
             if not self._without_mentions(mentions, 0, entity.offset).strip():
-                name, _, addressee = self._entity_text(entity).lower().removeprefix("/").partition("@")
-                self.command = name, addressee
+                self.command, _, self.addressee = self._entity_text(entity).lower().removeprefix("/").partition("@")
                 start = entity.offset + entity.length
             break
         text = self._without_mentions(mentions, start, len(self._units) // 2)
@@ -252,7 +250,7 @@ class _MessageText:
         return not self._slice(0, entity.offset).strip()
 
     def _without_mentions(self, mentions: list[MessageEntity], start: int, end: int) -> str:
-        """The text from `start` to `end`, leaving each mention and one space after it out."""
+        """The text from `start` to `end` without each mention and one space after it."""
         segments = []
         for mention in mentions:
             if start <= mention.offset < end:

@@ -1,29 +1,34 @@
 import asyncio
-import types
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from telegram.ext._utils import networkloop
 
+from bots.sandbox.telegram import Chat, Limits, TelegramStandIn
+from bots.sandbox.telegram.state import Json
 from bots.telegram.adapter import TelegramAdapter
+from bots.telegram.timings import TelegramTimings
 from core.errors import StoreError
 from core.port import Incoming, Place
-from tests.bots.telegram.scripted_bot_api import TOKEN, ScriptedBotApi
+from tests.bots.telegram.payloads import ADA, BOT, FORUM, GROUP
 
+TOKEN = "123456:AAsecret-Token_value"
+FAST_TIMINGS = TelegramTimings(first_retry_delay=0.02, max_retry_delay=0.1)
 PRIVATE_PLACE = Place("telegram", "123456", "42", is_private=True)
+PRIVATE_TOPIC_PLACE = Place("telegram", "123456", "42", thread="9", is_private=True)
 GROUP_PLACE = Place("telegram", "123456", "-1001")
 TOPIC_PLACE = Place("telegram", "123456", "-1002", thread="55")
 
 
 class FakeInbox:
-    """Keeps what comes, or fails as it is told to."""
+    """Stores events; fails with `failures` first, and waits for `hold_until`."""
 
     def __init__(self) -> None:
         self.stored: list[Incoming] = []
         self.failures: list[Exception] = []
-        self.wait_for: asyncio.Event | None = None
+        self.hold_until: asyncio.Event | None = None
         self.attempts = 0
         self._changed = asyncio.Condition()
 
@@ -31,8 +36,8 @@ class FakeInbox:
         async with self._changed:
             self.attempts += 1
             self._changed.notify_all()
-        if self.wait_for is not None:
-            await self.wait_for.wait()
+        if self.hold_until is not None:
+            await self.hold_until.wait()
         if self.failures:
             raise self.failures.pop(0)
         async with self._changed:
@@ -52,9 +57,40 @@ class FakeInbox:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[ScriptedBotApi]:
-    async with ScriptedBotApi() as server:
-        yield server
+async def bot_api() -> AsyncIterator[TelegramStandIn]:
+    """The stand-in with the bot and the chats of `payloads`."""
+    server = TelegramStandIn(token=TOKEN, limits=Limits.off(), webhook_retry_delay=0.01)
+    server.bot.username = BOT["username"]
+    ada = server.create_user(ADA["first_name"], id=ADA["id"])
+    server.open_private_chat(ada).topics[9] = "Private topic"
+    for chat in (GROUP, FORUM):
+        server.chats[chat["id"]] = Chat(
+            chat["id"], chat["type"], chat["title"], itertools.count(2), [ada], is_forum=chat is FORUM
+        )
+    server.chats[FORUM["id"]].topics[55] = "Topic"
+    await server.start()
+    yield server
+    await server.close()
+
+
+def push_update(server: TelegramStandIn, **content: Any) -> int:
+    """Queue an update with this content, valid or not; return its id."""
+    [(kind, payload)] = content.items()
+    server.updates.add(kind, payload, chat_id=ADA["id"])
+    return server.updates.pending[-1].id
+
+
+def is_confirmed(server: TelegramStandIn, update_id: int) -> bool:
+    return all(pending.id != update_id for pending in server.updates.pending)
+
+
+def params_of(server: TelegramStandIn, method: str) -> list[Json]:
+    return [call.params for call in server.calls_to(method)]
+
+
+async def wait_for_calls(server: TelegramStandIn, method: str, count: int = 1) -> list[Json]:
+    await server.wait_for(lambda: len(server.calls_to(method)) >= count)
+    return params_of(server, method)
 
 
 @pytest.fixture
@@ -62,38 +98,27 @@ def inbox() -> FakeInbox:
     return FakeInbox()
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library's pauses after a failed poll (1 s and more), fifty times as short."""
-
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds / 50)
-
-    clock = types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
-    monkeypatch.setattr(networkloop, "asyncio", clock)
-
-
 RunAdapter = Callable[..., AbstractAsyncContextManager[TelegramAdapter]]
 
 
 @pytest.fixture
-def serving(api: ScriptedBotApi, inbox: FakeInbox) -> RunAdapter:
-    """A chat that runs against `api` until the block ends, within the time it promises."""
+def run_adapter(bot_api: TelegramStandIn, inbox: FakeInbox) -> RunAdapter:
+    """Runs an adapter against `bot_api` until the block ends; it stops in time and leaves no task."""
 
     @asynccontextmanager
-    async def serve(**options: Any) -> AsyncIterator[TelegramAdapter]:
-        chat = TelegramAdapter(TOKEN, api_base=api.base_url, **options)
-        task = asyncio.create_task(chat.run(inbox))
+    async def run(**options: Any) -> AsyncIterator[TelegramAdapter]:
+        options.setdefault("timings", FAST_TIMINGS)
+        adapter = TelegramAdapter(TOKEN, api_base=bot_api.api_base, **options)
+        poll_count = len(bot_api.calls_to("getUpdates"))
+        task = asyncio.create_task(adapter.run(inbox))
         try:
-            await api.wait_for_calls("getUpdates")
-            yield chat
+            await wait_for_calls(bot_api, "getUpdates", poll_count + 1)
+            yield adapter
         finally:
             task.cancel()
             async with asyncio.timeout(6):
                 await asyncio.wait({task})
-            left = {one.get_name() for one in asyncio.all_tasks() if not one.done()}
-            assert "Updater:start_polling:polling_task" not in left
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
-    return serve
+    return run

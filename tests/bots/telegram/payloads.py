@@ -2,38 +2,40 @@
 
 from typing import Any
 
-ADA = {
+from bots.sandbox.telegram.state import Json
+
+ADA: Json = {
     "id": 42,
     "is_bot": False,
     "first_name": "Ada",
     "last_name": "Lovelace",
     "language_code": "en",
 }
-BOB = {"id": 43, "is_bot": False, "first_name": "Bob"}
-BOT = {"id": 123456, "is_bot": True, "first_name": "Parley", "username": "parley_bot"}
-OTHER_BOT = {"id": 777, "is_bot": True, "first_name": "Other", "username": "other_bot"}
-PRIVATE = {"id": 42, "type": "private", "first_name": "Ada", "last_name": "Lovelace"}
-GROUP = {"id": -1001, "type": "supergroup", "title": "Engines"}
-FORUM = {"id": -1002, "type": "supergroup", "title": "Forum", "is_forum": True}
+BOB: Json = {"id": 43, "is_bot": False, "first_name": "Bob"}
+BOT: Json = {"id": 123456, "is_bot": True, "first_name": "Parley", "username": "parley_bot"}
+OTHER_BOT: Json = {"id": 777, "is_bot": True, "first_name": "Other", "username": "other_bot"}
+PRIVATE: Json = {"id": 42, "type": "private", "first_name": "Ada", "last_name": "Lovelace"}
+GROUP: Json = {"id": -1001, "type": "supergroup", "title": "Engines"}
+FORUM: Json = {"id": -1002, "type": "supergroup", "title": "Forum", "is_forum": True}
 
 
-def message(chat: dict[str, Any], text: str | None = None, **more: Any) -> dict[str, Any]:
+def message(chat: Json, text: str | None = None, **more: Any) -> Json:
     content = {"message_id": 7, "date": 1_700_000_000, "chat": chat, "from": ADA, **more}
     if text is not None:
         content["text"] = text
     return {key: value for key, value in content.items() if value is not None}
 
 
-def entity(text: str, part: str, kind: str, **more: Any) -> dict[str, Any]:
+def entity(text: str, part: str, kind: str, **more: Any) -> Json:
     """The entity `kind` over `part`, counted in UTF-16 units as Telegram counts."""
     before = text[: text.index(part)]
     offset, length = (len(piece.encode("utf-16-le")) // 2 for piece in (before, part))
     return {"type": kind, "offset": offset, "length": length, **more}
 
 
-def mention_message(chat: dict[str, Any], text: str, **more: Any) -> dict[str, Any]:
+def mention_message(chat: Json, text: str, **more: Any) -> Json:
     return message(chat, text, entities=[entity(text, "@parley_bot", "mention")], message_id=8, **more)
 
 
-def command(chat: dict[str, Any], text: str, **more: Any) -> dict[str, Any]:
+def command(chat: Json, text: str, **more: Any) -> Json:
     return message(chat, text, entities=[entity(text, text.split(maxsplit=1)[0], "bot_command")], **more)

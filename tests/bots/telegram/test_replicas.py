@@ -1,4 +1,4 @@
-"""Several processes on one database that poll: one does, the others send and stand by."""
+"""Several processes with one database: one polls, the others stand by and send."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, update
 
+from bots.sandbox.telegram import TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
 from core.errors import ConfigurationError
 from core.port import Part
@@ -15,13 +16,20 @@ from core.store import leases, schema
 from core.store.database import Store
 from core.store.leases import Leases
 from core.store.schema import database_now
-from tests.bots.telegram.conftest import PRIVATE_PLACE, FakeInbox
+from tests.bots.telegram.conftest import (
+    PRIVATE_PLACE,
+    TOKEN,
+    FakeInbox,
+    is_confirmed,
+    params_of,
+    push_update,
+    wait_for_calls,
+)
 from tests.bots.telegram.payloads import PRIVATE, message
-from tests.bots.telegram.scripted_bot_api import TOKEN, ScriptedBotApi
 from tests.postgresql import postgresql_url
 
 POLLING_LEASE = "telegram:poller:123456"
-SENT = Part("hello")
+PART = Part("hello")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -40,125 +48,108 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 class Replica:
     """A process, as far as the database and Telegram can tell."""
 
-    def __init__(self, api: ScriptedBotApi, store: Store, name: str, inbox: FakeInbox) -> None:
+    def __init__(self, bot_api: TelegramStandIn, store: Store, name: str) -> None:
+        self.inbox = FakeInbox()
         self.leases = Leases(store, name)
-        self.chat = TelegramAdapter(TOKEN, api_base=api.base_url, leases=self.leases)
-        self.running = asyncio.create_task(self.chat.run(inbox))
+        self.adapter = TelegramAdapter(TOKEN, api_base=bot_api.api_base, leases=self.leases)
+        self.task = asyncio.create_task(self.adapter.run(self.inbox))
 
     def is_polling(self) -> bool:
-        return self.chat.last_activity is not None
+        return self.adapter.last_activity is not None
 
-    async def end(self) -> None:
-        self.running.cancel()
-        await asyncio.wait({self.running}, timeout=10)
-
-
-async def wait_until_connected(api: ScriptedBotApi, *replicas: Replica) -> None:
-    """Until all have asked who they are, and one polls."""
-    await api.wait_for_calls("getMe", len(replicas))
-    await api.wait_for_calls("getUpdates")
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task}, timeout=10)
 
 
-async def seconds_until_polling(replica: Replica, *, is_polling: bool = True) -> float:
-    """Wait until `replica` polls, or does not any more; how long it took."""
-    began = time.monotonic()
-    async with asyncio.timeout(12):
-        while replica.is_polling() is not is_polling:
-            await asyncio.sleep(0.01)
-    return time.monotonic() - began
+async def start_replicas(bot_api: TelegramStandIn, stores: list[Store]) -> tuple[Replica, Replica]:
+    """The first polls, the second is connected and stands by."""
+    first = Replica(bot_api, stores[0], "first")
+    await wait_for_calls(bot_api, "getUpdates")
+    second = Replica(bot_api, stores[1], "second")
+    await wait_for_calls(bot_api, "getMe", 2)
+    return first, second
 
 
 def steal_lease(connection: Connection, owner: str, seconds: float) -> None:
-    """As when the holder was frozen for longer than its lease."""
+    """As if the holder had been frozen for longer than its lease."""
     values = {"owner": owner, "until": database_now() + seconds}
     connection.execute(update(schema.leases).where(schema.leases.c.name == POLLING_LEASE).values(values))
 
 
-async def test_one_polls_all_send_and_standby_takes_over(stores: list[Store], api: ScriptedBotApi) -> None:
-    inboxes = [FakeInbox(), FakeInbox()]
-    first = Replica(api, stores[0], "first", inboxes[0])
-    await wait_until_connected(api, first)
-    second = Replica(api, stores[1], "second", inboxes[1])
-    await wait_until_connected(api, first, second)
-    number = await api.push_update(message=message(PRIVATE, "before"))
-    await inboxes[0].wait_for_events(1)
-    await api.wait_until(lambda: api.confirmed_offset == number + 1)
+async def test_one_polls_all_send_and_standby_takes_over(stores: list[Store], bot_api: TelegramStandIn) -> None:
+    first, second = await start_replicas(bot_api, stores)
+    update_id = push_update(bot_api, message=message(PRIVATE, "before"))
+    await first.inbox.wait_for_events(1)
+    await bot_api.wait_for(lambda: is_confirmed(bot_api, update_id))
     assert first.is_polling()
-    assert not second.is_polling(), "standing by, not deaf"
+    assert not second.is_polling(), "a process that stands by is not silent"
     for replica in (first, second):
-        assert await replica.chat.send(PRIVATE_PLACE, SENT, key="k")
+        assert await replica.adapter.send(PRIVATE_PLACE, PART, key="k")
 
     first.leases.close()
-    assert await seconds_until_polling(second) < 4
-    await api.push_update(message=message(PRIVATE, "after"))
-    await inboxes[1].wait_for_events(1)
+    await bot_api.wait_for(second.is_polling, timeout=4)
+    push_update(bot_api, message=message(PRIVATE, "after"))
+    await second.inbox.wait_for_events(1)
     assert not first.is_polling()
-    assert not first.running.done()
-    assert await first.chat.send(PRIVATE_PLACE, SENT, key="k"), "until it is cancelled"
-    assert [one.text for inbox in inboxes for one in inbox.stored] == ["before", "after"]
-    await asyncio.gather(first.end(), second.end())
+    assert not first.task.done()
+    assert await first.adapter.send(PRIVATE_PLACE, PART, key="k"), "it sends until it is cancelled"
+    assert [event.text for event in first.inbox.stored + second.inbox.stored] == ["before", "after"]
+    await asyncio.gather(first.stop(), second.stop())
 
 
-async def test_stored_updates_are_confirmed_on_release(stores: list[Store], api: ScriptedBotApi) -> None:
-    inboxes = [FakeInbox(), FakeInbox()]
-    inboxes[0].wait_for = asyncio.Event()
-    first = Replica(api, stores[0], "first", inboxes[0])
-    await wait_until_connected(api, first)
-    second = Replica(api, stores[1], "second", inboxes[1])
-    await wait_until_connected(api, first, second)
-    await api.push_update(message=message(PRIVATE, "kept once"))
-    await inboxes[0].wait_until(lambda: inboxes[0].attempts == 1)
-    inboxes[0].wait_for.set()
-    await inboxes[0].wait_for_events(1)
+async def test_stored_updates_are_confirmed_on_release(stores: list[Store], bot_api: TelegramStandIn) -> None:
+    first, second = await start_replicas(bot_api, stores)
+    first.inbox.hold_until = asyncio.Event()
+    push_update(bot_api, message=message(PRIVATE, "stored once"))
+    await first.inbox.wait_until(lambda: first.inbox.attempts == 1)
+    first.inbox.hold_until.set()
+    await first.inbox.wait_for_events(1)
     first.leases.close()
-    await seconds_until_polling(second)
-    await api.push_update(message=message(PRIVATE, "the next"))
-    await inboxes[1].wait_for_events(1)
-    assert [one.text for inbox in inboxes for one in inbox.stored] == ["kept once", "the next"]
-    await asyncio.gather(first.end(), second.end())
+    await bot_api.wait_for(second.is_polling)
+    push_update(bot_api, message=message(PRIVATE, "the next"))
+    await second.inbox.wait_for_events(1)
+    assert [event.text for event in first.inbox.stored + second.inbox.stored] == ["stored once", "the next"]
+    await asyncio.gather(first.stop(), second.stop())
 
 
-async def test_lost_lease_ends_polling_not_sending(stores: list[Store], api: ScriptedBotApi) -> None:
-    inbox = FakeInbox()
-    first = Replica(api, stores[0], "first", inbox)
-    await wait_until_connected(api, first)
+async def test_lost_lease_ends_polling_not_sending(stores: list[Store], bot_api: TelegramStandIn) -> None:
+    replica = Replica(bot_api, stores[0], "first")
+    await wait_for_calls(bot_api, "getUpdates")
     await stores[1].write(steal_lease, "thief", 3.0)
-    assert await seconds_until_polling(first, is_polling=False) < 3
-    assert not first.running.done()
-    assert await first.chat.send(PRIVATE_PLACE, SENT, key="k")
-    await seconds_until_polling(first)
-    await api.push_update(message=message(PRIVATE, "hello again"))
-    await inbox.wait_for_events(1)
-    await first.end()
+    await bot_api.wait_for(lambda: not replica.is_polling(), timeout=3)
+    assert not replica.task.done()
+    assert await replica.adapter.send(PRIVATE_PLACE, PART, key="k")
+    await bot_api.wait_for(replica.is_polling)
+    push_update(bot_api, message=message(PRIVATE, "hello again"))
+    await replica.inbox.wait_for_events(1)
+    await replica.stop()
 
 
-async def test_dead_process_is_replaced(stores: list[Store], api: ScriptedBotApi) -> None:
+async def test_dead_process_is_replaced(stores: list[Store], bot_api: TelegramStandIn) -> None:
     assert await stores[0].write(leases.try_acquire, POLLING_LEASE, "dead", 1.5)
-    inbox = FakeInbox()
-    began = time.monotonic()
-    second = Replica(api, stores[1], "second", inbox)
-    await api.wait_for_calls("getMe")
-    await api.push_update(message=message(PRIVATE, "hello"))
-    await inbox.wait_for_events(1)
-    assert time.monotonic() - began > 1
-    await second.end()
+    started_at = time.monotonic()
+    replica = Replica(bot_api, stores[1], "second")
+    push_update(bot_api, message=message(PRIVATE, "hello"))
+    await replica.inbox.wait_for_events(1)
+    assert time.monotonic() - started_at > 1
+    await replica.stop()
 
 
-async def test_standby_ends_at_once(stores: list[Store], api: ScriptedBotApi) -> None:
+async def test_standby_ends_at_once(stores: list[Store], bot_api: TelegramStandIn) -> None:
     assert await stores[0].write(leases.try_acquire, POLLING_LEASE, "another", 30.0)
-    second = Replica(api, stores[1], "second", FakeInbox())
-    assert await second.chat.send(PRIVATE_PLACE, SENT, key="k")
-    began = time.monotonic()
-    await second.end()
-    assert second.running.cancelled()
-    assert time.monotonic() - began < 1
-    assert not api.params_of("getUpdates")
+    replica = Replica(bot_api, stores[1], "second")
+    assert await replica.adapter.send(PRIVATE_PLACE, PART, key="k")
+    async with asyncio.timeout(1):
+        await replica.stop()
+    assert replica.task.cancelled()
+    assert not params_of(bot_api, "getUpdates")
 
 
-async def test_wrong_token_ends_every_process(stores: list[Store], api: ScriptedBotApi) -> None:
-    api.token = "123456:another"
+async def test_wrong_token_ends_every_process(stores: list[Store], bot_api: TelegramStandIn) -> None:
+    bot_api.token = "123456:another"
     assert await stores[0].write(leases.try_acquire, POLLING_LEASE, "another", 30.0)
-    replica = Replica(api, stores[1], "one", FakeInbox())
+    replica = Replica(bot_api, stores[1], "second")
     async with asyncio.timeout(5):
         with pytest.raises(ConfigurationError, match="TELEGRAM_BOT_TOKEN"):
-            await replica.running
+            await replica.task

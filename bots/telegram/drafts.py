@@ -1,0 +1,51 @@
+"""Drafts: previews of an answer that are not messages yet."""
+
+from telegram import Bot
+from telegram.error import BadRequest, InvalidToken
+
+from bots.telegram.dialect import part_entities
+from bots.telegram.translate import thread_id
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Part, Place
+
+__all__ = ["DraftSender"]
+
+
+class DraftSender:
+    """Sends drafts with a Stop control, and adapts to an older server that knows only some of it."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+        self.is_supported = True
+        """False after the server did not know the method."""
+        self._supports_stop: bool | None = None
+        """Whether the server knows `can_stop`; None until the first draft."""
+
+    async def send(self, place: Place, draft_id: int, part: Part) -> None:
+        if self._supports_stop is not False:
+            try:
+                await self._send(place, draft_id, part, can_stop=True)
+            except BadRequest:
+                if self._supports_stop:
+                    raise
+            else:
+                self._supports_stop = True
+                return
+        await self._send(place, draft_id, part, can_stop=False)
+        self._supports_stop = False  # the server accepted the same draft without it
+
+    async def _send(self, place: Place, draft_id: int, part: Part, *, can_stop: bool) -> None:
+        try:
+            await self._bot.send_message_draft(
+                int(place.chat),
+                draft_id,
+                part.text,
+                message_thread_id=thread_id(place),
+                entities=part_entities(part) or None,
+                api_kwargs={"can_stop": True} if can_stop else None,
+            )
+        except InvalidToken as error:
+            if "not found" not in error.message.lower():
+                raise
+            self.is_supported = False
+            raise DeliveryError("This Telegram server does not support drafts.", DeliveryFailure.REJECTED) from None

@@ -1,0 +1,100 @@
+"""From updates to the inbox, whether they come by polling or by webhook.
+
+Telegram counts an update as delivered only after `UpdateReceiver.receive` has returned: then the
+inbox has stored it, or it needs no storing. Everything else is delivered again.
+"""
+
+import traceback
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from telegram import Update, User
+
+from bots.telegram.errors import UpdateNotStoredError
+from bots.telegram.translate import translate
+from core.errors import AccessDeniedError, StoreError
+from core.port import Inbox
+
+__all__ = ["ALLOWED_UPDATES", "UpdateReceiver", "sanitise_update"]
+
+ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
+MAX_ATTEMPTS = 3
+MAX_TRACKED_UPDATES = 1000
+"""Failing updates whose attempts are counted at the same time."""
+
+log = structlog.get_logger(__name__)
+
+
+def sanitise_update(update: dict[str, Any]) -> dict[str, Any]:
+    """`update`, reduced to its id if the library cannot parse it."""
+    try:
+        Update.de_json(update, None)
+    except Exception as error:  # noqa: BLE001 (the library raises whatever the payload provokes)
+        update_id = update.get("update_id", 0)
+        log.error("telegram.update_unreadable", update=update_id, error=type(error).__name__)
+        return {"update_id": update_id}
+    return update
+
+
+class UpdateReceiver:
+    """Translates updates and hands them to the inbox.
+
+    An update that fails repeatedly for another reason than the store is dropped, so that it does
+    not block those after it. Its sender gets no notice: whether they have access is unknown here.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        me: User,
+        command_names: Collection[str],
+        answer_callback_query: Callable[[str], None],
+    ) -> None:
+        self._inbox = inbox
+        self._me = me
+        self._command_names = command_names
+        self._answer_callback_query = answer_callback_query
+        self._failed_attempts: dict[int, int] = {}
+        """By update id, the oldest failure first."""
+
+    async def receive(self, update: Update) -> None:
+        """Store `update`. Raises `UpdateNotStoredError` if Telegram is to deliver it again."""
+        try:
+            await self._handle_update(update)
+        except StoreError as error:
+            log.error("telegram.update_not_stored", update=update.update_id, error=str(error))
+            raise UpdateNotStoredError from error
+        except Exception as error:
+            attempts = self._failed_attempts.pop(update.update_id, 0) + 1
+            log.error(
+                "telegram.update_failed",
+                update=update.update_id,
+                attempts=attempts,
+                error=type(error).__name__,  # its text may contain what the person wrote
+                stack="".join(traceback.format_tb(error.__traceback__)),
+            )
+            if attempts < MAX_ATTEMPTS:
+                self._failed_attempts[update.update_id] = attempts
+                if len(self._failed_attempts) > MAX_TRACKED_UPDATES:
+                    del self._failed_attempts[next(iter(self._failed_attempts))]
+                raise UpdateNotStoredError from error
+            log.error("telegram.update_dropped", update=update.update_id)
+        else:
+            self._failed_attempts.pop(update.update_id, None)
+
+    async def _handle_update(self, update: Update) -> None:
+        if update.callback_query is not None:
+            self._answer_callback_query(update.callback_query.id)
+        incoming = translate(update, self._me, self._command_names)
+        if incoming is not None:
+            with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
+                await self._inbox(incoming)
+        elif update.my_chat_member is not None:
+            membership = update.my_chat_member
+            log.info(
+                "telegram.membership_changed",
+                chat=membership.chat.id,
+                status=membership.new_chat_member.status,
+            )
