@@ -76,7 +76,7 @@ class Poller:
     def _count_conflict(self) -> None:
         self._conflict_count += 1
         log.error(
-            "telegram.poll_conflict",
+            "telegram.conflict",
             reason="another process polls with the same token, or has set a webhook",
             count=self._conflict_count,
         )
