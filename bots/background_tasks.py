@@ -21,9 +21,11 @@ class BackgroundTasks:
         return task
 
     async def drain(self, seconds: float) -> None:
-        """Wait up to `seconds` for all tasks to finish, then cancel the others."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        """Wait up to `seconds` for the tasks to finish; cancel those that did not."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=seconds)

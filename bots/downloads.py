@@ -8,7 +8,7 @@ __all__ = ["file_too_large", "read_limited"]
 
 
 def file_too_large() -> DeliveryError:
-    return DeliveryError("The file is too large.", DeliveryFailure.REJECTED)
+    return DeliveryError("The file is too large", DeliveryFailure.REJECTED)
 
 
 async def read_limited(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:

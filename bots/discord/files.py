@@ -7,6 +7,7 @@ import aiohttp
 from bots.discord.errors import CONNECTION_LOST_TEXT
 from bots.discord.http_client import HttpClient
 from bots.discord.timings import DiscordTimings
+from bots.downloads import read_limited
 from core.errors import DeliveryError, DeliveryFailure
 
 __all__ = ["download"]
@@ -22,19 +23,14 @@ async def download(http: HttpClient, url: str, max_bytes: int, timings: DiscordT
     timeout = aiohttp.ClientTimeout(
         total=timings.download_timeout, connect=timings.connect_timeout, sock_read=timings.download_stall_timeout
     )
-    content = bytearray()
     try:
         async with http.open_anonymous(url, timeout) as response:
             if response.status != 200:
                 failure = DeliveryFailure.TRANSIENT if response.status >= 500 else DeliveryFailure.GONE
                 raise DeliveryError("Discord does not hand out the file", failure)
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                content += chunk
-                if len(content) > max_bytes:
-                    raise DeliveryError("The file is too large", DeliveryFailure.REJECTED)
+            return await read_limited(response.content.iter_chunked(CHUNK_BYTES), max_bytes)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from error
-    return bytes(content)
 
 
 def _is_trusted(url: str, api_base: str) -> bool:

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 import discord
 import structlog
 
+from bots.background_tasks import BackgroundTasks
 from bots.discord.commands import focused_argument
 from bots.discord.dialect import MAX_MESSAGE_CHARS
 from bots.discord.http_client import HttpClient, Json
@@ -63,7 +64,7 @@ class EventReceiver:
         self._suggest_models = suggest_models
         self._timings = timings
         self._clock = clock
-        self._store_tasks: set[asyncio.Task[None]] = set()
+        self._store_tasks = BackgroundTasks()
         self._place_locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
 
     async def handle_message(self, message: discord.Message, bot_id: int) -> None:
@@ -105,10 +106,7 @@ class EventReceiver:
 
     async def drain(self) -> None:
         """Let received events be stored, but not for longer than `drain_timeout`."""
-        if self._store_tasks:
-            _, late = await asyncio.wait(self._store_tasks, timeout=self._timings.drain_timeout)
-            for task in late:
-                task.cancel()
+        await self._store_tasks.drain(self._timings.drain_timeout)
         self.inbox = None
 
     async def _handle_interaction(self, incoming: Incoming) -> None:
@@ -133,10 +131,7 @@ class EventReceiver:
     def _start_storing(self, incoming: Incoming) -> "asyncio.Task[None]":
         if self.inbox is None:
             raise RuntimeError("received an event while the adapter is not running")
-        task = asyncio.create_task(self._store_in_order(self.inbox, incoming))
-        self._store_tasks.add(task)
-        task.add_done_callback(self._store_tasks.discard)
-        return task
+        return self._store_tasks.start(self._store_in_order(self.inbox, incoming))
 
     async def _store_in_order(self, inbox: Inbox, incoming: Incoming) -> None:
         """Store the messages of a place in the order of arrival. Interactions need no order."""

@@ -296,7 +296,7 @@ class TelegramAdapter:
             async with asyncio.timeout(self._timings.ready_timeout):
                 await self._connected.wait()
         except TimeoutError:
-            raise DeliveryError("Telegram is not connected.", DeliveryFailure.TRANSIENT) from None
+            raise DeliveryError("Telegram is not connected", DeliveryFailure.TRANSIENT) from None
         with delivery_errors():
             async with asyncio.timeout(self._timings.request_timeout):
                 yield

@@ -48,4 +48,4 @@ class DraftSender:
             if "not found" not in error.message.lower():
                 raise
             self.is_supported = False
-            raise DeliveryError("This Telegram server does not support drafts.", DeliveryFailure.REJECTED) from None
+            raise DeliveryError("This Telegram server does not support drafts", DeliveryFailure.REJECTED) from None

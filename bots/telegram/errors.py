@@ -24,6 +24,7 @@ from telegram.error import (
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 
 __all__ = [
+    "CONNECTION_LOST_TEXT",
     "ServerError",
     "UpdateNotStoredError",
     "delivery_errors",
@@ -76,20 +77,20 @@ NOT_SENT_ERRORS = (
 )
 
 OTHER_ERRORS: tuple[tuple[type[TelegramError], DeliveryFailure, str], ...] = (
-    (Forbidden, DeliveryFailure.FORBIDDEN, "Telegram does not let the bot write there."),
-    (InvalidToken, DeliveryFailure.TRANSIENT, "Telegram does not accept the bot's token."),
-    (Conflict, DeliveryFailure.TRANSIENT, "Telegram reports a conflict."),
+    (Forbidden, DeliveryFailure.FORBIDDEN, "Telegram does not let me write here"),
+    (InvalidToken, DeliveryFailure.TRANSIENT, "Telegram rejected the bot's token"),
+    (Conflict, DeliveryFailure.TRANSIENT, "Telegram reported a conflict"),
 )
-CONNECTION_LOST_TEXT = "The connection to Telegram was lost."
-UNREADABLE_TEXT = "Telegram's answer is unreadable."
-WAIT_TEXT = "Telegram is limiting messages."
+CONNECTION_LOST_TEXT = "The connection to Telegram was lost"
+UNREADABLE_TEXT = "Telegram sent an unreadable response"
+RATE_LIMIT_TEXT = "Telegram limits how often I may write"
 
 
 class ServerError(NetworkError):
     """Telegram, or a proxy before it, answered with a status of 500 or more."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"Telegram answered with status {status}.")
+        super().__init__(f"Telegram answered with status {status}")
         self.status = status
 
 
@@ -97,7 +98,7 @@ class UpdateNotStoredError(Exception):
     """Telegram is to deliver the update again."""
 
     def __init__(self) -> None:
-        super().__init__("The update was not stored.")
+        super().__init__("The update was not stored")
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def delivery_errors() -> Iterator[None]:
 def to_delivery_error(error: TelegramError) -> DeliveryError:
     """The order matters: `BadRequest` and `TimedOut` are subclasses of `NetworkError`."""
     if isinstance(error, RetryAfter):
-        return DeliveryError(WAIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=retry_after(error))
+        return DeliveryError(RATE_LIMIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=retry_after(error))
     if isinstance(error, ChatMigrated):
         return ChatMovedError(str(error.new_chat_id))
     if isinstance(error, BadRequest):
@@ -168,13 +169,13 @@ def _from_network_error(error: NetworkError) -> DeliveryError:
         was_forwarded = error.status == 504 or error.status >= 520
         return DeliveryError(error.message, DeliveryFailure.UNKNOWN if was_forwarded else DeliveryFailure.TRANSIENT)
     if isinstance(cause, NOT_SENT_ERRORS):
-        return DeliveryError("Telegram cannot be reached.", DeliveryFailure.TRANSIENT)
+        return DeliveryError("Telegram cannot be reached", DeliveryFailure.TRANSIENT)
     if isinstance(error, TimedOut) or cause is not None:
         return DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.UNKNOWN)
     if "too many requests" in error.message.lower():
-        return DeliveryError(WAIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=1.0)
+        return DeliveryError(RATE_LIMIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=1.0)
     return _refused(error.message, DeliveryFailure.REJECTED)
 
 
 def _refused(text: str, failure: DeliveryFailure) -> DeliveryError:
-    return DeliveryError(f"Telegram refused: {text.rstrip('.')}.", failure)
+    return DeliveryError(f"Telegram rejected the request: {text}", failure)

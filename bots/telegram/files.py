@@ -6,6 +6,7 @@ import httpx
 from telegram import File
 
 from bots.downloads import file_too_large, read_limited
+from bots.telegram.errors import CONNECTION_LOST_TEXT
 from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
 
@@ -17,7 +18,7 @@ async def download(file: File, max_bytes: int, timings: TelegramTimings) -> byte
     if (file.file_size or 0) > max_bytes:
         raise file_too_large()
     if not (file.file_path or "").startswith(("http://", "https://")):
-        raise DeliveryError("Telegram does not provide this file.", DeliveryFailure.GONE)
+        raise DeliveryError("Telegram does not provide this file", DeliveryFailure.GONE)
     timeout = httpx.Timeout(timings.read_timeout, connect=timings.connect_timeout)
     try:
         async with (
@@ -30,9 +31,9 @@ async def download(file: File, max_bytes: int, timings: TelegramTimings) -> byte
             return await read_limited(response.aiter_bytes(), max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         # Without its cause, whose text can contain the URL.
-        raise DeliveryError("The connection to Telegram was lost.", DeliveryFailure.TRANSIENT) from None
+        raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from None
 
 
 def _status_error(status: int) -> DeliveryError:
     failure = DeliveryFailure.TRANSIENT if status >= 500 else DeliveryFailure.GONE
-    return DeliveryError(f"Telegram answered with status {status}.", failure)
+    return DeliveryError(f"Telegram answered with status {status}", failure)
