@@ -1,15 +1,16 @@
 """Time as a dependency: everything that reads a clock or waits takes a `Clock`.
 
-Production code passes `SystemClock`; tests pass a clock they move by hand. Leases and deadlines in
-the database use the database's own clock instead (`core.store.schema.database_now`).
+Production code passes a `SystemClock`; tests pass a clock that they move by hand. Deadlines that several processes
+share are compared with the database's own clock instead (`core.store.schema.database_now`).
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
 
-__all__ = ["Clock", "Scheduled", "SystemClock"]
+__all__ = ["Clock", "Scheduled", "SystemClock", "wait_for_any", "wait_for_event"]
 
 
 class Scheduled(Protocol):
@@ -40,3 +41,24 @@ class SystemClock:
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Scheduled:
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+async def wait_for_event(event: asyncio.Event, timeout: float, clock: Clock) -> bool:
+    """Whether `event` is set, after at most `timeout` seconds."""
+    waiter = asyncio.ensure_future(event.wait())
+    try:
+        await wait_for_any({waiter}, timeout, clock)
+    finally:
+        waiter.cancel()
+    return event.is_set()
+
+
+async def wait_for_any(futures: Iterable["asyncio.Future[Any]"], timeout: float, clock: Clock) -> bool:
+    """Whether one of `futures` is done, after at most `timeout` seconds. Cancels none of them."""
+    expired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(timeout, partial(expired.set_result, None))
+    try:
+        done, _ = await asyncio.wait({*futures, expired}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+    return bool(done - {expired})

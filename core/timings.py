@@ -1,7 +1,7 @@
-"""Every duration the core waits for, in one place. All values are seconds unless the name says otherwise.
+"""Every duration the core waits for, in seconds.
 
-Tests pass shorter values; nothing patches module constants. Adapters have their own timings
-(`TelegramTimings`, `DiscordTimings`).
+Tests pass shorter values; nothing patches module constants. Adapters have their own timings (`TelegramTimings`,
+`DiscordTimings`).
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,73 @@ __all__ = ["Timings"]
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    lease_seconds: float = 6.0
+    # Leases
+    lease_duration: float = 6.0
     """How long a process owns a turn, or a named lease, without renewing it."""
+    heartbeat_interval: float = 0.5
+    """Between two renewals of all leases of a process. A `/stop` that another process received arrives with one."""
+    claim_interval: float = 1.0
+    """Between two looks for turns and named leases that other processes let go."""
+    lease_cancel_timeout: float = 6.0
+    """For the work under a lost lease to end."""
+
+    # Turns
+    turn_cancel_timeout: float = 2.0
+    """For cancelled turns to end at shutdown, before their leases are left to expire."""
+    ledger_settle_interval: float = 900.0
+    """Between two looks for token reservations of processes that died."""
+    process_count_interval: float = 3.0
+    """Between two counts of the processes that share an account's rate limit."""
+    min_stored_wait: float = 1.0
+    """Waits that a platform asks for and that are shorter are not shared with other processes."""
+    thinking_status_interval: float = 5.0
+    """Between two changes of "Thinking… 10 s"."""
+    first_fetch_retry_delay: float = 1.0
+    """Before a file is fetched again; doubles with each attempt."""
+    max_fetch_retry_delay: float = 10.0
+    """A platform that asks to wait longer fails the fetch."""
+
+    # Access
+    pairing_code_lifetime: float = 3600.0
+    grant_cache_lifetime: float = 5.0
+    denial_cache_lifetime: float = 0.5
+    """Grants are read again this soon if they let nobody in: one may just have been added."""
+
+    # Delivery
+    delivery_deadline: float = 24 * 3600.0
+    """How long a final message is tried."""
+    first_delivery_retry_delay: float = 1.0
+    """Before a message is sent again; doubles with each attempt."""
+    max_delivery_retry_delay: float = 30.0
+    retry_after_margin: float = 0.1
+    """Added to what a platform asks to wait."""
+    default_retry_after: float = 1.0
+    """The wait if a platform limits requests and does not say for how long."""
+    first_preview_delay: float = 0.3
+    """For an answer to grow beyond its first token before it is previewed."""
+    preview_finish_timeout: float = 10.0
+    """For a preview that is being sent when the answer is complete."""
+    slow_split: float = 0.02
+    """Processor time of one split from which the next one runs in a thread."""
+
+    # Supervision
+    adapter_silence_timeout: float = 120.0
+    """Without a sign of life from its platform, an adapter is restarted."""
+    liveness_check_interval: float = 5.0
+    first_restart_delay: float = 1.0
+    """Before an adapter that failed runs again; doubles with each failure."""
+    max_restart_delay: float = 60.0
+    """Also how long an adapter must run for the delays to start again."""
+    adapter_cancel_timeout: float = 10.0
+    """For a cancelled adapter to end; one that does not ends the process."""
+
+    # Shutdown
+    shutdown_grace: float = 12.0
+    """For running answers to end after a stop signal."""
+    failure_grace: float = 1.0
+    """The same when an adapter cannot go on."""
+    adapter_stop_timeout: float = 5.0
+    """For the adapters to end after that."""
     exit_deadline: float = 19.0
     """From the first stop signal until the process is ended by force. Longer than the whole shutdown takes."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,20 +24,25 @@ class _Timer:
 class FakeClock:
     """Implements `core.clock.Clock`. Nothing that waits continues before `advance` passes its time."""
 
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
+    def __init__(self, epoch: float = 1_700_000_000.0) -> None:
+        self.now = 0.0
+        """What `monotonic` returns. Small, so that adding a microsecond changes it."""
+        self._epoch = epoch
         self._timers: list[_Timer] = []
         self._numbers = itertools.count()
         self._timer_added = asyncio.Event()
 
     def time(self) -> float:
-        return self.now
+        return self._epoch + self.now
 
     def monotonic(self) -> float:
         return self.now
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        timer = _Timer(self.now + max(0.0, seconds), next(self._numbers), callback)
+        due_at = self.now + seconds if seconds > 0 else self.now
+        if seconds > 0 and due_at == self.now:
+            due_at = math.nextafter(self.now, math.inf)
+        timer = _Timer(due_at, next(self._numbers), callback)
         heapq.heappush(self._timers, timer)
         self._timer_added.set()
         return timer

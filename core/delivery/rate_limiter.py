@@ -1,8 +1,15 @@
-"""Who may write to a chat, and when: the platforms' rate limits, kept before they bite.
+"""Client-side rate limiting: delays requests so that the platform never has to refuse one.
 
-Two stages: a bucket for each chat, then one for the whole account. Finals go first, previews
-leave a reserve for them. After a platform said "wait", nothing enters that chat until the time
-has passed, and no other chat waits for it.
+A request takes one token from its chat's bucket, then one from the bucket of the whole account. Waiting requests are
+granted by priority, then in the order of arrival. Example: a chat with `RateLimit(burst=3, rate=1, reserve=1)`
+
+    0.0 s   preview, preview      granted: 3 tokens, previews leave 1
+            preview               waits for a second token, until 1.0 s
+    0.2 s   final                 granted: takes the reserved token
+            final                 waits, now before the preview
+
+When the platform refuses a request all the same, `apply_retry_after` blocks the chat, or the account, for as long as
+the platform says. Other chats do not wait.
 """
 
 import asyncio
@@ -12,36 +19,47 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from core.clock import Clock, Scheduled, SystemClock
 from core.errors import DeliveryError
 from core.port import RateLimit
+from core.timings import Timings
 
-__all__ = ["Priority", "RateLimiter"]
+__all__ = ["WHOLE_ACCOUNT", "Priority", "RateLimiter"]
 
+WHOLE_ACCOUNT = ""
+"""Instead of a chat: all chats of the account."""
 MAX_TRACKED_CHATS = 1000
-RETRY_AFTER_MARGIN_SECONDS = 0.1  # seconds added to what a platform asks for
+"""Idle chats are forgotten when there are more."""
 
 
 class Priority(IntEnum):
     FINAL = 0
+    """A complete answer."""
     CONTROL = 1
+    """A part that is complete while the answer still grows, or a changed menu."""
     PREVIEW = 2
 
 
 @dataclass(slots=True)
 class _Bucket:
+    """A token bucket; full at first."""
+
     rate_limit: RateLimit
     tokens: float
     updated_at: float
 
     def seconds_until_token(self, now: float, priority: Priority) -> float:
-        """Seconds until one token may be taken."""
-        self.tokens = min(self.rate_limit.burst, self.tokens + (now - self.updated_at) * self.rate_limit.rate)
-        self.updated_at = now
+        self._refill(now)
         reserve = self.rate_limit.reserve if priority is Priority.PREVIEW else 0
         return max(0.0, (1 + reserve - self.tokens) / self.rate_limit.rate)
 
-    def is_full(self) -> bool:
+    def is_full(self, now: float) -> bool:
+        self._refill(now)
         return self.tokens >= self.rate_limit.burst
+
+    def _refill(self, now: float) -> None:
+        self.tokens = min(self.rate_limit.burst, self.tokens + (now - self.updated_at) * self.rate_limit.rate)
+        self.updated_at = now
 
 
 @dataclass(order=True, slots=True)
@@ -54,11 +72,11 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _WaitQueue:
-    """Those who wait at one bucket, with at most one timer."""
+    """The requests that wait for one bucket, with at most one timer."""
 
     bucket: _Bucket
     waiters: list[_Waiter] = field(default_factory=list)
-    timer: asyncio.TimerHandle | None = None
+    timer: Scheduled | None = None
     blocked_until: float = 0.0
 
     def first_waiter(self) -> _Waiter | None:
@@ -66,88 +84,98 @@ class _WaitQueue:
             heapq.heappop(self.waiters)  # cancelled while it waited
         return self.waiters[0] if self.waiters else None
 
+    def is_idle(self, now: float) -> bool:
+        return not self.waiters and self.blocked_until <= now and self.bucket.is_full(now)
+
 
 class RateLimiter:
-    """One for each account on a platform; `overall` is the account's own limit.
+    """Limits the requests of one account on a platform.
 
-    `told` hears of every wait the platform asked for: the chat ("" for the whole account) and
-    the seconds.
+    `on_limit` is called with the chat (or `WHOLE_ACCOUNT`) and the seconds of every wait that the platform asks for.
     """
 
     def __init__(
         self,
         account_rate_limit: RateLimit,
-        clock: Callable[[], float] | None = None,
+        *,
         on_limit: Callable[[str, float], None] | None = None,
+        clock: Clock = SystemClock(),
+        timings: Timings = Timings(),
     ) -> None:
-        self._clock = clock or asyncio.get_running_loop().time
+        self._clock = clock
+        self._timings = timings
         self._on_limit = on_limit
         self._account_rate_limit = account_rate_limit
-        self._account_queue = _WaitQueue(_Bucket(account_rate_limit, account_rate_limit.burst, self._clock()))
+        self._account_queue = self._new_queue(account_rate_limit)
         self._chat_queues: dict[str, _WaitQueue] = {}
         self._sequence = itertools.count()
 
     async def acquire(self, chat: str, rate_limit: RateLimit, priority: Priority) -> None:
-        """Wait until one request may be sent to `chat`."""
+        """Wait until one request may be sent to `chat`, whose present limit is `rate_limit`."""
         while True:
-            queue = self._queue_for(chat, rate_limit)
+            queue = self._queue_of(chat, rate_limit)
             granted = asyncio.get_running_loop().create_future()
             heapq.heappush(queue.waiters, _Waiter(priority, next(self._sequence), granted, chat))
-            self._wake_waiters(queue)
+            self._grant_waiters(queue)
             await granted
-            if self.seconds_blocked(chat) == 0:  # nobody was told to wait between the grant and now
+            if self.seconds_blocked(chat) == 0:  # not blocked between the grant and now
                 return
 
-    def _queue_for(self, chat: str, rate_limit: RateLimit) -> _WaitQueue:
-        queue = self._chat_queues.get(chat)
-        if queue is None:
-            if len(self._chat_queues) >= MAX_TRACKED_CHATS:
-                self._evict_idle_queues()
-            queue = self._chat_queues[chat] = _WaitQueue(_Bucket(rate_limit, rate_limit.burst, self._clock()))
-        queue.bucket.rate_limit = rate_limit  # a place's facts may change, and `block` does not know them
-        return queue
-
     def share_among(self, processes: int) -> None:
-        """`processes` divide the account's own limit among them."""
+        """Use the given fraction of the account's limit: as many processes send on the account."""
         whole, parts = self._account_rate_limit, max(1, processes)
         reserve = whole.reserve if parts == 1 else 0
         self._account_queue.bucket.rate_limit = RateLimit(max(1.0, whole.burst / parts), whole.rate / parts, reserve)
 
     def apply_retry_after(self, chat: str, error: DeliveryError) -> None:
-        """The platform said: nothing to `chat`, or to anybody, for so long."""
-        seconds = (error.retry_after or 1.0) + RETRY_AFTER_MARGIN_SECONDS
-        blocked_chat = "" if error.account_wide else chat
+        """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` says."""
+        seconds = (error.retry_after or self._timings.default_retry_after) + self._timings.retry_after_margin
+        blocked_chat = WHOLE_ACCOUNT if error.account_wide else chat
         self.block(blocked_chat, seconds)
         if self._on_limit is not None:
             self._on_limit(blocked_chat, seconds)
 
     def block(self, chat: str, seconds: float) -> None:
-        """Let nothing through to `chat` ("": to anybody) for so long."""
-        now = self._clock()
-        queue = self._chat_queues.get(chat) if chat else self._account_queue
+        """Grant no request to `chat` (or `WHOLE_ACCOUNT`) for some seconds, and only one right after them."""
+        queue = self._chat_queues.get(chat) if chat != WHOLE_ACCOUNT else self._account_queue
         if queue is None:
-            placeholder = RateLimit(1, 1)
-            queue = self._chat_queues[chat] = _WaitQueue(_Bucket(placeholder, placeholder.burst, now))
-        queue.blocked_until = max(queue.blocked_until, now + seconds)
+            # `acquire` knows the chat's limit and replaces this one.
+            queue = self._chat_queues[chat] = self._new_queue(RateLimit(burst=1, rate=1))
+        queue.blocked_until = max(queue.blocked_until, self._clock.monotonic() + seconds)
         queue.bucket.tokens = min(queue.bucket.tokens, 1)
 
     def seconds_blocked(self, chat: str) -> float:
-        """Seconds for which nothing may be sent to `chat`."""
-        lines = (self._account_queue, self._chat_queues.get(chat))
-        return max(0.0, *(line.blocked_until - self._clock() for line in lines if line))
+        """For how long `chat` is blocked by itself or with the whole account."""
+        now = self._clock.monotonic()
+        queues = (self._account_queue, self._chat_queues.get(chat))
+        return max(0.0, *(queue.blocked_until - now for queue in queues if queue))
 
-    def _wake_waiters(self, queue: _WaitQueue) -> None:
+    def _queue_of(self, chat: str, rate_limit: RateLimit) -> _WaitQueue:
+        if chat not in self._chat_queues:
+            if len(self._chat_queues) >= MAX_TRACKED_CHATS:
+                self._forget_idle_chats()
+            self._chat_queues[chat] = self._new_queue(rate_limit)
+        queue = self._chat_queues[chat]
+        queue.bucket.rate_limit = rate_limit
+        return queue
+
+    def _new_queue(self, rate_limit: RateLimit) -> _WaitQueue:
+        return _WaitQueue(_Bucket(rate_limit, rate_limit.burst, self._clock.monotonic()))
+
+    def _forget_idle_chats(self) -> None:
+        now = self._clock.monotonic()
+        self._chat_queues = {chat: queue for chat, queue in self._chat_queues.items() if not queue.is_idle(now)}
+
+    def _grant_waiters(self, queue: _WaitQueue) -> None:
+        """Move every waiter that finds a token from a chat's queue to the account's, or from there to the caller."""
         if queue.timer is not None:
             queue.timer.cancel()
             queue.timer = None
         while (waiter := queue.first_waiter()) is not None:
-            now = self._clock()
-            delay = max(
-                queue.blocked_until - now,
-                queue.bucket.seconds_until_token(now, waiter.priority),
-            )
+            now = self._clock.monotonic()
+            delay = max(queue.blocked_until - now, queue.bucket.seconds_until_token(now, waiter.priority))
             if delay > 0:
-                queue.timer = asyncio.get_running_loop().call_later(delay, self._wake_waiters, queue)
+                queue.timer = self._clock.call_later(delay, lambda: self._grant_waiters(queue))
                 return
             heapq.heappop(queue.waiters)
             queue.bucket.tokens -= 1
@@ -155,21 +183,13 @@ class RateLimiter:
                 self._grant(waiter)
             else:
                 heapq.heappush(self._account_queue.waiters, waiter)
-                self._wake_waiters(self._account_queue)
+                self._grant_waiters(self._account_queue)
 
     def _grant(self, waiter: _Waiter) -> None:
         queue = self._chat_queues.get(waiter.chat)
-        if queue is not None and queue.blocked_until > self._clock():
-            # Blocked while it waited for the whole account's turn.
+        if queue is not None and queue.blocked_until > self._clock.monotonic():
+            # The chat was blocked while this waited for the account.
             heapq.heappush(queue.waiters, waiter)
-            self._wake_waiters(queue)
+            self._grant_waiters(queue)
         else:
             waiter.granted.set_result(None)
-
-    def _evict_idle_queues(self) -> None:
-        now = self._clock()
-        for chat, line in list(self._chat_queues.items()):
-            bucket = line.bucket
-            bucket.seconds_until_token(now, Priority.FINAL)
-            if not line.waiters and line.blocked_until <= now and bucket.tokens >= bucket.rate_limit.burst:
-                del self._chat_queues[chat]
