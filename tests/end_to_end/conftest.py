@@ -7,7 +7,7 @@ from tests.end_to_end.harness import Harness, running_harness
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for name in list(os.environ):
@@ -16,8 +16,8 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def alive(tmp_path: Path) -> AsyncIterator[Harness]:
-    """The bot, started, with quick models and no rate limits."""
-    async with running_harness(tmp_path) as made:
-        await made.start()
-        yield made
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    """The running bot with fast models and no rate limits."""
+    async with running_harness(tmp_path) as harness:
+        await harness.start()
+        yield harness

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Harness:
-    """`start` and `stop` begin and end the bot; the stand-ins stay."""
+    """The bot and the stand-ins. `start` and `stop` affect the bot only."""
 
     def __init__(self, folder: Path, *, tokens_per_second: float, limits: bool) -> None:
         telegram_options: dict[str, Any] = {} if limits else {"limits": telegram_stand_in.Limits.off()}
@@ -39,7 +39,7 @@ class Harness:
         self._stopping = asyncio.Event()
 
     def settings(self, **changed: object) -> LoadedSettings:
-        given: dict[str, object] = {
+        values: dict[str, object] = {
             "api_key": self.model.api_key,
             "base_url": self.model.base_url,
             "telegram_token": self.telegram.token,
@@ -51,7 +51,7 @@ class Harness:
             "access": "open",
             **changed,
         }
-        return parse_settings(given, SETTINGS_SECTIONS)
+        return parse_settings(values, SETTINGS_SECTIONS)
 
     async def start(self, **changed: object) -> None:
         self._stopping = asyncio.Event()
@@ -59,8 +59,8 @@ class Harness:
         polls = self.poll_count()
 
         async def run() -> None:
-            async with open_services(settings.core) as with_, with_.store.exclusive():
-                await serve(with_, create_adapters(settings, with_), self._stopping)
+            async with open_services(settings.core) as services, services.store.exclusive():
+                await serve(services, create_adapters(settings, services), self._stopping)
 
         self._bot = asyncio.create_task(run())
         ready = asyncio.create_task(self._wait_until_ready(polls))
@@ -71,7 +71,7 @@ class Harness:
         await ready
 
     def poll_count(self, since: float = 0) -> int:
-        """How often the bot has asked for updates, or to be called with them."""
+        """How often the bot has called getUpdates or setWebhook."""
         receiving = ("getupdates", "setwebhook")
         calls = (call for call in self.telegram.calls if call.time >= since)
         return sum(call.method.lower() in receiving for call in calls)
@@ -81,7 +81,7 @@ class Harness:
         await self.discord.wait_until_ready(15)
 
     def environment(self) -> dict[str, str]:
-        """What a process of the bot needs to know to find the stand-ins."""
+        """The environment with which a bot process finds the stand-ins."""
         return {
             "IOINTELLIGENCE_API_KEY": self.model.api_key,
             "IOINTELLIGENCE_BASE_URL": self.model.base_url,
@@ -97,7 +97,7 @@ class Harness:
 
     @asynccontextmanager
     async def run_process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The bot as `parley run`, a process of its own."""
+        """Run the bot as a separate `parley run` process."""
         polls = self.poll_count()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -116,7 +116,7 @@ class Harness:
                     await process.wait()
 
     async def wait_until_stored(self, query: str) -> None:
-        """Wait until `query` finds something in the database."""
+        """Wait until `query` returns a row."""
         async with asyncio.timeout(10):
             with contextlib.closing(sqlite3.connect(self._folder / "parley.sqlite3")) as database:
                 while database.execute(query).fetchone() is None:
@@ -130,7 +130,7 @@ class Harness:
             self._bot = None
 
     async def kill(self) -> None:
-        """End the bot in the middle of whatever it does."""
+        """Cancel the bot at once, without a clean shutdown."""
         if self._bot is not None:
             self._bot.cancel()
             await asyncio.gather(self._bot, return_exceptions=True)
@@ -141,26 +141,26 @@ class Harness:
 async def running_harness(
     folder: Path, *, tokens_per_second: float = 2000, limits: bool = False
 ) -> AsyncIterator[Harness]:
-    made = Harness(folder, tokens_per_second=tokens_per_second, limits=limits)
-    await asyncio.gather(made.telegram.start(), made.discord.start(), made.model.start())
+    harness = Harness(folder, tokens_per_second=tokens_per_second, limits=limits)
+    await asyncio.gather(harness.telegram.start(), harness.discord.start(), harness.model.start())
     try:
-        yield made
+        yield harness
     finally:
-        if made._bot is not None:
-            await made.stop()
-        await asyncio.gather(made.telegram.close(), made.discord.close(), made.model.close())
+        if harness._bot is not None:
+            await harness.stop()
+        await asyncio.gather(harness.telegram.close(), harness.discord.close(), harness.model.close())
 
 
 def letters_only(text: str) -> str:
-    """What is left of a text when all markup is taken away: letters, digits, emoji, in order."""
+    """The letters, digits and emoji of a text, without markup."""
     text = re.sub(r"```\w*", "", text)
     return re.sub(r"[^\w\U0001F000-\U0001FAFF]|_", "", text)
 
 
 def bot_texts(messages: list[Any]) -> list[str]:
-    """What the bot's messages say."""
+    """The texts of the bot's messages."""
     return [str(getattr(m, "text", None) or getattr(m, "content", "")) for m in messages if m.from_bot]
 
 
-def shows_whole(messages: list[Any], expected: str) -> Callable[[], bool]:
+def shows_exactly(messages: list[Any], expected: str) -> Callable[[], bool]:
     return lambda: letters_only("\n".join(bot_texts(messages))) == letters_only(expected)

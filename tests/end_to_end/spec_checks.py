@@ -1,4 +1,4 @@
-"""All that was said on the wires, checked against the platforms' descriptions."""
+"""Checks all recorded traffic against the API descriptions."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ __all__ = ["spec_violations"]
 
 
 def spec_violations(harness: Harness) -> Counter[str]:
-    """Every request of the bots and every word of the stand-ins that does not fit."""
+    """Requests of the bots and responses of the stand-ins that violate a description."""
     violations: Counter[str] = Counter()
     for call in harness.telegram.calls:
         method = call.method

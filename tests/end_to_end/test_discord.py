@@ -1,4 +1,4 @@
-"""What people on Discord live through."""
+"""Conversations on Discord, end to end."""
 
 import time
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from core.store.database import Store
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
-def channel_shows(alive: Harness, channel: Channel, text: str) -> bool:
-    return text in bot_texts(alive.discord.messages(channel))
+def channel_shows(harness: Harness, channel: Channel, text: str) -> bool:
+    return text in bot_texts(harness.discord.messages(channel))
 
 
 def labels_differ(labels: set[str], items: Callable[[], list[dict[str, Any]]]) -> bool:
     return labels != {o["label"] for item in items() for o in item.get("options", [])}
 
 
-async def test_mention_gets_growing_reply(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_mention_gets_growing_reply(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 20
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
@@ -38,16 +38,16 @@ async def test_mention_gets_growing_reply(alive: Harness) -> None:
     assert len(model.requests) == 1
 
 
-async def test_direct_message_needs_no_mention(alive: Harness) -> None:
-    discord = alive.discord
+async def test_direct_message_needs_no_mention(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     await discord.send_message(ann, channel, "repeat: just us")
     await discord.wait_for(lambda: bot_texts(discord.messages(channel)) == ["just us"])
 
 
-async def test_ask_is_acknowledged_and_answered(alive: Harness) -> None:
-    discord = alive.discord
+async def test_ask_is_acknowledged_and_answered(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     asked = await discord.use_command(ann, channel, "ask", prompt="repeat: by command")
@@ -56,8 +56,8 @@ async def test_ask_is_acknowledged_and_answered(alive: Harness) -> None:
     assert not asked.has_failed
 
 
-async def test_ask_works_where_bot_is_not_member(alive: Harness) -> None:
-    discord = alive.discord
+async def test_ask_works_where_bot_is_not_member(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Elsewhere", ann, has_bot=False), "general")
     asked = await discord.use_command(ann, channel, "ask", is_user_installed=True, prompt="repeat: as a guest")
@@ -65,8 +65,8 @@ async def test_ask_works_where_bot_is_not_member(alive: Harness) -> None:
     assert not asked.has_failed
 
 
-async def test_thread_is_own_conversation(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_thread_is_own_conversation(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     thread = discord.create_thread(channel, "aside")
@@ -77,8 +77,8 @@ async def test_thread_is_own_conversation(alive: Harness) -> None:
     assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == ["repeat: inside"]
 
 
-async def test_model_choice_is_per_channel(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_model_choice_is_per_channel(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     ann = discord.create_user("Ann")
     guild = discord.create_guild("Home", ann)
     one, two = discord.create_channel(guild, "one"), discord.create_channel(guild, "two")
@@ -90,19 +90,19 @@ async def test_model_choice_is_per_channel(alive: Harness) -> None:
     assert all(m.ephemeral_to for m in switched.responses)
     for channel, expected in ((one, "microsoft/phi-4"), (two, "meta-llama/Llama-3.3-70B-Instruct")):
         await discord.send_message(ann, channel, f"{discord.mention} repeat: here")
-        await discord.wait_for(partial(channel_shows, alive, channel, "here"))
+        await discord.wait_for(partial(channel_shows, harness, channel, "here"))
         assert model.requests[-1].body["model"] == expected
 
 
-async def test_picker_reaches_all_models(alive: Harness) -> None:
-    discord = alive.discord
+async def test_picker_reaches_all_models(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
-    shown = await discord.use_command(ann, channel, "model")
-    await discord.wait_for(lambda: bool(shown.responses and shown.responses[-1].components))
+    interaction = await discord.use_command(ann, channel, "model")
+    await discord.wait_for(lambda: bool(interaction.responses and interaction.responses[-1].components))
 
     def items() -> list[dict[str, Any]]:
-        rows = shown.responses[-1].components
+        rows = interaction.responses[-1].components
         return [item for row in rows for item in row["components"]]
 
     seen: set[str] = set()
@@ -112,15 +112,15 @@ async def test_picker_reaches_all_models(alive: Harness) -> None:
         assert len(labels) <= 25
         seen |= labels
         forward = next(item for item in items() if item.get("label") == "▶")
-        await discord.press_button(ann, shown.responses[-1], forward["custom_id"])
+        await discord.press_button(ann, interaction.responses[-1], forward["custom_id"])
         await discord.wait_for(partial(labels_differ, labels, items))
     assert len(seen) == 30
 
 
 async def test_stop_works_for_asker_and_retry_after_restart(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    discord, model = alive.discord, alive.model
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 30
     ann, eve = discord.create_user("Ann"), discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", ann, eve), "general")
@@ -144,9 +144,9 @@ async def test_stop_works_for_asker_and_retry_after_restart(
     await model.wait_for(lambda: model.requests[0].disconnected_at)
     assert (model.requests[0].disconnected_at or 0) - began < 1
     await discord.wait_for(lambda: "Stopped" in answer.content and button("Retry"))
-    await alive.stop()
+    await harness.stop()
     model.tokens_per_second = 20_000
-    await alive.start()
+    await harness.start()
     await discord.press_button(ann, answer, button("Retry") or "")
     await discord.wait_for(
         lambda: letters_only(long_document(5000)) in letters_only("\n".join(bot_texts(discord.messages(channel)))),
@@ -154,9 +154,9 @@ async def test_stop_works_for_asker_and_retry_after_restart(
     )
 
 
-async def test_long_answer_keeps_fences(alive: Harness) -> None:
-    discord = alive.discord
-    alive.model.tokens_per_second = 20_000
+async def test_long_answer_keeps_fences(harness: Harness) -> None:
+    discord = harness.discord
+    harness.model.tokens_per_second = 20_000
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     expected = letters_only(long_document(30_000))
@@ -167,8 +167,8 @@ async def test_long_answer_keeps_fences(alive: Harness) -> None:
         assert text.count("```") % 2 == 0
 
 
-async def test_model_output_never_pings(alive: Harness) -> None:
-    discord = alive.discord
+async def test_model_output_never_pings(harness: Harness) -> None:
+    discord = harness.discord
     ann, eve = discord.create_user("Ann"), discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", ann, eve), "general")
     await discord.send_message(ann, channel, f"{discord.mention} repeat: @everyone @here <@{eve.id}> <@&1> <b>bold</b>")
@@ -179,31 +179,31 @@ async def test_model_output_never_pings(alive: Harness) -> None:
     assert "bold" in answer.content
 
 
-async def test_message_before_restart_is_answered_once(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_message_before_restart_is_answered_once(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 20
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     text = "word " * 60
     await discord.send_message(ann, channel, f"repeat: {text}")
     await discord.wait_for(lambda: any("word" in t for t in bot_texts(discord.messages(channel))))
-    await alive.kill()
+    await harness.kill()
     model.tokens_per_second = 2000
-    await alive.start()
+    await harness.start()
     await discord.wait_for(lambda: bot_texts(discord.messages(channel)) == [text.strip()], 20)
 
 
-async def test_attachment_alone_is_refused(alive: Harness) -> None:
-    discord = alive.discord
+async def test_attachment_alone_is_refused(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     await discord.send_file(ann, channel, "cat.png", b"\x89PNG", media_type="image/png")
     await discord.wait_for(lambda: any("cannot read" in t for t in bot_texts(discord.messages(channel))))
-    assert len(alive.model.requests) == 0
+    assert len(harness.model.requests) == 0
 
 
-async def test_messages_sent_while_offline_are_answered_in_order(alive: Harness) -> None:
-    discord = alive.discord
+async def test_messages_sent_while_offline_are_answered_in_order(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel, private = (
         discord.create_channel(discord.create_guild("Home", ann), "general"),
@@ -212,33 +212,33 @@ async def test_messages_sent_while_offline_are_answered_in_order(alive: Harness)
     thread = discord.create_thread(channel, "aside")
     for place in (channel, private, thread):
         await discord.send_message(ann, place, f"{discord.mention} repeat: hello")
-        await discord.wait_for(partial(channel_shows, alive, place, "hello"))
-    await alive.stop()
+        await discord.wait_for(partial(channel_shows, harness, place, "hello"))
+    await harness.stop()
     for place in (channel, private, thread):
         await discord.send_message(ann, place, f"{discord.mention} repeat: first")
         await discord.send_message(ann, place, "nobody asked the bot" if place is channel else "repeat: x")
         await discord.send_message(ann, place, f"{discord.mention} repeat: second")
     for _ in range(2):
-        await alive.start()
+        await harness.start()
         for place in (channel, private, thread):
-            await discord.wait_for(partial(channel_shows, alive, place, "second"), 20)
-        await alive.stop()
+            await discord.wait_for(partial(channel_shows, harness, place, "second"), 20)
+        await harness.stop()
     assert bot_texts(discord.messages(channel)) == ["hello", "first", "second"]
     assert bot_texts(discord.messages(thread)) == ["hello", "first", "second"]
     assert bot_texts(discord.messages(private)) == ["hello", "first", "x", "second"]
 
 
-async def test_denied_user_gets_private_notice(alive: Harness) -> None:
-    discord = alive.discord
+async def test_denied_user_gets_private_notice(harness: Harness) -> None:
+    discord = harness.discord
     ann, eve = discord.create_user("Ann"), discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", ann, eve), "general")
-    store = Store(alive.settings().core.database_url)
+    store = Store(harness.settings().core.database_url)
     await store.write(conversations.grant, f"discord:person:{ann.id}", "member", "Ann")
     await store.close()
-    await alive.stop()
-    await alive.start(access="pairing")
+    await harness.stop()
+    await harness.start(access="pairing")
     await discord.use_command(ann, channel, "ask", prompt="repeat: for Ann")
-    await discord.wait_for(lambda: channel_shows(alive, channel, "for Ann"))
+    await discord.wait_for(lambda: channel_shows(harness, channel, "for Ann"))
     answer = next(m for m in discord.messages(channel) if m.content == "for Ann")
     before = discord.transcript(channel, ann)
     button = next(one["custom_id"] for row in answer.components for one in row["components"])
@@ -248,12 +248,12 @@ async def test_denied_user_gets_private_notice(alive: Harness) -> None:
         await discord.press_button(eve, answer, button),
     ):
         await discord.wait_for(lambda done=done: done.responses)  # type: ignore[misc]
-        (told,) = done.responses
-        assert told.content == str(AccessDeniedError())
-        assert told.ephemeral_to == eve.id
+        (response,) = done.responses
+        assert response.content == str(AccessDeniedError())
+        assert response.ephemeral_to == eve.id
     await discord.send_message(eve, channel, f"{discord.mention} hello")
     await discord.send_message(ann, channel, f"{discord.mention} repeat: still here")
-    await discord.wait_for(lambda: channel_shows(alive, channel, "still here"))
+    await discord.wait_for(lambda: channel_shows(harness, channel, "still here"))
     assert "bargain" not in discord.transcript(channel, ann)
     assert discord.transcript(channel, ann).startswith(before)
-    assert len(alive.model.requests) == 2
+    assert len(harness.model.requests) == 2

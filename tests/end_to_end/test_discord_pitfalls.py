@@ -1,8 +1,6 @@
-"""Defects seen in other Discord bots that only the whole product could have.
+"""Pitfalls of Discord's API and defects known from other Discord bots, tested on the whole product.
 
-The adapter's own are in bots/discord/test_defects. Shown elsewhere: one model for all, menus that
-end at 25 models, buttons dead after a restart, messages lost in one, tails cut, fences left open,
-@everyone rung (test_discord); a final that waits behind previews (core/delivery/test_gate).
+Pitfalls that concern the adapter alone are tested in tests/bots/discord/test_pitfalls.py.
 """
 
 import itertools
@@ -22,17 +20,17 @@ def is_edit(call: Call) -> bool:
     return call.method == "PATCH" and "/messages/" in call.path
 
 
-def last_text(alive: Harness, channel: Channel) -> str:
-    return (bot_texts(alive.discord.messages(channel)) or [""])[-1]
+def last_text(harness: Harness, channel: Channel) -> str:
+    return (bot_texts(harness.discord.messages(channel)) or [""])[-1]
 
 
 def prompts_in(body: dict[str, Any]) -> list[str]:
     return [str(m["content"]) for m in body["messages"] if m["role"] == "user"]
 
 
-async def test_rate_limited_channel_does_not_stall_stream(alive: Harness) -> None:
-    """The answer is read to its end and kept while the channel waits for ten minutes."""
-    discord, model = alive.discord, alive.model
+async def test_rate_limited_channel_does_not_stall_stream(harness: Harness) -> None:
+    """The answer is read completely and stored while the channel is blocked for ten minutes."""
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 100
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
@@ -40,13 +38,13 @@ async def test_rate_limited_channel_does_not_stall_stream(alive: Harness) -> Non
     await discord.send_message(ann, channel, f"repeat: {'A steady stream. ' * 30}")
     await discord.wait_for(discord.calls_with_status)
     assert not model.requests[-1].is_completed
-    await alive.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
     assert len(discord.calls_with_status()) == 1
-    await alive.kill()
+    await harness.kill()
 
 
-async def test_failed_edit_does_not_end_answer(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_failed_edit_does_not_end_answer(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 20
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
@@ -64,45 +62,45 @@ async def test_failed_edit_does_not_end_answer(alive: Harness) -> None:
     assert len(model.requests) == 1
 
 
-async def test_broken_answer_keeps_text_and_is_reported(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_broken_answer_keeps_text_and_is_reported(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 100
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     model.fail_next(end_stream(20))
     await discord.send_message(ann, channel, f"repeat: {'begun ' * 100}")
-    await discord.wait_for(lambda: "The answer broke off" in last_text(alive, channel), 20)
-    assert last_text(alive, channel).startswith("begun begun")
+    await discord.wait_for(lambda: "The answer broke off" in last_text(harness, channel), 20)
+    assert last_text(harness, channel).startswith("begun begun")
     assert len(bot_texts(discord.messages(channel))) == 1
 
 
-async def test_silent_model_is_reported(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
-    await alive.stop()
-    await alive.start(first_token_timeout=0.3)
+async def test_silent_model_is_reported(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
+    await harness.stop()
+    await harness.start(first_token_timeout=0.3)
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     model.fail_next(stall(), times=None)
     await discord.send_message(ann, channel, "repeat: nobody says this")
-    await discord.wait_for(lambda: "did not go on" in last_text(alive, channel), 40)
+    await discord.wait_for(lambda: "did not go on" in last_text(harness, channel), 40)
     assert "Stop" not in str(discord.messages(channel)[-1].components)
 
 
-async def test_long_reasoning_shows_progress(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_long_reasoning_shows_progress(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 30
     model.answer = lambda _body: ScriptedAnswer("Here it is.", reasoning="I weigh it. " * 45)
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     await discord.send_message(ann, channel, "hello")
-    await discord.wait_for(lambda: re.search(r"Thinking… \d+ s", last_text(alive, channel)), 30)
+    await discord.wait_for(lambda: re.search(r"Thinking… \d+ s", last_text(harness, channel)), 30)
     model.tokens_per_second = 2000
     await discord.wait_for(lambda: bot_texts(discord.messages(channel)) == ["Here it is."], 30)
     assert len(model.requests) == 1
 
 
-async def test_slow_answer_delays_no_other(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_slow_answer_delays_no_other(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 10
     ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
     home = discord.create_channel(discord.create_guild("Home", ann, bob), "general")
@@ -111,21 +109,21 @@ async def test_slow_answer_delays_no_other(alive: Harness) -> None:
     await model.wait_for(lambda: len(model.requests) == 1)
     for channel in (home, away):
         await discord.send_message(bob, channel, f"{discord.mention} repeat: at once")
-        await discord.wait_for(lambda there=channel: last_text(alive, there) == "at once")  # type: ignore[misc]
+        await discord.wait_for(lambda there=channel: last_text(harness, there) == "at once")  # type: ignore[misc]
     assert not model.requests[0].is_completed
     await discord.use_command(ann, home, "stop")
     await model.wait_for(lambda: model.requests[0].disconnected_at is not None)
 
 
-def all_answers_finished(alive: Harness, channel: Channel, count: int) -> bool:
-    """Whether so many answers stand there, none of them growing."""
-    answers = [message for message in alive.discord.messages(channel) if message.from_bot]
+def all_answers_finished(harness: Harness, channel: Channel, count: int) -> bool:
+    """Whether `count` complete answers are visible."""
+    answers = [message for message in harness.discord.messages(channel) if message.from_bot]
     growing = any("stop:" in str(message.components) for message in answers)
     return len(answers) == count and not growing and all("x x" in m.content for m in answers)
 
 
-async def test_concurrent_users_have_separate_histories(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_concurrent_users_have_separate_histories(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 200
     people = [discord.create_user(name) for name in ("Ann", "Bob", "Eve")]
     channel = discord.create_channel(discord.create_guild("Home", *people), "general")
@@ -135,7 +133,7 @@ async def test_concurrent_users_have_separate_histories(alive: Harness) -> None:
                 person, channel, f"{discord.mention} repeat: {person.name} {round_} " + "x " * 20
             )
         expected = len(people) * (round_ + 1)
-        await discord.wait_for(partial(all_answers_finished, alive, channel, expected), 20)
+        await discord.wait_for(partial(all_answers_finished, harness, channel, expected), 20)
     assert len(model.requests) == 9
     for request in model.requests:
         own = re.findall(r"Ann|Bob|Eve", prompts_in(request.body)[-1])[0]
@@ -143,53 +141,53 @@ async def test_concurrent_users_have_separate_histories(alive: Harness) -> None:
         assert names == {own}
     for person in people:
         rounds = [prompts_in(r.body) for r in model.requests if person.name in prompts_in(r.body)[-1]]
-        assert [len(one) for one in rounds] == [1, 2, 3], "nothing of one's own is missing"
+        assert [len(prompts) for prompts in rounds] == [1, 2, 3], "no earlier question of the person is missing"
 
 
-async def test_instructions_are_per_channel(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_instructions_are_per_channel(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
-    one = discord.create_channel(discord.create_guild("Home", ann), "general")
-    other = discord.create_channel(discord.create_guild("Away", ann, bob), "general")
-    said = await discord.use_command(ann, one, "system", text="You are a pirate.")
-    await discord.wait_for(lambda: bool(said.responses) and bool(said.responses[-1].content))
-    for person, channel, pirate in ((ann, one, True), (ann, other, False), (bob, other, False)):
+    first = discord.create_channel(discord.create_guild("Home", ann), "general")
+    second = discord.create_channel(discord.create_guild("Away", ann, bob), "general")
+    interaction = await discord.use_command(ann, first, "system", text="You are a pirate.")
+    await discord.wait_for(lambda: bool(interaction.responses) and bool(interaction.responses[-1].content))
+    for person, channel, pirate in ((ann, first, True), (ann, second, False), (bob, second, False)):
         before = len(model.requests)
         await discord.send_message(person, channel, f"{discord.mention} repeat: hello")
         await model.wait_for(lambda n=before: len(model.requests) > n)  # type: ignore[misc]
         assert ("You are a pirate." in str(model.requests[-1].body["messages"])) is pirate
 
 
-async def test_last_question_is_per_channel(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_last_question_is_per_channel(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     ann = discord.create_user("Ann")
     guild = discord.create_guild("Home", ann)
-    one, two = discord.create_channel(guild, "one"), discord.create_channel(guild, "two")
-    for channel in (one, two):
+    first, second = discord.create_channel(guild, "one"), discord.create_channel(guild, "two")
+    for channel in (first, second):
         await discord.send_message(ann, channel, f"{discord.mention} repeat: in {channel.name}")
-        await discord.wait_for(lambda there=channel: last_text(alive, there) == f"in {there.name}")  # type: ignore[misc]
-    await discord.use_command(ann, one, "retry")
+        await discord.wait_for(lambda there=channel: last_text(harness, there) == f"in {there.name}")  # type: ignore[misc]
+    await discord.use_command(ann, first, "retry")
     await model.wait_for(lambda: len(model.requests) == 3)
     assert prompts_in(model.requests[-1].body) == ["repeat: in one"]
 
 
-async def test_answer_is_single_message(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_answer_is_single_message(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 40
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     text = "It grows where it stands. " * 12
     before = len(discord.calls)
     await discord.send_message(ann, channel, f"{discord.mention} repeat: {text}")
-    await discord.wait_for(lambda: last_text(alive, channel) == text.strip(), 20)
-    made = [call for call in list(discord.calls)[before:] if "/messages" in call.path]
-    assert [call.method for call in made].count("POST") == 1
-    assert {call.method for call in made} == {"POST", "PATCH"}
+    await discord.wait_for(lambda: last_text(harness, channel) == text.strip(), 20)
+    calls = [call for call in list(discord.calls)[before:] if "/messages" in call.path]
+    assert [call.method for call in calls].count("POST") == 1
+    assert {call.method for call in calls} == {"POST", "PATCH"}
     assert len(discord.messages(channel)) == 2
 
 
-async def test_growing_answer_continues_in_next_message(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_growing_answer_continues_in_next_message(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 300
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
@@ -202,24 +200,24 @@ async def test_growing_answer_continues_in_next_message(alive: Harness) -> None:
     )
 
 
-async def test_deleting_growing_answer_stops_it(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_deleting_growing_answer_stops_it(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.tokens_per_second = 20
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     await discord.send_message(ann, channel, f"repeat: {'on and on ' * 100}")
-    await discord.wait_for(lambda: "on and on" in last_text(alive, channel))
+    await discord.wait_for(lambda: "on and on" in last_text(harness, channel))
     await discord.delete_message(next(m for m in discord.messages(channel) if m.from_bot))
     await model.wait_for(lambda: model.requests[-1].disconnected_at is not None)
     model.tokens_per_second = 2000
     await discord.send_message(ann, channel, "repeat: next")
-    await discord.wait_for(lambda: last_text(alive, channel) == "next")
+    await discord.wait_for(lambda: last_text(harness, channel) == "next")
 
 
-async def test_fast_writer_is_notified_and_keeps_messages(alive: Harness) -> None:
-    discord = alive.discord
-    await alive.stop()
-    await alive.start(messages_a_minute=2)
+async def test_fast_writer_is_notified_and_keeps_messages(harness: Harness) -> None:
+    discord = harness.discord
+    await harness.stop()
+    await harness.start(messages_a_minute=2)
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     for number in range(6):

@@ -1,4 +1,4 @@
-"""What people see when the platform or the process fails in the wrong moment."""
+"""What people see when a platform or the process fails at the worst moment."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.end_to_end.harness import Harness, bot_texts
 
 
 def fail_first(method: str, fault: Fault) -> tuple[Callable[[Call], Fault | None], asyncio.Event]:
-    """Orders `fault` for the first call of `method`; the event tells when it came."""
+    """Inject `fault` into the first call of `method`; the event is set when it happens."""
     met = asyncio.Event()
 
     def order(call: Call) -> Fault | None:
@@ -21,16 +21,16 @@ def fail_first(method: str, fault: Fault) -> tuple[Callable[[Call], Fault | None
     return order, met
 
 
-async def press_send_again(alive: Harness, person: User, chat: Chat) -> None:
-    doubt = alive.telegram.messages(chat)[-1]
+async def press_send_again(harness: Harness, person: User, chat: Chat) -> None:
+    doubt = harness.telegram.messages(chat)[-1]
     assert doubt.reply_markup is not None
     ((button,),) = doubt.reply_markup["inline_keyboard"]
     assert button["text"] == "Send again"
-    await alive.telegram.press_button(person, doubt, button["callback_data"])
+    await harness.telegram.press_button(person, doubt, button["callback_data"])
 
 
-async def test_rate_limit_survives_restart(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_rate_limit_survives_restart(harness: Harness) -> None:
+    telegram = harness.telegram
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
     telegram.fault_hook, met = fail_first("sendMessage", Fault("429", 20))
@@ -38,9 +38,9 @@ async def test_rate_limit_survives_restart(alive: Harness) -> None:
     async with asyncio.timeout(10):
         await met.wait()
     await telegram.wait_for(telegram.calls_with_status)
-    await alive.wait_until_stored("SELECT 1 FROM waits")
-    await alive.kill()
-    await alive.start()
+    await harness.wait_until_stored("SELECT 1 FROM waits")
+    await harness.kill()
+    await harness.start()
     await telegram.send_message(bob, other, "repeat: at once")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(other)) == ["at once"])
     assert bot_texts(telegram.messages(chat)) == []
@@ -49,30 +49,30 @@ async def test_rate_limit_survives_restart(alive: Harness) -> None:
 
 
 async def test_uncertain_message_is_not_sent_twice(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram = alive.telegram
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_after"))
     await telegram.send_message(ann, chat, "repeat: once")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
-    await press_send_again(alive, ann, chat)
+    await press_send_again(harness, ann, chat)
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN, "once"])
-    assert len(alive.model.requests) == 1, "the model was not asked again"
+    assert len(harness.model.requests) == 1, "the model was not asked again"
 
 
-async def test_lost_message_can_be_requested_again(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_lost_message_can_be_requested_again(harness: Harness) -> None:
+    telegram = harness.telegram
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     group = telegram.create_supergroup("Friends", ann, bob)
     chat = telegram.open_private_chat(ann)
     telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_before"))
     await telegram.send_message(ann, chat, "repeat: lost")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN])
-    await press_send_again(alive, ann, chat)
+    await press_send_again(harness, ann, chat)
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN, "lost"])
-    # Edits are repeated: doing it twice is doing it once.
+    # Edits are repeated because they are idempotent.
     telegram.fault_hook, met = fail_first("editMessageText", Fault("drop_before"))
     await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited"])
@@ -80,23 +80,23 @@ async def test_lost_message_can_be_requested_again(alive: Harness) -> None:
 
 
 async def test_kill_during_send_leaves_one_answer(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram = alive.telegram
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     telegram.fault_hook, met = fail_first("sendMessage", Fault("delay", 0.5))
     await telegram.send_message(ann, chat, "repeat: once")
     async with asyncio.timeout(10):
         await met.wait()
-    await alive.kill()
+    await harness.kill()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once"])
-    await alive.start()
+    await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
 
 
-async def test_group_migration_keeps_everything(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_group_migration_keeps_everything(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     group = telegram.create_group("Friends", ann)
     at = f"@{telegram.bot.username}"
@@ -117,10 +117,10 @@ async def test_group_migration_keeps_everything(alive: Harness) -> None:
     assert "repeat: before" in str(body["messages"])
 
 
-async def test_flooding_user_is_notified_and_delays_no_other(alive: Harness) -> None:
-    await alive.stop()
-    await alive.start(messages_a_minute=4)
-    telegram = alive.telegram
+async def test_flooding_user_is_notified_and_delays_no_other(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(messages_a_minute=4)
+    telegram = harness.telegram
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
     for number in range(20):

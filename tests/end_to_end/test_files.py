@@ -1,4 +1,4 @@
-"""Files that a question is about without being sent with it."""
+"""Questions about files that were sent earlier or are in the replied-to message."""
 
 from tests.core.memory.sample_files import make_pdf
 from tests.end_to_end.harness import Harness, bot_texts
@@ -8,28 +8,28 @@ QUESTION = "repeat: What does the canteen serve on Friday?"
 ANSWER = "What does the canteen serve on Friday?"
 
 
-def system_prompt(alive: Harness) -> str:
-    """What the model was shown before the question."""
-    return str(alive.model.requests[-1].body["messages"][0]["content"])
+def system_prompt(harness: Harness) -> str:
+    """The instructions sent to the model before the question."""
+    return str(harness.model.requests[-1].body["messages"][0]["content"])
 
 
-async def test_reply_asks_about_file_in_telegram_group(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_reply_asks_about_file_in_telegram_group(harness: Harness) -> None:
+    telegram = harness.telegram
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     group = telegram.create_group("Friends", ann, bob)
     sent = await telegram.send_document(ann, group, "menu.txt", MENU.encode())
     mention = f"@{telegram.bot.username}"
     await telegram.send_message(bob, group, f"{mention} {QUESTION}", reply_to=sent)
     await telegram.wait_for(lambda: ANSWER in " ".join(bot_texts(telegram.messages(group))))
-    assert "smoked eel" in system_prompt(alive)
+    assert "smoked eel" in system_prompt(harness)
     assert "Looked into menu.txt" in bot_texts(telegram.messages(group))[-1]
     await telegram.send_message(ann, group, f"{mention} {QUESTION}")
-    await telegram.wait_for(lambda: len(alive.model.requests) == 2)
-    assert "smoked eel" not in system_prompt(alive), "it was read for who asked alone"
+    await telegram.wait_for(lambda: len(harness.model.requests) == 2)
+    assert "smoked eel" not in system_prompt(harness), "it was read for who asked alone"
 
 
-async def test_reply_to_binary_file_is_answered(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_reply_to_binary_file_is_answered(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     photo = await telegram.send_photo(ann, chat)
@@ -38,21 +38,21 @@ async def test_reply_to_binary_file_is_answered(alive: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1] == "never mind")
 
 
-async def test_reply_asks_about_file_on_discord(alive: Harness) -> None:
-    discord = alive.discord
+async def test_reply_asks_about_file_on_discord(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     sent = await discord.send_file(ann, channel, "menu.pdf", make_pdf([MENU]))
     await discord.send_message(ann, channel, f"{discord.mention} {QUESTION}", reply_to=sent)
-    said = "Looked into menu.pdf"
-    await discord.wait_for(lambda: any(said in t for t in bot_texts(discord.messages(channel))), 20)
+    expected = "Looked into menu.pdf"
+    await discord.wait_for(lambda: any(expected in t for t in bot_texts(discord.messages(channel))), 20)
     assert any(ANSWER in t for t in bot_texts(discord.messages(channel)))
-    assert "smoked eel" in system_prompt(alive)
+    assert "smoked eel" in system_prompt(harness)
 
 
-async def test_file_name_is_shown_unchanged(alive: Harness) -> None:
-    """In Discord what stands between underscores is formatted."""
-    discord, telegram = alive.discord, alive.telegram
+async def test_file_name_is_shown_unchanged(harness: Harness) -> None:
+    """Underscores would start italics on Discord."""
+    discord, telegram = harness.discord, harness.telegram
     ann = discord.create_user("Ann")
     dm = discord.open_dm(ann)
     await discord.send_file(ann, dm, "__init__ (1).py", b"LIGHTHOUSE = 'lit'", text=QUESTION)
@@ -61,23 +61,23 @@ async def test_file_name_is_shown_unchanged(alive: Harness) -> None:
     bob = telegram.create_user("Bob")
     chat = telegram.open_private_chat(bob)
     await telegram.send_document(bob, chat, "__init__ (1).py", b"LAMP = 1", caption=QUESTION)
-    said = "Looked into __init__ (1).py"
-    await telegram.wait_for(lambda: any(said in t for t in bot_texts(telegram.messages(chat))))
+    expected = "Looked into __init__ (1).py"
+    await telegram.wait_for(lambda: any(expected in t for t in bot_texts(telegram.messages(chat))))
 
 
-async def test_ask_command_takes_file_on_discord(alive: Harness) -> None:
-    discord = alive.discord
+async def test_ask_command_takes_file_on_discord(harness: Harness) -> None:
+    discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     file = discord.upload_attachment("menu.pdf", make_pdf([MENU]), "application/pdf")
     asked = await discord.use_command(ann, channel, "ask", prompt=QUESTION, file=file)
-    said = "Looked into menu.pdf"
-    await discord.wait_for(lambda: any(said in t for t in bot_texts(discord.messages(channel))), 20)
+    expected = "Looked into menu.pdf"
+    await discord.wait_for(lambda: any(expected in t for t in bot_texts(discord.messages(channel))), 20)
     assert any(ANSWER in t for t in bot_texts(discord.messages(channel)))
-    assert "smoked eel" in system_prompt(alive)
+    assert "smoked eel" in system_prompt(harness)
     assert not asked.has_failed
     broken = discord.upload_attachment("photo.zip", b"PK\x03\x04" + bytes(range(256)))
     await discord.use_command(ann, channel, "ask", prompt=QUESTION, file=broken)
     refused = "is not a kind of file I read"
     await discord.wait_for(lambda: any(refused in t for t in bot_texts(discord.messages(channel))), 20)
-    assert len(alive.model.requests) == 1
+    assert len(harness.model.requests) == 1

@@ -1,4 +1,4 @@
-"""Notes, files and past messages, from the person's side."""
+"""Notes, files and past messages, end to end."""
 
 import random
 import re
@@ -87,7 +87,7 @@ WORDS = [
 
 
 def report() -> list[str]:
-    """Three hundred pages of nothing, ten of which hold one fact each."""
+    """300 pages of filler; ten of them contain one fact each."""
     chance = random.Random(4)
     pages = []
     for number in range(1, PAGES + 1):
@@ -102,22 +102,22 @@ def report() -> list[str]:
 
 
 def last_text(side: Any, chat: Any) -> str:
-    """The bot's last words."""
+    """The bot's latest message."""
     return (bot_texts(side.messages(chat)) or [""])[-1]
 
 
 def numbered_sources(body: dict[str, Any]) -> dict[int, str]:
-    """The numbered sources that a request gives to the model."""
+    """The numbered sources in a request."""
     system = "\n".join(m["content"] for m in body["messages"] if m["role"] == "system")
-    found = re.findall(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", system, re.DOTALL | re.MULTILINE)
-    return {int(number): text for number, text in found}
+    sources = re.findall(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", system, re.DOTALL | re.MULTILINE)
+    return {int(number): text for number, text in sources}
 
 
 def quote_first_source(body: dict[str, Any]) -> Any:
-    """A model that answers with the line of its sources that is most like the question."""
-    wanted = set(re.findall(r"\w+", body["messages"][-1]["content"].lower()))
+    """A model that answers with the source line most similar to the question."""
+    question_words = set(re.findall(r"\w+", body["messages"][-1]["content"].lower()))
     lines = [
-        (len(wanted & set(re.findall(r"\w+", line.lower()))), number, line)
+        (len(question_words & set(re.findall(r"\w+", line.lower()))), number, line)
         for number, text in numbered_sources(body).items()
         for line in text.split("\n")
     ]
@@ -128,8 +128,8 @@ def quote_first_source(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["pdf", "txt"])
-async def test_long_document_on_telegram(alive: Harness, kind: str) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_long_document_on_telegram(harness: Harness, kind: str) -> None:
+    telegram, model = harness.telegram, harness.model
     model.answer = quote_first_source
     content = make_pdf(report()) if kind == "pdf" else "\f".join(report()).encode()
     ann = telegram.create_user("Ann")
@@ -145,17 +145,17 @@ async def test_long_document_on_telegram(alive: Harness, kind: str) -> None:
         await telegram.wait_for(lambda n=before: len(bot_texts(telegram.messages(chat))) > n)  # type: ignore[misc]
         sources = numbered_sources(model.requests[-1].body)
         (number,) = [n for n, text in sources.items() if fact in text]
-        said = last_text(telegram, chat)
-        assert said == f"{fact} [{number}]\n\nSources: [{number}] report.{kind}, page {page}"
+        answer = last_text(telegram, chat)
+        assert answer == f"{fact} [{number}]\n\nSources: [{number}] report.{kind}, page {page}"
 
 
-async def test_long_document_on_discord_is_private(alive: Harness) -> None:
-    discord, model = alive.discord, alive.model
+async def test_long_document_on_discord_is_private(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
     model.answer = quote_first_source
     ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
     channel = discord.create_channel(discord.create_guild("Guild", ann, bob), "general")
     at = discord.mention
-    # The caption is a question: answered when the file has been read.
+    # The caption is a question. It is answered once the file has been read.
     question = FACTS[31][1]
     await discord.send_file(
         ann,
@@ -175,11 +175,11 @@ async def test_long_document_on_discord_is_private(alive: Harness) -> None:
             await discord.send_message(ann, channel, f"{at} {question}")
             await discord.wait_for(lambda c=cited: last_text(discord, channel).endswith(c))  # type: ignore[misc]
             assert len(model.requests) == before + 1
-        said = next(t for t in bot_texts(discord.messages(channel)) if t.endswith(cited))
-        assert said.startswith(fact)
+        answer = next(t for t in bot_texts(discord.messages(channel)) if t.endswith(cited))
+        assert answer.startswith(fact)
         if page != 31:
             assert any(fact in text for text in numbered_sources(model.requests[-1].body).values())
-    # In the same channel Bob gets nothing of it, in the request or in the answer.
+    # Bob, in the same channel, gets nothing of it, neither in the request nor in the answer.
     for fact, question in list(FACTS.values())[:3]:
         before = len(model.requests)
         await discord.send_message(bob, channel, f"{at} {question} What is in report.pdf?")
@@ -194,8 +194,8 @@ async def test_long_document_on_discord_is_private(alive: Harness) -> None:
     await discord.wait_for(lambda: any("no notes and files" in t for t in bot_texts(discord.messages(channel))))
 
 
-async def test_notes_are_recalled_and_deleted(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_notes_are_recalled_and_deleted(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     group = telegram.create_supergroup("Friends", ann, bob)
     chat = telegram.open_private_chat(ann)
@@ -204,7 +204,7 @@ async def test_notes_are_recalled_and_deleted(alive: Harness) -> None:
     await telegram.send_message(ann, chat, "repeat: what is the wifi password of the cabin?")
     await telegram.wait_for(lambda: "Recalled 1 note." in last_text(telegram, chat))
     assert "heron-42" in model.requests[-1].body["messages"][0]["content"]
-    # A private chat's note is not known in a group, to nobody.
+    # A note from a private chat is unknown in a group.
     for person in (ann, bob):
         before = len(model.requests)
         await telegram.send_message(person, group, f"@{telegram.bot.username} wifi password of the cabin?")
@@ -220,8 +220,8 @@ async def test_notes_are_recalled_and_deleted(alive: Harness) -> None:
     assert "heron-42" not in model.requests[-1].body["messages"][0]["content"]
 
 
-async def test_past_messages_are_recalled_when_enabled(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_past_messages_are_recalled_when_enabled(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
 
@@ -237,8 +237,8 @@ async def test_past_messages_are_recalled_when_enabled(alive: Harness) -> None:
     assert "Quintus" not in str(model.requests[-1].body)
     await ask("/memory on")
     await ask("/new")
-    said = await ask("repeat: my tortoise is called how?")
-    assert "Recalled" in said
+    answer = await ask("repeat: my tortoise is called how?")
+    assert "Recalled" in answer
     assert "Quintus Maximus" in model.requests[-1].body["messages"][0]["content"]
     await ask("/memory off")
     await ask("/new")
@@ -247,7 +247,7 @@ async def test_past_messages_are_recalled_when_enabled(alive: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("secret.pdf", encrypt_pdf(make_pdf(["words"]), password="x"), "is encrypted"),
         ("scan.pdf", make_scanned_pdf(2), "has no text"),
@@ -258,20 +258,20 @@ async def test_past_messages_are_recalled_when_enabled(alive: Harness) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_unreadable_file_is_reported(alive: Harness, name: str, content: bytes, said: str) -> None:
-    telegram = alive.telegram
+async def test_unreadable_file_is_reported(harness: Harness, name: str, content: bytes, expected: str) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, name, content, caption="What is in it?")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     (answer,) = bot_texts(telegram.messages(chat))
-    assert said in answer
+    assert expected in answer
     assert "@everyone" not in answer
-    assert len(alive.model.requests) == 0
+    assert len(harness.model.requests) == 0
 
 
-async def test_answers_without_embedding_model(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_answers_without_embedding_model(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/remember My bicycle is green.")
@@ -286,16 +286,16 @@ async def test_answers_without_embedding_model(alive: Harness) -> None:
     await telegram.wait_for(lambda: "I could not read a.txt" in last_text(telegram, chat))
 
 
-async def test_photo_is_refused_with_supported_kinds(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_photo_is_refused_with_supported_kinds(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_photo(ann, chat)
     await telegram.wait_for(lambda: "a photo" in " ".join(bot_texts(telegram.messages(chat))))
 
 
-async def test_reading_can_be_stopped(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_reading_can_be_stopped(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, "report.pdf", make_pdf(report()))
@@ -309,16 +309,16 @@ async def test_reading_can_be_stopped(alive: Harness) -> None:
 
 
 async def test_interrupted_file_is_read_after_restart(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram = alive.telegram
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, "report.pdf", make_pdf(report()))
     await telegram.wait_for(lambda: any("Reading" in draft.text for draft in telegram.draft_log))
-    await alive.kill()
+    await harness.kill()
     assert bot_texts(telegram.messages(chat)) == []
-    await alive.start()
+    await harness.start()
     await telegram.wait_for(lambda: "Ask me about it" in last_text(telegram, chat), 60)
     await telegram.send_message(ann, chat, "/memory")
     await telegram.wait_for(lambda: "I keep 1 file here" in last_text(telegram, chat))

@@ -1,4 +1,4 @@
-"""Quotas that run out, models that fail, keys of people's own."""
+"""Exhausted quotas, failing models and personal keys."""
 
 import sqlite3
 from functools import partial
@@ -27,7 +27,7 @@ class FakeClock:
 
 
 def booked_tokens(folder: Path, account: str) -> dict[str, int]:
-    """Tokens by model as the ledger has them, once no request is on its way."""
+    """The tokens per model in the ledger, once no request is in flight."""
     with sqlite3.connect(folder / "parley.sqlite3") as database:
         assert database.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         rows = database.execute(
@@ -37,87 +37,87 @@ def booked_tokens(folder: Path, account: str) -> dict[str, int]:
         return dict(rows.fetchall())
 
 
-def last_text(alive: Harness, chat: Chat) -> str:
-    return (bot_texts(alive.telegram.messages(chat)) or [""])[-1]
+def last_text(harness: Harness, chat: Chat) -> str:
+    return (bot_texts(harness.telegram.messages(chat)) or [""])[-1]
 
 
 async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=clock))
-    async with running_harness(tmp_path) as alive:
-        model, telegram = alive.model, alive.telegram
+    async with running_harness(tmp_path) as harness:
+        model, telegram = harness.model, harness.telegram
         model.usage.clock = clock
         model.start_new_day()
         quota = 2500
         model.quotas[LLAMA] = quota
-        await alive.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
+        await harness.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
         people = [telegram.create_user(f"P{n}") for n in range(20)]
         chats = [telegram.open_private_chat(person) for person in people]
         for person, chat in zip(people, chats, strict=True):
             await telegram.send_message(person, chat, f"repeat: {'word ' * 60}{person.id}")
         await telegram.wait_for(
-            lambda: all(str(p.id) in last_text(alive, c) for p, c in zip(people, chats, strict=True)),
+            lambda: all(str(p.id) in last_text(harness, c) for p, c in zip(people, chats, strict=True)),
             30,
         )
-        instead = [chat for chat in chats if "answered by phi-4" in last_text(alive, chat)]
+        instead = [chat for chat in chats if "answered by phi-4" in last_text(harness, chat)]
         assert 0 < len(instead) < 20
-        assert all("out of today's quota (back in 2 h)" in last_text(alive, chat) for chat in instead)
-        assert not [one for one in model.rejected_requests if one.status == 429], "nothing asked in vain"
-        await alive.stop()
+        assert all("out of today's quota (back in 2 h)" in last_text(harness, chat) for chat in instead)
+        assert not [request for request in model.rejected_requests if request.status == 429], "nothing asked in vain"
+        await harness.stop()
         ledger = booked_tokens(tmp_path, key_id_of(model.api_key))
         exact = {name: model.usage.tokens_used(model=name, endpoint=Endpoint.CHAT) for name in (LLAMA, PHI)}
         assert ledger == exact
         clock.now += DAY
-        await alive.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
+        await harness.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
         await telegram.send_message(people[0], chats[0], "repeat: a new day")
-        await telegram.wait_for(lambda: last_text(alive, chats[0]) == "a new day")
+        await telegram.wait_for(lambda: last_text(harness, chats[0]) == "a new day")
         assert model.requests[-1].body["model"] == LLAMA
 
 
 async def test_unknown_quota_error_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=FakeClock()))
-    async with running_harness(tmp_path) as alive:
-        await alive.start()
-        telegram, model = alive.telegram, alive.model
+    async with running_harness(tmp_path) as harness:
+        await harness.start()
+        telegram, model = harness.telegram, harness.model
         ann = telegram.create_user("Ann")
         chat = telegram.open_private_chat(ann)
         model.quotas[LLAMA] = 0
         for number in range(3):
             await telegram.send_message(ann, chat, f"repeat: answer {number}")
             await telegram.wait_for(
-                lambda n=number: last_text(alive, chat).startswith(f"answer {n}")  # type: ignore[misc]
+                lambda n=number: last_text(harness, chat).startswith(f"answer {n}")  # type: ignore[misc]
             )
-            assert "out of today's quota" in last_text(alive, chat)
-        assert len([one for one in model.rejected_requests if one.status == 429]) == 1
+            assert "out of today's quota" in last_text(harness, chat)
+        assert len([request for request in model.rejected_requests if request.status == 429]) == 1
         await telegram.send_message(ann, chat, "/model")
-        await telegram.wait_for(lambda: "Llama-3.3-70B-Instruct answers here" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "Llama-3.3-70B-Instruct answers here" in last_text(harness, chat))
 
 
-async def test_broken_model_is_replaced_and_skipped(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_broken_model_is_replaced_and_skipped(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     model.fail_next(http_error(500), times=None, model=LLAMA)
     for number in range(5):
         await telegram.send_message(ann, chat, f"repeat: answer {number}")
         await telegram.wait_for(
-            lambda n=number: last_text(alive, chat).startswith(f"answer {n}"),  # type: ignore[misc]
+            lambda n=number: last_text(harness, chat).startswith(f"answer {n}"),  # type: ignore[misc]
             20,
         )
-        assert "does not work just now" in last_text(alive, chat)
+        assert "does not work just now" in last_text(harness, chat)
     tried = [r for r in model.requests if r.body["model"] == LLAMA]
     assert len(tried) == 9, "three turns of three tries, then it rests"
 
 
-async def test_no_silent_failover_after_shown_text(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_no_silent_failover_after_shown_text(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     model.fail_next(end_stream(20))
     await telegram.send_message(ann, chat, f"repeat: {'begun ' * 100}")
-    await telegram.wait_for(lambda: "The answer broke off" in last_text(alive, chat))
-    assert last_text(alive, chat).startswith("begun begun")
+    await telegram.wait_for(lambda: "The answer broke off" in last_text(harness, chat))
+    assert last_text(harness, chat).startswith("begun begun")
     assert {r.body["model"] for r in model.requests} == {LLAMA}
     markup = telegram.messages(chat)[-1].reply_markup
     assert markup is not None
@@ -125,100 +125,100 @@ async def test_no_silent_failover_after_shown_text(alive: Harness) -> None:
     assert list(buttons) == ["Continue", "Retry"]
     await telegram.press_button(ann, telegram.messages(chat)[-1], buttons["Continue"])
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) == 2)
-    shown = [m["content"] for m in model.requests[-1].body["messages"]]
-    assert shown[-1] == texts.CONTINUE_PROMPT
-    assert shown[-2].startswith("begun begun")
+    contents = [m["content"] for m in model.requests[-1].body["messages"]]
+    assert contents[-1] == texts.CONTINUE_PROMPT
+    assert contents[-2].startswith("begun begun")
 
 
-async def test_removed_model_is_replaced_with_one_notice(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_removed_model_is_replaced_with_one_notice(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/model phi-4")
-    await telegram.wait_for(lambda: "phi-4" in last_text(alive, chat))
+    await telegram.wait_for(lambda: "phi-4" in last_text(harness, chat))
     model.remove_model(PHI)
     await telegram.send_message(ann, chat, "repeat: one")
-    await telegram.wait_for(lambda: last_text(alive, chat).startswith("one"))
-    assert "phi-4 is not available any more: answered by" in last_text(alive, chat)
+    await telegram.wait_for(lambda: last_text(harness, chat).startswith("one"))
+    assert "phi-4 is not available any more: answered by" in last_text(harness, chat)
     await telegram.send_message(ann, chat, "repeat: two")
-    await telegram.wait_for(lambda: last_text(alive, chat).startswith("two"))
-    assert "Llama-3.3-70B-Instruct answers here from now on" in last_text(alive, chat)
+    await telegram.wait_for(lambda: last_text(harness, chat).startswith("two"))
+    assert "Llama-3.3-70B-Instruct answers here from now on" in last_text(harness, chat)
     await telegram.send_message(ann, chat, "repeat: three")
-    await telegram.wait_for(lambda: last_text(alive, chat) == "three")
+    await telegram.wait_for(lambda: last_text(harness, chat) == "three")
 
 
 async def test_personal_key_pays_for_its_owner_only(tmp_path: Path) -> None:
-    async with running_harness(tmp_path) as alive:
-        telegram, model = alive.telegram, alive.model
+    async with running_harness(tmp_path) as harness:
+        telegram, model = harness.telegram, harness.model
         own = "io-key-of-ann-0123456789"
         model.add_account(own)
-        await alive.start(secret_key="a passphrase")
+        await harness.start(secret_key="a passphrase")
         ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
         chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         await telegram.send_message(ann, chat, "/key wrong-key-123456")
-        await telegram.wait_for(lambda: "does not accept that key" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "does not accept that key" in last_text(harness, chat))
         await telegram.send_message(ann, chat, f"/key {own}")
-        await telegram.wait_for(lambda: "with your own key from now on" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "with your own key from now on" in last_text(harness, chat))
         assert own not in telegram.transcript(chat), "the message is deleted"
         await telegram.send_message(ann, chat, "repeat: mine")
-        await telegram.wait_for(lambda: last_text(alive, chat) == "mine")
+        await telegram.wait_for(lambda: last_text(harness, chat) == "mine")
         assert model.requests[-1].api_key == own
         await telegram.send_message(bob, other, "repeat: his")
-        await telegram.wait_for(lambda: last_text(alive, other) == "his")
+        await telegram.wait_for(lambda: last_text(harness, other) == "his")
         assert model.requests[-1].api_key == model.api_key
         await telegram.send_message(ann, chat, "/key remove")
-        await telegram.wait_for(lambda: "forgotten" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "forgotten" in last_text(harness, chat))
         await telegram.send_message(ann, chat, "repeat: again")
-        await telegram.wait_for(lambda: last_text(alive, chat) == "again")
+        await telegram.wait_for(lambda: last_text(harness, chat) == "again")
         assert model.requests[-1].api_key == model.api_key
-        await alive.stop()
+        await harness.stop()
         stored = b"".join(f.read_bytes() for f in tmp_path.glob("parley.sqlite3*"))
         assert own.encode() not in stored
 
 
 async def test_daily_questions_are_limited_per_person(tmp_path: Path) -> None:
-    async with running_harness(tmp_path) as alive:
-        telegram = alive.telegram
-        await alive.start(person_messages=2)
+    async with running_harness(tmp_path) as harness:
+        telegram = harness.telegram
+        await harness.start(person_messages=2)
         ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
         chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         for number in range(2):
             await telegram.send_message(ann, chat, f"repeat: {number}")
-            await telegram.wait_for(lambda n=number: last_text(alive, chat) == f"{n}")  # type: ignore[misc]
+            await telegram.wait_for(lambda n=number: last_text(harness, chat) == f"{n}")  # type: ignore[misc]
         await telegram.send_message(ann, chat, "repeat: too much")
-        await telegram.wait_for(lambda: "Your questions of today are used up" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "Your questions of today are used up" in last_text(harness, chat))
         await telegram.send_message(bob, other, "repeat: his")
-        await telegram.wait_for(lambda: last_text(alive, other) == "his")
+        await telegram.wait_for(lambda: last_text(harness, other) == "his")
 
 
-async def test_models_and_usage_show_remaining_quota(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_models_and_usage_show_remaining_quota(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "repeat: hello")
-    await telegram.wait_for(lambda: last_text(alive, chat) == "hello")
+    await telegram.wait_for(lambda: last_text(harness, chat) == "hello")
     await telegram.send_message(ann, chat, "/models Llama-3.3")
-    await telegram.wait_for(lambda: "499k tokens left" in last_text(alive, chat))
+    await telegram.wait_for(lambda: "499k tokens left" in last_text(harness, chat))
     await telegram.send_message(ann, chat, "/usage")
-    await telegram.wait_for(lambda: "left for all" in last_text(alive, chat))
+    await telegram.wait_for(lambda: "left for all" in last_text(harness, chat))
 
 
 async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
-    async with running_harness(tmp_path) as alive:
-        telegram = alive.telegram
+    async with running_harness(tmp_path) as harness:
+        telegram = harness.telegram
         ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
         chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
-        await alive.start(quotas={LLAMA: 300})
+        await harness.start(quotas={LLAMA: 300})
         with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
             database.execute(
                 "INSERT INTO grants VALUES (?, 'operator', 'Ann', 0)",
                 (f"telegram:person:{ann.id}",),
             )
         await telegram.send_message(bob, other, f"repeat: {'many words ' * 60}")
-        await telegram.wait_for(lambda: last_text(alive, other).startswith("many words"))
-        assert "quota" not in last_text(alive, other)
+        await telegram.wait_for(lambda: last_text(harness, other).startswith("many words"))
+        assert "quota" not in last_text(harness, other)
         await telegram.send_message(ann, chat, "repeat: mine")
-        await telegram.wait_for(lambda: last_text(alive, chat).startswith("mine"))
-        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last_text(alive, chat)
+        await telegram.wait_for(lambda: last_text(harness, chat).startswith("mine"))
+        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last_text(harness, chat)
         await telegram.send_message(ann, chat, "/usage")
-        await telegram.wait_for(lambda: "Everybody, on the bot's key" in last_text(alive, chat))
+        await telegram.wait_for(lambda: "Everybody, on the bot's key" in last_text(harness, chat))

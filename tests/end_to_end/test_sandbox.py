@@ -1,4 +1,4 @@
-"""What a newcomer without any account sees."""
+"""The sandbox as a newcomer uses it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ repeat: privately on Discord
 """
 
 
-BAD_DAY = """repeat: before
+FAILURES = """repeat: before
 :quota llama-3.3
 repeat: another answers
 :gone no-such-model
@@ -41,7 +41,7 @@ repeat: what is too long for it
 """
 
 
-IMPATIENT = """long 200000 &
+STOPPING = """long 200000 &
 repeat: this waits &
 /stop
 :file
@@ -66,14 +66,14 @@ async def run_sandbox(lines: str) -> str:
     )
     async with asyncio.timeout(90):
         out, _ = await process.communicate(lines.encode())
-    said = out.decode()
-    assert "Traceback" not in said
+    output = out.decode()
+    assert "Traceback" not in output
     assert process.returncode == 0
-    return said
+    return output
 
 
 async def test_typed_message_is_answered_on_each_platform() -> None:
-    said = await run_sandbox(LINES)
+    output = await run_sandbox(LINES)
     for expected in (
         "privately on Telegram",
         "in a group",
@@ -81,30 +81,30 @@ async def test_typed_message_is_answered_on_each_platform() -> None:
         "by command",
         "privately on Discord",
     ):
-        assert expected in said
-    assert "I know :telegram" in said
-    assert "phi-4 answers here (chosen for you, everywhere)" in said, "it is the same person"
-    assert "/ask needs prompt: your question" in said
+        assert expected in output
+    assert "I know :telegram" in output
+    assert "phi-4 answers here (chosen for you, everywhere)" in output, "both chats belong to the same person"
+    assert "/ask needs prompt: your question" in output
 
 
 async def test_service_failures_and_files_can_be_tried(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
-    said = await run_sandbox(BAD_DAY.format(file=str(file).replace(" ", "\\ ")))
-    assert "Llama-3.3-70B-Instruct is out of today's quota" in said
-    assert "How large?" in said
-    assert "Older messages no longer fit this model's window" in said
-    assert "names none, or several" in said
-    assert "does not offer microsoft/phi-4 any more" in said
-    assert said.count("Hedda Brandt") >= 2
-    assert said.count("Sources: [1] light house.txt, line 1") >= 2
-    assert f"{file}.none: No such file" in said
+    output = await run_sandbox(FAILURES.format(file=str(file).replace(" ", "\\ ")))
+    assert "Llama-3.3-70B-Instruct is out of today's quota" in output
+    assert "How large?" in output
+    assert "Older messages no longer fit this model's window" in output
+    assert "names none, or several" in output
+    assert "does not offer microsoft/phi-4 any more" in output
+    assert output.count("Hedda Brandt") >= 2
+    assert output.count("Sources: [1] light house.txt, line 1") >= 2
+    assert f"{file}.none: No such file" in output
 
 
 async def test_stop_and_page_buttons_work() -> None:
-    said = await run_sandbox(IMPATIENT)
-    assert "Section 1" in said
-    assert "Stopped. 1 waiting message dropped." in said
-    assert "this waits" not in said
-    assert "Which file? :file PATH WORDS" in said
-    assert "[◀]  [2/3]  [▶]" in said
+    output = await run_sandbox(STOPPING)
+    assert "Section 1" in output
+    assert "Stopped. 1 waiting message dropped." in output
+    assert "this waits" not in output
+    assert "Which file? :file PATH WORDS" in output
+    assert "[◀]  [2/3]  [▶]" in output

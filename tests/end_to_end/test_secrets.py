@@ -1,4 +1,4 @@
-"""No secret and no message text in the log, however much is logged."""
+"""The log contains no secrets and no message texts, even at level debug."""
 
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,17 @@ def _answered(telegram: TelegramStandIn, chat: Chat, messages: int) -> bool:
 
 
 async def test_debug_log_holds_no_secrets_or_messages(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    async with running_harness(tmp_path) as made:
-        telegram = made.telegram
+    async with running_harness(tmp_path) as harness:
+        telegram = harness.telegram
         ann = telegram.create_user("Ann")
         chat = telegram.open_private_chat(ann)
-        async with made.run_process(PARLEY_LOG_LEVEL="debug", PARLEY_SECRET_KEY="the operator's own secret"):
-            for said in (f"repeat: {WORDS}", f"/remember {WORDS}", f"/key {PERSONAL_KEY}"):
+        async with harness.run_process(PARLEY_LOG_LEVEL="debug", PARLEY_SECRET_KEY="the operator's own secret"):
+            for text in (f"repeat: {WORDS}", f"/remember {WORDS}", f"/key {PERSONAL_KEY}"):
                 answered = len(bot_texts(telegram.messages(chat))) + 1
-                await telegram.send_message(ann, chat, said)
+                await telegram.send_message(ann, chat, text)
                 await telegram.wait_for(partial(_answered, telegram, chat, answered), 20)
         logged = capfd.readouterr().err
     assert '"kept"' in logged
-    secrets = (made.model.api_key, made.discord.token, telegram.token.partition(":")[2])
+    secrets = (harness.model.api_key, harness.discord.token, telegram.token.partition(":")[2])
     for secret in (*secrets, WORDS, PERSONAL_KEY, "the operator's own secret"):
         assert secret not in logged

@@ -1,13 +1,13 @@
-"""One of everything, and every request and answer held against the APIs' descriptions."""
+"""Exercises every feature once and validates all requests and responses against the API descriptions."""
 
 from tests import api_specs
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.spec_checks import spec_violations
 
 
-async def test_traffic_matches_specs(alive: Harness) -> None:
+async def test_traffic_matches_specs(harness: Harness) -> None:
     api_specs.require_specs()
-    telegram, discord = alive.telegram, alive.discord
+    telegram, discord = harness.telegram, harness.discord
     ann = telegram.create_user("Ann")
     own, forum = telegram.open_private_chat(ann), telegram.create_forum("Forum", ann)
     topic = telegram.create_topic(forum, "topic")
@@ -21,7 +21,7 @@ async def test_traffic_matches_specs(alive: Harness) -> None:
     eve = discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", eve), "general")
     direct, thread = discord.open_dm(eve), discord.create_thread(channel, "aside")
-    asked = [
+    interactions = [
         await discord.use_command(eve, channel, name)
         for name in ("model", "models", "help", "usage", "settings", "new")
     ]
@@ -29,8 +29,8 @@ async def test_traffic_matches_specs(alive: Harness) -> None:
     await discord.autocomplete(eve, channel, "model", "name", "llama")
     await discord.send_message(eve, direct, "long 5000")
     await discord.send_message(eve, thread, f"{discord.mention} hello")
-    await discord.wait_for(lambda: all(one.responses and one.responses[0].content for one in asked))
+    await discord.wait_for(lambda: all(each.responses and each.responses[0].content for each in interactions))
     await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(thread)))
     await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(direct)), 30)
-    found = spec_violations(alive)
-    assert not found, "\n".join(sorted(found))
+    violations = spec_violations(harness)
+    assert not violations, "\n".join(sorted(violations))

@@ -1,4 +1,4 @@
-"""What people on Telegram live through."""
+"""Conversations on Telegram, end to end."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from core.turns.texts import NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
-def last_text_is(alive: Harness, chat: Chat, text: str) -> bool:
-    return bot_texts(alive.telegram.messages(chat))[-1:] == [text]
+def last_text_is(harness: Harness, chat: Chat, text: str) -> bool:
+    return bot_texts(harness.telegram.messages(chat))[-1:] == [text]
 
 
-async def test_private_chat_streams_drafts(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_private_chat_streams_drafts(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -23,14 +23,14 @@ async def test_private_chat_streams_drafts(alive: Harness) -> None:
     await telegram.send_message(ann, chat, f"repeat: {text}")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     assert bot_texts(telegram.messages(chat)) == [text.strip()]
-    shown = [draft.text for draft in telegram.draft_log if draft.text]
-    assert len(shown) >= 2
-    assert all(text.startswith(part.rstrip()) for part in shown if part.startswith("A gr"))
+    previews = [draft.text for draft in telegram.draft_log if draft.text]
+    assert len(previews) >= 2
+    assert all(text.startswith(part.rstrip()) for part in previews if part.startswith("A gr"))
     assert not telegram.live_drafts(chat)
 
 
-async def test_group_is_answered_by_edits_when_mentioned(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_group_is_answered_by_edits_when_mentioned(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.create_supergroup("Friends", ann)
     await telegram.send_message(ann, chat, "nobody asked the bot")
@@ -41,11 +41,11 @@ async def test_group_is_answered_by_edits_when_mentioned(alive: Harness) -> None
     assert answer.reply_to_id == question.id or getattr(answer.reply_to_id, "id", None) == question.id
     assert answer.previous_texts
     assert not answer.reply_markup
-    assert len(alive.model.requests) == 1
+    assert len(harness.model.requests) == 1
 
 
-async def test_topics_are_own_conversations(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_topics_are_own_conversations(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.create_forum("Forum", ann)
     one, two = telegram.create_topic(chat, "one"), telegram.create_topic(chat, "two")
@@ -54,19 +54,19 @@ async def test_topics_are_own_conversations(alive: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat, one)) == ["in one"])
     await telegram.send_message(ann, chat, f"{at} repeat: in two", thread=two)
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat, two)) == ["in two"])
-    shown = [m["content"] for m in model.requests[-1].body["messages"] if m["role"] != "system"]
-    assert shown == ["repeat: in two"]
+    sent = [m["content"] for m in model.requests[-1].body["messages"] if m["role"] != "system"]
+    assert sent == ["repeat: in two"]
 
 
 async def test_group_context_is_personal_by_default(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram, model = alive.telegram, alive.model
+    telegram, model = harness.telegram, harness.model
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     chat = telegram.create_supergroup("Friends", ann, bob)
     at = f"@{telegram.bot.username}"
 
-    def shown() -> list[str]:
+    def sent() -> list[str]:
         messages = model.requests[-1].body["messages"]
         return [m["content"] for m in messages if m["role"] != "system"]
 
@@ -76,13 +76,13 @@ async def test_group_context_is_personal_by_default(
 
     await ask(ann, "Ann's secret")
     await ask(bob, "Bob's")
-    assert shown() == ["repeat: Bob's"]
+    assert sent() == ["repeat: Bob's"]
     await telegram.send_message(ann, chat, "/settings share on")
     await telegram.wait_for(lambda: "shares one" in bot_texts(telegram.messages(chat))[-1])
     await ask(ann, "for all")
     await ask(bob, "and me")
-    assert shown() == ["repeat: for all", "for all", "repeat: and me"]
-    # What Ann asked before is hers alone, whatever a client pretends to press.
+    assert sent() == ["repeat: for all", "for all", "repeat: and me"]
+    # Ann's earlier questions stay hers, whatever button another client claims to press.
     count = len(bot_texts(telegram.messages(chat)))
     last = telegram.messages(chat)[-1]
     forged = {"text": "Send again", "callback_data": "again:1"}
@@ -93,17 +93,17 @@ async def test_group_context_is_personal_by_default(
 
 
 async def test_model_choice_is_per_chat_and_survives_restart(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram, model = alive.telegram, alive.model
+    telegram, model = harness.telegram, harness.model
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     one, two = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
     await telegram.send_message(ann, one, "/model phi-4")
     await telegram.wait_for(lambda: "phi-4" in " ".join(bot_texts(telegram.messages(one))))
     await telegram.send_message(ann, one, "repeat: before")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(one))[-1:] == ["before"])
-    await alive.stop()
-    await alive.start()
+    await harness.stop()
+    await harness.start()
     await telegram.send_message(ann, one, "repeat: after")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(one))[-1:] == ["after"])
     body = model.requests[-1].body
@@ -118,8 +118,8 @@ async def test_model_choice_is_per_chat_and_survives_restart(
     assert model.requests[-1].body["model"] == "meta-llama/Llama-3.3-70B-Instruct"
 
 
-async def test_model_picker(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_model_picker(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/model")
@@ -143,11 +143,11 @@ async def test_model_picker(alive: Harness) -> None:
     await telegram.send_message(ann, chat, "repeat: hi")
     await telegram.wait_for(lambda: "hi" in bot_texts(telegram.messages(chat)))
     name = chosen["text"].removeprefix("✓ ").partition(" ·")[0]
-    assert alive.model.requests[-1].body["model"].endswith(name)
+    assert harness.model.requests[-1].body["model"].endswith(name)
 
 
-async def test_stop_ends_stream_and_keeps_text(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_stop_ends_stream_and_keeps_text(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 30
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -162,8 +162,8 @@ async def test_stop_ends_stream_and_keeps_text(alive: Harness) -> None:
     )
 
 
-async def test_client_stop_ends_stream(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_client_stop_ends_stream(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 30
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -175,11 +175,11 @@ async def test_client_stop_ends_stream(alive: Harness) -> None:
     await model.wait_for(lambda: model.requests[0].disconnected_at, 2)
 
 
-async def test_long_answer_arrives_in_order(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_long_answer_arrives_in_order(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    alive.model.tokens_per_second = 20_000
+    harness.model.tokens_per_second = 20_000
     expected = long_document(30_000)
     await telegram.send_message(ann, chat, "long 30000")
     await telegram.wait_for(
@@ -189,8 +189,8 @@ async def test_long_answer_arrives_in_order(alive: Harness) -> None:
     assert len(bot_texts(telegram.messages(chat))) >= 8
 
 
-async def test_reasoning_is_not_in_answer_or_history(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_reasoning_is_not_in_answer_or_history(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -201,21 +201,21 @@ async def test_reasoning_is_not_in_answer_or_history(alive: Harness) -> None:
     assert any("Thinking" in draft.text or not draft.text for draft in telegram.draft_log)
     await telegram.send_message(ann, chat, "repeat: again")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1:] == ["again"])
-    shown = [m["content"] for m in model.requests[-1].body["messages"][1:]]
-    assert shown == ["repeat: thought through", "thought through", "repeat: again"]
+    sent = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+    assert sent == ["repeat: thought through", "thought through", "repeat: again"]
 
 
-async def test_new_clears_history_and_retry_repeats(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_new_clears_history_and_retry_repeats(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     for text in ("one", "two"):
         await telegram.send_message(ann, chat, f"repeat: {text}")
-        await telegram.wait_for(partial(last_text_is, alive, chat, text))
+        await telegram.wait_for(partial(last_text_is, harness, chat, text))
     await telegram.send_message(ann, chat, "/retry")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["one", "two", "two"])
-    shown = [m["content"] for m in model.requests[-1].body["messages"][1:]]
-    assert shown == ["repeat: one", "one", "repeat: two"]
+    sent = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+    assert sent == ["repeat: one", "one", "repeat: two"]
     await telegram.send_message(ann, chat, "/new")
     await telegram.wait_for(lambda: "new conversation" in bot_texts(telegram.messages(chat))[-1])
     await telegram.send_message(ann, chat, "repeat: three")
@@ -223,8 +223,8 @@ async def test_new_clears_history_and_retry_repeats(alive: Harness) -> None:
     assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == ["repeat: three"]
 
 
-async def test_unsupported_message_is_reported(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_unsupported_message_is_reported(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
 
@@ -247,8 +247,8 @@ async def test_unsupported_message_is_reported(alive: Harness) -> None:
     assert telegram.calls_with_status(429) == []
 
 
-async def test_removed_model_is_reported(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_removed_model_is_reported(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/model phi-4")
@@ -258,45 +258,45 @@ async def test_removed_model_is_reported(alive: Harness) -> None:
     await telegram.wait_for(lambda: "not available any more" in bot_texts(telegram.messages(chat))[-1])
 
 
-async def test_messages_sent_while_offline_are_answered_in_order(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_messages_sent_while_offline_are_answered_in_order(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    await alive.stop()
+    await harness.stop()
     for number in range(4):
         await telegram.send_message(ann, chat, f"repeat: {number}")
-    await alive.start()
+    await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["0", "1", "2", "3"])
 
 
 async def test_interrupted_answer_is_finished_after_restart(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram, model = alive.telegram, alive.model
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     text = "word " * 60
     await telegram.send_message(ann, chat, f"repeat: {text}")
     await telegram.wait_for(lambda: any(draft.text for draft in telegram.draft_log))
-    await alive.kill()
+    await harness.kill()
     model.tokens_per_second = 2000
-    await alive.start()
+    await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [text.strip()], 20)
     await asyncio.sleep(0)
     assert len(model.requests) == 2
 
 
-async def test_closed_access_costs_no_tokens_and_code_opens_it(alive: Harness) -> None:
+async def test_closed_access_costs_no_tokens_and_code_opens_it(harness: Harness) -> None:
     from core.store.database import Store
     from core.turns.access_control import create_pairing_code
 
-    telegram = alive.telegram
-    await alive.stop()
-    await alive.start(access="pairing")
+    telegram = harness.telegram
+    await harness.stop()
+    await harness.start(access="pairing")
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     own, other = telegram.open_private_chat(ann), telegram.open_private_chat(eve)
-    store = Store(alive.settings().core.database_url)
+    store = Store(harness.settings().core.database_url)
     code = await create_pairing_code(store)
     await telegram.send_message(eve, other, "/start AAAAA-AAAAA")
     await telegram.send_message(eve, other, "hello")
@@ -306,5 +306,5 @@ async def test_closed_access_costs_no_tokens_and_code_opens_it(alive: Harness) -
     await telegram.send_message(ann, own, "repeat: it is open")
     await telegram.wait_for(lambda: "it is open" in bot_texts(telegram.messages(own)))
     assert bot_texts(telegram.messages(other)) == []
-    assert len(alive.model.requests) == 1
+    assert len(harness.model.requests) == 1
     await store.close()

@@ -1,26 +1,6 @@
-"""Defects seen in other Telegram bots, and the platform's pitfalls: they must not happen here.
+"""Pitfalls of the Bot API and defects known from other Telegram bots, tested on the whole product.
 
-Covered elsewhere, by file and what it tells:
-
-test_telegram: an answer cut, or sent again for each token, beyond 4096 characters (a very long
-answer); two quick messages interleaved (in order); answering everything in a group (only when
-addressed); stuck without a way out (stop ends a stream).
-test_bad_day: a send repeated after a time-out (not sent twice); one chat's wait holding others (a
-wait survives a restart); a group that moves (becomes a supergroup; also core/store/test_moves,
-core/delivery/test_outbox, bots/telegram/test_translate).
-bots/telegram/test_receiving: updates acknowledged before they are kept, one that nobody can read or
-that always fails, a second receiver (another receiver is told clearly), no network at the start, a
-deaf poll (last_poll; core/test_supervision), privacy mode untold, the token in logs, a press never
-acknowledged.
-bots/telegram/test_webhook: a secret compared carelessly, a webhook nobody watches.
-bots/telegram/test_translate: chains of replies taken for topics, the General topic named, the
-topic's first message taken for what is answered, mentions cut in the middle of an emoji, edits
-answered again, buttons on messages too old to be seen.
-bots/telegram/test_sending: BadRequest and TimedOut taken for any NetworkError (faults), "not
-modified" taken for a failure, a question deleted before its answer, a slow answer taken for none,
-an older server without drafts, a 429 taken for one.
-bots/telegram/test_files: the token in a file's address. core/test_supervision: silent death.
-faults/: messages lost or answered twice when processes die, freeze or end.
+Pitfalls that concern a single module are tested in tests/bots/telegram.
 """
 
 import contextlib
@@ -40,8 +20,8 @@ from core.turns import texts
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
-async def test_429_on_previews_does_not_stall_stream(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_429_on_previews_does_not_stall_stream(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -60,34 +40,34 @@ async def test_429_on_previews_does_not_stall_stream(alive: Harness) -> None:
 
 
 async def test_rate_limited_chat_does_not_stall_stream(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    """It is read to its end and kept while the chat waits for ten minutes."""
-    telegram, model = alive.telegram, alive.model
+    """The answer is read completely and stored while the chat is blocked for ten minutes."""
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     telegram.fault_hook = lambda call: Fault("429", 600) if "steady" in str(call.params.get("text")) else None
     await telegram.send_message(ann, telegram.open_private_chat(ann), f"repeat: {'A steady stream. ' * 30}")
     await telegram.wait_for(telegram.calls_with_status)
     assert not model.requests[-1].is_completed
-    await alive.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
     assert len(telegram.calls_with_status()) == 1
-    await alive.kill()
+    await harness.kill()
 
 
 async def test_429_on_last_edit_is_retried(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram = alive.telegram
-    alive.model.tokens_per_second = 40
+    telegram = harness.telegram
+    harness.model.tokens_per_second = 40
     ann = telegram.create_user("Ann")
     group = telegram.create_supergroup("Friends", ann)
     text = "whole at last " * 12
     refused: list[Call] = []
 
     def last_edit(call: Call) -> Fault | None:
-        whole = letters_only(str(call.params.get("text"))) == letters_only(text)
-        if call.method.lower() != "editmessagetext" or not whole or refused:
+        is_complete = letters_only(str(call.params.get("text"))) == letters_only(text)
+        if call.method.lower() != "editmessagetext" or not is_complete or refused:
             return None
         refused.append(call)
         return Fault("429", 2)
@@ -100,9 +80,9 @@ async def test_429_on_last_edit_is_retried(
 
 
 async def test_history_keeps_split_answer_whole(
-    alive: Harness,
+    harness: Harness,
 ) -> None:
-    telegram, model = alive.telegram, alive.model
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20_000
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -114,12 +94,12 @@ async def test_history_keeps_split_answer_whole(
     )
     await telegram.send_message(ann, chat, "repeat: next")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1] == "next")
-    shown = [m["content"] for m in model.requests[-1].body["messages"] if m["role"] == "assistant"]
-    assert [letters_only(one) for one in shown] == [letters_only(expected)]
+    answers = [m["content"] for m in model.requests[-1].body["messages"] if m["role"] == "assistant"]
+    assert [letters_only(text) for text in answers] == [letters_only(expected)]
 
 
-async def test_button_press_of_denied_user_is_ignored(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_button_press_of_denied_user_is_ignored(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     group = telegram.create_supergroup("Friends", ann, eve)
     at = f"@{telegram.bot.username}"
@@ -128,19 +108,19 @@ async def test_button_press_of_denied_user_is_ignored(alive: Harness) -> None:
     answer = next(m for m in telegram.messages(group) if m.from_bot)
     assert answer.reply_markup is not None
     retry = answer.reply_markup["inline_keyboard"][0][0]["callback_data"]
-    await alive.stop()
-    await alive.start(access="pairing")
+    await harness.stop()
+    await harness.start(access="pairing")
     asked = len(model.requests)
     await telegram.press_button(eve, answer, retry)
     await telegram.send_message(eve, group, f"{at} repeat: mine")
     await telegram.wait_for(lambda: not telegram.updates.pending)
-    await alive.stop()
+    await harness.stop()
     assert len(model.requests) == asked
     assert len(bot_texts(telegram.messages(group))) == 1
 
 
-async def test_blocking_the_bot_stops_its_answers(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_blocking_the_bot_stops_its_answers(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -151,9 +131,9 @@ async def test_blocking_the_bot_stops_its_answers(alive: Harness) -> None:
     assert not model.requests[-1].is_completed
 
 
-async def test_unclosed_markup_loses_nothing(alive: Harness) -> None:
-    telegram = alive.telegram
-    alive.model.tokens_per_second = 200
+async def test_unclosed_markup_loses_nothing(harness: Harness) -> None:
+    telegram = harness.telegram
+    harness.model.tokens_per_second = 200
     ann = telegram.create_user("Ann")
     group = telegram.create_supergroup("Friends", ann)
     text = "vector<int> *open _under [link]( `tick if a<b and c>d ||spoiler <b>bold\n```py\nx = 1"
@@ -165,9 +145,9 @@ async def test_unclosed_markup_loses_nothing(alive: Harness) -> None:
     assert not any("parse_mode" in call.params for call in telegram.calls)
 
 
-async def test_long_answer_stays_in_topic(alive: Harness) -> None:
-    telegram = alive.telegram
-    alive.model.tokens_per_second = 20_000
+async def test_long_answer_stays_in_topic(harness: Harness) -> None:
+    telegram = harness.telegram
+    harness.model.tokens_per_second = 20_000
     ann = telegram.create_user("Ann")
     forum = telegram.create_forum("Forum", ann)
     topic = telegram.create_topic(forum, "Long")
@@ -182,9 +162,9 @@ async def test_long_answer_stays_in_topic(alive: Harness) -> None:
     assert len(bot_texts(telegram.messages(forum))) == len(there())
 
 
-async def test_draft_continues_beyond_4096_characters(alive: Harness) -> None:
-    telegram = alive.telegram
-    alive.model.tokens_per_second = 900
+async def test_draft_continues_beyond_4096_characters(harness: Harness) -> None:
+    telegram = harness.telegram
+    harness.model.tokens_per_second = 900
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     expected = long_document(9_000)
@@ -197,8 +177,8 @@ async def test_draft_continues_beyond_4096_characters(alive: Harness) -> None:
     assert any(letters_only(draft.text).startswith(beyond) for draft in telegram.draft_log)
 
 
-async def test_deleting_growing_answer_stops_it(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_deleting_growing_answer_stops_it(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     group = telegram.create_supergroup("Friends", ann)
@@ -213,8 +193,8 @@ async def test_deleting_growing_answer_stops_it(alive: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group))[-1:] == ["next"])
 
 
-async def test_429_answer_is_booked(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_429_answer_is_booked(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     refused: list[Call] = []
@@ -236,8 +216,8 @@ async def test_429_answer_is_booked(alive: Harness) -> None:
     assert int(used[1]) > 0
 
 
-async def test_a_new_conversation_keeps_the_model(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_a_new_conversation_keeps_the_model(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/model phi-4")
@@ -249,8 +229,8 @@ async def test_a_new_conversation_keeps_the_model(alive: Harness) -> None:
     assert model.requests[-1].body["model"] == "microsoft/phi-4"
 
 
-async def test_stop_and_retry_are_personal(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_stop_and_retry_are_personal(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     group = telegram.create_supergroup("Friends", ann, bob)
@@ -274,43 +254,43 @@ async def test_stop_and_retry_are_personal(alive: Harness) -> None:
     assert [request.is_completed for request in model.requests].count(False) == 1
 
 
-async def test_answer_uses_minimal_calls(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_answer_uses_minimal_calls(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     group = telegram.create_supergroup("Friends", ann)
     before = len(telegram.calls)
     await telegram.send_message(ann, group, "not for the bot")
     await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: hello")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group))[-1:] == ["hello"])
-    made = {call.method.lower() for call in list(telegram.calls)[before:]}
-    assert made <= {"getupdates", "sendmessage", "editmessagetext"}
+    methods = {call.method.lower() for call in list(telegram.calls)[before:]}
+    assert methods <= {"getupdates", "sendmessage", "editmessagetext"}
     sent = [c for c in list(telegram.calls)[before:] if c.method.lower() != "getupdates"]
     assert len(sent) <= 3
 
 
-async def test_internal_error_shows_reference_number(alive: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    telegram = alive.telegram
+async def test_internal_error_shows_reference_number(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
 
     monkeypatch.setattr("core.turns.engine.MAX_ATTEMPTS", 0)
     await telegram.send_message(ann, chat, "repeat: hello")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
-    (said,) = bot_texts(telegram.messages(chat))
-    assert said.startswith(texts.INTERNAL_ERROR)
-    assert "Traceback" not in said
+    (notice,) = bot_texts(telegram.messages(chat))
+    assert notice.startswith(texts.INTERNAL_ERROR)
+    assert "Traceback" not in notice
 
 
-async def test_allowed_group_stays_allowed_after_migration(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_allowed_group_stays_allowed_after_migration(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     group = telegram.create_group("Friends", ann)
     at = f"@{telegram.bot.username}"
-    store = Store(alive.settings().core.database_url)
+    store = Store(harness.settings().core.database_url)
     await store.write(conversations.grant, f"telegram:chat:{group.id}", "member", "Friends")
     await store.close()
-    await alive.stop()
-    await alive.start(access="pairing")
+    await harness.stop()
+    await harness.start(access="pairing")
     await telegram.send_message(ann, group, f"{at} repeat: before")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["before"])
     moved = await telegram.migrate_to_supergroup(group)
@@ -319,8 +299,8 @@ async def test_allowed_group_stays_allowed_after_migration(alive: Harness) -> No
     await telegram.wait_for(lambda: bot_texts(telegram.messages(moved)) == ["after"])
 
 
-async def test_split_text_is_one_question(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_split_text_is_one_question(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     parts = ["repeat: only this\n" + "word " * 800, "and more " * 400, "the end"]
@@ -334,8 +314,8 @@ async def test_split_text_is_one_question(alive: Harness) -> None:
     assert len(model.requests) == 2
 
 
-async def test_album_is_one_question_and_survives_kill(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_album_is_one_question_and_survives_kill(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     for number, caption in enumerate(("repeat: both", "")):
@@ -349,16 +329,16 @@ async def test_album_is_one_question_and_survives_kill(alive: Harness) -> None:
             media_group_id="8",
         )
     await telegram.wait_for(lambda: not telegram.updates.pending)
-    await alive.kill()
-    await alive.start()
+    await harness.kill()
+    await harness.start()
     await telegram.wait_for(lambda: "both" in "".join(bot_texts(telegram.messages(chat))), 20)
     asked = str(model.requests[-1].body["messages"])
     assert all(f"content of file {number}" in asked for number in range(2))
     assert len(bot_texts(telegram.messages(chat))) == 1
 
 
-async def test_concurrent_messages_do_not_interleave(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_concurrent_messages_do_not_interleave(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
@@ -368,21 +348,21 @@ async def test_concurrent_messages_do_not_interleave(alive: Harness) -> None:
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) == 3, 20)
     exchanges: list[str] = []
     for request, text in zip(model.requests, asked, strict=True):
-        said = [m["content"] for m in request.body["messages"] if m["role"] != "system"]
-        assert said == [*exchanges, text]
+        sent = [m["content"] for m in request.body["messages"] if m["role"] != "system"]
+        assert sent == [*exchanges, text]
         exchanges += [text, text.removeprefix("repeat: ")]
 
 
-async def test_denied_user_gets_nothing(alive: Harness, tmp_path: Path) -> None:
-    """One entry that forgets to ask who it is would be enough."""
-    telegram = alive.telegram
+async def test_denied_user_gets_nothing(harness: Harness, tmp_path: Path) -> None:
+    """Every way to reach the bot must check access."""
+    telegram = harness.telegram
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     group = telegram.create_supergroup("Friends", ann, eve)
-    store = Store(alive.settings().core.database_url)
+    store = Store(harness.settings().core.database_url)
     await store.write(conversations.grant, f"telegram:person:{ann.id}", "member", "Ann")
     await store.close()
-    await alive.stop()
-    await alive.start(access="pairing")
+    await harness.stop()
+    await harness.start(access="pairing")
     at = f"@{telegram.bot.username}"
     for chat in (telegram.open_private_chat(eve), group):
         for command in COMMANDS:
@@ -395,30 +375,30 @@ async def test_denied_user_gets_nothing(alive: Harness, tmp_path: Path) -> None:
     await telegram.send_message(ann, group, f"{at} repeat: for Ann")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["for Ann"])
     assert bot_texts(telegram.messages(telegram.open_private_chat(eve))) == []
-    assert len(alive.model.requests) == 1
-    made = {call.method.lower() for call in list(telegram.calls)[before:]}
-    assert made <= {"getupdates", "sendmessage", "editmessagetext"}, "nobody is looked up"
-    await alive.stop()
+    assert len(harness.model.requests) == 1
+    methods = {call.method.lower() for call in list(telegram.calls)[before:]}
+    assert methods <= {"getupdates", "sendmessage", "editmessagetext"}, "no profile is requested"
+    await harness.stop()
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
-        kept = {
+        row_counts = {
             name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
             for name in ("turns", "choices", "memories", "documents", "conversations")
         }
-    assert kept == {"turns": 1, "choices": 0, "memories": 0, "documents": 0, "conversations": 1}
+    assert row_counts == {"turns": 1, "choices": 0, "memories": 0, "documents": 0, "conversations": 1}
 
 
-async def test_old_question_notice_counts_days(alive: Harness, tmp_path: Path) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_old_question_notice_counts_days(harness: Harness, tmp_path: Path) -> None:
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, f"repeat: {'from yesterday ' * 40}")
     await model.wait_for(lambda: len(model.requests) == 1)
-    await alive.kill()
+    await harness.kill()
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
         database.execute("UPDATE turns SET created = created - 86405")
         database.commit()
-    await alive.start()
+    await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.QUESTION_OUTDATED])
     assert len(model.requests) == 1
     model.tokens_per_second = 2000
@@ -428,28 +408,28 @@ async def test_old_question_notice_counts_days(alive: Harness, tmp_path: Path) -
 
 @pytest.mark.parametrize(("too_old", "answered"), [(200_000.0, True), (30.0, False)])
 async def test_max_question_age_is_configurable(
-    alive: Harness, tmp_path: Path, too_old: float, *, answered: bool
+    harness: Harness, tmp_path: Path, too_old: float, *, answered: bool
 ) -> None:
-    telegram, model = alive.telegram, alive.model
+    telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     text = ("from before " * 40).strip()
     await telegram.send_message(ann, chat, f"repeat: {text}")
     await model.wait_for(lambda: len(model.requests) == 1)
-    await alive.kill()
-    age = 86405 if answered else 60  # by default: too old, and not
+    await harness.kill()
+    age = 86405 if answered else 60  # the first is older than PARLEY_TOO_OLD
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
         database.execute("UPDATE turns SET created = created - ?", (age,))
         database.commit()
     model.tokens_per_second = 2000
-    await alive.start(too_old=too_old)
-    said = text if answered else texts.QUESTION_OUTDATED
-    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [said])
+    await harness.start(too_old=too_old)
+    expected = text if answered else texts.QUESTION_OUTDATED
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [expected])
 
 
-async def test_file_is_fetched_once_and_url_is_private(alive: Harness) -> None:
-    telegram, model = alive.telegram, alive.model
+async def test_file_is_fetched_once_and_url_is_private(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_document(
@@ -465,14 +445,14 @@ async def test_file_is_fetched_once_and_url_is_private(alive: Harness) -> None:
     await telegram.wait_for(lambda: "and again?" in bot_texts(telegram.messages(chat))[-1])
     methods = [call.method.lower() for call in telegram.calls]
     assert methods.count("getfile") == 1
-    told = "".join(str(request.body) for request in model.requests)
-    assert "The pump is green." in told
-    assert telegram.token not in told
-    assert "/file/bot" not in told
+    requests = "".join(str(request.body) for request in model.requests)
+    assert "The pump is green." in requests
+    assert telegram.token not in requests
+    assert "/file/bot" not in requests
 
 
-async def test_timeout_sends_no_plain_copy(alive: Harness) -> None:
-    telegram = alive.telegram
+async def test_timeout_sends_no_plain_copy(harness: Harness) -> None:
+    telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     met: list[Call] = []
