@@ -3,18 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help install check format lint test coverage chaos sandbox
+.PHONY: help install check fast test format reference coverage chaos sandbox bench
 
-help:
-	@echo "make sandbox  see the whole product without any account"
-	@echo "make test     run the tests"
-	@echo "make coverage run them and tell which lines they miss"
-	@echo "make chaos    the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)"
-	@echo "make check    what CI runs: format, lint, types, import contract, tests"
-	@echo "make format   mend what can be mended by itself"
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)
+install: $(INSTALLED) ## create .venv with everything that development needs
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,27 +18,45 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e .
 	touch $@
 
-check: install
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+# $(call step,NAME,COMMAND,FIX) runs one step of `make check`. If it fails, it says which and how to fix it.
+define step
+@printf '\n== %s\n' "$(1)"
+@$(2) || { printf '\nmake check failed: %s. %s\n' "$(1)" "$(3)"; exit 1; }
+endef
+
+check: install ## what CI runs: all checks and all tests
+	$(call step,format,$(BIN)/ruff format --check .,Run: make format)
+	$(call step,lint,$(BIN)/ruff check .,Run: make format; then fix by hand what remains)
+	$(call step,types,$(BIN)/mypy,Fix the types that mypy names above)
+	$(call step,import contracts,$(BIN)/lint-imports,Move the import: the contracts are in pyproject.toml)
+	$(call step,unused code,$(BIN)/vulture && $(BIN)/vulture core bots --exclude bots/sandbox/,Delete it. If a library calls it by name: add the name to tool.vulture in pyproject.toml)
+	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
+	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
+	$(call step,tests,$(BIN)/pytest -n 2 --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
+
+fast: install ## quick tests, in under a minute: no child processes, no PostgreSQL
+	$(BIN)/pytest -q -n 2 --fast
+
+test: install ## all tests
 	$(BIN)/pytest -n 2
 	$(BIN)/pytest tests/load
 
-format: install
+format: install ## format the code and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: install
-	$(BIN)/pytest -n 2
-	$(BIN)/pytest tests/load
+reference: install ## write docs/reference and parley.example.toml
+	$(BIN)/python -m tests.project.reference
 
-coverage: install
+coverage: install ## all tests, with the lines they miss
 	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
 
-chaos: install
+chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
 
-sandbox: install
+sandbox: install ## try the whole product without an account
 	$(BIN)/parley sandbox
+
+bench: install ## benchmarks: ratios, no assertions
+	@for benchmark in $(BENCHMARKS); do printf '\n== %s\n' $$benchmark; $(BIN)/python -m $$benchmark || exit 1; done

@@ -9,10 +9,9 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import structlog
 import typer
@@ -42,16 +41,6 @@ console = Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file. Default: parley.toml in this folder, if it exists.")
 ]
-
-
-class ModelSource(StrEnum):
-    SCRIPTED = "scripted"
-    REAL = "real"
-
-
-class SandboxPlatform(StrEnum):
-    TELEGRAM = "telegram"
-    DISCORD = "discord"
 
 
 def _print_version(requested: bool) -> None:
@@ -121,9 +110,9 @@ def models(
 @app.command()
 def sandbox(
     model_api: Annotated[
-        ModelSource, typer.Option(help="Who answers: a script, or the real API with your key.")
-    ] = ModelSource.SCRIPTED,
-    platform: Annotated[SandboxPlatform, typer.Option(help="Client to start with.")] = SandboxPlatform.TELEGRAM,
+        Literal["scripted", "real"], typer.Option(help="Who answers: a script, or the real API with your key.")
+    ] = "scripted",
+    platform: Annotated[Literal["telegram", "discord"], typer.Option(help="Client to start with.")] = "telegram",
     speed: Annotated[float, typer.Option(help="Tokens per second.", min=1, max=1000)] = 40.0,
 ) -> None:
     """Try the whole product without an account: the real bots, connected to simulated services."""

@@ -1,12 +1,10 @@
 """Error texts about settings: the name as the operator wrote it, the problem, and a correct example."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import get_args, get_origin
-
-from pydantic_core import ErrorDetails
+from typing import Any, get_args, get_origin
 
 from core.settings.formatting import format_for_shell, format_for_toml
 from core.settings.section import SettingDefinition
@@ -33,7 +31,7 @@ def describe_unknown_key(key: str, definitions: Sequence[SettingDefinition]) -> 
     return f"unknown setting {shown_key}. {hint}"
 
 
-def describe_invalid_value(error: ErrorDetails, definition: SettingDefinition, config_file: Path | None) -> str:
+def describe_invalid_value(error: Mapping[str, Any], definition: SettingDefinition, config_file: Path | None) -> str:
     """What is wrong with one value, and a correct one. `config_file`: where the value was read, if from a file."""
     variable, problem = definition.variable, _describe_problem(error, definition)
     variable_example = f"{variable}={format_for_shell(definition.example)}"
@@ -61,7 +59,7 @@ def valid_values(definition: SettingDefinition) -> str:
     return "true or false" if field_type is bool else ""
 
 
-def _describe_problem(error: ErrorDetails, definition: SettingDefinition) -> str:
+def _describe_problem(error: Mapping[str, Any], definition: SettingDefinition) -> str:
     match error["type"]:
         case "value_error":
             return str(error["ctx"]["error"])
