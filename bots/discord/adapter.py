@@ -23,7 +23,6 @@ from bots.discord.interaction_responder import InteractionResponder
 from bots.discord.interaction_token import InteractionToken, ResponseMode
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.receiving import EventReceiver, SuggestModels
-from bots.discord.shard_allocator import SupportsLeases
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from core.backoff import Backoff
@@ -31,6 +30,7 @@ from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
+from core.store.leases import Leases
 
 __all__ = ["DiscordAdapter"]
 
@@ -72,7 +72,7 @@ class DiscordAdapter:
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
         message_content: bool = False,
-        leases: SupportsLeases | None = None,
+        leases: Leases | None = None,
         history: SupportsHistory | None = None,
         max_backfill_age: float = 600.0,
         timings: DiscordTimings | None = None,

@@ -15,11 +15,12 @@ from bots.discord.gateway_info import GatewayInfo
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.shard import Shard
-from bots.discord.shard_allocator import ShardAllocator, SupportsLeases
+from bots.discord.shard_allocator import ShardAllocator
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
+from core.store.leases import Leases
 
 __all__ = ["GatewaySupervisor"]
 
@@ -45,7 +46,7 @@ class GatewaySupervisor:
         timings: DiscordTimings,
         clock: Clock,
         account: str,
-        leases: SupportsLeases | None = None,
+        leases: Leases | None = None,
         backfill_sources: BackfillSources | None = None,
     ) -> None:
         self._token = token

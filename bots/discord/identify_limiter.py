@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from bots.discord.shard_allocator import SupportsLeases
 from bots.discord.timings import DiscordTimings
 from core.clock import Clock
 from core.errors import StoreError, UnavailableError
+from core.store.leases import Leases
 
 __all__ = ["IdentifyLimiter"]
 
@@ -36,7 +36,7 @@ class IdentifyLimiter:
         session_wait: Callable[[], Awaitable[float]],
         timings: DiscordTimings,
         clock: Clock,
-        leases: SupportsLeases | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self._account = account
         self._session_wait = session_wait
@@ -79,7 +79,7 @@ class IdentifyLimiter:
                 await self._acquire_lease(self._leases, f"discord:identify:{self._account}:{bucket}", interval)
             self._next_allowed[bucket] = self._clock.monotonic() + interval
 
-    async def _acquire_lease(self, leases: SupportsLeases, name: str, seconds: float) -> None:
+    async def _acquire_lease(self, leases: Leases, name: str, seconds: float) -> None:
         """Acquire a lease that is never released: it expires when the next process may IDENTIFY."""
         while True:
             try:

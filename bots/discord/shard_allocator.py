@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, TypeVar
 
 import structlog
 
@@ -12,21 +11,14 @@ from bots.discord.shard import Shard
 from bots.discord.timings import DiscordTimings
 from core.clock import Clock
 from core.errors import StoreError
+from core.store.leases import Leases
 
-__all__ = ["ShardAllocator", "SupportsLeases"]
+__all__ = ["ShardAllocator"]
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 MAX_DELAYING_SHARDS = 5
 """Shards served beyond which claims become no slower: every shard must find a process in the end."""
-
-
-class SupportsLeases(Protocol):
-    """Named locks that expire; see `core.store.leases.Leases`."""
-
-    async def try_acquire(self, name: str, seconds: float) -> bool: ...
-    async def run_while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class ShardAllocator:
@@ -39,7 +31,7 @@ class ShardAllocator:
 
     def __init__(
         self,
-        leases: SupportsLeases,
+        leases: Leases,
         account: str,
         serve_shard: Callable[[Shard], Awaitable[None]],
         timings: DiscordTimings,

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import structlog
 from telegram import Bot, LinkPreviewOptions, ReplyParameters, User
@@ -31,6 +31,7 @@ from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
+from core.store.leases import Leases
 
 __all__ = ["TelegramAdapter"]
 
@@ -45,15 +46,6 @@ GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
 # Telegram allows about 30 a second; requests bunch up on a busy machine, so stay well below.
 ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
 MAX_BACKGROUND_TASKS = 100
-
-T = TypeVar("T")
-
-
-class SupportsLeases(Protocol):
-    """Rights that one process at a time has; see `core.store.leases.Leases`."""
-
-    async def run_while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T: ...
-
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +70,7 @@ class TelegramAdapter:
         api_base: str = "https://api.telegram.org",
         preview_mode: PreviewMode = PreviewMode.DRAFT,
         commands: Sequence[Command] = (),
-        leases: SupportsLeases | None = None,
+        leases: Leases | None = None,
         webhook: WebhookAddress | None = None,
         max_conflicts: int = MAX_CONFLICTS,
         timings: TelegramTimings = TelegramTimings(),
