@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import Any
 
-from bots.sandbox.discord import Call, Channel, Fault
+from bots.sandbox.discord import Call, Channel, Fault, FaultKind
 from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import end_stream, stall
 from bots.sandbox.model.script import long_document
@@ -34,7 +34,7 @@ async def test_rate_limited_channel_does_not_stall_stream(harness: Harness) -> N
     model.tokens_per_second = 100
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
-    discord.fault_hook = lambda call: Fault("429", 600.0) if is_edit(call) else None
+    discord.fault_hook = lambda call: Fault(FaultKind.RATE_LIMITED, 600.0) if is_edit(call) else None
     await discord.send_message(ann, channel, f"repeat: {'A steady stream. ' * 30}")
     await discord.wait_for(discord.calls_with_status)
     assert not model.requests[-1].is_completed
@@ -49,11 +49,14 @@ async def test_failed_edit_does_not_end_answer(harness: Harness) -> None:
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     text = "on and on " * 50
-    kinds = itertools.chain(("502", "drop_after", "500", "drop_before"), itertools.repeat(None))
+    kinds = itertools.chain(
+        (FaultKind.BAD_GATEWAY, FaultKind.DROP_AFTER, FaultKind.INTERNAL_ERROR, FaultKind.DROP_BEFORE),
+        itertools.repeat(None),
+    )
 
     def fail(call: Call) -> Fault | None:
         kind = next(kinds) if is_edit(call) else None
-        return Fault(kind) if kind else None  # type: ignore[arg-type]
+        return Fault(kind) if kind else None
 
     discord.fault_hook = fail
     await discord.send_message(ann, channel, f"repeat: {text}")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from bots.sandbox.telegram import Call, Chat, Fault, User
+from bots.sandbox.telegram import Call, Chat, Fault, FaultKind, User
 from core.turns import texts
 from tests.end_to_end.harness import Harness, bot_texts
 
@@ -33,7 +33,7 @@ async def test_rate_limit_survives_restart(harness: Harness) -> None:
     telegram = harness.telegram
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
-    telegram.fault_hook, met = fail_first("sendMessage", Fault("429", 20))
+    telegram.fault_hook, met = fail_first("sendMessage", Fault(FaultKind.RATE_LIMITED, 20))
     await telegram.send_message(ann, chat, "repeat: after the wait")
     async with asyncio.timeout(10):
         await met.wait()
@@ -54,7 +54,7 @@ async def test_uncertain_message_is_not_sent_twice(
     telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_after"))
+    telegram.fault_hook, _ = fail_first("sendMessage", Fault(FaultKind.DROP_AFTER))
     await telegram.send_message(ann, chat, "repeat: once")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
     await press_send_again(harness, ann, chat)
@@ -67,13 +67,13 @@ async def test_lost_message_can_be_requested_again(harness: Harness) -> None:
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
     group = telegram.create_supergroup("Friends", ann, bob)
     chat = telegram.open_private_chat(ann)
-    telegram.fault_hook, _ = fail_first("sendMessage", Fault("drop_before"))
+    telegram.fault_hook, _ = fail_first("sendMessage", Fault(FaultKind.DROP_BEFORE))
     await telegram.send_message(ann, chat, "repeat: lost")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN])
     await press_send_again(harness, ann, chat)
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN, "lost"])
     # Edits are repeated because they are idempotent.
-    telegram.fault_hook, met = fail_first("editMessageText", Fault("drop_before"))
+    telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_BEFORE))
     await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited"])
     assert met.is_set()
@@ -85,7 +85,7 @@ async def test_kill_during_send_leaves_one_answer(
     telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    telegram.fault_hook, met = fail_first("sendMessage", Fault("delay", 0.5))
+    telegram.fault_hook, met = fail_first("sendMessage", Fault(FaultKind.DELAY, 0.5))
     await telegram.send_message(ann, chat, "repeat: once")
     async with asyncio.timeout(10):
         await met.wait()

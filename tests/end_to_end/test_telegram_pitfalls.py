@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model.script import long_document
-from bots.sandbox.telegram import Call, Fault
+from bots.sandbox.telegram import Call, Fault, FaultKind
 from core.commands.declarations import COMMANDS
 from core.store import conversations
 from core.store.database import Store
@@ -28,7 +28,7 @@ async def test_429_on_previews_does_not_stall_stream(harness: Harness) -> None:
     text = "A steady stream. " * 30
 
     def flood(call: Call) -> Fault | None:
-        return Fault("429", 4) if call.method.lower() == "sendmessagedraft" else None
+        return Fault(FaultKind.RATE_LIMITED, 4) if call.method.lower() == "sendmessagedraft" else None
 
     telegram.fault_hook = flood
     begun = time.monotonic()
@@ -46,7 +46,9 @@ async def test_rate_limited_chat_does_not_stall_stream(
     telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
-    telegram.fault_hook = lambda call: Fault("429", 600) if "steady" in str(call.params.get("text")) else None
+    telegram.fault_hook = lambda call: (
+        Fault(FaultKind.RATE_LIMITED, 600) if "steady" in str(call.params.get("text")) else None
+    )
     await telegram.send_message(ann, telegram.open_private_chat(ann), f"repeat: {'A steady stream. ' * 30}")
     await telegram.wait_for(telegram.calls_with_status)
     assert not model.requests[-1].is_completed
@@ -70,7 +72,7 @@ async def test_429_on_last_edit_is_retried(
         if call.method.lower() != "editmessagetext" or not is_complete or refused:
             return None
         refused.append(call)
-        return Fault("429", 2)
+        return Fault(FaultKind.RATE_LIMITED, 2)
 
     telegram.fault_hook = last_edit
     await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: {text}")
@@ -203,7 +205,7 @@ async def test_429_answer_is_booked(harness: Harness) -> None:
         if call.method.lower() != "sendmessage" or refused:
             return None
         refused.append(call)
-        return Fault("429", 2)
+        return Fault(FaultKind.RATE_LIMITED, 2)
 
     telegram.fault_hook = once
     await telegram.send_message(ann, chat, "repeat: counted all the same")
@@ -461,7 +463,7 @@ async def test_timeout_sends_no_plain_copy(harness: Harness) -> None:
         if call.method.lower() != "sendmessage" or met:
             return None
         met.append(call)
-        return Fault("drop_after")
+        return Fault(FaultKind.DROP_AFTER)
 
     telegram.fault_hook = once
     await telegram.send_message(ann, chat, "repeat: **bold** and `code`")

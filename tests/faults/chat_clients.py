@@ -1,6 +1,5 @@
 """What a simulated person can do in a chat, the same on both platforms."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -93,7 +92,5 @@ class DiscordClient:
             if m.from_bot
         ]
 
-    async def changes(self) -> AsyncIterator[Any]:
-        async for event in self._server.watch(self._channel):
-            yield event
-            await asyncio.sleep(0)
+    def changes(self) -> AsyncIterator[Any]:
+        return self._server.watch(self._channel)

@@ -4,16 +4,22 @@ import random
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from bots.sandbox import discord, telegram
+from bots.sandbox.stand_in import Fault, FaultKind
 from tests.end_to_end.harness import Harness
 
 __all__ = ["FaultInjector"]
 
 SHARE_PER_KIND = 0.05
-FaultKind = Literal["429", "500", "502", "drop_after", "drop_before", "delay"]
-FAULT_KINDS: tuple[FaultKind, ...] = ("429", "500", "502", "drop_after", "drop_before", "delay")
+FAULT_KINDS = (
+    FaultKind.RATE_LIMITED,
+    FaultKind.INTERNAL_ERROR,
+    FaultKind.BAD_GATEWAY,
+    FaultKind.DROP_AFTER,
+    FaultKind.DROP_BEFORE,
+    FaultKind.DELAY,
+)
 IN_FLIGHT_SECONDS = 0.25
 CHANNEL_PATH = re.compile(r"/channels/(\d+)/")
 
@@ -59,19 +65,17 @@ class FaultInjector:
             if to == chat and refused + self.in_flight_seconds < sent < refused + seconds
         ]
 
-    def _telegram_fault(self, call: telegram.Call) -> telegram.Fault | None:
+    def _telegram_fault(self, call: telegram.Call) -> Fault | None:
         chat_id = call.params.get("chat_id")
         chat = "" if chat_id is None else str(chat_id)
-        picked = self._pick(chat, call.time, whole_seconds=True)
-        return None if picked is None else telegram.Fault(*picked)  # type: ignore[arg-type]
+        return self._pick(chat, call.time, whole_seconds=True)
 
-    def _discord_fault(self, call: discord.Call) -> discord.Fault | None:
+    def _discord_fault(self, call: discord.Call) -> Fault | None:
         match = CHANNEL_PATH.match(call.path)
         chat = match[1] if match and call.method != "GET" else ""
-        picked = self._pick(chat, call.time, whole_seconds=False)
-        return None if picked is None else discord.Fault(*picked)  # type: ignore[arg-type]
+        return self._pick(chat, call.time, whole_seconds=False)
 
-    def _pick(self, chat: str, now: float, *, whole_seconds: bool) -> tuple[str, float] | None:
+    def _pick(self, chat: str, now: float, *, whole_seconds: bool) -> Fault | None:
         if chat:
             self._sent.append((chat, now))
         if self.chats is not None and chat not in self.chats:
@@ -81,10 +85,10 @@ class FaultInjector:
             return None
         self.injected_count += 1
         kind = self.kinds[int(drawn / self.share_per_kind)]
-        seconds = self.delay_seconds if kind == "delay" else 0.0
-        if kind == "429":
+        seconds = self.delay_seconds if kind is FaultKind.DELAY else 0.0
+        if kind is FaultKind.RATE_LIMITED:
             seconds = self.rng.uniform(*self.retry_after_range)
             seconds = float(max(1, round(seconds))) if whole_seconds else round(seconds, 3)
             if chat:
                 self._limits.append((chat, now, seconds))
-        return kind, seconds
+        return Fault(kind, seconds)

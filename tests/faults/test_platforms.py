@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.sandbox.stand_in import FaultKind
 from tests.end_to_end.harness import running_harness
 from tests.faults.conftest import ChaosOptions
 from tests.faults.fault_injection import FaultInjector
@@ -81,7 +82,7 @@ async def test_rate_limited_chats_delay_no_other(chaos: ChaosOptions, tmp_path: 
             LONG_RETRY_AFTER,
             0,
             chats=chats,
-            kinds=("429",),
+            kinds=(FaultKind.RATE_LIMITED,),
             share_per_kind=1.0,
             in_flight_seconds=BUSY_MACHINE_SECONDS,
         )

@@ -7,12 +7,12 @@ from bots.sandbox.discord.state import (
     Call,
     Channel,
     ChatEvent,
-    Fault,
     Guild,
     Interaction,
     Message,
     User,
 )
+from bots.sandbox.stand_in import Fault, FaultKind
 
 __all__ = [
     "Call",
@@ -20,6 +20,7 @@ __all__ = [
     "ChatEvent",
     "DiscordStandIn",
     "Fault",
+    "FaultKind",
     "Guild",
     "Interaction",
     "Limits",

@@ -1,11 +1,9 @@
 """The servers, channels and messages of a Discord, and what a bot is told of them."""
 
-import asyncio
 import base64
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import Callable
 from urllib.parse import quote
 
 from bots.sandbox.discord.errors import rate_limited
@@ -18,7 +16,6 @@ from bots.sandbox.discord.state import (
     Call,
     Channel,
     ChatEvent,
-    Fault,
     Guild,
     Interaction,
     Json,
@@ -28,17 +25,18 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
+from bots.sandbox.stand_in import BoundedDict, ChatEventKind, ChatStandIn, Fault
 
 __all__ = ["Backend", "member_json"]
 
-T = TypeVar("T")
 MAX_RECORDS = 20_000
-MAX_FILES = 200  # kept for whoever fetches them
+MAX_FILES = 200
+MAX_INTERACTIONS = 5_000
 OLD_MESSAGE_SECONDS = 3600.0  # seconds
 REACTION_INTENTS = 1 << 10 | 1 << 13  # intents: in servers, in direct messages
 
 
-class Backend:
+class Backend(ChatStandIn[Channel, ChatEvent]):
     """`faults` is asked before each REST call and may order one to fail."""
 
     def __init__(
@@ -49,6 +47,7 @@ class Backend:
         message_content_allowed: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.bot = User(next_snowflake(), "Parley", is_bot=True)
         if token is None:
             token = f"{base64.b64encode(str(self.bot.id).encode()).decode().rstrip('=')}.sand.box"
@@ -64,20 +63,18 @@ class Backend:
             token,
             message_content_allowed=message_content_allowed,
             ready_payload=self._ready_payload,
-            on_change=self.publish,
+            on_change=self.notify_waiters,
             clock=clock,
         )
         self.channels: dict[str, Channel] = {}
-        self.interactions: dict[str, Interaction] = {}
+        self.interactions: BoundedDict[str, Interaction] = BoundedDict(MAX_INTERACTIONS)
         self.guilds: list[Guild] = []
         self.users: dict[str, User] = {}
         self.owner = self.create_user("Operator")
-        self.files: dict[str, tuple[Json, bytes]] = {}
+        self.files: BoundedDict[str, tuple[Json, bytes]] = BoundedDict(MAX_FILES)
         self.clock = clock
         self.rate_limits = RateLimitBuckets(limits or Limits(), clock)
-        self._watchers: list[tuple[Channel, asyncio.Queue[ChatEvent]]] = []
         self._pending_dispatches: list[tuple[str, Guild | Channel]] = []
-        self._changed = asyncio.Condition()
 
     @property
     def mention(self) -> str:
@@ -145,18 +142,18 @@ class Backend:
             data = self.guild_json(source) if isinstance(source, Guild) else source.json()
             if event == "THREAD_CREATE":
                 data["newly_created"] = True
-            await self.gateway.dispatch(event, data, lambda data: data)
+            await self.gateway.dispatch(event, data)
 
     async def delete_message(self, message: Message) -> None:
         message.is_deleted = True
         if message.ephemeral_to is not None:  # the bot is told of none of these
-            await self.publish(message.channel, ChatEvent("deleted", message))
+            self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
             return
         payload: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
         if message.channel.guild is not None:
             payload["guild_id"] = str(message.channel.guild.id)
-        await self.gateway.dispatch("MESSAGE_DELETE", payload, lambda data: data)
-        await self.publish(message.channel, ChatEvent("deleted", message))
+        await self.gateway.dispatch("MESSAGE_DELETE", payload)
+        self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
 
     async def set_reaction(self, user: User, message: Message, emoji: str, *, is_present: bool = True) -> None:
         """Put a reaction under a message, or take it away."""
@@ -184,8 +181,8 @@ class Backend:
             payload["message_author_id"] = str(message.author.id)
         if channel.bot_has_permission(VIEW_CHANNEL):
             event = f"MESSAGE_REACTION_{'ADD' if is_present else 'REMOVE'}"
-            await self.gateway.dispatch(event, payload, lambda data: data, required_intents=REACTION_INTENTS)
-        await self.publish()
+            await self.gateway.dispatch(event, payload, required_intents=REACTION_INTENTS)
+        self.notify_waiters()
 
     def messages(self, channel: Channel) -> list[Message]:
         return [message for message in channel.messages if not message.is_deleted]
@@ -207,34 +204,11 @@ class Backend:
             message_text = "Maximum number of edits to messages older than 1 hour reached. Try again later"
             raise rate_limited(usage.retry_after, code=30046, message=message_text)
 
-    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
-        """What `condition` returns, once it is true; looked at whenever something changed."""
-        try:
-            async with asyncio.timeout(timeout), self._changed:
-                return await self._changed.wait_for(condition)
-        except TimeoutError:
-            shown = "\n".join(self.transcript(channel)[-1500:] for channel in self.channels.values())
-            raise TimeoutError(f"not within {timeout} s; the channels:\n{shown[-4000:]}") from None
-
-    async def watch(self, channel: Channel) -> AsyncIterator[ChatEvent]:
-        queue: asyncio.Queue[ChatEvent] = asyncio.Queue(1000)
-        entry = (channel, queue)
-        self._watchers.append(entry)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._watchers.remove(entry)
-
-    async def publish(self, channel: Channel | None = None, event: ChatEvent | None = None) -> None:
-        for watched, queue in self._watchers:
-            if event is not None and watched is channel and not queue.full():
-                queue.put_nowait(event)
-        async with self._changed:
-            self._changed.notify_all()
+    def _transcripts(self) -> list[str]:
+        return [self.transcript(channel)[-1500:] for channel in self.channels.values()]
 
     async def dispatch_raw(self, event: str, data: Json) -> None:
-        await self.gateway.dispatch(event, data, lambda data: data)
+        await self.gateway.dispatch(event, data)
 
     async def dispatch_message(self, event: str, message: Message) -> None:
         """Dispatch a message to the bot, ephemeral ones apart, and to whoever watches."""
@@ -248,8 +222,8 @@ class Backend:
                 }
             if message.channel.bot_has_permission(VIEW_CHANNEL):
                 await self.gateway.dispatch(event, data, self._without_content)
-        kind = "sent" if event == "MESSAGE_CREATE" else "edited"
-        await self.publish(message.channel, ChatEvent(kind, message))
+        kind = ChatEventKind.SENT if event == "MESSAGE_CREATE" else ChatEventKind.EDITED
+        self.publish(message.channel, ChatEvent(kind, message))
 
     def _without_content(self, data: Json) -> Json:
         """Without the intent a bot sees what is meant for it: DMs, mentions, its own."""
@@ -356,8 +330,6 @@ class Backend:
             "proxy_url": url,
         }
         self.files[attachment_id] = (attachment, content)
-        if len(self.files) > MAX_FILES:
-            del self.files[next(iter(self.files))]
         return attachment
 
     def attachment(self, attachment_id: str) -> Json:

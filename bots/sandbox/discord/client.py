@@ -21,7 +21,6 @@ from bots.sandbox.discord.validation import text_inputs
 
 __all__ = ["ClientBackend"]
 
-MAX_INTERACTIONS = 5_000  # kept in mind
 ATTACHMENT_OPTION_TYPE = 11  # a command's option that takes a file
 ACKNOWLEDGE_SECONDS = 3.0  # seconds
 REGISTRATION_WAIT_SECONDS = 3.0  # seconds within which a bot has commands
@@ -31,14 +30,13 @@ class ClientBackend(Backend):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._acknowledge_timers: dict[int, asyncio.TimerHandle] = {}
-        self._background_tasks: set[asyncio.Task[None]] = set()
 
     async def set_bot_permissions(self, channel: Channel, permissions: int) -> None:
         """Change what the bot may do in a channel."""
         await self.dispatch_pending()
         channel.bot_permissions = permissions
         if channel.parent is None and channel.guild is not None and channel.guild.has_bot:
-            await self.gateway.dispatch("CHANNEL_UPDATE", channel.json(), lambda data: data)
+            await self.gateway.dispatch("CHANNEL_UPDATE", channel.json())
 
     async def send_message(
         self,
@@ -233,8 +231,6 @@ class ClientBackend(Backend):
         )
         interaction.triggering_interaction = triggering_interaction
         self.interactions[interaction.token] = interaction
-        if len(self.interactions) > MAX_INTERACTIONS:
-            del self.interactions[next(iter(self.interactions))]
         guild = channel.guild
         payload: Json = {
             "id": str(interaction.id),
@@ -265,14 +261,12 @@ class ClientBackend(Backend):
             payload["message"] = message.json()
         timer = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._expire_interaction, interaction)
         self._acknowledge_timers[interaction.id] = timer
-        await self.gateway.dispatch("INTERACTION_CREATE", payload, lambda data: data)
-        await self.publish()
+        await self.gateway.dispatch("INTERACTION_CREATE", payload)
+        self.notify_waiters()
         return interaction
 
     def _expire_interaction(self, interaction: Interaction) -> None:
         del self._acknowledge_timers[interaction.id]
         if interaction.acknowledged_at is None:
-            interaction.is_expired = True
-            task = asyncio.get_running_loop().create_task(self.publish())
-            self._background_tasks.add(task)
-            task.add_done_callback(self._background_tasks.discard)
+            interaction.has_failed = True
+            self.notify_waiters()

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from bots.sandbox.discord.scripting import GatewayScript
-from bots.sandbox.discord.state import Json
+from bots.sandbox.stand_in import BoundedDict, Json
 
 __all__ = ["Gateway"]
 
@@ -93,7 +93,7 @@ class Gateway:
         *,
         message_content_allowed: bool,
         ready_payload: Callable[[], tuple[Json, list[Json]]],
-        on_change: Callable[[], Any],
+        on_change: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.identifies: list[Json] = []
@@ -112,7 +112,7 @@ class Gateway:
         self._on_change = on_change
         self._clock = clock
         self._session_starts: deque[float] = deque()
-        self._sessions: dict[str, Session] = {}
+        self._sessions: BoundedDict[str, Session] = BoundedDict(MAX_SESSIONS)
 
     @property
     def connected_sessions(self) -> list[Session]:
@@ -135,16 +135,18 @@ class Gateway:
         }
 
     async def dispatch(
-        self, event: str, data: Json, redact: Callable[[Json], Json], *, required_intents: int = -1
+        self, event: str, data: Json, redact: Callable[[Json], Json] | None = None, *, required_intents: int = -1
     ) -> None:
-        """Tell every session, gone ones too (they may resume). `blank` takes out what a session
-        without the message content intent is not shown; `needs` are intents, any will do.
+        """Send an event to every session, also to disconnected ones, which may resume.
+
+        `redact` removes what a session without the message content intent must not see. A session
+        needs any of `required_intents`.
         """
         self.dispatches.append((event, data))
         for session in list(self._sessions.values()):
             if session.receives(data) and (required_intents < 0 or session.intents & required_intents):
-                shown = data if session.intents & MESSAGE_CONTENT_INTENT else redact(data)
-                await session.dispatch(event, shown)
+                visible = data if redact is None or session.intents & MESSAGE_CONTENT_INTENT else redact(data)
+                await session.dispatch(event, visible)
 
     def go_silent(self) -> None:
         """The present connections stay open and carry nothing more; new ones do."""
@@ -192,7 +194,7 @@ class Gateway:
         finally:
             if session is not None and session.connection is connection:
                 session.connection = None
-            await self._on_change()
+            self._on_change()
         return socket
 
     async def _handle_frame(self, connection: Connection, frame: Json, session: Session | None) -> Session | None:
@@ -213,7 +215,7 @@ class Gateway:
                 pass  # presence, voice, members: nothing that shows
             case _:
                 await connection.socket.close(code=4001, message=b"Unknown opcode.")
-        await self._on_change()
+        self._on_change()
         return session
 
     async def _identify(self, connection: Connection, data: Json) -> Session | None:
@@ -252,8 +254,6 @@ class Gateway:
         if self.script.withholds_guilds:
             shard_guilds = []
         self._sessions[session.id] = session
-        while len(self._sessions) > MAX_SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
         for event, payload in [
             ("READY", ready),
             *(("GUILD_CREATE", guild) for guild in shard_guilds),

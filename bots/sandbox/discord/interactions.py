@@ -38,7 +38,7 @@ class InteractionRoutes:
         if interaction.acknowledged_at is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
         if self._backend.clock() - interaction.created_at > ACKNOWLEDGE_SECONDS:
-            interaction.is_expired = True
+            interaction.has_failed = True
             raise not_found("interaction")
         data = body.get("data") or {}
         match body.get("type"):

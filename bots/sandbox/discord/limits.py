@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bots.sandbox.stand_in import BoundedDict
+
 __all__ = ["BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
 
 MAX_WINDOWS = 10_000  # kept in mind
@@ -51,7 +53,7 @@ class RateLimitBuckets:
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
-        self._windows: dict[str, tuple[float, int]] = {}
+        self._windows: BoundedDict[str, tuple[float, int]] = BoundedDict(MAX_WINDOWS)
 
     def consume(self, limit_name: str, scope_id: str, *, count_globally: bool = True) -> BucketUsage | None:
         """Count a call; `kind` names the rule, "" only the one for everything."""
@@ -74,8 +76,6 @@ class RateLimitBuckets:
         if not is_exceeded:
             count += 1
         self._windows[name] = (started_at, count)
-        if len(self._windows) > MAX_WINDOWS:
-            del self._windows[next(iter(self._windows))]
         headers = {
             "X-RateLimit-Limit": str(window.count),
             "X-RateLimit-Remaining": str(window.count - count),

@@ -27,6 +27,7 @@ from bots.sandbox.discord.state import (
 )
 from bots.sandbox.discord.targets import target_message
 from bots.sandbox.discord.validation import check_message, normalise_embeds
+from bots.sandbox.stand_in import BoundedDict, ChatEventKind
 
 __all__ = ["MessageRoutes"]
 
@@ -39,7 +40,7 @@ NONCE_LIFETIME_SECONDS = 300.0
 class MessageRoutes:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._nonces: dict[tuple[int, str], tuple[float, Message]] = {}
+        self._nonces: BoundedDict[tuple[int, str], tuple[float, Message]] = BoundedDict(MAX_NONCES)
 
     async def create(self, channel: Channel, body: Json) -> Json:
         check_message(body, is_new=True)
@@ -59,8 +60,6 @@ class MessageRoutes:
         if nonce is not None:
             message.nonce = str(nonce)
             self._nonces[channel.id, message.nonce] = (self._backend.clock(), message)
-            if len(self._nonces) > MAX_NONCES:
-                del self._nonces[next(iter(self._nonces))]
         channel.archived = False
         await self._backend.dispatch_message("MESSAGE_CREATE", message)
         return message.json()
@@ -169,7 +168,7 @@ class MessageRoutes:
             raise ApiError(400, 50034, "A message provided was too old to bulk delete")
         for message in filter(None, map(channel.find_message, ids)):
             message.is_deleted = True
-            await self._backend.publish(channel, ChatEvent("deleted", message))
+            self._backend.publish(channel, ChatEvent(ChatEventKind.DELETED, message))
         payload: Json = {"ids": ids, "channel_id": str(channel.id), "guild_id": str(channel.guild.id)}
         await self._backend.dispatch_raw("MESSAGE_DELETE_BULK", payload)
 

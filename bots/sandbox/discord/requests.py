@@ -10,14 +10,11 @@ from aiohttp import web
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.errors import ApiError, invalid_form, rate_limited
 from bots.sandbox.discord.routes import Routes
-from bots.sandbox.discord.state import Call, CreatedJson, Fault, Json
+from bots.sandbox.discord.state import Call, CreatedJson, Json
 from bots.sandbox.discord.validation import check_files
+from bots.sandbox.stand_in import Fault, FaultKind, drop_connection
 
 __all__ = ["RequestHandler"]
-
-
-class _ConnectionDropped(Exception):  # noqa: N818 (no error: ordered by a test)
-    """The connection has been ended without an answer."""
 
 
 class RequestHandler:
@@ -51,17 +48,14 @@ class RequestHandler:
                     headers["Retry-After"] = str(max(1, round(usage.retry_after)))
                     raise rate_limited(usage.retry_after, is_global=usage.is_global)
             result = await self._routes.route(request, path.split("/"), call.body)
-            made = 201 if isinstance(result, CreatedJson) else 200
-            call.status = 204 if result is None else made
-            if fault is not None and fault.kind == "drop_after":
-                _drop_connection(request)
-        except ApiError as refusal:
-            call.status, result = refusal.status, refusal.body
-        except _ConnectionDropped:
-            await self._backend.publish()
-            return web.Response()  # to nobody
+            call.status = 204 if result is None else 201 if isinstance(result, CreatedJson) else 200
+            if fault is not None and fault.kind is FaultKind.DROP_AFTER:
+                drop_connection(request)
+        except ApiError as error:
+            call.status, result = error.status, error.body
+        finally:
+            self._backend.notify_waiters()
         call.result = result
-        await self._backend.publish()
         if result is None:
             return web.Response(status=204, headers=headers)
         # Exactly this type: discord.py takes anything else for text.
@@ -72,11 +66,10 @@ class RequestHandler:
         reply = self._backend.script.next_reply(call.method, call.path)
         if reply is None:
             return None
-        await self._backend.publish()  # the call has arrived, though its reply may be held
+        self._backend.notify_waiters()  # the call has arrived, though its reply may be held
         response = await reply.respond()
         if response is not None:
             call.is_scripted, call.status = True, response.status
-            await self._backend.publish()
         return response
 
     async def _read_body(self, request: web.Request) -> Any:
@@ -132,18 +125,11 @@ def _rate_limit_bucket(method: str, path: str) -> tuple[str, str]:
 
 async def _apply_fault(fault: Fault, request: web.Request) -> None:
     match fault.kind:
-        case "429":
+        case FaultKind.RATE_LIMITED:
             raise rate_limited(fault.seconds)
-        case "500" | "502" | "503":
+        case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
             raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
-        case "drop_before":
-            _drop_connection(request)
-        case "delay":
+        case FaultKind.DROP_BEFORE:
+            drop_connection(request)
+        case FaultKind.DELAY:
             await asyncio.sleep(fault.seconds)
-
-
-def _drop_connection(request: web.Request) -> None:
-    """End the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    raise _ConnectionDropped

@@ -12,6 +12,7 @@ from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import Channel, ChatEvent
 from bots.sandbox.discord.targets import visible_channel, writable_channel
+from bots.sandbox.stand_in import ChatEventKind
 
 __all__ = ["Routes"]
 
@@ -64,7 +65,7 @@ class Routes:
 
         match request.method, rest:
             case "POST", ["typing"]:
-                await self._backend.publish(writable_channel(self._backend, channel_id), ChatEvent("typing"))
+                self._backend.publish(writable_channel(self._backend, channel_id), ChatEvent(ChatEventKind.TYPING))
                 return None
             case "POST", ["messages"]:
                 return await self._messages.create(writable_channel(self._backend, channel_id), body)

@@ -11,33 +11,28 @@ from bots.sandbox.discord.state import Call
 
 __all__ = ["DiscordStandIn"]
 
+MAX_REQUEST_BYTES = 30 * 1024 * 1024
 INVALID_REQUEST_WINDOW_SECONDS = 600.0  # seconds
 
 
 class DiscordStandIn(ClientBackend):
     """A Discord, as strict as Discord itself, and the people who use its channels."""
 
-    _runner: web.AppRunner | None = None
-
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         handler = RequestHandler(self, Routes(self))
-        app = web.Application(client_max_size=30 * 1024 * 1024)
+        app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)
         app.router.add_route("*", "/api/v10/{path:.*}", handler.handle)
         app.router.add_get("/attachments/{id}/{name}", handler.serve_attachment)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        address = f"{host}:{self._runner.addresses[0][1]}"
+        address = await self._serve(app, host, port)
         self.api_base, self.gateway_url = f"http://{address}/api/v10", f"ws://{address}/gateway"
         self.gateway.url = self.gateway_url
 
     async def close(self) -> None:
         for timer in self._acknowledge_timers.values():
             timer.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().close()
 
     async def wait_until_ready(self, timeout: float = 10) -> None:
         """A session of the bot is connected."""

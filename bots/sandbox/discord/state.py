@@ -4,14 +4,15 @@ import itertools
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
+
+from bots.sandbox.stand_in import ChatEventKind, Json
 
 __all__ = [
     "Call",
     "Channel",
     "ChatEvent",
     "CreatedJson",
-    "Fault",
     "Guild",
     "Interaction",
     "Json",
@@ -20,7 +21,6 @@ __all__ = [
     "next_snowflake",
 ]
 
-Json = dict[str, Any]
 DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord's, in milliseconds
 ADD_REACTIONS, VIEW_CHANNEL, SEND_MESSAGES, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
 MANAGE_THREADS, CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
@@ -331,7 +331,8 @@ class Interaction:
     triggering_interaction: "Interaction | None" = None
     """Of a form sent in: what showed it."""
     followup_count: int = 0
-    is_expired: bool = False
+    has_failed: bool = False
+    """The client shows "The application did not respond"."""
     is_user_installed: bool = False
 
     def json(self) -> Json:
@@ -348,17 +349,12 @@ class Interaction:
             payload["interacted_message_id"] = str(self.message.id)
         return payload
 
-    @property
-    def has_failed(self) -> bool:
-        """The person was shown "The application did not respond"."""
-        return self.is_expired
-
 
 @dataclass(frozen=True, slots=True)
 class ChatEvent:
-    """What a client sees: `kind` is sent, edited, deleted or typing."""
+    """What a client sees."""
 
-    kind: str
+    kind: ChatEventKind
     message: Message | None = None
 
 
@@ -378,11 +374,3 @@ class Call:
     """Tells the connections of the bot apart."""
     is_scripted: bool = False
     """A test dictated the reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An ordered failure; `drop_after` happens when the call has had its effect."""
-
-    kind: Literal["429", "500", "502", "503", "drop_before", "drop_after", "delay"]
-    seconds: float = 0.0

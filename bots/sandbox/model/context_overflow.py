@@ -7,6 +7,8 @@ is the default. The others are what engines and gateways were seen to say.
 from dataclasses import dataclass
 from typing import Any
 
+from bots.sandbox.model.errors import TOO_LARGE_PAGE
+
 __all__ = ["OVERFLOW_RESPONSES", "VLLM", "OverflowResponse"]
 
 
@@ -112,11 +114,6 @@ OVERFLOW_RESPONSES: dict[str, OverflowResponse] = {
         400,
     ),
     "request too large": OverflowResponse("Request exceeds the maximum size", "request_too_large", status=413),
-    "page": OverflowResponse(
-        "<html><head><title>413 Request Entity Too Large</title></head><body>"
-        "<center><h1>413 Request Entity Too Large</h1></center></body></html>",
-        status=413,
-        is_html=True,
-    ),
+    "page": OverflowResponse(TOO_LARGE_PAGE, status=413, is_html=True),
     "silent": OverflowResponse(truncates_silently=True),
 }

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-__all__ = ["ApiError"]
+__all__ = ["ERROR_PAGE", "TOO_LARGE_PAGE", "ApiError"]
+
+ERROR_PAGE = """<!DOCTYPE html>
+<html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
+<body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>
+"""
+TOO_LARGE_PAGE = """<html><head><title>413 Request Entity Too Large</title></head>
+<body><center><h1>413 Request Entity Too Large</h1></center></body></html>"""
 
 
 class ApiError(Exception):

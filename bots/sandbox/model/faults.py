@@ -24,6 +24,8 @@ from typing import Literal
 
 import msgspec
 
+from bots.sandbox.model.errors import ERROR_PAGE
+
 __all__ = [
     "CannedResponse",
     "Fault",
@@ -50,10 +52,6 @@ __all__ = [
 
 FOREVER_SECONDS = 3600.0  # seconds; a stand-in does not live as long
 JSON_CONTENT_TYPE = "application/json"
-ERROR_PAGE = """<!DOCTYPE html>
-<html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
-<body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>
-"""
 
 
 class StreamAction(StrEnum):

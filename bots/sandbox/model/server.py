@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ from bots.sandbox.model import validation
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.context_overflow import VLLM, OverflowResponse
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
-from bots.sandbox.model.errors import ApiError
+from bots.sandbox.model.errors import TOO_LARGE_PAGE, ApiError
 from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
@@ -26,18 +26,15 @@ from bots.sandbox.model.streaming import (
     usage_json,
 )
 from bots.sandbox.model.tokeniser import Tokeniser
+from bots.sandbox.stand_in import StandIn
 from core.api.catalogue import Model
 from core.api.model_data import BUILTIN_MODELS
 
 __all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
 
-T = TypeVar("T")
-
 MAX_RECORDS = 10_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024  # bytes of a request
 MAX_INPUTS = 2048  # texts embedded by one request
-TOO_LARGE_PAGE = """<html><head><title>413 Request Entity Too Large</title></head>
-<body><center><h1>413 Request Entity Too Large</h1></center></body></html>"""
 
 
 @dataclass(slots=True)
@@ -87,7 +84,7 @@ class _EndpointRequest:
         return str(self.body["model"])
 
 
-class ModelStandIn:
+class ModelStandIn(StandIn):
     """`quotas` are the first account's daily tokens by model (none unless given); `answer` may be
     replaced; `clock` (seconds since the epoch) says when a UTC day ends.
     """
@@ -101,6 +98,7 @@ class ModelStandIn:
         answer: Callable[[dict[str, Any]], str | ScriptedAnswer] = scripted_answer,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.api_key = api_key
         self.accounts: dict[str, Account] = {}
         self.quotas = self.add_account(api_key, quotas=quotas).quotas
@@ -122,8 +120,6 @@ class ModelStandIn:
         """Asked about each request's body that no planned fault fits."""
         self.base_url = ""
         self._planned_faults: list[_PlannedFault] = []
-        self._runner: web.AppRunner | None = None
-        self._changed = asyncio.Condition()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
@@ -138,24 +134,7 @@ class ModelStandIn:
             "/api/v1/embeddings",
             self._endpoint_handler(Endpoint.EMBEDDINGS, validation.EMBEDDINGS_REQUIRED_FIELD, self._embeddings),
         )
-        # Who leaves is noticed at once, also while nothing is being said.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        self.base_url = f"http://{host}:{self._runner.addresses[0][1]}/api/v1/"
-
-    async def close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
-        """What `condition` returns, once it is true; looked at whenever something changed."""
-        async with asyncio.timeout(timeout), self._changed:
-            return await self._changed.wait_for(condition)
-
-    async def _notify_waiters(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+        self.base_url = f"http://{await self._serve(app, host, port)}/api/v1/"
 
     # What a test or an operator of the sandbox does.
 
@@ -222,7 +201,7 @@ class ModelStandIn:
             except web.HTTPRequestEntityTooLarge:
                 return web.Response(status=413, text=TOO_LARGE_PAGE, content_type="text/html")
             except ApiError as refusal:
-                return await self._reject(request, body, refusal)
+                return self._reject(request, body, refusal)
 
         return guard
 
@@ -233,10 +212,10 @@ class ModelStandIn:
             raise ApiError(401, "Invalid API Key")
         return account
 
-    async def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
+    def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, time.monotonic(), key))
-        await self._notify_waiters()
+        self.notify_waiters()
         headers = {**cloudflare_headers(), **error.headers}
         if isinstance(error.detail, str) and error.detail.startswith("<"):
             return web.Response(status=error.status, text=error.detail, content_type="text/html")
@@ -253,7 +232,7 @@ class ModelStandIn:
         try:
             return web.json_response(self.usage.token_usage_json(self._authenticate(request)))
         except ApiError as refusal:
-            return await self._reject(request, {}, refusal)
+            return self._reject(request, {}, refusal)
 
     def _usable_model(self, request: _EndpointRequest) -> Model:
         """The model asked for, if this account may use it now."""
@@ -286,7 +265,7 @@ class ModelStandIn:
             api_key=request.account.api_key,
         )
         self.requests.append(record)
-        await self._notify_waiters()
+        self.notify_waiters()
         try:
             if script.status != 200:
                 record.token_usage = (0, 0)
@@ -296,14 +275,14 @@ class ModelStandIn:
             self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.CHAT), sum(record.token_usage))
             if not record.is_completed and record.disconnected_at is None:
                 record.disconnected_at = time.monotonic()
-            await asyncio.shield(self._notify_waiters())
+            self.notify_waiters()
 
     async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Something else instead of an answer: recorded, and free."""
         if request.endpoint is Endpoint.CHAT:
             record = RecordedRequest(request.body, time.monotonic(), True, api_key=request.account.api_key)
             self.requests.append(record)
-            await self._notify_waiters()
+            self.notify_waiters()
         headers = {
             **cloudflare_headers(),
             "Content-Type": response.content_type,

@@ -1,10 +1,11 @@
 """Telegram's stand-in: a Bot API server on loopback, as strict as the real one."""
 
+from bots.sandbox.stand_in import Fault, FaultKind
 from bots.sandbox.telegram.client import CallbackAnswer
 from bots.sandbox.telegram.limits import Limits, SlidingWindow, TokenBucket
 from bots.sandbox.telegram.scripting import ScriptedReply
 from bots.sandbox.telegram.server import TelegramStandIn
-from bots.sandbox.telegram.state import Call, Chat, ChatEvent, Draft, Fault, Message, User
+from bots.sandbox.telegram.state import Call, Chat, ChatEvent, Draft, Message, User
 
 __all__ = [
     "Call",
@@ -13,6 +14,7 @@ __all__ = [
     "ChatEvent",
     "Draft",
     "Fault",
+    "FaultKind",
     "Limits",
     "Message",
     "ScriptedReply",

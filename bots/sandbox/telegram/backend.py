@@ -3,52 +3,29 @@
 import asyncio
 import itertools
 import time
-import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterator
 
+from bots.sandbox.stand_in import ChatEventKind, ChatStandIn, Fault
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
 from bots.sandbox.telegram.scripting import Script
-from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, Draft, Fault, Json, Message, User
+from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, Draft, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
 
 __all__ = ["Backend"]
 
-T = TypeVar("T")
 DRAFT_LIFETIME_SECONDS = 30.0  # seconds
 TYPING_SECONDS = 5.0  # seconds
 MAX_RECORDS = 20_000
 GENERAL_TOPIC_ID = 1
 LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereplymarkup"})
 DRAFT_METHODS = frozenset({"sendmessagedraft"})
-SETTLE_SECONDS = 0.002
-"""Seconds in which changes are gathered before waiting conditions are looked at again."""
 
 
-class ChatWatcher(AsyncIterator[ChatEvent]):
-    """What happens in one chat from now on; the oldest is lost when nobody reads."""
-
-    def __init__(self, chat: Chat) -> None:
-        self.chat = chat
-        self._events: deque[ChatEvent] = deque(maxlen=1000)
-        self._has_events = asyncio.Event()
-
-    def add(self, event: ChatEvent) -> None:
-        self._events.append(event)
-        self._has_events.set()
-
-    async def __anext__(self) -> ChatEvent:
-        while not self._events:
-            self._has_events.clear()
-            await self._has_events.wait()
-        return self._events.popleft()
-
-
-class Backend:
+class Backend(ChatStandIn[Chat, ChatEvent]):
     """`draft_log` holds every version of every draft.
 
     `fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
@@ -67,6 +44,7 @@ class Backend:
         unknown_methods: Collection[str] = (),
         webhook_retry_delay: float = 1.0,
     ) -> None:
+        super().__init__()
         self.bot = bot = Bot(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot")
         self.token = token
         self.api_base = ""
@@ -93,8 +71,6 @@ class Backend:
         self._supergroup_ids = itertools.count(1_001_500_000_001)
         self._private_message_ids = itertools.count(101)
         """Private chats and groups number their messages together."""
-        self._watchers: weakref.WeakSet[ChatWatcher] = weakref.WeakSet()
-        self._changed: asyncio.Future[None] | None = None
 
     # -- who and where
 
@@ -146,7 +122,7 @@ class Backend:
         chat.add_message(message)
         if not creator.is_bot:
             self._queue_update("message", message)
-        self.publish(chat, ChatEvent("sent", message, thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.SENT, message, thread_id=thread_id))
         return thread_id
 
     def _add_chat(self, chat: Chat) -> Chat:
@@ -189,7 +165,7 @@ class Backend:
         self.end_draft(chat, thread_id)
         if sender is self.bot:
             self._typing_until.pop((chat.id, thread_id), None)
-        self.publish(chat, ChatEvent("sent", message, thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.SENT, message, thread_id=thread_id))
         return message
 
     def notify_bot(self, update_kind: str, message: Message) -> None:
@@ -238,11 +214,11 @@ class Backend:
         self._live_drafts[key] = draft
         if fresh:
             self._schedule_expiry(chat, draft.thread_id, DRAFT_LIFETIME_SECONDS)
-        self.publish(chat, ChatEvent("draft", text=draft.text, thread_id=draft.thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.DRAFT, text=draft.text, thread_id=draft.thread_id))
 
     def end_draft(self, chat: Chat, thread_id: int | None) -> None:
         if self._live_drafts.pop((chat.id, thread_id), None) is not None:
-            self.publish(chat, ChatEvent("draft_gone", thread_id=thread_id))
+            self.publish(chat, ChatEvent(ChatEventKind.DRAFT_GONE, thread_id=thread_id))
 
     def _schedule_expiry(self, chat: Chat, thread_id: int | None, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self._expire_draft, chat, thread_id)
@@ -267,7 +243,7 @@ class Backend:
 
     def start_typing(self, chat: Chat, thread_id: int | None) -> None:
         self._typing_until[chat.id, thread_id] = self.clock() + TYPING_SECONDS
-        self.publish(chat, ChatEvent("typing", thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.TYPING, thread_id=thread_id))
 
     def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
         """Whether the chat shows that the bot is typing."""
@@ -312,40 +288,5 @@ class Backend:
         ]
         return "\n".join(lines)
 
-    def watch(self, chat: Chat) -> AsyncIterator[ChatEvent]:
-        """What happens in `chat` from this call on."""
-        watcher = ChatWatcher(chat)
-        self._watchers.add(watcher)
-        return watcher
-
-    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
-        """What `condition` returns, once it is true; looked at whenever something changed."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not (found := condition()):
-                    if self._changed is None or self._changed.done():
-                        self._changed = asyncio.get_running_loop().create_future()
-                    # Some conditions turn true by the mere passing of time.
-                    await asyncio.wait({self._changed}, timeout=0.5)
-                return found
-        except TimeoutError:
-            shown = [f"-- {chat.title} ({chat.id})\n{self.transcript(chat)[-1500:]}" for chat in self.chats.values()]
-            tail = "\n".join(shown)[-4000:]
-            raise TimeoutError(f"not within {timeout} s; the chats:\n{tail}") from None
-
-    def publish(self, chat: Chat, event: ChatEvent) -> None:
-        for watcher in self._watchers:
-            if watcher.chat is chat:
-                watcher.add(event)
-        self.notify_waiters()
-
-    def notify_waiters(self) -> None:
-        """Have waiting conditions looked at again, soon."""
-        changed, self._changed = self._changed, None
-        if changed is not None and not changed.done():
-            changed.get_loop().call_later(SETTLE_SECONDS, _wake_waiters, changed)
-
-
-def _wake_waiters(changed: "asyncio.Future[None]") -> None:
-    if not changed.done():
-        changed.set_result(None)
+    def _transcripts(self) -> list[str]:
+        return [f"-- {chat.title} ({chat.id})\n{self.transcript(chat)[-1500:]}" for chat in self.chats.values()]

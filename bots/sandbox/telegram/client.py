@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bots.sandbox.stand_in import ChatEventKind
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.files import FileStore
@@ -79,12 +80,12 @@ class ClientBackend(Backend):
         message.text, message.entities = text, detect_entities(text)
         message.edit_date = int(time.time())
         self.notify_bot("edited_message", message)
-        self.publish(message.chat, ChatEvent("edited", message, thread_id=message.thread_id))
+        self.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
 
     async def delete_message(self, message: Message) -> None:
         """Somebody deletes a message; the bot is not told."""
         message.is_deleted = True
-        self.publish(message.chat, ChatEvent("deleted", message, thread_id=message.thread_id))
+        self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message, thread_id=message.thread_id))
 
     async def send_sticker(self, user: User, chat: Chat, *, emoji: str = "🙂", **options: Any) -> Message:
         sticker = self._new_file() | {

@@ -1,7 +1,6 @@
 """The files people have sent, and how a bot gets them."""
 
-from collections import OrderedDict
-
+from bots.sandbox.stand_in import BoundedDict
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.state import Json
 
@@ -13,7 +12,7 @@ MAX_FILES = 100  # kept
 
 class FileStore:
     def __init__(self) -> None:
-        self._files: OrderedDict[str, tuple[Json, str, bytes]] = OrderedDict()
+        self._files: BoundedDict[str, tuple[Json, str, bytes]] = BoundedDict(MAX_FILES)
 
     def add(self, file: Json, name: str, content: bytes) -> Json:
         """`file` with its size; its content can be downloaded from now on."""
@@ -21,8 +20,6 @@ class FileStore:
         suffix = name.rpartition(".")[2] if "." in name else "bin"
         path = f"documents/{file['file_id'].replace('-', '_')}.{suffix}"
         self._files[file["file_id"]] = file, path, content
-        if len(self._files) > MAX_FILES:
-            self._files.popitem(last=False)
         return file
 
     def get_file(self, params: Json) -> Json:

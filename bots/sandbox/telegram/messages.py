@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from bots.sandbox.stand_in import ChatEventKind
 from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
 from bots.sandbox.telegram.entities import parse_text, utf16_length
 from bots.sandbox.telegram.errors import bad_request
@@ -201,7 +202,7 @@ def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: l
         message.previous_texts.append(message.text)
     message.text, message.entities, message.reply_markup = text, entities, markup
     message.edit_date = int(time.time())
-    backend.publish(message.chat, ChatEvent("edited", message, thread_id=message.thread_id))
+    backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
     return message.json()
 
 
@@ -237,7 +238,7 @@ def _is_deletable(message: Message) -> bool:
 
 def _delete(backend: ClientBackend, message: Message) -> None:
     message.is_deleted = True
-    backend.publish(message.chat, ChatEvent("deleted", message, thread_id=message.thread_id))
+    backend.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message, thread_id=message.thread_id))
 
 
 def send_chat_action(backend: ClientBackend, params: Json) -> bool:

@@ -2,21 +2,21 @@
 
 import asyncio
 import re
-from typing import NoReturn
+from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
 
+from bots.sandbox.stand_in import Fault, FaultKind, drop_connection
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import ApiError, not_found
 from bots.sandbox.telegram.routes import Routes
-from bots.sandbox.telegram.state import Call, Fault, Json
+from bots.sandbox.telegram.state import Call, Json
 
 __all__ = ["RequestHandler", "not_found_response"]
 
 TOKEN_PATTERN = re.compile(r"\d+:[\w-]+", re.ASCII)
-SERVER_ERRORS = {"500": "Internal Server Error", "502": "Bad Gateway"}
 
 INTEGER_PARAMETERS = frozenset(
     {
@@ -96,8 +96,8 @@ class RequestHandler:
                 payload["parameters"] = error.parameters
         finally:
             backend.notify_waiters()
-        if fault is not None and fault.kind == "drop_after":
-            _drop_connection(request)
+        if fault is not None and fault.kind is FaultKind.DROP_AFTER:
+            drop_connection(request)
         response = _json_response(payload, call.status)
         if call.status == 429:
             response.headers["Retry-After"] = str(payload["parameters"]["retry_after"])
@@ -113,17 +113,17 @@ class RequestHandler:
 
     async def _apply_fault(self, fault: Fault, call: Call, request: web.Request) -> None:
         match fault.kind:
-            case "429":
+            case FaultKind.RATE_LIMITED:
                 wait = max(1, round(fault.seconds))
                 chat = call.params.get("chat_id")
                 if isinstance(chat, int):
                     self._backend.flood_control.block(chat, wait)
                 raise ApiError.too_many_requests(wait)
-            case "500" | "502":
-                raise ApiError(int(fault.kind), SERVER_ERRORS[fault.kind])
-            case "drop_before":
-                _drop_connection(request)
-            case "delay":
+            case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
+                raise ApiError(int(fault.kind), HTTPStatus(int(fault.kind)).phrase)
+            case FaultKind.DROP_BEFORE:
+                drop_connection(request)
+            case FaultKind.DELAY:
                 await asyncio.sleep(fault.seconds)
 
     async def serve_file(self, request: web.Request) -> web.StreamResponse:
@@ -139,13 +139,6 @@ async def not_found_response(_request: web.Request) -> web.Response:
 
 def _json_response(payload: Json, status: int) -> web.Response:
     return web.Response(body=msgspec.json.encode(payload), status=status, content_type="application/json")
-
-
-def _drop_connection(request: web.Request) -> NoReturn:
-    """End the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    raise ConnectionResetError
 
 
 async def _read_parameters(request: web.Request) -> Json:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from bots.sandbox.stand_in import drop_connection
 from bots.sandbox.telegram.state import Json
 
 __all__ = ["Script", "ScriptedReply"]
@@ -35,9 +36,7 @@ class ScriptedReply:
         if self.hold_until is not None:
             await self.hold_until.wait()
         if self.drops_connection:
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError
+            drop_connection(request)
         if self.body is not None:
             return web.Response(status=self.status, text=self.body)
         return web.Response(

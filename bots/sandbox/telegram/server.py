@@ -15,25 +15,19 @@ MAX_REQUEST_BYTES = 60 * 1024 * 1024
 class TelegramStandIn(ClientBackend):
     """A Bot API server, as strict as Telegram's own, and the people who use its chats."""
 
-    _runner: web.AppRunner | None = None
-
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         handler = RequestHandler(self, Routes(self))
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_route("*", "/bot{token}/{method}", handler.handle)
         app.router.add_get("/file/bot{token}/{path:.+}", handler.serve_file)
         app.router.add_route("*", "/{anything:.*}", not_found_response)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        self.api_base = f"http://{host}:{self._runner.addresses[0][1]}"
+        self.api_base = f"http://{await self._serve(app, host, port)}"
 
     async def close(self) -> None:
         if self.webhook is not None:
             await self.webhook.close()
             self.webhook = None
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().close()
 
     def calls_to(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method.lower() == method.lower()]

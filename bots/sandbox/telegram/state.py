@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["Bot", "Call", "Chat", "ChatEvent", "Draft", "Fault", "Json", "Message", "User"]
+from bots.sandbox.stand_in import ChatEventKind, Json
 
-Json = dict[str, Any]
+__all__ = ["Bot", "Call", "Chat", "ChatEvent", "Draft", "Json", "Message", "User"]
+
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
 """Messages kept of each chat."""
@@ -182,14 +183,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class ChatEvent:
-    """What a client sees: `kind` is sent, edited, deleted, draft, draft_gone or typing.
+    """What a client sees."""
 
-    `text` is the draft's; `thread` where it was drafted or typed.
-    """
-
-    kind: str
+    kind: ChatEventKind
     message: Message | None = None
     text: str = ""
+    """The text of a draft."""
     thread_id: int | None = None
 
 
@@ -207,15 +206,3 @@ class Call:
     """The bot made it while it was told to wait."""
     is_scripted: bool = False
     """A test dictated the reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An ordered failure.
-
-    429 makes the bot wait `seconds` for this chat. `drop_before` closes the connection before
-    the call has an effect, `drop_after` afterwards; `delay` answers after `seconds`.
-    """
-
-    kind: Literal["429", "500", "502", "drop_before", "drop_after", "delay"]
-    seconds: float = 0.0

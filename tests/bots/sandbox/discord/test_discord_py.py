@@ -8,7 +8,7 @@ import aiohttp
 import discord
 import pytest
 
-from bots.sandbox.discord import DiscordStandIn, Fault, Interaction, Limits
+from bots.sandbox.discord import DiscordStandIn, Fault, FaultKind, Interaction, Limits
 from bots.sandbox.discord.state import VIEW_CHANNEL
 from tests import api_specs
 from tests.bots.sandbox.discord.conftest import (
@@ -248,7 +248,7 @@ async def test_client_respects_rate_limits(
 async def test_nonce_deduplicates_retry_after_fault(server: DiscordStandIn, bot: Bot) -> None:
     ann = server.create_user("Ann")
     place = bot.get_partial_messageable(server.open_dm(ann).id)
-    faults = [Fault("429", 0.05), Fault("drop_after")]
+    faults = [Fault(FaultKind.RATE_LIMITED, 0.05), Fault(FaultKind.DROP_AFTER)]
     server.fault_hook = lambda call: faults.pop(0) if call.path.endswith("/messages") and faults else None
     with pytest.raises(aiohttp.ClientError):
         await place.send("once", nonce="job-1")
@@ -289,14 +289,11 @@ async def test_watch_yields_events_in_order(server: DiscordStandIn, bot: Bot) ->
     ann = server.create_user("Ann")
     channel = server.open_dm(ann)
     events = server.watch(channel)
-    first = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
     message = await server.send_message(ann, channel, "one")
     await server.edit_message(ann, message, "two")
     await server.delete_message(message)
-    kinds = [(await first).kind] + [(await anext(events)).kind for _ in range(2)]
+    kinds = [(await anext(events)).kind for _ in range(3)]
     assert kinds == ["sent", "edited", "deleted"]
-    await events.aclose()  # type: ignore[attr-defined]
 
 
 async def test_failed_wait_shows_messages(server: DiscordStandIn) -> None:

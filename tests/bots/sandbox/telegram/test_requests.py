@@ -14,7 +14,7 @@ from telegram.error import (
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bots.sandbox.telegram import Call, Fault, Limits, TelegramStandIn
+from bots.sandbox.telegram import Call, Fault, FaultKind, Limits, TelegramStandIn
 from tests import api_specs
 from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
 
@@ -139,12 +139,12 @@ async def test_injected_faults_look_real(
     request = HTTPXRequest(read_timeout=0.2)
     async with ExtBot(server.token, f"{server.api_base}/bot", request=request) as bot:
         for fault, error, arrived in (
-            (Fault("429", 7), RetryAfter, False),
-            (Fault("500"), NetworkError, False),
-            (Fault("502"), NetworkError, False),
-            (Fault("drop_before"), NetworkError, False),
-            (Fault("drop_after"), NetworkError, True),
-            (Fault("delay", 0.5), TimedOut, False),
+            (Fault(FaultKind.RATE_LIMITED, 7), RetryAfter, False),
+            (Fault(FaultKind.INTERNAL_ERROR), NetworkError, False),
+            (Fault(FaultKind.BAD_GATEWAY), NetworkError, False),
+            (Fault(FaultKind.DROP_BEFORE), NetworkError, False),
+            (Fault(FaultKind.DROP_AFTER), NetworkError, True),
+            (Fault(FaultKind.DELAY, 0.5), TimedOut, False),
         ):
             server.flood_control.block(chat.id, 0)
             kinds.append(fault)
@@ -162,7 +162,7 @@ async def test_injected_429_holds_only_its_chat() -> None:
     server = TelegramStandIn(limits=Limits(), clock=lambda: now[0])
     await server.start()
     one, two = (server.open_private_chat(server.create_user(name)) for name in ("Ann", "Bob"))
-    faults = [Fault("429", 5)]
+    faults = [Fault(FaultKind.RATE_LIMITED, 5)]
     server.fault_hook = lambda _call: faults.pop() if faults and _call.method == "sendMessage" else None
     async with make_client(server) as bot:
         with pytest.raises(RetryAfter):

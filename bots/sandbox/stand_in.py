@@ -1,0 +1,178 @@
+"""What the stand-ins share: a server on loopback, waiting for changes, ordered faults.
+
+`StandIn` is the base of all three, `ChatStandIn` of the two chat platforms. What a request means
+is up to each stand-in.
+"""
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, NoReturn, TypeVar
+
+from aiohttp import web
+
+__all__ = [
+    "BoundedDict",
+    "ChatEventKind",
+    "ChatStandIn",
+    "ChatWatcher",
+    "Fault",
+    "FaultKind",
+    "Json",
+    "StandIn",
+    "drop_connection",
+]
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+ChatT = TypeVar("ChatT")
+EventT = TypeVar("EventT")
+Json = dict[str, Any]
+
+MAX_UNREAD_EVENTS = 1000
+MAX_TRANSCRIPT_CHARS = 4000
+SHUTDOWN_TIMEOUT_SECONDS = 0.1
+SETTLE_SECONDS = 0.002
+"""Changes within this time are gathered before conditions are evaluated again."""
+RECHECK_INTERVAL = 0.5
+"""Seconds after which conditions are evaluated without a change: time alone makes some true."""
+
+
+class FaultKind(StrEnum):
+    RATE_LIMITED = "429"
+    INTERNAL_ERROR = "500"
+    BAD_GATEWAY = "502"
+    UNAVAILABLE = "503"
+    DROP_BEFORE = "drop_before"
+    """The connection closes before the call has an effect."""
+    DROP_AFTER = "drop_after"
+    """The connection closes when the call has had its effect."""
+    DELAY = "delay"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An ordered failure of a call. `seconds`: how long the bot must wait, or the delay."""
+
+    kind: FaultKind
+    seconds: float = 0.0
+
+
+class ChatEventKind(StrEnum):
+    SENT = "sent"
+    EDITED = "edited"
+    DELETED = "deleted"
+    DRAFT = "draft"
+    DRAFT_GONE = "draft_gone"
+    TYPING = "typing"
+
+
+class BoundedDict(dict[K, V]):
+    """Keeps the entries that were added last."""
+
+    def __init__(self, max_size: int) -> None:
+        super().__init__()
+        self._max_size = max_size
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._max_size:
+            del self[next(iter(self))]
+
+
+def drop_connection(request: web.Request) -> NoReturn:
+    """Close the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError
+
+
+class StandIn:
+    def __init__(self) -> None:
+        self._runner: web.AppRunner | None = None
+        self._changed: asyncio.Future[None] | None = None
+
+    async def _serve(self, app: web.Application, host: str, port: int) -> str:
+        """Serve `app`. Returns HOST:PORT."""
+        # With handler_cancellation a handler learns at once that its client has left.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS, handler_cancellation=True
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return f"{host}:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
+        """The first true result of `condition`, which is evaluated after every change.
+
+        Raises `TimeoutError`, with the transcripts of the chats, after `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while not (result := condition()):
+                    if self._changed is None or self._changed.done():
+                        self._changed = asyncio.get_running_loop().create_future()
+                    await asyncio.wait({self._changed}, timeout=RECHECK_INTERVAL)
+                return result
+        except TimeoutError:
+            transcripts = "\n".join(self._transcripts())[-MAX_TRANSCRIPT_CHARS:]
+            raise TimeoutError(f"not within {timeout} s\n{transcripts}") from None
+
+    def notify_waiters(self) -> None:
+        """Have the conditions of `wait_for` evaluated again, soon."""
+        changed, self._changed = self._changed, None
+        if changed is not None and not changed.done():
+            changed.get_loop().call_later(SETTLE_SECONDS, _set_done, changed)
+
+    def _transcripts(self) -> list[str]:
+        return []
+
+
+def _set_done(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class ChatWatcher(AsyncIterator[EventT], Generic[ChatT, EventT]):
+    """The events of one chat; drops the oldest when nobody reads them."""
+
+    def __init__(self, chat: ChatT) -> None:
+        self.chat = chat
+        self._events: deque[EventT] = deque(maxlen=MAX_UNREAD_EVENTS)
+        self._has_events = asyncio.Event()
+
+    def add(self, event: EventT) -> None:
+        self._events.append(event)
+        self._has_events.set()
+
+    async def __anext__(self) -> EventT:
+        while not self._events:
+            self._has_events.clear()
+            await self._has_events.wait()
+        return self._events.popleft()
+
+
+class ChatStandIn(StandIn, Generic[ChatT, EventT]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._watchers: weakref.WeakSet[ChatWatcher[ChatT, EventT]] = weakref.WeakSet()
+
+    def watch(self, chat: ChatT) -> AsyncIterator[EventT]:
+        """The events of a chat from this call on, as a client sees them."""
+        watcher: ChatWatcher[ChatT, EventT] = ChatWatcher(chat)
+        self._watchers.add(watcher)
+        return watcher
+
+    def publish(self, chat: ChatT, event: EventT) -> None:
+        for watcher in self._watchers:
+            if watcher.chat is chat:
+                watcher.add(event)
+        self.notify_waiters()
