@@ -91,3 +91,8 @@ class Timings:
     """The longest such delay. If the service asks for a longer one, the request fails."""
     stream_drain_timeout: float = 0.1
     """How long to wait for the end of a stream that is complete, so that its connection can be reused."""
+
+    file_read_timeout: float = 120.0
+    """How long reading the text of one file may take."""
+    recall_timeout: float = 8.0
+    """How long an answer waits for the search in notes and files; then it is given without."""

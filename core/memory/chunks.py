@@ -1,13 +1,22 @@
-"""Cuts a document into pieces that the embedding model can take. Pure.
+"""Splits a document into chunks that the embedding model accepts. Pure.
 
-A piece ends between paragraphs if it can, else between lines or sentences, else between words,
-and begins with the last words of the one before.
+The text becomes a list of words, each with its tokens and the quality of a break after it. A chunk takes
+as many words as fit, then ends at the best break in its last part. The next chunk begins some words
+earlier, at the start of a sentence if possible, so that a passage on the border is whole in one of them.
+With room for eight words and an overlap of three:
+
+    text      Aa bb cc. Dd ee ff. Gg hh ii.
+    chunk 1   Aa bb cc. Dd ee ff.
+    chunk 2             Dd ee ff. Gg hh ii.
+
+Chunks of a table do not overlap; each repeats the header row.
 """
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import regex
 
@@ -23,19 +32,24 @@ __all__ = [
     "truncate",
 ]
 
-CHUNK_TOKENS = 400.0  # tokens by our estimate, of 512: it may be wrong by a quarter
-OVERLAP_TOKENS = 40.0  # tokens
-MAX_CONTEXT_CHARS = 100  # characters
-MAX_WORD_TOKENS = 80.0  # tokens of what can be a word
-MIN_SPLITTABLE_CHARS = 40  # characters of a piece that is still cut in two
+CHUNK_TOKENS = 400.0
+"""By the estimate, which may be a quarter too low: the embedding model accepts 512."""
+OVERLAP_TOKENS = 40.0
+MIN_FILL_RATIO = 0.6
+"""How much of a chunk is filled before a better break ends it."""
+MAX_HEADING_CHARS = 100
+MAX_HEADER_CHARS = 400
+MAX_WORD_TOKENS = 80.0
+"""A longer run without spaces is split."""
+MIN_SPLITTABLE_CHARS = 40
 
 WORD_PATTERN = re.compile(r"\S+\s*|\s+")
 GRAPHEME_PATTERN = regex.compile(r"\X")
-CJK_STOPS = frozenset("。！？；，、")
+CJK_PUNCTUATION = frozenset("。！？；，、")
 SENTENCE_END_PATTERN = re.compile(r"[.!?…][\"'”’)\]]*\s+$|[。！？]\s*$")
 ASCII_WEIGHTS = {
     chr(code): next(
-        (w for chars, w in CHARACTER_CLASSES if re.match(f"[{chars}]", chr(code))),
+        (weight for chars, weight in CHARACTER_CLASSES if re.match(f"[{chars}]", chr(code))),
         TOKENS_PER_OTHER_CHAR,
     )
     for code in range(128)
@@ -44,148 +58,149 @@ ASCII_WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`label` is what a citation calls it: "page 3", "lines 10-40"."""
-
     label: str
+    """How a citation names the chunk: "page 3", "lines 10-40"."""
     text: str
     heading: str = ""
-    """Goes before the text when it is embedded: the headings it stands under."""
+    """The headings above the text; embedded with it, because they say what it is about."""
 
     @property
     def embedding_text(self) -> str:
         return f"{self.heading}\n{self.text}" if self.heading else self.text
 
 
+class _BreakQuality(IntEnum):
+    """How well a chunk can end after a word: the higher, the better."""
+
+    INSIDE_WORD = 0
+    WORD = 1
+    SENTENCE_OR_LINE = 2
+    PARAGRAPH = 3
+
+
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word with the space after it: what a piece is made of."""
+    """A word with the space after it."""
 
     text: str
     tokens: float
-    break_rank: int
-    """How good it is to end after it: 0 inside a word, 1 a word, 2 a sentence or line, 3 more."""
-    lines_before: int
-    """Lines before it."""
+    break_quality: _BreakQuality
+    line: int
+    """The line on which the word begins, counted from 0."""
 
 
 def estimate_tokens(text: str) -> float:
-    """Tokens of `text`, rather too many: the embedding model's vocabulary has few words beyond
-    ASCII.
-    """
-    return sum(ASCII_WEIGHTS.get(c, TOKENS_PER_OTHER_CHAR) for c in text) + TOKENS_PER_WORD * (text.count(" ") + 1)
+    """Estimate the tokens of `text` for the embedding model, whose vocabulary is mostly ASCII."""
+    characters = sum(ASCII_WEIGHTS.get(character, TOKENS_PER_OTHER_CHAR) for character in text)
+    return characters + TOKENS_PER_WORD * (text.count(" ") + 1)
 
 
 def split_document(document: FileDocument, max_tokens: float = CHUNK_TOKENS) -> list[Chunk]:
-    return [piece for section in document.sections for piece in _split_section(section, max_tokens)]
+    return [chunk for section in document.sections for chunk in _split_section(section, max_tokens)]
 
 
 def split_in_half(chunk: Chunk) -> list[Chunk]:
-    """The same in two, or as it is when it is too short for that."""
+    """Split a chunk in two, unless it is too short."""
     if len(chunk.text) < MIN_SPLITTABLE_CHARS:
         return [chunk]
     words = list(_split_words(chunk.text))
-    middle = sum(atom.tokens for atom in words) / 2
-    at = next(i for i, so_far in enumerate(_running_tokens(words)) if so_far >= middle) + 1
-    if at >= len(words):
-        text = chunk.text
-        texts = text[: len(text) // 2], text[len(text) // 2 :]
+    half_tokens = sum(word.tokens for word in words) / 2
+    middle = next(index for index, tokens in enumerate(_running_tokens(words), 1) if tokens >= half_tokens)
+    if middle < len(words):
+        halves = _join_words(words[:middle]), _join_words(words[middle:])
     else:
-        texts = _join_words(words[:at]), _join_words(words[at:])
-    return [Chunk(chunk.label, text.strip(), chunk.heading) for text in texts if text.strip()]
+        halves = chunk.text[: len(chunk.text) // 2], chunk.text[len(chunk.text) // 2 :]
+    return [Chunk(chunk.label, text.strip(), chunk.heading) for text in halves if text.strip()]
 
 
 def truncate(text: str, max_tokens: float = CHUNK_TOKENS) -> str:
-    """As much of the beginning as fits."""
-    return next((piece.text for piece in _split_section(Section(text), max_tokens)), "")
+    """As much of the beginning of `text` as fits."""
+    return next((chunk.text for chunk in _split_section(Section(text), max_tokens)), "")
 
 
 def _split_section(section: Section, max_tokens: float) -> Iterator[Chunk]:
-    context = section.label[-MAX_CONTEXT_CHARS:] if section.has_heading_label else ""
-    header = section.header[:400]
-    text_tokens = max(max_tokens / 4, max_tokens - estimate_tokens(context) - estimate_tokens(header))
+    heading = section.label[-MAX_HEADING_CHARS:] if section.has_heading_label else ""
+    header = section.header[:MAX_HEADER_CHARS]
+    text_tokens = max(max_tokens / 4, max_tokens - estimate_tokens(heading) - estimate_tokens(header))
     words = list(_split_words(section.text))
-    sums = [0.0, *_running_tokens(words)]
-    begin = 0
-    while begin < len(words):
-        end = _chunk_end(words, sums, begin, text_tokens)
-        text = _join_words(words[begin:end]).strip("\n").rstrip()
+    token_sums = [0.0, *_running_tokens(words)]
+    start = 0
+    while start < len(words):
+        end = _chunk_end(words, token_sums, start, text_tokens)
+        text = _join_words(words[start:end]).strip("\n").rstrip()
         if text.strip():
-            chunk_text = f"{header}\n{text}" if header else text
-            yield Chunk(section.label or _line_label(section, words[begin:end]), chunk_text, context)
+            label = section.label or _line_label(section, words[start], words[end - 1])
+            yield Chunk(label, f"{header}\n{text}" if header else text, heading)
         if end >= len(words):
             return
-        # Rows stand for themselves; what runs on is easier to understand with what went before.
-        begin = end if header else _next_begin(words, sums, begin, end, text_tokens)
+        start = end if header else _next_start(words, token_sums, start, end, text_tokens)
 
 
-def _chunk_end(words: list[_Word], sums: list[float], begin: int, max_tokens: float) -> int:
-    """Where a piece that begins at `begin` ends: as late as it can, at a good place."""
-    last = begin + 1
-    while last < len(words) and sums[last + 1] - sums[begin] <= max_tokens:
+def _chunk_end(words: Sequence[_Word], token_sums: Sequence[float], start: int, max_tokens: float) -> int:
+    """The last end that fits and follows the best break in the last part of the chunk."""
+    last = start + 1
+    while last < len(words) and token_sums[last + 1] - token_sums[start] <= max_tokens:
         last += 1
     if last == len(words):
         return last
-    enough = sums[begin] + max_tokens * 0.6
-    candidates = [i for i in range(last, begin, -1) if sums[i] >= enough] or [last]
-    return max(candidates, key=lambda i: (words[i - 1].break_rank, i))
+    min_sum = token_sums[start] + max_tokens * MIN_FILL_RATIO
+    ends = [end for end in range(last, start, -1) if token_sums[end] >= min_sum] or [last]
+    return max(ends, key=lambda end: (words[end - 1].break_quality, end))
 
 
-def _next_begin(words: list[_Word], sums: list[float], begin: int, end: int, max_tokens: float) -> int:
-    """Where the next piece begins: some words back, at a sentence's beginning if one is near."""
+def _next_start(words: Sequence[_Word], token_sums: Sequence[float], start: int, end: int, max_tokens: float) -> int:
+    """The start of the chunk after words[start:end]: the first sentence in the overlap, else the first word."""
     max_overlap = min(OVERLAP_TOKENS, max_tokens / 4)
-    at = end
-    while at - 1 > begin and sums[end] - sums[at - 1] <= max_overlap:
-        at -= 1
-    starts = [i for i in range(at, end) if words[i - 1].break_rank > 1]
-    if starts:
-        return starts[0]
-    return next((i for i in range(at, end) if words[i - 1].break_rank), end)
+    first = end
+    while first - 1 > start and token_sums[end] - token_sums[first - 1] <= max_overlap:
+        first -= 1
+    for min_quality in (_BreakQuality.SENTENCE_OR_LINE, _BreakQuality.WORD):
+        for index in range(first, end):
+            if words[index - 1].break_quality >= min_quality:
+                return index
+    return end
 
 
-def _line_label(section: Section, words: list[_Word]) -> str:
-    first = section.first_line + words[0].lines_before + (1 if section.header else 0)
-    last = section.first_line + words[-1].lines_before + (1 if section.header else 0)
-    if first == last:
-        return f"{section.unit.removesuffix('s')} {first}"
-    return f"{section.unit} {first}-{last}"
+def _line_label(section: Section, first_word: _Word, last_word: _Word) -> str:
+    offset = section.first_line + (1 if section.header else 0)
+    first, last = offset + first_word.line, offset + last_word.line
+    return f"{section.unit} {first}" if first == last else f"{section.unit}s {first}-{last}"
 
 
 def _split_words(text: str) -> Iterator[_Word]:
-    lines = 0
+    line = 0
     for match in WORD_PATTERN.finditer(text):
-        for part, inside in _split_long_word(match[0]):
-            breaks = part.count("\n")
-            rank = 0 if inside else 1
-            if breaks > 1 or "\f" in part:
-                rank = 3
-            elif breaks or SENTENCE_END_PATTERN.search(part):
-                rank = 2
-            yield _Word(part, estimate_tokens(part), rank, lines)
-            lines += breaks
+        for part, part_quality in _split_long_word(match[0]):
+            line_breaks = part.count("\n")
+            quality = part_quality
+            if line_breaks > 1 or "\f" in part:
+                quality = _BreakQuality.PARAGRAPH
+            elif line_breaks or SENTENCE_END_PATTERN.search(part):
+                quality = _BreakQuality.SENTENCE_OR_LINE
+            yield _Word(part, estimate_tokens(part), quality, line)
+            line += line_breaks
 
 
-def _split_long_word(word: str) -> Iterator[tuple[str, bool]]:
-    """A word, or (for one that no piece could hold, as in scripts without spaces) parts of it;
-    and whether the word goes on after the part.
-    """
+def _split_long_word(word: str) -> Iterator[tuple[str, _BreakQuality]]:
+    """The parts of a word that is too long for one chunk, as in scripts without spaces."""
     if len(word) <= MAX_WORD_TOKENS / 2 or estimate_tokens(word) <= MAX_WORD_TOKENS:
-        yield word, False
+        yield word, _BreakQuality.WORD
         return
-    part, size = "", 0.0
+    part, tokens = "", 0.0
     graphemes = GRAPHEME_PATTERN.findall(word)
-    for at, grapheme in enumerate(graphemes, 1):
+    for number, grapheme in enumerate(graphemes, 1):
         part += grapheme
-        size += estimate_tokens(grapheme)
-        stop = grapheme in CJK_STOPS
-        if at < len(graphemes) and (size >= MAX_WORD_TOKENS or (stop and size > MAX_WORD_TOKENS / 8)):
-            yield part, not stop
-            part, size = "", 0.0
-    yield part, False
+        tokens += estimate_tokens(grapheme)
+        is_stop = grapheme in CJK_PUNCTUATION
+        if number < len(graphemes) and (tokens >= MAX_WORD_TOKENS or (is_stop and tokens > MAX_WORD_TOKENS / 8)):
+            yield part, _BreakQuality.WORD if is_stop else _BreakQuality.INSIDE_WORD
+            part, tokens = "", 0.0
+    yield part, _BreakQuality.WORD
 
 
-def _running_tokens(words: list[_Word]) -> Iterator[float]:
-    return itertools.accumulate(atom.tokens for atom in words)
+def _running_tokens(words: Sequence[_Word]) -> Iterator[float]:
+    return itertools.accumulate(word.tokens for word in words)
 
 
-def _join_words(words: list[_Word]) -> str:
-    return "".join(atom.text for atom in words)
+def _join_words(words: Sequence[_Word]) -> str:
+    return "".join(word.text for word in words)

@@ -1,7 +1,8 @@
-"""From a file's bytes to its text, by what is in it.
+"""Extracts the text of a file, by its content.
 
-Run as a program this reads one file from its input and writes what it found to its output, a
-line of JSON at a time: so a file that was made to hang or to swell takes only this process along.
+Run as a program, this module reads one file from standard input and writes its messages to standard
+output, one JSON object a line: the pages read so far, then the document or the failure. A file that is
+made to hang a parser or to fill the memory thus harms this process only.
 """
 
 import contextlib
@@ -14,18 +15,16 @@ import msgspec
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory import pdf, text_file
-from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocument
+from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocument, check_file_size
 
 __all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main"]
 
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
-"""Kinds of characters all the same, which nobody wants to be shown."""
-MAX_MEMORY_BYTES = 1 << 30  # bytes
+"""Formats of readable characters whose text is mostly markup: RTF and PostScript."""
+MAX_MEMORY_BYTES = 1 << 30
 
 
 class ReadProgress(msgspec.Struct, frozen=True, tag=True):
-    """So many pages of so many."""
-
     pages_read: int
     page_count: int
 
@@ -42,48 +41,53 @@ class ReadFinished(msgspec.Struct, frozen=True, tag=True):
 WorkerMessage: TypeAlias = ReadProgress | ReadFailed | ReadFinished
 
 
-def extract(name: str, content: bytes, progress: Callable[[int, int], None]) -> FileDocument:
-    """Raises `DocumentError`."""
-    if len(content) > MAX_FILE_BYTES:
-        raise DocumentError(f"It has {len(content):,} bytes", DocumentFailure.TOO_LARGE)
+def extract(name: str, content: bytes, on_progress: Callable[[int, int], None]) -> FileDocument:
+    """Extract the text of a file. Raises `DocumentError`.
+
+    `on_progress` gets the pages read and the number of pages, for files with pages.
+    """
+    check_file_size(len(content))
     if not content.strip():
-        raise DocumentError("It is empty", DocumentFailure.NO_TEXT)
+        raise DocumentError("The file is empty", DocumentFailure.NO_TEXT)
     if b"%PDF-" in content[:1024]:
-        return pdf.read(content, progress)
+        return pdf.read(content, on_progress)
     if content.startswith(UNSUPPORTED_SIGNATURES) or PurePath(name).suffix.lower() == ".pdf":
-        raise DocumentError("It is not what its name says", DocumentFailure.UNKNOWN)
+        raise DocumentError("The content does not match the name", DocumentFailure.UNKNOWN)
     document = text_file.read(name, content)
     if sum(len(section.text) for section in document.sections) > MAX_TEXT_CHARS:
-        raise DocumentError("It has too much text", DocumentFailure.TOO_LARGE)
+        raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
     if not any(section.text.strip() or section.header for section in document.sections):
-        raise DocumentError("It is empty", DocumentFailure.NO_TEXT)
+        raise DocumentError("The file is empty", DocumentFailure.NO_TEXT)
     return document
 
 
 def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # where the system knows no limits
+    with contextlib.suppress(ImportError, ValueError, OSError):  # systems without such limits
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
 
 
 def main() -> None:
-    """Read a name (the one argument) and a file (the input)."""
+    """Read the file on standard input; the only argument is its name."""
     _limit_memory()
     encode = msgspec.json.Encoder().encode
     output = sys.stdout.buffer
 
-    def tell(said: WorkerMessage) -> None:
-        output.write(encode(said) + b"\n")
+    def send(message: WorkerMessage) -> None:
+        output.write(encode(message) + b"\n")
         output.flush()
+
+    def report_progress(pages_read: int, page_count: int) -> None:
+        send(ReadProgress(pages_read, page_count))
 
     try:
         content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        tell(ReadFinished(extract(sys.argv[1], content, lambda pages, of: tell(ReadProgress(pages, of)))))
+        send(ReadFinished(extract(sys.argv[1], content, report_progress)))
     except DocumentError as error:
-        tell(ReadFailed(error.failure, str(error)))
+        send(ReadFailed(error.failure, str(error)))
     except MemoryError:
-        tell(ReadFailed(DocumentFailure.SLOW, "It takes too much memory"))
+        send(ReadFailed(DocumentFailure.SLOW, "Reading takes too much memory"))
 
 
 if __name__ == "__main__":

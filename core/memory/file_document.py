@@ -1,8 +1,10 @@
-"""A file that was read: its text in sections, each with the place it can be cited by."""
+"""The content of a file: its text in sections, each with the place by which it is cited."""
 
 from enum import StrEnum
 
 import msgspec
+
+from core.errors import DocumentError, DocumentFailure
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -10,7 +12,9 @@ __all__ = [
     "MAX_TEXT_CHARS",
     "FileDocument",
     "FileKind",
+    "LineUnit",
     "Section",
+    "check_file_size",
     "remove_unstorable_chars",
 ]
 
@@ -27,29 +31,41 @@ class FileKind(StrEnum):
     CSV = "csv"
 
 
-class Section(msgspec.Struct, frozen=True):
-    """`label` names the place ("page 3", a heading). Where it is empty, pieces of the section are
-    named by their lines, which are counted from `first`; `unit` is what people call them.
-    """
+class LineUnit(StrEnum):
+    """What a citation calls the lines of a section."""
 
+    LINE = "line"
+    ROW = "row"
+
+
+class Section(msgspec.Struct, frozen=True):
     text: str
     label: str = ""
-    unit: str = "lines"
+    """The place by which the section is cited: "page 3", a heading. If empty, its lines are cited."""
+    unit: LineUnit = LineUnit.LINE
     first_line: int = 1
+    """The number of the first line in the file."""
     header: str = ""
-    """Repeated above every piece: a table's first row."""
+    """The first row of a table, repeated in every chunk."""
     has_heading_label: bool = False
-    """Whether the label is headings, which tell what the text is about."""
+    """Whether the label consists of headings, which say what the text is about."""
 
 
 class FileDocument(msgspec.Struct, frozen=True):
     kind: FileKind
     sections: tuple[Section, ...]
     page_count: int = 0
+    """0 for a file without pages."""
     blank_page_count: int = 0
-    """Pages without text: pictures, perhaps."""
+    """Pages without text, such as scanned ones."""
+
+
+def check_file_size(byte_count: int) -> None:
+    """Raise `DocumentError` for a file that is too large."""
+    if byte_count > MAX_FILE_BYTES:
+        raise DocumentError(f"The file has {byte_count:,} bytes", DocumentFailure.TOO_LARGE)
 
 
 def remove_unstorable_chars(text: str) -> str:
-    """`text` without what no database keeps: zeros, and halves of characters."""
+    """Remove what databases reject: NUL characters and lone surrogates."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

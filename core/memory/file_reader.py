@@ -1,4 +1,4 @@
-"""Reads files in a process of their own, within limits of time and memory."""
+"""Reads files in a separate process, with limits on time and memory."""
 
 import asyncio
 import os
@@ -11,44 +11,45 @@ import msgspec
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory.extract import ReadFailed, ReadFinished, ReadProgress, WorkerMessage
-from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocument
+from core.memory.file_document import MAX_TEXT_CHARS, FileDocument, check_file_size
+from core.timings import Timings
 
 __all__ = ["FileReader", "ProgressCallback"]
 
 ProgressCallback = Callable[[float], Awaitable[None]]
-"""Is told which part of the work is done, 0 to 1."""
+"""Gets the fraction of the work that is done, from 0 to 1."""
 
 MAX_CONCURRENT_READS = 2
-MAX_LINE_BYTES = 8 * MAX_TEXT_CHARS  # bytes
+MAX_LINE_BYTES = 8 * MAX_TEXT_CHARS
+MAX_NAME_CHARS = 100
 INHERITED_VARIABLES = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP")
-"""Of the environment: no key or token is that process's business."""
+"""The only environment variables that the process gets: it must see no key or token."""
 PROJECT_ROOT = Path(__file__).parents[2]
 
 
 class FileReader:
-    """`patience` is seconds for one file; `program` what reads it."""
+    """`worker_module` is the program that reads; see `core.memory.extract` for its messages."""
 
-    def __init__(self, *, timeout_seconds: float = 120.0, worker_module: str = "core.memory.extract") -> None:
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, *, timings: Timings = Timings(), worker_module: str = "core.memory.extract") -> None:
+        self._timings = timings
         self._worker_module = worker_module
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._person_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Each exists as long as a file of the person is being read or waits."""
         self._decoder = msgspec.json.Decoder(WorkerMessage)
 
-    async def read(self, name: str, content: bytes, progress: ProgressCallback, *, person: str = "") -> FileDocument:
-        """One file of a `person` at a time, so that nobody holds up everybody.
+    async def read(self, name: str, content: bytes, on_progress: ProgressCallback, *, person: str = "") -> FileDocument:
+        """Read a file. Raises `DocumentError`.
 
-        Raises `DocumentError`.
+        Files of one person are read one after the other, so that nobody delays everyone else.
         """
-        if len(content) > MAX_FILE_BYTES:
-            raise DocumentError(f"It has {len(content):,} bytes", DocumentFailure.TOO_LARGE)
-        # Gone with the last file that waits for it.
+        check_file_size(len(content))
         async with self._person_locks.setdefault(person, asyncio.Lock()), self._semaphore:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 self._worker_module,
-                name[-100:],
+                name[-MAX_NAME_CHARS:],
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -57,40 +58,40 @@ class FileReader:
             )
             sender = asyncio.create_task(_send(process, content))
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    return await self._receive(process, progress)
+                async with asyncio.timeout(self._timings.file_read_timeout):
+                    return await self._receive(process, on_progress)
             except TimeoutError:
-                raise DocumentError("It took too long", DocumentFailure.SLOW) from None
+                raise DocumentError("Reading took too long", DocumentFailure.SLOW) from None
             finally:
                 sender.cancel()
                 if process.returncode is None:
                     process.kill()
                 await asyncio.gather(process.wait(), sender, return_exceptions=True)
 
-    async def _receive(self, process: asyncio.subprocess.Process, progress: ProgressCallback) -> FileDocument:
-        assert process.stdout is not None  # noqa: S101 (asked for)
+    async def _receive(self, process: asyncio.subprocess.Process, on_progress: ProgressCallback) -> FileDocument:
+        assert process.stdout is not None  # noqa: S101 (a pipe)
         while True:
             try:
                 message = self._decoder.decode(await process.stdout.readline())
             except (msgspec.DecodeError, ValueError):
-                # It died (its memory ran out), or says what it never should.
-                raise DocumentError("Reading it failed", DocumentFailure.BROKEN) from None
+                # The process died, for example out of memory, or sent something else than a message.
+                raise DocumentError("The reading process failed", DocumentFailure.BROKEN) from None
             match message:
                 case ReadFinished(document):
                     return document
-                case ReadFailed(reason, said):
-                    raise DocumentError(said, reason)
-                case ReadProgress(pages, of):
-                    await progress(pages / max(1, of))
+                case ReadFailed(failure, text):
+                    raise DocumentError(text, failure)
+                case ReadProgress(pages_read, page_count):
+                    await on_progress(pages_read / max(1, page_count))
 
 
 async def _send(process: asyncio.subprocess.Process, content: bytes) -> None:
-    assert process.stdin is not None  # noqa: S101 (asked for)
+    assert process.stdin is not None  # noqa: S101 (a pipe)
     try:
         process.stdin.write(content)
         await process.stdin.drain()
     except ConnectionError:
-        return  # it has heard enough, or died: what it said tells
+        return  # the process stopped reading; its messages say why
     finally:
         process.stdin.close()
 

@@ -1,4 +1,4 @@
-"""PDF files, page by page."""
+"""Reads the text of PDF files, page by page."""
 
 import logging
 from collections.abc import Callable
@@ -16,36 +16,37 @@ from core.memory.file_document import (
 
 __all__ = ["read"]
 
-MIN_CHARS_PER_PAGE = 3  # characters a page has on average, unless it is a picture
+MIN_CHARS_PER_PAGE = 3
+"""With fewer on average, the pages are images."""
 
 
-def read(content: bytes, progress: Callable[[int, int], None]) -> FileDocument:
-    """`progress` is told how many pages of how many are done. Raises `DocumentError`."""
+def read(content: bytes, on_progress: Callable[[int, int], None]) -> FileDocument:
+    """Raises `DocumentError`. `on_progress` gets the pages read and the number of pages."""
     from pypdf import PdfReader
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it quotes what it stumbles over
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings quote the file
     try:
         reader = PdfReader(BytesIO(content))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise DocumentError("It is encrypted", DocumentFailure.ENCRYPTED)
-        count = len(reader.pages)
-        if not count:
-            raise DocumentError("It has no page", DocumentFailure.BROKEN)
-        if count > MAX_PAGES:
-            raise DocumentError(f"It has {count:,} pages", DocumentFailure.TOO_LARGE)
+            raise DocumentError("The file is encrypted", DocumentFailure.ENCRYPTED)
+        page_count = len(reader.pages)
+        if not page_count:
+            raise DocumentError("The file has no pages", DocumentFailure.BROKEN)
+        if page_count > MAX_PAGES:
+            raise DocumentError(f"The file has {page_count:,} pages", DocumentFailure.TOO_LARGE)
         texts: list[str] = []
         for number, page in enumerate(reader.pages, 1):
             texts.append(remove_unstorable_chars(page.extract_text()).strip())
             if sum(map(len, texts)) > MAX_TEXT_CHARS:
-                raise DocumentError("It has too much text", DocumentFailure.TOO_LARGE)
-            progress(number, count)
+                raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
+            on_progress(number, page_count)
     except DocumentError:
         raise
     except MemoryError:
-        raise DocumentError("It takes too much memory", DocumentFailure.SLOW) from None
-    except Exception as error:  # (a broken file breaks the parser anywhere)
-        raise DocumentError("It is broken", DocumentFailure.BROKEN) from error
-    if sum(len("".join(text.split())) for text in texts) < MIN_CHARS_PER_PAGE * count:
-        raise DocumentError("Its pages are pictures", DocumentFailure.NO_TEXT)
+        raise DocumentError("Reading takes too much memory", DocumentFailure.SLOW) from None
+    except Exception as error:  # pypdf raises any exception for a broken file
+        raise DocumentError("The file is broken", DocumentFailure.BROKEN) from error
+    if sum(len("".join(text.split())) for text in texts) < MIN_CHARS_PER_PAGE * page_count:
+        raise DocumentError("The pages are images", DocumentFailure.NO_TEXT)
     sections = [Section(text, f"page {number}") for number, text in enumerate(texts, 1) if text.strip()]
-    return FileDocument(FileKind.PDF, tuple(sections), count, count - len(sections))
+    return FileDocument(FileKind.PDF, tuple(sections), page_count, page_count - len(sections))

@@ -1,4 +1,14 @@
-"""Files of characters: which encoding, which kind, which sections."""
+r"""Reads text files: detects the encoding and the kind of file, and splits the text into sections.
+
+A Markdown file has a section for each heading, labelled with the headings above it:
+
+    # Lease                 Section("# Lease", "Lease")
+    ## Payment              Section("## Payment\nMonthly.", "Lease › Payment")
+    Monthly.
+
+A table is one section whose header row is kept apart; form feeds separate pages; everything else is one
+section, cited by its lines.
+"""
 
 import csv
 import itertools
@@ -11,103 +21,65 @@ from core.memory.file_document import (
     MAX_PAGES,
     FileDocument,
     FileKind,
+    LineUnit,
     Section,
     remove_unstorable_chars,
 )
 
 __all__ = ["decode", "detect_kind", "read"]
 
-BOMS = (  # the longer first: one begins like another
+BYTE_ORDER_MARKS = (
     (BOM_UTF32_LE, "utf-32"),
     (BOM_UTF32_BE, "utf-32"),
     (BOM_UTF8, "utf-8-sig"),
     (BOM_UTF16_LE, "utf-16"),
     (BOM_UTF16_BE, "utf-16"),
 )
-SAMPLE_SIZE = 65_536  # bytes or characters looked at to tell what a file is
+"""Longer ones first: UTF-32's mark begins with UTF-16's."""
+SAMPLE_SIZE = 65_536
+"""Bytes or characters that are examined to detect what a file is."""
 MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 CODE_SUFFIXES = frozenset(
-    {
-        ".bash",
-        ".c",
-        ".cc",
-        ".clj",
-        ".cpp",
-        ".cs",
-        ".css",
-        ".dart",
-        ".el",
-        ".erl",
-        ".ex",
-        ".f90",
-        ".go",
-        ".gradle",
-        ".h",
-        ".hpp",
-        ".hs",
-        ".html",
-        ".java",
-        ".jl",
-        ".js",
-        ".json",
-        ".jsx",
-        ".kt",
-        ".lua",
-        ".m",
-        ".ml",
-        ".php",
-        ".pl",
-        ".ps1",
-        ".py",
-        ".r",
-        ".rb",
-        ".rs",
-        ".scala",
-        ".scss",
-        ".sh",
-        ".sql",
-        ".svelte",
-        ".swift",
-        ".toml",
-        ".ts",
-        ".tsx",
-        ".vue",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".zig",
-    }
+    """
+    .bash .c .cc .clj .cpp .cs .css .dart .el .erl .ex .f90 .go .gradle .h .hpp .hs .html .java .jl .js .json .jsx
+    .kt .lua .m .ml .php .pl .ps1 .py .r .rb .rs .scala .scss .sh .sql .svelte .swift .toml .ts .tsx .vue .xml
+    .yaml .yml .zig
+    """.split()  # noqa: SIM905 (a literal takes a line for each)
 )
 CONTROL_CHARS_PATTERN = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 HEADING_PATTERN = re.compile(r"(#{1,6})[ \t]+(\S.*)$")
 FENCE_PATTERN = re.compile(r" {0,3}(`{3,}|~{3,})")
-MAX_SECTIONS = 5_000  # more headings than that are none
-MAX_LABEL_CHARS = 80  # characters of a citation
+MAX_SECTIONS = 5_000
+"""A file with more headings is read as plain text."""
+MAX_LABEL_CHARS = 80
+DELIMITERS = ",;\t|"
 
 
 def decode(content: bytes) -> str:
-    """The characters of a file. Raises `DocumentError` for one that has none.
+    """Decode the text of a file. Raises `DocumentError` for binary content.
 
-    UTF-8, UTF-16 and UTF-32 are certain; where it is none of these, the legacy encoding is told
-    by how the letters beyond ASCII are spread.
+    UTF-8, UTF-16 and UTF-32 are recognised with certainty. Otherwise the distribution of the bytes beyond
+    ASCII tells the legacy encoding.
     """
     text = _detect_and_decode(content)
-    if text is None or len(CONTROL_CHARS_PATTERN.findall(text[:SAMPLE_SIZE])) > len(text[:SAMPLE_SIZE]) // 200:
-        raise DocumentError("It is not a kind of file I can read", DocumentFailure.UNKNOWN)
+    sample = "" if text is None else text[:SAMPLE_SIZE]
+    if text is None or len(CONTROL_CHARS_PATTERN.findall(sample)) > len(sample) // 200:
+        raise DocumentError("The file is not text", DocumentFailure.UNKNOWN)
     return remove_unstorable_chars(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _detect_and_decode(content: bytes) -> str | None:
-    for mark, encoding in BOMS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return _try_decode(content, encoding)
     sample = content[:SAMPLE_SIZE]
     if b"\x00" in sample:
-        even, odd = sample[::2].count(0), sample[1::2].count(0)
-        if min(even, odd) * 8 > max(even, odd):
+        # In UTF-16, one byte of each ASCII character is zero.
+        even_zeros, odd_zeros = sample[::2].count(0), sample[1::2].count(0)
+        if min(even_zeros, odd_zeros) * 8 > max(even_zeros, odd_zeros):
             return None
-        return _try_decode(content, "utf-16-be" if even > odd else "utf-16-le")
+        return _try_decode(content, "utf-16-be" if even_zeros > odd_zeros else "utf-16-le")
     return _try_decode(content, "utf-8") or _decode_legacy(content)
 
 
@@ -122,9 +94,9 @@ def _decode_legacy(content: bytes) -> str | None:
     sample = content[:SAMPLE_SIZE]
     non_ascii_runs = re.findall(rb"[\x80-\xff]+", sample)
     non_ascii_count = sum(map(len, non_ascii_runs))
-    # Characters of two bytes each: words of an alphabet would be odd as often as even.
-    pairs = len(non_ascii_runs) > 3 and all(len(run) % 2 == 0 for run in non_ascii_runs[:-1])
-    if pairs and (text := _try_decode(content, "gb18030")) is not None:
+    # Words of an alphabet would have an odd number of bytes as often as an even one.
+    has_only_pairs = len(non_ascii_runs) > 3 and all(len(run) % 2 == 0 for run in non_ascii_runs[:-1])
+    if has_only_pairs and (text := _try_decode(content, "gb18030")) is not None:
         return text
     if non_ascii_count > len(re.findall(rb"[A-Za-z]", sample)):
         return _try_decode(content, "cp1251") or content.decode("koi8-r")
@@ -132,7 +104,7 @@ def _decode_legacy(content: bytes) -> str | None:
 
 
 def detect_kind(name: str, text: str) -> FileKind:
-    """By what is in it; the name decides where that is open."""
+    """Detect the kind of a text file from its name and its content."""
     suffix = PurePath(name).suffix.lower()
     if suffix in MARKDOWN_SUFFIXES:
         return FileKind.MARKDOWN
@@ -140,17 +112,18 @@ def detect_kind(name: str, text: str) -> FileKind:
         return FileKind.CODE
     if (suffix in TABLE_SUFFIXES or not suffix) and _detect_delimiter(text):
         return FileKind.CSV
-    headings = sum(HEADING_PATTERN.match(line) is not None for line in text[:SAMPLE_SIZE].splitlines())
-    if HEADING_PATTERN.match(text.lstrip().partition("\n")[0]) and headings > 1:
+    heading_count = sum(HEADING_PATTERN.match(line) is not None for line in text[:SAMPLE_SIZE].splitlines())
+    if HEADING_PATTERN.match(text.lstrip().partition("\n")[0]) and heading_count > 1:
         return FileKind.MARKDOWN
     return FileKind.TEXT
 
 
 def _detect_delimiter(text: str) -> str:
-    """What separates the columns, if there are as many in every row; else ""."""
-    for delimiter in ",;\t|":
+    """The delimiter by which every row has the same number of columns; "" if there is none."""
+    lines = text[:SAMPLE_SIZE].splitlines()[:40]
+    for delimiter in DELIMITERS:
         try:
-            rows = list(itertools.islice(csv.reader(_sample_lines(text), delimiter=delimiter), 20))
+            rows = list(itertools.islice(csv.reader(lines, delimiter=delimiter), 20))
         except csv.Error:
             continue
         if len(rows) > 1 and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}:
@@ -158,60 +131,58 @@ def _detect_delimiter(text: str) -> str:
     return ""
 
 
-def _sample_lines(text: str) -> list[str]:
-    return text[:SAMPLE_SIZE].splitlines()[:40]
-
-
 def read(name: str, content: bytes) -> FileDocument:
     """Raises `DocumentError`."""
     text = decode(content)
     kind = detect_kind(name, text)
+    page_count = 0
+    sections = [Section(text)]
     match kind:
         case FileKind.MARKDOWN:
-            chapters = _markdown_sections(text)
-            sections = chapters if len(chapters) <= MAX_SECTIONS else [Section(text)]
+            headed_sections = _markdown_sections(text)
+            if len(headed_sections) <= MAX_SECTIONS:
+                sections = headed_sections
         case FileKind.CSV:
             header, _, rows = text.partition("\n")
-            sections = [Section(rows, unit="rows", header=header)]
+            sections = [Section(rows, unit=LineUnit.ROW, header=header)]
         case _ if 0 < text.strip("\f").count("\f") < MAX_PAGES:
-            pages = enumerate(text.split("\f"), 1)
-            sections = [Section(page, f"page {number}") for number, page in pages]
-        case _:
-            sections = [Section(text)]
-    page_count = len(sections) if sections and sections[0].label.startswith("page ") else 0
+            sections = [Section(page, f"page {number}") for number, page in enumerate(text.split("\f"), 1)]
+            page_count = len(sections)
     return FileDocument(kind, tuple(sections), page_count)
 
 
 def _markdown_sections(text: str) -> list[Section]:
-    """What stands under each heading, labelled with the headings above it."""
+    """The text under each heading, labelled with the headings above it."""
     sections: list[Section] = []
-    path: list[tuple[int, str]] = []
+    headings: list[tuple[int, str]] = []
     lines: list[str] = []
-    fence, first_line = "", 1
+    open_fence, first_line = "", 1
 
-    def close() -> None:
+    def close_section() -> None:
         if any(line.strip() for line in lines):
-            label = " › ".join(title for _, title in path)[-MAX_LABEL_CHARS:]
+            label = " › ".join(title for _, title in headings)[-MAX_LABEL_CHARS:]
             sections.append(Section("\n".join(lines), label, first_line=first_line, has_heading_label=bool(label)))
 
     for number, line in enumerate(text.split("\n"), 1):
-        mark = FENCE_PATTERN.match(line)
-        if mark and (not fence or (mark[1].startswith(fence) and not line.strip(" `~"))):
-            fence = "" if fence else mark[1]
-        heading = None if fence else HEADING_PATTERN.match(line)
+        fence = FENCE_PATTERN.match(line)
+        if fence and not open_fence:
+            open_fence = fence[1]
+        elif fence and fence[1].startswith(open_fence) and not line.strip(" `~"):
+            open_fence = ""
+        heading = None if open_fence else HEADING_PATTERN.match(line)
         if heading:
-            close()
+            close_section()
             depth = len(heading[1])
-            path = [(level, title) for level, title in path if level < depth]
-            path.append((depth, _heading_text(heading[2])))
+            headings = [(level, title) for level, title in headings if level < depth]
+            headings.append((depth, _heading_text(heading[2])))
             lines, first_line = [], number
         lines.append(line)
-    close()
+    close_section()
     return sections
 
 
 def _heading_text(heading: str) -> str:
-    """Without the marks that may close a heading: `C#` keeps its own."""
+    """A heading without the marks that may close it: `Two ##` is "Two", but `C#` stays."""
     heading = heading.rstrip(" \t")
-    bare = heading.rstrip("#")
-    return bare.rstrip(" \t") if bare.endswith((" ", "\t")) else heading
+    text = heading.rstrip("#")
+    return text.rstrip(" \t") if text.endswith((" ", "\t")) else heading

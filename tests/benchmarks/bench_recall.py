@@ -1,11 +1,12 @@
-"""Which thresholds tell notes that fit a question from those that do not.
+"""Measures which thresholds of the ranking separate notes that fit a question from those that do not.
 
-Twenty-four notes of one person; of each a question that it answers and one that shares a word with
-it and is about something else, and questions that nothing fits. Prints, for thresholds around the
-present ones, how many fitting notes are found, how many notes come with a question they fit
-besides, and how many of the other questions bring up any. The vectors are the sandbox's: another
-model's cosines lie elsewhere, so that the figures tell how the rule behaves, not what is best for
-every model. Run by hand: `python -m tests.benchmarks.bench_recall`.
+The data are 24 notes of one person, each with a question that it answers and a question that shares a
+word with it but asks about something else, and 20 unrelated questions. For thresholds around the current
+ones the benchmark prints how many fitting notes are recalled, how many other notes with them, and for how
+many of the other questions a note is recalled. The vectors are the sandbox's; the cosines of other models
+differ, so the numbers show how the rule behaves, not what is best for every model.
+
+Run by hand: `python -m tests.benchmarks.bench_recall`.
 """
 
 import sys
@@ -14,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bots.sandbox.model.embeddings import embed_text
-from core.memory import ranking
+from core.memory.ranking import MIN_COSINE, MIN_TERM_OVERLAP, rank
 from core.memory.service import QUERY_PREFIX
 from core.store.memories import ChunkKind, ScoredChunk
 
-# (note, a question it answers, a question with a word of it that it does not answer)
 NOTES = (
     (
         "The wifi password of the cabin is heron-42.",
@@ -121,7 +121,8 @@ NOTES = (
         "Which stove is best for baking?",
     ),
 )
-OTHERS = (
+"""(note, a question it answers, a question that shares a word with it)"""
+UNRELATED_QUESTIONS = (
     "Write a poem about spring",
     "What is the capital of Peru?",
     "Explain recursion to a child",
@@ -146,64 +147,63 @@ OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    found: int
-    """Fitting notes that came up."""
-    besides: float
-    """Other notes that came up with them, for each question."""
-    near: int
-    """Questions with a shared word, about something else, that brought up any note."""
-    others: int
-    """Unrelated questions that did."""
+class Measurement:
+    fitting_notes: int
+    """Notes recalled for the question they answer."""
+    other_notes: float
+    """Other notes recalled with them, per question."""
+    similar_questions: int
+    """Questions sharing a word with a note for which any note is recalled."""
+    unrelated_questions: int
+    """Unrelated questions for which any note is recalled."""
 
 
-def candidates(question: str, prefix: str) -> list[ScoredChunk]:
-    asked = embed_text(prefix + question)
+def candidates(question: str) -> list[ScoredChunk]:
+    vector = embed_text(QUERY_PREFIX + question)
     return [
-        ScoredChunk(number, ChunkKind.NOTE, "", "", text, float(np.dot(asked, embed_text(text))))
+        ScoredChunk(number, ChunkKind.NOTE, "", "", text, float(np.dot(vector, embed_text(text))))
         for number, (text, _, _) in enumerate(NOTES)
     ]
 
 
-def recalled(question: str, prefix: str = QUERY_PREFIX) -> set[int]:
-    return {one.id for one in ranking.rank(question, candidates(question, prefix))}
+def measure(min_cosine: float = MIN_COSINE, min_term_overlap: float = MIN_TERM_OVERLAP) -> Measurement:
+    def recall(question: str) -> set[int]:
+        ranked = rank(question, candidates(question), min_cosine=min_cosine, min_term_overlap=min_term_overlap)
+        return {note.id for note in ranked}
+
+    recalled_notes = [recall(question) for _, question, _ in NOTES]
+    return Measurement(
+        fitting_notes=sum(number in notes for number, notes in enumerate(recalled_notes)),
+        other_notes=sum(len(notes - {number}) for number, notes in enumerate(recalled_notes)) / len(NOTES),
+        similar_questions=sum(bool(recall(question)) for _, _, question in NOTES),
+        unrelated_questions=sum(bool(recall(question)) for question in UNRELATED_QUESTIONS),
+    )
 
 
-def figures() -> Figures:
-    fitting = [recalled(question) for _, question, _ in NOTES]
-    hits = sum(number in came for number, came in enumerate(fitting))
-    besides = sum(len(came - {number}) for number, came in enumerate(fitting))
-    near = sum(bool(recalled(question)) for _, _, question in NOTES)
-    others = sum(bool(recalled(question)) for question in OTHERS)
-    return Figures(hits, besides / len(NOTES), near, others)
-
-
-def spread(name: str, scores: list[float]) -> str:
-    ordered = sorted(scores)
-    at = (ordered[int((len(ordered) - 1) * share)] for share in (0, 0.1, 0.5, 0.9, 1))
-    return f"{name:>32}  " + "  ".join(f"{value:5.2f}" for value in at)
+def quantiles(name: str, cosines: list[float]) -> str:
+    ordered = sorted(cosines)
+    values = (ordered[int((len(ordered) - 1) * share)] for share in (0, 0.1, 0.5, 0.9, 1))
+    return f"{name:>32}  " + "  ".join(f"{value:5.2f}" for value in values) + "\n"
 
 
 def main() -> None:
-    print = sys.stdout.write  # noqa: A001 (what a benchmark is for)
-    print("cosines: least, p10, median, p90, most\n")
-    fits = [candidates(q, QUERY_PREFIX)[n].score for n, (_, q, _) in enumerate(NOTES)]
-    near = [max(one.score for one in candidates(q, QUERY_PREFIX)) for _, _, q in NOTES]
-    other = [max(one.score for one in candidates(q, QUERY_PREFIX)) for q in OTHERS]
-    print(spread("fitting note", fits) + "\n")
-    print(spread("best of a near question", near) + "\n")
-    print(spread("best of an unrelated question", other) + "\n\n")
-    print(f"of {len(NOTES)} fitting, {len(NOTES)} near, {len(OTHERS)} unrelated questions\n")
-    print("ALIKE  SHARED  found  besides  near  unrelated\n")
-    present = ranking.MIN_COSINE, ranking.MIN_TERM_OVERLAP
-    for alike in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
-        for shared in (0.1, 0.2, 0.25, 0.3, 0.4, 0.5):
-            ranking.MIN_COSINE, ranking.MIN_TERM_OVERLAP = alike, shared
-            came = figures()
-            mark = "  <- present" if (alike, shared) == present else ""
-            print(
-                f"{alike:5.2f}  {shared:6.2f}  {came.found:5}  {came.besides:7.2f}  "
-                f"{came.near:4}  {came.others:9}{mark}\n"
+    write = sys.stdout.write
+    write("cosines: min, p10, median, p90, max\n")
+    fitting = [candidates(question)[number].score for number, (_, question, _) in enumerate(NOTES)]
+    similar = [max(note.score for note in candidates(question)) for _, _, question in NOTES]
+    unrelated = [max(note.score for note in candidates(question)) for question in UNRELATED_QUESTIONS]
+    write(quantiles("fitting note", fitting))
+    write(quantiles("best of a similar question", similar))
+    write(quantiles("best of an unrelated question", unrelated) + "\n")
+    write(f"of {len(fitting)} fitting notes, {len(similar)} similar and {len(unrelated)} unrelated questions\n")
+    write("MIN_COSINE  MIN_TERM_OVERLAP  fitting  other  similar  unrelated\n")
+    for min_cosine in (0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
+        for min_term_overlap in (0.1, 0.2, 0.25, 0.3, 0.4, 0.5):
+            result = measure(min_cosine, min_term_overlap)
+            is_current = (min_cosine, min_term_overlap) == (MIN_COSINE, MIN_TERM_OVERLAP)
+            write(
+                f"{min_cosine:10.2f}  {min_term_overlap:16.2f}  {result.fitting_notes:7}  {result.other_notes:5.2f}  "
+                f"{result.similar_questions:7}  {result.unrelated_questions:9}{'  <- current' if is_current else ''}\n"
             )
 
 

@@ -1,4 +1,4 @@
-"""Files made by hand: PDFs of the least there is to one, and what only claims to be one."""
+"""Builds minimal PDF files."""
 
 import io
 import zlib
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pypdf import PdfReader, PdfWriter
 
-__all__ = ["encrypt_pdf", "make_pdf", "make_scanned_pdf"]
+__all__ = ["encrypt_pdf", "make_pdf", "make_pdf_from_streams", "make_scanned_pdf"]
 
 
 def _page_stream(text: str) -> bytes:
@@ -18,16 +18,16 @@ def _page_stream(text: str) -> bytes:
 
 
 def make_pdf(pages: Sequence[str], *, compress: bool = True) -> bytes:
-    """A PDF with one page for each text."""
-    return _pdf_bytes([_page_stream(text) for text in pages], compress=compress)
+    """Build a PDF with one page for each text."""
+    return make_pdf_from_streams([_page_stream(text) for text in pages], compress=compress)
 
 
 def make_scanned_pdf(pages: int) -> bytes:
-    """Pages with a drawing and not one letter."""
-    return _pdf_bytes([b"0 0 200 200 re f"] * pages, compress=True)
+    """Build a PDF whose pages have a drawing and no text."""
+    return make_pdf_from_streams([b"0 0 200 200 re f"] * pages, compress=True)
 
 
-def _pdf_bytes(contents: Sequence[bytes], *, compress: bool) -> bytes:
+def make_pdf_from_streams(contents: Sequence[bytes], *, compress: bool) -> bytes:
     count = len(contents)
     kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(count))
     objects = [
@@ -37,23 +37,23 @@ def _pdf_bytes(contents: Sequence[bytes], *, compress: bool) -> bytes:
     ]
     for i, content in enumerate(contents):
         stream = zlib.compress(content) if compress else content
-        packed = b" /Filter /FlateDecode" if compress else b""
+        stream_filter = b" /Filter /FlateDecode" if compress else b""
         objects.append(
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources "
             b"<< /Font << /F1 3 0 R >> >> /Contents %d 0 R >>" % (5 + 2 * i)
         )
-        objects.append(b"<< /Length %d%s >>\nstream\n" % (len(stream), packed) + stream + b"\nendstream")
+        objects.append(b"<< /Length %d%s >>\nstream\n" % (len(stream), stream_filter) + stream + b"\nendstream")
     out = bytearray(b"%PDF-1.4\n")
     offsets = []
     for number, body in enumerate(objects, 1):
         offsets.append(len(out))
         out += b"%d 0 obj\n" % number + body + b"\nendobj\n"
-    start = len(out)
+    xref_offset = len(out)
     out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    out += b"".join(b"%010d 00000 n \n" % place for place in offsets)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     out += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
         len(objects) + 1,
-        start,
+        xref_offset,
     )
     return bytes(out)
 

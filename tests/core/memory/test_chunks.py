@@ -1,7 +1,6 @@
-"""Pieces fit, keep every word whole, and say where they are from."""
-
 import itertools
 import re
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,98 +13,93 @@ from core.memory.chunks import (
     split_in_half,
     truncate,
 )
-from core.memory.file_document import FileDocument, FileKind, Section
+from core.memory.file_document import FileDocument, FileKind, LineUnit, Section
 
 WORDS = [f"word{number}" for number in range(3000)]
 
 
-def pieces(text: str, **section: object) -> list[Chunk]:
-    return split_document(FileDocument(FileKind.TEXT, (Section(text, **section),)))  # type: ignore[arg-type]
+def split(text: str, **section_fields: Any) -> list[Chunk]:
+    return split_document(FileDocument(FileKind.TEXT, (Section(text, **section_fields),)))
 
 
-def test_pieces_hold_every_word_in_order() -> None:
-    made = pieces(" ".join(WORDS))
-    assert len(made) > 10
-    seen = [re.findall(r"\S+", piece.text) for piece in made]
-    assert {word for words in seen for word in words} == set(WORDS)
-    assert all(words == sorted(words, key=WORDS.index) for words in seen)
+def test_chunks_have_every_word_in_order() -> None:
+    chunks = split(" ".join(WORDS))
+    assert len(chunks) > 10
+    words_by_chunk = [chunk.text.split() for chunk in chunks]
+    assert {word for words in words_by_chunk for word in words} == set(WORDS)
+    assert all(words == sorted(words, key=WORDS.index) for words in words_by_chunk)
 
 
-def test_pieces_overlap_a_little() -> None:
-    made = pieces(" ".join(WORDS))
-    for one, two in itertools.pairwise(made):
-        last, first = one.text.split(), two.text.split()
-        shared = len(set(last) & set(first))
-        assert 0 < shared < len(last) / 4
+def test_chunks_overlap_a_little() -> None:
+    chunks = split(" ".join(WORDS))
+    for previous, following in itertools.pairwise(chunk.text.split() for chunk in chunks):
+        assert 0 < len(set(previous) & set(following)) < len(previous) / 4
 
 
-def test_piece_ends_at_paragraph_or_sentence() -> None:
+def test_chunk_ends_at_paragraph_or_sentence() -> None:
     sentence = "It is said that the quick brown fox jumped over the dog again. "
     text = (sentence * 12 + "\n\n") * 8
-    made = pieces(text)
-    assert all(piece.text.endswith("again.") for piece in made)
-    assert all(piece.text.startswith("It is said") for piece in made)
+    chunks = split(text)
+    assert all(chunk.text.endswith("again.") for chunk in chunks)
+    assert all(chunk.text.startswith("It is said") for chunk in chunks)
 
 
 @given(st.text(max_size=4000))
-def test_no_piece_is_too_long(text: str) -> None:
-    for piece in pieces(text):
-        assert estimate_tokens(piece.embedding_text) <= CHUNK_TOKENS + 2
+def test_no_chunk_is_too_long(text: str) -> None:
+    for chunk in split(text):
+        assert estimate_tokens(chunk.embedding_text) <= CHUNK_TOKENS + 2
 
 
 def test_scripts_without_spaces_split_at_sentences() -> None:
-    made = pieces("这是一个没有空格的长句子，用来测试切分。" * 200)
-    assert len(made) > 5
-    assert all(piece.text[-1] in "。，" for piece in made)
+    chunks = split("这是一个没有空格的长句子，用来测试切分。" * 200)
+    assert len(chunks) > 5
+    assert all(chunk.text[-1] in "。，" for chunk in chunks)
 
 
 def test_long_word_splits_between_graphemes() -> None:
     family = "👩‍👩‍👧‍👦"
-    for piece in pieces(family * 400):
-        assert piece.text.replace(family, "") == ""
+    for chunk in split(family * 400):
+        assert chunk.text.replace(family, "") == ""
 
 
 def test_unnamed_sections_are_labelled_by_lines() -> None:
     text = "\n".join(f"line_{number} = {number} + compute(something)" for number in range(1, 201))
-    made = pieces(text)
-    for piece in made:
-        first, last = map(
-            int,
-            re.findall(r"line_(\d+) ", piece.text)[:: max(1, len(piece.text.split("\n")) - 1)][:2],
-        )
-        assert piece.label == f"lines {first}-{last}"
-    assert made[0].label.startswith("lines 1-")
-    assert made[-1].label.endswith("-200")
+    chunks = split(text)
+    for chunk in chunks:
+        numbers = re.findall(r"line_(\d+) ", chunk.text)
+        assert chunk.label == f"lines {numbers[0]}-{numbers[-1]}"
+    assert chunks[0].label.startswith("lines 1-")
+    assert chunks[-1].label.endswith("-200")
 
 
 def test_table_rows_repeat_header() -> None:
     rows = "\n".join(f"{number},person {number},{number * 7}" for number in range(2, 300))
-    made = pieces(rows, unit="rows", header="id,name,score")
-    assert all(piece.text.startswith("id,name,score\n") for piece in made)
-    assert made[0].label.startswith("rows 2-")
-    numbers = [int(line.split(",")[0]) for piece in made for line in piece.text.split("\n")[1:]]
+    chunks = split(rows, unit=LineUnit.ROW, header="id,name,score")
+    assert all(chunk.text.startswith("id,name,score\n") for chunk in chunks)
+    assert chunks[0].label.startswith("rows 2-")
+    numbers = [int(line.split(",")[0]) for chunk in chunks for line in chunk.text.split("\n")[1:]]
     assert numbers == list(range(2, 300))
 
 
 def test_embedded_text_includes_headings() -> None:
-    made = pieces("words of it. " * 400, label="Terms › Payment", has_heading_label=True)
-    assert len(made) > 2
-    assert all(piece.embedding_text.startswith("Terms › Payment\n") for piece in made)
-    assert all(piece.label == "Terms › Payment" for piece in made)
+    chunks = split("words of it. " * 400, label="Terms › Payment", has_heading_label=True)
+    assert len(chunks) > 2
+    assert all(chunk.embedding_text.startswith("Terms › Payment\n") for chunk in chunks)
+    assert all(chunk.label == "Terms › Payment" for chunk in chunks)
 
 
 @given(st.text(min_size=40, max_size=500))
 def test_halves_keep_all_text(text: str) -> None:
-    both = split_in_half(Chunk("page 1", text, "context"))
-    assert "".join("".join(p.text.split()) for p in both) == "".join(text.split())
-    assert all((p.label, p.heading) == ("page 1", "context") for p in both)
+    halves = split_in_half(Chunk("page 1", text, "heading"))
+    assert "".join("".join(half.text.split()) for half in halves) == "".join(text.split())
+    assert all((half.label, half.heading) == ("page 1", "heading") for half in halves)
     if text.strip() == text:
-        assert len(both) == 2
+        assert len(halves) == 2
 
 
-def test_head_fits() -> None:
+def test_truncated_text_fits() -> None:
     assert truncate("short") == "short"
     assert truncate("") == ""
-    long = truncate(" ".join(WORDS), 100)
-    assert estimate_tokens(long) <= 100
-    assert " ".join(WORDS).startswith(long)
+    start = truncate(" ".join(WORDS), 100)
+    assert estimate_tokens(start) <= 100
+    assert " ".join(WORDS).startswith(start)

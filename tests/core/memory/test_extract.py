@@ -1,4 +1,4 @@
-"""What is read of a file, and what a file can do to who reads it."""
+"""Reading files, and what broken or hostile files can do to the process that reads them."""
 
 import asyncio
 import os
@@ -12,12 +12,14 @@ from core.memory import file_document
 from core.memory.extract import extract
 from core.memory.file_document import FileDocument, FileKind
 from core.memory.file_reader import FileReader
-from tests.core.memory import sample_files
-from tests.core.memory.sample_files import encrypt_pdf, make_pdf, make_scanned_pdf
+from core.timings import Timings
+from tests.core.memory.sample_files import encrypt_pdf, make_pdf, make_pdf_from_streams, make_scanned_pdf
+
+REPORT_PROGRESS = """print('{"type":"ReadProgress","pages_read":1,"page_count":2}', flush=True)"""
 
 
 def read(name: str, content: bytes) -> FileDocument:
-    return extract(name, content, lambda _pages, _of: None)
+    return extract(name, content, lambda _pages_read, _page_count: None)
 
 
 def refusal(name: str, content: bytes) -> DocumentFailure:
@@ -26,20 +28,20 @@ def refusal(name: str, content: bytes) -> DocumentFailure:
     return caught.value.failure
 
 
-async def ignore_progress(_part: float) -> None:
+async def ignore_progress(_fraction: float) -> None:
     pass
 
 
 def test_pdf_is_read_by_page() -> None:
-    seen: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     content = make_pdf(["The first page\nhas (two) lines", "", "The third: 42 \\ 7"])
-    found = extract("any name", content, lambda pages, of: seen.append((pages, of)))
-    assert [(s.label, s.text) for s in found.sections] == [
+    document = extract("any name", content, lambda pages_read, page_count: progress.append((pages_read, page_count)))
+    assert [(s.label, s.text) for s in document.sections] == [
         ("page 1", "The first page\nhas (two) lines"),
         ("page 3", "The third: 42 \\ 7"),
     ]
-    assert (found.kind, found.page_count, found.blank_page_count) == (FileKind.PDF, 3, 1)
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert (document.kind, document.page_count, document.blank_page_count) == (FileKind.PDF, 3, 1)
+    assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_password_protected_pdf_is_refused() -> None:
@@ -50,16 +52,16 @@ def test_password_protected_pdf_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "reason"),
+    ("name", "content", "failure"),
     [
         ("scan.pdf", make_scanned_pdf(3), DocumentFailure.NO_TEXT),
         ("empty.txt", b"", DocumentFailure.NO_TEXT),
         ("empty.md", b"\xef\xbb\xbf \r\n\t\n", DocumentFailure.NO_TEXT),
-        ("broken.pdf", b"%PDF-1.4\nnothing that follows is one", DocumentFailure.BROKEN),
+        ("broken.pdf", b"%PDF-1.4\nno further content", DocumentFailure.BROKEN),
         ("half.pdf", make_pdf(["x" * 900] * 9)[:700], DocumentFailure.BROKEN),
         ("photo.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, DocumentFailure.UNKNOWN),
         ("letter.docx", b"PK\x03\x04" + bytes(range(256)) * 20, DocumentFailure.UNKNOWN),
-        ("renamed.pdf", b"these are no pages", DocumentFailure.UNKNOWN),
+        ("renamed.pdf", b"not a PDF", DocumentFailure.UNKNOWN),
         ("letter.rtf", b"{\\rtf1 hello}", DocumentFailure.UNKNOWN),
         ("much.txt", b"x" * (file_document.MAX_FILE_BYTES + 1), DocumentFailure.TOO_LARGE),
         ("long.txt", b"word " * (file_document.MAX_TEXT_CHARS // 5 + 1), DocumentFailure.TOO_LARGE),
@@ -67,8 +69,8 @@ def test_password_protected_pdf_is_refused() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_unreadable_files_are_classified(name: str, content: bytes, reason: DocumentFailure) -> None:
-    assert refusal(name, content) is reason
+def test_unreadable_files_are_classified(name: str, content: bytes, failure: DocumentFailure) -> None:
+    assert refusal(name, content) is failure
 
 
 @pytest.mark.parametrize(
@@ -114,30 +116,30 @@ def test_kind_is_detected_from_content_and_name(name: str, text: str, kind: File
 
 def test_markdown_splits_at_headings_outside_code() -> None:
     text = "intro\n# One\na\n## Deep\nb\n```sh\n# no heading\n```\n# Two ##\nc\n"
-    found = read("a.md", text.encode())
-    assert [(s.label, s.text) for s in found.sections] == [
+    document = read("a.md", text.encode())
+    assert [(s.label, s.text) for s in document.sections] == [
         ("", "intro"),
         ("One", "# One\na"),
         ("One › Deep", "## Deep\nb\n```sh\n# no heading\n```"),
         ("Two", "# Two ##\nc\n"),
     ]
-    assert [s.first_line for s in found.sections] == [1, 2, 4, 9]
+    assert [s.first_line for s in document.sections] == [1, 2, 4, 9]
 
 
 def test_form_feeds_separate_pages() -> None:
-    found = read("a.txt", b"one\ftwo\fthree")
-    assert [s.label for s in found.sections] == ["page 1", "page 2", "page 3"]
+    document = read("a.txt", b"one\ftwo\fthree")
+    assert [s.label for s in document.sections] == ["page 1", "page 2", "page 3"]
 
 
 @pytest.mark.parametrize("line", [b"# x\n", b"\f"])
 async def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
-    found = await FileReader().read("a.md", b"first\n" + line * 300_000 + b"last", ignore_progress)
-    assert len(found.sections) == 1
-    assert found.sections[0].text.endswith("last")
+    document = await FileReader().read("a.md", b"first\n" + line * 300_000 + b"last", ignore_progress)
+    assert len(document.sections) == 1
+    assert document.sections[0].text.endswith("last")
 
 
-async def test_pdf_bomb_ends_only_its_reader() -> None:
-    content = sample_files._pdf_bytes([b" " * 200_000_000], compress=True)
+async def test_pdf_bomb_ends_only_the_reading_process() -> None:
+    content = make_pdf_from_streams([b" " * 200_000_000], compress=True)
     assert len(content) < 500_000
     with pytest.raises(DocumentError) as caught:
         await FileReader().read("a.pdf", content, ignore_progress)
@@ -145,14 +147,14 @@ async def test_pdf_bomb_ends_only_its_reader() -> None:
 
 
 async def test_reader_process_reports_progress() -> None:
-    parts: list[float] = []
+    fractions: list[float] = []
 
-    async def progress(part: float) -> None:
-        parts.append(part)
+    async def on_progress(fraction: float) -> None:
+        fractions.append(fraction)
 
-    found = await FileReader().read("a.pdf", make_pdf(["one page", "two page"]), progress)
-    assert [s.text for s in found.sections] == ["one page", "two page"]
-    assert parts == [0.5, 1.0]
+    document = await FileReader().read("a.pdf", make_pdf(["one page", "two page"]), on_progress)
+    assert [s.text for s in document.sections] == ["one page", "two page"]
+    assert fractions == [0.5, 1.0]
 
 
 async def test_reader_process_returns_failures() -> None:
@@ -162,89 +164,84 @@ async def test_reader_process_returns_failures() -> None:
 
 
 async def test_reader_process_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = tmp_path / "environment"
-    _program(tmp_path, monkeypatch, f"import os; open({str(seen)!r}, 'w').write(str(os.environ))")
+    environment = tmp_path / "environment"
+    write_worker(tmp_path, monkeypatch, f"import os; open({str(environment)!r}, 'w').write(str(os.environ))")
     monkeypatch.setenv("IOINTELLIGENCE_API_KEY", "the-secret-key")
     with pytest.raises(DocumentError):
         await FileReader(worker_module="hostile").read("a.txt", b"words", ignore_progress)
-    assert "PATH" in seen.read_text()
-    assert "the-secret-key" not in seen.read_text()
+    assert "PATH" in environment.read_text()
+    assert "the-secret-key" not in environment.read_text()
 
 
-async def test_hanging_reader_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "pid"
-    _program(
+async def test_hanging_process_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid_file = tmp_path / "pid"
+    write_worker(
         tmp_path,
         monkeypatch,
-        f"import os, sys; open({str(mark)!r}, 'w').write(str(os.getpid()))\nwhile True: pass",
+        f"import os, sys; open({str(pid_file)!r}, 'w').write(str(os.getpid()))\nwhile True: pass",
     )
-    began = time.monotonic()
-    with pytest.raises(DocumentError) as caught:
-        await FileReader(timeout_seconds=1.5, worker_module="hostile").read(
-            "a.txt", b"words" * 500_000, ignore_progress
-        )
+    reader = FileReader(timings=Timings(file_read_timeout=1.5), worker_module="hostile")
+    async with asyncio.timeout(5):
+        with pytest.raises(DocumentError) as caught:
+            await reader.read("a.txt", b"words" * 500_000, ignore_progress)
     assert caught.value.failure is DocumentFailure.SLOW
-    assert time.monotonic() - began < 5
     with pytest.raises(ProcessLookupError):
-        os.kill(int(mark.read_text()), 0)
+        os.kill(int(pid_file.read_text()), 0)
 
 
-async def test_dead_reader_is_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _program(tmp_path, monkeypatch, "import os; os._exit(9)")
+async def test_dead_process_is_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_worker(tmp_path, monkeypatch, "import os; os._exit(9)")
     with pytest.raises(DocumentError) as caught:
         await FileReader(worker_module="hostile").read("a.txt", b"words" * 500_000, ignore_progress)
     assert caught.value.failure is DocumentFailure.BROKEN
 
 
 async def test_slow_files_delay_only_their_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _program(
+    write_worker(
         tmp_path,
         monkeypatch,
-        'import sys\nprint(\'{"type":"ReadProgress","pages_read":1,"page_count":2}\', flush=True)\nwhile \'slow\' in sys.argv[1]: pass',
+        f"import sys\n{REPORT_PROGRESS}\nwhile 'slow' in sys.argv[1]: pass",
     )
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
-    async def progress(_part: float) -> None:
-        begun.set()
+    async def on_progress(_fraction: float) -> None:
+        started.set()
 
     reader = FileReader(worker_module="hostile")
-    eves = [asyncio.create_task(reader.read("slow.txt", b"words", progress, person="eve")) for _ in range(3)]
+    slow_tasks = [asyncio.create_task(reader.read("slow.txt", b"words", on_progress, person="eve")) for _ in range(3)]
     async with asyncio.timeout(20):
-        await begun.wait()
+        await started.wait()
         with pytest.raises(DocumentError) as caught:
             await reader.read("quick.txt", b"words", ignore_progress, person="bob")
     assert caught.value.failure is DocumentFailure.BROKEN
-    for task in eves:
+    for task in slow_tasks:
         task.cancel()
-    await asyncio.gather(*eves, return_exceptions=True)
+    await asyncio.gather(*slow_tasks, return_exceptions=True)
 
 
 async def test_cancelled_read_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = tmp_path / "pid"
-    _program(
+    pid_file = tmp_path / "pid"
+    write_worker(
         tmp_path,
         monkeypatch,
-        "import os, sys\n"
-        f"open({str(mark)!r}, 'w').write(str(os.getpid()))\n"
-        'print(\'{"type":"ReadProgress","pages_read":1,"page_count":2}\', flush=True)\n'
-        "while True: pass",
+        f"import os, sys\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\n{REPORT_PROGRESS}\nwhile True: pass",
     )
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
-    async def progress(_part: float) -> None:
-        begun.set()
+    async def on_progress(_fraction: float) -> None:
+        started.set()
 
-    reading = asyncio.create_task(FileReader(worker_module="hostile").read("a.txt", b"words", progress))
+    task = asyncio.create_task(FileReader(worker_module="hostile").read("a.txt", b"words", on_progress))
     async with asyncio.timeout(10):
-        await begun.wait()
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
+        await started.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     with pytest.raises(ProcessLookupError):
-        os.kill(int(mark.read_text()), 0)
+        os.kill(int(pid_file.read_text()), 0)
 
 
-def _program(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    """A module `hostile` instead of the one that reads."""
+def write_worker(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Create a module `hostile` that the reading process runs."""
     (folder / "hostile.py").write_text(source)
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     monkeypatch.setenv("PYTHONPATH", path)
@@ -252,11 +249,11 @@ def _program(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None
 
 @pytest.mark.parametrize("line", [b"# a" + b" #" * 500_000 + b"x", b"# a" + b" " * 900_000 + b"x"])
 def test_long_heading_takes_linear_time(line: bytes) -> None:
-    began = time.process_time()
+    started_at = time.process_time()
     read("notes.md", line + b"\ntext\n# Two # ##\nmore\n")
-    assert time.process_time() - began < 2
+    assert time.process_time() - started_at < 2
 
 
 def test_markup_only_heading_keeps_one_mark() -> None:
-    found = read("notes.md", b"# #\ntext\n# C# #\nmore\n")
-    assert [section.label for section in found.sections] == ["#", "C#"]
+    document = read("notes.md", b"# #\ntext\n# C# #\nmore\n")
+    assert [section.label for section in document.sections] == ["#", "C#"]

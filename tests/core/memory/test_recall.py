@@ -107,8 +107,8 @@ def test_terms_of_many_scripts() -> None:
 
 
 def test_recall_precision_on_samples() -> None:
-    came = bench_recall.figures()
-    assert came.found >= 23, "of 24"
-    assert came.besides < 0.1
-    assert came.near <= 5, "of 24 that share a word with a note"
-    assert came.others == 0
+    result = bench_recall.measure()
+    assert result.fitting_notes >= 23, "of 24"
+    assert result.other_notes < 0.1
+    assert result.similar_questions <= 5, "of 24"
+    assert result.unrelated_questions == 0
