@@ -36,16 +36,20 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Inspect the settings.")
 app.add_typer(config_app, name="config")
-console = Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file. Default: parley.toml in this folder, if it exists.")
 ]
 
 
+def _console() -> Console:
+    """Standard output. Lines wrap only on a terminal."""
+    return Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
+
+
 def _print_version(requested: bool) -> None:
     if requested:
-        console.print(f"parley {version('parley')}", highlight=False)
+        _console().print(f"parley {version('parley')}", highlight=False)
         raise typer.Exit
 
 
@@ -104,7 +108,7 @@ def models(
 
     settings = _load(config_file)
     logging_setup.configure("error")
-    asyncio.run(list_models(settings.core, search, console, Console(stderr=True)))
+    asyncio.run(list_models(settings.core, search, _console(), Console(stderr=True)))
 
 
 @app.command()
@@ -162,11 +166,11 @@ def allow(
         async with _open_store(config_file) as store:
             if not remove:
                 await store.write(grant, subject, "member", "")
-                console.print(f"{subject} can now use the bot.")
+                _console().print(f"{subject} can now use the bot.")
             elif await store.write(revoke, subject):
-                console.print(f"{subject} can no longer use the bot.")
+                _console().print(f"{subject} can no longer use the bot.")
             else:
-                console.print(f"{subject} had no permission to revoke.")
+                _console().print(f"{subject} had no permission to revoke.")
 
     asyncio.run(change())
 
@@ -192,7 +196,7 @@ def config_show(config_file: ConfigFile = None) -> None:
     for variable in find_misspelled_variables(SETTINGS_SECTIONS):
         _print_to_stderr(f"parley: unknown variable {variable.name}. Did you mean {variable.suggestion}?")
     settings = _load(config_file)
-    print_settings(settings, console)
+    print_settings(settings, _console())
     for unknown in find_unknown_models(settings.core, BUILTIN_MODELS):
         if unknown.suggestions:  # a name unlike any built-in one may be a model that only the service lists
             _print_to_stderr(f"parley: {unknown} `parley models` asks the service.")

@@ -1,4 +1,7 @@
-"""Logs as one line an event: readable on a terminal, JSON elsewhere. No secret, no message text."""
+"""Logging to standard error: readable lines on a terminal, one JSON object per line elsewhere.
+
+Logs contain no secrets and no message texts.
+"""
 
 import logging
 import sys
@@ -9,20 +12,12 @@ import structlog
 __all__ = ["configure"]
 
 OWN_LOGGERS = ("core", "bots", "__main__")
-VERBOSE_LOGGERS = (
-    "httpx",
-    "httpcore",
-    "httpx2",
-    "httpcore2",
-    "openai",
-    "aiohttp",
-    "alembic",
-    "telegram",
-)
+VERBOSE_LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic", "telegram")
+"""Libraries whose INFO lines contain URLs; Telegram's URLs contain the token."""
 
 
 def configure(level: str) -> None:
-    """Send the library's and our own lines to standard error."""
+    """Log lines of `level` and above; libraries log INFO and above at most."""
     level_number = getattr(logging, level.upper())
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -33,7 +28,7 @@ def configure(level: str) -> None:
         _render_enums,
     ]
     renderer: list[structlog.typing.Processor] = (
-        # Not the default, which shows local variables: what people wrote, and keys.
+        # The default formatter shows local variables: message texts and keys.
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -51,15 +46,14 @@ def configure(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    # What libraries say at DEBUG are addresses with tokens in them, and every value stored.
+    # At DEBUG, libraries log URLs with tokens and every value they store.
     logging.basicConfig(handlers=[handler], level=max(level_number, logging.INFO), force=True)
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level_number)
     for name in VERBOSE_LOGGERS:
-        # Their INFO lines carry addresses, and Telegram's carry the token.
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _render_enums(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """One of a closed list is shown as the word it is."""
-    return {key: one.value if isinstance(one, Enum) else one for key, one in event.items()}
+    """Log an enum member as its value."""
+    return {key: value.value if isinstance(value, Enum) else value for key, value in event.items()}

@@ -1,8 +1,9 @@
-"""Logs tell what happened, not what people wrote."""
+"""Logs say what happened, not what people wrote."""
 
 import io
 import logging
 import sys
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -16,40 +17,33 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(params=[Terminal, io.StringIO])
+def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Where log lines go, as a terminal and as a file."""
+    stream: io.StringIO = request.param()
+    monkeypatch.setattr(sys, "stderr", stream)
+    handlers, level = logging.root.handlers[:], logging.root.level
+    logging_setup.configure("info")
+    yield stream
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
+
+
 def raise_error(text: str) -> None:
     raise ValueError(f"{len(text)} letters are too many")
 
 
-@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_traceback_hides_variables(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = kind()
-    monkeypatch.setattr(sys, "stderr", stream)
-    handlers, level = logging.root.handlers[:], logging.root.level
+def test_traceback_hides_variables(stream: io.StringIO) -> None:
     try:
-        logging_setup.configure("info")
-        try:
-            raise_error("my " + "secret")
-        except ValueError:
-            structlog.get_logger("test").exception("broke")
-    finally:
-        logging.root.handlers[:] = handlers
-        logging.root.setLevel(level)
-        structlog.reset_defaults()
+        raise_error("my " + "secret")
+    except ValueError:
+        structlog.get_logger("test").exception("test.failed")
     assert "9 letters are too many" in stream.getvalue()
     assert "my secret" not in stream.getvalue()
 
 
-@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_failure_is_logged_as_text(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = kind()
-    monkeypatch.setattr(sys, "stderr", stream)
-    handlers, level = logging.root.handlers[:], logging.root.level
-    try:
-        logging_setup.configure("info")
-        structlog.get_logger("test").warning("model failed", failure=ModelFailure.UNKNOWN_MODEL)
-    finally:
-        logging.root.handlers[:] = handlers
-        logging.root.setLevel(level)
-        structlog.reset_defaults()
+def test_failure_is_logged_as_text(stream: io.StringIO) -> None:
+    structlog.get_logger("test").warning("model.failed", failure=ModelFailure.UNKNOWN_MODEL)
     assert "unknown model" in stream.getvalue()
-    assert "<Failure" not in stream.getvalue()
+    assert "<ModelFailure" not in stream.getvalue()

@@ -1,5 +1,6 @@
 """`parley run` exits in time after a signal, whatever hangs."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bots.test_cli import CLEAN_ENVIRONMENT, TOKEN
+from tests.bots.test_cli import TOKEN
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def running_process(*command: str, folder: Path, **environment: str) -> Iterator
     process = subprocess.Popen(
         [sys.executable, *command],
         env={
-            **CLEAN_ENVIRONMENT,
+            **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}",
             "IOINTELLIGENCE_API_KEY": "k",
@@ -50,8 +53,8 @@ def test_process_exits_whatever_hangs(tmp_path: Path, what: str, number: signal.
 
 def test_sigterm_ends_wait_for_process_lock(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    with (tmp_path / "parley.sqlite3.lock").open("w") as before:
-        fcntl.flock(before, fcntl.LOCK_EX)
+    with (tmp_path / "parley.sqlite3.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         with running_process("-m", "bots.cli", "run", folder=tmp_path) as process:
             assert process.stderr is not None
             assert "waiting for the process before this one" in process.stderr.readline()

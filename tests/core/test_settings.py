@@ -17,7 +17,7 @@ from core.settings import (
     load_settings,
     parse_settings,
 )
-from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
+from core.settings.loading import setting_definitions
 
 DEFINITIONS = {definition.variable: definition for definition in setting_definitions(SETTINGS_SECTIONS)}
 WEBHOOK_URL = "TELEGRAM_WEBHOOK_URL"
@@ -25,11 +25,7 @@ LISTEN_ADDRESS = "TELEGRAM_WEBHOOK_LISTEN"
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in DEFINITIONS:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(f"{name}_FILE", raising=False)
-    monkeypatch.delenv(CONFIG_FILE_VARIABLE, raising=False)
+def _empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 

@@ -28,13 +28,6 @@ class ChaosOptions:
         return round(self.turns * share) if self.is_long else short
 
 
-@pytest.fixture(autouse=True)
-def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("PARLEY_", "TELEGRAM_", "DISCORD_", "IOINTELLIGENCE_", "DATABASE_")):
-            monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def chaos() -> ChaosOptions:
     turns = int(os.environ.get("CHAOS_TURNS", "0"))

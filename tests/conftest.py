@@ -1,0 +1,62 @@
+"""For all tests: an environment without settings, and `pytest --fast`.
+
+`--fast` (`make fast`) leaves out what starts processes, needs PostgreSQL or takes seconds: whole folders, tests
+with "postgresql" in their ID and tests marked `slow`. A test that starts a process anyway fails
+under `--fast`, and its message says to mark it.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bots.adapters import SETTINGS_SECTIONS
+from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
+
+SLOW_FOLDERS = ("tests/end_to_end/", "tests/faults/", "tests/load/")
+PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
+
+is_test_running = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only quick tests: no child processes, no PostgreSQL")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: starts a process, needs PostgreSQL or takes seconds; not in `make fast`")
+    if config.getoption("fast"):
+        sys.addaudithook(refuse_processes)
+    # The settings of this machine must not reach the tests, or the processes they start.
+    for name in [definition.variable for definition in setting_definitions(SETTINGS_SECTIONS)]:
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
+    os.environ.pop(CONFIG_FILE_VARIABLE, None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        slow = [item for item in items if is_slow(item)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    is_in_slow_folder = any(folder in item.path.as_posix() for folder in SLOW_FOLDERS)
+    return is_in_slow_folder or "postgresql" in item.name or item.get_closest_marker("slow") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    global is_test_running  # noqa: PLW0603 (an audit hook has no other state)
+    is_test_running = True
+    try:
+        return (yield)
+    finally:
+        is_test_running = False
+
+
+def refuse_processes(event: str, _arguments: object) -> None:
+    if is_test_running and event in PROCESS_EVENTS:
+        raise AssertionError("This test starts a process: mark it with @pytest.mark.slow")
