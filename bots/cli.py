@@ -91,7 +91,7 @@ def chat(
     model: Annotated[str, typer.Option(help="Model to use. Part of its name is enough.")] = "",
 ) -> None:
     """Chat with a model in this terminal."""
-    from bots.terminal.adapter import run_terminal_chat
+    from bots.terminal.run import run_terminal_chat
 
     settings = _load(config_file)
     logging_setup.configure("error")

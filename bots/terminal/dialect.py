@@ -1,4 +1,4 @@
-"""Documents for a terminal: Markdown again, which `rich` renders there. Nothing has to be split."""
+"""Renders documents as Markdown, which `rich` displays. A message has no limit."""
 
 import re
 
@@ -22,7 +22,7 @@ class TerminalDialect(MarkdownWriter):
         return len(part.text)
 
     def escape_text(self, text: str) -> str:
-        return ESCAPED_CHARS.sub(lambda found: "\\" + found[0], text)
+        return ESCAPED_CHARS.sub(lambda match: "\\" + match[0], text)
 
     def write_link(self, link: Link, marks: frozenset[str]) -> str:
         label = inlines_to_plain_text(link.children)

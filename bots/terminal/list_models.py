@@ -1,4 +1,4 @@
-"""`parley models`."""
+"""`parley models`: fetches the models and prints them."""
 
 import os
 from urllib.parse import urlsplit
@@ -13,15 +13,14 @@ from core.settings import Settings
 
 __all__ = ["list_models"]
 
-REJECTED_KEY_MESSAGE = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
+KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
 
 async def list_models(settings: Settings, search: str, console: Console, stderr: Console) -> None:
-    """Print the models whose id holds `search`; what the settings name and is not offered is
-    `told`.
+    """Print the models whose names match `search`, and warn on `stderr` about unknown models in the settings.
 
-    Where the service does not list them, or does not take the key, what is known is printed, and
-    then `UnavailableError` or `ConfigurationError` says why.
+    If the service does not list its models, or rejects the key, print the known models and raise
+    `UnavailableError` or `ConfigurationError`.
     """
     async with open_services(settings) as services:
         try:
@@ -30,10 +29,10 @@ async def list_models(settings: Settings, search: str, console: Console, stderr:
             await _print_models(services, search, console)
             raise _to_parley_error(error, settings, services.models) from error
         await _print_models(services, search, console)
-        for one in services.models.find_unknown_models(settings):
-            stderr.print(f"parley: {one}", markup=False, highlight=False, soft_wrap=True)
+        for warning in services.models.find_unknown_models(settings):
+            stderr.print(f"parley: {warning}", markup=False, highlight=False, soft_wrap=True)
         if not await services.api.is_key_valid():
-            raise ConfigurationError(REJECTED_KEY_MESSAGE)
+            raise ConfigurationError(KEY_REJECTED_TEXT)
 
 
 async def _print_models(services: Services, search: str, console: Console) -> None:
@@ -41,22 +40,22 @@ async def _print_models(services: Services, search: str, console: Console) -> No
     if table.row_count:
         console.print(table)
     else:
-        console.print(f"No model's name has {search!r} in it.", markup=False, highlight=False)
+        console.print(f"No model's name contains {search!r}.", markup=False, highlight=False)
 
 
 def _to_parley_error(error: ModelError, settings: Settings, models: ModelRegistry) -> ParleyError:
-    note = "the list of the last time" if models.is_loaded else "the built-in list"
-    note = f"Above is {note}, which may be out of date."
+    origin = "the list of an earlier run" if models.is_loaded else "the built-in list"
+    note = f"This is {origin}, which may be out of date."
     if error.failure is ModelFailure.AUTHENTICATION:
-        return ConfigurationError(f"{REJECTED_KEY_MESSAGE} {note}")
+        return ConfigurationError(f"{KEY_REJECTED_TEXT} {note}")
     if error.failure is ModelFailure.UNKNOWN_MODEL:
-        return ConfigurationError(f"No models are listed at IOINTELLIGENCE_BASE_URL. {note}")
+        return ConfigurationError(f"The service at IOINTELLIGENCE_BASE_URL lists no models. {note}")
     host = urlsplit(settings.base_url).hostname
     return UnavailableError(f"{error} ({host}{_system_error_text(error)}). {note}")
 
 
 def _system_error_text(error: BaseException | None) -> str:
-    """What the system says of it, where it said something."""
+    """The operating system's reason among the causes of `error`, after a colon; "" if there is none."""
     while error is not None:
         if isinstance(error, OSError) and error.errno:
             reason = os.strerror(error.errno) if error.errno > 0 else error.strerror

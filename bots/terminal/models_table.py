@@ -1,4 +1,4 @@
-"""The catalogue as a table, for `parley models`."""
+"""The table of models for `parley models`."""
 
 from rich.table import Table
 
@@ -12,13 +12,14 @@ __all__ = ["models_table"]
 
 
 async def models_table(services: Services, search: str) -> Table:
-    """The models whose ids have `search` in them, with what is left of today's quotas of the
-    bot's own key. Raises `StoreError`.
+    """The models whose names match `search`, with what remains today of the quotas of the bot's own key.
+
+    Raises `StoreError`.
     """
-    made = build_turn_services(services.settings, services.store, services.api, services.models)
+    turn_services = build_turn_services(services.settings, services.store, services.api, services.models)
     models = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
-    quotas = await quotas_by_model(made.ledger, made.api_keys.bot_key.key_id, models)
-    table = Table("model", "context", "reasons", "images", "quota a day", "left today", "")
+    quotas = await quotas_by_model(turn_services.ledger, turn_services.api_keys.bot_key.key_id, models)
+    table = Table("model", "context", "reasoning", "images", "daily quota", "remaining", "")
     for model in models:
         quota = quotas[model.id]
         table.add_row(
@@ -30,5 +31,5 @@ async def models_table(services: Services, search: str) -> Table:
             "" if quota.remaining is None else f"{quota.remaining:,}",
             "embeddings only" if model.is_embedding_model else "",
         )
-    table.caption = f"Quotas begin anew in {format_duration(made.ledger.seconds_until_reset())}."
+    table.caption = f"Quotas reset in {format_duration(turn_services.ledger.seconds_until_reset())}"
     return table

@@ -1,4 +1,4 @@
-"""`parley chat`, as somebody types into it."""
+"""`parley chat` as a person uses it, with lines from a pipe."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from bots.sandbox.model import ModelStandIn
 
 LINES = """/file
 /file {folder}/none.txt what is it?
+/file "{folder}/light house.txt
 /file {folder}/light\\ house.txt who keeps it?
 repeat: and now without
 /
@@ -17,6 +18,7 @@ repeat: and now without
 
 
 async def run_chat(folder: Path, lines: str) -> str:
+    """What `parley chat` prints for `lines`."""
     model = ModelStandIn(tokens_per_second=5000)
     await model.start()
     try:
@@ -37,32 +39,30 @@ async def run_chat(folder: Path, lines: str) -> str:
             },
         )
         async with asyncio.timeout(60):
-            out, _ = await process.communicate(lines.encode())
+            stdout, _ = await process.communicate(lines.encode())
     finally:
         await model.close()
-    said = out.decode()
-    assert "Traceback" not in said
+    output = stdout.decode()
+    assert "Traceback" not in output
     assert process.returncode == 0
-    return said
+    return output
 
 
 async def test_file_can_be_sent(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
-    said = await run_chat(tmp_path, LINES.format(folder=tmp_path))
-    assert "Which file? /file PATH WORDS" in said
-    assert f"There is no file {tmp_path}/none.txt" in said
-    assert "“The keeper of the lighthouse is called Hedda Brandt.” [1]" in said
-    assert "Sources: [1] light house.txt, line 1" in said
-    assert "and now without" in said
-    assert "I do not know /." in said
+    output = await run_chat(tmp_path, LINES.format(folder=tmp_path))
+    assert "Which file? /file PATH WORDS" in output
+    assert f"There is no file {tmp_path}/none.txt" in output
+    assert "No closing quotation" in output
+    assert "“The keeper of the lighthouse is called Hedda Brandt.” [1]" in output
+    assert "Sources: [1] light house.txt, line 1" in output
+    assert "and now without" in output
+    assert "I do not know /." in output
 
 
-async def test_piped_lines_are_not_rate_limited(
-    tmp_path: Path,
-) -> None:
-    """There is nobody here to be protected from; what was not kept nobody would answer."""
+async def test_piped_lines_are_not_rate_limited(tmp_path: Path) -> None:
     lines = [f"/unknown{number}" for number in range(45)]
-    said = await run_chat(tmp_path, "\n".join([*lines, "/quit", ""]))
-    assert "I do not know /unknown44." in said
-    assert "faster" not in said
+    output = await run_chat(tmp_path, "\n".join([*lines, "/quit", ""]))
+    assert "I do not know /unknown44." in output
+    assert "faster" not in output

@@ -1,0 +1,39 @@
+"""`parley chat`: the bot with the terminal as its only platform."""
+
+import asyncio
+import getpass
+
+from rich.console import Console
+
+from bots.terminal.adapter import TerminalAdapter
+from core.app import Services, open_services, serve
+from core.conversation.preferences import MODEL
+from core.errors import ConfigurationError
+from core.scopes import applicable_scopes
+from core.settings import AccessMode, Settings
+from core.store.conversations import Preference, set_preference
+
+__all__ = ["run_terminal_chat"]
+
+
+async def run_terminal_chat(settings: Settings, model: str) -> None:
+    """Serve until the input ends. `model`: a part of a model's name, chosen before the first message.
+
+    Raises `ConfigurationError` and `UnavailableError`.
+    """
+    # The only person here is the operator. A message that is rejected would wait for its answer for ever.
+    settings = settings.model_copy(update={"access": AccessMode.OPEN, "messages_a_minute": 0})
+    async with open_services(settings) as services:
+        adapter = TerminalAdapter(Console(), getpass.getuser())
+        if model:
+            await _choose_model(services, adapter, model)
+        await serve(services, [adapter], asyncio.Event())
+
+
+async def _choose_model(services: Services, adapter: TerminalAdapter, query: str) -> None:
+    match = services.models.find(query)
+    if match.model is None:
+        raise ConfigurationError(f"{query!r} is not the name of exactly one model: see `parley models`.")
+    scope = applicable_scopes(adapter.place, adapter.sender)[0]
+    choice = Preference(match.model.id, adapter.sender.name)
+    await services.store.write(set_preference, scope.key, MODEL, choice)
