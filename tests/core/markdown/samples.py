@@ -1,4 +1,4 @@
-"""Answers as models write them, and some that nobody should write."""
+"""An answer as models write it, and malformed ones."""
 
 ANSWER = """# Sorting in Python
 
