@@ -19,23 +19,23 @@ GROUP: Json = {"id": -1001, "type": "supergroup", "title": "Engines"}
 FORUM: Json = {"id": -1002, "type": "supergroup", "title": "Forum", "is_forum": True}
 
 
-def message(chat: Json, text: str | None = None, **more: Any) -> Json:
-    content = {"message_id": 7, "date": 1_700_000_000, "chat": chat, "from": ADA, **more}
+def message(chat: Json, text: str | None = None, **fields: Any) -> Json:
+    content = {"message_id": 7, "date": 1_700_000_000, "chat": chat, "from": ADA, **fields}
     if text is not None:
         content["text"] = text
     return {key: value for key, value in content.items() if value is not None}
 
 
-def entity(text: str, part: str, kind: str, **more: Any) -> Json:
-    """The entity `kind` over `part`, counted in UTF-16 units as Telegram counts."""
+def entity(text: str, part: str, entity_type: str, **fields: Any) -> Json:
+    """An entity that covers `part`, in UTF-16 units."""
     before = text[: text.index(part)]
     offset, length = (len(piece.encode("utf-16-le")) // 2 for piece in (before, part))
-    return {"type": kind, "offset": offset, "length": length, **more}
+    return {"type": entity_type, "offset": offset, "length": length, **fields}
 
 
-def mention_message(chat: Json, text: str, **more: Any) -> Json:
-    return message(chat, text, entities=[entity(text, "@parley_bot", "mention")], message_id=8, **more)
+def mention_message(chat: Json, text: str, **fields: Any) -> Json:
+    return message(chat, text, entities=[entity(text, "@parley_bot", "mention")], message_id=8, **fields)
 
 
-def command(chat: Json, text: str, **more: Any) -> Json:
-    return message(chat, text, entities=[entity(text, text.split(maxsplit=1)[0], "bot_command")], **more)
+def command(chat: Json, text: str, **fields: Any) -> Json:
+    return message(chat, text, entities=[entity(text, text.split(maxsplit=1)[0], "bot_command")], **fields)

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from telegram import Update, User
 
+from bots.sandbox.telegram.state import Json
 from bots.telegram.translate import translate
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 from tests.bots.telegram.payloads import (
@@ -20,14 +21,14 @@ from tests.bots.telegram.payloads import (
 )
 
 ME = User(123456, "Parley", is_bot=True, username="parley_bot")
-KNOWN = frozenset({"model", "ask"})
+COMMANDS = frozenset({"model", "ask"})
 
 
-def to_incoming(**content: Any) -> Incoming | None:
-    return translate(Update.de_json({"update_id": 5, **content}, None), ME, KNOWN)
+def to_incoming(**content: Json) -> Incoming | None:
+    return translate(Update.de_json({"update_id": 5, **content}, None), ME, COMMANDS)
 
 
-def attachment_of(content: dict[str, Any]) -> Incoming:
+def translate_message(content: Json) -> Incoming:
     incoming = to_incoming(message=content)
     assert incoming is not None
     return incoming
@@ -45,7 +46,7 @@ def test_private_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "prompt"),
     [
         ("@parley_bot what is this?", "what is this?"),
         ("@Parley_Bot, what is this?", "what is this?"),
@@ -54,21 +55,21 @@ def test_private_text() -> None:
         ("@parley_bot", ""),
     ],
 )
-def test_mention_is_stripped_from_prompt(text: str, left: str) -> None:
+def test_mention_is_stripped_from_prompt(text: str, prompt: str) -> None:
     name = next(word for word in text.replace(",", " ").split() if word.startswith("@"))
-    incoming = attachment_of(message(GROUP, text, entities=[entity(text, name, "mention")]))
-    assert (incoming.kind, incoming.text) == (EventKind.PROMPT, left)
+    incoming = translate_message(message(GROUP, text, entities=[entity(text, name, "mention")]))
+    assert (incoming.kind, incoming.text) == (EventKind.PROMPT, prompt)
     assert not incoming.place.is_private
 
 
-def test_a_mention_without_a_user_name() -> None:
+def test_mention_without_user_name() -> None:
     text = "Parley: hello"
     mention = entity(text, "Parley", "text_mention", user=BOT)
-    assert attachment_of(message(GROUP, text, entities=[mention])).text == "hello"
+    assert translate_message(message(GROUP, text, entities=[mention])).text == "hello"
 
 
 def test_mention_stays_in_private_chat() -> None:
-    assert attachment_of(mention_message(PRIVATE, "is @parley_bot you?")).text == "is @parley_bot you?"
+    assert translate_message(mention_message(PRIVATE, "is @parley_bot you?")).text == "is @parley_bot you?"
 
 
 @pytest.mark.parametrize(
@@ -84,19 +85,19 @@ def test_mention_stays_in_private_chat() -> None:
         message(PRIVATE, pinned_message=message(PRIVATE, "old")),
     ],
 )
-def test_unrelated_messages_are_ignored(content: dict[str, Any]) -> None:
+def test_unrelated_messages_are_ignored(content: Json) -> None:
     assert to_incoming(message=content) is None
 
 
 def test_reply_to_bot_is_prompt() -> None:
     answer = message(GROUP, "42", message_id=3, **{"from": BOT})
-    incoming = attachment_of(message(GROUP, "why?", reply_to_message=answer))
+    incoming = translate_message(message(GROUP, "why?", reply_to_message=answer))
     assert (incoming.text, incoming.reply_to) == ("why?", "3")
 
 
 def test_mention_in_reply_includes_replied_message() -> None:
-    said = message(GROUP, "well", message_id=4, **{"from": BOB})
-    assert attachment_of(mention_message(GROUP, "@parley_bot true?", reply_to_message=said)).reply_to == "4"
+    replied = message(GROUP, "well", message_id=4, **{"from": BOB})
+    assert translate_message(mention_message(GROUP, "@parley_bot true?", reply_to_message=replied)).reply_to == "4"
 
 
 @pytest.mark.parametrize(
@@ -110,67 +111,69 @@ def test_mention_in_reply_includes_replied_message() -> None:
         (command(PRIVATE, "/ask 😀 hi"), "ask", "😀 hi"),
     ],
 )
-def test_commands(content: dict[str, Any], name: str, argument: str) -> None:
-    incoming = attachment_of(content)
+def test_commands(content: Json, name: str, argument: str) -> None:
+    incoming = translate_message(content)
     assert (incoming.kind, incoming.command, incoming.text) == (EventKind.COMMAND, name, argument)
 
 
-def test_a_command_after_the_mention() -> None:
+def test_command_after_mention() -> None:
     text = "@parley_bot /model llama"
     entities = [entity(text, "@parley_bot", "mention"), entity(text, "/model", "bot_command")]
-    incoming = attachment_of(message(GROUP, text, entities=entities))
+    incoming = translate_message(message(GROUP, text, entities=entities))
     assert (incoming.command, incoming.text) == ("model", "llama")
 
 
 def test_command_inside_sentence_is_text() -> None:
     text = "what does /model do?"
     content = message(PRIVATE, text, entities=[entity(text, "/model", "bot_command")])
-    assert (attachment_of(content).kind, attachment_of(content).text) == (EventKind.PROMPT, text)
+    assert (translate_message(content).kind, translate_message(content).text) == (EventKind.PROMPT, text)
 
 
-@pytest.mark.parametrize("service", [{"forum_topic_created": {"name": "T", "icon_color": 1}}, {}], ids=["seen", "bare"])
-def test_forum_topic_is_own_place(service: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "service", [{"forum_topic_created": {"name": "T", "icon_color": 1}}, {}], ids=["with_root", "without_root"]
+)
+def test_forum_topic_is_own_place(service: Json) -> None:
     root = message(FORUM, None, message_id=55, message_thread_id=55, **service) | {"from": BOT}
-    topic: dict[str, Any] = {
+    topic: Json = {
         "is_topic_message": True,
         "message_thread_id": 55,
         "reply_to_message": root,
     }
-    incoming = attachment_of(mention_message(FORUM, "@parley_bot hi", **topic))
+    incoming = translate_message(mention_message(FORUM, "@parley_bot hi", **topic))
     assert (incoming.place.thread, incoming.reply_to) == ("55", None)
-    # What is said in a topic the bot opened is not said to the bot.
+    # A message in a topic that the bot opened is not a reply to the bot.
     assert to_incoming(message=message(FORUM, "hello all", **topic)) is None
 
 
 def test_general_topic_has_no_thread() -> None:
     general = {"is_topic_message": True, "message_thread_id": 1}
-    assert attachment_of(mention_message(FORUM, "@parley_bot hi", **general)).place.thread is None
-    assert attachment_of(mention_message(FORUM, "@parley_bot hi")).place.thread is None
+    assert translate_message(mention_message(FORUM, "@parley_bot hi", **general)).place.thread is None
+    assert translate_message(mention_message(FORUM, "@parley_bot hi")).place.thread is None
 
 
 def test_reply_chain_is_not_topic() -> None:
-    assert attachment_of(mention_message(GROUP, "@parley_bot hi", message_thread_id=3)).place.thread is None
+    assert translate_message(mention_message(GROUP, "@parley_bot hi", message_thread_id=3)).place.thread is None
 
 
-def test_a_topic_in_a_private_chat() -> None:
-    place = attachment_of(message(PRIVATE, "hi", is_topic_message=True, message_thread_id=9)).place
+def test_topic_in_private_chat() -> None:
+    place = translate_message(message(PRIVATE, "hi", is_topic_message=True, message_thread_id=9)).place
     assert (place.thread, place.is_private) == ("9", True)
 
 
-def press(shown: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"id": "q1", "from": BOB, "chat_instance": "c", "message": shown, **more}
+def callback_query(message: Json, **fields: Any) -> Json:
+    return {"id": "q1", "from": BOB, "chat_instance": "c", "message": message, **fields}
 
 
 def test_button_sender_is_presser() -> None:
-    shown = message(FORUM, "Pick", is_topic_message=True, message_thread_id=55, message_id=12, **{"from": BOT})
-    incoming = to_incoming(callback_query=press(shown, data="m:3"))
+    menu = message(FORUM, "Pick", is_topic_message=True, message_thread_id=55, message_id=12, **{"from": BOT})
+    incoming = to_incoming(callback_query=callback_query(menu, data="m:3"))
     assert incoming is not None
     assert (incoming.kind, incoming.text, incoming.message_id) == (EventKind.BUTTON, "m:3", "12")
     assert (incoming.sender.user, incoming.place.thread) == ("43", "55")
 
 
-def test_a_button_on_an_inaccessible_message() -> None:
-    incoming = to_incoming(callback_query=press({"chat": GROUP, "message_id": 12, "date": 0}, data="stop:1"))
+def test_button_on_inaccessible_message() -> None:
+    incoming = to_incoming(callback_query=callback_query({"chat": GROUP, "message_id": 12, "date": 0}, data="stop:1"))
     assert incoming is not None
     assert (incoming.text, incoming.message_id, incoming.place.chat) == ("stop:1", "12", "-1001")
 
@@ -222,14 +225,14 @@ FILE = {"file_id": "f", "file_unique_id": "u"}
         ({"rich_message": {"blocks": []}}, Attachment("rich message")),
     ],
 )
-def test_attachments(content: dict[str, Any], attachment: Attachment) -> None:
-    incoming = attachment_of(message(PRIVATE, **content))
+def test_attachments(content: Json, attachment: Attachment) -> None:
+    incoming = translate_message(message(PRIVATE, **content))
     assert (incoming.attachments, incoming.text) == ((attachment,), "")
 
 
 def test_caption_is_text() -> None:
     caption = "@parley_bot what is this?"
-    incoming = attachment_of(
+    incoming = translate_message(
         message(
             GROUP,
             document=FILE,
@@ -243,16 +246,16 @@ def test_caption_is_text() -> None:
 def test_bots_and_channels_are_ignored() -> None:
     assert to_incoming(message=mention_message(GROUP, "@parley_bot hi", **{"from": OTHER_BOT})) is None
     channel = {"id": -1009, "type": "channel", "title": "News"}
-    posted = mention_message(GROUP, "@parley_bot hi", sender_chat=channel, is_automatic_forward=True)
-    assert to_incoming(message=posted) is None
+    post = mention_message(GROUP, "@parley_bot hi", sender_chat=channel, is_automatic_forward=True)
+    assert to_incoming(message=post) is None
     assert to_incoming(channel_post=message(channel, "hi")) is None
 
 
 def test_anonymous_administrator_is_manager() -> None:
     anonymous = {"id": 1087968824, "is_bot": True, "first_name": "Group"}
-    incoming = attachment_of(command(GROUP, "/model@parley_bot x", sender_chat=GROUP, **{"from": anonymous}))
+    incoming = translate_message(command(GROUP, "/model@parley_bot x", sender_chat=GROUP, **{"from": anonymous}))
     assert incoming.sender == Sender("telegram", "-1001", "Engines", is_manager=True)
-    assert not attachment_of(command(GROUP, "/model x")).sender.is_manager
+    assert not translate_message(command(GROUP, "/model x")).sender.is_manager
 
 
 def test_edits_are_ignored() -> None:
@@ -262,11 +265,11 @@ def test_edits_are_ignored() -> None:
 def test_quote_precedes_question() -> None:
     answer = message(PRIVATE, "first\nsecond", message_id=3, **{"from": BOT})
     quote = {"text": "first\nsecond", "position": 0, "is_manual": True}
-    incoming = attachment_of(message(PRIVATE, "why?", reply_to_message=answer, quote=quote))
+    incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=quote))
     assert (incoming.text, incoming.reply_to) == ("> first\n> second\n\nwhy?", "3")
     automatic = quote | {"is_manual": False}
-    again = attachment_of(message(PRIVATE, "why?", reply_to_message=answer, quote=automatic))
-    assert again.text == "why?"
+    incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=automatic))
+    assert incoming.text == "why?"
 
 
 @pytest.mark.parametrize(
@@ -283,10 +286,10 @@ def test_quote_precedes_question() -> None:
         ),
     ],
 )
-def test_migration_is_reported_by_both_chats(service: dict[str, Any]) -> None:
-    moved = attachment_of(service)
-    assert (moved.kind, moved.place.chat, moved.text) == (EventKind.MOVED, "-5", "-1005")
-    assert not moved.place.is_private
+def test_migration_is_reported_by_both_chats(service: Json) -> None:
+    incoming = translate_message(service)
+    assert (incoming.kind, incoming.place.chat, incoming.text) == (EventKind.MOVED, "-5", "-1005")
+    assert not incoming.place.is_private
 
 
 @pytest.mark.parametrize(
@@ -312,5 +315,5 @@ def test_migration_is_reported_by_both_chats(service: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_batch_of_split_messages_and_albums(content: dict[str, Any], batch: Batch | None) -> None:
-    assert attachment_of(content).batch == batch
+def test_batch_of_split_messages_and_albums(content: Json, batch: Batch | None) -> None:
+    assert translate_message(content).batch == batch
