@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from bots.adapters import SETTINGS_SECTIONS
-from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
+from core.settings import setting_variables
 
 SLOW_FOLDERS = ("tests/end_to_end/", "tests/faults/", "tests/load/")
 PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
@@ -29,10 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("fast"):
         sys.addaudithook(refuse_processes)
     # The settings of this machine must not reach the tests, or the processes they start.
-    for name in [definition.variable for definition in setting_definitions(SETTINGS_SECTIONS)]:
+    for name in setting_variables(SETTINGS_SECTIONS):
         os.environ.pop(name, None)
-        os.environ.pop(f"{name}_FILE", None)
-    os.environ.pop(CONFIG_FILE_VARIABLE, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

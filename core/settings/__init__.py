@@ -11,6 +11,8 @@ from core.settings.loading import (
     find_misspelled_variables,
     load_settings,
     parse_settings,
+    setting_definitions,
+    setting_variables,
 )
 from core.settings.model import AccessMode, Settings
 from core.settings.section import SettingDefinition, SettingsSection, setting
@@ -27,4 +29,6 @@ __all__ = [
     "load_settings",
     "parse_settings",
     "setting",
+    "setting_definitions",
+    "setting_variables",
 ]

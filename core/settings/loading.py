@@ -29,6 +29,7 @@ __all__ = [
     "load_settings",
     "parse_settings",
     "setting_definitions",
+    "setting_variables",
 ]
 
 CONFIG_FILE_VARIABLE = "PARLEY_CONFIG"
@@ -79,6 +80,13 @@ class LoadedSettings:
 
 def setting_definitions(sections: Sections) -> list[SettingDefinition]:
     return [definition for section in sections for definition in section.definitions()]
+
+
+def setting_variables(sections: Sections) -> set[str]:
+    """Every environment variable that is read."""
+    definitions = setting_definitions(sections)
+    secret_files = {f"{definition.variable}_FILE" for definition in definitions if definition.is_secret}
+    return {definition.variable for definition in definitions} | secret_files | {CONFIG_FILE_VARIABLE}
 
 
 def load_settings(sections: Sections, config_file: Path | None = None) -> LoadedSettings:
@@ -135,10 +143,7 @@ def parse_settings(
 
 def find_misspelled_variables(sections: Sections) -> list[UnknownVariable]:
     """Environment variables that are not settings but resemble one."""
-    definitions = setting_definitions(sections)
-    known = [definition.variable for definition in definitions]
-    known += [f"{definition.variable}_FILE" for definition in definitions if definition.is_secret]
-    known.append(CONFIG_FILE_VARIABLE)
+    known = setting_variables(sections)
     prefixes = tuple({name.partition("_")[0] + "_" for name in known})
     return [
         UnknownVariable(name, suggestion)

@@ -16,8 +16,8 @@ from core.settings import (
     find_misspelled_variables,
     load_settings,
     parse_settings,
+    setting_definitions,
 )
-from core.settings.loading import setting_definitions
 
 DEFINITIONS = {definition.variable: definition for definition in setting_definitions(SETTINGS_SECTIONS)}
 WEBHOOK_URL = "TELEGRAM_WEBHOOK_URL"

@@ -9,19 +9,13 @@ import pytest
 import yaml
 
 from bots.adapters import SETTINGS_SECTIONS
-from core.settings import load_settings
-from core.settings.loading import CONFIG_FILE_VARIABLE, setting_definitions
+from core.settings import load_settings, setting_variables
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 
-DEFINITIONS = setting_definitions(SETTINGS_SECTIONS)
-VARIABLES = {
-    *(definition.variable for definition in DEFINITIONS),
-    *(f"{definition.variable}_FILE" for definition in DEFINITIONS if definition.is_secret),
-    CONFIG_FILE_VARIABLE,
-}
+VARIABLES = setting_variables(SETTINGS_SECTIONS)
 
 
 def test_example_settings_load() -> None:

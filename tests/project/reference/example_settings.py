@@ -4,9 +4,8 @@ import textwrap
 from itertools import groupby
 
 from bots.adapters import SETTINGS_SECTIONS
-from core.settings import SettingDefinition
+from core.settings import SettingDefinition, setting_definitions
 from core.settings.formatting import format_for_toml
-from core.settings.loading import setting_definitions
 
 __all__ = ["render"]
 

@@ -3,10 +3,9 @@
 from itertools import groupby
 
 from bots.adapters import SETTINGS_SECTIONS
-from core.settings import SettingDefinition
+from core.settings import SettingDefinition, setting_definitions
 from core.settings.errors import valid_values
 from core.settings.formatting import format_plain
-from core.settings.loading import setting_definitions
 from tests.project.reference.markdown import GENERATED, code, table
 
 __all__ = ["render"]
