@@ -11,12 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bots.adapters import SETTINGS_SECTIONS
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model_controls import HELP, ModelControls
 from bots.sandbox.shell import ChatClient, DiscordChatClient, SandboxShell, TelegramChatClient
 from bots.sandbox.telegram import TelegramStandIn
 from core.errors import ConfigurationError, UnavailableError
+from core.settings import setting_variables
 
 __all__ = ["run_sandbox"]
 
@@ -89,14 +91,14 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
 @contextlib.asynccontextmanager
 async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
     """`parley run` as a process of its own, ended with the sandbox."""
-    theirs = ("PARLEY_", "TELEGRAM_", "DISCORD_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+    settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith("IOINTELLIGENCE_")}
+    inherited = {name: value for name, value in os.environ.items() if name not in settings}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "bots.cli",
         "run",
-        env={**kept, **environment},
+        env={**inherited, **environment},
         stdin=asyncio.subprocess.DEVNULL,
     )
     try:
