@@ -1,4 +1,4 @@
-"""Parses Markdown, as models write it, into a `Document`.
+"""Parses Markdown, as models write it, into the blocks of a document.
 
 markdown-it splits the text into a flat list of tokens; this module builds the tree from them:
 
@@ -25,7 +25,6 @@ from core.markdown.document import (
     Alignment,
     Block,
     CodeBlock,
-    Document,
     Heading,
     Inline,
     ListBlock,
@@ -40,7 +39,7 @@ from core.markdown.document import (
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 
-__all__ = ["PlacedBlock", "normalise_text", "parse_blocks", "parse_markdown", "tokenize"]
+__all__ = ["PlacedBlock", "normalise_text", "parse_blocks", "tokenize"]
 
 MAX_CONTAINER_DEPTH = 16
 """Quotes and lists nested deeper than this are text."""
@@ -59,10 +58,6 @@ def normalise_text(text: str) -> str:
     """Replace what platforms reject: other line ends than LF, NUL characters and lone surrogates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return LONE_SURROGATE_PATTERN.sub("\ufffd", text)
-
-
-def parse_markdown(text: str) -> Document:
-    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text))))
 
 
 def parse_blocks(text: str, open_formula: str | None = None) -> list[PlacedBlock]:

@@ -5,8 +5,7 @@ import pytest
 from bots.discord.dialect import DiscordDialect
 from core.delivery.splitter import Splitter
 from core.markdown.document import Document, Paragraph, Text
-from core.markdown.parser import parse_markdown
-from tests.core.markdown.samples import ANSWER, MALFORMED
+from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 
 def render(text: str) -> str:

@@ -4,9 +4,8 @@ from telegram import MessageEntity
 from bots.telegram.dialect import TelegramDialect, part_entities, utf16_length
 from core.delivery.splitter import Splitter
 from core.markdown.document import Document, Paragraph, Quote, Text
-from core.markdown.parser import parse_markdown
 from core.port import Part
-from tests.core.markdown.samples import ANSWER, MALFORMED
+from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 CODE = {MessageEntity.CODE, MessageEntity.PRE}
 QUOTES = {MessageEntity.BLOCKQUOTE, MessageEntity.EXPANDABLE_BLOCKQUOTE}

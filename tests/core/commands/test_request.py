@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.commands.request import escape_markdown
 from core.markdown.document import Paragraph, Text
-from core.markdown.parser import parse_markdown
+from tests.core.markdown.samples import parse_markdown
 
 
 @given(st.text(st.sampled_from("ab1 ()[]{}\\`*_<>#~|$!&;:./-+=^\"'@"), min_size=1, max_size=30))

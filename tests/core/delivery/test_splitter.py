@@ -11,9 +11,8 @@ from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
 from bots.terminal.dialect import TerminalDialect
 from core.delivery.splitter import Splitter
-from core.markdown.parser import parse_markdown
 from core.port import Dialect, Part
-from tests.core.markdown.samples import ANSWER, MALFORMED
+from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 DialectFactory = Callable[[int], Dialect]
 DIALECT_FACTORIES = [TelegramDialect, DiscordDialect]

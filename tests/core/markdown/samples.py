@@ -1,4 +1,12 @@
-"""An answer as models write it, and malformed ones."""
+"""An answer as models write it, malformed ones, and a shortcut to parse them."""
+
+from core.markdown.document import Document
+from core.markdown.parser import normalise_text, parse_blocks
+
+
+def parse_markdown(text: str) -> Document:
+    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text))))
+
 
 ANSWER = """# Sorting in Python
 

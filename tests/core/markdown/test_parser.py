@@ -21,9 +21,8 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
-from core.markdown.parser import parse_markdown
 from core.markdown.plain_text import to_plain_text
-from tests.core.markdown.samples import ANSWER, MALFORMED
+from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 
 def letters(text: str) -> str:
