@@ -31,7 +31,7 @@ class RequestHandler:
         fault: Fault | None = None
         try:
             call.body = await self._read_body(request)
-            if (response := await self._scripted_response(call)) is not None:
+            if (response := await self._scripted_response(request, call)) is not None:
                 return response
             fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
             if fault is not None:
@@ -62,11 +62,13 @@ class RequestHandler:
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
 
-    async def _scripted_response(self, call: Call) -> web.Response | None:
+    async def _scripted_response(self, request: web.Request, call: Call) -> web.Response | None:
         reply = self._backend.script.next_reply(call.method, call.path)
         if reply is None:
             return None
         self._backend.notify_waiters()  # the call has arrived, though its reply may be held
+        if reply.drops_connection:
+            _drop_connection(request)
         response = await reply.respond()
         if response is not None:
             call.is_scripted, call.status = True, response.status

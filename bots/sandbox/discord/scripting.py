@@ -20,6 +20,7 @@ class ScriptedReply:
     body: Any = None
     """Sent as JSON; bytes are sent unchanged."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    drops_connection: bool = False
     hold_until: asyncio.Event | None = None
     """The response waits for this event."""
 

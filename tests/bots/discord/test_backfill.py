@@ -1,18 +1,17 @@
-"""What was said while nobody was connected is found, once, in order and within bounds."""
+"""Messages missed while no session existed are handled once, in order and within bounds."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
 from bots.discord.shard import Shard
+from bots.sandbox.discord import ScriptedReply
 from core.clock import SystemClock
 from core.errors import StoreError
 from core.port import Incoming
@@ -20,18 +19,8 @@ from core.scopes import conversation_key, person_key
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.store.recent_activity import EventHistory, RecentActivity
-from tests.bots.discord.conftest import FAST_TIMING, AdapterHarness, FakeInbox
-from tests.bots.discord.scripted_discord import (
-    BOT,
-    CHANNEL,
-    DM,
-    THREAD,
-    error_reply,
-    snowflake,
-    user,
-)
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, FakeInbox, messages_path
 
-MENTIONS_BOT: dict[str, Any] = {"mentions": [user(BOT, "parley", bot=True)]}
 HISTORY_PATH = r"/channels/\d+/messages"
 
 
@@ -45,13 +34,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @dataclass
 class StoringInbox(FakeInbox):
-    """Hands on what the store did not have."""
+    """Queues the events that the store did not have yet."""
 
     store: Store | None = None
 
     async def __call__(self, incoming: Incoming) -> None:
-        if self.is_failing:
-            raise StoreError("The disk is full.")
         assert self.store is not None
         accepted = await self.store.write(
             accept_event,
@@ -62,74 +49,74 @@ class StoringInbox(FakeInbox):
             limits=InboundLimits(),
         )
         if accepted is AcceptResult.NEW:
-            await self.arrived.put(incoming)
+            await self.events.put(incoming)
 
 
 class BotProcess:
     """The adapter on a store, started and stopped."""
 
-    def __init__(self, world: AdapterHarness, store: Store) -> None:
-        self.world, self.store, self.discord = world, store, world.discord
-        world.inbox = StoringInbox(store=store)
+    def __init__(self, harness: AdapterHarness, store: Store) -> None:
+        self.harness, self.store, self.discord = harness, store, harness.discord
+        harness.inbox = StoringInbox(store=store)
+        self.mark_name = f"discord.missed.{harness.account}.1.0"
 
-    async def start(self, **more: Any) -> DiscordAdapter:
-        return await self.world.start(history=EventHistory(self.store, "discord"), **more)
+    async def start(self, history: EventHistory | None = None, **settings: Any) -> DiscordAdapter:
+        return await self.harness.start(history=history or EventHistory(self.store, "discord"), **settings)
 
     async def stop(self) -> None:
-        await self.world.stop()
-        await self.discord.wait_until(lambda: not self.discord.connection_count)
+        await self.harness.stop()
+        await self.harness.wait_for_connections(0)
 
-    async def heard(self, number: int = 1) -> list[str]:
-        return [(await self.world.inbox.next()).text for _ in range(number)]
+    async def received(self, count: int = 1) -> list[str]:
+        """The texts of the next events."""
+        return [(await self.harness.inbox.next()).text for _ in range(count)]
 
-    async def looked(self) -> None:
-        """The last look for what was missed has ended well."""
+    async def backfill_completed(self) -> None:
         async with asyncio.timeout(20):
-            while self.world.memory.values.get(f"discord.missed.{BOT}.1.0") != "":
-                self.world.memory.written.clear()
-                await self.world.memory.written.wait()
+            while self.harness.state.values.get(self.mark_name) != "":
+                self.harness.state.saved.clear()
+                await self.harness.state.saved.wait()
 
 
 @pytest.fixture
-def bot(store: Store, world: AdapterHarness) -> BotProcess:
-    return BotProcess(world, store)
-
-
-def snowflake_from(seconds: float) -> str:
-    return str(int(snowflake()) - (int(seconds * 1000) << 22))
+def bot(store: Store, harness: AdapterHarness) -> BotProcess:
+    return BotProcess(harness, store)
 
 
 async def test_messages_sent_while_offline_are_received_in_order(bot: BotProcess) -> None:
+    harness = bot.harness
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.discord.say(f"<@{BOT}> here", **MENTIONS_BOT)
-    await bot.discord.say(f"<@{BOT}> there", channel=THREAD, **MENTIONS_BOT)
-    assert sorted(await bot.heard(3)) == ["hello", "here", "there"]
+    await harness.say("hello")
+    await harness.mention("here")
+    await harness.mention("there", harness.thread)
+    assert sorted(await bot.received(3)) == ["hello", "here", "there"]
     await bot.stop()
 
-    said = [await bot.discord.say(text, channel=DM) for text in ("one", "two", "three")]
-    await bot.discord.say("not for the bot")
-    await bot.discord.say("from a bot", author=user(bot=True), **MENTIONS_BOT)
-    await bot.discord.say(f"<@{BOT}> four", **MENTIONS_BOT)
-    await bot.discord.say(f"<@{BOT}> five", channel=THREAD, **MENTIONS_BOT)
+    sent = [await harness.say(text) for text in ("one", "two", "three")]
+    await harness.say("not for the bot", harness.channel)
+    robot = bot.discord.create_user("Robot")
+    robot.is_bot = True
+    await bot.discord.send_message(robot, harness.channel, f"{bot.discord.mention} from a bot")
+    await harness.mention("four")
+    await harness.mention("five", harness.thread)
     await bot.start()
-    missed = [await bot.world.inbox.next() for _ in range(5)]
-    await bot.looked()
-    assert bot.world.inbox.arrived.empty()
-    assert sorted(one.text for one in missed) == ["five", "four", "one", "three", "two"]
-    assert [(one.text, one.key) for one in missed if one.place.is_private] == [
-        (text, f"m{id_}") for text, id_ in zip(("one", "two", "three"), said, strict=True)
-    ]
-    places = {one.text: (one.place.chat, one.place.thread, one.place.is_private) for one in missed}
-    assert places["one"] == (DM, None, True)
-    assert places["four"] == (CHANNEL, None, False)
-    assert places["five"] == (CHANNEL, THREAD, False)
+    missed = [await harness.inbox.next() for _ in range(5)]
+    await bot.backfill_completed()
+    assert harness.inbox.events.empty()
+    assert sorted(event.text for event in missed) == ["five", "four", "one", "three", "two"]
+    assert [event.key for event in missed if event.place.is_private] == [f"m{message.id}" for message in sent]
+    assert [event.text for event in missed if event.place.is_private] == ["one", "two", "three"]
+    places = {event.text: event.place for event in missed}
+    assert places["one"] == harness.place(harness.dm)
+    assert places["four"] == harness.place(harness.channel)
+    assert places["five"] == harness.place(harness.thread)
 
 
 async def test_thread_is_backfilled_once(bot: BotProcess) -> None:
-    """The library does not know of a thread that slept what it belongs to."""
+    """The library does not know the parent of an archived thread, so the thread may be stored as a channel too."""
+    thread_id = str(bot.harness.thread.id)
 
-    class Slept(EventHistory):
+    class HistoryWithThreadAsChannel(EventHistory):
         async def recent_activity(
             self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
         ) -> RecentActivity:
@@ -137,223 +124,231 @@ async def test_thread_is_backfilled_once(bot: BotProcess) -> None:
                 account, max_places=max_places, within_seconds=within_seconds, before_turn=before_turn
             )
             as_channels = [
-                replace(event, place=replace(event.place, chat=THREAD, thread=None)) for event in activity.latest_events
+                replace(event, place=replace(event.place, chat=thread_id, thread=None))
+                for event in activity.latest_events
             ]
             return replace(activity, latest_events=activity.latest_events + as_channels)
 
     await bot.start()
-    await bot.discord.say(f"<@{BOT}> hello", channel=THREAD, **MENTIONS_BOT)
-    await bot.heard()
+    await bot.harness.mention("hello", bot.harness.thread)
+    await bot.received()
     await bot.stop()
-    await bot.discord.say(f"<@{BOT}> missed", channel=THREAD, **MENTIONS_BOT)
-    await bot.world.start(history=Slept(bot.store, "discord"))
-    assert await bot.heard() == ["missed"]
-    await bot.looked()
-    assert len(bot.discord.requests_to("GET", HISTORY_PATH)) == 1
+    await bot.harness.mention("missed", bot.harness.thread)
+    await bot.start(HistoryWithThreadAsChannel(bot.store, "discord"))
+    assert await bot.received() == ["missed"]
+    await bot.backfill_completed()
+    assert len(bot.discord.calls_to("GET", HISTORY_PATH)) == 1
 
 
 async def test_received_messages_are_not_backfilled(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
+    await bot.harness.say("hello")
+    await bot.received()
     for _ in range(2):
         await bot.stop()
         await bot.start()
-        await bot.looked()
-    assert bot.discord.requests_to("GET", HISTORY_PATH)
-    assert bot.world.inbox.arrived.empty()
+        await bot.backfill_completed()
+    assert bot.discord.calls_to("GET", HISTORY_PATH)
+    assert bot.harness.inbox.events.empty()
 
 
 async def test_resumed_session_does_not_backfill(bot: BotProcess) -> None:
     await bot.start()
-    await bot.looked()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
-    await bot.discord.reconnect()
-    await bot.discord.say("in between", channel=DM)
-    assert await bot.heard() == ["in between"]
-    assert not bot.discord.requests_to("GET", HISTORY_PATH)
+    await bot.backfill_completed()
+    await bot.harness.say("hello")
+    await bot.received()
+    await bot.discord.force_reconnect()
+    await bot.harness.say("in between")
+    assert await bot.received() == ["in between"]
+    assert not bot.discord.calls_to("GET", HISTORY_PATH)
 
 
 async def test_invalid_session_is_replaced_without_loss(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
-    await bot.discord.invalidate()
-    await bot.discord.say("meanwhile", channel=DM)
-    assert await bot.heard() == ["meanwhile"]
-    assert len(bot.discord.identifies) == 2
+    await bot.harness.say("hello")
+    await bot.received()
+    await bot.discord.invalidate_session()
+    await bot.harness.say("meanwhile")
+    assert await bot.received() == ["meanwhile"]
+    assert len(bot.discord.gateway.identifies) == 2
 
 
 async def test_backfilled_messages_precede_new_ones(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.discord.say(f"<@{BOT}> hello", **MENTIONS_BOT)
-    await bot.heard(2)
+    await bot.harness.say("hello")
+    await bot.harness.mention("hello")
+    await bot.received(2)
     await bot.stop()
-    await bot.discord.say("missed", channel=DM)
+    await bot.harness.say("missed")
 
-    asked, go = asyncio.Event(), asyncio.Event()
-
-    async def slow(_: web.Request) -> web.StreamResponse | None:
-        asked.set()
-        await go.wait()
-        return None
-
-    bot.discord.script("GET", f"/channels/{DM}/messages", slow)
+    may_read = asyncio.Event()
+    path = messages_path(bot.harness.dm)
+    bot.discord.script.add("GET", path, ScriptedReply(None, hold_until=may_read))
     await bot.start()
-    await asked.wait()
-    await bot.discord.say("now", channel=DM)
-    await bot.discord.say(f"<@{BOT}> elsewhere", id=snowflake_from(30), channel=THREAD, **MENTIONS_BOT)
-    assert await bot.heard() == ["elsewhere"], "other channels wait for nothing"
-    go.set()
-    assert await bot.heard(2) == ["missed", "now"]
+    await bot.discord.wait_for(lambda: bot.discord.calls_to("GET", path))
+    await bot.harness.say("now")
+    await bot.harness.mention("elsewhere", bot.harness.thread, age=30)
+    assert await bot.received() == ["elsewhere"], "other channels do not wait"
+    may_read.set()
+    assert await bot.received(2) == ["missed", "now"]
 
 
 async def test_hanging_backfill_does_not_block_new_messages(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
+    await bot.harness.say("hello")
+    await bot.received()
     await bot.stop()
-    refused = [error_reply(429, 0, retry_after=60)]
-    bot.discord.script("GET", HISTORY_PATH, *refused)
-    await bot.start(timings=replace(FAST_TIMING, backfill_order_timeout=0.2))
-    await bot.discord.say("now", channel=DM)
-    assert await bot.heard() == ["now"]
-    began = time.monotonic()
-    await bot.stop()
-    assert time.monotonic() - began < 3, "ended although it waits"
+    bot.discord.script.add("GET", HISTORY_PATH, ScriptedReply.error(429, retry_after=60))
+    await bot.start(timings=replace(FAST_TIMINGS, backfill_order_timeout=0.2))
+    await bot.harness.say("now")
+    assert await bot.received() == ["now"]
+    async with asyncio.timeout(3):
+        await bot.stop()
 
 
 async def test_interrupted_backfill_restarts_at_its_beginning(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM, id=snowflake_from(60))
-    await bot.heard()
+    await bot.harness.say("hello", age=60)
+    await bot.received()
     await bot.stop()
-    await bot.discord.say("missed", channel=DM, id=snowflake_from(40))
-    bot.discord.script("GET", HISTORY_PATH, error_reply(429, 0, retry_after=60))
-    await bot.start(timings=replace(FAST_TIMING, backfill_order_timeout=0.05))
-    await bot.discord.say("now", channel=DM)
-    assert await bot.heard() == ["now"]
+    await bot.harness.say("missed", age=40)
+    bot.discord.script.add("GET", HISTORY_PATH, ScriptedReply.error(429, retry_after=60))
+    await bot.start(timings=replace(FAST_TIMINGS, backfill_order_timeout=0.05))
+    await bot.harness.say("now")
+    assert await bot.received() == ["now"]
     await bot.stop()
     await bot.start()
-    assert await bot.heard() == ["missed"]
+    assert await bot.received() == ["missed"]
 
 
 async def test_old_messages_are_not_backfilled(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM, id=snowflake_from(3600))
-    await bot.heard()
+    await bot.harness.say("hello", age=3600)
+    await bot.received()
     await bot.stop()
-    await bot.discord.say("long ago", channel=DM, id=snowflake_from(700))
-    await bot.discord.say("lately", channel=DM, id=snowflake_from(500))
+    await bot.harness.say("long ago", age=700)
+    await bot.harness.say("lately", age=500)
     await bot.start(max_backfill_age=600)
-    assert await bot.heard() == ["lately"]
-    await bot.looked()
-    assert bot.world.inbox.arrived.empty()
+    assert await bot.received() == ["lately"]
+    await bot.backfill_completed()
+    assert bot.harness.inbox.events.empty()
 
 
 async def test_backfill_reads_bounded_pages(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM, id=snowflake_from(100))
-    await bot.heard()
+    await bot.harness.say("hello", age=100)
+    await bot.received()
     await bot.stop()
     for number in range(620):
-        message = str(int(snowflake_from(50)) + number)
-        await bot.discord.say(f"{number}", channel=DM, id=message)
+        await bot.harness.say(f"{number}", age=50)
     await bot.start()
-    await bot.looked()
-    assert len(bot.discord.requests_to("GET", HISTORY_PATH)) == 5
-    found = await bot.heard(bot.world.inbox.arrived.qsize())
-    # The one that was known is read with them.
-    assert found == [str(number) for number in range(499)]
+    await bot.backfill_completed()
+    assert len(bot.discord.calls_to("GET", HISTORY_PATH)) == 5
+    received = await bot.received(bot.harness.inbox.events.qsize())
+    # The 500 messages that were read include the stored one.
+    assert received == [str(number) for number in range(499)]
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, 50001), (404, 10003)])
 async def test_unreadable_channel_is_skipped(bot: BotProcess, status: int, code: int) -> None:
     await bot.start()
-    await bot.discord.say(f"<@{BOT}> hello", **MENTIONS_BOT)
-    await bot.discord.say(f"<@{BOT}> hello", channel=THREAD, **MENTIONS_BOT)
-    await bot.heard(2)
+    await bot.harness.mention("hello")
+    await bot.harness.mention("hello", bot.harness.thread)
+    await bot.received(2)
     await bot.stop()
-    await bot.discord.say(f"<@{BOT}> missed", channel=THREAD, **MENTIONS_BOT)
-    bot.discord.script("GET", f"/channels/{CHANNEL}/messages", error_reply(status, code))
+    await bot.harness.mention("missed", bot.harness.thread)
+    bot.discord.script.add("GET", messages_path(bot.harness.channel), ScriptedReply.error(status, code))
     await bot.start()
-    assert await bot.heard() == ["missed"]
-    await bot.looked()
+    assert await bot.received() == ["missed"]
+    await bot.backfill_completed()
 
 
 async def test_backfill_retries_rate_limits_and_errors(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
+    await bot.harness.say("hello")
+    await bot.received()
     await bot.stop()
-    await bot.discord.say("missed", channel=DM)
-    faults = [error_reply(429, 0, retry_after=0.3), error_reply(503), error_reply(500)]
-    bot.discord.script("GET", HISTORY_PATH, *faults)
-    began = time.monotonic()
+    await bot.harness.say("missed")
+    failures = (ScriptedReply.error(429, retry_after=0.3), ScriptedReply.error(503), ScriptedReply.error(500))
+    bot.discord.script.add("GET", HISTORY_PATH, *failures)
     await bot.start()
-    assert await bot.heard() == ["missed"]
-    assert time.monotonic() - began > 0.3
-    assert len(bot.discord.requests_to("GET", HISTORY_PATH)) == 4
+    assert await bot.received() == ["missed"]
+    times = [call.time for call in bot.discord.calls_to("GET", HISTORY_PATH)]
+    assert len(times) == 4
+    assert times[1] - times[0] >= 0.3
 
 
 async def test_unavailable_guild_is_backfilled_later(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say(f"<@{BOT}> hello", **MENTIONS_BOT)
-    await bot.heard()
+    await bot.harness.mention("hello")
+    await bot.received()
     await bot.stop()
-    await bot.discord.say(f"<@{BOT}> missed", **MENTIONS_BOT)
-    bot.discord.omits_guilds = True
-    await bot.start(timings=replace(FAST_TIMING, guild_timeout=0.1))
-    await bot.discord.say("hello", channel=DM)
-    assert await bot.heard() == ["hello"]
-    assert not bot.discord.requests_to("GET", f"/channels/{CHANNEL}/messages")
+    await bot.harness.mention("missed")
+    bot.discord.gateway.script.withholds_guilds = True
+    await bot.start(timings=replace(FAST_TIMINGS, guild_timeout=0.1))
+    await bot.harness.say("hello")
+    assert await bot.received() == ["hello"]
+    assert not bot.discord.calls_to("GET", messages_path(bot.harness.channel))
     await bot.stop()
-    bot.discord.omits_guilds = False
+    bot.discord.gateway.script.withholds_guilds = False
     await bot.start()
-    assert await bot.heard() == ["missed"]
+    assert await bot.received() == ["missed"]
 
 
-async def test_hanging_store_does_not_block_connecting(bot: BotProcess) -> None:
-    class Broken(EventHistory):
+async def test_failing_store_does_not_block_connecting(bot: BotProcess) -> None:
+    class FailingHistory(EventHistory):
         async def recent_activity(
             self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
         ) -> RecentActivity:
             raise StoreError("The disk is full.")
 
-    await bot.world.start(history=Broken(bot.store, "discord"))
-    await bot.discord.say("hello", channel=DM)
-    assert await bot.heard() == ["hello"]
+    await bot.start(FailingHistory(bot.store, "discord"))
+    await bot.harness.say("hello")
+    assert await bot.received() == ["hello"]
+
+
+async def test_hanging_store_does_not_block_connecting(bot: BotProcess) -> None:
+    class HangingHistory(EventHistory):
+        async def recent_activity(
+            self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
+        ) -> RecentActivity:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    timings = replace(FAST_TIMINGS, mark_timeout=0.1)
+    await bot.start(HangingHistory(bot.store, "discord"), timings=timings)
+    await bot.harness.say("hello")
+    assert await bot.received() == ["hello"]
 
 
 async def test_shards_backfill_their_own_guilds(bot: BotProcess) -> None:
     await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.discord.say(f"<@{BOT}> hello", **MENTIONS_BOT)
-    await bot.heard(2)
+    await bot.harness.say("hello")
+    await bot.harness.mention("hello")
+    await bot.received(2)
     await bot.stop()
-    bot.discord.shards = 2
+    bot.discord.gateway.script.shard_count = 2
     await bot.start(gateway_url=None)
-    await bot.discord.wait_until(lambda: len(bot.discord.requests_to("GET", HISTORY_PATH)) == 2)
-    await bot.discord.wait_until(lambda: bot.discord.connection_count == 2)
-    paths = [one.path for one in bot.discord.requests_to("GET", HISTORY_PATH)]
-    assert sorted(paths) == sorted(f"/channels/{one}/messages" for one in (DM, CHANNEL))
+    await bot.discord.wait_for(lambda: len(bot.discord.calls_to("GET", HISTORY_PATH)) == 2)
+    await bot.harness.wait_for_connections(2)
+    paths = [call.path for call in bot.discord.calls_to("GET", HISTORY_PATH)]
+    assert sorted(paths) == sorted(map(messages_path, (bot.harness.dm, bot.harness.channel)))
 
 
-async def test_lost_shard_does_not_end_backfill_of_new_owner(
-    bot: BotProcess,
-) -> None:
-    """A process that was frozen in its search wakes up when another one searches."""
-    chat = await bot.start()
-    await bot.discord.say("hello", channel=DM)
-    await bot.heard()
-    await bot.looked()
-    memory = BackfillSources(EventHistory(bot.store, "discord"), bot.world.memory, 600)
-    frozen, other = (Backfill(chat._http, memory, BOT, Shard(0, 1), FAST_TIMING, SystemClock()) for _ in range(2))
+async def test_lost_shard_does_not_end_backfill_of_new_owner(bot: BotProcess) -> None:
+    """A process that froze during backfill wakes up while another one backfills the same shard."""
+    adapter = await bot.start()
+    await bot.harness.say("hello")
+    await bot.received()
+    await bot.backfill_completed()
+    sources = BackfillSources(EventHistory(bot.store, "discord"), bot.harness.state, 600)
+    frozen, other = (
+        Backfill(adapter._http, sources, bot.harness.account, Shard(0, 1), FAST_TIMINGS, SystemClock())
+        for _ in range(2)
+    )
     await frozen.save_mark()
     await other.save_mark()
     await frozen._clear_mark()
-    assert bot.world.memory.values[frozen._mark_name] != ""
+    assert bot.harness.state.values[bot.mark_name] != ""
     await other._clear_mark()
-    assert bot.world.memory.values[frozen._mark_name] == ""
+    assert bot.harness.state.values[bot.mark_name] == ""

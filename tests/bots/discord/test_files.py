@@ -1,8 +1,10 @@
-"""Attachments come from where Discord keeps them, and from nowhere else."""
+"""Attachments are downloaded from Discord's hosts only."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
+from aiohttp import web
 
 from bots.discord.files import download
 from bots.discord.http_client import HttpClient
@@ -12,40 +14,47 @@ from core.clock import SystemClock
 from core.errors import DeliveryError, DeliveryFailure
 
 CONTENT = bytes(range(256)) * 700
+TIMINGS = DiscordTimings()
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordStandIn]:
-    made = DiscordStandIn()
-    await made.start()
-    yield made
-    await made.close()
+    server = DiscordStandIn()
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
-async def rest(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
-    made = HttpClient(server.token, server.api_base, DiscordTimings(), SystemClock())
-    yield made
-    await made.close()
+async def http(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
+    http = HttpClient(server.token, server.api_base, TIMINGS, SystemClock())
+    yield http
+    await http.close()
 
 
-async def sent(server: DiscordStandIn) -> str:
+async def uploaded_url(server: DiscordStandIn) -> str:
     ann = server.create_user("Ann")
     message = await server.send_file(ann, server.open_dm(ann), "a b.pdf", CONTENT)
     return str(message.attachments[0]["url"])
 
 
-async def fetch_failure(rest: HttpClient, url: str, most: int = 10**6) -> DeliveryFailure:
+async def failure_of(downloading: Awaitable[bytes]) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
-        await download(rest, url, most, DiscordTimings())
-    return caught.value.failure
+        await downloading
+    return caught.value
 
 
-async def test_file_is_fetched_completely(server: DiscordStandIn, rest: HttpClient) -> None:
-    url = await sent(server)
-    assert await download(rest, url, len(CONTENT), DiscordTimings()) == CONTENT
-    assert await fetch_failure(rest, url, len(CONTENT) - 1) is DeliveryFailure.REJECTED
-    assert await fetch_failure(rest, url.replace("attachments/", "attachments/9")) is DeliveryFailure.GONE
+async def test_file_is_downloaded_completely(server: DiscordStandIn, http: HttpClient) -> None:
+    url = await uploaded_url(server)
+    assert await download(http, url, len(CONTENT), TIMINGS) == CONTENT
+
+
+async def test_large_or_unknown_file_is_refused(server: DiscordStandIn, http: HttpClient) -> None:
+    url = await uploaded_url(server)
+    too_large = await failure_of(download(http, url, len(CONTENT) - 1, TIMINGS))
+    assert too_large.failure is DeliveryFailure.REJECTED
+    unknown = await failure_of(download(http, url.replace("attachments/", "attachments/9"), 10**6, TIMINGS))
+    assert unknown.failure is DeliveryFailure.GONE
 
 
 @pytest.mark.parametrize(
@@ -62,5 +71,32 @@ async def test_file_is_fetched_completely(server: DiscordStandIn, rest: HttpClie
         "",
     ],
 )
-async def test_only_discord_cdn_is_fetched(rest: HttpClient, url: str) -> None:
-    assert await fetch_failure(rest, url) is DeliveryFailure.REJECTED
+async def test_other_hosts_are_refused(http: HttpClient, url: str) -> None:
+    error = await failure_of(download(http, url, 10**6, TIMINGS))
+    assert error.failure is DeliveryFailure.REJECTED
+
+
+async def test_endless_file_is_read_up_to_limit() -> None:
+    sent_bytes = 0
+
+    async def send_endlessly(request: web.Request) -> web.StreamResponse:
+        nonlocal sent_bytes
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65_536)
+            sent_bytes += 65_536
+
+    app = web.Application()
+    app.router.add_get("/attachments/1/a.txt", send_endlessly)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    http = HttpClient("token", f"{base}/api/v10", TIMINGS, SystemClock())
+    async with asyncio.timeout(20):
+        error = await failure_of(download(http, f"{base}/attachments/1/a.txt", 1_000_000, TIMINGS))
+    await http.close()
+    await runner.cleanup()
+    assert (error.failure, str(error)) == (DeliveryFailure.REJECTED, "The file is too large")
+    assert sent_bytes < 50_000_000

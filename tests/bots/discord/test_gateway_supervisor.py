@@ -1,4 +1,4 @@
-"""The connection: survives what Discord does to it, and ends with clear words where it must."""
+"""The connection survives what Discord does to it, and ends with a clear message where it must."""
 
 import asyncio
 import logging
@@ -7,249 +7,242 @@ from dataclasses import replace
 
 import pytest
 
-from core.commands.declarations import COMMANDS as DECLARED
+from bots.sandbox.discord import DiscordStandIn, ScriptedReply
+from core.commands.declarations import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Part
-from tests.bots.discord.conftest import CHANNEL_PLACE, FAST_TIMING, AdapterHarness
-from tests.bots.discord.scripted_discord import BOT, DM, TOKEN, ScriptedDiscord, error_reply, user
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 
-COMMANDS = f"/applications/{BOT}/commands"
-
-
-async def synchronised(world: AdapterHarness) -> None:
-    async with asyncio.timeout(5):
-        await world.memory.written.wait()
+COMMANDS_PATH = "/applications/.*/commands"
 
 
-async def failing(world: AdapterHarness, **settings: object) -> str:
+async def configuration_error(harness: AdapterHarness, token: str | None = None, **settings: object) -> str:
+    """The message with which `run` ends."""
     async with asyncio.timeout(5):
         with pytest.raises(ConfigurationError) as caught:
-            await world.run(world.build(**settings))
+            await harness.run(harness.build(token, **settings))
     return str(caught.value)
 
 
-async def test_account_is_known_before_connecting(world: AdapterHarness) -> None:
-    assert world.build().account == BOT
+async def test_account_is_known_before_connecting(harness: AdapterHarness) -> None:
+    assert harness.build().account == str(harness.discord.bot.id)
 
 
-async def test_opaque_token_yields_stable_account(world: AdapterHarness) -> None:
-    world.discord.token = "opaque"
-    chat = await world.start(token="opaque")
-    for _ in range(2):
-        await world.discord.say(f"<@{BOT}> hi", mentions=[user(BOT, bot=True)])
-        heard = await world.inbox.next()
-        assert (heard.text, heard.place.account) == ("hi", chat.account)
-        chat = await world.restart(token="opaque")
-    assert chat.account == world.build(token="opaque").account != world.build(token="x").account
-    assert "opaque" not in chat.account
+async def test_opaque_token_yields_stable_account() -> None:
+    async with running_harness(token="opaque") as harness:
+        adapter = await harness.start()
+        for _ in range(2):
+            await harness.mention("hi")
+            incoming = await harness.inbox.next()
+            assert (incoming.text, incoming.place.account) == ("hi", adapter.account)
+            adapter = await harness.restart()
+        assert adapter.account == harness.build().account != harness.build("x").account
+        assert "opaque" not in adapter.account
 
 
-async def test_requests_minimal_intents(world: AdapterHarness) -> None:
-    await world.start()
-    assert world.discord.identifies[0]["intents"] == 1 << 0 | 1 << 9 | 1 << 12
-    await world.restart(message_content=True)
-    assert world.discord.identifies[1]["intents"] == 1 << 0 | 1 << 9 | 1 << 12 | 1 << 15
+async def test_requests_minimal_intents(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.restart(message_content=True)
+    minimal = 1 << 0 | 1 << 9 | 1 << 12
+    assert [identify["intents"] for identify in harness.discord.gateway.identifies] == [minimal, minimal | 1 << 15]
 
 
-async def test_gateway_url_comes_from_api(world: AdapterHarness) -> None:
-    await world.start(gateway_url=None)
-    assert world.discord.requests_to("GET", "/gateway/bot")
-    await world.discord.say("hi", channel=DM)
-    await world.inbox.next()
+async def test_gateway_url_comes_from_api(harness: AdapterHarness) -> None:
+    await harness.start(gateway_url=None)
+    assert harness.discord.calls_to("GET", "/gateway/bot")
+    await harness.say("hi")
+    await harness.inbox.next()
 
 
-@pytest.mark.parametrize("gateway", [True, False])
-async def test_wrong_token_is_configuration_error(world: AdapterHarness, gateway: bool) -> None:
-    world.discord.token = "another"
-    settings = {} if gateway else {"gateway_url": None}
-    words = await failing(world, **settings)
-    assert "DISCORD_BOT_TOKEN" in words
-    assert TOKEN not in words
+@pytest.mark.parametrize("has_gateway_url", [True, False])
+async def test_wrong_token_is_configuration_error(harness: AdapterHarness, has_gateway_url: bool) -> None:
+    token = "wrong-" + harness.discord.token
+    error = await configuration_error(harness, token, **({} if has_gateway_url else {"gateway_url": None}))
+    assert "DISCORD_BOT_TOKEN" in error
+    assert harness.discord.token not in error
 
 
-async def test_disallowed_intent_is_configuration_error(world: AdapterHarness) -> None:
-    world.discord.close_code = 4014
-    assert "DISCORD_MESSAGE_CONTENT" in await failing(world, message_content=True)
+async def test_disallowed_intent_is_configuration_error() -> None:
+    async with running_harness(message_content_allowed=False) as harness:
+        assert "DISCORD_MESSAGE_CONTENT" in await configuration_error(harness, message_content=True)
 
 
-@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013])
-async def test_fatal_close_codes_are_configuration_errors(world: AdapterHarness, code: int) -> None:
-    world.discord.close_code = code
-    assert await failing(world)
+@pytest.mark.parametrize("code", [4004, 4010, 4011, 4012, 4013, 4014])
+async def test_fatal_close_codes_are_configuration_errors(harness: AdapterHarness, code: int) -> None:
+    harness.discord.gateway.script.close_code = code
+    assert await configuration_error(harness)
 
 
-async def test_commands_sync_once_across_restarts(world: AdapterHarness) -> None:
-    await world.start()
-    await synchronised(world)
-    [put] = world.discord.requests_to("PUT", COMMANDS)
+async def test_commands_sync_once_across_restarts(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    [put] = harness.discord.calls_to("PUT", COMMANDS_PATH)
     ask = next(command for command in put.body if command["name"] == "ask")
     assert ask["contexts"] == [0, 1, 2]
     assert ask["integration_types"] == [0, 1]
     assert ask["options"][0]["required"]
     model = next(command for command in put.body if command["name"] == "model")
     assert model["options"][0]["autocomplete"]
-    await world.restart()
-    await world.discord.say("hi", channel=DM)
-    await world.inbox.next()
-    assert len(world.discord.requests_to("PUT", COMMANDS)) == 1
+    await harness.restart()
+    await harness.say("hi")
+    await harness.inbox.next()
+    assert len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 1
 
 
-async def test_changed_commands_sync_again(world: AdapterHarness) -> None:
-    await world.start()
-    await synchronised(world)
-    await world.restart(commands=DECLARED[:3])
-    await world.discord.wait_until(lambda: len(world.discord.requests_to("PUT", COMMANDS)) == 2)
+async def test_changed_commands_sync_again(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    await harness.restart(commands=COMMANDS[:3])
+    await harness.discord.wait_for(lambda: len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 2)
 
 
-async def test_failed_command_sync_does_not_stop_adapter(world: AdapterHarness) -> None:
-    world.discord.script("PUT", COMMANDS, error_reply(503), error_reply(429, 0, retry_after=0.05))
-    await world.start()
-    await world.discord.say("hi", channel=DM)
-    await world.inbox.next()
-    await synchronised(world)
-    assert len(world.discord.requests_to("PUT", COMMANDS)) == 3
+async def test_failed_command_sync_does_not_stop_adapter(harness: AdapterHarness) -> None:
+    failures = (ScriptedReply.error(503), ScriptedReply.error(429, retry_after=0.05))
+    harness.discord.script.add("PUT", COMMANDS_PATH, *failures)
+    await harness.start()
+    await harness.say("hi")
+    await harness.inbox.next()
+    await harness.commands_synced()
+    assert len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 3
 
 
-async def test_retries_gateway_down_at_start(world: AdapterHarness) -> None:
-    world.discord.gateway_refusals = 1
-    await world.start()
-    await world.discord.say("at last", channel=DM)
-    assert (await world.inbox.next()).text == "at last"
+async def test_retries_gateway_down_at_start(harness: AdapterHarness) -> None:
+    harness.discord.refuse_connections(1)
+    await harness.start()
+    await harness.say("at last")
+    assert (await harness.inbox.next()).text == "at last"
 
 
-async def test_retries_api_down_at_start(world: AdapterHarness) -> None:
-    world.discord.script("GET", "/users/@me", error_reply(503))
-    world.discord.script("GET", "/gateway/bot", error_reply(503), error_reply(429, 0, retry_after=0.01))
-    await world.start(gateway_url=None)
-    await world.discord.say("at last", channel=DM)
-    assert (await world.inbox.next()).text == "at last"
+async def test_retries_api_down_at_start(harness: AdapterHarness) -> None:
+    harness.discord.script.add("GET", "/users/@me", ScriptedReply.error(503))
+    failures = (ScriptedReply.error(503), ScriptedReply.error(429, retry_after=0.01))
+    harness.discord.script.add("GET", "/gateway/bot", *failures)
+    await harness.start(gateway_url=None)
+    await harness.say("at last")
+    assert (await harness.inbox.next()).text == "at last"
 
 
-async def test_malformed_event_is_skipped(world: AdapterHarness) -> None:
-    await world.start()
-    await world.discord.dispatch("MESSAGE_CREATE", {"id": "1", "nonsense": True})
-    await world.discord.dispatch("INTERACTION_CREATE", {})
-    await world.discord.dispatch("CHANNEL_UPDATE", {"guild_id": "x"})
-    await world.discord.say("still here", channel=DM)
-    assert (await world.inbox.next()).text == "still here"
-    assert len(world.discord.identifies) == 1
+async def test_malformed_event_is_skipped(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.discord.dispatch_raw("MESSAGE_CREATE", {"id": "1", "nonsense": True})
+    await harness.discord.dispatch_raw("INTERACTION_CREATE", {})
+    await harness.discord.dispatch_raw("CHANNEL_UPDATE", {"guild_id": "x"})
+    await harness.say("still here")
+    assert (await harness.inbox.next()).text == "still here"
+    assert len(harness.discord.gateway.identifies) == 1
 
 
-async def test_rebuilds_client_after_library_error(world: AdapterHarness) -> None:
-    world.discord.malformed_readies = 2
-    running = world.run(world.build())
-    await world.discord.wait_until(lambda: len(world.discord.identifies) == 3)
-    await world.discord.wait_until(lambda: world.discord.connection_count)
-    await world.discord.say("hi", channel=DM)
-    await world.inbox.next()
+async def test_rebuilds_client_after_library_error(harness: AdapterHarness) -> None:
+    harness.discord.gateway.script.malformed_readies = 2
+    running = harness.run(harness.build())
+    await harness.discord.wait_for(lambda: len(harness.discord.gateway.identifies) == 3)
+    await harness.wait_for_connections(1)
+    await harness.say("hi")
+    await harness.inbox.next()
     assert not running.done()
 
 
-async def test_messages_during_reconnect_are_resumed_with_same_key(world: AdapterHarness) -> None:
-    await world.start()
-    await world.discord.say("first", channel=DM)
-    await world.inbox.next()
-    await world.discord.reconnect()
-    missed = await world.discord.say("in between", channel=DM)
-    await world.discord.wait_until(lambda: world.discord.resumes)
-    heard = await world.inbox.next()
-    assert (heard.text, heard.key) == ("in between", f"m{missed}")
+async def test_messages_during_reconnect_are_resumed_with_same_key(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.say("first")
+    await harness.inbox.next()
+    await harness.discord.force_reconnect()
+    missed = await harness.say("in between")
+    await harness.discord.wait_for(lambda: harness.discord.gateway.resumes)
+    incoming = await harness.inbox.next()
+    assert (incoming.text, incoming.key) == ("in between", f"m{missed.id}")
 
 
-async def test_heartbeats_update_last_activity(world: AdapterHarness) -> None:
-    chat = world.build()
-    before = chat.last_activity
-    world.run(chat)
-    await world.discord.wait_until(lambda: world.discord.connection_count)
-    after = chat.last_activity
-    assert (before, after is not None) == (None, True)
-    assert time.monotonic() - (after or 0) < 5
+async def test_heartbeats_update_last_activity(harness: AdapterHarness) -> None:
+    adapter = harness.build()
+    before = adapter.last_activity
+    harness.run(adapter)
+    await harness.wait_for_connections(1)
+    after = adapter.last_activity
+    assert before is None
+    assert after is not None
+    assert time.monotonic() - after < 5
 
 
-async def test_rebuilds_silent_connection(world: AdapterHarness) -> None:
-    await world.start(timings=replace(FAST_TIMING, heartbeat_timeout=0.3, heartbeat_check_interval=0.05))
-    await world.discord.wait_until(lambda: len(world.discord.identifies) >= 2)
-    await world.discord.wait_until(lambda: world.discord.connection_count)
+async def test_rebuilds_silent_connection(harness: AdapterHarness) -> None:
+    """Discord acknowledges no heartbeat within the time-out, which is far shorter than their interval."""
+    await harness.start(timings=replace(FAST_TIMINGS, heartbeat_timeout=0.3, heartbeat_check_interval=0.05))
+    await harness.discord.wait_for(lambda: len(harness.discord.gateway.identifies) >= 2)
+    await harness.wait_for_connections(1)
 
 
-async def test_connects_all_recommended_shards(world: AdapterHarness) -> None:
-    world.discord.shards = 2
-    chat = await world.start(gateway_url=None)
-    await world.discord.wait_until(lambda: world.discord.connection_count == 2)
-    assert sorted(one["shard"] for one in world.discord.identifies) == [[0, 2], [1, 2]]
-    assert chat.last_activity is not None
+async def test_connects_all_recommended_shards(harness: AdapterHarness) -> None:
+    harness.discord.gateway.script.shard_count = 2
+    adapter = await harness.start(gateway_url=None)
+    await harness.wait_for_connections(2)
+    assert sorted(identify["shard"] for identify in harness.discord.gateway.identifies) == [[0, 2], [1, 2]]
+    assert adapter.last_activity is not None
 
 
-async def test_refused_shard_ends_adapter(world: AdapterHarness) -> None:
-    world.discord.shards = 2
-    world.discord.close_code = 4014
-    assert "intent" in await failing(world, gateway_url=None)
-    await world.discord.wait_until(lambda: not world.discord.connection_count)
+async def test_refused_shard_ends_adapter(harness: AdapterHarness) -> None:
+    harness.discord.gateway.script.shard_count = 2
+    harness.discord.gateway.script.close_code = 4014
+    assert "intent" in await configuration_error(harness, gateway_url=None)
+    await harness.wait_for_connections(0)
 
 
-def test_malformed_token_is_configuration_error() -> None:
-    for token in ("a b", "a\nb", "ä"):
-        with pytest.raises(ConfigurationError):
-            AdapterHarness(ScriptedDiscord()).build(token=token)
+@pytest.mark.parametrize("token", ["a b", "a\nb", "ä"])
+def test_malformed_token_is_configuration_error(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="DISCORD_BOT_TOKEN"):
+        AdapterHarness(DiscordStandIn()).build(token)
 
 
-async def test_cancel_is_prompt_and_sending_works_until_close(world: AdapterHarness) -> None:
-    chat = await world.start()
-    began = time.monotonic()
-    await world.stop()
-    assert time.monotonic() - began < 5
-    assert await chat.send(CHANNEL_PLACE, Part("the last word"), key="k") in world.discord.messages
-    await chat.close()
+async def test_cancel_is_prompt_and_sending_works_until_close(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    async with asyncio.timeout(5):
+        await harness.stop()
+    message_id = await adapter.send(harness.place(harness.channel), Part("the last word"), key="k")
+    assert harness.message(message_id).content == "the last word"
+    await adapter.close()
 
 
-async def test_cancel_is_prompt_without_close_frame(
-    world: AdapterHarness,
-) -> None:
-    chat = world.build()
-    running = world.run(chat)
-    await world.discord.wait_until(lambda: world.discord.connection_count)
-    world.discord.ignores_close.set()
+async def test_cancel_is_prompt_without_close_frame(harness: AdapterHarness) -> None:
+    running = harness.run(harness.build())
+    await harness.wait_for_connections(1)
+    harness.discord.gateway.script.ignores_close = True
     running.cancel()
-    began = time.monotonic()
-    done, _ = await asyncio.wait({running}, timeout=10)
+    done, _ = await asyncio.wait({running}, timeout=5)
     assert done
-    assert time.monotonic() - began < 5
 
 
-async def test_flood_is_stored_completely_once(world: AdapterHarness) -> None:
-    await world.start()
-    said = [await world.discord.say(f"{number}", channel=DM) for number in range(500)]
-    heard = [(await world.inbox.next()).message_id for _ in said]
-    assert sorted(heard, key=str) == sorted(said)
-    assert world.inbox.arrived.empty()
+async def test_flood_is_stored_completely_once(harness: AdapterHarness) -> None:
+    await harness.start()
+    sent = [str((await harness.say(f"{number}")).id) for number in range(500)]
+    received = [(await harness.inbox.next()).message_id for _ in sent]
+    assert sorted(received, key=str) == sorted(sent)
+    assert harness.inbox.events.empty()
 
 
-async def test_received_events_are_stored_before_shutdown(world: AdapterHarness) -> None:
-    await world.start()
-    world.inbox.may_store.clear()
-    await world.discord.say("just in time", channel=DM)
-    await world.discord.command("usage")
-    await world.discord.wait_until(lambda: world.discord.callbacks)
-    stopping = asyncio.create_task(world.stop())
-    await world.discord.wait_until(lambda: not world.discord.connection_count)
-    world.inbox.may_store.set()
+async def test_received_events_are_stored_before_shutdown(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.may_store.clear()
+    await harness.say("just in time")
+    await harness.acknowledgement(await harness.discord.use_command(harness.ann, harness.channel, "usage"))
+    stopping = asyncio.create_task(harness.stop())
+    await harness.wait_for_connections(0)
+    harness.inbox.may_store.set()
     await stopping
-    kept = {(await world.inbox.next()).text for _ in range(2)}
-    assert kept == {"just in time", ""}
+    assert {(await harness.inbox.next()).text for _ in range(2)} == {"just in time", ""}
 
 
 async def test_token_and_text_are_not_logged(
-    world: AdapterHarness, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    harness: AdapterHarness, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await world.start()
-    await world.discord.say("a private matter", channel=DM)
-    await world.inbox.next()
-    await world.discord.command("usage")
-    ticket = (await world.inbox.next()).interaction_token or ""
-    await world.discord.wait_until(lambda: world.discord.callbacks)
-    await world.stop()
+    await harness.start()
+    await harness.say("a private matter")
+    await harness.inbox.next()
+    interaction = await harness.discord.use_command(harness.ann, harness.channel, "usage")
+    await harness.inbox.next()
+    await harness.acknowledgement(interaction)
+    await harness.stop()
     logged = caplog.text + "".join(capsys.readouterr())
     assert logged
-    for secret in (TOKEN, "a private matter", ticket.split()[3]):
+    for secret in (harness.discord.token, "a private matter", interaction.token):
         assert secret not in logged

@@ -1,330 +1,305 @@
-"""Commands, completions, buttons and menus: kept, acknowledged in time, answered where due."""
+"""Commands, completions, buttons and menus are stored, acknowledged in time and answered where they belong."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_token import InteractionToken, ResponseMode
+from bots.sandbox.discord import Channel, Interaction, ScriptedReply
 from core.conversation.model_registry import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
-from tests.bots.discord.conftest import CHANNEL_PLACE, AdapterHarness
-from tests.bots.discord.scripted_discord import (
-    BOT,
-    CHANNEL,
-    DM,
-    GUILD,
-    PERSON,
-    THREAD,
-    ScriptedDiscord,
-    error_reply,
-)
+from tests.bots.discord.conftest import AdapterHarness, messages_path
 
-ASK = [{"name": "prompt", "type": 3, "value": "why is\nthe sky blue?"}]
-DIRECT: dict[str, Any] = {"channel": {"id": DM, "type": 1, "recipients": []}}
-GROUP: dict[str, Any] = {
-    "channel": {"id": DM, "type": 3, "recipients": [], "name": "us", "icon": None, "owner_id": "1"},
-    "authorizing_integration_owners": {"1": PERSON},
-}
-USER_INSTALLED: dict[str, Any] = {
-    "authorizing_integration_owners": {"1": PERSON},
-    "app_permissions": "0",
-}
-MESSAGES_PATH = f"/channels/{CHANNEL}/messages"
+EPHEMERAL = 1 << 6
+QUESTION = "why is\nthe sky blue?"
 
 
-async def acknowledgement(discord: ScriptedDiscord, interaction: str) -> dict[str, Any]:
-    found: dict[str, Any] = await discord.wait_until(lambda: discord.callbacks.get(interaction))
-    return found
+async def use_ask(
+    harness: AdapterHarness, channel: Channel | None = None, *, is_user_installed: bool = False
+) -> tuple[Incoming, dict[str, Any]]:
+    """Ann uses /ask. Returns the event, and the first response to the interaction."""
+    interaction = await harness.discord.use_command(
+        harness.ann, channel or harness.channel, "ask", is_user_installed=is_user_installed, prompt=QUESTION
+    )
+    return await harness.inbox.next(), await harness.acknowledgement(interaction)
 
 
-async def use_ask_command(world: AdapterHarness, **where: Any) -> tuple[Incoming, dict[str, Any]]:
-    interaction = await world.discord.command("ask", options=ASK, **where)
-    incoming = await world.inbox.next()
-    return incoming, await acknowledgement(world.discord, interaction)
+async def use_command(harness: AdapterHarness, name: str, /, **options: Any) -> Interaction:
+    return await harness.discord.use_command(harness.ann, harness.channel, name, **options)
 
 
 async def send_answer(
-    chat: DiscordAdapter, incoming: Incoming, text: str, *, key: str = "k1", ephemeral: bool = False
+    adapter: DiscordAdapter, incoming: Incoming, text: str, *, key: str = "k1", ephemeral: bool = False
 ) -> str:
-    return await chat.send(
-        incoming.place,
-        Part(text),
-        key=key,
-        interaction_token=incoming.interaction_token,
-        ephemeral=ephemeral,
-    )
+    token = incoming.interaction_token
+    return await adapter.send(incoming.place, Part(text), key=key, interaction_token=token, ephemeral=ephemeral)
 
 
-async def test_ask_shows_question_and_answers_by_message(
-    world: AdapterHarness,
-) -> None:
-    chat = await world.start()
-    incoming, shown = await use_ask_command(world)
-    assert (incoming.kind, incoming.command) == (EventKind.COMMAND, "ask")
-    assert incoming.text == "why is\nthe sky blue?"
+async def test_ask_shows_question_and_answers_by_message(harness: AdapterHarness) -> None:
+    harness.ann.locale = "de"
+    adapter = await harness.start()
+    incoming, response = await use_ask(harness)
+    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.COMMAND, "ask", QUESTION)
     assert incoming.key.startswith("i")
-    assert (incoming.sender.language, incoming.place.server) == ("de", GUILD)
-    assert shown["type"] == 4
-    assert shown["data"]["content"] == "> why is\n> the sky blue?"
-    assert shown["data"]["allowed_mentions"]["parse"] == []
-    message = await send_answer(chat, incoming, "because")
-    [post] = world.discord.requests_to("POST", MESSAGES_PATH)
+    assert incoming.sender.language == "de"
+    assert incoming.place == harness.place(harness.channel)
+    assert response["type"] == 4
+    assert response["data"]["content"] == "> why is\n> the sky blue?"
+    assert response["data"]["allowed_mentions"]["parse"] == []
+    message_id = await send_answer(adapter, incoming, "because")
+    [post] = harness.discord.calls_to("POST", messages_path(harness.channel))
     assert post.body["content"] == "because"
-    question = next(m for m in world.discord.messages.values() if m["content"].startswith(">"))
-    assert post.body["message_reference"]["message_id"] == question["id"]
-    assert world.discord.messages[message]["flags"] & 64 == 0
+    question = next(message for message in harness.bot_messages() if message.content.startswith(">"))
+    assert post.body["message_reference"]["message_id"] == str(question.id)
+    assert not harness.message(message_id).flags & EPHEMERAL
 
 
-async def test_long_question_is_truncated(world: AdapterHarness) -> None:
-    await world.start()
-    long = [{"name": "prompt", "type": 3, "value": "x\n" * 3000}]
-    interaction = await world.discord.command("ask", options=long)
-    shown = await acknowledgement(world.discord, interaction)
-    assert len(shown["data"]["content"]) <= 2000
-    assert len((await world.inbox.next()).text) == 5999
+async def test_long_question_is_truncated(harness: AdapterHarness) -> None:
+    await harness.start()
+    response = await harness.acknowledgement(await use_command(harness, "ask", prompt="x\n" * 3000))
+    assert len(response["data"]["content"]) <= 2000
+    assert len((await harness.inbox.next()).text) == 5999
 
 
-async def test_ask_in_a_thread_posts_into_the_thread(world: AdapterHarness) -> None:
-    chat = await world.start()
-    thread = {"id": THREAD, "type": 11, "parent_id": CHANNEL, "name": "t"}
-    incoming, _ = await use_ask_command(world, channel=thread)
-    assert (incoming.place.chat, incoming.place.thread) == (CHANNEL, THREAD)
-    await send_answer(chat, incoming, "here")
-    assert world.discord.requests_to("POST", f"/channels/{THREAD}/messages")
+async def test_ask_in_a_thread_posts_into_the_thread(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    incoming, _ = await use_ask(harness, harness.thread)
+    assert incoming.place == harness.place(harness.thread)
+    await send_answer(adapter, incoming, "here")
+    assert harness.discord.calls_to("POST", messages_path(harness.thread))
 
 
-async def test_ask_in_direct_messages_answers_by_message(world: AdapterHarness) -> None:
-    chat = await world.start()
-    incoming, shown = await use_ask_command(world, **DIRECT)
+async def test_ask_in_direct_messages_answers_by_message(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    incoming, response = await use_ask(harness, harness.dm)
     assert incoming.place.is_private
-    assert shown["type"] == 4
-    await send_answer(chat, incoming, "hi")
-    assert world.discord.requests_to("POST", f"/channels/{DM}/messages")
+    assert response["type"] == 4
+    await send_answer(adapter, incoming, "hi")
+    assert harness.discord.calls_to("POST", messages_path(harness.dm))
 
 
-@pytest.mark.parametrize("where", [GROUP, USER_INSTALLED], ids=["group DM", "server without the bot"])
-async def test_user_installed_ask_is_answered_through_interaction(world: AdapterHarness, where: dict[str, Any]) -> None:
-    chat = await world.start()
-    incoming, shown = await use_ask_command(world, **where)
-    assert not incoming.place.is_private
-    assert (shown["type"], shown["data"]["flags"]) == (5, 0)
-    first = await send_answer(chat, incoming, "part one")
-    second = await send_answer(chat, incoming, "part two", key="k2")
-    await chat.edit(incoming.place, first, Part("part 1"), interaction_token=incoming.interaction_token)
-    await chat.edit(incoming.place, second, Part("part 2"), interaction_token=incoming.interaction_token)
-    texts = {m: world.discord.messages[m]["content"] for m in (first, second)}
-    assert texts == {first: "part 1", second: "part 2"}
-    assert not world.discord.requests_to("POST", "/channels/.*/messages")
+def group_chat(harness: AdapterHarness) -> Channel:
+    return harness.discord.create_group("Friends", harness.ann, harness.owner)
 
 
-async def test_answer_waits_for_acknowledgement(world: AdapterHarness) -> None:
-    chat = await world.start()
-    go = asyncio.Event()
-
-    async def slow(_: object) -> None:
-        await go.wait()
-
-    world.discord.script("POST", "/interactions/.*/callback", slow)
-    await world.discord.command("ask", options=ASK, **USER_INSTALLED)
-    incoming = await world.inbox.next()
-    sending = asyncio.create_task(send_answer(chat, incoming, "early"))
-    await world.discord.wait_until(lambda: world.discord.requests_to("POST", "/interactions/.*"))
-    assert not world.discord.requests_to("PATCH", "/webhooks/.*")
-    go.set()
-    assert world.discord.messages[await sending]["content"] == "early"
+def channel_of_guild_without_bot(harness: AdapterHarness) -> Channel:
+    guild = harness.discord.create_guild("Elsewhere", harness.ann, has_bot=False)
+    return harness.discord.create_channel(guild, "general")
 
 
-async def test_slow_store_does_not_delay_acknowledgement(world: AdapterHarness) -> None:
-    chat = await world.start()
-    world.inbox.may_store.clear()
-    interaction = await world.discord.command("model", options=[])
-    shown = await acknowledgement(world.discord, interaction)
-    assert (shown["type"], shown["data"]["flags"]) == (5, 64)
-    assert world.inbox.arrived.empty()
-    world.inbox.may_store.set()
-    incoming = await world.inbox.next()
-    message = await send_answer(chat, incoming, "the model", ephemeral=True)
-    assert world.discord.messages[message]["flags"] & 64
-
-
-@pytest.mark.parametrize("late", [False, True])
-async def test_unstored_command_is_reported(world: AdapterHarness, late: bool) -> None:
-    await world.start()
-    world.inbox.is_failing = True
-    if late:
-        world.inbox.may_store.clear()
-    interaction = await world.discord.command("model")
-    await acknowledgement(world.discord, interaction)
-    world.inbox.may_store.set()
-    told = await world.discord.wait_until(
-        lambda: [m for m in world.discord.messages.values() if "could not save" in m["content"]]
-    )
-    assert told[0]["flags"] & 64
-
-
-async def test_question_of_denied_user_is_removed(world: AdapterHarness) -> None:
-    """The database took so long that the question was shown before it was known whose it is."""
-    await world.start()
-    world.inbox.denies = True
-    world.inbox.may_store.clear()
-    interaction = await world.discord.command("ask", options=ASK)
-    await acknowledgement(world.discord, interaction)
-    world.inbox.may_store.set()
-    told = await world.discord.wait_until(
-        lambda: [m for m in world.discord.messages.values() if "approved by" in m["content"]]
-    )
-    assert told[0]["flags"] & 64
-    shown = world.discord.messages
-    await world.discord.wait_until(lambda: not any("sky" in m["content"] for m in shown.values()))
-
-
-async def test_ephemeral_command_is_answered_privately(world: AdapterHarness) -> None:
-    chat = await world.start()
-    options = [
-        {"name": "scope", "type": 3, "value": "me"},
-        {"name": "name", "type": 3, "value": "llama"},
-    ]
-    await world.discord.command("model", options=options)
-    incoming = await world.inbox.next()
-    assert (incoming.command, incoming.text) == ("model", "llama me")
-    first = await send_answer(chat, incoming, "one", ephemeral=True)
-    second = await send_answer(chat, incoming, "two", key="k2", ephemeral=True)
-    assert first != second
-    assert all(world.discord.messages[m]["flags"] & 64 for m in (first, second))
-    await chat.delete(incoming.place, second, interaction_token=incoming.interaction_token)
-    assert second not in world.discord.messages
-
-
-async def test_undeclared_command_reaches_core(world: AdapterHarness) -> None:
-    await world.start()
-    options = [{"name": "any", "type": 3, "value": "thing"}]
-    interaction = await world.discord.command("forgotten", options=options)
-    incoming = await world.inbox.next()
-    assert (incoming.command, incoming.text) == ("forgotten", "thing")
-    assert (await acknowledgement(world.discord, interaction))["data"]["flags"] == 64
-
-
-async def test_ephemeral_command_is_answered_after_restart(world: AdapterHarness) -> None:
-    await world.start()
-    await world.discord.command("usage")
-    incoming = await world.inbox.next()
-    await world.discord.wait_until(lambda: world.discord.callbacks)
-    chat = await world.restart()
-    first = await send_answer(chat, incoming, "12 tokens", ephemeral=True)
-    assert first in world.discord.originals.values()
-    assert world.discord.messages[first]["content"] == "12 tokens"
-    chat = await world.restart()
-    assert await send_answer(chat, incoming, "12 tokens", ephemeral=True) == first  # the same one again
-    assert await send_answer(chat, incoming, "more", key="k2", ephemeral=True) != first
-
-
-async def test_ask_is_answered_after_restart(world: AdapterHarness) -> None:
-    await world.start()
-    incoming, _ = await use_ask_command(world)
-    chat = await world.restart()
-    await send_answer(chat, incoming, "late but here")
-    [post] = world.discord.requests_to("POST", MESSAGES_PATH)
-    assert post.body["message_reference"]["message_id"] in world.discord.originals.values()
-
-
-async def test_expired_interaction_is_gone_where_posting_is_forbidden(
-    world: AdapterHarness,
+@pytest.mark.parametrize("create_channel", [group_chat, channel_of_guild_without_bot])
+async def test_user_installed_ask_is_answered_through_interaction(
+    harness: AdapterHarness, create_channel: Callable[[AdapterHarness], Channel]
 ) -> None:
-    chat = await world.start()
-    old = {"application_id": BOT, "interaction_id": "1", "token": "t", "expires_at": 1}
-    quiet = InteractionToken(mode=ResponseMode.EPHEMERAL, can_post=True, **old).encode()  # type: ignore[arg-type]
-    with pytest.raises(DeliveryError) as gone:
-        await chat.send(CHANNEL_PLACE, Part("x"), key="k", interaction_token=quiet)
-    assert gone.value.failure is DeliveryFailure.GONE
-    ask = InteractionToken(mode=ResponseMode.CHANNEL, can_post=True, **old).encode()  # type: ignore[arg-type]
-    assert await chat.send(CHANNEL_PLACE, Part("x"), key="k", interaction_token=ask) in world.discord.messages
+    adapter = await harness.start()
+    incoming, response = await use_ask(harness, create_channel(harness), is_user_installed=True)
+    assert not incoming.place.is_private
+    assert (response["type"], response["data"]["flags"]) == (5, 0)
+    first = await send_answer(adapter, incoming, "part one")
+    second = await send_answer(adapter, incoming, "part two", key="k2")
+    await adapter.edit(incoming.place, first, Part("part 1"), interaction_token=incoming.interaction_token)
+    await adapter.edit(incoming.place, second, Part("part 2"), interaction_token=incoming.interaction_token)
+    assert [harness.message(message_id).content for message_id in (first, second)] == ["part 1", "part 2"]
+    assert not harness.discord.calls_to("POST", "/channels/.*/messages")
 
 
-async def test_interaction_answers_where_posting_is_forbidden(world: AdapterHarness) -> None:
-    chat = await world.start()
-    incoming, _ = await use_ask_command(world)
-    world.discord.script("POST", MESSAGES_PATH, error_reply(403, 50001))
-    message = await send_answer(chat, incoming, "another way")
-    await chat.edit(incoming.place, message, Part("edited"), interaction_token=incoming.interaction_token)
-    assert world.discord.messages[message]["content"] == "edited"
-    assert world.discord.requests_to("POST", "/webhooks/.*")
+async def test_answer_waits_for_acknowledgement(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    may_acknowledge = asyncio.Event()
+    held = ScriptedReply(None, hold_until=may_acknowledge)
+    harness.discord.script.add("POST", "/interactions/.*/callback", held)
+    await harness.discord.use_command(harness.ann, harness.channel, "ask", is_user_installed=True, prompt=QUESTION)
+    incoming = await harness.inbox.next()
+    sending = asyncio.create_task(send_answer(adapter, incoming, "early"))
+    await harness.discord.wait_for(lambda: harness.discord.calls_to("POST", "/interactions/.*"))
+    assert not harness.discord.calls_to("PATCH", "/webhooks/.*")
+    may_acknowledge.set()
+    assert harness.message(await sending).content == "early"
 
 
-async def test_completions_fit_discord_limits(world: AdapterHarness) -> None:
-    await world.start()
-    world.completions = [Suggestion("L" * 150, f"model-{n}") for n in range(40)]
-    world.completions.insert(1, Suggestion("too long to be a value", "v" * 101))
-    typing = [{"name": "name", "type": 3, "value": "lla", "focused": True}]
-    interaction = await world.discord.command("model", kind=4, options=typing)
-    body = await acknowledgement(world.discord, interaction)
-    choices = body["data"]["choices"]
-    assert body["type"] == 8
+async def test_slow_store_does_not_delay_acknowledgement(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    harness.inbox.may_store.clear()
+    response = await harness.acknowledgement(await use_command(harness, "model"))
+    assert (response["type"], response["data"]["flags"]) == (5, EPHEMERAL)
+    assert harness.inbox.events.empty()
+    harness.inbox.may_store.set()
+    message_id = await send_answer(adapter, await harness.inbox.next(), "the model", ephemeral=True)
+    assert harness.message(message_id).flags & EPHEMERAL
+
+
+@pytest.mark.parametrize("is_acknowledged_first", [False, True])
+async def test_unstored_command_is_reported(harness: AdapterHarness, is_acknowledged_first: bool) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.is_failing = True
+    if is_acknowledged_first:
+        harness.inbox.may_store.clear()
+    await harness.acknowledgement(await use_command(harness, "model"))
+    harness.inbox.may_store.set()
+    await harness.discord.wait_for(lambda: "could not save" in "".join(harness.bot_texts()))
+    [notice] = harness.bot_messages()
+    assert notice.flags & EPHEMERAL
+
+
+async def test_question_of_denied_user_is_removed(harness: AdapterHarness) -> None:
+    """Storing takes so long that the question is shown before the sender is known to be rejected."""
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.denies = True
+    harness.inbox.may_store.clear()
+    await harness.acknowledgement(await use_command(harness, "ask", prompt=QUESTION))
+    assert "sky" in "".join(harness.bot_texts())
+    harness.inbox.may_store.set()
+    await harness.discord.wait_for(lambda: "sky" not in "".join(harness.bot_texts()))
+    [notice] = harness.bot_messages()
+    assert notice.content
+    assert notice.flags & EPHEMERAL
+
+
+async def test_ephemeral_command_is_answered_privately(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    await use_command(harness, "model", scope="me", name="llama")
+    incoming = await harness.inbox.next()
+    assert (incoming.command, incoming.text) == ("model", "llama me")
+    first = await send_answer(adapter, incoming, "one", ephemeral=True)
+    second = await send_answer(adapter, incoming, "two", key="k2", ephemeral=True)
+    assert first != second
+    assert all(harness.message(message_id).flags & EPHEMERAL for message_id in (first, second))
+    await adapter.delete(incoming.place, second, interaction_token=incoming.interaction_token)
+    assert harness.bot_texts() == ["one"]
+
+
+async def test_undeclared_command_reaches_core(harness: AdapterHarness) -> None:
+    """Ann's client still offers a command of an earlier version."""
+    await harness.start()
+    await harness.commands_synced()
+    option = {"name": "any", "type": 3}
+    harness.discord.commands.append({"id": "1", "name": "forgotten", "type": 1, "options": [option]})
+    interaction = await use_command(harness, "forgotten", any="thing")
+    incoming = await harness.inbox.next()
+    assert (incoming.command, incoming.text) == ("forgotten", "thing")
+    assert (await harness.acknowledgement(interaction))["data"]["flags"] == EPHEMERAL
+
+
+async def test_ephemeral_command_is_answered_after_restart(harness: AdapterHarness) -> None:
+    await harness.start()
+    interaction = await use_command(harness, "usage")
+    incoming = await harness.inbox.next()
+    await harness.acknowledgement(interaction)
+    adapter = await harness.restart()
+    first = await send_answer(adapter, incoming, "12 tokens", ephemeral=True)
+    assert interaction.original_response is harness.message(first)
+    assert harness.message(first).content == "12 tokens"
+    adapter = await harness.restart()
+    assert await send_answer(adapter, incoming, "12 tokens", ephemeral=True) == first
+    assert await send_answer(adapter, incoming, "more", key="k2", ephemeral=True) != first
+
+
+async def test_ask_is_answered_after_restart(harness: AdapterHarness) -> None:
+    await harness.start()
+    incoming, _ = await use_ask(harness)
+    [question] = harness.bot_messages()
+    adapter = await harness.restart()
+    await send_answer(adapter, incoming, "late but here")
+    [post] = harness.discord.calls_to("POST", messages_path(harness.channel))
+    assert post.body["message_reference"]["message_id"] == str(question.id)
+
+
+async def test_expired_interaction_is_gone_where_posting_is_forbidden(harness: AdapterHarness) -> None:
+    adapter, place = await harness.start(), harness.place(harness.channel)
+
+    def expired_token(mode: ResponseMode) -> str:
+        return InteractionToken(mode, harness.account, "1", "t", expires_at=1, can_post=True).encode()
+
+    with pytest.raises(DeliveryError) as caught:
+        await adapter.send(place, Part("x"), key="k", interaction_token=expired_token(ResponseMode.EPHEMERAL))
+    assert caught.value.failure is DeliveryFailure.GONE
+    message_id = await adapter.send(place, Part("x"), key="k", interaction_token=expired_token(ResponseMode.CHANNEL))
+    assert harness.message(message_id).content == "x"
+
+
+async def test_interaction_answers_where_posting_is_forbidden(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    incoming, _ = await use_ask(harness)
+    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply.error(403, 50001))
+    message_id = await send_answer(adapter, incoming, "another way")
+    await adapter.edit(incoming.place, message_id, Part("edited"), interaction_token=incoming.interaction_token)
+    assert harness.message(message_id).content == "edited"
+    assert harness.discord.calls_to("POST", "/webhooks/.*")
+
+
+async def test_completions_fit_discord_limits(harness: AdapterHarness) -> None:
+    await harness.start()
+    harness.suggestions = [Suggestion("L" * 150, f"model-{n}") for n in range(40)]
+    harness.suggestions.insert(1, Suggestion("too long to be a value", "v" * 101))
+    choices = await harness.discord.autocomplete(harness.ann, harness.channel, "model", "name", "lla")
     assert 20 <= len(choices) <= 25
     assert choices[0] == {"name": "L" * 100, "value": "model-0"}
     assert all(len(choice["value"]) <= 100 for choice in choices)
-    assert world.completion_requests == ["lla"]
-    assert world.inbox.arrived.empty()
+    [callback] = harness.discord.calls_to("POST", "/interactions/.*/callback")
+    assert callback.body["type"] == 8
+    assert harness.suggestion_requests == ["lla"]
+    assert harness.inbox.events.empty()
 
 
-async def test_button_works_after_restart(world: AdapterHarness) -> None:
-    chat = await world.start()
+async def test_button_works_after_restart(harness: AdapterHarness) -> None:
+    adapter, place = await harness.start(), harness.place(harness.channel)
     stop = Button("Stop", "stop:42", is_destructive=True)
-    message = await chat.send(CHANNEL_PLACE, Part("thinking", buttons=(stop,)), key="k")
-    [row] = world.discord.messages[message]["components"]
-    custom_id = row["components"][0]["custom_id"]
-    await world.restart()
-    interaction = await world.discord.press(message, custom_id)
-    pressed = await world.inbox.next()
-    assert (pressed.kind, pressed.text, pressed.message_id) == (EventKind.BUTTON, "stop:42", message)
-    assert (pressed.sender.user, pressed.key) == (PERSON, f"i{interaction}")
-    assert (await acknowledgement(world.discord, interaction))["type"] == 6
+    message_id = await adapter.send(place, Part("thinking", buttons=(stop,)), key="k")
+    message = harness.message(message_id)
+    custom_id = message.components[0]["components"][0]["custom_id"]
+    await harness.restart()
+    interaction = await harness.discord.press_button(harness.ann, message, custom_id)
+    pressed = await harness.inbox.next()
+    assert (pressed.kind, pressed.text, pressed.message_id) == (EventKind.BUTTON, "stop:42", message_id)
+    assert (pressed.sender.user, pressed.key) == (str(harness.ann.id), f"i{interaction.id}")
+    assert (await harness.acknowledgement(interaction))["type"] == 6
 
 
-async def test_button_answer_is_message_and_notice_is_ephemeral(world: AdapterHarness) -> None:
-    chat = await world.start()
-    retry = Part("done", buttons=(Button("Retry", "retry:1"),))
-    message = await chat.send(CHANNEL_PLACE, retry, key="k")
-    await world.discord.press(message, "parley:retry:1")
-    pressed = await world.inbox.next()
-    notice = await send_answer(chat, pressed, "not yours", key="k2", ephemeral=True)
-    assert world.discord.messages[notice]["flags"] & 64
-    again = await send_answer(chat, pressed, "again", key="k3")
-    assert world.discord.messages[again]["flags"] & 64 == 0
-    await chat.edit(pressed.place, again, Part("again!"), interaction_token=pressed.interaction_token)
-    await chat.edit(pressed.place, message, Part("done"), interaction_token=pressed.interaction_token)
-    assert world.discord.messages[again]["content"] == "again!"
-    assert world.discord.messages[message]["components"] == []
+async def test_button_answer_is_message_and_notice_is_ephemeral(harness: AdapterHarness) -> None:
+    adapter, place = await harness.start(), harness.place(harness.channel)
+    retry = Button("Retry", "retry:1")
+    message_id = await adapter.send(place, Part("done", buttons=(retry,)), key="k")
+    await harness.discord.press_button(harness.ann, harness.message(message_id), "parley:retry:1")
+    pressed = await harness.inbox.next()
+    notice = await send_answer(adapter, pressed, "not yours", key="k2", ephemeral=True)
+    assert harness.message(notice).flags & EPHEMERAL
+    again = await send_answer(adapter, pressed, "again", key="k3")
+    assert not harness.message(again).flags & EPHEMERAL
+    await adapter.edit(pressed.place, again, Part("again!"), interaction_token=pressed.interaction_token)
+    await adapter.edit(pressed.place, message_id, Part("done"), interaction_token=pressed.interaction_token)
+    assert harness.message(again).content == "again!"
+    assert harness.message(message_id).components == []
 
 
-async def test_ephemeral_menu_is_updated(world: AdapterHarness) -> None:
-    chat = await world.start()
-    await world.discord.command("model")
-    incoming = await world.inbox.next()
+async def test_ephemeral_menu_is_updated(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    await use_command(harness, "model")
+    incoming = await harness.inbox.next()
     menu = tuple(MenuItem(f"Model {n}", f"model:{n}", "128k", is_selected=n == 1) for n in range(23))
     part = Part("Choose", menu=menu, buttons=(Button("More", "page:2"),))
-    message = await chat.send(
+    message_id = await adapter.send(
         incoming.place, part, key="k", interaction_token=incoming.interaction_token, ephemeral=True
     )
-    select_row, button_row = world.discord.messages[message]["components"]
+    message = harness.message(message_id)
+    select_row, button_row = message.components
     [select] = select_row["components"]
     assert (select["type"], len(select["options"])) == (3, 23)
-    assert select["options"][1] == {
-        "label": "Model 1",
-        "value": "model:1",
-        "description": "128k",
-        "default": True,
-    }
+    selected = {"label": "Model 1", "value": "model:1", "description": "128k", "default": True}
+    assert select["options"][1] == selected
     assert len(button_row["components"]) == 1
-    chat = await world.restart()
-    interaction = await world.discord.press(message, select["custom_id"], values=["model:7"])
-    pressed = await world.inbox.next()
-    assert (pressed.text, pressed.message_id) == ("model:7", message)
-    token = InteractionToken.decode(pressed.interaction_token or "").token
-    world.discord.originals[token] = message
-    await acknowledgement(world.discord, interaction)
-    await chat.edit(pressed.place, message, Part("Model 7 it is"), interaction_token=pressed.interaction_token)
-    assert world.discord.messages[message]["content"] == "Model 7 it is"
-    assert world.discord.requests_to("PATCH", f"/webhooks/{BOT}/{token}/messages/@original")
+    adapter = await harness.restart()
+    interaction = await harness.discord.select_options(harness.ann, message, select["custom_id"], ["model:7"])
+    pressed = await harness.inbox.next()
+    assert (pressed.text, pressed.message_id) == ("model:7", message_id)
+    await harness.acknowledgement(interaction)
+    token = pressed.interaction_token
+    await adapter.edit(pressed.place, message_id, Part("Model 7 it is"), interaction_token=token)
+    assert message.content == "Model 7 it is"
+    path = f"/webhooks/{harness.account}/{interaction.token}/messages/@original"
+    assert harness.discord.calls_to("PATCH", path)

@@ -1,93 +1,84 @@
-"""What people write reaches the inbox, and nothing else does."""
+"""Messages for the bot reach the inbox, and nothing else does."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from core.port import Attachment, EventKind, Incoming
-from tests.bots.discord.conftest import AdapterHarness
-from tests.bots.discord.scripted_discord import BOT, CHANNEL, DM, GUILD, PERSON, ROLE, THREAD, user
-
-MENTIONS_BOT: dict[str, Any] = {"mentions": [user(BOT, "parley", bot=True)]}
+from core.port import Attachment, EventKind, Incoming, Part
+from tests.bots.discord.conftest import AdapterHarness, messages_path
 
 
-async def test_mention_is_stripped_from_prompt(world: AdapterHarness) -> None:
-    await world.start()
-    message = await world.discord.say(f"<@{BOT}> what is a monad?", **MENTIONS_BOT)
-    heard = await world.inbox.next()
-    assert (heard.kind, heard.text) == (EventKind.PROMPT, "what is a monad?")
-    assert (heard.key, heard.message_id) == (f"m{message}", message)
-    assert (heard.place.chat, heard.place.server, heard.place.thread) == (CHANNEL, GUILD, None)
-    assert not heard.place.is_private
-    assert (heard.sender.user, heard.sender.name, heard.sender.is_manager) == (PERSON, "Ada", False)
+async def test_mention_is_stripped_from_prompt(harness: AdapterHarness) -> None:
+    await harness.start()
+    message = await harness.mention("what is a monad?")
+    incoming = await harness.inbox.next()
+    assert (incoming.kind, incoming.text) == (EventKind.PROMPT, "what is a monad?")
+    assert (incoming.key, incoming.message_id) == (f"m{message.id}", str(message.id))
+    assert incoming.place == harness.place(harness.channel)
+    assert not incoming.place.is_private
+    sender = incoming.sender
+    assert (sender.user, sender.name, sender.is_manager) == (str(harness.ann.id), "Ann", False)
 
 
-async def test_mentions_become_names_and_bot_role_counts(world: AdapterHarness) -> None:
-    await world.start()
-    bob = user("100000000000000099", "bob")
-    await world.discord.say(f"<@&{ROLE}> greet <@{bob['id']}>", mentions=[bob], mention_roles=[ROLE])
-    assert (await world.inbox.next()).text == "greet @Bob"
+async def test_mentions_become_names_and_bot_role_counts(harness: AdapterHarness) -> None:
+    await harness.start(message_content=True)
+    bob = harness.discord.create_user("Bob")
+    await harness.say(f"<@&{harness.guild.bot_role_id}> greet <@{bob.id}>", harness.channel)
+    assert (await harness.inbox.next()).text == "greet @Bob"
 
 
-async def test_direct_message_is_prompt(world: AdapterHarness) -> None:
-    await world.start()
-    await world.discord.say("hello", channel=DM)
-    heard = await world.inbox.next()
-    assert (heard.text, heard.place.chat, heard.place.is_private) == ("hello", DM, True)
-    assert heard.place.server is None
+async def test_direct_message_is_prompt(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.say("hello")
+    incoming = await harness.inbox.next()
+    assert (incoming.text, incoming.place) == ("hello", harness.place(harness.dm))
+    assert incoming.place.is_private
+    assert incoming.place.server is None
 
 
-async def test_thread_is_own_place(world: AdapterHarness) -> None:
-    await world.start()
-    await world.discord.say(f"<@{BOT}> hi", channel=THREAD, **MENTIONS_BOT)
-    place = (await world.inbox.next()).place
-    assert (place.chat, place.thread) == (CHANNEL, THREAD)
+async def test_thread_is_own_place(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.mention("hi", harness.thread)
+    place = (await harness.inbox.next()).place
+    assert (place.chat, place.thread) == (str(harness.channel.id), str(harness.thread.id))
 
 
-async def test_reply_to_bot_is_prompt(world: AdapterHarness) -> None:
-    await world.start()
-    mine: dict[str, Any] = {
-        "id": "150000000000000000",
-        "channel_id": CHANNEL,
-        "author": user(BOT, "parley", bot=True),
-        "content": "an answer",
-        "type": 0,
-        "timestamp": "2024-01-01T00:00:00Z",
-        "attachments": [],
-        "embeds": [],
-        "mentions": [],
-        "mention_roles": [],
-        "edited_timestamp": None,
-        "pinned": False,
-        "tts": False,
-        "mention_everyone": False,
-    }
-    reference = {"message_id": mine["id"], "channel_id": CHANNEL, "guild_id": GUILD, "type": 0}
-    await world.discord.say("go on", type=19, message_reference=reference, referenced_message=mine)
-    heard = await world.inbox.next()
-    assert (heard.text, heard.reply_to) == ("go on", mine["id"])
+async def test_reply_to_bot_is_prompt(harness: AdapterHarness) -> None:
+    adapter = await harness.start(message_content=True)
+    incoming = await harness.mentioned()
+    answer_id = await adapter.send(incoming.place, Part("an answer"), key="k")
+    await harness.say("go on", harness.channel, reply_to=harness.message(answer_id), ping=False)
+    reply = await harness.inbox.next()
+    assert (reply.text, reply.reply_to) == ("go on", answer_id)
 
 
-@pytest.mark.parametrize(
-    "not_for_us",
-    [
-        pytest.param({"content": "just talking"}, id="unaddressed"),
-        pytest.param({"content": "x", "author": user(bot=True), **MENTIONS_BOT}, id="another bot"),
-        pytest.param({"content": "x", "webhook_id": "7", **MENTIONS_BOT}, id="webhook"),
-        pytest.param({"content": "x", "type": 6, **MENTIONS_BOT}, id="system message"),
-        pytest.param({"content": "@everyone", "mention_everyone": True}, id="everyone"),
-    ],
-)
-async def test_unrelated_messages_are_ignored(world: AdapterHarness, not_for_us: Any) -> None:
-    await world.start()
-    await world.discord.say(**not_for_us)
-    await world.discord.say("the next one", channel=DM)
-    assert (await world.inbox.next()).text == "the next one"
+async def test_unaddressed_and_everyone_messages_are_ignored(harness: AdapterHarness) -> None:
+    await harness.start(message_content=True)
+    await harness.say("just talking", harness.channel)
+    await harness.say("@everyone", harness.channel)
+    await harness.say("the next one")
+    assert (await harness.inbox.next()).text == "the next one"
 
 
-async def test_attachments_and_stickers_are_named(world: AdapterHarness) -> None:
-    await world.start()
+async def test_message_of_another_bot_is_ignored(harness: AdapterHarness) -> None:
+    await harness.start()
+    robot = harness.discord.create_user("Robot")
+    robot.is_bot = True
+    await harness.discord.send_message(robot, harness.channel, f"{harness.discord.mention} x")
+    await harness.say("the next one")
+    assert (await harness.inbox.next()).text == "the next one"
+
+
+@pytest.mark.parametrize("fields", [{"webhook_id": "7"}, {"type": 6}], ids=["webhook", "system message"])
+async def test_messages_not_written_by_people_are_ignored(harness: AdapterHarness, fields: dict[str, object]) -> None:
+    await harness.start()
+    await harness.say_raw("x", harness.channel, mentions=[harness.discord.bot.json()], **fields)
+    await harness.say("the next one")
+    assert (await harness.inbox.next()).text == "the next one"
+
+
+async def test_attachments_and_stickers_are_named(harness: AdapterHarness) -> None:
+    await harness.start()
     file = {
         "id": "1",
         "filename": "a.png",
@@ -97,46 +88,43 @@ async def test_attachments_and_stickers_are_named(world: AdapterHarness) -> None
         "content_type": "image/png",
     }
     sticker = {"id": "2", "name": "wave", "format_type": 1}
-    await world.discord.say("", channel=DM, attachments=[file], sticker_items=[sticker])
-    assert (await world.inbox.next()).attachments == (
+    await harness.say_raw("", attachments=[file], sticker_items=[sticker])
+    assert (await harness.inbox.next()).attachments == (
         Attachment("photo", "a.png", 99, "x"),
         Attachment("sticker", "wave"),
     )
 
 
-async def test_sender_is_manager(world: AdapterHarness) -> None:
-    await world.start()
-    boss = user("1", "boss")
-    await world.discord.say(f"<@{BOT}> x", author=boss, **MENTIONS_BOT)
-    assert (await world.inbox.next()).sender.is_manager
+async def test_owner_is_manager(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.discord.send_message(harness.owner, harness.channel, f"{harness.discord.mention} x")
+    assert (await harness.inbox.next()).sender.is_manager
 
 
-async def test_unstored_message_is_reported(world: AdapterHarness) -> None:
-    await world.start()
-    world.inbox.is_failing = True
-    message = await world.discord.say("hello", channel=DM)
-    [told] = await world.discord.wait_until(lambda: world.discord.requests_to("POST", f"/channels/{DM}/messages"))
-    assert "could not save" in told.body["content"]
-    assert told.body["message_reference"]["message_id"] == message
+async def test_unstored_message_is_reported(harness: AdapterHarness) -> None:
+    await harness.start()
+    harness.inbox.is_failing = True
+    message = await harness.say("hello")
+    [post] = await harness.discord.wait_for(lambda: harness.discord.calls_to("POST", messages_path(harness.dm)))
+    assert "could not save" in post.body["content"]
+    assert post.body["message_reference"]["message_id"] == str(message.id)
 
 
-async def test_channel_messages_are_stored_in_order(world: AdapterHarness) -> None:
-    began: list[str] = []
-    hold = asyncio.Event()
-    keep = world.inbox
+async def test_channel_messages_are_stored_in_order(harness: AdapterHarness) -> None:
+    started: list[str] = []
+    may_store_first = asyncio.Event()
 
-    async def uneven(incoming: Incoming) -> None:
-        began.append(incoming.text)
+    async def slow_inbox(incoming: Incoming) -> None:
+        started.append(incoming.text)
         if incoming.text == "1":
-            await hold.wait()
-        await keep(incoming)
+            await may_store_first.wait()
+        await harness.inbox(incoming)
 
-    world.inbox = uneven  # type: ignore[assignment]
-    await world.start()
+    await harness.start(inbox=slow_inbox)
     for text in ("1", "2", "3"):
-        await world.discord.say(text, channel=DM)
-    await world.discord.say(f"<@{BOT}> elsewhere", **MENTIONS_BOT)
-    assert (await keep.next()).text == "elsewhere"
-    assert began == ["1", "elsewhere"]
-    hold.set()
-    assert [(await keep.next()).text for _ in range(3)] == ["1", "2", "3"]
+        await harness.say(text)
+    await harness.mention("elsewhere")
+    assert (await harness.inbox.next()).text == "elsewhere"
+    assert started == ["1", "elsewhere"]
+    may_store_first.set()
+    assert [(await harness.inbox.next()).text for _ in range(3)] == ["1", "2", "3"]

@@ -1,23 +1,25 @@
-"""Several processes on one database: each shard is served once, and IDENTIFYs are paced for all."""
+"""Several processes on one database serve each shard once and share the limit of IDENTIFYs."""
 
 import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bots.discord.adapter import DiscordAdapter
+from bots.sandbox.discord import SessionLimit
 from core.errors import ConfigurationError
 from core.port import Part
 from core.store import leases
 from core.store.database import Store
 from core.store.leases import Leases
-from tests.bots.discord.conftest import CHANNEL_PLACE, FAST_TIMING, AdapterHarness
-from tests.bots.discord.scripted_discord import BOT, DM, ScriptedDiscord
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
+
+GATEWAY_PATH = "/gateway/bot"
 
 
 @pytest.fixture
@@ -29,136 +31,126 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 class Replica:
-    """A process, as far as the database can tell."""
+    """An adapter with its own leases, as in a process of its own."""
 
-    def __init__(self, world: AdapterHarness, store: Store, name: str, **more: object) -> None:
+    def __init__(
+        self, harness: AdapterHarness, store: Store, name: str, token: str | None = None, **settings: Any
+    ) -> None:
         self.leases = Leases(store, name)
-        self.chat: DiscordAdapter = world.build(leases=self.leases, **more)
-        self.running = world.run(self.chat)
+        self.adapter: DiscordAdapter = harness.build(token, leases=self.leases, **settings)
+        self.running = harness.run(self.adapter)
+
+    def is_connected(self) -> bool:
+        return self.adapter.last_activity is not None
 
 
-def resumed(discord: ScriptedDiscord, times: int) -> bool:
-    return len(discord.resumes) >= times
+async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) -> None:
+    first = Replica(harness, store, "first")
+    await harness.wait_for_connections(1)
+    second = Replica(harness, store, "second")
+    await harness.say("before")
+    await harness.inbox.next()
+    assert first.is_connected()
+    assert not second.is_connected()
+    assert len(harness.discord.gateway.identifies) == 1
 
-
-def has_heartbeat(replica: Replica) -> bool:
-    return replica.chat.last_activity is not None
-
-
-async def test_second_replica_takes_over(store: Store, world: AdapterHarness) -> None:
-    first = Replica(world, store, "first")
-    await world.discord.wait_until(lambda: world.discord.connection_count)
-    second = Replica(world, store, "second")
-    await world.discord.say("before", channel=DM)
-    await world.inbox.next()
-    assert has_heartbeat(first)
-    assert not has_heartbeat(second), "standing by, not deaf"
-    assert len(world.discord.identifies) == 1
-
-    began = time.monotonic()
+    started_at = time.monotonic()
     first.leases.close()
-    await world.discord.wait_until(lambda: len(world.discord.identifies) == 2)
-    await world.discord.wait_until(lambda: world.discord.connection_count == 1)
-    assert time.monotonic() - began < 4
-    assert has_heartbeat(second)
-    assert not has_heartbeat(first)
+    await harness.discord.wait_for(lambda: len(harness.discord.gateway.identifies) == 2)
+    await harness.wait_for_connections(1)
+    assert time.monotonic() - started_at < 4
+    assert second.is_connected()
+    assert not first.is_connected()
     assert not first.running.done()
-    assert await first.chat.send(CHANNEL_PLACE, Part("the last word"), key="k") in world.discord.messages
-    await world.discord.say("after", channel=DM)
-    assert (await world.inbox.next()).text == "after"
-    assert world.inbox.arrived.empty()
+    message_id = await first.adapter.send(harness.place(harness.channel), Part("the last word"), key="k")
+    assert harness.message(message_id).content == "the last word"
+    await harness.say("after")
+    assert (await harness.inbox.next()).text == "after"
+    assert harness.inbox.events.empty()
 
 
-async def test_shards_spread_and_regroup(store: Store, world: AdapterHarness) -> None:
-    discord = world.discord
-    discord.shards = 4
-    timing = replace(FAST_TIMING, shard_claim_interval=0.2, extra_interval_per_shard=0.3)
-    first, second = (Replica(world, store, name, gateway_url=None, timings=timing) for name in ("a", "b"))
-    await discord.wait_until(lambda: discord.connection_count == 4, 15)
-    assert sorted(one["shard"] for one in discord.identifies) == [[n, 4] for n in range(4)]
+async def test_shards_spread_and_regroup(store: Store, harness: AdapterHarness) -> None:
+    gateway = harness.discord.gateway
+    gateway.script.shard_count = 4
+    timings = replace(FAST_TIMINGS, shard_claim_interval=0.2, extra_interval_per_shard=0.3)
+    first, second = (Replica(harness, store, name, gateway_url=None, timings=timings) for name in ("a", "b"))
+    await harness.wait_for_connections(4, 15)
+    assert sorted(identify["shard"] for identify in gateway.identifies) == [[n, 4] for n in range(4)]
     first.running.cancel()
-    await discord.wait_until(lambda: len(discord.identifies) == 6, 15)
-    await discord.wait_until(lambda: discord.connection_count == 4, 15)
-    assert len(discord.identifies) == 6, "each had two of them"
-    assert has_heartbeat(second)
+    await harness.discord.wait_for(lambda: len(gateway.identifies) == 6, 15)
+    await harness.wait_for_connections(4, 15)
+    assert len(gateway.identifies) == 6, "each replica had two shards"
+    assert second.is_connected()
 
 
-async def test_shards_of_dead_process_are_taken_over(store: Store, world: AdapterHarness) -> None:
-    world.discord.shards = 3
+async def test_shards_of_dead_process_are_taken_over(store: Store, harness: AdapterHarness) -> None:
+    harness.discord.gateway.script.shard_count = 3
     for shard in (0, 2):
-        await store.write(leases.try_acquire, f"discord:shard:{BOT}:3:{shard}", "dead", 1.5)
-    Replica(world, store, "alive", gateway_url=None)
-    await world.discord.wait_until(lambda: world.discord.connection_count == 1)
-    assert world.discord.identifies[0]["shard"] == [1, 3]
-    await world.discord.wait_until(lambda: world.discord.connection_count == 3, 15)
+        await store.write(leases.try_acquire, f"discord:shard:{harness.account}:3:{shard}", "dead", 1.5)
+    Replica(harness, store, "alive", gateway_url=None)
+    await harness.wait_for_connections(1)
+    assert harness.discord.gateway.identifies[0]["shard"] == [1, 3]
+    await harness.wait_for_connections(3, 15)
 
 
-async def test_wrong_token_ends_every_process(store: Store, world: AdapterHarness) -> None:
-    world.discord.token = "another"
-    replica = Replica(world, store, "one")
+async def test_wrong_token_ends_every_process(store: Store, harness: AdapterHarness) -> None:
+    replica = Replica(harness, store, "one", "wrong-" + harness.discord.token)
     async with asyncio.timeout(5):
         with pytest.raises(ConfigurationError, match="DISCORD_BOT_TOKEN"):
             await replica.running
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_identifies_are_serialised_per_bucket(store: Store, world: AdapterHarness, concurrency: int) -> None:
-    discord = world.discord
-    discord.shards, discord.concurrency = 6, concurrency
-    timing = replace(FAST_TIMING, identify_interval=0.4, identify_tolerance=0.15)
+async def test_identifies_are_serialised_per_bucket(store: Store, harness: AdapterHarness, concurrency: int) -> None:
+    gateway = harness.discord.gateway
+    gateway.script.shard_count, gateway.script.max_concurrency = 6, concurrency
+    timings = replace(FAST_TIMINGS, identify_interval=0.4, identify_tolerance=0.15, identify_retry_interval=0.04)
     for name in ("a", "b", "c"):
-        Replica(world, store, name, gateway_url=None, timings=timing)
-    await discord.wait_until(lambda: discord.connection_count == 6, 20)
+        Replica(harness, store, name, gateway_url=None, timings=timings)
+    await harness.wait_for_connections(6, 20)
     for bucket in range(concurrency):
-        times = [
-            at
-            for at, one in zip(discord.identify_times, discord.identifies, strict=True)
-            if one["shard"][0] % concurrency == bucket
-        ]
+        times = [identify["at"] for identify in gateway.identifies if identify["shard"][0] % concurrency == bucket]
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert len(gaps) == 6 // concurrency - 1
         assert min(gaps) > 0.38
-    took = max(discord.identify_times) - min(discord.identify_times)
-    assert took < 6 // concurrency * 1.5, "no slower than it has to be"
+    times = [identify["at"] for identify in gateway.identifies]
+    assert max(times) - min(times) < 6 // concurrency * 1.5, "no slower than necessary"
 
 
-async def test_dropped_connection_resumes(store: Store, world: AdapterHarness) -> None:
-    timing = replace(FAST_TIMING, identify_interval=60, identify_tolerance=1)
-    Replica(world, store, "one", gateway_url=None, timings=timing)
-    discord = world.discord
-    await discord.wait_until(lambda: discord.connection_count)
-    asked = len(discord.requests_to("GET", "/gateway/bot"))
-    for times in (1, 2, 3):
-        await discord.reconnect()
-        await discord.wait_until(partial(resumed, discord, times))
-        await discord.wait_until(lambda: discord.connection_count)
-    assert len(discord.identifies) == 1
-    assert len(discord.requests_to("GET", "/gateway/bot")) == asked
+async def test_dropped_connection_resumes(store: Store, harness: AdapterHarness) -> None:
+    timings = replace(FAST_TIMINGS, identify_interval=60, identify_tolerance=1)
+    Replica(harness, store, "one", gateway_url=None, timings=timings)
+    gateway = harness.discord.gateway
+    await harness.wait_for_connections(1)
+    lookups = len(harness.discord.calls_to("GET", GATEWAY_PATH))
+    for count in (1, 2, 3):
+        await harness.discord.force_reconnect()
+        await harness.discord.wait_for(lambda count=count: len(gateway.resumes) >= count)  # type: ignore[misc]
+        await harness.wait_for_connections(1)
+    assert len(gateway.identifies) == 1
+    assert len(harness.discord.calls_to("GET", GATEWAY_PATH)) == lookups
 
 
-async def test_last_daily_sessions_are_reserved(world: AdapterHarness) -> None:
-    discord = world.discord
-    discord.sessions_remaining, discord.sessions_reset_after = 50, 0.3
-    world.run(world.build(gateway_url=None))
-    await discord.wait_until(lambda: discord.requests_to("GET", "/gateway/bot"))
-    asked = discord.requests_to("GET", "/gateway/bot")[0].time
-    await discord.wait_until(lambda: len(discord.requests_to("GET", "/gateway/bot")) == 3)
-    assert not discord.identifies
-    assert asyncio.get_running_loop().time() - asked >= 0.6
-    discord.sessions_remaining = 1000
-    await discord.wait_until(lambda: discord.connection_count)
+async def test_last_daily_sessions_are_reserved(harness: AdapterHarness) -> None:
+    gateway = harness.discord.gateway
+    gateway.script.session_limit = SessionLimit(remaining=50, reset_after=0.3)
+    harness.run(harness.build(gateway_url=None))
+    await harness.discord.wait_for(lambda: len(harness.discord.calls_to("GET", GATEWAY_PATH)) == 3)
+    lookups = harness.discord.calls_to("GET", GATEWAY_PATH)
+    assert not gateway.identifies
+    assert lookups[-1].time - lookups[0].time >= 0.6
+    gateway.script.session_limit = SessionLimit(remaining=1000, reset_after=0)
+    await harness.wait_for_connections(1)
 
 
-async def test_invalid_session_is_not_replaced_without_daily_sessions(
-    world: AdapterHarness,
-) -> None:
-    discord = world.discord
-    await world.start(gateway_url=None)
-    discord.sessions_remaining, discord.sessions_reset_after = 3, 0.2
-    asked = len(discord.requests_to("GET", "/gateway/bot"))
-    await discord.invalidate()
-    await discord.wait_until(lambda: len(discord.requests_to("GET", "/gateway/bot")) >= asked + 3, 15)
-    assert len(discord.identifies) == 1
-    discord.sessions_remaining = 1000
-    await discord.wait_until(lambda: discord.connection_count)
-    assert len(discord.identifies) == 2
+async def test_invalid_session_is_not_replaced_without_daily_sessions(harness: AdapterHarness) -> None:
+    gateway = harness.discord.gateway
+    await harness.start(gateway_url=None)
+    gateway.script.session_limit = SessionLimit(remaining=3, reset_after=0.2)
+    lookups = len(harness.discord.calls_to("GET", GATEWAY_PATH))
+    await harness.discord.invalidate_session()
+    await harness.discord.wait_for(lambda: len(harness.discord.calls_to("GET", GATEWAY_PATH)) >= lookups + 3, 15)
+    assert len(gateway.identifies) == 1
+    gateway.script.session_limit = None
+    await harness.wait_for_connections(1)
+    assert len(gateway.identifies) == 2
