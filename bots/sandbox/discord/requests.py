@@ -68,7 +68,7 @@ class RequestHandler:
             return None
         self._backend.notify_waiters()  # the call has arrived, though its reply may be held
         if reply.drops_connection:
-            _drop_connection(request)
+            drop_connection(request)
         response = await reply.respond()
         if response is not None:
             call.is_scripted, call.status = True, response.status

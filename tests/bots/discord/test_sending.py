@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bots.sandbox.discord import Fault, ScriptedReply
+from bots.sandbox.discord import Fault, FaultKind, ScriptedReply
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, Part
 from tests.bots.discord.conftest import AdapterHarness, messages_path
@@ -79,7 +79,7 @@ async def test_sends_to_thread(harness: AdapterHarness) -> None:
 
 
 async def test_connection_lost_after_acceptance_sends_once(harness: AdapterHarness) -> None:
-    faults = [Fault("drop_after")]
+    faults = [Fault(FaultKind.DROP_AFTER)]
     harness.discord.fault_hook = lambda _: faults.pop() if faults else None
     message_id = await harness.build().send(harness.place(harness.channel), Part("x"), key="k")
     assert [str(message.id) for message in harness.bot_messages()] == [message_id]
