@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import re
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +23,7 @@ from bots.telegram.http_client import BotApiRequest, PollingRequest
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
 from bots.telegram.retries import Retrier
+from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
 from bots.telegram.webhook import WebhookAddress, WebhookServer
@@ -38,7 +38,6 @@ __all__ = ["TelegramAdapter"]
 # Otherwise the library warns at every 429 that the type of `retry_after` will change.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-TOKEN_PATTERN = re.compile(r"(\d+):[\w-]+", re.ASCII)
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PRIVATE_RATE_LIMIT = RateLimit(burst=3, rate=1)
 # Telegram allows 20 in any minute: a full burst and what a minute refills stay below.
@@ -76,10 +75,9 @@ class TelegramAdapter:
         timings: TelegramTimings = TelegramTimings(),
         clock: Clock = SystemClock(),
     ) -> None:
-        match = TOKEN_PATTERN.fullmatch(token)
-        if match is None:
+        if not TOKEN_PATTERN.fullmatch(token):
             raise ConfigurationError("TELEGRAM_BOT_TOKEN is not a Telegram bot token.")
-        self.account = match[1]
+        self.account = token.partition(":")[0]
         self.dialect: Dialect = TelegramDialect()
         self._preview_mode = preview_mode
         self._commands = commands
