@@ -52,7 +52,7 @@ async def test_gateway_faults_are_survived(chaos: ChaosOptions, tmp_path: Path) 
 
         async def send_malformed_events() -> None:
             for event, data in MALFORMED:
-                await discord.dispatch_raw(event, data)
+                await discord.gateway.dispatch(event, data)
 
         faults = [send_malformed_events, reconnect, invalidate_resumable, send_malformed_events, invalidate]
         try:

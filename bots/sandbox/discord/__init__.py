@@ -1,4 +1,4 @@
-"""Discord's stand-in: REST and gateway on loopback, as strict as the real one."""
+"""The stand-in for Discord: REST and the gateway on loopback, as strict as the real ones."""
 
 from bots.sandbox.discord.limits import Limits
 from bots.sandbox.discord.scripting import ScriptedReply, SessionLimit

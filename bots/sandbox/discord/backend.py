@@ -1,4 +1,4 @@
-"""The servers, channels and messages of a Discord, and what a bot is told of them."""
+"""The guilds, channels and messages, and the events that the bot gets of them."""
 
 import base64
 import time
@@ -32,12 +32,16 @@ __all__ = ["Backend", "member_json"]
 MAX_RECORDS = 20_000
 MAX_FILES = 200
 MAX_INTERACTIONS = 5_000
-OLD_MESSAGE_SECONDS = 3600.0  # seconds
-REACTION_INTENTS = 1 << 10 | 1 << 13  # intents: in servers, in direct messages
+OLD_MESSAGE_SECONDS = 3600.0
+ACKNOWLEDGE_SECONDS = 3.0
+"""A bot must respond to an interaction within this time."""
+REACTION_INTENTS = 1 << 10 | 1 << 13  # in guilds, in direct messages
 
 
 class Backend(ChatStandIn[Channel, ChatEvent]):
-    """`faults` is asked before each REST call and may order one to fail."""
+    """`fault_hook` sees each REST call first and may order it to fail; `script` holds replies that
+    replace the stand-in's own.
+    """
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         from_message: Message | None = None,
         owner: User | None = None,
     ) -> Channel:
-        """A public thread; one from a message has its id and begins with a word about it."""
+        """A public thread. A thread from a message has the ID of the message and starts with a reference to it."""
         id_ = next_snowflake() if from_message is None else from_message.id
         thread = Channel(id_, name, channel.guild, channel, owner_id=None if owner is None else owner.id)
         if from_message is not None:
@@ -133,9 +137,9 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         return channel
 
     async def dispatch_pending(self) -> None:
-        """Tell the bot of guilds and channels made since, before anything happens there."""
-        news, self._pending_dispatches = self._pending_dispatches, []
-        for event, source in news:
+        """Announce new guilds and channels to the bot, before anything happens there."""
+        pending, self._pending_dispatches = self._pending_dispatches, []
+        for event, source in pending:
             guild = source if isinstance(source, Guild) else source.guild
             if guild is None or not guild.has_bot:
                 continue
@@ -146,17 +150,15 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
 
     async def delete_message(self, message: Message) -> None:
         message.is_deleted = True
-        if message.ephemeral_to is not None:  # the bot is told of none of these
+        if message.ephemeral_to is not None:  # Discord sends bots no events for these
             self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
             return
-        payload: Json = {"id": str(message.id), "channel_id": str(message.channel.id)}
-        if message.channel.guild is not None:
-            payload["guild_id"] = str(message.channel.guild.id)
+        payload = {"id": str(message.id), **message.channel.location_json()}
         await self.gateway.dispatch("MESSAGE_DELETE", payload)
         self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
 
     async def set_reaction(self, user: User, message: Message, emoji: str, *, is_present: bool = True) -> None:
-        """Put a reaction under a message, or take it away."""
+        """Add or remove a reaction."""
         await self.dispatch_pending()
         user_ids = message.reactions.setdefault(emoji, set())
         if is_present is (user.id in user_ids):
@@ -167,14 +169,12 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         channel = message.channel
         payload: Json = {
             "user_id": str(user.id),
-            "channel_id": str(channel.id),
+            **channel.location_json(),
             "message_id": str(message.id),
             "emoji": emoji_json(emoji),
             "type": 0,
             "burst": False,
         }
-        if channel.guild is not None:
-            payload["guild_id"] = str(channel.guild.id)
         if is_present and channel.guild is not None:
             payload["member"] = member_json(user)
         if is_present:
@@ -188,7 +188,7 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         return [message for message in channel.messages if not message.is_deleted]
 
     def transcript(self, channel: Channel, viewer: User | None = None) -> str:
-        """The channel as text; with `viewer` without what only others are shown."""
+        """The channel as text. With `viewer`, without messages that only others see."""
         return "\n".join(
             f"{message.author.name}: {message.content}"
             for message in self.messages(channel)
@@ -196,10 +196,10 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         )
 
     def consume_old_edit_limit(self, message: Message) -> None:
-        """Edits of messages older than an hour have a limit of their own. Raises `Refusal`."""
+        """Count an edit of an old message. Raises `ApiError` for one too many."""
         if self.clock() - message.created_at < OLD_MESSAGE_SECONDS:
             return
-        usage = self.rate_limits.consume("old_edit", str(message.channel.id), count_globally=False)
+        usage = self.rate_limits.consume_old_edit(message.channel.id)
         if usage is not None and usage.is_exceeded:
             message_text = "Maximum number of edits to messages older than 1 hour reached. Try again later"
             raise rate_limited(usage.retry_after, code=30046, message=message_text)
@@ -207,11 +207,8 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
     def _transcripts(self) -> list[str]:
         return [self.transcript(channel)[-1500:] for channel in self.channels.values()]
 
-    async def dispatch_raw(self, event: str, data: Json) -> None:
-        await self.gateway.dispatch(event, data)
-
     async def dispatch_message(self, event: str, message: Message) -> None:
-        """Dispatch a message to the bot, ephemeral ones apart, and to whoever watches."""
+        """Send an event about a message to the bot, unless it is ephemeral, and to the watchers."""
         if message.ephemeral_to is None:
             data = message.json()
             guild = message.channel.guild
@@ -226,13 +223,14 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         self.publish(message.channel, ChatEvent(kind, message))
 
     def _without_content(self, data: Json) -> Json:
-        """Without the intent a bot sees what is meant for it: DMs, mentions, its own."""
-        mine = data["author"]["id"] == str(self.bot.id)
-        named = any(user["id"] == str(self.bot.id) for user in data["mentions"])
-        if "guild_id" not in data or mine or named:
+        """A message as a bot without the message content intent sees it: direct messages, mentions of
+        the bot and its own messages are complete.
+        """
+        is_own = data["author"]["id"] == str(self.bot.id)
+        mentions_bot = any(user["id"] == str(self.bot.id) for user in data["mentions"])
+        if "guild_id" not in data or is_own or mentions_bot:
             return data
-        hidden: Json = {"content": "", "attachments": [], "components": [], "embeds": []}
-        return {**data, **hidden}
+        return {**data, "content": "", "attachments": [], "components": [], "embeds": []}
 
     def _ready_payload(self) -> tuple[Json, list[Json]]:
         joined = [guild for guild in self.guilds if guild.has_bot]
@@ -267,15 +265,14 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         }
         bot_role = {**everyone, "id": str(guild.bot_role_id), "name": self.bot.name, "permissions": "0", "position": 1}
         bot_role |= {"managed": True, "tags": {"bot_id": str(self.bot.id)}}
-        plain = [channel.json() for channel in guild.channels if channel.parent is None]
         return {
             "id": str(guild.id),
             "name": guild.name,
             "owner_id": str(guild.members[0].id if guild.members else self.bot.id),
             "roles": [everyone, bot_role],
             "members": [member_json(self.bot)],
-            "channels": plain,
-            "threads": [c.json() for c in guild.channels if c.parent is not None],
+            "channels": [channel.json() for channel in guild.channels if channel.parent is None],
+            "threads": [channel.json() for channel in guild.channels if channel.parent is not None],
             "emojis": [],
             "stickers": [],
             "features": [],
@@ -317,10 +314,9 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         }
 
     def add_attachment(self, name: str, content: bytes, content_type: str) -> Json:
-        """A file that can be fetched from now on, as an attachment."""
+        """Store a file for download. Returns its attachment."""
         attachment_id = str(next_snowflake())
-        at = self.api_base.removesuffix("/api/v10")
-        url = f"{at}/attachments/{attachment_id}/{quote(name)}"
+        url = f"{self.api_base.removesuffix('/api/v10')}/attachments/{attachment_id}/{quote(name)}"
         attachment: Json = {
             "id": attachment_id,
             "filename": name,
@@ -331,10 +327,6 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         }
         self.files[attachment_id] = (attachment, content)
         return attachment
-
-    def attachment(self, attachment_id: str) -> Json:
-        """An attachment that was kept, by its id."""
-        return self.files[attachment_id][0]
 
 
 def member_json(user: User, *, bare: bool = False) -> Json:

@@ -1,6 +1,7 @@
 """The application, users, guilds, channels and threads over REST."""
 
 from bots.sandbox.discord.backend import Backend, member_json
+from bots.sandbox.discord.enums import ChannelType
 from bots.sandbox.discord.errors import (
     ApiError,
     archived_thread,
@@ -129,12 +130,12 @@ class ChatRoutes:
             channel.name = _thread_name(body)
         channel.archived = bool(body.get("archived", channel.archived))
         channel.locked = bool(body.get("locked", channel.locked))
-        await self._backend.dispatch_raw("THREAD_UPDATE", channel.json())
+        await self._backend.gateway.dispatch("THREAD_UPDATE", channel.json())
         return channel.json()
 
     async def start_thread(self, channel: Channel, body: Json) -> Json:
         """A thread without a starter message."""
-        if body.get("type", 12) != 11:
+        if body.get("type") != ChannelType.PUBLIC_THREAD:
             raise invalid_form("type", "BASE_TYPE_CHOICES", "The stand-in has public threads only (type 11).")
         return await self._create_thread(channel, body, None)
 

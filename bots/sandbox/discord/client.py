@@ -1,4 +1,4 @@
-"""What people do: they write, use commands, fill in forms, press and choose."""
+"""What people do in a client: they write, use commands, fill in forms, press buttons, select options."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,10 @@ import re
 import uuid
 from typing import Any
 
-from bots.sandbox.discord.backend import Backend, member_json
+from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend, member_json
+from bots.sandbox.discord.enums import CommandType, ComponentType, InteractionType, OptionType
 from bots.sandbox.discord.state import (
+    DEFAULT_PERMISSIONS,
     VIEW_CHANNEL,
     Channel,
     Interaction,
@@ -21,9 +23,8 @@ from bots.sandbox.discord.validation import text_inputs
 
 __all__ = ["ClientBackend"]
 
-ATTACHMENT_OPTION_TYPE = 11  # a command's option that takes a file
-ACKNOWLEDGE_SECONDS = 3.0  # seconds
-REGISTRATION_WAIT_SECONDS = 3.0  # seconds within which a bot has commands
+REGISTRATION_TIMEOUT_SECONDS = 3.0
+"""A bot registers its commands within this time after it starts."""
 
 
 class ClientBackend(Backend):
@@ -32,7 +33,6 @@ class ClientBackend(Backend):
         self._acknowledge_timers: dict[int, asyncio.TimerHandle] = {}
 
     async def set_bot_permissions(self, channel: Channel, permissions: int) -> None:
-        """Change what the bot may do in a channel."""
         await self.dispatch_pending()
         channel.bot_permissions = permissions
         if channel.parent is None and channel.guild is not None and channel.guild.has_bot:
@@ -80,13 +80,13 @@ class ClientBackend(Backend):
         text: str = "",
         media_type: str = "application/octet-stream",
     ) -> Message:
-        """A message with a file, which whoever knows its address can fetch."""
-        kept = self.add_attachment(name, content, media_type)
-        return await self.send_message(user, channel, text, attachments=[kept])
+        """A message with a file."""
+        attachment = self.add_attachment(name, content, media_type)
+        return await self.send_message(user, channel, text, attachments=[attachment])
 
     async def edit_message(self, user: User, message: Message, content: str) -> None:
         if message.author is not user:
-            raise ValueError("somebody else's message")
+            raise ValueError("not the author of the message")
         message.previous_texts.append(message.content)
         message.content, message.edited_timestamp = content, iso_now()
         await self.dispatch_message("MESSAGE_UPDATE", message)
@@ -101,33 +101,35 @@ class ClientBackend(Backend):
         is_user_installed: bool = False,
         **options: str | float,
     ) -> Interaction:
-        """Use a command. Raises `ValueError` when the bot registered none like it."""
+        """Use a command. Raises `ValueError` when the bot registered none with this name and these options."""
         command = await self._find_command(name, options, channel)
         types = {option["name"]: option["type"] for option in command["options"]}
-        given = [{"name": k, "type": types[k], "value": v} for k, v in options.items()]
-        data: Json = {"id": command["id"], "name": name, "type": 1, "options": given}
-        files = [v for k, v in options.items() if types[k] == ATTACHMENT_OPTION_TYPE]
-        if files:
-            data["resolved"] = {"attachments": {str(v): self.attachment(str(v)) for v in files}}
-        return await self._create_interaction(2, user, channel, data, is_user_installed=is_user_installed)
+        values = [{"name": key, "type": types[key], "value": value} for key, value in options.items()]
+        data: Json = {"id": command["id"], "name": name, "type": CommandType.CHAT_INPUT, "options": values}
+        file_ids = [str(value) for key, value in options.items() if types[key] == OptionType.ATTACHMENT]
+        if file_ids:
+            data["resolved"] = {"attachments": {file_id: self.files[file_id][0] for file_id in file_ids}}
+        return await self._create_interaction(
+            InteractionType.APPLICATION_COMMAND, user, channel, data, is_user_installed=is_user_installed
+        )
 
     def upload_attachment(self, name: str, content: bytes, media_type: str = "application/octet-stream") -> str:
-        """A file for an option of a command; the option's value."""
+        """Upload a file for an option of a command. Returns the value of the option."""
         return str(self.add_attachment(name, content, media_type)["id"])
 
     async def _find_command(
         self, name: str, options: dict[str, Any], channel: Channel, *, is_partial: bool = False
     ) -> Json:
-        # A bot may register while it connects; a person sees commands only then.
+        # A bot may still be registering its commands.
         with contextlib.suppress(TimeoutError):
-            await self.wait_for(lambda: self.commands or self.guild_commands, REGISTRATION_WAIT_SECONDS)
-        local = [] if channel.guild is None else self.guild_commands.get(str(channel.guild.id), [])
-        command = next((c for c in [*local, *self.commands] if c["name"] == name), None)
+            await self.wait_for(lambda: self.commands or self.guild_commands, REGISTRATION_TIMEOUT_SECONDS)
+        guild_commands = [] if channel.guild is None else self.guild_commands.get(str(channel.guild.id), [])
+        command = next((command for command in [*guild_commands, *self.commands] if command["name"] == name), None)
         if command is None:
             raise ValueError(f"no command {name!r}")
         options_by_name = {option["name"]: option for option in command.get("options") or []}
-        missing = [n for n, o in options_by_name.items() if o.get("required") and n not in options]
-        if (missing and not is_partial) or not options.keys() <= options_by_name.keys():
+        is_complete = all(key in options for key, option in options_by_name.items() if option.get("required"))
+        if not (is_complete or is_partial) or not options.keys() <= options_by_name.keys():
             raise ValueError(f"{name}: options {sorted(options)} do not fit {sorted(options_by_name)}")
         for key, value in options.items():
             allowed = [choice["value"] for choice in options_by_name[key].get("choices") or []]
@@ -144,35 +146,36 @@ class ClientBackend(Backend):
         current: str,
         **other_options: str | float,
     ) -> list[Json]:
-        """What is offered while `option` is typed; `others` are filled in already."""
+        """The choices offered while a user types `option`, with the other options already filled in."""
         values = {**other_options, option: current}
         command = await self._find_command(name, values, channel, is_partial=True)
-        types = {one["name"]: one["type"] for one in command["options"]}
-        option_values: list[Json] = [{"name": k, "type": types[k], "value": v} for k, v in values.items()]
+        types = {option["name"]: option["type"] for option in command["options"]}
+        option_values: list[Json] = [{"name": key, "type": types[key], "value": value} for key, value in values.items()]
         option_values[-1]["focused"] = True
-        data = {"id": command["id"], "name": name, "type": 1, "options": option_values}
-        interaction = await self._create_interaction(4, user, channel, data)
+        data = {"id": command["id"], "name": name, "type": CommandType.CHAT_INPUT, "options": option_values}
+        interaction = await self._create_interaction(InteractionType.AUTOCOMPLETE, user, channel, data)
         await self.wait_for(lambda: interaction.choices is not None, ACKNOWLEDGE_SECONDS)
         return interaction.choices or []
 
     async def submit_modal(self, user: User, interaction: Interaction, values: dict[str, str]) -> Interaction:
-        """Fill in the form that `shown` was answered with."""
+        """Submit the form with which the bot responded to `interaction`."""
         if interaction.modal is None or interaction.user is not user:
             raise ValueError("no form to fill in")
         fields = text_inputs(interaction.modal)
-        if not values.keys() <= {one["custom_id"] for one in fields}:
+        if not values.keys() <= {field["custom_id"] for field in fields}:
             raise ValueError(f"the form has no {sorted(values)}")
         rows: list[Json] = []
-        for one in fields:
-            value = values.get(one["custom_id"], one.get("value") or "")
-            least = one.get("min_length", 1 if one.get("required", True) else 0)
-            if (value or one.get("required", True)) and not (least <= len(value) <= one.get("max_length", 4000)):
-                raise ValueError(f"{one['custom_id']!r} does not take {len(value)} characters")
-            answer = {"type": 4, "id": len(rows) + 1, "custom_id": one["custom_id"], "value": value}
-            rows.append({"type": 1, "id": len(rows) + 101, "components": [answer]})
+        for field in fields:
+            custom_id, is_required = field["custom_id"], field.get("required", True)
+            value = values.get(custom_id, field.get("value") or "")
+            min_length = field.get("min_length", 1 if is_required else 0)
+            if (value or is_required) and not min_length <= len(value) <= field.get("max_length", 4000):
+                raise ValueError(f"{custom_id!r} does not take {len(value)} characters")
+            item = {"type": ComponentType.TEXT_INPUT, "id": len(rows) + 1, "custom_id": custom_id, "value": value}
+            rows.append({"type": ComponentType.ACTION_ROW, "id": len(rows) + 101, "components": [item]})
         data = {"custom_id": interaction.modal["custom_id"], "components": rows}
-        form = await self._create_interaction(
-            5,
+        submission = await self._create_interaction(
+            InteractionType.MODAL_SUBMIT,
             user,
             interaction.channel,
             data,
@@ -181,16 +184,21 @@ class ClientBackend(Backend):
             triggering_interaction=interaction,
         )
         interaction.modal = None
-        return form
+        return submission
 
     async def press_button(self, user: User, message: Message, custom_id: str) -> Interaction:
-        return await self._use_component(user, message, custom_id, 2, {})
+        return await self._use_component(user, message, custom_id, ComponentType.BUTTON)
 
     async def select_options(self, user: User, message: Message, custom_id: str, values: list[str]) -> Interaction:
-        return await self._use_component(user, message, custom_id, 3, {"values": values})
+        return await self._use_component(user, message, custom_id, ComponentType.SELECT, values=values)
 
     async def _use_component(
-        self, user: User, message: Message, custom_id: str, component_type: int, extra_data: Json
+        self,
+        user: User,
+        message: Message,
+        custom_id: str,
+        component_type: ComponentType,
+        **extra_data: list[str],
     ) -> Interaction:
         items = [item for row in message.components for item in row["components"]]
         item = next((item for item in items if item.get("custom_id") == custom_id), None)
@@ -198,18 +206,20 @@ class ClientBackend(Backend):
             raise ValueError(f"no component {custom_id!r} to use")
         if message.ephemeral_to not in (None, user.id):
             raise ValueError(f"{user.name} does not see this message")
-        values, least = extra_data.get("values", []), item.get("min_values", 1)
-        offered = [option["value"] for option in item.get("options", [])]
-        if component_type == 3 and not least <= len(values) <= item.get("max_values", 1):
-            raise ValueError(f"{len(values)} values are not what {custom_id!r} takes")
-        if not set(values) <= set(offered):
-            raise ValueError(f"{custom_id!r} offers {offered}, not {values}")
+        values = extra_data.get("values", [])
+        options = [option["value"] for option in item.get("options", [])]
+        if component_type is ComponentType.SELECT and not (
+            item.get("min_values", 1) <= len(values) <= item.get("max_values", 1)
+        ):
+            raise ValueError(f"{custom_id!r} does not take {len(values)} values")
+        if not set(values) <= set(options):
+            raise ValueError(f"{custom_id!r} offers {options}, not {values}")
         data = {"custom_id": custom_id, "component_type": component_type, **extra_data}
-        return await self._create_interaction(3, user, message.channel, data, message=message)
+        return await self._create_interaction(InteractionType.COMPONENT, user, message.channel, data, message=message)
 
     async def _create_interaction(
         self,
-        interaction_type: int,
+        interaction_type: InteractionType,
         user: User,
         channel: Channel,
         data: Json,
@@ -255,7 +265,7 @@ class ClientBackend(Backend):
                 "guild_id": str(guild.id),
                 "guild_locale": "en-US",
                 "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "member": {**member_json(user), "permissions": str(user.permissions)},
+                "member": {**member_json(user), "permissions": str(DEFAULT_PERMISSIONS)},
             }
         if message is not None:
             payload["message"] = message.json()

@@ -1,17 +1,19 @@
-"""The application's commands, as it registered them: everywhere, or in one guild."""
+"""Registration of the application's commands, globally or for one guild."""
 
 from collections import deque
 from typing import Any
 
 from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import ApiError, missing_access, no_such_route, not_found
 from bots.sandbox.discord.state import CreatedJson, Json, next_snowflake
-from bots.sandbox.discord.validation import check_commands
+from bots.sandbox.discord.validation import check_commands, command_type
 
 __all__ = ["CommandRegistry"]
 
-MAX_CREATES_PER_DAY = 200  # new names a day, everywhere and in each guild
-DAY_SECONDS = 86_400.0  # seconds
+MAX_CREATES_PER_DAY = 200
+"""New commands, globally and for each guild."""
+DAY_SECONDS = 86_400.0
 
 
 class CommandRegistry:
@@ -20,11 +22,11 @@ class CommandRegistry:
         self._create_times: dict[str, deque[float]] = {}
 
     def route(self, method: str, segments: list[str], body: Any) -> Any:
-        """`path` follows the application's id. Raises `Refusal`."""
+        """`segments` follow the application ID in the path."""
         guild_id = ""
         if segments[0] == "guilds" and len(segments) > 2:
             guild_id, segments = segments[1], segments[2:]
-            if all(str(known.id) != guild_id or not known.has_bot for known in self._backend.guilds):
+            if not any(str(guild.id) == guild_id and guild.has_bot for guild in self._backend.guilds):
                 raise missing_access()
         match method, segments:
             case "PUT", ["commands"]:
@@ -38,16 +40,13 @@ class CommandRegistry:
             case "PATCH", ["commands", id_]:
                 return self._edit(guild_id, id_, body)
             case "DELETE", ["commands", id_]:
-                self._store(
-                    guild_id,
-                    [c for c in self._commands(guild_id) if c != self._find(guild_id, id_)],
-                )
+                removed = self._find(guild_id, id_)
+                self._store(guild_id, [command for command in self._commands(guild_id) if command is not removed])
                 return None
         raise no_such_route()
 
     def _commands(self, guild_id: str) -> list[Json]:
-        scene = self._backend
-        return scene.guild_commands.get(guild_id, []) if guild_id else scene.commands
+        return self._backend.guild_commands.get(guild_id, []) if guild_id else self._backend.commands
 
     def _store(self, guild_id: str, commands: list[Json]) -> None:
         if guild_id:
@@ -56,25 +55,24 @@ class CommandRegistry:
             self._backend.commands = commands
 
     def _find(self, guild_id: str, command_id: str) -> Json:
-        command = next((one for one in self._commands(guild_id) if one["id"] == command_id), None)
+        command = next((command for command in self._commands(guild_id) if command["id"] == command_id), None)
         if command is None:
             raise not_found("command")
         return command
 
     def _replace(self, guild_id: str, body: Any) -> list[Json]:
         check_commands(body)
-        existing = {(one.get("type", 1), one["name"]): one for one in self._commands(guild_id)}
-        new = [one for one in body if (one.get("type", 1), one["name"]) not in existing]
-        self._count_creates(guild_id, len(new))
-        commands = [self._command_json(guild_id, one, existing.get((one.get("type", 1), one["name"]))) for one in body]
+        existing = {_key(command): command for command in self._commands(guild_id)}
+        self._count_creates(guild_id, sum(_key(definition) not in existing for definition in body))
+        commands = [self._command_json(guild_id, definition, existing.get(_key(definition))) for definition in body]
         self._store(guild_id, commands)
         return commands
 
     def _add(self, guild_id: str, body: Json) -> Json:
-        """A name that is known is replaced (200); a new one is created (201)."""
-        same = (body.get("type", 1), body.get("name"))
-        existing = next((c for c in self._commands(guild_id) if (c["type"], c["name"]) == same), None)
-        others = [one for one in self._commands(guild_id) if one is not existing]
+        """Replace the command with this name (200), or create it (201)."""
+        commands = self._commands(guild_id)
+        existing = next((command for command in commands if _key(command) == _key(body)), None)
+        others = [command for command in commands if command is not existing]
         check_commands([*others, body])
         if existing is None:
             self._count_creates(guild_id, 1)
@@ -84,33 +82,29 @@ class CommandRegistry:
 
     def _edit(self, guild_id: str, command_id: str, body: Json) -> Json:
         existing = self._find(guild_id, command_id)
-        command = {
+        edited = {
             **existing,
             **body,
             "id": command_id,
             "type": existing["type"],
             "version": str(next_snowflake()),
         }
-        check_commands([command if one is existing else one for one in self._commands(guild_id)])
-        self._store(guild_id, [command if one is existing else one for one in self._commands(guild_id)])
-        return command
+        commands = [edited if command is existing else command for command in self._commands(guild_id)]
+        check_commands(commands)
+        self._store(guild_id, commands)
+        return edited
 
     def _count_creates(self, guild_id: str, count: int) -> None:
         create_times, now = self._create_times.setdefault(guild_id, deque()), self._backend.clock()
         while create_times and now - create_times[0] >= DAY_SECONDS:
             create_times.popleft()
         if len(create_times) + count > MAX_CREATES_PER_DAY:
-            said = f"Max number of daily application command creates has been reached ({MAX_CREATES_PER_DAY})"
-            raise ApiError(
-                429,
-                30034,
-                said,
-                retry_after=DAY_SECONDS - (now - create_times[0]) if create_times else DAY_SECONDS,
-            )
+            text = f"Max number of daily application command creates has been reached ({MAX_CREATES_PER_DAY})"
+            first_create_at = create_times[0] if create_times else now
+            raise ApiError(429, 30034, text, retry_after=DAY_SECONDS - (now - first_create_at))
         create_times.extend([now] * count)
 
     def _command_json(self, guild_id: str, body: Json, existing: Json | None) -> Json:
-        place = {"guild_id": guild_id} if guild_id else {}
         return {
             "id": str(next_snowflake()) if existing is None else existing["id"],
             "application_id": str(self._backend.application_id),
@@ -118,11 +112,16 @@ class CommandRegistry:
             "default_member_permissions": None,
             "dm_permission": True,
             "nsfw": False,
-            "type": 1,
+            "type": CommandType.CHAT_INPUT,
             "options": [],
             "contexts": None,
             "description": "",
             **body,
-            **place,
+            **({"guild_id": guild_id} if guild_id else {}),
             "integration_types": body.get("integration_types") or [0],
         }
+
+
+def _key(command: Json) -> tuple[int, object]:
+    """Commands of one type have different names."""
+    return command_type(command), command.get("name")

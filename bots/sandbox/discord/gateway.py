@@ -1,4 +1,4 @@
-"""The gateway: sessions of the bot, what they are told, what they missed."""
+"""The gateway: connections, sessions, and the events that a session gets or missed."""
 
 import asyncio
 import contextlib
@@ -13,22 +13,23 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from bots.sandbox.discord.enums import CloseCode, Opcode
 from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.stand_in import BoundedDict, Json
 
 __all__ = ["Gateway"]
 
-HEARTBEAT_INTERVAL = 41.25  # seconds
-HEARTBEAT_ACK_DELAY_SECONDS = 0.02  # seconds; sooner and discord.py misreads its own clock
+HEARTBEAT_INTERVAL = 41.25
+HEARTBEAT_ACK_DELAY_SECONDS = 0.02
+"""With an earlier answer discord.py misreads its own clock."""
 MESSAGE_CONTENT_INTENT = 1 << 15
-MAX_DISPATCHES = 10_000  # dispatches for a session that comes back
-MAX_SESSIONS = 100  # that may come back
-MAX_PAYLOAD_BYTES = 4096  # bytes
-MAX_FRAMES, FRAME_WINDOW_SECONDS = 120, 60.0  # from a client, within so many seconds
-MAX_SESSION_STARTS, DAY_SECONDS = (
-    1000,
-    86_400.0,
-)  # sessions a day; Discord resets the token of who wants more
+MAX_DISPATCHES = 10_000
+MAX_SESSIONS = 100
+MAX_PAYLOAD_BYTES = 4096
+MAX_FRAMES, FRAME_WINDOW_SECONDS = 120, 60.0
+"""So many frames may a client send within the window."""
+MAX_SESSION_STARTS, DAY_SECONDS = 1000, 86_400.0
+"""Discord resets the token of a bot that starts more sessions in a day."""
 
 
 @dataclass(slots=True)
@@ -40,10 +41,10 @@ class Session:
     replay_buffer: deque[Json] = field(default_factory=lambda: deque(maxlen=MAX_DISPATCHES))
     connection: "Connection | None" = None
     send_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while frames are sent, so that what is new never overtakes a replay."""
+    """Locked while frames are sent, so that new events never overtake a replay."""
 
     def receives(self, data: Json) -> bool:
-        """Whether this shard is told; direct messages go to the first."""
+        """Whether this shard gets the event. Direct messages go to the first shard."""
         shard_id, count = self.shard
         if count == 1:
             return True
@@ -53,7 +54,7 @@ class Session:
     async def dispatch(self, event: str, data: Json) -> None:
         async with self.send_lock:
             self.sequence += 1
-            frame = {"op": 0, "t": event, "s": self.sequence, "d": data}
+            frame = {"op": Opcode.DISPATCH, "t": event, "s": self.sequence, "d": data}
             self.replay_buffer.append(frame)
             if self.connection is not None:
                 await self.connection.send(frame)
@@ -61,18 +62,18 @@ class Session:
 
 @dataclass(slots=True)
 class Connection:
-    """One websocket; compressed when the client asked for it."""
+    """A websocket. `compressor` is None without compression."""
 
     socket: web.WebSocketResponse
     compressor: Any = None
     is_silent: bool = False
     frame_times: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_FRAMES))
-    """When the latest frames came."""
+    """When the last frames arrived."""
 
     def exceeds_frame_limit(self, now: float) -> bool:
-        full = len(self.frame_times) == MAX_FRAMES and now - self.frame_times[0] < FRAME_WINDOW_SECONDS
+        is_exceeded = len(self.frame_times) == MAX_FRAMES and now - self.frame_times[0] < FRAME_WINDOW_SECONDS
         self.frame_times.append(now)
-        return full
+        return is_exceeded
 
     async def send(self, frame: Json) -> None:
         if self.is_silent:
@@ -82,8 +83,11 @@ class Connection:
             if self.compressor is None:
                 await self.socket.send_str(raw.decode())
             else:
-                packed = self.compressor.compress(raw) + self.compressor.flush(zlib.Z_SYNC_FLUSH)
-                await self.socket.send_bytes(packed)
+                compressed = self.compressor.compress(raw) + self.compressor.flush(zlib.Z_SYNC_FLUSH)
+                await self.socket.send_bytes(compressed)
+
+    async def close(self, code: CloseCode) -> None:
+        await self.socket.close(code=code, message=code.reason.encode())
 
 
 class Gateway:
@@ -99,9 +103,8 @@ class Gateway:
         self.identifies: list[Json] = []
         self.resumes: list[Json] = []
         self.dispatches: deque[tuple[str, Json]] = deque(maxlen=MAX_DISPATCHES)
-        """What was dispatched, for whoever wants to check it."""
         self.heartbeat_interval = HEARTBEAT_INTERVAL
-        """Seconds between the heartbeats that new connections are asked for."""
+        """Sent to new connections, in seconds."""
         self.remaining_refusals = 0
         self.refusal_status = 503
         self.url = ""
@@ -119,18 +122,18 @@ class Gateway:
         return [session for session in self._sessions.values() if session.connection is not None]
 
     def session_start_limit(self) -> Json:
-        """How many sessions the bot may still begin today, as `GET /gateway/bot` tells it."""
+        """How many sessions the bot may still start today, as `GET /gateway/bot` reports it."""
         now = self._clock()
         while self._session_starts and now - self._session_starts[0] >= DAY_SECONDS:
             self._session_starts.popleft()
-        left = MAX_SESSION_STARTS - len(self._session_starts)
-        after = int((DAY_SECONDS - (now - self._session_starts[0])) * 1000) if self._session_starts else 0
+        remaining = MAX_SESSION_STARTS - len(self._session_starts)
+        reset_after = DAY_SECONDS - (now - self._session_starts[0]) if self._session_starts else 0.0
         if (limit := self.script.session_limit) is not None:
-            left, after = limit.remaining, int(limit.reset_after * 1000)
+            remaining, reset_after = limit.remaining, limit.reset_after
         return {
             "total": MAX_SESSION_STARTS,
-            "remaining": left,
-            "reset_after": after,
+            "remaining": remaining,
+            "reset_after": int(reset_after * 1000),
             "max_concurrency": self.script.max_concurrency,
         }
 
@@ -149,7 +152,7 @@ class Gateway:
                 await session.dispatch(event, visible)
 
     def go_silent(self) -> None:
-        """The present connections stay open and carry nothing more; new ones do."""
+        """Open connections stay open but send nothing more; new connections work."""
         for session in self.connected_sessions:
             if session.connection is not None:
                 session.connection.is_silent = True
@@ -158,7 +161,7 @@ class Gateway:
         for session in self.connected_sessions:
             connection, session.connection = session.connection, None
             if connection is not None:
-                await connection.send({"op": 7, "d": None})
+                await connection.send({"op": Opcode.RECONNECT, "d": None})
 
     async def invalidate_sessions(self, *, resumable: bool) -> None:
         for session in self.connected_sessions:
@@ -166,7 +169,7 @@ class Gateway:
             if not resumable:
                 del self._sessions[session.id]
             if connection is not None:
-                await connection.send({"op": 9, "d": resumable})
+                await connection.send({"op": Opcode.INVALIDATE_SESSION, "d": resumable})
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.remaining_refusals > 0:
@@ -174,23 +177,23 @@ class Gateway:
             return web.Response(status=self.refusal_status)
         socket = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, autoping=True, autoclose=False)
         await socket.prepare(request)
-        wants = request.query.get("compress") == "zlib-stream"
-        connection = Connection(socket, zlib.compressobj() if wants else None)
-        await connection.send({"op": 10, "d": {"heartbeat_interval": int(self.heartbeat_interval * 1000)}})
+        compresses = request.query.get("compress") == "zlib-stream"
+        connection = Connection(socket, zlib.compressobj() if compresses else None)
+        await connection.send({"op": Opcode.HELLO, "d": {"heartbeat_interval": int(self.heartbeat_interval * 1000)}})
         session: Session | None = None
         try:
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
                     continue
                 if connection.exceeds_frame_limit(self._clock()):
-                    await socket.close(code=4008, message=b"You are being rate limited.")
+                    await connection.close(CloseCode.RATE_LIMITED)
                     break
                 session = await self._handle_frame(connection, msgspec.json.decode(frame.data), session)
             if self.script.ignores_close:
                 await asyncio.Event().wait()  # until the server stops
             await socket.close()
         except (msgspec.DecodeError, AttributeError, TypeError, ValueError):
-            await socket.close(code=4002, message=b"Decode error.")
+            await connection.close(CloseCode.DECODE_ERROR)
         finally:
             if session is not None and session.connection is connection:
                 session.connection = None
@@ -200,21 +203,20 @@ class Gateway:
     async def _handle_frame(self, connection: Connection, frame: Json, session: Session | None) -> Session | None:
         data = frame.get("d")
         match frame.get("op"):
-            case 1:
+            case Opcode.HEARTBEAT:
                 await asyncio.sleep(HEARTBEAT_ACK_DELAY_SECONDS)
-                await connection.send({"op": 11, "d": None})
-            case 2 | 6 if session is not None:
-                await connection.socket.close(code=4005, message=b"Already authenticated.")
-            case 2 if isinstance(data, dict):
+                await connection.send({"op": Opcode.HEARTBEAT_ACK, "d": None})
+            case Opcode.IDENTIFY | Opcode.RESUME if session is not None:
+                await connection.close(CloseCode.ALREADY_AUTHENTICATED)
+            case Opcode.IDENTIFY if isinstance(data, dict):
                 session = await self._identify(connection, data)
-            case 6 if isinstance(data, dict):
+            case Opcode.RESUME if isinstance(data, dict):
                 session = await self._resume(connection, data)
-            case 3 | 4 | 8 if session is None:
-                await connection.socket.close(code=4003, message=b"Not authenticated.")
-            case 3 | 4 | 8:
-                pass  # presence, voice, members: nothing that shows
+            case Opcode.PRESENCE | Opcode.VOICE_STATE | Opcode.REQUEST_MEMBERS:
+                if session is None:
+                    await connection.close(CloseCode.NOT_AUTHENTICATED)
             case _:
-                await connection.socket.close(code=4001, message=b"Unknown opcode.")
+                await connection.close(CloseCode.UNKNOWN_OPCODE)
         self._on_change()
         return session
 
@@ -223,20 +225,17 @@ class Gateway:
         if self.script.close_code is not None:
             await connection.socket.close(code=self.script.close_code)
             return None
-        if data.get("token") != self._token:
-            await connection.socket.close(code=4004, message=b"Authentication failed.")
-            return None
-        if self.session_start_limit()["remaining"] <= 0:
-            await connection.socket.close(code=4004, message=b"Authentication failed.")
+        if data.get("token") != self._token or self.session_start_limit()["remaining"] <= 0:
+            await connection.close(CloseCode.AUTHENTICATION_FAILED)
             return None
         self._session_starts.append(self._clock())
         intents = int(data.get("intents", 0))
         if intents & MESSAGE_CONTENT_INTENT and not self._message_content_allowed:
-            await connection.socket.close(code=4014, message=b"Disallowed intent(s).")
+            await connection.close(CloseCode.DISALLOWED_INTENTS)
             return None
         shard_id, shard_count = (int(part) for part in data.get("shard") or (0, 1))
         if not 0 <= shard_id < shard_count:
-            await connection.socket.close(code=4010, message=b"Invalid shard.")
+            await connection.close(CloseCode.INVALID_SHARD)
             return None
         session = Session(uuid.uuid4().hex, intents, (shard_id, shard_count), connection=connection)
         ready, guilds = self._ready_payload()
@@ -254,10 +253,7 @@ class Gateway:
         if self.script.withholds_guilds:
             shard_guilds = []
         self._sessions[session.id] = session
-        for event, payload in [
-            ("READY", ready),
-            *(("GUILD_CREATE", guild) for guild in shard_guilds),
-        ]:
+        for event, payload in [("READY", ready), *(("GUILD_CREATE", guild) for guild in shard_guilds)]:
             self.dispatches.append((event, payload))
             await session.dispatch(event, payload)
         return session
@@ -267,17 +263,18 @@ class Gateway:
         session = self._sessions.get(str(data.get("session_id")))
         last_sequence = int(data.get("seq") or 0)
         if data.get("token") != self._token:
-            await connection.socket.close(code=4004, message=b"Authentication failed.")
+            await connection.close(CloseCode.AUTHENTICATION_FAILED)
             return None
         if session is not None and last_sequence > session.sequence:
-            await connection.socket.close(code=4007, message=b"Invalid seq.")
+            await connection.close(CloseCode.INVALID_SEQUENCE)
             return None
         if session is None or last_sequence < session.sequence - len(session.replay_buffer):
-            await connection.send({"op": 9, "d": False})
+            await connection.send({"op": Opcode.INVALIDATE_SESSION, "d": False})
             return None
         async with session.send_lock:
             session.connection = connection
-            for frame in [frame for frame in session.replay_buffer if frame["s"] > last_sequence]:
-                await connection.send(frame)
+            for frame in list(session.replay_buffer):
+                if frame["s"] > last_sequence:
+                    await connection.send(frame)
         await session.dispatch("RESUMED", {})
         return session

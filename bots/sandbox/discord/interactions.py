@@ -4,7 +4,8 @@ from typing import Any
 
 from aiohttp import web
 
-from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend
+from bots.sandbox.discord.enums import InteractionType, ResponseType
 from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
 from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import EPHEMERAL, LOADING, Interaction, Json, Message
@@ -12,10 +13,10 @@ from bots.sandbox.discord.validation import check_choices, check_message, check_
 
 __all__ = ["InteractionRoutes"]
 
-ACKNOWLEDGE_SECONDS = 3.0
 TOKEN_LIFETIME_SECONDS = 15 * 60.0
 MAX_USER_INSTALL_FOLLOWUPS = 5
-"""Follow-up messages where the application is only installed by the user."""
+"""Where only the user has installed the application, and not the guild."""
+TYPES_WITH_MESSAGE = (ResponseType.CHANNEL_MESSAGE, ResponseType.DEFERRED_CHANNEL_MESSAGE, ResponseType.MESSAGE_UPDATE)
 
 
 class InteractionRoutes:
@@ -41,24 +42,30 @@ class InteractionRoutes:
             interaction.has_failed = True
             raise not_found("interaction")
         data = body.get("data") or {}
+        is_autocomplete = interaction.type is InteractionType.AUTOCOMPLETE
         match body.get("type"):
-            case 4 | 5 as kind if interaction.type != 4:
-                check_message(data, is_new=True, is_loading=kind == 5)
+            case ResponseType.CHANNEL_MESSAGE | ResponseType.DEFERRED_CHANNEL_MESSAGE as type_ if not is_autocomplete:
+                is_deferred = type_ == ResponseType.DEFERRED_CHANNEL_MESSAGE
+                check_message(data, is_new=True, is_loading=is_deferred)
                 interaction.acknowledged_at = self._backend.clock()
-                flags = int(data.get("flags") or 0) | (LOADING if kind == 5 else 0)
+                flags = int(data.get("flags") or 0) | (LOADING if is_deferred else 0)
                 await self._add_response(interaction, {**data, "flags": flags}, is_original=True)
-            case 6 if interaction.type in (3, 5) and interaction.message is not None:
+            case ResponseType.DEFERRED_MESSAGE_UPDATE | ResponseType.MESSAGE_UPDATE as type_ if (
+                interaction.type in (InteractionType.COMPONENT, InteractionType.MODAL_SUBMIT)
+                and interaction.message is not None
+            ):
+                if type_ == ResponseType.MESSAGE_UPDATE:
+                    await self._messages.edit(interaction.message, data)
                 interaction.acknowledged_at = self._backend.clock()
                 interaction.original_response = interaction.message
-            case 7 if interaction.type in (3, 5) and interaction.message is not None:
-                await self._messages.edit(interaction.message, data)
-                interaction.acknowledged_at = self._backend.clock()
-                interaction.original_response = interaction.message
-            case 8 if interaction.type == 4:
+            case ResponseType.AUTOCOMPLETE_RESULT if is_autocomplete:
                 check_choices(data.get("choices") or [])
                 interaction.acknowledged_at = self._backend.clock()
                 interaction.choices = data.get("choices") or []
-            case 9 if interaction.type in (2, 3):
+            case ResponseType.MODAL if interaction.type in (
+                InteractionType.APPLICATION_COMMAND,
+                InteractionType.COMPONENT,
+            ):
                 check_modal(data)
                 interaction.modal = data
                 interaction.acknowledged_at = self._backend.clock()
@@ -71,17 +78,16 @@ class InteractionRoutes:
     def _callback_response(self, interaction: Interaction, response_type: int) -> Json:
         interaction_json: Json = {"id": str(interaction.id), "type": interaction.type}
         response: Json = {"interaction": interaction_json}
-        if interaction.original_response is not None and response_type in (4, 5, 7):
+        message = interaction.original_response
+        if message is not None and response_type in TYPES_WITH_MESSAGE:
+            is_deferred = response_type == ResponseType.DEFERRED_CHANNEL_MESSAGE
             interaction_json |= {
-                "response_message_id": str(interaction.original_response.id),
-                "response_message_loading": response_type == 5,
-                "response_message_ephemeral": interaction.original_response.ephemeral_to is not None,
+                "response_message_id": str(message.id),
+                "response_message_loading": is_deferred,
+                "response_message_ephemeral": message.ephemeral_to is not None,
             }
-            if response_type != 5:  # a deferral has no content yet
-                response["resource"] = {
-                    "type": response_type,
-                    "message": interaction.original_response.json(),
-                }
+            if not is_deferred:
+                response["resource"] = {"type": response_type, "message": message.json()}
         return response
 
     async def _add_response(self, interaction: Interaction, body: Json, *, is_original: bool = False) -> Message:

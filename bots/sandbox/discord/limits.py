@@ -1,22 +1,23 @@
-"""Rate limits by bucket, told in headers as Discord tells them.
+"""Rate limits: the bucket of each call, what is used of it, and the headers that report it.
 
-Discord documents the headers, not the figures; these are the ones seen in practice.
+Discord documents the headers, but not the figures; these were seen in practice.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bots.sandbox.stand_in import BoundedDict
 
-__all__ = ["BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
+__all__ = ["Bucket", "BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
 
-MAX_WINDOWS = 10_000  # kept in mind
+MAX_WINDOWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class FixedWindow:
-    """At most `count` calls in a window of `seconds` that begins with the first of them."""
+    """At most `count` calls in a window of `seconds` that begins with the first call."""
 
     count: int
     seconds: float
@@ -24,6 +25,8 @@ class FixedWindow:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """None switches a limit off."""
+
     create: FixedWindow | None = FixedWindow(5, 5)
     edit: FixedWindow | None = FixedWindow(5, 5)
     delete: FixedWindow | None = FixedWindow(5, 1)
@@ -31,8 +34,8 @@ class Limits:
     reaction: FixedWindow | None = FixedWindow(1, 0.25)
     webhook: FixedWindow | None = FixedWindow(5, 2)
     old_edit: FixedWindow | None = FixedWindow(30, 60)
-    """Edits of messages older than an hour; Discord has such a limit, its figure is not known."""
-    everything: FixedWindow | None = FixedWindow(50, 1)
+    """Edits of messages older than an hour. Discord has this limit; its figure is not known."""
+    overall: FixedWindow | None = FixedWindow(50, 1)
 
     @classmethod
     def off(cls) -> "Limits":
@@ -40,8 +43,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    name: str
+    window: FixedWindow | None
+    scope_id: str = ""
+    """The channel or the token that has calls of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class BucketUsage:
-    """What a call left of its bucket; `refused` when there was nothing left."""
+    """The state of a bucket after a call."""
 
     headers: dict[str, str]
     retry_after: float
@@ -55,34 +66,54 @@ class RateLimitBuckets:
         self._clock = clock
         self._windows: BoundedDict[str, tuple[float, int]] = BoundedDict(MAX_WINDOWS)
 
-    def consume(self, limit_name: str, scope_id: str, *, count_globally: bool = True) -> BucketUsage | None:
-        """Count a call; `kind` names the rule, "" only the one for everything."""
-        if count_globally and limit_name != "webhook":
-            global_usage = self._consume("everything", "", self._limits.everything)
-            if global_usage is not None and global_usage.is_exceeded:
-                return BucketUsage(global_usage.headers, global_usage.retry_after, is_exceeded=True, is_global=True)
-        rule: FixedWindow | None = getattr(self._limits, limit_name) if limit_name else None
-        return self._consume(limit_name, scope_id, rule)
+    def _bucket(self, method: str, path: str) -> Bucket | None:
+        limits = self._limits
+        for name, window, pattern in (
+            ("create", limits.create, r"POST channels/(\d+)/messages"),
+            ("edit", limits.edit, r"PATCH channels/(\d+)/messages/\d+"),
+            ("delete", limits.delete, r"DELETE channels/(\d+)/messages/\d+"),
+            ("typing", limits.typing, r"\w+ channels/(\d+)/typing"),
+            ("reaction", limits.reaction, r"\w+ channels/(\d+)/messages/\d+/reactions/.*"),
+            ("webhook", limits.webhook, r"\w+ webhooks/\d+/(\w+).*"),
+            ("webhook", limits.webhook, r"\w+ (interactions/.*)"),
+        ):
+            if match := re.fullmatch(pattern, f"{method} {path}"):
+                return Bucket(name, window, match[1])
+        return None
 
-    def _consume(self, limit_name: str, scope_id: str, window: FixedWindow | None) -> BucketUsage | None:
+    def consume(self, method: str, path: str) -> BucketUsage | None:
+        """Count a call in the overall limit and in its own bucket."""
+        bucket = self._bucket(method, path)
+        if bucket is None or bucket.name != "webhook":
+            overall = self._consume(Bucket("overall", self._limits.overall), is_global=True)
+            if overall is not None and overall.is_exceeded:
+                return overall
+        return None if bucket is None else self._consume(bucket)
+
+    def consume_old_edit(self, channel_id: int) -> BucketUsage | None:
+        """Count an edit of a message older than an hour."""
+        return self._consume(Bucket("old_edit", self._limits.old_edit, str(channel_id)))
+
+    def _consume(self, bucket: Bucket, *, is_global: bool = False) -> BucketUsage | None:
+        window = bucket.window
         if window is None:
             return None
-        now, name = self._clock(), f"{limit_name}:{scope_id}"
-        started_at, count = self._windows.get(name, (now, 0))
+        now, key = self._clock(), f"{bucket.name}:{bucket.scope_id}"
+        started_at, count = self._windows.get(key, (now, 0))
         if now - started_at >= window.seconds:
             started_at, count = now, 0
         reset_after = started_at + window.seconds - now
         is_exceeded = count >= window.count
         if not is_exceeded:
             count += 1
-        self._windows[name] = (started_at, count)
+        self._windows[key] = (started_at, count)
         headers = {
             "X-RateLimit-Limit": str(window.count),
             "X-RateLimit-Remaining": str(window.count - count),
             "X-RateLimit-Reset-After": f"{reset_after:.3f}",
             "X-RateLimit-Reset": f"{time.time() + reset_after:.3f}",
-            "X-RateLimit-Bucket": limit_name,
+            "X-RateLimit-Bucket": bucket.name,
         }
         if is_exceeded:
-            headers["X-RateLimit-Scope"] = "global" if limit_name == "everything" else "user"
-        return BucketUsage(headers, reset_after, is_exceeded)
+            headers["X-RateLimit-Scope"] = "global" if is_global else "user"
+        return BucketUsage(headers, reset_after, is_exceeded, is_global)

@@ -169,8 +169,7 @@ class MessageRoutes:
         for message in filter(None, map(channel.find_message, ids)):
             message.is_deleted = True
             self._backend.publish(channel, ChatEvent(ChatEventKind.DELETED, message))
-        payload: Json = {"ids": ids, "channel_id": str(channel.id), "guild_id": str(channel.guild.id)}
-        await self._backend.dispatch_raw("MESSAGE_DELETE_BULK", payload)
+        await self._backend.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": ids, **channel.location_json()})
 
     async def set_reaction(self, channel: Channel, message_id: str, emoji: str, *, is_present: bool) -> None:
         message = target_message(channel, message_id)

@@ -1,7 +1,6 @@
-"""One REST call: read, counted, answered or made to fail."""
+"""One REST call: reads its body, counts it, calls the route or makes it fail, writes the answer."""
 
 import asyncio
-import re
 from typing import Any
 
 import msgspec
@@ -36,10 +35,10 @@ class RequestHandler:
             fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
             if fault is not None:
                 await _apply_fault(fault, request)
-            hook = path.startswith(("interactions/", "webhooks/"))
-            if not hook and request.headers.get("Authorization") != f"Bot {self._backend.token}":
+            needs_token = not path.startswith(("interactions/", "webhooks/"))
+            if needs_token and request.headers.get("Authorization") != f"Bot {self._backend.token}":
                 raise ApiError(401, 0, "401: Unauthorized")
-            usage = self._backend.rate_limits.consume(*_rate_limit_bucket(request.method, path))
+            usage = self._backend.rate_limits.consume(request.method, path)
             if usage is not None:
                 headers |= usage.headers
                 if usage.is_exceeded:
@@ -58,7 +57,7 @@ class RequestHandler:
         call.result = result
         if result is None:
             return web.Response(status=204, headers=headers)
-        # Exactly this type: discord.py takes anything else for text.
+        # Without parameters: discord.py reads JSON only from exactly this type.
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
 
@@ -90,39 +89,24 @@ class RequestHandler:
         return body
 
     def _add_attachments(self, body: Json, files: dict[str, web.FileField]) -> None:
-        """Turn the files of a request into attachments of its message; those it keeps stay."""
+        """Replace the files of a request by attachments of its message, after those that the message keeps."""
         contents = {name: field.file.read() for name, field in files.items()}
         check_files([len(content) for content in contents.values()])
         data = body["data"] if isinstance(body.get("data"), dict) else body
-        declared = {str(one.get("id")): one for one in data.get("attachments") or []}
-        numbers = {name.removeprefix("files[").removesuffix("]") for name in files}
-        attachments = [one for number, one in declared.items() if number not in numbers]
+        declared = {str(attachment.get("id")): attachment for attachment in data.get("attachments") or []}
+        indexes = {name: name.removeprefix("files[").removesuffix("]") for name in files}
+        attachments = [attachment for id_, attachment in declared.items() if id_ not in indexes.values()]
         for name, field in files.items():
-            index = name.removeprefix("files[").removesuffix("]")
-            filename = declared.get(index, {}).get("filename") or field.filename
+            filename = declared.get(indexes[name], {}).get("filename") or field.filename
             attachments.append(self._backend.add_attachment(filename, contents[name], field.content_type))
         data["attachments"] = attachments
 
     async def serve_attachment(self, request: web.Request) -> web.StreamResponse:
-        stored = self._backend.files.get(request.match_info["id"])
-        if stored is None:
+        file = self._backend.files.get(request.match_info["id"])
+        if file is None:
             return web.Response(status=404)
-        about, content = stored
-        return web.Response(body=content, headers={"Content-Type": about["content_type"]})
-
-
-def _rate_limit_bucket(method: str, path: str) -> tuple[str, str]:
-    """The rule a call falls under, and the place it is counted for."""
-    if match := re.fullmatch(r"channels/(\d+)/messages(/\d+)?", path):
-        kind = {"POST": "create", "PATCH": "edit", "DELETE": "delete"}.get(method, "")
-        return kind, match[1]
-    if match := re.fullmatch(r"channels/(\d+)/typing", path):
-        return "typing", match[1]
-    if match := re.match(r"channels/(\d+)/messages/\d+/reactions/", path):
-        return "reaction", match[1]
-    if match := re.match(r"webhooks/\d+/(\w+)", path):
-        return "webhook", match[1]
-    return ("webhook", path) if path.startswith("interactions/") else ("", "")
+        attachment, content = file
+        return web.Response(body=content, headers={"Content-Type": attachment["content_type"]})
 
 
 async def _apply_fault(fault: Fault, request: web.Request) -> None:

@@ -1,4 +1,4 @@
-"""The server: REST over HTTP beside the gateway."""
+"""The server: REST and the gateway on loopback."""
 
 import re
 
@@ -12,11 +12,11 @@ from bots.sandbox.discord.state import Call
 __all__ = ["DiscordStandIn"]
 
 MAX_REQUEST_BYTES = 30 * 1024 * 1024
-INVALID_REQUEST_WINDOW_SECONDS = 600.0  # seconds
+INVALID_REQUEST_WINDOW_SECONDS = 600.0
 
 
 class DiscordStandIn(ClientBackend):
-    """A Discord, as strict as Discord itself, and the people who use its channels."""
+    """A Discord server, as strict as Discord's own, and the people who use its channels."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         handler = RequestHandler(self, Routes(self))
@@ -35,7 +35,7 @@ class DiscordStandIn(ClientBackend):
         await super().close()
 
     async def wait_until_ready(self, timeout: float = 10) -> None:
-        """A session of the bot is connected."""
+        """Wait until a session of the bot is connected."""
         await self.wait_for(lambda: self.gateway.connected_sessions, timeout)
 
     def calls_to(self, method: str, path: str) -> list[Call]:
@@ -47,7 +47,7 @@ class DiscordStandIn(ClientBackend):
 
     @property
     def invalid_request_count(self) -> int:
-        """Of the last ten minutes: Discord shuts out who makes 10,000 of them."""
+        """Refused requests of the last ten minutes. Discord blocks an address after 10,000."""
         since = self.clock() - INVALID_REQUEST_WINDOW_SECONDS
         return sum(call.status in (401, 403, 429) and call.time > since for call in self.calls)
 
@@ -58,7 +58,6 @@ class DiscordStandIn(ClientBackend):
         await self.gateway.invalidate_sessions(resumable=resumable)
 
     def go_silent(self) -> None:
-        """The connection stays open and carries nothing more, until the bot makes a new one."""
         self.gateway.go_silent()
 
     def refuse_connections(self, count: int, status: int = 503) -> None:

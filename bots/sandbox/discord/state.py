@@ -1,4 +1,4 @@
-"""Who and what there is on Discord, as its objects show it."""
+"""Users, guilds, channels, messages and interactions, and their JSON. No behaviour: see `backend`."""
 
 import itertools
 import time
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionType, MessageType
 from bots.sandbox.stand_in import ChatEventKind, Json
 
 __all__ = [
@@ -21,27 +22,27 @@ __all__ = [
     "next_snowflake",
 ]
 
-DISCORD_EPOCH_MS = 1_420_070_400_000  # Discord's, in milliseconds
+DISCORD_EPOCH_MS = 1_420_070_400_000
 ADD_REACTIONS, VIEW_CHANNEL, SEND_MESSAGES, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
+EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 14, 1 << 15, 1 << 16
 MANAGE_THREADS, CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
 DEFAULT_PERMISSIONS = (
     ADD_REACTIONS
     | VIEW_CHANNEL
     | SEND_MESSAGES
-    | 1 << 14
-    | 1 << 15
-    | 1 << 16
+    | EMBED_LINKS
+    | ATTACH_FILES
+    | READ_MESSAGE_HISTORY
     | CREATE_PUBLIC_THREADS
     | SEND_MESSAGES_IN_THREADS
 )
-"""React, view, send, embed, attach, read the history, start threads and send in them."""
-BULK_DELETE_MAX_AGE_MS = 14 * 86_400_000  # milliseconds
-EPHEMERAL = 64
-LOADING = 128
+BULK_DELETE_MAX_AGE_MS = 14 * 86_400_000
+EPHEMERAL, LOADING = 1 << 6, 1 << 7
+"""Flags of messages."""
 
 
 class _SnowflakeGenerator:
-    """Rise without exception, also when the clock does not."""
+    """Every ID is higher than the one before, even when the clock stands still."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -55,19 +56,19 @@ next_snowflake = _SnowflakeGenerator()
 
 
 def oldest_bulk_deletable() -> int:
-    """The lowest snowflake that may still be deleted together with others."""
+    """The lowest ID of a message that bulk delete still accepts."""
     return int(time.time() * 1000) - DISCORD_EPOCH_MS - BULK_DELETE_MAX_AGE_MS << 22
 
 
 def normalise_components(rows: list[Json]) -> list[Json]:
-    """Components as Discord gives them back: with ids and what was left out."""
+    """Components as Discord returns them: with IDs and default values."""
     component_ids = itertools.count(1)
     normalised = []
     for row in rows:
         number, items = next(component_ids), []
         for item in row["components"]:
             filled: Json = {"id": next(component_ids), **item}
-            if item["type"] == 3:
+            if item["type"] == ComponentType.SELECT:
                 filled = {"min_values": 1, "max_values": 1, **filled}
             items.append(filled)
         normalised.append({**row, "id": number, "components": items})
@@ -79,9 +80,8 @@ def iso_now() -> str:
 
 
 def snowflake_time(snowflake_id: int) -> str:
-    """When a snowflake was given."""
-    made = datetime.fromtimestamp(((snowflake_id >> 22) + DISCORD_EPOCH_MS) / 1000, UTC)
-    return made.isoformat(timespec="microseconds")
+    created_at = datetime.fromtimestamp(((snowflake_id >> 22) + DISCORD_EPOCH_MS) / 1000, UTC)
+    return created_at.isoformat(timespec="microseconds")
 
 
 @dataclass(slots=True)
@@ -90,9 +90,7 @@ class User:
     name: str
     is_bot: bool = False
     has_closed_dms: bool = False
-    """Takes no direct messages from bots."""
-    permissions: int = DEFAULT_PERMISSIONS
-    """What the person may do in servers."""
+    """Refuses direct messages from bots."""
     locale: str = "en-US"
 
     def json(self) -> Json:
@@ -116,7 +114,6 @@ class Guild:
     members: list[User]
     channels: "list[Channel]" = field(default_factory=list)
     has_bot: bool = True
-    """Whether the bot is a member."""
     bot_role_id: int = field(default_factory=next_snowflake)
     """The role that Discord creates for the bot."""
 
@@ -132,9 +129,8 @@ class Channel:
     archived: bool = False
     locked: bool = False
     owner_id: int | None = None
-    """Who started it, of a thread."""
+    """Who started the thread."""
     bot_permissions: int = DEFAULT_PERMISSIONS
-    """What the bot may do here."""
 
     def bot_has_permission(self, permission: int) -> bool:
         """Whether the bot may; in direct messages always, in group chats never, in threads as in their channels."""
@@ -150,10 +146,15 @@ class Channel:
         return self.guild is None and len(self.recipients) > 1
 
     @property
-    def type(self) -> int:
+    def type(self) -> ChannelType:
         if self.guild is None:
-            return 3 if self.is_group else 1
-        return 0 if self.parent is None else 11
+            return ChannelType.GROUP if self.is_group else ChannelType.PRIVATE
+        return ChannelType.TEXT if self.parent is None else ChannelType.PUBLIC_THREAD
+
+    def location_json(self) -> Json:
+        """The fields by which events name the channel."""
+        guild = {} if self.guild is None else {"guild_id": str(self.guild.id)}
+        return {"channel_id": str(self.id), **guild}
 
     def json(self) -> Json:
         payload: Json = {"id": str(self.id), "type": self.type}
@@ -205,9 +206,9 @@ class Channel:
     def find_message(self, message_id: object) -> "Message | None":
         if not str(message_id).isdecimal():
             return None
-        wanted = int(str(message_id))
-        # From the end: what is edited is nearly always among the latest.
-        return next((m for m in reversed(self.messages) if m.id == wanted and not m.is_deleted), None)
+        id_ = int(str(message_id))
+        # From the end: nearly all edits are of recent messages.
+        return next((m for m in reversed(self.messages) if m.id == id_ and not m.is_deleted), None)
 
 
 @dataclass(slots=True)
@@ -228,14 +229,14 @@ class Message:
     edited_timestamp: str | None = None
     embeds: list[Json] = field(default_factory=list)
     reactions: dict[str, set[int]] = field(default_factory=dict)
-    """Who reacted, by emoji."""
+    """IDs of users by emoji."""
     created_at: float = 0.0
-    """When it was made, by the stand-in's clock."""
+    """By the stand-in's clock."""
     thread: Channel | None = None
     thread_starter: "Message | None" = None
-    """Of a thread's first message: the one it began from."""
+    """In the first message of a thread: the message it was started from."""
     interaction: "Interaction | None" = None
-    """What it responds to."""
+    """The interaction it responds to."""
     is_deleted: bool = False
     ephemeral_to: int | None = None
 
@@ -244,13 +245,17 @@ class Message:
         return self.author.is_bot
 
     @property
-    def type(self) -> int:
-        """0 plain, 19 a reply, 20 the response to a command, 21 what begins a thread."""
+    def type(self) -> MessageType:
         if self.thread_starter is not None:
-            return 21
-        if self.interaction is not None and self.interaction.type == 2 and self.interaction.original_response is self:
-            return 20
-        return 0 if self.reply_to_id is None else 19
+            return MessageType.THREAD_STARTER_MESSAGE
+        interaction = self.interaction
+        if (
+            interaction is not None
+            and interaction.type is InteractionType.APPLICATION_COMMAND
+            and interaction.original_response is self
+        ):
+            return MessageType.CHAT_INPUT_COMMAND
+        return MessageType.DEFAULT if self.reply_to_id is None else MessageType.REPLY
 
     def json(self, *, include_reply: bool = True) -> Json:
         payload: Json = {
@@ -272,14 +277,12 @@ class Message:
             "components": normalise_components(self.components),
         }
         if self.reactions:
-            payload["reactions"] = [_reaction_json(emoji, who, self.author) for emoji, who in self.reactions.items()]
+            payload["reactions"] = [_reaction_json(emoji, ids, self.author) for emoji, ids in self.reactions.items()]
         if self.thread is not None:
             payload["thread"] = self.thread.json()
         if self.thread_starter is not None:
             origin = self.thread_starter
-            message_ids = {"message_id": str(origin.id), "channel_id": str(origin.channel.id)}
-            guild = {} if origin.channel.guild is None else {"guild_id": str(origin.channel.guild.id)}
-            payload["message_reference"] = {"type": 0, **message_ids, **guild}
+            payload["message_reference"] = {"type": 0, "message_id": str(origin.id), **origin.channel.location_json()}
             payload["referenced_message"] = origin.json(include_reply=False)
         if self.nonce is not None:
             payload["nonce"] = self.nonce
@@ -318,18 +321,18 @@ class Interaction:
     token: str
     user: User
     channel: Channel
-    type: int
+    type: InteractionType
     created_at: float
     message: Message | None = None
-    """Whose component was used."""
+    """The message whose component was used."""
     acknowledged_at: float | None = None
     original_response: Message | None = None
     responses: list[Message] = field(default_factory=list)
     choices: list[Json] | None = None
     modal: Json | None = None
-    """The form the person was shown."""
+    """The form that the client shows."""
     triggering_interaction: "Interaction | None" = None
-    """Of a form sent in: what showed it."""
+    """The interaction whose response was the form that is submitted now."""
     followup_count: int = 0
     has_failed: bool = False
     """The client shows "The application did not respond"."""
@@ -359,7 +362,7 @@ class ChatEvent:
 
 
 class CreatedJson(Json):
-    """An answer told with 201."""
+    """A result that is answered with status 201."""
 
 
 @dataclass(slots=True)

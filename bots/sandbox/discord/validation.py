@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from bots.sandbox.discord.enums import CommandType, ComponentType
 from bots.sandbox.discord.errors import ApiError, bad_choice, bad_length, empty_message, invalid_form, too_long
 from bots.sandbox.discord.state import Json
 
@@ -12,24 +13,28 @@ __all__ = [
     "check_files",
     "check_message",
     "check_modal",
+    "command_type",
     "normalise_embeds",
     "text_inputs",
 ]
 
 MAX_CONTENT_CHARS = 2000
 MAX_NONCE_CHARS = 25
-MAX_COMMANDS_BY_TYPE = {1: 100, 2: 15, 3: 15}  # slash commands, on users, on messages
-MAX_COMMAND_CHARS = 8000  # names, descriptions and choices together
+MAX_COMMANDS_BY_TYPE = {CommandType.CHAT_INPUT: 100, CommandType.USER: 15, CommandType.MESSAGE: 15}
+MAX_COMMAND_CHARS = 8000
+"""Of names, descriptions and choices together."""
 MENTION_TYPES = ("users", "roles", "everyone")
 MAX_EMBEDS = 10
-MAX_EMBEDS_CHARS = 6000  # all texts of a message's embeds together
-MAX_FILE_BYTES = 10 * 1024 * 1024  # bytes
+MAX_EMBEDS_CHARS = 6000
+"""Of all embeds of a message together."""
+MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_FILES = 10
+LINK_BUTTON_STYLE = 5
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
 
 
 def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None:
-    """A message's body, as sent by a bot."""
+    """The body of a message. `is_loading`: a deferred response, which may be empty."""
     content = body.get("content")
     if content is not None and not isinstance(content, str):
         raise invalid_form("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
@@ -85,13 +90,9 @@ def check_embeds(embeds: list[Json]) -> None:
 
 
 def normalise_embeds(embeds: list[Json]) -> list[Json]:
-    """Embeds as Discord gives them back."""
+    """Embeds as Discord returns them."""
     return [
-        {
-            **embed,
-            "type": "rich",
-            "fields": [{"inline": False, **one} for one in embed.get("fields") or []],
-        }
+        {**embed, "type": "rich", "fields": [{"inline": False, **field} for field in embed.get("fields") or []]}
         for embed in embeds
     ]
 
@@ -107,20 +108,22 @@ def check_modal(modal: Json) -> None:
     if not all(isinstance(name, str) and 1 <= len(name) <= 100 for name in custom_ids):
         raise bad_length("data.components", 1, 100)
     if len(set(custom_ids)) != len(custom_ids):
-        said = "Component custom id cannot be duplicated"
-        raise invalid_form("data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", said)
+        raise duplicate_custom_id("data.components")
+
+
+def duplicate_custom_id(path: str) -> ApiError:
+    return invalid_form(path, "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
 
 
 def text_inputs(modal: Json) -> list[Json]:
-    """The text inputs of a form."""
     components: list[Json] = []
     for row in modal["components"]:
         components += row.get("components") or [row.get("component") or {}]
-    return [field for field in components if field.get("type", 4) == 4]
+    return [field for field in components if field.get("type", ComponentType.TEXT_INPUT) == ComponentType.TEXT_INPUT]
 
 
 def check_files(sizes: list[int]) -> None:
-    """The sizes of the files sent with a message, in bytes."""
+    """The files of a message, by their sizes in bytes."""
     if len(sizes) > MAX_FILES:
         raise too_long("attachments", MAX_FILES)
     if any(size > MAX_FILE_BYTES for size in sizes):
@@ -149,34 +152,34 @@ def _check_choices(choices: list[Json], path: str) -> int:
 def check_components(rows: list[Json]) -> None:
     if len(rows) > 5:
         raise bad_length("components", 1, 5)
-    seen: set[str] = set()
+    custom_ids: set[str] = set()
     for number, row in enumerate(rows):
         items = row.get("components") or []
         path = f"components.{number}.components"
-        menus = [item for item in items if item.get("type") == 3]
-        if row.get("type") != 1 or not 1 <= len(items) <= 5 or (menus and len(items) > 1):
+        has_select = any(item.get("type") == ComponentType.SELECT for item in items)
+        max_items = 1 if has_select else 5
+        if row.get("type") != ComponentType.ACTION_ROW or not 1 <= len(items) <= max_items:
             raise bad_length(path, 1, 5)
         for index, item in enumerate(items):
-            _check_component(item, f"{path}.{index}", seen)
+            _check_component(item, f"{path}.{index}", custom_ids)
 
 
 def _check_component(item: Json, path: str, custom_ids: set[str]) -> None:
-    if item.get("type") not in (2, 3):
+    if item.get("type") not in (ComponentType.BUTTON, ComponentType.SELECT):
         text = 'Value of field "type" must be one of (2, 3).'
         raise invalid_form(f"{path}.type", "UNION_TYPE_CHOICES", text)
     custom_id = str(item.get("custom_id", ""))
-    if item.get("style") != 5:
+    if item.get("style") != LINK_BUTTON_STYLE:
         if not 1 <= len(custom_id) <= 100:
             raise bad_length(f"{path}.custom_id", 1, 100)
         if custom_id in custom_ids:
-            text = "Component custom id cannot be duplicated"
-            raise invalid_form(f"{path}.custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", text)
+            raise duplicate_custom_id(f"{path}.custom_id")
         custom_ids.add(custom_id)
     if len(str(item.get("label") or "")) > 80:
         raise too_long(f"{path}.label", 80)
-    if item["type"] == 2 and not (item.get("label") or item.get("emoji")):
+    if item["type"] == ComponentType.BUTTON and not (item.get("label") or item.get("emoji")):
         raise invalid_form(path, "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji")
-    if item["type"] == 3:
+    if item["type"] == ComponentType.SELECT:
         _check_options(item, path)
 
 
@@ -198,18 +201,21 @@ def _check_options(menu: Json, path: str) -> None:
         raise invalid_form(f"{path}.options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", text)
 
 
+def command_type(command: Json) -> int:
+    return int(command.get("type", CommandType.CHAT_INPUT))
+
+
 def check_commands(commands: Any) -> None:
     if not isinstance(commands, list):
         raise invalid_form("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
-    for kind, maximum in MAX_COMMANDS_BY_TYPE.items():
-        if sum(command.get("type", 1) == kind for command in commands) > maximum:
-            said = f"Maximum number of application commands reached ({maximum})."
-            raise ApiError(400, 30032, said)
-    names = [(command.get("type", 1), command.get("name")) for command in commands]
+    for type_, maximum in MAX_COMMANDS_BY_TYPE.items():
+        if sum(command_type(command) == type_ for command in commands) > maximum:
+            raise ApiError(400, 30032, f"Maximum number of application commands reached ({maximum}).")
+    names = [(command_type(command), command.get("name")) for command in commands]
     if len(set(names)) != len(names):
         raise invalid_form("0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
     for index, command in enumerate(commands):
-        if command.get("type", 1) == 1:
+        if command_type(command) == CommandType.CHAT_INPUT:
             _check_command(command, str(index))
         elif not 1 <= len(str(command.get("name", ""))) <= 32:
             raise bad_length(f"{index}.name", 1, 32)
@@ -238,16 +244,14 @@ def _check_command(command: Json, path: str) -> None:
             text = "Autocomplete and choices are mutually exclusive"
             raise invalid_form(option_path, "APPLICATION_COMMAND_OPTION_AUTOCOMPLETE_CHOICES", text)
     if length > MAX_COMMAND_CHARS:
-        text = "Command exceeds maximum size (8000)"
-        raise invalid_form(path, "APPLICATION_COMMAND_TOO_LARGE", text)
+        raise invalid_form(path, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
 
 
 def _check_name_and_description(definition: Json, path: str) -> int:
-    """How long name and description are together."""
+    """How many characters name and description have together."""
     name, description = str(definition.get("name", "")), str(definition.get("description", ""))
     if not COMMAND_NAME.fullmatch(name) or name != name.lower():
-        said = f"Command name is invalid: {name}"
-        raise invalid_form(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", said)
+        raise invalid_form(f"{path}.name", "APPLICATION_COMMAND_INVALID_NAME", f"Command name is invalid: {name}")
     if not 1 <= len(description) <= 100:
         raise bad_length(f"{path}.description", 1, 100)
     return len(name) + len(description)

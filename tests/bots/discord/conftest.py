@@ -161,7 +161,7 @@ class AdapterHarness:
         message = Message(next_snowflake(), channel, self.ann, text).json()
         if channel.guild is not None:
             message |= {"guild_id": str(channel.guild.id), "member": member_json(self.ann, bare=True)}
-        await self.discord.dispatch_raw("MESSAGE_CREATE", message | fields)
+        await self.discord.gateway.dispatch("MESSAGE_CREATE", message | fields)
 
     async def mentioned(self, channel: Channel | None = None) -> Incoming:
         """What the adapter makes of a mention of the bot."""

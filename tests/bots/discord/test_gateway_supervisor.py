@@ -124,9 +124,9 @@ async def test_retries_api_down_at_start(harness: AdapterHarness) -> None:
 
 async def test_malformed_event_is_skipped(harness: AdapterHarness) -> None:
     await harness.start()
-    await harness.discord.dispatch_raw("MESSAGE_CREATE", {"id": "1", "nonsense": True})
-    await harness.discord.dispatch_raw("INTERACTION_CREATE", {})
-    await harness.discord.dispatch_raw("CHANNEL_UPDATE", {"guild_id": "x"})
+    await harness.discord.gateway.dispatch("MESSAGE_CREATE", {"id": "1", "nonsense": True})
+    await harness.discord.gateway.dispatch("INTERACTION_CREATE", {})
+    await harness.discord.gateway.dispatch("CHANNEL_UPDATE", {"guild_id": "x"})
     await harness.say("still here")
     assert (await harness.inbox.next()).text == "still here"
     assert len(harness.discord.gateway.identifies) == 1

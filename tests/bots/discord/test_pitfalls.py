@@ -73,7 +73,7 @@ async def test_edits_and_link_embeds_are_not_questions(harness: AdapterHarness) 
     question = await harness.mention("hello")
     await harness.inbox.next()
     await harness.discord.edit_message(harness.ann, question, f"{harness.discord.mention} hello again")
-    await harness.discord.dispatch_raw("MESSAGE_UPDATE", {**question.json(), "embeds": []})
+    await harness.discord.gateway.dispatch("MESSAGE_UPDATE", {**question.json(), "embeds": []})
     await harness.say("a direct message")
     assert (await harness.inbox.next()).text == "a direct message"
     assert harness.inbox.events.empty()
@@ -128,7 +128,7 @@ async def test_existing_thread_is_received(harness: AdapterHarness) -> None:
     )
     assert (await harness.inbox.next()).text == "still here?"
     known = str(next_snowflake())
-    await harness.discord.dispatch_raw("THREAD_UPDATE", {**harness.thread.json(), "id": known})
+    await harness.discord.gateway.dispatch("THREAD_UPDATE", {**harness.thread.json(), "id": known})
     await harness.say_raw(
         f"{harness.discord.mention} awake", harness.channel, channel_id=known, mentions=[harness.discord.bot.json()]
     )
@@ -318,7 +318,7 @@ async def test_people_with_same_name_are_distinct(harness: AdapterHarness) -> No
 
 async def test_unknown_and_missing_fields_are_tolerated(harness: AdapterHarness) -> None:
     await harness.start()
-    await harness.discord.dispatch_raw("SOMETHING_NEW_OF_2027", {"id": "1"})
+    await harness.discord.gateway.dispatch("SOMETHING_NEW_OF_2027", {"id": "1"})
     await harness.say_raw("hello", application_id=None, brand_new={"x": [1]})
     assert (await harness.inbox.next()).text == "hello"
 

@@ -212,7 +212,7 @@ async def test_around_is_centred(raw: RawClient) -> None:
 
 
 async def test_old_message_edits_have_own_limit() -> None:
-    async with raw_client(Limits(edit=None, everything=None, old_edit=FixedWindow(2, 60))) as raw:
+    async with raw_client(Limits(edit=None, overall=None, old_edit=FixedWindow(2, 60))) as raw:
         _, made = await raw.call("POST", raw.messages_path, {"content": "x"})
         own = f"{raw.messages_path}/{made['id']}"
         for _ in range(4):

@@ -290,7 +290,7 @@ async def test_channel_limit_is_five_per_five_seconds() -> None:
 
 
 async def test_interaction_responses_skip_global_limit() -> None:
-    async with raw_client(Limits(everything=FixedWindow(3, 1))) as raw:
+    async with raw_client(Limits(overall=FixedWindow(3, 1))) as raw:
         made, callback = await raw.start_interaction()
         await raw.call("POST", callback, {"type": 5})
         edits = [

@@ -1,0 +1,105 @@
+"""Discord's numbers, named as in discord.py."""
+
+from enum import IntEnum
+from typing import Self
+
+__all__ = [
+    "ChannelType",
+    "CloseCode",
+    "CommandType",
+    "ComponentType",
+    "InteractionType",
+    "MessageType",
+    "Opcode",
+    "OptionType",
+    "ResponseType",
+]
+
+
+class ChannelType(IntEnum):
+    TEXT = 0
+    PRIVATE = 1
+    GROUP = 3
+    PUBLIC_THREAD = 11
+
+
+class MessageType(IntEnum):
+    DEFAULT = 0
+    REPLY = 19
+    CHAT_INPUT_COMMAND = 20
+    """The response to a command."""
+    THREAD_STARTER_MESSAGE = 21
+
+
+class InteractionType(IntEnum):
+    APPLICATION_COMMAND = 2
+    COMPONENT = 3
+    AUTOCOMPLETE = 4
+    MODAL_SUBMIT = 5
+
+
+class ResponseType(IntEnum):
+    """Responses to an interaction."""
+
+    CHANNEL_MESSAGE = 4
+    DEFERRED_CHANNEL_MESSAGE = 5
+    DEFERRED_MESSAGE_UPDATE = 6
+    MESSAGE_UPDATE = 7
+    AUTOCOMPLETE_RESULT = 8
+    MODAL = 9
+
+
+class CommandType(IntEnum):
+    CHAT_INPUT = 1
+    USER = 2
+    MESSAGE = 3
+
+
+class OptionType(IntEnum):
+    STRING = 3
+    ATTACHMENT = 11
+
+
+class ComponentType(IntEnum):
+    ACTION_ROW = 1
+    BUTTON = 2
+    SELECT = 3
+    TEXT_INPUT = 4
+
+
+class Opcode(IntEnum):
+    """Frames of the gateway."""
+
+    DISPATCH = 0
+    HEARTBEAT = 1
+    IDENTIFY = 2
+    PRESENCE = 3
+    VOICE_STATE = 4
+    RESUME = 6
+    RECONNECT = 7
+    REQUEST_MEMBERS = 8
+    INVALIDATE_SESSION = 9
+    HELLO = 10
+    HEARTBEAT_ACK = 11
+
+
+class CloseCode(IntEnum):
+    """Reasons to close a connection of the gateway."""
+
+    reason: str
+
+    def __new__(cls, code: int, reason: str) -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.reason = reason
+        return member
+
+    UNKNOWN_OPCODE = 4001, "Unknown opcode."
+    DECODE_ERROR = 4002, "Decode error."
+    NOT_AUTHENTICATED = 4003, "Not authenticated."
+    AUTHENTICATION_FAILED = 4004, "Authentication failed."
+    ALREADY_AUTHENTICATED = 4005, "Already authenticated."
+    INVALID_SEQUENCE = 4007, "Invalid seq."
+    RATE_LIMITED = 4008, "You are being rate limited."
+    INVALID_SHARD = 4010, "Invalid shard."
+    DISALLOWED_INTENTS = 4014, "Disallowed intent(s)."
