@@ -1,4 +1,4 @@
-"""A long text as folded quotes, as it is: no markup in it means anything."""
+"""Renders a long plain text as collapsed quotes. Nothing in the text counts as markup."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,8 @@ from core.port import Dialect, Part
 
 __all__ = ["render_collapsed"]
 
-INITIAL_FILL_RATIO = 0.8  # of a message, to begin with: marks of a quote take room as well
+INITIAL_FILL_RATIO = 0.8
+"""Of a message's limit: a quote's markup needs room, too."""
 
 
 def render_collapsed(dialect: Dialect, text: str) -> list[Part]:
@@ -16,6 +17,7 @@ def render_collapsed(dialect: Dialect, text: str) -> list[Part]:
 
 
 def _split_to_fit(dialect: Dialect, text: str, max_chars: int) -> Iterator[Part]:
+    """Cut at line ends or spaces; halve `max_chars` while a part is too large."""
     while text:
         piece = text[:max_chars]
         if len(text) > max_chars:
@@ -25,7 +27,7 @@ def _split_to_fit(dialect: Dialect, text: str, max_chars: int) -> Iterator[Part]
         if dialect.size(part) > dialect.limit and len(piece) > 1:
             max_chars = len(piece) // 2
             continue
-        text = text[len(piece) :].lstrip()  # a message of blanks alone is none
+        text = text[len(piece) :].lstrip()  # platforms reject a message of white space
         yield part
 
 

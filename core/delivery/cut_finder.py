@@ -1,0 +1,238 @@
+"""Where to cut a full part: at the best place that tears nothing apart.
+
+Candidates, from the best kind to the worst, and within a kind from the last to the first:
+
+    between blocks, between the parts of one (list items, table rows), between lines,
+    after a sentence, after a word, between graphemes
+
+A candidate tears something apart if the two halves, one after the other, show something else than the whole: half a
+link shows its brackets. The first candidate wins that tears nothing and leaves the part at least half full, else at
+least 5 % full; else the first that only separates marks which might still become a pair. Only the text of the part
+and the one character that did not fit are read, so text that comes later never moves a cut.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import islice
+
+import regex
+
+from core.markdown.document import Block, Document
+from core.markdown.outline import (
+    BreakRank,
+    OpenBlock,
+    OpenBlockKind,
+    Outline,
+    build_outline,
+    container_indent,
+    continuation_prefix,
+    open_formula_closer,
+    strip_continuation,
+)
+from core.markdown.parser import PlacedBlock, parse_blocks
+from core.markdown.plain_text import to_plain_text
+from core.port import Dialect
+
+__all__ = ["Cut", "CutFinder", "resume_blocks"]
+
+MAX_CANDIDATES = 24
+"""Candidates that are examined for one minimum fill."""
+MIN_FILL_RATIOS = (0.5, 0.05)
+MAX_GRAPHEME_SEARCH_CHARS = 256
+LIST_MARKER_PATTERN = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])")
+"""Begins a list item, unless something other than a space follows."""
+OPENER_BY_CLOSER = {
+    "**": "**",
+    "*": "*",
+    "__": "__",
+    "_": "_",
+    "`": "`",
+    "``": "``",
+    "~~": "~~",
+    "](x)": "[",
+    "x)": "](",
+    "\\)": "\\(",
+    "\\]": "\\[",
+    "$": "$",
+}
+"""The mark that closes a pair, and the mark that opens it."""
+BLOCK_START_PATTERN = re.compile(
+    r"[ \t]*(?:\d{1,9}(?:[.)](?:\s|\Z)|\Z)|[-*+](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|`{2,}|~~|\||\$\$|\\\[)"
+)
+"""Begins a block at the start of a line, but not in the middle of a paragraph."""
+SENTENCE_END_PATTERN = re.compile(r"(?:[.!?…]+[\"')\]*_»”’]*\s+|[。！？]+[」』”]?)(?=\S)")
+WORD_END_PATTERN = re.compile(r"\s+(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The part ends at `end`, the next one begins at `resume_at`; both are positions in the text."""
+
+    end: int
+    resume_at: int
+    """After the markers that the prefix of the next part repeats."""
+    open_blocks: tuple[OpenBlock, ...] = ()
+    is_mid_line: bool = False
+
+    def prefix(self) -> str:
+        """The source that precedes the next part, so that it continues the open blocks."""
+        return continuation_prefix(self.open_blocks, is_mid_line=self.is_mid_line)
+
+
+class _Tear(IntEnum):
+    NONE = 0
+    POSSIBLE = 1
+    """Marks are separated that later text might make a pair."""
+    CERTAIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """What the part shows if `closer` comes next."""
+
+    closer: str
+    visible_text: str
+
+
+class CutFinder:
+    """Finds the cut of the part that begins at `start` and is full at `end`."""
+
+    def __init__(self, dialect: Dialect, max_size: int, text: str, start: Cut, end: int) -> None:
+        self._dialect = dialect
+        self._max_size = max_size
+        self._text = text
+        self._start = start.resume_at
+        self._end = end
+        self._open_blocks = start.open_blocks
+        self._prefix = start.prefix()
+        self._source = self._prefix + text[self._start : end]
+        self._offset = self._start - len(self._prefix)
+        """From a position in `_source` to one in the text."""
+        self._overflow_char = text[end : end + 1]
+        self._outline: Outline = build_outline(self._source, self._open_blocks)
+
+    def find(self) -> Cut:
+        variants = self._variants()
+        fallback: Cut | None = None
+        for min_fill in MIN_FILL_RATIOS:
+            for cut in islice(self._candidates(self._max_size * min_fill), MAX_CANDIDATES):
+                tear = self._tear(cut, variants)
+                if tear is _Tear.NONE:
+                    return cut
+                if tear is _Tear.POSSIBLE and fallback is None:
+                    fallback = cut
+        return fallback or self._cut_inside_block(len(self._source))
+
+    def blocks_up_to(self, end: int, suffix: str = "") -> tuple[Block, ...]:
+        """The blocks of the part if it ended at `end`, followed by `suffix`."""
+        source = self._prefix + self._text[self._start : end] + suffix
+        return _parse_continuation(source, self._open_blocks)
+
+    # Candidates
+
+    def _candidates(self, min_size: float) -> Iterator[Cut]:
+        for kind in self._candidates_by_kind():
+            for cut in kind:
+                if self._would_start_block(cut):
+                    continue
+                if self._size_at(cut.end) < min_size:
+                    break
+                yield cut
+
+    def _candidates_by_kind(self) -> Iterator[Iterator[Cut]]:
+        for rank in BreakRank:
+            yield self._cuts_at_breaks(rank)
+        for pattern in (SENTENCE_END_PATTERN, WORD_END_PATTERN):
+            yield self._cuts_after(pattern)
+        yield self._cuts_between_graphemes()
+
+    def _cuts_at_breaks(self, rank: BreakRank) -> Iterator[Cut]:
+        lines = self._source.split("\n")
+        starts = [0]
+        for line in lines:
+            starts.append(starts[-1] + len(line) + 1)
+        ends_in_marker = LIST_MARKER_PATTERN.fullmatch(lines[-1]) and not self._overflow_char.isspace()
+        for candidate in reversed(self._outline.break_points):
+            if ends_in_marker and candidate.line == len(lines) - 1:
+                continue
+            end = starts[candidate.line] + self._offset
+            if candidate.rank != rank or candidate.orphans_heading or end <= self._start:
+                continue
+            has_lines = candidate.open_blocks and candidate.open_blocks[-1].lines_before
+            indent = 0 if has_lines else container_indent(lines[candidate.line], candidate.open_blocks)
+            if len(lines[candidate.line]) > indent:
+                yield Cut(end, end + indent, candidate.open_blocks)
+
+    def _cuts_after(self, pattern: re.Pattern[str]) -> Iterator[Cut]:
+        search_start = max(len(self._prefix), len(self._source) - self._max_size)
+        ends = [match.end() for match in pattern.finditer(self._source + self._overflow_char, search_start)]
+        for end in reversed(ends):
+            if "\n" not in self._source[end - 1 : end] and end <= len(self._source):
+                yield self._cut_inside_block(end)
+
+    def _cuts_between_graphemes(self) -> Iterator[Cut]:
+        search_start = max(len(self._prefix), len(self._source) - MAX_GRAPHEME_SEARCH_CHARS)
+        graphemes = regex.finditer(r"\X", self._source + self._overflow_char, pos=search_start)
+        ends = [match.end() for match in graphemes]
+        for end in reversed(ends):
+            # A line that has not begun may belong to any block.
+            if search_start < end <= len(self._source) and not self._source.endswith("\n", 0, end):
+                yield self._cut_inside_block(end)
+
+    def _cut_inside_block(self, end: int) -> Cut:
+        open_blocks = self._outline.open_blocks_at(self._source.count("\n", 0, end))
+        return Cut(end + self._offset, end + self._offset, open_blocks, is_mid_line=True)
+
+    def _would_start_block(self, cut: Cut) -> bool:
+        """Whether the rest of a paragraph, at the start of a part, would become another block."""
+        rest = self._text[cut.resume_at : self._end + 1]
+        in_paragraph = bool(cut.open_blocks) and cut.open_blocks[-1].kind is OpenBlockKind.PARAGRAPH
+        return in_paragraph and BLOCK_START_PATTERN.match(rest) is not None
+
+    def _size_at(self, end: int) -> int:
+        """The size of the part if it ended at `end`; 0 if it would show nothing."""
+        part = self._dialect.render(Document(self.blocks_up_to(end)))
+        return self._dialect.size(part) if part.text.strip() else 0
+
+    # Tears
+
+    def _variants(self) -> list[_Variant]:
+        """The part as it is, and with each mark closed that may still be open."""
+        visible_text = _visible_text(self.blocks_up_to(self._end))
+        variants = [_Variant("", visible_text)]
+        last_paragraph = self._text[self._start : self._end].rpartition("\n\n")[2]
+        for closer, opener in OPENER_BY_CLOSER.items():
+            if opener in last_paragraph:
+                closed_text = _visible_text(self.blocks_up_to(self._end, closer))
+                if closed_text != visible_text + closer:
+                    variants.append(_Variant(closer, closed_text))
+        return variants
+
+    def _tear(self, cut: Cut, variants: list[_Variant]) -> _Tear:
+        first_half = _visible_text(self.blocks_up_to(cut.end))
+        rest = cut.prefix() + self._text[cut.resume_at : self._end]
+        for variant in variants:
+            second_half = _visible_text(_parse_continuation(rest + variant.closer, cut.open_blocks))
+            if first_half + second_half != variant.visible_text:
+                return _Tear.POSSIBLE if variant.closer else _Tear.CERTAIN
+        return _Tear.NONE
+
+
+def resume_blocks(blocks: list[PlacedBlock], open_blocks: tuple[OpenBlock, ...]) -> list[PlacedBlock]:
+    """`blocks` of a continuation without what only its prefix added."""
+    if not open_blocks or not blocks:
+        return blocks
+    first, *others = blocks
+    return [PlacedBlock(first.line, block) for block in strip_continuation((first.block,), open_blocks)] + others
+
+
+def _parse_continuation(source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
+    blocks = resume_blocks(parse_blocks(source, open_formula_closer(open_blocks)), open_blocks)
+    return tuple(placed.block for placed in blocks)
+
+
+def _visible_text(blocks: tuple[Block, ...]) -> str:
+    """Without white space, which differs between a whole and its halves."""
+    return "".join(to_plain_text(Document(blocks)).split())
