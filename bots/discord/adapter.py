@@ -130,9 +130,10 @@ class DiscordAdapter:
         finally:
             await self._command_sync.stop()
             await self._receiver.drain()
-            await self._http.close()
+            await self.close()
 
     async def close(self) -> None:
+        """Close the connections to the REST API; a later request opens new ones."""
         await self._http.close()
 
     async def send(

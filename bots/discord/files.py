@@ -27,7 +27,7 @@ async def download(http: HttpClient, url: str, max_bytes: int, timings: DiscordT
         async with http.open_anonymous(url, timeout) as response:
             if response.status != 200:
                 failure = DeliveryFailure.TRANSIENT if response.status >= 500 else DeliveryFailure.GONE
-                raise DeliveryError("Discord does not hand out the file", failure)
+                raise DeliveryError("Discord does not provide this file", failure)
             return await read_limited(response.content.iter_chunked(CHUNK_BYTES), max_bytes)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from error

@@ -28,8 +28,6 @@ class IdentifyLimiter:
     another session.
     """
 
-    concurrency = 1
-
     def __init__(
         self,
         account: str,
@@ -38,6 +36,7 @@ class IdentifyLimiter:
         clock: Clock,
         leases: Leases | None = None,
     ) -> None:
+        self.concurrency = 1
         self._account = account
         self._session_wait = session_wait
         self._timings = timings

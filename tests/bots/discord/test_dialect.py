@@ -12,22 +12,22 @@ def render(text: str) -> str:
     return DiscordDialect().render(parse_markdown(text)).text
 
 
-def literal(text: str) -> str:
-    """How plain text is written so that it shows as itself."""
+def render_literally(text: str) -> str:
+    """Markdown that Discord shows as `text`."""
     return DiscordDialect().render(Document((Paragraph((Text(text),)),))).text
 
 
 @pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
 def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
     dialect = DiscordDialect()
-    pages = Splitter(dialect)
+    splitter = Splitter(dialect)
     for end in range(len(text) + 1):
-        for part in pages.update(text[:end]):
+        for part in splitter.update(text[:end]):
             assert 0 < len(part.text) <= 1990
-            opened = ""
+            open_fence = ""
             for fence in re.findall(r"^(?:> )*(`{3,})", part.text, re.MULTILINE):
-                opened = fence if not opened else "" if fence == opened else opened
-            assert not opened
+                open_fence = fence if not open_fence else "" if fence == open_fence else open_fence
+            assert not open_fence
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
     ],
 )
 def test_output_has_no_active_markup(text: str) -> None:
-    assert literal(text).startswith("\\")
-    assert re.sub(r"\\(\W)", r"\1", literal(text)) == text
+    assert render_literally(text).startswith("\\")
+    assert re.sub(r"\\(\W)", r"\1", render_literally(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -55,19 +55,19 @@ def test_output_has_no_active_markup(text: str) -> None:
     ["# a", "- a", "-# a", "> a", "+ a", "1. a", "*a*", "_a_", "~~a~~", "`a`", "||a||", "[a](b)"],
 )
 def test_text_that_looks_like_markup_is_escaped(text: str) -> None:
-    written = literal(text)
-    assert written != text
-    assert re.sub(r"\\([^A-Za-z0-9\s])", r"\1", written) == text
+    markdown = render_literally(text)
+    assert markdown != text
+    assert re.sub(r"\\([^A-Za-z0-9\s])", r"\1", markdown) == text
 
 
-def test_marks() -> None:
+def test_inline_marks_are_kept() -> None:
     text = "**b** *i* ~~s~~ `c`"
     assert render(text) == text
     assert render("$x_1$") == "`x_1`"
     assert render("`` a`b ``") == "`` a`b ``"
 
 
-def test_headings() -> None:
+def test_deep_headings_are_bold() -> None:
     assert render("### a\n\nb") == "### a\nb"
     assert render("#### a") == "**a**"
 
@@ -76,14 +76,14 @@ def test_fence_is_longer_than_nested_fences() -> None:
     assert render("````md\n```py\nx\n```\n````") == "````md\n```py\nx\n```\n````"
 
 
-def test_links() -> None:
+def test_links_have_no_preview_and_only_safe_schemes() -> None:
     assert render("[a](https://x.y/z_z)") == "[a](<https://x.y/z_z>)"
     assert render("<https://x.y>") == "<https://x.y>"
     assert render("see https://x.y/a_b, or") == "see <https://x.y/a_b>, or"
     assert render("[a](javascript:x)") == "a (javascript:x)"
 
 
-def test_lists_quotes_and_tasks() -> None:
+def test_lists_and_quotes_are_kept_and_tasks_drawn() -> None:
     assert render("- a\n  - b\n- [x] c") == "- a\n  - b\n- ☑ c"
     assert render("> a\n> b") == "> a\n> b"
     assert render("3. a\n   - b\n4. c") == "3. a\n   - b\n4. c"

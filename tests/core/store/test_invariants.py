@@ -4,7 +4,7 @@ Those that need a living process are in core/turns/test_rules. Shown elsewhere: 
 twice opens one turn, a turn is claimed by one of many, a heartbeat renews what is named alone, a
 lease that was given back is free at once (`test_turns`); what is sent again and what is not
 (core/delivery/test_outbox); a message is acknowledged when it is kept (bots/telegram/test_receiving
-and test_webhook); what was missed is looked up (bots/discord/test_missed).
+and test_webhook); what was missed is looked up (bots/discord/test_backfill).
 """
 
 import asyncio
