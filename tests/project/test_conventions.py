@@ -26,11 +26,12 @@ def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple
 
 
 def find_calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
-    """Calls in tests/ of functions whose name ends with one of `names`, with their location."""
+    """Calls in tests/ of functions with one of these names, as methods too, with their location."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
         for function, call in calls_by_function(ast.parse(path.read_text())):
-            if f"{name}:{function}" not in ALLOWED and ast.unparse(call.func).endswith(names):
+            called = f".{ast.unparse(call.func)}"
+            if f"{name}:{function}" not in ALLOWED and called.endswith(tuple(f".{each}" for each in names)):
                 yield f"{name}:{call.lineno} ({function})", call
 
 
