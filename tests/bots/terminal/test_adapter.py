@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from bots.sandbox.model import ModelStandIn
 
 LINES = """/file
@@ -48,6 +50,7 @@ async def run_chat(folder: Path, lines: str) -> str:
     return output
 
 
+@pytest.mark.slow
 async def test_file_can_be_sent(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
@@ -61,6 +64,7 @@ async def test_file_can_be_sent(tmp_path: Path) -> None:
     assert "I do not know /." in output
 
 
+@pytest.mark.slow
 async def test_piped_lines_are_not_rate_limited(tmp_path: Path) -> None:
     lines = [f"/unknown{number}" for number in range(45)]
     output = await run_chat(tmp_path, "\n".join([*lines, "/quit", ""]))

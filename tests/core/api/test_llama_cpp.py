@@ -34,6 +34,7 @@ from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 for package in ("gguf", "xllamacpp"):
     pytest.importorskip(package, reason=f"{package} cannot be imported", exc_type=ImportError)
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 TIMEOUTS = StreamTimeouts(connect=5, first_token=20, between_tokens=20, total=40)
 QUESTION = "Why is the sea of salt?"

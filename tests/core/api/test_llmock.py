@@ -16,6 +16,7 @@ from core.errors import ModelFailure
 from tests.core.api.stream_result import StreamResult, read_stream
 from tests.ports import free_port
 
+pytestmark = pytest.mark.slow
 LLMOCK = Path(sys.executable).with_name("llmock")
 REQUEST = ChatRequest("gpt-4o-mini", (Message("user", "Write a few sentences."),))
 FINISHED = Finished(FinishReason.STOP)

@@ -153,6 +153,7 @@ def test_nothing_is_lost_or_duplicated(words: list[str], gaps: list[str], limit:
         assert letters("\n".join(part.text for part in parts)) == letters(whole.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 @pytest.mark.parametrize("item", ["2. a\n**b** c\n`d` e\n", "- a\n+5 c\n", "2. a\n1.5 c\n"])
 def test_lazy_line_that_briefly_looks_like_item(make: DialectFactory, item: str) -> None:
@@ -163,6 +164,7 @@ def test_lazy_line_that_briefly_looks_like_item(make: DialectFactory, item: str)
         assert letters("\n".join(part.text for part in parts)) == whole, limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 def test_items_keep_numbers_across_parts(make: DialectFactory) -> None:
     text = "\n".join(f"2. word{n}\nEnd.{n}\n[t](http://x){n}" for n in range(100, 118))
@@ -173,6 +175,7 @@ def test_items_keep_numbers_across_parts(make: DialectFactory) -> None:
         assert numbers == list(range(2, 20)), limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 @pytest.mark.parametrize("name", LONG)
 def test_splits_30000_repeated_characters(make: DialectFactory, name: str) -> None:
@@ -300,6 +303,7 @@ class LoopMonitor:
         return self.longest_gap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["a|b\n-|-\n", "![", "*a **b ", "_a_"])
 async def test_slow_parse_does_not_block_event_loop(unit: str) -> None:
     text = unit * (8000 // len(unit))
@@ -324,6 +328,7 @@ class ObservedDialect(TelegramDialect):
         return super().render(document)
 
 
+@pytest.mark.slow
 async def test_cancelling_stops_parsing() -> None:
     dialect = ObservedDialect()
     splitter = Splitter(dialect)

@@ -165,6 +165,7 @@ def cpu_seconds(text: str) -> float:
     return max(0.01, min(measure() for _ in range(3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_takes_linear_time(name: str) -> None:
     ratio = cpu_seconds(HOSTILE[name](64_000)) / cpu_seconds(HOSTILE[name](8_000))

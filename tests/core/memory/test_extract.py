@@ -131,6 +131,7 @@ def test_form_feeds_separate_pages() -> None:
     assert [s.label for s in document.sections] == ["page 1", "page 2", "page 3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [b"# x\n", b"\f"])
 async def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
     document = await FileReader().read("a.md", b"first\n" + line * 300_000 + b"last", ignore_progress)
@@ -138,6 +139,7 @@ async def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
     assert document.sections[0].text.endswith("last")
 
 
+@pytest.mark.slow
 async def test_pdf_bomb_ends_only_the_reading_process() -> None:
     content = make_pdf_from_streams([b" " * 200_000_000], compress=True)
     assert len(content) < 500_000
@@ -146,6 +148,7 @@ async def test_pdf_bomb_ends_only_the_reading_process() -> None:
     assert caught.value.failure in (DocumentFailure.BROKEN, DocumentFailure.SLOW)
 
 
+@pytest.mark.slow
 async def test_reader_process_reports_progress() -> None:
     fractions: list[float] = []
 
@@ -157,12 +160,14 @@ async def test_reader_process_reports_progress() -> None:
     assert fractions == [0.5, 1.0]
 
 
+@pytest.mark.slow
 async def test_reader_process_returns_failures() -> None:
     with pytest.raises(DocumentError) as caught:
         await FileReader().read("a.pdf", make_scanned_pdf(2), ignore_progress)
     assert caught.value.failure is DocumentFailure.NO_TEXT
 
 
+@pytest.mark.slow
 async def test_reader_process_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = tmp_path / "environment"
     write_worker(tmp_path, monkeypatch, f"import os; open({str(environment)!r}, 'w').write(str(os.environ))")
@@ -173,6 +178,7 @@ async def test_reader_process_gets_no_secrets(tmp_path: Path, monkeypatch: pytes
     assert "the-secret-key" not in environment.read_text()
 
 
+@pytest.mark.slow
 async def test_hanging_process_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid_file = tmp_path / "pid"
     write_worker(
@@ -189,6 +195,7 @@ async def test_hanging_process_times_out(tmp_path: Path, monkeypatch: pytest.Mon
         os.kill(int(pid_file.read_text()), 0)
 
 
+@pytest.mark.slow
 async def test_dead_process_is_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_worker(tmp_path, monkeypatch, "import os; os._exit(9)")
     with pytest.raises(DocumentError) as caught:
@@ -196,6 +203,7 @@ async def test_dead_process_is_broken_file(tmp_path: Path, monkeypatch: pytest.M
     assert caught.value.failure is DocumentFailure.BROKEN
 
 
+@pytest.mark.slow
 async def test_slow_files_delay_only_their_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_worker(
         tmp_path,
@@ -219,6 +227,7 @@ async def test_slow_files_delay_only_their_sender(tmp_path: Path, monkeypatch: p
     await asyncio.gather(*slow_tasks, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_cancelled_read_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pid_file = tmp_path / "pid"
     write_worker(

@@ -63,6 +63,7 @@ async def test_note_is_recalled_for_its_author(side: Setup) -> None:
     assert (await side.memory.recall(side.account, ANN, "bake me some bread", 2000)).text == ""
 
 
+@pytest.mark.slow
 async def test_embedding_usage_is_booked(side: Setup) -> None:
     await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
     await side.memory.add_file(side.account, ANN, "a.pdf", make_pdf(["words " * 300] * 12), side.part)
@@ -91,6 +92,7 @@ async def test_empty_scope_sends_no_request(side: Setup) -> None:
     assert side.model.usage[EMBEDDER] == 0
 
 
+@pytest.mark.slow
 async def test_same_file_is_read_once(side: Setup) -> None:
     content = make_pdf([f"Page about subject{n}. " * 30 for n in range(40)])
     first = await side.memory.add_file(side.account, ANN, "dir/a.pdf", content, side.part)
@@ -103,6 +105,7 @@ async def test_same_file_is_read_once(side: Setup) -> None:
     assert await side.booked_tokens() == cost
 
 
+@pytest.mark.slow
 async def test_oversized_pieces_are_halved(side: Setup) -> None:
     text = "\n".join(f"fact{n} " + "is a fact among many others here, " * 12 for n in range(30))
     usual = await side.memory.add_file(side.account, ANN, "usual.txt", text.encode(), side.part)
@@ -127,6 +130,7 @@ def limit_context(side: Setup, context: int) -> None:
     side.model.models[EMBEDDER] = replace(side.model.models[EMBEDDER], context_window=context)
 
 
+@pytest.mark.slow
 async def test_partially_read_file_is_not_stored(side: Setup) -> None:
     side.model.quotas[EMBEDDER] = 3000
     with pytest.raises(ModelError) as caught:
@@ -155,6 +159,7 @@ async def test_recall_times_out(side: Setup, monkeypatch: pytest.MonkeyPatch) ->
     assert recalled.failure is ModelFailure.STALLED
 
 
+@pytest.mark.slow
 async def test_limits(side: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DocumentError) as caught:
         await side.memory.add_note(side.account, ANN, "x" * (MAX_NOTE_CHARS + 1))
@@ -195,6 +200,7 @@ def test_file_name_is_sanitised(name: str, shown: str) -> None:
     assert safe_filename(name) == shown
 
 
+@pytest.mark.slow
 async def test_vectors_of_changed_length_are_not_stored(side: Setup) -> None:
     def vectors(number: int) -> list[bytes | float]:
         rows = [{"embedding": [1.0] * (number + 1)}] * module.EMBEDDING_BATCH_SIZE

@@ -115,6 +115,7 @@ def seqs(connection: Connection) -> list[int]:
     return list(connection.scalars(select(schema.turns.c.seq)))
 
 
+@pytest.mark.slow
 async def test_concurrent_accept_gets_own_sequence_number() -> None:
     """Two turns in one place would be answered at the same time."""
     url = postgresql_url()
@@ -161,6 +162,7 @@ async def test_answer_started_before_move_is_kept(store: Store) -> None:
     assert [text for _, _, text in said] == ["first", "yes", "second", "yes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [OLD_PLACE, NEW_PLACE])
 async def test_answer_stored_during_move_survives(place: Place) -> None:
     """It was paid for: undone, the model would be asked again."""
@@ -186,6 +188,7 @@ async def test_answer_stored_during_move_survives(place: Place) -> None:
         await store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [OLD_PLACE, NEW_PLACE])
 async def test_move_waits_for_answer_being_stored(place: Place) -> None:
     url = postgresql_url()

@@ -35,6 +35,7 @@ async def test_concurrent_starts_migrate_once(tmp_path: Path) -> None:
         await store.close()
 
 
+@pytest.mark.slow
 async def test_libpq_url_parameters_are_accepted() -> None:
     given = "application_name=parley&connect_timeout=5&sslmode=disable&channel_binding=prefer"
     store = Store(f"{postgresql_url()}&{given}")
@@ -129,6 +130,7 @@ async def test_unstorable_characters_are_removed(store: Store) -> None:
     assert await store.read(get_value, "said") == "beforeafter"
 
 
+@pytest.mark.slow
 async def test_error_hides_values() -> None:
     store = Store(postgresql_url())
     await store.open()

@@ -24,6 +24,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_second_process_names_lock_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOCK_TIMEOUT_SECONDS", 0.3)
     database = tmp_path / "parley.sqlite3"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bots.sandbox.model import ModelStandIn
 from tests.core.turns.fake_adapter import running_engine
 
@@ -21,6 +23,7 @@ def answer(body: dict[str, object]) -> str:
     return "ответ, answer, 答え " * 30
 
 
+@pytest.mark.slow
 async def test_alternating_windows_never_overflow(
     tmp_path: Path,
 ) -> None:
