@@ -1,4 +1,4 @@
-"""Telegram's stand-in: a Bot API server on loopback, as strict as the real one."""
+"""The stand-in for Telegram: a Bot API server on loopback, as strict as the real one."""
 
 from bots.sandbox.stand_in import Fault, FaultKind
 from bots.sandbox.telegram.client import CallbackAnswer

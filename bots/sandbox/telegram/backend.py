@@ -1,24 +1,24 @@
-"""The chats: who is in them, what is said, what a watcher sees of it."""
+"""The chats, their messages, drafts and typing, and the updates that the bot gets of them."""
 
 import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 from bots.sandbox.stand_in import ChatEventKind, ChatStandIn, Fault
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
 from bots.sandbox.telegram.scripting import Script
-from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, Draft, Json, Message, User
+from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, ChatType, Draft, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
 
 __all__ = ["Backend"]
 
-DRAFT_LIFETIME_SECONDS = 30.0  # seconds
-TYPING_SECONDS = 5.0  # seconds
+DRAFT_LIFETIME_SECONDS = 30.0
+TYPING_SECONDS = 5.0
 MAX_RECORDS = 20_000
 GENERAL_TOPIC_ID = 1
 LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereplymarkup"})
@@ -26,13 +26,12 @@ DRAFT_METHODS = frozenset({"sendmessagedraft"})
 
 
 class Backend(ChatStandIn[Chat, ChatEvent]):
-    """`draft_log` holds every version of every draft.
+    """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
+    the server's own. `draft_log` holds every version of every draft.
 
-    `fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
-    the server's own. `unknown_methods` (in lower case)
-    are methods that this server does not know, as an older one would not; it never knows rich
-    messages. A webhook that fails gets its update again after `webhook_retry_delay` seconds, then
-    after twice as long, and so on.
+    `unknown_methods` (in lower case) are methods that this server does not know, as an older one
+    would not; it never knows rich messages. A webhook that fails gets its update again after
+    `webhook_retry_delay` seconds, then after twice as long, and so on.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         self.updates = UpdateQueue()
         self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
         self.privacy_mode = True
-        """Privacy mode: whether the bot hears only what is meant for it in groups."""
+        """In groups, the bot gets only messages that are meant for it."""
         self.receives_mentions = True
-        """Whether privacy mode lets a plain @mention through; reports differ."""
+        """Whether privacy mode passes messages with a mention; reports differ."""
         self.clock = clock
         self._live_drafts: dict[tuple[int, int | None], Draft] = {}
         self._typing_until: dict[tuple[int, int | None], float] = {}
@@ -72,7 +71,7 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         self._private_message_ids = itertools.count(101)
         """Private chats and groups number their messages together."""
 
-    # -- who and where
+    # -- users and chats
 
     def create_user(
         self,
@@ -87,17 +86,19 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         return user
 
     def open_private_chat(self, user: User) -> Chat:
-        """The person's chat with the bot, begun (which is what lets a bot write)."""
-        known = self.chats.get(user.id)
-        return known or self._add_chat(Chat(user.id, "private", user.name, self._private_message_ids, [user]))
+        """The chat of a user who has started the bot, so that the bot may write."""
+        chat = self.chats.get(user.id)
+        return chat or self._add_chat(Chat(user.id, ChatType.PRIVATE, user.name, self._private_message_ids, [user]))
 
     def create_group(self, title: str, *members: User) -> Chat:
-        """A basic group, which the first of `people` owns and the bot is a member of."""
-        return self._add_chat(Chat(-next(self._group_ids), "group", title, self._private_message_ids, list(members)))
+        """A basic group with the bot. The first member is its owner."""
+        chat_id = -next(self._group_ids)
+        return self._add_chat(Chat(chat_id, ChatType.GROUP, title, self._private_message_ids, list(members)))
 
     def create_supergroup(self, title: str, *members: User) -> Chat:
-        ids: Iterator[int] = itertools.count(2)  # 1 was its creation
-        return self._add_chat(Chat(-next(self._supergroup_ids), "supergroup", title, ids, list(members)))
+        message_ids = itertools.count(2)  # message 1 announced the creation
+        chat_id = -next(self._supergroup_ids)
+        return self._add_chat(Chat(chat_id, ChatType.SUPERGROUP, title, message_ids, list(members)))
 
     def create_forum(self, title: str, *members: User) -> Chat:
         chat = self.create_supergroup(title, *members)
@@ -105,20 +106,12 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         return chat
 
     def create_topic(self, chat: Chat, name: str, *, created_by: User | None = None) -> int:
-        """Begin a topic in a forum or a private chat; its thread id."""
+        """Create a topic in a forum or a private chat. Returns its thread ID."""
         creator = created_by or chat.members[0]
         thread_id = next(chat.next_message_ids)
         chat.topics[thread_id] = name
-        created = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
-        message = Message(
-            thread_id,
-            chat,
-            creator,
-            "",
-            int(time.time()),
-            thread_id=thread_id,
-            extra_fields=created,
-        )
+        fields = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
+        message = Message(thread_id, chat, creator, "", int(time.time()), thread_id=thread_id, extra_fields=fields)
         chat.add_message(message)
         if not creator.is_bot:
             self._queue_update("message", message)
@@ -129,7 +122,7 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         self.chats[chat.id] = chat
         return chat
 
-    # -- what is said
+    # -- messages
 
     def add_message(
         self,
@@ -143,10 +136,10 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         reply_markup: Json | None = None,
         extra_fields: Json | None = None,
     ) -> Message:
-        """A message, shown to the watchers. It ends the draft and the typing at its place."""
+        """Add a message. It ends the draft, and a message of the bot the typing, in its chat and topic."""
         target = chat.find_message(reply_to_id)
         reply_thread_id = None
-        if target is not None and chat.type == "supergroup" and not chat.is_forum:
+        if target is not None and chat.type is ChatType.SUPERGROUP and not chat.is_forum:
             reply_thread_id = target.reply_thread_id or target.id
         message = Message(
             next(chat.next_message_ids),
@@ -169,14 +162,14 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         return message
 
     def notify_bot(self, update_kind: str, message: Message) -> None:
-        """An update about a person's message, if the bot gets to hear it."""
+        """Queue an update about a user's message, if the bot receives the message."""
         if self._bot_receives(message):
             self._queue_update(update_kind, message)
 
     def add_service_message(self, chat: Chat, sender: User, **fields: object) -> Message:
-        """A service message; the bot hears those whatever its privacy mode."""
+        """A service message, which the bot receives in spite of privacy mode."""
         message = self.add_message(chat, sender, "", extra_fields=fields)
-        if chat.bot_status in {"member", "administrator"}:
+        if chat.has_bot:
             self._queue_update("message", message)
         return message
 
@@ -185,18 +178,18 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
 
     def _bot_receives(self, message: Message) -> bool:
         chat = message.chat
-        if chat.bot_status not in {"member", "administrator"}:
+        if not chat.has_bot:
             return False
-        if chat.is_private or not self.privacy_mode or chat.bot_status == "administrator":
+        if chat.is_private or not self.privacy_mode or chat.bot_is_administrator:
             return True
         target = chat.find_message(message.reply_to_id)
         if target is not None and target.from_bot:
             return True
         bot_mention = f"@{self.bot.username}".lower()
-        wide = message.text.encode("utf-16-le")
+        utf16 = message.text.encode("utf-16-le")
         for entity in message.entities or detect_entities(message.text):
             start, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
-            entity_text = wide[start:end].decode("utf-16-le").lower()
+            entity_text = utf16[start:end].decode("utf-16-le").lower()
             if entity["type"] == "bot_command":
                 _, at, addressee = entity_text.partition("@")
                 if (at and f"@{addressee}" == bot_mention) or (not at and entity["offset"] == 0):
@@ -209,11 +202,10 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
 
     def show_draft(self, chat: Chat, draft: Draft) -> None:
         key = (chat.id, draft.thread_id)
-        fresh = key not in self._live_drafts
+        if key not in self._live_drafts:
+            self._schedule_expiry(chat, draft.thread_id, DRAFT_LIFETIME_SECONDS)
         self.draft_log.append(draft)
         self._live_drafts[key] = draft
-        if fresh:
-            self._schedule_expiry(chat, draft.thread_id, DRAFT_LIFETIME_SECONDS)
         self.publish(chat, ChatEvent(ChatEventKind.DRAFT, text=draft.text, thread_id=draft.thread_id))
 
     def end_draft(self, chat: Chat, thread_id: int | None) -> None:
@@ -246,7 +238,6 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         self.publish(chat, ChatEvent(ChatEventKind.TYPING, thread_id=thread_id))
 
     def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
-        """Whether the chat shows that the bot is typing."""
         return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock()
 
     def enforce_limits(self, call: Call) -> None:
@@ -261,10 +252,10 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         if wait > 0:
             raise ApiError.too_many_requests(wait)
 
-    # -- looking
+    # -- what a user sees
 
     def messages(self, chat: Chat, thread_id: int | None = None) -> list[Message]:
-        """What is in the chat, or in one topic of it; the deleted are in `chat.messages` only."""
+        """The visible messages of a chat, or of one topic. Deleted ones are in `chat.messages` only."""
         return [
             message
             for message in chat.messages
@@ -274,13 +265,13 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         ]
 
     def transcript(self, chat: Chat, thread_id: int | None = None) -> str:
-        """The chat as a person reads it."""
+        """The chat as text: messages with their buttons, and live drafts."""
         lines = []
         for message in self.messages(chat, thread_id):
-            said = message.text or f"<{', '.join(message.extra_fields)}>"
+            text = message.text or f"<{', '.join(message.extra_fields)}>"
             edited = " (edited)" if message.edit_date is not None else ""
             labels = "".join(f" [{button['text']}]" for button in message.buttons)
-            lines.append(f"{message.id} {message.sender.name}: {said}{labels}{edited}")
+            lines.append(f"{message.id} {message.sender.name}: {text}{labels}{edited}")
         lines += [
             f"(draft {draft.draft_id}) {draft.text or 'Thinking…'}"
             for draft in self.live_drafts(chat)

@@ -1,11 +1,11 @@
-"""The methods about chats, their members and topics, and the bot itself."""
+"""Methods about chats, their members and topics, files, and the bot itself."""
 
 from collections.abc import Callable
 
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.members import chat_member, member_status
-from bots.sandbox.telegram.state import Json
+from bots.sandbox.telegram.state import Json, MemberStatus
 from bots.sandbox.telegram.targets import target_chat, target_thread
 
 __all__ = ["CHAT_METHODS"]
@@ -17,14 +17,14 @@ def get_me(backend: ClientBackend, _params: Json) -> Json:
     bot = backend.bot
     return {
         **bot.json(),
-        "can_join_groups": bot.can_join_groups,
+        "can_join_groups": True,
         "can_read_all_group_messages": not backend.privacy_mode,
-        "supports_guest_queries": bot.supports_guest_queries,
+        "supports_guest_queries": False,
         "supports_inline_queries": False,
         "can_connect_to_business": False,
         "has_main_web_app": False,
         "has_topics_enabled": bot.has_topics_enabled,
-        "allows_users_to_create_topics": bot.allows_users_to_create_topics,
+        "allows_users_to_create_topics": True,
     }
 
 
@@ -54,9 +54,9 @@ def get_chat_administrators(backend: ClientBackend, params: Json) -> list[Json]:
     chat = target_chat(backend, params, for_writing=False)
     if chat.is_private:
         raise bad_request("there are no administrators in the private chat")
-    everybody = [*chat.members, backend.bot]
-    shown = [chat_member(user, member_status(chat, user)) for user in everybody]
-    return [one for one in shown if one["status"] in {"creator", "administrator"}]
+    statuses = [(user, member_status(chat, user)) for user in (*chat.members, backend.bot)]
+    administrators = (MemberStatus.CREATOR, MemberStatus.ADMINISTRATOR)
+    return [chat_member(user, status) for user, status in statuses if status in administrators]
 
 
 def create_forum_topic(backend: ClientBackend, params: Json) -> Json:
@@ -64,7 +64,7 @@ def create_forum_topic(backend: ClientBackend, params: Json) -> Json:
     chat = target_chat(backend, params)
     if not (chat.is_forum or (chat.is_private and backend.bot.has_topics_enabled)):
         raise bad_request("the chat is not a forum")
-    if chat.is_forum and chat.bot_status != "administrator":
+    if chat.is_forum and not chat.bot_is_administrator:
         raise bad_request("not enough rights to create a topic")
     if not name:
         raise bad_request("title must be non-empty")
@@ -78,20 +78,15 @@ def edit_forum_topic(backend: ClientBackend, params: Json) -> bool:
     thread_id = target_thread(chat, params)
     if thread_id is None:
         raise bad_request("message thread not found")
-    if chat.is_forum and chat.bot_status != "administrator":
+    if chat.is_forum and not chat.bot_is_administrator:
         raise bad_request("not enough rights to edit the topic")
     name = str(params.get("name") or "").strip()[:MAX_TOPIC_NAME_CHARS]
     if name == chat.topics[thread_id] or not (name or "icon_custom_emoji_id" in params):
         raise bad_request("TOPIC_NOT_MODIFIED")
     if name:
         chat.topics[thread_id] = name
-        backend.add_message(
-            chat,
-            backend.bot,
-            "",
-            thread_id=thread_id,
-            extra_fields={"forum_topic_edited": {"name": name}},
-        )
+        fields = {"forum_topic_edited": {"name": name}}
+        backend.add_message(chat, backend.bot, "", thread_id=thread_id, extra_fields=fields)
     return True
 
 

@@ -1,4 +1,7 @@
-"""What people do in the chats, and the updates the bot gets of it."""
+"""What people do in a client: they write, edit, send files, press buttons, join and leave.
+
+Some methods are coroutines without need, so that both platforms are used alike.
+"""
 
 import itertools
 import time
@@ -10,21 +13,21 @@ from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.files import FileStore
 from bots.sandbox.telegram.members import chat_member
-from bots.sandbox.telegram.state import Chat, ChatEvent, Json, Message, User
+from bots.sandbox.telegram.state import Chat, ChatEvent, ChatType, Json, MemberStatus, Message, User
 
 __all__ = ["CallbackAnswer", "ClientBackend"]
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackAnswer:
-    """What the bot had shown at a press of a button."""
+    """The notification that the bot shows after a button was pressed."""
 
     text: str
     is_alert: bool
 
 
 class ClientBackend(Backend):
-    """`queries` are the presses that wait for an answer, with the time of each."""
+    """`pending_queries` are the times of unanswered button presses, by query ID."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -44,15 +47,15 @@ class ClientBackend(Backend):
         reply_to: int | Message | None = None,
         **extra_fields: Any,
     ) -> Message:
-        """A message of `person`. `extra` are further fields of Telegram's object.
+        """A message of a user. `extra_fields` are further fields of Telegram's object.
 
-        Raises `ValueError` for what a client would not let a person do.
+        Raises `ValueError` for what a client does not allow.
         """
         if user not in chat.members:
             raise ValueError(f"{user.name} is not in {chat.title}")
         if chat.migrated_to_id is not None:
             raise ValueError(f"{chat.title} is a supergroup now")
-        if chat.is_private and chat.bot_status == "kicked":
+        if chat.is_private and chat.bot_status is MemberStatus.KICKED:
             raise ValueError(f"{user.name} has blocked the bot")
         if thread == GENERAL_TOPIC_ID and chat.is_forum:
             thread = None
@@ -71,11 +74,10 @@ class ClientBackend(Backend):
         return message
 
     def redeliver_last_update(self, chat: Chat) -> None:
-        """Let the bot have the latest update of `chat` a second time, though it confirmed it."""
+        """Deliver the latest update of a chat to the bot once more."""
         self.updates.redeliver_last(chat.id)
 
     async def edit_message(self, message: Message, text: str) -> None:
-        """The sender changes a message."""
         message.previous_texts.append(message.text)
         message.text, message.entities = text, detect_entities(text)
         message.edit_date = int(time.time())
@@ -83,7 +85,7 @@ class ClientBackend(Backend):
         self.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
 
     async def delete_message(self, message: Message) -> None:
-        """Somebody deletes a message; the bot is not told."""
+        """Telegram sends bots no update about deleted messages."""
         message.is_deleted = True
         self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message, thread_id=message.thread_id))
 
@@ -129,10 +131,10 @@ class ClientBackend(Backend):
         return {"file_id": f"file-{number:06}", "file_unique_id": f"unique-{number:06}"}
 
     async def press_button(self, user: User, message: Message, callback_data: str) -> str:
-        """Press a button; the id under which `answers` will hold what the bot shows.
+        """Press a button. Returns the query ID, by which `callback_answers` will hold the bot's answer.
 
-        A deleted message can still be pressed, for a moment, by who has it on the screen.
-        Raises `ValueError` when the message has no button with `data`.
+        A button of a deleted message still works while a client shows the message.
+        Raises `ValueError` when the message has no button with `callback_data`.
         """
         if not any(button.get("callback_data") == callback_data for button in message.buttons):
             raise ValueError(f"no button with {callback_data!r}")
@@ -158,13 +160,10 @@ class ClientBackend(Backend):
         return query_id
 
     async def stop_draft(self, chat: Chat, draft_id: int, thread_id: int | None = None) -> None:
-        """Press a draft's own Stop. Raises `ValueError` when the client shows none."""
-        draft = next(
-            (d for d in self.live_drafts(chat) if (d.draft_id, d.thread_id) == (draft_id, thread_id)),
-            None,
-        )
+        """Press the stop button of a draft. Raises `ValueError` when there is none."""
+        draft = next((d for d in self.live_drafts(chat) if (d.draft_id, d.thread_id) == (draft_id, thread_id)), None)
         if draft is None or not draft.can_stop:
-            raise ValueError(f"no draft {draft_id} that can be stopped")
+            raise ValueError(f"draft {draft_id} has no stop button")
         payload: Json = {"chat": chat.json(), "draft_id": draft_id}
         if thread_id is not None:
             payload["message_thread_id"] = thread_id
@@ -174,26 +173,25 @@ class ClientBackend(Backend):
         else:
             self.end_draft(chat, thread_id)
 
-    # -- who is there
+    # -- members
 
     async def block_bot(self, user: User) -> None:
-        """Block the bot: it may no longer write to the person."""
-        self._set_bot_status(self.open_private_chat(user), user, "kicked")
+        self._set_bot_status(self.open_private_chat(user), user, MemberStatus.KICKED)
 
     async def unblock_bot(self, user: User) -> None:
-        self._set_bot_status(self.open_private_chat(user), user, "member")
+        self._set_bot_status(self.open_private_chat(user), user, MemberStatus.MEMBER)
 
     async def add_bot(self, user: User, chat: Chat) -> None:
-        self._set_bot_status(chat, user, "member")
+        self._set_bot_status(chat, user, MemberStatus.MEMBER)
         self.add_service_message(chat, user, new_chat_members=[self.bot.json()])
 
     async def kick_bot(self, user: User, chat: Chat) -> None:
-        self._set_bot_status(chat, user, "kicked")
+        self._set_bot_status(chat, user, MemberStatus.KICKED)
         self.add_service_message(chat, user, left_chat_member=self.bot.json())
 
     async def promote_bot(self, user: User, chat: Chat) -> None:
-        """Make the bot an administrator, who hears everything."""
-        self._set_bot_status(chat, user, "administrator")
+        """Make the bot an administrator, who receives every message."""
+        self._set_bot_status(chat, user, MemberStatus.ADMINISTRATOR)
 
     async def join(self, user: User, chat: Chat) -> None:
         chat.members.append(user)
@@ -203,7 +201,7 @@ class ClientBackend(Backend):
         self.add_service_message(chat, user, left_chat_member=user.json())
         chat.members.remove(user)
 
-    def _set_bot_status(self, chat: Chat, user: User, status: str) -> None:
+    def _set_bot_status(self, chat: Chat, user: User, status: MemberStatus) -> None:
         old, chat.bot_status = chat.bot_status, status
         self.updates.add(
             "my_chat_member",
@@ -219,8 +217,8 @@ class ClientBackend(Backend):
         self.notify_waiters()
 
     async def migrate_to_supergroup(self, chat: Chat) -> Chat:
-        """Turn a group into a supergroup, which has another id and counts from the start."""
-        if chat.type != "group" or chat.migrated_to_id is not None:
+        """Turn a group into a supergroup, which has another ID and numbers its messages from the start."""
+        if chat.type is not ChatType.GROUP or chat.migrated_to_id is not None:
             raise ValueError(f"{chat.title} is not a group")
         supergroup = self.create_supergroup(chat.title, *chat.members)
         supergroup.bot_status = chat.bot_status
@@ -234,7 +232,7 @@ class ClientBackend(Backend):
         chat.closed_topics.add(thread_id)
 
     def delete_topic(self, chat: Chat, thread_id: int) -> None:
-        """The topic and all that was said in it."""
+        """Delete a topic and its messages."""
         del chat.topics[thread_id]
         for message in chat.messages:
             message.is_deleted = message.is_deleted or message.thread_id == thread_id

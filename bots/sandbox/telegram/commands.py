@@ -1,4 +1,4 @@
-"""The bot's commands in the clients' menus, by scope and language."""
+"""Registration of the bot's commands, by scope and language."""
 
 import re
 

@@ -1,7 +1,11 @@
-"""Text with entities, counted and checked as Telegram does: in UTF-16 code units."""
+"""Text and its entities, whose offsets and lengths are UTF-16 code units.
+
+Checks the entities of a request, and finds those that Telegram marks by itself.
+"""
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any
 
 from bots.sandbox.telegram.errors import bad_request
@@ -10,9 +14,12 @@ from bots.sandbox.telegram.state import Json
 
 __all__ = ["detect_entities", "parse_text", "utf16_length"]
 
-MAX_TEXT_UNITS = 4096  # UTF-16 units, after parsing
-MAX_REQUEST_TEXT_BYTES = 1 << 15  # bytes, before parsing
-MAX_ENTITIES = 100  # more are dropped without a word
+MAX_TEXT_UNITS = 4096
+"""UTF-16 code units after parsing."""
+MAX_REQUEST_TEXT_BYTES = 1 << 15
+"""Before parsing."""
+MAX_ENTITIES = 100
+"""Telegram silently drops entities above this number."""
 ENTITY_TYPES = frozenset(
     {
         "mention",
@@ -47,7 +54,7 @@ DETECTED_TYPES = frozenset(
         "phone_number",
     }
 )
-"""Telegram finds these itself and takes no notice of them in a request."""
+"""Telegram finds these itself and ignores them in a request."""
 LITERAL_TYPES = frozenset({"code", "pre", "text_link", "text_mention"})
 DETECTED_PATTERN = re.compile(
     r"(?P<url>\bhttps?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}])"
@@ -59,15 +66,13 @@ DETECTED_PATTERN = re.compile(
 
 
 def utf16_length(text: str) -> int:
-    """Length as Telegram counts it: UTF-16 code units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def detect_entities(text: str, entities_given: list[Json] | None = None) -> list[Json]:
-    """`given` and what Telegram marks by itself: commands, mentions, hashtags, links."""
-    entities = list(entities_given or ())
+def detect_entities(text: str, entities: Sequence[Json] = ()) -> list[Json]:
+    """`entities` and those that Telegram marks by itself: commands, mentions, hashtags, links."""
     if not any(sign in text for sign in "/@#"):
-        return entities
+        return list(entities)
     literal = [
         (entity["offset"], entity["offset"] + entity["length"])
         for entity in entities
@@ -78,13 +83,13 @@ def detect_entities(text: str, entities_given: list[Json] | None = None) -> list
         start, length = utf16_length(text[: match.start()]), utf16_length(match[0])
         if not any(start < end and begin < start + length for begin, end in literal):
             detected.append({"type": match.lastgroup, "offset": start, "length": length})
-    return sorted([*entities, *detected], key=_sort_key) if detected else entities
+    return sorted([*entities, *detected], key=_sort_key) if detected else list(entities)
 
 
 def parse_text(params: Json, *, allow_empty: bool = False) -> tuple[str, list[Json]]:
-    """The text of a request as it is shown, with its entities.
+    """The text of a request without its markup, and its entities.
 
-    Raises `Refusal` as Telegram does; a blank text only passes where `empty` is.
+    Raises `ApiError` as Telegram would answer.
     """
     text = str(params.get("text") or "")
     if not text and not allow_empty:
@@ -97,12 +102,12 @@ def parse_text(params: Json, *, allow_empty: bool = False) -> tuple[str, list[Js
         text, entities = parse_markup(text, parse_mode)
     else:
         entities = _read_entities(params.get("entities"))
-    text, kept = _trim(text, _check_entities(text, entities))
+    text, entities = _trim(text, _check_entities(text, entities))
     if not text and not allow_empty:
         raise bad_request("text must be non-empty")
     if utf16_length(text) > MAX_TEXT_UNITS:
         raise bad_request("message is too long")
-    return text, detect_entities(text, kept)[:MAX_ENTITIES]
+    return text, detect_entities(text, entities)[:MAX_ENTITIES]
 
 
 def _sort_key(entity: Json) -> tuple[int, int]:
@@ -111,7 +116,7 @@ def _sort_key(entity: Json) -> tuple[int, int]:
 
 def _read_entities(value: object) -> list[Json]:
     if not isinstance(value, list):
-        return []  # Telegram takes no notice of what is not an array
+        return []  # Telegram ignores anything but an array
     entities = []
     for entity in value:
         if not isinstance(entity, dict):
@@ -128,12 +133,12 @@ def _read_entities(value: object) -> list[Json]:
 
 
 def _check_entities(text: str, unchecked: list[Json]) -> list[Json]:
-    """In order. Raises `Refusal` for one that is out of range, splits a character or overlaps."""
+    """The entities in order. Raises `ApiError` when one is out of range, splits a character or overlaps."""
     if not unchecked:
         return []
     entities = sorted((dict(entity) for entity in unchecked), key=_sort_key)
     boundaries = _character_boundaries(text)
-    ends: list[int] = []  # of the entities around this one
+    ends: list[int] = []  # of the entities that enclose the current one
     for entity in entities:
         start, length = entity["offset"], entity["length"]
         if start < 0 or start > 1_000_000:
@@ -160,7 +165,7 @@ def _check_entities(text: str, unchecked: list[Json]) -> list[Json]:
 
 
 def _character_boundaries(text: str) -> list[int]:
-    """Where characters begin, and the end, in UTF-16 units."""
+    """The UTF-16 offset of every character, and of the end."""
     boundaries = [0]
     for character in text:
         boundaries.append(boundaries[-1] + (2 if ord(character) > 0xFFFF else 1))
@@ -169,8 +174,8 @@ def _character_boundaries(text: str) -> list[int]:
 
 def _check_arguments(entity: Json) -> None:
     if entity["type"] == "text_link":
-        address = str(entity.get("url") or "")
-        if not address.startswith(("http://", "https://", "tg://", "ton://", "mailto:", "tel:")):
+        url = str(entity.get("url") or "")
+        if not url.startswith(("http://", "https://", "tg://", "ton://", "mailto:", "tel:")):
             raise bad_request("wrong HTTP URL specified")
     user: Any = entity.get("user")
     if entity["type"] == "text_mention" and not (isinstance(user, dict) and user.get("id")):
@@ -178,7 +183,7 @@ def _check_arguments(entity: Json) -> None:
 
 
 def _trim(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
-    """White space at the ends is not kept; entities move with the text."""
+    """The text without surrounding white space, and its entities moved accordingly."""
     trimmed = text.strip()
     if trimmed == text:
         return text, entities

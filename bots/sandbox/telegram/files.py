@@ -1,4 +1,4 @@
-"""The files people have sent, and how a bot gets them."""
+"""The files that users have sent, for the bot to download."""
 
 from bots.sandbox.stand_in import BoundedDict
 from bots.sandbox.telegram.errors import bad_request
@@ -6,8 +6,8 @@ from bots.sandbox.telegram.state import Json
 
 __all__ = ["FileStore"]
 
-MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024  # bytes that a bot may download
-MAX_FILES = 100  # kept
+MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
+MAX_FILES = 100
 
 
 class FileStore:
@@ -15,7 +15,7 @@ class FileStore:
         self._files: BoundedDict[str, tuple[Json, str, bytes]] = BoundedDict(MAX_FILES)
 
     def add(self, file: Json, name: str, content: bytes) -> Json:
-        """`file` with its size; its content can be downloaded from now on."""
+        """Store a file for download. Returns its object, with the size."""
         file = file | {"file_size": len(content)}
         suffix = name.rpartition(".")[2] if "." in name else "bin"
         path = f"documents/{file['file_id'].replace('-', '_')}.{suffix}"
@@ -32,5 +32,4 @@ class FileStore:
         return file | {"file_path": path}
 
     def content(self, path: str) -> bytes | None:
-        """What is downloaded from `path`."""
-        return next((content for _, at, content in self._files.values() if at == path), None)
+        return next((content for _, file_path, content in self._files.values() if file_path == path), None)

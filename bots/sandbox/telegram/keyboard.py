@@ -1,4 +1,4 @@
-"""Reply markup, checked as Telegram does."""
+"""Checks of reply markup. Each raises `ApiError` as Telegram would answer."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from bots.sandbox.telegram.state import Json
 
 __all__ = ["inline_keyboard"]
 
-MAX_CALLBACK_DATA_BYTES = 64  # bytes
+MAX_CALLBACK_DATA_BYTES = 64
 MAX_BUTTONS_PER_ROW = 8
 MAX_BUTTONS = 100
 BUTTON_ACTIONS = (
@@ -26,7 +26,7 @@ BUTTON_STYLES = frozenset({"danger", "primary", "success"})
 
 
 def inline_keyboard(params: Json) -> Json | None:
-    """The message's inline keyboard; other markup belongs to the client and is not shown."""
+    """The inline keyboard of a message, or None. Other markup only changes the client."""
     markup = params.get("reply_markup")
     if markup in (None, ""):
         return None

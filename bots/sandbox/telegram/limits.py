@@ -1,8 +1,8 @@
-"""Flood control: how often a bot may write, and the penalty when it does more often.
+"""Flood control: how often a bot may write, and how long it must wait after one call too many.
 
-Telegram does not publish its figures. These follow what its FAQ says (about one message a second
-in a chat with short bursts, 20 a minute in a group, 30 a second in all) and what its developers
-say (edits count as messages do).
+Telegram does not publish its figures. These follow its FAQ (about one message a second in a chat
+with short bursts, 20 a minute in a group, 30 a second overall) and its developers (edits count
+like messages).
 """
 
 import math
@@ -15,7 +15,7 @@ __all__ = ["FloodControl", "Limits", "SlidingWindow", "TokenBucket"]
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """`burst` calls at once, then `rate` a second; one more costs at least `penalty` seconds."""
+    """`burst` calls at once, then `rate` a second. One more costs at least `penalty_seconds`."""
 
     burst: int
     rate: float
@@ -24,7 +24,7 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class SlidingWindow:
-    """At most `count` calls in any `seconds`; one more costs at least `penalty` seconds."""
+    """At most `count` calls in any `seconds`. One more costs at least `penalty_seconds`."""
 
     count: int
     seconds: float
@@ -33,16 +33,16 @@ class SlidingWindow:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`None` switches a rule off.
+    """None switches a limit off.
 
-    `private` and `group` are for each chat and count messages and edits alike; `drafts` is for
-    each chat; `bot` counts everything the bot sends.
+    `private` and `group` count the messages and edits of each chat, `drafts` the drafts of each
+    chat, `overall` everything that the bot sends.
     """
 
     private: TokenBucket | None = TokenBucket(burst=5, rate=1.0, penalty_seconds=3)
     group: SlidingWindow | None = SlidingWindow(count=20, seconds=60, penalty_seconds=5)
     drafts: TokenBucket | None = TokenBucket(burst=10, rate=2.0, penalty_seconds=3)
-    bot: SlidingWindow | None = SlidingWindow(count=30, seconds=1, penalty_seconds=1)
+    overall: SlidingWindow | None = SlidingWindow(count=30, seconds=1, penalty_seconds=1)
 
     @classmethod
     def off(cls) -> "Limits":
@@ -79,16 +79,16 @@ class _SlidingWindowMeter:
 
 
 class FloodControl:
-    """Admits or refuses each call, and keeps the penalties that run."""
+    """Admits or refuses calls, and keeps the penalties."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.limits = limits
         self._clock = clock
-        self._meters: dict[tuple[int, str], _TokenBucketMeter | _SlidingWindowMeter] = {}
+        self._meters: dict[tuple[int, bool], _TokenBucketMeter | _SlidingWindowMeter] = {}
         self._blocked_until: dict[int, float] = {}
 
     def block(self, chat_id: int, seconds: float) -> None:
-        """Let nothing through to `chat` (0: to anybody) for so long."""
+        """Refuse all calls to a chat (0: to any chat) for `seconds`."""
         self._blocked_until[chat_id] = self._clock() + seconds
 
     def remaining_wait(self, chat_id: int) -> int:
@@ -97,26 +97,30 @@ class FloodControl:
         return max(0, math.ceil(until - self._clock()))
 
     def admit(self, chat_id: int, *, is_private: bool, is_draft: bool) -> int:
-        """Count one call, or say how many whole seconds its penalty is."""
-        now = self._clock()
-        kind = "drafts" if is_draft else "private" if is_private else "group"
-        meters = [(chat_id, self._meter(chat_id, kind, now)), (0, self._meter(0, "bot", now))]
-        for place, meter in meters:
+        """Count a call and return 0, or return its penalty in whole seconds."""
+        now, limits = self._clock(), self.limits
+        chat_limit = limits.drafts if is_draft else limits.private if is_private else limits.group
+        meters = [
+            (chat_id, self._meter((chat_id, is_draft), chat_limit, now)),
+            (0, self._meter((0, False), limits.overall, now)),
+        ]
+        for blocked_id, meter in meters:
             wait = math.ceil(meter.retry_after(now)) if meter is not None else 0
             if wait > 0:
-                self._blocked_until[place] = now + wait
+                self._blocked_until[blocked_id] = now + wait
                 return wait
         for _, meter in meters:
             if meter is not None:
                 meter.take(now)
         return 0
 
-    def _meter(self, chat_id: int, limit_name: str, now: float) -> _TokenBucketMeter | _SlidingWindowMeter | None:
-        meter = self._meters.get((chat_id, limit_name))
-        if meter is None:
-            rule: TokenBucket | SlidingWindow | None = getattr(self.limits, limit_name)
-            if rule is None:
-                return None
-            meter = _TokenBucketMeter(rule, now) if isinstance(rule, TokenBucket) else _SlidingWindowMeter(rule, now)
-            self._meters[chat_id, limit_name] = meter
-        return meter
+    def _meter(
+        self, key: tuple[int, bool], limit: TokenBucket | SlidingWindow | None, now: float
+    ) -> _TokenBucketMeter | _SlidingWindowMeter | None:
+        if limit is None:
+            return None
+        if key not in self._meters:
+            self._meters[key] = (
+                _TokenBucketMeter(limit, now) if isinstance(limit, TokenBucket) else _SlidingWindowMeter(limit, now)
+            )
+        return self._meters[key]

@@ -1,4 +1,4 @@
-"""`parse_mode`: HTML, MarkdownV2 and the old Markdown, refused where Telegram refuses them."""
+"""Parsers for `parse_mode`: HTML, MarkdownV2 and legacy Markdown, as strict as Telegram's."""
 
 import html
 import re
@@ -42,7 +42,7 @@ MARKERS = {
 
 
 def parse_markup(text: str, parse_mode: str) -> tuple[str, list[Json]]:
-    """The text without its markup, and the entities. Raises `Refusal`."""
+    """The text without its markup, and the entities. Raises `ApiError` for invalid markup."""
     modes: dict[str, Callable[[str], tuple[str, list[Json]]]] = {
         "html": _parse_html,
         "markdownv2": _parse_markdown_v2,
@@ -68,7 +68,7 @@ class _OpenEntity:
 
 @dataclass(slots=True)
 class _TextBuilder:
-    """The text so far, its length in UTF-16 units, and what is open."""
+    """The text so far, its length in UTF-16 code units, its entities, and those that are still open."""
 
     parts: list[str] = field(default_factory=list)
     utf16_length: int = 0
@@ -165,7 +165,7 @@ def _end_tag(result: _TextBuilder, name: str, byte_offset: int) -> None:
     if name == "code":
         language = opened.extra_fields.pop("language", None)
         if len(result.open_entities) > 1 and result.open_entities[-2].name == "pre":
-            # <pre><code class="language-x"> is one entity, the outer one.
+            # <pre><code class="language-x"> is one entity of the type `pre`.
             result.open_entities.pop()
             if language:
                 result.open_entities[-1].extra_fields["language"] = language
@@ -228,13 +228,13 @@ def _parse_code(result: _TextBuilder, text: str, at: int) -> int:
         end += 1
     if end >= len(text):
         raise _parse_error(f"Can't find end of {name} entity at byte offset {_byte_offset(text, at)}")
-    content, more = "".join(body), {}
+    content, extra_fields = "".join(body), {}
     if kind == "pre" and (match := re.match(r"([^\s`]*)\n", content)):
-        more = {"language": match[1]} if match[1] else {}
+        extra_fields = {"language": match[1]} if match[1] else {}
         content = content[match.end() :]
     result.open(kind, at)
     result.add(content)
-    result.close(kind, **more)
+    result.close(kind, **extra_fields)
     return end + len(fence)
 
 
@@ -279,7 +279,7 @@ def _close_link(result: _TextBuilder, text: str, at: int) -> int:
     return match.end()
 
 
-# -- Markdown as it was
+# -- legacy Markdown
 
 
 def _parse_legacy_markdown(text: str) -> tuple[str, list[Json]]:

@@ -1,6 +1,6 @@
-"""What Telegram says of a member of a chat."""
+"""ChatMember objects."""
 
-from bots.sandbox.telegram.state import Bot, Chat, Json, User
+from bots.sandbox.telegram.state import Bot, Chat, Json, MemberStatus, User
 
 __all__ = ["chat_member", "member_status"]
 
@@ -20,24 +20,24 @@ ADMINISTRATOR_RIGHTS = (
 )
 
 
-def chat_member(user: User, status: str) -> Json:
-    """A ChatMember object."""
+def chat_member(user: User, status: MemberStatus) -> Json:
     payload: Json = {"user": user.json(), "status": status}
     match status:
-        case "administrator":
+        case MemberStatus.ADMINISTRATOR:
             payload |= {"can_be_edited": False, "is_anonymous": False}
             payload |= dict.fromkeys(ADMINISTRATOR_RIGHTS, True)
-        case "creator":
+        case MemberStatus.CREATOR:
             payload["is_anonymous"] = False
-        case "kicked":
+        case MemberStatus.KICKED:
             payload["until_date"] = 0
     return payload
 
 
-def member_status(chat: Chat, user: User) -> str:
-    """The first of a group's members is its owner; a bot's status is the chat's own."""
+def member_status(chat: Chat, user: User) -> MemberStatus:
+    """The first member of a group is its owner."""
     if isinstance(user, Bot):
         return chat.bot_status
     if user not in chat.members:
-        return "left"
-    return "creator" if not chat.is_private and user is chat.members[0] else "member"
+        return MemberStatus.LEFT
+    is_owner = not chat.is_private and user is chat.members[0]
+    return MemberStatus.CREATOR if is_owner else MemberStatus.MEMBER

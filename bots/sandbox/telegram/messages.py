@@ -1,4 +1,4 @@
-"""The methods that write: messages, edits, drafts, reactions."""
+"""Methods about messages: send, edit, delete, react, drafts, chat actions, answers to button presses."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from bots.sandbox.telegram.targets import target_chat, target_message, target_th
 
 __all__ = ["MESSAGE_METHODS"]
 
-QUERY_LIFETIME_SECONDS = 60.0  # seconds
+QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
 MAX_DELETED_MESSAGES = 100
 NOT_MODIFIED = (
@@ -35,83 +35,12 @@ CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-REACTION_EMOJI = frozenset(
-    {
-        "❤",
-        "👍",
-        "👎",
-        "🔥",
-        "🥰",
-        "👏",
-        "😁",
-        "🤔",
-        "🤯",
-        "😱",
-        "🤬",
-        "😢",
-        "🎉",
-        "🤩",
-        "🤮",
-        "💩",
-        "🙏",
-        "👌",
-        "🕊",
-        "🤡",
-        "🥱",
-        "🥴",
-        "😍",
-        "🐳",
-        "❤‍🔥",
-        "🌚",
-        "🌭",
-        "💯",
-        "🤣",
-        "⚡",
-        "🍌",
-        "🏆",
-        "💔",
-        "🤨",
-        "😐",
-        "🍓",
-        "🍾",
-        "💋",
-        "🖕",
-        "😈",
-        "😴",
-        "😭",
-        "🤓",
-        "👻",
-        "👨‍💻",
-        "👀",
-        "🎃",
-        "🙈",
-        "😇",
-        "😨",
-        "🤝",
-        "✍",
-        "🤗",
-        "🫡",
-        "🎅",
-        "🎄",
-        "☃",
-        "💅",
-        "🤪",
-        "🗿",
-        "🆒",
-        "💘",
-        "🙉",
-        "🦄",
-        "😘",
-        "💊",
-        "🙊",
-        "😎",
-        "👾",
-        "🤷‍♂",
-        "🤷",
-        "🤷‍♀",
-        "😡",
-    }
-)
+REACTIONS = """
+❤ 👍 👎 🔥 🥰 👏 😁 🤔 🤯 😱 🤬 😢 🎉 🤩 🤮 💩 🙏 👌 🕊 🤡 🥱 🥴 😍 🐳 ❤‍🔥
+🌚 🌭 💯 🤣 ⚡ 🍌 🏆 💔 🤨 😐 🍓 🍾 💋 🖕 😈 😴 😭 🤓 👻 👨‍💻 👀 🎃 🙈 😇 😨
+🤝 ✍ 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
+"""
+REACTION_EMOJI = frozenset(REACTIONS.split())
 
 
 def send_message(backend: ClientBackend, params: Json) -> Json:
@@ -223,8 +152,11 @@ def delete_messages(backend: ClientBackend, params: Json) -> bool:
         raise bad_request("expected an Array of message identifiers")
     if len(message_ids) > MAX_DELETED_MESSAGES:
         raise bad_request("too many message identifiers specified")
-    found = [chat.find_message(number) for number in message_ids if isinstance(number, int)]
-    messages = [message for message in found if message is not None]
+    messages = [
+        message
+        for message_id in message_ids
+        if isinstance(message_id, int) and (message := chat.find_message(message_id)) is not None
+    ]
     if not all(map(_is_deletable, messages)):
         raise bad_request("message can't be deleted")
     for message in messages:
@@ -233,7 +165,7 @@ def delete_messages(backend: ClientBackend, params: Json) -> bool:
 
 
 def _is_deletable(message: Message) -> bool:
-    return message.from_bot or message.chat.is_private or message.chat.bot_status == "administrator"
+    return message.from_bot or message.chat.is_private or message.chat.bot_is_administrator
 
 
 def _delete(backend: ClientBackend, message: Message) -> None:

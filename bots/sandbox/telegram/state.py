@@ -1,16 +1,30 @@
-"""Who and what there is: people, chats, messages, drafts, as Telegram's objects show them."""
+"""Users, chats, messages and drafts, and their JSON. No behaviour: see `backend`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from bots.sandbox.stand_in import ChatEventKind, Json
 
-__all__ = ["Bot", "Call", "Chat", "ChatEvent", "Draft", "Json", "Message", "User"]
+__all__ = ["Bot", "Call", "Chat", "ChatEvent", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
 
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
-"""Messages kept of each chat."""
+
+
+class ChatType(StrEnum):
+    PRIVATE = "private"
+    GROUP = "group"
+    SUPERGROUP = "supergroup"
+
+
+class MemberStatus(StrEnum):
+    CREATOR = "creator"
+    ADMINISTRATOR = "administrator"
+    MEMBER = "member"
+    LEFT = "left"
+    KICKED = "kicked"
 
 
 @dataclass(slots=True, eq=False)
@@ -38,12 +52,9 @@ class User:
 
 @dataclass(slots=True, eq=False)
 class Bot(User):
-    """The account under test, as its owner set it up at @BotFather."""
+    """The account under test, configured at @BotFather."""
 
     has_topics_enabled: bool = True
-    allows_users_to_create_topics: bool = True
-    can_join_groups: bool = True
-    supports_guest_queries: bool = False
 
     @property
     def is_bot(self) -> bool:
@@ -60,18 +71,18 @@ class Bot(User):
 
 @dataclass(slots=True, eq=False)
 class Chat:
-    """`status` is the bot's own: member, administrator, left or kicked (private: has blocked it).
+    """In a private chat, the bot status `KICKED` means that the user has blocked the bot.
 
-    `topics` are names by thread id; General, which every forum has, is not among them.
+    `topics` are names by thread ID, without General, which every forum has.
     """
 
     id: int
-    type: str
+    type: ChatType
     title: str
     next_message_ids: Iterator[int]
     members: list[User] = field(default_factory=list)
     is_forum: bool = False
-    bot_status: str = "member"
+    bot_status: MemberStatus = MemberStatus.MEMBER
     is_deactivated: bool = False
     migrated_to_id: int | None = None
     topics: dict[int, str] = field(default_factory=dict)
@@ -81,11 +92,19 @@ class Chat:
 
     @property
     def is_private(self) -> bool:
-        return self.type == "private"
+        return self.type is ChatType.PRIVATE
+
+    @property
+    def bot_is_administrator(self) -> bool:
+        return self.bot_status is MemberStatus.ADMINISTRATOR
+
+    @property
+    def has_bot(self) -> bool:
+        return self.bot_status in (MemberStatus.MEMBER, MemberStatus.ADMINISTRATOR)
 
     def json(self) -> Json:
         if self.is_private:
-            return {"id": self.id, "type": "private", "first_name": self.title}
+            return {"id": self.id, "type": self.type, "first_name": self.title}
         payload: Json = {"id": self.id, "type": self.type, "title": self.title}
         if self.is_forum:
             payload["is_forum"] = True
@@ -98,14 +117,14 @@ class Chat:
             del self._messages_by_id[self.messages.pop(0).id]
 
     def find_message(self, message_id: int | None) -> "Message | None":
-        """The message, unless it was deleted."""
+        """The message, or None when it was deleted."""
         message = None if message_id is None else self._messages_by_id.get(message_id)
         return None if message is None or message.is_deleted else message
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """`edits` are the texts it had before; `chain` the first message of its replies' chain."""
+    """`reply_thread_id` is the first message of the chain of replies."""
 
     id: int
     chat: Chat
@@ -161,7 +180,7 @@ class Message:
         return payload
 
     def _topic_root(self) -> "Message | None":
-        """What a forum's message replies to when it replies to nothing: its topic's beginning."""
+        """The first message of the topic. A message in a forum that replies to nothing replies to it."""
         if self.chat.is_forum and self.thread_id is not None and self.thread_id != self.id:
             return self.chat.find_message(self.thread_id)
         return None
@@ -169,7 +188,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One showing of a draft. `time` is the stand-in's clock."""
+    """One version of a draft. `shown_at` is by the stand-in's clock."""
 
     chat_id: int
     thread_id: int | None

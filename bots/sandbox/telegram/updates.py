@@ -1,4 +1,4 @@
-"""The updates Telegram keeps for a bot until it confirms them, and the long poll for them."""
+"""The queue of updates that the bot has not confirmed yet, and the long poll that reads it."""
 
 import asyncio
 import itertools
@@ -11,12 +11,13 @@ from bots.sandbox.telegram.state import Json
 
 __all__ = ["PendingUpdate", "UpdateQueue"]
 
-MAX_UPDATES_PER_POLL = 100  # in one answer
-MAX_POLL_SECONDS = 50.0  # seconds
+MAX_UPDATES_PER_POLL = 100
+MAX_POLL_SECONDS = 50.0
 MAX_PENDING = 100_000
-MAX_CONFIRMED = 1_000  # kept in mind, for deliveries out of turn
+MAX_CONFIRMED = 1_000
+"""Confirmed updates are remembered, so that they can be delivered again."""
 CONFLICT_PAUSE_SECONDS = 3.0
-"""Seconds between refusals, so that two receivers do not chase each other at full speed."""
+"""The least time between two conflicts, so that two receivers do not poll at full speed."""
 OPT_IN_KINDS = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 CONFLICT_OTHER_POLL = (
     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
@@ -28,12 +29,12 @@ CONFLICT_WEBHOOK_SET = "Conflict: terminated by setWebhook request"
 class PendingUpdate:
     id: int
     chat_id: int
-    """Updates of one chat reach a webhook one after the other."""
+    """A webhook gets the updates of a chat one after the other."""
     update: Json
 
 
 class UpdateQueue:
-    """`arrived` is set by each new update; whoever waits for it clears it."""
+    """Each new update sets `arrived`; the webhook, which waits for it, clears it."""
 
     def __init__(self) -> None:
         self.pending: deque[PendingUpdate] = deque(maxlen=MAX_PENDING)
@@ -47,7 +48,7 @@ class UpdateQueue:
         self._next_conflict_at = 0.0
 
     def add(self, kind: str, payload: Json, chat_id: int) -> None:
-        """Keep an update, if the bot asked for its kind."""
+        """Queue an update, if the bot asked for its kind."""
         if kind not in self.allowed_kinds if self.allowed_kinds else kind in OPT_IN_KINDS:
             return
         update_id = next(self._ids)
@@ -60,12 +61,12 @@ class UpdateQueue:
             self._poll_waiter.set_result(None)
 
     def set_allowed_kinds(self, kinds: object) -> None:
-        """Remember which kinds the bot wants from now on; anything but a list changes nothing."""
+        """Set the kinds of updates to queue from now on; anything but a list changes nothing."""
         if isinstance(kinds, list):
             self.allowed_kinds = tuple(str(kind) for kind in kinds)
 
     def confirm_before(self, offset: int) -> None:
-        """Confirm what is before `offset`; a negative one keeps that many at the end."""
+        """Confirm the updates before `offset`. A negative offset keeps that many at the end."""
         if offset < 0:
             while len(self.pending) > -offset:
                 self.pending.popleft()
@@ -73,18 +74,17 @@ class UpdateQueue:
             self._mark_confirmed(self.pending.popleft(), self._redeliveries)
 
     def confirm(self, update: PendingUpdate) -> None:
-        """The bot's server took it."""
         if update in self.pending:
             self.pending.remove(update)
             self._mark_confirmed(update, self.pending)
 
     def redeliver_last(self, chat_id: int) -> None:
-        """Deliver the latest update of `chat` a second time, after it has been confirmed."""
-        waiting = next((kept for kept in reversed(self.pending) if kept.chat_id == chat_id), None)
-        if waiting is not None:
-            self._redeliver_ids.add(waiting.id)
+        """Deliver the latest update of a chat once more after it has been confirmed."""
+        pending = next((update for update in reversed(self.pending) if update.chat_id == chat_id), None)
+        if pending is not None:
+            self._redeliver_ids.add(pending.id)
             return
-        confirmed = next((kept for kept in reversed(self._confirmed_updates) if kept.chat_id == chat_id), None)
+        confirmed = next((update for update in reversed(self._confirmed_updates) if update.chat_id == chat_id), None)
         if confirmed is not None:
             self._redeliveries.append(confirmed)
             self._wake()
@@ -96,7 +96,10 @@ class UpdateQueue:
             redeliveries.append(update)
 
     async def poll(self, offset: int, limit: int, timeout: float) -> list[Json]:
-        """Up to `limit` updates; waits for the first one. Raises `Refusal` when cut off."""
+        """Up to `limit` updates; waits up to `timeout` seconds for the first one.
+
+        Raises `ApiError` when another poll or a webhook takes its place.
+        """
         self.confirm_before(offset)
         if self.pending or self._redeliveries or timeout <= 0:
             return self._next_batch(limit)
@@ -107,15 +110,15 @@ class UpdateQueue:
                 await waiter
         except TimeoutError:
             return []
-        except ApiError as refusal:
-            await self.raise_conflict(refusal.description)
+        except ApiError as error:
+            await self.raise_conflict(error.description)
         finally:
             if self._poll_waiter is waiter:
                 self._poll_waiter = None
         return self._next_batch(limit)
 
     def terminate_poll(self, reason: str) -> None:
-        """End the poll that waits."""
+        """End the waiting poll with a conflict."""
         if self._poll_waiter is not None and not self._poll_waiter.done():
             self._poll_waiter.set_exception(ApiError(409, reason))
 
@@ -130,5 +133,5 @@ class UpdateQueue:
     def _next_batch(self, limit: int) -> list[Json]:
         size = max(1, min(limit, MAX_UPDATES_PER_POLL))
         redelivered = [self._redeliveries.popleft() for _ in range(min(size, len(self._redeliveries)))]
-        waiting = itertools.islice(self.pending, size - len(redelivered))
-        return [kept.update for kept in (*redelivered, *waiting)]
+        pending = itertools.islice(self.pending, size - len(redelivered))
+        return [update.update for update in (*redelivered, *pending)]

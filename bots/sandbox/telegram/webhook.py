@@ -1,4 +1,4 @@
-"""Delivery of updates to the bot's own server, on this machine only."""
+"""Delivery of updates to the bot's own server, which must be on this machine."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ __all__ = ["Webhook"]
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 (the header's name)
 SECRET_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 RESPONSE_TIMEOUT = aiohttp.ClientTimeout(total=30)
-MAX_RETRY_DELAY_SECONDS = 60.0  # seconds between tries
+MAX_RETRY_DELAY_SECONDS = 60.0
 
 
 class Webhook:
-    """One chat's next update follows only when the last was answered with 2xx."""
+    """Posts updates. The next update of a chat follows only after a 2xx answer to the last."""
 
     def __init__(self, updates: UpdateQueue, params: Json, initial_retry_delay: float) -> None:
         self.url = _loopback_url(str(params["url"]))
@@ -34,7 +34,7 @@ class Webhook:
         self._updates = updates
         self._initial_retry_delay = initial_retry_delay
         self._last_error: tuple[int, str] | None = None
-        self._deliveries: dict[int, asyncio.Task[None]] = {}  # by chat
+        self._deliveries: dict[int, asyncio.Task[None]] = {}  # by chat ID
         self._runner = asyncio.create_task(self._run())
 
     def info(self) -> Json:
@@ -96,10 +96,10 @@ def _loopback_url(text: str) -> URL:
     if url.scheme not in {"http", "https"} or not url.host:
         raise bad_request("invalid webhook URL specified")
     try:
-        local = url.host == "localhost" or ip_address(url.host).is_loopback
+        is_loopback = url.host == "localhost" or ip_address(url.host).is_loopback
     except ValueError:
-        local = False
-    if not local:
+        is_loopback = False
+    if not is_loopback:
         if url.scheme == "http":
             raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
         raise bad_request("bad webhook: Failed to resolve host: Name or service not known")

@@ -214,7 +214,7 @@ async def test_draft_and_typing_expire() -> None:
 
 async def test_only_stoppable_draft_is_stopped(server: TelegramStandIn, bot: ExtBot[None], chat: Chat) -> None:
     await bot.send_message_draft(chat.id, 5, "a")
-    with pytest.raises(ValueError, match="can be stopped"):
+    with pytest.raises(ValueError, match="no stop button"):
         await server.stop_draft(chat, 5)
     await bot.send_message_draft(chat.id, 5, "ab", api_kwargs={"can_stop": True})
     await server.stop_draft(chat, 5)
