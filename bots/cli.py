@@ -22,6 +22,7 @@ from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
 from bots.settings_table import UNLIMITED_WIDTH, print_settings
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import LoadedSettings, find_misspelled_variables, load_settings
+from core.store.grants import Role
 
 if TYPE_CHECKING:
     from core.store.database import Store
@@ -158,14 +159,14 @@ def allow(
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
     """Allow a person, a chat or a server to use the bot."""
-    from core.store.conversations import grant, revoke
+    from core.store.grants import grant, revoke
 
     _check_subject(subject)
 
     async def change() -> None:
         async with _open_store(config_file) as store:
             if not remove:
-                await store.write(grant, subject, "member", "")
+                await store.write(grant, subject, Role.MEMBER, "")
                 _console().print(f"{subject} can now use the bot.")
             elif await store.write(revoke, subject):
                 _console().print(f"{subject} can no longer use the bot.")

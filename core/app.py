@@ -11,10 +11,10 @@ import structlog
 from core.api.client import ModelApi, StreamTimeouts
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, StoreError
-from core.port import Adapter
+from core.port import AccountKey, Adapter
 from core.settings import Settings
-from core.store.conversations import get_value, set_value
 from core.store.database import Store
+from core.store.key_values import get_value, set_value
 from core.store.leases import Leases, delete_leases
 from core.supervision import supervise
 from core.turns.access_control import AccessControl, create_pairing_code
@@ -86,7 +86,7 @@ async def serve(
 
     Raises what an adapter raised: `ConfigurationError`, `UnavailableError`.
     """
-    adapters_by_account = {(chat.platform, chat.account): chat for chat in adapters}
+    adapters_by_account = {AccountKey(chat.platform, chat.account): chat for chat in adapters}
     engine = Engine(
         services.settings,
         services.store,

@@ -24,6 +24,7 @@ from typing import Protocol, runtime_checkable
 from core.markdown.document import Document
 
 __all__ = [
+    "AccountKey",
     "Adapter",
     "Attachment",
     "Batch",
@@ -48,6 +49,17 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class AccountKey:
+    """The bot's account on a platform."""
+
+    platform: str
+    account: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.account}"
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a conversation happens."""
 
@@ -63,6 +75,10 @@ class Place:
     """Only one person and the bot are here."""
     server: str | None = None
     """The server (guild, workspace) that the chat belongs to, on platforms that have servers."""
+
+    @property
+    def account_key(self) -> AccountKey:
+        return AccountKey(self.platform, self.account)
 
 
 @dataclass(frozen=True, slots=True)

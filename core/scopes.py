@@ -6,7 +6,6 @@
                   chat:telegram:BOT:CHAT
                   thread:telegram:BOT:CHAT:THREAD
                   server:discord:SERVER
-                  memory:CONVERSATION
     grant         telegram:person:PERSON, telegram:chat:CHAT, discord:server:SERVER
 
 BOT is the bot's account. The strings are stored: changing one takes a migration. Pure functions.
@@ -26,7 +25,6 @@ __all__ = [
     "conversation_key_prefix",
     "grant_subject",
     "grant_subjects",
-    "memory_scope_key",
     "person_key",
     "thread_scope_prefix",
     "usage_subjects",
@@ -61,11 +59,6 @@ def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
 def conversation_key_prefix(place: Place) -> str:
     """How the keys of all conversations in a chat begin."""
     return f"{_chat_key(place)}:"
-
-
-def memory_scope_key(conversation_key: str) -> str:
-    """Where preferences about the memory of a conversation are stored."""
-    return f"memory:{conversation_key}"
 
 
 def chat_scope_key(place: Place) -> str:

@@ -81,6 +81,7 @@ class Timings:
     exit_deadline: float = 19.0
     """From the first stop signal until the process is ended by force. Longer than the whole shutdown takes."""
 
+    # Model service
     model_list_timeout: float = 30.0
     """How long the request for the list of models may take."""
     embedding_timeout: float = 60.0
@@ -96,3 +97,8 @@ class Timings:
     """How long reading the text of one file may take."""
     recall_timeout: float = 8.0
     """How long an answer waits for the search in notes and files; then it is given without."""
+    # Storage
+    batch_window: float = 1.2
+    """How long a question waits for the next message of a batch (a split text, an album)."""
+    max_batch: float = 15.0
+    """How long after its first message a batch takes further ones."""

@@ -19,15 +19,11 @@ from core.conversation.preferences import MODEL, EffectivePreference, with_avail
 from core.conversation.turn_services import TurnServices
 from core.memory.service import MemoryService
 from core.scopes import Scope, ScopeKind
-from core.store.conversations import (
-    Preference,
-    delete_preference,
-    is_operator,
-    reset_history,
-    set_preference,
-)
+from core.store.claims import cancel_turns
+from core.store.conversations import reset_history
 from core.store.database import Store
-from core.store.turns import cancel_turns
+from core.store.grants import is_operator
+from core.store.preferences import Preference, delete_preference, set_preference
 
 __all__ = ["CommandHandlers", "CommandRequest"]
 
@@ -103,11 +99,11 @@ class CommandHandlers:
         return Reply(f"A new conversation with **{model}**. What was said before is left out.")
 
     async def stop(self, request: CommandRequest) -> Reply:
-        running_turns, dropped_count = await self._store.write(cancel_turns, request.conversation_id, request.turn_id)
-        self.cancel_turns(running_turns)
-        if not running_turns and not dropped_count:
+        result = await self._store.write(cancel_turns, request.conversation_id, request.turn_id)
+        self.cancel_turns(result.running)
+        if not result.running and not result.dropped:
             return Reply("Nothing is being written here.")
-        waiting = f" {dropped_count} waiting {pluralize(dropped_count, 'message')} dropped." if dropped_count else ""
+        waiting = f" {result.dropped} waiting {pluralize(result.dropped, 'message')} dropped." if result.dropped else ""
         return Reply(f"Stopped.{waiting}")
 
     async def model(self, request: CommandRequest) -> Reply:

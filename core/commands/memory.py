@@ -100,7 +100,7 @@ def _format_counts(status: MemoryStatistics) -> str:
 
 
 def _format_entry(entry: MemoryEntry) -> str:
-    day = datetime.fromtimestamp(entry.created, UTC).date().isoformat()
+    day = datetime.fromtimestamp(entry.created_at, UTC).date().isoformat()
     name = entry.name if len(entry.name) <= MAX_PREVIEW_CHARS else f"{entry.name[: MAX_PREVIEW_CHARS - 1]}…"
     size = "" if entry.is_note else f", {entry.chunk_count:,} piece{'s' * (entry.chunk_count > 1)}"
     return f"{escape_markdown(name)} ({day}{size})"

@@ -7,10 +7,11 @@ from core.buttons import ButtonAction, encode_action
 from core.commands.menus import page_buttons
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest, escape_markdown, pluralize, progress_bar
-from core.conversation.ledger import CHAT, EMBEDDINGS, Ledger, QuotaStatus, format_duration
+from core.conversation.ledger import Ledger, QuotaStatus, format_duration
 from core.conversation.model_registry import describe
 from core.conversation.turn_services import TurnServices
 from core.scopes import person_key
+from core.store.token_usage import UsageKind
 
 __all__ = ["ModelsCommand", "quotas_by_model", "search_models"]
 
@@ -26,7 +27,7 @@ def search_models(models: Sequence[Model], search: str) -> list[Model]:
 async def quotas_by_model(ledger: Ledger, account: str, models: Sequence[Model]) -> dict[str, QuotaStatus]:
     """Today's quotas by the models' ids, each for what the model is there for."""
     quotas: dict[str, QuotaStatus] = {}
-    for kind, embeds in ((CHAT, False), (EMBEDDINGS, True)):
+    for kind, embeds in ((UsageKind.CHAT, False), (UsageKind.EMBEDDINGS, True)):
         if ids := [model.id for model in models if model.is_embedding_model is embeds]:
             quotas |= await ledger.get_quotas(account, ids, kind)
     return quotas

@@ -19,8 +19,8 @@ from core.conversation.preferences import (
     Preferences,
 )
 from core.scopes import chat_scope_key
-from core.store.conversations import Preference, delete_preference, set_preference
 from core.store.database import Store
+from core.store.preferences import Preference, delete_preference, set_preference
 
 __all__ = ["SettingsCommands"]
 

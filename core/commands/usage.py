@@ -6,10 +6,9 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import QuotaStatus, format_duration
 from core.conversation.turn_services import TurnServices
 from core.scopes import person_key, usage_subjects
-from core.store.conversations import is_operator
 from core.store.database import Store
-from core.store.token_usage import get_daily_usage
-from core.store.turns import usage_since
+from core.store.grants import is_operator
+from core.store.token_usage import get_daily_usage, usage_since
 
 __all__ = ["UsageCommand"]
 
@@ -45,7 +44,7 @@ class UsageCommand:
             lines = ["What you used today on your own key, in tokens:", "", "```", *rows, "```"]
         subject = usage_subjects(request.incoming)[0]
         used = await self._store.read(get_daily_usage, [subject], self._services.ledger.today())
-        if tokens := used[subject][0]:
+        if tokens := used[subject].tokens:
             lines += ["", f"On the bot's key you used {tokens:,} tokens today."]
         return lines
 
@@ -55,11 +54,13 @@ class UsageCommand:
         personal_key_usage = await self._store.read(usage_since, person, ledger.day_start(), is_personal_key=True)
         lines = ["You have used no tokens today."]
         if used:
-            quotas = await ledger.get_quotas(account.key_id, [model for model, _, _ in used])
-            rows = [self._row(model, tokens, answers, quotas[model], " for all") for model, tokens, answers in used]
+            quotas = await ledger.get_quotas(account.key_id, [usage.model for usage in used])
+            rows = [
+                self._row(usage.model, usage.tokens, usage.answers, quotas[usage.model], " for all") for usage in used
+            ]
             lines = ["What you used today, in tokens:", "", "```", *rows, "```"]
         if personal_key_usage:
-            tokens = sum(tokens for _, tokens, _ in personal_key_usage)
+            tokens = sum(usage.tokens for usage in personal_key_usage)
             lines += ["", f"On your own key you used {tokens:,} tokens today."]
         return lines + await self._allowances(request)
 
@@ -80,9 +81,9 @@ class UsageCommand:
         lines = []
         for subject, (whose, tokens, messages) in zip(subjects, limits, strict=False):
             if tokens:
-                lines.append(f"{whose}: {used[subject][0]:,} of {tokens:,} tokens.")
+                lines.append(f"{whose}: {used[subject].tokens:,} of {tokens:,} tokens.")
             if messages:
-                lines.append(f"{whose}: {used[subject][1]:,} of {messages:,} questions.")
+                lines.append(f"{whose}: {used[subject].questions:,} of {messages:,} questions.")
         return ["", *lines] if lines else []
 
     async def _total_usage(self) -> list[str]:

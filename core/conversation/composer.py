@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.api.client import ChatRequest
+from core.api.client import ChatRequest, Message
 from core.conversation import context_window
 from core.conversation.context_window import FittedPrompt, PromptTooLongError
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import Preferences
 from core.conversation.token_estimator import TokenEstimator, TokenEstimators
 from core.store.database import Store
-from core.store.history import ConversationHistory, ConversationSummary, load_history
+from core.store.history import ConversationHistory, ConversationSummary, StoredMessage, load_history
 
 __all__ = ["ComposedRequest", "Composer"]
 
@@ -33,11 +33,11 @@ class ComposedRequest:
     """The summary stands for what was left out."""
 
     @property
-    def unsummarized(self) -> tuple[tuple[int, str, str], ...]:
+    def unsummarized(self) -> tuple[StoredMessage, ...]:
         """Messages that are neither shown nor in the summary."""
         up_to_message = self.history.summary.up_to_message if self.history.summary else 0
         left_out = self.history.messages[: self.prompt.omitted]
-        return tuple(message for message in left_out if message[0] > up_to_message)
+        return tuple(message for message in left_out if message.id > up_to_message)
 
 
 class Composer:
@@ -67,7 +67,7 @@ class Composer:
             stored = _without_last(stored)
         estimator = await self.estimators.for_conversation(model, conversation)
         context_tokens = context_tokens or self._registry.context_tokens(model)
-        history = [(role, text) for _, role, text in stored.messages]
+        history = [Message(message.role, message.text) for message in stored.messages]
 
         def fit(system: str) -> FittedPrompt:
             return context_window.fit_prompt(
@@ -104,5 +104,5 @@ def _with_summary(system: str, summary: ConversationSummary) -> str:
 
 
 def _without_last(history: ConversationHistory) -> ConversationHistory:
-    questions = [index for index, (_, role, _) in enumerate(history.messages) if role == "user"]
+    questions = [index for index, message in enumerate(history.messages) if message.role == "user"]
     return ConversationHistory(history.messages[: questions[-1]], history.summary) if questions else history

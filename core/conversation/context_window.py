@@ -7,16 +7,13 @@ from core.api.client import Message
 from core.conversation.token_estimator import TokenEstimator, text_hash
 from core.conversation.tokens import TokenWeights
 
-__all__ = ["FittedPrompt", "HistoryMessage", "PromptTooLongError", "answer_reserve", "fit_prompt"]
+__all__ = ["FittedPrompt", "PromptTooLongError", "answer_reserve", "fit_prompt"]
 
 ESTIMATE_RESERVE_FRACTION = 0.25  # kept free of what is estimated: nineteen of twenty texts are off by less
 UNCALIBRATED_RESERVE_FRACTION = 0.4  # the same, for a model that has not counted often enough yet
 COUNTED_RESERVE_FRACTION = 0.02  # of what the service counted itself
 MIN_RESERVE_TOKENS = 64
 MAX_ANSWER_RESERVE_TOKENS = 8192  # tokens kept free for the answer, at most
-
-HistoryMessage = tuple[str, str]
-"""(role, text)."""
 
 
 class PromptTooLongError(Exception):
@@ -50,7 +47,7 @@ def answer_reserve(context_tokens: int, max_answer_tokens: int = 0) -> int:
 
 def fit_prompt(
     system: str,
-    history: Sequence[HistoryMessage],
+    history: Sequence[Message],
     prompt: str,
     *,
     context_tokens: int,
@@ -75,7 +72,7 @@ def fit_prompt(
         certain_tokens = round(available * estimate / (estimate + reserve))
         raise PromptTooLongError(round(estimate), certain_tokens)
     messages = [Message("system", system)] if system else []
-    messages += [Message("assistant" if role == "assistant" else "user", text) for role, text in history[omitted:]]
+    messages += history[omitted:]
     messages.append(Message("user", prompt))
     return FittedPrompt(tuple(messages), omitted, round(estimate), round(reserve))
 
@@ -83,9 +80,9 @@ def fit_prompt(
 class _RequestEstimate:
     """Tokens of a request that leaves out the oldest messages."""
 
-    def __init__(self, estimator: TokenEstimator, system: str, history: Sequence[HistoryMessage], prompt: str) -> None:
+    def __init__(self, estimator: TokenEstimator, system: str, history: Sequence[Message], prompt: str) -> None:
         self._reserve_fraction = ESTIMATE_RESERVE_FRACTION if estimator.is_calibrated else UNCALIBRATED_RESERVE_FRACTION
-        each = [estimator.estimate_text(text) for _, text in history]
+        each = [estimator.estimate_text(message.content) for message in history]
         self._cumulative_tokens = [0.0]
         for tokens in each:
             self._cumulative_tokens.append(self._cumulative_tokens[-1] + tokens)
@@ -98,11 +95,11 @@ class _RequestEstimate:
         if anchor is not None and anchor.system_hash == text_hash(system):
             self._align(estimator, history, prompt)
 
-    def _align(self, estimator: TokenEstimator, history: Sequence[HistoryMessage], prompt: str) -> None:
+    def _align(self, estimator: TokenEstimator, history: Sequence[Message], prompt: str) -> None:
         """Find the request that the service counted within this one."""
         anchor = estimator.anchor
         assert anchor is not None  # noqa: S101 (asked before)
-        all_texts = [*(text for _, text in history), prompt]
+        all_texts = [*(message.content for message in history), prompt]
         digests = tuple(map(text_hash, all_texts))
         length = len(anchor.message_hashes)
         for start in range(len(digests) - length, -1, -1):
@@ -138,11 +135,11 @@ class _RequestEstimate:
         return estimate, max(MIN_RESERVE_TOKENS, reserve)
 
 
-def _exchanges(history: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
+def _exchanges(history: Sequence[Message]) -> list[list[Message]]:
     """A question and what was answered to it stay together."""
-    groups: list[list[HistoryMessage]] = []
-    for role, text in history:
-        if role == "user" or not groups:
+    groups: list[list[Message]] = []
+    for message in history:
+        if message.role == "user" or not groups:
             groups.append([])
-        groups[-1].append((role, text))
+        groups[-1].append(message)
     return groups

@@ -21,11 +21,9 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure, StoreError
 from core.store import token_usage
 from core.store.database import Store
-from core.store.token_usage import TokenUsage, UsageKey
+from core.store.token_usage import TokenUsage, UsageKey, UsageKind
 
 __all__ = [
-    "CHAT",
-    "EMBEDDINGS",
     "Ledger",
     "QuotaStatus",
     "Reservation",
@@ -35,7 +33,6 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-CHAT, EMBEDDINGS = "chat", "embeddings"  # kinds of use, each with its own quota
 EVERY_MODEL = "*"
 QUOTA_WARNING_FRACTION = 0.8
 QUOTA_ROLLOVER_SECONDS = 600.0  # seconds: a quota that comes back within them is not used up for the day
@@ -152,13 +149,15 @@ class Ledger:
             configured = known.daily_quota if known else None
         return configured or None
 
-    async def get_quotas(self, key_id: str, models: Sequence[str], kind: str = CHAT) -> dict[str, QuotaStatus]:
+    async def get_quotas(
+        self, key_id: str, models: Sequence[str], kind: UsageKind = UsageKind.CHAT
+    ) -> dict[str, QuotaStatus]:
         usage_by_model = await self._store.read(token_usage.get_usage_by_model, key_id, self.today(), models, kind)
         return {model: QuotaStatus(self.daily_limit(model), now) for model, now in usage_by_model.items()}
 
     @asynccontextmanager
     async def reserve(
-        self, key_id: str, model: str, prompt_tokens: int, answer_tokens: int = 0, kind: str = CHAT
+        self, key_id: str, model: str, prompt_tokens: int, answer_tokens: int = 0, kind: UsageKind = UsageKind.CHAT
     ) -> AsyncIterator[Reservation]:
         """Book a request while it is made: before, what it is expected to cost (`asked` tokens
         and an answer of `answer`), after it what it cost.
@@ -181,7 +180,7 @@ class Ledger:
         finally:
             await asyncio.shield(self._settle(reservation_id, key_id, model, reservation.cost, kind))
 
-    async def _reserve(self, key_id: str, model: str, expected_tokens: int, kind: str) -> int | None:
+    async def _reserve(self, key_id: str, model: str, expected_tokens: int, kind: UsageKind) -> int | None:
         key = UsageKey(key_id, model, kind, self.today())
         task = asyncio.ensure_future(
             self._store.write(token_usage.reserve, key, expected_tokens, self.daily_limit(model))
@@ -195,7 +194,7 @@ class Ledger:
                     await self._store.write(token_usage.settle_reservation, reservation_id, 0)
             raise
 
-    async def _settle(self, reservation_id: int, key_id: str, model: str, tokens: int, kind: str) -> None:
+    async def _settle(self, reservation_id: int, key_id: str, model: str, tokens: int, kind: UsageKind) -> None:
         """Book what it cost, and warn the operator when most of the quota is gone."""
         try:
             await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
@@ -204,7 +203,7 @@ class Ledger:
             # No reason to lose an answer: what was expected stays booked.
             log.warning("cost not booked", account=key_id, model=model, error=str(error))
 
-    async def _warn_if_nearly_used(self, key_id: str, model: str, kind: str) -> None:
+    async def _warn_if_nearly_used(self, key_id: str, model: str, kind: UsageKind) -> None:
         limit, day = self.daily_limit(model), self.today()
         if key_id != self._bot_key_id or limit is None or (key_id, model, day) in self._warned:
             return
@@ -228,9 +227,11 @@ class Ledger:
 
     async def personal_key_tokens(self) -> int:
         """Today's tokens on keys that people brought."""
-        return await self._store.read(token_usage.tokens_on_other_keys, self._bot_key_id, self.today(), CHAT)
+        return await self._store.read(token_usage.tokens_on_other_keys, self._bot_key_id, self.today())
 
-    async def record_refusal(self, key_id: str, model: str, error: ModelError, kind: str = CHAT) -> None:
+    async def record_refusal(
+        self, key_id: str, model: str, error: ModelError, kind: UsageKind = UsageKind.CHAT
+    ) -> None:
         """The service says that the day's quota is used up, whatever we counted. Where its day
         ends a little later than ours, ours is not spoilt.
         """

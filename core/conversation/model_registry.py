@@ -24,8 +24,8 @@ from core.conversation.unknown_models import (
 )
 from core.errors import ModelError, ModelFailure, StoreError
 from core.settings import Settings
-from core.store.conversations import get_value, set_value
 from core.store.database import Store
+from core.store.key_values import get_value, set_value
 
 __all__ = ["ModelRegistry", "Suggestion", "describe", "format_context_length"]
 

@@ -9,7 +9,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.port import Place, Sender
 from core.scopes import Scope, applicable_scopes, chat_scope_key
 from core.settings import Settings
-from core.store.conversations import Preference, list_preferences
+from core.store.preferences import Preference, list_preferences
 
 __all__ = [
     "ANSWER_LENGTH",

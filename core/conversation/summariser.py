@@ -16,7 +16,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.conversation.redaction import redact
 from core.errors import ModelError, StoreError
 from core.store.database import Store
-from core.store.history import ConversationSummary, save_summary
+from core.store.history import ConversationSummary, StoredMessage, save_summary
 
 __all__ = ["Summariser"]
 
@@ -50,7 +50,7 @@ class Summariser:
     def summarize_if_needed(self, conversation: int, composed: ComposedRequest) -> None:
         """Summarise what `composed` had to leave out, if it is worth it. Returns at once."""
         left_out = composed.unsummarized
-        lost_tokens = sum(composed.estimator.estimate_text(text) for _, _, text in left_out)
+        lost_tokens = sum(composed.estimator.estimate_text(message.text) for message in left_out)
         is_first = composed.history.summary is None
         is_worthwhile = bool(left_out) and (is_first or lost_tokens > MIN_LOST_FRACTION * composed.context_tokens)
         if not is_worthwhile or conversation in self._tasks or len(self._tasks) >= MAX_CONCURRENT_TASKS:
@@ -68,7 +68,7 @@ class Summariser:
         self,
         conversation: int,
         summary: ConversationSummary | None,
-        left_out: Sequence[tuple[int, str, str]],
+        left_out: Sequence[StoredMessage],
     ) -> None:
         replaces_up_to = summary.up_to_message if summary else 0
         try:
@@ -99,7 +99,7 @@ class Summariser:
         self,
         model: str,
         summary: ConversationSummary | None,
-        left_out: Sequence[tuple[int, str, str]],
+        left_out: Sequence[StoredMessage],
     ) -> ConversationSummary:
         # Two characters a token: no script needs more tokens than that allows for.
         max_chars = (
@@ -110,14 +110,14 @@ class Summariser:
         text, up_to_message = (summary.text, summary.up_to_message) if summary else ("", 0)
         batch: list[str] = []
         size = 0
-        for message_id, role, content in left_out:
-            line = f"{role}: {redact(content)}"[:max_chars]
+        for message in left_out:
+            line = f"{message.role}: {redact(message.text)}"[:max_chars]
             if batch and size + len(line) > max_chars:
                 text = await self._merge(model, text, batch)
                 batch, size = [], 0
             batch.append(line)
             size += len(line)
-            up_to_message = message_id
+            up_to_message = message.id
         return ConversationSummary(up_to_message, await self._merge(model, text, batch))
 
     async def _merge(self, model: str, summary: str, lines: Sequence[str]) -> str:

@@ -15,8 +15,9 @@ from core.api.client import Message
 from core.conversation import tokens
 from core.conversation.tokens import TokenWeights
 from core.errors import StoreError
-from core.store.conversations import get_value, set_value
+from core.store.answers import TokenCount
 from core.store.database import Store
+from core.store.key_values import get_value, set_value
 
 __all__ = ["CountedRequest", "TokenEstimator", "TokenEstimators"]
 
@@ -96,25 +97,25 @@ class TokenEstimators:
         model: str,
         conversation: int,
         messages: Sequence[Message],
-        usage: tuple[int, int],
+        usage: TokenCount,
         answer: str,
         *,
         has_reasoning: bool,
     ) -> None:
         """The service counted `usage` (prompt, completion) for `sent` and `answer`."""
-        if usage[0] <= 0:
+        if usage.prompt <= 0:
             return
         weights = await self._load_weights(model)
-        weights.add_sample(tokens.count_features(message.content for message in messages), usage[0])
+        weights.add_sample(tokens.count_features(message.content for message in messages), usage.prompt)
         system = messages[0].content if messages[0].role == "system" else ""
         other_messages = messages[1:] if messages[0].role == "system" else messages
         self._anchors[conversation] = CountedRequest(
             model,
             text_hash(system),
             tuple(text_hash(message.content) for message in other_messages),
-            usage[0],
+            usage.prompt,
             text_hash(answer),
-            0 if has_reasoning else usage[1],
+            0 if has_reasoning else usage.completion,
         )
         self._anchors.move_to_end(conversation)
         while len(self._anchors) > MAX_ANCHORS:

@@ -20,10 +20,10 @@ import structlog
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import Adapter, Part, Place
+from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
 from core.store.chat_migration import move_chat
-from core.store.inbound import AcceptResult
 from core.store.retrying_store import RetryingStore
-from core.store.turns import UNREACHABLE_MESSAGE, SentPart, Turn, list_sent_parts, save_part
+from core.store.turns import Turn
 
 __all__ = ["Outbox"]
 
@@ -72,8 +72,7 @@ class Outbox:
         self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
         self._question_message = incoming.message_id
         # Where nobody else writes an answer follows its question, but not a refusal.
-        was_refused = turn.note in (AcceptResult.QUEUE_FULL, AcceptResult.RATE_LIMITED)
-        self._reply_to = None if incoming.place.is_private and not was_refused else self._question_message
+        self._reply_to = None if incoming.place.is_private and not turn.refusal else self._question_message
 
     async def load(self) -> None:
         if self._turn.attempt > 1:
@@ -92,8 +91,12 @@ class Outbox:
     async def put(self, position: int, part: Part, priority: Priority, *, ephemeral: bool = False) -> None:
         """Make `part` stand at `position`. Raises `DeliveryError` when that cannot be."""
         sent, new_digest = self._sent_parts.get(position), part_digest(part)
-        if sent is not None and sent.state == "dead":
+        if sent is not None and sent.state is PartState.REJECTED:
             sent = None  # it certainly does not stand there
+        if sent is not None and sent.state is PartState.UNREACHABLE:
+            if sent.digest != new_digest:
+                await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
+            return
         if sent is None or (sent.message_id is None and sent.digest != new_digest):
             if sent is not None and priority is Priority.PREVIEW and not self._deduplicates_sends:
                 return  # one message that nobody can change any more is enough
@@ -101,8 +104,6 @@ class Outbox:
         elif sent.message_id is None:
             # Sent before, by us or by a process that died: it may stand there.
             self.is_uncertain = True
-        elif sent.digest != new_digest and sent.message_id == UNREACHABLE_MESSAGE:
-            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
         elif sent.digest != new_digest:
             await self._edit(position, sent.message_id, part, new_digest, priority, ephemeral=ephemeral)
 
@@ -119,7 +120,7 @@ class Outbox:
         original_chat = self.place.chat
         if priority is Priority.PREVIEW and self._stored_digests.get(position):
             # A process that died had it final. Whoever takes over from us must not believe that.
-            await self._store_part(position, SentPart("sent", message, ""))
+            await self._store_part(position, SentPart(PartState.SENT, message, ""))
         try:
             await self.edit_message(message, part, priority)
         except DeliveryError as error:
@@ -128,7 +129,7 @@ class Outbox:
                 raise
             await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
             return
-        self._sent_parts[position] = SentPart("sent", message, new_digest)
+        self._sent_parts[position] = SentPart(PartState.SENT, message, new_digest)
         if priority is not Priority.PREVIEW:
             await self._store_part(position, self._sent_parts[position])
 
@@ -166,7 +167,7 @@ class Outbox:
         try:
             message = await self._send_with_retries(priority, attempt, part, is_idempotent=False)
         except DeliveryError as error:
-            state = "uncertain" if error.failure is DeliveryFailure.UNKNOWN else "dead"
+            state = PartState.UNCERTAIN if error.failure is DeliveryFailure.UNKNOWN else PartState.REJECTED
             if error.failure is DeliveryFailure.UNKNOWN:
                 self._mark_uncertain(position, new_digest)
             await self._store_part(position, SentPart(state, None, new_digest))
@@ -175,10 +176,10 @@ class Outbox:
                 self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
                 return
             raise
-        self._sent_parts[position] = SentPart("sent", message, new_digest)
+        self._sent_parts[position] = SentPart(PartState.SENT, message, new_digest)
         # Previews are edited without a note: what of them stands there only we know.
         stored_digest = "" if priority is Priority.PREVIEW else new_digest
-        await self._store_part(position, SentPart("sent", message, stored_digest))
+        await self._store_part(position, SentPart(PartState.SENT, message, stored_digest))
 
     async def _store_sending(
         self, position: int, new_digest: str, previous: SentPart | None, priority: Priority
@@ -186,7 +187,7 @@ class Outbox:
         """Note that it is being sent: whoever takes over after a crash must know the doubt."""
         while True:
             # First in line: the gate has let it go now, not when the others are written.
-            record = SentPart("sending", None, new_digest)
+            record = SentPart(PartState.SENDING, None, new_digest)
             self._stored_digests[position] = new_digest
             await self._store.write_with_priority(save_part, self._turn, self._owner, position, record)
             if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
@@ -199,13 +200,13 @@ class Outbox:
     def _mark_uncertain(self, position: int, new_digest: str) -> None:
         """It may stand there. With a key it can be sent again, and we learn its id."""
         if not self._deduplicates_sends:
-            self._sent_parts[position] = SentPart("uncertain", None, new_digest)
+            self._sent_parts[position] = SentPart(PartState.UNCERTAIN, None, new_digest)
 
     async def drop_after(self, position: int) -> None:
         """Remove parts beyond the last one (an earlier attempt's answer was longer)."""
         for surplus in sorted(p for p in self._sent_parts if p > position):
             message = self._sent_parts[surplus].message_id
-            if message is not None and message != UNREACHABLE_MESSAGE:
+            if message is not None:
                 try:
                     await self.delete_message(message, Priority.FINAL)
                 except DeliveryError as error:
@@ -312,11 +313,11 @@ class Outbox:
         place = self.place
         if new_chat == place.chat:
             raise DeliveryError("The chat moves to itself", DeliveryFailure.GONE)
-        await self._store.write(move_chat, place.platform, place.account, place.chat, new_chat)
+        await self._store.write(move_chat, place.account_key, place.chat, new_chat)
         self.place = replace(place, chat=new_chat)
         self._reply_to = self._question_message = None
         self._sent_parts = {
-            position: replace(sent, message_id=UNREACHABLE_MESSAGE) if sent.message_id else sent
+            position: replace(sent, state=PartState.UNREACHABLE, message_id=None) if sent.message_id else sent
             for position, sent in self._sent_parts.items()
         }
 

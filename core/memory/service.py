@@ -16,7 +16,7 @@ import structlog
 from core.api.embedding import EmbeddingResult, Vectors
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.conversation.api_keys import ApiKey
-from core.conversation.ledger import EMBEDDINGS, Ledger
+from core.conversation.ledger import Ledger
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory.chunks import (
     CHUNK_TOKENS,
@@ -32,7 +32,8 @@ from core.memory.ranking import rank
 from core.memory.recall import RecalledContext, SearchResult
 from core.store import memories
 from core.store.database import Store
-from core.store.memories import MemoryEntry, MemoryStatistics, NewChunk, RecallMode
+from core.store.memories import MemoryEntry, MemoryLimits, MemoryStatistics, NewChunk, RecallMode, UnindexedMessage
+from core.store.token_usage import UsageKind
 
 __all__ = ["MAX_NOTE_CHARS", "MemoryService", "StoredFile", "safe_filename"]
 
@@ -70,11 +71,13 @@ class MemoryService:
         *,
         reader: FileReader | None = None,
         model: str = DEFAULT_EMBEDDING_MODEL,
+        limits: MemoryLimits | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._reader = reader or FileReader()
         self._model = model
+        self._limits = limits or MemoryLimits()
 
     # -- giving
 
@@ -123,10 +126,10 @@ class MemoryService:
         progress: ProgressCallback | None = None,
     ) -> MemoryEntry:
         chunks = await asyncio.to_thread(split_document, document)
-        if len(chunks) > memories.MAX_CHUNKS:
+        if len(chunks) > self._limits.max_chunks:
             raise DocumentError("It has too much text", DocumentFailure.TOO_LARGE)
         full_error = DocumentError("There is no room for more", DocumentFailure.FULL)
-        if not await self._store.read(memories.has_room, scope, len(chunks)):
+        if not await self._store.read(memories.has_room, scope, len(chunks), self._limits):
             raise full_error
         chunks, vectors = await self._embed_chunks(account, chunks, progress)
         entry = await self._store.write(
@@ -138,6 +141,7 @@ class MemoryService:
             model=self._model,
             chunks=[NewChunk(piece.label, piece.text) for piece in chunks],
             vectors=vectors,
+            limits=self._limits,
         )
         if entry is None:
             raise full_error
@@ -178,11 +182,11 @@ class MemoryService:
         """One request, booked in the ledger before and after."""
         ledger, model = self._ledger, self._model
         estimated_tokens = round(sum(map(estimate_tokens, texts)))
-        async with ledger.reserve(account.key_id, model, estimated_tokens, kind=EMBEDDINGS) as booking:
+        async with ledger.reserve(account.key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
             try:
                 result = await account.api.embed(texts, model)
             except ModelError as error:
-                await ledger.record_refusal(account.key_id, model, error, EMBEDDINGS)
+                await ledger.record_refusal(account.key_id, model, error, UsageKind.EMBEDDINGS)
                 raise
             booking.reported_tokens = result.tokens
         return result
@@ -226,7 +230,7 @@ class MemoryService:
             query,
             self._model,
             limit_per_kind=MAX_CANDIDATES_PER_KIND,
-            document_ids=file_ids,
+            entry_ids=file_ids,
         )
         leading_chunks = [
             piece
@@ -243,23 +247,25 @@ class MemoryService:
         )
 
     async def _embed_query(
-        self, account: ApiKey, scope: str, prompt: str, unembedded: list[tuple[int, str]]
+        self, account: ApiKey, scope: str, prompt: str, unembedded: list[UnindexedMessage]
     ) -> Vectors:
         """The vector of a question; messages that have none yet get theirs on the way."""
         budget = CHUNK_TOKENS
         prefix = QUERY_PREFIX if "mxbai" in self._model else ""
         while True:
             question = prefix + truncate(prompt, budget - estimate_tokens(prefix))
-            messages = [(id_, truncate(text, budget)) for id_, text in unembedded]
+            messages = [UnindexedMessage(one.id, truncate(one.text, budget)) for one in unembedded]
             try:
-                result = await self._embed(account, [question, *(text or "…" for _, text in messages)])
+                result = await self._embed(account, [question, *(one.text or "…" for one in messages)])
             except ModelError as error:
                 budget /= 2
                 if error.failure is not ModelFailure.OVERFLOW or budget < MIN_QUERY_TOKENS:
                     raise
                 continue
             if messages:
-                await self._store.write(memories.index_messages, scope, self._model, messages, result.vectors[1:])
+                await self._store.write(
+                    memories.index_messages, scope, self._model, messages, result.vectors[1:], self._limits
+                )
             query: Vectors = result.vectors[0]
             return query
 

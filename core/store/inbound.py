@@ -1,50 +1,56 @@
-"""What arrives, kept: each event once, as a turn of its own or as the rest of one that waits.
+r"""Storing inbound events: each event once, as a turn of its own or as the rest of a batch.
 
-`accept` is one transaction's body; it judges what one person may have waiting.
+A client may send what a person wrote as several messages (a long text, an album). Their first event opens a turn
+that waits a moment, and the following ones are merged into it:
+
+    "begins"   -> turn 1, text "begins", may be claimed 1.2 s later
+    "goes on"  -> merged: text "begins\ngoes on", may be claimed 1.2 s after this event
+    "ends"     -> merged; one question with three pieces
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, TextClause, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import insert as plain_insert
 
 from core.port import EventKind, Incoming
+from core.store.dialect import insert, upsert
 from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming
 from core.store.schema import IS_OPEN, conversations, database_now, turns
-from core.store.turns import TurnState
+from core.store.turns import Refusal, TurnState
+from core.timings import Timings
 
 __all__ = ["AcceptResult", "InboundLimits", "accept_event"]
 
-BATCH_WINDOW_SECONDS = 1.2  # seconds in which the next message of a batch comes
-MAX_BATCH_SECONDS = 15.0  # seconds
 MAX_BATCH_ATTACHMENTS = 20
-MAX_BATCH_CHARS = 200_000  # characters of a batch
+MAX_BATCH_CHARS = 200_000
+DEFAULT_TIMINGS = Timings()
 
 
 class AcceptResult(StrEnum):
     NEW = "new"
-    MERGED = "joined"
-    """It is the rest of a question that waited for it."""
-    DUPLICATE = "known"
-    """The event was kept before: a redelivery."""
-    QUEUE_FULL = "full"
-    """Too many wait in this conversation, or of this person; kept, to be refused."""
-    RATE_LIMITED = "fast"
-    """Too many of this person in a minute; kept, to be refused."""
-    DROPPED = "ignored"
-    """As FAST, and the person was told in this minute; not kept."""
+    MERGED = "merged"
+    """The event became part of a question that waited for it."""
+    DUPLICATE = "duplicate"
+    """A redelivery: the event was stored before."""
+    QUEUE_FULL = Refusal.QUEUE_FULL.value
+    """Too many questions of this person or conversation are open; stored as a refused turn."""
+    RATE_LIMITED = Refusal.RATE_LIMITED.value
+    """This person sent too many events within a minute; stored as a refused turn."""
+    DROPPED = "dropped"
+    """As `RATE_LIMITED`, but the person has been told within this minute; not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundLimits:
-    """What one person may have open or send; 0: as much as they like."""
+    """What one person may send or have open; 0: no limit."""
 
     max_queued: int = 0
-    """Questions that wait in one conversation."""
+    """Questions waiting in one conversation."""
     max_open: int = 0
-    """Turns that are not finished, in all conversations."""
+    """Unfinished turns in all conversations."""
     max_per_minute: int = 0
 
 
@@ -53,101 +59,110 @@ def accept_event(
     incoming: Incoming,
     *,
     conversation_key: str,
-    person: str,
+    person_key: str,
     ordered: bool,
     limits: InboundLimits,
+    timings: Timings = DEFAULT_TIMINGS,
+    max_batch_chars: int = MAX_BATCH_CHARS,
 ) -> AcceptResult:
-    """Keep `incoming` and open its turn in the conversation named `key`, or join it to the turn
-    that waits for the rest of its batch.
+    """Store `incoming` and open its turn in the conversation, or merge it into the turn that waits for it.
+
+    `ordered` turns run one after another; the others overtake.
     """
-    event_key = f"{incoming.place.platform}:{incoming.place.account}:{incoming.key}"
+    event_key = f"{incoming.place.account_key}:{incoming.key}"
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    conversation, seq = connection.execute(
-        upsert(conversations)
-        .values(key=conversation_key, seq=int(ordered))
-        .on_conflict_do_update(index_elements=["key"], set_={"seq": conversations.c.seq + int(ordered)})
-        .returning(conversations.c.id, conversations.c.seq)
+    conversation_id, seq = connection.execute(
+        upsert(
+            connection,
+            conversations,
+            {"key": conversation_key, "last_seq": int(ordered)},
+            {"last_seq": conversations.c.last_seq + int(ordered)},
+            unique=["key"],
+        ).returning(conversations.c.id, conversations.c.last_seq)
     ).one()
-    if _is_stored(connection, event_key):  # by who had the conversation's row until now
+    if _is_stored(connection, event_key):  # by a transaction that held the conversation's row until now
         return AcceptResult.DUPLICATE
     columns = {
-        "conversation": conversation,
-        "key": event_key,
-        "incoming": encode_incoming(incoming),
-        "person": person,
-        "created": database_now(),
+        "conversation_id": conversation_id,
+        "event_key": event_key,
+        "incoming_json": encode_incoming(incoming),
+        "person_key": person_key,
+        "created_at": database_now(),
     }
-    if ordered and _merge_into_batch(connection, incoming, conversation, person):
-        columns |= {
-            "state": TurnState.DONE,
-            "finished": database_now(),
-            "note": AcceptResult.MERGED,
-        }
-        connection.execute(insert(turns).values(**columns))
+    if ordered and _merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
+        merged = {"state": TurnState.MERGED, "finished_at": database_now()}
+        connection.execute(plain_insert(turns).values(**columns, **merged))
         return AcceptResult.MERGED
-    refusal = _exceeded_limit(connection, conversation, person, limits, ordered=ordered)
-    if refusal is AcceptResult.DROPPED:
-        return refusal
-    awaits_batch = ordered and not refusal and incoming.batch is not None
+    exceeded = _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
+    if exceeded is AcceptResult.DROPPED:
+        return exceeded
+    opens_batch = ordered and not exceeded and incoming.batch is not None
     turn_id = connection.scalar(
-        upsert(turns)
+        insert(connection, turns)
         .values(
             **columns,
-            seq=seq if ordered and not refusal else None,
+            seq=seq if ordered and not exceeded else None,
             state=TurnState.QUEUED,
-            note=refusal.value if refusal else None,
-            lease_until=database_now() + BATCH_WINDOW_SECONDS if awaits_batch else 0.0,
+            refusal=Refusal(exceeded) if exceeded else None,
+            not_before=database_now() + timings.batch_window if opens_batch else 0.0,
         )
-        .on_conflict_do_nothing(index_elements=["key"])
+        .on_conflict_do_nothing(index_elements=["event_key"])
         .returning(turns.c.id)
     )
     if turn_id is None:
         return AcceptResult.DUPLICATE
-    return refusal or AcceptResult.NEW
+    return exceeded or AcceptResult.NEW
 
 
 def _is_stored(connection: Connection, event_key: str) -> bool:
-    return connection.scalar(select(turns.c.id).where(turns.c.key == event_key)) is not None
+    return connection.scalar(select(turns.c.id).where(turns.c.event_key == event_key)) is not None
 
 
-def _merge_into_batch(connection: Connection, incoming: Incoming, conversation: int, person: str) -> bool:
-    """Whether `incoming` has become part of a question that waits for it, and waits on."""
-    is_open_batch = (
-        turns.c.conversation == conversation,
-        turns.c.person == person,
+def _merge_into_batch(
+    connection: Connection,
+    incoming: Incoming,
+    conversation_id: int,
+    person_key: str,
+    timings: Timings,
+    max_chars: int,
+) -> bool:
+    """Whether `incoming` became part of a turn that waits for the rest of its batch; that turn waits again."""
+    if incoming.kind is not EventKind.PROMPT:
+        return False
+    is_waiting = (
+        turns.c.conversation_id == conversation_id,
+        turns.c.person_key == person_key,
         turns.c.seq.is_not(None),
         turns.c.state == TurnState.QUEUED,
-        turns.c.lease_until > database_now(),
+        turns.c.not_before > database_now(),
+        IS_OPEN,
     )
     row = connection.execute(
-        select(turns.c.id, turns.c.incoming)
-        .where(*is_open_batch, IS_OPEN, turns.c.created > database_now() - MAX_BATCH_SECONDS)
+        select(turns.c.id, turns.c.incoming_json)
+        .where(*is_waiting, turns.c.created_at > database_now() - timings.max_batch)
         .order_by(turns.c.id.desc())
         .limit(1)
     ).first()
-    if row is None or incoming.kind is not EventKind.PROMPT:
-        return False
-    first = decode_incoming(row.incoming)
+    first = decode_incoming(row.incoming_json) if row else None
     batch_id = incoming.batch.id if incoming.batch else None
-    if first is None or first.batch is None or first.batch.id != batch_id:
+    if row is None or first is None or first.batch is None or first.batch.id != batch_id:
         return False
     merged = _merge(first, incoming)
-    if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.text) > MAX_BATCH_CHARS:
+    if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.text) > max_chars:
         return False
     result = connection.execute(
         update(turns)
-        .where(turns.c.id == row.id, *is_open_batch)
-        .values(incoming=encode_incoming(merged), lease_until=database_now() + BATCH_WINDOW_SECONDS)
+        .where(turns.c.id == row.id, *is_waiting)
+        .values(incoming_json=encode_incoming(merged), not_before=database_now() + timings.batch_window)
     )
     return result.rowcount == 1
 
 
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
-    """One question, in the order in which it was written: deliveries may overtake each other."""
-    # A later message has a larger number on every platform.
+    """One event with the messages of both, in the order they were written: deliveries can overtake each other."""
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
+    # Message IDs grow on every platform.
     texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: (len(piece[0]), piece[0]))
     return replace(
         first,
@@ -166,24 +181,23 @@ def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:
 
 
 def _exceeded_limit(
-    connection: Connection, conversation: int, person: str, limits: InboundLimits, *, ordered: bool
+    connection: Connection, conversation_id: int, person_key: str, limits: InboundLimits, *, ordered: bool
 ) -> AcceptResult | None:
-    """The bound that one more turn would break."""
+    """How to refuse one more turn; None: it is within the limits."""
 
-    def count(*conditions: ColumnElement[bool] | TextClause) -> int:
-        counted = select(func.count()).select_from(turns).where(*conditions)
-        return connection.scalar(counted) or 0
+    def count(*conditions: ColumnElement[bool]) -> int:
+        return connection.scalar(select(func.count()).select_from(turns).where(*conditions)) or 0
 
-    is_theirs = turns.c.person == person
+    is_theirs = turns.c.person_key == person_key
     if limits.max_per_minute:
-        last_minute = (is_theirs, turns.c.created > database_now() - 60)
-        if count(*last_minute) >= limits.max_per_minute:
-            was_notified = count(*last_minute, turns.c.note == AcceptResult.RATE_LIMITED)
-            return AcceptResult.DROPPED if was_notified else AcceptResult.RATE_LIMITED
+        in_last_minute = (is_theirs, turns.c.created_at > database_now() - 60)
+        if count(*in_last_minute) >= limits.max_per_minute:
+            is_notified = count(*in_last_minute, turns.c.refusal == Refusal.RATE_LIMITED)
+            return AcceptResult.DROPPED if is_notified else AcceptResult.RATE_LIMITED
     if limits.max_open and count(is_theirs, IS_OPEN) >= limits.max_open:
         return AcceptResult.QUEUE_FULL
     if ordered and limits.max_queued:
-        queued_here = (turns.c.conversation == conversation, turns.c.seq.is_not(None), IS_OPEN)
-        if count(*queued_here) > limits.max_queued:
+        in_conversation = (turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None), IS_OPEN)
+        if count(*in_conversation) > limits.max_queued:
             return AcceptResult.QUEUE_FULL
     return None

@@ -1,4 +1,7 @@
-"""Events as they are kept."""
+"""The stored form of events: JSON with the field names of `core.port`.
+
+Renaming a field there takes a migration that renames it in `turns.incoming_json`.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,7 +34,7 @@ def encode_incoming(incoming: Incoming) -> str:
 
 
 def decode_incoming(encoded: str) -> StoredIncoming | None:
-    """None: it is damaged, or of a newer version, which another process may have."""
+    """None for an event that is damaged or that a newer version stored."""
     try:
         return msgspec.json.decode(encoded, type=StoredIncoming)
     except (msgspec.DecodeError, ValueError):

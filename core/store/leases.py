@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import StoreError
 from core.store.database import Store
+from core.store.dialect import upsert
 from core.store.schema import database_now, leases
 
 __all__ = ["Leases", "count_holders", "delete_leases", "release", "try_acquire"]
@@ -30,19 +30,10 @@ CANCEL_TIMEOUT_SECONDS = 6.0  # seconds for what runs under a lease to put itsel
 
 def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -> bool:
     """Whether `owner` has `name` from now on for `seconds`: it was free, or its own already."""
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    until = database_now() + seconds
-    acquired = connection.execute(
-        upsert(leases)
-        .values(name=name, owner=owner, until=until)
-        .on_conflict_do_update(
-            index_elements=["name"],
-            set_={"owner": owner, "until": until},
-            where=or_(leases.c.owner == owner, leases.c.until < database_now()),
-        )
-        .returning(leases.c.name)
-    ).first()
-    return acquired is not None
+    claim = {"owner": owner, "expires_at": database_now() + seconds}
+    is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
+    statement = upsert(connection, leases, {"name": name, **claim}, claim, where=is_free)
+    return connection.execute(statement.returning(leases.c.name)).first() is not None
 
 
 def release(connection: Connection, name: str, owner: str) -> None:
@@ -52,7 +43,7 @@ def release(connection: Connection, name: str, owner: str) -> None:
 def count_holders(connection: Connection, prefix: str) -> int:
     """How many leases whose name begins with `prefix` are held; the others are forgotten."""
     has_prefix = leases.c.name.startswith(prefix, autoescape=True)
-    connection.execute(delete(leases).where(has_prefix, leases.c.until < database_now()))
+    connection.execute(delete(leases).where(has_prefix, leases.c.expires_at < database_now()))
     count = connection.scalar(select(func.count()).select_from(leases).where(has_prefix))
     return count or 0
 

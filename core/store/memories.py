@@ -1,7 +1,7 @@
-"""What a conversation is to remember: notes, files and messages, in pieces with vectors.
+"""What a conversation remembers: notes, files and past messages, in chunks with vectors.
 
-Everything belongs to a scope, the key of a conversation; no function reaches beyond the one it is
-given. Searching compares with all of a scope's vectors, of which there are some thousand at most.
+Everything belongs to a conversation, by its key; no function reads or changes anything of another one. A search
+compares the query with every vector of the conversation, at most some thousands.
 """
 
 from collections.abc import Sequence
@@ -11,34 +11,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
 
-from core.scopes import memory_scope_key
-from core.store.conversations import Preference, list_preferences, set_preference
-from core.store.schema import conversations, database_now, documents, memory_chunks, messages
+from core.store.dialect import advisory_lock
+from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages
 
 __all__ = [
-    "MAX_CHUNKS",
-    "MAX_ENTRIES",
-    "MAX_INDEXED_MESSAGES",
+    "NOTE_KIND",
     "ChunkKind",
     "MemoryEntry",
+    "MemoryLimits",
     "MemoryStatistics",
     "NewChunk",
     "RecallMode",
     "ScoredChunk",
+    "UnindexedMessage",
     "add_entry",
     "delete_all",
     "delete_entry",
@@ -55,12 +42,8 @@ __all__ = [
 ]
 
 NOTE_KIND = "note"
-MAX_ENTRIES = 200  # notes and files of one scope
-MAX_CHUNKS = 6_000
-MAX_INDEXED_MESSAGES = 3_000
-RECENT_MESSAGES = 20  # messages that a model is shown anyway
-RECALL_MODE_PREFERENCE = "recall"
-RECALL_SINCE_PREFERENCE = "recall since"
+RECENT_MESSAGES = 20
+"""A model sees the newest messages anyway; they are not recalled."""
 
 Vectors = NDArray[np.float32]
 
@@ -68,27 +51,43 @@ Vectors = NDArray[np.float32]
 class ChunkKind(StrEnum):
     NOTE = "note"
     MESSAGE = "message"
-    FILE = "piece"
+    FILE = "file"
 
 
 class RecallMode(StrEnum):
-    """What is recalled of itself: notes and files; past messages too; nothing."""
+    """What a question recalls."""
 
-    NOTES_AND_FILES = "given"
-    WITH_MESSAGES = "on"
+    NOTES_AND_FILES = "notes_and_files"
+    WITH_MESSAGES = "with_messages"
     OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryLimits:
+    """What one conversation can hold."""
+
+    max_entries: int = 200
+    """Notes and files."""
+    max_chunks: int = 6_000
+    """Of notes and files."""
+    max_indexed_messages: int = 3_000
+
+
+DEFAULT_LIMITS = MemoryLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryEntry:
-    """A note or a file. `number` is its name within the scope."""
+    """A note or a file."""
 
     id: int
     number: int
+    """What people call it by, within the conversation."""
     kind: str
+    """`NOTE_KIND`, or the kind of file."""
     name: str
     chunk_count: int
-    created: float
+    created_at: float
 
     @property
     def is_note(self) -> bool:
@@ -97,22 +96,29 @@ class MemoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class NewChunk:
-    """A piece to be kept."""
-
     label: str
+    """Where the text stands: "page 3", a heading, lines."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """`score` is the cosine of the angle to what was searched for."""
-
     id: int
     kind: ChunkKind
     name: str
+    """Of the file; empty for a message."""
     label: str
     text: str
     score: float
+    """Cosine similarity to the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnindexedMessage:
+    """A message without a vector."""
+
+    id: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,47 +130,43 @@ class MemoryStatistics:
     message_count: int
 
 
-def get_conversation_key(connection: Connection, conversation: int) -> str:
-    """The scope of a conversation."""
-    query = select(conversations.c.key).where(conversations.c.id == conversation)
+def get_conversation_key(connection: Connection, conversation_id: int) -> str:
+    query = select(conversations.c.key).where(conversations.c.id == conversation_id)
     return str(connection.execute(query).scalar_one())
 
 
 def get_statistics(connection: Connection, conversation_key: str) -> MemoryStatistics:
-    is_note = documents.c.kind == NOTE_KIND
-    notes, files, pieces = connection.execute(
+    is_note = memory_entries.c.kind == NOTE_KIND
+    note_count, file_count, chunk_count = connection.execute(
         select(
             func.count().filter(is_note),
             func.count().filter(~is_note),
-            func.coalesce(func.sum(documents.c.pieces), 0),
-        ).where(documents.c.scope == conversation_key)
+            func.coalesce(func.sum(memory_entries.c.chunk_count), 0),
+        ).where(memory_entries.c.conversation_key == conversation_key)
     ).one()
-    message_count = connection.scalar(
-        select(func.count())
-        .select_from(memory_chunks)
-        .where(memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
-    )
+    messages_query = select(func.count()).select_from(memory_chunks).where(_is_message(conversation_key))
     return MemoryStatistics(
-        _recall_preferences(connection, conversation_key)[0],
-        notes,
-        files,
-        int(pieces),
-        message_count or 0,
+        _recall_settings(connection, conversation_key)[0],
+        note_count,
+        file_count,
+        int(chunk_count),
+        connection.scalar(messages_query) or 0,
     )
 
 
 def list_entries(connection: Connection, conversation_key: str) -> list[MemoryEntry]:
-    """By number."""
-    rows = connection.execute(
-        select(documents).where(documents.c.scope == conversation_key).order_by(documents.c.number)
-    )
+    """Ordered by number."""
+    in_conversation = memory_entries.c.conversation_key == conversation_key
+    rows = connection.execute(select(memory_entries).where(in_conversation).order_by(memory_entries.c.number))
     return [_entry(row) for row in rows]
 
 
 def find_by_digest(connection: Connection, conversation_key: str, digest: str) -> MemoryEntry | None:
-    """What has this digest already."""
+    """The entry with the same content."""
     row = connection.execute(
-        select(documents).where(documents.c.scope == conversation_key, documents.c.digest == digest).limit(1)
+        select(memory_entries)
+        .where(memory_entries.c.conversation_key == conversation_key, memory_entries.c.digest == digest)
+        .limit(1)
     ).first()
     return _entry(row) if row else None
 
@@ -179,166 +181,156 @@ def add_entry(
     model: str,
     chunks: Sequence[NewChunk],
     vectors: Vectors,
+    limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> MemoryEntry | None:
-    """Keep a note or a file; None when the scope is full. Known already: as it is."""
-    _lock_scope(connection, conversation_key)
+    """Store a note or a file, unless it is stored already. None when the conversation has no room."""
+    # Two transactions at once would take the same number, or exceed the limits.
+    advisory_lock(connection, func.hashtextextended(f"memory:{conversation_key}", 0))
     if (existing := find_by_digest(connection, conversation_key, digest)) is not None:
         return existing
-    if not has_room(connection, conversation_key, len(chunks)):
+    if not has_room(connection, conversation_key, len(chunks), limits):
         return None
-    highest = select(func.max(documents.c.number)).where(documents.c.scope == conversation_key)
+    highest = select(func.max(memory_entries.c.number)).where(memory_entries.c.conversation_key == conversation_key)
     row = connection.execute(
-        insert(documents)
+        insert(memory_entries)
         .values(
-            scope=conversation_key,
+            conversation_key=conversation_key,
             number=(connection.scalar(highest) or 0) + 1,
             kind=kind,
             name=name[:200],
             digest=digest,
-            pieces=len(chunks),
-            created=database_now(),
+            chunk_count=len(chunks),
+            created_at=database_now(),
         )
-        .returning(documents)
+        .returning(memory_entries)
     ).one()
-    chunk_kind = ChunkKind.NOTE if kind == NOTE_KIND else ChunkKind.FILE
-    created = row.created
+    columns = {
+        "conversation_key": conversation_key,
+        "kind": ChunkKind.NOTE if kind == NOTE_KIND else ChunkKind.FILE,
+        "entry_id": row.id,
+        "model": model,
+        "created_at": row.created_at,
+    }
     connection.execute(
         insert(memory_chunks),
         [
             {
-                "scope": conversation_key,
-                "kind": chunk_kind,
-                "document": row.id,
+                **columns,
                 "position": position,
-                "label": item.label[:200],
-                "text": item.text,
-                "model": model,
+                "label": chunk.label[:200],
+                "text": chunk.text,
                 "vector": vector.tobytes(),
-                "created": created,
             }
-            for position, (item, vector) in enumerate(zip(chunks, vectors, strict=True))
+            for position, (chunk, vector) in enumerate(zip(chunks, vectors, strict=True))
         ],
     )
     return _entry(row)
 
 
-def has_room(connection: Connection, conversation_key: str, chunk_count: int) -> bool:
-    """Whether the scope takes one more entry of so many pieces."""
+def has_room(
+    connection: Connection, conversation_key: str, chunk_count: int, limits: MemoryLimits = DEFAULT_LIMITS
+) -> bool:
+    """Whether the conversation can hold one more entry of `chunk_count` chunks."""
     statistics = get_statistics(connection, conversation_key)
     return (
-        statistics.note_count + statistics.file_count < MAX_ENTRIES
-        and statistics.chunk_count + chunk_count <= MAX_CHUNKS
+        statistics.note_count + statistics.file_count < limits.max_entries
+        and statistics.chunk_count + chunk_count <= limits.max_chunks
     )
 
 
 def delete_entry(connection: Connection, conversation_key: str, number: int) -> MemoryEntry | None:
-    """Remove one entry with all its pieces."""
+    """Delete an entry and its chunks. None when there is none with this number."""
     row = connection.execute(
-        select(documents).where(documents.c.scope == conversation_key, documents.c.number == number)
+        select(memory_entries).where(
+            memory_entries.c.conversation_key == conversation_key, memory_entries.c.number == number
+        )
     ).first()
     if row is None:
         return None
-    connection.execute(delete(memory_chunks).where(memory_chunks.c.document == row.id))
-    connection.execute(delete(documents).where(documents.c.id == row.id))
+    connection.execute(delete(memory_chunks).where(memory_chunks.c.entry_id == row.id))
+    connection.execute(delete(memory_entries).where(memory_entries.c.id == row.id))
     return _entry(row)
 
 
 def delete_all(connection: Connection, conversation_key: str) -> None:
-    """Remove everything; messages written so far are not recalled again either."""
-    connection.execute(delete(memory_chunks).where(memory_chunks.c.scope == conversation_key))
-    connection.execute(delete(documents).where(documents.c.scope == conversation_key))
-    last_message = connection.scalar(
-        select(func.max(messages.c.id))
-        .join(conversations, conversations.c.id == messages.c.conversation)
-        .where(conversations.c.key == conversation_key)
+    """Delete notes, files and vectors; no message written so far is recalled again."""
+    connection.execute(delete(memory_chunks).where(memory_chunks.c.conversation_key == conversation_key))
+    connection.execute(delete(memory_entries).where(memory_entries.c.conversation_key == conversation_key))
+    last_message = (
+        select(func.coalesce(func.max(messages.c.id), 0))
+        .where(messages.c.conversation_id == conversations.c.id)
+        .scalar_subquery()
     )
-    set_preference(
-        connection,
-        memory_scope_key(conversation_key),
-        RECALL_SINCE_PREFERENCE,
-        Preference(str(last_message or 0), ""),
+    connection.execute(
+        update(conversations).where(conversations.c.key == conversation_key).values(recall_after=last_message)
     )
 
 
 def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallMode) -> None:
-    """Off and given: the messages' vectors go."""
-    set_preference(
-        connection,
-        memory_scope_key(conversation_key),
-        RECALL_MODE_PREFERENCE,
-        Preference(mode.value, ""),
-    )
+    """Every mode but `WITH_MESSAGES` deletes the vectors of messages."""
+    connection.execute(update(conversations).where(conversations.c.key == conversation_key).values(recall_mode=mode))
     if mode is not RecallMode.WITH_MESSAGES:
-        connection.execute(
-            delete(memory_chunks).where(
-                memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE
-            )
-        )
+        connection.execute(delete(memory_chunks).where(_is_message(conversation_key)))
 
 
-def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[tuple[int, str]]:
-    """(id, text) of a person's messages that may be recalled and have no vector, oldest first;
-    none unless recall is on.
+def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedMessage]:
+    """A person's messages that may be recalled and have no vector yet, oldest first.
+
+    None at all unless messages are recalled.
     """
-    mode, since = _recall_preferences(connection, conversation_key)
+    mode, recall_after = _recall_settings(connection, conversation_key)
     if mode is not RecallMode.WITH_MESSAGES:
         return []
-    last = connection.scalar(
-        select(func.max(memory_chunks.c.position)).where(
-            memory_chunks.c.scope == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE
-        )
-    )
+    last_indexed = connection.scalar(select(func.max(memory_chunks.c.message_id)).where(_is_message(conversation_key)))
     rows = connection.execute(
         select(messages.c.id, messages.c.text)
-        .join(conversations, conversations.c.id == messages.c.conversation)
+        .join(conversations, conversations.c.id == messages.c.conversation_id)
         .where(
             conversations.c.key == conversation_key,
             messages.c.role == "user",
-            messages.c.replaced.is_(False),
-            messages.c.id > max(since, last or 0),
+            messages.c.is_excluded.is_(False),
+            messages.c.id > max(recall_after, last_indexed or 0),
         )
         .order_by(messages.c.id)
         .limit(limit)
     )
-    return [(row.id, row.text) for row in rows]
+    return [UnindexedMessage(row.id, row.text) for row in rows]
 
 
 def index_messages(
     connection: Connection,
     conversation_key: str,
     model: str,
-    texts: Sequence[tuple[int, str]],
+    texts: Sequence[UnindexedMessage],
     vectors: Vectors,
+    limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Keep the vectors of messages; the oldest beyond `MOST_MESSAGES` go."""
-    rows = [
-        {
-            "scope": conversation_key,
-            "kind": ChunkKind.MESSAGE,
-            "position": id_,
-            "label": "",
-            "text": words,
-            "model": model,
-            "vector": vector.tobytes(),
-            "created": database_now(),
-        }
-        for (id_, words), vector in zip(texts, vectors, strict=True)
-    ]
-    for row in rows:
-        connection.execute(insert(memory_chunks).values(**row))
-    is_message = (
-        memory_chunks.c.scope == conversation_key,
-        memory_chunks.c.kind == ChunkKind.MESSAGE,
+    """Store the vectors of messages; beyond the limit, the oldest are deleted."""
+    columns = {
+        "conversation_key": conversation_key,
+        "kind": ChunkKind.MESSAGE,
+        "position": 0,
+        "label": "",
+        "model": model,
+        "created_at": connection.scalar(select(database_now())),
+    }
+    connection.execute(
+        insert(memory_chunks),
+        [
+            {**columns, "message_id": message.id, "text": message.text, "vector": vector.tobytes()}
+            for message, vector in zip(texts, vectors, strict=True)
+        ],
     )
-    oldest = (
-        select(memory_chunks.c.position)
-        .where(*is_message)
-        .order_by(memory_chunks.c.position.desc())
-        .offset(MAX_INDEXED_MESSAGES)
+    first_surplus = connection.scalar(
+        select(memory_chunks.c.message_id)
+        .where(_is_message(conversation_key))
+        .order_by(memory_chunks.c.message_id.desc())
+        .offset(limits.max_indexed_messages)
         .limit(1)
     )
-    if (beyond := connection.scalar(oldest)) is not None:
-        connection.execute(delete(memory_chunks).where(*is_message, memory_chunks.c.position <= beyond))
+    if first_surplus is not None:
+        is_surplus = memory_chunks.c.message_id <= first_surplus
+        connection.execute(delete(memory_chunks).where(_is_message(conversation_key), is_surplus))
 
 
 def search(
@@ -348,12 +340,13 @@ def search(
     model: str,
     *,
     limit_per_kind: int,
-    document_ids: Sequence[int] = (),
+    entry_ids: Sequence[int] = (),
 ) -> list[ScoredChunk]:
-    """The nearest notes, messages and pieces, `most` of each kind at most, nearest first;
-    with `within` pieces of these documents only.
+    """The chunks nearest to `query`, nearest first, up to `limit_per_kind` notes, messages and chunks of files each.
+
+    With `entry_ids`, only chunks of these entries.
     """
-    condition = _search_condition(connection, conversation_key, model, document_ids)
+    condition = _search_condition(connection, conversation_key, model, entry_ids)
     rows = connection.execute(
         select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector).where(condition)
     ).all()
@@ -373,42 +366,48 @@ def search(
     matches = connection.execute(_select_chunks().where(memory_chunks.c.id.in_(scores_by_id)))
     return sorted(
         (_scored_chunk(row, scores_by_id[row.id]) for row in matches),
-        key=lambda one: (-one.score, one.id),
+        key=lambda chunk: (-chunk.score, chunk.id),
     )
 
 
 def _search_condition(
-    connection: Connection, conversation_key: str, model: str, document_ids: Sequence[int]
+    connection: Connection, conversation_key: str, model: str, entry_ids: Sequence[int]
 ) -> ColumnElement[bool]:
-    in_scope = and_(memory_chunks.c.scope == conversation_key, memory_chunks.c.model == model)
-    if document_ids:
-        return and_(in_scope, memory_chunks.c.document.in_(document_ids))
-    mode, _ = _recall_preferences(connection, conversation_key)
+    in_conversation = and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.model == model)
+    if entry_ids:
+        return and_(in_conversation, memory_chunks.c.entry_id.in_(entry_ids))
+    mode, _ = _recall_settings(connection, conversation_key)
     if mode is not RecallMode.WITH_MESSAGES:
-        return and_(in_scope, memory_chunks.c.kind != ChunkKind.MESSAGE)
+        return and_(in_conversation, memory_chunks.c.kind != ChunkKind.MESSAGE)
     recent = (
         select(messages.c.id)
-        .join(conversations, conversations.c.id == messages.c.conversation)
-        .where(conversations.c.key == conversation_key, messages.c.id > conversations.c.since)
+        .join(conversations, conversations.c.id == messages.c.conversation_id)
+        .where(conversations.c.key == conversation_key, messages.c.id > conversations.c.history_after)
         .order_by(messages.c.id.desc())
         .limit(RECENT_MESSAGES)
         .subquery()
     )
-    first = connection.scalar(select(func.min(recent.c.id)))
-    if first is None:
-        return in_scope
-    return and_(in_scope, or_(memory_chunks.c.kind != ChunkKind.MESSAGE, memory_chunks.c.position < first))
+    first_recent = connection.scalar(select(func.min(recent.c.id)))
+    if first_recent is None:
+        return in_conversation
+    return and_(
+        in_conversation, or_(memory_chunks.c.kind != ChunkKind.MESSAGE, memory_chunks.c.message_id < first_recent)
+    )
 
 
-def first_chunks(connection: Connection, conversation_key: str, document: int, limit: int) -> list[ScoredChunk]:
-    """The first pieces of a document, in order."""
+def first_chunks(connection: Connection, conversation_key: str, entry_id: int, limit: int) -> list[ScoredChunk]:
+    """The first chunks of an entry, in order."""
     rows = connection.execute(
         _select_chunks()
-        .where(memory_chunks.c.scope == conversation_key, memory_chunks.c.document == document)
+        .where(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.entry_id == entry_id)
         .order_by(memory_chunks.c.position)
         .limit(limit)
     )
     return [_scored_chunk(row, 1.0) for row in rows]
+
+
+def _is_message(conversation_key: str) -> ColumnElement[bool]:
+    return and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
 
 
 def _select_chunks() -> Select[Any]:
@@ -417,8 +416,8 @@ def _select_chunks() -> Select[Any]:
         memory_chunks.c.kind,
         memory_chunks.c.label,
         memory_chunks.c.text,
-        documents.c.name,
-    ).outerjoin(documents, documents.c.id == memory_chunks.c.document)
+        memory_entries.c.name,
+    ).outerjoin(memory_entries, memory_entries.c.id == memory_chunks.c.entry_id)
 
 
 def _scored_chunk(row: Row[Any], score: float) -> ScoredChunk:
@@ -426,20 +425,14 @@ def _scored_chunk(row: Row[Any], score: float) -> ScoredChunk:
 
 
 def _entry(row: Row[Any]) -> MemoryEntry:
-    return MemoryEntry(row.id, row.number, row.kind, row.name, row.pieces, row.created)
+    return MemoryEntry(row.id, row.number, row.kind, row.name, row.chunk_count, row.created_at)
 
 
-def _recall_preferences(connection: Connection, conversation_key: str) -> tuple[RecallMode, int]:
-    """What is recalled, and the last message that never is."""
-    key = memory_scope_key(conversation_key)
-    stored = list_preferences(connection, [key])
-    mode = stored.get((key, RECALL_MODE_PREFERENCE), Preference(RecallMode.NOTES_AND_FILES, "")).value
-    since = stored.get((key, RECALL_SINCE_PREFERENCE), Preference("0", "")).value
-    return RecallMode(mode), int(since)
-
-
-def _lock_scope(connection: Connection, conversation_key: str) -> None:
-    """Two at once would take the same number, or more than the bounds."""
-    if connection.dialect.name == "postgresql":
-        lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:scope, 0))")
-        connection.execute(lock, {"scope": memory_scope_key(conversation_key)})
+def _recall_settings(connection: Connection, conversation_key: str) -> tuple[RecallMode, int]:
+    """The mode, and the last message that is never recalled."""
+    row = connection.execute(
+        select(conversations.c.recall_mode, conversations.c.recall_after).where(conversations.c.key == conversation_key)
+    ).first()
+    if row is None:
+        return RecallMode.NOTES_AND_FILES, 0
+    return RecallMode(row.recall_mode or RecallMode.NOTES_AND_FILES), row.recall_after

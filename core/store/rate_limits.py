@@ -1,36 +1,43 @@
-"""What the platforms told us to wait, so that it holds after a restart and in every process."""
+"""How long a platform told the bot to wait: it holds after a restart and in every process."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, select
 
+from core.port import AccountKey
+from core.store.dialect import greatest, upsert
 from core.store.schema import database_now, rate_limits
 
-__all__ = ["active_rate_limits", "save_rate_limit"]
+__all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
 
-RETENTION_SECONDS = 60.0  # seconds after its end for which a row stays: deleting each at once costs more
+RETENTION_SECONDS = 60.0
+"""How long an expired row stays. Deleting each at once costs more."""
 
 
-def save_rate_limit(connection: Connection, account: str, chat: str, seconds: float) -> None:
-    """Nothing to `chat` ("": to anybody) on `account` for so long."""
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(delete(rate_limits).where(rate_limits.c.until < database_now() - RETENTION_SECONDS))
-    latest = func.max if connection.dialect.name == "sqlite" else func.greatest
+@dataclass(frozen=True, slots=True)
+class ActiveRateLimit:
+    account: AccountKey
+    chat: str
+    """Empty: every chat of the account."""
+    remaining_seconds: float
+
+
+def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
+    """Block `chat` (or, with an empty string, the whole account); the longest wait counts."""
+    connection.execute(delete(rate_limits).where(rate_limits.c.blocked_until < database_now() - RETENTION_SECONDS))
     until = database_now() + seconds
-    connection.execute(
-        upsert(rate_limits)
-        .values(account=account, chat=chat, until=until)
-        .on_conflict_do_update(index_elements=["account", "chat"], set_={"until": latest(rate_limits.c.until, until)})
-    )
+    row = {"account_key": str(account), "chat": chat, "blocked_until": until}
+    longest = greatest(connection, rate_limits.c.blocked_until, until)
+    connection.execute(upsert(connection, rate_limits, row, {"blocked_until": longest}))
 
 
-def active_rate_limits(connection: Connection, accounts: Iterable[str]) -> list[tuple[str, str, float]]:
-    """(account, chat, seconds still to wait)."""
-    remaining = (rate_limits.c.until - database_now()).label("left")
+def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -> list[ActiveRateLimit]:
+    accounts_by_key = {str(account): account for account in accounts}
+    remaining = (rate_limits.c.blocked_until - database_now()).label("remaining_seconds")
     rows = connection.execute(
-        select(rate_limits.c.account, rate_limits.c.chat, remaining).where(
-            rate_limits.c.account.in_(list(accounts)), rate_limits.c.until > database_now()
+        select(rate_limits.c.account_key, rate_limits.c.chat, remaining).where(
+            rate_limits.c.account_key.in_(accounts_by_key), rate_limits.c.blocked_until > database_now()
         )
     )
-    return [(row.account, row.chat, row.left) for row in rows]
+    return [ActiveRateLimit(accounts_by_key[row.account_key], row.chat, row.remaining_seconds) for row in rows]

@@ -1,8 +1,11 @@
-"""The tables. Times are seconds since 1970 by the database's own clock (`clock`).
+"""The tables. Columns named `*_at`, `*_until` and `not_before` are seconds since 1970 by the database's clock.
 
-`turns` is the heart: an inbound event opens a turn in the same transaction that keeps it, a
-process claims it for the length of a lease, and `finished` is set when its outcome is known.
-`seq` orders the turns of a conversation; what may overtake (commands, buttons) has none.
+`turns` is the central table: the transaction that stores an inbound event opens a turn, a process claims the
+turn for the length of a lease, and `finished_at` is set when the outcome is known. `seq` orders the turns of a
+conversation; commands and buttons overtake and have none.
+
+Migrations define the tables (`migrations/`); a test compares them with this module. Constraints keep the name
+they were created with, because SQLite cannot rename them.
 """
 
 from typing import Any
@@ -29,15 +32,16 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
+    "IS_OPEN",
     "answer_parts",
     "conversations",
     "daily_usage",
     "database_now",
-    "documents",
     "grants",
     "key_values",
     "leases",
     "memory_chunks",
+    "memory_entries",
     "messages",
     "metadata",
     "personal_keys",
@@ -63,7 +67,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class NulFreeText(TypeDecorator[str]):
-    """Whatever people, models and files say. PostgreSQL keeps no NUL, and nobody misses it."""
+    """Text without NUL characters, which PostgreSQL cannot store."""
 
     impl = LongText
     cache_ok = True
@@ -73,7 +77,7 @@ class NulFreeText(TypeDecorator[str]):
 
 
 class database_now(GenericFunction[float]):  # noqa: N801 (an SQL function's name)
-    """The database's clock, so that replicas with different clocks agree on leases."""
+    """The database's clock: processes whose clocks differ agree on leases."""
 
     type = Float()
     inherit_cache = True
@@ -94,88 +98,94 @@ conversations = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("key", String(400), nullable=False, unique=True),
-    Column("seq", Integer, nullable=False, server_default="0"),
-    Column("since", Id, nullable=False, server_default="0"),  # /new: the last message left out
-    Column("told_cut", Boolean, nullable=False, server_default=text("false")),
+    Column("last_seq", Integer, nullable=False, server_default="0"),
+    Column("history_after", Id, nullable=False, server_default="0"),  # /new: the last message left out
+    Column("truncation_notified", Boolean, nullable=False, server_default=text("false")),
+    Column("recall_mode", String(16)),  # NULL: the default
+    Column("recall_after", Id, nullable=False, server_default="0"),  # the last message never recalled
 )
 
 messages = Table(
     "messages",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation", ForeignKey(conversations.c.id), nullable=False),
-    Column("turn", Id, nullable=False),
+    Column("conversation_id", ForeignKey(conversations.c.id), nullable=False),
+    Column("turn_id", Id, nullable=False),
     Column("role", String(16), nullable=False),
     Column("text", NulFreeText, nullable=False),
-    Column("replaced", Boolean, nullable=False, server_default=text("false")),  # by /retry
-    Column("created", Float, nullable=False),
-    Index("ix_messages_conversation", "conversation", "id"),
-    Index("ix_messages_turn", "turn"),
+    Column("is_excluded", Boolean, nullable=False, server_default=text("false")),  # from the history
+    Column("created_at", Float, nullable=False),
+    Index("ix_messages_conversation", "conversation_id", "id"),
+    Index("ix_messages_turn", "turn_id"),
 )
-
-IS_OPEN = text("finished IS NULL")
 
 turns = Table(
     "turns",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation", ForeignKey(conversations.c.id), nullable=False),
+    Column("conversation_id", ForeignKey(conversations.c.id), nullable=False),
     Column("seq", Integer),
-    Column("key", String(200), nullable=False, unique=True),
+    Column("event_key", String(200), nullable=False),  # platform:account:key
     Column("state", String(16), nullable=False),
-    Column("incoming", NulFreeText, nullable=False),
+    Column("incoming_json", NulFreeText, nullable=False),
     Column("owner", String(64)),
-    Column("lease_until", Float, nullable=False, server_default="0"),  # nobody else before it
+    Column("lease_expires_at", Float, nullable=False, server_default="0"),
+    Column("not_before", Float, nullable=False, server_default="0"),  # the rest of a batch may follow until then
     Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("cancel", Boolean, nullable=False, server_default=text("false")),
-    Column("person", String(200), nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("person_key", String(200), nullable=False),
     Column("model", String(200)),
-    Column("note", NulFreeText),
-    Column("buttons", NulFreeText),  # under the answer, as JSON
+    Column("note", NulFreeText),  # the text under the answer
+    Column("refusal", String(16)),
+    Column("buttons_json", NulFreeText),  # the buttons under the answer
     Column("prompt_tokens", Integer, nullable=False, server_default="0"),
     Column("completion_tokens", Integer, nullable=False, server_default="0"),
-    Column("own_key", Boolean, nullable=False, server_default=text("false")),  # asked with theirs
-    Column("created", Float, nullable=False),
-    Column("finished", Float),
-    Index("ix_turns_open", "id", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
-    Index("ix_turns_next", "conversation", "seq", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
-    Index("ix_turns_conversation", "conversation", "id"),
-    Index("ix_turns_person", "person", "created"),
-    Index("ix_turns_person_open", "person", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
+    Column("used_personal_key", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    UniqueConstraint("event_key", name="uq_turns_key"),
+    Index("ix_turns_conversation", "conversation_id", "id"),
+    Index("ix_turns_person", "person_key", "created_at"),
 )
 
+IS_OPEN = turns.c.finished_at.is_(None)
+
+Index("ix_turns_open", turns.c.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+Index("ix_turns_next", turns.c.conversation_id, turns.c.seq, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+Index("ix_turns_person_open", turns.c.person_key, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+
 answer_parts = Table(
-    "parts",
+    "answer_parts",
     metadata,
-    Column("turn", ForeignKey(turns.c.id), primary_key=True),
+    Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),  # see core.store.turns.Sent
-    Column("message", String(200)),
+    Column("state", String(16), nullable=False),
+    Column("message_id", String(200)),  # NULL while unknown
     Column("digest", String(64), nullable=False),
 )
 
 preferences = Table(
-    "choices",
+    "preferences",
     metadata,
     Column("scope", String(300), primary_key=True),
     Column("name", String(40), primary_key=True),
     Column("value", NulFreeText, nullable=False),
-    Column("chosen_by", String(200), nullable=False),
+    Column("set_by", String(200), nullable=False),
 )
 
 grants = Table(
     "grants",
     metadata,
     Column("subject", String(200), primary_key=True),  # telegram:person:1, discord:server:2
-    Column("role", String(16), nullable=False),  # operator, member
+    Column("role", String(16), nullable=False),
     Column("name", String(200), nullable=False),
-    Column("created", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 key_values = Table(
-    "state",
+    "key_values",
     metadata,
-    Column("name", String(200), primary_key=True),
+    Column("key", String(200), primary_key=True),
     Column("value", NulFreeText, nullable=False),
 )
 
@@ -184,104 +194,103 @@ leases = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("owner", String(64), nullable=False),
-    Column("until", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )
 
 rate_limits = Table(
-    "waits",
+    "rate_limits",
     metadata,
-    Column("account", String(200), primary_key=True),  # platform:account
-    Column("chat", String(200), primary_key=True),
-    Column("until", Float, nullable=False),
+    Column("account_key", String(200), primary_key=True),  # platform:account
+    Column("chat", String(200), primary_key=True),  # "": every chat
+    Column("blocked_until", Float, nullable=False),
 )
 
 token_usage = Table(
-    "spending",
+    "token_usage",
     metadata,
-    Column("account", String(40), primary_key=True),  # an API key, by its digest
+    Column("key_id", String(40), primary_key=True),  # an API key, by its digest
     Column("model", String(200), primary_key=True),
-    Column("kind", String(16), primary_key=True),  # chat, embeddings
+    Column("kind", String(16), primary_key=True),
     Column("day", String(10), primary_key=True),
     Column("tokens", BigInteger, nullable=False),
-    Column("requests", Integer, nullable=False),
-    # The service said so, whatever the tokens say.
-    Column("exhausted", Boolean, nullable=False, server_default=text("false")),
+    Column("request_count", Integer, nullable=False),
+    Column("is_exhausted", Boolean, nullable=False, server_default=text("false")),  # according to the service
 )
 
 daily_usage = Table(
-    "allowances",
+    "daily_usage",
     metadata,
     Column("subject", String(300), primary_key=True),  # person:telegram:1, chat:telegram:2:3
     Column("day", String(10), primary_key=True),
     Column("tokens", BigInteger, nullable=False),
-    Column("messages", Integer, nullable=False),
+    Column("questions", Integer, nullable=False),
 )
 
 reservations = Table(
-    "requests",
+    "reservations",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("account", String(40), nullable=False),
+    Column("key_id", String(40), nullable=False),
     Column("model", String(200), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("day", String(10), nullable=False),
-    Column("tokens", BigInteger, nullable=False),  # what it is expected to cost
-    Column("created", Float, nullable=False),
+    Column("expected_tokens", BigInteger, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 summaries = Table(
     "summaries",
     metadata,
-    Column("conversation", ForeignKey(conversations.c.id), primary_key=True),
-    Column("upto", Id, nullable=False),  # the last message it stands for
+    Column("conversation_id", ForeignKey(conversations.c.id), primary_key=True),
+    Column("up_to_message", Id, nullable=False),  # the last message it replaces
     Column("text", NulFreeText, nullable=False),
     Column("model", String(200), nullable=False),
-    Column("created", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 reasoning = Table(
-    "thoughts",
+    "reasoning",
     metadata,
-    Column("turn", ForeignKey(turns.c.id), primary_key=True),
+    Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
     Column("text", NulFreeText, nullable=False),
 )
 
 personal_keys = Table(
-    "keys",
+    "personal_keys",
     metadata,
-    Column("person", String(200), primary_key=True),
-    Column("secret", NulFreeText, nullable=False),  # encrypted
-    Column("created", Float, nullable=False),
+    Column("person_key", String(200), primary_key=True),
+    Column("encrypted_key", NulFreeText, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
-# Scopes are conversations, by their keys: what a person gave in one is not known in another.
-documents = Table(
-    "documents",
+memory_entries = Table(
+    "memory_entries",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("scope", String(400), nullable=False),
-    Column("number", Integer, nullable=False),  # what people call it by, within the scope
-    Column("kind", String(16), nullable=False),  # note, or a file's: pdf, text, ...
+    Column("conversation_key", String(400), nullable=False),
+    Column("number", Integer, nullable=False),  # what people call it by, within the conversation
+    Column("kind", String(16), nullable=False),
     Column("name", String(200), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("pieces", Integer, nullable=False),
-    Column("created", Float, nullable=False),
-    UniqueConstraint("scope", "number"),
+    Column("chunk_count", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("conversation_key", "number", name="uq_documents_scope_number"),
 )
 
 memory_chunks = Table(
-    "memories",
+    "memory_chunks",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("scope", String(400), nullable=False),
-    Column("kind", String(16), nullable=False),  # note, message, piece
-    Column("document", ForeignKey(documents.c.id, ondelete="CASCADE")),
-    Column("position", Id, nullable=False),  # in the document; of a message its id
+    Column("conversation_key", String(400), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("entry_id", ForeignKey(memory_entries.c.id, ondelete="CASCADE")),  # of a note or file
+    Column("position", Id, nullable=False),  # within the entry
+    Column("message_id", Id),  # of a message
     Column("label", String(200), nullable=False),
     Column("text", NulFreeText, nullable=False),
     Column("model", String(200), nullable=False),  # whose vector it is
     Column("vector", LargeBinary, nullable=False),  # float32, length 1
-    Column("created", Float, nullable=False),
-    Index("ix_memories_scope", "scope", "kind", "position"),
-    Index("ix_memories_document", "document"),
+    Column("created_at", Float, nullable=False),
+    Index("ix_memory_chunks_conversation", "conversation_key", "kind", "message_id"),
+    Index("ix_memory_chunks_entry", "entry_id"),
 )

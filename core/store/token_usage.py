@@ -1,20 +1,25 @@
-"""The ledger: tokens by account, model, kind and day, and what is being asked right now.
+"""Tokens used: by API key, model, kind and day; by person or chat and day; and reservations for running requests.
 
-`begin` notes what a request is expected to cost before it is sent, `end` replaces that by what it
-cost; a request of a process that died counts as expected.
+`reserve` books what a request is expected to cost before it is sent, `settle_reservation` replaces that by the real
+cost. `settle_abandoned` books the requests of dead processes as expected.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select
 
-from core.store.schema import daily_usage, database_now, reservations, token_usage
+from core.store.dialect import upsert
+from core.store.schema import daily_usage, database_now, reservations, token_usage, turns
 
 __all__ = [
+    "DailyUsage",
+    "ModelUsage",
     "TokenUsage",
     "UsageKey",
+    "UsageKind",
     "add_daily_usage",
     "get_daily_usage",
     "get_usage_by_model",
@@ -23,7 +28,15 @@ __all__ = [
     "settle_abandoned",
     "settle_reservation",
     "tokens_on_other_keys",
+    "usage_since",
 ]
+
+
+class UsageKind(StrEnum):
+    """Each kind has its own quota."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,70 +45,80 @@ class UsageKey:
 
     key_id: str
     model: str
-    kind: str
+    kind: UsageKind
     day: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
+    tokens: int = 0
+    """As the service counted them, where it did."""
+    reserved: int = 0
+    """What running requests are expected to cost."""
+    requests: int = 0
+    is_exhausted: bool = False
+    """Whether the service reported the day's quota as used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """What one person or chat used in a day."""
+
+    tokens: int = 0
+    questions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    model: str
     tokens: int
-    """By the service's own count, as far as it told."""
-    reserved: int
-    """What requests on their way are expected to cost."""
-    requests: int
-    is_exhausted: bool
-
-
-NO_USAGE = TokenUsage(0, 0, 0, is_exhausted=False)
-
-
-def get_usage(connection: Connection, key: UsageKey) -> TokenUsage:
-    return get_usage_by_model(connection, key.key_id, key.day, [key.model], key.kind)[key.model]
+    answers: int
 
 
 def get_usage_by_model(
-    connection: Connection, key_id: str, day: str, models: Sequence[str], kind: str = "chat"
+    connection: Connection, key_id: str, day: str, models: Sequence[str], kind: UsageKind = UsageKind.CHAT
 ) -> dict[str, TokenUsage]:
-    """Of each of `models` (all of them: none given means those that were used)."""
-    same_day = (
-        token_usage.c.account == key_id,
-        token_usage.c.day == day,
-        token_usage.c.kind == kind,
-    )
-    of_models = (token_usage.c.model.in_(models),) if models else ()
+    """Usage of each of `models`; without any, of all models that were used."""
+    used = _of_day(token_usage, key_id, day, kind)
+    reserved = _of_day(reservations, key_id, day, kind)
+    if models:
+        used.append(token_usage.c.model.in_(models))
+        reserved.append(reservations.c.model.in_(models))
     usage = {
-        row.model: TokenUsage(row.tokens, 0, row.requests, row.exhausted)
-        for row in connection.execute(select(token_usage).where(*same_day, *of_models))
+        row.model: TokenUsage(row.tokens, 0, row.request_count, row.is_exhausted)
+        for row in connection.execute(select(token_usage).where(*used))
     }
-    reserved = connection.execute(
-        select(reservations.c.model, func.sum(reservations.c.tokens).label("tokens"))
-        .where(reservations.c.account == key_id, reservations.c.day == day, reservations.c.kind == kind)
+    rows = connection.execute(
+        select(reservations.c.model, func.sum(reservations.c.expected_tokens).label("tokens"))
+        .where(*reserved)
         .group_by(reservations.c.model)
     )
-    for row in reserved:
-        if not models or row.model in models:
-            booked = usage.get(row.model, NO_USAGE)
-            usage[row.model] = TokenUsage(booked.tokens, int(row.tokens), booked.requests, booked.is_exhausted)
-    return {model: usage.get(model, NO_USAGE) for model in (models or usage)}
+    for row in rows:
+        usage[row.model] = replace(usage.get(row.model, TokenUsage()), reserved=int(row.tokens))
+    return {model: usage.get(model, TokenUsage()) for model in (models or usage)}
 
 
-def tokens_on_other_keys(connection: Connection, key_id: str, day: str, kind: str = "chat") -> int:
-    """Tokens on all accounts but `account`."""
+def _of_day(table: Table, key_id: str, day: str, kind: UsageKind) -> list[ColumnElement[bool]]:
+    return [table.c.key_id == key_id, table.c.day == day, table.c.kind == kind]
+
+
+def tokens_on_other_keys(connection: Connection, key_id: str, day: str, kind: UsageKind = UsageKind.CHAT) -> int:
+    """Tokens on all keys but `key_id`."""
     tokens = connection.scalar(
         select(func.sum(token_usage.c.tokens)).where(
-            token_usage.c.account != key_id, token_usage.c.day == day, token_usage.c.kind == kind
+            token_usage.c.key_id != key_id, token_usage.c.day == day, token_usage.c.kind == kind
         )
     )
     return int(tokens or 0)
 
 
 def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: int | None) -> int | None:
-    """The number of a request that may be sent; None: the day's quota would not bear it.
+    """The ID of a reservation; None: the day's quota (tokens; None: unlimited) does not allow the request.
 
-    Whoever is first finds room even if it may not last: a quota is there to be used up.
+    While nothing else is reserved, a request may exceed what remains: quotas are there to be used up.
     """
-    _lock_row(connection, key)
-    usage = get_usage(connection, key)
+    _add_usage(connection, key, 0, 0)  # locks the row: one transaction at a time checks and reserves
+    usage = get_usage_by_model(connection, key.key_id, key.day, [key.model], key.kind)[key.model]
     if usage.is_exhausted:
         return None
     if quota is not None and (
@@ -104,99 +127,80 @@ def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: 
         return None
     reservation_id: int = connection.execute(
         insert(reservations)
-        .values(
-            account=key.key_id,
-            model=key.model,
-            kind=key.kind,
-            day=key.day,
-            tokens=expected_tokens,
-            created=database_now(),
-        )
+        .values(**asdict(key), expected_tokens=expected_tokens, created_at=database_now())
         .returning(reservations.c.id)
     ).scalar_one()
     return reservation_id
 
 
-def _lock_row(connection: Connection, key: UsageKey) -> None:
-    """One line of the ledger is looked at and written by one transaction at a time."""
-    _add_usage(connection, key, 0, 0)
-
-
 def settle_reservation(connection: Connection, reservation_id: int, tokens: int) -> None:
-    """Book what request `number` cost; once, whoever does it."""
+    """Book what a request cost; a second call for the same reservation does nothing."""
     row = connection.execute(
         delete(reservations).where(reservations.c.id == reservation_id).returning(reservations)
     ).first()
     if row is not None and tokens:
-        _add_usage(connection, UsageKey(row.account, row.model, row.kind, row.day), tokens, 1)
+        _add_usage(connection, _usage_key(row), tokens, 1)
 
 
 def settle_abandoned(connection: Connection, older_than_seconds: float) -> int:
-    """Book requests begun more than `older` seconds ago as expected: their process died."""
-    rows = connection.execute(
-        delete(reservations).where(reservations.c.created < database_now() - older_than_seconds).returning(reservations)
-    ).all()
+    """Book old reservations as expected: their process died. Returns how many there were."""
+    is_abandoned = reservations.c.created_at < database_now() - older_than_seconds
+    rows = connection.execute(delete(reservations).where(is_abandoned).returning(reservations)).all()
     for row in rows:
-        _add_usage(connection, UsageKey(row.account, row.model, row.kind, row.day), row.tokens, 1)
+        _add_usage(connection, _usage_key(row), row.expected_tokens, 1)
     return len(rows)
 
 
+def _usage_key(row: Row[Any]) -> UsageKey:
+    return UsageKey(row.key_id, row.model, UsageKind(row.kind), row.day)
+
+
 def mark_exhausted(connection: Connection, key: UsageKey) -> None:
-    """The service says that the day's quota is used up."""
-    _add_usage(connection, key, 0, 0)
-    connection.execute(update(token_usage).where(*_has_key(key)).values(exhausted=True))
-
-
-def _has_key(key: UsageKey) -> tuple[ColumnElement[bool], ...]:
-    return (
-        token_usage.c.account == key.key_id,
-        token_usage.c.model == key.model,
-        token_usage.c.kind == key.kind,
-        token_usage.c.day == key.day,
-    )
+    """The service reports the day's quota as used up."""
+    _upsert_usage(connection, key, {"tokens": 0, "request_count": 0, "is_exhausted": True}, {"is_exhausted": True})
 
 
 def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> None:
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(
-        upsert(token_usage)
-        .values(
-            account=key.key_id,
-            model=key.model,
-            kind=key.kind,
-            day=key.day,
-            tokens=tokens,
-            requests=request_count,
-        )
-        .on_conflict_do_update(
-            index_elements=["account", "model", "kind", "day"],
-            set_={
-                "tokens": token_usage.c.tokens + tokens,
-                "requests": token_usage.c.requests + request_count,
-            },
-        )
-    )
+    sums = {
+        "tokens": token_usage.c.tokens + tokens,
+        "request_count": token_usage.c.request_count + request_count,
+    }
+    _upsert_usage(connection, key, {"tokens": tokens, "request_count": request_count}, sums)
 
 
-def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, tokens: int, messages: int) -> None:
-    """Count what people and chats used in a day."""
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+def _upsert_usage(connection: Connection, key: UsageKey, values: Mapping[str, Any], update: Mapping[str, Any]) -> None:
+    connection.execute(upsert(connection, token_usage, {**asdict(key), **values}, update))
+
+
+def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, tokens: int, questions: int) -> None:
+    """Count usage for people and chats."""
     for subject in subjects:
-        connection.execute(
-            upsert(daily_usage)
-            .values(subject=subject, day=day, tokens=tokens, messages=messages)
-            .on_conflict_do_update(
-                index_elements=["subject", "day"],
-                set_={
-                    "tokens": daily_usage.c.tokens + tokens,
-                    "messages": daily_usage.c.messages + messages,
-                },
-            )
-        )
+        row = {"subject": subject, "day": day, "tokens": tokens, "questions": questions}
+        sums = {"tokens": daily_usage.c.tokens + tokens, "questions": daily_usage.c.questions + questions}
+        connection.execute(upsert(connection, daily_usage, row, sums))
 
 
-def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, tuple[int, int]]:
-    """(tokens, messages) of a day by subject."""
+def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, DailyUsage]:
+    """By subject."""
     rows = connection.execute(select(daily_usage).where(daily_usage.c.subject.in_(subjects), daily_usage.c.day == day))
-    usage = {row.subject: (int(row.tokens), int(row.messages)) for row in rows}
-    return {subject: usage.get(subject, (0, 0)) for subject in subjects}
+    usage = {row.subject: DailyUsage(int(row.tokens), int(row.questions)) for row in rows}
+    return {subject: usage.get(subject, DailyUsage()) for subject in subjects}
+
+
+def usage_since(
+    connection: Connection, person_key: str, since: float, *, is_personal_key: bool = False
+) -> list[ModelUsage]:
+    """What a person used since `since` (seconds since 1970), most tokens first: on the bot's key or on their own."""
+    tokens = func.sum(turns.c.prompt_tokens + turns.c.completion_tokens)
+    rows = connection.execute(
+        select(turns.c.model, tokens, func.count())
+        .where(
+            turns.c.person_key == person_key,
+            turns.c.created_at >= since,
+            turns.c.model.is_not(None),
+            turns.c.used_personal_key.is_(is_personal_key),
+        )
+        .group_by(turns.c.model)
+        .order_by(tokens.desc())
+    )
+    return [ModelUsage(model, int(total), answers) for model, total, answers in rows]

@@ -14,8 +14,9 @@ import structlog
 from core.port import Incoming
 from core.scopes import ScopeKind, grant_subject, grant_subjects
 from core.settings import AccessMode as Mode
-from core.store.conversations import get_value, grant, roles_by_subject, set_value
 from core.store.database import Store
+from core.store.grants import Role, grant, roles_by_subject
+from core.store.key_values import get_value, set_value
 
 __all__ = ["AccessControl", "create_pairing_code"]
 
@@ -49,7 +50,7 @@ class AccessControl:
     def __init__(self, store: Store, mode: Mode) -> None:
         self._store = store
         self._mode = mode
-        self._cached_grants: dict[str, str] = {}
+        self._cached_grants: dict[str, Role] = {}
         self._cached_at = -GRANT_CACHE_SECONDS
         self._wrong_guesses = ("", 0)
         """The code that was guessed at, by its hash, and how often."""
@@ -57,7 +58,7 @@ class AccessControl:
     async def needs_pairing(self) -> bool:
         return self._mode is Mode.PAIRING and not await self._load_grants()
 
-    async def _load_grants(self, max_age: float = GRANT_CACHE_SECONDS) -> dict[str, str]:
+    async def _load_grants(self, max_age: float = GRANT_CACHE_SECONDS) -> dict[str, Role]:
         if time.monotonic() - self._cached_at > max_age:
             self._cached_grants = await self._store.read(roles_by_subject)
             self._cached_at = time.monotonic()
@@ -93,7 +94,7 @@ class AccessControl:
             return False
         sender = incoming.sender
         subject = grant_subject(sender.platform, ScopeKind.PERSON, sender.user)
-        await self._store.write(grant, subject, "operator", sender.name[:200])
+        await self._store.write(grant, subject, Role.OPERATOR, sender.name[:200])
         await self._store.write(set_value, PAIRING_STATE_KEY, None)
         self.invalidate()
         log.info("paired", subject=subject)

@@ -31,8 +31,10 @@ from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.port import Button
 from core.scopes import usage_subjects
 from core.store import token_usage
-from core.store.conversations import is_operator, is_truncation_notified, mark_truncation_notified
-from core.store.turns import TurnState, get_answer, store_answer
+from core.store.answers import TokenCount, get_answer, store_answer
+from core.store.conversations import is_truncation_notified, mark_truncation_notified
+from core.store.grants import is_operator
+from core.store.turns import TurnState
 from core.turns import texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
@@ -72,7 +74,7 @@ class AnswerPipeline:
         self._recall = recall
         self._text = ""
         self._reasoning = ""
-        self._usage = (0, 0)
+        self._usage = TokenCount()
         self._bookings: list[Reservation] = []
         self._notes = list(notes)
         self._buttons: list[Button] = []
@@ -90,7 +92,7 @@ class AnswerPipeline:
         await self._claimed.outbox.load()
         if turn.state is TurnState.DELIVERING:
             self._text = await self._claimed.store.read(get_answer, turn.id)
-            buttons = msgspec.json.decode(turn.buttons or "[]", type=tuple[Button, ...])
+            buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
             await self._deliver(turn.note or "", buttons)
             return
         account = await self._services.api_keys.for_person(self._claimed.person)
@@ -189,7 +191,7 @@ class AnswerPipeline:
                 # Cut to the window without a word, a prompt leaves no room for an answer.
                 was_truncated = (
                     error.failure is ModelFailure.EMPTY
-                    and self._usage[0] >= FULL_WINDOW_RATIO * composed.context_tokens
+                    and self._usage.prompt >= FULL_WINDOW_RATIO * composed.context_tokens
                 )
                 if not (was_truncated or error.failure is ModelFailure.OVERFLOW) or self._text:
                     raise
@@ -206,9 +208,9 @@ class AnswerPipeline:
         if self._text or not self._claimed.stop_requested.is_set():
             breaker.record_success(account.key_id, model)  # stopped before it said a word it proved nothing
         if composed.prompt.omitted:
-            if not await self._claimed.store.read(is_truncation_notified, self._claimed.turn.conversation):
+            if not await self._claimed.store.read(is_truncation_notified, self._claimed.turn.conversation_id):
                 self._notes.append(texts.HISTORY_TRIMMED)
-            self._services.summariser.summarize_if_needed(self._claimed.turn.conversation, composed)
+            self._services.summariser.summarize_if_needed(self._claimed.turn.conversation_id, composed)
 
     async def _compose(self, model: str, context_limit: int | None = None) -> ComposedRequest:
         """`within`: tokens, where the model's whole window was too much."""
@@ -220,7 +222,7 @@ class AnswerPipeline:
             self._prompt, context, self._choices.max_answer_tokens
         )
         return await self._services.composer.compose(
-            turn.conversation,
+            turn.conversation_id,
             turn.seq,
             self._choices,
             self._prompt,
@@ -234,19 +236,19 @@ class AnswerPipeline:
         """Ask what is composed; booked in the ledger before and after."""
         request, estimate = composed.request, composed.prompt.estimated_tokens
         expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-        self._usage, self._reasoning = (0, 0), ""
+        self._usage, self._reasoning = TokenCount(), ""
         reservation = self._services.ledger.reserve(account.key_id, request.model, estimate, expected_tokens)
         async with reservation as booking:
             self._bookings.append(booking)
             try:
                 await self._stream_until_stopped(account, request)
             finally:
-                booking.reported_tokens = sum(self._usage)
+                booking.reported_tokens = self._usage.total
                 booking.answer_tokens = round(composed.estimator.estimate_text(self._text + self._reasoning))
         if self._text and not self._claimed.stop_requested.is_set():
             await self._services.composer.estimators.record_usage(
                 request.model,
-                self._claimed.turn.conversation,
+                self._claimed.turn.conversation_id,
                 request.messages,
                 self._usage,
                 self._text,
@@ -283,7 +285,7 @@ class AnswerPipeline:
                         self._reasoning, self._text = self._reasoning + self._text, ""
                         self._preview.update("", self._thinking_status())
                     case UsageReport(prompt, completion):
-                        self._usage = (prompt, completion)
+                        self._usage = TokenCount(prompt, completion)
                     case Finished(FinishReason.LENGTH):
                         self._notes.append(texts.MAX_LENGTH_REACHED)
                         self._buttons.append(self._continue_button())
@@ -297,7 +299,7 @@ class AnswerPipeline:
         seconds = int(time.monotonic() - self._started_at) // STATUS_INTERVAL * STATUS_INTERVAL
         if not seconds:
             return "Thinking…"
-        tokens = self._usage[1] or round(len(self._reasoning) / 4)
+        tokens = self._usage.completion or round(len(self._reasoning) / 4)
         return f"Thinking… {seconds} s · {tokens // 50 * 50} tokens"
 
     # -- keeping and delivering
@@ -347,13 +349,13 @@ class AnswerPipeline:
             usage=self._usage,
             is_personal_key=account.is_personal,
             replaces_last=self._replaces_answer,
-            buttons=msgspec.json.encode(buttons).decode(),
+            buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=self._reasoning if self._choices.shows_reasoning else "",
         )
         if not is_stored:
             return
         if texts.HISTORY_TRIMMED in self._notes:
-            mark_truncation_notified(connection, claimed.turn.conversation)
+            mark_truncation_notified(connection, claimed.turn.conversation_id)
         if not account.is_personal:
             subjects = usage_subjects(claimed.turn.incoming)
             spent = sum(booking.cost for booking in self._bookings)

@@ -72,7 +72,7 @@ class AttachmentReader:
                 raise outcome
 
     async def _read_all(self, attachments: Sequence[Attachment], preview: Preview) -> None:
-        scope = await self.claimed.store.read(get_conversation_key, self.claimed.turn.conversation)
+        scope = await self.claimed.store.read(get_conversation_key, self.claimed.turn.conversation_id)
         reports = [await self._read_one(one, scope, preview) for one in attachments[:MAX_FILES_PER_MESSAGE]]
         if len(attachments) > MAX_FILES_PER_MESSAGE:
             self.has_failed = True

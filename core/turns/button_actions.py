@@ -15,24 +15,18 @@ from core.delivery.draft_ids import turn_of_draft
 from core.port import EventKind, Incoming
 from core.scopes import conversation_key
 from core.settings import Settings
+from core.store.answer_parts import list_sent_parts
+from core.store.answers import get_answer, get_reasoning
+from core.store.claims import cancel_turns
 from core.store.conversations import find_conversation
 from core.store.database import Store
-from core.store.turns import (
-    Turn,
-    TurnState,
-    cancel_turns,
-    get_answer,
-    get_reasoning,
-    get_turn,
-    list_sent_parts,
-)
+from core.store.turns import StoredTurn, Turn, get_turn
 from core.turns import texts
 
 __all__ = ["ButtonActions", "target_turn"]
 
 log = structlog.get_logger(__name__)
 
-FINISHED_STATES = (TurnState.DONE, TurnState.STOPPED, TurnState.FAILED)
 MAX_SHOWN_REASONING_CHARS = 12_000
 OUTDATED_BUTTON = "That button is from an older version and does nothing any more."
 MODEL_UNAVAILABLE = "That model is not there any more. /model shows the present ones."
@@ -71,44 +65,39 @@ class ButtonActions:
             return Reply(OUTDATED_BUTTON)
         return await action(request, press)
 
-    async def find_turn(self, incoming: Incoming, press: ButtonPress) -> tuple[int, TurnState] | None:
-        """The conversation and state of the turn that `press` names, if its sender may act on it.
+    async def find_turn(self, incoming: Incoming, press: ButtonPress) -> StoredTurn | None:
+        """The turn that `press` names, if its sender may act on it.
 
         That is the person who asked, a manager of the chat, and in a shared conversation everyone.
         """
-        row = await self._store.read(get_turn, press.turn_id) if press.turn_id is not None else None
-        if row is None:
+        turn = await self._store.read(get_turn, press.turn_id) if press.turn_id is not None else None
+        if turn is None:
             return None
-        conversation, question, state = row
+        question = turn.incoming
         preferences = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
-        is_same_chat = (question.place.platform, question.place.account, question.place.chat) == (
-            incoming.place.platform,
-            incoming.place.account,
-            incoming.place.chat,
-        )
-        if not is_same_chat:
+        if (question.place.account_key, question.place.chat) != (incoming.place.account_key, incoming.place.chat):
             return None
         if question.sender.user == incoming.sender.user or incoming.sender.is_manager:
-            return conversation, state
+            return turn
         # A question asked before the chat shared a conversation belongs to another conversation.
         key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
         current_conversation = await self._store.read(find_conversation, key)
-        return (conversation, state) if conversation == current_conversation else None
+        return turn if turn.conversation_id == current_conversation else None
 
     async def stop_draft(self, turn: Turn) -> Reply | None:
         """Handle the platform's own Stop control. Pressed too late, it must not stop the next answer."""
-        row = await self._store.read(get_turn, target_turn(turn.incoming) or 0)
-        if row is None or row[1].place != turn.incoming.place or row[2] in FINISHED_STATES:
+        target = await self._store.read(get_turn, target_turn(turn.incoming) or 0)
+        if target is None or target.incoming.place != turn.incoming.place or target.state.is_final:
             return None
-        return await self._cancel_turns(row[0], turn.id)
+        return await self._cancel_turns(target.conversation_id, turn.id)
 
     async def _stop(self, request: CommandRequest, press: ButtonPress) -> Reply | None:
         target = await self.find_turn(request.incoming, press)
         if target is None:
             return Reply(texts.NOT_YOUR_ANSWER)
-        if target[1] in FINISHED_STATES:
+        if target.state.is_final:
             return await self._replace_orphaned_preview(request, press)
-        return await self._cancel_turns(target[0], request.turn_id)
+        return await self._cancel_turns(target.conversation_id, request.turn_id)
 
     async def _replace_orphaned_preview(self, request: CommandRequest, press: ButtonPress) -> Reply | None:
         """Replace a preview that no answer will ever replace: its process died before it stored the message's ID."""
@@ -117,11 +106,11 @@ class ButtonActions:
             return None  # the preview became the final answer while the button was pressed
         return Reply(texts.PREVIEW_ORPHANED, edits_message=True)
 
-    async def _cancel_turns(self, conversation: int, before: int) -> Reply | None:
+    async def _cancel_turns(self, conversation_id: int, before_turn: int) -> Reply | None:
         """The stopped answer says so itself; only dropped messages need a reply."""
-        running, dropped = await self._store.write(cancel_turns, conversation, before)
-        self._commands.cancel_turns(running)
-        return Reply(texts.messages_dropped(dropped)) if dropped else None
+        result = await self._store.write(cancel_turns, conversation_id, before_turn)
+        self._commands.cancel_turns(result.running)
+        return Reply(texts.messages_dropped(result.dropped)) if result.dropped else None
 
     async def _send_again(self, request: CommandRequest, press: ButtonPress) -> Reply:
         """Repeat an answer that may not have arrived."""

@@ -15,19 +15,11 @@ from core.errors import DeliveryError, StoreError
 from core.memory.service import MemoryService
 from core.port import Button, EventKind, Incoming
 from core.scopes import usage_subjects
-from core.store.conversations import Preference, set_preference
+from core.store.answers import get_question, last_question, store_answer
 from core.store.database import Store
-from core.store.inbound import AcceptResult
+from core.store.preferences import Preference, set_preference
 from core.store.token_usage import get_daily_usage
-from core.store.turns import (
-    LostLeaseError,
-    Turn,
-    TurnState,
-    erase_event_text,
-    get_question,
-    last_question,
-    store_answer,
-)
+from core.store.turns import LostLeaseError, Refusal, Turn, TurnState, erase_event_text
 from core.turns import texts
 from core.turns.answer import AnswerPipeline
 from core.turns.attachment_reader import AttachmentReader, readable_attachments
@@ -40,7 +32,7 @@ __all__ = ["Dispatcher"]
 
 log = structlog.get_logger(__name__)
 
-REFUSALS = (AcceptResult.QUEUE_FULL, AcceptResult.RATE_LIMITED)
+REFUSAL_TEXTS = {Refusal.QUEUE_FULL: texts.QUEUE_FULL, Refusal.RATE_LIMITED: texts.TOO_FAST}
 EPHEMERAL_BY_COMMAND = {command.name: command.ephemeral for command in COMMANDS}
 MAX_PROMPT_CHARS = 400_000  # characters
 EMPTY_MESSAGE = "There was nothing in that message. Write something, and a model answers."
@@ -88,7 +80,7 @@ class Dispatcher:
         incoming = turn.incoming
         choices = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
         try:
-            if is_question(incoming) and turn.note not in REFUSALS:
+            if is_question(incoming) and turn.refusal is None:
                 await self._answer_question(claimed, choices)
             else:
                 command_reply = await self._run_command(turn, choices, claimed)
@@ -141,7 +133,6 @@ class Dispatcher:
             answer="",
             note=note,
             model=choices.model,
-            usage=(0, 0),
         )
         return (Button("Retry", encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
@@ -160,14 +151,12 @@ class Dispatcher:
 
     async def _run_command(self, turn: Turn, choices: Preferences, claimed: ClaimedTurn) -> Reply | None:
         incoming = turn.incoming
-        if turn.note == AcceptResult.QUEUE_FULL:
-            return Reply(texts.QUEUE_FULL)
-        if turn.note == AcceptResult.RATE_LIMITED:
-            return Reply(texts.TOO_FAST)
+        if turn.refusal is not None:
+            return Reply(REFUSAL_TEXTS[turn.refusal])
         request = CommandRequest(
             incoming,
             turn.id,
-            turn.conversation,
+            turn.conversation_id,
             choices,
             claimed.adapter.capabilities(incoming.place),
         )
@@ -199,7 +188,7 @@ class Dispatcher:
         reader = AttachmentReader(claimed, self._memory, account)
         if is_new and not replace and not await self._read_files(reader, prompt):
             return
-        recall = MemoryRecall(self._memory, self._store, account, turn.conversation, reader.stored_files)
+        recall = MemoryRecall(self._memory, self._store, account, turn.conversation_id, reader.stored_files)
         answer = AnswerPipeline(
             claimed,
             self._services,
@@ -240,17 +229,17 @@ class Dispatcher:
             raise _QuestionRefused(refusal)
         if press is None and incoming.command != "retry":
             return _validate_prompt(incoming, has_files=bool(readable_attachments(incoming, claimed.adapter))), False
-        last = await self._store.read(last_question, turn.conversation)
+        last = await self._store.read(last_question, turn.conversation_id)
         if press is not None and press.action is ButtonAction.CONTINUE:
-            if last is None or last[1] != press.turn_id:
+            if last is None or last.turn_id != press.turn_id:
                 raise _QuestionRefused("I can go on with the last answer only. Retry asks this one again.")
             return texts.CONTINUE_PROMPT, False
         question = await self._store.read(get_question, press.turn_id) if press and press.turn_id else None
-        if question is not None and (last is None or last[0] != question):
+        if question is not None and (last is None or last.text != question):
             return question, False  # it is not the last any more, and that answer stays
         if last is None:
             raise _QuestionRefused("There is nothing to answer again in this conversation yet.")
-        return last[0], True
+        return last.text, True
 
     async def _check_allowance(self, claimed: ClaimedTurn) -> str | None:
         """Why nobody may ask anything more today, here or at all; a person's own key may."""
@@ -266,9 +255,9 @@ class Dispatcher:
         subjects = usage_subjects(claimed.turn.incoming)
         used = await self._store.read(get_daily_usage, subjects, ledger.today())
         for subject, (whose, tokens, messages) in zip(subjects, limits, strict=False):
-            if tokens and used[subject][0] >= tokens:
+            if tokens and used[subject].tokens >= tokens:
                 return texts.allowance_used_up(whose, "tokens", ledger.seconds_until_reset())
-            if messages and used[subject][1] >= messages:
+            if messages and used[subject].questions >= messages:
                 return texts.allowance_used_up(whose, "questions", ledger.seconds_until_reset())
         return None
 
@@ -296,7 +285,6 @@ class Dispatcher:
             answer="",
             note=texts.QUESTION_OUTDATED,
             model=choices.model,
-            usage=(0, 0),
             replaces_last=replace,
         )
         await claimed.deliver("", note=texts.QUESTION_OUTDATED)

@@ -21,23 +21,16 @@ from core.conversation.turn_services import build_turn_services
 from core.delivery.rate_limiter import RateLimiter
 from core.errors import AccessDeniedError, StoreError
 from core.memory.service import MemoryService
-from core.port import Adapter, EventKind, Incoming
+from core.port import AccountKey, Adapter, EventKind, Incoming
 from core.scopes import grant_subjects
 from core.settings import Settings
-from core.store import leases, rate_limits
+from core.store import leases
 from core.store.chat_migration import move_chat
+from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
 from core.store.database import Store
 from core.store.inbound import AcceptResult
-from core.store.turns import (
-    SUSPECT_ATTEMPTS,
-    ClaimFilter,
-    LostLeaseError,
-    Turn,
-    claim_turns,
-    expire_leases,
-    heartbeat,
-    release_turns,
-)
+from core.store.rate_limits import ActiveRateLimit, active_rate_limits, save_rate_limit
+from core.store.turns import LostLeaseError, Turn
 from core.turns import texts
 from core.turns.access_control import AccessControl
 from core.turns.button_actions import target_turn
@@ -71,7 +64,7 @@ class Engine:
         store: Store,
         api: ModelApi,
         models: ModelRegistry,
-        adapters: Mapping[tuple[str, str], Adapter],
+        adapters: Mapping[AccountKey, Adapter],
         owner: str | None = None,
     ) -> None:
         self._settings = settings
@@ -102,7 +95,7 @@ class Engine:
         """Keep an event; see `core.port.Inbox`."""
         if incoming.kind is EventKind.MOVED:
             place = incoming.place
-            await self._store.write_with_priority(move_chat, place.platform, place.account, place.chat, incoming.text)
+            await self._store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
             self._access_control.invalidate()
             log.info("chat moved", platform=place.platform)
             return
@@ -195,7 +188,7 @@ class Engine:
 
     def _claim(
         self, connection: Connection, free_slots: int, claimed_ids: Sequence[int]
-    ) -> tuple[list[Turn], list[tuple[str, str, float]]]:
+    ) -> tuple[list[Turn], list[ActiveRateLimit]]:
         def take(most: int, among: ClaimFilter) -> list[Turn]:
             return claim_turns(
                 connection,
@@ -217,28 +210,24 @@ class Engine:
             claimed = take(limit, ClaimFilter.SUSPECT) if limit > 0 else []
             if free_slots > len(claimed):
                 claimed += take(min(free_slots - len(claimed), MAX_CLAIM_BATCH), ClaimFilter.NORMAL)
-        return claimed, rate_limits.active_rate_limits(connection, self._account_keys()) if claimed else []
+        return claimed, active_rate_limits(connection, self._adapters) if claimed else []
 
     def _is_suspect(self, turn_id: int) -> bool:
         claimed, _ = self._claimed_turns.get(turn_id, (None, None))
         return claimed is not None and claimed.turn.attempt > SUSPECT_ATTEMPTS and not claimed.outbox.is_waiting
 
-    def _account_keys(self) -> list[str]:
-        return [":".join(account) for account in self._adapters]
-
-    def _apply_waits(self, active_waits: list[tuple[str, str, float]]) -> None:
+    def _apply_waits(self, active_waits: list[ActiveRateLimit]) -> None:
         """What a platform told any process, this one before a restart included."""
-        for account, chat, seconds in active_waits:
-            platform, _, account_id = account.partition(":")
-            self._rate_limiters[platform, account_id].block(chat, seconds)
+        for limit in active_waits:
+            self._rate_limiters[limit.account].block(limit.chat, limit.remaining_seconds)
 
-    def _store_wait_later(self, account: tuple[str, str], chat: str, seconds: float) -> None:
+    def _store_wait_later(self, account: AccountKey, chat: str, seconds: float) -> None:
         if seconds < MIN_STORED_WAIT_SECONDS:
             return  # over before anybody else could look
 
         async def keep() -> None:
             try:
-                await self._store.write_with_priority(rate_limits.save_rate_limit, ":".join(account), chat, seconds)
+                await self._store.write_with_priority(save_rate_limit, account, chat, seconds)
             except StoreError as error:
                 log.warning("wait not kept", error=str(error))
 
@@ -248,7 +237,7 @@ class Engine:
 
     def _start_turn(self, turn: Turn, lease_until: float) -> None:
         place = turn.incoming.place
-        account = place.platform, place.account
+        account = place.account_key
         claimed = ClaimedTurn(
             turn,
             self._owner,
@@ -307,11 +296,9 @@ class Engine:
                 if stop_flags[id_]:
                     claimed.stop_requested.set()
 
-    def _heartbeat(
-        self, connection: Connection, ids: list[int]
-    ) -> tuple[dict[int, bool], list[tuple[str, str, float]]]:
+    def _heartbeat(self, connection: Connection, ids: list[int]) -> tuple[dict[int, bool], list[ActiveRateLimit]]:
         stop_flags = heartbeat(connection, self._owner, ids, lease_seconds=LEASE_SECONDS)
-        return stop_flags, rate_limits.active_rate_limits(connection, self._account_keys())
+        return stop_flags, active_rate_limits(connection, self._adapters)
 
     async def _ledger_settle_loop(self) -> None:
         """Book what processes that died had asked."""

@@ -82,7 +82,7 @@ def store_event(connection: Connection, incoming: Incoming, settings: Settings) 
         connection,
         incoming,
         conversation_key=conversation_key(incoming.place, incoming.sender, shared=choices.is_shared),
-        person=person_key(incoming.sender),
+        person_key=person_key(incoming.sender),
         ordered=is_question(incoming),
         limits=InboundLimits() if is_stop_request(incoming) else limits,
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from bots.sandbox.model import Tokeniser
+from core.api.client import Message
 from core.conversation import context_window
 from core.conversation.token_estimator import CountedRequest, TokenEstimator, text_hash
 from core.conversation.tokens import TokenWeights, count_features
@@ -47,11 +48,11 @@ def main() -> None:
     errors: dict[str, list[float]] = {"prior": [], "learnt": [], "anchored": []}
     outside = 0
     for conversation in range(CONVERSATIONS):
-        history: list[tuple[str, str]] = []
+        history: list[Message] = []
         anchor: CountedRequest | None = None
         for _ in range(TURNS):
             prompt, answer = text(dice), text(dice)
-            shown = [SYSTEM, *(said for _, said in history), prompt]
+            shown = [SYSTEM, *(message.content for message in history), prompt]
             true = tokeniser.count_prompt([{"content": said} for said in shown])
             ways = {
                 "prior": TokenEstimator(TokenWeights()),
@@ -73,7 +74,7 @@ def main() -> None:
                 text_hash(answer),
                 told,
             )
-            history += [("user", prompt), ("assistant", answer)]
+            history += [Message("user", prompt), Message("assistant", answer)]
     sys.stdout.write(f"seed {seed}, {len(errors['prior'])} requests: p50, p95, p99 of the error" + "\n")
     for name, found in errors.items():
         sys.stdout.write(f"{name:>10}  {spread(found)}" + "\n")

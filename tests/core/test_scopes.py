@@ -7,7 +7,6 @@ from core.scopes import (
     applicable_scopes,
     conversation_key,
     grant_subjects,
-    memory_scope_key,
     person_key,
     usage_subjects,
 )
@@ -37,7 +36,6 @@ def test_conversation_belongs_to_person_unless_shared() -> None:
     assert conversation_key(THREAD, ANN, shared=True) == "discord:1:20:30:"
     assert conversation_key(replace(THREAD, thread=None), ANN, shared=False) == "discord:1:20::7"
     assert conversation_key(PRIVATE, ANN, shared=False) == "discord:1:21::"
-    assert memory_scope_key("discord:1:21::") == "memory:discord:1:21::"
 
 
 def test_grant_to_person_chat_or_server_is_enough() -> None:

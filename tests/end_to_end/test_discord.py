@@ -8,7 +8,7 @@ from typing import Any
 from bots.sandbox.discord import Channel
 from bots.sandbox.model.script import long_document
 from core.errors import AccessDeniedError
-from core.store import conversations
+from core.store import grants
 from core.store.database import Store
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
@@ -233,7 +233,7 @@ async def test_denied_user_gets_private_notice(harness: Harness) -> None:
     ann, eve = discord.create_user("Ann"), discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", ann, eve), "general")
     store = Store(harness.settings().core.database_url)
-    await store.write(conversations.grant, f"discord:person:{ann.id}", "member", "Ann")
+    await store.write(grants.grant, f"discord:person:{ann.id}", grants.Role.MEMBER, "Ann")
     await store.close()
     await harness.stop()
     await harness.start(access="pairing")

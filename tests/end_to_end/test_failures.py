@@ -38,7 +38,7 @@ async def test_rate_limit_survives_restart(harness: Harness) -> None:
     async with asyncio.timeout(10):
         await met.wait()
     await telegram.wait_for(telegram.calls_with_status)
-    await harness.wait_until_stored("SELECT 1 FROM waits")
+    await harness.wait_until_stored("SELECT 1 FROM rate_limits")
     await harness.kill()
     await harness.start()
     await telegram.send_message(bob, other, "repeat: at once")

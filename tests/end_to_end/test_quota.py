@@ -29,9 +29,9 @@ class FakeClock:
 def booked_tokens(folder: Path, account: str) -> dict[str, int]:
     """The tokens per model in the ledger, once no request is in flight."""
     with sqlite3.connect(folder / "parley.sqlite3") as database:
-        assert database.execute("SELECT count(*) FROM requests").fetchone() == (0,)
+        assert database.execute("SELECT count(*) FROM reservations").fetchone() == (0,)
         rows = database.execute(
-            "SELECT model, sum(tokens) FROM spending WHERE account = ? AND kind = 'chat' AND tokens > 0 GROUP BY model",
+            "SELECT model, sum(tokens) FROM token_usage WHERE key_id = ? AND kind = 'chat' AND tokens > 0 GROUP BY model",
             (account,),
         )
         return dict(rows.fetchall())

@@ -14,7 +14,7 @@ import pytest
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Call, Fault, FaultKind
 from core.commands.declarations import COMMANDS
-from core.store import conversations
+from core.store import grants
 from core.store.database import Store
 from core.turns import texts
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
@@ -289,7 +289,7 @@ async def test_allowed_group_stays_allowed_after_migration(harness: Harness) -> 
     group = telegram.create_group("Friends", ann)
     at = f"@{telegram.bot.username}"
     store = Store(harness.settings().core.database_url)
-    await store.write(conversations.grant, f"telegram:chat:{group.id}", "member", "Friends")
+    await store.write(grants.grant, f"telegram:chat:{group.id}", grants.Role.MEMBER, "Friends")
     await store.close()
     await harness.stop()
     await harness.start(access="pairing")
@@ -361,7 +361,7 @@ async def test_denied_user_gets_nothing(harness: Harness, tmp_path: Path) -> Non
     ann, eve = telegram.create_user("Ann"), telegram.create_user("Eve")
     group = telegram.create_supergroup("Friends", ann, eve)
     store = Store(harness.settings().core.database_url)
-    await store.write(conversations.grant, f"telegram:person:{ann.id}", "member", "Ann")
+    await store.write(grants.grant, f"telegram:person:{ann.id}", grants.Role.MEMBER, "Ann")
     await store.close()
     await harness.stop()
     await harness.start(access="pairing")
@@ -384,9 +384,9 @@ async def test_denied_user_gets_nothing(harness: Harness, tmp_path: Path) -> Non
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
         row_counts = {
             name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
-            for name in ("turns", "choices", "memories", "documents", "conversations")
+            for name in ("turns", "preferences", "memory_chunks", "memory_entries", "conversations")
         }
-    assert row_counts == {"turns": 1, "choices": 0, "memories": 0, "documents": 0, "conversations": 1}
+    assert row_counts == {"turns": 1, "preferences": 0, "memory_chunks": 0, "memory_entries": 0, "conversations": 1}
 
 
 async def test_old_question_notice_counts_days(harness: Harness, tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ async def test_old_question_notice_counts_days(harness: Harness, tmp_path: Path)
     await model.wait_for(lambda: len(model.requests) == 1)
     await harness.kill()
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
-        database.execute("UPDATE turns SET created = created - 86405")
+        database.execute("UPDATE turns SET created_at = created_at - 86405")
         database.commit()
     await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.QUESTION_OUTDATED])
@@ -422,7 +422,7 @@ async def test_max_question_age_is_configurable(
     await harness.kill()
     age = 86405 if answered else 60  # the first is older than PARLEY_TOO_OLD
     with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
-        database.execute("UPDATE turns SET created = created - ?", (age,))
+        database.execute("UPDATE turns SET created_at = created_at - ?", (age,))
         database.commit()
     model.tokens_per_second = 2000
     await harness.start(too_old=too_old)

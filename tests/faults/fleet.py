@@ -166,7 +166,7 @@ class Fleet:
 
 def _stored_questions(connection: Connection) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for incoming, finished in connection.execute(select(turns.c.incoming, turns.c.finished)):
+    for incoming, finished in connection.execute(select(turns.c.incoming_json, turns.c.finished_at)):
         counts.update(PROMPT.findall(incoming))
         counts["open"] += finished is None
     return counts

@@ -44,7 +44,7 @@ class StoringInbox(FakeInbox):
             accept_event,
             incoming,
             conversation_key=conversation_key(incoming.place, incoming.sender, shared=False),
-            person=person_key(incoming.sender),
+            person_key=person_key(incoming.sender),
             ordered=True,
             limits=InboundLimits(),
         )

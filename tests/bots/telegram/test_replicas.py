@@ -73,7 +73,7 @@ async def start_replicas(bot_api: TelegramStandIn, stores: list[Store]) -> tuple
 
 def steal_lease(connection: Connection, owner: str, seconds: float) -> None:
     """As if the holder had been frozen for longer than its lease."""
-    values = {"owner": owner, "until": database_now() + seconds}
+    values = {"owner": owner, "expires_at": database_now() + seconds}
     connection.execute(update(schema.leases).where(schema.leases.c.name == POLLING_LEASE).values(values))
 
 

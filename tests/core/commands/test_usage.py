@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.store.conversations import grant
+from core.store.grants import Role, grant
 from tests.core.turns.fake_adapter import running_engine
 
 PERSONAL_KEY = "io-key-of-ann-0123456789"
@@ -26,7 +26,7 @@ async def model() -> AsyncIterator[ModelStandIn]:
 
 async def test_personal_key_usage_is_separate(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, secret_key="a passphrase", person_tokens=100_000) as chat:
-        await chat.store.write(grant, f"quick:person:{BOB}", "operator", "Bob")
+        await chat.store.write(grant, f"quick:person:{BOB}", Role.OPERATOR, "Bob")
         await chat.ask("repeat: on the bot's key")
         house = sum(model.requests[-1].token_usage)
         assert "left for all" in await chat.ask("/usage")
@@ -60,7 +60,7 @@ async def test_personal_key_usage_is_separate_after_removal(tmp_path: Path, mode
 
 async def test_low_personal_quota_does_not_warn_operator(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, secret_key="a passphrase", quotas={LLAMA: 300}) as chat:
-        await chat.store.write(grant, f"quick:person:{BOB}", "operator", "Bob")
+        await chat.store.write(grant, f"quick:person:{BOB}", Role.OPERATOR, "Bob")
         await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask(f"repeat: {'many words ' * 150}")
         assert await chat.ask("repeat: his", user=BOB) == "his"

@@ -2,10 +2,13 @@
 
 import pytest
 
+from core.api.client import Message
 from core.conversation import context_window, token_estimator, tokens
 from core.conversation.tokens import TokenWeights
 
-HISTORY = [(role, f"{word} " * 60) for word in ("alpha", "beta", "gamma", "delta") for role in ("user", "assistant")]
+HISTORY = [
+    Message(role, f"{word} " * 60) for word in ("alpha", "beta", "gamma", "delta") for role in ("user", "assistant")
+]
 
 
 def test_everything_that_fits_is_included() -> None:
@@ -24,7 +27,7 @@ def test_older_exchanges_are_dropped_whole() -> None:
 
 @pytest.mark.parametrize("context", [4000, 8000, 32_000, 128_000, 512_000])
 def test_estimate_and_reserve_fit_window(context: int) -> None:
-    long = [("user", "слово и word 字 " * 500), ("assistant", "def f(x): return x\n" * 300)] * 40
+    long = [Message("user", "слово и word 字 " * 500), Message("assistant", "def f(x): return x\n" * 300)] * 40
     fitted = context_window.fit_prompt("system", long, "prompt", context_tokens=context)
     again = tokens.estimate_messages(m.content for m in fitted.messages)
     assert again * (1 + context_window.UNCALIBRATED_RESERVE_FRACTION) <= context - context_window.answer_reserve(
@@ -52,8 +55,8 @@ def token_count(texts: list[str]) -> int:
 
 
 def test_reported_usage_calibrates_next_request() -> None:
-    said = [("user", "Привет, как дела? " * 30), ("assistant", "Хорошо, а у тебя? " * 40)]
-    shown = ["be kind", *(text for _, text in said), "and now?"]
+    said = [Message("user", "Привет, как дела? " * 30), Message("assistant", "Хорошо, а у тебя? " * 40)]
+    shown = ["be kind", *(message.content for message in said), "and now?"]
     anchor = token_estimator.CountedRequest(
         "m",
         token_estimator.text_hash("be kind"),
@@ -62,7 +65,7 @@ def test_reported_usage_calibrates_next_request() -> None:
         token_estimator.text_hash("An answer."),
         12,
     )
-    history = [*said, ("user", "and now?"), ("assistant", "An answer.")]
+    history = [*said, Message("user", "and now?"), Message("assistant", "An answer.")]
     true = token_count([*shown, "An answer.", "More?"])
     fitted = context_window.fit_prompt(
         "be kind",
@@ -79,15 +82,15 @@ def test_reported_usage_calibrates_next_request() -> None:
 
 def test_question_fits_shrunken_window() -> None:
     """Taking away nearly all that was counted leaves less certainty than to count the rest."""
-    long = [("user", "word " * 300), ("assistant", "word " * 300)] * 10
-    texts = [text for _, text in long[:-1]]
+    long = [Message("user", "word " * 300), Message("assistant", "word " * 300)] * 10
+    texts = [message.content for message in long[:-1]]
     digests = tuple(token_estimator.text_hash(text) for text in texts)
     anchor = token_estimator.CountedRequest(
         "m",
         token_estimator.text_hash(""),
         digests,
         token_count(texts),
-        token_estimator.text_hash(long[-1][1]),
+        token_estimator.text_hash(long[-1].content),
         400,
     )
     fitted = context_window.fit_prompt(

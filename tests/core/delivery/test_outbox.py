@@ -11,8 +11,8 @@ import pytest
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import Capabilities, EventKind, Incoming, Part, Place, Sender
-from core.store import inbound, turns
+from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, Sender
+from core.store import answer_parts, claims, inbound
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.retrying_store import RetryingStore
@@ -66,8 +66,10 @@ class Setup:
 
     async def next_outbox(self) -> Outbox:
         """That of the process that takes over."""
-        await self.store.write(turns.release_turns, "me", [self.turn.id])
-        (turn,) = await self.store.write(turns.claim_turns, "me", [("quick", "1")], lease_seconds=30, limit=1)
+        await self.store.write(claims.release_turns, "me", [self.turn.id])
+        (turn,) = await self.store.write(
+            claims.claim_turns, "me", [AccountKey("quick", "1")], lease_seconds=30, limit=1
+        )
         outbox = Outbox(retrying(self.store), self.chat, RateLimiter(UNLIMITED), turn, "me")
         await outbox.load()
         return outbox
@@ -86,11 +88,11 @@ async def desk(tmp_path: Path) -> AsyncIterator[Setup]:
         inbound.accept_event,
         incoming,
         conversation_key="ann",
-        person="quick:5",
+        person_key="quick:5",
         ordered=True,
         limits=InboundLimits(),
     )
-    (turn,) = await store.write(turns.claim_turns, "me", [("quick", "1")], lease_seconds=30, limit=1)
+    (turn,) = await store.write(claims.claim_turns, "me", [AccountKey("quick", "1")], lease_seconds=30, limit=1)
     chat = UnreliableAdapter()
     yield Setup(chat, Outbox(retrying(store), chat, RateLimiter(UNLIMITED), turn, "me"), store, turn)
     await store.close()
@@ -178,7 +180,7 @@ async def test_uncertain_page_stays_uncertain_after_rate_limit(
 
 
 async def states(desk: Setup) -> list[str]:
-    known = await desk.store.read(turns.list_sent_parts, desk.turn.id)
+    known = await desk.store.read(answer_parts.list_sent_parts, desk.turn.id)
     return [sent.state for sent in known.values()]
 
 

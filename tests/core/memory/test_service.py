@@ -16,10 +16,9 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory import service as module
 from core.memory.service import MAX_NOTE_CHARS, MemoryService, safe_filename
-from core.store import memories
 from core.store.database import Store
-from core.store.memories import RecallMode
-from core.store.token_usage import TokenUsage
+from core.store.memories import MemoryLimits, RecallMode
+from core.store.token_usage import TokenUsage, UsageKind
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
 
@@ -34,11 +33,12 @@ class Setup:
         self.models = models
         self.ledger = Ledger(store, models, quotas={}, reset_hour=0)
         self.account = ApiKey("house", api)
+        self.store = store
         self.memory = MemoryService(store, self.ledger)
         self.progress: list[float] = []
 
     async def booked_tokens(self) -> TokenUsage:
-        return (await self.ledger.get_quotas("house", [EMBEDDER], "embeddings"))[EMBEDDER].usage
+        return (await self.ledger.get_quotas("house", [EMBEDDER], UsageKind.EMBEDDINGS))[EMBEDDER].usage
 
     async def part(self, done: float) -> None:
         self.progress.append(done)
@@ -80,7 +80,7 @@ async def test_unlisted_embedding_model_has_quota(side: Setup) -> None:
 
 async def test_exhausted_quota_sends_no_request(side: Setup) -> None:
     used_up = ModelError("no more", ModelFailure.QUOTA, status=429, retry_after=3600)
-    await side.ledger.record_refusal("house", EMBEDDER, used_up, "embeddings")
+    await side.ledger.record_refusal("house", EMBEDDER, used_up, UsageKind.EMBEDDINGS)
     with pytest.raises(ModelError) as caught:
         await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
     assert caught.value.failure is ModelFailure.QUOTA
@@ -160,11 +160,11 @@ async def test_recall_times_out(side: Setup, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
-async def test_limits(side: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_limits(side: Setup) -> None:
     with pytest.raises(DocumentError) as caught:
         await side.memory.add_note(side.account, ANN, "x" * (MAX_NOTE_CHARS + 1))
     assert caught.value.failure is DocumentFailure.TOO_LARGE
-    monkeypatch.setattr(memories, "MAX_ENTRIES", 1)
+    side.memory = MemoryService(side.store, side.ledger, limits=MemoryLimits(max_entries=1))
     await side.memory.add_note(side.account, ANN, "one")
     booked = await side.booked_tokens()
     with pytest.raises(DocumentError) as caught:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, insert, text
 
 from core.errors import ConfigurationError, StoreError
 from core.store import database, migrate
-from core.store.conversations import get_value, set_value
 from core.store.database import Store
+from core.store.key_values import get_value, set_value
 from core.store.schema import key_values, metadata
 from tests.postgresql import postgresql_url
 
@@ -91,7 +91,7 @@ async def test_upgrade_makes_readable_backup(tmp_path: Path, monkeypatch: pytest
     (copy,) = tmp_path.glob("*.backup")
     assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}, "others can read it"
     with sqlite3.connect(copy) as connection:
-        assert connection.execute("SELECT value FROM state").fetchone() == ("yes",)
+        assert connection.execute("SELECT value FROM key_values").fetchone() == ("yes",)
     connection.close()
 
 
@@ -144,7 +144,7 @@ async def test_error_hides_values() -> None:
 
 def insert_twice(connection: Connection, value: str) -> None:
     for _ in range(2):
-        connection.execute(insert(key_values).values(name="said", value=value))
+        connection.execute(insert(key_values).values(key="said", value=value))
 
 
 async def test_traceback_hides_values(store: Store) -> None:

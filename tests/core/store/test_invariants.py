@@ -17,18 +17,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, func, select, text
 
-from core.port import EventKind, Incoming, Place, Sender
-from core.store import conversations, inbound, turns
+from core.port import AccountKey, EventKind, Incoming, Place, Sender
+from core.store import answer_parts as answer_part_store
+from core.store import answers, claims, conversations, inbound, turns
+from core.store.answer_parts import PartState, SentPart
+from core.store.answers import TokenCount
 from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.schema import answer_parts, messages, reasoning
 from core.store.schema import turns as table
-from core.store.turns import LostLeaseError, SentPart, Turn, TurnState
+from core.store.turns import LostLeaseError, Turn, TurnState
 from tests.postgresql import postgresql_url
 
 PLACE = Place("telegram", "1", "5", is_private=True)
-ENDPOINTS = [("telegram", "1")]
+ENDPOINTS = [AccountKey("telegram", "1")]
 MANY = 20_000  # finished turns, and so many that a plan matters
 
 
@@ -38,26 +41,26 @@ async def accept(store: Store, key: str, *, to: str = "ann") -> AcceptResult:
         inbound.accept_event,
         incoming,
         conversation_key=to,
-        person="telegram:5",
+        person_key="telegram:5",
         ordered=True,
         limits=InboundLimits(),
     )
 
 
 async def claim(store: Store, owner: str = "me", lease: float = 30) -> list[Turn]:
-    return await store.write(turns.claim_turns, owner, ENDPOINTS, lease_seconds=lease, limit=50)
+    return await store.write(claims.claim_turns, owner, ENDPOINTS, lease_seconds=lease, limit=50)
 
 
 async def answer(store: Store, turn: Turn, question: str, said: str) -> None:
     await store.write(
-        turns.store_answer,
+        answers.store_answer,
         turn,
         "me",
         prompt=question,
         answer=said,
         note="",
         model="m",
-        usage=(1, 1),
+        usage=TokenCount(1, 1),
     )
     await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
 
@@ -71,21 +74,23 @@ def stored_turns(connection: Connection) -> list[Any]:
 
 
 WRITES: dict[str, Callable[[Connection, Turn, str], object]] = {
-    "reply": partial(turns.store_answer, prompt="?", answer="!", note="", model="m", usage=(1, 1), reasoning="hm"),
+    "reply": partial(
+        answers.store_answer, prompt="?", answer="!", note="", model="m", usage=TokenCount(1, 1), reasoning="hm"
+    ),
     "reply again": partial(
-        turns.store_answer,
+        answers.store_answer,
         prompt="?",
         answer="!",
         note="",
         model="m",
-        usage=(1, 1),
+        usage=TokenCount(1, 1),
         replaces_last=True,
     ),
     "finish": partial(turns.finish_turn, state=TurnState.DONE),
-    "a part sent": partial(turns.save_part, position=0, part=SentPart("sent", "7", "x")),
-    "a part gone": partial(turns.save_part, position=1, part=None),
-    "heartbeat": lambda connection, turn, owner: turns.heartbeat(connection, owner, [turn.id], lease_seconds=300),
-    "release": lambda connection, turn, owner: turns.release_turns(connection, owner, [turn.id]),
+    "a part sent": partial(answer_part_store.save_part, position=0, part=SentPart(PartState.SENT, "7", "x")),
+    "a part gone": partial(answer_part_store.save_part, position=1, part=None),
+    "heartbeat": lambda connection, turn, owner: claims.heartbeat(connection, owner, [turn.id], lease_seconds=300),
+    "release": lambda connection, turn, owner: claims.release_turns(connection, owner, [turn.id]),
 }
 
 
@@ -94,7 +99,7 @@ async def test_writes_are_fenced_by_owner(store: Store, write: str) -> None:
     await accept(store, "u1")
     (old,) = await claim(store, "frozen", lease=-1)
     (heir,) = await claim(store, "heir")
-    await store.write(turns.save_part, heir, "heir", 1, SentPart("sent", "6", "x"))
+    await store.write(answer_part_store.save_part, heir, "heir", 1, SentPart(PartState.SENT, "6", "x"))
     before = await store.read(stored_turns)
     if write in ("heartbeat", "release"):
         assert not await store.write(WRITES[write], old, "frozen")
@@ -111,7 +116,7 @@ async def test_writes_are_fenced_by_attempt(store: Store, write: str) -> None:
     (old,) = await claim(store, "me", lease=-1)
     (again,) = await claim(store, "me")
     assert (old.attempt, again.attempt) == (1, 2)
-    await store.write(turns.save_part, again, "me", 1, SentPart("sent", "6", "x"))
+    await store.write(answer_part_store.save_part, again, "me", 1, SentPart(PartState.SENT, "6", "x"))
     before = await store.read(stored_turns)
     with pytest.raises(LostLeaseError):
         await store.write(WRITES[write], old, "me")
@@ -126,7 +131,7 @@ async def test_ended_turn_is_not_written(store: Store) -> None:
     for name in ("reply", "finish", "a part sent"):
         with pytest.raises(LostLeaseError):
             await store.write(WRITES[name], turn, "me")
-    assert await store.write(turns.heartbeat, "me", [turn.id], lease_seconds=30) == {}
+    assert await store.write(claims.heartbeat, "me", [turn.id], lease_seconds=30) == {}
     assert await store.read(stored_turns) == before
 
 
@@ -152,8 +157,8 @@ async def test_history_holds_only_earlier_turns(store: Store) -> None:
         await answer(store, turn, f"{number}?", f"{number}.")
 
     async def shown(turn: Turn) -> list[str]:
-        said = (await store.read(load_history, turn.conversation, turn.seq, 50)).messages
-        return [one for _, _, one in said]
+        said = (await store.read(load_history, turn.conversation_id, turn.seq, 50)).messages
+        return [message.text for message in said]
 
     assert [await shown(turn) for turn in found] == [[], ["1?", "1."], ["1?", "1.", "2?", "2."]]
 
@@ -175,7 +180,7 @@ async def test_event_and_turn_are_stored_atomically(store: Store) -> None:
             connection,
             Incoming(EventKind.PROMPT, "u1", PLACE, Sender("telegram", "5", "Ann"), "hello"),
             conversation_key="ann",
-            person="telegram:5",
+            person_key="telegram:5",
             ordered=True,
             limits=InboundLimits(),
         )
@@ -202,7 +207,7 @@ async def test_claim_uses_partial_indexes(store: Store) -> None:
 def insert_many(connection: Connection) -> None:
     connection.execute(
         text(
-            "INSERT INTO turns (conversation, key, incoming, person, seq, state, created, finished)"
+            "INSERT INTO turns (conversation_id, event_key, incoming_json, person_key, seq, state, created_at, finished_at)"
             " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :many)"
             " SELECT 1, 'telegram:1:old' || i, '{}', 'telegram:6', i, 'done', i, i FROM n"
         ),
@@ -219,7 +224,7 @@ def query_plan(connection: Connection) -> str:
         said.append((statement, given))
 
     event.listen(connection, "before_cursor_execute", note)
-    turns.claim_turns(connection, "me", ENDPOINTS, lease_seconds=-1, limit=50)
+    claims.claim_turns(connection, "me", ENDPOINTS, lease_seconds=-1, limit=50)
     event.remove(connection, "before_cursor_execute", note)
     ((statement, given),) = said
     sqlite = connection.dialect.name == "sqlite"

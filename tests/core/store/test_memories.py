@@ -9,8 +9,8 @@ from sqlalchemy import Connection, func, select
 from core.api.embedding import Vectors
 from core.store import memories
 from core.store.database import Store
-from core.store.memories import MemoryEntry, NewChunk, RecallMode
-from core.store.schema import conversations, documents, messages
+from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage
+from core.store.schema import conversations, memory_entries, messages
 from core.store.schema import memory_chunks as table
 
 MODEL = "some/embedder"
@@ -23,7 +23,9 @@ def unit_vector(*values: float) -> Vectors:
     return vector / np.float32(np.linalg.norm(vector))
 
 
-async def remember(store: Store, scope: str, name: str, *vectors: Vectors, kind: str = "note") -> MemoryEntry | None:
+async def remember(
+    store: Store, scope: str, name: str, *vectors: Vectors, kind: str = "note", limits: MemoryLimits | None = None
+) -> MemoryEntry | None:
     return await store.write(
         memories.add_entry,
         scope,
@@ -33,6 +35,7 @@ async def remember(store: Store, scope: str, name: str, *vectors: Vectors, kind:
         model=MODEL,
         chunks=[NewChunk(f"page {n}", f"{name} {n}") for n, _ in enumerate(vectors, 1)],
         vectors=np.array(vectors),
+        limits=limits or MemoryLimits(),
     )
 
 
@@ -63,7 +66,7 @@ async def test_scopes_are_separate(store: Store) -> None:
     file = await remember(store, ANN, "private", unit_vector(1, 0), kind="pdf")
     assert file is not None
     assert await find_nearest(store, BOB, 1, 0) == []
-    assert await find_nearest(store, BOB, 1, 0, document_ids=[file.id]) == []
+    assert await find_nearest(store, BOB, 1, 0, entry_ids=[file.id]) == []
     assert await store.read(memories.first_chunks, BOB, file.id, 5) == []
     assert await store.read(memories.list_entries, BOB) == []
     assert await store.read(memories.find_by_digest, BOB, "digest of private") is None
@@ -99,14 +102,13 @@ async def test_duplicates_are_stored_once(store: Store) -> None:
     assert sorted(entry.number for entry in others if entry) == [2, 3, 4, 5, 6, 7]
 
 
-async def test_scope_size_is_limited(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memories, "MAX_ENTRIES", 2)
-    monkeypatch.setattr(memories, "MAX_CHUNKS", 3)
-    assert await remember(store, ANN, "long", *[unit_vector(1)] * 4, kind="pdf") is None
-    assert await remember(store, ANN, "one", unit_vector(1))
-    assert await remember(store, ANN, "two", unit_vector(1))
-    assert await remember(store, ANN, "three", unit_vector(1)) is None
-    assert await remember(store, BOB, "one", unit_vector(1))
+async def test_scope_size_is_limited(store: Store) -> None:
+    limits = MemoryLimits(max_entries=2, max_chunks=3)
+    assert await remember(store, ANN, "long", *[unit_vector(1)] * 4, kind="pdf", limits=limits) is None
+    assert await remember(store, ANN, "one", unit_vector(1), limits=limits)
+    assert await remember(store, ANN, "two", unit_vector(1), limits=limits)
+    assert await remember(store, ANN, "three", unit_vector(1), limits=limits) is None
+    assert await remember(store, BOB, "one", unit_vector(1), limits=limits)
     assert await store.read(_rows) == (3, 3)
 
 
@@ -116,10 +118,10 @@ async def test_only_old_messages_are_recalled_on_request(store: Store) -> None:
     assert await store.read(memories.list_unindexed_messages, ANN, 50) == []
     await store.write(memories.set_recall_mode, ANN, RecallMode.WITH_MESSAGES)
     said = await store.read(memories.list_unindexed_messages, ANN, 10)
-    assert said == [(id_, f"message {n}") for n, id_ in enumerate(ids[:10])]
+    assert said == [UnindexedMessage(id_, f"message {n}") for n, id_ in enumerate(ids[:10])]
     vectors = np.array([unit_vector(1, n) for n in range(10)])
     await store.write(memories.index_messages, ANN, MODEL, said, vectors)
-    assert [id_ for id_, _ in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids[10:]
+    assert [message.id for message in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids[10:]
     # Of 30, the last 20 are shown to the model as they are.
     later = await store.read(memories.list_unindexed_messages, ANN, 50)
     await store.write(memories.index_messages, ANN, MODEL, later, np.array([unit_vector(1, 0)] * len(later)))
@@ -136,23 +138,24 @@ async def test_cleared_messages_are_not_recalled(store: Store) -> None:
     await store.write(memories.delete_all, ANN)
     assert await store.read(memories.list_unindexed_messages, ANN, 50) == []
     ids = await store.write(_say, ANN, 1)
-    assert [id_ for id_, _ in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids
+    assert [message.id for message in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids
 
 
-async def test_oldest_messages_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memories, "MAX_INDEXED_MESSAGES", 4)
+async def test_oldest_messages_are_dropped(store: Store) -> None:
     ids = await store.write(_say, ANN, 6)
-    said = [(id_, "words") for id_ in ids]
-    await store.write(memories.index_messages, ANN, MODEL, said, np.array([unit_vector(1)] * 6))
+    said = [UnindexedMessage(id_, "words") for id_ in ids]
+    await store.write(
+        memories.index_messages, ANN, MODEL, said, np.array([unit_vector(1)] * 6), MemoryLimits(max_indexed_messages=4)
+    )
 
     def kept(connection: Connection) -> list[int]:
-        return list(connection.scalars(select(table.c.position).order_by(table.c.position)))
+        return list(connection.scalars(select(table.c.message_id).order_by(table.c.message_id)))
 
     assert await store.read(kept) == ids[2:]
 
 
 def _rows(connection: Connection) -> tuple[int, int]:
-    counts = (select(func.count()).select_from(t) for t in (documents, table))
+    counts = (select(func.count()).select_from(t) for t in (memory_entries, table))
     one, two = (connection.scalar(count) or 0 for count in counts)
     return one, two
 
@@ -165,7 +168,7 @@ def _say(connection: Connection, scope: str, count: int) -> list[int]:
     return [
         connection.execute(
             messages.insert()
-            .values(conversation=id_, turn=0, role="user", text=f"message {n}", created=0.0)
+            .values(conversation_id=id_, turn_id=0, role="user", text=f"message {n}", created_at=0.0)
             .returning(messages.c.id)
         ).scalar_one()
         for n in range(count)

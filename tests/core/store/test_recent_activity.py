@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, update
 
-from core.port import EventKind, Incoming, Place, Sender
+from core.port import AccountKey, EventKind, Incoming, Place, Sender
 from core.store.database import Store
 from core.store.inbound import InboundLimits, accept_event
 from core.store.recent_activity import find_recent_activity, find_stored_keys
@@ -18,14 +18,14 @@ async def store_message(store: Store, text: str, place: Place, person: str = "an
         accept_event,
         incoming,
         conversation_key=key,
-        person=person,
+        person_key=person,
         ordered=True,
         limits=InboundLimits(),
     )
 
 
 async def test_newest_places_are_listed(store: Store) -> None:
-    empty = await store.read(find_recent_activity, "discord", "7", max_places=9, within_seconds=60)
+    empty = await store.read(find_recent_activity, AccountKey("discord", "7"), max_places=9, within_seconds=60)
     assert (empty.newest_turn, empty.latest_events) == (0, [])
 
     room, aside = Place("discord", "7", "room"), Place("discord", "7", "room", thread="aside")
@@ -39,15 +39,14 @@ async def test_newest_places_are_listed(store: Store) -> None:
     async def texts(most: int = 9, within: float = 60, before: int | None = None) -> list[str]:
         heard = await store.read(
             find_recent_activity,
-            "discord",
-            "7",
+            AccountKey("discord", "7"),
             max_places=most,
             within_seconds=within,
             before_turn=before,
         )
         return [one.text for one in heard.latest_events]
 
-    heard = await store.read(find_recent_activity, "discord", "7", max_places=9, within_seconds=60)
+    heard = await store.read(find_recent_activity, AccountKey("discord", "7"), max_places=9, within_seconds=60)
     assert await texts() == ["5", "4", "3"]
     assert await texts(most=2) == ["5", "4"]
     assert await texts(before=heard.newest_turn - 3) == ["4", "3", "2"]
@@ -55,8 +54,8 @@ async def test_newest_places_are_listed(store: Store) -> None:
 
 
 def damage(connection: Connection) -> None:
-    newer = func.replace(turns.c.incoming, '"kind":"prompt"', '"kind":"a newer one"')
-    connection.execute(update(turns).where(turns.c.id == 2).values(incoming=newer))
+    newer = func.replace(turns.c.incoming_json, '"kind":"prompt"', '"kind":"a newer one"')
+    connection.execute(update(turns).where(turns.c.id == 2).values(incoming_json=newer))
 
 
 async def test_event_of_newer_version_hides_no_others(store: Store) -> None:
@@ -64,12 +63,12 @@ async def test_event_of_newer_version_hides_no_others(store: Store) -> None:
     for text in ("1", "2"):
         await store_message(store, text, Place("discord", "7", text))
     await store.write(damage)
-    heard = await store.read(find_recent_activity, "discord", "7", max_places=9, within_seconds=60)
+    heard = await store.read(find_recent_activity, AccountKey("discord", "7"), max_places=9, within_seconds=60)
     assert [one.text for one in heard.latest_events] == ["1"]
 
 
 async def test_stored_events_are_known(store: Store) -> None:
     await store_message(store, "1", Place("discord", "7", "room"))
     await store_message(store, "2", Place("discord", "77", "room"))
-    assert await store.read(find_stored_keys, "discord", "7", ["m1", "m2", "m3"]) == {"m1"}
-    assert await store.read(find_stored_keys, "discord", "7", []) == set()
+    assert await store.read(find_stored_keys, AccountKey("discord", "7"), ["m1", "m2", "m3"]) == {"m1"}
+    assert await store.read(find_stored_keys, AccountKey("discord", "7"), []) == set()

@@ -11,7 +11,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
-from core.port import Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
+from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.settings import Settings
 from core.store.database import Store
 from core.turns.engine import Engine
@@ -151,7 +151,7 @@ async def running_engine(
     adapter = adapter or FakeAdapter()
     adapter.bot_account = key_id_of(model.api_key)
     async with open_services(Settings(**given)) as with_:  # type: ignore[arg-type]
-        engine = Engine(with_.settings, with_.store, with_.api, with_.models, {("quick", "1"): adapter})
+        engine = Engine(with_.settings, with_.store, with_.api, with_.models, {AccountKey("quick", "1"): adapter})
         adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, with_.store
         adapter.models = with_.models
         task = asyncio.create_task(engine.run())

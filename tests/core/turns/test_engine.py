@@ -23,8 +23,8 @@ from core.errors import (
 )
 from core.markdown.document import Document
 from core.port import Capabilities, EventKind, Part, Place, PreviewMode, RateLimit
+from core.store.answer_parts import save_part
 from core.store.schema import database_now, reservations, token_usage, turns
-from core.store.turns import save_part
 from core.turns import engine, texts
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 
@@ -44,7 +44,7 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None
 
 
 def expire_leases(connection: Connection) -> None:
-    connection.execute(update(turns).values(lease_until=0))
+    connection.execute(update(turns).values(lease_expires_at=0))
 
 
 def turn_states(connection: Connection) -> list[str]:
@@ -67,8 +67,8 @@ async def test_unnoticed_lease_expiry_answers_once(
 
 
 def dead_request(connection: Connection) -> None:
-    line = {"account": "a", "model": "m", "kind": "chat", "day": "2026-01-01"}
-    connection.execute(insert(reservations).values(**line, tokens=900, created=0))
+    line = {"key_id": "a", "model": "m", "kind": "chat", "day": "2026-01-01"}
+    connection.execute(insert(reservations).values(**line, expected_tokens=900, created_at=0))
 
 
 def booked_usage(connection: Connection) -> tuple[int, int]:
@@ -211,7 +211,7 @@ async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, model: Mo
 
 def reopen(connection: Connection) -> None:
     tried = engine.MAX_ATTEMPTS
-    again = {"state": "delivering", "attempt": tried, "finished": None, "lease_until": 0}
+    again = {"state": "delivering", "attempt": tried, "finished_at": None, "lease_expires_at": 0}
     connection.execute(update(turns).values(**again))
 
 
@@ -227,7 +227,7 @@ async def test_abandoned_delivery_keeps_answer(tmp_path: Path, model: ModelStand
 
 
 def hand_over(connection: Connection) -> None:
-    again = {"state": "delivering", "attempt": 1, "finished": None, "lease_until": 0}
+    again = {"state": "delivering", "attempt": 1, "finished_at": None, "lease_expires_at": 0}
     connection.execute(update(turns).where(turns.c.id == 2).values(**again))
 
 
@@ -265,7 +265,7 @@ class SlowEditAdapter(EditingAdapter):
 
 
 def free_turns(connection: Connection) -> int:
-    free = select(func.count()).select_from(turns).where(turns.c.lease_until < database_now())
+    free = select(func.count()).select_from(turns).where(turns.c.lease_expires_at < database_now())
     return connection.scalar(free) or 0
 
 
@@ -457,7 +457,7 @@ async def test_choice_from_deleted_menu_is_sent_as_new_message(tmp_path: Path, m
 
 
 def stored_events(connection: Connection) -> str:
-    return "".join(connection.scalars(select(turns.c.incoming)))
+    return "".join(connection.scalars(select(turns.c.incoming_json)))
 
 
 async def test_key_is_stored_only_as_key(tmp_path: Path, model: ModelStandIn) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import send_raw
 from core.delivery.collapsed import render_collapsed
-from core.store.conversations import grant, is_operator
+from core.store.grants import Role, grant, is_operator
 from core.turns.access_control import MAX_WRONG_CODES, create_pairing_code
 from tests.core.api.raw_server import DONE, chunk, final_chunk, sse_event
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -101,7 +101,7 @@ async def test_absurd_usage_is_answered_once(chat: FakeAdapter, model: ModelStan
 @pytest.mark.parametrize("access", ["open", "pairing"])
 async def test_code_makes_allowed_user_operator(tmp_path: Path, model: ModelStandIn, access: str) -> None:
     async with running_engine(tmp_path, model, access=access) as chat:
-        await chat.store.write(grant, "quick:person:5", "user", "Ann")
+        await chat.store.write(grant, "quick:person:5", Role.MEMBER, "Ann")
         code = await create_pairing_code(chat.store)
         for number in range(MAX_WRONG_CODES):
             await chat.say(f"/start from-page-{number}")  # what a link brings is no guess

@@ -17,8 +17,8 @@ from bots.sandbox.model import ModelStandIn
 from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import StoreError
-from core.port import Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
-from core.store import inbound, turns
+from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
+from core.store import claims, inbound
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.schema import turns as table
@@ -30,7 +30,7 @@ from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 
 PLACE = Place("quick", "1", "6", is_private=True)
-HERE = [("quick", "1")]
+HERE = [AccountKey("quick", "1")]
 ANSWER = "word " * 80
 PART = Part("a part")
 
@@ -113,7 +113,7 @@ def turn_states(connection: Connection) -> list[str]:
 
 
 def expire_leases(connection: Connection) -> None:
-    connection.execute(update(table).values(lease_until=0))
+    connection.execute(update(table).values(lease_expires_at=0))
 
 
 def claimed(connection: Connection, owner: str, lease: float) -> Turn:
@@ -123,11 +123,11 @@ def claimed(connection: Connection, owner: str, lease: float) -> Turn:
         connection,
         asked,
         conversation_key="bob",
-        person="quick:6",
+        person_key="quick:6",
         ordered=True,
         limits=InboundLimits(),
     )
-    (turn,) = turns.claim_turns(connection, owner, HERE, lease_seconds=lease, limit=1)
+    (turn,) = claims.claim_turns(connection, owner, HERE, lease_seconds=lease, limit=1)
     return turn
 
 
@@ -307,7 +307,7 @@ async def test_shutdown_releases_leases(url: str, tmp_path: Path, model: ModelSt
         await chat.say("hello")
         await wait_until(lambda: len(model.requests) == 1)
         await chat.engine.close(0)
-        (turn,) = await chat.store.write(turns.claim_turns, "heir", HERE, lease_seconds=30, limit=5)
+        (turn,) = await chat.store.write(claims.claim_turns, "heir", HERE, lease_seconds=30, limit=5)
         assert turn.attempt == 2
         shown_then = len(chat.done)
     assert len(chat.done) == shown_then
@@ -358,7 +358,7 @@ async def test_suspect_turns_are_isolated(
         """One question ends every process that tries it, whatever else that is at."""
         text = held.turn.incoming.text
         tried.append((text, held.turn.attempt))
-        if text == "poison" or held.turn.attempt <= turns.SUSPECT_ATTEMPTS:
+        if text == "poison" or held.turn.attempt <= claims.SUSPECT_ATTEMPTS:
             await asyncio.sleep(0)  # the others are begun as well
             await held.store.write(expire_leases)
             raise LostLeaseError
@@ -374,12 +374,12 @@ async def test_suspect_turns_are_isolated(
                 await asyncio.sleep(0.05)
         shown = [text.strip() for text in chat.messages.values()]
     assert shown.count(ANSWER.strip()) == 2
-    assert [attempt for text, attempt in tried if text != "poison"][-1] <= turns.SUSPECT_ATTEMPTS + 2
+    assert [attempt for text, attempt in tried if text != "poison"][-1] <= claims.SUSPECT_ATTEMPTS + 2
     assert ("poison", engine.MAX_ATTEMPTS) in tried
 
 
 def mark_suspect(connection: Connection, turn: int) -> None:
-    connection.execute(update(table).where(table.c.id == turn).values(attempt=turns.SUSPECT_ATTEMPTS))
+    connection.execute(update(table).where(table.c.id == turn).values(attempt=claims.SUSPECT_ATTEMPTS))
 
 
 async def test_suspect_turn_does_not_wait_for_later_turns(url: str, tmp_path: Path, model: ModelStandIn) -> None:
@@ -407,7 +407,7 @@ async def test_isolation_ends_after_success(url: str, tmp_path: Path, model: Mod
             inbound.accept_event,
             asked,
             conversation_key=bob.user,
-            person=bob.user,
+            person_key=bob.user,
             ordered=True,
             limits=InboundLimits(),
         )

@@ -1,0 +1,48 @@
+"""The platform messages an answer consists of, by position, and what is known of each."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, insert, select
+
+from core.store.schema import answer_parts
+from core.store.turns import Turn, fence
+
+__all__ = ["PartState", "SentPart", "list_sent_parts", "save_part"]
+
+
+class PartState(StrEnum):
+    SENDING = "sending"
+    """The request is on its way; after a crash nobody knows whether the message exists."""
+    SENT = "sent"
+    UNCERTAIN = "uncertain"
+    """The platform did not confirm: the message may exist."""
+    REJECTED = "rejected"
+    """The message does not exist."""
+    UNREACHABLE = "unreachable"
+    """The message exists in a chat that has moved since, where nobody can change it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    state: PartState
+    message_id: str | None
+    """Only of a part that is `SENT`."""
+    digest: str
+    """Of the content; an empty string while previews change it."""
+
+
+def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]:
+    """By position."""
+    rows = connection.execute(select(answer_parts).where(answer_parts.c.turn_id == turn_id))
+    return {row.position: SentPart(PartState(row.state), row.message_id, row.digest) for row in rows}
+
+
+def save_part(connection: Connection, turn: Turn, owner: str, position: int, part: SentPart | None) -> None:
+    """Replace what is stored of a part; None: the message no longer exists. Raises `LostLeaseError`."""
+    fence(connection, turn, owner)
+    is_part = (answer_parts.c.turn_id == turn.id, answer_parts.c.position == position)
+    connection.execute(delete(answer_parts).where(*is_part))
+    if part is not None:
+        columns = {"state": part.state, "message_id": part.message_id, "digest": part.digest}
+        connection.execute(insert(answer_parts).values(turn_id=turn.id, position=position, **columns))

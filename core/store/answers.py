@@ -1,0 +1,157 @@
+"""Questions, answers and reasoning of turns."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from core.store.schema import conversations, database_now, messages, turns
+from core.store.schema import reasoning as reasoning_table
+from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
+
+__all__ = [
+    "Question",
+    "TokenCount",
+    "get_answer",
+    "get_question",
+    "get_reasoning",
+    "last_question",
+    "lock_conversation",
+    "store_answer",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """Tokens of one request, as the service counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+NO_TOKENS = TokenCount()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    text: str
+    turn_id: int
+
+
+def store_answer(
+    connection: Connection,
+    turn: Turn,
+    owner: str,
+    *,
+    prompt: str,
+    answer: str,
+    note: str,
+    model: str,
+    usage: TokenCount = NO_TOKENS,
+    is_personal_key: bool = False,
+    replaces_last: bool = False,
+    buttons_json: str | None = None,
+    reasoning: str = "",
+) -> bool:
+    """Store the question, its answer and the cost; the turn is `DELIVERING` from now on.
+
+    Returns False when an earlier call has stored the answer, whose result never arrived. With `replaces_last`, the
+    history leaves out the previous question and answer, unless there is no new answer: then it leaves out this one.
+    An empty `answer` stores the question alone, so that it can be asked again. Raises `LostLeaseError`.
+    """
+    conversation_id = lock_conversation(connection, turn)
+    is_stored = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id)) == TurnState.DELIVERING
+    update_owned_turn(
+        connection,
+        turn,
+        owner,
+        state=TurnState.DELIVERING,
+        note=note,
+        buttons_json=buttons_json,
+        model=model,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        used_personal_key=is_personal_key,
+    )
+    if is_stored:
+        return False
+    if reasoning:
+        connection.execute(delete(reasoning_table).where(reasoning_table.c.turn_id == turn.id))
+        connection.execute(insert(reasoning_table).values(turn_id=turn.id, text=reasoning))
+    if replaces_last and answer:
+        _exclude_last_exchange(connection, conversation_id)
+    columns = {
+        "conversation_id": conversation_id,
+        "turn_id": turn.id,
+        "created_at": database_now(),
+        "is_excluded": replaces_last and not answer,
+    }
+    connection.execute(insert(messages).values(role="user", text=prompt, **columns))
+    if answer:
+        connection.execute(insert(messages).values(role="assistant", text=answer, **columns))
+    return True
+
+
+def lock_conversation(connection: Connection, turn: Turn) -> int:
+    """The conversation of a turn; no chat migration changes it before this transaction ends.
+
+    A chat migration locks conversations before turns, so this comes before every write to the turn. Raises
+    `LostLeaseError`.
+    """
+    query = (
+        select(conversations.c.id)
+        .join(turns, turns.c.conversation_id == conversations.c.id)
+        .where(turns.c.id == turn.id)
+        .with_for_update(read=True, key_share=True, of=conversations)
+    )
+    # The first query finds nothing when the conversation was merged into another while it waited for the lock.
+    conversation_id: int | None = connection.scalar(query) or connection.scalar(query)
+    if conversation_id is None:
+        raise LostLeaseError(f"Turn {turn.id} has no conversation")
+    return conversation_id
+
+
+def _exclude_last_exchange(connection: Connection, conversation_id: int) -> None:
+    in_conversation = messages.c.conversation_id == conversation_id
+    last = connection.scalar(
+        select(func.max(messages.c.id)).where(
+            in_conversation, messages.c.role == "user", messages.c.is_excluded.is_(False)
+        )
+    )
+    connection.execute(update(messages).where(in_conversation, messages.c.id >= (last or 0)).values(is_excluded=True))
+
+
+def get_answer(connection: Connection, turn_id: int) -> str:
+    """An empty string where there is none."""
+    query = select(messages.c.text).where(messages.c.turn_id == turn_id, messages.c.role == "assistant")
+    return connection.scalar(query) or ""
+
+
+def get_question(connection: Connection, turn_id: int) -> str | None:
+    """The question of a turn, also when the history leaves it out."""
+    query = select(messages.c.text).where(messages.c.turn_id == turn_id, messages.c.role == "user")
+    return connection.scalar(query.order_by(messages.c.id.desc()).limit(1))
+
+
+def get_reasoning(connection: Connection, turn_id: int) -> str | None:
+    return connection.scalar(select(reasoning_table.c.text).where(reasoning_table.c.turn_id == turn_id))
+
+
+def last_question(connection: Connection, conversation_id: int) -> Question | None:
+    """The last question in the history of a conversation."""
+    row = connection.execute(
+        select(messages.c.text, messages.c.turn_id)
+        .join(conversations, conversations.c.id == messages.c.conversation_id)
+        .where(
+            messages.c.conversation_id == conversation_id,
+            messages.c.id > conversations.c.history_after,
+            messages.c.role == "user",
+            messages.c.is_excluded.is_(False),
+        )
+        .order_by(messages.c.id.desc())
+        .limit(1)
+    ).first()
+    return Question(row.text, row.turn_id) if row else None

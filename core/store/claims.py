@@ -1,0 +1,206 @@
+"""Which process works on which turn: claims, heartbeats, hand-over, cancellation.
+
+A claim is a lease on a turn. Its owner renews it with heartbeats; when the owner dies the lease expires and another
+process claims the turn. Only the first open turn of each conversation can be claimed, so answers come in the order
+of the questions:
+
+    seq 7  finished
+    seq 8  open, claimed by process A
+    seq 9  open, waits until 8 is finished
+    -      a command has no seq and overtakes
+
+A turn that has been claimed many times may be what kills its processes. Such suspects are claimed apart
+(`ClaimFilter.SUSPECT`), so that they do not take other turns with them again and again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Connection, Row, case, false, func, or_, select, true, update
+
+from core.port import AccountKey
+from core.store.incoming_codec import decode_incoming
+from core.store.schema import IS_OPEN, database_now, turns
+from core.store.turns import Refusal, Turn, TurnState
+
+__all__ = [
+    "SUSPECT_ATTEMPTS",
+    "CancelResult",
+    "ClaimFilter",
+    "cancel_turns",
+    "claim_turns",
+    "expire_leases",
+    "heartbeat",
+    "release_turns",
+]
+
+log = structlog.get_logger(__name__)
+
+SUSPECT_ATTEMPTS = 7
+"""Attempts after which a turn may be what kills the processes that claim it."""
+
+
+class ClaimFilter(StrEnum):
+    NORMAL = "normal"
+    """Every turn but the suspects."""
+    COMMANDS = "commands"
+    """Of the normal turns, those that overtake."""
+    SUSPECT = "suspect"
+    """Turns that were running when process after process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    running: list[int]
+    """IDs of the turns whose owners have to stop."""
+    dropped: int
+    """How many turns were still queued."""
+
+
+def claim_turns(
+    connection: Connection,
+    owner: str,
+    accounts: Sequence[AccountKey],
+    *,
+    lease_seconds: float,
+    limit: int,
+    exclude: Sequence[int] = (),
+    claim_filter: ClaimFilter = ClaimFilter.NORMAL,
+) -> list[Turn]:
+    """Claim up to `limit` turns of these accounts whose lease is free and that wait for nothing.
+
+    `exclude` names the turns this process is still working on: a late heartbeat renews their leases.
+    """
+    other = turns.alias()
+    next_seq = (
+        select(func.min(other.c.seq))
+        .where(other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
+        .scalar_subquery()
+    )
+    claimable = (
+        select(turns.c.id)
+        .where(
+            IS_OPEN,
+            _of_accounts(accounts),
+            turns.c.id.not_in(exclude),
+            turns.c.lease_expires_at < database_now(),
+            turns.c.not_before < database_now(),
+            _matches(claim_filter),
+            or_(turns.c.seq.is_(None), turns.c.seq == next_seq),
+        )
+        .order_by(turns.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(
+        update(turns)
+        .where(turns.c.id.in_(claimable))
+        .values(
+            owner=owner,
+            lease_expires_at=database_now() + lease_seconds,
+            attempt=turns.c.attempt + 1,
+            state=case((turns.c.state == TurnState.QUEUED, TurnState.RUNNING), else_=turns.c.state),
+        )
+        .returning(turns, (database_now() - turns.c.created_at).label("age_seconds"))
+    ).all()
+    claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
+    return [turn for turn in claimed if turn is not None]
+
+
+def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:
+    return or_(false(), *(turns.c.event_key.startswith(f"{key}:", autoescape=True) for key in accounts))
+
+
+def _matches(claim_filter: ClaimFilter) -> ColumnElement[bool]:
+    if claim_filter is ClaimFilter.SUSPECT:
+        return turns.c.attempt >= SUSPECT_ATTEMPTS
+    is_command = turns.c.seq.is_(None) if claim_filter is ClaimFilter.COMMANDS else true()
+    return (turns.c.attempt < SUSPECT_ATTEMPTS) & is_command
+
+
+def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
+    """None for an event that this version cannot decode; after enough attempts its turn fails."""
+    incoming = decode_incoming(row.incoming_json)
+    if incoming is not None:
+        return Turn(
+            id=row.id,
+            conversation_id=row.conversation_id,
+            seq=row.seq,
+            state=TurnState(row.state),
+            incoming=incoming,
+            attempt=row.attempt,
+            age_seconds=row.age_seconds,
+            model=row.model,
+            note=row.note,
+            refusal=Refusal(row.refusal) if row.refusal else None,
+            buttons_json=row.buttons_json,
+        )
+    if row.attempt < SUSPECT_ATTEMPTS:
+        log.warning("turn.unreadable", turn=row.id)  # a newer process may be able to read it
+        return None
+    # An open turn would block its conversation for ever.
+    log.error("turn.discarded", turn=row.id)
+    failed = {"state": TurnState.FAILED, "finished_at": database_now()}
+    connection.execute(update(turns).where(turns.c.id == row.id).values(**failed))
+    return None
+
+
+def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
+    """Renew the leases of `ids`. Returns whether cancellation was requested, by ID, of the turns `owner` still has."""
+    rows = connection.execute(
+        update(turns)
+        .where(turns.c.id.in_(ids), turns.c.owner == owner, IS_OPEN)
+        .values(lease_expires_at=database_now() + lease_seconds)
+        .returning(turns.c.id, turns.c.cancel_requested)
+    )
+    return {row.id: row.cancel_requested for row in rows}
+
+
+def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> None:
+    """Free the leases, so that another process continues at once. The attempt does not count as failed."""
+    connection.execute(
+        update(turns)
+        .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), IS_OPEN)
+        .values(
+            lease_expires_at=0,
+            # The first attempt stays counted: from the second on, a process looks for parts already sent.
+            attempt=case((turns.c.attempt > 1, turns.c.attempt - 1), else_=turns.c.attempt),
+        )
+    )
+
+
+def expire_leases(connection: Connection, accounts: Sequence[AccountKey]) -> int:
+    """Free the leases of all turns of `accounts`; for the only process that serves them."""
+    return connection.execute(
+        update(turns)
+        .where(IS_OPEN, _of_accounts(accounts), turns.c.state != TurnState.QUEUED)
+        .values(lease_expires_at=0)
+    ).rowcount
+
+
+def cancel_turns(connection: Connection, conversation_id: int, before_turn: int) -> CancelResult:
+    """Drop the queued turns of a conversation and ask the owner of the running one to stop.
+
+    Turns from `before_turn` on are newer than the request to stop and go on.
+    """
+    is_older_question = (
+        turns.c.conversation_id == conversation_id,
+        turns.c.id < before_turn,
+        turns.c.seq.is_not(None),
+        IS_OPEN,
+    )
+    dropped = connection.execute(
+        update(turns)
+        .where(*is_older_question, turns.c.state == TurnState.QUEUED)
+        .values(state=TurnState.STOPPED, finished_at=database_now())
+    ).rowcount
+    running = connection.scalars(
+        update(turns)
+        .where(*is_older_question, turns.c.state == TurnState.RUNNING)
+        .values(cancel_requested=True)
+        .returning(turns.c.id)
+    ).all()
+    return CancelResult(list(running), dropped)

@@ -1,0 +1,20 @@
+"""Small state by key: the model catalogue, the pairing code, token weights, positions of adapters."""
+
+from sqlalchemy import Connection, delete, select
+
+from core.store.dialect import upsert
+from core.store.schema import key_values
+
+__all__ = ["get_value", "set_value"]
+
+
+def get_value(connection: Connection, key: str) -> str | None:
+    return connection.scalar(select(key_values.c.value).where(key_values.c.key == key))
+
+
+def set_value(connection: Connection, key: str, value: str | None) -> None:
+    """None deletes the key."""
+    if value is None:
+        connection.execute(delete(key_values).where(key_values.c.key == key))
+        return
+    connection.execute(upsert(connection, key_values, {"key": key, "value": value}, {"value": value}))

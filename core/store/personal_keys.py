@@ -1,0 +1,22 @@
+"""API keys that people brought, encrypted by the caller."""
+
+from sqlalchemy import Connection, delete, select
+
+from core.store.dialect import upsert
+from core.store.schema import database_now, personal_keys
+
+__all__ = ["delete_key", "get_encrypted_key", "save_encrypted_key"]
+
+
+def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
+    return connection.scalar(select(personal_keys.c.encrypted_key).where(personal_keys.c.person_key == person_key))
+
+
+def save_encrypted_key(connection: Connection, person_key: str, encrypted_key: str) -> None:
+    row = {"person_key": person_key, "encrypted_key": encrypted_key, "created_at": database_now()}
+    connection.execute(upsert(connection, personal_keys, row, {"encrypted_key": encrypted_key}))
+
+
+def delete_key(connection: Connection, person_key: str) -> bool:
+    """Whether there was a key."""
+    return connection.execute(delete(personal_keys).where(personal_keys.c.person_key == person_key)).rowcount == 1

@@ -1,0 +1,36 @@
+"""Preferences that people set, by scope (a chat, thread, person or server) and name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+
+from core.store.dialect import upsert
+from core.store.schema import preferences
+
+__all__ = ["Preference", "delete_preference", "list_preferences", "set_preference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    value: str
+    set_by: str
+    """A person's name; "" where nobody is named."""
+
+
+def set_preference(connection: Connection, scope: str, name: str, preference: Preference) -> None:
+    values = {"value": preference.value, "set_by": preference.set_by}
+    connection.execute(upsert(connection, preferences, {"scope": scope, "name": name, **values}, values))
+
+
+def delete_preference(connection: Connection, scopes: Sequence[str], name: str) -> int:
+    """How many of `scopes` had the preference."""
+    return connection.execute(
+        delete(preferences).where(preferences.c.scope.in_(scopes), preferences.c.name == name)
+    ).rowcount
+
+
+def list_preferences(connection: Connection, scopes: Sequence[str]) -> dict[tuple[str, str], Preference]:
+    """All preferences of `scopes`, by (scope, name)."""
+    rows = connection.execute(select(preferences).where(preferences.c.scope.in_(scopes)))
+    return {(row.scope, row.name): Preference(row.value, row.set_by) for row in rows}
