@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from core.api.client import ModelApi
 from core.conversation.ledger import key_id_of
 from core.store.database import Store
-from core.store.schema import database_now, personal_keys
+from core.store.personal_keys import delete_key, get_encrypted_key, save_encrypted_key
 
 __all__ = ["ApiKey", "ApiKeys", "Vault"]
 
@@ -66,7 +64,7 @@ class ApiKeys:
         """Raises `StoreError`."""
         if self.vault is None:
             return self.bot_key
-        encrypted = await self._store.read(_get_key, person)  # any process may have changed it
+        encrypted = await self._store.read(get_encrypted_key, person)  # any process may have changed it
         if encrypted is None:
             self._decrypted.pop(person, None)
             return self.bot_key
@@ -86,7 +84,7 @@ class ApiKeys:
 
     async def has_undecryptable_key(self, person: str) -> bool:
         """Whether there is a key that was locked with another passphrase."""
-        encrypted = await self._store.read(_get_key, person)
+        encrypted = await self._store.read(get_encrypted_key, person)
         return bool(encrypted and self.vault and self.vault.decrypt(encrypted) is None)
 
     def from_secret(self, secret: str) -> ApiKey:
@@ -94,25 +92,8 @@ class ApiKeys:
 
     async def save(self, person: str, secret: str) -> None:
         assert self.vault is not None  # noqa: S101 (asked before)
-        await self._store.write(_save_key, person, self.vault.encrypt(secret))
+        await self._store.write(save_encrypted_key, person, self.vault.encrypt(secret))
 
     async def delete(self, person: str) -> bool:
         """Whether there was a key."""
-        return await self._store.write(_delete_key, person)
-
-
-def _get_key(connection: Connection, person: str) -> str | None:
-    return connection.scalar(select(personal_keys.c.secret).where(personal_keys.c.person == person))
-
-
-def _save_key(connection: Connection, person: str, secret: str) -> None:
-    upsert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(
-        upsert(personal_keys)
-        .values(person=person, secret=secret, created=database_now())
-        .on_conflict_do_update(index_elements=["person"], set_={"secret": secret})
-    )
-
-
-def _delete_key(connection: Connection, person: str) -> bool:
-    return connection.execute(delete(personal_keys).where(personal_keys.c.person == person)).rowcount == 1
+        return await self._store.write(delete_key, person)

@@ -16,7 +16,7 @@ from core.store import answer_parts, claims, inbound
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.retrying_store import RetryingStore
-from core.store.turns import Turn
+from core.store.turns import Refusal, Turn
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
 
 PLACE = Place("quick", "1", "5", is_private=True)
@@ -121,8 +121,8 @@ async def test_refusal_notice_replies_to_its_question(
     desk: Setup,
 ) -> None:
     asked = replace(desk.turn.incoming, message_id="42")
-    for note, replied in ((None, None), ("full", "42"), ("fast", "42")):
-        turn = replace(desk.turn, incoming=asked, note=note)
+    for refusal, replied in ((None, None), (Refusal.QUEUE_FULL, "42"), (Refusal.RATE_LIMITED, "42")):
+        turn = replace(desk.turn, incoming=asked, refusal=refusal)
         outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
         await outbox.put(0, PAGE, Priority.FINAL)
         assert desk.chat.replied == replied

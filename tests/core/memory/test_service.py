@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 
 from bots.sandbox.model import ModelStandIn
 from core.api.client import ModelApi
@@ -18,6 +19,7 @@ from core.memory import service as module
 from core.memory.service import MAX_NOTE_CHARS, MemoryService, safe_filename
 from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
+from core.store.schema import conversations
 from core.store.token_usage import TokenUsage, UsageKind
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
@@ -44,11 +46,16 @@ class Setup:
         self.progress.append(done)
 
 
+def create_conversations(connection: Connection) -> None:
+    connection.execute(conversations.insert(), [{"key": ANN}, {"key": BOB}])
+
+
 @pytest.fixture
 async def side(tmp_path: Path) -> AsyncIterator[Setup]:
     store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
     model = ModelStandIn()
     await asyncio.gather(store.open(), model.start())
+    await store.write(create_conversations)
     api = ModelApi(model.base_url, model.api_key)
     yield Setup(store, model, api)
     await asyncio.gather(store.close(), model.close(), api.close())
