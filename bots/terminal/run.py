@@ -11,7 +11,7 @@ from core.conversation.preferences import MODEL
 from core.errors import ConfigurationError
 from core.scopes import applicable_scopes
 from core.settings import AccessMode, Settings
-from core.store.conversations import Preference, set_preference
+from core.store.preferences import Preference, set_preference
 
 __all__ = ["run_terminal_chat"]
 
