@@ -1,4 +1,4 @@
-"""What is known of a model, read from the services' lists of models, and the search for one by name.
+"""Describes models, reads the services' lists of models, and finds a model by its name.
 
 Pure: `core.conversation.model_registry` fetches, stores and refreshes the list. Services describe
 their models in different shapes and leave much out; what they omit is taken from the published table

@@ -91,7 +91,7 @@ def _parse_leaf(token: Token) -> tuple[Inline, ...]:
 
 
 def split_checkbox(children: tuple[Block, ...]) -> tuple[bool | None, tuple[Block, ...]]:
-    """Separate a task's checkbox from its item: whether it is ticked (None without one), and the rest."""
+    """Separate a task's checkbox from its item: whether it is ticked (None: no checkbox), and the rest."""
     match children:
         case (Paragraph((Text(text), *others)), *blocks) if box := CHECKBOX_PATTERN.match(text):
             rest = text[box.end() :]
