@@ -14,16 +14,14 @@ from core.api.events import parse_token_count
 from core.api.response_body import decode_json, read_body
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["MAX_TEXTS_PER_REQUEST", "EmbeddingResult", "Vectors", "request_embeddings"]
+__all__ = ["MAX_TEXTS_PER_REQUEST", "EmbeddingResult", "request_embeddings"]
 
 MAX_TEXTS_PER_REQUEST = 64
-
-Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:
-    vectors: Vectors
+    vectors: NDArray[np.float32]
     """One row for each text, of Euclidean length 1."""
     tokens: int
     """The tokens the service counted; 0 if it reports none."""
@@ -54,7 +52,7 @@ def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
     raise ModelError("The vectors are invalid", ModelFailure.MALFORMED)
 
 
-def _to_matrix(rows: list[Any], count: int) -> Vectors | None:
+def _to_matrix(rows: list[Any], count: int) -> NDArray[np.float32] | None:
     """The first `count` vectors in the order of the texts; None if they are no finite numbers."""
     try:
         vectors_by_index = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
@@ -64,7 +62,7 @@ def _to_matrix(rows: list[Any], count: int) -> Vectors | None:
     return matrix if matrix.ndim == 2 and matrix.shape[1] and np.isfinite(matrix).all() else None
 
 
-def _normalise(matrix: Vectors) -> Vectors:
+def _normalise(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.asarray(matrix / np.maximum(lengths, 1e-12), dtype=np.float32)
 

@@ -76,7 +76,7 @@ class MemoryCommands:
 
     async def _list(self, scope: str) -> Reply:
         entries = await self._memory.list_entries(scope)
-        status = await self._memory.status(scope)
+        status = await self._memory.get_statistics(scope)
         head = _format_counts(status) if entries else "There are no notes and files here."
         lines = [f"- **{entry.number}** {_format_entry(entry)}" for entry in entries]
         return Reply("\n".join([f"{head} {RECALL_STATUS[status.recall_mode]}", "", *lines, "", USAGE_HELP]))

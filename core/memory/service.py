@@ -1,7 +1,9 @@
-"""What a conversation remembers: notes, files and, where asked for, past messages.
+"""The memory of a conversation: notes, files and, if wanted, past messages.
 
-Texts are kept with vectors of the embedding model. A question is compared with them, and what is
-near goes to the model that answers, numbered so that it can be cited.
+Texts are stored in chunks, each with a vector of the embedding model. `search` compares a question with
+them; `core.memory.ranking` selects what fits, and `core.memory.recall` selects what goes to the model that
+answers. Everything belongs to one conversation, by its key. Tokens of the embedding model count for the
+account in whose name a function is called.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from core.api.embedding import EmbeddingResult, Vectors
+from core.api.embedding import EmbeddingResult
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Ledger
@@ -29,117 +31,128 @@ from core.memory.chunks import (
 from core.memory.file_document import FileDocument, FileKind, Section
 from core.memory.file_reader import FileReader, ProgressCallback
 from core.memory.ranking import rank
-from core.memory.recall import RecalledContext, SearchResult
+from core.memory.recall import SearchResult
 from core.store import memories
 from core.store.database import Store
-from core.store.memories import MemoryEntry, MemoryLimits, MemoryStatistics, NewChunk, RecallMode, UnindexedMessage
+from core.store.memories import (
+    DEFAULT_LIMITS,
+    NOTE_KIND,
+    MemoryEntry,
+    MemoryLimits,
+    MemoryStatistics,
+    NewChunk,
+    RecallMode,
+    UnindexedMessage,
+    Vectors,
+)
 from core.store.token_usage import UsageKind
+from core.timings import Timings
 
-__all__ = ["MAX_NOTE_CHARS", "MemoryService", "StoredFile", "safe_filename"]
+__all__ = ["EMBEDDING_BATCH_SIZE", "MAX_NOTE_CHARS", "QUERY_PREFIX", "MemoryService", "StoredFile", "safe_filename"]
 
 log = structlog.get_logger(__name__)
 
-MAX_NOTE_CHARS = 4_000  # characters
-EMBEDDING_BATCH_SIZE = 32  # texts embedded at once
-MAX_CANDIDATES_PER_KIND = 200  # of each kind looked at
-MAX_LEADING_CHUNKS = 12  # pieces of a file that was just sent, looked at anyway
-RECALL_TIMEOUT_SECONDS = 8.0  # seconds that an answer waits for what is recalled
-READING_SHARE = 0.3  # of the work with a file; the rest is embedding
-MIN_QUERY_TOKENS = 50.0  # tokens; a question that is too long even so is not searched for
+MAX_NOTE_CHARS = 4_000
+EMBEDDING_BATCH_SIZE = 32
+MAX_CANDIDATES_PER_KIND = 200
+MAX_LEADING_CHUNKS = 12
+"""Chunks at the beginning of an attached file that are used whether or not they fit the question."""
+READING_SHARE = 0.3
+"""The share of the progress that reading a file takes; embedding takes the rest."""
+MIN_QUERY_TOKENS = 50.0
+"""A question that the model refuses even when shortened to this is not searched for."""
 QUERY_PREFIX = "Represent this sentence for searching relevant passages: "
-"""How mxbai wants a question to be put before it, by its publisher's description."""
+"""Precedes a question for mxbai models, as their publisher documents."""
+MAX_FILENAME_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that was read. `blank` of its `pages` have no text; 0 where it was known before."""
-
     entry: MemoryEntry
     page_count: int = 0
+    """0 for a file without pages, or one that was stored before."""
     blank_page_count: int = 0
+    """Pages without text."""
 
 
 class MemoryService:
-    """Scopes are keys of conversations: nothing given in one is known in another. Embedding is
-    asked with, and counted for, the account given.
-    """
-
     def __init__(
         self,
         store: Store,
         ledger: Ledger,
         *,
-        reader: FileReader | None = None,
         model: str = DEFAULT_EMBEDDING_MODEL,
-        limits: MemoryLimits | None = None,
+        limits: MemoryLimits = DEFAULT_LIMITS,
+        timings: Timings = Timings(),
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._reader = reader or FileReader()
         self._model = model
-        self._limits = limits or MemoryLimits()
+        self._limits = limits
+        self._timings = timings
+        self._reader = FileReader(timings=timings)
 
-    # -- giving
-
-    async def add_note(self, account: ApiKey, scope: str, text: str) -> MemoryEntry:
-        """Keep a note. Raises `ModelError`, and `DocumentError` for one too long or too many."""
+    async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> MemoryEntry:
+        """Store a note. Raises `DocumentError` if it is too long or the memory is full, and `ModelError`."""
         text = text.strip()
         if len(text) > MAX_NOTE_CHARS:
             raise DocumentError("The note is too long", DocumentFailure.TOO_LARGE)
         note = FileDocument(FileKind.TEXT, (Section(text, "note"),))
-        return await self._store_document(account, scope, "note", " ".join(text.split()), text.encode(), note)
+        return await self._store_document(
+            account, conversation_key, NOTE_KIND, " ".join(text.split()), text.encode(), note
+        )
 
     async def add_file(
         self,
         account: ApiKey,
-        scope: str,
+        conversation_key: str,
         name: str,
         content: bytes,
-        progress: ProgressCallback,
+        on_progress: ProgressCallback,
         *,
         person: str = "",
     ) -> StoredFile:
-        """Read a file of `person` and keep it. Raises `DocumentError` and `ModelError`."""
+        """Read and store a file that `person` sent. Raises `DocumentError` and `ModelError`."""
         name = safe_filename(name)
-        stored = await self._store.read(memories.find_by_digest, scope, self._digest(content))
-        if stored is not None:
-            return StoredFile(stored)
+        existing = await self._store.read(memories.find_by_digest, conversation_key, self._digest(content))
+        if existing is not None:
+            return StoredFile(existing)
 
-        async def reading(part: float) -> None:
-            await progress(READING_SHARE * part)
+        async def on_read(fraction: float) -> None:
+            await on_progress(READING_SHARE * fraction)
 
-        async def embedding(part: float) -> None:
-            await progress(READING_SHARE + (1 - READING_SHARE) * part)
+        async def on_embed(fraction: float) -> None:
+            await on_progress(READING_SHARE + (1 - READING_SHARE) * fraction)
 
-        document = await self._reader.read(name, content, reading, person=person)
-        entry = await self._store_document(account, scope, document.kind, name, content, document, embedding)
+        document = await self._reader.read(name, content, on_read, person=person)
+        entry = await self._store_document(account, conversation_key, document.kind, name, content, document, on_embed)
         return StoredFile(entry, document.page_count, document.blank_page_count)
 
     async def _store_document(
         self,
         account: ApiKey,
-        scope: str,
+        conversation_key: str,
         kind: str,
         name: str,
         content: bytes,
         document: FileDocument,
-        progress: ProgressCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> MemoryEntry:
         chunks = await asyncio.to_thread(split_document, document)
         if len(chunks) > self._limits.max_chunks:
-            raise DocumentError("It has too much text", DocumentFailure.TOO_LARGE)
-        full_error = DocumentError("There is no room for more", DocumentFailure.FULL)
-        if not await self._store.read(memories.has_room, scope, len(chunks), self._limits):
+            raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
+        full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
+        if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
-        chunks, vectors = await self._embed_chunks(account, chunks, progress)
+        chunks, vectors = await self._embed_chunks(account, chunks, on_progress)
         entry = await self._store.write(
             memories.add_entry,
-            scope,
+            conversation_key,
             kind=kind,
             name=name,
             digest=self._digest(content),
             model=self._model,
-            chunks=[NewChunk(piece.label, piece.text) for piece in chunks],
+            chunks=[NewChunk(chunk.label, chunk.text) for chunk in chunks],
             vectors=vectors,
             limits=self._limits,
         )
@@ -148,38 +161,38 @@ class MemoryService:
         return entry
 
     def _digest(self, content: bytes) -> str:
-        # With the model: vectors of another one are of no use.
+        """Identifies the content and the model: vectors of different models cannot be compared."""
         return hashlib.blake2b(content, key=self._model.encode()[:64], digest_size=16).hexdigest()
 
     async def _embed_chunks(
-        self, account: ApiKey, chunks: list[Chunk], progress: ProgressCallback | None
+        self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None
     ) -> tuple[list[Chunk], Vectors]:
-        """The pieces and their vectors; cut smaller where the model finds them too long."""
-        done: list[Chunk] = []
+        """Embed chunks; halve them if the model finds them too long. Returns the chunks used as well."""
+        embedded: list[Chunk] = []
         vectors: list[Vectors] = []
         remaining = chunks
         while remaining:
-            batch, rest = remaining[:EMBEDDING_BATCH_SIZE], remaining[EMBEDDING_BATCH_SIZE:]
+            batch = remaining[:EMBEDDING_BATCH_SIZE]
             try:
-                result = await self._embed(account, [piece.embedding_text for piece in batch])
+                result = await self._embed(account, [chunk.embedding_text for chunk in batch])
             except ModelError as error:
-                halved = [half for piece in remaining for half in split_in_half(piece)]
-                if error.failure is not ModelFailure.OVERFLOW or len(halved) == len(remaining):
+                halves = [half for chunk in remaining for half in split_in_half(chunk)]
+                if error.failure is not ModelFailure.OVERFLOW or len(halves) == len(remaining):
                     raise
-                log.info("pieces too long", pieces=len(remaining), model=self._model)
-                remaining = halved
+                log.info("memory.chunks_halved", chunks=len(remaining), model=self._model)
+                remaining = halves
                 continue
             if vectors and result.vectors.shape[1] != vectors[0].shape[1]:
-                raise ModelError("The vectors cannot be compared", ModelFailure.MALFORMED)
+                raise ModelError("The vectors have different lengths", ModelFailure.MALFORMED)
             vectors.append(result.vectors)
-            done += batch
-            remaining = rest
-            if progress is not None:
-                await progress(len(done) / (len(done) + len(remaining)))
-        return done, np.concatenate(vectors)
+            embedded += batch
+            remaining = remaining[EMBEDDING_BATCH_SIZE:]
+            if on_progress is not None:
+                await on_progress(len(embedded) / (len(embedded) + len(remaining)))
+        return embedded, np.concatenate(vectors)
 
     async def _embed(self, account: ApiKey, texts: Sequence[str]) -> EmbeddingResult:
-        """One request, booked in the ledger before and after."""
+        """Send one request; the ledger reserves its tokens before and books them after."""
         ledger, model = self._ledger, self._model
         estimated_tokens = round(sum(map(estimate_tokens, texts)))
         async with ledger.reserve(account.key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
@@ -191,105 +204,100 @@ class MemoryService:
             booking.reported_tokens = result.tokens
         return result
 
-    # -- recalling
+    async def search(
+        self, account: ApiKey, conversation_key: str, question: str, *, file_ids: Sequence[int] = ()
+    ) -> SearchResult:
+        """Search for what fits a question; with `file_ids`, only in these files, which came with it.
 
-    async def recall(
-        self,
-        account: ApiKey,
-        scope: str,
-        prompt: str,
-        max_tokens: float,
-        *,
-        file_ids: Sequence[int] = (),
-    ) -> RecalledContext:
-        """What fits `prompt` and into `room` tokens; see `find`."""
-        return (await self.search(account, scope, prompt, file_ids=file_ids)).fit(max_tokens)
-
-    async def search(self, account: ApiKey, scope: str, prompt: str, *, file_ids: Sequence[int] = ()) -> SearchResult:
-        """What fits `prompt`. `within`: the files it is asked about.
-
-        Never fails on account of the embedding model: the answer is given without.
+        A failure of the embedding model is part of the result: the question is answered without.
         """
-        status = await self._store.read(memories.get_statistics, scope)
-        unembedded = await self._store.read(memories.list_unindexed_messages, scope, EMBEDDING_BATCH_SIZE - 1)
-        if status.recall_mode is RecallMode.OFF and not file_ids:
+        statistics = await self._store.read(memories.get_statistics, conversation_key)
+        unindexed_messages = await self._store.read(
+            memories.list_unindexed_messages, conversation_key, EMBEDDING_BATCH_SIZE - 1
+        )
+        if statistics.recall_mode is RecallMode.OFF and not file_ids:
             return SearchResult()
-        if not (status.note_count or status.file_count or status.message_count or unembedded):
+        has_entries = statistics.note_count or statistics.file_count or statistics.message_count
+        if not has_entries and not unindexed_messages:
             return SearchResult()
         try:
-            async with asyncio.timeout(RECALL_TIMEOUT_SECONDS):
-                query = await self._embed_query(account, scope, prompt, unembedded)
+            async with asyncio.timeout(self._timings.recall_timeout):
+                query = await self._embed_query(account, conversation_key, question, unindexed_messages)
         except ModelError as error:
-            log.warning("nothing recalled", failure=error.failure, model=self._model)
+            log.warning("memory.search_failed", failure=error.failure, model=self._model)
             return SearchResult(failure=error.failure)
         except TimeoutError:
+            log.warning("memory.search_failed", failure=ModelFailure.STALLED, model=self._model)
             return SearchResult(failure=ModelFailure.STALLED)
         candidates = await self._store.read(
             memories.search,
-            scope,
+            conversation_key,
             query,
             self._model,
             limit_per_kind=MAX_CANDIDATES_PER_KIND,
             entry_ids=file_ids,
         )
         leading_chunks = [
-            piece
-            for file in file_ids
-            for piece in await self._store.read(memories.first_chunks, scope, file, MAX_LEADING_CHUNKS)
+            chunk
+            for file_id in file_ids
+            for chunk in await self._store.read(memories.first_chunks, conversation_key, file_id, MAX_LEADING_CHUNKS)
         ]
-        files = [e for e in await self._store.read(memories.list_entries, scope) if not e.is_note]
-        is_whole_file = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
+        files = [entry for entry in await self.list_entries(conversation_key) if not entry.is_note]
+        has_whole_files = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
         return SearchResult(
-            tuple(rank(prompt, candidates)),
+            tuple(rank(question, candidates)),
             tuple(files),
             tuple(leading_chunks),
-            is_whole_file=is_whole_file,
+            is_whole_file=has_whole_files,
         )
 
     async def _embed_query(
-        self, account: ApiKey, scope: str, prompt: str, unembedded: list[UnindexedMessage]
+        self,
+        account: ApiKey,
+        conversation_key: str,
+        question: str,
+        unindexed_messages: Sequence[UnindexedMessage],
     ) -> Vectors:
-        """The vector of a question; messages that have none yet get theirs on the way."""
-        budget = CHUNK_TOKENS
+        """The vector of a question. The same request indexes messages that have no vector yet."""
+        max_tokens = CHUNK_TOKENS
         prefix = QUERY_PREFIX if "mxbai" in self._model else ""
         while True:
-            question = prefix + truncate(prompt, budget - estimate_tokens(prefix))
-            messages = [UnindexedMessage(one.id, truncate(one.text, budget)) for one in unembedded]
+            query = prefix + truncate(question, max_tokens - estimate_tokens(prefix))
+            messages = [UnindexedMessage(m.id, truncate(m.text, max_tokens)) for m in unindexed_messages]
             try:
-                result = await self._embed(account, [question, *(one.text or "…" for one in messages)])
+                result = await self._embed(account, [query, *(message.text or "…" for message in messages)])
             except ModelError as error:
-                budget /= 2
-                if error.failure is not ModelFailure.OVERFLOW or budget < MIN_QUERY_TOKENS:
+                max_tokens /= 2
+                if error.failure is not ModelFailure.OVERFLOW or max_tokens < MIN_QUERY_TOKENS:
                     raise
                 continue
             if messages:
                 await self._store.write(
-                    memories.index_messages, scope, self._model, messages, result.vectors[1:], self._limits
+                    memories.index_messages, conversation_key, self._model, messages, result.vectors[1:], self._limits
                 )
-            query: Vectors = result.vectors[0]
-            return query
+            vector: Vectors = result.vectors[0]
+            return vector
 
-    # -- seeing and removing
+    async def get_statistics(self, conversation_key: str) -> MemoryStatistics:
+        return await self._store.read(memories.get_statistics, conversation_key)
 
-    async def status(self, scope: str) -> MemoryStatistics:
-        return await self._store.read(memories.get_statistics, scope)
+    async def list_entries(self, conversation_key: str) -> list[MemoryEntry]:
+        return await self._store.read(memories.list_entries, conversation_key)
 
-    async def list_entries(self, scope: str) -> list[MemoryEntry]:
-        return await self._store.read(memories.list_entries, scope)
+    async def delete(self, conversation_key: str, number: int) -> MemoryEntry | None:
+        """Delete the entry with this number; None if there is none."""
+        return await self._store.write(memories.delete_entry, conversation_key, number)
 
-    async def delete(self, scope: str, number: int) -> MemoryEntry | None:
-        return await self._store.write(memories.delete_entry, scope, number)
+    async def clear(self, conversation_key: str) -> None:
+        await self._store.write(memories.delete_all, conversation_key)
 
-    async def clear(self, scope: str) -> None:
-        await self._store.write(memories.delete_all, scope)
-
-    async def set_recall_mode(self, scope: str, recall: RecallMode) -> None:
-        await self._store.write(memories.set_recall_mode, scope, recall)
+    async def set_recall_mode(self, conversation_key: str, mode: RecallMode) -> None:
+        await self._store.write(memories.set_recall_mode, conversation_key, mode)
 
 
 def safe_filename(name: str) -> str:
-    """A file's name as it is shown: nothing in it can act."""
+    """The last part of a path without characters that have an effect in a message: mentions, markup, links."""
     safe = re.sub(r"[^\w .,+()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip()
-    if len(safe) > 80:
+    if len(safe) > MAX_FILENAME_CHARS:
         safe = f"{safe[:60]}…{safe[-15:]}"
     return safe or "file"

@@ -1,7 +1,9 @@
-"""How wrong the estimate of a request's tokens is, against a tokeniser the bot does not know.
+"""Measures the error of token estimates against a tokeniser that the estimator does not know.
 
-Prints the error (p50, p95, p99) of requests of growing conversations in several languages: by the
-prior alone, by the weights learnt from the model's own counts, and anchored on its last count.
+Requests of growing conversations in several languages are estimated in three ways: with the built-in
+weights, with weights learnt from the model's own counts, and anchored on the model's last count. Prints
+the error of each (p50, p95, p99).
+
 Run by hand: `python -m tests.benchmarks.bench_tokens [SEED]`.
 """
 
@@ -19,7 +21,7 @@ CONVERSATIONS = 60
 TURNS = 20
 MODEL = "nvidia/AceMath-7B-Instruct"
 SYSTEM = "You are a helpful assistant in a chat."
-TEXTS = (
+SENTENCES = (
     "The quick brown fox jumps over the lazy dog, and nobody minds. ",
     "Прошу объяснить, почему небо голубое, а море бывает зелёным. ",
     "请用简单的话解释一下，为什么天空是蓝色的。",
@@ -31,54 +33,54 @@ TEXTS = (
 )
 
 
-def text(dice: random.Random) -> str:
-    kinds = dice.sample(TEXTS, dice.randint(1, 2))
-    return "".join(dice.choice(kinds) for _ in range(dice.randint(1, 25)))
+def random_text(random_source: random.Random) -> str:
+    sentences = random_source.sample(SENTENCES, random_source.randint(1, 2))
+    return "".join(random_source.choice(sentences) for _ in range(random_source.randint(1, 25)))
 
 
-def spread(errors: Sequence[float]) -> str:
+def quantiles(errors: Sequence[float]) -> str:
     ordered = sorted(errors)
-    at = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95, 0.99))
-    return "  ".join(f"{100 * value:6.2f} %" for value in at)
+    values = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95, 0.99))
+    return "  ".join(f"{100 * value:6.2f} %" for value in values)
 
 
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    dice, tokeniser, weights = random.Random(seed), Tokeniser(MODEL), TokenWeights()
-    errors: dict[str, list[float]] = {"prior": [], "learnt": [], "anchored": []}
-    outside = 0
+    random_source, tokeniser, weights = random.Random(seed), Tokeniser(MODEL), TokenWeights()
+    errors: dict[str, list[float]] = {"built-in": [], "learnt": [], "anchored": []}
+    exceeded_reserves = 0
     for conversation in range(CONVERSATIONS):
         history: list[Message] = []
         anchor: CountedRequest | None = None
         for _ in range(TURNS):
-            prompt, answer = text(dice), text(dice)
-            shown = [SYSTEM, *(message.content for message in history), prompt]
-            true = tokeniser.count_prompt([{"content": said} for said in shown])
-            ways = {
-                "prior": TokenEstimator(TokenWeights()),
+            prompt, answer = random_text(random_source), random_text(random_source)
+            texts = [SYSTEM, *(message.content for message in history), prompt]
+            prompt_tokens = tokeniser.count_prompt([{"content": text} for text in texts])
+            estimators = {
+                "built-in": TokenEstimator(TokenWeights()),
                 "learnt": TokenEstimator(weights),
                 "anchored": TokenEstimator(weights, anchor),
             }
-            for name, measure in ways.items():
-                fitted = context_window.fit_prompt(SYSTEM, history, prompt, context_tokens=10**9, estimator=measure)
+            for name, estimator in estimators.items():
+                fitted = context_window.fit_prompt(SYSTEM, history, prompt, context_tokens=10**9, estimator=estimator)
                 if conversation >= CONVERSATIONS // 3:
-                    errors[name].append(abs(fitted.estimated_tokens / true - 1))
-                    outside += true > fitted.estimated_tokens + fitted.reserve_tokens
-            weights.add_sample(count_features(shown), true)
-            told = tokeniser.count_text(answer)
+                    errors[name].append(abs(fitted.estimated_tokens / prompt_tokens - 1))
+                    exceeded_reserves += prompt_tokens > fitted.estimated_tokens + fitted.reserve_tokens
+            weights.add_sample(count_features(texts), prompt_tokens)
             anchor = CountedRequest(
                 MODEL,
                 text_hash(SYSTEM),
-                tuple(map(text_hash, shown[1:])),
-                true,
+                tuple(map(text_hash, texts[1:])),
+                prompt_tokens,
                 text_hash(answer),
-                told,
+                tokeniser.count_text(answer),
             )
             history += [Message("user", prompt), Message("assistant", answer)]
-    sys.stdout.write(f"seed {seed}, {len(errors['prior'])} requests: p50, p95, p99 of the error" + "\n")
-    for name, found in errors.items():
-        sys.stdout.write(f"{name:>10}  {spread(found)}" + "\n")
-    sys.stdout.write(f"beyond estimate and reserve: {outside}" + "\n")
+    write = sys.stdout.write
+    write(f"seed {seed}, {len(errors['learnt'])} requests: p50, p95, p99 of the error\n")
+    for name, values in errors.items():
+        write(f"{name:>10}  {quantiles(values)}\n")
+    write(f"requests beyond estimate and reserve: {exceeded_reserves}\n")
 
 
 if __name__ == "__main__":

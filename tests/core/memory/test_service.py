@@ -1,4 +1,4 @@
-"""Memory with the real store and the stand-in's embeddings."""
+"""The memory with the real store and the stand-in's embeddings."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,25 +15,30 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
-from core.memory import service as module
-from core.memory.service import MAX_NOTE_CHARS, MemoryService, safe_filename
+from core.memory.recall import RecalledContext
+from core.memory.service import EMBEDDING_BATCH_SIZE, MAX_NOTE_CHARS, MemoryService, safe_filename
 from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
 from core.store.schema import conversations
 from core.store.token_usage import TokenUsage, UsageKind
+from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
 EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
+MAX_TOKENS = 2000
 
 
-class Setup:
+NOTE = "The dentist's number is 555-0142."
+QUESTION = "the dentist's number"
+
+
+class Environment:
     def __init__(self, store: Store, model: ModelStandIn, api: ModelApi) -> None:
         self.model = model
-        models = ModelRegistry(api, store, {})
-        self.models = models
-        self.ledger = Ledger(store, models, quotas={}, reset_hour=0)
+        self.models = ModelRegistry(api, store, {})
+        self.ledger = Ledger(store, self.models, quotas={}, reset_hour=0)
         self.account = ApiKey("house", api)
         self.store = store
         self.memory = MemoryService(store, self.ledger)
@@ -42,8 +47,18 @@ class Setup:
     async def booked_tokens(self) -> TokenUsage:
         return (await self.ledger.get_quotas("house", [EMBEDDER], UsageKind.EMBEDDINGS))[EMBEDDER].usage
 
-    async def part(self, done: float) -> None:
-        self.progress.append(done)
+    async def recall(
+        self, conversation_key: str, question: str = QUESTION, *, account: ApiKey | None = None
+    ) -> RecalledContext:
+        result = await self.memory.search(account or self.account, conversation_key, question)
+        return result.fit(MAX_TOKENS)
+
+    async def on_progress(self, fraction: float) -> None:
+        self.progress.append(fraction)
+
+    def limit_context(self, tokens: int) -> None:
+        """Reduce the context window of the embedding model."""
+        self.model.models[EMBEDDER] = replace(self.model.models[EMBEDDER], context_window=tokens)
 
 
 def create_conversations(connection: Connection) -> None:
@@ -51,148 +66,145 @@ def create_conversations(connection: Connection) -> None:
 
 
 @pytest.fixture
-async def side(tmp_path: Path) -> AsyncIterator[Setup]:
+async def env(tmp_path: Path) -> AsyncIterator[Environment]:
     store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
     model = ModelStandIn()
     await asyncio.gather(store.open(), model.start())
     await store.write(create_conversations)
     api = ModelApi(model.base_url, model.api_key)
-    yield Setup(store, model, api)
+    yield Environment(store, model, api)
     await asyncio.gather(store.close(), model.close(), api.close())
 
 
-async def test_note_is_recalled_for_its_author(side: Setup) -> None:
-    entry = await side.memory.add_note(side.account, ANN, "  The dentist's number\nis 555-0142. ")
+async def test_note_is_recalled_for_its_author(env: Environment) -> None:
+    entry = await env.memory.add_note(env.account, ANN, "  The dentist's number\nis 555-0142. ")
     assert (entry.number, entry.name) == (1, "The dentist's number is 555-0142.")
-    recalled = await side.memory.recall(side.account, ANN, "what is the number of the dentist?", 2000)
+    recalled = await env.recall(ANN, "what is the number of the dentist?")
     assert "555-0142" in recalled.text
-    assert (await side.memory.recall(side.account, BOB, "the number of the dentist?", 2000)).text == ""
-    assert (await side.memory.recall(side.account, ANN, "bake me some bread", 2000)).text == ""
+    assert (await env.recall(BOB, "the number of the dentist?")).text == ""
+    assert (await env.recall(ANN, "bake me some bread")).text == ""
 
 
 @pytest.mark.slow
-async def test_embedding_usage_is_booked(side: Setup) -> None:
-    await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
-    await side.memory.add_file(side.account, ANN, "a.pdf", make_pdf(["words " * 300] * 12), side.part)
-    await side.memory.recall(side.account, ANN, "dentist", 2000)
-    assert (await side.booked_tokens()).tokens == side.model.usage[EMBEDDER] > 3000
+async def test_embedding_usage_is_booked(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    await env.memory.add_file(env.account, ANN, "a.pdf", make_pdf(["words " * 300] * 12), env.on_progress)
+    await env.recall(ANN, "dentist")
+    assert (await env.booked_tokens()).tokens == env.model.usage[EMBEDDER] > 3000
 
 
-async def test_unlisted_embedding_model_has_quota(side: Setup) -> None:
-    assert await side.models.refresh()
-    assert side.models.get(EMBEDDER) is None
-    assert side.ledger.daily_limit(EMBEDDER) == 500_000
-    assert side.ledger.daily_limit("some/model") is None
+async def test_unlisted_embedding_model_has_quota(env: Environment) -> None:
+    assert await env.models.refresh()
+    assert env.models.get(EMBEDDER) is None
+    assert env.ledger.daily_limit(EMBEDDER) == 500_000
+    assert env.ledger.daily_limit("some/model") is None
 
 
-async def test_exhausted_quota_sends_no_request(side: Setup) -> None:
-    used_up = ModelError("no more", ModelFailure.QUOTA, status=429, retry_after=3600)
-    await side.ledger.record_refusal("house", EMBEDDER, used_up, UsageKind.EMBEDDINGS)
+async def test_exhausted_quota_sends_no_request(env: Environment) -> None:
+    quota_error = ModelError("no more", ModelFailure.QUOTA, status=429, retry_after=3600)
+    await env.ledger.record_refusal("house", EMBEDDER, quota_error, UsageKind.EMBEDDINGS)
     with pytest.raises(ModelError) as caught:
-        await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
+        await env.memory.add_note(env.account, ANN, NOTE)
     assert caught.value.failure is ModelFailure.QUOTA
-    assert side.model.usage[EMBEDDER] == 0
+    assert env.model.usage[EMBEDDER] == 0
 
 
-async def test_empty_scope_sends_no_request(side: Setup) -> None:
-    await side.memory.recall(side.account, ANN, "dentist", 2000)
-    assert side.model.usage[EMBEDDER] == 0
+async def test_empty_memory_sends_no_request(env: Environment) -> None:
+    await env.recall(ANN, "dentist")
+    assert env.model.usage[EMBEDDER] == 0
 
 
 @pytest.mark.slow
-async def test_same_file_is_read_once(side: Setup) -> None:
+async def test_same_file_is_read_once(env: Environment) -> None:
     content = make_pdf([f"Page about subject{n}. " * 30 for n in range(40)])
-    first = await side.memory.add_file(side.account, ANN, "dir/a.pdf", content, side.part)
+    first = await env.memory.add_file(env.account, ANN, "dir/a.pdf", content, env.on_progress)
     assert (first.entry.name, first.entry.chunk_count, first.page_count) == ("a.pdf", 40, 40)
-    assert side.progress == sorted(side.progress)
-    assert side.progress[-1] == pytest.approx(1.0)
-    cost = await side.booked_tokens()
-    again = await side.memory.add_file(side.account, ANN, "copy.pdf", content, side.part)
+    assert env.progress == sorted(env.progress)
+    assert env.progress[-1] == pytest.approx(1.0)
+    used_tokens = await env.booked_tokens()
+    again = await env.memory.add_file(env.account, ANN, "copy.pdf", content, env.on_progress)
     assert again.entry == first.entry
-    assert await side.booked_tokens() == cost
+    assert await env.booked_tokens() == used_tokens
 
 
 @pytest.mark.slow
-async def test_oversized_pieces_are_halved(side: Setup) -> None:
+async def test_oversized_chunks_are_halved(env: Environment) -> None:
     text = "\n".join(f"fact{n} " + "is a fact among many others here, " * 12 for n in range(30))
-    usual = await side.memory.add_file(side.account, ANN, "usual.txt", text.encode(), side.part)
-    limit_context(side, 150)
-    kept = await side.memory.add_file(side.account, BOB, "dense.txt", text.encode(), side.part)
-    assert kept.entry.chunk_count >= 2 * usual.entry.chunk_count
-    recalled = await side.memory.recall(side.account, BOB, "fact17", 4000)
+    usual = await env.memory.add_file(env.account, ANN, "usual.txt", text.encode(), env.on_progress)
+    env.limit_context(150)
+    halved = await env.memory.add_file(env.account, BOB, "dense.txt", text.encode(), env.on_progress)
+    assert halved.entry.chunk_count >= 2 * usual.entry.chunk_count
+    recalled = await env.recall(BOB, "fact17")
     assert "fact17" in recalled.text
 
 
-async def test_oversized_query_is_shortened(side: Setup) -> None:
-    await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
-    limit_context(side, 150)
+async def test_oversized_query_is_shortened(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    env.limit_context(150)
     question = "the dentist's number! " + "and many other words follow here, " * 3000
-    recalled = await side.memory.recall(side.account, ANN, question, 2000)
+    recalled = await env.recall(ANN, question)
     assert recalled.failure is None
-    assert side.model.usage[EMBEDDER] < 400
-
-
-def limit_context(side: Setup, context: int) -> None:
-    """The embedding model takes so many tokens from now on."""
-    side.model.models[EMBEDDER] = replace(side.model.models[EMBEDDER], context_window=context)
+    assert env.model.usage[EMBEDDER] < 400
 
 
 @pytest.mark.slow
-async def test_partially_read_file_is_not_stored(side: Setup) -> None:
-    side.model.quotas[EMBEDDER] = 3000
+async def test_partially_read_file_is_not_stored(env: Environment) -> None:
+    env.model.quotas[EMBEDDER] = 3000
     with pytest.raises(ModelError) as caught:
-        await side.memory.add_file(side.account, ANN, "a.pdf", make_pdf(["words " * 300] * 60), side.part)
+        await env.memory.add_file(env.account, ANN, "a.pdf", make_pdf(["words " * 300] * 60), env.on_progress)
     assert caught.value.failure is ModelFailure.QUOTA
-    assert await side.memory.list_entries(ANN) == []
-    recalled = await side.memory.recall(side.account, ANN, "words", 2000)
+    assert await env.memory.list_entries(ANN) == []
+    recalled = await env.recall(ANN, "words")
     assert (recalled.text, recalled.failure) == ("", None)
 
 
-async def test_recall_works_without_embedding_model(side: Setup) -> None:
-    await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
-    side.model.quotas[EMBEDDER] = 1
-    recalled = await side.memory.recall(side.account, ANN, "the dentist's number", 2000)
+async def test_recall_works_without_embedding_model(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    env.model.quotas[EMBEDDER] = 1
+    recalled = await env.recall(ANN)
     assert (recalled.text, recalled.failure) == ("", ModelFailure.QUOTA)
 
 
-async def test_recall_times_out(side: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RECALL_TIMEOUT_SECONDS", 0.2)
-    await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
-    async with raw_server(lambda _n: [5.0]) as silent:
-        api = ModelApi(silent.url, "key")
-        account = ApiKey("house", api)
-        recalled = await side.memory.recall(account, ANN, "the dentist's number", 2000)
+async def test_recall_times_out(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    env.memory = MemoryService(env.store, env.ledger, timings=Timings(recall_timeout=0.2))
+    async with raw_server(lambda _n: [5.0]) as silent_server:
+        api = ModelApi(silent_server.url, "key")
+        recalled = await env.recall(ANN, account=ApiKey("house", api))
         await api.close()
     assert recalled.failure is ModelFailure.STALLED
 
 
-@pytest.mark.slow
-async def test_limits(side: Setup) -> None:
+async def test_length_of_note_is_limited(env: Environment) -> None:
     with pytest.raises(DocumentError) as caught:
-        await side.memory.add_note(side.account, ANN, "x" * (MAX_NOTE_CHARS + 1))
+        await env.memory.add_note(env.account, ANN, "x" * (MAX_NOTE_CHARS + 1))
     assert caught.value.failure is DocumentFailure.TOO_LARGE
-    side.memory = MemoryService(side.store, side.ledger, limits=MemoryLimits(max_entries=1))
-    await side.memory.add_note(side.account, ANN, "one")
-    booked = await side.booked_tokens()
+
+
+@pytest.mark.slow
+async def test_number_of_entries_is_limited(env: Environment) -> None:
+    env.memory = MemoryService(env.store, env.ledger, limits=MemoryLimits(max_entries=1))
+    await env.memory.add_note(env.account, ANN, "one")
+    used_tokens = await env.booked_tokens()
     with pytest.raises(DocumentError) as caught:
-        await side.memory.add_file(side.account, ANN, "a.txt", b"words", side.part)
+        await env.memory.add_file(env.account, ANN, "a.txt", b"words", env.on_progress)
     assert caught.value.failure is DocumentFailure.FULL
-    assert await side.booked_tokens() == booked
+    assert await env.booked_tokens() == used_tokens
 
 
-async def test_disabled_memory_and_deletion(side: Setup) -> None:
-    await side.memory.add_note(side.account, ANN, "The dentist's number is 555-0142.")
-    await side.memory.set_recall_mode(ANN, RecallMode.OFF)
-    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text == ""
-    await side.memory.set_recall_mode(ANN, RecallMode.NOTES_AND_FILES)
-    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text
-    assert await side.memory.delete(BOB, 1) is None
-    assert await side.memory.delete(ANN, 1)
-    assert (await side.memory.recall(side.account, ANN, "the dentist's number", 2000)).text == ""
+async def test_disabled_memory_and_deletion(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    await env.memory.set_recall_mode(ANN, RecallMode.OFF)
+    assert (await env.recall(ANN)).text == ""
+    await env.memory.set_recall_mode(ANN, RecallMode.NOTES_AND_FILES)
+    assert (await env.recall(ANN)).text
+    assert await env.memory.delete(BOB, 1) is None
+    assert await env.memory.delete(ANN, 1)
+    assert (await env.recall(ANN)).text == ""
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "safe_name"),
     [
         ("report_2.pdf", "report_2.pdf"),
         ("C:\\docs\\Ärzte 2024.pdf", "Ärzte 2024.pdf"),
@@ -203,22 +215,22 @@ async def test_disabled_memory_and_deletion(side: Setup) -> None:
         ("a" * 200 + ".pdf", "a" * 60 + "…" + "a" * 11 + ".pdf"),
     ],
 )
-def test_file_name_is_sanitised(name: str, shown: str) -> None:
-    assert safe_filename(name) == shown
+def test_filename_is_sanitised(name: str, safe_name: str) -> None:
+    assert safe_filename(name) == safe_name
 
 
 @pytest.mark.slow
-async def test_vectors_of_changed_length_are_not_stored(side: Setup) -> None:
+async def test_vectors_of_changed_length_are_not_stored(env: Environment) -> None:
     def vectors(number: int) -> list[bytes | float]:
-        rows = [{"embedding": [1.0] * (number + 1)}] * module.EMBEDDING_BATCH_SIZE
+        rows = [{"embedding": [1.0] * (number + 1)}] * EMBEDDING_BATCH_SIZE
         return [response(200, msgspec.json.encode({"data": rows}))]
 
-    async with raw_server(vectors) as wire:
-        api = ModelApi(wire.url, "secret-key")
+    async with raw_server(vectors) as server:
+        api = ModelApi(server.url, "secret-key")
         try:
             with pytest.raises(ModelError) as caught:
-                await side.memory.add_file(ApiKey("house", api), ANN, "a.txt", b"word " * 40_000, side.part)
+                await env.memory.add_file(ApiKey("house", api), ANN, "a.txt", b"word " * 40_000, env.on_progress)
         finally:
             await api.close()
     assert caught.value.failure is ModelFailure.MALFORMED
-    assert await side.memory.list_entries(ANN) == []
+    assert await env.memory.list_entries(ANN) == []

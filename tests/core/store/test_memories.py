@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, func, select
 
-from core.api.embedding import Vectors
 from core.store import memories
 from core.store.database import Store
-from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage
+from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage, Vectors
 from core.store.schema import conversations, memory_entries, messages
 from core.store.schema import memory_chunks as table
 
