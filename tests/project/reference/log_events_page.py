@@ -8,12 +8,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 from tests.project.reference.markdown import GENERATED, code, table
 
-__all__ = ["find_problems", "render"]
+__all__ = ["find_logged_events", "find_problems", "render"]
 
 ROOT = Path(__file__).parents[3]
 MEANINGS_FILE = ROOT / "docs" / "reference" / "log-events.toml"
@@ -64,6 +65,7 @@ def find_problems() -> list[str]:
     return problems
 
 
+@cache
 def find_logged_events() -> list[LoggedEvent]:
     paths = sorted(path for package in ("core", "bots") for path in (ROOT / package).rglob("*.py"))
     return [event for path in paths for event in _events_in(path)]
