@@ -25,7 +25,6 @@ __all__ = ["Services", "open_services", "serve"]
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_GRACE_SECONDS = 12.0  # seconds running answers get when Parley is told to end
-IDENTIFY_LEASE_PREFIX = "discord:identify:"
 ADAPTER_STOP_SECONDS = 5.0  # seconds the adapters get after that
 
 
@@ -96,7 +95,7 @@ async def serve(
         services.owner,
     )
     if services.store.is_exclusive:
-        await services.store.write(delete_leases, IDENTIFY_LEASE_PREFIX)
+        await services.store.write(delete_leases)
     await _offer_pairing(services, show_pairing_code)
     service_tasks = [
         asyncio.create_task(engine.run(), name="engine"),

@@ -75,14 +75,14 @@ class IdentifyLimiter:
         async with self._bucket_locks[bucket]:
             await self._clock.sleep(self._next_allowed.get(bucket, 0.0) - self._clock.monotonic())
             if self._leases is not None:
-                await self._acquire_lease(self._leases, f"discord:identify:{self._account}:{bucket}", interval)
+                await self._reserve_interval(self._leases, f"discord:identify:{self._account}:{bucket}", interval)
             self._next_allowed[bucket] = self._clock.monotonic() + interval
 
-    async def _acquire_lease(self, leases: Leases, name: str, seconds: float) -> None:
-        """Acquire a lease that is never released: it expires when the next process may IDENTIFY."""
+    async def _reserve_interval(self, leases: Leases, name: str, seconds: float) -> None:
+        """Keep all processes from an IDENTIFY for the next seconds, even if this process ends."""
         while True:
             try:
-                if await leases.try_acquire(name, seconds):
+                if await leases.try_reserve(name, seconds):
                     return
             except StoreError as error:
                 log.error("discord.identify_not_reserved", error=str(error))

@@ -1,35 +1,34 @@
-"""Rights that one process at a time has, of all that share the database.
+"""Named leases: work that one process at a time does, of all that share the database.
 
-A lease is taken by name for some seconds and renewed while it is used; by the database's clock,
-so that processes whose clocks differ agree.
+`core.store.lease_keeper` explains how leases are held. Names begin with the part of the program that uses them:
+`process:`, `telegram:poller:`, `discord:shard:`.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, delete, func, or_, select
 
+from core.clock import Clock, SystemClock
 from core.errors import StoreError
 from core.store.database import Store
 from core.store.dialect import upsert
+from core.store.lease_keeper import LeaseKeeper
 from core.store.schema import database_now, leases
+from core.timings import Timings
 
 __all__ = ["Leases", "count_holders", "delete_leases", "release", "try_acquire"]
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-LEASE_SECONDS = 6.0  # seconds
-RENEW_INTERVAL = 1.0
-TRUSTED_FRACTION = 0.8  # of a lease, by our own clock
-CANCEL_TIMEOUT_SECONDS = 6.0  # seconds for what runs under a lease to put itself in order
+RESERVATION_PREFIX = "reserved:"
 
 
 def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -> bool:
-    """Whether `owner` has `name` from now on for `seconds`: it was free, or its own already."""
+    """Whether `owner` has the lease for `seconds` from now: it was free or expired, or already its own."""
     claim = {"owner": owner, "expires_at": database_now() + seconds}
     is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
     statement = upsert(connection, leases, {"name": name, **claim}, claim, where=is_free)
@@ -41,121 +40,114 @@ def release(connection: Connection, name: str, owner: str) -> None:
 
 
 def count_holders(connection: Connection, prefix: str) -> int:
-    """How many leases whose name begins with `prefix` are held; the others are forgotten."""
+    """How many leases whose name begins with `prefix` are held. Deletes those that have expired."""
     has_prefix = leases.c.name.startswith(prefix, autoescape=True)
     connection.execute(delete(leases).where(has_prefix, leases.c.expires_at < database_now()))
     count = connection.scalar(select(func.count()).select_from(leases).where(has_prefix))
     return count or 0
 
 
-def delete_leases(connection: Connection, except_prefix: str) -> None:
-    """For the only process there is: what others held they hold no more. Names that begin with
-    `keep` are paces, not rights: nobody holds them, and they last.
-    """
-    connection.execute(delete(leases).where(leases.c.name.not_like(f"{except_prefix}%")))
+def delete_leases(connection: Connection) -> None:
+    """Free all leases but reservations; for the only process there is."""
+    connection.execute(delete(leases).where(leases.c.name.not_like(f"{RESERVATION_PREFIX}%")))
 
 
 class Leases:
-    """This process's leases, as `owner`."""
+    """The named leases of this process. After `close` it acquires none."""
 
-    def __init__(self, store: Store, owner: str) -> None:
+    def __init__(self, store: Store, owner: str, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
         self._store = store
         self._owner = owner
+        self._clock = clock
+        self._timings = timings
         self._closing = asyncio.Event()
 
     async def try_acquire(self, name: str, seconds: float) -> bool:
-        """Whether `name` is ours for `seconds`; after `close` never. Raises `StoreError`."""
+        """Whether this process has the lease for `seconds` from now. Raises `StoreError`."""
         if self._closing.is_set():
             return False
         return await self._store.write_with_priority(try_acquire, name, self._owner, seconds)
 
+    async def try_reserve(self, name: str, seconds: float) -> bool:
+        """As `try_acquire`, for an interval that has to pass whoever lives: nothing ends a reservation early."""
+        return await self.try_acquire(RESERVATION_PREFIX + name, seconds)
+
     async def release(self, name: str) -> None:
-        """Let others have `name` at once. Raises `StoreError`."""
+        """Let another process have the lease at once. Raises `StoreError`."""
         await self._store.write_with_priority(release, name, self._owner)
 
     async def run_while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` returns or raises, run while `name` is ours.
+        """The result of `work`, run while this process has the lease.
 
-        Waits for the right; when it is lost `work` is cancelled, and begun anew once the right
-        is back. After `close` it is never begun again: the caller is to cancel this.
+        Waits for the lease, cancels `work` when the lease is lost, and starts it again when the lease is back. After
+        `close` it waits to be cancelled.
         """
         while True:
-            trusted_until = await self._wait_until_acquired(name)
-            task = asyncio.ensure_future(work())
+            requested_at = await self._wait_until_acquired(name)
+            keeper = LeaseKeeper(self._renew, clock=self._clock, timings=self._timings)
+            lease = keeper.add(name, requested_at)
+            work_task = asyncio.ensure_future(work())
+            keeper_task = asyncio.create_task(keeper.run())
+            lost = asyncio.create_task(lease.wait_until_untrusted())
+            closing = asyncio.create_task(self._closing.wait())
             try:
-                await self._renew_until_done(name, task, trusted_until)
-                if task.done():
-                    return task.result()
+                await asyncio.wait({work_task, keeper_task, lost, closing}, return_when=asyncio.FIRST_COMPLETED)
+                if work_task.done():
+                    return work_task.result()
+                if keeper_task.done():
+                    keeper_task.result()  # raises what it failed with
             finally:
+                for watcher in (keeper_task, lost, closing):
+                    watcher.cancel()
                 try:
-                    await _cancel_and_wait(task)
+                    await self._cancel_and_wait(work_task)
                 finally:
                     await self._release_quietly(name)
             if not self._closing.is_set():
-                log.warning("right lost", right=name)
+                log.warning("lease.lost", lease=name)
 
     def close(self) -> None:
-        """End everything that runs under a lease, and let others have it."""
+        """Cancel all work under leases and release them."""
         self._closing.set()
 
     async def _wait_until_acquired(self, name: str) -> float:
-        """Wait for the right; until when we may trust in it, by the monotonic clock."""
-        is_logged = False
+        """When the write that acquired the lease was sent, by the monotonic clock."""
+        is_waiting = False
         while True:
             if self._closing.is_set():
                 await asyncio.get_running_loop().create_future()  # until cancelled
-            started = time.monotonic()
+            requested_at = self._clock.monotonic()
             try:
-                if await self.try_acquire(name, LEASE_SECONDS):
-                    if is_logged:
-                        log.info("right taken over", right=name)
-                    return started + LEASE_SECONDS * TRUSTED_FRACTION
-                if not is_logged:
-                    log.info("another process has this right; standing by", right=name)
-                    is_logged = True
+                if await self.try_acquire(name, self._timings.lease_duration):
+                    if is_waiting:
+                        log.info("lease.taken_over", lease=name)
+                    return requested_at
+                if not is_waiting:
+                    log.info("lease.standing_by", lease=name)
+                    is_waiting = True
             except StoreError as error:
-                log.error("right not asked for", right=name, error=str(error))
-            await asyncio.sleep(RENEW_INTERVAL)
+                log.error("lease.acquisition_failed", lease=name, error=str(error))
+            await self._clock.sleep(self._timings.claim_interval)
 
-    async def _renew_until_done(self, name: str, task: "asyncio.Future[T]", trusted_until: float) -> None:
-        """Renew until `task` ends, the right is lost or others are to have it."""
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            while True:
-                either: set[asyncio.Future[Any]] = {task, closing}
-                await asyncio.wait(either, timeout=RENEW_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
-                if task.done() or closing.done():
-                    return
-                started = time.monotonic()
-                try:
-                    async with asyncio.timeout(trusted_until - started):
-                        if not await self.try_acquire(name, LEASE_SECONDS):
-                            return
-                    trusted_until = started + LEASE_SECONDS * TRUSTED_FRACTION
-                except StoreError as error:
-                    log.error("right not renewed", right=name, error=str(error))
-                except TimeoutError:
-                    return
-        finally:
-            closing.cancel()
+    async def _renew(self, names: list[str]) -> Collection[str]:
+        return [name for name in names if await self.try_acquire(name, self._timings.lease_duration)]
 
     async def _release_quietly(self, name: str) -> None:
         try:
             await self.release(name)
         except StoreError as error:
-            log.warning("right not given back", right=name, error=str(error))
+            log.warning("lease.release_failed", lease=name, error=str(error))
 
-
-async def _cancel_and_wait(task: "asyncio.Future[T]") -> None:
-    """Cancel `task` and wait for its end, even when cancelled meanwhile: whoever cancels us takes
-    away what it still uses.
-    """
-    if task.done():
-        return
-    task.cancel()
-    waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=CANCEL_TIMEOUT_SECONDS))
-    try:
-        await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        await asyncio.wait({waiting})
-        raise
+    async def _cancel_and_wait(self, task: "asyncio.Future[T]") -> None:
+        """Cancel `task` and wait for its end, even if this is cancelled meanwhile: the caller that cancels this closes
+        what the task still uses.
+        """
+        if task.done():
+            return
+        task.cancel()
+        waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=self._timings.lease_cancel_timeout))
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            await asyncio.wait({waiting})
+            raise

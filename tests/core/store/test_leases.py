@@ -1,4 +1,4 @@
-"""Rights that one process at a time has, on both databases."""
+"""Named leases, on both databases."""
 
 import asyncio
 
@@ -7,11 +7,14 @@ import pytest
 from core.store import leases
 from core.store.database import Store
 from core.store.leases import Leases
+from core.timings import Timings
+
+TIMINGS = Timings(claim_interval=0.05, heartbeat_interval=0.05)
 
 
 async def test_lease_has_one_holder(store: Store) -> None:
-    taken = await asyncio.gather(*(store.write(leases.try_acquire, "poller", f"process {n}", 30) for n in range(8)))
-    assert taken.count(True) == 1
+    acquired = await asyncio.gather(*(store.write(leases.try_acquire, "poller", f"process {n}", 30) for n in range(8)))
+    assert acquired.count(True) == 1
     assert await store.write(leases.count_holders, "pol") == 1
 
 
@@ -21,13 +24,22 @@ async def test_expired_or_released_lease_is_free(store: Store) -> None:
     assert await store.write(leases.try_acquire, "poller", "b", 30), "renewed"
     assert not await store.write(leases.try_acquire, "poller", "a", 30)
     await store.write(leases.release, "poller", "a")
-    assert not await store.write(leases.try_acquire, "poller", "a", 30), "not a's to give back"
+    assert not await store.write(leases.try_acquire, "poller", "a", 30), "only its owner can release it"
     await store.write(leases.release, "poller", "b")
     assert await store.write(leases.try_acquire, "poller", "a", 30)
 
 
+async def test_only_reservations_survive_the_deletion_of_leases(store: Store) -> None:
+    dead, alive = Leases(store, "dead"), Leases(store, "alive")
+    assert await dead.try_acquire("poller", 30)
+    assert await dead.try_reserve("login", 30)
+    await store.write(leases.delete_leases)
+    assert await alive.try_acquire("poller", 30)
+    assert not await alive.try_reserve("login", 30)
+
+
 class Worker:
-    """Something that runs until cancelled, counted."""
+    """Runs until cancelled."""
 
     def __init__(self) -> None:
         self.began = asyncio.Event()
@@ -41,30 +53,30 @@ class Worker:
             self.ended.set()
 
 
-async def test_next_holder_takes_over_on_close(store: Store) -> None:
-    first, second = Leases(store, "first"), Leases(store, "second")
-    ours, theirs = Worker(), Worker()
+async def test_next_process_takes_over_on_close(store: Store) -> None:
+    first, second = (Leases(store, owner, timings=TIMINGS) for owner in ("first", "second"))
+    first_worker, second_worker = Worker(), Worker()
     async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-        one = group.create_task(first.run_while_held("poller", ours))
-        await ours.began.wait()
-        two = group.create_task(second.run_while_held("poller", theirs))
-        assert not theirs.began.is_set()
+        first_run = group.create_task(first.run_while_held("poller", first_worker))
+        await first_worker.began.wait()
+        second_run = group.create_task(second.run_while_held("poller", second_worker))
+        assert not second_worker.began.is_set()
         first.close()
-        await ours.ended.wait()
-        await theirs.began.wait()
-        assert not one.done(), "the caller ends when it is told to"
-        one.cancel()
-        two.cancel()
+        await first_worker.ended.wait()
+        await second_worker.began.wait()
+        assert not first_run.done(), "it waits to be cancelled"
+        first_run.cancel()
+        second_run.cancel()
 
 
 async def test_lost_lease_stops_work(store: Store) -> None:
-    mine, work = Leases(store, "mine"), Worker()
+    own, worker = Leases(store, "own", timings=TIMINGS), Worker()
     async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-        task = group.create_task(mine.run_while_held("poller", work))
-        await work.began.wait()
-        await store.write(leases.release, "poller", "mine")
-        assert await store.write(leases.try_acquire, "poller", "thief", 60)
-        await work.ended.wait()
+        task = group.create_task(own.run_while_held("poller", worker))
+        await worker.began.wait()
+        await store.write(leases.release, "poller", "own")
+        assert await store.write(leases.try_acquire, "poller", "other", 60)
+        await worker.ended.wait()
         task.cancel()
 
 
@@ -77,17 +89,15 @@ async def test_error_propagates_and_releases_lease(store: Store) -> None:
     assert await store.write(leases.try_acquire, "poller", "b", 30)
 
 
-async def test_closed_keeper_takes_no_lease(store: Store) -> None:
-    closing = Leases(store, "closing")
-    closing.close()
-    assert not await closing.try_acquire("poller", 30)
-    assert await store.write(leases.try_acquire, "poller", "another", 30)
+async def test_no_lease_is_acquired_after_close(store: Store) -> None:
+    closed = Leases(store, "closed")
+    closed.close()
+    assert not await closed.try_acquire("poller", 30)
+    assert await store.write(leases.try_acquire, "poller", "other", 30)
 
 
-async def test_cleanup_is_awaited_despite_second_cancel(
-    store: Store,
-) -> None:
-    """What it uses, a connection, is closed by whoever cancelled us as soon as we end."""
+async def test_cleanup_is_awaited_despite_second_cancel(store: Store) -> None:
+    """The caller that cancels closes the connection that the work uses."""
     began, ending, may_end, ended = (asyncio.Event() for _ in range(4))
 
     async def work() -> None:
