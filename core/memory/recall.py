@@ -1,4 +1,16 @@
-"""What was found for a question: as the model is shown it, and as the person is told. Pure."""
+"""Selects from a search result what the answering model gets, within a number of tokens. Pure.
+
+The selection becomes part of the system message. Chunks of files are numbered sources, so that the answer
+can cite them; notes and past messages are lists:
+
+    Notes:
+    - The dentist's number is 555-0142.
+
+    [1] report.pdf, page 3
+    <<<
+    Revenue grew by 12 %.
+    >>>
+"""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +22,14 @@ from core.store.memories import ChunkKind, MemoryEntry, ScoredChunk
 
 __all__ = ["RecalledContext", "SearchResult", "Source"]
 
-MAX_SOURCES = 10
-MAX_NOTES_AND_MESSAGES = 5  # notes, and past messages
-MIN_SOURCE_TOKENS = 60.0  # tokens of a source that are worth showing
+MAX_CHUNKS = {ChunkKind.FILE: 10, ChunkKind.NOTE: 5, ChunkKind.MESSAGE: 5}
+MIN_SOURCE_TOKENS = 60.0
+"""With fewer tokens remaining, nothing more is added."""
+SOURCE_OVERHEAD_TOKENS = 30.0
+"""Name, number and marks of a source."""
+WHOLE_FILE_OVERHEAD_TOKENS = 40.0
+"""The same for each chunk of a file that is included whole."""
+SEPARATOR_TOKENS = 5.0
 MAX_LISTED_FILES = 20
 CITATION_PATTERN = re.compile(r"\[(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\]")
 
@@ -34,18 +51,19 @@ class Source:
     label: str
 
     def __str__(self) -> str:
-        return f"[{self.number}] {self.name}, {self.label}" if self.label else (f"[{self.number}] {self.name}")
+        text = f"[{self.number}] {self.name}"
+        return f"{text}, {self.label}" if self.label else text
 
 
 @dataclass(frozen=True, slots=True)
 class RecalledContext:
     text: str = ""
-    """For the system message; "" when there is nothing."""
+    """The addition to the system message; empty if nothing was recalled."""
     sources: tuple[Source, ...] = ()
     note_count: int = 0
     message_count: int = 0
     failure: ModelFailure | None = None
-    """Why nothing could be looked for."""
+    """Why the search failed."""
 
     def footer(self, answer: str) -> str:
         """What the person is told under `answer`: what was recalled, which sources it cites."""
@@ -73,57 +91,59 @@ class RecalledContext:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What was found, the best first; how much of it a model is shown is open."""
-
     matches: tuple[ScoredChunk, ...] = ()
+    """What fits the question, best first."""
     files: tuple[MemoryEntry, ...] = ()
+    """All files of the conversation."""
     leading_chunks: tuple[ScoredChunk, ...] = ()
-    """How the file begins that the question came with."""
-    is_whole_file: bool = False
-    """Whether that is all of it."""
+    """The beginning of each file that came with the question."""
+    has_whole_files: bool = False
+    """Whether `leading_chunks` are these files as a whole."""
     failure: ModelFailure | None = None
 
     def fit(self, max_tokens: float) -> RecalledContext:
-        """The best that fits into `room` tokens."""
+        """Select the best that fits into `max_tokens`."""
         if self.failure is not None:
             return RecalledContext(failure=self.failure)
         remaining = max_tokens - estimate_tokens(RECALL_INSTRUCTIONS) - estimate_tokens(CITATION_INSTRUCTIONS)
         texts: dict[ChunkKind, list[str]] = {kind: [] for kind in ChunkKind}
         sources: list[Source] = []
-        for match in self._candidates(remaining):
-            max_count = MAX_SOURCES if match.kind is ChunkKind.FILE else MAX_NOTES_AND_MESSAGES
-            if len(texts[match.kind]) >= max_count or remaining < MIN_SOURCE_TOKENS:
+        for chunk in self._candidates(remaining):
+            if len(texts[chunk.kind]) >= MAX_CHUNKS[chunk.kind] or remaining < MIN_SOURCE_TOKENS:
                 continue
-            text = _truncate(match.text, remaining - 30)
-            if match.kind is ChunkKind.FILE:
-                sources.append(Source(len(sources) + 1, match.name, _sanitise_label(match.label)))
+            text = _truncate(chunk.text, remaining - SOURCE_OVERHEAD_TOKENS)
+            if chunk.kind is ChunkKind.FILE:
+                sources.append(Source(len(sources) + 1, chunk.name, _sanitise_label(chunk.label)))
                 text = f"{sources[-1]}\n<<<\n{text}\n>>>"
-            texts[match.kind].append(text)
-            remaining -= estimate_tokens(text) + 5
-        names = _format_files(self.files)
-        if not names or estimate_tokens(names) > remaining:
-            names = ""
-        if not (names or any(texts.values())):
+            texts[chunk.kind].append(text)
+            remaining -= estimate_tokens(text) + SEPARATOR_TOKENS
+        file_list = _format_files(self.files)
+        if estimate_tokens(file_list) > remaining:
+            file_list = ""
+        if not file_list and not any(texts.values()):
             return RecalledContext()
-        parts = [RECALL_INSTRUCTIONS, names] if names else [RECALL_INSTRUCTIONS]
-        parts += _format_list("Notes", texts[ChunkKind.NOTE]) + _format_list(
-            "Earlier messages", texts[ChunkKind.MESSAGE]
-        )
-        if sources:
-            parts += [CITATION_INSTRUCTIONS, *texts[ChunkKind.FILE]]
+        parts = [
+            RECALL_INSTRUCTIONS,
+            file_list,
+            _format_list("Notes", texts[ChunkKind.NOTE]),
+            _format_list("Earlier messages", texts[ChunkKind.MESSAGE]),
+            CITATION_INSTRUCTIONS if sources else "",
+            *texts[ChunkKind.FILE],
+        ]
         return RecalledContext(
-            "\n\n".join(parts),
+            "\n\n".join(filter(None, parts)),
             tuple(sources),
             len(texts[ChunkKind.NOTE]),
             len(texts[ChunkKind.MESSAGE]),
         )
 
     def _candidates(self, max_tokens: float) -> Sequence[ScoredChunk]:
-        """A file that was just sent comes as a whole if it fits, else its beginning comes too."""
-        if self.is_whole_file and sum(estimate_tokens(one.text) + 40 for one in self.leading_chunks) < max_tokens:
+        """New files as a whole if they fit, else the beginning of the first one and the matches."""
+        file_tokens = sum(estimate_tokens(chunk.text) + WHOLE_FILE_OVERHEAD_TOKENS for chunk in self.leading_chunks)
+        if self.has_whole_files and file_tokens < max_tokens:
             return self.leading_chunks
         first = self.leading_chunks[:1]
-        return [*first, *(one for one in self.matches if one.id not in {p.id for p in first})]
+        return [*first, *(chunk for chunk in self.matches if chunk.id not in {f.id for f in first})]
 
 
 def _format_files(files: Sequence[MemoryEntry]) -> str:
@@ -131,9 +151,9 @@ def _format_files(files: Sequence[MemoryEntry]) -> str:
     return f"Files of the person: {', '.join(named)}" if named else ""
 
 
-def _format_list(name: str, texts: Sequence[str]) -> list[str]:
+def _format_list(title: str, texts: Sequence[str]) -> str:
     lines = (f"- {text}".replace("\n", "\n  ") for text in texts)
-    return ["\n".join((f"{name}:", *lines))] if texts else []
+    return "\n".join((f"{title}:", *lines)) if texts else ""
 
 
 def _truncate(text: str, max_tokens: float) -> str:
@@ -141,5 +161,5 @@ def _truncate(text: str, max_tokens: float) -> str:
 
 
 def _sanitise_label(label: str) -> str:
-    """Headings are a stranger's words: in a citation they cannot act."""
+    """Replace characters that have an effect in a message: headings are written by strangers."""
     return re.sub(r"[^\w .,+›'&%-]", "_", label)

@@ -248,7 +248,7 @@ class MemoryService:
             tuple(rank(question, candidates)),
             tuple(files),
             tuple(leading_chunks),
-            is_whole_file=has_whole_files,
+            has_whole_files=has_whole_files,
         )
 
     async def _embed_query(

@@ -68,7 +68,7 @@ def test_headings_are_sanitised() -> None:
 def test_new_file_is_included_whole() -> None:
     opening = tuple(piece(n, f"part {n} " * 50) for n in range(4))
     found = (opening[2],)
-    whole = SearchResult(found, (FILE,), opening, is_whole_file=True)
+    whole = SearchResult(found, (FILE,), opening, has_whole_files=True)
     assert [s.label for s in whole.fit(4000).sources] == [f"page {n}" for n in range(4)]
     # Where it does not, its beginning tells what it is.
     assert [s.label for s in whole.fit(600).sources] == ["page 0", "page 2"]
