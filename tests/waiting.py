@@ -7,12 +7,15 @@ __all__ = ["wait_until"]
 
 
 async def wait_until(
-    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], timeout_seconds: float = 10.0
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]],
+    timeout_seconds: float = 10.0,
+    *,
+    interval_seconds: float = 0.02,
 ) -> None:
-    """Check `condition` every 20 ms until it is true. Prefer an event where there is one."""
+    """Check `condition` until it is true. Prefer an event where there is one. Raises `TimeoutError`."""
     async with asyncio.timeout(timeout_seconds):
         while True:
             result = condition()
             if result if isinstance(result, bool) else await result:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(interval_seconds)

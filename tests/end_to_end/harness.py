@@ -19,6 +19,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
 from core.settings import LoadedSettings, parse_settings
+from tests.waiting import wait_until
 
 __all__ = ["Harness", "letters_only", "running_harness"]
 
@@ -117,10 +118,8 @@ class Harness:
 
     async def wait_until_stored(self, query: str) -> None:
         """Wait until `query` returns a row."""
-        async with asyncio.timeout(10):
-            with contextlib.closing(sqlite3.connect(self._folder / "parley.sqlite3")) as database:
-                while database.execute(query).fetchone() is None:
-                    await asyncio.sleep(0.02)
+        with contextlib.closing(sqlite3.connect(self._folder / "parley.sqlite3")) as database:
+            await wait_until(lambda: database.execute(query).fetchone() is not None)
 
     async def stop(self) -> None:
         self._stopping.set()

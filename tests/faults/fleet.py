@@ -17,13 +17,13 @@ from core.store.database import Store
 from core.store.schema import turns
 from tests.end_to_end.harness import Harness
 from tests.faults.questions import PROMPT
+from tests.waiting import wait_until
 
 __all__ = ["Fleet"]
 
 READY_SECONDS = 30.0
 EXIT_SECONDS = 25.0
 """Within which a process must exit after SIGTERM."""
-POLL_INTERVAL = 0.2  # seconds
 
 
 class Fleet:
@@ -131,15 +131,17 @@ class Fleet:
         The chats alone cannot show this: a failure notice does not always tell which question it belongs to.
         """
         store = Store(self._environment["DATABASE_URL"])
-        deadline = time.monotonic() + timeout
+
+        async def is_idle() -> bool:
+            with suppress(StoreError):
+                pending = self._harness.telegram.updates.pending
+                self.stored = await store.read(_stored_questions)
+                return not (pending or self.stored["open"])
+            return False
+
         try:
-            while time.monotonic() < deadline:
-                with suppress(StoreError):
-                    pending = self._harness.telegram.updates.pending
-                    self.stored = await store.read(_stored_questions)
-                    if not (pending or self.stored["open"]):
-                        return
-                await asyncio.sleep(POLL_INTERVAL)
+            with suppress(TimeoutError):
+                await wait_until(is_idle, timeout, interval_seconds=0.2)
         finally:
             await store.close()
 

@@ -15,6 +15,7 @@ from tests.faults.fleet import Fleet
 from tests.faults.outcomes import Outcome
 from tests.faults.population import QUESTIONS_PER_USER, Population
 from tests.faults.report import RunReport
+from tests.waiting import wait_until
 
 STALL_TIMEOUT = "2"  # PARLEY_STALL_TIMEOUT
 MODEL_FAULT_RATE = 0.15
@@ -91,9 +92,7 @@ async def test_rate_limited_chats_delay_no_other(chaos: ChaosOptions, tmp_path: 
             await fleet.start_all()
             injector.start(harness)
             waiting = [asyncio.create_task(user.run(rng, 0.0, 1)) for user in affected]
-            async with asyncio.timeout(90):
-                while injector.limited_chats() < chats:
-                    await asyncio.sleep(0.05)
+            await wait_until(lambda: injector.limited_chats() >= chats, 90)
             await population.run(users=unaffected)
             for task in waiting:
                 task.cancel()

@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[2]
 ALLOWED = {
     "tests/bots/hanging_bot.py:run": "a hang, not a synchronisation",
     "tests/bots/sandbox/discord/conftest.py:running_server": "discord.py has no argument for its URLs",
+    "tests/faults/population.py:ask_all": "when people write is part of the scenario",
+    "tests/faults/test_kill.py:test_kill_loses_and_repeats_nothing": "when a process is killed is part of the scenario",
+    "tests/faults/test_replicas.py:freeze": "how long a process is frozen is part of the scenario",
+    "tests/faults/test_replicas.py:run_briefly": "how long a process runs is part of the scenario",
     "tests/waiting.py:wait_until": "the one place that polls",
 }
 """Exceptions by `file:function`, with the reason."""

@@ -11,6 +11,7 @@ from bots.sandbox.model import ModelStandIn
 from core.app import open_services
 from core.settings import Settings
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.waiting import wait_until
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 WRONG = "meta-llama/Llama-3.3-70B"
@@ -45,9 +46,7 @@ async def test_unavailable_default_is_logged_at_start(tmp_path: Path, model: Mod
     with structlog.testing.capture_logs() as logs:
         async with open_services(given) as with_:
             fresh = asyncio.create_task(with_.models.refresh_periodically(given))
-            async with asyncio.timeout(10):
-                while len(logs) < 2:
-                    await asyncio.sleep(0.02)
+            await wait_until(lambda: len(logs) == 2)
             fresh.cancel()
     assert [one["setting"] for one in logs] == ["PARLEY_DEFAULT_MODEL", "PARLEY_FALLBACKS"]
     assert {one["log_level"] for one in logs} == {"warning"}
