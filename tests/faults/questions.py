@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bots.sandbox.model import ScriptedAnswer
+from bots.sandbox.model import ScriptedAnswer, ScriptedFault
 from bots.sandbox.model.tokeniser import split_pieces
 
 __all__ = ["PROMPT", "QUESTION_ID", "Question", "Questions", "ending"]
@@ -74,7 +74,7 @@ class Questions:
         question.injected_faults.append(fault)
         if fault.isdecimal():
             return ScriptedAnswer("", status=int(fault))
-        return ScriptedAnswer(question.answer, relative_speed=speed, fault=fault)
+        return ScriptedAnswer(question.answer, relative_speed=speed, fault=ScriptedFault(fault))
 
     def question_of(self, body: dict[str, Any]) -> Question | None:
         """The question of a model request; None for a summary, which covers several."""

@@ -1,26 +1,27 @@
-"""IO Intelligence's stand-in: the scripted models behind an API that is as strict as the real one.
+"""The stand-in for IO Intelligence: scripted models behind an API that is as strict as the real one.
 
-server = ModelStandIn(tokens_per_second=200, quotas=published_quotas())
-await server.start()                           # then server.base_url, server.api_key
+server = ModelStandIn(tokens_per_second=200, quotas={"owner/model": 500_000})
+await server.start()                                # sets server.base_url
 
-server.used["owner/model"]                     # today's tokens, exactly
-server.used.of(key=..., model=..., kind=Kind.CHAT)
-server.reset_day()
-server.add_key("another", quotas={"owner/model": 1000}, paid=True)
-server.vanish("owner/model"); server.appear(Model("owner/new", 32_000))
-server.listing = Listing.DOCUMENTED            # the shape of GET /models
-server.overflow = OVERFLOWS["llama.cpp"]       # the words for a request over the window
-server.fail_next(faults.busy(3), times=2, model="owner/model")
-server.hook = lambda body: faults.gateway(502) if ... else None
-server.requests, server.refused                # what was asked and what was turned away
+server.usage["owner/model"]                         # today's tokens, exactly
+server.usage.tokens_used(api_key=..., model=..., endpoint=Endpoint.CHAT)
+server.start_new_day()
+server.add_account("another", quotas={"owner/model": 1000}, is_paid=True)
+server.remove_model("owner/model")
+server.add_model(Model("owner/new", 32_000))
+server.list_format = ModelListFormat.DOCUMENTED     # the format of GET /models
+server.overflow_response = OVERFLOW_RESPONSES["llama.cpp"]
+server.fail_next(faults.rate_limited(3), times=2, model="owner/model")
+server.fault_hook = lambda body: faults.gateway_error(502) if ... else None
+server.requests, server.rejected_requests
 """
 
 from bots.sandbox.model import faults
-from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger, published_quotas
+from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES, OverflowResponse
 from bots.sandbox.model.faults import Fault
 from bots.sandbox.model.model_list import ModelListFormat
-from bots.sandbox.model.script import ScriptedAnswer
+from bots.sandbox.model.script import ScriptedAnswer, ScriptedFault
 from bots.sandbox.model.server import ModelStandIn, RecordedRequest, RejectedRequest
 from bots.sandbox.model.tokeniser import Tokeniser
 
@@ -35,9 +36,9 @@ __all__ = [
     "RecordedRequest",
     "RejectedRequest",
     "ScriptedAnswer",
+    "ScriptedFault",
     "Tokeniser",
     "UsageKey",
     "UsageLedger",
     "faults",
-    "published_quotas",
 ]

@@ -1,4 +1,4 @@
-"""Accounts, their keys and daily quotas, and what each used, exactly."""
+"""Accounts, their keys and daily quotas, and the exact usage of each."""
 
 import time
 import uuid
@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from core.api.model_data import BUILTIN_MODELS
+__all__ = ["Account", "Endpoint", "UsageKey", "UsageLedger"]
 
-__all__ = ["Account", "Endpoint", "UsageKey", "UsageLedger", "published_quotas"]
-
-DAY_SECONDS = 86_400  # seconds
+DAY_SECONDS = 86_400
 
 
 class Endpoint(StrEnum):
@@ -22,8 +20,6 @@ class Endpoint(StrEnum):
 
 
 class UsageKey(NamedTuple):
-    """Whose tokens, of which model, for what."""
-
     api_key: str
     model: str
     endpoint: Endpoint
@@ -33,20 +29,14 @@ class UsageKey(NamedTuple):
 class Account:
     api_key: str
     quotas: dict[str, int] = field(default_factory=dict)
-    """Tokens a day by model; none for a model that is left out. A model either chats or embeds,
-    so that each has one kind of quota."""
+    """Tokens a day by model. A model without an entry has no quota."""
     is_paid: bool = False
-    """Has a plan that includes the models of higher tiers."""
+    """The plan includes the models of higher tiers."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
-def published_quotas() -> dict[str, int]:
-    """The vendor's published table."""
-    return {id_: model.daily_quota for id_, model in BUILTIN_MODELS.items() if model.daily_quota}
-
-
 class UsageLedger:
-    """Tokens used: of the day by the clock (seconds since the epoch, UTC days), and ever."""
+    """Used tokens, of today (a UTC day by `clock`, seconds since the epoch) and of all time."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -64,7 +54,7 @@ class UsageLedger:
         return self._today
 
     def start_new_day(self) -> None:
-        """Begin a day, whatever the clock says."""
+        """Reset the usage of today, whatever the clock says."""
         self._today = Counter()
         self._current_day = self._day_number()
 
@@ -79,19 +69,19 @@ class UsageLedger:
         model: str | None = None,
         endpoint: Endpoint | None = None,
     ) -> int:
-        """Today's tokens of all that fits."""
+        """Today's tokens, of everything or of what the arguments select."""
         return sum(
             tokens
-            for use, tokens in self.today.items()
-            if api_key in (None, use.api_key) and model in (None, use.model) and endpoint in (None, use.endpoint)
+            for key, tokens in self.today.items()
+            if api_key in (None, key.api_key) and model in (None, key.model) and endpoint in (None, key.endpoint)
         )
 
     def __getitem__(self, model: str) -> int:
-        """Today's tokens of a model, whoever used them."""
+        """Today's tokens of a model, of all accounts."""
         return self.tokens_used(model=model)
 
     def token_usage_json(self, account: Account) -> dict[str, Any]:
-        """`GET /stats/token-usage`: models are named by their UUIDs."""
+        """`GET /stats/token-usage`, which names models by UUID."""
         categories = {
             "chat": None,
             "api_completions": Endpoint.CHAT,
@@ -101,12 +91,12 @@ class UsageLedger:
             {
                 "category": category,
                 "usage_per_model": {
-                    model_uuid(use.model): tokens
-                    for use, tokens in self.today.items()
-                    if use.api_key == account.api_key and use.endpoint == kind
+                    model_uuid(key.model): tokens
+                    for key, tokens in self.today.items()
+                    if key.api_key == account.api_key and key.endpoint == endpoint
                 },
             }
-            for category, kind in categories.items()
+            for category, endpoint in categories.items()
         ]
         now = datetime.fromtimestamp(self.clock(), UTC).isoformat()
         return {"user_id": account.id, "usage": usage, "timestamp": now}

@@ -1,7 +1,7 @@
-"""How services say that a request is longer than the model's window.
+"""Error answers to a request that is longer than the model's context window.
 
-IO Intelligence's own words are recorded nowhere; its engines are vLLM's, so `VLLM` inside `detail`
-is the default. The others are what engines and gateways were seen to say.
+The wording of IO Intelligence is not recorded; it runs vLLM, so the default is `VLLM` inside
+`detail`. The other wordings were seen from other engines and gateways.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,15 @@ __all__ = ["OVERFLOW_RESPONSES", "VLLM", "OverflowResponse"]
 
 @dataclass(frozen=True, slots=True)
 class OverflowResponse:
-    """`text` with {limit}, {prompt}, {asked} and {total} in tokens; `error` as the type inside
-    OpenAI's `{"error": ...}`, "" for `{"detail": text}`. `silent`: no error at all, the prompt is
-    cut to the window and the answer ends at once.
-    """
-
     message_template: str = ""
+    """With {limit}, {prompt}, {asked} and {total}, in tokens."""
     error_type: str = ""
+    """The type inside OpenAI's `{"error": ...}`; "" for `{"detail": message}`."""
     code: str | int | None = None
     status: int = 400
     is_html: bool = False
     truncates_silently: bool = False
+    """No error: the prompt is cut to the window, and the answer ends at once."""
 
     def body(self, limit: int, prompt_tokens: int, requested_tokens: int) -> Any:
         message = self.message_template.format(
@@ -50,13 +48,13 @@ VLLM = OverflowResponse(
 
 OVERFLOW_RESPONSES: dict[str, OverflowResponse] = {
     "vllm": VLLM,
-    "vllm in an error": OverflowResponse(VLLM.message_template, "BadRequestError", 400),
-    "vllm of old": OverflowResponse(
+    "vllm as error": OverflowResponse(VLLM.message_template, "BadRequestError", 400),
+    "vllm old": OverflowResponse(
         "This model's maximum context length is {limit} tokens. However, you requested {total} "
         "tokens ({prompt} in the messages, {asked} in the completion). Please reduce the length "
         "of the messages or completion."
     ),
-    "vllm of late": OverflowResponse(
+    "vllm new": OverflowResponse(
         "You passed {prompt} input tokens and requested {asked} output tokens. However, the "
         "model's context length is only {limit} tokens, resulting in a maximum input length of "
         "{limit} tokens. Please reduce the length of the input prompt."

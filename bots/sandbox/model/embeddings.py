@@ -1,8 +1,11 @@
-"""Deterministic embeddings in which near texts are near.
+"""Deterministic embeddings: similar texts get similar vectors.
 
-A text is a bag of its words, their stems and their letters three by three (two by two where a
-script has no spaces); each is hashed to a few places of the vector with a sign, so that texts with
-nothing in common are nearly orthogonal. Short words, which are mostly grammar, weigh little.
+The features of a text are its words, their stems and their trigrams (bigrams in scripts without
+spaces). Each feature is hashed to a few positions of the vector, with a sign, so that texts without
+common features are nearly orthogonal. Short words, which are mostly grammar, have little weight.
+
+For example, "pumps" and "pump" have the trigrams `^pu`, `pum` and `ump` in common; "bread" has none
+of them.
 """
 
 import base64
@@ -17,9 +20,9 @@ from numpy.typing import NDArray
 __all__ = ["DIMENSIONS", "embed_text", "encode_embedding"]
 
 DIMENSIONS = 1024
-POSITIONS_PER_FEATURE = 4  # of the vector, for each feature
-STEM_CHARS = 5  # letters
-UNSPACED_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")  # no spaces between words
+POSITIONS_PER_FEATURE = 4
+STEM_CHARS = 5
+UNSPACED_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 WORD = re.compile(r"[^\W_]+|[^\w\s]")
 
 Vector = NDArray[np.float32]
@@ -29,8 +32,8 @@ def embed_text(text: str) -> Vector:
     """A vector of length 1."""
     vector = np.zeros(DIMENSIONS, dtype=np.float64)
     for feature, weight in _features(text).items():
-        places, signs = _hash_feature(feature)
-        np.add.at(vector, places, signs * np.sqrt(weight))
+        positions, signs = _hash_feature(feature)
+        np.add.at(vector, positions, signs * np.sqrt(weight))
     length = float(np.linalg.norm(vector))
     if length < 1e-9:
         vector[0], length = 1.0, 1.0
@@ -63,7 +66,7 @@ def _hash_feature(feature: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 def encode_embedding(vector: Vector, encoding: str) -> list[float] | str:
-    """As numbers, or as base64 of little-endian 32-bit floats."""
+    """The vector as numbers, or as base64 of little-endian 32-bit floats."""
     if encoding == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode()
     return [float(value) for value in vector]

@@ -1,17 +1,20 @@
-"""What can go wrong with one request, made on purpose.
+"""Faults of one request, ordered by a test.
 
-A `Fault` is given to `ModelStandIn.fail_next`, or returned by `ModelStandIn.hook`, and made by one
-of the functions here:
+The functions here create a `Fault` for `ModelStandIn.fail_next` or `ModelStandIn.fault_hook`:
 
-    status(500)  gateway(502)  busy(3)  reply(200, b"")      something else instead of an answer
-    silent()  silent(0)  silent(5, seconds=1)                a stall: before the headers, before
-                                                             the first token, after five tokens
-    warm(0)                                                  only comments, that keep the line warm
-    reset(5)  closed(5)  ended(5)                            the connection reset, closed inside
-                                                             the answer, or ended without a reason
-    said({"error": ...}, after=5)  raw(b"data: {oops")       a payload, or any bytes, in the stream
-    usage(Usage.NONE)  thinking(Thinking.INLINE)             another way to say the same
-    pieces(3)  finish("content_filter")  only_thinking()
+    http_error(500)  gateway_error(502)  rate_limited(3)     an error in place of the answer
+    respond_with(200, b"")                                   any response
+    stall()  stall(0)  stall(5, seconds=1)                   no data: before the headers, before the
+                                                             first piece, after five pieces
+    keep_alive(0)                                            only comments
+    reset_connection(5)  close_connection(5)                 the connection breaks inside the answer
+    end_stream(5)                                            an end without finish reason and [DONE]
+    send_event({"error": ...}, after_pieces=5)               an event inside the stream
+    send_raw(b"data: {oops")                                 any bytes inside the stream
+    report_usage(UsageReporting.NONE)                        other formats of a good answer
+    format_reasoning(ReasoningFormat.THINK_TAGS)
+    split_packets(3)  finish_with("content_filter")
+    only_reasoning()
 """
 
 import time
@@ -50,39 +53,41 @@ __all__ = [
     "stall",
 ]
 
-FOREVER_SECONDS = 3600.0  # seconds; a stand-in does not live as long
+FOREVER_SECONDS = 3600.0
+"""No stand-in runs as long."""
 JSON_CONTENT_TYPE = "application/json"
+TRUE_REASON = ""
 
 
 class StreamAction(StrEnum):
-    """How a stream goes on from the place of the fault."""
+    """What a stream does at the position of the fault."""
 
-    CONTINUE = "on"
+    CONTINUE = "continue"
     STALL = "stall"
-    KEEP_ALIVE = "warm"
-    """A stall with a comment now and then."""
+    KEEP_ALIVE = "keep_alive"
+    """A stall, with comments."""
     RESET = "reset"
-    """The connection is reset (RST)."""
+    """Reset the connection (RST)."""
     CLOSE = "close"
-    """The connection is closed inside the body (FIN)."""
+    """Close the connection inside the body (FIN)."""
     END = "end"
-    """The body ends properly, without a finish reason and without [DONE]."""
+    """End the body properly, without a finish reason and without [DONE]."""
 
 
 class UsageReporting(StrEnum):
-    """Which chunks tell the tokens used."""
+    """Which chunks report the used tokens."""
 
     EVERY_CHUNK = "every"
-    """All, cumulative, and one of its own at the end: what was recorded."""
-    FINAL_CHUNK = "last"
-    """One of its own at the end."""
+    """All, cumulatively, and a separate chunk at the end; recorded from the service."""
+    FINAL_CHUNK = "final"
+    """A separate chunk at the end."""
     FINISH_CHUNK = "finish"
-    """The one with the finish reason."""
+    """The chunk with the finish reason."""
     NONE = "none"
 
 
 class ReasoningFormat(StrEnum):
-    """Where a model's thoughts are."""
+    """Where an answer has its reasoning."""
 
     REASONING_CONTENT_FIELD = "reasoning_content"
     REASONING_FIELD = "reasoning"
@@ -101,23 +106,23 @@ class CannedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`after`: pieces of the text said before it, thoughts counted; None: not even headers."""
-
     response: CannedResponse | None = None
+    """Replaces the answer; the other fields do not matter then."""
     after_pieces: int | None = 0
+    """Position of the fault: pieces before it, including reasoning. None: before the headers."""
     raw_bytes: bytes = b""
-    """Said there."""
+    """Sent at the position, before `action`."""
     action: StreamAction = StreamAction.CONTINUE
     seconds: float = FOREVER_SECONDS
-    """How long a stall is."""
+    """Length of a stall."""
     usage_reporting: UsageReporting = UsageReporting.EVERY_CHUNK
     reasoning_format: ReasoningFormat = ReasoningFormat.REASONING_CONTENT_FIELD
     packet_bytes: int = 0
-    """Bytes to a packet; 0: an event."""
-    finish_reason: str = ""
-    """The reason given for the end; "": the true one, "null": none, [DONE] alone."""
+    """Size of packets; 0: a packet for each event."""
+    finish_reason: str | None = TRUE_REASON
+    """Replaces the true finish reason. None: [DONE] alone."""
     only_reasoning: bool = False
-    """Half of the thoughts and then no more tokens: `length`."""
+    """The answer ends after half of its reasoning, for its length."""
 
 
 def respond_with(
@@ -126,21 +131,20 @@ def respond_with(
     headers: Mapping[str, str] | None = None,
     content_type: str = "",
 ) -> Fault:
-    """Bytes or text as they are, anything else as JSON."""
-    content = body.encode() if isinstance(body, str) else body
-    plain = isinstance(content, bytes)
-    sent = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    kind = content_type or ("text/html" if plain else JSON_CONTENT_TYPE)
-    return Fault(CannedResponse(status, sent, headers or {}, kind))
+    """Another response. Bytes and text are sent unchanged, as HTML by default; anything else as JSON."""
+    is_json = not isinstance(body, bytes | str)
+    content = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else msgspec.json.encode(body)
+    default_type = JSON_CONTENT_TYPE if is_json else "text/html"
+    return Fault(CannedResponse(status, content, headers or {}, content_type or default_type))
 
 
 def http_error(code: int, detail: object = "", headers: Mapping[str, str] | None = None) -> Fault:
-    """A refusal in the service's own shape."""
+    """An error in the format of the service."""
     return respond_with(code, {"detail": detail or f"Scripted error {code}"}, headers)
 
 
 def gateway_error(code: int = 502) -> Fault:
-    """The page that stands before a service that is down."""
+    """The HTML page that Cloudflare sends while the service is down."""
     words = HTTPStatus(code).phrase if code in set(HTTPStatus) else "Web server is down"
     return respond_with(code, ERROR_PAGE.format(status=code, words=words))
 
@@ -150,7 +154,7 @@ def rate_limited(
     header_format: Literal["seconds", "date", "ms"] = "seconds",
     detail: str = "You've been rate-limited. Back off and retry.",
 ) -> Fault:
-    """429; `wait` in seconds, said in one of three ways or not at all."""
+    """429 with `wait` (seconds) in one of three headers, or without any."""
     headers: dict[str, str] = {}
     if wait is not None:
         headers = {
@@ -162,7 +166,7 @@ def rate_limited(
 
 
 def stall(after_pieces: int | None = None, *, seconds: float = FOREVER_SECONDS) -> Fault:
-    """Nothing more for `seconds`, then on as if nothing had been."""
+    """Send nothing for `seconds`, then continue."""
     return Fault(after_pieces=after_pieces, action=StreamAction.STALL, seconds=seconds)
 
 
@@ -193,7 +197,7 @@ def send_event(
     event_type: str = "",
     action: StreamAction = StreamAction.END,
 ) -> Fault:
-    """An event with this payload."""
+    """Send an event with this payload inside the stream."""
     name = f"event: {event_type}\n".encode() if event_type else b""
     return send_raw(
         name + b"data: " + msgspec.json.encode(payload) + b"\n\n",
@@ -211,11 +215,11 @@ def format_reasoning(reasoning_format: ReasoningFormat) -> Fault:
 
 
 def split_packets(packet_bytes: int) -> Fault:
-    """`size` bytes to a packet: characters and events are split anywhere."""
+    """Send packets of this size, which split characters and events anywhere."""
     return Fault(packet_bytes=packet_bytes)
 
 
-def finish_with(finish_reason: str) -> Fault:
+def finish_with(finish_reason: str | None) -> Fault:
     return Fault(finish_reason=finish_reason)
 
 

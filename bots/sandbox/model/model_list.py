@@ -1,4 +1,4 @@
-"""`GET /models` in the shapes it was seen in."""
+"""The answer to `GET /models`, in each format in which it was seen."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from core.api.catalogue import Model
 __all__ = ["ModelListFormat", "model_list"]
 
 CREATED_AT = 1_757_900_000
-CHAT_QUOTA_TOKENS = 1_000_000  # tokens a day in the vendor's own chat, which no program uses
+CHAT_QUOTA_TOKENS = 1_000_000
+"""A day, in the vendor's own chat. The API has quotas of its own."""
 
 
 class ModelListFormat(StrEnum):
     RECORDED = "recorded"
-    """As recorded in 2026: lengths, prices, abilities."""
-    MINIMAL = "spare"
-    """As in 2025: OpenAI's and vLLM's fields, no length."""
+    """Recorded in 2026: context windows, prices, capabilities."""
+    MINIMAL = "minimal"
+    """Seen in 2025: the fields of OpenAI and vLLM, without context windows."""
     DOCUMENTED = "documented"
-    """As the vendor describes `ModelData`: a UUID, the id as `name`, quotas, `metadata`."""
+    """The vendor's description of `ModelData`: a UUID, the ID as `name`, quotas, `metadata`."""
 
 
 def model_list(models: Sequence[Model], list_format: ModelListFormat) -> dict[str, Any]:

@@ -1,22 +1,23 @@
-"""The scripted model: useful, varied Markdown, the same for the same request.
+"""The scripted model: answers with varied Markdown, the same for the same request.
 
-What one may ask of it, for tests and demonstrations:
+Prompts with a meaning of their own, for tests and demonstrations:
 
     repeat: TEXT    exactly TEXT
-    long N          N characters of mixed, well-formed Markdown
-    think           a model that reasons first
+    long N          about N characters of mixed Markdown
+    think           reasoning before the answer
     slow            a tenth of the speed
-    error STATUS    an HTTP error in IO Intelligence's shape
-    cut             the stream breaks off in the middle
-    stall           the stream stops and stays open
-    empty           a good end without a word
+    error STATUS    an HTTP error
+    cut             the connection closes in the middle of the answer
+    stall           the answer stops in the middle; the connection stays open
+    empty           an answer without text
 """
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-__all__ = ["ScriptedAnswer", "scripted_answer"]
+__all__ = ["ScriptedAnswer", "ScriptedFault", "scripted_answer"]
 
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 SHOWCASE = """## What a chat shows
@@ -48,20 +49,24 @@ def greet(name: str) -> str:
 """
 
 
+class ScriptedFault(StrEnum):
+    """Happens after half of the answer."""
+
+    CUT = "cut"
+    STALL = "stall"
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptedAnswer:
-    """What is streamed. `fault` is "", "cut" or "stall", after half of the text."""
-
     text: str
     reasoning: str = ""
     relative_speed: float = 1.0
-    """Relative to the stand-in's."""
-    fault: str = ""
+    """A factor of the stand-in's speed."""
+    fault: ScriptedFault | None = None
     status: int = 200
 
 
 def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
-    """The scripted answer to a request's body."""
     chat_messages = [m for m in body["messages"] if m["role"] != "system"]
     prompt = str(chat_messages[-1]["content"])
     reasoning = _reasoning(prompt) if _is_reasoning_model(str(body["model"])) else ""
@@ -72,8 +77,8 @@ def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
         "repeat:": ScriptedAnswer(argument, reasoning),
         "slow": ScriptedAnswer(default_text, reasoning, relative_speed=0.1),
         "think": ScriptedAnswer(default_text, _reasoning(prompt)),
-        "cut": ScriptedAnswer(default_text, reasoning, fault="cut"),
-        "stall": ScriptedAnswer(default_text, reasoning, fault="stall"),
+        "cut": ScriptedAnswer(default_text, reasoning, fault=ScriptedFault.CUT),
+        "stall": ScriptedAnswer(default_text, reasoning, fault=ScriptedFault.STALL),
         "empty": ScriptedAnswer("", reasoning),
     }
     if number is not None and command.lower() == "long":
@@ -106,9 +111,9 @@ def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], pro
 
 
 def _quote_source(body: dict[str, Any]) -> str:
-    """What the first of the numbered sources it was shown says, cited."""
-    shown = " ".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
-    sources = SOURCE_PATTERN.findall(shown)
+    """A sentence that cites the first numbered source in the system messages; "" without sources."""
+    system_text = " ".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
+    sources = SOURCE_PATTERN.findall(system_text)
     if not sources:
         return ""
     number, words = sources[0]
@@ -117,7 +122,7 @@ def _quote_source(body: dict[str, Any]) -> str:
 
 
 def long_document(min_chars: int) -> str:
-    """A document of about `length` characters, every paragraph of it numbered."""
+    """A document of at least `min_chars` characters, in numbered paragraphs."""
     parts: list[str] = []
     size = number = 0
     while size < min_chars:

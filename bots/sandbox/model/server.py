@@ -1,11 +1,11 @@
-"""An HTTP server that speaks as IO Intelligence does: shapes, errors, streaming, quotas."""
+"""The server: models, chat completions, embeddings and usage over HTTP, with keys, quotas and faults."""
 
 import asyncio
 import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -17,12 +17,12 @@ from bots.sandbox.model.embeddings import embed_text, encode_embedding
 from bots.sandbox.model.errors import TOO_LARGE_PAGE, ApiError
 from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
-from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
+from bots.sandbox.model.script import ScriptedAnswer, ScriptedFault, scripted_answer
 from bots.sandbox.model.streaming import (
     Completion,
     CompletionStream,
+    break_connection,
     cloudflare_headers,
-    drop_connection,
     usage_json,
 )
 from bots.sandbox.model.tokeniser import Tokeniser
@@ -33,27 +33,31 @@ from core.api.model_data import BUILTIN_MODELS
 __all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
 
 MAX_RECORDS = 10_000
-MAX_REQUEST_BYTES = 32 * 1024 * 1024  # bytes of a request
-MAX_INPUTS = 2048  # texts embedded by one request
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+MAX_INPUTS = 2048
+"""Texts in one request for embeddings."""
+SCRIPTED_ACTIONS = {
+    None: StreamAction.CONTINUE,
+    ScriptedFault.CUT: StreamAction.CLOSE,
+    ScriptedFault.STALL: StreamAction.STALL,
+}
 
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request for a completion and what became of it. Times are monotonic seconds."""
+    """A request for a completion and its outcome. Times are monotonic seconds."""
 
     body: dict[str, Any]
     received_at: float
     is_completed: bool = False
     disconnected_at: float | None = None
-    token_usage: tuple[int, int] = field(default=(0, 0))
-    """Tokens of prompt and completion, so far."""
+    token_usage: tuple[int, int] = (0, 0)
+    """Tokens of the prompt, and of the completion so far."""
     api_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRequest:
-    """A request that was not begun, and why."""
-
     status: int
     detail: object
     body: dict[str, Any]
@@ -71,7 +75,7 @@ class _PlannedFault:
 
 @dataclass(slots=True)
 class _EndpointRequest:
-    """A request that is being dealt with."""
+    """A request with a valid key and a valid body."""
 
     http_request: web.Request
     account: Account
@@ -85,8 +89,8 @@ class _EndpointRequest:
 
 
 class ModelStandIn(StandIn):
-    """`quotas` are the first account's daily tokens by model (none unless given); `answer` may be
-    replaced; `clock` (seconds since the epoch) says when a UTC day ends.
+    """`quotas` are the daily tokens of the first account, by model. `answer` may be replaced.
+    `clock` (seconds since the epoch) decides when a UTC day ends.
     """
 
     def __init__(
@@ -106,9 +110,8 @@ class ModelStandIn(StandIn):
         self.answer = answer
         self.models: dict[str, Model] = dict(BUILTIN_MODELS)
         self.paid_models: set[str] = set()
-        """Models that need a paid account."""
         self.optional_reasoning_models: set[str] = set()
-        """Reasoning models that can leave it (effort "none"); the others refuse that."""
+        """Reasoning models that accept the effort "none"; the others refuse it."""
         self.list_format = ModelListFormat.RECORDED
         self.overflow_response: OverflowResponse = VLLM
         self.quota_message = "Daily token quota of {model} exceeded"
@@ -117,7 +120,7 @@ class ModelStandIn(StandIn):
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
-        """Asked about each request's body that no planned fault fits."""
+        """Called with the body of each request that matches no planned fault."""
         self.base_url = ""
         self._planned_faults: list[_PlannedFault] = []
 
@@ -136,23 +139,20 @@ class ModelStandIn(StandIn):
         )
         self.base_url = f"http://{await self._serve(app, host, port)}/api/v1/"
 
-    # What a test or an operator of the sandbox does.
+    # -- for tests and the operator of the sandbox
 
     def add_account(self, api_key: str, *, quotas: Mapping[str, int] | None = None, is_paid: bool = False) -> Account:
-        """An account of its own, with its own quotas and use."""
         account = Account(api_key, dict(quotas or {}), is_paid)
         self.accounts[api_key] = account
         return account
 
     def remove_model(self, model_id: str) -> None:
-        """Offered no more; asked for, it is unknown."""
         del self.models[model_id]
 
     def add_model(self, model: Model) -> None:
         self.models[model.id] = model
 
     def start_new_day(self) -> None:
-        """Quotas are whole again."""
         self.usage.start_new_day()
 
     def fail_next(
@@ -163,13 +163,14 @@ class ModelStandIn(StandIn):
         model: str | None = None,
         endpoint: Endpoint | None = None,
     ) -> None:
-        """`fault` happens to the next `times` requests (None: all) that fit. What was planned
-        first comes first. Keys and fields are checked before, models and quotas after.
+        """Fail the next `times` requests (None: all) for `model` and `endpoint` (None: any).
+
+        Faults apply in the order in which they were planned. Keys and bodies are checked before
+        the fault, models and quotas after it.
         """
         self._planned_faults.append(_PlannedFault(fault, times, model, endpoint))
 
     def clear_faults(self) -> None:
-        """Forget the faults that are still planned."""
         self._planned_faults.clear()
 
     def _next_fault(self, endpoint: Endpoint, body: dict[str, Any]) -> Fault | None:
@@ -182,7 +183,7 @@ class ModelStandIn(StandIn):
                 return planned.fault
         return self.fault_hook(body) if self.fault_hook is not None else None
 
-    # What a client asks.
+    # -- requests
 
     def _endpoint_handler(
         self,
@@ -190,7 +191,7 @@ class ModelStandIn(StandIn):
         required_field: str,
         handle: Callable[[_EndpointRequest], Awaitable[web.StreamResponse]],
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def guard(request: web.Request) -> web.StreamResponse:
+        async def handle_request(request: web.Request) -> web.StreamResponse:
             body: dict[str, Any] = {}
             try:
                 account = self._authenticate(request)
@@ -200,10 +201,10 @@ class ModelStandIn(StandIn):
                 )
             except web.HTTPRequestEntityTooLarge:
                 return web.Response(status=413, text=TOO_LARGE_PAGE, content_type="text/html")
-            except ApiError as refusal:
-                return self._reject(request, body, refusal)
+            except ApiError as error:
+                return self._reject(request, body, error)
 
-        return guard
+        return handle_request
 
     def _authenticate(self, request: web.Request) -> Account:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -216,31 +217,30 @@ class ModelStandIn(StandIn):
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, time.monotonic(), key))
         self.notify_waiters()
-        headers = {**cloudflare_headers(), **error.headers}
-        if isinstance(error.detail, str) and error.detail.startswith("<"):
-            return web.Response(status=error.status, text=error.detail, content_type="text/html")
         detail = error.detail
-        said = detail if isinstance(detail, dict) else {"detail": detail}
-        return web.json_response(said, status=error.status, headers=headers)
+        if isinstance(detail, str) and detail.startswith("<"):
+            return web.Response(status=error.status, text=detail, content_type="text/html")
+        body = detail if isinstance(detail, dict) else {"detail": detail}
+        return web.json_response(body, status=error.status, headers={**cloudflare_headers(), **error.headers})
 
     async def _list_models(self, request: web.Request) -> web.Response:
-        embeds = request.path.endswith("embedding-models")
-        models = [model for model in self.models.values() if model.is_embedding_model == embeds]
+        for_embeddings = request.path.endswith("embedding-models")
+        models = [model for model in self.models.values() if model.is_embedding_model == for_embeddings]
         return web.json_response(model_list(models, self.list_format), headers=cloudflare_headers())
 
     async def _token_usage(self, request: web.Request) -> web.Response:
         try:
             return web.json_response(self.usage.token_usage_json(self._authenticate(request)))
-        except ApiError as refusal:
-            return self._reject(request, {}, refusal)
+        except ApiError as error:
+            return self._reject(request, {}, error)
 
     def _usable_model(self, request: _EndpointRequest) -> Model:
-        """The model asked for, if this account may use it now."""
-        embeds = request.endpoint is Endpoint.EMBEDDINGS
+        """The requested model, if this account may use it now."""
+        for_embeddings = request.endpoint is Endpoint.EMBEDDINGS
         model = self.models.get(request.model)
-        if model is None or model.is_embedding_model != embeds:
-            names = [m.id for m in self.models.values() if m.is_embedding_model == embeds]
-            api = "Embeddings" if embeds else "Chat Completions"
+        if model is None or model.is_embedding_model != for_embeddings:
+            names = [m.id for m in self.models.values() if m.is_embedding_model == for_embeddings]
+            api = "Embeddings" if for_embeddings else "Chat Completions"
             raise ApiError(
                 400,
                 f"The requested model is not available for {api} API. Available models: {names!r}",
@@ -248,8 +248,8 @@ class ModelStandIn(StandIn):
         if model.id in self.paid_models and not request.account.is_paid:
             raise ApiError(402, "This model is not included in your current plan")
         quota = request.account.quotas.get(model.id)
-        spent = self.usage.tokens_used(api_key=request.account.api_key, model=model.id, endpoint=request.endpoint)
-        if quota is not None and spent >= quota:
+        used = self.usage.tokens_used(api_key=request.account.api_key, model=model.id, endpoint=request.endpoint)
+        if quota is not None and used >= quota:
             raise ApiError(429, self.quota_message.format(model=model.id), self.quota_headers)
         return model
 
@@ -278,20 +278,16 @@ class ModelStandIn(StandIn):
             self.notify_waiters()
 
     async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
-        """Something else instead of an answer: recorded, and free."""
+        """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
             record = RecordedRequest(request.body, time.monotonic(), True, api_key=request.account.api_key)
             self.requests.append(record)
             self.notify_waiters()
-        headers = {
-            **cloudflare_headers(),
-            "Content-Type": response.content_type,
-            **response.headers,
-        }
+        headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}
         return web.Response(status=response.status, body=response.body, headers=headers)
 
     def _create_completion(self, request: _EndpointRequest, model: Model) -> tuple[Completion, ScriptedAnswer]:
-        """What is said to it; `Refusal` where nothing is."""
+        """The answer to a request, and its script. Raises `ApiError` when there is no room for an answer."""
         body = request.body
         tokeniser = Tokeniser(model.id)
         prompt_tokens = tokeniser.count_prompt(body["messages"])
@@ -300,18 +296,18 @@ class ModelStandIn(StandIn):
             raise ApiError(400, f"max_tokens must be at least 1, got {requested_tokens}")
         if prompt_tokens + (requested_tokens or 1) > model.context_window:
             if self.overflow_response.truncates_silently:
-                # The prompt is cut to the window; what is left for the answer is one token.
+                # The prompt is cut to the window, which leaves one token for the answer.
                 return Completion(model.id, tokeniser, model.context_window - 1, (), (), "length"), ScriptedAnswer("")
             detail = self.overflow_response.body(model.context_window, prompt_tokens, requested_tokens or 0)
             raise ApiError(self.overflow_response.status, detail)
         script = self.answer(body)
         script = ScriptedAnswer(script) if isinstance(script, str) else script
-        thought = self._reasoning(body, model, script)
-        room = requested_tokens or model.context_window - prompt_tokens
-        completion = Completion.create(model.id, tokeniser, prompt_tokens, room, thought, script.text)
+        reasoning = self._reasoning(body, model, script)
+        max_tokens = requested_tokens or model.context_window - prompt_tokens
+        completion = Completion.create(model.id, tokeniser, prompt_tokens, max_tokens, reasoning, script.text)
         if request.fault is not None and request.fault.only_reasoning:
-            half = completion.reasoning_pieces[: len(completion.reasoning_pieces) // 2]
-            completion = replace(completion, reasoning_pieces=half, text_pieces=(), finish_reason="length")
+            pieces = completion.reasoning_pieces[: len(completion.reasoning_pieces) // 2]
+            completion = replace(completion, reasoning_pieces=pieces, text_pieces=(), finish_reason="length")
         return completion, script
 
     def _reasoning(self, body: dict[str, Any], model: Model, script: ScriptedAnswer) -> str:
@@ -331,15 +327,18 @@ class ModelStandIn(StandIn):
         completion: Completion,
         script: ScriptedAnswer,
     ) -> web.StreamResponse:
-        def note(said: int) -> None:
-            record.token_usage = completion.token_usage(said)
+        def record_progress(sent_pieces: int) -> None:
+            record.token_usage = completion.token_usage(sent_pieces)
 
-        fault = request.fault or _fault_of_script(script, len(completion.pieces_by_kind))
+        fault = request.fault or Fault(
+            after_pieces=completion.piece_count // 2,
+            action=SCRIPTED_ACTIONS[script.fault],
+        )
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)
         speed = self.tokens_per_second * script.relative_speed
-        stream = CompletionStream(request.http_request, completion, fault, speed, note)
-        with contextlib.suppress(ConnectionError):  # the client left: noted by the caller
+        stream = CompletionStream(request.http_request, completion, fault, speed, record_progress)
+        with contextlib.suppress(ConnectionError):  # the client has left; the caller records it
             record.is_completed = await stream.run()
             if fault.action not in (StreamAction.RESET, StreamAction.CLOSE):
                 await stream.response.write_eof()
@@ -355,8 +354,8 @@ class ModelStandIn(StandIn):
         if fault.action is StreamAction.STALL:
             await asyncio.sleep(fault.seconds)
         if fault.action in (StreamAction.RESET, StreamAction.CLOSE):
-            drop_connection(request.http_request, reset=fault.action is StreamAction.RESET)
-        record.token_usage = completion.token_usage(len(completion.pieces_by_kind))
+            break_connection(request.http_request, fault.action)
+        record.token_usage = completion.token_usage(completion.piece_count)
         record.is_completed = True
         return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
 
@@ -367,9 +366,8 @@ class ModelStandIn(StandIn):
         inputs = request.body["input"]
         texts = [inputs] if isinstance(inputs, str) else inputs
         if len(texts) > MAX_INPUTS:
-            said = f"List should have at most {MAX_INPUTS} items after validation"
-            wrong = {"type": "too_long", "loc": ["body", "input"], "msg": said, "input": None}
-            raise ApiError(422, [wrong])
+            text = f"List should have at most {MAX_INPUTS} items after validation"
+            raise ApiError(422, [{"type": "too_long", "loc": ["body", "input"], "msg": text, "input": None}])
         tokeniser = Tokeniser(model.id)
         counts = [tokeniser.count_text(text) for text in texts]
         if max(counts) > model.context_window:
@@ -380,23 +378,8 @@ class ModelStandIn(StandIn):
         self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.EMBEDDINGS), sum(counts))
         encoding = str(request.body.get("encoding_format") or "float")
         data = [
-            {
-                "object": "embedding",
-                "index": at,
-                "embedding": encode_embedding(embed_text(text), encoding),
-            }
-            for at, text in enumerate(texts)
+            {"object": "embedding", "index": index, "embedding": encode_embedding(embed_text(text), encoding)}
+            for index, text in enumerate(texts)
         ]
-        answer = {
-            "object": "list",
-            "data": data,
-            "model": model.id,
-            "usage": usage_json(sum(counts), 0),
-        }
-        return web.json_response(answer, headers=cloudflare_headers())
-
-
-def _fault_of_script(script: ScriptedAnswer, piece_count: int) -> Fault:
-    """The fault a script asks for: in the middle of its text."""
-    then = {"cut": StreamAction.CLOSE, "stall": StreamAction.STALL}.get(script.fault, StreamAction.CONTINUE)
-    return Fault(after_pieces=piece_count // 2, action=then)
+        body = {"object": "list", "data": data, "model": model.id, "usage": usage_json(sum(counts), 0)}
+        return web.json_response(body, headers=cloudflare_headers())

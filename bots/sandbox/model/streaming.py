@@ -1,4 +1,4 @@
-"""One completion on the wire, whole or chunk by chunk, in the recorded shapes."""
+"""One completion as the service sends it: the whole body, or a stream of chunks with its faults."""
 
 import asyncio
 import socket
@@ -6,30 +6,36 @@ import struct
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from bots.sandbox.model.faults import Fault, ReasoningFormat, StreamAction, UsageReporting
+from bots.sandbox.model.faults import TRUE_REASON, Fault, ReasoningFormat, StreamAction, UsageReporting
 from bots.sandbox.model.tokeniser import Tokeniser, split_pieces
 
-__all__ = ["Completion", "CompletionStream", "cloudflare_headers", "drop_connection", "usage_json"]
+__all__ = ["Completion", "CompletionStream", "break_connection", "cloudflare_headers", "usage_json"]
 
-CHUNK_INTERVAL = 0.05  # seconds between chunks: several tokens a chunk, as the service does
+CHUNK_INTERVAL = 0.05
+"""Several tokens share a chunk, as in the service."""
 SYSTEM_FINGERPRINT = "vllm-0.27.1-sandbox"
+REASONING_TAGS = {
+    ReasoningFormat.THINK_TAGS: ("<think>", "</think>"),
+    ReasoningFormat.CLOSING_TAG_ONLY: ("", "</think>"),
+    ReasoningFormat.OPENING_TAG_ONLY: ("<think>", ""),
+}
+"""The formats that put the reasoning into the content."""
 LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is said: pieces of thought and of text, each a token before the model's scale."""
+    """An answer in pieces of reasoning and of text."""
 
     model: str
     tokeniser: Tokeniser
     prompt_tokens: int
-    """Tokens."""
     reasoning_pieces: tuple[str, ...]
     text_pieces: tuple[str, ...]
     finish_reason: str
@@ -44,67 +50,58 @@ class Completion:
         reasoning: str,
         text: str,
     ) -> "Completion":
-        """Cut to `most` tokens. A recorded answer begins with an empty line after thoughts."""
+        """An answer of at most `max_tokens`. An empty line follows the reasoning, as recorded."""
         reasoning_pieces = split_pieces(reasoning)
         text_pieces = split_pieces(("\n\n" if reasoning_pieces else "") + text)
         max_pieces = tokeniser.max_pieces(max_tokens)
-        finish = "length" if len(reasoning_pieces) + len(text_pieces) > max_pieces else "stop"
+        finish_reason = "length" if len(reasoning_pieces) + len(text_pieces) > max_pieces else "stop"
         reasoning_pieces = reasoning_pieces[:max_pieces]
-        return cls(
-            model,
-            tokeniser,
-            prompt_tokens,
-            reasoning_pieces,
-            text_pieces[: max_pieces - len(reasoning_pieces)],
-            finish,
-        )
+        text_pieces = text_pieces[: max_pieces - len(reasoning_pieces)]
+        return cls(model, tokeniser, prompt_tokens, reasoning_pieces, text_pieces, finish_reason)
 
     @property
-    def pieces_by_kind(self) -> list[tuple[str, str]]:
-        return [("thought", piece) for piece in self.reasoning_pieces] + [("text", piece) for piece in self.text_pieces]
+    def piece_count(self) -> int:
+        return len(self.reasoning_pieces) + len(self.text_pieces)
 
     def token_usage(self, piece_count: int) -> tuple[int, int]:
-        """Tokens of the prompt, and of the first `said` pieces."""
+        """Tokens of the prompt, and of the first `piece_count` pieces."""
         return self.prompt_tokens, self.tokeniser.tokens_for_pieces(piece_count)
+
+    def reported_reason(self, fault: Fault) -> str | None:
+        return self.finish_reason if fault.finish_reason == TRUE_REASON else fault.finish_reason
+
+    def fields(self, start: int, end: int, reasoning_format: ReasoningFormat) -> list[tuple[str, str]]:
+        """The pieces from `start` to `end`, as names and values of the fields of a message."""
+        reasoning_count = len(self.reasoning_pieces)
+        opening, closing = REASONING_TAGS.get(reasoning_format, ("", ""))
+        in_content = reasoning_format in REASONING_TAGS
+        fields = []
+        if start < reasoning_count:
+            reasoning = "".join(self.reasoning_pieces[start:end])
+            before, after = opening if start == 0 else "", closing if end >= reasoning_count else ""
+            fields.append(("content" if in_content else reasoning_format.value, before + reasoning + after))
+        if end > reasoning_count:
+            text = "".join(self.text_pieces[max(0, start - reasoning_count) : end - reasoning_count])
+            fields.append(("content", text))
+        return fields
 
     def response_body(self, fault: Fault) -> dict[str, Any]:
         """The body of an answer that is not streamed."""
-        field_pieces = [(message_field(kind, fault.reasoning_format), piece) for kind, piece in self.pieces_by_kind]
         message: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
-        opening, closing = reasoning_tags(fault.reasoning_format) if self.reasoning_pieces else ("", "")
-        for at, (name, piece) in enumerate(field_pieces):
-            before = opening if at == 0 else ""
-            after = closing if at == len(self.reasoning_pieces) - 1 else ""
-            message[name] = message.get(name, "") + before + piece + after
-        end = None if fault.finish_reason == "null" else fault.finish_reason or self.finish_reason
+        for name, value in self.fields(0, self.piece_count, fault.reasoning_format):
+            message[name] = message.get(name, "") + value
+        choice = {"index": 0, "message": message, "finish_reason": self.reported_reason(fault), "logprobs": None}
         body = {
             "id": str(uuid.uuid4()),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": end, "logprobs": None}],
+            "choices": [choice],
             "system_fingerprint": SYSTEM_FINGERPRINT,
         }
         if fault.usage_reporting is not UsageReporting.NONE:
-            body["usage"] = usage_json(*self.token_usage(len(field_pieces)))
+            body["usage"] = usage_json(*self.token_usage(self.piece_count))
         return body
-
-
-def message_field(piece_kind: str, reasoning_format: ReasoningFormat) -> str:
-    """The field of a message in which thoughts or text are."""
-    in_field = reasoning_format in (
-        ReasoningFormat.REASONING_CONTENT_FIELD,
-        ReasoningFormat.REASONING_FIELD,
-    )
-    return reasoning_format.value if piece_kind == "thought" and in_field else "content"
-
-
-def reasoning_tags(reasoning_format: ReasoningFormat) -> tuple[str, str]:
-    return {
-        ReasoningFormat.THINK_TAGS: ("<think>", "</think>"),
-        ReasoningFormat.CLOSING_TAG_ONLY: ("", "</think>"),
-        ReasoningFormat.OPENING_TAG_ONLY: ("<think>", ""),
-    }.get(reasoning_format, ("", ""))
 
 
 def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
 
 
 def cloudflare_headers() -> dict[str, str]:
-    """What the gateway adds to every answer: nothing about limits."""
+    """The headers of every answer. They say nothing about limits."""
     return {
         "x-request-id": str(uuid.uuid4()),
         "CF-RAY": f"{uuid.uuid4().hex[:16]}-FRA",
@@ -124,122 +121,118 @@ def cloudflare_headers() -> dict[str, str]:
     }
 
 
-def drop_connection(request: web.Request, *, reset: bool) -> None:
+def break_connection(request: web.Request, action: StreamAction) -> None:
+    """Reset or close the connection, as `action` says."""
     transport = request.transport
     if transport is None:
         return
-    if reset:
-        held = transport.get_extra_info("socket")
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+    if action is StreamAction.RESET:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         transport.abort()
     else:
         transport.close()
 
 
-@dataclass
 class CompletionStream:
-    """`note(said)` is told how many pieces were said, as they are."""
+    """Streams a completion. `on_progress` gets the number of pieces sent so far."""
 
-    request: web.Request
-    completion: Completion
-    fault: Fault
-    pieces_per_second: float
-    """Pieces a second."""
-    on_progress: Callable[[int], None]
-    response: web.StreamResponse = field(init=False)
-    _chunk_fields: dict[str, Any] = field(init=False)
-    _sent_pieces: int = 0
-    _has_finish_reason: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        completion: Completion,
+        fault: Fault,
+        pieces_per_second: float,
+        on_progress: Callable[[int], None],
+    ) -> None:
         headers = {"Content-Type": "text/event-stream; charset=utf-8", **cloudflare_headers()}
         self.response = web.StreamResponse(headers=headers)
-        self._chunk_fields = {
+        self._request = request
+        self._completion = completion
+        self._fault = fault
+        self._pieces_per_second = pieces_per_second
+        self._on_progress = on_progress
+        self._sent_pieces = 0
+        self._has_finish_reason = False
+        self._chunk_fields: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk",
             "created": int(time.time()),
-            "model": self.completion.model,
+            "model": completion.model,
             "system_fingerprint": SYSTEM_FINGERPRINT,
         }
 
     async def run(self) -> bool:
-        """Say it. Returns whether it was said to its end."""
-        pieces = self.completion.pieces_by_kind
-        fault_position = None if self.fault.after_pieces is None else min(self.fault.after_pieces, len(pieces))
-        if fault_position is None and not await self._apply_fault():
+        """Send the answer. Returns whether it was sent completely."""
+        end, after_pieces = self._completion.piece_count, self._fault.after_pieces
+        if after_pieces is None and not await self._apply_fault():
             return False
-        await self.response.prepare(self.request)
+        await self.response.prepare(self._request)
         await self._send_choice({"role": "assistant", "content": ""}, None)
-        if fault_position is not None:
-            await self._send_pieces(pieces, fault_position)
+        if after_pieces is not None:
+            await self._send_pieces(min(after_pieces, end))
             if not await self._apply_fault():
                 return False
-        await self._send_pieces(pieces, len(pieces))
+        await self._send_pieces(end)
         if not self._has_finish_reason:
             await self._send_choice({}, self._take_finish_reason())
-        if self.fault.usage_reporting in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK):
-            spent = usage_json(*self.completion.token_usage(self._sent_pieces))
+        if self._fault.usage_reporting in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK):
             details = {"cached_tokens": 0, "created_cache_tokens": 0}
-            await self._send_event({"choices": [], "usage": {**spent, "prompt_tokens_details": details}})
+            await self._send_event({"choices": [], "usage": {**self._usage(), "prompt_tokens_details": details}})
         await self._write(b"data: [DONE]\n\n")
         return True
 
     async def _apply_fault(self) -> bool:
-        """The fault. Returns whether the stream goes on after it."""
-        if self.fault.raw_bytes:
-            await self._write(self.fault.raw_bytes)
-        match self.fault.action:
+        """Returns whether the stream continues after the fault."""
+        if self._fault.raw_bytes:
+            await self._write(self._fault.raw_bytes)
+        match self._fault.action:
             case StreamAction.STALL:
-                await asyncio.sleep(self.fault.seconds)
+                await asyncio.sleep(self._fault.seconds)
             case StreamAction.KEEP_ALIVE:
-                ends = time.monotonic() + self.fault.seconds
-                while time.monotonic() < ends:
+                ends_at = time.monotonic() + self._fault.seconds
+                while time.monotonic() < ends_at:
                     await self._write(b": keep-alive\n\n")
                     await asyncio.sleep(CHUNK_INTERVAL)
             case StreamAction.RESET | StreamAction.CLOSE:
-                drop_connection(self.request, reset=self.fault.action is StreamAction.RESET)
+                break_connection(self._request, self._fault.action)
                 return False
             case StreamAction.END:
                 return False
         return True
 
-    async def _send_pieces(self, pieces_by_kind: list[tuple[str, str]], end: int) -> None:
-        began, first = time.monotonic(), self._sent_pieces
+    async def _send_pieces(self, end: int) -> None:
+        started_at, start = time.monotonic(), self._sent_pieces
         while self._sent_pieces < end:
-            due = first + int((time.monotonic() - began + CHUNK_INTERVAL) * self.pieces_per_second) + 1
-            await self._send_due(pieces_by_kind, min(end, due))
+            seconds = time.monotonic() - started_at + CHUNK_INTERVAL
+            await self._send_due(min(end, start + int(seconds * self._pieces_per_second) + 1))
             if self._sent_pieces < end:
                 await asyncio.sleep(CHUNK_INTERVAL)
 
-    async def _send_due(self, pieces_by_kind: list[tuple[str, str]], due: int) -> None:
-        """All that is due, thoughts and text in chunks of their own."""
-        opening, closing = reasoning_tags(self.fault.reasoning_format)
-        while self._sent_pieces < due:
-            start, piece_kind = self._sent_pieces, pieces_by_kind[self._sent_pieces][0]
-            while self._sent_pieces < due and pieces_by_kind[self._sent_pieces][0] == piece_kind:
-                self._sent_pieces += 1
-            self.on_progress(self._sent_pieces)
-            text = "".join(piece for _, piece in pieces_by_kind[start : self._sent_pieces])
-            if piece_kind == "thought":
-                thoughts = len(self.completion.reasoning_pieces)
-                text = (opening if start == 0 else "") + text
-                text += closing if self._sent_pieces == thoughts else ""
-            # The recorded service ends with content and reason in one chunk.
-            reason = self._take_finish_reason() if self._sent_pieces == len(pieces_by_kind) else None
-            await self._send_choice({message_field(piece_kind, self.fault.reasoning_format): text}, reason)
+    async def _send_due(self, end: int) -> None:
+        """Send the pieces before `end`, reasoning and text in separate chunks."""
+        reasoning_count = len(self._completion.reasoning_pieces)
+        while self._sent_pieces < end:
+            start = self._sent_pieces
+            self._sent_pieces = min(end, reasoning_count) if start < reasoning_count else end
+            self._on_progress(self._sent_pieces)
+            [(name, value)] = self._completion.fields(start, self._sent_pieces, self._fault.reasoning_format)
+            # The service sends the last content and the finish reason in one chunk.
+            is_last = self._sent_pieces == self._completion.piece_count
+            await self._send_choice({name: value}, self._take_finish_reason() if is_last else None)
 
     def _take_finish_reason(self) -> str | None:
         self._has_finish_reason = True
-        return None if self.fault.finish_reason == "null" else self.fault.finish_reason or self.completion.finish_reason
+        return self._completion.reported_reason(self._fault)
+
+    def _usage(self) -> dict[str, Any]:
+        return usage_json(*self._completion.token_usage(self._sent_pieces))
 
     async def _send_choice(self, delta: dict[str, str], finish_reason: str | None) -> None:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         payload: dict[str, Any] = {"choices": [choice], "provider": "ai.io.net"}
-        tells = self.fault.usage_reporting is UsageReporting.EVERY_CHUNK or (
-            self.fault.usage_reporting is UsageReporting.FINISH_CHUNK and finish_reason
-        )
-        if tells:
-            payload["usage"] = usage_json(*self.completion.token_usage(self._sent_pieces))
+        reporting = self._fault.usage_reporting
+        if reporting is UsageReporting.EVERY_CHUNK or (reporting is UsageReporting.FINISH_CHUNK and finish_reason):
+            payload["usage"] = self._usage()
         await self._send_event(payload)
 
     async def _send_event(self, payload: dict[str, Any]) -> None:
@@ -247,8 +240,9 @@ class CompletionStream:
 
     async def _write(self, data: bytes) -> None:
         if not self.response.prepared:
-            await self.response.prepare(self.request)
-        for start in range(0, len(data), self.fault.packet_bytes or len(data)):
-            await self.response.write(data[start : start + (self.fault.packet_bytes or len(data))])
-            if self.fault.packet_bytes:
+            await self.response.prepare(self._request)
+        packet_bytes = self._fault.packet_bytes or len(data)
+        for start in range(0, len(data), packet_bytes):
+            await self.response.write(data[start : start + packet_bytes])
+            if self._fault.packet_bytes:
                 await asyncio.sleep(0)

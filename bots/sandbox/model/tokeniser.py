@@ -1,13 +1,16 @@
-"""The stand-in's tokeniser: strict, deterministic, and none that a client could know.
+"""The stand-in's tokeniser: strict, deterministic, and unknown to clients.
 
-A text falls into words (with the space before them), digits, signs and white space. A word is
-cut greedily into the longest pieces of a vocabulary; whether a piece belongs to the vocabulary is
-decided by its checksum, the more rarely the longer the piece and the rarer its script. So the
-count depends on the very words, as with real models and unlike any sum over characters: nearly 4
-characters a token in English prose, 2.5 in Russian, 1.4 in Chinese, one digit, half an emoji.
+A text is split into words (with the space before them), digits, signs and white space. Each word is
+cut greedily into the longest pieces of a vocabulary. The checksum of a piece decides whether it is
+in the vocabulary; long pieces and rare scripts are there less often. For example, " lighthouse"
+becomes " light" + "house" if those two are the longest pieces in the vocabulary.
 
-Each model counts a little differently, by its name: `scale` (0.90 to 1.20) times the pieces,
-`each` tokens around every message and `preamble` tokens before them all.
+The count therefore depends on the words themselves, as with real models, and not on the number of
+characters: nearly 4 characters a token in English prose, 2.5 in Russian, 1.4 in Chinese, one digit,
+half an emoji.
+
+Each model counts a little differently, depending on its name: `scale_percent` (90 to 120) of the
+pieces, `message_overhead` tokens for every message and `prompt_overhead` tokens for the prompt.
 """
 
 import re
@@ -19,10 +22,11 @@ from typing import Any
 __all__ = ["Tokeniser", "split_pieces"]
 
 GROUP_PATTERN = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_+|\s+")
-MAX_PIECE_CHARS = 12  # characters of a piece
-MAX_GROUP_CHARS = 24  # characters cut at once: scripts without spaces have no words
+MAX_PIECE_CHARS = 12
+MAX_GROUP_CHARS = 24
+"""Scripts without spaces have no words, so longer groups are cut."""
 
-# How many of the pieces of 2, 3, ... characters are in the vocabulary, in a thousand.
+# How many of a thousand pieces of 2, 3, ... characters are in the vocabulary.
 LATIN_RATES = (1000, 950, 850, 760, 660, 560, 470, 390, 320, 260, 200)
 ALPHABET_RATES = (900, 620, 380, 230, 140, 90, 60)
 IDEOGRAPH_RATES = (480, 140, 50)
@@ -31,7 +35,7 @@ WHITESPACE_RATES = (900,) * 11
 
 
 def split_pieces(text: str) -> tuple[str, ...]:
-    """The text's tokens. What takes several of them has empty ones after it."""
+    """The pieces of a text. A character that takes two is followed by an empty piece."""
     return _split_pieces_cached(text) if len(text) < 100_000 else _split_pieces_cached.__wrapped__(text)
 
 
@@ -75,32 +79,29 @@ def _vocabulary_rates(group: str) -> tuple[int, ...]:
 
 
 class Tokeniser:
-    """How one model counts."""
-
     def __init__(self, model: str) -> None:
         checksum = zlib.crc32(model.encode())
-        self.scale_percent = 90 + checksum % 31  # per cent
+        self.scale_percent = 90 + checksum % 31
         self.message_overhead = 3 + checksum // 31 % 5
         self.prompt_overhead = 4 + checksum // 155 % 50
 
     def tokens_for_pieces(self, piece_count: int) -> int:
-        """What `count` pieces cost."""
         return -(-piece_count * self.scale_percent // 100)
 
     def max_pieces(self, token_count: int) -> int:
-        """How many pieces cost no more than `tokens`."""
+        """How many pieces cost at most `token_count` tokens."""
         return token_count * 100 // self.scale_percent
 
     def count_text(self, text: str) -> int:
         return self.tokens_for_pieces(len(split_pieces(text)))
 
     def count_prompt(self, messages: Sequence[Mapping[str, Any]]) -> int:
-        said = sum(self.count_text(message_text(message)) + self.message_overhead for message in messages)
-        return self.prompt_overhead + said
+        message_tokens = (self.count_text(message_text(message)) + self.message_overhead for message in messages)
+        return self.prompt_overhead + sum(message_tokens)
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """A message's text, from its parts where it has such."""
+    """The content of a message; text parts are joined."""
     value = message.get("content")
     if isinstance(value, list):
         return "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))

@@ -1,4 +1,4 @@
-"""A request's fields, refused as FastAPI with pydantic refuses them."""
+"""Checks of request bodies, with the errors of FastAPI and pydantic."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ __all__ = ["CHAT_REQUIRED_FIELD", "EMBEDDINGS_REQUIRED_FIELD", "parse_body"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING_EFFORTS = ("none", "minimal", "low", "medium", "high")
+INVALID_STRING = "Input should be a valid string"
+EMPTY_LIST = "List should have at least 1 item after validation, not 0"
 FieldError = dict[str, Any]
 
 
@@ -35,16 +37,17 @@ CHAT_REQUIRED_FIELD, EMBEDDINGS_REQUIRED_FIELD = "messages", "input"
 
 
 def parse_body(body_bytes: bytes, required_field: str) -> dict[str, Any]:
-    """The body of a request that needs a model and `needed`. Unknown fields pass. Raises
-    `Refusal` with 422 and everything that is wrong.
+    """The body of a request that needs a model and `required_field`. Unknown fields pass.
+
+    Raises `ApiError` with status 422 and all errors.
     """
     try:
         body = msgspec.json.decode(body_bytes)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ApiError(422, [_field_error("json_invalid", "JSON decode error", {}, 0)]) from None
     if not isinstance(body, dict):
-        said = "Input should be a valid dictionary or object to extract fields from"
-        raise ApiError(422, [_field_error("model_attributes_type", said, body)])
+        text = "Input should be a valid dictionary or object to extract fields from"
+        raise ApiError(422, [_field_error("model_attributes_type", text, body)])
     errors = [
         *_check_required(body, "model"),
         *_check_required(body, required_field),
@@ -65,7 +68,7 @@ def _check_required(body: Mapping[str, Any], name: str) -> Iterator[FieldError]:
     if name not in body:
         yield _field_error("missing", "Field required", dict(body), name)
     elif name == "model" and not isinstance(body[name], str):
-        yield _field_error("string_type", "Input should be a valid string", body[name], name)
+        yield _field_error("string_type", INVALID_STRING, body[name], name)
 
 
 def _check_numbers(body: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -90,8 +93,8 @@ def _check_numbers(body: Mapping[str, Any]) -> Iterator[FieldError]:
 def _check_choices(body: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in ("stream", "reasoning_content"):
         if not isinstance(body.get(name), bool | None):
-            said = "Input should be a valid boolean, unable to interpret input"
-            yield _field_error("bool_parsing", said, body[name], name)
+            text = "Input should be a valid boolean, unable to interpret input"
+            yield _field_error("bool_parsing", text, body[name], name)
     reasoning = body.get("reasoning")
     if isinstance(reasoning, dict):
         yield from _check_one_of(reasoning.get("effort"), REASONING_EFFORTS, "reasoning", "effort")
@@ -101,8 +104,8 @@ def _check_choices(body: Mapping[str, Any]) -> Iterator[FieldError]:
 
 def _check_one_of(value: object, allowed: tuple[str, ...], *location: str | int) -> Iterator[FieldError]:
     if value is not None and value not in allowed:
-        said = "Input should be " + " or ".join(repr(one) for one in allowed)
-        yield _field_error("literal_error", said, value, *location)
+        text = "Input should be " + " or ".join(map(repr, allowed))
+        yield _field_error("literal_error", text, value, *location)
 
 
 def _check_messages(body: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -113,20 +116,17 @@ def _check_messages(body: Mapping[str, Any]) -> Iterator[FieldError]:
         yield _field_error("list_type", "Input should be a valid list", messages, "messages")
         return
     if not messages:
-        text = "List should have at least 1 item after validation, not 0"
-        yield _field_error("too_short", text, messages, "messages")
+        yield _field_error("too_short", EMPTY_LIST, messages, "messages")
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            text = "Input should be a valid dictionary"
-            yield _field_error("dict_type", text, message, "messages", index)
+            yield _field_error("dict_type", "Input should be a valid dictionary", message, "messages", index)
             continue
         for name in ("role", "content"):
             if name not in message:
                 yield _field_error("missing", "Field required", message, "messages", index, name)
         yield from _check_one_of(message.get("role"), ROLES, "messages", index, "role")
         if not isinstance(message.get("content"), str | list | None):
-            text = "Input should be a valid string"
-            yield _field_error("string_type", text, message["content"], "messages", index, "content")
+            yield _field_error("string_type", INVALID_STRING, message["content"], "messages", index, "content")
 
 
 def _check_inputs(body: Mapping[str, Any]) -> Iterator[FieldError]:
@@ -134,11 +134,10 @@ def _check_inputs(body: Mapping[str, Any]) -> Iterator[FieldError]:
     if value is None or isinstance(value, str):
         return
     if not isinstance(value, list):
-        yield _field_error("string_type", "Input should be a valid string", value, "input")
+        yield _field_error("string_type", INVALID_STRING, value, "input")
         return
     if not value:
-        said = "List should have at least 1 item after validation, not 0"
-        yield _field_error("too_short", said, value, "input")
-    for at, text in enumerate(value):
+        yield _field_error("too_short", EMPTY_LIST, value, "input")
+    for index, text in enumerate(value):
         if not isinstance(text, str):
-            yield _field_error("string_type", "Input should be a valid string", text, "input", at)
+            yield _field_error("string_type", INVALID_STRING, text, "input", index)

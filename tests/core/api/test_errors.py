@@ -271,7 +271,7 @@ IN_STREAMS = [
     ),
     Case(
         "overflow as the first event",
-        fail_first_chunk(OVERFLOW_RESPONSES["vllm in an error"].body(4096, 5000, 0)),
+        fail_first_chunk(OVERFLOW_RESPONSES["vllm as error"].body(4096, 5000, 0)),
         ModelFailure.OVERFLOW,
         details={"limit": 4096, "prompt_tokens": 5000},
     ),
@@ -347,7 +347,7 @@ ENDS = [
     Case("answer longer than allowed", faults.finish_with("length"), None, finish_reason=FinishReason.LENGTH),
     Case("tool calls", faults.finish_with("tool_calls"), None, finish_reason=FinishReason.OTHER),
     Case("unknown finish reason", faults.finish_with("eos"), None, finish_reason=FinishReason.OTHER),
-    Case("[DONE] alone", faults.finish_with("null"), None),
+    Case("[DONE] alone", faults.finish_with(None), None),
     Case("no [DONE]", faults.send_raw(FINISH + b"\n\n", after_pieces=5), None),
     Case("no empty line at the end", faults.send_raw(FINISH, after_pieces=5), None),
     Case(

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import openai
 import pytest
 
-from bots.sandbox.model import Endpoint, ModelListFormat, ModelStandIn, UsageKey, published_quotas
+from bots.sandbox.model import Endpoint, ModelListFormat, ModelStandIn, UsageKey
 from core.api.catalogue import Model, parse_models
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS
@@ -88,10 +88,6 @@ async def test_quota_error_wording_is_configurable(server: ModelStandIn, client:
         await client.complete("hello")
     assert caught.value.body == {"detail": "Back off and retry."}
     assert caught.value.response.headers["retry-after"] == "3600"
-
-
-def test_the_published_quotas() -> None:
-    assert published_quotas() == dict.fromkeys(BUILTIN_MODELS, 500_000)
 
 
 async def test_model_requires_higher_plan(server: ModelStandIn, client: OpenAIClient) -> None:

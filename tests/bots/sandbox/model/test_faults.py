@@ -279,12 +279,12 @@ async def test_reasoning_exhausts_budget(server: ModelStandIn, client: OpenAICli
     assert (heard.text, heard.finish_reasons) == ("", ["length"])
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "eos", "null"])
-async def test_other_finish_reasons(server: ModelStandIn, client: OpenAIClient, reason: str) -> None:
+@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "eos", None])
+async def test_other_finish_reasons(server: ModelStandIn, client: OpenAIClient, reason: str | None) -> None:
     server.fail_next(faults.finish_with(reason))
     heard = await client.stream("repeat: yes")
     assert heard.text == "yes"
-    assert heard.finish_reasons == ([] if reason == "null" else [reason])
+    assert heard.finish_reasons == ([] if reason is None else [reason])
 
 
 @pytest.mark.parametrize("off", [{"reasoning": {"effort": "none"}}, {"reasoning_effort": "none"}])
