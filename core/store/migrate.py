@@ -1,4 +1,4 @@
-"""Numbered migrations, run at start; an embedded database is backed up before one."""
+"""Numbered migrations, run at start. An embedded database is backed up before they change it."""
 
 import contextlib
 import sqlite3
@@ -8,59 +8,60 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from core.errors import ConfigurationError
+from core.store.dialect import advisory_lock
 
 __all__ = ["back_up", "upgrade"]
 
-STORE_DIRECTORY = Path(__file__).parent
-MIGRATION_LOCK_ID = 0x5061726C6579  # any number: the same in every replica
+MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
+MIGRATION_LOCK_ID = 0x5061726C6579
+"""Any number, the same in every version."""
 MAX_BACKUPS = 3
 
 
 def _alembic_config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(STORE_DIRECTORY / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS_DIRECTORY))
     return config
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the schema to this version. Raises `ConfigurationError` for a newer one."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK_ID})
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Migrate the schema to `revision`. Raises `ConfigurationError` if a newer version has written the database."""
+    advisory_lock(connection, MIGRATION_LOCK_ID)
     config = _alembic_config()
     scripts = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == scripts.get_current_head():
         return
-    if current is not None and current not in {s.revision for s in scripts.walk_revisions()}:
+    if current is not None and current not in _known_revisions(scripts):
         raise ConfigurationError(
-            f"The database is at version {current}, which this Parley does not know: it was "
-            "written by a newer one. Install that one, or restore a backup."
+            f"The database has schema version {current}, which this version of Parley does not know: a newer version "
+            "wrote it. Install that version or restore a backup."
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
+
+
+def _known_revisions(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
 
 
 def back_up(path: Path) -> None:
-    """Copy `file` beside itself before a migration changes it, and check the copy.
+    """Copy the file beside itself if a migration is about to change it, and check the copy.
 
-    Raises `ConfigurationError` when that fails: a migration without a way back is not begun.
+    The newest `MAX_BACKUPS` copies are kept. Raises `ConfigurationError` if there is no intact copy.
     """
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
         with contextlib.closing(sqlite3.connect(path)) as source:
-            try:
-                row = source.execute("SELECT version_num FROM alembic_version").fetchone()
-            except sqlite3.OperationalError:
-                row = None
+            revision = _read_revision(source)
             scripts = ScriptDirectory.from_config(_alembic_config())
-            known = {script.revision for script in scripts.walk_revisions()}
-            if row is None or row[0] == scripts.get_current_head() or row[0] not in known:
+            if revision == scripts.get_current_head() or revision not in _known_revisions(scripts):
                 return
-            backup = path.with_name(f"{path.name}.{row[0]}.backup")
+            backup = path.with_name(f"{path.name}.{revision}.backup")
             backup.touch(mode=0o600)
             with contextlib.closing(sqlite3.connect(backup)) as target:
                 source.backup(target)
@@ -72,3 +73,11 @@ def back_up(path: Path) -> None:
     backups = sorted(path.parent.glob(f"{path.name}.*.backup"), key=lambda p: p.stat().st_mtime)
     for old in backups[:-MAX_BACKUPS]:
         old.unlink()
+
+
+def _read_revision(database: sqlite3.Connection) -> str | None:
+    try:
+        row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:  # no such table
+        return None
+    return str(row[0]) if row else None
