@@ -1,1 +1,1 @@
-"""Stand-ins on loopback for the three services, so that everything runs without an account."""
+"""Stand-ins for the three services on loopback: everything runs without an account."""

@@ -1,48 +1,50 @@
-"""What a person at the sandbox can do to the model service behind the bots."""
+"""Shell commands that change the model service behind the bots."""
 
 from dataclasses import replace
 
 from bots.sandbox.model import ModelStandIn
-from core.api.catalogue import find_model
+from bots.sandbox.shell import ShellCommand
+from core.api.catalogue import Model, find_model
 
-__all__ = ["HELP", "ModelControls"]
+__all__ = ["model_commands"]
 
-HELP = """\
-:quota MODEL  use up its tokens of the day    :gone MODEL  offer it no more    :key  one for /key
-:window MODEL TOKENS  less than it said: longer requests are errors"""
-MIN_WINDOW_TOKENS = 100  # tokens
+MIN_WINDOW_TOKENS = 100
 PERSONAL_KEY = "io-v2-a-key-of-your-own"
 
 
-class ModelControls:
-    def __init__(self, stand_in: ModelStandIn) -> None:
-        self._stand_in = stand_in
-        stand_in.add_account(PERSONAL_KEY)
+def model_commands(service: ModelStandIn) -> list[ShellCommand]:
+    service.add_account(PERSONAL_KEY)
 
-    def run(self, command: str, argument: str) -> str | None:
-        """What came of it; None for what is no control."""
-        match command:
-            case ":key":
-                return f"The service knows this key too: {PERSONAL_KEY}"
-            case ":window":
-                model, _, tokens = argument.rpartition(" ")
-                if not tokens.isascii() or not tokens.isdigit() or int(tokens) < MIN_WINDOW_TOKENS:
-                    return f"How large? :window MODEL TOKENS, {MIN_WINDOW_TOKENS} or more"
-                return self._change_model(command, model, int(tokens))
-            case ":quota" | ":gone":
-                return self._change_model(command, argument)
-        return None
-
-    def _change_model(self, command: str, query: str, tokens: int = 0) -> str:
-        model = find_model(list(self._stand_in.models.values()), query).model
+    def find(query: str) -> Model:
+        model = find_model(list(service.models.values()), query).model
         if model is None:
-            return f"Which model? {query!r} names none, or several."
-        if command == ":gone":
-            self._stand_in.remove_model(model.id)
-            return f"The service does not offer {model.id} any more."
-        if command == ":window":
-            self._stand_in.models[model.id] = replace(model, context_window=tokens)
-            return f"{model.id} takes {tokens:,} tokens from now on, and does not tell."
-        used = self._stand_in.usage.tokens_used(api_key=self._stand_in.api_key, model=model.id)
-        self._stand_in.quotas[model.id] = used
-        return f"Of {model.id} nothing is left today."
+            raise ValueError(f"{query!r} matches no model, or several." if query else "Which model?")
+        return model
+
+    async def use_up_quota(query: str) -> str:
+        model = find(query)
+        service.quotas[model.id] = service.usage.tokens_used(api_key=service.api_key, model=model.id)
+        return f"Today's quota of {model.id} is used up."
+
+    async def remove(query: str) -> str:
+        model = find(query)
+        service.remove_model(model.id)
+        return f"The service no longer offers {model.id}."
+
+    async def shrink_window(argument: str) -> str:
+        query, _, tokens = argument.rpartition(" ")
+        if not tokens.isascii() or not tokens.isdigit() or int(tokens) < MIN_WINDOW_TOKENS:
+            raise ValueError(f"How many tokens? Usage: :window MODEL TOKENS, with at least {MIN_WINDOW_TOKENS} tokens")
+        model = find(query)
+        service.models[model.id] = replace(model, context_window=int(tokens))
+        return f"{model.id} now refuses requests over {int(tokens):,} tokens."
+
+    async def show_key(_argument: str) -> str:
+        return f"The service accepts this key, too: {PERSONAL_KEY}"
+
+    return [
+        ShellCommand(":quota MODEL", "Use up today's quota of a model", use_up_quota),
+        ShellCommand(":gone MODEL", "Remove a model from the service", remove),
+        ShellCommand(":window MODEL TOKENS", "Make a context window smaller than announced", shrink_window),
+        ShellCommand(":key", "Show an API key for /key", show_key),
+    ]

@@ -1,4 +1,4 @@
-"""`parley sandbox`: the stand-ins, the real bots against them, and a client in the terminal."""
+"""`parley sandbox`: starts the stand-ins and the real bots, and opens the shell."""
 
 import asyncio
 import contextlib
@@ -12,31 +12,29 @@ from pathlib import Path
 from rich.console import Console
 
 from bots.adapters import SETTINGS_SECTIONS
+from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model_controls import HELP, ModelControls
-from bots.sandbox.shell import ChatClient, DiscordChatClient, SandboxShell, TelegramChatClient
+from bots.sandbox.model_controls import model_commands
+from bots.sandbox.shell import SandboxShell, ShellCommand
 from bots.sandbox.telegram import TelegramStandIn
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import setting_variables
 
 __all__ = ["run_sandbox"]
 
-READY_TIMEOUT_SECONDS = 30.0  # seconds for the bots to connect
+READY_TIMEOUT_SECONDS = 30.0
+SHUTDOWN_TIMEOUT_SECONDS = 20.0
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
-SHUTDOWN_TIMEOUT_SECONDS = 20.0  # seconds for them to end
 
-SCRIPT_HELP = """\
-The scripted model knows: repeat: WORDS, long 9000, think, slow, cut, stall, empty, error 500"""
+SCRIPT_HELP = "Prompts of the scripted model: repeat: TEXT, long 9000, think, slow, cut, stall, empty, error 500"
 WELCOME = """\
-[bold]Parley's sandbox[/bold]: no account on Telegram or Discord, whose stand-ins run on this
-machine; the bots are the real ones. {model}
+[bold]Parley's sandbox[/bold]: the real bots, connected to simulated platforms on this machine.
+{answer_source}
 
-Write as a person would: text, or a command such as /help, /model, /models, /stop.
-[dim]:telegram :group :discord :dm  change the client    :press LABEL  press a button
-:file PATH WORDS  send a file and say something to it    :quit
-WORDS &  do not wait for the answer: /stop can end it[/dim]
-{controls}"""
+Write as in a chat: text, or a command such as /help, /model, /models, /stop.
+Commands of the sandbox itself:
+"""
 
 
 async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float) -> None:
@@ -48,49 +46,51 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
             await stand_in.start()
             stack.push_async_callback(stand_in.close)
         environment = {
-            "TELEGRAM_BOT_TOKEN": telegram.token,
-            "TELEGRAM_API_BASE": telegram.api_base,
-            "DISCORD_BOT_TOKEN": discord.token,
-            "DISCORD_API_BASE": discord.api_base,
-            "DISCORD_GATEWAY_URL": discord.gateway_url,
+            **telegram.environment(),
+            **discord.environment(),
             "PARLEY_ACCESS": "open",
             "PARLEY_SECRET_KEY": secrets.token_hex(16),
             "PARLEY_PERSONAS": PERSONAS,
             "PARLEY_LOG_LEVEL": "warning",
         }
-        controls: ModelControls | None = None
-        answer_source = "Answers come from a script, not from a model; nothing leaves this machine."
+        commands: list[ShellCommand] = []
+        answer_source = "The answers come from a script; nothing leaves this machine."
         if model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
                 raise ConfigurationError("--model-api real needs IOINTELLIGENCE_API_KEY")
-            answer_source = "Answers come from the real API, on your quota."
+            answer_source = "The answers come from the real API and use your quota."
         else:
             model = ModelStandIn(tokens_per_second=tokens_per_second)
             await model.start()
             stack.push_async_callback(model.close)
-            environment["IOINTELLIGENCE_BASE_URL"] = model.base_url
-            environment["IOINTELLIGENCE_API_KEY"] = model.api_key
-            controls = ModelControls(model)
+            environment |= model.environment()
+            commands = model_commands(model)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
-        telegram_ann, discord_ann = telegram.create_user("Ann"), discord.create_user("Ann")
-        sides: dict[str, ChatClient] = {
-            ":telegram": TelegramChatClient(telegram, telegram_ann, is_group=False),
-            ":group": TelegramChatClient(telegram, telegram_ann, is_group=True),
-            ":discord": DiscordChatClient(discord, discord_ann, is_dm=False),
-            ":dm": DiscordChatClient(discord, discord_ann, is_dm=True),
-        }
+        shell = SandboxShell(console, _create_clients(telegram, discord), f":{platform}", commands)
         await stack.enter_async_context(_bot_process(environment))
         with console.status("Starting the bots …"):
             await _wait_until_connected(telegram, discord)
-        asked = f"[dim]{HELP}\n{SCRIPT_HELP}[/dim]\n" if controls is not None else ""
-        console.print(WELCOME.format(model=answer_source, controls=asked))
-        await SandboxShell(console, sides, f":{platform}", controls).run()
+        console.print(WELCOME.format(answer_source=answer_source), end="")
+        console.print(shell.help())
+        if commands:
+            console.print(SCRIPT_HELP, style="dim")
+        await shell.run()
+
+
+def _create_clients(telegram: TelegramStandIn, discord: DiscordStandIn) -> dict[str, ChatClient]:
+    telegram_user, discord_user = telegram.create_user("Ann"), discord.create_user("Ann")
+    return {
+        ":telegram": TelegramChatClient(telegram, telegram_user, is_group=False),
+        ":group": TelegramChatClient(telegram, telegram_user, is_group=True),
+        ":discord": DiscordChatClient(discord, discord_user, is_dm=False),
+        ":dm": DiscordChatClient(discord, discord_user, is_dm=True),
+    }
 
 
 @contextlib.asynccontextmanager
 async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
-    """`parley run` as a process of its own, ended with the sandbox."""
+    """`parley run` as a process that ends with the sandbox. It ignores the caller's settings, except the API's."""
     settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith("IOINTELLIGENCE_")}
     inherited = {name: value for name, value in os.environ.items() if name not in settings}
     process = await asyncio.create_subprocess_exec(
@@ -115,11 +115,8 @@ async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
 
 
 async def _wait_until_connected(telegram: TelegramStandIn, discord: DiscordStandIn) -> None:
-    def polled() -> bool:
-        return any(call.method.lower() == "getupdates" for call in telegram.calls)
-
     try:
-        await telegram.wait_for(polled, READY_TIMEOUT_SECONDS)
+        await telegram.wait_for(lambda: telegram.calls_to("getUpdates"), READY_TIMEOUT_SECONDS)
         await discord.wait_until_ready(READY_TIMEOUT_SECONDS)
     except TimeoutError:
-        raise UnavailableError("The bots did not start; see the lines above.") from None
+        raise UnavailableError("The bots did not start. The lines above say why.") from None

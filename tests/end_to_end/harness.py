@@ -84,13 +84,9 @@ class Harness:
     def environment(self) -> dict[str, str]:
         """The environment with which a bot process finds the stand-ins."""
         return {
-            "IOINTELLIGENCE_API_KEY": self.model.api_key,
-            "IOINTELLIGENCE_BASE_URL": self.model.base_url,
-            "TELEGRAM_BOT_TOKEN": self.telegram.token,
-            "TELEGRAM_API_BASE": self.telegram.api_base,
-            "DISCORD_BOT_TOKEN": self.discord.token,
-            "DISCORD_API_BASE": self.discord.api_base,
-            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
+            **self.model.environment(),
+            **self.telegram.environment(),
+            **self.discord.environment(),
             "DATABASE_URL": f"sqlite:///{self._folder / 'parley.sqlite3'}",
             "PARLEY_ACCESS": "open",
             "PARLEY_LOG_LEVEL": "warning",

@@ -17,6 +17,7 @@ repeat: in a server
 :dm
 repeat: privately on Discord
 :nonsense
+:help
 :quit
 """
 
@@ -82,7 +83,8 @@ async def test_typed_message_is_answered_on_each_platform() -> None:
         "privately on Discord",
     ):
         assert expected in output
-    assert "I know :telegram" in output
+    assert "Unknown command. Did you mean :help?" in output
+    assert ":window MODEL TOKENS" in output
     assert "phi-4 answers here (chosen for you, everywhere)" in output, "both chats belong to the same person"
     assert "/ask needs prompt: your question" in output
 
@@ -92,10 +94,10 @@ async def test_service_failures_and_files_can_be_tried(tmp_path: Path) -> None:
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
     output = await run_sandbox(FAILURES.format(file=str(file).replace(" ", "\\ ")))
     assert "Llama-3.3-70B-Instruct is out of today's quota" in output
-    assert "How large?" in output
+    assert "How many tokens?" in output
     assert "Older messages no longer fit this model's window" in output
-    assert "names none, or several" in output
-    assert "does not offer microsoft/phi-4 any more" in output
+    assert "matches no model, or several" in output
+    assert "no longer offers microsoft/phi-4" in output
     assert output.count("Hedda Brandt") >= 2
     assert output.count("Sources: [1] light house.txt, line 1") >= 2
     assert f"{file}.none: No such file" in output
@@ -106,5 +108,5 @@ async def test_stop_and_page_buttons_work() -> None:
     assert "Section 1" in output
     assert "Stopped. 1 waiting message dropped." in output
     assert "this waits" not in output
-    assert "Which file? :file PATH WORDS" in output
+    assert "Which file? Usage: :file PATH [TEXT]" in output
     assert "[◀]  [2/3]  [▶]" in output

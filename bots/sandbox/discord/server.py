@@ -34,6 +34,14 @@ class DiscordStandIn(ClientBackend):
             timer.cancel()
         await super().close()
 
+    def environment(self) -> dict[str, str]:
+        """The settings that connect a bot to this server."""
+        return {
+            "DISCORD_BOT_TOKEN": self.token,
+            "DISCORD_API_BASE": self.api_base,
+            "DISCORD_GATEWAY_URL": self.gateway_url,
+        }
+
     async def wait_until_ready(self, timeout: float = 10) -> None:
         """Wait until a session of the bot is connected."""
         await self.wait_for(lambda: self.gateway.connected_sessions, timeout)

@@ -139,6 +139,10 @@ class ModelStandIn(StandIn):
         )
         self.base_url = f"http://{await self._serve(app, host, port)}/api/v1/"
 
+    def environment(self) -> dict[str, str]:
+        """The settings that connect a bot to this server."""
+        return {"IOINTELLIGENCE_API_KEY": self.api_key, "IOINTELLIGENCE_BASE_URL": self.base_url}
+
     # -- for tests and the operator of the sandbox
 
     def add_account(self, api_key: str, *, quotas: Mapping[str, int] | None = None, is_paid: bool = False) -> Account:

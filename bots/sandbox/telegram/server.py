@@ -29,6 +29,10 @@ class TelegramStandIn(ClientBackend):
             self.webhook = None
         await super().close()
 
+    def environment(self) -> dict[str, str]:
+        """The settings that connect a bot to this server."""
+        return {"TELEGRAM_BOT_TOKEN": self.token, "TELEGRAM_API_BASE": self.api_base}
+
     def calls_to(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method.lower() == method.lower()]
 

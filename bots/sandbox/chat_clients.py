@@ -1,0 +1,151 @@
+"""The clients that the sandbox's user chats with: one chat each, in the stand-in of a platform."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from bots.sandbox import discord, telegram
+from bots.sandbox.stand_in import ChatEventKind, Json
+from core.commands.declarations import COMMANDS
+
+__all__ = ["ChatClient", "DiscordChatClient", "TelegramChatClient", "VisibleMessage"]
+
+STOP_LABEL = "Stop"
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleMessage:
+    """A message of the bot as the client shows it. A draft has no `id`."""
+
+    id: object
+    text: str
+    button_labels: tuple[str, ...] = ()
+    is_partial: bool = False
+
+
+class ChatClient(Protocol):
+    """All methods raise `ValueError` for what a real client does not allow."""
+
+    name: str
+    renders_markdown: bool
+
+    async def send_message(self, text: str) -> None: ...
+
+    async def send_file(self, name: str, content: bytes, text: str) -> None: ...
+
+    async def press_button(self, label: str) -> None:
+        """Press the latest button, or select the latest option, whose label starts with `label`."""
+
+    def visible_messages(self) -> AsyncIterator[VisibleMessage]:
+        """The bot's messages, whenever one appears or changes."""
+
+
+def _matches(text: str, label: str) -> bool:
+    return text.casefold().startswith(label.casefold())
+
+
+def _no_button(label: str) -> ValueError:
+    return ValueError(f"No button starts with {label!r}." if label else "Which button? Usage: :press LABEL")
+
+
+class TelegramChatClient:
+    renders_markdown = False
+
+    def __init__(self, server: telegram.TelegramStandIn, user: telegram.User, *, is_group: bool) -> None:
+        self._server = server
+        self._user = user
+        self._chat = server.create_supergroup("Sandbox group", user) if is_group else server.open_private_chat(user)
+        self._mention = f"@{server.bot.username} " if is_group else ""
+        self.name = "Telegram group" if is_group else "Telegram"
+
+    async def send_message(self, text: str) -> None:
+        mention = "" if text.startswith("/") else self._mention
+        await self._server.send_message(self._user, self._chat, mention + text)
+
+    async def send_file(self, name: str, content: bytes, text: str) -> None:
+        await self._server.send_document(self._user, self._chat, name, content, caption=self._mention + text)
+
+    async def press_button(self, label: str) -> None:
+        for message in reversed(self._server.messages(self._chat)):
+            for button in message.buttons:
+                if label and _matches(button["text"], label):
+                    await self._server.press_button(self._user, message, button["callback_data"])
+                    return
+        raise _no_button(label)
+
+    async def visible_messages(self) -> AsyncIterator[VisibleMessage]:
+        async for event in self._server.watch(self._chat):
+            message = event.message
+            if event.kind is ChatEventKind.DRAFT:
+                yield VisibleMessage(None, event.text or "Thinking…", is_partial=True)
+            elif event.kind in (ChatEventKind.SENT, ChatEventKind.EDITED) and message is not None and message.from_bot:
+                labels = tuple(button["text"] for button in message.buttons)
+                yield VisibleMessage(message.id, message.text, labels, is_partial=STOP_LABEL in labels)
+
+
+class DiscordChatClient:
+    renders_markdown = True
+
+    def __init__(self, server: discord.DiscordStandIn, user: discord.User, *, is_dm: bool) -> None:
+        self._server = server
+        self._user = user
+        self._channel = (
+            server.open_dm(user)
+            if is_dm
+            else server.create_channel(server.create_guild("Sandbox server", user), "general")
+        )
+        self._mention = "" if is_dm else f"{server.mention} "
+        self.name = "Discord direct message" if is_dm else "Discord #general"
+
+    async def send_message(self, text: str) -> None:
+        if text.startswith("/"):
+            await self._use_command(text[1:])
+        else:
+            await self._server.send_message(self._user, self._channel, self._mention + text)
+
+    async def send_file(self, name: str, content: bytes, text: str) -> None:
+        await self._server.send_file(self._user, self._channel, name, content, text=self._mention + text)
+
+    async def _use_command(self, line: str) -> None:
+        name, _, argument = line.partition(" ")
+        command = next((command for command in COMMANDS if command.name == name), None)
+        if command is None:
+            raise ValueError(f"Unknown command /{name}. Try /help.")
+        options: dict[str, str] = {}
+        if argument:
+            text_arguments = [argument.name for argument in command.arguments if not argument.is_file]
+            values = argument.split(" ", max(0, len(text_arguments) - 1))
+            options = dict(zip(text_arguments, values, strict=False))
+        for required in command.arguments:
+            if required.is_required and required.name not in options:
+                raise ValueError(f"/{name} needs {required.name}: {required.description.lower()}")
+        await self._server.use_command(self._user, self._channel, name, **options)
+
+    async def press_button(self, label: str) -> None:
+        for message in reversed(self._server.messages(self._channel)):
+            for item in _items(message):
+                if label and _matches(str(item.get("label", "")), label):
+                    await self._server.press_button(self._user, message, item["custom_id"])
+                    return
+                for option in item.get("options", []):
+                    if label and _matches(option["label"], label):
+                        await self._server.select_options(self._user, message, item["custom_id"], [option["value"]])
+                        return
+        raise _no_button(label)
+
+    async def visible_messages(self) -> AsyncIterator[VisibleMessage]:
+        async for event in self._server.watch(self._channel):
+            message = event.message
+            if event.kind in (ChatEventKind.SENT, ChatEventKind.EDITED) and message is not None and message.from_bot:
+                labels = tuple(
+                    labelled["label"]
+                    for item in _items(message)
+                    for labelled in (item, *item.get("options", []))
+                    if labelled.get("label")
+                )
+                yield VisibleMessage(message.id, message.content, labels, is_partial=STOP_LABEL in labels)
+
+
+def _items(message: discord.Message) -> list[Json]:
+    """The buttons and menus of a message."""
+    return [item for row in message.components for item in row.get("components", [])]
