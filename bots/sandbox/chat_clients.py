@@ -56,7 +56,7 @@ class TelegramChatClient:
         self._user = user
         self._chat = server.create_supergroup("Sandbox group", user) if is_group else server.open_private_chat(user)
         self._mention = f"@{server.bot.username} " if is_group else ""
-        self.name = "Telegram group" if is_group else "Telegram"
+        self.name = "telegram group" if is_group else "telegram"
 
     async def send_message(self, text: str) -> None:
         mention = "" if text.startswith("/") else self._mention
@@ -95,7 +95,7 @@ class DiscordChatClient:
             else server.create_channel(server.create_guild("Sandbox server", user), "general")
         )
         self._mention = "" if is_dm else f"{server.mention} "
-        self.name = "Discord direct message" if is_dm else "Discord #general"
+        self.name = "discord dm" if is_dm else "discord #general"
 
     async def send_message(self, text: str) -> None:
         if text.startswith("/"):
@@ -119,7 +119,7 @@ class DiscordChatClient:
         for required in command.arguments:
             if required.is_required and required.name not in options:
                 raise ValueError(f"/{name} needs {required.name}: {required.description.lower()}")
-        await self._server.use_command(self._user, self._channel, name, **options)
+        await self._server.use_command(self._user, self._channel, name, is_user_installed=False, **options)
 
     async def press_button(self, label: str) -> None:
         for message in reversed(self._server.messages(self._channel)):
