@@ -110,6 +110,21 @@ class StandIn:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections())
+
+    def drop_connections(self) -> None:
+        """Close all open connections without an answer; new ones are accepted."""
+        for connection in self._connections():
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def _connections(self) -> "list[web.RequestHandler]":
+        server = self._runner.server if self._runner is not None else None
+        return server.connections if server is not None else []
+
     async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
         """The first true result of `condition`, which is evaluated after every change.
 

@@ -11,8 +11,9 @@ from rich.markdown import Markdown
 
 from bots.terminal.dialect import TerminalDialect
 from bots.terminal.files import read_file
-from bots.terminal.input import read_line
+from bots.terminal.input import LineReader
 from bots.terminal.translate import translate
+from core.errors import AccessDeniedError, StoreError
 from core.port import (
     Attachment,
     Capabilities,
@@ -40,6 +41,7 @@ class TerminalAdapter:
         self.place = Place(self.platform, self.account, user, is_private=True)
         self.sender = Sender(self.platform, user, user, is_manager=True)
         self._console = console
+        self._line_reader = LineReader(console)
         self._session = uuid.uuid4().hex
         self._event_numbers = itertools.count()
         self._live: Live | None = None
@@ -53,12 +55,15 @@ class TerminalAdapter:
     async def run(self, inbox: Inbox) -> None:
         """Serve until the input ends, /quit or cancelled."""
         self._console.print(WELCOME_TEXT, style="dim")
-        while (line := await read_line(self._console)) is not None:
-            text = line.strip()
-            if text in ("/quit", "/exit"):
-                return
-            if text:
-                await self._handle_line(text, inbox)
+        try:
+            while (line := await self._line_reader.read()) is not None:
+                text = line.strip()
+                if text in ("/quit", "/exit"):
+                    return
+                if text:
+                    await self._handle_line(text, inbox)
+        finally:
+            self._end_live()
 
     async def _handle_line(self, text: str, inbox: Inbox) -> None:
         """Wait for the answer to one line; Ctrl-C stops it."""
@@ -66,13 +71,17 @@ class TerminalAdapter:
         try:
             incoming = translate(text, self._next_key(), self.place, self.sender)
         except ValueError as error:
-            self._console.print(str(error), style="yellow", markup=False, highlight=False)
+            self._print_notice(str(error))
             return
         self._answer_finished.clear()
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt, inbox)
-        await inbox(incoming)
-        await self._answer_finished.wait()
-        loop.remove_signal_handler(signal.SIGINT)
+        try:
+            await inbox(incoming)
+            await self._answer_finished.wait()
+        except (AccessDeniedError, StoreError) as error:
+            self._print_notice(str(error))
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
     def _on_interrupt(self, inbox: Inbox) -> None:
         stop = translate("/stop", self._next_key(), self.place, self.sender)
@@ -124,19 +133,27 @@ class TerminalAdapter:
     async def show_typing(self, place: Place) -> None:
         """The draft shows "Thinking…" instead."""
 
-    def _show_live(self, text: str) -> Live:
+    def _show_live(self, text: str) -> None:
         if self._live is None:
             self._live = Live(console=self._console, refresh_per_second=12, vertical_overflow="visible")
             self._live.start()
         self._live.update(Markdown(text))
-        return self._live
+
+    def _end_live(self) -> None:
+        """Leave on the screen what the draft shows."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def _print(self, part: Part) -> None:
         """Print a message in place of the draft; the person can write again."""
         text = part.text
         if part.menu:
             text += "\n\n" + "\n".join(f"- {'✓ ' * item.is_selected}{item.label}" for item in part.menu)
-        self._show_live(text).stop()
-        self._live = None
+        self._show_live(text)
+        self._end_live()
         self._console.print()
         self._answer_finished.set()
+
+    def _print_notice(self, text: str) -> None:
+        self._console.print(text, style="yellow", markup=False, highlight=False)

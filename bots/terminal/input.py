@@ -2,30 +2,35 @@
 
 import asyncio
 import threading
+from concurrent.futures import Future
 
 from rich.console import Console
 
-__all__ = ["read_line"]
+__all__ = ["LineReader"]
 
 
-async def read_line(console: Console) -> str | None:
-    """The next line of input; None at its end.
+class LineReader:
+    """A read cannot be cancelled: its thread stays behind, and the next `read` returns its line.
 
-    A read cannot be cancelled: the thread stays behind, and as a daemon does not delay the exit.
+    The thread is a daemon, so it does not delay the exit.
     """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[str | None] = loop.create_future()
 
-    def set_result(line: str | None) -> None:
-        if not result.done():
-            result.set_result(line)
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._line: Future[str | None] | None = None
 
-    def read_input() -> None:
+    async def read(self) -> str | None:
+        """The next line of input; None at its end."""
+        if self._line is None:
+            self._line = Future()
+            self._line.set_running_or_notify_cancel()  # a running future ignores `cancel`
+            threading.Thread(target=self._read_input, args=(self._line,), daemon=True, name="input").start()
+        line = await asyncio.wrap_future(self._line)
+        self._line = None
+        return line
+
+    def _read_input(self, line: "Future[str | None]") -> None:
         try:
-            line: str | None = console.input("[bold]> [/bold]")
+            line.set_result(self._console.input("[bold]> [/bold]"))
         except (EOFError, KeyboardInterrupt):
-            line = None
-        loop.call_soon_threadsafe(set_result, line)
-
-    threading.Thread(target=read_input, daemon=True, name="input").start()
-    return await result
+            line.set_result(None)

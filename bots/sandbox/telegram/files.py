@@ -31,5 +31,9 @@ class FileStore:
             raise bad_request("file is too big")
         return file | {"file_path": path}
 
+    def clear(self) -> None:
+        """Telegram no longer has any file."""
+        self._files.clear()
+
     def content(self, path: str) -> bytes | None:
         return next((content for _, file_path, content in self._files.values() if file_path == path), None)

@@ -1,0 +1,151 @@
+"""What `send`, `edit`, `delete`, `show_typing` and `show_draft` do."""
+
+import asyncio
+
+import pytest
+
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
+from tests.contract.harness import Ability, PlatformHarness
+
+BUTTONS = (Button("Stop", "stop:1", is_destructive=True), Button("Retry", "retry:" + "x" * 58))
+UNKNOWN_MESSAGE = "999999"
+
+
+async def test_sent_message_is_visible(platform: PlatformHarness, adapter: Adapter) -> None:
+    assert await adapter.send(platform.room, Part("hello"), key="1-0")
+    assert [message.text for message in platform.messages(platform.room)] == ["hello"]
+
+
+async def test_send_returns_the_id_of_the_message(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.MESSAGE_IDS)
+    ids = [await adapter.send(platform.room, Part(text), key=text) for text in ("one", "two")]
+    assert [(message.message_id, message.text) for message in platform.messages(platform.room)] == [
+        (ids[0], "one"),
+        (ids[1], "two"),
+    ]
+
+
+async def test_concurrent_sends_return_their_own_ids(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.MESSAGE_IDS)
+    texts = [f"message {number}" for number in range(5)]
+    ids = await asyncio.gather(*(adapter.send(platform.room, Part(text), key=text) for text in texts))
+    visible = {message.message_id: message.text for message in platform.messages(platform.room)}
+    assert visible == dict(zip(ids, texts, strict=True))
+
+
+async def test_send_with_the_same_key_appears_once(platform: PlatformHarness, adapter: Adapter) -> None:
+    if not adapter.capabilities(platform.room).deduplicates_sends:
+        pytest.skip(f"{platform.name} does not deduplicate: Capabilities.deduplicates_sends")
+    first = await adapter.send(platform.room, Part("draft"), key="1-0")
+    assert await adapter.send(platform.room, Part("final", buttons=BUTTONS), key="1-0") == first
+    [message] = platform.messages(platform.room)
+    assert (message.text, message.actions) == ("final", tuple(button.action for button in BUTTONS))
+
+
+async def test_message_refers_to_the_message_it_replies_to(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.REPLIES)
+    await platform.write(platform.room, "question")
+    question = await platform.inbox.wait_for("question")
+    assert question.message_id is not None
+    await adapter.send(platform.room, Part("answer"), key="1-0", reply_to=question.message_id)
+    assert [message.reply_to for message in platform.messages(platform.room)] == [question.message_id]
+
+
+async def test_reply_to_a_missing_message_is_sent_without(platform: PlatformHarness, adapter: Adapter) -> None:
+    await adapter.send(platform.room, Part("answer"), key="1-0", reply_to=UNKNOWN_MESSAGE)
+    assert [message.text for message in platform.messages(platform.room)] == ["answer"]
+
+
+async def test_buttons_are_visible(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.BUTTONS)
+    await adapter.send(platform.room, Part("hello", buttons=BUTTONS), key="1-0")
+    [message] = platform.messages(platform.room)
+    assert message.actions == tuple(button.action for button in BUTTONS)
+
+
+async def test_edit_replaces_text_and_buttons(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.EDIT)
+    message_id = await adapter.send(platform.room, Part("hel", buttons=BUTTONS), key="1-0")
+    menu = (MenuItem("Phi", "model:phi"),)
+    await adapter.edit(platform.room, message_id, Part("hello", menu=menu))
+    [message] = platform.messages(platform.room)
+    assert (message.message_id, message.text, message.actions) == (message_id, "hello", ("model:phi",))
+    await adapter.edit(platform.room, message_id, Part("hello"))
+    assert platform.messages(platform.room)[0].actions == ()
+
+
+async def test_edit_without_a_change_succeeds(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.EDIT)
+    part = Part("hello", buttons=BUTTONS)
+    message_id = await adapter.send(platform.room, part, key="1-0")
+    await adapter.edit(platform.room, message_id, part)
+    assert len(platform.messages(platform.room)) == 1
+
+
+async def test_deleted_message_disappears(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.DELETE)
+    message_ids = [await adapter.send(platform.room, Part(text), key=text) for text in ("one", "two")]
+    await adapter.delete(platform.room, message_ids[0])
+    assert [message.text for message in platform.messages(platform.room)] == ["two"]
+
+
+async def test_edit_of_a_missing_message_is_gone(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.EDIT)
+    with pytest.raises(DeliveryError) as raised:
+        await adapter.edit(platform.room, UNKNOWN_MESSAGE, Part("hello"))
+    assert raised.value.failure is DeliveryFailure.GONE
+
+
+async def test_delete_of_a_missing_message_is_gone(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.DELETE)
+    message_id = await adapter.send(platform.room, Part("hello"), key="1-0")
+    await adapter.delete(platform.room, message_id)
+    with pytest.raises(DeliveryError) as raised:
+        await adapter.delete(platform.room, message_id)
+    assert raised.value.failure is DeliveryFailure.GONE
+
+
+async def test_typing_is_visible(platform: PlatformHarness, adapter: Adapter) -> None:
+    platform.require(Ability.TYPING)
+    assert not platform.is_typing(platform.room)
+    await adapter.show_typing(platform.room)
+    assert platform.is_typing(platform.room)
+
+
+async def test_draft_grows_and_ends_with_its_message(platform: PlatformHarness, adapter: Adapter) -> None:
+    if adapter.capabilities(platform.private_place).preview_mode is not PreviewMode.DRAFT:
+        pytest.skip(f"{platform.name} has no drafts: Capabilities.preview_mode")
+    assert isinstance(adapter, SupportsDrafts)
+    assert platform.draft() is None
+    await adapter.show_draft(platform.private_place, 5, Part(""))
+    await platform.settle(lambda: platform.draft() is not None)
+    for text in ("hel", "hello"):
+        await adapter.show_draft(platform.private_place, 5, Part(text))
+        await platform.settle(lambda text=text: platform.draft() == text)  # type: ignore[misc]
+    assert platform.messages(platform.private_place) == []
+    await adapter.send(platform.private_place, Part("hello"), key="1-0")
+    assert [message.text for message in platform.messages(platform.private_place)] == ["hello"]
+    assert platform.draft() is None
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀"])
+async def test_part_of_the_limit_is_accepted(platform: PlatformHarness, adapter: Adapter, character: str) -> None:
+    platform.require(Ability.SIZE_LIMIT)
+    dialect = adapter.dialect
+    text = character * (dialect.limit // dialect.size(Part(character)))
+    await adapter.send(platform.room, Part(text), key="1-0")
+    assert [message.text for message in platform.messages(platform.room)] == [text]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀"])
+async def test_part_above_the_limit_is_rejected(platform: PlatformHarness, adapter: Adapter, character: str) -> None:
+    platform.require(Ability.SIZE_LIMIT)
+    dialect = adapter.dialect
+    maximum = dialect.limit + platform.size_margin
+    part = Part(character * (maximum // dialect.size(Part(character))) + "x")
+    assert dialect.size(part) == maximum + 1
+    with pytest.raises(DeliveryError) as raised:
+        await adapter.send(platform.room, part, key="1-0")
+    assert raised.value.failure is DeliveryFailure.REJECTED
+    assert platform.messages(platform.room) == []
