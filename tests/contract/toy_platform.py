@@ -31,7 +31,7 @@ class ToyService:
 
 
 class ToySettings(SettingsSection):
-    title = "Toy"
+    title, key_prefix = "Toy", "toy_"
     account: str | None = setting("TOY_ACCOUNT", None, "The bot's name. Enables Toy", example="parley")
 
 
