@@ -44,7 +44,9 @@ async def run_bot(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)  # not loop.add_signal_handler: the loop may be what hangs
     async with AsyncExitStack() as stack:
-        services = await _run_unless_stopped(stop_requested, stack.enter_async_context(open_services(settings.core)))
+        services = await _run_unless_stopped(
+            stop_requested, stack.enter_async_context(open_services(settings.core, timings=timings))
+        )
         if services is None:
             return
         await _run_unless_stopped(stop_requested, stack.enter_async_context(services.store.exclusive()))

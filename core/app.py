@@ -1,4 +1,4 @@
-"""Parley put together: store, models, engine and the adapters, from start to end."""
+"""Puts Parley together: store, models, engine and adapters, from start to shutdown."""
 
 import asyncio
 import uuid
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.api.client import ModelApi, StreamTimeouts
+from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, StoreError
 from core.port import AccountKey, Adapter
@@ -17,6 +18,7 @@ from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.store.leases import Leases, delete_leases
 from core.supervision import supervise
+from core.timings import Timings
 from core.turns.access_control import AccessControl, create_pairing_code
 from core.turns.engine import Engine
 
@@ -24,13 +26,10 @@ __all__ = ["Services", "open_services", "serve"]
 
 log = structlog.get_logger(__name__)
 
-SHUTDOWN_GRACE_SECONDS = 12.0  # seconds running answers get when Parley is told to end
-ADAPTER_STOP_SECONDS = 5.0  # seconds the adapters get after that
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What adapters are made with."""
+    """What adapters are created with."""
 
     settings: Settings
     store: Store
@@ -39,18 +38,21 @@ class Services:
     owner: str
     """This process's name in the database."""
     leases: Leases
-    """What this process alone does, of all that share the database."""
+    clock: Clock
+    timings: Timings
 
-    async def load_state(self, name: str) -> str | None:
-        return await self.store.read(get_value, name)
+    async def load_state(self, key: str) -> str | None:
+        return await self.store.read(get_value, key)
 
-    async def save_state(self, name: str, value: str) -> None:
-        await self.store.write(set_value, name, value)
+    async def save_state(self, key: str, value: str) -> None:
+        await self.store.write(set_value, key, value)
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Open the store and the API client. Raises `ConfigurationError` and `UnavailableError`."""
+async def open_services(
+    settings: Settings, *, clock: Clock = SystemClock(), timings: Timings = Timings()
+) -> AsyncIterator[Services]:
+    """Open the database and the API client. Raises `ConfigurationError` and `UnavailableError`."""
     if settings.api_key is None:
         raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
     store = Store(settings.database_url)
@@ -68,7 +70,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         models = ModelRegistry(api, store, settings.contexts, settings.embedding_model)
         await models.load()
         owner = uuid.uuid4().hex
-        yield Services(settings, store, api, models, owner, Leases(store, owner))
+        leases = Leases(store, owner, clock=clock, timings=timings)
+        yield Services(settings, store, api, models, owner, leases, clock, timings)
     finally:
         await api.close()
         await store.close()
@@ -81,49 +84,58 @@ async def serve(
     *,
     show_pairing_code: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve `chats` until `stopping` is set or one of them cannot go on.
+    """Serve `adapters` until `stop_requested` is set or one of them cannot go on.
 
-    Raises what an adapter raised: `ConfigurationError`, `UnavailableError`.
+    Raises what an adapter raises: `ConfigurationError`, `UnavailableError`.
     """
-    adapters_by_account = {AccountKey(chat.platform, chat.account): chat for chat in adapters}
+    clock, timings = services.clock, services.timings
     engine = Engine(
         services.settings,
         services.store,
         services.api,
         services.models,
-        adapters_by_account,
+        {AccountKey(adapter.platform, adapter.account): adapter for adapter in adapters},
         services.owner,
+        clock=clock,
+        timings=timings,
     )
     if services.store.is_exclusive:
         await services.store.write(delete_leases)
     await _offer_pairing(services, show_pairing_code)
-    service_tasks = [
+    tasks = [
         asyncio.create_task(engine.run(), name="engine"),
         asyncio.create_task(services.models.refresh_periodically(services.settings), name="catalogue"),
+        *(
+            asyncio.create_task(supervise(adapter, engine.inbox, clock=clock, timings=timings), name=adapter.platform)
+            for adapter in adapters
+        ),
     ]
-    adapter_tasks = [asyncio.create_task(supervise(c, engine.inbox), name=c.platform) for c in adapters]
-    stop_waiter = asyncio.create_task(stop_requested.wait())
+    stop_task = asyncio.create_task(stop_requested.wait())
     try:
-        await asyncio.wait([stop_waiter, *service_tasks, *adapter_tasks], return_when=asyncio.FIRST_COMPLETED)
-        log.info("ending", patience=SHUTDOWN_GRACE_SECONDS)
+        await asyncio.wait([stop_task, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        grace_seconds = timings.shutdown_grace if stop_requested.is_set() else timings.failure_grace
+        log.info("app.stopping", grace_seconds=grace_seconds)
         services.leases.close()
-        await engine.close(SHUTDOWN_GRACE_SECONDS if stop_requested.is_set() else 1.0)
+        await engine.close(grace_seconds)
     finally:
-        for task in (stop_waiter, *adapter_tasks, *service_tasks):
+        for task in (stop_task, *tasks):
             task.cancel()
-        done, unfinished = await asyncio.wait((*adapter_tasks, *service_tasks), timeout=ADAPTER_STOP_SECONDS)
+        done, unfinished = await asyncio.wait(tasks, timeout=timings.adapter_stop_timeout)
         for task in unfinished:
-            log.warning("did not end in time", task=task.get_name())
+            log.warning("app.task_hangs", task=task.get_name())
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
 
 
 async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], None] | None) -> None:
-    if not await AccessControl(services.store, services.settings.access).needs_pairing():
+    """Show a pairing code while nobody may use the bot."""
+    clock, timings = services.clock, services.timings
+    access_control = AccessControl(services.store, services.settings.access, clock=clock, timings=timings)
+    if not await access_control.needs_pairing():
         return
     try:
-        code = await create_pairing_code(services.store)
+        code = await create_pairing_code(services.store, clock=clock, timings=timings)
     except StoreError as error:
         raise ConfigurationError(f"The database cannot be written: {error}") from error
     if show_pairing_code is not None:

@@ -1,14 +1,22 @@
-"""What of an answer stands on the platform, and how to bring it to what it should be.
+"""The outbox: brings each part of an answer to the platform once, also across crashes.
 
-Each part's fate is in the store, with the message's id as soon as the platform told it. So a
-process that takes over sends only what has not been sent and edits what differs. What was sent in
-the instant of a crash, its id not yet noted, is sent again with the same key: where the platform
-knows keys nothing doubles.
+What is known of each part is stored: `SENDING` before the request that creates its message, `SENT` with the message's
+ID after it. A process that takes over the turn reads that and does what is missing:
+
+    stored                     the message exists    the next process
+    nothing                    no                    sends it
+    SENDING                    perhaps               warns the person that it may be missing
+    SENT with another text     yes                   edits it
+    SENT with the same text    yes                   does nothing
+
+A platform that deduplicates sends needs no `SENDING`: the next process sends the part again with the same key.
+Previews are stored with an empty digest, so that the next process edits them in any case.
+
+Final messages are tried again for a day, previews once: the next preview replaces a lost one.
 """
 
 import asyncio
 import hashlib
-import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,6 +25,8 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from core.backoff import Backoff
+from core.clock import Clock, SystemClock
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import Adapter, Part, Place
@@ -24,24 +34,18 @@ from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_p
 from core.store.chat_migration import move_chat
 from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
+from core.timings import Timings
 
 __all__ = ["Outbox"]
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-EMPTY_PART = Part("")
-MAX_RETRY_SECONDS = 24 * 3600.0  # seconds for which what must arrive is tried again
-MAX_BACKOFF_SECONDS = 30.0  # seconds between tries
-
-
-def part_digest(part: Part) -> str:
-    content = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
-    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+NO_PART = Part("")
 
 
 class Outbox:
-    """The parts of one turn's answer."""
+    """The messages that answer one turn, by position. Every method raises `LostLeaseError` and `StoreError`."""
 
     def __init__(
         self,
@@ -50,228 +54,237 @@ class Outbox:
         rate_limiter: RateLimiter,
         turn: Turn,
         owner: str,
+        *,
+        clock: Clock = SystemClock(),
+        timings: Timings = Timings(),
     ) -> None:
         self._store = store
         self._adapter = adapter
         self._rate_limiter = rate_limiter
         self._turn = turn
         self._owner = owner
-        self.check_lease = store.fence
+        self._clock = clock
+        self._timings = timings
         self._sent_parts: dict[int, SentPart] = {}
         self._stored_digests: dict[int, str] = {}
-        """The digests that are in the store."""
+        """The digests in the store; previews change the others."""
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.is_waiting = False
-        """For the platform to be ready: it may last, and takes nothing from others."""
+        """The turn waits for the platform, perhaps for long, and needs nothing that other turns need."""
         self.is_uncertain = False
-        """Whether something that must arrive may not have."""
+        """A final message may not have arrived."""
         self._interaction_token = incoming.interaction_token
-        # The event too: another database counts its turns from 1 again.
+        # With the event's key: turn IDs start at 1 again in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
         self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
         self._question_message = incoming.message_id
-        # Where nobody else writes an answer follows its question, but not a refusal.
+        # In a private chat, answers follow their questions; a refusal may come between.
         self._reply_to = None if incoming.place.is_private and not turn.refusal else self._question_message
 
     async def load(self) -> None:
+        """Read what earlier attempts of the turn have sent."""
         if self._turn.attempt > 1:
             self._sent_parts = await self._store.read(list_sent_parts, self._turn.id)
             self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
 
     @property
     def part_count(self) -> int:
-        """How many positions have been tried."""
         return max(self._sent_parts, default=-1) + 1
 
-    def message_at(self, position: int) -> str | None:
-        sent = self._sent_parts.get(position)
-        return sent.message_id if sent else None
+    def check_lease(self) -> None:
+        """Raises `LostLeaseError`."""
+        self._store.fence()
+
+    def check_preview_allowed(self) -> None:
+        """Raise if a preview that has its slot must not be sent after all."""
+        self.check_lease()
+        if self._rate_limiter.seconds_blocked(self.place.chat) > 0:
+            raise DeliveryError("The chat is blocked", DeliveryFailure.TRANSIENT)
+
+    # Parts
 
     async def put(self, position: int, part: Part, priority: Priority, *, ephemeral: bool = False) -> None:
-        """Make `part` stand at `position`. Raises `DeliveryError` when that cannot be."""
-        sent, new_digest = self._sent_parts.get(position), part_digest(part)
-        if sent is not None and sent.state is PartState.REJECTED:
-            sent = None  # it certainly does not stand there
-        if sent is not None and sent.state is PartState.UNREACHABLE:
-            if sent.digest != new_digest:
-                await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
-            return
-        if sent is None or (sent.message_id is None and sent.digest != new_digest):
-            if sent is not None and priority is Priority.PREVIEW and not self._deduplicates_sends:
-                return  # one message that nobody can change any more is enough
-            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
-        elif sent.message_id is None:
-            # Sent before, by us or by a process that died: it may stand there.
-            self.is_uncertain = True
-        elif sent.digest != new_digest:
-            await self._edit(position, sent.message_id, part, new_digest, priority, ephemeral=ephemeral)
+        """Make the message at `position` show `part`: send it, edit it, or do nothing. Raises `DeliveryError`.
+
+        A preview must have acquired its slot from the rate limiter before it took its text.
+        """
+        sent, digest = self._sent_parts.get(position), _digest(part)
+        is_changed = sent is not None and sent.digest != digest
+        match sent:
+            case None | SentPart(state=PartState.REJECTED):
+                await self._send(position, part, digest, priority, ephemeral=ephemeral)
+            case SentPart(state=PartState.UNREACHABLE):
+                if is_changed:
+                    await self._send(position, part, digest, priority, ephemeral=ephemeral)
+            case SentPart(message_id=None) if is_changed:
+                # Of messages that may exist and that nobody can edit, a preview must not add another.
+                if priority is not Priority.PREVIEW or self._deduplicates_sends:
+                    await self._send(position, part, digest, priority, ephemeral=ephemeral)
+            case SentPart(message_id=None):
+                self.is_uncertain = True
+            case SentPart(message_id=str(message_id)) if is_changed:
+                await self._edit(position, message_id, part, digest, priority, ephemeral=ephemeral)
+
+    async def drop_after(self, position: int) -> None:
+        """Delete the messages after `position`: an earlier attempt's answer was longer."""
+        for surplus in sorted(p for p in self._sent_parts if p > position):
+            message_id = self._sent_parts[surplus].message_id
+            if message_id is not None:
+                try:
+                    await self.delete_message(message_id, Priority.FINAL)
+                except DeliveryError as error:
+                    log.info("delivery.part_not_deleted", turn=self._turn.id, part=surplus, failure=error.failure)
+            del self._sent_parts[surplus]
+            await self._store_part(surplus, None)
+
+    async def send_until_confirmed(self, position: int, part: Part) -> None:
+        """Send `part` until the platform confirms it; it may appear twice. Raises `DeliveryError`."""
+
+        async def request(current: Part) -> str:
+            return await self._adapter.send(
+                self.place,
+                current,
+                key=f"{self._key}-{position}",
+                reply_to=self._question_message,
+                interaction_token=self._interaction_token,
+            )
+
+        await self._request_with_retries(Priority.FINAL, request, part, is_idempotent=True)
+
+    async def edit_message(self, message_id: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
+        """Edit any message of this place, such as a menu. Raises `DeliveryError`."""
+        original_chat = self.place.chat
+
+        async def request(current: Part) -> None:
+            self._check_not_moved(original_chat)
+            await self._adapter.edit(self.place, message_id, current, interaction_token=self._interaction_token)
+
+        await self._request_with_retries(priority, request, part, is_idempotent=True)
+
+    async def delete_message(self, message_id: str, priority: Priority = Priority.CONTROL) -> None:
+        """Delete any message of this place. Raises `DeliveryError`."""
+        original_chat = self.place.chat
+
+        async def request(_: Part) -> None:
+            self._check_not_moved(original_chat)
+            await self._adapter.delete(self.place, message_id, interaction_token=self._interaction_token)
+
+        await self._request_with_retries(priority, request, is_idempotent=True)
+
+    # Sending and editing parts
 
     async def _edit(
         self,
         position: int,
-        message: str,
+        message_id: str,
         part: Part,
-        new_digest: str,
+        digest: str,
         priority: Priority,
         *,
         ephemeral: bool,
     ) -> None:
         original_chat = self.place.chat
         if priority is Priority.PREVIEW and self._stored_digests.get(position):
-            # A process that died had it final. Whoever takes over from us must not believe that.
-            await self._store_part(position, SentPart(PartState.SENT, message, ""))
+            # The final text of an earlier attempt is about to be replaced.
+            await self._store_part(position, SentPart(PartState.SENT, message_id, ""))
         try:
-            await self.edit_message(message, part, priority)
+            await self.edit_message(message_id, part, priority)
         except DeliveryError as error:
-            message_gone = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
-            if priority is Priority.PREVIEW or not (message_gone or self.place.chat != original_chat):
+            is_deleted = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
+            if priority is Priority.PREVIEW or not (is_deleted or self.place.chat != original_chat):
                 raise
-            await self._send(position, part, new_digest, priority, ephemeral=ephemeral)
+            await self._send(position, part, digest, priority, ephemeral=ephemeral)
             return
-        self._sent_parts[position] = SentPart(PartState.SENT, message, new_digest)
+        self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
         if priority is not Priority.PREVIEW:
             await self._store_part(position, self._sent_parts[position])
 
-    async def _send(self, position: int, part: Part, new_digest: str, priority: Priority, *, ephemeral: bool) -> None:
+    async def _send(self, position: int, part: Part, digest: str, priority: Priority, *, ephemeral: bool) -> None:
         previous = self._sent_parts.get(position)
         if previous is not None:
             previous = replace(previous, digest=self._stored_digests.get(position, ""))
+        is_recorded = priority is not Priority.PREVIEW and not self._deduplicates_sends
 
-        async def attempt(shown: Part) -> str:
-            unsure = priority is not Priority.PREVIEW and not self._deduplicates_sends
-            if unsure:
-                try:
-                    await self._store_sending(position, new_digest, previous, priority)
-                except asyncio.CancelledError:
-                    await self._store_part(position, previous)  # it certainly was not sent
-                    raise
+        async def request(current: Part) -> str:
+            if is_recorded:
+                await self._record_sending(position, digest, previous, priority)
             try:
                 return await self._adapter.send(
                     self.place,
-                    shown,
+                    current,
                     key=f"{self._key}-{position}",
                     reply_to=self._reply_to if position == 0 else None,
                     interaction_token=self._interaction_token,
                     ephemeral=ephemeral,
                 )
             except DeliveryError as error:
-                not_there = error.failure in (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT)
-                if unsure and (not_there or isinstance(error, ChatMovedError)):
+                if is_recorded and _had_no_effect(error):
                     await self._store_part(position, previous)
                 raise
             except asyncio.CancelledError:
-                self._mark_uncertain(position, new_digest)
+                self._mark_uncertain(position, digest)
                 raise
 
         try:
-            message = await self._send_with_retries(priority, attempt, part, is_idempotent=False)
+            message_id = await self._request_with_retries(priority, request, part, is_idempotent=False)
         except DeliveryError as error:
-            state = PartState.UNCERTAIN if error.failure is DeliveryFailure.UNKNOWN else PartState.REJECTED
-            if error.failure is DeliveryFailure.UNKNOWN:
-                self._mark_uncertain(position, new_digest)
-            await self._store_part(position, SentPart(state, None, new_digest))
-            if error.failure is DeliveryFailure.UNKNOWN:
-                log.warning("fate unknown", turn=self._turn.id, part=position)
-                self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
-                return
-            raise
-        self._sent_parts[position] = SentPart(PartState.SENT, message, new_digest)
-        # Previews are edited without a note: what of them stands there only we know.
-        stored_digest = "" if priority is Priority.PREVIEW else new_digest
-        await self._store_part(position, SentPart(PartState.SENT, message, stored_digest))
+            if error.failure is not DeliveryFailure.UNKNOWN:
+                await self._store_part(position, SentPart(PartState.REJECTED, None, digest))
+                raise
+            log.warning("delivery.uncertain", turn=self._turn.id, part=position)
+            self._mark_uncertain(position, digest)
+            await self._store_part(position, SentPart(PartState.UNCERTAIN, None, digest))
+            self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
+            return
+        self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
+        # Later previews are not stored, so the store must not claim to know the text.
+        stored_digest = "" if priority is Priority.PREVIEW else digest
+        await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
 
-    async def _store_sending(
-        self, position: int, new_digest: str, previous: SentPart | None, priority: Priority
-    ) -> None:
-        """Note that it is being sent: whoever takes over after a crash must know the doubt."""
-        while True:
-            # First in line: the gate has let it go now, not when the others are written.
-            record = SentPart(PartState.SENDING, None, new_digest)
-            self._stored_digests[position] = new_digest
-            await self._store.write_with_priority(save_part, self._turn, self._owner, position, record)
-            if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
-                return
-            # Another answer in the chat was told to wait while this was noted.
+    async def _record_sending(self, position: int, digest: str, previous: SentPart | None, priority: Priority) -> None:
+        """Store that the part is being sent, in a moment in which the chat is not blocked."""
+        try:
+            while True:
+                self._stored_digests[position] = digest
+                sending = SentPart(PartState.SENDING, None, digest)
+                # With priority: the rate limiter has granted the request now.
+                await self._store.write_with_priority(save_part, self._turn, self._owner, position, sending)
+                if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
+                    return
+                # Another turn was told to wait meanwhile.
+                await self._store_part(position, previous)
+                await self._acquire_slot(priority)
+                self.check_lease()
+        except asyncio.CancelledError:
             await self._store_part(position, previous)
-            await self._acquire_slot(priority)
-            self.check_lease()
+            raise
 
-    def _mark_uncertain(self, position: int, new_digest: str) -> None:
-        """It may stand there. With a key it can be sent again, and we learn its id."""
-        if not self._deduplicates_sends:
-            self._sent_parts[position] = SentPart(PartState.UNCERTAIN, None, new_digest)
-
-    async def drop_after(self, position: int) -> None:
-        """Remove parts beyond the last one (an earlier attempt's answer was longer)."""
-        for surplus in sorted(p for p in self._sent_parts if p > position):
-            message = self._sent_parts[surplus].message_id
-            if message is not None:
-                try:
-                    await self.delete_message(message, Priority.FINAL)
-                except DeliveryError as error:
-                    log.info("not removed", turn=self._turn.id, part=surplus, fault=error.failure)
-            del self._sent_parts[surplus]
-            await self._store_part(surplus, None)
-
-    async def edit_message(self, message: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
-        """Make a message that stands in the place, part of the answer or a menu, read `part`."""
-        original_chat = self.place.chat
-
-        async def attempt(shown: Part) -> None:
-            self._check_not_moved(original_chat)
-            await self._adapter.edit(self.place, message, shown, interaction_token=self._interaction_token)
-
-        await self._send_with_retries(priority, attempt, part, is_idempotent=True)
-
-    async def delete_message(self, message: str, priority: Priority = Priority.CONTROL) -> None:
-        """Take away a message that stands in the place."""
-        original_chat = self.place.chat
-
-        async def attempt(_: Part) -> None:
-            self._check_not_moved(original_chat)
-            await self._adapter.delete(self.place, message, interaction_token=self._interaction_token)
-
-        await self._send_with_retries(priority, attempt, is_idempotent=True)
-
-    def _check_not_moved(self, original_chat: str) -> None:
-        if self.place.chat != original_chat:
-            raise DeliveryError("The message stands where the chat was", DeliveryFailure.GONE)
+    def _mark_uncertain(self, position: int, digest: str) -> None:
+        if not self._deduplicates_sends:  # else it can be sent again, which returns its ID
+            self._sent_parts[position] = SentPart(PartState.UNCERTAIN, None, digest)
 
     async def _store_part(self, position: int, part: SentPart | None) -> None:
         self._stored_digests[position] = part.digest if part else ""
         await self._store.write(save_part, self._turn, self._owner, position, part)
 
-    async def send_until_confirmed(self, position: int, part: Part) -> None:
-        """Send `part`, about what was asked, until it certainly arrived: it may stand twice."""
-        await self._send_with_retries(
-            Priority.FINAL,
-            lambda shown: self._adapter.send(
-                self.place,
-                shown,
-                key=f"{self._key}-{position}",
-                reply_to=self._question_message,
-                interaction_token=self._interaction_token,
-            ),
-            part,
-            is_idempotent=True,
-        )
+    # Requests
 
-    async def _send_with_retries(
+    async def _request_with_retries(
         self,
         priority: Priority,
         request: Callable[[Part], Awaitable[T]],
-        part: Part = EMPTY_PART,
+        part: Part = NO_PART,
         *,
         is_idempotent: bool,
     ) -> T:
-        """Do it when the gate allows; again after what passes.
+        """The result of `request`, called with `part` when the rate limiter allows it, and again after failures.
 
-        A preview has entered the gate before (it takes the newest text then) and is tried once.
-        `repeatable`: doing it twice is doing it once.
+        A preview has acquired its slot before and is tried once. `is_idempotent`: a request that may have had its
+        effect can be repeated.
         """
-        backoff = 1.0
-        deadline = time.monotonic() + MAX_RETRY_SECONDS
+        backoff = Backoff(self._timings.first_delivery_retry_delay, self._timings.max_delivery_retry_delay)
+        deadline = self._clock.monotonic() + self._timings.delivery_deadline
         while True:
             if priority is Priority.PREVIEW:
                 self.check_preview_allowed()
@@ -281,35 +294,34 @@ class Outbox:
             try:
                 return await request(part)
             except ChatMovedError as moved:
-                await self._follow_move(moved.new_chat)
-                if priority is Priority.PREVIEW:  # the next one begins anew there
+                await self._follow_chat(moved.new_chat)
+                if priority is Priority.PREVIEW:  # the next one is sent to the new chat
                     raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
-                log.info("not taken", turn=self._turn.id, fault=error.failure, said=str(error))
+                log.info("delivery.failed", turn=self._turn.id, failure=error.failure, error=str(error))
                 if error.failure is DeliveryFailure.RATE_LIMITED:
                     self._rate_limiter.apply_retry_after(self.place.chat, error)
-                if priority is Priority.PREVIEW or time.monotonic() > deadline:
+                if priority is Priority.PREVIEW or self._clock.monotonic() > deadline:
                     raise
                 if error.failure is DeliveryFailure.REJECTED and part.native:
-                    part = Part(part.text, buttons=part.buttons, menu=part.menu)  # plain
-                elif error.failure is DeliveryFailure.TRANSIENT or (
-                    is_idempotent and error.failure is DeliveryFailure.UNKNOWN
-                ):
+                    part = replace(part, native={})  # perhaps it is the formatting
+                elif _can_repeat(error.failure, is_idempotent=is_idempotent):
                     self.is_waiting = True
-                    await asyncio.sleep(backoff)
+                    await self._clock.sleep(backoff.next_delay())
                     self.is_waiting = False
-                    backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
                 elif error.failure is not DeliveryFailure.RATE_LIMITED:
                     raise
 
-    def check_preview_allowed(self) -> None:
-        """Raise when a preview that has entered the gate must not be shown after all."""
-        self.check_lease()
-        if self._rate_limiter.seconds_blocked(self.place.chat) > 0:
-            raise DeliveryError("The chat has to wait", DeliveryFailure.TRANSIENT)
+    async def _acquire_slot(self, priority: Priority) -> None:
+        # A final message has nothing else to wait for, and many may queue in a slow chat.
+        self.is_waiting = priority is Priority.FINAL or self._rate_limiter.seconds_blocked(self.place.chat) > 0
+        await self._rate_limiter.acquire(self.place.chat, self._adapter.capabilities(self.place).rate_limit, priority)
+        self.is_waiting = False
 
-    async def _follow_move(self, new_chat: str) -> None:
-        """Follow the chat; what stood under its old id cannot be changed any more."""
+    # Chat migration
+
+    async def _follow_chat(self, new_chat: str) -> None:
+        """Go on in the new chat. Messages in the old one cannot be changed any more."""
         place = self.place
         if new_chat == place.chat:
             raise DeliveryError("The chat moves to itself", DeliveryFailure.GONE)
@@ -321,8 +333,20 @@ class Outbox:
             for position, sent in self._sent_parts.items()
         }
 
-    async def _acquire_slot(self, priority: Priority) -> None:
-        # A final has nothing else to do, and in a slow chat many stand in line.
-        self.is_waiting = priority is Priority.FINAL or self._rate_limiter.seconds_blocked(self.place.chat) > 0
-        await self._rate_limiter.acquire(self.place.chat, self._adapter.capabilities(self.place).rate_limit, priority)
-        self.is_waiting = False
+    def _check_not_moved(self, original_chat: str) -> None:
+        if self.place.chat != original_chat:
+            raise DeliveryError("The message is in the old chat", DeliveryFailure.GONE)
+
+
+def _digest(part: Part) -> str:
+    content = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
+    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+
+
+def _had_no_effect(error: DeliveryError) -> bool:
+    is_refused = error.failure in (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT)
+    return is_refused or isinstance(error, ChatMovedError)
+
+
+def _can_repeat(failure: DeliveryFailure, *, is_idempotent: bool) -> bool:
+    return failure is DeliveryFailure.TRANSIENT or (is_idempotent and failure is DeliveryFailure.UNKNOWN)

@@ -1,383 +1,240 @@
-"""One question, answered: context, model, stream, previews, delivery."""
+"""Answers one question: asks the model and its substitutes, stores the answer, delivers it.
 
-import asyncio
-import contextlib
-import time
+    running      ask -> preview while it grows -> store_answer (one transaction)
+    delivering   outbox: send or edit each part -> finish_turn
+
+A turn that is claimed again in `delivering` asks no model: its answer is stored.
+"""
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from core.api.client import ChatRequest
-from core.api.events import (
-    Finished,
-    FinishReason,
-    ReasoningDelta,
-    TextDelta,
-    TextWasReasoning,
-    UsageReport,
-)
 from core.buttons import ButtonAction, encode_action
 from core.conversation.api_keys import ApiKey
-from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
-from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
 from core.conversation.turn_services import TurnServices
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure, StoreError
+from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.port import Button
 from core.scopes import usage_subjects
-from core.store import token_usage
-from core.store.answers import TokenCount, get_answer, store_answer
-from core.store.conversations import is_truncation_notified, mark_truncation_notified
+from core.store.answers import get_answer, store_answer
+from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
+from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.turns import texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
+from core.turns.model_caller import ModelCaller
 
-__all__ = ["AnswerPipeline"]
+__all__ = ["AnswerPipeline", "deliver_stored_answer"]
 
 log = structlog.get_logger(__name__)
 
-MAX_ANSWER_CHARS = 400_000  # characters; a model that does not end is ended
-MAX_REASONING_CHARS = 200_000
-STATUS_INTERVAL = 5  # seconds between changes of "Thinking... 10 s"
-FULL_WINDOW_RATIO = 0.99  # of a window
-DEFAULT_ANSWER_TOKENS = 800  # tokens of an answer nobody bounded, for the ledger
+
+@dataclass(frozen=True, slots=True)
+class ModelOutcome:
+    """Which model was asked last, and what the person is told about it."""
+
+    model: str
+    has_failed: bool = False
+    """There is no answer, or not all of it."""
+    substitution_note: str = ""
+    failure_notes: tuple[str, ...] = ()
 
 
 class AnswerPipeline:
-    """Answers one turn. `prompt` is what is asked; with `replace` it is asked again.
-    `notes` are told under the answer.
-    """
+    """Answers one turn. `notes` appear under the answer; `replaces_answer`: the prompt is asked again."""
 
     def __init__(
         self,
         claimed: ClaimedTurn,
         services: TurnServices,
-        choices: Preferences,
+        preferences: Preferences,
+        api_key: ApiKey,
+        recall: MemoryRecall,
         *,
         prompt: str,
         replaces_answer: bool = False,
         notes: Sequence[str] = (),
-        recall: MemoryRecall,
     ) -> None:
         self._claimed = claimed
         self._services = services
-        self._choices = choices
+        self._preferences = preferences
+        self._api_key = api_key
+        self._recall = recall
         self._prompt = prompt
         self._replaces_answer = replaces_answer
-        self._recall = recall
-        self._text = ""
-        self._reasoning = ""
-        self._usage = TokenCount()
-        self._bookings: list[Reservation] = []
-        self._notes = list(notes)
-        self._buttons: list[Button] = []
-        self._started_at = time.monotonic()
-        self._preview = Preview(
-            claimed.adapter,
-            claimed.rate_limiter,
-            claimed.outbox,
-            claimed.turn.id,
-            on_gone=claimed.stop_requested.set,
+        self._notes = notes
+        self._caller = ModelCaller(
+            claimed, services, preferences, api_key, recall, prompt=prompt, replaces_answer=replaces_answer
         )
 
     async def run(self) -> None:
-        turn = self._claimed.turn
-        await self._claimed.outbox.load()
-        if turn.state is TurnState.DELIVERING:
-            self._text = await self._claimed.store.read(get_answer, turn.id)
-            buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
-            await self._deliver(turn.note or "", buttons)
-            return
-        account = await self._services.api_keys.for_person(self._claimed.person)
-        model, failed = await self._ask_with_preview(account)
-        self._notes += self._recall.notes(self._text)
-        await self._warn_operator()
-        if self._claimed.stop_requested.is_set():
-            self._notes.append(texts.STOPPED)
-        note = "\n".join(self._notes)
-        buttons = self._answer_buttons(failed=failed)
+        """The outbox must be loaded. Raises `LostLeaseError` and `StoreError`."""
+        async with self._claimed.previewing() as preview:
+            outcome = await self._ask_with_failover(preview)
+        note = "\n".join(await self._collect_notes(outcome))
+        buttons = self._answer_buttons(outcome)
         self._claimed.check_lease()
-        await self._claimed.store.write(self._store_answer, account, model, note, buttons)
-        await self._deliver(note, buttons, failed=failed and not self._text)
+        await self._claimed.store.write(self._store_answer, outcome.model, note, buttons)
+        text = self._caller.answer.text
+        is_failure = outcome.has_failed and not text
+        await _deliver_answer(self._claimed, text, note, buttons, is_failure=is_failure)
 
-    # -- asking
+    # Asking
 
-    async def _ask_with_preview(self, account: ApiKey) -> tuple[str, bool]:
-        """Ask, showing the answer while it grows. The model that answered, and whether it failed
-        to do so to the end.
-        """
-        preview_task = asyncio.create_task(self._preview.run())
-        try:
-            return await self._ask_with_failover(account)
-        finally:
-            preview_error = await self._preview.finish(preview_task)
-            if isinstance(preview_error, StoreError):
-                # What was shown is known; no reason to ask the model again.
-                log.warning("preview ended", turn=self._claimed.turn.id, error=str(preview_error))
-            elif isinstance(preview_error, Exception):
-                raise preview_error
-
-    async def _ask_with_failover(self, account: ApiKey) -> tuple[str, bool]:
-        """Ask the chosen model and, before anything was shown, those that follow it."""
-        chosen, first_error = self._choices.model, None
-        models = self._services.registry
-        fallbacks = fallback_models(chosen, models.chat_models(), self._services.settings.fallbacks)
-        for model in (chosen, *fallbacks):
+    async def _ask_with_failover(self, preview: Preview) -> ModelOutcome:
+        """Ask the chosen model and, as long as no text has appeared, its substitutes."""
+        chosen, registry = self._preferences.model, self._services.registry
+        substitutes = fallback_models(chosen, registry.chat_models(), self._services.settings.fallbacks)
+        first_error: ModelError | None = None
+        for model in (chosen, *substitutes):
             try:
-                await self._ask_model(account, model)
+                await self._caller.ask(model, preview)
             except ModelError as error:
-                log.warning(
-                    "model failed",
-                    turn=self._claimed.turn.id,
-                    model=model,
-                    failure=error.failure,
-                    status=error.status,
-                    request=error.request_id,
-                    said=str(error),
-                )
-                if error.failure is ModelFailure.UNKNOWN_MODEL:
-                    await models.refresh()
-                if self._text:
-                    self._add_substitute_note(first_error, chosen, model)
-                    self._notes.append(
-                        texts.model_failure(error, self._claimed.turn.id, is_personal_key=account.is_personal)
+                await self._handle_failure(model, error)
+                if self._caller.answer.text:
+                    note = self._substitution_note(model, first_error)
+                    return ModelOutcome(
+                        model, has_failed=True, substitution_note=note, failure_notes=(self._failure_note(error),)
                     )
-                    return model, True
                 first_error = first_error or error
                 if not can_fail_over(error):
                     break
             except PromptTooLongError as error:
                 if first_error is None:
-                    self._notes.append(texts.prompt_too_long(models.display_name(model), error.needed, error.available))
-                    return model, True
+                    note = texts.prompt_too_long(registry.display_name(model), error.needed, error.available)
+                    return ModelOutcome(model, has_failed=True, failure_notes=(note,))
             else:
-                self._add_substitute_note(first_error, chosen, model)
-                return model, False
+                return ModelOutcome(model, substitution_note=self._substitution_note(model, first_error))
             if self._claimed.stop_requested.is_set():
-                return model, False
-        assert first_error is not None  # noqa: S101 (nothing answered: something failed)
-        self._notes.append(texts.model_failure(first_error, self._claimed.turn.id, is_personal_key=account.is_personal))
-        if first_error.failure is ModelFailure.EMPTY and self._choices.max_answer_tokens:
-            self._notes.append(texts.answer_limit_low(self._choices.max_answer_tokens))
-        return chosen, True
+                return ModelOutcome(model)
+        assert first_error is not None  # noqa: S101 (no model answered, so the first has failed)
+        notes = [self._failure_note(first_error)]
+        if first_error.failure is ModelFailure.EMPTY and self._preferences.max_answer_tokens:
+            notes.append(texts.answer_limit_low(self._preferences.max_answer_tokens))
+        return ModelOutcome(chosen, has_failed=True, failure_notes=tuple(notes))
 
-    def _add_substitute_note(self, error: ModelError | None, chosen: str, model: str) -> None:
-        if error is not None:
-            name = self._services.registry.display_name
-            self._notes.insert(0, texts.model_substituted(error, name(chosen), name(model)))
-
-    async def _ask_model(self, account: ApiKey, model: str) -> None:
-        """Fill `_text`. One more try, with the server's own figures, after an overflow."""
-        breaker = self._services.breaker
-        if seconds_resting := breaker.remaining_seconds(account.key_id, model):
-            raise ModelError(
-                "The model failed again and again",
-                ModelFailure.UNAVAILABLE,
-                status=503,
-                retry_after=seconds_resting,
-            )
-        composed = await self._compose(model)
-        try:
-            try:
-                await self._read_answer(account, composed)
-            except ModelError as error:
-                # Cut to the window without a word, a prompt leaves no room for an answer.
-                was_truncated = (
-                    error.failure is ModelFailure.EMPTY
-                    and self._usage.prompt >= FULL_WINDOW_RATIO * composed.context_tokens
-                )
-                if not (was_truncated or error.failure is ModelFailure.OVERFLOW) or self._text:
-                    raise
-                log.info("overflow", turn=self._claimed.turn.id, model=model, limit=error.limit)
-                context = composed.context_tokens
-                if error.limit is not None and error.limit < context:
-                    self._services.registry.record_context_limit(model, error.limit)
-                composed = await self._compose(model, min(error.limit or context, context * 3 // 4))
-                await self._read_answer(account, composed)
-        except ModelError as error:
-            breaker.record_failure(account.key_id, model, error)
-            await self._services.ledger.record_refusal(account.key_id, model, error)
-            raise
-        if self._text or not self._claimed.stop_requested.is_set():
-            breaker.record_success(account.key_id, model)  # stopped before it said a word it proved nothing
-        if composed.prompt.omitted:
-            if not await self._claimed.store.read(is_truncation_notified, self._claimed.turn.conversation_id):
-                self._notes.append(texts.HISTORY_TRIMMED)
-            self._services.summariser.summarize_if_needed(self._claimed.turn.conversation_id, composed)
-
-    async def _compose(self, model: str, context_limit: int | None = None) -> ComposedRequest:
-        """`within`: tokens, where the model's whole window was too much."""
-        turn, context = (
-            self._claimed.turn,
-            context_limit or self._services.registry.context_tokens(model),
+    async def _handle_failure(self, model: str, error: ModelError) -> None:
+        log.warning(
+            "model.failed",
+            turn=self._claimed.turn.id,
+            model=model,
+            failure=error.failure,
+            status=error.status,
+            request=error.request_id,
+            error=str(error),
         )
-        extend_instructions = await self._recall.instructions_extender(
-            self._prompt, context, self._choices.max_answer_tokens
-        )
-        return await self._services.composer.compose(
-            turn.conversation_id,
-            turn.seq,
-            self._choices,
-            self._prompt,
-            model,
-            context_tokens=context,
-            replaces_last=self._replaces_answer,
-            extend_instructions=extend_instructions,
-        )
+        if error.failure is ModelFailure.UNKNOWN_MODEL:
+            await self._services.registry.refresh()
 
-    async def _read_answer(self, account: ApiKey, composed: ComposedRequest) -> None:
-        """Ask what is composed; booked in the ledger before and after."""
-        request, estimate = composed.request, composed.prompt.estimated_tokens
-        expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-        self._usage, self._reasoning = TokenCount(), ""
-        reservation = self._services.ledger.reserve(account.key_id, request.model, estimate, expected_tokens)
-        async with reservation as booking:
-            self._bookings.append(booking)
-            try:
-                await self._stream_until_stopped(account, request)
-            finally:
-                booking.reported_tokens = self._usage.total
-                booking.answer_tokens = round(composed.estimator.estimate_text(self._text + self._reasoning))
-        if self._text and not self._claimed.stop_requested.is_set():
-            await self._services.composer.estimators.record_usage(
-                request.model,
-                self._claimed.turn.conversation_id,
-                request.messages,
-                self._usage,
-                self._text,
-                has_reasoning=bool(self._reasoning),
-            )
+    def _failure_note(self, error: ModelError) -> str:
+        return texts.model_failure(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
-    async def _stream_until_stopped(self, account: ApiKey, request: ChatRequest) -> None:
-        """Read the stream to its end or to the person's stop. Waits for nothing else."""
-        read_task = asyncio.create_task(self._consume_stream(account, request))
-        stop_waiter = asyncio.create_task(self._claimed.stop_requested.wait())
-        try:
-            await asyncio.wait({read_task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop_waiter.cancel()
-            if not read_task.done():
-                read_task.cancel()
-            outcome = (await asyncio.gather(read_task, return_exceptions=True))[0]
-        if isinstance(outcome, Exception):
-            raise outcome
+    def _substitution_note(self, model: str, first_error: ModelError | None) -> str:
+        if first_error is None:
+            return ""
+        display_name = self._services.registry.display_name
+        return texts.model_substituted(first_error, display_name(self._preferences.model), display_name(model))
 
-    async def _consume_stream(self, account: ApiKey, request: ChatRequest) -> None:
-        async with contextlib.aclosing(account.api.stream(request)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        self._text += text
-                        self._preview.update(self._text)
-                    case ReasoningDelta(text):
-                        if len(self._reasoning) < MAX_REASONING_CHARS:
-                            self._reasoning += text
-                        if not self._text:
-                            self._preview.update("", self._thinking_status())
-                    case TextWasReasoning():
-                        self._reasoning, self._text = self._reasoning + self._text, ""
-                        self._preview.update("", self._thinking_status())
-                    case UsageReport(prompt, completion):
-                        self._usage = TokenCount(prompt, completion)
-                    case Finished(FinishReason.LENGTH):
-                        self._notes.append(texts.MAX_LENGTH_REACHED)
-                        self._buttons.append(self._continue_button())
-                    case Finished():
-                        pass
-                if len(self._text) > MAX_ANSWER_CHARS:
-                    self._notes.append(texts.MAX_LENGTH_REACHED)
-                    return
+    # Storing
 
-    def _thinking_status(self) -> str:
-        seconds = int(time.monotonic() - self._started_at) // STATUS_INTERVAL * STATUS_INTERVAL
-        if not seconds:
-            return "Thinking…"
-        tokens = self._usage.completion or round(len(self._reasoning) / 4)
-        return f"Thinking… {seconds} s · {tokens // 50 * 50} tokens"
+    async def _collect_notes(self, outcome: ModelOutcome) -> list[str]:
+        """What the person is told under the answer."""
+        answer = self._caller.answer
+        notes = [outcome.substitution_note, *self._notes]
+        if answer.reached_token_limit or answer.reached_char_limit:
+            notes.append(texts.MAX_LENGTH_REACHED)
+        if self._caller.needs_truncation_note:
+            notes.append(texts.HISTORY_TRIMMED)
+        notes += [*outcome.failure_notes, *self._recall.notes(answer.text), *await self._quota_warnings()]
+        if self._claimed.stop_requested.is_set():
+            notes.append(texts.STOPPED)
+        return [note for note in notes if note]
 
-    # -- keeping and delivering
+    async def _quota_warnings(self) -> list[str]:
+        """Pending warnings that a quota runs low; only for the operator, in a private chat."""
+        pending, incoming = self._services.ledger.warnings, self._claimed.turn.incoming
+        if not pending or not incoming.place.is_private:
+            return []
+        if not await self._claimed.store.read(is_operator, incoming.sender.platform, incoming.sender.user):
+            return []
+        warnings = list(pending)
+        pending.clear()
+        return warnings
 
-    async def _warn_operator(self) -> None:
-        """Who runs the bot hears in private that a quota goes to its end."""
-        warnings, incoming = self._services.ledger.warnings, self._claimed.turn.incoming
-        if not warnings or not incoming.place.is_private:
-            return
-        sender = incoming.sender
-        if await self._claimed.store.read(is_operator, sender.platform, sender.user):
-            self._notes += warnings
-            warnings.clear()
+    def _answer_buttons(self, outcome: ModelOutcome) -> tuple[Button, ...]:
+        turn, answer = self._claimed.turn, self._caller.answer
+        has_retry_button = self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button
+        buttons = []
+        if answer.reached_token_limit or (outcome.has_failed and answer.text):
+            buttons.append(Button("Continue", encode_action(ButtonAction.CONTINUE, turn.id)))
+        if outcome.has_failed or has_retry_button:
+            buttons.append(Button("Retry", encode_action(ButtonAction.RETRY, turn.id)))
+        if answer.reasoning.strip() and self._preferences.shows_reasoning:
+            buttons.append(Button("Reasoning", encode_action(ButtonAction.SHOW_REASONING, turn.id)))
+        return tuple(buttons)
 
-    def _continue_button(self) -> Button:
-        return Button("Continue", encode_action(ButtonAction.CONTINUE, self._claimed.turn.id))
-
-    def _answer_buttons(self, *, failed: bool) -> tuple[Button, ...]:
-        """What can be pressed under the answer."""
-        turn = self._claimed.turn
-        if failed and self._text:
-            self._buttons.append(self._continue_button())
-        if failed or self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button:
-            self._buttons.append(Button("Retry", encode_action(ButtonAction.RETRY, turn.id)))
-        if self._reasoning.strip() and self._choices.shows_reasoning:
-            self._buttons.append(Button("Reasoning", encode_action(ButtonAction.SHOW_REASONING, turn.id)))
-        return tuple(self._buttons)
-
-    def _store_answer(
-        self,
-        connection: Connection,
-        account: ApiKey,
-        model: str,
-        note: str,
-        buttons: tuple[Button, ...],
-    ) -> None:
-        """One transaction: the answer, its buttons and thoughts, and whom it is counted for."""
-        claimed = self._claimed
+    def _store_answer(self, connection: Connection, model: str, note: str, buttons: tuple[Button, ...]) -> None:
+        """One transaction: the answer with its buttons and reasoning, and whose allowance it counts for."""
+        claimed, answer = self._claimed, self._caller.answer
         is_stored = store_answer(
             connection,
             claimed.turn,
             claimed.owner,
             prompt=self._prompt,
-            answer=self._text,
+            answer=answer.text,
             note=note,
             model=model,
-            usage=self._usage,
-            is_personal_key=account.is_personal,
+            usage=answer.usage,
+            is_personal_key=self._api_key.is_personal,
             replaces_last=self._replaces_answer,
             buttons_json=msgspec.json.encode(buttons).decode(),
-            reasoning=self._reasoning if self._choices.shows_reasoning else "",
+            reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
         )
         if not is_stored:
             return
-        if texts.HISTORY_TRIMMED in self._notes:
+        if self._caller.needs_truncation_note:
             mark_truncation_notified(connection, claimed.turn.conversation_id)
-        if not account.is_personal:
+        if not self._api_key.is_personal:
             subjects = usage_subjects(claimed.turn.incoming)
-            spent = sum(booking.cost for booking in self._bookings)
-            token_usage.add_daily_usage(connection, subjects, self._services.ledger.today(), spent, 1)
+            add_daily_usage(connection, subjects, self._services.ledger.today(), self._caller.cost, 1)
 
-    async def _deliver(self, note: str, buttons: tuple[Button, ...], *, failed: bool = False) -> None:
-        turn = self._claimed.turn
-        try:
-            await self._claimed.deliver(self._text, note=note, buttons=buttons, is_stored=True)
-        except DeliveryError as error:
-            log.warning("not delivered", turn=turn.id, fault=error.failure, said=str(error))
-            if error.failure is DeliveryFailure.REJECTED:
-                await self._deliver_rejection(error)
-            await self._claimed.finish(TurnState.FAILED)
-            return
-        was_stopped = self._claimed.stop_requested.is_set()
-        state = TurnState.FAILED if failed else TurnState.STOPPED if was_stopped else TurnState.DONE
-        await self._claimed.finish(state)
 
-    async def _deliver_rejection(self, rejection: DeliveryError) -> None:
-        """The platform does not take the answer's text: say so in its place."""
-        try:
-            await self._claimed.deliver("", note=f"{rejection} [{self._claimed.turn.id}]")
-        except DeliveryError as error:
-            log.warning("refusal not told", turn=self._claimed.turn.id, fault=error.failure)
+async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
+    """Deliver the answer that an earlier attempt stored. Raises `LostLeaseError` and `StoreError`."""
+    turn = claimed.turn
+    await claimed.outbox.load()
+    text = await claimed.store.read(get_answer, turn.id)
+    buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
+    await _deliver_answer(claimed, text, turn.note or "", buttons)
+
+
+async def _deliver_answer(
+    claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], *, is_failure: bool = False
+) -> None:
+    try:
+        await claimed.deliver(text, note=note, buttons=buttons, is_stored=True)
+    except DeliveryError as error:
+        log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
+        if error.failure is DeliveryFailure.REJECTED:
+            await _deliver_rejection(claimed, error)
+        await claimed.finish(TurnState.FAILED)
+        return
+    was_stopped = claimed.stop_requested.is_set()
+    await claimed.finish(TurnState.FAILED if is_failure else TurnState.STOPPED if was_stopped else TurnState.DONE)
+
+
+async def _deliver_rejection(claimed: ClaimedTurn, rejection: DeliveryError) -> None:
+    """Say in place of the answer that the platform rejects it."""
+    try:
+        await claimed.deliver("", note=f"{rejection} [{claimed.turn.id}]")
+    except DeliveryError as error:
+        log.warning("turn.notice_not_delivered", turn=claimed.turn.id, failure=error.failure)

@@ -1,11 +1,11 @@
-"""The files of one message: fetched, read and kept, the person seeing how far it is."""
+"""Fetches and stores the files of one message, and shows the person how far it is."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from core.backoff import Backoff
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure, ModelError
@@ -16,114 +16,106 @@ from core.port import Adapter, Attachment, Incoming, SupportsFiles
 from core.store.memories import get_conversation_key
 from core.turns.claimed_turn import ClaimedTurn
 
-__all__ = ["AttachmentReader", "readable_attachments"]
+__all__ = ["AttachmentReader", "ReadFiles", "readable_attachments"]
 
 log = structlog.get_logger(__name__)
 
-MAX_FILES_PER_MESSAGE = 5  # of one message
-FETCH_BACKOFFS = (1.0, 3.0)  # seconds between tries to fetch a file
-MAX_FETCH_WAIT_SECONDS = 10.0  # seconds that a platform may ask to wait
+MAX_FILES_PER_MESSAGE = 5
+MAX_FETCH_ATTEMPTS = 3
+PASSING_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
 ASK_ABOUT_FILE = "Ask me about it."
 
 
+@dataclass(frozen=True, slots=True)
+class ReadFiles:
+    """The outcome of reading a message's files."""
+
+    entry_ids: tuple[int, ...] = ()
+    """The memory entries of the files that were stored."""
+    report: str = ""
+    """For the person, when no model answers."""
+    has_failed: bool = False
+    """At least one file could not be read."""
+
+
 def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
-    """What came with a message and can be read, as far as its kind tells."""
+    """The attachments that may contain text and can be downloaded."""
     if not isinstance(adapter, SupportsFiles):
         return ()
     return tuple(file for file in incoming.attachments if file.is_document and file.file_id)
 
 
-@dataclass(slots=True)
 class AttachmentReader:
-    """`files` are the kept ones afterwards; `said` what is to be told where no model answers."""
+    def __init__(self, claimed: ClaimedTurn, memory: MemoryService, api_key: ApiKey) -> None:
+        self._claimed = claimed
+        self._memory = memory
+        self._api_key = api_key
 
-    claimed: ClaimedTurn
-    memory: MemoryService
-    account: ApiKey
-    stored_files: tuple[int, ...] = ()
-    report: str = ""
-    has_failed: bool = False
-    """Whether one of the files could not be read."""
+    async def read(self, attachments: Sequence[Attachment]) -> ReadFiles:
+        """Read until done, or until the person stops the turn. Raises `LostLeaseError` and `StoreError`."""
+        async with self._claimed.previewing() as preview:
+            return await self._claimed.run_until_stopped(self._read_all(attachments, preview)) or ReadFiles()
 
-    async def run(self, attachments: Sequence[Attachment]) -> None:
-        """Read until done or stopped. Raises `LostLeaseError` and `StoreError` only."""
-        claimed = self.claimed
-        preview = Preview(
-            claimed.adapter,
-            claimed.rate_limiter,
-            claimed.outbox,
-            claimed.turn.id,
-            on_gone=claimed.stop_requested.set,
-        )
-        preview_task = asyncio.create_task(preview.run())
-        read_task = asyncio.create_task(self._read_all(attachments, preview))
-        stop_waiter = asyncio.create_task(claimed.stop_requested.wait())
-        try:
-            await asyncio.wait({read_task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop_waiter.cancel()
-            read_task.cancel()
-            try:
-                (read_outcome,) = await asyncio.gather(read_task, return_exceptions=True)
-            finally:
-                preview_outcome = await preview.finish(preview_task)
-        for outcome in (read_outcome, preview_outcome):
-            if isinstance(outcome, Exception):
-                raise outcome
-
-    async def _read_all(self, attachments: Sequence[Attachment], preview: Preview) -> None:
-        scope = await self.claimed.store.read(get_conversation_key, self.claimed.turn.conversation_id)
-        reports = [await self._read_one(one, scope, preview) for one in attachments[:MAX_FILES_PER_MESSAGE]]
+    async def _read_all(self, attachments: Sequence[Attachment], preview: Preview) -> ReadFiles:
+        turn = self._claimed.turn
+        conversation_key = await self._claimed.store.read(get_conversation_key, turn.conversation_id)
+        outcomes = [
+            await self._read_one(attachment, conversation_key, preview)
+            for attachment in attachments[:MAX_FILES_PER_MESSAGE]
+        ]
+        reports = [outcome.report for outcome in outcomes]
+        entry_ids = tuple(entry_id for outcome in outcomes for entry_id in outcome.entry_ids)
+        has_failed = any(outcome.has_failed for outcome in outcomes)
         if len(attachments) > MAX_FILES_PER_MESSAGE:
-            self.has_failed = True
+            has_failed = True
             reports.append(f"I read {MAX_FILES_PER_MESSAGE} files of one message at most.")
-        if self.stored_files and not self.has_failed:
+        if entry_ids and not has_failed:
             reports[-1] += f" {ASK_ABOUT_FILE}"
-        self.report = "\n".join(reports)
+        return ReadFiles(entry_ids, "\n".join(reports), has_failed)
 
-    async def _read_one(self, attachment: Attachment, scope: str, preview: Preview) -> str:
-        name = safe_filename(attachment.name)
+    async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
+        name, turn_id = safe_filename(attachment.name), self._claimed.turn.id
 
-        async def progress(part: float) -> None:
-            preview.update("", f"Reading {name}: {int(part * 20) * 5} %")
+        async def show_progress(fraction: float) -> None:
+            preview.update("", f"Reading {name}: {int(fraction * 20) * 5} %")
 
         try:
-            await progress(0)
+            await show_progress(0)
             content = await self._fetch(attachment)
-            stored = await self.memory.add_file(
-                self.account, scope, attachment.name, content, progress, person=self.claimed.person
+            file = await self._memory.add_file(
+                self._api_key,
+                conversation_key,
+                attachment.name,
+                content,
+                show_progress,
+                person=self._claimed.person_key,
             )
         except DocumentError as error:
-            log.info("not read", turn=self.claimed.turn.id, reason=error.failure)
+            log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
             report = memory_texts.document_failed(name, error)
         except ModelError as error:
-            log.warning("not embedded", turn=self.claimed.turn.id, failure=error.failure)
+            log.warning("memory.file_not_embedded", turn=turn_id, failure=error.failure)
             report = f"I could not read {name}. {memory_texts.embedding_failed(error)}"
         except DeliveryError as error:
-            log.warning("not fetched", turn=self.claimed.turn.id, fault=error.failure)
+            log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure)
             report = f"I could not get {name}: {str(error).rstrip('.')}."
         else:
-            self.stored_files += (stored.entry.id,)
-            return memory_texts.file_stored(name, stored)
-        self.has_failed = True
-        return report
+            return ReadFiles((file.entry.id,), memory_texts.file_stored(name, file))
+        return ReadFiles(report=report, has_failed=True)
 
     async def _fetch(self, attachment: Attachment) -> bytes:
-        adapter = self.claimed.adapter
-        assert isinstance(adapter, SupportsFiles)  # noqa: S101 (`readable` looked)
+        """Raises `DocumentError` for a file that is too large, and `DeliveryError`."""
+        adapter, timings = self._claimed.adapter, self._claimed.timings
+        assert isinstance(adapter, SupportsFiles)  # noqa: S101 (`readable_attachments` has checked)
         if attachment.size > MAX_FILE_BYTES:
             raise DocumentError("The file is too large", DocumentFailure.TOO_LARGE)
-        for backoff in FETCH_BACKOFFS:
+        backoff = Backoff(timings.first_fetch_retry_delay, timings.max_fetch_retry_delay)
+        for _ in range(MAX_FETCH_ATTEMPTS - 1):
             try:
                 return await adapter.fetch(attachment, MAX_FILE_BYTES)
             except DeliveryError as error:
-                wait = max(backoff, error.retry_after or 0.0)
-                is_temporary = error.failure in (
-                    DeliveryFailure.TRANSIENT,
-                    DeliveryFailure.RATE_LIMITED,
-                    DeliveryFailure.UNKNOWN,
-                )
-                if not is_temporary or wait > MAX_FETCH_WAIT_SECONDS:
+                delay = max(backoff.next_delay(), error.retry_after or 0.0)
+                if error.failure not in PASSING_FAILURES or delay > timings.max_fetch_retry_delay:
                     raise
-            await asyncio.sleep(wait)
+            await self._claimed.clock.sleep(delay)
         return await adapter.fetch(attachment, MAX_FILE_BYTES)

@@ -1,52 +1,101 @@
-"""A turn this process has claimed: its lease, its stop signal, its way back to the person."""
+"""A turn that this process has claimed: whether it may go on, and how it answers the person."""
 
 import asyncio
-import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass, field
+from typing import Any, TypeVar
 
 from core.buttons import ButtonAction, encode_action
+from core.clock import Clock, SystemClock
 from core.commands.reply import Reply
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
+from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure
-from core.markdown.document import Document, Emphasis, Paragraph, Text
+from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.port import Adapter, Button, MenuItem, Part
 from core.scopes import person_key
 from core.store.database import Store
+from core.store.lease_keeper import Lease
 from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
+from core.timings import Timings
 from core.turns import texts
 
 __all__ = ["ClaimedTurn"]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class ClaimedTurn:
     turn: Turn
     owner: str
+    lease: Lease
     base_store: InitVar[Store]
     adapter: Adapter
     rate_limiter: RateLimiter
-    lease_until: float
-    """By the monotonic clock; shortened, so that a process that was frozen stops in time."""
+    clock: Clock = SystemClock()
+    timings: Timings = Timings()
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    """The person wants the answer to end."""
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
 
     def __post_init__(self, base_store: Store) -> None:
         self.store = RetryingStore(base_store, self.check_lease)
-        self.outbox = Outbox(self.store, self.adapter, self.rate_limiter, self.turn, self.owner)
+        self.outbox = Outbox(
+            self.store,
+            self.adapter,
+            self.rate_limiter,
+            self.turn,
+            self.owner,
+            clock=self.clock,
+            timings=self.timings,
+        )
 
     @property
-    def person(self) -> str:
+    def person_key(self) -> str:
         return person_key(self.turn.incoming.sender)
 
     def check_lease(self) -> None:
-        """Raise `LostLeaseError` when another process may have this turn by now."""
-        if time.monotonic() > self.lease_until:
-            raise LostLeaseError(f"The lease of turn {self.turn.id} ran out")
+        """Raise `LostLeaseError` if another process may have the turn by now."""
+        if not self.lease.is_trusted:
+            raise LostLeaseError(f"The lease of turn {self.turn.id} expired")
+
+    async def run_until_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of `work`; None if the person stopped the turn: then `work` was cancelled and has ended."""
+        work_task = asyncio.create_task(work)
+        stop_task = asyncio.create_task(self.stop_requested.wait())
+        try:
+            await asyncio.wait({work_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop_task.cancel()
+            work_task.cancel()
+            (outcome,) = await asyncio.gather(work_task, return_exceptions=True)
+        if isinstance(outcome, asyncio.CancelledError):
+            return None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    @asynccontextmanager
+    async def previewing(self) -> AsyncIterator[Preview]:
+        """A preview of the answer, shown until the block ends."""
+        preview = Preview(
+            self.adapter,
+            self.rate_limiter,
+            self.outbox,
+            self.turn.id,
+            on_gone=self.stop_requested.set,
+            clock=self.clock,
+            timings=self.timings,
+        )
+        async with preview.running():
+            yield preview
 
     async def deliver(
         self,
@@ -58,15 +107,29 @@ class ClaimedTurn:
         ephemeral: bool = False,
         is_stored: bool = False,
     ) -> None:
-        """Bring the whole `text` to the person, then `note` under it; `kept` says that `text`
-        is stored as the turn's answer.
+        """Send the whole `text`, in as many messages as it takes, with `note` under it.
 
-        Raises `DeliveryError` when the platform will not have it.
+        `is_stored`: `text` is the turn's stored answer, so that it can be sent again. Raises `DeliveryError`.
         """
-        parts = list(await Splitter(self.adapter.dialect).update_async(text)) if text.strip() else []
+        splitter = Splitter(self.adapter.dialect, timings=self.timings)
+        parts = list(await splitter.update_async(text)) if text.strip() else []
         if note:
             self._append_note(parts, note)
         await self._send_parts(parts, buttons, menu, ephemeral=ephemeral, is_stored=is_stored)
+
+    def _append_note(self, parts: list[Part], note: str) -> None:
+        """Append the note to the last part if it fits, or as a part of its own."""
+        dialect = self.adapter.dialect
+        if parts:
+            last = parts[-1]
+            combined = Part(f"{last.text}\n\n{self._render_line(Text(note)).text}", last.native)
+            if dialect.size(combined) <= dialect.limit:
+                parts[-1] = combined
+                return
+        parts.append(self._render_line(Emphasis((Text(note),))))
+
+    def _render_line(self, line: Inline) -> Part:
+        return self.adapter.dialect.render(Document((Paragraph((line,)),)))
 
     async def _send_parts(
         self,
@@ -86,44 +149,33 @@ class ClaimedTurn:
             await self.warn_of_missing_parts(len(parts), is_stored=is_stored)
 
     async def warn_of_missing_parts(self, position: int, *, is_stored: bool) -> None:
-        """Say that of the parts before `position` some may not be there. Raises `DeliveryError`."""
-        await self.outbox.send_until_confirmed(position, self._missing_parts_warning(is_stored=is_stored))
-
-    def _missing_parts_warning(self, *, is_stored: bool) -> Part:
-        document = Document((Paragraph((Emphasis((Text(texts.DELIVERY_UNCERTAIN),)),)),))
-        part = self.adapter.dialect.render(document)
+        """Tell the person that parts before `position` may be missing. Raises `DeliveryError`."""
+        line = self._render_line(Emphasis((Text(texts.DELIVERY_UNCERTAIN),)))
         send_again = Button("Send again", encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
-        buttons = (send_again,) if is_stored else ()
-        return Part(part.text, part.native, buttons)
-
-    def _append_note(self, parts: list[Part], note: str) -> None:
-        dialect = self.adapter.dialect
-        note_part = dialect.render(Document((Paragraph((Emphasis((Text(note),)),)),)))
-        if parts:
-            last, plain_note = parts[-1], dialect.render(Document((Paragraph((Text(note),)),)))
-            combined = Part(f"{last.text}\n\n{plain_note.text}", last.native)
-            if dialect.size(combined) <= dialect.limit:
-                parts[-1] = combined
-                return
-        parts.append(note_part)
+        part = Part(line.text, line.native, (send_again,) if is_stored else ())
+        await self.outbox.send_until_confirmed(position, part)
 
     async def reply_and_finish(self, reply: Reply, *, ephemeral: bool = False) -> None:
-        """Say `reply` and be done with the turn."""
-        incoming = self.turn.incoming
-        if reply.edits_message and incoming.message_id is not None:
-            part = Splitter(self.adapter.dialect).update(reply.text)[0]
-            part = Part(part.text, part.native, reply.buttons, reply.menu)
-            try:
-                await self.outbox.edit_message(incoming.message_id, part)
-            except DeliveryError as error:
-                if error.failure is not DeliveryFailure.GONE:
-                    raise
-                await self._send_parts([part], reply.buttons, reply.menu, ephemeral=ephemeral)
+        """Send the bot's own reply and finish the turn. Raises `DeliveryError`."""
+        message_id = self.turn.incoming.message_id
+        if reply.edits_message and message_id is not None:
+            await self._edit_pressed_message(message_id, reply, ephemeral=ephemeral)
         elif reply.is_collapsed:
             await self._send_parts(render_collapsed(self.adapter.dialect, reply.text), ephemeral=ephemeral)
         else:
             await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, ephemeral=ephemeral)
         await self.finish(TurnState.DONE)
+
+    async def _edit_pressed_message(self, message_id: str, reply: Reply, *, ephemeral: bool) -> None:
+        """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
+        part = Splitter(self.adapter.dialect).update(reply.text)[0]
+        part = Part(part.text, part.native, reply.buttons, reply.menu)
+        try:
+            await self.outbox.edit_message(message_id, part)
+        except DeliveryError as error:
+            if error.failure is not DeliveryFailure.GONE:
+                raise
+            await self._send_parts([part], reply.buttons, reply.menu, ephemeral=ephemeral)
 
     async def finish(self, state: TurnState) -> None:
         await self.store.write(finish_turn, self.turn, self.owner, state)

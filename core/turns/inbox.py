@@ -1,25 +1,87 @@
-"""The transaction that keeps an event and opens its turn."""
+"""The inbox: checks who sent an event, and stores it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
 from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, parse_action
 from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
+from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming
-from core.scopes import conversation_key, person_key
+from core.scopes import conversation_key, grant_subjects, person_key
 from core.settings import Settings
+from core.store.chat_migration import move_chat
+from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
+from core.turns import texts
+from core.turns.access_control import AccessControl
 
-__all__ = ["encrypt_api_key", "is_question", "is_stop_request", "sanitise", "store_event"]
+__all__ = ["EventInbox", "is_question", "is_stop_request"]
+
+log = structlog.get_logger(__name__)
 
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
+class EventInbox:
+    """The `core.port.Inbox` of all adapters. `on_stored` is called with every event that was stored."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        access_control: AccessControl,
+        vault: Vault | None,
+        on_stored: Callable[[Incoming, AcceptResult], object],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._access_control = access_control
+        self._vault = vault
+        self._on_stored = on_stored
+
+    async def __call__(self, incoming: Incoming) -> None:
+        if incoming.kind is EventKind.MOVED:
+            await self._move_chat(incoming)
+            return
+        incoming = _encrypt_api_key(_sanitise(incoming), self._vault)
+        # The code comes first: somebody who may use the bot can become its operator, too.
+        if not (await self._access_control.pair(incoming) or await self._access_control.allows(incoming)):
+            log.info("access.denied", subjects=grant_subjects(incoming))  # as `parley allow` takes them
+            raise AccessDeniedError
+        accepted = await self._store.write_with_priority(self._accept, incoming)
+        log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
+        if accepted is AcceptResult.DROPPED and incoming.interaction_token is not None:
+            raise AccessDeniedError(texts.TOO_FAST)  # the platform shows that it waits for a response
+        self._on_stored(incoming, accepted)
+
+    async def _move_chat(self, incoming: Incoming) -> None:
+        place = incoming.place
+        await self._store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
+        self._access_control.invalidate()
+        log.info("app.chat_moved", platform=place.platform)
+
+    def _accept(self, connection: Connection, incoming: Incoming) -> AcceptResult:
+        """The transaction that stores an event and opens its turn."""
+        settings = self._settings
+        preferences = load_preferences(connection, incoming.place, incoming.sender, settings)
+        limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
+        return accept_event(
+            connection,
+            incoming,
+            conversation_key=conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared),
+            person_key=person_key(incoming.sender),
+            ordered=is_question(incoming),
+            limits=InboundLimits() if is_stop_request(incoming) else limits,
+        )
+
+
 def is_question(incoming: Incoming) -> bool:
-    """Whether a model is to answer: such turns run one after another."""
+    """Whether a model has to answer. The questions of a conversation are answered one after another."""
     match incoming.kind:
         case EventKind.PROMPT:
             return True
@@ -32,7 +94,7 @@ def is_question(incoming: Incoming) -> bool:
 
 
 def is_stop_request(incoming: Incoming) -> bool:
-    """Whether the person wants the answer that is being written to end."""
+    """Whether the person wants an answer that is being written to end."""
     match incoming.kind:
         case EventKind.COMMAND:
             return incoming.command == "stop"
@@ -49,16 +111,14 @@ def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
     return press is not None and press.action in actions
 
 
-def sanitise(incoming: Incoming) -> Incoming:
-    """`incoming` as every database and platform takes it: no zeros, no halves of characters."""
-    sender = replace(incoming.sender, name=_sanitise_text(incoming.sender.name))
-    attachments = tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments)
+def _sanitise(incoming: Incoming) -> Incoming:
+    """Replace what databases and platforms reject: NUL characters and lone surrogates."""
     return replace(
         incoming,
         text=_sanitise_text(incoming.text),
         command=_sanitise_text(incoming.command),
-        sender=sender,
-        attachments=attachments,
+        sender=replace(incoming.sender, name=_sanitise_text(incoming.sender.name)),
+        attachments=tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments),
     )
 
 
@@ -66,23 +126,9 @@ def _sanitise_text(text: str) -> str:
     return INVALID_CHARACTERS.sub("\ufffd", text)
 
 
-def encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
-    """`incoming` as it may be stored: a person's API key only encrypted."""
+def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
+    """Encrypt the API key in a `/key` command, so that the database never contains it."""
     api_key = incoming.text.strip()
     if incoming.command != "key" or api_key in ("", "remove"):
         return incoming
     return replace(incoming, text=vault.encrypt(api_key) if vault else "…")
-
-
-def store_event(connection: Connection, incoming: Incoming, settings: Settings) -> AcceptResult:
-    """Runs as one transaction; see `core.store.inbound.accept`."""
-    choices = load_preferences(connection, incoming.place, incoming.sender, settings)
-    limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
-    return accept_event(
-        connection,
-        incoming,
-        conversation_key=conversation_key(incoming.place, incoming.sender, shared=choices.is_shared),
-        person_key=person_key(incoming.sender),
-        ordered=is_question(incoming),
-        limits=InboundLimits() if is_stop_request(incoming) else limits,
-    )

@@ -1,4 +1,4 @@
-"""What one answer is given of what was remembered, and what the person is told about that."""
+"""What of a conversation's notes, files and old messages one question is answered with."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,50 +12,53 @@ from core.store.memories import get_conversation_key
 
 __all__ = ["MemoryRecall"]
 
-MAX_RECALL_TOKENS = 4000.0  # tokens
-ESTIMATE_MARGIN = 1.4  # as much more than the estimate may a request be
+MAX_RECALL_TOKENS = 4000.0
+MAX_RECALL_FRACTION = 0.5
+"""Of the room that the question leaves: the conversation needs the rest."""
+ESTIMATE_MARGIN = 1.4
+"""How many times its estimate a request may have."""
 
 
 class MemoryRecall:
-    """For one question. `files` came with it."""
+    """`file_ids` are the memory entries of files that came with the question."""
 
     def __init__(
         self,
         memory: MemoryService,
         store: Store,
-        account: ApiKey,
-        conversation: int,
-        files: Sequence[int] = (),
+        api_key: ApiKey,
+        conversation_id: int,
+        file_ids: Sequence[int] = (),
     ) -> None:
         self._memory = memory
         self._store = store
-        self._account = account
-        self._conversation = conversation
-        self._files = files
-        self._findings: SearchResult | None = None
-        self._selection = RecalledContext()
+        self._api_key = api_key
+        self._conversation_id = conversation_id
+        self._file_ids = file_ids
+        self._matches: SearchResult | None = None
+        self._recalled = RecalledContext()
 
     async def instructions_extender(
         self, prompt: str, context_tokens: int, answer_tokens: int = 0
     ) -> Callable[[str], str]:
-        """What adds to the instructions what fits the question and a model with a window of
-        `context` tokens: half of what the question leaves at most, so that the conversation has
-        its share. Looked for once.
+        """A function that adds to the instructions what fits a window of `context_tokens`.
+
+        The search takes place once, for the first model.
         """
-        if self._findings is None:
-            scope = await self._store.read(get_conversation_key, self._conversation)
-            self._findings = await self._memory.search(self._account, scope, prompt, file_ids=self._files)
-        findings = self._findings
+        if self._matches is None:
+            conversation_key = await self._store.read(get_conversation_key, self._conversation_id)
+            self._matches = await self._memory.search(self._api_key, conversation_key, prompt, file_ids=self._file_ids)
+        matches = self._matches
 
-        def add(system: str) -> str:
-            taken = ESTIMATE_MARGIN * tokens.estimate_messages([system, prompt])
-            room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN / 2
-            self._selection = findings.fit(min(MAX_RECALL_TOKENS, room))
-            return "\n\n".join(filter(None, (system, self._selection.text)))
+        def extend(instructions: str) -> str:
+            taken = ESTIMATE_MARGIN * tokens.estimate_messages([instructions, prompt])
+            room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN
+            self._recalled = matches.fit(min(MAX_RECALL_TOKENS, room * MAX_RECALL_FRACTION))
+            return "\n\n".join(filter(None, (instructions, self._recalled.text)))
 
-        return add
+        return extend
 
     def notes(self, answer: str) -> list[str]:
-        """What to tell under `answer`."""
-        note = self._selection.footer(answer) if answer else ""
+        """What the person is told under `answer` about it."""
+        note = self._recalled.footer(answer) if answer else ""
         return [note] if note else []

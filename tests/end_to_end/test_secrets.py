@@ -27,7 +27,7 @@ async def test_debug_log_holds_no_secrets_or_messages(tmp_path: Path, capfd: pyt
                 await telegram.send_message(ann, chat, text)
                 await telegram.wait_for(partial(_answered, telegram, chat, answered), 20)
         logged = capfd.readouterr().err
-    assert '"kept"' in logged
+    assert '"turn.accepted"' in logged
     secrets = (harness.model.api_key, harness.discord.token, telegram.token.partition(":")[2])
     for secret in (*secrets, WORDS, PERSONAL_KEY, "the operator's own secret"):
         assert secret not in logged

@@ -10,13 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, update
 
+from bots.sandbox.model.faults import stall
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Call, Fault, FaultKind
 from core.commands.declarations import COMMANDS
 from core.store import grants
 from core.store.database import Store
+from core.store.schema import turns
 from core.turns import texts
+from core.turns.engine import MAX_ATTEMPTS
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
@@ -270,13 +274,22 @@ async def test_answer_uses_minimal_calls(harness: Harness) -> None:
     assert len(sent) <= 3
 
 
-async def test_internal_error_shows_reference_number(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    telegram = harness.telegram
+def exhaust_attempts(connection: Connection) -> None:
+    connection.execute(update(turns).values(attempt=MAX_ATTEMPTS))
+
+
+async def test_internal_error_shows_reference_number(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-
-    monkeypatch.setattr("core.turns.engine.MAX_ATTEMPTS", 0)
+    model.fail_next(stall())
     await telegram.send_message(ann, chat, "repeat: hello")
+    await model.wait_for(lambda: bool(model.requests))
+    await harness.kill()
+    store = Store(harness.settings().core.database_url)
+    await store.write(exhaust_attempts)
+    await store.close()
+    await harness.start()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     (notice,) = bot_texts(telegram.messages(chat))
     assert notice.startswith(texts.INTERNAL_ERROR)

@@ -4,7 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
-from core.turns.engine import LEASE_SECONDS
+from core.timings import Timings
 from tests.end_to_end.harness import running_harness
 from tests.faults.conftest import ChaosOptions
 from tests.faults.fleet import Fleet
@@ -37,7 +37,7 @@ class ReplicaFaults:
         number = self._rng.randrange(REPLICAS)
         self._fleet.freeze(number)
         self.freezes += 1
-        await asyncio.sleep(self._rng.uniform(LEASE_SECONDS + 1, LEASE_SECONDS + 4))
+        await asyncio.sleep(Timings().lease_duration + self._rng.uniform(1, 4))
         self._fleet.resume(number)
 
     async def restart(self) -> None:

@@ -14,7 +14,8 @@ from core.conversation.model_registry import ModelRegistry
 from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.settings import Settings
 from core.store.database import Store
-from core.turns.engine import Engine
+from core.timings import Timings
+from core.turns.engine import MAX_ATTEMPTS, Engine
 
 __all__ = ["FakeAdapter", "running_engine"]
 
@@ -137,23 +138,37 @@ class FakeAdapter:
 
 @asynccontextmanager
 async def running_engine(
-    folder: Path, model: ModelService, adapter: FakeAdapter | None = None, **changed: object
+    folder: Path,
+    model: ModelService,
+    adapter: FakeAdapter | None = None,
+    *,
+    timings: Timings = Timings(),
+    max_attempts: int = MAX_ATTEMPTS,
+    **settings: object,
 ) -> AsyncIterator[FakeAdapter]:
-    """The core over `model`, without any platform."""
-    given = {
+    """The core with `model`, without a platform."""
+    values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
         "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
         "access": "open",
         "messages_a_minute": 1_000_000,
-        **changed,
+        **settings,
     }
     adapter = adapter or FakeAdapter()
     adapter.bot_account = key_id_of(model.api_key)
-    async with open_services(Settings(**given)) as with_:  # type: ignore[arg-type]
-        engine = Engine(with_.settings, with_.store, with_.api, with_.models, {AccountKey("quick", "1"): adapter})
-        adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, with_.store
-        adapter.models = with_.models
+    async with open_services(Settings(**values), timings=timings) as services:  # type: ignore[arg-type]
+        engine = Engine(
+            services.settings,
+            services.store,
+            services.api,
+            services.models,
+            {AccountKey(adapter.platform, adapter.account): adapter},
+            timings=timings,
+            max_attempts=max_attempts,
+        )
+        adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, services.store
+        adapter.models = services.models
         task = asyncio.create_task(engine.run())
         try:
             yield adapter

@@ -10,7 +10,7 @@ from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming, Place, Sender
 from core.settings import AccessMode as Mode
 from core.store.database import Store
-from core.turns.access_control import MAX_WRONG_CODES, AccessControl, create_pairing_code
+from core.turns.access_control import MAX_WRONG_GUESSES, AccessControl, create_pairing_code
 from tests.core.turns.fake_adapter import running_engine
 
 
@@ -25,7 +25,7 @@ async def test_guessing_voids_pairing_code(tmp_path: Path) -> None:
     try:
         access = AccessControl(store, Mode.PAIRING)
         code = await create_pairing_code(store)
-        for _ in range(MAX_WRONG_CODES):
+        for _ in range(MAX_WRONG_GUESSES):
             assert not await access.pair(start("AAAAA-AAAAA"))
         assert not await access.pair(start(code))
         assert await access.pair(start(await create_pairing_code(store)))
@@ -40,7 +40,7 @@ async def test_denied_access_is_logged_with_id(tmp_path: Path) -> None:
         async with running_engine(tmp_path, model, access="pairing") as chat:
             with structlog.testing.capture_logs() as logs, pytest.raises(AccessDeniedError):
                 await chat.say("my secret question", user="77", group="-7")
-            (told,) = [one for one in logs if one["event"] == "not allowed"]
+            (told,) = [one for one in logs if one["event"] == "access.denied"]
             assert told["subjects"] == ["quick:person:77", "quick:chat:-7"]
             assert "secret" not in str(logs)
     finally:

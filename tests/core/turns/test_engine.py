@@ -25,7 +25,9 @@ from core.markdown.document import Document
 from core.port import Capabilities, EventKind, Part, Place, PreviewMode, RateLimit
 from core.store.answer_parts import save_part
 from core.store.schema import database_now, reservations, token_usage, turns
-from core.turns import engine, texts
+from core.timings import Timings
+from core.turns import texts
+from core.turns.engine import MAX_ATTEMPTS
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 
 
@@ -51,12 +53,9 @@ def turn_states(connection: Connection) -> list[str]:
     return list(connection.scalars(select(turns.c.state).order_by(turns.c.id)))
 
 
-async def test_unnoticed_lease_expiry_answers_once(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unnoticed_lease_expiry_answers_once(tmp_path: Path, model: ModelStandIn) -> None:
     """A machine that slept, a clock that was set: the claim comes before the heartbeat."""
-    monkeypatch.setattr(engine, "HEARTBEAT_INTERVAL", 2.5)
-    async with running_engine(tmp_path, model) as chat:
+    async with running_engine(tmp_path, model, timings=Timings(heartbeat_interval=2.5)) as chat:
         asked = asyncio.create_task(chat.ask("hello"))
         await wait_until(lambda: len(model.requests) == 1)
         await chat.store.write(expire_leases)
@@ -77,11 +76,8 @@ def booked_usage(connection: Connection) -> tuple[int, int]:
     return open_ or 0, tokens or 0
 
 
-async def test_usage_of_dead_process_is_booked(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "LEDGER_SETTLE_INTERVAL", 0.1)
-    async with running_engine(tmp_path, model) as chat:
+async def test_usage_of_dead_process_is_booked(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, timings=Timings(ledger_settle_interval=0.1)) as chat:
         await chat.store.write(dead_request)
         async with asyncio.timeout(5):
             while await chat.store.read(booked_usage) != (0, 900):
@@ -102,11 +98,8 @@ class ForbiddenAdapter(FakeAdapter):
         raise DeliveryError("The bot was shut out", DeliveryFailure.FORBIDDEN)
 
 
-async def test_abandoned_turn_ends_when_notice_is_forbidden(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "MAX_ATTEMPTS", 0)
-    async with running_engine(tmp_path, model, ForbiddenAdapter()) as chat:
+async def test_abandoned_turn_ends_when_notice_is_forbidden(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ForbiddenAdapter(), max_attempts=0) as chat:
         await chat.say("hello")
         async with asyncio.timeout(5):
             while await chat.store.read(turn_states) != ["failed"]:
@@ -127,26 +120,20 @@ class BrokenAdapter(FakeAdapter):
         raise ValueError("a defect of the adapter")
 
 
-async def test_abandoned_turn_ends_when_notice_breaks(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_abandoned_turn_ends_when_notice_breaks(tmp_path: Path, model: ModelStandIn) -> None:
     """What broke each attempt must not hold up the conversation for ever."""
-    monkeypatch.setattr(engine, "MAX_ATTEMPTS", 0)
-    async with running_engine(tmp_path, model, BrokenAdapter()) as chat:
+    async with running_engine(tmp_path, model, BrokenAdapter(), max_attempts=0) as chat:
         await chat.say("hello")
         async with asyncio.timeout(5):
             while await chat.store.read(turn_states) != ["failed"]:
                 await asyncio.sleep(0.05)
 
 
-async def test_abandoned_question_can_be_retried(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_abandoned_question_can_be_retried(tmp_path: Path, model: ModelStandIn) -> None:
     model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model) as chat:
-        monkeypatch.setattr(engine, "MAX_ATTEMPTS", 0)
+    async with running_engine(tmp_path, model, max_attempts=0) as chat:
         assert texts.INTERNAL_ERROR in await chat.ask("hello")
-        monkeypatch.setattr(engine, "MAX_ATTEMPTS", 10)
+    async with running_engine(tmp_path, model, chat):
         await chat.press("retry:1", next(iter(chat.messages)))
         await wait_until(lambda: any(text.startswith("word") for text in chat.messages.values()))
         assert model.requests[0].body["messages"][-1]["content"] == "hello"
@@ -210,7 +197,7 @@ async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, model: Mo
 
 
 def reopen(connection: Connection) -> None:
-    tried = engine.MAX_ATTEMPTS
+    tried = MAX_ATTEMPTS
     again = {"state": "delivering", "attempt": tried, "finished_at": None, "lease_expires_at": 0}
     connection.execute(update(turns).values(**again))
 

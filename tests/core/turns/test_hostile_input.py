@@ -9,7 +9,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import send_raw
 from core.delivery.collapsed import render_collapsed
 from core.store.grants import Role, grant, is_operator
-from core.turns.access_control import MAX_WRONG_CODES, create_pairing_code
+from core.turns.access_control import MAX_WRONG_GUESSES, create_pairing_code
 from tests.core.api.raw_server import DONE, chunk, final_chunk, sse_event
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
@@ -103,7 +103,7 @@ async def test_code_makes_allowed_user_operator(tmp_path: Path, model: ModelStan
     async with running_engine(tmp_path, model, access=access) as chat:
         await chat.store.write(grant, "quick:person:5", Role.MEMBER, "Ann")
         code = await create_pairing_code(chat.store)
-        for number in range(MAX_WRONG_CODES):
+        for number in range(MAX_WRONG_GUESSES):
             await chat.say(f"/start from-page-{number}")  # what a link brings is no guess
         assert not any("operator" in said for said in chat.messages.values())
         await chat.say(f"/start {code}")

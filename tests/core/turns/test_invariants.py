@@ -21,11 +21,14 @@ from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place
 from core.store import claims, inbound
 from core.store.database import Store
 from core.store.inbound import InboundLimits
+from core.store.lease_keeper import Lease
 from core.store.schema import turns as table
 from core.store.turns import LostLeaseError, Turn
-from core.turns import engine, texts
+from core.timings import Timings
+from core.turns import texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
+from core.turns.engine import MAX_ATTEMPTS
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 
@@ -161,7 +164,8 @@ async def test_resumed_process_shows_nothing_after_takeover(url: str, effect: st
     await store.open()
     turn = await store.write(claimed, "frozen", 30)
     chat = RecordingAdapter(PREVIEW_MODES.get(effect, PreviewMode.EDIT))
-    thawed = ClaimedTurn(turn, "frozen", store, chat, RateLimiter(UNLIMITED), time.monotonic() - 0.001)
+    expired = Lease(time.monotonic() - Timings().lease_duration)
+    thawed = ClaimedTurn(turn, "frozen", expired, store, chat, RateLimiter(UNLIMITED))
     acting = asyncio.ensure_future(EFFECTS[effect](thawed))
     await wait_until(lambda: acting.done() or bool(chat.done))
     acting.cancel()
@@ -175,11 +179,9 @@ async def test_nothing_is_shown_after_lease_expires(
     url: str, tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from the last heartbeat that was kept, not from the last that was tried."""
-    monkeypatch.setattr(engine, "LEASE_SECONDS", 2.0)
-    monkeypatch.setattr(engine, "HEARTBEAT_INTERVAL", 0.2)
     model.tokens_per_second = 40
-    chat = RecordingAdapter()
-    async with running_engine(tmp_path, model, chat, database_url=url):
+    chat, timings = RecordingAdapter(), Timings(lease_duration=2.0, heartbeat_interval=0.2)
+    async with running_engine(tmp_path, model, chat, timings=timings, database_url=url):
         away = UnavailableStore(chat.store, {"_heartbeat"}, monkeypatch)
         await chat.say("hello")
         await wait_until(lambda: len(chat.done) > 2)
@@ -227,11 +229,9 @@ class UnavailableStore:
 async def test_claims_and_heartbeats_survive_database_outage(
     url: str, tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CLAIM_INTERVAL", 0.1)
-    monkeypatch.setattr(engine, "HEARTBEAT_INTERVAL", 0.1)
     model.tokens_per_second = 40
-    chat = RecordingAdapter()
-    async with running_engine(tmp_path, model, chat, database_url=url):
+    chat, timings = RecordingAdapter(), Timings(claim_interval=0.1, heartbeat_interval=0.1)
+    async with running_engine(tmp_path, model, chat, timings=timings, database_url=url):
         away = UnavailableStore(chat.store, {"_claim", "_heartbeat"}, monkeypatch)
         await chat.say("the first")
         await wait_until(lambda: len(model.requests) == 1)
@@ -343,7 +343,7 @@ async def test_poison_question_is_abandoned_with_notice(
     async with running_engine(tmp_path, model, RecordingAdapter(), database_url=url) as chat:
         await chat.say("hello")
         await wait_for_states(chat.store, "failed")
-        assert tried == list(range(1, engine.MAX_ATTEMPTS + 1))
+        assert tried == list(range(1, MAX_ATTEMPTS + 1))
         (said,) = chat.messages.values()
     assert texts.INTERNAL_ERROR in said
 
@@ -375,7 +375,7 @@ async def test_suspect_turns_are_isolated(
         shown = [text.strip() for text in chat.messages.values()]
     assert shown.count(ANSWER.strip()) == 2
     assert [attempt for text, attempt in tried if text != "poison"][-1] <= claims.SUSPECT_ATTEMPTS + 2
-    assert ("poison", engine.MAX_ATTEMPTS) in tried
+    assert ("poison", MAX_ATTEMPTS) in tried
 
 
 def mark_suspect(connection: Connection, turn: int) -> None:

@@ -1,0 +1,167 @@
+"""Asks one model the question of a turn: composes the request, books its tokens, reads the stream."""
+
+import contextlib
+
+import structlog
+
+from core.api.client import ChatRequest
+from core.api.events import Finished, UsageReport
+from core.conversation.api_keys import ApiKey
+from core.conversation.composer import ComposedRequest
+from core.conversation.ledger import Reservation
+from core.conversation.preferences import Preferences
+from core.conversation.turn_services import TurnServices
+from core.delivery.preview import THINKING_STATUS, Preview
+from core.errors import ModelError, ModelFailure
+from core.store.conversations import is_truncation_notified
+from core.turns.claimed_turn import ClaimedTurn
+from core.turns.memory_recall import MemoryRecall
+from core.turns.streamed_answer import StreamedAnswer
+
+__all__ = ["ModelCaller"]
+
+log = structlog.get_logger(__name__)
+
+FULL_WINDOW_FRACTION = 0.99
+"""A service that counts so much of the window as prompt has cut the prompt to fit."""
+DEFAULT_ANSWER_TOKENS = 800
+"""What the ledger expects of an answer without a maximum length."""
+
+
+class ModelCaller:
+    """Asks models one after another, until one answers. `answer` is what the last one has produced."""
+
+    def __init__(
+        self,
+        claimed: ClaimedTurn,
+        services: TurnServices,
+        preferences: Preferences,
+        api_key: ApiKey,
+        recall: MemoryRecall,
+        *,
+        prompt: str,
+        replaces_answer: bool,
+    ) -> None:
+        self._claimed = claimed
+        self._services = services
+        self._preferences = preferences
+        self._api_key = api_key
+        self._recall = recall
+        self._prompt = prompt
+        self._replaces_answer = replaces_answer
+        self._started_at = claimed.clock.monotonic()
+        self._reservations: list[Reservation] = []
+        self.answer = StreamedAnswer()
+        self.needs_truncation_note = False
+        """The request left out old messages, and the person has not been told so yet."""
+
+    @property
+    def cost(self) -> int:
+        """Tokens of all requests."""
+        return sum(reservation.cost for reservation in self._reservations)
+
+    async def ask(self, model: str, preview: Preview) -> None:
+        """Fill `answer`, until the model is done or the person stops the turn.
+
+        Raises `ModelError`, perhaps after a part of the answer, and `PromptTooLongError`.
+        """
+        breaker, key_id = self._services.breaker, self._api_key.key_id
+        if pause := breaker.remaining_seconds(key_id, model):
+            message = "The model has failed several times"
+            raise ModelError(message, ModelFailure.UNAVAILABLE, status=503, retry_after=pause)
+        composed = await self._compose(model)
+        try:
+            composed = await self._request_fitting(composed, preview)
+        except ModelError as error:
+            breaker.record_failure(key_id, model, error)
+            await self._services.ledger.record_refusal(key_id, model, error)
+            raise
+        if self.answer.text or not self._claimed.stop_requested.is_set():  # stopped before any text: no evidence
+            breaker.record_success(key_id, model)
+        if composed.prompt.omitted:
+            await self._handle_truncation(composed)
+
+    async def _request_fitting(self, composed: ComposedRequest, preview: Preview) -> ComposedRequest:
+        """Send the request, and after an overflow a smaller one. Returns the one that was answered."""
+        try:
+            await self._request(composed, preview)
+        except ModelError as error:
+            if not self._has_overflowed(composed, error) or self.answer.text:
+                raise
+            model, context_tokens = composed.request.model, composed.context_tokens
+            log.info("model.overflowed", turn=self._claimed.turn.id, model=model, limit=error.limit)
+            if error.limit is not None and error.limit < context_tokens:
+                self._services.registry.record_context_limit(model, error.limit)
+            composed = await self._compose(model, min(error.limit or context_tokens, context_tokens * 3 // 4))
+            await self._request(composed, preview)
+        return composed
+
+    def _has_overflowed(self, composed: ComposedRequest, error: ModelError) -> bool:
+        # A service that cuts the prompt silently leaves no room for an answer.
+        used_tokens = self.answer.usage.prompt
+        was_cut = error.failure is ModelFailure.EMPTY and used_tokens >= FULL_WINDOW_FRACTION * composed.context_tokens
+        return was_cut or error.failure is ModelFailure.OVERFLOW
+
+    async def _compose(self, model: str, context_tokens: int | None = None) -> ComposedRequest:
+        """`context_tokens`: if not the whole window."""
+        turn, max_answer_tokens = self._claimed.turn, self._preferences.max_answer_tokens
+        context_tokens = context_tokens or self._services.registry.context_tokens(model)
+        extend = await self._recall.instructions_extender(self._prompt, context_tokens, max_answer_tokens)
+        return await self._services.composer.compose(
+            turn.conversation_id,
+            turn.seq,
+            self._preferences,
+            self._prompt,
+            model,
+            context_tokens=context_tokens,
+            replaces_last=self._replaces_answer,
+            extend_instructions=extend,
+        )
+
+    async def _request(self, composed: ComposedRequest, preview: Preview) -> None:
+        """Send one request; the ledger books its tokens before and after."""
+        request, answer = composed.request, StreamedAnswer()
+        self.answer = answer
+        expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
+        reserve = self._services.ledger.reserve
+        async with reserve(
+            self._api_key.key_id, request.model, composed.prompt.estimated_tokens, expected_tokens
+        ) as reservation:
+            self._reservations.append(reservation)
+            try:
+                await self._claimed.run_until_stopped(self._read_stream(request, preview))
+            finally:
+                reservation.reported_tokens = answer.usage.total
+                reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
+        if answer.text and not self._claimed.stop_requested.is_set():
+            await self._services.composer.estimators.record_usage(
+                request.model,
+                self._claimed.turn.conversation_id,
+                request.messages,
+                answer.usage,
+                answer.text,
+                has_reasoning=bool(answer.reasoning),
+            )
+
+    async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
+        """Waits for nothing but the stream."""
+        answer = self.answer
+        async with contextlib.aclosing(self._api_key.api.stream(request)) as events:
+            async for event in events:
+                answer.add(event)
+                if not isinstance(event, UsageReport | Finished):
+                    preview.update(answer.text, "" if answer.text else self._thinking_status())
+                if answer.reached_char_limit:
+                    return
+
+    def _thinking_status(self) -> str:
+        interval = self._claimed.timings.thinking_status_interval
+        seconds = (self._claimed.clock.monotonic() - self._started_at) // interval * interval
+        if not seconds:
+            return THINKING_STATUS
+        return f"Thinking… {seconds:.0f} s · {self.answer.reasoning_tokens // 50 * 50} tokens"
+
+    async def _handle_truncation(self, composed: ComposedRequest) -> None:
+        conversation_id = self._claimed.turn.conversation_id
+        self.needs_truncation_note = not await self._claimed.store.read(is_truncation_notified, conversation_id)
+        self._services.summariser.summarize_if_needed(conversation_id, composed)

@@ -1,0 +1,219 @@
+"""Answers the questions among the turns: resolves the prompt, checks the allowance, reads files, asks a model."""
+
+from dataclasses import dataclass, replace
+
+from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
+from core.commands.reply import Reply
+from core.commands.request import escape_markdown
+from core.conversation.api_keys import ApiKey
+from core.conversation.preferences import MODEL, EffectivePreference, Preferences, load_preferences
+from core.conversation.turn_services import TurnServices
+from core.memory.service import MemoryService
+from core.port import Attachment, Button, EventKind, Incoming
+from core.scopes import usage_subjects
+from core.store.answers import get_question, last_question, store_answer
+from core.store.database import Store
+from core.store.preferences import Preference, set_preference
+from core.store.token_usage import get_daily_usage
+from core.store.turns import TurnState
+from core.turns import texts
+from core.turns.answer import AnswerPipeline, deliver_stored_answer
+from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
+from core.turns.button_actions import ButtonActions
+from core.turns.claimed_turn import ClaimedTurn
+from core.turns.memory_recall import MemoryRecall
+
+__all__ = ["QuestionHandler"]
+
+MAX_PROMPT_CHARS = 400_000
+EMPTY_MESSAGE = "There was nothing in that message. Write something, and a model answers."
+UNREADABLE_ATTACHMENTS = "I cannot read {kinds} yet: text, and files of text (PDF too), are what I understand."
+
+
+class _QuestionRefused(Exception):  # noqa: N818 (a reply, not an error)
+    """The question is not answered; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPrompt:
+    text: str
+    replaces_answer: bool = False
+    """The last question of the conversation is asked again; the new answer takes the place of the old one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowance:
+    """How much one subject may use in a day; 0: no limit."""
+
+    whose: str
+    tokens: int
+    questions: int
+
+
+class QuestionHandler:
+    def __init__(
+        self, store: Store, services: TurnServices, memory: MemoryService, button_actions: ButtonActions
+    ) -> None:
+        self._settings = services.settings
+        self._store = store
+        self._services = services
+        self._memory = memory
+        self._button_actions = button_actions
+
+    async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
+        """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
+        turn = claimed.turn
+        if turn.state is TurnState.DELIVERING:
+            await deliver_stored_answer(claimed)
+            return
+        await claimed.outbox.load()
+        api_key = await self._services.api_keys.for_person(claimed.person_key)
+        try:
+            prompt = await self._resolve_prompt(claimed, api_key)
+        except _QuestionRefused as refusal:
+            await claimed.reply_and_finish(Reply(str(refusal)))
+            return
+        if turn.age_seconds > self._settings.too_old:
+            await self._defer(claimed, preferences, prompt)
+            return
+        notes: list[str] = []
+        preferences = await self._replace_retired_model(preferences, notes)
+        files = ReadFiles() if prompt.replaces_answer else await self._read_files(claimed, prompt, api_key)
+        if files is None:
+            return
+        recall = MemoryRecall(self._memory, self._store, api_key, turn.conversation_id, files.entry_ids)
+        pipeline = AnswerPipeline(
+            claimed,
+            self._services,
+            preferences,
+            api_key,
+            recall,
+            prompt=prompt.text,
+            replaces_answer=prompt.replaces_answer,
+            notes=notes,
+        )
+        await pipeline.run()
+
+    async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
+        """Store a question without an answer. Returns the buttons with which it can be asked again."""
+        incoming = claimed.turn.incoming
+        prompt = incoming.text.strip()
+        if not prompt or not (incoming.kind is EventKind.PROMPT or incoming.command == "ask"):
+            return ()
+        preferences = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
+        await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)
+        return (Button("Retry", encode_action(ButtonAction.RETRY, claimed.turn.id)),)
+
+    async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
+        """Store a question that is too old, so that `/retry` answers it, and say so."""
+        await self._store_question(claimed, preferences, prompt, texts.QUESTION_OUTDATED)
+        await claimed.deliver("", note=texts.QUESTION_OUTDATED)
+        await claimed.finish(TurnState.FAILED)
+
+    async def _store_question(
+        self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt, note: str
+    ) -> None:
+        await self._store.write(
+            store_answer,
+            claimed.turn,
+            claimed.owner,
+            prompt=prompt.text,
+            answer="",
+            note=note,
+            model=preferences.model,
+            replaces_last=prompt.replaces_answer,
+        )
+
+    # The prompt
+
+    async def _resolve_prompt(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt:
+        """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`."""
+        incoming = claimed.turn.incoming
+        press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
+        if press is not None and await self._button_actions.find_turn(incoming, press) is None:
+            raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
+        if not api_key.is_personal:
+            await self._check_allowances(incoming)
+        if press is not None or incoming.command == "retry":
+            return await self._earlier_question(claimed.turn.conversation_id, press)
+        return ResolvedPrompt(_validate_prompt(incoming, has_files=bool(_files_of(claimed))))
+
+    async def _earlier_question(self, conversation_id: int, press: ButtonPress | None) -> ResolvedPrompt:
+        last = await self._store.read(last_question, conversation_id)
+        if press is not None and press.action is ButtonAction.CONTINUE:
+            if last is None or last.turn_id != press.turn_id:
+                raise _QuestionRefused("I can go on with the last answer only. Retry asks this one again.")
+            return ResolvedPrompt(texts.CONTINUE_PROMPT)
+        if press is not None and press.turn_id is not None:
+            question = await self._store.read(get_question, press.turn_id)
+            if question is not None and (last is None or last.text != question):
+                return ResolvedPrompt(question)  # not the last one: its answer stays
+        if last is None:
+            raise _QuestionRefused("There is nothing to answer again in this conversation yet.")
+        return ResolvedPrompt(last.text, replaces_answer=True)
+
+    async def _check_allowances(self, incoming: Incoming) -> None:
+        """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
+        settings, ledger = self._settings, self._services.ledger
+        allowances = (
+            _Allowance("Your", settings.person_tokens, settings.person_messages),
+            _Allowance("This chat's", settings.chat_tokens, settings.chat_messages),
+        )
+        if not any(allowance.tokens or allowance.questions for allowance in allowances):
+            return
+        subjects = usage_subjects(incoming)
+        usage = await self._store.read(get_daily_usage, subjects, ledger.today())
+        for subject, allowance in zip(subjects, allowances, strict=False):
+            used, seconds = usage[subject], ledger.seconds_until_reset()
+            if 0 < allowance.tokens <= used.tokens:
+                raise _QuestionRefused(texts.allowance_used_up(allowance.whose, "tokens", seconds))
+            if 0 < allowance.questions <= used.questions:
+                raise _QuestionRefused(texts.allowance_used_up(allowance.whose, "questions", seconds))
+
+    # Files and the model
+
+    async def _read_files(self, claimed: ClaimedTurn, prompt: ResolvedPrompt, api_key: ApiKey) -> ReadFiles | None:
+        """Read the message's files. None: there is nothing to ask a model, and the turn is finished."""
+        attachments = _files_of(claimed)
+        if not attachments:
+            return ReadFiles()
+        files = await AttachmentReader(claimed, self._memory, api_key).read(attachments)
+        if claimed.stop_requested.is_set():
+            await claimed.deliver("", note=texts.STOPPED)
+            await claimed.finish(TurnState.STOPPED)
+            return None
+        if not prompt.text or files.has_failed:
+            await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
+            return None
+        return files
+
+    async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
+        """If the chosen model is no longer offered, choose its successor and add a note about it."""
+        old, registry = preferences.values[MODEL], self._services.registry
+        new = registry.successor(old.value, self._settings)
+        if new is None:
+            return preferences
+        if old.scope is not None:
+            await self._store.write(set_preference, old.scope.key, MODEL, Preference(new, old.set_by))
+            notes.append(texts.model_retired(registry.display_name(old.value), registry.display_name(new)))
+        successor = EffectivePreference(new, old.scope, old.set_by)
+        return replace(preferences, values={**preferences.values, MODEL: successor})
+
+
+def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
+    return readable_attachments(claimed.turn.incoming, claimed.adapter)
+
+
+def _validate_prompt(incoming: Incoming, *, has_files: bool) -> str:
+    """The message's text; it may be empty if there are files to read. Raises `_QuestionRefused`."""
+    prompt = incoming.text.strip()
+    if not prompt and has_files:
+        return ""
+    if not prompt and incoming.attachments:
+        kinds = ", ".join(sorted({f"a {attachment.kind}" for attachment in incoming.attachments}))
+        raise _QuestionRefused(UNREADABLE_ATTACHMENTS.format(kinds=kinds))
+    if not prompt:
+        raise _QuestionRefused(EMPTY_MESSAGE)
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise _QuestionRefused(f"A message can have {MAX_PROMPT_CHARS:,} characters at most.")
+    return prompt

@@ -1,0 +1,54 @@
+"""What a model has produced so far in answer to one request."""
+
+from dataclasses import dataclass, field
+
+from core.api.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TextWasReasoning,
+    UsageReport,
+)
+from core.store.answers import TokenCount
+
+__all__ = ["StreamedAnswer"]
+
+MAX_ANSWER_CHARS = 400_000
+"""For models that never end."""
+MAX_REASONING_CHARS = 200_000
+CHARS_PER_TOKEN = 4
+"""A rough average, for display."""
+
+
+@dataclass(slots=True)
+class StreamedAnswer:
+    text: str = ""
+    reasoning: str = ""
+    usage: TokenCount = field(default_factory=TokenCount)
+    reached_token_limit: bool = False
+    """The model stopped at the longest answer it was allowed."""
+
+    def add(self, event: StreamEvent) -> None:
+        match event:
+            case TextDelta(text):
+                self.text += text
+            case ReasoningDelta(text):
+                if len(self.reasoning) < MAX_REASONING_CHARS:
+                    self.reasoning += text
+            case TextWasReasoning():
+                self.reasoning, self.text = self.reasoning + self.text, ""
+            case UsageReport(prompt, completion):
+                self.usage = TokenCount(prompt, completion)
+            case Finished(reason):
+                self.reached_token_limit = reason is FinishReason.LENGTH
+
+    @property
+    def reached_char_limit(self) -> bool:
+        return len(self.text) > MAX_ANSWER_CHARS
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """As the service reports them, or else estimated."""
+        return self.usage.completion or round(len(self.reasoning) / CHARS_PER_TOKEN)
