@@ -14,6 +14,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from aiohttp import web
 
+from core.clock import Clock
+
 __all__ = [
     "BoundedDict",
     "ChatEventKind",
@@ -92,7 +94,10 @@ def drop_connection(request: web.Request) -> NoReturn:
 
 
 class StandIn:
-    def __init__(self) -> None:
+    """`clock` is what limits, expiry and answers go by; `wait_for` waits in real time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self._runner: web.AppRunner | None = None
         self._changed: asyncio.Future[None] | None = None
 
@@ -176,8 +181,8 @@ class ChatWatcher(AsyncIterator[EventT], Generic[ChatT, EventT]):
 
 
 class ChatStandIn(StandIn, Generic[ChatT, EventT]):
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
         self._watchers: weakref.WeakSet[ChatWatcher[ChatT, EventT]] = weakref.WeakSet()
 
     def watch(self, chat: ChatT) -> AsyncIterator[EventT]:

@@ -12,18 +12,12 @@ from bots.sandbox.telegram import Chat
 from core.conversation import turn_services
 from core.conversation.ledger import Ledger, key_id_of
 from core.turns import texts
+from tests.clock import FakeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 PHI = "microsoft/phi-4"
 DAY = 86_400
-
-
-class FakeClock:
-    now = 1_700_000_000.0  # 22:13 UTC
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def booked_tokens(folder: Path, account: str) -> dict[str, int]:
@@ -42,8 +36,8 @@ def last_text(harness: Harness, chat: Chat) -> str:
 
 
 async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock()
-    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=clock))
+    clock = FakeClock()  # 22:13 UTC
+    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=clock.time))
     async with running_harness(tmp_path) as harness:
         model, telegram = harness.model, harness.telegram
         model.usage.clock = clock
@@ -75,7 +69,7 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_unknown_quota_error_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=FakeClock()))
+    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=FakeClock().time))
     async with running_harness(tmp_path) as harness:
         await harness.start()
         telegram, model = harness.telegram, harness.model

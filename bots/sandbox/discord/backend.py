@@ -1,7 +1,6 @@
 """The guilds, channels and messages, and the events that the bot gets of them."""
 
 import base64
-import time
 from collections import deque
 from collections.abc import Callable
 from urllib.parse import quote
@@ -26,6 +25,7 @@ from bots.sandbox.discord.state import (
     next_snowflake,
 )
 from bots.sandbox.stand_in import BoundedDict, ChatEventKind, ChatStandIn, Fault
+from core.clock import Clock, SystemClock
 
 __all__ = ["Backend", "member_json"]
 
@@ -49,9 +49,9 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         token: str | None = None,
         limits: Limits | None = None,
         message_content_allowed: bool = True,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SystemClock(),
     ) -> None:
-        super().__init__()
+        super().__init__(clock)
         self.bot = User(next_snowflake(), "Parley", is_bot=True)
         if token is None:
             token = f"{base64.b64encode(str(self.bot.id).encode()).decode().rstrip('=')}.sand.box"
@@ -76,7 +76,6 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         self.users: dict[str, User] = {}
         self.owner = self.create_user("Operator")
         self.files: BoundedDict[str, tuple[Json, bytes]] = BoundedDict(MAX_FILES)
-        self.clock = clock
         self.rate_limits = RateLimitBuckets(limits or Limits(), clock)
         self._pending_dispatches: list[tuple[str, Guild | Channel]] = []
 
@@ -125,7 +124,7 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
         if from_message is not None:
             from_message.thread = thread
             starter_message = Message(next_snowflake(), thread, from_message.author, "", thread_starter=from_message)
-            starter_message.created_at = self.clock()
+            starter_message.created_at = self.clock.monotonic()
             thread.messages.append(starter_message)
         if channel.guild is not None:
             channel.guild.channels.append(thread)
@@ -197,7 +196,7 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
 
     def consume_old_edit_limit(self, message: Message) -> None:
         """Count an edit of an old message. Raises `ApiError` for one too many."""
-        if self.clock() - message.created_at < OLD_MESSAGE_SECONDS:
+        if self.clock.monotonic() - message.created_at < OLD_MESSAGE_SECONDS:
             return
         usage = self.rate_limits.consume_old_edit(message.channel.id)
         if usage is not None and usage.is_exceeded:

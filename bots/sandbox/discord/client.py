@@ -1,9 +1,9 @@
 """What people do in a client: they write, use commands, fill in forms, press buttons, select options."""
 
-import asyncio
 import contextlib
 import re
 import uuid
+from functools import partial
 from typing import Any
 
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend, member_json
@@ -20,6 +20,7 @@ from bots.sandbox.discord.state import (
     next_snowflake,
 )
 from bots.sandbox.discord.validation import text_inputs
+from core.clock import Scheduled
 
 __all__ = ["ClientBackend"]
 
@@ -30,7 +31,7 @@ REGISTRATION_TIMEOUT_SECONDS = 3.0
 class ClientBackend(Backend):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._acknowledge_timers: dict[int, asyncio.TimerHandle] = {}
+        self._acknowledge_timers: dict[int, Scheduled] = {}
 
     async def set_bot_permissions(self, channel: Channel, permissions: int) -> None:
         await self.dispatch_pending()
@@ -53,7 +54,7 @@ class ClientBackend(Backend):
         await self.dispatch_pending()
         message_id = next_snowflake() - (int(age * 1000) << 22)
         message = Message(message_id, channel, user, content, attachments=attachments or [])
-        message.created_at = self.clock() - age
+        message.created_at = self.clock.monotonic() - age
         mentioned = dict.fromkeys(re.findall(r"<@!?(\d+)>", content))
         message.mentions = [person for user_id in mentioned if (person := self._find_user(user_id)) is not None]
         if channel.guild is not None and f"<@&{channel.guild.bot_role_id}>" in content:
@@ -235,7 +236,7 @@ class ClientBackend(Backend):
             user,
             channel,
             interaction_type,
-            self.clock(),
+            self.clock.monotonic(),
             message,
             is_user_installed=is_user_installed,
         )
@@ -269,7 +270,7 @@ class ClientBackend(Backend):
             }
         if message is not None:
             payload["message"] = message.json()
-        timer = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._expire_interaction, interaction)
+        timer = self.clock.call_later(ACKNOWLEDGE_SECONDS, partial(self._expire_interaction, interaction))
         self._acknowledge_timers[interaction.id] = timer
         await self.gateway.dispatch("INTERACTION_CREATE", payload)
         self.notify_waiters()

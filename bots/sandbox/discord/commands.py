@@ -95,7 +95,7 @@ class CommandRegistry:
         return edited
 
     def _count_creates(self, guild_id: str, count: int) -> None:
-        create_times, now = self._create_times.setdefault(guild_id, deque()), self._backend.clock()
+        create_times, now = self._create_times.setdefault(guild_id, deque()), self._backend.clock.monotonic()
         while create_times and now - create_times[0] >= DAY_SECONDS:
             create_times.popleft()
         if len(create_times) + count > MAX_CREATES_PER_DAY:

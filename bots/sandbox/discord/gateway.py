@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 import uuid
 import zlib
 from collections import deque
@@ -16,6 +15,7 @@ from aiohttp import WSMsgType, web
 from bots.sandbox.discord.enums import CloseCode, Opcode
 from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.stand_in import BoundedDict, Json
+from core.clock import Clock
 
 __all__ = ["Gateway"]
 
@@ -98,7 +98,7 @@ class Gateway:
         message_content_allowed: bool,
         ready_payload: Callable[[], tuple[Json, list[Json]]],
         on_change: Callable[[], None],
-        clock: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self.identifies: list[Json] = []
         self.resumes: list[Json] = []
@@ -123,7 +123,7 @@ class Gateway:
 
     def session_start_limit(self) -> Json:
         """How many sessions the bot may still start today, as `GET /gateway/bot` reports it."""
-        now = self._clock()
+        now = self._clock.monotonic()
         while self._session_starts and now - self._session_starts[0] >= DAY_SECONDS:
             self._session_starts.popleft()
         remaining = MAX_SESSION_STARTS - len(self._session_starts)
@@ -185,7 +185,7 @@ class Gateway:
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
                     continue
-                if connection.exceeds_frame_limit(self._clock()):
+                if connection.exceeds_frame_limit(self._clock.monotonic()):
                     await connection.close(CloseCode.RATE_LIMITED)
                     break
                 session = await self._handle_frame(connection, msgspec.json.decode(frame.data), session)
@@ -221,14 +221,14 @@ class Gateway:
         return session
 
     async def _identify(self, connection: Connection, data: Json) -> Session | None:
-        self.identifies.append({**data, "at": time.monotonic()})
+        self.identifies.append({**data, "at": self._clock.monotonic()})
         if self.script.close_code is not None:
             await connection.socket.close(code=self.script.close_code)
             return None
         if data.get("token") != self._token or self.session_start_limit()["remaining"] <= 0:
             await connection.close(CloseCode.AUTHENTICATION_FAILED)
             return None
-        self._session_starts.append(self._clock())
+        self._session_starts.append(self._clock.monotonic())
         intents = int(data.get("intents", 0))
         if intents & MESSAGE_CONTENT_INTENT and not self._message_content_allowed:
             await connection.close(CloseCode.DISALLOWED_INTENTS)

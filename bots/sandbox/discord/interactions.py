@@ -28,7 +28,7 @@ class InteractionRoutes:
         interaction = self._backend.interactions.get(token)
         if interaction is None or interaction.acknowledged_at is None:
             raise not_found("webhook")
-        if self._backend.clock() - interaction.created_at > TOKEN_LIFETIME_SECONDS:
+        if self._backend.clock.monotonic() - interaction.created_at > TOKEN_LIFETIME_SECONDS:
             raise ApiError(401, 50027, "Invalid Webhook Token")
         return interaction
 
@@ -38,7 +38,7 @@ class InteractionRoutes:
             raise not_found("interaction")
         if interaction.acknowledged_at is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
-        if self._backend.clock() - interaction.created_at > ACKNOWLEDGE_SECONDS:
+        if self._backend.clock.monotonic() - interaction.created_at > ACKNOWLEDGE_SECONDS:
             interaction.has_failed = True
             raise not_found("interaction")
         data = body.get("data") or {}
@@ -47,7 +47,7 @@ class InteractionRoutes:
             case ResponseType.CHANNEL_MESSAGE | ResponseType.DEFERRED_CHANNEL_MESSAGE as type_ if not is_autocomplete:
                 is_deferred = type_ == ResponseType.DEFERRED_CHANNEL_MESSAGE
                 check_message(data, is_new=True, is_loading=is_deferred)
-                interaction.acknowledged_at = self._backend.clock()
+                interaction.acknowledged_at = self._backend.clock.monotonic()
                 flags = int(data.get("flags") or 0) | (LOADING if is_deferred else 0)
                 await self._add_response(interaction, {**data, "flags": flags}, is_original=True)
             case ResponseType.DEFERRED_MESSAGE_UPDATE | ResponseType.MESSAGE_UPDATE as type_ if (
@@ -56,11 +56,11 @@ class InteractionRoutes:
             ):
                 if type_ == ResponseType.MESSAGE_UPDATE:
                     await self._messages.edit(interaction.message, data)
-                interaction.acknowledged_at = self._backend.clock()
+                interaction.acknowledged_at = self._backend.clock.monotonic()
                 interaction.original_response = interaction.message
             case ResponseType.AUTOCOMPLETE_RESULT if is_autocomplete:
                 check_choices(data.get("choices") or [])
-                interaction.acknowledged_at = self._backend.clock()
+                interaction.acknowledged_at = self._backend.clock.monotonic()
                 interaction.choices = data.get("choices") or []
             case ResponseType.MODAL if interaction.type in (
                 InteractionType.APPLICATION_COMMAND,
@@ -68,7 +68,7 @@ class InteractionRoutes:
             ):
                 check_modal(data)
                 interaction.modal = data
-                interaction.acknowledged_at = self._backend.clock()
+                interaction.acknowledged_at = self._backend.clock.monotonic()
             case _:
                 raise bad_choice("type", "{4, 5, 6, 7}")
         if request.query.get("with_response") not in ("1", "true", "True"):

@@ -4,11 +4,10 @@ Discord documents the headers, but not the figures; these were seen in practice.
 """
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bots.sandbox.stand_in import BoundedDict
+from core.clock import Clock
 
 __all__ = ["Bucket", "BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
 
@@ -61,7 +60,7 @@ class BucketUsage:
 
 
 class RateLimitBuckets:
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
         self._windows: BoundedDict[str, tuple[float, int]] = BoundedDict(MAX_WINDOWS)
@@ -98,7 +97,7 @@ class RateLimitBuckets:
         window = bucket.window
         if window is None:
             return None
-        now, key = self._clock(), f"{bucket.name}:{bucket.scope_id}"
+        now, key = self._clock.monotonic(), f"{bucket.name}:{bucket.scope_id}"
         started_at, count = self._windows.get(key, (now, 0))
         if now - started_at >= window.seconds:
             started_at, count = now, 0
@@ -111,7 +110,7 @@ class RateLimitBuckets:
             "X-RateLimit-Limit": str(window.count),
             "X-RateLimit-Remaining": str(window.count - count),
             "X-RateLimit-Reset-After": f"{reset_after:.3f}",
-            "X-RateLimit-Reset": f"{time.time() + reset_after:.3f}",
+            "X-RateLimit-Reset": f"{self._clock.time() + reset_after:.3f}",
             "X-RateLimit-Bucket": bucket.name,
         }
         if is_exceeded:

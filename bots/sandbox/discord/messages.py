@@ -48,7 +48,7 @@ class MessageRoutes:
         previous = self._nonces.get((channel.id, str(nonce)))
         if nonce is not None and body.get("enforce_nonce") and previous is not None:
             created_at, message = previous
-            if self._backend.clock() - created_at < NONCE_LIFETIME_SECONDS:
+            if self._backend.clock.monotonic() - created_at < NONCE_LIFETIME_SECONDS:
                 return message.json()
         reference = body.get("message_reference") or {}
         target = reference.get("message_id")
@@ -59,7 +59,7 @@ class MessageRoutes:
         message = self.new_message(channel, body, int(target) if target is not None else None)
         if nonce is not None:
             message.nonce = str(nonce)
-            self._nonces[channel.id, message.nonce] = (self._backend.clock(), message)
+            self._nonces[channel.id, message.nonce] = (self._backend.clock.monotonic(), message)
         channel.archived = False
         await self._backend.dispatch_message("MESSAGE_CREATE", message)
         return message.json()
@@ -70,7 +70,7 @@ class MessageRoutes:
         message.attachments = [attachment for attachment in body.get("attachments") or [] if "url" in attachment]
         message.components = body.get("components") or []
         message.embeds = normalise_embeds(body.get("embeds") or [])
-        message.created_at = self._backend.clock()
+        message.created_at = self._backend.clock.monotonic()
         message.flags = int(body.get("flags") or 0)
         self._set_mentions(message, body)
         channel.messages.append(message)

@@ -1,6 +1,5 @@
 """One REST call: reads its body, counts it, calls the route or makes it fail, writes the answer."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ class RequestHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", None, self._backend.clock())
+        call = Call(request.method, f"/{path}", None, self._backend.clock.monotonic())
         call.client_port = (request.get_extra_info("peername") or ("", 0))[1]
         self._backend.calls.append(call)
         headers = {"Via": "1.1 stand-in"}
@@ -34,7 +33,7 @@ class RequestHandler:
                 return response
             fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
             if fault is not None:
-                await _apply_fault(fault, request)
+                await self._apply_fault(fault, request)
             needs_token = not path.startswith(("interactions/", "webhooks/"))
             if needs_token and request.headers.get("Authorization") != f"Bot {self._backend.token}":
                 raise ApiError(401, 0, "401: Unauthorized")
@@ -60,6 +59,17 @@ class RequestHandler:
         # Without parameters: discord.py reads JSON only from exactly this type.
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
+
+    async def _apply_fault(self, fault: Fault, request: web.Request) -> None:
+        match fault.kind:
+            case FaultKind.RATE_LIMITED:
+                raise rate_limited(fault.seconds)
+            case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
+                raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
+            case FaultKind.DROP_BEFORE:
+                drop_connection(request)
+            case FaultKind.DELAY:
+                await self._backend.clock.sleep(fault.seconds)
 
     async def _scripted_response(self, request: web.Request, call: Call) -> web.Response | None:
         reply = self._backend.script.next_reply(call.method, call.path)
@@ -107,15 +117,3 @@ class RequestHandler:
             return web.Response(status=404)
         attachment, content = file
         return web.Response(body=content, headers={"Content-Type": attachment["content_type"]})
-
-
-async def _apply_fault(fault: Fault, request: web.Request) -> None:
-    match fault.kind:
-        case FaultKind.RATE_LIMITED:
-            raise rate_limited(fault.seconds)
-        case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
-            raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
-        case FaultKind.DROP_BEFORE:
-            drop_connection(request)
-        case FaultKind.DELAY:
-            await asyncio.sleep(fault.seconds)

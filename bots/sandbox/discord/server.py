@@ -56,7 +56,7 @@ class DiscordStandIn(ClientBackend):
     @property
     def invalid_request_count(self) -> int:
         """Refused requests of the last ten minutes. Discord blocks an address after 10,000."""
-        since = self.clock() - INVALID_REQUEST_WINDOW_SECONDS
+        since = self.clock.monotonic() - INVALID_REQUEST_WINDOW_SECONDS
         return sum(call.status in (401, 403, 429) and call.time > since for call in self.calls)
 
     async def force_reconnect(self) -> None:

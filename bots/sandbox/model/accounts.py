@@ -1,13 +1,13 @@
 """Accounts, their keys and daily quotas, and the exact usage of each."""
 
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from core.clock import Clock
 
 __all__ = ["Account", "Endpoint", "UsageKey", "UsageLedger"]
 
@@ -36,16 +36,16 @@ class Account:
 
 
 class UsageLedger:
-    """Used tokens, of today (a UTC day by `clock`, seconds since the epoch) and of all time."""
+    """Used tokens, of today (a UTC day by `clock`) and of all time."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.all_time: Counter[UsageKey] = Counter()
         self._today: Counter[UsageKey] = Counter()
         self._current_day = self._day_number()
 
     def _day_number(self) -> int:
-        return int(self.clock() // DAY_SECONDS)
+        return int(self.clock.time() // DAY_SECONDS)
 
     @property
     def today(self) -> Counter[UsageKey]:
@@ -98,7 +98,7 @@ class UsageLedger:
             }
             for category, endpoint in categories.items()
         ]
-        now = datetime.fromtimestamp(self.clock(), UTC).isoformat()
+        now = datetime.fromtimestamp(self.clock.time(), UTC).isoformat()
         return {"user_id": account.id, "usage": usage, "timestamp": now}
 
 

@@ -1,8 +1,6 @@
 """The server: models, chat completions, embeddings and usage over HTTP, with keys, quotas and faults."""
 
-import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +27,7 @@ from bots.sandbox.model.tokeniser import Tokeniser
 from bots.sandbox.stand_in import StandIn
 from core.api.catalogue import Model
 from core.api.model_data import BUILTIN_MODELS
+from core.clock import Clock, SystemClock
 
 __all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
 
@@ -90,7 +89,7 @@ class _EndpointRequest:
 
 class ModelStandIn(StandIn):
     """`quotas` are the daily tokens of the first account, by model. `answer` may be replaced.
-    `clock` (seconds since the epoch) decides when a UTC day ends.
+    `clock` paces the answers and decides when a UTC day ends.
     """
 
     def __init__(
@@ -100,9 +99,9 @@ class ModelStandIn(StandIn):
         tokens_per_second: float = 40.0,
         quotas: Mapping[str, int] | None = None,
         answer: Callable[[dict[str, Any]], str | ScriptedAnswer] = scripted_answer,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SystemClock(),
     ) -> None:
-        super().__init__()
+        super().__init__(clock)
         self.api_key = api_key
         self.accounts: dict[str, Account] = {}
         self.quotas = self.add_account(api_key, quotas=quotas).quotas
@@ -219,7 +218,7 @@ class ModelStandIn(StandIn):
 
     def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, time.monotonic(), key))
+        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, self.clock.monotonic(), key))
         self.notify_waiters()
         detail = error.detail
         if isinstance(detail, str) and detail.startswith("<"):
@@ -264,7 +263,7 @@ class ModelStandIn(StandIn):
         completion, script = self._create_completion(request, model)
         record = RecordedRequest(
             request.body,
-            time.monotonic(),
+            self.clock.monotonic(),
             token_usage=(completion.prompt_tokens, 0),
             api_key=request.account.api_key,
         )
@@ -278,13 +277,13 @@ class ModelStandIn(StandIn):
         finally:
             self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.CHAT), sum(record.token_usage))
             if not record.is_completed and record.disconnected_at is None:
-                record.disconnected_at = time.monotonic()
+                record.disconnected_at = self.clock.monotonic()
             self.notify_waiters()
 
     async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
-            record = RecordedRequest(request.body, time.monotonic(), True, api_key=request.account.api_key)
+            record = RecordedRequest(request.body, self.clock.monotonic(), True, api_key=request.account.api_key)
             self.requests.append(record)
             self.notify_waiters()
         headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}
@@ -341,7 +340,7 @@ class ModelStandIn(StandIn):
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)
         speed = self.tokens_per_second * script.relative_speed
-        stream = CompletionStream(request.http_request, completion, fault, speed, record_progress)
+        stream = CompletionStream(request.http_request, completion, fault, speed, record_progress, self.clock)
         with contextlib.suppress(ConnectionError):  # the client has left; the caller records it
             record.is_completed = await stream.run()
             if fault.action not in (StreamAction.RESET, StreamAction.CLOSE):
@@ -356,7 +355,7 @@ class ModelStandIn(StandIn):
         fault: Fault,
     ) -> web.StreamResponse:
         if fault.action is StreamAction.STALL:
-            await asyncio.sleep(fault.seconds)
+            await self.clock.sleep(fault.seconds)
         if fault.action in (StreamAction.RESET, StreamAction.CLOSE):
             break_connection(request.http_request, fault.action)
         record.token_usage = completion.token_usage(completion.piece_count)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from bots.sandbox.model.faults import TRUE_REASON, Fault, ReasoningFormat, StreamAction, UsageReporting
 from bots.sandbox.model.tokeniser import Tokeniser, split_pieces
+from core.clock import Clock
 
 __all__ = ["Completion", "CompletionStream", "break_connection", "cloudflare_headers", "usage_json"]
 
@@ -143,6 +144,7 @@ class CompletionStream:
         fault: Fault,
         pieces_per_second: float,
         on_progress: Callable[[int], None],
+        clock: Clock,
     ) -> None:
         headers = {"Content-Type": "text/event-stream; charset=utf-8", **cloudflare_headers()}
         self.response = web.StreamResponse(headers=headers)
@@ -151,6 +153,7 @@ class CompletionStream:
         self._fault = fault
         self._pieces_per_second = pieces_per_second
         self._on_progress = on_progress
+        self._clock = clock
         self._sent_pieces = 0
         self._has_finish_reason = False
         self._chunk_fields: dict[str, Any] = {
@@ -187,12 +190,12 @@ class CompletionStream:
             await self._write(self._fault.raw_bytes)
         match self._fault.action:
             case StreamAction.STALL:
-                await asyncio.sleep(self._fault.seconds)
+                await self._clock.sleep(self._fault.seconds)
             case StreamAction.KEEP_ALIVE:
-                ends_at = time.monotonic() + self._fault.seconds
-                while time.monotonic() < ends_at:
+                ends_at = self._clock.monotonic() + self._fault.seconds
+                while self._clock.monotonic() < ends_at:
                     await self._write(b": keep-alive\n\n")
-                    await asyncio.sleep(CHUNK_INTERVAL)
+                    await self._clock.sleep(CHUNK_INTERVAL)
             case StreamAction.RESET | StreamAction.CLOSE:
                 break_connection(self._request, self._fault.action)
                 return False
@@ -201,12 +204,12 @@ class CompletionStream:
         return True
 
     async def _send_pieces(self, end: int) -> None:
-        started_at, start = time.monotonic(), self._sent_pieces
+        started_at, start = self._clock.monotonic(), self._sent_pieces
         while self._sent_pieces < end:
-            seconds = time.monotonic() - started_at + CHUNK_INTERVAL
+            seconds = self._clock.monotonic() - started_at + CHUNK_INTERVAL
             await self._send_due(min(end, start + int(seconds * self._pieces_per_second) + 1))
             if self._sent_pieces < end:
-                await asyncio.sleep(CHUNK_INTERVAL)
+                await self._clock.sleep(CHUNK_INTERVAL)
 
     async def _send_due(self, end: int) -> None:
         """Send the pieces before `end`, reasoning and text in separate chunks."""

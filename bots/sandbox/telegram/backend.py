@@ -1,10 +1,9 @@
 """The chats, their messages, drafts and typing, and the updates that the bot gets of them."""
 
-import asyncio
 import itertools
-import time
 from collections import deque
 from collections.abc import Callable, Collection
+from functools import partial
 
 from bots.sandbox.stand_in import ChatEventKind, ChatStandIn, Fault
 from bots.sandbox.telegram.entities import detect_entities
@@ -14,6 +13,7 @@ from bots.sandbox.telegram.scripting import Script
 from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, ChatType, Draft, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
+from core.clock import Clock, SystemClock
 
 __all__ = ["Backend"]
 
@@ -39,11 +39,11 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         *,
         token: str = "123456789:AAsandbox-token-for-telegram-stand-in",  # noqa: S107 (a stand-in's)
         limits: Limits = Limits(),  # noqa: B008 (frozen)
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SystemClock(),
         unknown_methods: Collection[str] = (),
         webhook_retry_delay: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(clock)
         self.bot = bot = Bot(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot")
         self.token = token
         self.api_base = ""
@@ -56,13 +56,12 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         self.webhook_retry_delay = webhook_retry_delay
         self.chats: dict[int, Chat] = {}
         self.users: dict[int, User] = {bot.id: bot}
-        self.updates = UpdateQueue()
+        self.updates = UpdateQueue(clock)
         self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
         self.privacy_mode = True
         """In groups, the bot gets only messages that are meant for it."""
         self.receives_mentions = True
         """Whether privacy mode passes messages with a mention; reports differ."""
-        self.clock = clock
         self._live_drafts: dict[tuple[int, int | None], Draft] = {}
         self._typing_until: dict[tuple[int, int | None], float] = {}
         self._user_ids = itertools.count(1001)
@@ -111,7 +110,9 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         thread_id = next(chat.next_message_ids)
         chat.topics[thread_id] = name
         fields = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
-        message = Message(thread_id, chat, creator, "", int(time.time()), thread_id=thread_id, extra_fields=fields)
+        message = Message(
+            thread_id, chat, creator, "", int(self.clock.time()), thread_id=thread_id, extra_fields=fields
+        )
         chat.add_message(message)
         if not creator.is_bot:
             self._queue_update("message", message)
@@ -146,7 +147,7 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
             chat,
             sender,
             text,
-            int(time.time()),
+            int(self.clock.time()),
             thread_id,
             entities or [],
             reply_markup,
@@ -213,20 +214,20 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
             self.publish(chat, ChatEvent(ChatEventKind.DRAFT_GONE, thread_id=thread_id))
 
     def _schedule_expiry(self, chat: Chat, thread_id: int | None, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._expire_draft, chat, thread_id)
+        self.clock.call_later(seconds, partial(self._expire_draft, chat, thread_id))
 
     def _expire_draft(self, chat: Chat, thread_id: int | None) -> None:
         draft = self._live_drafts.get((chat.id, thread_id))
         if draft is None:
             return
-        remaining = draft.shown_at + DRAFT_LIFETIME_SECONDS - self.clock()
+        remaining = draft.shown_at + DRAFT_LIFETIME_SECONDS - self.clock.monotonic()
         if remaining > 0:
             self._schedule_expiry(chat, thread_id, remaining)
         else:
             self.end_draft(chat, thread_id)
 
     def live_drafts(self, chat: Chat) -> list[Draft]:
-        now = self.clock()
+        now = self.clock.monotonic()
         return [
             draft
             for (id_, _), draft in self._live_drafts.items()
@@ -234,11 +235,11 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         ]
 
     def start_typing(self, chat: Chat, thread_id: int | None) -> None:
-        self._typing_until[chat.id, thread_id] = self.clock() + TYPING_SECONDS
+        self._typing_until[chat.id, thread_id] = self.clock.monotonic() + TYPING_SECONDS
         self.publish(chat, ChatEvent(ChatEventKind.TYPING, thread_id=thread_id))
 
     def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
-        return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock()
+        return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock.monotonic()
 
     def enforce_limits(self, call: Call) -> None:
         """Count a call that writes to a chat. Raises `ApiError` for one too many."""

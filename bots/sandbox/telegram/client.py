@@ -4,7 +4,6 @@ Some methods are coroutines without need, so that both platforms are used alike.
 """
 
 import itertools
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +79,7 @@ class ClientBackend(Backend):
     async def edit_message(self, message: Message, text: str) -> None:
         message.previous_texts.append(message.text)
         message.text, message.entities = text, detect_entities(text)
-        message.edit_date = int(time.time())
+        message.edit_date = int(self.clock.time())
         self.notify_bot("edited_message", message)
         self.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
 
@@ -141,7 +140,7 @@ class ClientBackend(Backend):
         if user not in message.chat.members:
             raise ValueError(f"{user.name} is not in {message.chat.title}")
         query_id = str(next(self._query_ids))
-        self.pending_queries[query_id] = self.clock()
+        self.pending_queries[query_id] = self.clock.monotonic()
         payload: Json = message.json()
         if message.is_deleted:
             payload = {"chat": payload["chat"], "message_id": message.id, "date": 0}
@@ -208,7 +207,7 @@ class ClientBackend(Backend):
             {
                 "chat": chat.json(),
                 "from": user.json(),
-                "date": int(time.time()),
+                "date": int(self.clock.time()),
                 "old_chat_member": chat_member(self.bot, old),
                 "new_chat_member": chat_member(self.bot, status),
             },

@@ -7,8 +7,9 @@ like messages).
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from core.clock import Clock
 
 __all__ = ["FloodControl", "Limits", "SlidingWindow", "TokenBucket"]
 
@@ -81,7 +82,7 @@ class _SlidingWindowMeter:
 class FloodControl:
     """Admits or refuses calls, and keeps the penalties."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Clock) -> None:
         self.limits = limits
         self._clock = clock
         self._meters: dict[tuple[int, bool], _TokenBucketMeter | _SlidingWindowMeter] = {}
@@ -89,16 +90,16 @@ class FloodControl:
 
     def block(self, chat_id: int, seconds: float) -> None:
         """Refuse all calls to a chat (0: to any chat) for `seconds`."""
-        self._blocked_until[chat_id] = self._clock() + seconds
+        self._blocked_until[chat_id] = self._clock.monotonic() + seconds
 
     def remaining_wait(self, chat_id: int) -> int:
         """Whole seconds that a penalty still lasts for a chat; 0 without one."""
         until = max(self._blocked_until.get(chat_id, 0.0), self._blocked_until.get(0, 0.0))
-        return max(0, math.ceil(until - self._clock()))
+        return max(0, math.ceil(until - self._clock.monotonic()))
 
     def admit(self, chat_id: int, *, is_private: bool, is_draft: bool) -> int:
         """Count a call and return 0, or return its penalty in whole seconds."""
-        now, limits = self._clock(), self.limits
+        now, limits = self._clock.monotonic(), self.limits
         chat_limit = limits.drafts if is_draft else limits.private if is_private else limits.group
         meters = [
             (chat_id, self._meter((chat_id, is_draft), chat_limit, now)),

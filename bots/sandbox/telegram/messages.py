@@ -1,6 +1,5 @@
 """Methods about messages: send, edit, delete, react, drafts, chat actions, answers to button presses."""
 
-import time
 from collections.abc import Callable
 
 from bots.sandbox.stand_in import ChatEventKind
@@ -94,7 +93,7 @@ def send_message_draft(backend: ClientBackend, params: Json) -> bool:
         thread,
         draft_id,
         text,
-        backend.clock(),
+        backend.clock.monotonic(),
         params.get("can_stop") is True,
         params.get("keep_on_stop") is True,
         tuple(entities),
@@ -130,7 +129,7 @@ def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: l
     if text != message.text:
         message.previous_texts.append(message.text)
     message.text, message.entities, message.reply_markup = text, entities, markup
-    message.edit_date = int(time.time())
+    message.edit_date = int(backend.clock.time())
     backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
     return message.json()
 
@@ -204,7 +203,7 @@ def answer_callback_query(backend: ClientBackend, params: Json) -> bool:
     if utf16_length(text) > MAX_CALLBACK_TEXT_CHARS:
         raise bad_request("MESSAGE_TOO_LONG")
     pressed_at = backend.pending_queries.pop(query_id, None)
-    if pressed_at is None or backend.clock() - pressed_at > QUERY_LIFETIME_SECONDS:
+    if pressed_at is None or backend.clock.monotonic() - pressed_at > QUERY_LIFETIME_SECONDS:
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     backend.callback_answers[query_id] = CallbackAnswer(text, params.get("show_alert") is True)
     return True

@@ -70,7 +70,7 @@ class RequestHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         backend = self._backend
-        call = Call(request.match_info["method"], await _read_parameters(request), backend.clock())
+        call = Call(request.match_info["method"], await _read_parameters(request), backend.clock.monotonic())
         backend.calls.append(call)
         reply = backend.script.next_reply(call.method)
         if reply is not None:
@@ -124,7 +124,7 @@ class RequestHandler:
             case FaultKind.DROP_BEFORE:
                 drop_connection(request)
             case FaultKind.DELAY:
-                await asyncio.sleep(fault.seconds)
+                await self._backend.clock.sleep(fault.seconds)
 
     async def serve_file(self, request: web.Request) -> web.StreamResponse:
         content = self._backend.files.content(request.match_info["path"])

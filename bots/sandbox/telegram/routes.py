@@ -58,7 +58,7 @@ class Routes:
         updates = self._backend.updates
         new_webhook = None
         if method == "setwebhook" and params.get("url"):
-            new_webhook = Webhook(updates, params, self._backend.webhook_retry_delay)
+            new_webhook = Webhook(updates, params, self._backend.webhook_retry_delay, self._backend.clock)
             updates.terminate_poll(CONFLICT_WEBHOOK_SET)
         updates.set_allowed_kinds(params.get("allowed_updates"))
         if params.get("drop_pending_updates"):

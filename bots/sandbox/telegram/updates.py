@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.state import Json
+from core.clock import Clock
 
 __all__ = ["PendingUpdate", "UpdateQueue"]
 
@@ -36,7 +37,7 @@ class PendingUpdate:
 class UpdateQueue:
     """Each new update sets `arrived`; the webhook, which waits for it, clears it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.pending: deque[PendingUpdate] = deque(maxlen=MAX_PENDING)
         self.allowed_kinds: tuple[str, ...] = ()
         self.arrived = asyncio.Event()
@@ -46,6 +47,7 @@ class UpdateQueue:
         self._confirmed_updates: deque[PendingUpdate] = deque(maxlen=MAX_CONFIRMED)
         self._poll_waiter: asyncio.Future[None] | None = None
         self._next_conflict_at = 0.0
+        self._clock = clock
 
     def add(self, kind: str, payload: Json, chat_id: int) -> None:
         """Queue an update, if the bot asked for its kind."""
@@ -123,9 +125,9 @@ class UpdateQueue:
             self._poll_waiter.set_exception(ApiError(409, reason))
 
     async def raise_conflict(self, reason: str) -> NoReturn:
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         if now < self._next_conflict_at:
-            await asyncio.sleep(CONFLICT_PAUSE_SECONDS)
+            await self._clock.sleep(CONFLICT_PAUSE_SECONDS)
         else:
             self._next_conflict_at = now + CONFLICT_PAUSE_SECONDS
         raise ApiError(409, reason)

@@ -1,7 +1,6 @@
 """Delivery of updates to the bot's own server, which must be on this machine."""
 
 import asyncio
-import time
 from ipaddress import ip_address
 
 import aiohttp
@@ -11,6 +10,7 @@ from yarl import URL
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.state import Json
 from bots.sandbox.telegram.updates import PendingUpdate, UpdateQueue
+from core.clock import Clock
 
 __all__ = ["Webhook"]
 
@@ -23,7 +23,7 @@ MAX_RETRY_DELAY_SECONDS = 60.0
 class Webhook:
     """Posts updates. The next update of a chat follows only after a 2xx answer to the last."""
 
-    def __init__(self, updates: UpdateQueue, params: Json, initial_retry_delay: float) -> None:
+    def __init__(self, updates: UpdateQueue, params: Json, initial_retry_delay: float, clock: Clock) -> None:
         self.url = _loopback_url(str(params["url"]))
         self._secret = str(params.get("secret_token") or "")
         if len(self._secret) > 256:
@@ -33,6 +33,7 @@ class Webhook:
         self._max_connections = min(100, max(1, int(params.get("max_connections") or 40)))
         self._updates = updates
         self._initial_retry_delay = initial_retry_delay
+        self._clock = clock
         self._last_error: tuple[int, str] | None = None
         self._deliveries: dict[int, asyncio.Task[None]] = {}  # by chat ID
         self._runner = asyncio.create_task(self._run())
@@ -64,7 +65,7 @@ class Webhook:
     async def _deliver(self, session: aiohttp.ClientSession, pending: PendingUpdate) -> None:
         delay = self._initial_retry_delay
         while not await self._post(session, pending.update):
-            await asyncio.sleep(delay)
+            await self._clock.sleep(delay)
             delay = min(MAX_RETRY_DELAY_SECONDS, 2 * delay)
         self._updates.confirm(pending)
         del self._deliveries[pending.chat_id]
@@ -84,7 +85,7 @@ class Webhook:
             reason = "Connection refused"
         except (aiohttp.ClientError, TimeoutError):
             reason = "Connection closed"
-        self._last_error = int(time.time()), reason
+        self._last_error = int(self._clock.time()), reason
         return False
 
 

@@ -1,4 +1,4 @@
-"""A real discord.py client against the stand-in."""
+"""A real discord.py client, connected to the stand-in."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,15 +20,15 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 
 
 class Bot(discord.Client):
-    """Keeps what it hears; answers `/ask`, a button and a menu."""
+    """Queues the events it receives; responds to commands, a button and a menu."""
 
-    def __init__(self, *, intents: discord.Intents = INTENTS, **more: Any) -> None:
+    def __init__(self, *, intents: discord.Intents = INTENTS, **options: Any) -> None:
         super().__init__(
             intents=intents,
             guild_ready_timeout=0.05,
             max_messages=None,
             chunk_guilds_at_startup=False,
-            **more,
+            **options,
         )
         self.messages: asyncio.Queue[discord.Message] = asyncio.Queue()
         self.edits: asyncio.Queue[discord.RawMessageUpdateEvent] = asyncio.Queue()
@@ -38,6 +38,9 @@ class Bot(discord.Client):
         self.tree.add_command(_ask)
         self.tree.add_command(_slow)
         self.tree.add_command(_form)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """The library would pause for five seconds here."""
 
     async def setup_hook(self) -> None:
         await self.tree.sync()
@@ -64,8 +67,8 @@ class Panel(discord.ui.View):
         await interaction.response.edit_message(content="more", view=None)
 
     @discord.ui.select(custom_id="menu", options=[discord.SelectOption(label=name) for name in ("red", "green")])
-    async def menu(self, interaction: discord.Interaction, chosen: "discord.ui.Select[Panel]") -> None:
-        await interaction.response.send_message(f"chose {chosen.values}", ephemeral=True)
+    async def menu(self, interaction: discord.Interaction, select: "discord.ui.Select[Panel]") -> None:
+        await interaction.response.send_message(f"chose {select.values}", ephemeral=True)
 
 
 @app_commands.command(name="ask", description="Ask")
@@ -81,9 +84,9 @@ async def _complete(_: discord.Interaction, current: str) -> list[app_commands.C
     return [app_commands.Choice(name=f"{current}{n}", value=f"{current}{n}") for n in range(3)]
 
 
-@app_commands.command(name="slow", description="Never answers")
+@app_commands.command(name="slow", description="Never responds")
 async def _slow(interaction: discord.Interaction) -> None:
-    """Acknowledges nothing."""
+    """Never acknowledges."""
 
 
 class Form(discord.ui.Modal, title="Form"):
@@ -101,35 +104,35 @@ async def _form(interaction: discord.Interaction) -> None:
 @asynccontextmanager
 async def running_bot(server: DiscordStandIn, bot: Bot) -> AsyncIterator[Bot]:
     task = asyncio.create_task(bot.start(server.token))
-    waiting = asyncio.create_task(bot.connects.get())
+    ready = asyncio.create_task(bot.connects.get())
     try:
         async with asyncio.timeout(10):
-            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         yield bot
     finally:
-        waiting.cancel()
+        ready.cancel()
         await bot.close()
-        await asyncio.gather(task, waiting, return_exceptions=True)
+        await asyncio.gather(task, ready, return_exceptions=True)
 
 
 def spec_violations(server: DiscordStandIn) -> list[str]:
-    """What of the talk so far does not fit Discord's own description."""
-    found = []
+    """The calls, responses and events so far that do not match Discord's description of its API."""
+    violations = []
     for call in server.calls:
-        found += [
+        violations += [
             f"{call.method} {call.path}: {e}"
             for e in api_specs.discord_request_errors(call.method, call.path, call.body)
         ]
         if call.result is not None and call.status not in (0, 401, 429):
-            found += [
+            violations += [
                 f"{call.method} {call.path} {call.status}: {e}"
                 for e in api_specs.discord_response_errors(call.method, call.path, call.status, call.result)
             ]
     for event, data in server.gateway.dispatches:
-        found += [f"{event}: {e}" for e in api_specs.discord_dispatch_errors(event, data)]
-    return found
+        violations += [f"{event}: {e}" for e in api_specs.discord_dispatch_errors(event, data)]
+    return violations
 
 
 @asynccontextmanager
@@ -146,20 +149,20 @@ async def running_server(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Asy
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordStandIn]:
-    async with running_server(monkeypatch, limits=Limits.off()) as made:
-        yield made
+    async with running_server(monkeypatch, limits=Limits.off()) as server:
+        yield server
 
 
 @pytest.fixture
 async def bot(server: DiscordStandIn) -> AsyncIterator[Bot]:
-    async with running_bot(server, Bot()) as made:
-        yield made
+    async with running_bot(server, Bot()) as bot:
+        yield bot
 
 
 @pytest.fixture
 async def raw() -> AsyncIterator[RawClient]:
-    async with raw_client(Limits.off()) as made:
-        yield made
+    async with raw_client(Limits.off()) as raw:
+        yield raw
 
 
 async def next_item(queue: "asyncio.Queue[Any]") -> Any:

@@ -1,4 +1,4 @@
-"""Threads, reactions, guilds and the registry of commands."""
+"""Threads, reactions, guilds, command registration, limits of the gateway."""
 
 import asyncio
 from typing import Any
@@ -19,30 +19,29 @@ from tests.bots.sandbox.discord.conftest import Bot, next_item, spec_violations
 from tests.bots.sandbox.discord.raw_client import RawClient, raw_client
 
 
-def checked_response(found: dict[str, Any], raw: RawClient, method: str, path: str, status: int) -> dict[str, Any]:
+def check_response(body: Any, method: str, path: str, status: int) -> None:
     if api_specs.SPECS_DIR.is_dir():
-        assert api_specs.discord_response_errors(method, path, status, found) == []
-    return found
+        assert api_specs.discord_response_errors(method, path, status, body) == []
 
 
-def command(name: str = "ask", **more: Any) -> dict[str, Any]:
-    return {"name": name, "description": "d", "type": 1, **more}
+def command(name: str = "ask", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "description": "d", "type": 1, **fields}
 
 
 async def test_threads_start_with_and_without_message(server: DiscordStandIn, bot: Bot) -> None:
     ann = server.create_user("Ann")
     channel = server.create_channel(server.create_guild("Home", ann), "general")
     await server.send_message(ann, channel, f"{server.mention} hi")
-    heard = await next_item(bot.messages)
-    thread = await heard.create_thread(name="from it")
-    assert thread.id == heard.id
+    received = await next_item(bot.messages)
+    thread = await received.create_thread(name="from it")
+    assert thread.id == received.id
     await thread.send("inside")
     first, inside = server.messages(server.channels[str(thread.id)])
     assert (first.type, inside.content) == (21, "inside")
-    with pytest.raises(discord.HTTPException) as refused:
-        await heard.create_thread(name="again")
-    assert refused.value.code == 160004
-    alone = await heard.channel.create_thread(name="alone", type=discord.ChannelType.public_thread)
+    with pytest.raises(discord.HTTPException) as raised:
+        await received.create_thread(name="again")
+    assert raised.value.code == 160004
+    alone = await received.channel.create_thread(name="alone", type=discord.ChannelType.public_thread)
     await alone.edit(archived=True)
     assert server.channels[str(alone.id)].archived
     await alone.send("wakes it")
@@ -80,19 +79,19 @@ async def test_reactions_are_added_and_removed(server: DiscordStandIn, bot: Bot)
     ann = server.create_user("Ann")
     channel = server.create_channel(server.create_guild("Home", ann), "general")
     message = await server.send_message(ann, channel, f"{server.mention} hi")
-    heard = await next_item(bot.messages)
-    await heard.add_reaction("👍")
+    received = await next_item(bot.messages)
+    await received.add_reaction("👍")
     await server.set_reaction(ann, message, "👍")
     assert message.reactions == {"👍": {server.bot.id, ann.id}}
     assert bot.user is not None
-    await heard.remove_reaction("👍", bot.user)
+    await received.remove_reaction("👍", bot.user)
     assert message.reactions == {"👍": {ann.id}}
-    with pytest.raises(discord.HTTPException) as refused:
-        await heard.add_reaction("nonsense")
-    assert refused.value.code == 10014
+    with pytest.raises(discord.HTTPException) as raised:
+        await received.add_reaction("nonsense")
+    assert raised.value.code == 10014
     await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~ADD_REACTIONS)
     with pytest.raises(discord.Forbidden):
-        await heard.add_reaction("👍")
+        await received.add_reaction("👍")
     api_specs.require_specs()
     assert spec_violations(server) == []
 
@@ -116,9 +115,9 @@ async def test_guild_is_visible_to_members_only(raw: RawClient) -> None:
     guild = server.create_guild("Home", raw.ann)
     away = server.create_guild("Away", raw.ann, has_bot=False)
     for path in (f"/guilds/{guild.id}", f"/guilds/{guild.id}/members/{raw.ann.id}"):
-        status, found = await raw.call("GET", path)
+        status, body = await raw.call("GET", path)
         assert status == 200
-        checked_response(found, raw, "GET", path, 200)
+        check_response(body, "GET", path, 200)
     assert await raw.error_of("GET", f"/guilds/{guild.id}/members/1") == (404, 10007)
     assert await raw.error_of("GET", f"/guilds/{away.id}") == (404, 10004)
 
@@ -129,21 +128,21 @@ async def test_commands_are_registered_one_by_one_and_by_guild(raw: RawClient) -
     channel = server.create_channel(guild, "general")
     everywhere = f"/applications/{server.application_id}/commands"
     here = f"/applications/{server.application_id}/guilds/{guild.id}/commands"
-    status, made = await raw.call("POST", everywhere, command())
+    status, created = await raw.call("POST", everywhere, command())
     assert status == 201
-    checked_response(made, raw, "POST", everywhere, 201)
+    check_response(created, "POST", everywhere, 201)
     assert (await raw.call("POST", everywhere, command(description="new")))[0] == 200
-    one = f"{everywhere}/{made['id']}"
-    assert (await raw.call("GET", one))[1]["description"] == "new"
-    assert (await raw.call("PATCH", one, {"description": "newer"}))[1]["description"] == "newer"
-    assert await raw.error_of("PATCH", one, {"description": ""}) == (400, 50035)
+    path = f"{everywhere}/{created['id']}"
+    assert (await raw.call("GET", path))[1]["description"] == "new"
+    assert (await raw.call("PATCH", path, {"description": "newer"}))[1]["description"] == "newer"
+    assert await raw.error_of("PATCH", path, {"description": ""}) == (400, 50035)
     _, local = await raw.call("PUT", here, [command("local")])
-    checked_response(local, raw, "PUT", here, 200)
+    check_response(local, "PUT", here, 200)
     assert (await server.use_command(raw.ann, channel, "local")).type == 2
     with pytest.raises(ValueError, match="local"):
         await server.use_command(raw.ann, raw.dm, "local")
-    assert (await raw.call("DELETE", one))[0] == 204
-    assert await raw.error_of("GET", one) == (404, 10063)
+    assert (await raw.call("DELETE", path))[0] == 204
+    assert await raw.error_of("GET", path) == (404, 10063)
     assert (await raw.call("GET", everywhere))[1] == []
     other = here.replace(str(guild.id), "1")
     assert await raw.error_of("PUT", other, []) == (403, 50001)
@@ -154,7 +153,7 @@ async def test_daily_command_limit(raw: RawClient) -> None:
     names = [command(f"b{n}") for n in range(100)]
     for commands in ([command(f"a{n}") for n in range(100)], names):
         assert (await raw.call("PUT", at, commands))[0] == 200
-    # What is known by name costs nothing.
+    # Existing commands do not count.
     assert (await raw.call("PUT", at, names))[0] == 200
     assert await raw.error_of("PUT", at, [command("one-more")]) == (429, 30034)
     raw.clock.now += 86_400
@@ -164,19 +163,19 @@ async def test_daily_command_limit(raw: RawClient) -> None:
 async def test_modal_is_submitted(server: DiscordStandIn, bot: Bot) -> None:
     ann, eve = server.create_user("Ann"), server.create_user("Eve")
     channel = server.create_channel(server.create_guild("Home", ann, eve), "general")
-    shown = await server.use_command(ann, channel, "form")
-    await server.wait_for(lambda: shown.modal)
+    interaction = await server.use_command(ann, channel, "form")
+    await server.wait_for(lambda: interaction.modal)
     with pytest.raises(ValueError, match="form"):
-        await server.submit_modal(eve, shown, {"about": "x"})
+        await server.submit_modal(eve, interaction, {"about": "x"})
     with pytest.raises(ValueError, match="characters"):
-        await server.submit_modal(ann, shown, {})
-    sent = await server.submit_modal(ann, shown, {"about": "cats"})
-    await server.wait_for(lambda: sent.responses)
-    assert [m.content for m in sent.responses] == ["about cats"]
+        await server.submit_modal(ann, interaction, {})
+    submission = await server.submit_modal(ann, interaction, {"about": "cats"})
+    await server.wait_for(lambda: submission.responses)
+    assert [m.content for m in submission.responses] == ["about cats"]
     assert server.transcript(channel, ann) == "Parley: about cats"
     assert server.transcript(channel, eve) == ""
     with pytest.raises(ValueError, match="form"):
-        await server.submit_modal(ann, shown, {"about": "twice"})
+        await server.submit_modal(ann, interaction, {"about": "twice"})
     api_specs.require_specs()
     assert spec_violations(server) == []
 
@@ -187,38 +186,38 @@ async def test_autocomplete_receives_other_options(raw: RawClient) -> None:
         {"name": "name", "type": 3, "description": "d", "autocomplete": True},
     ]
     raw.server.commands = [{"id": "1", "type": 1, "name": "model", "options": options}]
-    asking = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "model", "name", "ph", scope="here"))
-    made = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
-    assert made is not None
+    task = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "model", "name", "ph", scope="here"))
+    interaction = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
+    assert interaction is not None
     await raw.server.wait_for(lambda: raw.server.gateway.dispatches)
-    (told,) = [d for event, d in raw.server.gateway.dispatches if event == "INTERACTION_CREATE"]
-    typed = {one["name"]: one.get("focused", False) for one in told["data"]["options"]}
-    assert typed == {"scope": False, "name": True}
+    (payload,) = [data for event, data in raw.server.gateway.dispatches if event == "INTERACTION_CREATE"]
+    focused = {option["name"]: option.get("focused", False) for option in payload["data"]["options"]}
+    assert focused == {"scope": False, "name": True}
     body = {"type": 8, "data": {"choices": [{"name": "phi", "value": "phi"}]}}
-    await raw.call("POST", f"/interactions/{made.id}/{made.token}/callback", body)
-    assert await asking == [{"name": "phi", "value": "phi"}]
+    await raw.call("POST", f"/interactions/{interaction.id}/{interaction.token}/callback", body)
+    assert await task == [{"name": "phi", "value": "phi"}]
 
 
 async def test_around_is_centred(raw: RawClient) -> None:
     sent = [await raw.server.send_message(raw.ann, raw.dm, str(n)) for n in range(7)]
-    # Far apart in time on one side: places count, not distances.
+    # The later messages are far away in time: positions count, not distances.
     sent[4].id += 1 << 40
     sent[5].id += 1 << 41
     sent[6].id += 1 << 42
-    _, found = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=3")
-    assert [message["content"] for message in found] == ["4", "3", "2"]
-    _, found = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=1")
-    assert [message["content"] for message in found] == ["3"]
+    _, messages = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=3")
+    assert [message["content"] for message in messages] == ["4", "3", "2"]
+    _, messages = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=1")
+    assert [message["content"] for message in messages] == ["3"]
 
 
 async def test_old_message_edits_have_own_limit() -> None:
     async with raw_client(Limits(edit=None, overall=None, old_edit=FixedWindow(2, 60))) as raw:
-        _, made = await raw.call("POST", raw.messages_path, {"content": "x"})
-        own = f"{raw.messages_path}/{made['id']}"
+        _, message = await raw.call("POST", raw.messages_path, {"content": "x"})
+        path = f"{raw.messages_path}/{message['id']}"
         for _ in range(4):
-            assert (await raw.call("PATCH", own, {"content": "y"}))[0] == 200
+            assert (await raw.call("PATCH", path, {"content": "y"}))[0] == 200
         raw.clock.now += 3601
-        edits = [await raw.call("PATCH", own, {"content": "z"}) for _ in range(3)]
+        edits = [await raw.call("PATCH", path, {"content": "z"}) for _ in range(3)]
         assert [status for status, _ in edits] == [200, 200, 429]
         assert (edits[2][1]["code"], edits[2][1]["retry_after"]) == (30046, 60.0)
         assert raw.server.invalid_request_count == 1

@@ -1,4 +1,4 @@
-"""What the stand-in refuses, said over plain HTTP and websockets."""
+"""Errors, interactions and rate limits, over plain HTTP and websockets."""
 
 import asyncio
 from typing import Any
@@ -10,8 +10,8 @@ from bots.sandbox.discord.limits import FixedWindow
 from tests.bots.sandbox.discord.raw_client import RawClient, raw_client
 
 
-def button(**more: Any) -> dict[str, Any]:
-    return {"type": 2, "style": 1, "label": "Go", "custom_id": "go", **more}
+def button(**fields: Any) -> dict[str, Any]:
+    return {"type": 2, "style": 1, "label": "Go", "custom_id": "go", **fields}
 
 
 def rows(*items: dict[str, Any]) -> dict[str, Any]:
@@ -58,11 +58,11 @@ BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "code", "where"), BAD_MESSAGES)
-async def test_invalid_message_is_refused(raw: RawClient, body: dict[str, Any], code: int, where: str) -> None:
-    status, found = await raw.call("POST", raw.messages_path, body)
-    assert (status, found["code"]) == (400, code)
-    assert next(iter(found.get("errors", {"": 0}))) == where
+@pytest.mark.parametrize(("body", "code", "field"), BAD_MESSAGES)
+async def test_invalid_message_is_refused(raw: RawClient, body: dict[str, Any], code: int, field: str) -> None:
+    status, error = await raw.call("POST", raw.messages_path, body)
+    assert (status, error["code"]) == (400, code)
+    assert next(iter(error.get("errors", {"": 0}))) == field
     assert raw.server.messages(raw.dm) == []
 
 
@@ -82,16 +82,16 @@ async def test_invalid_message_is_refused(raw: RawClient, body: dict[str, Any], 
     ],
 )
 async def test_message_at_limit_is_accepted(raw: RawClient, body: dict[str, Any]) -> None:
-    status, found = await raw.call("POST", raw.messages_path, body)
-    assert (status, found["content"]) == (200, body["content"])
+    status, message = await raw.call("POST", raw.messages_path, body)
+    assert (status, message["content"]) == (200, body["content"])
 
 
 async def test_unknown_objects_are_404(raw: RawClient) -> None:
     body = {"content": "x"}
-    here, app = raw.messages_path, raw.server.application_id
+    messages_path, app = raw.messages_path, raw.server.application_id
     assert await raw.error_of("POST", "/channels/1/messages", body) == (404, 10003)
-    assert await raw.error_of("PATCH", f"{here}/1", body) == (404, 10008)
-    assert await raw.error_of("DELETE", f"{here}/1") == (404, 10008)
+    assert await raw.error_of("PATCH", f"{messages_path}/1", body) == (404, 10008)
+    assert await raw.error_of("DELETE", f"{messages_path}/1") == (404, 10008)
     assert await raw.error_of("POST", "/interactions/1/none/callback", {"type": 5}) == (404, 10062)
     assert await raw.error_of("POST", f"/webhooks/{app}/none", body) == (404, 10015)
     assert await raw.error_of("PATCH", f"/webhooks/{app}/none/messages/@original", body) == (
@@ -118,27 +118,27 @@ async def test_content_type_is_json(raw: RawClient) -> None:
 
 async def test_broken_json_is_refused(raw: RawClient) -> None:
     headers = {"Authorization": f"Bot {raw.server.token}", "Content-Type": "application/json"}
-    async with raw.http.post(raw.server.api_base + raw.messages_path, data=b"{", headers=headers) as answer:
-        assert (answer.status, (await answer.json())["code"]) == (400, 50109)
+    async with raw.http.post(raw.server.api_base + raw.messages_path, data=b"{", headers=headers) as response:
+        assert (response.status, (await response.json())["code"]) == (400, 50109)
 
 
 async def test_messages_of_others_cannot_be_edited(raw: RawClient) -> None:
     guild = raw.server.create_guild("Home", raw.ann)
     channel = raw.server.create_channel(guild, "general")
     for place, code in ((channel, 50013), (raw.dm, 50003)):
-        said = await raw.server.send_message(raw.ann, place, "mine")
-        path = f"/channels/{place.id}/messages/{said.id}"
+        message = await raw.server.send_message(raw.ann, place, "mine")
+        path = f"/channels/{place.id}/messages/{message.id}"
         assert await raw.error_of("PATCH", path, {"content": "yours"}) == (403, 50005)
         assert await raw.error_of("DELETE", path) == (403, code)
-        assert said.content == "mine"
+        assert message.content == "mine"
 
 
 async def test_empty_edit_is_refused(raw: RawClient) -> None:
-    _, made = await raw.call("POST", raw.messages_path, {"content": "x"})
-    path = f"{raw.messages_path}/{made['id']}"
+    _, message = await raw.call("POST", raw.messages_path, {"content": "x"})
+    path = f"{raw.messages_path}/{message['id']}"
     assert await raw.error_of("PATCH", path, {"content": ""}) == (400, 50006)
-    status, found = await raw.call("PATCH", path, {"components": [ROW]})
-    assert (status, found["content"], len(found["components"])) == (200, "x", 1)
+    status, edited = await raw.call("PATCH", path, {"components": [ROW]})
+    assert (status, edited["content"], len(edited["components"])) == (200, "x", 1)
 
 
 async def test_nonce_deduplicates_messages(raw: RawClient) -> None:
@@ -150,70 +150,78 @@ async def test_nonce_deduplicates_messages(raw: RawClient) -> None:
 
 
 async def test_snowflakes_increase_and_hold_time(raw: RawClient) -> None:
-    made = [(await raw.call("POST", raw.messages_path, {"content": "x"}))[1] for _ in range(30)]
-    ids = [int(message["id"]) for message in made]
+    messages = [(await raw.call("POST", raw.messages_path, {"content": "x"}))[1] for _ in range(30)]
+    ids = [int(message["id"]) for message in messages]
     assert ids == sorted(set(ids))
-    times = [message["timestamp"] for message in made]
+    times = [message["timestamp"] for message in messages]
     assert times == sorted(times)
 
 
 async def test_interaction_is_acknowledged_once_in_time(raw: RawClient) -> None:
-    made, callback = await raw.start_interaction()
-    assert await raw.error_of("POST", raw.webhook_path(made), {"content": "early"}) == (404, 10015)
+    interaction, callback = await raw.start_interaction()
+    assert await raw.error_of("POST", raw.webhook_path(interaction), {"content": "early"}) == (404, 10015)
     assert (await raw.call("POST", callback, {"type": 5}))[0] == 204
     assert await raw.error_of("POST", callback, {"type": 5}) == (400, 40060)
     late, callback = await raw.start_interaction()
     raw.clock.now += 3.1
     assert await raw.error_of("POST", callback, {"type": 5}) == (404, 10062)
     assert late.has_failed
-    assert not made.has_failed
+    assert not interaction.has_failed
+
+
+async def test_unacknowledged_interaction_fails(raw: RawClient) -> None:
+    interaction, _ = await raw.start_interaction()
+    await raw.clock.advance(2.9)
+    assert not interaction.has_failed
+    await raw.clock.advance(0.1)
+    assert interaction.has_failed
 
 
 async def test_refused_response_leaves_interaction_open(raw: RawClient) -> None:
-    made, callback = await raw.start_interaction()
-    bad = {"type": 4, "data": {"content": "x" * 2001}}
-    assert await raw.error_of("POST", callback, bad) == (400, 50035)
+    interaction, callback = await raw.start_interaction()
+    too_long = {"type": 4, "data": {"content": "x" * 2001}}
+    assert await raw.error_of("POST", callback, too_long) == (400, 50035)
     assert await raw.error_of("POST", callback, {"type": 7}) == (400, 50035)
-    status, told = await raw.call("POST", callback + "?with_response=true", {"type": 4, "data": {"content": "x"}})
-    assert (status, told["resource"]["message"]["content"]) == (200, "x")
-    assert [m.content for m in made.responses] == ["x"]
+    status, body = await raw.call("POST", callback + "?with_response=true", {"type": 4, "data": {"content": "x"}})
+    assert (status, body["resource"]["message"]["content"]) == (200, "x")
+    assert [m.content for m in interaction.responses] == ["x"]
 
 
 async def test_response_is_editable_until_token_expires(raw: RawClient) -> None:
-    made, callback = await raw.start_interaction()
+    interaction, callback = await raw.start_interaction()
     await raw.call("POST", callback, {"type": 5, "data": {"flags": 64}})
-    original = raw.webhook_path(made, "/messages/@original")
+    original = raw.webhook_path(interaction, "/messages/@original")
     assert (await raw.call("GET", original))[1]["flags"] == 64 | 128
     assert (await raw.call("PATCH", original, {"content": "done"}))[1]["flags"] == 64
-    _, more = await raw.call("POST", raw.webhook_path(made), {"content": "more"})
-    assert [m.content for m in made.responses] == ["done", "more"]
-    own = f"{raw.messages_path}/{made.responses[0].id}"
-    assert await raw.error_of("PATCH", own, {"content": "x"}) == (404, 10008)  # ephemeral
-    assert (await raw.call("DELETE", raw.webhook_path(made, f"/messages/{more['id']}")))[0] == 204
+    _, followup = await raw.call("POST", raw.webhook_path(interaction), {"content": "more"})
+    assert [m.content for m in interaction.responses] == ["done", "more"]
+    channel_path = f"{raw.messages_path}/{interaction.responses[0].id}"
+    assert await raw.error_of("PATCH", channel_path, {"content": "x"}) == (404, 10008)  # ephemeral
+    assert (await raw.call("DELETE", raw.webhook_path(interaction, f"/messages/{followup['id']}")))[0] == 204
     assert (await raw.call("DELETE", original))[0] == 204
     assert await raw.error_of("GET", original) == (404, 10008)
     raw.clock.now += 901
-    assert await raw.error_of("POST", raw.webhook_path(made), {"content": "x"}) == (401, 50027)
+    assert await raw.error_of("POST", raw.webhook_path(interaction), {"content": "x"}) == (401, 50027)
 
 
 async def test_user_install_allows_five_followups(raw: RawClient) -> None:
     raw.server.commands = [{"id": "1", "name": "ask", "type": 1, "options": []}]
-    made = await raw.server.use_command(raw.ann, raw.dm, "ask", is_user_installed=True)
-    callback = f"/interactions/{made.id}/{made.token}/callback"
+    interaction = await raw.server.use_command(raw.ann, raw.dm, "ask", is_user_installed=True)
+    callback = f"/interactions/{interaction.id}/{interaction.token}/callback"
     await raw.call("POST", callback, {"type": 4, "data": {"content": "first"}})
-    statuses = [(await raw.call("POST", raw.webhook_path(made), {"content": "x"}))[0] for _ in range(6)]
+    statuses = [(await raw.call("POST", raw.webhook_path(interaction), {"content": "x"}))[0] for _ in range(6)]
     assert statuses == [200] * 5 + [400]
 
 
-def command(**more: Any) -> dict[str, Any]:
-    return {"name": "ask", "description": "Ask", **more}
+def command(**fields: Any) -> dict[str, Any]:
+    return {"name": "ask", "description": "Ask", **fields}
 
 
-def option(**more: Any) -> dict[str, Any]:
-    return {"name": "text", "description": "Text", "type": 3, **more}
+def option(**fields: Any) -> dict[str, Any]:
+    return {"name": "text", "description": "Text", "type": 3, **fields}
 
 
-LONG = [{"name": "n" * 100, "value": f"{n:0100}"} for n in range(25)]
+LONG_CHOICES = [{"name": "n" * 100, "value": f"{n:0100}"} for n in range(25)]
 
 
 @pytest.mark.parametrize(
@@ -229,9 +237,9 @@ LONG = [{"name": "n" * 100, "value": f"{n:0100}"} for n in range(25)]
         ([command(options=[option(), option()])], 50035),
         ([command(options=[option(name="a"), option(name="b", required=True)])], 50035),
         ([command(options=[option(choices=[{"name": "", "value": "x"}])])], 50035),
-        ([command(options=[option(choices=LONG, autocomplete=True)])], 50035),
+        ([command(options=[option(choices=LONG_CHOICES, autocomplete=True)])], 50035),
         (
-            [command(options=[option(name="a", choices=LONG), option(name="b", choices=LONG)])],
+            [command(options=[option(name="a", choices=LONG_CHOICES), option(name="b", choices=LONG_CHOICES)])],
             50035,
         ),
         ([command(name=f"c{n}") for n in range(101)], 30032),
@@ -257,31 +265,31 @@ async def test_command_keeps_id(raw: RawClient) -> None:
 )
 async def test_invalid_choices_are_refused(raw: RawClient, choices: list[dict[str, str]]) -> None:
     raw.server.commands = [command(id="1", type=1, options=[option(autocomplete=True)])]
-    asking = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "ask", "text", "x"))
-    made = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
-    assert made is not None
-    callback = f"/interactions/{made.id}/{made.token}/callback"
+    task = asyncio.create_task(raw.server.autocomplete(raw.ann, raw.dm, "ask", "text", "x"))
+    interaction = await raw.server.wait_for(lambda: next(iter(raw.server.interactions.values()), None))
+    assert interaction is not None
+    callback = f"/interactions/{interaction.id}/{interaction.token}/callback"
     assert await raw.error_of("POST", callback, {"type": 8, "data": {"choices": choices}}) == (
         400,
         50035,
     )
     await raw.call("POST", callback, {"type": 8, "data": {"choices": choices[:0]}})
-    assert await asking == []
+    assert await task == []
 
 
 async def test_channel_limit_is_five_per_five_seconds() -> None:
     async with raw_client(Limits()) as raw:
-        left = []
+        remaining = []
         for _ in range(5):
             assert (await raw.call("POST", raw.messages_path, {"content": "x"}))[0] == 200
-            left.append(raw.headers["X-RateLimit-Remaining"])
-        assert left == ["4", "3", "2", "1", "0"]
+            remaining.append(raw.headers["X-RateLimit-Remaining"])
+        assert remaining == ["4", "3", "2", "1", "0"]
         raw.clock.now += 2
-        status, found = await raw.call("POST", raw.messages_path, {"content": "x"})
-        assert (status, found["retry_after"], found["global"]) == (429, 3.0, False)
+        status, error = await raw.call("POST", raw.messages_path, {"content": "x"})
+        assert (status, error["retry_after"], error["global"]) == (429, 3.0, False)
         assert raw.headers["Via"]
-        own = f"{raw.messages_path}/{raw.server.messages(raw.dm)[0].id}"
-        edits = [(await raw.call("PATCH", own, {"content": "y"}))[0] for _ in range(6)]
+        path = f"{raw.messages_path}/{raw.server.messages(raw.dm)[0].id}"
+        edits = [(await raw.call("PATCH", path, {"content": "y"}))[0] for _ in range(6)]
         assert edits == [200] * 5 + [429]
         assert (await raw.call("POST", f"/channels/{raw.dm.id}/typing"))[0] == 204
         raw.clock.now += 3
@@ -291,10 +299,10 @@ async def test_channel_limit_is_five_per_five_seconds() -> None:
 
 async def test_interaction_responses_skip_global_limit() -> None:
     async with raw_client(Limits(overall=FixedWindow(3, 1))) as raw:
-        made, callback = await raw.start_interaction()
+        interaction, callback = await raw.start_interaction()
         await raw.call("POST", callback, {"type": 5})
         edits = [
-            (await raw.call("PATCH", raw.webhook_path(made, "/messages/@original"), {"content": "x"}))[0]
+            (await raw.call("PATCH", raw.webhook_path(interaction, "/messages/@original"), {"content": "x"}))[0]
             for _ in range(6)
         ]
         assert edits == [200] * 5 + [429]
@@ -305,7 +313,7 @@ async def test_interaction_responses_skip_global_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "closed"),
+    ("frame", "close_code"),
     [
         ({"op": 2, "d": {"token": "wrong", "intents": 1}}, 4004),
         ({"op": 6, "d": {"token": "wrong", "session_id": "x", "seq": 1}}, 4004),
@@ -315,13 +323,13 @@ async def test_interaction_responses_skip_global_limit() -> None:
         ({"op": 2, "d": {"intents": "all"}}, 4002),
     ],
 )
-async def test_gateway_closes_on_invalid_frame(raw: RawClient, frame: dict[str, Any], closed: int) -> None:
+async def test_gateway_closes_on_invalid_frame(raw: RawClient, frame: dict[str, Any], close_code: int) -> None:
     frame["d"].setdefault("token", raw.server.token)
     async with asyncio.timeout(5), raw.http.ws_connect(raw.server.gateway_url) as socket:
         assert (await socket.receive_json())["op"] == 10
         await socket.send_json(frame)
         await socket.receive()
-        assert socket.close_code == closed
+        assert socket.close_code == close_code
 
 
 async def test_unknown_session_is_invalid(raw: RawClient) -> None:
@@ -332,6 +340,6 @@ async def test_unknown_session_is_invalid(raw: RawClient) -> None:
 
 
 async def test_slash_waits_for_command_sync(raw: RawClient) -> None:
-    using = asyncio.create_task(raw.server.use_command(raw.ann, raw.dm, "ask"))
+    task = asyncio.create_task(raw.server.use_command(raw.ann, raw.dm, "ask"))
     await raw.call("PUT", f"/applications/{raw.server.application_id}/commands", [command()])
-    assert (await using).type == 2
+    assert (await task).type == 2

@@ -1,4 +1,4 @@
-"""The model's stand-in with the real openai client in front of it."""
+"""The real openai client, connected to the model stand-in."""
 
 import contextlib
 import io
@@ -21,9 +21,9 @@ EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
 
 
 def conversation(*texts: str) -> list[Any]:
-    """Messages of a person and a model in turn, the person first."""
+    """Messages of the user and the assistant in turn."""
     roles = ("user", "assistant")
-    return [{"role": roles[at % 2], "content": text} for at, text in enumerate(texts)]
+    return [{"role": roles[index % 2], "content": text} for index, text in enumerate(texts)]
 
 
 @dataclass
@@ -55,13 +55,13 @@ class StreamedAnswer:
 
     @property
     def usages(self) -> list[tuple[int, int]]:
-        """(prompt, completion) of every chunk that has one."""
-        found = [chunk["usage"] for chunk in self.chunks if chunk.get("usage")]
-        return [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in found]
+        """Tokens of the prompt and of the completion, of every chunk with usage."""
+        usages = [chunk["usage"] for chunk in self.chunks if chunk.get("usage")]
+        return [(usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages]
 
 
 class OpenAIClient:
-    """The openai package against a stand-in, and plain HTTP where it hides something."""
+    """The openai package, and plain HTTP for what the package hides."""
 
     def __init__(self, server: ModelStandIn, key: str | None = None) -> None:
         self.server = server
@@ -70,38 +70,38 @@ class OpenAIClient:
         )
         self._key = key or server.api_key
 
-    async def complete(self, *texts: str, model: str = LLAMA, **more: Any) -> dict[str, Any]:
+    async def complete(self, *texts: str, model: str = LLAMA, **options: Any) -> dict[str, Any]:
         raw = await self.openai.chat.completions.with_raw_response.create(
-            model=model, messages=conversation(*texts), **more
+            model=model, messages=conversation(*texts), **options
         )
         body: dict[str, Any] = msgspec.json.decode(raw.content)
         return body
 
-    async def stream(self, *texts: str, model: str = LLAMA, **more: Any) -> StreamedAnswer:
-        heard = StreamedAnswer()
+    async def stream(self, *texts: str, model: str = LLAMA, **options: Any) -> StreamedAnswer:
+        answer = StreamedAnswer()
         stream = await self.openai.chat.completions.create(
-            model=model, messages=conversation(*texts), stream=True, **more
+            model=model, messages=conversation(*texts), stream=True, **options
         )
         async with stream:
             async for chunk in stream:
-                heard.chunks.append(chunk.model_dump(exclude_unset=True))
-        return heard
+                answer.chunks.append(chunk.model_dump(exclude_unset=True))
+        return answer
 
     async def http(
         self, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """Status, body (decoded where it is JSON) and headers in lower case."""
-        plain = body is None or isinstance(body, bytes | io.BytesIO)
-        data = body if plain else msgspec.json.encode(body)
-        given = {"Authorization": f"Bearer {self._key}"} if headers is None else headers
+        """Status, body (decoded if it is JSON) and headers in lower case."""
+        is_raw = body is None or isinstance(body, bytes | io.BytesIO)
+        data = body if is_raw else msgspec.json.encode(body)
+        headers = {"Authorization": f"Bearer {self._key}"} if headers is None else headers
         async with (
             aiohttp.ClientSession() as session,
-            session.request(method, self.server.base_url + path, data=data, headers=given) as answer,
+            session.request(method, self.server.base_url + path, data=data, headers=headers) as response,
         ):
-            said: Any = await answer.read()
+            content: Any = await response.read()
             with contextlib.suppress(msgspec.DecodeError):
-                said = msgspec.json.decode(said)
-            return answer.status, said, {k.lower(): v for k, v in answer.headers.items()}
+                content = msgspec.json.decode(content)
+            return response.status, content, {name.lower(): value for name, value in response.headers.items()}
 
     async def close(self) -> None:
         await self.openai.close()
@@ -109,20 +109,20 @@ class OpenAIClient:
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelStandIn]:
-    made = ModelStandIn(tokens_per_second=50_000)
-    await made.start()
-    yield made
-    await made.close()
+    server = ModelStandIn(tokens_per_second=50_000)
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
 async def client(server: ModelStandIn) -> AsyncIterator[OpenAIClient]:
-    made = OpenAIClient(server)
-    yield made
-    await made.close()
+    client = OpenAIClient(server)
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-def described() -> None:
-    """The test needs the API's description."""
+def requires_spec() -> None:
+    """Skips the test without the API's description."""
     api_specs.require_specs()

@@ -1,4 +1,4 @@
-"""Keys, quotas, days, plans, and models that come and go."""
+"""Keys, quotas, days, plans, and changes of the model list."""
 
 import asyncio
 from datetime import datetime
@@ -12,6 +12,7 @@ from core.api.catalogue import Model, parse_models
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient
+from tests.clock import FakeClock
 
 
 async def test_usage_is_sum_of_answers(server: ModelStandIn, client: OpenAIClient) -> None:
@@ -23,17 +24,17 @@ async def test_usage_is_sum_of_answers(server: ModelStandIn, client: OpenAIClien
         client.stream("hello", model=R1),
     )
     made = await client.openai.embeddings.create(model=EMBEDDER, input=["one", "two words"])
-    spent = [sum(heard.usages[-1]) for heard in answers]
+    used = [sum(answer.usages[-1]) for answer in answers]
     key = server.api_key
     assert dict(server.usage.today) == {
-        UsageKey(key, LLAMA, Endpoint.CHAT): sum(spent[:9]),
-        UsageKey("other", LLAMA, Endpoint.CHAT): sum(spent[9:14]),
-        UsageKey(key, R1, Endpoint.CHAT): spent[14],
+        UsageKey(key, LLAMA, Endpoint.CHAT): sum(used[:9]),
+        UsageKey("other", LLAMA, Endpoint.CHAT): sum(used[9:14]),
+        UsageKey(key, R1, Endpoint.CHAT): used[14],
         UsageKey(key, EMBEDDER, Endpoint.EMBEDDINGS): made.usage.total_tokens,
     }
-    assert server.usage[LLAMA] == sum(spent[:14])
-    assert server.usage.tokens_used(api_key="other") == sum(spent[9:14])
-    assert server.usage.tokens_used(api_key=key, endpoint=Endpoint.CHAT) == sum(spent[:9]) + spent[14]
+    assert server.usage[LLAMA] == sum(used[:14])
+    assert server.usage.tokens_used(api_key="other") == sum(used[9:14])
+    assert server.usage.tokens_used(api_key=key, endpoint=Endpoint.CHAT) == sum(used[:9]) + used[14]
     await other.close()
 
 
@@ -43,9 +44,9 @@ async def test_quotas_are_per_account(server: ModelStandIn, client: OpenAIClient
     await small.complete("hello")
     with pytest.raises(openai.RateLimitError):
         await small.complete("hello")
-    assert (await client.complete("hello"))["choices"], "the other account is not touched"
-    (turned_away,) = server.rejected_requests
-    assert (turned_away.status, turned_away.api_key) == (429, "small")
+    assert (await client.complete("hello"))["choices"], "other accounts have their own quota"
+    (rejected,) = server.rejected_requests
+    assert (rejected.status, rejected.api_key) == (429, "small")
     del server.accounts["small"]
     with pytest.raises(openai.AuthenticationError):
         await small.complete("hello")
@@ -60,17 +61,17 @@ async def test_embeddings_have_quota(server: ModelStandIn, client: OpenAIClient)
 
 
 async def test_quota_resets_daily() -> None:
-    now = datetime.fromisoformat("2026-11-23T23:59:58+00:00").timestamp()
-    server = ModelStandIn(tokens_per_second=50_000, quotas={LLAMA: 10}, clock=lambda: now)
+    clock = FakeClock(datetime.fromisoformat("2026-11-23T23:59:58+00:00").timestamp())
+    server = ModelStandIn(tokens_per_second=1_000_000, quotas={LLAMA: 10}, clock=clock)
     await server.start()
     client = OpenAIClient(server)
-    spent = (await client.complete("hello"))["usage"]["total_tokens"]
+    used = (await client.complete("hello"))["usage"]["total_tokens"]
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
-    now += 3  # midnight in UTC has passed
+    clock.now += 3  # past midnight in UTC
     again = (await client.complete("hello"))["usage"]["total_tokens"]
     assert server.usage[LLAMA] == again
-    assert server.usage.all_time[UsageKey(server.api_key, LLAMA, Endpoint.CHAT)] == spent + again
+    assert server.usage.all_time[UsageKey(server.api_key, LLAMA, Endpoint.CHAT)] == used + again
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
     server.start_new_day()
@@ -103,11 +104,11 @@ async def test_model_requires_higher_plan(server: ModelStandIn, client: OpenAICl
     await rich.close()
 
 
-@pytest.mark.parametrize("listing", ModelListFormat)
+@pytest.mark.parametrize("list_format", ModelListFormat)
 async def test_models_can_be_removed_and_added(
-    server: ModelStandIn, client: OpenAIClient, listing: ModelListFormat
+    server: ModelStandIn, client: OpenAIClient, list_format: ModelListFormat
 ) -> None:
-    server.list_format = listing
+    server.list_format = list_format
     api = ModelApi(server.base_url, server.api_key)
     before = {model.id for model in await api.list_models()}
     assert before == set(BUILTIN_MODELS) - {EMBEDDER}
@@ -115,10 +116,10 @@ async def test_models_can_be_removed_and_added(
     server.add_model(Model("qwen/New-72B", 65_536, has_vision=True, daily_quota=7))
     after = {model.id: model for model in await api.list_models()}
     assert set(after) == before - {LLAMA} | {"qwen/New-72B"}
-    if listing is not ModelListFormat.MINIMAL:
+    if list_format is not ModelListFormat.MINIMAL:
         assert after["qwen/New-72B"].context_window == 65_536
         assert after["qwen/New-72B"].has_vision
-    if listing is ModelListFormat.DOCUMENTED:
+    if list_format is ModelListFormat.DOCUMENTED:
         assert after["qwen/New-72B"].daily_quota == 7
     with pytest.raises(openai.BadRequestError) as caught:
         await client.complete("hello", model=LLAMA)
@@ -127,25 +128,25 @@ async def test_models_can_be_removed_and_added(
     await api.close()
 
 
-async def test_each_listing_has_its_own_fields(server: ModelStandIn, client: OpenAIClient) -> None:
-    shown = {}
-    for listing in ModelListFormat:
-        server.list_format = listing
+async def test_each_list_format_has_own_fields(server: ModelStandIn, client: OpenAIClient) -> None:
+    entries = {}
+    for list_format in ModelListFormat:
+        server.list_format = list_format
         _, body, _ = await client.http("GET", "models")
-        shown[listing] = next(m for m in body["data"] if TINY in (m.get("id"), m.get("name")))
+        entries[list_format] = next(m for m in body["data"] if TINY in (m.get("id"), m.get("name")))
         assert len(parse_models(body)) == 30
-    assert shown[ModelListFormat.RECORDED]["context_window"] == 4_000
-    assert shown[ModelListFormat.RECORDED]["max_model_len"] is None
-    assert "context_window" not in shown[ModelListFormat.MINIMAL]
-    assert shown[ModelListFormat.MINIMAL]["permission"]
-    documented = shown[ModelListFormat.DOCUMENTED]
+    assert entries[ModelListFormat.RECORDED]["context_window"] == 4_000
+    assert entries[ModelListFormat.RECORDED]["max_model_len"] is None
+    assert "context_window" not in entries[ModelListFormat.MINIMAL]
+    assert entries[ModelListFormat.MINIMAL]["permission"]
+    documented = entries[ModelListFormat.DOCUMENTED]
     assert UUID(documented["model_id"]).version == 5
     assert documented["metadata"]["context_window"] == 4_000
     assert documented["chat_daily_quota_tier_1"] == 1_000_000
     assert documented["api_completions_daily_quota_tier_1"] == 500_000
 
 
-async def test_the_statistics_of_an_account(server: ModelStandIn, client: OpenAIClient) -> None:
+async def test_token_usage_of_account(server: ModelStandIn, client: OpenAIClient) -> None:
     await client.complete("hello")
     await client.openai.embeddings.create(model=EMBEDDER, input="one")
     status, body, _ = await client.http("GET", "stats/token-usage")

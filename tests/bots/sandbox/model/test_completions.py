@@ -1,4 +1,4 @@
-"""Good answers: models, completions streamed and whole, reasoning, usage."""
+"""Good answers: model lists, streamed and whole completions, reasoning, usage, speed."""
 
 import asyncio
 from typing import Any
@@ -8,12 +8,14 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.script import long_document, scripted_answer
+from bots.sandbox.model.streaming import CHUNK_INTERVAL
 from core.api.model_data import BUILTIN_MODELS
 from tests import api_specs
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
+from tests.clock import FakeClock
 
 
-async def test_the_published_models_are_listed(client: OpenAIClient, described: None) -> None:
+async def test_published_models_are_listed(client: OpenAIClient, requires_spec: None) -> None:
     status, body, _ = await client.http("GET", "models", headers={})
     assert status == 200, "the list needs no key"
     assert api_specs.model_errors("ListModelsResponse", body) == []
@@ -23,14 +25,14 @@ async def test_the_published_models_are_listed(client: OpenAIClient, described: 
     assert [model.id async for model in client.openai.models.list()] == list(windows)
 
 
-async def test_the_embedding_model_has_a_list_of_its_own(client: OpenAIClient, described: None) -> None:
+async def test_embedding_model_has_own_list(client: OpenAIClient, requires_spec: None) -> None:
     status, body, _ = await client.http("GET", "embedding-models")
     assert status == 200
     assert api_specs.model_errors("ListModelsResponse", body) == []
     assert [model["id"] for model in body["data"]] == [EMBEDDER]
 
 
-async def test_a_whole_answer(client: OpenAIClient, described: None) -> None:
+async def test_whole_answer(client: OpenAIClient, requires_spec: None) -> None:
     body = await client.complete("repeat: It is all here.")
     assert api_specs.model_errors("CreateChatCompletionResponse", body) == []
     (choice,) = body["choices"]
@@ -42,19 +44,19 @@ async def test_a_whole_answer(client: OpenAIClient, described: None) -> None:
     assert 0 < usage["completion_tokens"] < len("It is all here.")
 
 
-async def test_a_streamed_answer(client: OpenAIClient, described: None) -> None:
-    heard = await client.stream("long 3000", stream_options={"include_usage": True})
-    assert heard.text == long_document(3000)
-    assert heard.chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert heard.finish_reasons == ["stop"]
-    assert heard.chunks[-1]["choices"] == []
-    for chunk in heard.chunks:
+async def test_streamed_answer(client: OpenAIClient, requires_spec: None) -> None:
+    answer = await client.stream("long 3000", stream_options={"include_usage": True})
+    assert answer.text == long_document(3000)
+    assert answer.chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert answer.finish_reasons == ["stop"]
+    assert answer.chunks[-1]["choices"] == []
+    for chunk in answer.chunks:
         assert api_specs.model_errors("CreateChatCompletionStreamResponse", chunk) == []
-    last = next(c for c in reversed(heard.chunks) if c["choices"])
-    assert last["choices"][0]["delta"]["content"], "the end comes with the last of the text"
+    last = next(c for c in reversed(answer.chunks) if c["choices"])
+    assert last["choices"][0]["delta"]["content"], "the last chunk of text has the finish reason"
 
 
-async def test_the_same_question_gets_the_same_answer(client: OpenAIClient) -> None:
+async def test_same_question_gets_same_answer(client: OpenAIClient) -> None:
     whole, streamed = await asyncio.gather(client.complete("hello"), client.stream("hello"))
     assert whole["choices"][0]["message"]["content"] == streamed.text
     assert "hello" in streamed.text
@@ -64,27 +66,27 @@ async def test_the_same_question_gets_the_same_answer(client: OpenAIClient) -> N
 
 
 async def test_every_chunk_has_cumulative_usage(client: OpenAIClient) -> None:
-    heard = await client.stream("long 2000")
-    assert len(heard.usages) == len(heard.chunks)
-    assert len({prompt for prompt, _ in heard.usages}) == 1
-    spent = [completion for _, completion in heard.usages]
-    assert spent == sorted(spent)
-    assert spent[0] == 0
-    assert spent[-1] > 300
+    answer = await client.stream("long 2000")
+    assert len(answer.usages) == len(answer.chunks)
+    assert len({prompt for prompt, _ in answer.usages}) == 1
+    used = [completion for _, completion in answer.usages]
+    assert used == sorted(used)
+    assert used[0] == 0
+    assert used[-1] > 300
 
 
-async def test_reasoning_is_separate_by_default(client: OpenAIClient, described: None) -> None:
-    heard = await client.stream("repeat: yes", model=R1)
-    assert heard.reasoning
-    assert heard.text == "\n\nyes"
-    assert heard.finish_reasons == ["stop"]
+async def test_reasoning_is_separate_by_default(client: OpenAIClient, requires_spec: None) -> None:
+    answer = await client.stream("repeat: yes", model=R1)
+    assert answer.reasoning
+    assert answer.text == "\n\nyes"
+    assert answer.finish_reasons == ["stop"]
     whole = await client.complete("repeat: yes", model=R1)
     assert api_specs.model_errors("CreateChatCompletionResponse", whole) == []
     message = whole["choices"][0]["message"]
-    assert message["reasoning_content"] == heard.reasoning
+    assert message["reasoning_content"] == answer.reasoning
     assert message["content"].strip() == "yes"
-    assert whole["usage"]["completion_tokens"] == heard.usages[-1][1]
-    assert whole["usage"]["completion_tokens"] > 20, "thinking is paid for"
+    assert whole["usage"]["completion_tokens"] == answer.usages[-1][1]
+    assert whole["usage"]["completion_tokens"] > 20, "reasoning uses tokens"
 
 
 async def test_reasoning_can_be_scripted(client: OpenAIClient) -> None:
@@ -94,46 +96,55 @@ async def test_reasoning_can_be_scripted(client: OpenAIClient) -> None:
 
 @pytest.mark.parametrize("name", ["max_completion_tokens", "max_tokens"])
 async def test_max_tokens_is_enforced(client: OpenAIClient, name: str) -> None:
-    most: dict[str, Any] = {name: 40}
-    heard = await client.stream("long 5000", **most)
-    assert heard.finish_reasons == ["length"]
-    assert heard.usages[-1][1] <= 40
-    assert long_document(5000).startswith(heard.text)
-    whole = await client.complete("long 5000", **most)
+    limit: dict[str, Any] = {name: 40}
+    answer = await client.stream("long 5000", **limit)
+    assert answer.finish_reasons == ["length"]
+    assert answer.usages[-1][1] <= 40
+    assert long_document(5000).startswith(answer.text)
+    whole = await client.complete("long 5000", **limit)
     assert whole["choices"][0]["finish_reason"] == "length"
-    assert whole["choices"][0]["message"]["content"] == heard.text
+    assert whole["choices"][0]["message"]["content"] == answer.text
 
 
 async def test_reasoning_can_exhaust_max_tokens(client: OpenAIClient) -> None:
-    heard = await client.stream("hello", model=R1, max_completion_tokens=10)
-    assert heard.reasoning
-    assert heard.text.strip() == ""
-    assert heard.finish_reasons == ["length"]
+    answer = await client.stream("hello", model=R1, max_completion_tokens=10)
+    assert answer.reasoning
+    assert answer.text.strip() == ""
+    assert answer.finish_reasons == ["length"]
 
 
 async def test_empty_answer_finishes(client: OpenAIClient) -> None:
-    heard = await client.stream("empty")
-    assert (heard.text, heard.finish_reasons) == ("", ["stop"])
+    answer = await client.stream("empty")
+    assert (answer.text, answer.finish_reasons) == ("", ["stop"])
 
 
-async def test_streaming_speed(server: ModelStandIn, client: OpenAIClient) -> None:
-    server.tokens_per_second = 200
-    began = asyncio.get_running_loop().time()
-    heard = await client.stream("long 400")
-    took = asyncio.get_running_loop().time() - began
-    tokens = heard.usages[-1][1]
-    assert tokens / took == pytest.approx(200, rel=0.4)
-    assert len(heard.chunks) > 5
+async def test_streaming_speed() -> None:
+    clock = FakeClock()
+    server = ModelStandIn(tokens_per_second=200, clock=clock)
+    await server.start()
+    client = OpenAIClient(server)
+    started_at = clock.now
+    task = asyncio.create_task(client.stream("long 400"))
+    while not task.done():
+        timer = asyncio.create_task(clock.wait_for_timer())
+        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        await clock.advance(CHUNK_INTERVAL)
+    answer = await task
+    assert answer.usages[-1][1] / (clock.now - started_at) == pytest.approx(200, rel=0.2)
+    assert len(answer.chunks) > 5
+    await client.close()
+    await server.close()
 
 
 async def test_requests_are_recorded(server: ModelStandIn, client: OpenAIClient) -> None:
-    heard = await client.stream("one", "two", "three", temperature=0.5)
+    answer = await client.stream("one", "two", "three", temperature=0.5)
     (record,) = server.requests
     assert record.body["messages"] == conversation("one", "two", "three")
     assert record.body["temperature"] == 0.5
     assert record.is_completed
     assert record.disconnected_at is None
-    assert record.token_usage == heard.usages[-1]
+    assert record.token_usage == answer.usages[-1]
 
 
 async def test_disconnect_during_answer_is_recorded(server: ModelStandIn, client: OpenAIClient) -> None:
@@ -148,7 +159,7 @@ async def test_disconnect_during_answer_is_recorded(server: ModelStandIn, client
     assert not record.is_completed
     prompt, completion = record.token_usage
     assert 0 < completion < 200
-    assert server.usage[LLAMA] == prompt + completion, "what was said is paid for"
+    assert server.usage[LLAMA] == prompt + completion, "the tokens sent so far are used"
 
 
 async def test_disconnect_during_silence_is_recorded(server: ModelStandIn, client: OpenAIClient) -> None:
@@ -168,9 +179,9 @@ async def test_cut_stream_fails_after_half_of_text(client: OpenAIClient) -> None
 
 def test_first_source_is_cited() -> None:
     sources = "\n\n".join(
-        f"[{number}] shop.pdf, page {number}\n<<<\n{words}\n>>>"
-        for number, words in enumerate(("Three years.", "Thirty days.", "At nine."), 1)
+        f"[{number}] shop.pdf, page {number}\n<<<\n{text}\n>>>"
+        for number, text in enumerate(("Three years.", "Thirty days.", "At nine."), 1)
     )
-    shown = {"role": "system", "content": f"Sources follow.\n\n{sources}"}
-    script = scripted_answer({"model": LLAMA, "messages": [shown, *conversation("How long?")]})
+    system_message = {"role": "system", "content": f"Sources follow.\n\n{sources}"}
+    script = scripted_answer({"model": LLAMA, "messages": [system_message, *conversation("How long?")]})
     assert "I was shown 3 of your sources. One says “Three years.” [1]." in script.text

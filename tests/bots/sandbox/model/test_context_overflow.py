@@ -1,4 +1,4 @@
-"""Each of the ways to say that a request is too long, on the wire."""
+"""Every error answer to a request that is too long."""
 
 import pytest
 
@@ -9,37 +9,37 @@ LONG = "word " * 6000
 
 
 @pytest.mark.parametrize(
-    "wording",
+    "overflow",
     [pytest.param(o, id=n) for n, o in OVERFLOW_RESPONSES.items() if not o.truncates_silently],
 )
 @pytest.mark.parametrize("stream", [True, False])
 async def test_overflow_wording_is_configurable(
-    server: ModelStandIn, client: OpenAIClient, wording: OverflowResponse, stream: bool
+    server: ModelStandIn, client: OpenAIClient, overflow: OverflowResponse, stream: bool
 ) -> None:
-    server.overflow_response = wording
+    server.overflow_response = overflow
     status, body, headers = await client.http(
         "POST",
         "chat/completions",
         {"model": TINY, "messages": conversation(LONG), "stream": stream},
     )
-    assert status == wording.status
-    assert headers["content-type"].startswith("text/html" if wording.is_html else "application/json")
+    assert status == overflow.status
+    assert headers["content-type"].startswith("text/html" if overflow.is_html else "application/json")
     text = str(body)
     for name, number in (
         ("limit", 4000),
         ("prompt", Tokeniser(TINY).count_prompt(conversation(LONG))),
     ):
-        assert (f"{{{name}}}" in wording.message_template) == (str(number) in text)
-    if wording.error_type:
-        assert body["error"]["type"] == wording.error_type
+        assert (f"{{{name}}}" in overflow.message_template) == (str(number) in text)
+    if overflow.error_type:
+        assert body["error"]["type"] == overflow.error_type
     assert server.usage[TINY] == 0
 
 
 async def test_prompt_can_be_truncated_silently(server: ModelStandIn, client: OpenAIClient) -> None:
     server.overflow_response = OVERFLOW_RESPONSES["silent"]
-    heard = await client.stream(LONG, model=TINY)
-    assert (heard.text, heard.finish_reasons) == ("", ["length"])
-    prompt, completion = heard.usages[-1]
+    answer = await client.stream(LONG, model=TINY)
+    assert (answer.text, answer.finish_reasons) == ("", ["length"])
+    prompt, completion = answer.usages[-1]
     assert 3960 <= prompt <= 4000
     assert completion == 0
 
@@ -55,7 +55,7 @@ async def test_no_room_for_an_answer(client: OpenAIClient) -> None:
 
 async def test_embeddings_use_same_wording(server: ModelStandIn, client: OpenAIClient) -> None:
     server.overflow_response = OVERFLOW_RESPONSES["sglang"]
-    asked = {"model": EMBEDDER, "input": LONG}
-    status, body, _ = await client.http("POST", "embeddings", asked)
+    body = {"model": EMBEDDER, "input": LONG}
+    status, error, _ = await client.http("POST", "embeddings", body)
     assert status == 400
-    assert body["detail"].endswith("is longer than the model's context length (512 tokens).")
+    assert error["detail"].endswith("is longer than the model's context length (512 tokens).")

@@ -1,4 +1,4 @@
-"""Embeddings: shapes, limits, and near texts near."""
+"""Embeddings: format, limits, and similar vectors for similar texts."""
 
 import base64
 
@@ -13,15 +13,15 @@ from tests.bots.sandbox.model.conftest import EMBEDDER, OpenAIClient
 
 
 async def similarities(client: OpenAIClient, *texts: str) -> list[float]:
-    """How near the first text is to each of the others."""
-    made = await client.openai.embeddings.create(model=EMBEDDER, input=list(texts))
-    vectors = np.array([row.embedding for row in made.data])
+    """The similarity of the first text to each of the others."""
+    response = await client.openai.embeddings.create(model=EMBEDDER, input=list(texts))
+    vectors = np.array([row.embedding for row in response.data])
     return [float(v) for v in vectors[1:] @ vectors[0]]
 
 
-async def test_response_matches_spec(server: ModelStandIn, client: OpenAIClient, described: None) -> None:
-    asked = {"model": EMBEDDER, "input": ["one", "two words"]}
-    status, body, _ = await client.http("POST", "embeddings", asked)
+async def test_response_matches_spec(server: ModelStandIn, client: OpenAIClient, requires_spec: None) -> None:
+    request = {"model": EMBEDDER, "input": ["one", "two words"]}
+    status, body, _ = await client.http("POST", "embeddings", request)
     assert status == 200
     assert api_specs.model_errors("CreateEmbeddingResponse", body) == []
     assert [row["index"] for row in body["data"]] == [0, 1]
@@ -35,17 +35,17 @@ async def test_vectors_are_normalised_and_deterministic(client: OpenAIClient) ->
     texts = ["The warranty ends.", "这是中文", "👩‍👩‍👧‍👦", "x"]
     first = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
     second = await client.openai.embeddings.create(model=EMBEDDER, input=texts)
-    one, two = ([row.embedding for row in made.data] for made in (first, second))
+    one, two = ([row.embedding for row in response.data] for response in (first, second))
     assert one == two
     assert np.allclose(np.linalg.norm(np.array(one), axis=1), 1.0, atol=1e-5)
 
 
 async def test_float_and_base64_encodings_agree(client: OpenAIClient) -> None:
-    asked = {"model": EMBEDDER, "input": "hello there"}
-    _, plain, _ = await client.http("POST", "embeddings", asked)
-    _, coded, _ = await client.http("POST", "embeddings", {**asked, "encoding_format": "base64"})
-    raw = base64.b64decode(coded["data"][0]["embedding"])
-    assert np.allclose(np.frombuffer(raw, "<f4"), plain["data"][0]["embedding"], atol=1e-6)
+    request = {"model": EMBEDDER, "input": "hello there"}
+    _, floats, _ = await client.http("POST", "embeddings", request)
+    _, encoded, _ = await client.http("POST", "embeddings", {**request, "encoding_format": "base64"})
+    raw = base64.b64decode(encoded["data"][0]["embedding"])
+    assert np.allclose(np.frombuffer(raw, "<f4"), floats["data"][0]["embedding"], atol=1e-6)
 
 
 async def test_similar_texts_are_near(client: OpenAIClient) -> None:

@@ -1,4 +1,4 @@
-"""Refusals in IO Intelligence's recorded shapes."""
+"""Errors in the recorded formats of IO Intelligence."""
 
 import ast
 import io
@@ -14,7 +14,7 @@ from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, TINY, OpenAIClien
 COMPLETION = {"model": LLAMA, "messages": conversation("hello")}
 
 
-async def refusal_of(client: OpenAIClient, **body: Any) -> tuple[int, Any]:
+async def error_of(client: OpenAIClient, **body: Any) -> tuple[int, Any]:
     status, answer, headers = await client.http("POST", "chat/completions", {**COMPLETION, **body})
     assert status >= 400, answer
     assert set(answer) == {"detail"}
@@ -24,9 +24,9 @@ async def refusal_of(client: OpenAIClient, **body: Any) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_wrong_key(server: ModelStandIn, stream: bool) -> None:
+async def test_wrong_key_is_refused(server: ModelStandIn, stream: bool) -> None:
     client = OpenAIClient(server, "wrong")
-    assert await refusal_of(client, stream=stream) == (401, "Invalid API Key")
+    assert await error_of(client, stream=stream) == (401, "Invalid API Key")
     with pytest.raises(openai.AuthenticationError) as caught:
         await client.complete("hello")
     assert caught.value.body == {"detail": "Invalid API Key"}
@@ -42,7 +42,7 @@ async def test_missing_key_and_x_api_key_header(server: ModelStandIn, client: Op
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_unknown_model_error_lists_models(server: ModelStandIn, client: OpenAIClient, stream: bool) -> None:
-    status, detail = await refusal_of(client, model="nobody/nothing", stream=stream)
+    status, detail = await error_of(client, model="nobody/nothing", stream=stream)
     assert status == 400
     start = "The requested model is not available for Chat Completions API. Available models: "
     assert detail.startswith(start)
@@ -52,7 +52,7 @@ async def test_unknown_model_error_lists_models(server: ModelStandIn, client: Op
 
 
 async def test_embedding_and_chat_models_are_distinct(client: OpenAIClient) -> None:
-    status, detail = await refusal_of(client, model=EMBEDDER)
+    status, detail = await error_of(client, model=EMBEDDER)
     assert (status, EMBEDDER in detail) == (400, False)
     with pytest.raises(openai.BadRequestError) as caught:
         await client.openai.embeddings.create(model=LLAMA, input="hello")
@@ -62,7 +62,7 @@ async def test_embedding_and_chat_models_are_distinct(client: OpenAIClient) -> N
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "where"),
+    ("body", "error_type", "location"),
     [
         ({"temperature": "warm"}, "float_parsing", ["body", "temperature"]),
         ({"temperature": 3}, "less_than_equal", ["body", "temperature"]),
@@ -82,12 +82,12 @@ async def test_embedding_and_chat_models_are_distinct(client: OpenAIClient) -> N
         ({"reasoning_effort": "huge"}, "literal_error", ["body", "reasoning_effort"]),
     ],
 )
-async def test_a_field_of_the_wrong_kind(
-    client: OpenAIClient, body: dict[str, Any], kind: str, where: list[str | int]
+async def test_invalid_field_is_refused(
+    client: OpenAIClient, body: dict[str, Any], error_type: str, location: list[str | int]
 ) -> None:
-    status, detail = await refusal_of(client, **body)
+    status, detail = await error_of(client, **body)
     assert status == 422
-    assert [(item["type"], item["loc"]) for item in detail] == [(kind, where)]
+    assert [(item["type"], item["loc"]) for item in detail] == [(error_type, location)]
     assert {"type", "loc", "msg", "input"} <= set(detail[0])
 
 
@@ -104,30 +104,30 @@ async def test_unknown_fields_are_accepted(client: OpenAIClient) -> None:
     assert body["choices"]
 
 
-async def test_a_prompt_over_the_window(client: OpenAIClient) -> None:
-    status, detail = await refusal_of(client, model=TINY, messages=conversation("word " * 5000))
+async def test_prompt_over_window_is_refused(client: OpenAIClient) -> None:
+    status, detail = await error_of(client, model=TINY, messages=conversation("word " * 5000))
     assert status == 400
     assert "This model's maximum context length is 4000 tokens." in detail
-    status, detail = await refusal_of(client, model=TINY, max_tokens=4000)
+    status, detail = await error_of(client, model=TINY, max_tokens=4000)
     assert "you requested 4000 output tokens" in detail
     assert (await client.complete("hello", model=TINY, max_tokens=3000))["choices"]
 
 
-async def test_daily_quota(server: ModelStandIn, client: OpenAIClient) -> None:
+async def test_daily_quota_is_enforced(server: ModelStandIn, client: OpenAIClient) -> None:
     server.quotas[LLAMA] = 100
-    spent = 0
-    while spent < 100:
-        spent += (await client.complete("hello"))["usage"]["total_tokens"]
-    assert server.usage[LLAMA] == spent
-    status, _ = await refusal_of(client)
+    used = 0
+    while used < 100:
+        used += (await client.complete("hello"))["usage"]["total_tokens"]
+    assert server.usage[LLAMA] == used
+    status, _ = await error_of(client)
     assert status == 429
     with pytest.raises(openai.RateLimitError):
         await client.stream("hello")
-    assert server.usage[LLAMA] == spent, "a refusal is free"
-    assert (await client.complete("hello", model=TINY))["choices"], "each model has its own"
+    assert server.usage[LLAMA] == used, "errors use no tokens"
+    assert (await client.complete("hello", model=TINY))["choices"], "each model has its own quota"
 
 
-async def test_a_request_that_is_too_large(client: OpenAIClient) -> None:
+async def test_too_large_request_is_refused(client: OpenAIClient) -> None:
     large = msgspec.json.encode({**COMPLETION, "messages": conversation("x" * 34_000_000)})
     status, page, _ = await client.http("POST", "chat/completions", io.BytesIO(large))
     assert status == 413

@@ -1,4 +1,4 @@
-"""Each fault on the wire, as the real client or plain bytes see it."""
+"""Every fault, as the real client or plain HTTP sees it."""
 
 import asyncio
 import json
@@ -16,16 +16,16 @@ from bots.sandbox.model.script import long_document
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
 
 
-async def wire(server: ModelStandIn, text: str = "repeat: one two three") -> list[bytes]:
+async def packets_of(server: ModelStandIn, text: str = "repeat: one two three") -> list[bytes]:
     """The packets of a streamed answer."""
-    asked = {"model": LLAMA, "messages": conversation(text), "stream": True}
+    request = {"model": LLAMA, "messages": conversation(text), "stream": True}
     headers = {"Authorization": f"Bearer {server.api_key}"}
     url = server.base_url + "chat/completions"
     async with (
         aiohttp.ClientSession() as session,
-        session.post(url, json=asked, headers=headers) as answer,
+        session.post(url, json=request, headers=headers) as response,
     ):
-        return [data async for data, _ in answer.content.iter_chunks()]
+        return [data async for data, _ in response.content.iter_chunks()]
 
 
 async def test_fault_applies_once_to_its_target(server: ModelStandIn, client: OpenAIClient) -> None:
@@ -43,12 +43,12 @@ async def test_fault_applies_once_to_its_target(server: ModelStandIn, client: Op
     assert server.usage.tokens_used(model=TINY) > 0
 
 
-async def test_permanent_fault_ends_with_heal(server: ModelStandIn, client: OpenAIClient) -> None:
+async def test_permanent_fault_ends_when_cleared(server: ModelStandIn, client: OpenAIClient) -> None:
     server.fail_next(faults.http_error(500), times=None)
     for _ in range(3):
         with pytest.raises(openai.InternalServerError):
             await client.complete("hello")
-    assert server.usage[LLAMA] == 0, "what failed is free"
+    assert server.usage[LLAMA] == 0, "failed requests use no tokens"
     assert len(server.requests) == 3
     server.clear_faults()
     assert (await client.complete("hello"))["choices"]
@@ -68,32 +68,32 @@ async def test_fault_hook_sees_request(server: ModelStandIn, client: OpenAIClien
 @pytest.mark.parametrize("code", [502, 503, 504, 521, 524])
 async def test_gateway_error_page(server: ModelStandIn, client: OpenAIClient, code: int) -> None:
     server.fail_next(faults.gateway_error(code))
-    asked = {"model": LLAMA, "messages": conversation("hello")}
-    status, body, headers = await client.http("POST", "chat/completions", asked)
+    request = {"model": LLAMA, "messages": conversation("hello")}
+    status, body, headers = await client.http("POST", "chat/completions", request)
     assert status == code
     assert headers["content-type"] == "text/html"
     assert headers["server"] == "cloudflare"
     assert body.startswith(b"<!DOCTYPE html>")
 
 
-@pytest.mark.parametrize("form", ["seconds", "date", "ms"])
-async def test_retry_after_header(server: ModelStandIn, client: OpenAIClient, form: Any) -> None:
-    server.fail_next(faults.rate_limited(90, form))
+@pytest.mark.parametrize("header_format", ["seconds", "date", "ms"])
+async def test_retry_after_header(server: ModelStandIn, client: OpenAIClient, header_format: Any) -> None:
+    server.fail_next(faults.rate_limited(90, header_format))
     with pytest.raises(openai.RateLimitError) as caught:
         await client.stream("hello")
     headers = caught.value.response.headers
-    match form:
+    match header_format:
         case "seconds":
             assert headers["retry-after"] == "90"
         case "ms":
             assert headers["retry-after-ms"] == "90000"
         case "date":
-            back = parsedate_to_datetime(headers["retry-after"]).timestamp()
-            assert 85 < back - time.time() < 95
+            retry_at = parsedate_to_datetime(headers["retry-after"]).timestamp()
+            assert 85 < retry_at - time.time() < 95
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "body"),
+    ("fault", "content_type", "body"),
     [
         (faults.respond_with(200, {"error": "no"}), "application/json", b'{"error":"no"}'),
         (faults.respond_with(200, "<html></html>"), "text/html", b"<html></html>"),
@@ -101,17 +101,17 @@ async def test_retry_after_header(server: ModelStandIn, client: OpenAIClient, fo
     ],
 )
 async def test_non_stream_body_with_status_200(
-    server: ModelStandIn, client: OpenAIClient, fault: Fault, kind: str, body: bytes
+    server: ModelStandIn, client: OpenAIClient, fault: Fault, content_type: str, body: bytes
 ) -> None:
     server.fail_next(fault, times=2)
-    asked = {"model": LLAMA, "messages": conversation("hello"), "stream": True}
-    _, _, headers = await client.http("POST", "chat/completions", asked)
-    assert headers["content-type"] == kind
-    assert b"".join(await wire(server)) == body
+    request = {"model": LLAMA, "messages": conversation("hello"), "stream": True}
+    _, _, headers = await client.http("POST", "chat/completions", request)
+    assert headers["content-type"] == content_type
+    assert b"".join(await packets_of(server)) == body
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_silence_before_the_headers(server: ModelStandIn, client: OpenAIClient, stream: bool) -> None:
+async def test_stall_before_headers(server: ModelStandIn, client: OpenAIClient, stream: bool) -> None:
     server.fail_next(faults.stall())
     with pytest.raises(openai.APITimeoutError):
         await client.openai.chat.completions.create(
@@ -120,36 +120,36 @@ async def test_silence_before_the_headers(server: ModelStandIn, client: OpenAICl
     await server.wait_for(lambda: server.requests[-1].disconnected_at, 2)
 
 
-async def test_silence_before_and_during_tokens(server: ModelStandIn, client: OpenAIClient) -> None:
-    heard: list[str] = []
+async def test_stall_before_and_during_answer(server: ModelStandIn, client: OpenAIClient) -> None:
+    texts: list[str] = []
 
     async def read() -> None:
         stream = await client.openai.chat.completions.create(
             model=LLAMA, messages=conversation("long 500"), stream=True, timeout=0.5
         )
         async for chunk in stream:
-            heard.append(chunk.choices[0].delta.content or "")
+            texts.append(chunk.choices[0].delta.content or "")
 
-    for after in (0, 5):
-        heard.clear()
-        server.fail_next(faults.stall(after))
+    for after_pieces in (0, 5):
+        texts.clear()
+        server.fail_next(faults.stall(after_pieces))
         with pytest.raises(openai.APITimeoutError):
             await read()
-        assert long_document(500).startswith("".join(heard))
-        assert bool("".join(heard)) == bool(after)
+        assert long_document(500).startswith("".join(texts))
+        assert bool("".join(texts)) == bool(after_pieces)
         await server.wait_for(lambda: server.requests[-1].disconnected_at, 2)
 
 
-async def test_temporary_silence(server: ModelStandIn, client: OpenAIClient) -> None:
+async def test_temporary_stall(server: ModelStandIn, client: OpenAIClient) -> None:
     server.fail_next(faults.stall(3, seconds=0.3))
-    began = time.monotonic()
-    heard = await client.stream("long 500")
-    assert time.monotonic() - began > 0.3
-    assert (heard.text, heard.finish_reasons) == (long_document(500), ["stop"])
+    started_at = time.monotonic()
+    answer = await client.stream("long 500")
+    assert time.monotonic() - started_at > 0.3
+    assert (answer.text, answer.finish_reasons) == (long_document(500), ["stop"])
 
 
 @pytest.mark.parametrize("fault", [faults.reset_connection(5), faults.close_connection(5)])
-async def test_a_broken_connection(server: ModelStandIn, client: OpenAIClient, fault: Fault) -> None:
+async def test_broken_connection(server: ModelStandIn, client: OpenAIClient, fault: Fault) -> None:
     server.fail_next(fault)
     with pytest.raises(openai.APIConnectionError):
         await client.stream("long 500")
@@ -162,7 +162,7 @@ async def test_a_broken_connection(server: ModelStandIn, client: OpenAIClient, f
 
 @pytest.mark.parametrize("fault", [faults.reset_connection(), faults.close_connection()])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_connection_that_breaks_before_the_headers(
+async def test_connection_breaks_before_headers(
     server: ModelStandIn, client: OpenAIClient, fault: Fault, stream: bool
 ) -> None:
     server.fail_next(fault)
@@ -173,12 +173,12 @@ async def test_a_connection_that_breaks_before_the_headers(
 
 async def test_stream_without_finish_reason(server: ModelStandIn, client: OpenAIClient) -> None:
     server.fail_next(faults.end_stream(5))
-    heard = await client.stream("long 500")
-    assert heard.text
-    assert long_document(500).startswith(heard.text)
-    assert heard.finish_reasons == []
+    answer = await client.stream("long 500")
+    assert answer.text
+    assert long_document(500).startswith(answer.text)
+    assert answer.finish_reasons == []
     server.fail_next(faults.end_stream(5))
-    assert b"[DONE]" not in b"".join(await wire(server))
+    assert b"[DONE]" not in b"".join(await packets_of(server))
     assert not server.requests[-1].is_completed
 
 
@@ -192,16 +192,16 @@ async def test_stream_without_finish_reason(server: ModelStandIn, client: OpenAI
         ({"message": "broken"}, "error"),
     ],
 )
-@pytest.mark.parametrize("after", [None, 4])
-async def test_an_error_inside_a_stream(
-    server: ModelStandIn, payload: dict[str, Any], event: str, after: int | None
+@pytest.mark.parametrize("after_pieces", [None, 4])
+async def test_error_inside_stream(
+    server: ModelStandIn, payload: dict[str, Any], event: str, after_pieces: int | None
 ) -> None:
     fault = faults.send_event(payload, event_type=event)
-    server.fail_next(Fault(after_pieces=after, raw_bytes=fault.raw_bytes, action=fault.action))
-    events = b"".join(await wire(server, "long 500")).split(b"\n\n")
+    server.fail_next(Fault(after_pieces=after_pieces, raw_bytes=fault.raw_bytes, action=fault.action))
+    events = b"".join(await packets_of(server, "long 500")).split(b"\n\n")
     assert events.pop() == b""
     *before, last = events
-    assert bool(before) == (after is not None)
+    assert bool(before) == (after_pieces is not None)
     if event:
         name, _, last = last.partition(b"\n")
         assert name == b"event: error"
@@ -217,85 +217,87 @@ async def test_malformed_event_bytes(server: ModelStandIn, client: OpenAIClient)
 async def test_characters_split_across_packets(server: ModelStandIn, client: OpenAIClient) -> None:
     text = "это 中文 👩‍👩‍👧‍👦"
     server.fail_next(faults.split_packets(3), times=2)
-    packets = await wire(server, f"repeat: {text}")
-    broken = 0
+    packets = await packets_of(server, f"repeat: {text}")
+    split_characters = 0
     for packet in packets:
         try:
             packet.decode()
         except UnicodeDecodeError:
-            broken += 1
-    assert broken
+            split_characters += 1
+    assert split_characters
     assert (await client.stream(f"repeat: {text}")).text == text
 
 
-@pytest.mark.parametrize("style", UsageReporting)
-async def test_usage_placement(server: ModelStandIn, client: OpenAIClient, style: UsageReporting) -> None:
-    server.fail_next(faults.report_usage(style))
-    heard = await client.stream("long 500")
-    telling = [at for at, chunk in enumerate(heard.chunks) if chunk.get("usage")]
-    ends = [at for at, chunk in enumerate(heard.chunks) if not chunk["choices"]]
-    last = len(heard.chunks) - 1
+@pytest.mark.parametrize("reporting", UsageReporting)
+async def test_usage_placement(server: ModelStandIn, client: OpenAIClient, reporting: UsageReporting) -> None:
+    server.fail_next(faults.report_usage(reporting))
+    answer = await client.stream("long 500")
+    with_usage = [index for index, chunk in enumerate(answer.chunks) if chunk.get("usage")]
+    without_choices = [index for index, chunk in enumerate(answer.chunks) if not chunk["choices"]]
+    last = len(answer.chunks) - 1
     assert (
-        telling
+        with_usage
         == {
             UsageReporting.EVERY_CHUNK: list(range(last + 1)),
             UsageReporting.FINAL_CHUNK: [last],
             UsageReporting.FINISH_CHUNK: [last],
             UsageReporting.NONE: [],
-        }[style]
+        }[reporting]
     )
-    assert ends == ([last] if style in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK) else [])
-    assert server.usage[LLAMA] == sum(server.requests[-1].token_usage), "it is counted all the same"
-    if telling:
-        assert heard.usages[-1] == server.requests[-1].token_usage
+    assert without_choices == ([last] if reporting in (UsageReporting.EVERY_CHUNK, UsageReporting.FINAL_CHUNK) else [])
+    assert server.usage[LLAMA] == sum(server.requests[-1].token_usage), "the tokens are used anyway"
+    if with_usage:
+        assert answer.usages[-1] == server.requests[-1].token_usage
 
 
-@pytest.mark.parametrize("style", ReasoningFormat)
-async def test_reasoning_placement(server: ModelStandIn, client: OpenAIClient, style: ReasoningFormat) -> None:
+@pytest.mark.parametrize("reasoning_format", ReasoningFormat)
+async def test_reasoning_placement(
+    server: ModelStandIn, client: OpenAIClient, reasoning_format: ReasoningFormat
+) -> None:
     plain = await client.stream("repeat: yes", model=R1)
-    server.fail_next(faults.format_reasoning(style), times=2)
-    heard = await client.stream("repeat: yes", model=R1)
+    server.fail_next(faults.format_reasoning(reasoning_format), times=2)
+    answer = await client.stream("repeat: yes", model=R1)
     whole = await client.complete("repeat: yes", model=R1)
     message = whole["choices"][0]["message"]
-    assert heard.usages[-1] == plain.usages[-1]
-    thought = plain.reasoning
+    assert answer.usages[-1] == plain.usages[-1]
+    reasoning = plain.reasoning
     expected = {
         ReasoningFormat.REASONING_CONTENT_FIELD: "\n\nyes",
         ReasoningFormat.REASONING_FIELD: "\n\nyes",
-        ReasoningFormat.THINK_TAGS: f"<think>{thought}</think>\n\nyes",
-        ReasoningFormat.CLOSING_TAG_ONLY: f"{thought}</think>\n\nyes",
-        ReasoningFormat.OPENING_TAG_ONLY: f"<think>{thought}\n\nyes",
-    }[style]
-    assert heard.text == message["content"] == expected
-    apart = thought if style in (ReasoningFormat.REASONING_CONTENT_FIELD, ReasoningFormat.REASONING_FIELD) else ""
-    assert heard.reasoning == apart
-    assert message.get(style.value, "") == apart
+        ReasoningFormat.THINK_TAGS: f"<think>{reasoning}</think>\n\nyes",
+        ReasoningFormat.CLOSING_TAG_ONLY: f"{reasoning}</think>\n\nyes",
+        ReasoningFormat.OPENING_TAG_ONLY: f"<think>{reasoning}\n\nyes",
+    }[reasoning_format]
+    assert answer.text == message["content"] == expected
+    has_field = reasoning_format in (ReasoningFormat.REASONING_CONTENT_FIELD, ReasoningFormat.REASONING_FIELD)
+    assert answer.reasoning == (reasoning if has_field else "")
+    assert message.get(reasoning_format.value, "") == answer.reasoning
 
 
 async def test_reasoning_exhausts_budget(server: ModelStandIn, client: OpenAIClient) -> None:
     server.fail_next(faults.only_reasoning())
-    heard = await client.stream("repeat: yes", model=R1)
-    assert heard.reasoning
-    assert (heard.text, heard.finish_reasons) == ("", ["length"])
+    answer = await client.stream("repeat: yes", model=R1)
+    assert answer.reasoning
+    assert (answer.text, answer.finish_reasons) == ("", ["length"])
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "eos", None])
 async def test_other_finish_reasons(server: ModelStandIn, client: OpenAIClient, reason: str | None) -> None:
     server.fail_next(faults.finish_with(reason))
-    heard = await client.stream("repeat: yes")
-    assert heard.text == "yes"
-    assert heard.finish_reasons == ([] if reason is None else [reason])
+    answer = await client.stream("repeat: yes")
+    assert answer.text == "yes"
+    assert answer.finish_reasons == ([] if reason is None else [reason])
 
 
-@pytest.mark.parametrize("off", [{"reasoning": {"effort": "none"}}, {"reasoning_effort": "none"}])
-async def test_reasoning_can_be_disabled(server: ModelStandIn, client: OpenAIClient, off: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [{"reasoning": {"effort": "none"}}, {"reasoning_effort": "none"}])
+async def test_reasoning_can_be_disabled(server: ModelStandIn, client: OpenAIClient, options: dict[str, Any]) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        await client.stream("repeat: yes", model=R1, extra_body=off)
+        await client.stream("repeat: yes", model=R1, extra_body=options)
     assert "Reasoning" in str(caught.value.body)
     server.optional_reasoning_models.add(R1)
-    heard = await client.stream("repeat: yes", model=R1, extra_body=off)
-    assert (heard.reasoning, heard.text) == ("", "yes")
-    assert (await client.stream("repeat: yes", extra_body=off)).text == "yes"
+    answer = await client.stream("repeat: yes", model=R1, extra_body=options)
+    assert (answer.reasoning, answer.text) == ("", "yes")
+    assert (await client.stream("repeat: yes", extra_body=options)).text == "yes"
     low = {"reasoning": {"effort": "low"}}
     assert (await client.stream("repeat: yes", model=R1, extra_body=low)).reasoning
 

@@ -1,4 +1,4 @@
-"""The strict count: whole, deterministic, realistic, and not to be guessed from characters."""
+"""Token counts: complete, deterministic, realistic, and not derived from the number of characters."""
 
 import pytest
 from hypothesis import given
@@ -19,39 +19,39 @@ CHINESE = "会议改到星期四，因为一半的同事需要出差。请带上
 
 
 @given(st.text())
-def test_pieces_make_up_the_text(text: str) -> None:
+def test_pieces_make_up_text(text: str) -> None:
     assert "".join(split_pieces(text)) == text
     assert len(split_pieces(text)) >= bool(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "least", "most"),
+    ("text", "minimum", "maximum"),
     [(ENGLISH, 3.2, 4.6), (RUSSIAN, 2.0, 3.4), (CHINESE, 1.1, 2.0), ("20261123 4711", 0.9, 1.3)],
 )
-def test_token_length_is_realistic(text: str, least: float, most: float) -> None:
-    assert least <= len(text) / len(split_pieces(text)) <= most
+def test_token_length_is_realistic(text: str, minimum: float, maximum: float) -> None:
+    assert minimum <= len(text) / len(split_pieces(text)) <= maximum
 
 
 def test_count_is_not_sum_over_characters() -> None:
-    turned = " ".join(word[::-1] for word in ENGLISH.split(" "))
-    assert sorted(turned) == sorted(ENGLISH)
-    assert estimate.estimate_text(turned) == pytest.approx(estimate.estimate_text(ENGLISH))
-    assert len(split_pieces(turned)) != len(split_pieces(ENGLISH))
+    reversed_words = " ".join(word[::-1] for word in ENGLISH.split(" "))
+    assert sorted(reversed_words) == sorted(ENGLISH)
+    assert estimate.estimate_text(reversed_words) == pytest.approx(estimate.estimate_text(ENGLISH))
+    assert len(split_pieces(reversed_words)) != len(split_pieces(ENGLISH))
 
 
 def test_each_model_counts_differently() -> None:
     counts = {Tokeniser(id_).count_text(ENGLISH * 5) for id_ in BUILTIN_MODELS}
     assert len(counts) > 15
-    bare = len(split_pieces(ENGLISH * 5))
-    assert 0.89 * bare < min(counts) < max(counts) < 1.21 * bare
+    piece_count = len(split_pieces(ENGLISH * 5))
+    assert 0.89 * piece_count < min(counts) < max(counts) < 1.21 * piece_count
     assert len({Tokeniser(id_).count_prompt([]) for id_ in BUILTIN_MODELS}) > 10
 
 
 @given(st.integers(0, 10_000), st.sampled_from(list(BUILTIN_MODELS)))
 def test_token_limit_is_exact(tokens: int, model: str) -> None:
     tokeniser = Tokeniser(model)
-    fitting = tokeniser.max_pieces(tokens)
-    assert tokeniser.tokens_for_pieces(fitting) <= tokens < tokeniser.tokens_for_pieces(fitting + 2)
+    pieces = tokeniser.max_pieces(tokens)
+    assert tokeniser.tokens_for_pieces(pieces) <= tokens < tokeniser.tokens_for_pieces(pieces + 2)
 
 
 async def test_prompt_grows_with_conversation(client: OpenAIClient) -> None:
@@ -59,8 +59,8 @@ async def test_prompt_grows_with_conversation(client: OpenAIClient) -> None:
     first = await client.stream("repeat: A first answer, of some length.")
     prompt, completion = first.usages[-1]
     second = await client.stream("repeat: A first answer, of some length.", first.text, "And now?")
-    asked = tokeniser.count_text("And now?") + 2 * tokeniser.message_overhead
-    assert second.usages[-1][0] == prompt + completion + asked
+    added = tokeniser.count_text("And now?") + 2 * tokeniser.message_overhead
+    assert second.usages[-1][0] == prompt + completion + added
 
 
 async def test_window_is_exact(server: ModelStandIn, client: OpenAIClient) -> None:

@@ -15,28 +15,28 @@ CallMethod = Callable[..., Awaitable[tuple[int, Any]]]
 
 
 def spec_violations(server: TelegramStandIn) -> list[str]:
-    """Every answer and every update that the Bot API's own description does not allow."""
-    found = []
+    """The answers and updates so far that do not match the Bot API's description."""
+    violations = []
     for call in server.calls:
         if call.status != 200 or call.is_scripted:
             continue
         kind = f"result.{call.method}"
-        found += [f"{kind} {error}" for error in api_specs.telegram_errors(kind, call.result)]
+        violations += [f"{kind} {error}" for error in api_specs.telegram_errors(kind, call.result)]
         if call.method.lower() == "getupdates":
             for update in call.result:
-                found += api_specs.telegram_errors("Update", update)
-    return found
+                violations += api_specs.telegram_errors("Update", update)
+    return violations
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[TelegramStandIn]:
-    """Without flood control; whatever it answered is held against the API's description."""
-    made = TelegramStandIn(limits=Limits.off(), webhook_retry_delay=0.05)
-    await made.start()
-    yield made
-    await made.close()
+    """Without flood control. Its answers are checked against the API's description."""
+    server = TelegramStandIn(limits=Limits.off(), webhook_retry_delay=0.05)
+    await server.start()
+    yield server
+    await server.close()
     if api_specs.SPECS_DIR.is_dir() or os.environ.get("CI") == "true":
-        assert spec_violations(made) == []
+        assert spec_violations(server) == []
 
 
 def make_client(server: TelegramStandIn, token: str | None = None) -> ExtBot[None]:
@@ -46,19 +46,19 @@ def make_client(server: TelegramStandIn, token: str | None = None) -> ExtBot[Non
 @pytest.fixture
 async def bot(server: TelegramStandIn) -> AsyncIterator[ExtBot[None]]:
     """The real library, logged in."""
-    async with make_client(server) as made:
-        yield made
+    async with make_client(server) as bot:
+        yield bot
 
 
 @pytest.fixture
-async def ask(server: TelegramStandIn) -> AsyncIterator[CallMethod]:
-    """A call as plain HTTP: its status, and its result or its description."""
+async def call_method(server: TelegramStandIn) -> AsyncIterator[CallMethod]:
+    """Calls a method by plain HTTP. Returns the status, and the result or the error description."""
     async with aiohttp.ClientSession() as session:
 
         async def call(method: str, **params: Any) -> tuple[int, Any]:
             url = f"{server.api_base}/bot{server.token}/{method}"
             async with session.post(url, json=params) as response:
-                answer = await response.json()
-                return response.status, answer.get("result", answer.get("description"))
+                body = await response.json()
+                return response.status, body.get("result", body.get("description"))
 
         yield call

@@ -1,4 +1,4 @@
-"""What people and bots see in chats of every kind."""
+"""Chats of every kind, as users and bots see them."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from telegram.ext import ExtBot
 
 from bots.sandbox.telegram import Chat, ChatEvent, Limits, TelegramStandIn, User
 from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
+from tests.clock import FakeClock
 
 
 @pytest.fixture
@@ -163,12 +164,12 @@ async def test_reply_chain_thread_is_not_topic(server: TelegramStandIn, bot: Ext
     first = await server.send_message(ann, group, "/one")
     second = await server.send_message(ann, group, "/two", reply_to=first)
     await server.send_message(ann, group, "/three", reply_to=second)
-    shown = [
+    threads = [
         (update.message.message_thread_id, update.message.is_topic_message)
         for update in await bot.get_updates(timeout=0)
         if update.message
     ]
-    assert shown == [(None, None), (first.id, None), (first.id, None)]
+    assert threads == [(None, None), (first.id, None), (first.id, None)]
 
 
 async def test_message_ids_are_per_account_and_supergroup(
@@ -195,20 +196,22 @@ async def test_draft_ends_with_next_message(server: TelegramStandIn, bot: ExtBot
 
 
 async def test_draft_and_typing_expire() -> None:
-    now = [0.0]
-    server = TelegramStandIn(limits=Limits.off(), clock=lambda: now[0])
+    clock = FakeClock()
+    server = TelegramStandIn(limits=Limits.off(), clock=clock)
     await server.start()
     chat = server.open_private_chat(server.create_user("Ann"))
     async with make_client(server) as bot:
         await bot.send_message_draft(chat.id, 1, "a")
         await bot.send_chat_action(chat.id, "typing")
         assert server.is_typing(chat)
-        now[0] = 5.0
+        await clock.advance(5.0)
         assert not server.is_typing(chat)
-        now[0] = 29.9
+        events = server.watch(chat)
+        await clock.advance(24.9)
         assert server.live_drafts(chat)
-        now[0] = 30.0
+        await clock.advance(0.1)
         assert server.live_drafts(chat) == []
+        assert (await anext(events)).kind == "draft_gone"
     await server.close()
 
 
@@ -225,10 +228,10 @@ async def test_only_stoppable_draft_is_stopped(server: TelegramStandIn, bot: Ext
 
 
 async def test_a_button_is_pressed_and_answered_once(
-    server: TelegramStandIn, bot: ExtBot[None], ask: CallMethod, ann: User, chat: Chat
+    server: TelegramStandIn, bot: ExtBot[None], call_method: CallMethod, ann: User, chat: Chat
 ) -> None:
     markup = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
-    await ask("sendMessage", chat_id=chat.id, text="?", reply_markup=markup)
+    await call_method("sendMessage", chat_id=chat.id, text="?", reply_markup=markup)
     message = server.messages(chat)[0]
     with pytest.raises(ValueError, match="no button"):
         await server.press_button(ann, message, "no")
@@ -256,14 +259,14 @@ async def test_files_have_ids_and_captions(server: TelegramStandIn, bot: ExtBot[
     await server.send_document(ann, chat, "a.pdf", caption="read /this")
     await server.send_photo(ann, chat)
     await server.send_voice(ann, chat)
-    got = [update.message for update in await bot.get_updates(timeout=0) if update.message]
-    assert got[0].sticker is not None
-    assert got[1].document is not None
-    assert (got[1].document.file_name, got[1].caption) == ("a.pdf", "read /this")
-    assert list(got[1].parse_caption_entities().values()) == ["/this"]
-    assert got[2].photo[-1].file_id != got[2].photo[0].file_id
-    assert got[3].voice is not None
-    assert all(message.text is None for message in got)
+    received = [update.message for update in await bot.get_updates(timeout=0) if update.message]
+    assert received[0].sticker is not None
+    assert received[1].document is not None
+    assert (received[1].document.file_name, received[1].caption) == ("a.pdf", "read /this")
+    assert list(received[1].parse_caption_entities().values()) == ["/this"]
+    assert received[2].photo[-1].file_id != received[2].photo[0].file_id
+    assert received[3].voice is not None
+    assert all(message.text is None for message in received)
 
 
 async def test_members_and_administrators(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
@@ -272,13 +275,13 @@ async def test_members_and_administrators(server: TelegramStandIn, bot: ExtBot[N
     await server.promote_bot(ann, group)
     statuses = [(await bot.get_chat_member(group.id, user)).status for user in (ann.id, bob.id, eve.id, server.bot.id)]
     assert statuses == ["creator", "member", "left", "administrator"]
-    shown = await bot.get_chat_administrators(group.id)
-    assert [one.user.id for one in shown] == [ann.id, server.bot.id]
+    members = await bot.get_chat_administrators(group.id)
+    assert [member.user.id for member in members] == [ann.id, server.bot.id]
     assert (await bot.get_chat(group.id)).title == "Friends"
 
 
 async def test_watch_yields_client_events(server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat) -> None:
-    watch = server.watch(chat)
+    watcher = server.watch(chat)
     await server.send_message(ann, chat, "hello")
     await bot.send_chat_action(chat.id, "typing")
     await bot.send_message_draft(chat.id, 1, "h")
@@ -287,7 +290,7 @@ async def test_watch_yields_client_events(server: TelegramStandIn, bot: ExtBot[N
     await bot.delete_message(chat.id, sent.message_id)
     events: list[ChatEvent] = []
     async with asyncio.timeout(2):
-        async for event in watch:
+        async for event in watcher:
             events.append(event)
             if event.kind == "deleted":
                 break

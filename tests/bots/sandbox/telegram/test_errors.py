@@ -1,4 +1,4 @@
-"""What Telegram refuses, in its words."""
+"""Errors, in Telegram's words."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from telegram.ext import ExtBot
 from bots.sandbox.telegram import Chat, TelegramStandIn
 from tests.bots.sandbox.telegram.conftest import CallMethod
 
-A_BUTTON = {"text": "x", "callback_data": "x"}
+BUTTON = {"text": "x", "callback_data": "x"}
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def chat(server: TelegramStandIn) -> Chat:
             "can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard",
         ),
         (
-            {"text": "x", "reply_markup": {"inline_keyboard": [[A_BUTTON] * 9]}},
+            {"text": "x", "reply_markup": {"inline_keyboard": [[BUTTON] * 9]}},
             "reply markup is too long",
         ),
         (
-            {"text": "x", "reply_markup": {"inline_keyboard": [[A_BUTTON]] * 101}},
+            {"text": "x", "reply_markup": {"inline_keyboard": [[BUTTON]] * 101}},
             "reply markup is too long",
         ),
         (
@@ -80,9 +80,9 @@ def chat(server: TelegramStandIn) -> Chat:
     ],
 )
 async def test_invalid_message_is_refused(
-    ask: CallMethod, chat: Chat, params: dict[str, Any], description: str
+    call_method: CallMethod, chat: Chat, params: dict[str, Any], description: str
 ) -> None:
-    assert await ask("sendMessage", **{"chat_id": chat.id, **params}) == (
+    assert await call_method("sendMessage", **{"chat_id": chat.id, **params}) == (
         400,
         f"Bad Request: {description}",
     )
@@ -101,24 +101,24 @@ async def test_invalid_message_is_refused(
     ],
 )
 async def test_invalid_entities_are_refused(
-    ask: CallMethod, chat: Chat, text: str, spans: list[tuple[int, int]], description: str
+    call_method: CallMethod, chat: Chat, text: str, spans: list[tuple[int, int]], description: str
 ) -> None:
     entities = [{"type": "bold", "offset": at, "length": length} for at, length in spans]
-    status, said = await ask("sendMessage", chat_id=chat.id, text=text, entities=entities)
+    status, error = await call_method("sendMessage", chat_id=chat.id, text=text, entities=entities)
     assert status == 400
-    assert description in said
+    assert description in error
 
 
-async def test_length_limit_counts_after_parsing(ask: CallMethod, chat: Chat) -> None:
-    assert (await ask("sendMessage", chat_id=chat.id, text="😀" * 2048))[0] == 200
+async def test_length_limit_counts_after_parsing(call_method: CallMethod, chat: Chat) -> None:
+    assert (await call_method("sendMessage", chat_id=chat.id, text="😀" * 2048))[0] == 200
     marked = "<b>" + "x" * 4096 + "</b>"
-    assert (await ask("sendMessage", chat_id=chat.id, text=marked, parse_mode="HTML"))[0] == 200
+    assert (await call_method("sendMessage", chat_id=chat.id, text=marked, parse_mode="HTML"))[0] == 200
     assert chat.messages[-1].entities == [{"type": "bold", "offset": 0, "length": 4096}]
 
 
-async def test_entities_over_100_are_dropped(ask: CallMethod, chat: Chat) -> None:
+async def test_entities_over_100_are_dropped(call_method: CallMethod, chat: Chat) -> None:
     entities = [{"type": "bold", "offset": 2 * n, "length": 1} for n in range(150)]
-    status, message = await ask("sendMessage", chat_id=chat.id, text="x " * 150, entities=entities)
+    status, message = await call_method("sendMessage", chat_id=chat.id, text="x " * 150, entities=entities)
     assert status == 200
     assert len(message["entities"]) == 100
 
@@ -141,7 +141,7 @@ async def test_edit_must_change_own_message(server: TelegramStandIn, bot: ExtBot
         await bot.edit_message_text("two", chat_id=chat.id, message_id=999)
     await edit("one")
     (message,) = [m for m in server.messages(chat) if m.from_bot]
-    assert message.reply_markup is None, "an edit without a keyboard takes the keyboard away"
+    assert message.reply_markup is None, "an edit without a keyboard removes the keyboard"
     await bot.delete_message(chat.id, number)
     with pytest.raises(BadRequest, match=r"(?i)message to edit not found"):
         await edit("two")
@@ -161,17 +161,17 @@ async def test_reply_to_deleted_needs_permission(server: TelegramStandIn, bot: E
     assert (await bot.send_message(chat.id, "!", reply_parameters=allowed)).reply_to_message is None
 
 
-async def test_draft_needs_private_chat_and_id(server: TelegramStandIn, ask: CallMethod, chat: Chat) -> None:
+async def test_draft_needs_private_chat_and_id(server: TelegramStandIn, call_method: CallMethod, chat: Chat) -> None:
     group = server.create_group("Friends", chat.members[0])
     draft = {"draft_id": 1, "text": "x"}
-    assert await ask("sendMessageDraft", chat_id=group.id, **draft) == (
+    assert await call_method("sendMessageDraft", chat_id=group.id, **draft) == (
         400,
         "Bad Request: method is available only in private chats",
     )
-    assert (await ask("sendMessageDraft", chat_id=chat.id, draft_id=0, text="x"))[0] == 400
-    assert (await ask("sendMessageDraft", chat_id=chat.id, draft_id=1, text="x" * 4097))[0] == 400
+    assert (await call_method("sendMessageDraft", chat_id=chat.id, draft_id=0, text="x"))[0] == 400
+    assert (await call_method("sendMessageDraft", chat_id=chat.id, draft_id=1, text="x" * 4097))[0] == 400
     assert not server.draft_log
-    assert (await ask("sendMessageDraft", chat_id=chat.id, draft_id=1, text=""))[0] == 200
+    assert (await call_method("sendMessageDraft", chat_id=chat.id, draft_id=1, text=""))[0] == 200
     assert "Thinking" in server.transcript(chat)
 
 
@@ -181,12 +181,12 @@ async def test_blocked_bot_cannot_send(server: TelegramStandIn, bot: ExtBot[None
     await server.block_bot(ann)
     await server.kick_bot(ann, group)
     await server.kick_bot(ann, big)
-    for place, said in (
+    for place, error in (
         (chat, "bot was blocked by the user"),
         (group, "bot was kicked from the group chat"),
         (big, "bot was kicked from the supergroup chat"),
     ):
-        with pytest.raises(Forbidden, match=f"(?i){said}"):
+        with pytest.raises(Forbidden, match=f"(?i){error}"):
             await bot.send_message(place.id, "hello?")
     statuses = [
         update.my_chat_member.new_chat_member.status
@@ -201,15 +201,15 @@ async def test_blocked_bot_cannot_send(server: TelegramStandIn, bot: ExtBot[None
 async def test_migrated_group_names_new_id(server: TelegramStandIn, bot: ExtBot[None], chat: Chat) -> None:
     group = server.create_group("Friends", chat.members[0])
     await bot.send_message(group.id, "before")
-    made = await server.migrate_to_supergroup(group)
-    with pytest.raises(ChatMigrated) as moved:
+    supergroup = await server.migrate_to_supergroup(group)
+    with pytest.raises(ChatMigrated) as raised:
         await bot.send_message(group.id, "after")
-    assert moved.value.new_chat_id == made.id
-    sent = await bot.send_message(made.id, "after")
-    assert sent.message_id < 10, "a supergroup counts its messages from the start"
-    told = [update.message for update in await bot.get_updates(timeout=0) if update.message]
-    assert told[-2].migrate_to_chat_id == made.id
-    assert told[-1].migrate_from_chat_id == group.id
+    assert raised.value.new_chat_id == supergroup.id
+    sent = await bot.send_message(supergroup.id, "after")
+    assert sent.message_id < 10, "a supergroup numbers its messages from the start"
+    messages = [update.message for update in await bot.get_updates(timeout=0) if update.message]
+    assert messages[-2].migrate_to_chat_id == supergroup.id
+    assert messages[-1].migrate_from_chat_id == group.id
 
 
 async def test_administrator_deletes_any_message(server: TelegramStandIn, bot: ExtBot[None], chat: Chat) -> None:

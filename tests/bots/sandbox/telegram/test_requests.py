@@ -1,4 +1,4 @@
-"""Logging in, how requests may be written, and what a server does not know."""
+"""Tokens, request encodings, unknown methods, commands, injected faults."""
 
 import aiohttp
 import pytest
@@ -17,6 +17,7 @@ from telegram.request import HTTPXRequest
 from bots.sandbox.telegram import Call, Fault, FaultKind, Limits, TelegramStandIn
 from tests import api_specs
 from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
+from tests.clock import FakeClock
 
 
 async def test_get_me_has_capabilities(server: TelegramStandIn, bot: ExtBot[None]) -> None:
@@ -29,16 +30,16 @@ async def test_get_me_has_capabilities(server: TelegramStandIn, bot: ExtBot[None
 
 
 async def test_a_wrong_token_is_refused(server: TelegramStandIn) -> None:
-    stranger = make_client(server, "123456789:another")
+    client = make_client(server, "123456789:another")
     with pytest.raises(InvalidToken):
-        await stranger.initialize()
-    await stranger.shutdown()
+        await client.initialize()
+    await client.shutdown()
     assert [call.description for call in server.calls_with_status(401)] == ["Unauthorized"]
 
 
-async def test_method_names_are_case_insensitive(ask: CallMethod) -> None:
-    assert (await ask("GETME"))[0] == 200
-    assert await ask("getNothing") == (404, "Not Found: method not found")
+async def test_method_names_are_case_insensitive(call_method: CallMethod) -> None:
+    assert (await call_method("GETME"))[0] == 200
+    assert await call_method("getNothing") == (404, "Not Found: method not found")
 
 
 async def test_unsupported_methods_are_unknown(
@@ -56,8 +57,8 @@ async def test_unsupported_methods_are_unknown(
     await older.close()
 
 
-@pytest.mark.parametrize("writing", ["json", "urlencoded", "multipart", "query"])
-async def test_four_request_encodings_are_accepted(server: TelegramStandIn, writing: str) -> None:
+@pytest.mark.parametrize("encoding", ["json", "urlencoded", "multipart", "query"])
+async def test_four_request_encodings_are_accepted(server: TelegramStandIn, encoding: str) -> None:
     chat = server.open_private_chat(server.create_user("Ann"))
     url = f"{server.api_base}/bot{server.token}/sendMessage"
     fields = {
@@ -67,13 +68,13 @@ async def test_four_request_encodings_are_accepted(server: TelegramStandIn, writ
         "reply_markup": '{"inline_keyboard":[[{"text":"x","callback_data":"1"}]]}',
     }
     async with aiohttp.ClientSession() as session:
-        if writing == "json":
+        if encoding == "json":
             markup = {"inline_keyboard": [[{"text": "x", "callback_data": "1"}]]}
             body = {**fields, "chat_id": chat.id, "protect_content": True, "reply_markup": markup}
             request = session.post(url, json=body)
-        elif writing == "urlencoded":
+        elif encoding == "urlencoded":
             request = session.post(url, data=fields)
-        elif writing == "multipart":
+        elif encoding == "multipart":
             form = aiohttp.FormData(default_to_multipart=True)
             for name, value in fields.items():
                 form.add_field(name, value)
@@ -101,7 +102,7 @@ async def test_library_requests_match_spec(server: TelegramStandIn, bot: ExtBot[
 
 
 async def test_commands_are_stored_by_scope_and_language(
-    server: TelegramStandIn, bot: ExtBot[None], ask: CallMethod
+    server: TelegramStandIn, bot: ExtBot[None], call_method: CallMethod
 ) -> None:
     everywhere, here = BotCommandScopeAllPrivateChats(), BotCommandScopeChat(1001)
     await bot.set_my_commands([BotCommand("ask", "Ask")], scope=everywhere)
@@ -111,34 +112,34 @@ async def test_commands_are_stored_by_scope_and_language(
     assert not await bot.get_my_commands(here)
     await bot.delete_my_commands(everywhere)
     assert not await bot.get_my_commands(everywhere)
-    for name, description, refusal in (
+    for name, description, error in (
         ("Ask", "Ask", "BOT_COMMAND_INVALID"),
         ("a" * 33, "Ask", "BOT_COMMAND_INVALID"),
         ("ask", "", "BOT_COMMAND_DESCRIPTION_INVALID"),
         ("ask", "x" * 257, "BOT_COMMAND_DESCRIPTION_INVALID"),
     ):
         command = {"command": name, "description": description}
-        assert await ask("setMyCommands", commands=[command]) == (400, f"Bad Request: {refusal}")
+        assert await call_method("setMyCommands", commands=[command]) == (400, f"Bad Request: {error}")
     many = [{"command": f"c{n}", "description": "x"} for n in range(101)]
-    assert (await ask("setMyCommands", commands=many))[0] == 400
-    status, said = await ask("getMyCommands", scope={"type": "nowhere"})
+    assert (await call_method("setMyCommands", commands=many))[0] == 400
+    status, error = await call_method("getMyCommands", scope={"type": "nowhere"})
     assert status == 400
-    assert "Unsupported type" in said
+    assert "Unsupported type" in error
 
 
 async def test_injected_faults_look_real(
     server: TelegramStandIn,
 ) -> None:
     chat = server.open_private_chat(server.create_user("Ann"))
-    kinds: list[Fault] = []
+    faults: list[Fault] = []
 
-    def faults(call: Call) -> Fault | None:
-        return kinds.pop() if call.method == "sendMessage" and kinds else None
+    def next_fault(call: Call) -> Fault | None:
+        return faults.pop() if call.method == "sendMessage" and faults else None
 
-    server.fault_hook = faults
+    server.fault_hook = next_fault
     request = HTTPXRequest(read_timeout=0.2)
     async with ExtBot(server.token, f"{server.api_base}/bot", request=request) as bot:
-        for fault, error, arrived in (
+        for fault, error, is_sent in (
             (Fault(FaultKind.RATE_LIMITED, 7), RetryAfter, False),
             (Fault(FaultKind.INTERNAL_ERROR), NetworkError, False),
             (Fault(FaultKind.BAD_GATEWAY), NetworkError, False),
@@ -147,31 +148,31 @@ async def test_injected_faults_look_real(
             (Fault(FaultKind.DELAY, 0.5), TimedOut, False),
         ):
             server.flood_control.block(chat.id, 0)
-            kinds.append(fault)
-            before = len(server.messages(chat))
-            with pytest.raises(error) as refused:
+            faults.append(fault)
+            count = len(server.messages(chat))
+            with pytest.raises(error) as raised:
                 await bot.send_message(chat.id, fault.kind)
-            assert not isinstance(refused.value, BadRequest)
-            assert (len(server.messages(chat)) > before) is arrived, fault
+            assert not isinstance(raised.value, BadRequest)
+            assert (len(server.messages(chat)) > count) is is_sent, fault
         await bot.send_message(chat.id, "whole again")
         assert server.messages(chat)[-1].text == "whole again"
 
 
 async def test_injected_429_holds_only_its_chat() -> None:
-    now = [0.0]
-    server = TelegramStandIn(limits=Limits(), clock=lambda: now[0])
+    clock = FakeClock()
+    server = TelegramStandIn(limits=Limits(), clock=clock)
     await server.start()
     one, two = (server.open_private_chat(server.create_user(name)) for name in ("Ann", "Bob"))
     faults = [Fault(FaultKind.RATE_LIMITED, 5)]
-    server.fault_hook = lambda _call: faults.pop() if faults and _call.method == "sendMessage" else None
+    server.fault_hook = lambda call: faults.pop() if faults and call.method == "sendMessage" else None
     async with make_client(server) as bot:
         with pytest.raises(RetryAfter):
             await bot.send_message(one.id, "x")
         await bot.send_message(two.id, "x")
-        now[0] = 4.9
+        clock.now += 4.9
         with pytest.raises(RetryAfter):
             await bot.send_message(one.id, "too early")
         assert [call.params["text"] for call in server.early_calls()] == ["too early"]
-        now[0] = 5.0
+        clock.now += 0.2
         await bot.send_message(one.id, "in time")
     await server.close()

@@ -1,4 +1,4 @@
-"""Updates: kept, confirmed, polled for, delivered."""
+"""Updates: the queue, confirmation, long polls, webhooks."""
 
 import asyncio
 from typing import Any
@@ -85,8 +85,8 @@ async def test_allowed_updates_apply_at_creation(server: TelegramStandIn, bot: E
 async def test_second_poll_conflicts_with_first(server: TelegramStandIn, bot: ExtBot[None]) -> None:
     older = asyncio.create_task(bot.get_updates(timeout=20))
     await server.wait_for(lambda: server.calls[-1].method == "getUpdates")
-    async with make_client(server) as another:
-        newer = asyncio.create_task(another.get_updates(timeout=1))
+    async with make_client(server) as other_bot:
+        newer = asyncio.create_task(other_bot.get_updates(timeout=1))
         with pytest.raises(Conflict, match=r"(?i)terminated by other getUpdates"):
             await older
         assert await newer == ()
@@ -100,14 +100,14 @@ async def test_webhook_sends_secret_and_ends_polling(
     poll = asyncio.create_task(bot.get_updates(timeout=20))
     await server.wait_for(lambda: server.calls[-1].method == "getUpdates")
     application = Application.builder().token(server.token).base_url(f"{server.api_base}/bot").build()
-    heard: list[str | None] = []
+    received: list[str | None] = []
 
-    async def hear(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def on_message(update: Update, _context: ContextTypes.DEFAULT_TYPE) -> None:
         assert update.message is not None
-        heard.append(update.message.text)
+        received.append(update.message.text)
         server.notify_waiters()
 
-    application.add_handler(MessageHandler(filters.TEXT, hear))
+    application.add_handler(MessageHandler(filters.TEXT, on_message))
     async with application:
         assert application.updater is not None
         await application.start()
@@ -121,8 +121,8 @@ async def test_webhook_sends_secret_and_ends_polling(
             await poll
         for number in range(3):
             await server.send_message(ann, chat, str(number))
-        await server.wait_for(lambda: len(heard) == 3)
-        assert heard == ["0", "1", "2"]
+        await server.wait_for(lambda: len(received) == 3)
+        assert received == ["0", "1", "2"]
         info = await bot.get_webhook_info()
         assert info.url.endswith("/hook")
         with pytest.raises(Conflict, match=r"(?i)webhook is active"):
@@ -136,7 +136,7 @@ async def test_webhook_sends_secret_and_ends_polling(
 async def test_failed_webhook_is_retried_in_order_per_chat(server: TelegramStandIn, bot: ExtBot[None]) -> None:
     ann, bob = server.create_user("Ann"), server.create_user("Bob")
     one, two = server.open_private_chat(ann), server.open_private_chat(bob)
-    got: list[str] = []
+    delivered: list[str] = []
     failures = 3
 
     async def hook(request: web.Request) -> web.Response:
@@ -146,7 +146,7 @@ async def test_failed_webhook_is_retried_in_order_per_chat(server: TelegramStand
         if text == "one" and failures:
             failures -= 1
             return web.Response(status=500)
-        got.append(text)
+        delivered.append(text)
         server.notify_waiters()
         return web.Response()
 
@@ -160,21 +160,21 @@ async def test_failed_webhook_is_retried_in_order_per_chat(server: TelegramStand
     for text in ("one", "two", "three"):
         await server.send_message(ann, one, text)
     await server.send_message(bob, two, "other")
-    await server.wait_for(lambda: len(got) == 4)
-    assert [text for text in got if text != "other"] == ["one", "two", "three"]
-    assert got[0] == "other"
+    await server.wait_for(lambda: len(delivered) == 4)
+    assert [text for text in delivered if text != "other"] == ["one", "two", "three"]
+    assert delivered[0] == "other"
     info = await bot.get_webhook_info()
     assert info.last_error_message == "Wrong response from the webhook: 500 Internal Server Error"
     await bot.delete_webhook()
     await runner.cleanup()
 
 
-async def test_remote_webhook_is_refused(ask: CallMethod, bot: ExtBot[None]) -> None:
+async def test_remote_webhook_is_refused(call_method: CallMethod, bot: ExtBot[None]) -> None:
     with pytest.raises(BadRequest, match=r"(?i)HTTPS URL must be provided"):
         await bot.set_webhook("http://example.org/hook")
     with pytest.raises(BadRequest, match=r"(?i)Failed to resolve host"):
         await bot.set_webhook("https://example.org/hook")
     url = "http://127.0.0.1:1/"
-    assert (await ask("setWebhook", url=url, secret_token="not allowed!"))[0] == 400
-    assert (await ask("setWebhook", url=url, secret_token="x" * 257))[0] == 400
-    assert (await ask("setWebhook", url="nonsense"))[0] == 400
+    assert (await call_method("setWebhook", url=url, secret_token="not allowed!"))[0] == 400
+    assert (await call_method("setWebhook", url=url, secret_token="x" * 257))[0] == 400
+    assert (await call_method("setWebhook", url="nonsense"))[0] == 400
