@@ -102,3 +102,22 @@ class Timings:
     """How long a question waits for the next message of a batch (a split text, an album)."""
     max_batch: float = 15.0
     """How long after its first message a batch takes further ones."""
+    transaction_timeout: float = 15.0
+    """How long a transaction on a database server may take."""
+    connection_pool_timeout: float = 30.0
+    """How long a transaction waits for a connection."""
+    store_close_timeout: float = 5.0
+    """For running transactions to end when the store is closed."""
+    store_retry_interval: float = 0.3
+    """Before a turn repeats a transaction that failed."""
+    max_store_retry: float = 60.0
+    """How long a turn repeats it, if its lease is renewed meanwhile."""
+    rate_limit_retention: float = 60.0
+    """How long the row of an expired rate limit stays. Deleting each at once costs more."""
+    sqlite_busy_timeout: float = 10.0
+    """How long SQLite waits for a lock that another process holds."""
+    sqlite_poll_interval: float = 0.02
+    """Between two looks whether a database that another process opens is unlocked."""
+    process_lock_timeout: float = 25.0
+    """For the process that served from an SQLite database before this one to end."""
+    process_lock_poll_interval: float = 0.2

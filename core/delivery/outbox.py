@@ -94,7 +94,7 @@ class Outbox:
 
     def check_lease(self) -> None:
         """Raises `LostLeaseError`."""
-        self._store.fence()
+        self._store.check_lease()
 
     def check_preview_allowed(self) -> None:
         """Raise if a preview that has its slot must not be sent after all."""

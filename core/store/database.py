@@ -1,10 +1,15 @@
-"""One way to the database: a transaction is a plain function run on a connection."""
+"""Access to the database: a transaction is a plain function that runs on a connection.
+
+    turns = await store.write(claim_turns, owner, accounts, lease_seconds=6, limit=10)
+
+SQLite has one writer, so writes wait in a queue here; PostgreSQL gets up to ten connections. Both run the same
+functions.
+"""
 
 import asyncio
 import contextlib
 import re
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,57 +21,60 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from core.clock import Clock, SystemClock, wait_for_event
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
 from core.store.process_lock import process_lock
 from core.store.write_queue import WriteQueue
+from core.timings import Timings
 
 __all__ = ["Store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SQLITE_BUSY_TIMEOUT_MS = 10_000
-CLOSE_TIMEOUT_SECONDS = 5.0  # seconds for what runs to end
-TRANSACTION_TIMEOUT_SECONDS = 15.0  # seconds a transaction on a server may take
+POSTGRESQL_CONNECTIONS = 10
+SQLITE_READERS = 4
 SQLALCHEMY_URL_PARAMETERS = ("host", "port", "user", "password")
-"""Parameters of an address that SQLAlchemy reads itself."""
+"""URL parameters that SQLAlchemy reads itself."""
 LIBPQ_ONLY_PARAMETERS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
-"""Parameters for libpq itself, which providers write into addresses and no server knows."""
+"""URL parameters for libpq, which database providers add and the server does not know."""
 ASYNCPG_VALUE_PATTERN = re.compile(r"(query argument \$\d+): .*")
-"""asyncpg tells the value it cannot send: it may be what somebody wrote."""
+"""asyncpg quotes a value that it cannot send, which may be something a person wrote."""
 
 
 class Store:
-    """The database behind `url` (`sqlite:///path` or `postgresql://...`).
+    """The database at `url`: `sqlite:///path` or `postgresql://...`.
 
-    `read` and `write` run a function `f(connection, *args)` as one transaction and raise
-    `StoreError` when the database does not let them.
+    `read`, `write` and `write_with_priority` run `function(connection, ...)` as one transaction and raise
+    `StoreError` when the database fails.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
         parsed_url = make_url(url)
-        self._write_queue = WriteQueue(1 if parsed_url.get_backend_name() == "sqlite" else 10)
+        self._clock = clock
+        self._timings = timings
         self.is_embedded = parsed_url.get_backend_name() == "sqlite"
+        self.is_exclusive = False
+        """Whether no other process serves from this database, so that all leases of others belong to dead processes."""
         self._is_closed = False
         self._active_transactions = 0
         self._idle = asyncio.Event()
-        self.is_exclusive = False
-        """Whether no other process serves from it: leases of others are of the dead."""
         if self.is_embedded:
+            self._write_queue = WriteQueue(1)
             self._path = Path(parsed_url.database or "").expanduser()
             self._url = URL.create("sqlite+aiosqlite", database=str(self._path))
-            # One writer: SQLite has one anyway, and waiting in the pool costs nothing.
             self._write_engine = self._create_sqlite_engine("BEGIN IMMEDIATE", pool_size=1)
-            self._read_engine = self._create_sqlite_engine("BEGIN", pool_size=4)
+            self._read_engine = self._create_sqlite_engine("BEGIN", pool_size=SQLITE_READERS)
         else:
+            self._write_queue = WriteQueue(POSTGRESQL_CONNECTIONS)
             self._url, connect_args = _asyncpg_url(parsed_url)
             self._write_engine = self._read_engine = create_async_engine(
                 self._url,
-                pool_size=10,
+                pool_size=POSTGRESQL_CONNECTIONS,
                 max_overflow=0,
                 pool_pre_ping=True,
-                pool_timeout=30,
+                pool_timeout=timings.connection_pool_timeout,
                 connect_args=connect_args,
             )
 
@@ -75,8 +83,8 @@ class Store:
             self._url,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=30,
-            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "isolation_level": None},
+            pool_timeout=self._timings.connection_pool_timeout,
+            connect_args={"timeout": self._timings.sqlite_busy_timeout, "isolation_level": None},
         )
 
         @event.listens_for(engine.sync_engine, "connect")
@@ -95,100 +103,82 @@ class Store:
     async def open(self) -> None:
         """Create or migrate the database.
 
-        Raises `ConfigurationError` for a place that cannot be written or a database from a
-        newer Parley, `StoreError` when the server does not answer.
+        Raises `ConfigurationError` if the file cannot be written or a newer version wrote the database, `StoreError`
+        if the server does not answer.
         """
         if self.is_embedded:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"The database's folder cannot be made: {error.strerror}: {self._path.parent}"
-                ) from error
-            with contextlib.suppress(OSError):  # opening it tells what is wrong
-                self._path.touch(mode=0o600)  # what people say is for nobody else on the machine
-            await asyncio.to_thread(migrate.back_up, self._path)
-            await asyncio.to_thread(_enable_wal, self._path)
+            await self._prepare_file()
         try:
             async with self._translate_errors(), self._write_engine.begin() as connection:
                 await connection.run_sync(migrate.upgrade)
         except StoreError as error:
             if self.is_embedded:
                 raise
-            raise StoreError(f"{error} (the one of DATABASE_URL)") from None
+            raise StoreError(f"{error} (see DATABASE_URL)") from None
+
+    async def _prepare_file(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The database's folder cannot be created: {error.strerror}: {self._path.parent}"
+            ) from error
+        with contextlib.suppress(OSError):  # opening the database reports the error
+            self._path.touch(mode=0o600)  # other users of the machine must not read conversations
+        await asyncio.to_thread(migrate.back_up, self._path)
+        # SQLite does not wait for this by itself while another process opens the file.
+        deadline = self._clock.monotonic() + self._timings.sqlite_busy_timeout
+        while not await asyncio.to_thread(_enable_wal, self._path) and self._clock.monotonic() < deadline:
+            await self._clock.sleep(self._timings.sqlite_poll_interval)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Serve from it: an embedded database by one process only, which then is told apart
-        from those before it. Raises `UnavailableError` when another process does.
+        """Serve from an embedded database as the only process. Raises `UnavailableError` if another one does.
+
+        A PostgreSQL database is shared by any number of processes.
         """
         if not self.is_embedded:
             yield
             return
-        async with process_lock(self._path):
+        async with process_lock(self._path, clock=self._clock, timings=self._timings):
             self.is_exclusive = True
             yield
 
     async def close(self) -> None:
-        """Take nothing more, let what runs end, close the connections: one that was opened after
-        that nobody would close.
-        """
+        """Refuse new transactions, wait for the running ones, and close the connections."""
         self._is_closed = True
         if self._active_transactions:
             self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                    await self._idle.wait()
+            await wait_for_event(self._idle, self._timings.store_close_timeout, self._clock)
         await self._write_engine.dispose()
         if self._read_engine is not self._write_engine:
             await self._read_engine.dispose()
 
-    async def write(
-        self,
-        function: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        # In line here: many waiting in the pool cost more than twice as much.
-        async with (
-            self._write_queue.slot(),
-            self._translate_errors(),
-            self._transaction_timeout(),
-            self._write_engine.begin() as connection,
-        ):
-            return await connection.run_sync(function, *args, **kwargs)
+    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async with self._write_queue.slot():
+            return await self._run(self._write_engine, function, *args, **kwargs)
 
     async def write_with_priority(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `write`, but before all that waits: for writes that a platform waits for."""
+        async with self._write_queue.slot(priority=True):
+            return await self._run(self._write_engine, function, *args, **kwargs)
+
+    async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(self._read_engine, function, *args, **kwargs)
+
+    async def _run(
         self,
+        engine: AsyncEngine,
         function: Callable[Concatenate[Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """As `write`, before all that waits: for what a platform waits for."""
-        async with (
-            self._write_queue.slot(priority=True),
-            self._translate_errors(),
-            self._transaction_timeout(),
-            self._write_engine.begin() as connection,
-        ):
+        # A server that stops answering would block its connections for a quarter of an hour.
+        timeout = asyncio.timeout(None if self.is_embedded else self._timings.transaction_timeout)
+        async with self._translate_errors(), timeout, engine.begin() as connection:
             return await connection.run_sync(function, *args, **kwargs)
-
-    async def read(
-        self,
-        function: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        async with (
-            self._translate_errors(),
-            self._transaction_timeout(),
-            self._read_engine.begin() as connection,
-        ):
-            return await connection.run_sync(function, *args, **kwargs)
-
-    def _transaction_timeout(self) -> asyncio.Timeout:
-        """A server that went silent would hold its connections for a quarter of an hour."""
-        return asyncio.timeout(None if self.is_embedded else TRANSACTION_TIMEOUT_SECONDS)
 
     @asynccontextmanager
     async def _translate_errors(self) -> AsyncIterator[None]:
@@ -199,8 +189,7 @@ class Store:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            # The driver's own words, without the statement and its parameters. A traceback, which
-            # others may log, would tell these of whatever this was raised from.
+            # Only the driver's message: the statement's parameters, which a traceback would show, are private.
             raise StoreError(f"The database cannot be used: {_driver_message(cause)}") from None
         finally:
             self._active_transactions -= 1
@@ -208,20 +197,14 @@ class Store:
                 self._idle.set()
 
 
-def _enable_wal(path: Path) -> None:
-    """Let readers and a writer work at the same time. The file remembers it."""
-    deadline = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+def _enable_wal(path: Path) -> bool:
+    """Let readers and a writer work at the same time; a property of the file. False: another process has it locked."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
-        while True:
-            try:
-                database.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:
-                # For this SQLite does not wait by itself: another process may be opening it.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-            else:
-                return
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+    return True
 
 
 def _driver_message(error: BaseException) -> str:
@@ -230,11 +213,10 @@ def _driver_message(error: BaseException) -> str:
 
 
 def _asyncpg_url(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The address, and what goes to the driver beside it.
+    """The URL for SQLAlchemy and the arguments for the driver.
 
-    SQLAlchemy makes every parameter an argument of the driver, which has other names for those
-    that the rest of the world writes, but reads them in an address of its own: `sslrootcert`,
-    `application_name`. Only the timeout it knows in no address.
+    SQLAlchemy would pass every URL parameter as an argument of asyncpg, which does not know libpq's names
+    (`sslrootcert`, `application_name`) there. It does know them in a DSN, all but `connect_timeout`.
     """
     query = {
         name: value

@@ -26,7 +26,6 @@ __all__ = ["AcceptResult", "InboundLimits", "accept_event"]
 
 MAX_BATCH_ATTACHMENTS = 20
 MAX_BATCH_CHARS = 200_000
-DEFAULT_TIMINGS = Timings()
 
 
 class AcceptResult(StrEnum):
@@ -62,7 +61,7 @@ def accept_event(
     person_key: str,
     ordered: bool,
     limits: InboundLimits,
-    timings: Timings = DEFAULT_TIMINGS,
+    timings: Timings = Timings(),
     max_batch_chars: int = MAX_BATCH_CHARS,
 ) -> AcceptResult:
     """Store `incoming` and open its turn in the conversation, or merge it into the turn that waits for it.

@@ -1,37 +1,37 @@
-"""The only process that serves from an embedded database.
+"""A lock for the one process that serves from an embedded database.
 
-A lock of the operating system on a file beside it: it goes with the process, however that ends.
+The lock is the operating system's, on a file beside the database: it ends with the process, however that ends.
 """
 
-import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 
+from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, UnavailableError
+from core.timings import Timings
 
 try:
     import fcntl
-except ImportError:  # Windows: a second process is noticed by the platforms only
+except ImportError:  # Windows: only the platforms notice a second process
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["process_lock"]
 
 log = structlog.get_logger(__name__)
 
-LOCK_TIMEOUT_SECONDS = 25.0  # seconds: the process before this one may be ending
-LOCK_RETRY_INTERVAL = 0.2
-
 
 @asynccontextmanager
-async def process_lock(database: Path) -> AsyncIterator[None]:
-    """Be the one process that serves from `database` while the body runs.
+async def process_lock(
+    database: Path, *, clock: Clock = SystemClock(), timings: Timings = Timings()
+) -> AsyncIterator[None]:
+    """Hold the lock while the body runs.
 
-    Raises `UnavailableError` when another one does and does not end.
+    Waits for a process that is about to end. Raises `UnavailableError` if it does not, and `ConfigurationError` if
+    the lock file cannot be written.
     """
     lock_path = database.with_name(f"{database.name}.lock")
     try:
@@ -39,7 +39,7 @@ async def process_lock(database: Path) -> AsyncIterator[None]:
     except OSError as error:
         raise ConfigurationError(f"{lock_path} cannot be written: {error.strerror}") from error
     try:
-        await _acquire_lock(descriptor)
+        await _acquire(descriptor, clock, timings)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
@@ -47,23 +47,22 @@ async def process_lock(database: Path) -> AsyncIterator[None]:
         os.close(descriptor)
 
 
-async def _acquire_lock(descriptor: int) -> None:
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+async def _acquire(descriptor: int, clock: Clock, timings: Timings) -> None:
+    deadline = clock.monotonic() + timings.process_lock_timeout
     is_logged = False
     while fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder_pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            owner_pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         else:
             return
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             raise UnavailableError(
-                f"Another process (number {holder_pid}) serves from this database already. "
-                "SQLite is "
-                "for one process; several need PostgreSQL (DATABASE_URL)."
+                f"Another process (PID {owner_pid}) already serves from this database. An SQLite database is for one "
+                "process; several processes need PostgreSQL (DATABASE_URL)."
             )
         if not is_logged:
-            log.warning("waiting for the process before this one to end", process=holder_pid)
+            log.warning("store.waiting_for_process", pid=owner_pid)
             is_logged = True
-        await asyncio.sleep(LOCK_RETRY_INTERVAL)
+        await clock.sleep(timings.process_lock_poll_interval)

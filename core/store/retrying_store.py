@@ -1,7 +1,5 @@
-"""The store as one turn uses it: away for a moment it costs no answer."""
+"""The store as one turn uses it: transactions are repeated while the database is away for a moment."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
@@ -9,8 +7,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from core.clock import Clock, SystemClock
 from core.errors import StoreError
 from core.store.database import Store
+from core.timings import Timings
 
 __all__ = ["RetryingStore"]
 
@@ -18,21 +18,27 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-RETRY_INTERVAL = 0.3  # seconds between tries
-MAX_RETRY_SECONDS = 60.0
-"""Seconds of them: what fails while leases are renewed is not the database's absence."""
-
 
 class RetryingStore:
-    """As `Store`; what fails is done again until `fence` raises: the turn is another's by then.
+    """Like `Store`, but repeats what fails until `check_lease` raises, because another process has the turn then.
 
-    Raises `StoreError` for what goes on failing though the turn stays ours.
-    What was done, and its outcome not heard, is done again, too: twice has to be as once.
+    Transactions have to be idempotent: one that succeeded is repeated if its result got lost on the way. Raises
+    `StoreError` for what fails for `Timings.max_store_retry` although the lease is renewed: then the database is
+    there and the cause is another.
     """
 
-    def __init__(self, store: Store, fence: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        check_lease: Callable[[], None],
+        *,
+        clock: Clock = SystemClock(),
+        timings: Timings = Timings(),
+    ) -> None:
         self._store = store
-        self.fence = fence
+        self.check_lease = check_lease
+        self._clock = clock
+        self._timings = timings
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._retry(partial(self._store.write, function, *args, **kwargs))
@@ -45,15 +51,15 @@ class RetryingStore:
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._retry(partial(self._store.read, function, *args, **kwargs))
 
-    async def _retry(self, operation: Callable[[], Awaitable[T]]) -> T:
-        deadline = time.monotonic() + MAX_RETRY_SECONDS
+    async def _retry(self, transaction: Callable[[], Awaitable[T]]) -> T:
+        deadline = self._clock.monotonic() + self._timings.max_store_retry
         while True:
             try:
-                return await operation()
+                return await transaction()
             except StoreError as error:
-                if time.monotonic() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise
-                log.warning("the database is asked again", error=str(error))
-            self.fence()
-            await asyncio.sleep(RETRY_INTERVAL)
-            self.fence()
+                log.warning("store.retrying", error=str(error))
+            self.check_lease()
+            await self._clock.sleep(self._timings.store_retry_interval)
+            self.check_lease()

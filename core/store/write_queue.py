@@ -1,4 +1,4 @@
-"""Who may write next: in the order of arrival, but for what must not wait."""
+"""The queue in front of the database: limits how many write at once, and lets urgent writes go first."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ __all__ = ["WriteQueue"]
 
 
 class WriteQueue:
-    """Lets `width` through at a time."""
+    """A semaphore with two classes of waiters, each in the order of arrival."""
 
     def __init__(self, capacity: int) -> None:
         self._free_slots = capacity
@@ -33,8 +33,8 @@ class WriteQueue:
         try:
             await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():
-                self._release()  # called in the same instant as cancelled
+            if not waiter.cancelled():  # the slot was passed on before the cancellation arrived
+                self._release()
             raise
 
     def _release(self) -> None:

@@ -46,7 +46,7 @@ class ClaimedTurn:
     outbox: Outbox = field(init=False)
 
     def __post_init__(self, base_store: Store) -> None:
-        self.store = RetryingStore(base_store, self.check_lease)
+        self.store = RetryingStore(base_store, self.check_lease, clock=self.clock, timings=self.timings)
         self.outbox = Outbox(
             self.store,
             self.adapter,

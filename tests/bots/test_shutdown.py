@@ -57,7 +57,7 @@ def test_sigterm_ends_wait_for_process_lock(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with running_process("-m", "bots.cli", "run", folder=tmp_path) as process:
             assert process.stderr is not None
-            assert "waiting for the process before this one" in process.stderr.readline()
+            assert "store.waiting_for_process" in process.stderr.readline()
             process.terminate()
             assert process.wait(10) == 0
 

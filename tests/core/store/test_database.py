@@ -1,4 +1,4 @@
-"""What an operator meets: migrations, a newer database, a place that cannot be written."""
+"""Opening, migrating and closing databases, and what an operator sees when that fails."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, text
 
 from core.errors import ConfigurationError, StoreError
-from core.store import database, migrate
+from core.store import migrate
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.store.schema import key_values, metadata
+from core.timings import Timings
+from tests.clock import FakeClock
 from tests.postgresql import postgresql_url
 
 
-def differences(connection: Connection) -> list[object]:
+def schema_differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
 
 async def test_migrations_match_schema(store: Store) -> None:
-    assert await store.read(differences) == []
+    assert await store.read(schema_differences) == []
 
 
 async def test_concurrent_starts_migrate_once(tmp_path: Path) -> None:
@@ -37,14 +39,14 @@ async def test_concurrent_starts_migrate_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_libpq_url_parameters_are_accepted() -> None:
-    given = "application_name=parley&connect_timeout=5&sslmode=disable&channel_binding=prefer"
-    store = Store(f"{postgresql_url()}&{given}")
+    parameters = "application_name=parley&connect_timeout=5&sslmode=disable&channel_binding=prefer"
+    store = Store(f"{postgresql_url()}&{parameters}")
     await store.open()
 
-    def name(connection: Connection) -> str:
+    def application_name(connection: Connection) -> str:
         return str(connection.scalar(text("SHOW application_name")))
 
-    assert await store.read(name) == "parley"
+    assert await store.read(application_name) == "parley"
     await store.close()
 
 
@@ -56,26 +58,26 @@ async def test_sslrootcert_is_loaded(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_locked_new_file_delays_start(
-    tmp_path: Path,
-) -> None:
+async def test_locked_new_file_delays_start(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
+    clock = FakeClock()
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        store = Store(f"sqlite:///{file}")
+        store = Store(f"sqlite:///{file}", clock=clock)
         opening = asyncio.create_task(store.open())
-        await asyncio.wait({opening}, timeout=0.5)
+        await clock.wait_for_timer()
         other.execute("COMMIT")
+        await clock.advance(Timings().sqlite_poll_interval)
         await opening
-    await store.write(set_value, "kept", "yes")
+    await store.write(set_value, "key", "value")
     await store.close()
 
 
 async def test_newer_database_is_refused_unchanged(store: Store) -> None:
-    def age(connection: Connection) -> None:
+    def set_newer_revision(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
-    await store.write(age)
+    await store.write(set_newer_revision)
     with pytest.raises(ConfigurationError, match="newer"):
         await store.open()
 
@@ -84,14 +86,14 @@ async def test_upgrade_makes_readable_backup(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "parley.sqlite3"
     store = Store(f"sqlite:///{file}")
     await store.open()
-    await store.write(set_value, "kept", "yes")
+    await store.write(set_value, "key", "value")
     await store.close()
     monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "9999")
     migrate.back_up(file)
-    (copy,) = tmp_path.glob("*.backup")
-    assert {one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {0}, "others can read it"
-    with sqlite3.connect(copy) as connection:
-        assert connection.execute("SELECT value FROM key_values").fetchone() == ("yes",)
+    (backup,) = tmp_path.glob("*.backup")
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}, "only the owner can read it"
+    with sqlite3.connect(backup) as connection:
+        assert connection.execute("SELECT value FROM key_values").fetchone() == ("value",)
     connection.close()
 
 
@@ -113,21 +115,21 @@ async def test_damaged_file_is_reported_without_traceback(tmp_path: Path) -> Non
 
 
 async def test_close_finishes_running_transactions(store: Store) -> None:
-    writes = [asyncio.create_task(store.write(set_value, f"n{n}", "kept")) for n in range(20)]
+    writes = [asyncio.create_task(store.write(set_value, f"key {n}", "value")) for n in range(20)]
     await asyncio.sleep(0)
     await store.close()
     async with asyncio.timeout(10):
-        ends = await asyncio.gather(*writes, return_exceptions=True)
-    # Each is done or was told: none is left with a connection that nobody closes.
-    assert all(end is None or isinstance(end, StoreError) for end in ends)
-    assert ends[0] is None
+        results = await asyncio.gather(*writes, return_exceptions=True)
+    # Every write has succeeded or failed: none holds a connection that nobody closes.
+    assert all(result is None or isinstance(result, StoreError) for result in results)
+    assert results[0] is None
     with pytest.raises(StoreError, match="closed"):
-        await store.read(differences)
+        await store.read(schema_differences)
 
 
 async def test_unstorable_characters_are_removed(store: Store) -> None:
-    await store.write(set_value, "said", "before\0after")
-    assert await store.read(get_value, "said") == "beforeafter"
+    await store.write(set_value, "key", "before\0after")
+    assert await store.read(get_value, "key") == "beforeafter"
 
 
 @pytest.mark.slow
@@ -136,7 +138,7 @@ async def test_error_hides_values() -> None:
     await store.open()
     try:
         with pytest.raises(StoreError) as raised:
-            await store.write(set_value, "said", "my secret \ud83d")
+            await store.write(set_value, "key", "my secret \ud83d")
         assert "secret" not in str(raised.value)
     finally:
         await store.close()
@@ -144,22 +146,22 @@ async def test_error_hides_values() -> None:
 
 def insert_twice(connection: Connection, value: str) -> None:
     for _ in range(2):
-        connection.execute(insert(key_values).values(key="said", value=value))
+        connection.execute(insert(key_values).values(key="key", value=value))
 
 
 async def test_traceback_hides_values(store: Store) -> None:
-    """Libraries log what they did not expect with all that it came from."""
+    """Libraries log unexpected errors with their traceback."""
     with pytest.raises(StoreError) as raised:
-        await store.write(insert_twice, "said" * 3)
-    assert "saidsaid" not in "".join(traceback.format_exception(raised.value))
+        await store.write(insert_twice, "secret" * 3)
+    assert "secretsecret" not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_concurrent_state_writes_succeed(store: Store) -> None:
-    await asyncio.gather(*(store.write(set_value, "same", str(n)) for n in range(8)))
-    assert await store.read(get_value, "same") in set("01234567")
+    await asyncio.gather(*(store.write(set_value, "key", str(n)) for n in range(8)))
+    assert await store.read(get_value, "key") in set("01234567")
 
 
-async def test_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_server_times_out() -> None:
     ended = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,14 +175,13 @@ async def test_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
             writer.close()
             ended.set()
 
-    monkeypatch.setattr(database, "TRANSACTION_TIMEOUT_SECONDS", 0.5)
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    store = Store(f"postgresql://ann:x@127.0.0.1:{port}/parley")
+    store = Store(f"postgresql://ann:x@127.0.0.1:{port}/parley", timings=Timings(transaction_timeout=0.5))
     try:
         async with asyncio.timeout(10):
             with pytest.raises(StoreError):
-                await store.write(set_value, "said", "hello")
+                await store.write(set_value, "key", "value")
     finally:
         await store.close()
         await ended.wait()

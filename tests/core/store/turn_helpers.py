@@ -1,0 +1,65 @@
+"""Turns of Ann's, on the way from acceptance to answer."""
+
+from functools import partial
+
+from core.port import AccountKey, EventKind, Incoming, Place, Sender
+from core.store import answers, claims, inbound, turns
+from core.store.answers import TokenCount
+from core.store.database import Store
+from core.store.history import load_history
+from core.store.inbound import AcceptResult, InboundLimits
+from core.store.turns import Turn, TurnState
+
+__all__ = ["ACCOUNT", "ANN", "PLACE", "accept", "accept_event", "answer", "claim", "history_texts", "message_event"]
+
+ACCOUNT = AccountKey("telegram", "1")
+PLACE = Place("telegram", "1", "5", is_private=True)
+ANN = Sender("telegram", "5", "Ann")
+
+
+def message_event(key: str, text: str = "hello", *, place: Place = PLACE) -> Incoming:
+    return Incoming(EventKind.PROMPT, key, place, ANN, text)
+
+
+accept_event = partial(
+    inbound.accept_event, conversation_key="ann", person_key="telegram:5", ordered=True, limits=InboundLimits()
+)
+
+
+async def accept(
+    store: Store,
+    key: str,
+    *,
+    conversation: str = "ann",
+    ordered: bool = True,
+    limits: InboundLimits = InboundLimits(),  # noqa: B008 (immutable)
+) -> AcceptResult:
+    event = message_event(key)
+    return await store.write(
+        partial(accept_event, incoming=event, conversation_key=conversation, ordered=ordered, limits=limits)
+    )
+
+
+async def claim(store: Store, owner: str = "me", *, lease_seconds: float = 30) -> list[Turn]:
+    return await store.write(claims.claim_turns, owner, [ACCOUNT], lease_seconds=lease_seconds, limit=50)
+
+
+async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_last: bool = False) -> None:
+    """Store an answer to a turn that `me` has claimed, and finish the turn."""
+    await store.write(
+        answers.store_answer,
+        turn,
+        "me",
+        prompt=prompt,
+        answer=text,
+        note="",
+        model="m",
+        usage=TokenCount(3, 4),
+        replaces_last=replaces_last,
+    )
+    await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
+
+
+async def history_texts(store: Store, conversation_id: int, before_seq: int | None = None) -> list[str]:
+    stored = await store.read(load_history, conversation_id, before_seq, 50)
+    return [message.text for message in stored.messages]
