@@ -137,8 +137,9 @@ class GatewaySupervisor:
                     raise UnavailableError("Discord's gateway became silent")
             await connecting
         finally:
-            connecting.cancel()
-            await asyncio.wait({connecting})
+            while not connecting.done():  # the library's `wait_for` swallows a cancellation if it fails at that moment
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=self._timings.cancel_interval)
 
     async def _close_client(self, client: GatewayClient) -> None:
         try:

@@ -50,6 +50,8 @@ class DiscordTimings:
     heartbeat_timeout: float = 100.0
     """Without a heartbeat acknowledgement: two missed ones, and sooner than the core restarts the adapter."""
     heartbeat_check_interval: float = 5.0
+    cancel_interval: float = 0.1
+    """Between two cancellations of a connection that has to end."""
     close_timeout: float = 2.5
     """For the gateway's closing handshake."""
 

@@ -52,6 +52,8 @@ GONE_TEXTS = (
     "chat not found",
     "user not found",
     "peer_id_invalid",
+    "invalid file_id",
+    "wrong file_id",
 )
 FORBIDDEN_TEXTS = (
     "not enough rights",

@@ -20,6 +20,7 @@ __all__ = ["DiscordHarness"]
 
 TIMINGS = DiscordTimings(
     first_store_retry_delay=0.01,
+    drain_timeout=0.1,
     first_retry_delay=0.01,
     max_retry_delay=0.05,
     identify_interval=0.0,

@@ -4,7 +4,9 @@ import io
 import os
 import re
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Console
@@ -60,6 +62,7 @@ class TerminalHarness(PlatformHarness):
         Ability.BUTTONS: "there are commands for everything",
         Ability.DELETE: "printed text stays",
         Ability.EDIT: "printed text stays",
+        Ability.EVENT_QUEUE: "a line is read once",
         Ability.INTERACTION_TOKENS: "answers are printed",
         Ability.LOST_CONNECTIONS: "there is no connection",
         Ability.MESSAGE_IDS: "printed text has none",
@@ -72,11 +75,13 @@ class TerminalHarness(PlatformHarness):
 
     async def start(self) -> None:
         self._screen = Screen()
+        self._folder = tempfile.TemporaryDirectory()
         self._stdin = sys.stdin
         read_end, write_end = os.pipe()
         sys.stdin, self._keyboard = os.fdopen(read_end), os.fdopen(write_end, "w")
 
     async def close(self) -> None:
+        self._folder.cleanup()
         self._keyboard.close()
         for thread in threading.enumerate():
             if thread.name == "input":
@@ -106,10 +111,12 @@ class TerminalHarness(PlatformHarness):
         raise NotImplementedError
 
     async def send_file(self, name: str, content: bytes) -> None:
-        raise NotImplementedError
+        file = Path(self._folder.name, name)
+        file.write_bytes(content)
+        await self.write(self.room, f"/file {file}")
 
     def remove_files(self) -> None:
-        raise NotImplementedError
+        self._folder.cleanup()
 
     def messages(self, place: Place, *, to_bob: bool = False) -> list[VisibleMessage]:
         printed = self._paragraphs()[: -1 if self._screen.is_cursor_hidden else None]

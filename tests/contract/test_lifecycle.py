@@ -1,0 +1,94 @@
+"""Starting, reconnecting, restarting and stopping."""
+
+import asyncio
+import gc
+
+import pytest
+
+from core.port import Adapter, Part
+from tests.contract.harness import Ability, PlatformHarness
+
+
+@pytest.mark.parametrize("is_same_process", [True, False], ids=["same process", "new process"])
+async def test_message_that_was_sent_meanwhile_arrives_once(platform: PlatformHarness, is_same_process: bool) -> None:
+    if not is_same_process:
+        platform.require(Ability.EVENT_QUEUE)
+    adapter = platform.create_adapter()
+    async with platform.run(adapter):
+        await platform.write(platform.room, "before")
+        await platform.inbox.wait_for("before")
+    await platform.write(platform.room, "meanwhile")
+    if not is_same_process:
+        adapter = platform.create_adapter()
+    async with platform.run(adapter):
+        await platform.inbox.wait_for("meanwhile")
+        await adapter.send(platform.room, Part("answer"), key="1-0")
+        await platform.write(platform.room, "after")
+        await platform.inbox.wait_for("after")
+    texts = [incoming.text for incoming in platform.inbox.stored.values()]
+    assert texts == ["before", "meanwhile", "after"]
+
+
+async def test_event_that_is_being_stored_at_the_end_comes_again(platform: PlatformHarness) -> None:
+    platform.require(Ability.EVENT_QUEUE)
+    adapter = platform.create_adapter()
+    async with platform.run(adapter):
+        await platform.write(platform.room, "before")
+        await platform.inbox.wait_for("before")
+        platform.inbox.may_store.clear()
+        await platform.write(platform.room, "hello")
+        await platform.settle(lambda: len(platform.inbox.received_keys) == 2)
+    platform.inbox.may_store.set()
+    async with platform.run(adapter):
+        await platform.inbox.wait_for("hello")
+    assert len(platform.inbox.find("hello")) == 1
+
+
+async def test_lost_connections_are_rebuilt(platform: PlatformHarness) -> None:
+    platform.require(Ability.LOST_CONNECTIONS)
+    adapter = platform.create_adapter()
+    async with platform.run(adapter) as run_task:
+        await platform.write(platform.room, "before")
+        await platform.inbox.wait_for("before")
+        await platform.drop_connections()
+        await platform.write(platform.room, "hello")
+        await platform.inbox.wait_for("hello")
+        assert await adapter.send(platform.room, Part("answer"), key="1-0")
+        assert not run_task.done()
+    assert len(platform.inbox.find("hello")) == 1
+
+
+async def test_run_can_be_repeated_at_once(platform: PlatformHarness) -> None:
+    adapter = platform.create_adapter()
+    for text in ("one", "two", "three"):
+        async with platform.run(adapter):
+            await platform.write(platform.room, text)
+            await platform.inbox.wait_for(text)
+            await adapter.send(platform.room, Part("answer"), key=text)
+    assert len(platform.messages(platform.room)) == 3
+
+
+async def test_cancelled_run_leaves_no_task_and_no_connection(platform: PlatformHarness) -> None:
+    tasks = asyncio.all_tasks()
+    adapter = platform.create_adapter()
+    async with platform.run(adapter, stop_seconds=1.0):
+        await platform.write(platform.private_place, "hello")
+        await platform.inbox.wait_for("hello")
+        await asyncio.gather(
+            adapter.send(platform.private_place, Part("answer"), key="1-0"),
+            adapter.show_typing(platform.private_place),
+        )
+    await platform.settle(lambda: asyncio.all_tasks() <= tasks)
+    await platform.settle(lambda: platform.open_connections() == 0)
+    del adapter
+    gc.collect()  # forgotten sockets and coroutines become warnings, which fail the test
+
+
+async def test_unused_adapter_leaves_nothing(platform: PlatformHarness) -> None:
+    tasks = asyncio.all_tasks()
+    adapter: Adapter | None = platform.create_adapter()
+    assert adapter is not None
+    assert (adapter.platform, adapter.account) == (platform.room.platform, platform.room.account)
+    adapter = None
+    gc.collect()
+    assert asyncio.all_tasks() == tasks
