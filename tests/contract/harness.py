@@ -113,7 +113,7 @@ class PlatformHarness(ABC):
             pytest.skip(f"{self.name} lacks {ability}: {self.lacks[ability]}")
 
     @asynccontextmanager
-    async def run(self, adapter: Adapter, *, stop_seconds: float = 1.0) -> AsyncIterator["asyncio.Task[None]"]:
+    async def run(self, adapter: Adapter, *, stop_seconds: float = 5.0) -> AsyncIterator["asyncio.Task[None]"]:
         """Run `adapter`, connected, until the block ends; it must end within `stop_seconds`."""
         previous_count = self.connection_count()
         task = asyncio.create_task(adapter.run(self.inbox))
