@@ -55,9 +55,6 @@ class StoreError(UnavailableError):
 class AccessDeniedError(ParleyError):
     """The sender may not use the bot, or sends too fast. Nothing was stored."""
 
-    def __init__(self, message: str = "Only people approved by this bot's operator can use it.") -> None:
-        super().__init__(message)
-
 
 class DeliveryFailure(StrEnum):
     """Why a request to a platform failed. Adapters translate every exception to one of these."""

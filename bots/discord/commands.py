@@ -85,6 +85,6 @@ def _option(argument: Argument) -> dict[str, object]:
         option["choices"] = [{"name": choice, "value": choice} for choice in argument.choices]
         return option
     option["max_length"] = MAX_OPTION_CHARS
-    if argument.autocomplete:
+    if argument.autocompletes_models:
         option["autocomplete"] = True
     return option

@@ -26,7 +26,7 @@ from bots.discord.translate import (
 from core.backoff import Backoff
 from core.clock import Clock
 from core.commands.declarations import Command
-from core.conversation.model_registry import Suggestion
+from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.port import Inbox, Incoming, Place
 
@@ -93,7 +93,7 @@ class EventReceiver:
         call = command_call(interaction)
         focused = focused_argument(self._commands.get(call.name), call.options)
         choices: list[Json] = []
-        if focused is not None and focused.argument.autocomplete:
+        if focused is not None and focused.argument.autocompletes_models:
             choices = [
                 {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
                 for suggestion in self._suggest_models(focused.text)[:MAX_CHOICES]

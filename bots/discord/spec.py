@@ -1,5 +1,6 @@
 """Discord's entry in `bots.adapters.ADAPTERS`."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bots.adapter_spec import AdapterSpec
@@ -17,6 +18,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         return None
     from bots.discord.adapter import DiscordAdapter
     from core.commands.declarations import COMMANDS
+    from core.commands.models import suggest_models
     from core.store.recent_activity import EventHistory
 
     return DiscordAdapter(
@@ -25,7 +27,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         gateway_url=settings.gateway_url,
         message_content=settings.message_content,
         commands=COMMANDS,
-        suggest_models=services.models.suggest,
+        suggest_models=partial(suggest_models, services.models),
         state=services,
         leases=services.leases,
         history=EventHistory(services.store, "discord"),

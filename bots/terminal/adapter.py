@@ -24,6 +24,7 @@ from core.port import (
     RateLimit,
     Sender,
 )
+from core.texts.answers import THINKING
 
 __all__ = ["TerminalAdapter"]
 
@@ -125,7 +126,7 @@ class TerminalAdapter:
         draft_id: int,  # noqa: ARG002 (one answer grows at a time)
         part: Part,
     ) -> None:
-        self._show_live(part.text or "Thinking…")
+        self._show_live(part.text or THINKING)
 
     async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         """Printed text stays."""

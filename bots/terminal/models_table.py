@@ -4,9 +4,8 @@ from rich.table import Table
 
 from core.app import Services
 from core.commands.models import quotas_by_model, search_models
-from core.conversation.ledger import format_duration
-from core.conversation.model_registry import format_context_length
 from core.conversation.turn_services import build_turn_services
+from core.texts.formatting import format_context_length, format_duration
 
 __all__ = ["models_table"]
 

@@ -2,7 +2,7 @@
 
 Services word the same error in many ways, so the text decides where the status does not: an overflow of
 the context window comes with status 400, 413, 422 or 500, or inside a stream. The texts of `ModelError`
-appear in logs; `core.turns.texts` has the messages for people.
+appear in logs; `core.texts.answers` has the messages for people.
 """
 
 import ast

@@ -1,13 +1,26 @@
-"""/context: how full the model's window is, and with what."""
+"""/context: what fills the model's context window."""
+
+from dataclasses import dataclass
 
 from core.commands.reply import Reply
-from core.commands.request import CommandRequest, escape_markdown, pluralize
+from core.commands.request import CommandRequest
+from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
 from core.conversation.turn_services import TurnServices
+from core.texts import commands as texts
 
 __all__ = ["ContextCommand"]
 
-BAR_WIDTH_CHARS = 24  # characters of the bar
+BAR_WIDTH_CHARS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShare:
+    """A part of the window: a symbol in the bar and a line below it."""
+
+    symbol: str
+    label: str
+    tokens: int
 
 
 class ContextCommand:
@@ -15,47 +28,49 @@ class ContextCommand:
         self._services = services
 
     async def handle(self, request: CommandRequest) -> Reply:
-        choices = request.choices
-        name = escape_markdown(self._services.registry.display_name(choices.model))
+        preferences = request.preferences
+        name = self._services.registry.display_name(preferences.model)
         try:
-            composed = await self._services.composer.compose(request.conversation_id, None, choices, "", choices.model)
-        except PromptTooLongError as error:
-            return Reply(
-                f"The instructions alone are about {error.needed:,} tokens long; {name} has room "
-                f"for {error.available:,}."
+            composed = await self._services.composer.compose(
+                request.conversation_id, None, preferences, "", preferences.model
             )
-        fitted, measure, window = composed.prompt, composed.estimator, composed.context_tokens
-        instruction_tokens = round(measure.estimate_text(choices.system_prompt))
-        summary_tokens = 0
-        if composed.has_summary and composed.history.summary is not None:
-            summary_tokens = round(measure.estimate_text(composed.history.summary.text))
-        shown_count = len(composed.history.messages) - fitted.omitted
-        message_tokens = max(0, fitted.estimated_tokens - instruction_tokens - summary_tokens) if shown_count else 0
-        answer_tokens = answer_reserve(window, choices.max_answer_tokens)
-        rows = (
-            ("▓", "instructions", instruction_tokens, ""),
-            ("▒", "summary", summary_tokens, ""),
-            ("█", "messages", message_tokens, f" ({shown_count})"),
-            ("·", "kept for the answer", answer_tokens, ""),
-        )
-        lines = [f"{mark} {what:<19} {tokens:>8,}{more}" for mark, what, tokens, more in rows if tokens]
-        free = max(0, window - sum(tokens for _, _, tokens, _ in rows))
-        lines.append(f"░ {'free':<19} {free:>8,}")
-        text = (
-            f"**{name}** sees {window:,} tokens, about:\n\n"
-            f"```\n{_draw_bar(rows, window)}\n\n" + "\n".join(lines) + "\n```"
-        )
-        if fitted.omitted:
-            older = f"{fitted.omitted} older {pluralize(fitted.omitted, 'message')}"
-            stands = "stands for" if composed.has_summary else "will stand for"
-            text += f"\n\n{older} no longer fit; a summary {stands} them. All are kept."
+        except PromptTooLongError as error:
+            return Reply(texts.instructions_exceed_context(name, error))
+        shares = _measure_shares(composed, preferences.system_prompt, preferences.max_answer_tokens)
+        text = texts.context_usage(name, composed.context_tokens, _draw_chart(shares, composed.context_tokens))
+        if omitted := composed.prompt.omitted:
+            text += f"\n\n{texts.messages_omitted(omitted, has_summary=composed.has_summary)}"
         return Reply(text)
 
 
-def _draw_bar(rows: tuple[tuple[str, str, int, str], ...], window: int) -> str:
-    bar = ""
-    for mark, _, tokens, _ in rows[:-1]:
-        bar += mark * max(int(tokens > 0), round(tokens / window * BAR_WIDTH_CHARS))
-    mark, _, answer, _ = rows[-1]
-    answer_bar = mark * max(1, round(answer / window * BAR_WIDTH_CHARS))
-    return bar[: BAR_WIDTH_CHARS - len(answer_bar)].ljust(BAR_WIDTH_CHARS - len(answer_bar), "░") + answer_bar
+def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:
+    """The answer comes last."""
+    instruction_tokens = round(composed.estimator.estimate_text(instructions))
+    summary_tokens = 0
+    if composed.has_summary and composed.history.summary is not None:
+        summary_tokens = round(composed.estimator.estimate_text(composed.history.summary.text))
+    message_count = len(composed.history.messages) - composed.prompt.omitted
+    message_tokens = max(0, composed.prompt.estimated_tokens - instruction_tokens - summary_tokens)
+    return [
+        WindowShare("▓", "instructions", instruction_tokens),
+        WindowShare("▒", "summary", summary_tokens),
+        WindowShare("█", f"messages ({message_count})", message_tokens if message_count else 0),
+        WindowShare("·", "reserved for answer", answer_reserve(composed.context_tokens, max_answer_tokens)),
+    ]
+
+
+def _draw_chart(shares: list[WindowShare], context_tokens: int) -> str:
+    free = WindowShare("░", "free", max(0, context_tokens - sum(share.tokens for share in shares)))
+    lines = [f"{share.symbol} {share.label:<19} {share.tokens:>8,}" for share in (*shares, free) if share.tokens]
+    return "\n".join(["```", _draw_bar(shares, context_tokens), "", *lines, "```"])
+
+
+def _draw_bar(shares: list[WindowShare], context_tokens: int) -> str:
+    """What is used fills the bar from the left, the answer from the right."""
+
+    def segment(share: WindowShare) -> str:
+        return share.symbol * max(int(share.tokens > 0), round(share.tokens / context_tokens * BAR_WIDTH_CHARS))
+
+    *used, answer = map(segment, shares)
+    room = BAR_WIDTH_CHARS - len(answer)
+    return "".join(used)[:room].ljust(room, "░") + answer

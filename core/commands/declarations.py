@@ -1,8 +1,56 @@
-"""What people can ask the bot to do, declared once; every adapter offers it in its native form."""
+"""The commands, declared once: every adapter offers them in its platform's form, /help explains them.
 
+A new command is declared here and gets a handler in `core.commands.handlers`.
+"""
+
+import difflib
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["COMMANDS", "COMMAND_NAMES", "Argument", "Command"]
+from core.conversation.preferences import (
+    ANSWER_LENGTH,
+    OFF,
+    ON,
+    REASONING_EFFORT,
+    SHARED_CONVERSATION,
+    SHOW_REASONING,
+    TEMPERATURE,
+)
+
+__all__ = [
+    "COMMANDS",
+    "REMOVE",
+    "RESET",
+    "SETTING_NAMES",
+    "Argument",
+    "Command",
+    "MemoryAction",
+    "ScopeName",
+    "closest_command",
+    "find_command",
+]
+
+RESET = "reset"
+"""In place of a value: go back to the default."""
+REMOVE = "remove"
+SETTING_NAMES = (TEMPERATURE, ANSWER_LENGTH, REASONING_EFFORT, SHOW_REASONING, SHARED_CONVERSATION)
+MAX_PLACEHOLDER_CHOICES = 6
+
+
+class ScopeName(StrEnum):
+    HERE = "here"
+    ME = "me"
+    SERVER = "server"
+    RESET = RESET
+
+
+class MemoryAction(StrEnum):
+    LIST = "list"
+    DELETE = "delete"
+    CLEAR = "clear"
+    ON = ON
+    OFF = OFF
+    RESET = RESET
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,11 +58,17 @@ class Argument:
     name: str
     description: str
     is_required: bool = False
-    autocomplete: str = ""
-    """ "models": the platform may complete it from the model catalogue."""
     choices: tuple[str, ...] = ()
+    autocompletes_models: bool = False
+    """The platform may complete it from the list of models."""
     is_file: bool = False
-    """A file that comes with the command, where the platform has room for one."""
+    """A file sent with the command, on platforms where a command can have one."""
+
+    @property
+    def placeholder(self) -> str:
+        """How /help writes it: `TEXT`, `[NAME]`, `[on|off]`."""
+        text = "|".join(self.choices) if 0 < len(self.choices) <= MAX_PLACEHOLDER_CHOICES else self.name.upper()
+        return text if self.is_required else f"[{text}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,79 +76,146 @@ class Command:
     name: str
     description: str
     arguments: tuple[Argument, ...] = ()
+    details: str = ""
+    """Markdown, for `/help NAME`."""
+    example: str = ""
     ephemeral: bool = True
-    """The answer is for the person who asked alone, where the platform can."""
+    """Only the person who asked sees the reply, where the platform can do that."""
+
+    @property
+    def usage(self) -> str:
+        """The placeholders of all arguments."""
+        return " ".join(argument.placeholder for argument in self.arguments)
 
 
-SETTING_NAMES = ("temperature", "length", "effort", "reasoning", "share")
-SCOPE_NAMES = ("here", "me", "server", "reset")
+def find_command(name: str) -> Command | None:
+    return next((command for command in COMMANDS if command.name == name), None)
 
-COMMANDS: tuple[Command, ...] = (
-    Command("start", "Say hello", (Argument("code", "A pairing code, if you were given one"),)),
-    Command("help", "What I can do"),
+
+def closest_command(name: str) -> str | None:
+    """The command that was probably meant."""
+    return next(iter(difflib.get_close_matches(name.casefold(), [command.name for command in COMMANDS], n=1)), None)
+
+
+_START = Command(
+    "start",
+    "Say hello",
+    (Argument("code", "A pairing code, if you were given one"),),
+    details="Whoever sends the pairing code in a private chat becomes an operator of this bot.",
+)
+_OTHERS = (
     Command(
         "ask",
         "Ask the model",
         (
-            Argument("prompt", "Your question", True),
+            Argument("prompt", "Your question", is_required=True),
             Argument("file", "A file the question is about", is_file=True),
         ),
+        details="In a private chat a message without a command does the same. In a group you can also reply to me or "
+        "mention me.",
+        example="/ask Why is the sky blue?",
         ephemeral=False,
     ),
     Command(
         "model",
-        "See or change the model",
+        "Show or change the model",
         (
-            Argument("name", "A model's name, or the beginning of it", autocomplete="models"),
-            Argument("scope", "Where it holds: here, for me everywhere, the server", choices=SCOPE_NAMES),
+            Argument("name", "A model's name, or the beginning of it", autocompletes_models=True),
+            Argument("scope", "Where to use it: here, in all my chats, on the server", choices=tuple(ScopeName)),
         ),
+        details="Without a name it shows the current model and a menu. `here` is the default, `me` means all your "
+        "chats, and only server managers can use `server`. `/model reset` goes back to the default.",
+        example="/model llama-3.3 me",
     ),
-    Command("models", "All models", (Argument("search", "Part of a name"),)),
-    Command("new", "Begin a new conversation"),
-    Command("stop", "Stop the answer that is being written"),
-    Command("retry", "Answer my last message again", ephemeral=False),
+    Command(
+        "models",
+        "List all models",
+        (Argument("search", "Part of a name"),),
+        details="Each with its context length, its features and the tokens left of today's quota.",
+        example="/models llama",
+    ),
+    Command(
+        "new",
+        "Start a new conversation",
+        details="The model no longer sees earlier messages. Notes, files and settings stay.",
+    ),
+    Command(
+        "stop",
+        "Stop the current answer",
+        details="Messages that wait for an answer are dropped.",
+    ),
+    Command(
+        "retry",
+        "Answer my last message again",
+        details="The new answer replaces the last one in the conversation.",
+        ephemeral=False,
+    ),
     Command(
         "system",
-        "See or set the instructions the model follows here",
-        (Argument("text", "The instructions; reset to remove them"),),
+        "Show or set the model's instructions",
+        (Argument("text", "The instructions, or reset"),),
+        details="The instructions hold in this chat. `/system reset` goes back to the default.",
+        example="/system Answer in one sentence.",
     ),
     Command(
         "persona",
-        "See or pick who answers",
-        (Argument("name", "A persona's name; reset for none"),),
+        "List or choose a persona",
+        (Argument("name", "A persona's name, or reset"),),
+        details="A persona is a set of instructions that the operator prepared. It replaces those of /system.",
+        example="/persona teacher",
     ),
-    Command("context", "What the model is shown of this conversation"),
+    Command(
+        "context",
+        "Show what fills the model's context window",
+        details="A model sees only as many tokens of a conversation as its context window holds.",
+    ),
     Command(
         "remember",
-        "Keep a note, to be recalled when it fits a question",
-        (Argument("text", "What to remember", True),),
+        "Store a note",
+        (Argument("text", "What to remember", is_required=True),),
+        details="The model sees the note whenever it fits a question in this conversation.",
+        example="/remember My bicycle is green.",
     ),
     Command(
         "memory",
-        "See, delete and switch what I keep: notes, files, past messages",
+        "List, delete, turn on or off what I remember",
         (
-            Argument(
-                "action",
-                "on and off: recall past messages; delete a number; clear all",
-                choices=("list", "delete", "clear", "on", "off", "reset"),
-            ),
-            Argument("number", "Which one to delete"),
+            Argument("action", "on also recalls past messages, off recalls nothing", choices=tuple(MemoryAction)),
+            Argument("number", "The note or file to delete"),
         ),
+        details="I remember notes and files of this conversation, and with `/memory on` past messages too.",
+        example="/memory delete 3",
     ),
-    Command("usage", "Tokens used today, and what is left"),
+    Command(
+        "usage",
+        "Show the tokens used today",
+        details="For each model, with what is left of its quota.",
+    ),
     Command(
         "key",
-        "Use an API key of your own (in a private chat)",
-        (Argument("key", "Your key; remove to take it back"),),
+        "Use your own API key",
+        (Argument("key", "Your key, or remove"),),
+        details="Your questions then use your own IO Intelligence key and its quota. Send it only in a private chat.",
+        example="/key remove",
     ),
     Command(
         "settings",
-        "See or change how I behave here",
+        "Show or change how the model answers here",
         (
-            Argument("name", "What to change", choices=SETTING_NAMES),
-            Argument("value", "The new value; reset for the default"),
+            Argument("name", "The setting", choices=SETTING_NAMES),
+            Argument("value", "The new value, or reset"),
         ),
+        details="`temperature` is how freely it answers, `length` the longest answer in tokens, `effort` how much it "
+        "reasons, `reasoning` whether its reasoning can be shown, `share` whether everyone in a group shares one "
+        "conversation.",
+        example="/settings temperature 0.2",
     ),
 )
+_HELP = Command(
+    "help",
+    "Show all commands, or explain one",
+    (Argument("command", "The command to explain", choices=("start", "help", *(other.name for other in _OTHERS))),),
+    example="/help model",
+)
 
-COMMAND_NAMES: frozenset[str] = frozenset(command.name for command in COMMANDS)
+COMMANDS: tuple[Command, ...] = (_START, _HELP, *_OTHERS)

@@ -1,4 +1,4 @@
-"""What the bot says itself."""
+"""A message that the bot itself writes, not a model."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,11 @@ __all__ = ["Reply"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Markdown, and what can be pressed under it. `replace` edits the message with the button.
-
-    `folded`: `text` is no Markdown, long, and of interest to few.
-    """
-
     text: str
+    """Markdown; plain text if `is_collapsed`."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
     edits_message: bool = False
+    """Replaces the message whose button was pressed."""
     is_collapsed: bool = False
+    """Hidden until the person expands it: long, and interesting to few."""

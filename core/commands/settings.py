@@ -1,14 +1,17 @@
-"""/settings, /system, /persona: how the model answers here."""
+"""/settings, /system and /persona: how the model answers here."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from core.commands.declarations import RESET, SETTING_NAMES
 from core.commands.reply import Reply
-from core.commands.request import CommandRequest, escape_markdown, scope_label
+from core.commands.request import CommandRequest
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import (
     ANSWER_LENGTH,
+    OFF,
+    ON,
     PERSONA,
     REASONING_EFFORT,
     REASONING_EFFORTS,
@@ -21,23 +24,33 @@ from core.conversation.preferences import (
 from core.scopes import chat_scope_key
 from core.store.database import Store
 from core.store.preferences import Preference, delete_preference, set_preference
+from core.texts import settings as texts
+from core.texts.formatting import either
 
 __all__ = ["SettingsCommands"]
 
-MAX_INSTRUCTIONS_CHARS = 20_000  # characters
-MAX_ANSWER_TOKENS = 100_000  # tokens
-RESET = "reset"
+MAX_INSTRUCTIONS_CHARS = 20_000
+MAX_ANSWER_TOKENS = 100_000
+MIN_ANSWER_TOKENS = 16
+MAX_TEMPERATURE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ChatSetting:
-    """`accept` returns the value as it is kept, None for one that is not taken."""
-
     name: str
-    label: str
     accepted_values: str
+    """As in "Temperature must be 0-2"."""
     parse: Callable[[str], str | None]
-    format_value: Callable[[Preferences], str]
+    """The value to store; None for one that is not accepted."""
+    current_value: Callable[[Preferences], str]
+    """"" for the model's default."""
+
+    @property
+    def label(self) -> str:
+        return self.name.capitalize()
+
+    def format_current(self, preferences: Preferences) -> str:
+        return self.current_value(preferences) or texts.MODEL_DEFAULT
 
 
 def _parse_temperature(value: str) -> str | None:
@@ -45,14 +58,14 @@ def _parse_temperature(value: str) -> str | None:
         temperature = float(value.replace(",", "."))
     except ValueError:
         return None
-    return f"{abs(temperature):g}" if 0 <= temperature <= 2 else None  # -0 is 0
+    return f"{abs(temperature):g}" if 0 <= temperature <= MAX_TEMPERATURE else None  # without the sign of -0
 
 
 def _parse_length(value: str) -> str | None:
-    digits = value.replace(",", "").replace(".", "").replace("_", "")
+    digits = re.sub(r"[,._]", "", value)
     if not re.fullmatch(r"\d{1,9}", digits):
         return None
-    return str(int(digits)) if 16 <= int(digits) <= MAX_ANSWER_TOKENS else None
+    return str(int(digits)) if MIN_ANSWER_TOKENS <= int(digits) <= MAX_ANSWER_TOKENS else None
 
 
 def _one_of(*values: str) -> Callable[[str], str | None]:
@@ -62,129 +75,121 @@ def _one_of(*values: str) -> Callable[[str], str | None]:
 CHAT_SETTINGS = (
     ChatSetting(
         TEMPERATURE,
-        "How freely it answers",
-        "0 to 2",
+        f"0-{MAX_TEMPERATURE}",
         _parse_temperature,
-        lambda made: "the model's own" if made.temperature is None else f"{made.temperature:g}",
+        lambda preferences: "" if preferences.temperature is None else f"{preferences.temperature:g}",
     ),
     ChatSetting(
         ANSWER_LENGTH,
-        "Longest answer, in tokens",
-        f"16 to {MAX_ANSWER_TOKENS:,}",
+        f"{MIN_ANSWER_TOKENS}-{MAX_ANSWER_TOKENS:,}",
         _parse_length,
-        lambda made: f"{made.max_answer_tokens:,}" if made.max_answer_tokens else "the model's own",
+        lambda preferences: f"{preferences.max_answer_tokens:,}" if preferences.max_answer_tokens else "",
     ),
     ChatSetting(
         REASONING_EFFORT,
-        "How much it thinks",
-        ", ".join(REASONING_EFFORTS),
+        either(REASONING_EFFORTS),
         _one_of(*REASONING_EFFORTS),
-        lambda made: made.reasoning_effort or "the model's own",
+        lambda preferences: preferences.reasoning_effort or "",
     ),
     ChatSetting(
         SHOW_REASONING,
-        "Offer to show what it thought",
-        "on, off",
-        _one_of("on", "off"),
-        lambda made: "on" if made.shows_reasoning else "off",
+        either((ON, OFF)),
+        _one_of(ON, OFF),
+        lambda preferences: ON if preferences.shows_reasoning else OFF,
     ),
 )
+SETTINGS_BY_NAME = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
 class SettingsCommands:
-    def __init__(self, store: Store, models: ModelRegistry, personas: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, registry: ModelRegistry, personas: Mapping[str, str]) -> None:
         self._store = store
-        self._models = models
+        self._registry = registry
         self._personas = personas
 
     async def settings(self, request: CommandRequest) -> Reply:
+        """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`."""
         name, _, value = request.argument.partition(" ")
         value = value.strip()
         if not name:
             return self._list(request)
-        if name == SHARED_CONVERSATION:
+        if name.casefold() == SHARED_CONVERSATION:
             return await self._set_share(request, value)
-        setting = next((one for one in CHAT_SETTINGS if one.name == name.casefold()), None)
+        setting = SETTINGS_BY_NAME.get(name.casefold())
         if setting is None:
-            names = ", ".join(f"`{one.name}`" for one in CHAT_SETTINGS)
-            return Reply(
-                f"I know no setting “{escape_markdown(name[:40])}”. There are {names}, `share`; each takes `reset`."
-            )
-        if not value:
-            return Reply(
-                f"{setting.label}: {setting.format_value(request.choices)}. It takes "
-                f"{setting.accepted_values}, "
-                f"or reset: `/settings {setting.name} …`"
-            )
-        return await self._set(request, setting, value)
+            return Reply(texts.unknown_setting(name, SETTING_NAMES))
+        return await self._change(request, setting, value)
 
-    async def _set(self, request: CommandRequest, setting: ChatSetting, value: str) -> Reply:
-        scope = request.choices.scopes[0]
+    async def _change(self, request: CommandRequest, setting: ChatSetting, value: str) -> Reply:
+        if not value:
+            current = setting.format_current(request.preferences)
+            return Reply(texts.setting_details(setting.label, current, setting.name, setting.accepted_values))
         if value == RESET:
-            await self._store.write(delete_preference, [scope.key], setting.name)
-            return Reply(f"{setting.label}: the default again, for {scope_label(scope)}.")
+            return await self._reset(request, setting.name)
         accepted = setting.parse(value)
         if accepted is None:
-            return Reply(f"{setting.label} takes {setting.accepted_values}, not “{escape_markdown(value[:40])}”.")
-        await self._store.write(set_preference, scope.key, setting.name, Preference(accepted, request.sender_name))
-        return Reply(f"{setting.label}: {accepted} from now on, for {scope_label(scope)}.")
+            return Reply(texts.invalid_setting(setting.label, setting.accepted_values))
+        return await self._set(request, setting.name, accepted)
 
     def _list(self, request: CommandRequest) -> Reply:
-        choices = request.choices
+        preferences = request.preferences
         lines = [
-            f"- {one.label}: {one.format_value(choices)} (`/settings {one.name}`: {one.accepted_values})"
-            for one in CHAT_SETTINGS
+            texts.setting_line(setting.label, setting.format_current(preferences), setting.accepted_values)
+            for setting in CHAT_SETTINGS
         ]
         if not request.incoming.place.is_private:
-            share, other = ("on", "off") if choices.is_shared else ("off", "on")
-            lines.append(f"- One conversation for everybody here: {share} (`/settings share {other}`)")
+            value = ON if preferences.is_shared else OFF
+            lines.append(texts.setting_line("Share", value, "one conversation for everyone here: on or off"))
         lines += [
-            f"- Persona: {escape_markdown(choices.persona) or 'none'} (/persona)",
-            f"- Instructions: {len(choices.system_prompt):,} characters (/system)",
-            f"- Model: {escape_markdown(self._models.display_name(choices.model))} (/model)",
-            "",
-            "`/settings NAME VALUE` changes one, `/settings NAME reset` takes one back.",
+            texts.setting_line("Persona", preferences.persona or "none", "/persona"),
+            texts.setting_line("Instructions", f"{len(preferences.system_prompt):,} characters", "/system"),
+            texts.setting_line("Model", self._registry.display_name(preferences.model), "/model"),
         ]
-        return Reply("\n".join(lines))
+        return Reply(texts.setting_list(lines))
+
+    async def _set(self, request: CommandRequest, name: str, value: str) -> Reply:
+        scope = request.preferences.scopes[0]
+        await self._store.write(set_preference, scope.key, name, Preference(value, request.set_by))
+        return Reply(texts.setting_changed(name, value, scope))
+
+    async def _reset(self, request: CommandRequest, name: str) -> Reply:
+        scope = request.preferences.scopes[0]
+        await self._store.write(delete_preference, [scope.key], name)
+        return Reply(texts.setting_reset(name, scope))
 
     async def _set_share(self, request: CommandRequest, value: str) -> Reply:
         place = request.incoming.place
-        if value not in ("on", "off", RESET):
-            return Reply("I know `/settings share on`, `off` and `reset`.")
+        if value not in (ON, OFF, RESET):
+            return Reply(texts.invalid_setting("Share", either((ON, OFF))))
         if place.is_private:
-            return Reply("This is a private chat: there is nobody to share with.")
-        chosen = Preference("on" if value == "on" else "off", request.sender_name)
-        await self._store.write(set_preference, chat_scope_key(place), SHARED_CONVERSATION, chosen)
-        if value == "on":
-            return Reply("Everybody here shares one conversation from now on.")
-        return Reply("Each person has a conversation of their own here from now on.")
+            return Reply(texts.SHARE_IN_PRIVATE)
+        preference = Preference(ON if value == ON else OFF, request.set_by)
+        await self._store.write(set_preference, chat_scope_key(place), SHARED_CONVERSATION, preference)
+        return Reply(texts.SHARED if value == ON else texts.NOT_SHARED)
 
     async def system(self, request: CommandRequest) -> Reply:
-        text, scope = request.argument, request.choices.scopes[0]
-        if not text:
-            return Reply(f"The model follows these instructions:\n\n{request.choices.system_prompt}")
-        if text == RESET:
-            await self._store.write(delete_preference, [scope.key], SYSTEM_PROMPT)
-            return Reply("The instructions are the default ones again.")
-        if len(text) > MAX_INSTRUCTIONS_CHARS:
-            return Reply(f"Instructions can have {MAX_INSTRUCTIONS_CHARS:,} characters at most.")
-        await self._store.write(set_preference, scope.key, SYSTEM_PROMPT, Preference(text, request.sender_name))
-        return Reply(f"The model follows these instructions from now on, for {scope_label(scope)}.")
+        """`/system`, `/system TEXT`, `/system reset`."""
+        instructions, scope = request.argument, request.preferences.scopes[0]
+        if not instructions:
+            return Reply(texts.show_instructions(request.preferences.system_prompt))
+        if instructions == RESET:
+            return await self._reset(request, SYSTEM_PROMPT)
+        if len(instructions) > MAX_INSTRUCTIONS_CHARS:
+            return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
+        await self._set(request, SYSTEM_PROMPT, instructions)
+        return Reply(texts.instructions_changed(scope))
 
     async def persona(self, request: CommandRequest) -> Reply:
-        name, scope = request.argument, request.choices.scopes[0]
+        """`/persona`, `/persona NAME`, `/persona reset`."""
+        name, scope = request.argument, request.preferences.scopes[0]
         if not self._personas:
-            return Reply("There are no personas here. /system sets the instructions.")
+            return Reply(texts.NO_PERSONAS)
         if not name:
-            now = request.choices.persona
-            lines = [f"- {escape_markdown(one)}{' ← here' if one == now else ''}" for one in self._personas]
-            return Reply("\n".join(["`/persona NAME` picks one, `reset` none:", "", *lines]))
+            return Reply(texts.persona_list(self._personas, request.preferences.persona))
         if name == RESET:
-            await self._store.write(delete_preference, [scope.key], PERSONA)
-            return Reply(f"No persona any more, for {scope_label(scope)}.")
-        persona = next((one for one in self._personas if one.casefold() == name.casefold()), None)
+            return await self._reset(request, PERSONA)
+        persona = next((known for known in self._personas if known.casefold() == name.casefold()), None)
         if persona is None:
-            return Reply(f"There is no persona “{escape_markdown(name[:40])}”. /persona lists them.")
-        await self._store.write(set_preference, scope.key, PERSONA, Preference(persona, request.sender_name))
+            return Reply(texts.unknown_persona(name))
         await self._store.write(delete_preference, [scope.key], SYSTEM_PROMPT)
-        return Reply(f"**{escape_markdown(persona)}** answers from now on, for {scope_label(scope)}.")
+        return await self._set(request, PERSONA, persona)

@@ -26,8 +26,8 @@ from core.store.token_usage import TokenUsage, UsageKey, UsageKind
 __all__ = [
     "Ledger",
     "QuotaStatus",
+    "QuotaWarning",
     "Reservation",
-    "format_duration",
     "key_id_of",
 ]
 
@@ -54,13 +54,6 @@ def key_id_of(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
-def format_duration(seconds: float) -> str:
-    """For people: 40 s, 12 min, 3 h."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
-
-
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
     """Today's state of one model. Tokens; `limit` None: no quota."""
@@ -80,6 +73,16 @@ class QuotaStatus:
         if self.usage.is_exhausted:
             return 1.0
         return min(1.0, self.usage.tokens / self.limit) if self.limit else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaWarning:
+    """Most of a model's quota for today is used."""
+
+    model: str
+    """Its name for people."""
+    used_fraction: float
+    seconds_until_reset: float
 
 
 @dataclass(slots=True)
@@ -124,7 +127,7 @@ class Ledger:
         self._reset_offset = timedelta(hours=reset_hour)
         self._clock = clock
         self._warned: set[tuple[str, str, str]] = set()
-        self.warnings: deque[str] = deque(maxlen=20)
+        self.warnings: deque[QuotaWarning] = deque(maxlen=20)
         """For an operator to be told; whoever tells them takes them out."""
 
     def today(self) -> str:
@@ -211,18 +214,15 @@ class Ledger:
         if quota.used_fraction >= QUOTA_WARNING_FRACTION:
             self._warned = {known for known in self._warned if known[2] == day}
             self._warned.add((key_id, model, day))
-            self.warnings.append(
-                f"{self._registry.display_name(model)}: {round(quota.used_fraction * 100)} % "
-                "of today's quota is "
-                f"used; it begins anew in {format_duration(self.seconds_until_reset())}."
-            )
+            name, seconds_until_reset = self._registry.display_name(model), self.seconds_until_reset()
+            self.warnings.append(QuotaWarning(name, quota.used_fraction, seconds_until_reset))
             log.warning(
                 "quota nearly used up",
                 account=key_id,
                 model=model,
                 used=quota.usage.tokens,
                 quota=limit,
-                resets_in=format_duration(self.seconds_until_reset()),
+                seconds_until_reset=round(seconds_until_reset),
             )
 
     async def personal_key_tokens(self) -> int:

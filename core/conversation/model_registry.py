@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -27,7 +26,7 @@ from core.settings import Settings
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 
-__all__ = ["ModelRegistry", "Suggestion", "describe", "format_context_length"]
+__all__ = ["ModelRegistry"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,19 +34,6 @@ CATALOGUE_KEY = "catalogue"
 REFRESH_INTERVAL = 3600.0  # seconds between refreshes
 RETRY_INTERVAL = 60.0  # seconds, when one failed
 EMBEDDING_CONTEXT_TOKENS = 512  # tokens that are embedded at once
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A completion that a platform offers while a person types a model's name."""
-
-    label: str
-    value: str
-
-
-def format_context_length(tokens: int) -> str:
-    """A context length for people: 128k."""
-    return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
 
 
 class ModelRegistry:
@@ -176,8 +162,8 @@ class ModelRegistry:
     def find(self, query: str) -> ModelMatch:
         return find_model(self.chat_models(), query)
 
-    def suggest(self, query: str, limit: int = 25) -> list[Suggestion]:
-        """Completions of `query`, best first."""
+    def suggest(self, query: str) -> list[Model]:
+        """The chat models that `query` may mean, best first; all of them if it is empty."""
         models = self.chat_models()
         if query.strip():
             match = find_model(models, query)
@@ -185,15 +171,4 @@ class ModelRegistry:
             wanted = query.casefold().strip()
             rest = [m for m in models if wanted in m.id.casefold() and m not in first]
             models = first + rest
-        return [Suggestion(describe(model)[:100], model.id) for model in models[:limit]]
-
-
-def describe(model: Model) -> str:
-    """One line: name, window, what it can do."""
-    marks = (
-        (model.has_reasoning, "reasons"),
-        (model.has_vision, "sees images"),
-        (model.is_embedding_model, "embeddings only"),
-    )
-    capabilities = (mark for holds, mark in marks if holds)
-    return " · ".join((model.name, format_context_length(model.context_window), *capabilities))
+        return models

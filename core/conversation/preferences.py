@@ -14,6 +14,8 @@ from core.store.preferences import Preference, list_preferences
 __all__ = [
     "ANSWER_LENGTH",
     "MODEL",
+    "OFF",
+    "ON",
     "PERSONA",
     "REASONING_EFFORT",
     "REASONING_EFFORTS",
@@ -35,6 +37,7 @@ TEMPERATURE = "temperature"
 ANSWER_LENGTH = "length"
 REASONING_EFFORT = "effort"
 SHOW_REASONING = "reasoning"
+ON, OFF = "on", "off"
 REASONING_EFFORTS = ("none", "low", "medium", "high")
 
 
@@ -92,7 +95,7 @@ class Preferences:
 
     @property
     def shows_reasoning(self) -> bool:
-        return self.values[SHOW_REASONING].value == "on"
+        return self.values[SHOW_REASONING].value == ON
 
 
 def load_preferences(connection: Connection, place: Place, sender: Sender, settings: Settings) -> Preferences:
@@ -105,14 +108,14 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
         TEMPERATURE: "",
         ANSWER_LENGTH: str(settings.max_answer_tokens or ""),
         REASONING_EFFORT: "",
-        SHOW_REASONING: "on",
+        SHOW_REASONING: ON,
     }
     values = {name: EffectivePreference(default, None) for name, default in defaults.items()}
     for scope in reversed(applicable):
         for name in defaults:
             if preference := stored.get((scope.key, name)):
                 values[name] = EffectivePreference(preference.value, scope, preference.set_by)
-    is_shared = stored.get((chat_scope_key(place), SHARED_CONVERSATION), Preference("off", "")).value == "on"
+    is_shared = stored.get((chat_scope_key(place), SHARED_CONVERSATION), Preference(OFF, "")).value == ON
     return Preferences(applicable, values, settings.personas, is_shared=is_shared)
 
 

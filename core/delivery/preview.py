@@ -23,13 +23,13 @@ from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Adapter, Button, Part, PreviewMode, SupportsDrafts
+from core.texts import answers as texts
 from core.timings import Timings
 
-__all__ = ["THINKING_STATUS", "Preview"]
+__all__ = ["Preview"]
 
 log = structlog.get_logger(__name__)
 
-THINKING_STATUS = "Thinking…"
 MIN_FIRST_PREVIEW_CHARS = 24
 SLOW_PREVIEW_FACTOR = 1.5
 PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
@@ -67,7 +67,7 @@ class Preview:
         self._final_parts = 0
         self._idle_wait: asyncio.Future[None] | None = None
         self._capabilities = adapter.capabilities(outbox.place)
-        stop_button = Button("Stop", encode_action(ButtonAction.STOP, turn_id), is_destructive=True)
+        stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, turn_id), is_destructive=True)
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
@@ -170,7 +170,7 @@ class Preview:
             draft_id = encode_draft_id(self._turn_id, self._final_parts)
             await self._adapter.show_draft(self._outbox.place, draft_id, part)
         else:
-            part = parts[-1] if parts else self._render_status(self._status or THINKING_STATUS)
+            part = parts[-1] if parts else self._render_status(self._status or texts.THINKING)
             part = Part(part.text, part.native, self._buttons)
             await self._outbox.put(self._final_parts, part, Priority.PREVIEW)
 

@@ -65,26 +65,7 @@ class RecalledContext:
     failure: ModelFailure | None = None
     """Why the search failed."""
 
-    def footer(self, answer: str) -> str:
-        """What the person is told under `answer`: what was recalled, which sources it cites."""
-        lines = []
-        if self.failure is not None:
-            is_quota = self.failure is ModelFailure.QUOTA
-            reason = "today's quota for it is used up" if is_quota else "the embedding model failed"
-            lines.append(f"Answered without your notes and files: {reason}.")
-        counts = ((self.note_count, "note"), (self.message_count, "message"))
-        counted_nouns = [f"{count} {word}{'s' * (count > 1)}" for count, word in counts if count]
-        if counted_nouns:
-            lines.append(f"Recalled {' and '.join(counted_nouns)}.")
-        cited = self._cited_sources(answer)
-        if cited:
-            lines.append("Sources: " + "; ".join(map(str, cited)))
-        elif self.sources:
-            names = dict.fromkeys(source.name for source in self.sources)
-            lines.append(f"Looked into {', '.join(names)}.")
-        return "\n".join(lines)
-
-    def _cited_sources(self, answer: str) -> list[Source]:
+    def cited_sources(self, answer: str) -> list[Source]:
         numbers = {int(n) for found in CITATION_PATTERN.findall(answer) for n in re.findall(r"\d+", found)}
         return [source for source in self.sources if source.number in numbers]
 
@@ -147,7 +128,7 @@ class SearchResult:
 
 
 def _format_files(files: Sequence[MemoryEntry]) -> str:
-    named = [f"{file.name} ({file.chunk_count} pieces)" for file in files[-MAX_LISTED_FILES:]]
+    named = [f"{file.name} ({file.chunk_count} sections)" for file in files[-MAX_LISTED_FILES:]]
     return f"Files of the person: {', '.join(named)}" if named else ""
 
 

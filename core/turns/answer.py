@@ -28,7 +28,7 @@ from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
-from core.turns import texts
+from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
@@ -110,7 +110,7 @@ class AnswerPipeline:
                     break
             except PromptTooLongError as error:
                 if first_error is None:
-                    note = texts.prompt_too_long(registry.display_name(model), error.needed, error.available)
+                    note = texts.prompt_too_long_for_model(registry.display_name(model), error)
                     return ModelOutcome(model, has_failed=True, failure_notes=(note,))
             else:
                 return ModelOutcome(model, substitution_note=self._substitution_note(model, first_error))
@@ -136,7 +136,7 @@ class AnswerPipeline:
             await self._services.registry.refresh()
 
     def _failure_note(self, error: ModelError) -> str:
-        return texts.model_failure(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
+        return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
     def _substitution_note(self, model: str, first_error: ModelError | None) -> str:
         if first_error is None:
@@ -166,7 +166,7 @@ class AnswerPipeline:
             return []
         if not await self._claimed.store.read(is_operator, incoming.sender.platform, incoming.sender.user):
             return []
-        warnings = list(pending)
+        warnings = [texts.quota_warning(warning) for warning in pending]
         pending.clear()
         return warnings
 
@@ -175,11 +175,11 @@ class AnswerPipeline:
         has_retry_button = self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button
         buttons = []
         if answer.reached_token_limit or (outcome.has_failed and answer.text):
-            buttons.append(Button("Continue", encode_action(ButtonAction.CONTINUE, turn.id)))
+            buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
         if outcome.has_failed or has_retry_button:
-            buttons.append(Button("Retry", encode_action(ButtonAction.RETRY, turn.id)))
+            buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
-            buttons.append(Button("Reasoning", encode_action(ButtonAction.SHOW_REASONING, turn.id)))
+            buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(buttons)
 
     def _store_answer(self, connection: Connection, model: str, note: str, buttons: tuple[Button, ...]) -> None:

@@ -9,11 +9,11 @@ from core.backoff import Backoff
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure, ModelError
-from core.memory import memory_texts
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.service import MemoryService, safe_filename
 from core.port import Adapter, Attachment, Incoming, SupportsFiles
 from core.store.memories import get_conversation_key
+from core.texts import answers, memory
 from core.turns.claimed_turn import ClaimedTurn
 
 __all__ = ["AttachmentReader", "ReadFiles", "readable_attachments"]
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 MAX_FILES_PER_MESSAGE = 5
 MAX_FETCH_ATTEMPTS = 3
 PASSING_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
-ASK_ABOUT_FILE = "Ask me about it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,16 @@ class AttachmentReader:
         has_failed = any(outcome.has_failed for outcome in outcomes)
         if len(attachments) > MAX_FILES_PER_MESSAGE:
             has_failed = True
-            reports.append(f"I read {MAX_FILES_PER_MESSAGE} files of one message at most.")
+            reports.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
         if entry_ids and not has_failed:
-            reports[-1] += f" {ASK_ABOUT_FILE}"
+            reports[-1] += f" {memory.ASK_ABOUT_FILE}"
         return ReadFiles(entry_ids, "\n".join(reports), has_failed)
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
         name, turn_id = safe_filename(attachment.name), self._claimed.turn.id
 
         async def show_progress(fraction: float) -> None:
-            preview.update("", f"Reading {name}: {int(fraction * 20) * 5} %")
+            preview.update("", answers.reading_progress(name, int(fraction * 20) * 5))
 
         try:
             await show_progress(0)
@@ -92,15 +91,15 @@ class AttachmentReader:
             )
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
-            report = memory_texts.document_failed(name, error)
+            report = memory.document_failed(name, error)
         except ModelError as error:
             log.warning("memory.file_not_embedded", turn=turn_id, failure=error.failure)
-            report = f"I could not read {name}. {memory_texts.embedding_failed(error)}"
+            report = memory.file_not_embedded(name, error)
         except DeliveryError as error:
             log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure)
-            report = f"I could not get {name}: {str(error).rstrip('.')}."
+            report = memory.file_not_fetched(name, str(error))
         else:
-            return ReadFiles((file.entry.id,), memory_texts.file_stored(name, file))
+            return ReadFiles((file.entry.id,), memory.file_stored(name, file))
         return ReadFiles(report=report, has_failed=True)
 
     async def _fetch(self, attachment: Attachment) -> bytes:

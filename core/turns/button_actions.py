@@ -7,9 +7,7 @@ import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
 from core.commands.handlers import CommandHandlers, CommandRequest
-from core.commands.menus import model_by_action
 from core.commands.reply import Reply
-from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
 from core.port import EventKind, Incoming
@@ -21,15 +19,13 @@ from core.store.claims import cancel_turns
 from core.store.conversations import find_conversation
 from core.store.database import Store
 from core.store.turns import StoredTurn, Turn, get_turn
-from core.turns import texts
+from core.texts import answers as texts
 
 __all__ = ["ButtonActions", "target_turn"]
 
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-OUTDATED_BUTTON = "That button is from an older version and does nothing any more."
-MODEL_UNAVAILABLE = "That model is not there any more. /model shows the present ones."
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -43,10 +39,9 @@ def target_turn(incoming: Incoming) -> int | None:
 
 
 class ButtonActions:
-    def __init__(self, store: Store, settings: Settings, models: ModelRegistry, commands: CommandHandlers) -> None:
+    def __init__(self, store: Store, settings: Settings, commands: CommandHandlers) -> None:
         self._store = store
         self._settings = settings
-        self._models = models
         self._commands = commands
         self._actions: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply | None]]] = {
             ButtonAction.STOP: self._stop,
@@ -62,7 +57,7 @@ class ButtonActions:
         action = self._actions.get(press.action) if press else None
         if press is None or action is None:
             log.info("turn.button_unknown", turn=request.turn_id)
-            return Reply(OUTDATED_BUTTON)
+            return Reply(texts.OUTDATED_BUTTON)
         return await action(request, press)
 
     async def find_turn(self, incoming: Incoming, press: ButtonPress) -> StoredTurn | None:
@@ -123,23 +118,19 @@ class ButtonActions:
             return Reply(texts.NOT_YOUR_ANSWER)
         reasoning = (await self._store.read(get_reasoning, press.turn_id or 0) or "").strip()
         if not reasoning:
-            return Reply("What it thought was not kept.")
+            return Reply(texts.REASONING_NOT_STORED)
         excerpt = reasoning[:MAX_SHOWN_REASONING_CHARS]
         return Reply(excerpt + ("…" if len(reasoning) > MAX_SHOWN_REASONING_CHARS else ""), is_collapsed=True)
 
     async def _show_model_menu(self, request: CommandRequest, press: ButtonPress) -> Reply:
-        return await self._commands.model_page(request, _page_number(press.argument), edits_message=True)
+        return await self._commands.models.show_menu(request, _page_number(press.argument), edits_message=True)
 
     async def _show_model_list(self, request: CommandRequest, press: ButtonPress) -> Reply:
         page, _, search = press.argument.partition(":")
-        return await self._commands.models_command.page(request, search, _page_number(page), edits_message=True)
+        return await self._commands.models.show_list(request, search, _page_number(page), edits_message=True)
 
     async def _choose_model(self, request: CommandRequest, _press: ButtonPress) -> Reply:
-        model = model_by_action(self._models.chat_models(), request.incoming.text)
-        if model is None:
-            return Reply(MODEL_UNAVAILABLE)
-        reply = await self._commands.set_model(request, model)
-        return Reply(reply.text, edits_message=True)
+        return await self._commands.models.choose_by_action(request, request.incoming.text)
 
 
 def _page_number(text: str) -> int:

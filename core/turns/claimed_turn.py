@@ -22,8 +22,8 @@ from core.store.database import Store
 from core.store.lease_keeper import Lease
 from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
+from core.texts import answers as texts
 from core.timings import Timings
-from core.turns import texts
 
 __all__ = ["ClaimedTurn"]
 
@@ -151,7 +151,7 @@ class ClaimedTurn:
     async def warn_of_missing_parts(self, position: int, *, is_stored: bool) -> None:
         """Tell the person that parts before `position` may be missing. Raises `DeliveryError`."""
         line = self._render_line(Emphasis((Text(texts.DELIVERY_UNCERTAIN),)))
-        send_again = Button("Send again", encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
+        send_again = Button(texts.SEND_AGAIN_BUTTON, encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
         part = Part(line.text, line.native, (send_again,) if is_stored else ())
         await self.outbox.send_until_confirmed(position, part)
 

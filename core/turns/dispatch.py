@@ -9,10 +9,10 @@ from core.conversation.preferences import Preferences, load_preferences
 from core.conversation.turn_services import TurnServices
 from core.errors import DeliveryError, StoreError
 from core.memory.service import MemoryService
-from core.port import EventKind
+from core.port import EventKind, SupportsFiles
 from core.store.database import Store
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
-from core.turns import texts
+from core.texts import answers as texts
 from core.turns.button_actions import ButtonActions
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import is_question
@@ -33,7 +33,7 @@ class Dispatcher:
         self._settings = services.settings
         self._store = store
         self._commands = commands
-        self._button_actions = ButtonActions(store, services.settings, services.registry, commands)
+        self._button_actions = ButtonActions(store, services.settings, commands)
         self._questions = QuestionHandler(store, services, memory, self._button_actions)
 
     async def run(self, claimed: ClaimedTurn) -> None:
@@ -73,7 +73,10 @@ class Dispatcher:
     async def _run_command(self, claimed: ClaimedTurn, preferences: Preferences) -> Reply | None:
         turn, incoming = claimed.turn, claimed.turn.incoming
         capabilities = claimed.adapter.capabilities(incoming.place)
-        request = CommandRequest(incoming, turn.id, turn.conversation_id, preferences, capabilities)
+        reads_files = isinstance(claimed.adapter, SupportsFiles)
+        request = CommandRequest(
+            incoming, turn.id, turn.conversation_id, preferences, capabilities, reads_files=reads_files
+        )
         match incoming.kind:
             case EventKind.STOP:
                 return await self._button_actions.stop_draft(turn)

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, parse_action
+from core.commands.declarations import REMOVE
 from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
 from core.errors import AccessDeniedError
@@ -17,7 +18,7 @@ from core.settings import Settings
 from core.store.chat_migration import move_chat
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
-from core.turns import texts
+from core.texts import answers as texts
 from core.turns.access_control import AccessControl
 
 __all__ = ["EventInbox", "is_question", "is_stop_request"]
@@ -52,7 +53,7 @@ class EventInbox:
         # The code comes first: somebody who may use the bot can become its operator, too.
         if not (await self._access_control.pair(incoming) or await self._access_control.allows(incoming)):
             log.info("access.denied", subjects=grant_subjects(incoming))  # as `parley allow` takes them
-            raise AccessDeniedError
+            raise AccessDeniedError(texts.ACCESS_DENIED)
         accepted = await self._store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
         if accepted is AcceptResult.DROPPED and incoming.interaction_token is not None:
@@ -129,6 +130,6 @@ def _sanitise_text(text: str) -> str:
 def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
     """Encrypt the API key in a `/key` command, so that the database never contains it."""
     api_key = incoming.text.strip()
-    if incoming.command != "key" or api_key in ("", "remove"):
+    if incoming.command != "key" or api_key in ("", REMOVE):
         return incoming
     return replace(incoming, text=vault.encrypt(api_key) if vault else "…")

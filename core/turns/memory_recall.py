@@ -9,6 +9,7 @@ from core.memory.recall import RecalledContext, SearchResult
 from core.memory.service import MemoryService
 from core.store.database import Store
 from core.store.memories import get_conversation_key
+from core.texts.memory import recall_note
 
 __all__ = ["MemoryRecall"]
 
@@ -60,5 +61,5 @@ class MemoryRecall:
 
     def notes(self, answer: str) -> list[str]:
         """What the person is told under `answer` about it."""
-        note = self._recalled.footer(answer) if answer else ""
+        note = recall_note(self._recalled, answer) if answer else ""
         return [note] if note else []

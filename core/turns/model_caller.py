@@ -11,9 +11,10 @@ from core.conversation.composer import ComposedRequest
 from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
 from core.conversation.turn_services import TurnServices
-from core.delivery.preview import THINKING_STATUS, Preview
+from core.delivery.preview import Preview
 from core.errors import ModelError, ModelFailure
 from core.store.conversations import is_truncation_notified
+from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.streamed_answer import StreamedAnswer
@@ -158,8 +159,8 @@ class ModelCaller:
         interval = self._claimed.timings.thinking_status_interval
         seconds = (self._claimed.clock.monotonic() - self._started_at) // interval * interval
         if not seconds:
-            return THINKING_STATUS
-        return f"Thinking… {seconds:.0f} s · {self.answer.reasoning_tokens // 50 * 50} tokens"
+            return texts.THINKING
+        return texts.thinking_progress(round(seconds), self.answer.reasoning_tokens // 50 * 50)
 
     async def _handle_truncation(self, composed: ComposedRequest) -> None:
         conversation_id = self._claimed.turn.conversation_id

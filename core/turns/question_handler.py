@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.reply import Reply
-from core.commands.request import escape_markdown
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import MODEL, EffectivePreference, Preferences, load_preferences
 from core.conversation.turn_services import TurnServices
@@ -16,7 +15,8 @@ from core.store.database import Store
 from core.store.preferences import Preference, set_preference
 from core.store.token_usage import get_daily_usage
 from core.store.turns import TurnState
-from core.turns import texts
+from core.texts import answers as texts
+from core.texts.formatting import count, escape_markdown
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.button_actions import ButtonActions
@@ -26,8 +26,7 @@ from core.turns.memory_recall import MemoryRecall
 __all__ = ["QuestionHandler"]
 
 MAX_PROMPT_CHARS = 400_000
-EMPTY_MESSAGE = "There was nothing in that message. Write something, and a model answers."
-UNREADABLE_ATTACHMENTS = "I cannot read {kinds} yet: text, and files of text (PDF too), are what I understand."
+CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
 
 
 class _QuestionRefused(Exception):  # noqa: N818 (a reply, not an error)
@@ -45,9 +44,9 @@ class ResolvedPrompt:
 class _Allowance:
     """How much one subject may use in a day; 0: no limit."""
 
-    whose: str
     tokens: int
     questions: int
+    is_chat: bool = False
 
 
 class QuestionHandler:
@@ -102,7 +101,7 @@ class QuestionHandler:
             return ()
         preferences = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
         await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)
-        return (Button("Retry", encode_action(ButtonAction.RETRY, claimed.turn.id)),)
+        return (Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
@@ -142,33 +141,36 @@ class QuestionHandler:
         last = await self._store.read(last_question, conversation_id)
         if press is not None and press.action is ButtonAction.CONTINUE:
             if last is None or last.turn_id != press.turn_id:
-                raise _QuestionRefused("I can go on with the last answer only. Retry asks this one again.")
-            return ResolvedPrompt(texts.CONTINUE_PROMPT)
+                raise _QuestionRefused(texts.ONLY_LAST_CONTINUES)
+            return ResolvedPrompt(CONTINUE_PROMPT)
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
             if question is not None and (last is None or last.text != question):
                 return ResolvedPrompt(question)  # not the last one: its answer stays
         if last is None:
-            raise _QuestionRefused("There is nothing to answer again in this conversation yet.")
+            raise _QuestionRefused(texts.NO_QUESTION_YET)
         return ResolvedPrompt(last.text, replaces_answer=True)
 
     async def _check_allowances(self, incoming: Incoming) -> None:
         """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
         settings, ledger = self._settings, self._services.ledger
         allowances = (
-            _Allowance("Your", settings.person_tokens, settings.person_messages),
-            _Allowance("This chat's", settings.chat_tokens, settings.chat_messages),
+            _Allowance(settings.person_tokens, settings.person_messages),
+            _Allowance(settings.chat_tokens, settings.chat_messages, is_chat=True),
         )
         if not any(allowance.tokens or allowance.questions for allowance in allowances):
             return
         subjects = usage_subjects(incoming)
         usage = await self._store.read(get_daily_usage, subjects, ledger.today())
         for subject, allowance in zip(subjects, allowances, strict=False):
-            used, seconds = usage[subject], ledger.seconds_until_reset()
-            if 0 < allowance.tokens <= used.tokens:
-                raise _QuestionRefused(texts.allowance_used_up(allowance.whose, "tokens", seconds))
-            if 0 < allowance.questions <= used.questions:
-                raise _QuestionRefused(texts.allowance_used_up(allowance.whose, "questions", seconds))
+            limit = ""
+            if 0 < allowance.tokens <= usage[subject].tokens:
+                limit = count(allowance.tokens, "token")
+            elif 0 < allowance.questions <= usage[subject].questions:
+                limit = count(allowance.questions, "question")
+            if limit:
+                seconds = ledger.seconds_until_reset()
+                raise _QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
     # Files and the model
 
@@ -210,10 +212,10 @@ def _validate_prompt(incoming: Incoming, *, has_files: bool) -> str:
     if not prompt and has_files:
         return ""
     if not prompt and incoming.attachments:
-        kinds = ", ".join(sorted({f"a {attachment.kind}" for attachment in incoming.attachments}))
-        raise _QuestionRefused(UNREADABLE_ATTACHMENTS.format(kinds=kinds))
+        kinds = sorted({attachment.kind for attachment in incoming.attachments})
+        raise _QuestionRefused(texts.unreadable_attachments(kinds))
     if not prompt:
-        raise _QuestionRefused(EMPTY_MESSAGE)
+        raise _QuestionRefused(texts.EMPTY_MESSAGE)
     if len(prompt) > MAX_PROMPT_CHARS:
-        raise _QuestionRefused(f"A message can have {MAX_PROMPT_CHARS:,} characters at most.")
+        raise _QuestionRefused(texts.prompt_too_long(MAX_PROMPT_CHARS))
     return prompt

@@ -45,14 +45,14 @@ async def test_overflowing_history_is_summarised(harness: Harness) -> None:
     await harness.wait_until_stored("SELECT 1 FROM summaries")
     assert "Rex" in summarised[0]
     assert "hunter2xyz" not in summarised[0], "summaries contain no secrets"
-    notices = [t for t in bot_texts(telegram.messages(chat)) if "a summary stands for them" in t]
+    notices = [t for t in bot_texts(telegram.messages(chat)) if "a summary replaces them" in t]
     assert len(notices) == 1
     await telegram.send_message(ann, chat, "What is my dog called?")
     await telegram.wait_for(lambda: len(answers(harness)) >= number + 2)
     system = answers(harness)[-1]["messages"][0]["content"]  # type: ignore[index]
     assert "Ann's dog is called Rex." in system
     await telegram.send_message(ann, chat, "/context")
-    await telegram.wait_for(lambda: "sees 4,000 tokens" in last_text(harness, chat))
+    await telegram.wait_for(lambda: "has a context window of 4,000 tokens" in last_text(harness, chat))
     assert "summary" in last_text(harness, chat)
     await telegram.send_message(ann, chat, "/model ReaderLM")
     await telegram.wait_for(lambda: "ReaderLM" in last_text(harness, chat))
@@ -82,7 +82,7 @@ async def test_reasoning_is_on_demand_and_not_in_history(harness: Harness) -> No
     await telegram.wait_for(lambda: last_text(harness, chat) == "next")
     assert letters_only(message.text)[:40] not in letters_only(str(model.requests[-1].body["messages"]))
     await telegram.send_message(ann, chat, "/settings reasoning off")
-    await telegram.wait_for(lambda: "off from now on" in last_text(harness, chat))
+    await telegram.wait_for(lambda: "Reasoning: off" in last_text(harness, chat))
     await telegram.send_message(ann, chat, "repeat: silent")
     await telegram.wait_for(lambda: last_text(harness, chat) == "silent")
     assert not telegram.messages(chat)[-1].reply_markup
@@ -95,13 +95,13 @@ async def test_parameters_reach_model(tmp_path: Path) -> None:
         ann = telegram.create_user("Ann")
         chat = telegram.open_private_chat(ann)
         for text, expected in (
-            ("/settings temperature 3", "takes 0 to 2"),
-            ("/settings temperature 0.2", "0.2 from now on"),
-            ("/settings length 500", "500 from now on"),
-            ("/settings effort low", "low from now on"),
-            ("/settings nonsense 1", "no setting"),
-            ("/persona parrot", "no persona"),
-            ("/persona Pirate", "pirate answers from now on"),
+            ("/settings temperature 3", "Temperature must be 0-2."),
+            ("/settings temperature 0.2", "Temperature: 0.2"),
+            ("/settings length 500", "Length: 500"),
+            ("/settings effort low", "Effort: low"),
+            ("/settings nonsense 1", "Unknown setting “nonsense”"),
+            ("/persona parrot", "Unknown persona “parrot”"),
+            ("/persona Pirate", "Persona: pirate"),
         ):
             await telegram.send_message(ann, chat, text)
             await telegram.wait_for(lambda e=expected: e in last_text(harness, chat))  # type: ignore[misc]
@@ -113,7 +113,7 @@ async def test_parameters_reach_model(tmp_path: Path) -> None:
         assert body["reasoning_effort"] == "low"
         assert body["messages"][0]["content"] == "You speak like a pirate."
         await telegram.send_message(ann, chat, "/settings temperature reset")
-        await telegram.wait_for(lambda: "the default again" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "Temperature reset" in last_text(harness, chat))
         await telegram.send_message(ann, chat, "repeat: again")
         await telegram.wait_for(lambda: last_text(harness, chat) == "again")
         assert "temperature" not in model.requests[-1].body

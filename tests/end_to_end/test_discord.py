@@ -7,9 +7,9 @@ from typing import Any
 
 from bots.sandbox.discord import Channel
 from bots.sandbox.model.script import long_document
-from core.errors import AccessDeniedError
 from core.store import grants
 from core.store.database import Store
+from core.texts.answers import ACCESS_DENIED, NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
@@ -86,7 +86,7 @@ async def test_model_choice_is_per_channel(harness: Harness) -> None:
     assert 1 <= len(choices) <= 25
     picked = next(c["value"] for c in choices if "phi-4" in c["name"])
     switched = await discord.use_command(ann, one, "model", name=picked)
-    await discord.wait_for(lambda: any("from now on" in m.content for m in switched.responses))
+    await discord.wait_for(lambda: any("Model: **phi-4**" in m.content for m in switched.responses))
     assert all(m.ephemeral_to for m in switched.responses)
     for channel, expected in ((one, "microsoft/phi-4"), (two, "meta-llama/Llama-3.3-70B-Instruct")):
         await discord.send_message(ann, channel, f"{discord.mention} repeat: here")
@@ -137,7 +137,7 @@ async def test_stop_works_for_asker_and_retry_after_restart(
     await discord.wait_for(lambda: bool(button("Stop") and "Section 1" in discord.messages(channel)[-1].content))
     answer = discord.messages(channel)[-1]
     refused = await discord.press_button(eve, answer, button("Stop") or "")
-    await discord.wait_for(lambda: any("somebody else" in m.content for m in refused.responses))
+    await discord.wait_for(lambda: any(m.content == NOT_YOUR_ANSWER for m in refused.responses))
     assert len(model.requests) == 1
     began = time.monotonic()
     await discord.press_button(ann, answer, button("Stop") or "")
@@ -198,7 +198,7 @@ async def test_attachment_alone_is_refused(harness: Harness) -> None:
     ann = discord.create_user("Ann")
     channel = discord.open_dm(ann)
     await discord.send_file(ann, channel, "cat.png", b"\x89PNG", media_type="image/png")
-    await discord.wait_for(lambda: any("cannot read" in t for t in bot_texts(discord.messages(channel))))
+    await discord.wait_for(lambda: any("can't read a photo" in t for t in bot_texts(discord.messages(channel))))
     assert len(harness.model.requests) == 0
 
 
@@ -249,7 +249,7 @@ async def test_denied_user_gets_private_notice(harness: Harness) -> None:
     ):
         await discord.wait_for(lambda done=done: done.responses)  # type: ignore[misc]
         (response,) = done.responses
-        assert response.content == str(AccessDeniedError())
+        assert response.content == ACCESS_DENIED
         assert response.ephemeral_to == eve.id
     await discord.send_message(eve, channel, f"{discord.mention} hello")
     await discord.send_message(ann, channel, f"{discord.mention} repeat: still here")

@@ -12,7 +12,7 @@ from bots.sandbox.discord import Call, Channel, Fault, FaultKind
 from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import end_stream, stall
 from bots.sandbox.model.script import long_document
-from core.turns import texts
+from core.texts import answers as texts
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
@@ -72,7 +72,7 @@ async def test_broken_answer_keeps_text_and_is_reported(harness: Harness) -> Non
     channel = discord.open_dm(ann)
     model.fail_next(end_stream(20))
     await discord.send_message(ann, channel, f"repeat: {'begun ' * 100}")
-    await discord.wait_for(lambda: "The answer broke off" in last_text(harness, channel), 20)
+    await discord.wait_for(lambda: "The answer was cut off" in last_text(harness, channel), 20)
     assert last_text(harness, channel).startswith("begun begun")
     assert len(bot_texts(discord.messages(channel))) == 1
 
@@ -85,7 +85,7 @@ async def test_silent_model_is_reported(harness: Harness) -> None:
     channel = discord.open_dm(ann)
     model.fail_next(stall(), times=None)
     await discord.send_message(ann, channel, "repeat: nobody says this")
-    await discord.wait_for(lambda: "did not go on" in last_text(harness, channel), 40)
+    await discord.wait_for(lambda: "stopped responding" in last_text(harness, channel), 40)
     assert "Stop" not in str(discord.messages(channel)[-1].components)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from bots.sandbox.telegram import Call, Chat, Fault, FaultKind, User
-from core.turns import texts
+from core.texts import answers as texts
 from tests.end_to_end.harness import Harness, bot_texts
 
 

@@ -22,7 +22,7 @@ async def test_reply_asks_about_file_in_telegram_group(harness: Harness) -> None
     await telegram.send_message(bob, group, f"{mention} {QUESTION}", reply_to=sent)
     await telegram.wait_for(lambda: ANSWER in " ".join(bot_texts(telegram.messages(group))))
     assert "smoked eel" in system_prompt(harness)
-    assert "Looked into menu.txt" in bot_texts(telegram.messages(group))[-1]
+    assert "Searched menu.txt" in bot_texts(telegram.messages(group))[-1]
     await telegram.send_message(ann, group, f"{mention} {QUESTION}")
     await telegram.wait_for(lambda: len(harness.model.requests) == 2)
     assert "smoked eel" not in system_prompt(harness), "it was read for who asked alone"
@@ -44,7 +44,7 @@ async def test_reply_asks_about_file_on_discord(harness: Harness) -> None:
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     sent = await discord.send_file(ann, channel, "menu.pdf", make_pdf([MENU]))
     await discord.send_message(ann, channel, f"{discord.mention} {QUESTION}", reply_to=sent)
-    expected = "Looked into menu.pdf"
+    expected = "Searched menu.pdf"
     await discord.wait_for(lambda: any(expected in t for t in bot_texts(discord.messages(channel))), 20)
     assert any(ANSWER in t for t in bot_texts(discord.messages(channel)))
     assert "smoked eel" in system_prompt(harness)
@@ -56,12 +56,12 @@ async def test_file_name_is_shown_unchanged(harness: Harness) -> None:
     ann = discord.create_user("Ann")
     dm = discord.open_dm(ann)
     await discord.send_file(ann, dm, "__init__ (1).py", b"LIGHTHOUSE = 'lit'", text=QUESTION)
-    await discord.wait_for(lambda: any("Looked into" in t for t in bot_texts(discord.messages(dm))), 20)
-    assert any(r"Looked into \_\_init\_\_ (1).py" in t for t in bot_texts(discord.messages(dm)))
+    await discord.wait_for(lambda: any("Searched" in t for t in bot_texts(discord.messages(dm))), 20)
+    assert any(r"Searched \_\_init\_\_ (1).py" in t for t in bot_texts(discord.messages(dm)))
     bob = telegram.create_user("Bob")
     chat = telegram.open_private_chat(bob)
     await telegram.send_document(bob, chat, "__init__ (1).py", b"LAMP = 1", caption=QUESTION)
-    expected = "Looked into __init__ (1).py"
+    expected = "Searched __init__ (1).py"
     await telegram.wait_for(lambda: any(expected in t for t in bot_texts(telegram.messages(chat))))
 
 
@@ -71,13 +71,13 @@ async def test_ask_command_takes_file_on_discord(harness: Harness) -> None:
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
     file = discord.upload_attachment("menu.pdf", make_pdf([MENU]), "application/pdf")
     asked = await discord.use_command(ann, channel, "ask", prompt=QUESTION, file=file)
-    expected = "Looked into menu.pdf"
+    expected = "Searched menu.pdf"
     await discord.wait_for(lambda: any(expected in t for t in bot_texts(discord.messages(channel))), 20)
     assert any(ANSWER in t for t in bot_texts(discord.messages(channel)))
     assert "smoked eel" in system_prompt(harness)
     assert not asked.has_failed
     broken = discord.upload_attachment("photo.zip", b"PK\x03\x04" + bytes(range(256)))
     await discord.use_command(ann, channel, "ask", prompt=QUESTION, file=broken)
-    refused = "is not a kind of file I read"
+    refused = "is not a type I can read"
     await discord.wait_for(lambda: any(refused in t for t in bot_texts(discord.messages(channel))), 20)
     assert len(harness.model.requests) == 1

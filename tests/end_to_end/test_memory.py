@@ -136,7 +136,7 @@ async def test_long_document_on_telegram(harness: Harness, kind: str) -> None:
     chat = telegram.open_private_chat(ann)
     await telegram.send_document(ann, chat, f"report.{kind}", content)
     await telegram.wait_for(lambda: any("Ask me about it" in t for t in bot_texts(telegram.messages(chat))), 60)
-    assert re.fullmatch(rf"Read report\.{kind}: \d+ pieces\. Ask me about it\.", last_text(telegram, chat))
+    assert re.fullmatch(rf"Read report\.{kind}: \d+ sections\. Ask me about it\.", last_text(telegram, chat))
     seen = [draft.text for draft in telegram.draft_log]
     assert any(re.search(rf"Reading report\.{kind}: \d+ %", text) for text in seen)
     for page, (fact, question) in FACTS.items():
@@ -188,10 +188,10 @@ async def test_long_document_on_discord_is_private(harness: Harness) -> None:
         )
         body = str(model.requests[-1].body)
         assert fact not in body
-        assert "pieces" not in body
+        assert "sections" not in body
         assert numbered_sources(model.requests[-1].body) == {}
     await discord.use_command(bob, channel, "memory", is_user_installed=False)
-    await discord.wait_for(lambda: any("no notes and files" in t for t in bot_texts(discord.messages(channel))))
+    await discord.wait_for(lambda: any("No notes or files yet" in t for t in bot_texts(discord.messages(channel))))
 
 
 async def test_notes_are_recalled_and_deleted(harness: Harness) -> None:
@@ -211,7 +211,7 @@ async def test_notes_are_recalled_and_deleted(harness: Harness) -> None:
         await model.wait_for(lambda n=before: len(model.requests) > n)  # type: ignore[misc]
         assert "heron-42" not in str(model.requests[-1].body)
     await telegram.send_message(ann, chat, "/memory")
-    await telegram.wait_for(lambda: "I keep 1 note here" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "1 note here" in last_text(telegram, chat))
     assert "heron-42" in last_text(telegram, chat)
     await telegram.send_message(ann, chat, "/memory delete 1")
     await telegram.wait_for(lambda: last_text(telegram, chat).startswith("Deleted:"))
@@ -251,8 +251,8 @@ async def test_past_messages_are_recalled_when_enabled(harness: Harness) -> None
     [
         ("secret.pdf", encrypt_pdf(make_pdf(["words"]), password="x"), "is encrypted"),
         ("scan.pdf", make_scanned_pdf(2), "has no text"),
-        ("broken.pdf", b"%PDF-1.7 broken", "is broken"),
-        ("photo.zip", b"PK\x03\x04" + bytes(range(256)), "is not a kind of file I read"),
+        ("broken.pdf", b"%PDF-1.7 broken", "is damaged"),
+        ("photo.zip", b"PK\x03\x04" + bytes(range(256)), "is not a type I can read"),
         ("many.pdf", make_scanned_pdf(1001), "is too large"),
         ("@everyone <b>[x](http://evil.example)_.txt", b"", "has no text"),
     ],
@@ -279,9 +279,9 @@ async def test_answers_without_embedding_model(harness: Harness) -> None:
     del model.models["mixedbread-ai/mxbai-embed-large-v1"]
     await telegram.send_message(ann, chat, "repeat: hello")
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > 1)
-    assert last_text(telegram, chat) == ("hello\n\nAnswered without your notes and files: the embedding model failed.")
+    assert last_text(telegram, chat) == ("hello\n\nAnswered without your notes and files: searching them failed.")
     await telegram.send_message(ann, chat, "/remember And my car is red.")
-    await telegram.wait_for(lambda: "nothing was kept" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "nothing was stored" in last_text(telegram, chat))
     await telegram.send_document(ann, chat, "a.txt", b"words of a file")
     await telegram.wait_for(lambda: "I could not read a.txt" in last_text(telegram, chat))
 
@@ -305,7 +305,7 @@ async def test_reading_can_be_stopped(harness: Harness) -> None:
     await telegram.send_message(ann, chat, "repeat: go on")
     await telegram.wait_for(lambda: last_text(telegram, chat) == "go on")
     await telegram.send_message(ann, chat, "/memory")
-    await telegram.wait_for(lambda: "no notes and files" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "No notes or files yet" in last_text(telegram, chat))
 
 
 async def test_interrupted_file_is_read_after_restart(
@@ -321,5 +321,5 @@ async def test_interrupted_file_is_read_after_restart(
     await harness.start()
     await telegram.wait_for(lambda: "Ask me about it" in last_text(telegram, chat), 60)
     await telegram.send_message(ann, chat, "/memory")
-    await telegram.wait_for(lambda: "I keep 1 file here" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "1 file here" in last_text(telegram, chat))
     assert len(bot_texts(telegram.messages(chat))) == 2

@@ -47,7 +47,7 @@ def chat_models(harness: Harness) -> list[Model]:
 
 def lists_model(model: Model, text: str) -> bool:
     """The line of `/models` for a model."""
-    reasons = " · reasons" if model.has_reasoning else ""
+    reasons = " · reasoning" if model.has_reasoning else ""
     line = rf"{re.escape(model.name)} · {model.context_window // 1000}k{reasons} · 500k tokens left"
     return re.search(line, text) is not None
 
@@ -67,7 +67,7 @@ async def test_telegram_pages_list_all_models(harness: Harness) -> None:
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/models")
-    await telegram.wait_for(lambda: "31 models; quotas begin anew in" in last_text(harness, chat))
+    await telegram.wait_for(lambda: "31 models. Quotas reset in" in last_text(harness, chat))
     message = telegram.messages(chat)[-1]
     seen = message.text
     for number in (2, 3):
@@ -81,7 +81,7 @@ async def test_telegram_pages_list_all_models(harness: Harness) -> None:
         seen += "\n" + message.text
     assert [model.id for model in chat_models(harness) if not lists_model(model, seen)] == []
     assert "mxbai-embed-large-v1 · 512 · embeddings only · 500k tokens left" in seen
-    assert seen.count("← here") == 1
+    assert seen.count("← current") == 1
     await telegram.press_button(ann, message, buttons(message)["◀"])
     await telegram.wait_for(lambda: "2/3" in buttons(message))
     assert len(bot_texts(telegram.messages(chat))) == 1, "the page is turned in its place"
@@ -130,10 +130,10 @@ async def test_search_pages_keep_query(harness: Harness) -> None:
     assert message.text.startswith(count[0]), "the next page is of the same search"
     await telegram.send_message(ann, chat, "/models qwen vl")
     await telegram.wait_for(lambda: "Qwen2.5-VL" in last_text(harness, chat))
-    line = "Qwen2.5-VL-32B-Instruct · 32k · sees images"
+    line = "Qwen2.5-VL-32B-Instruct · 32k · images"
     assert line in last_text(harness, chat)
     await telegram.send_message(ann, chat, "/models no such thing")
-    await telegram.wait_for(lambda: "No model's name has “no such thing” in it." in last_text(harness, chat))
+    await telegram.wait_for(lambda: "No model matches “no such thing”." in last_text(harness, chat))
 
 
 async def test_each_model_answers_on_telegram(harness: Harness) -> None:
@@ -144,7 +144,7 @@ async def test_each_model_answers_on_telegram(harness: Harness) -> None:
         chat = telegram.open_private_chat(ann)
         for model in models:
             await telegram.send_message(ann, chat, f"/model {model.id}")
-            expected = f"{model.name} ({model.context_window // 1000}k tokens) answers"
+            expected = f"Model: {model.name}, {model.context_window // 1000}k tokens"
             await telegram.wait_for(partial(shows_text, harness, chat, expected), 30)
             await telegram.send_message(ann, chat, f"repeat: {model.name}")
             await telegram.wait_for(partial(shows_text, harness, chat, model.name, is_exact=True), 30)
@@ -175,7 +175,7 @@ async def test_each_model_answers_on_discord(
             assert model.id in await suggested(model.name[:6].lower())
             assert model.id in await suggested(model.name[:6].replace("-", " "))
             chosen = await discord.use_command(ann, channel, "model", name=exact[0])
-            expected = f"{model.name}** ({model.context_window // 1000}k tokens)"
+            expected = f"Model: **{model.name}**, {model.context_window // 1000}k tokens"
             await discord.wait_for(partial(has_response, chosen, expected), 30)
             await discord.send_message(ann, channel, f"repeat: {model.name}")
             await discord.wait_for(channel_shows(harness, channel, model.name), 30)
@@ -203,7 +203,7 @@ async def test_embedding_model_choice_is_refused(harness: Harness) -> None:
     telegram, discord = harness.telegram, harness.discord
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    expected = "mxbai-embed-large-v1 is for embeddings only"
+    expected = "mxbai-embed-large-v1 only searches notes and files"
     for query in (EMBEDS, "mxbai"):
         await telegram.send_message(ann, chat, f"/model {query}")
         await telegram.wait_for(lambda: expected in last_text(harness, chat))

@@ -11,7 +11,7 @@ from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
 from core.conversation import turn_services
 from core.conversation.ledger import Ledger, key_id_of
-from core.turns import texts
+from core.turns.question_handler import CONTINUE_PROMPT
 from tests.clock import FakeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 
@@ -53,9 +53,9 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pyt
             lambda: all(str(p.id) in last_text(harness, c) for p, c in zip(people, chats, strict=True)),
             30,
         )
-        instead = [chat for chat in chats if "answered by phi-4" in last_text(harness, chat)]
+        instead = [chat for chat in chats if "Answered by phi-4" in last_text(harness, chat)]
         assert 0 < len(instead) < 20
-        assert all("out of today's quota (back in 2 h)" in last_text(harness, chat) for chat in instead)
+        assert all("has no quota left today (back in 2 h)" in last_text(harness, chat) for chat in instead)
         assert not [request for request in model.rejected_requests if request.status == 429], "nothing asked in vain"
         await harness.stop()
         ledger = booked_tokens(tmp_path, key_id_of(model.api_key))
@@ -81,10 +81,10 @@ async def test_unknown_quota_error_is_respected(tmp_path: Path, monkeypatch: pyt
             await telegram.wait_for(
                 lambda n=number: last_text(harness, chat).startswith(f"answer {n}")  # type: ignore[misc]
             )
-            assert "out of today's quota" in last_text(harness, chat)
+            assert "has no quota left today" in last_text(harness, chat)
         assert len([request for request in model.rejected_requests if request.status == 429]) == 1
         await telegram.send_message(ann, chat, "/model")
-        await telegram.wait_for(lambda: "Llama-3.3-70B-Instruct answers here" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "Model: Llama-3.3-70B-Instruct (" in last_text(harness, chat))
 
 
 async def test_broken_model_is_replaced_and_skipped(harness: Harness) -> None:
@@ -98,7 +98,7 @@ async def test_broken_model_is_replaced_and_skipped(harness: Harness) -> None:
             lambda n=number: last_text(harness, chat).startswith(f"answer {n}"),  # type: ignore[misc]
             20,
         )
-        assert "does not work just now" in last_text(harness, chat)
+        assert "Llama-3.3-70B-Instruct is unavailable" in last_text(harness, chat)
     tried = [r for r in model.requests if r.body["model"] == LLAMA]
     assert len(tried) == 9, "three turns of three tries, then it rests"
 
@@ -110,7 +110,7 @@ async def test_no_silent_failover_after_shown_text(harness: Harness) -> None:
     chat = telegram.open_private_chat(ann)
     model.fail_next(end_stream(20))
     await telegram.send_message(ann, chat, f"repeat: {'begun ' * 100}")
-    await telegram.wait_for(lambda: "The answer broke off" in last_text(harness, chat))
+    await telegram.wait_for(lambda: "The answer was cut off" in last_text(harness, chat))
     assert last_text(harness, chat).startswith("begun begun")
     assert {r.body["model"] for r in model.requests} == {LLAMA}
     markup = telegram.messages(chat)[-1].reply_markup
@@ -120,7 +120,7 @@ async def test_no_silent_failover_after_shown_text(harness: Harness) -> None:
     await telegram.press_button(ann, telegram.messages(chat)[-1], buttons["Continue"])
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) == 2)
     contents = [m["content"] for m in model.requests[-1].body["messages"]]
-    assert contents[-1] == texts.CONTINUE_PROMPT
+    assert contents[-1] == CONTINUE_PROMPT
     assert contents[-2].startswith("begun begun")
 
 
@@ -133,7 +133,7 @@ async def test_removed_model_is_replaced_with_one_notice(harness: Harness) -> No
     model.remove_model(PHI)
     await telegram.send_message(ann, chat, "repeat: one")
     await telegram.wait_for(lambda: last_text(harness, chat).startswith("one"))
-    assert "phi-4 is not available any more: answered by" in last_text(harness, chat)
+    assert "phi-4 is no longer available. Answered by" in last_text(harness, chat)
     await telegram.send_message(ann, chat, "repeat: two")
     await telegram.wait_for(lambda: last_text(harness, chat).startswith("two"))
     assert "Llama-3.3-70B-Instruct answers here from now on" in last_text(harness, chat)
@@ -150,9 +150,9 @@ async def test_personal_key_pays_for_its_owner_only(tmp_path: Path) -> None:
         ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
         chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         await telegram.send_message(ann, chat, "/key wrong-key-123456")
-        await telegram.wait_for(lambda: "does not accept that key" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "rejected this key" in last_text(harness, chat))
         await telegram.send_message(ann, chat, f"/key {own}")
-        await telegram.wait_for(lambda: "with your own key from now on" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "use your own key from now on" in last_text(harness, chat))
         assert own not in telegram.transcript(chat), "the message is deleted"
         await telegram.send_message(ann, chat, "repeat: mine")
         await telegram.wait_for(lambda: last_text(harness, chat) == "mine")
@@ -161,7 +161,7 @@ async def test_personal_key_pays_for_its_owner_only(tmp_path: Path) -> None:
         await telegram.wait_for(lambda: last_text(harness, other) == "his")
         assert model.requests[-1].api_key == model.api_key
         await telegram.send_message(ann, chat, "/key remove")
-        await telegram.wait_for(lambda: "forgotten" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "Your key is deleted." in last_text(harness, chat))
         await telegram.send_message(ann, chat, "repeat: again")
         await telegram.wait_for(lambda: last_text(harness, chat) == "again")
         assert model.requests[-1].api_key == model.api_key
@@ -180,7 +180,7 @@ async def test_daily_questions_are_limited_per_person(tmp_path: Path) -> None:
             await telegram.send_message(ann, chat, f"repeat: {number}")
             await telegram.wait_for(lambda n=number: last_text(harness, chat) == f"{n}")  # type: ignore[misc]
         await telegram.send_message(ann, chat, "repeat: too much")
-        await telegram.wait_for(lambda: "Your questions of today are used up" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "reached today's limit of" in last_text(harness, chat))
         await telegram.send_message(bob, other, "repeat: his")
         await telegram.wait_for(lambda: last_text(harness, other) == "his")
 
@@ -194,7 +194,7 @@ async def test_models_and_usage_show_remaining_quota(harness: Harness) -> None:
     await telegram.send_message(ann, chat, "/models Llama-3.3")
     await telegram.wait_for(lambda: "499k tokens left" in last_text(harness, chat))
     await telegram.send_message(ann, chat, "/usage")
-    await telegram.wait_for(lambda: "left for all" in last_text(harness, chat))
+    await telegram.wait_for(lambda: "left, shared by everyone" in last_text(harness, chat))
 
 
 async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
@@ -213,6 +213,6 @@ async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
         assert "quota" not in last_text(harness, other)
         await telegram.send_message(ann, chat, "repeat: mine")
         await telegram.wait_for(lambda: last_text(harness, chat).startswith("mine"))
-        assert "Llama-3.3-70B-Instruct: 100 % of today's quota is used" in last_text(harness, chat)
+        assert "Llama-3.3-70B-Instruct: 100 % of today's quota used" in last_text(harness, chat)
         await telegram.send_message(ann, chat, "/usage")
-        await telegram.wait_for(lambda: "Everybody, on the bot's key" in last_text(harness, chat))
+        await telegram.wait_for(lambda: "Everyone, on the bot's key" in last_text(harness, chat))

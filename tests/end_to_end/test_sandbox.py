@@ -85,7 +85,7 @@ async def test_typed_message_is_answered_on_each_platform() -> None:
         assert expected in output
     assert "Unknown command. Did you mean :help?" in output
     assert ":window MODEL TOKENS" in output
-    assert "phi-4 answers here (chosen for you, everywhere)" in output, "both chats belong to the same person"
+    assert "Model: phi-4 (chosen for all your chats)" in output, "both chats belong to the same person"
     assert "/ask needs prompt: your question" in output
 
 
@@ -93,9 +93,9 @@ async def test_service_failures_and_files_can_be_tried(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
     output = await run_sandbox(FAILURES.format(file=str(file).replace(" ", "\\ ")))
-    assert "Llama-3.3-70B-Instruct is out of today's quota" in output
+    assert "Llama-3.3-70B-Instruct has no quota left today" in output
     assert "How many tokens?" in output
-    assert "Older messages no longer fit this model's window" in output
+    assert "Older messages no longer fit this model's context window" in output
     assert "matches no model, or several" in output
     assert "no longer offers microsoft/phi-4" in output
     assert output.count("Hedda Brandt") >= 2

@@ -6,7 +6,7 @@ from functools import partial
 
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Chat, User
-from core.turns.texts import NOT_YOUR_ANSWER
+from core.texts.answers import NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
@@ -139,7 +139,7 @@ async def test_model_picker(harness: Harness) -> None:
     await telegram.wait_for(lambda: [b["text"] for b in buttons()] != first)
     chosen = buttons()[0]
     await telegram.press_button(ann, message, chosen["callback_data"])
-    await telegram.wait_for(lambda: "answers from now on" in bot_texts(telegram.messages(chat))[-1])
+    await telegram.wait_for(lambda: "tokens of context (this chat)" in bot_texts(telegram.messages(chat))[-1])
     await telegram.send_message(ann, chat, "repeat: hi")
     await telegram.wait_for(lambda: "hi" in bot_texts(telegram.messages(chat)))
     name = chosen["text"].removeprefix("✓ ").partition(" ·")[0]
@@ -217,7 +217,7 @@ async def test_new_clears_history_and_retry_repeats(harness: Harness) -> None:
     sent = [m["content"] for m in model.requests[-1].body["messages"][1:]]
     assert sent == ["repeat: one", "one", "repeat: two"]
     await telegram.send_message(ann, chat, "/new")
-    await telegram.wait_for(lambda: "new conversation" in bot_texts(telegram.messages(chat))[-1])
+    await telegram.wait_for(lambda: "New conversation" in bot_texts(telegram.messages(chat))[-1])
     await telegram.send_message(ann, chat, "repeat: three")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1:] == ["three"])
     assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == ["repeat: three"]
@@ -234,16 +234,16 @@ async def test_unsupported_message_is_reported(harness: Harness) -> None:
         await telegram.wait_for(lambda: any(expected in t for t in bot_texts(telegram.messages(chat)[before:])))
 
     await says(telegram.send_sticker(ann, chat), "sticker")
-    await says(telegram.send_message(ann, chat, "/nonsense"), "do not know")
-    await says(telegram.send_message(ann, chat, "/model nothing-like-it-xyz"), "No model is called")
-    await says(telegram.send_message(ann, chat, "error 503"), "cannot be reached")
+    await says(telegram.send_message(ann, chat, "/halp"), "Unknown command. Did you mean /help?")
+    await says(telegram.send_message(ann, chat, "/model nothing-like-it-xyz"), "No model matches")
+    await says(telegram.send_message(ann, chat, "error 503"), "is unavailable")
     await says(telegram.send_message(ann, chat, "error 401"), "key")
     await says(telegram.send_message(ann, chat, "empty"), "no answer")
-    await says(telegram.send_message(ann, chat, "cut"), "broke off")
+    await says(telegram.send_message(ann, chat, "cut"), "was cut off")
     await says(telegram.send_message(ann, chat, "/help"), "/model")
-    await says(telegram.send_message(ann, chat, "/usage"), "tokens")
+    await says(telegram.send_message(ann, chat, "/usage"), "Tokens you used today")
     await says(telegram.send_message(ann, chat, "/models granite"), "granite")
-    await says(telegram.send_message(ann, chat, "/system answer in rhymes"), "follows these")
+    await says(telegram.send_message(ann, chat, "/system answer in rhymes"), "Instructions changed")
     assert telegram.calls_with_status(429) == []
 
 
@@ -255,7 +255,7 @@ async def test_removed_model_is_reported(harness: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     del model.models["microsoft/phi-4"]
     await telegram.send_message(ann, chat, "hello?")
-    await telegram.wait_for(lambda: "not available any more" in bot_texts(telegram.messages(chat))[-1])
+    await telegram.wait_for(lambda: "no longer available" in bot_texts(telegram.messages(chat))[-1])
 
 
 async def test_messages_sent_while_offline_are_answered_in_order(harness: Harness) -> None:

@@ -19,7 +19,7 @@ from core.commands.declarations import COMMANDS
 from core.store import grants
 from core.store.database import Store
 from core.store.schema import turns
-from core.turns import texts
+from core.texts import answers as texts
 from core.turns.engine import MAX_ATTEMPTS
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bots.discord.receiving import NOT_STORED_TEXT
-from core.turns import texts
+from core.texts import answers as texts
 from tests.end_to_end.harness import letters_only
 from tests.faults.chat_clients import BotMessage
 from tests.faults.questions import QUESTION_ID, Question, ending
@@ -27,7 +27,7 @@ FAILURE_NOTICES = tuple(
     )
 )
 THINKING_TEXT = "Thinking…"
-ANSWERED_BY = "answered by"
+ANSWERED_BY = "Answered by"
 """Part of the line that says which model answered; it may be a message of its own, below the answer."""
 
 

@@ -6,7 +6,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from core.turns import texts
+from core.texts import answers as texts
 from tests.end_to_end.harness import letters_only
 from tests.faults.fleet import Fleet
 from tests.faults.outcomes import Outcome, failure_notice

@@ -1,6 +1,6 @@
 """The assessment itself: from visible messages to outcomes."""
 
-from core.turns import texts
+from core.texts import answers as texts
 from tests.faults.chat_clients import BotMessage
 from tests.faults.outcomes import Outcome, assess
 from tests.faults.questions import Question

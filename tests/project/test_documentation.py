@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.adapters import SETTINGS_SECTIONS
-from core.commands.declarations import COMMAND_NAMES
+from core.commands.declarations import COMMANDS
 from core.settings import setting_variables
 from tests.project.reference.log_events_page import find_logged_events
 
@@ -48,7 +48,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_names_exist(page: Path) -> None:
     text = page.read_text()
     assert set(VARIABLE_PATTERN.findall(text)) <= setting_variables(SETTINGS_SECTIONS) | OTHER_VARIABLES
-    assert set(COMMAND_PATTERN.findall(text)) <= COMMAND_NAMES | OTHER_COMMANDS
+    assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS
 
 
 @pytest.mark.xfail(strict=False, reason="TEMPORARY: events are being renamed")

@@ -14,9 +14,10 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Interaction, Limits, M
 from bots.sandbox.discord.backend import member_json
 from bots.sandbox.discord.state import next_snowflake
 from core.commands.declarations import COMMANDS
-from core.conversation.model_registry import Suggestion
+from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox, Incoming, Place
+from core.texts.answers import ACCESS_DENIED
 from tests import api_specs
 
 FAST_TIMINGS = DiscordTimings(
@@ -68,7 +69,7 @@ class FakeInbox:
             self.has_failed.set()
             raise StoreError("The disk is full.")
         if self.denies:
-            raise AccessDeniedError
+            raise AccessDeniedError(ACCESS_DENIED)
         await self.events.put(incoming)
 
     async def next(self) -> Incoming:

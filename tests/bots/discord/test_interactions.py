@@ -9,7 +9,7 @@ import pytest
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_token import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
-from core.conversation.model_registry import Suggestion
+from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
 from tests.bots.discord.conftest import AdapterHarness, messages_path

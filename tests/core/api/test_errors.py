@@ -23,7 +23,7 @@ from bots.sandbox.model.faults import FOREVER_SECONDS, ReasoningFormat, StreamAc
 from core.api.client import ChatRequest, Message, StreamTimeouts
 from core.api.events import Finished, FinishReason, ReasoningDelta, TextWasReasoning
 from core.errors import ModelFailure
-from core.turns import texts
+from core.texts import answers as texts
 from tests.core.api.stream_result import LONG_TIMEOUTS, read_stream
 
 SECRET = "io-v2-0123456789abcdef-secret"
@@ -41,16 +41,16 @@ SHORT_TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, 
 MESSAGE_KEYWORDS = {
     ModelFailure.AUTHENTICATION: "key",
     ModelFailure.PAYMENT: "plan",
-    ModelFailure.RATE_LIMITED: "too often",
+    ModelFailure.RATE_LIMITED: "busy",
     ModelFailure.QUOTA: "quota",
-    ModelFailure.UNKNOWN_MODEL: "not available",
+    ModelFailure.UNKNOWN_MODEL: "no longer available",
     ModelFailure.OVERFLOW: "too long",
-    ModelFailure.REFUSED: "did not take",
+    ModelFailure.REFUSED: "rejected this request",
     ModelFailure.FILTERED: "withheld",
-    ModelFailure.UNAVAILABLE: "cannot be reached",
-    ModelFailure.STALLED: "did not go on",
-    ModelFailure.TRUNCATED: "broke off",
-    ModelFailure.MALFORMED: "cannot be understood",
+    ModelFailure.UNAVAILABLE: "unavailable",
+    ModelFailure.STALLED: "stopped responding",
+    ModelFailure.TRUNCATED: "cut off",
+    ModelFailure.MALFORMED: "invalid response",
     ModelFailure.EMPTY: "no answer",
 }
 """What the message for people contains."""
@@ -531,7 +531,7 @@ async def test_error_case(server: ModelStandIn, case: Case) -> None:
     for name, expected in case.details.items():
         tolerance = 3 if name == "retry_after" else 0
         assert getattr(error, name) == pytest.approx(expected, abs=tolerance), name
-    message = texts.model_failure(error, 17)
+    message = texts.model_failed(error, 17)
     for text in (message, str(error)):
         assert SECRET not in text
         assert not re.search(r"https?:|127\.0\.0\.1|localhost|Traceback", text)

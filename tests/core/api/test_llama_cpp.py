@@ -19,7 +19,7 @@ from core.api.client import ChatRequest, Message, ModelApi, StreamTimeouts
 from core.api.events import Finished, FinishReason, TextDelta, UsageReport
 from core.errors import ModelFailure
 from core.store.schema import messages
-from core.turns import texts
+from core.texts import answers as texts
 from tests.core.api.llama_cpp_server import (
     ANSWER,
     API_KEY,

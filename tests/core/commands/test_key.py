@@ -20,10 +20,10 @@ async def test_key_given_in_group_is_refused(tmp_path: Path, message: str | None
             if message:
                 chat.messages[message] = f"/key {PERSONAL_KEY}"
             await chat.say(f"/key {PERSONAL_KEY}", message=message, group="-7")
-            await chat.wait_until(lambda: any("belongs in a private" in s for s in chat.messages.values()))
+            await chat.wait_until(lambda: any("only in a private chat" in s for s in chat.messages.values()))
             (told,) = chat.messages.values()
             # What a slash command is given nobody else sees.
             assert ("replace the key" in told) == (message is not None)
-            assert "with the bot's key" in await chat.ask("/key")
+            assert "use the bot's API key" in await chat.ask("/key")
     finally:
         await model.close()

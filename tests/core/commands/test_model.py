@@ -79,8 +79,8 @@ async def test_answering_model_is_shown(tmp_path: Path, model: ModelStandIn) -> 
         await chat.ask("repeat: hello")
         assert model.requests[-1].body["model"] == "microsoft/phi-4"
         shown = await chat.ask("/model")
-        assert "**phi-4** answers here" in shown
-        assert "in place of Llama-3.3-70B, the default, which is not offered" in shown
+        assert "Model: **phi-4** (" in shown
+        assert "in place of Llama-3.3-70B, the default, which is no longer available" in shown
         assert "**phi-4** answers" in await chat.ask("/start")
         assert "Model: phi-4" in await chat.ask("/settings")
         assert "phi-4 · 16k · 499k tokens left" in await chat.ask("/models phi-4")
@@ -90,22 +90,22 @@ async def test_removed_choice_shows_successor(tmp_path: Path, model: ModelStandI
     chat = FakeAdapter()
     async with running_engine(tmp_path, model, chat):
         await chat.ask("/model phi-4")
-        assert "**phi-4** answers here (chosen for this chat by Ann)" in await chat.ask("/model")
+        assert "Model: **phi-4** (chosen for this chat by Ann)" in await chat.ask("/model")
     model.remove_model("microsoft/phi-4")
     await model_list(tmp_path, model)
     async with running_engine(tmp_path, model, chat):
         shown = await chat.ask("/model")
-        assert "**Llama-3.3-70B-Instruct** answers here (in place of phi-4, chosen for" in shown
+        assert "Model: **Llama-3.3-70B-Instruct** (in place of phi-4, chosen for" in shown
 
 
 async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/model llama-3.3")
         model.remove_model(LLAMA)
-        assert "is not available any more: answered by Llama-3.1-N" in await chat.ask("repeat: 1")
+        assert "is no longer available. Answered by Llama-3.1-N" in await chat.ask("repeat: 1")
         assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
         said = await chat.ask("repeat: 2")
-        assert "is not offered any more: Llama-3.1-Nemotron" in said
+        assert "is no longer available. Llama-3.1-Nemotron" in said
         assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
 
 
@@ -116,3 +116,16 @@ async def test_group_greeting_explains_mention(tmp_path: Path, model: ModelStand
         await chat.say("/start", group="-7")
         await chat.wait_until(lambda: len(chat.messages) > before)
         assert "Use /ask, reply to me or mention me, and **Llama-3.3" in list(chat.messages.values())[-1]
+
+
+async def test_reset_names_the_default(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/model phi-4")
+        await chat.ask("/model phi-4 me")
+        assert await chat.ask("/model reset") == "Back to the default: **Llama-3.3-70B-Instruct**"
+        assert "Model: **Llama-3.3-70B-Instruct** (the default)" in await chat.ask("/model")
+
+
+async def test_model_of_server_needs_server(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert await chat.ask("/model phi-4 server") == "This chat is not on a server."

@@ -29,20 +29,20 @@ async def test_personal_key_usage_is_separate(tmp_path: Path, model: ModelStandI
         await chat.store.write(grant, f"quick:person:{BOB}", Role.OPERATOR, "Bob")
         await chat.ask("repeat: on the bot's key")
         house = sum(model.requests[-1].token_usage)
-        assert "left for all" in await chat.ask("/usage")
+        assert "left, shared by everyone" in await chat.ask("/usage")
         await chat.ask(f"/key {PERSONAL_KEY}")
         assert "no tokens on your own key today" in await chat.ask("/usage")
         await chat.ask("repeat: on my own key, which is longer")
         own = sum(model.requests[-1].token_usage)
         shown = await chat.ask("/usage")
         assert "today on your own key" in shown
-        assert re.search(rf" {own}  Llama\S+ \(1 answer, [\d,]+ left\)", shown)
-        assert f"On the bot's key you used {house} tokens today." in shown
-        assert "for all" not in shown
+        assert re.search(rf" {own}  Llama\S+ \(1 answer; [\d,]+ left\)", shown)
+        assert f"You also used {house} tokens on the bot's key today." in shown
+        assert "shared" not in shown
         assert "of 100,000 tokens" not in shown, "bounds are for the bot's key"
         everybody = await chat.ask("/usage", user=BOB)
         assert re.search(rf"on the bot's key:\s+```\s+\S+ +{house}  Llama", everybody)
-        assert f"on people's own keys: {own} tokens" in everybody
+        assert f"Everyone, on their own keys: {own} tokens" in everybody
 
 
 async def test_personal_key_usage_is_separate_after_removal(tmp_path: Path, model: ModelStandIn) -> None:
@@ -54,8 +54,8 @@ async def test_personal_key_usage_is_separate_after_removal(tmp_path: Path, mode
         own = sum(model.requests[-1].token_usage)
         await chat.ask("/key remove")
         shown = await chat.ask("/usage")
-        assert re.search(rf" {house}  Llama\S+ \(1 answer, [\d,]+ left for all\)", shown)
-        assert f"On your own key you used {own} tokens today." in shown
+        assert re.search(rf" {house}  Llama\S+ \(1 answer; [\d,]+ left, shared by everyone\)", shown)
+        assert f"You also used {own} tokens on your own key today." in shown
 
 
 async def test_low_personal_quota_does_not_warn_operator(tmp_path: Path, model: ModelStandIn) -> None:

@@ -7,6 +7,7 @@ from core.memory.chunks import estimate_tokens
 from core.memory.ranking import extract_terms, rank
 from core.memory.recall import RecalledContext, SearchResult, Source
 from core.store.memories import ChunkKind, MemoryEntry, ScoredChunk
+from core.texts.memory import recall_note
 from tests.benchmarks import bench_recall
 
 FILE = MemoryEntry(1, 1, "pdf", "report.pdf", 40, 0.0)
@@ -25,7 +26,7 @@ def test_sources_are_numbered_and_notes_separate() -> None:
     made = SearchResult(found, (FILE,)).fit(4000)
     assert made.text.index("- the note") < made.text.index("[1] report.pdf, page 3\n<<<\nthree\n>>>")
     assert "[2] report.pdf, page 7\n<<<\nseven\n>>>" in made.text
-    assert "report.pdf (40 pieces)" in made.text
+    assert "report.pdf (40 sections)" in made.text
     assert made.note_count == 1
 
 
@@ -40,28 +41,28 @@ def test_context_fits(room: float) -> None:
 def test_only_cited_sources_are_named() -> None:
     sources = tuple(Source(n, "report.pdf", f"page {n * 10}") for n in range(1, 5))
     recalled = RecalledContext("text", sources)
-    assert recalled.footer("It is so [2], and so [4][2] but not [9].") == (
+    assert recall_note(recalled, "It is so [2], and so [4][2] but not [9].") == (
         "Sources: [2] report.pdf, page 20; [4] report.pdf, page 40"
     )
-    assert recalled.footer("As [1, 3] say.") == ("Sources: [1] report.pdf, page 10; [3] report.pdf, page 30")
-    assert recalled.footer("I do not know.") == "Looked into report.pdf."
+    assert recall_note(recalled, "As [1, 3] say.") == ("Sources: [1] report.pdf, page 10; [3] report.pdf, page 30")
+    assert recall_note(recalled, "I do not know.") == "Searched report.pdf."
 
 
 def test_notes_and_messages_are_counted() -> None:
-    assert RecalledContext("text", note_count=1).footer("answer") == "Recalled 1 note."
-    assert RecalledContext("text", note_count=2, message_count=1).footer("a") == "Recalled 2 notes and 1 message."
-    assert RecalledContext().footer("answer") == ""
+    assert recall_note(RecalledContext("text", note_count=1), "answer") == "Recalled 1 note."
+    assert recall_note(RecalledContext("text", note_count=2, message_count=1), "a") == "Recalled 2 notes and 1 message."
+    assert recall_note(RecalledContext(), "answer") == ""
 
 
 def test_failure_is_reported() -> None:
     made = SearchResult(failure=ModelFailure.QUOTA).fit(4000)
     assert made.text == ""
-    assert "today's quota" in made.footer("answer")
+    assert "today's quota" in recall_note(made, "answer")
 
 
 def test_headings_are_sanitised() -> None:
     found = (piece(1, "text", label="[x](http://evil.example) @everyone `*_"),)
-    told = SearchResult(found, (FILE,)).fit(4000).footer("so [1]")
+    told = recall_note(SearchResult(found, (FILE,)).fit(4000), "so [1]")
     assert not set("[]()@/:*`") & set(told.removeprefix("Sources: [1]"))
 
 

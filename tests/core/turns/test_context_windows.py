@@ -33,7 +33,7 @@ async def test_alternating_windows_never_overflow(
         async with running_engine(tmp_path, model, quotas={"*": 0}) as chat:
             for turn in range(200):
                 name = list(SIZES.values())[turn % 5]
-                assert "answers from now on" in await chat.ask(f"/model {name}")
+                assert "Model: " in await chat.ask(f"/model {name}")
                 text = WORDS[turn % 4] * (10 + (turn * 7) % 60)
                 assert (await chat.ask(f"{turn}. {text}")).startswith("ответ")
                 asked = [r.body for r in model.requests if "You keep" not in str(r.body)]

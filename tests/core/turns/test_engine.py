@@ -25,8 +25,8 @@ from core.markdown.document import Document
 from core.port import Capabilities, EventKind, Part, Place, PreviewMode, RateLimit
 from core.store.answer_parts import save_part
 from core.store.schema import database_now, reservations, token_usage, turns
+from core.texts import answers as texts
 from core.timings import Timings
-from core.turns import texts
 from core.turns.engine import MAX_ATTEMPTS
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
 
@@ -155,7 +155,7 @@ async def test_retry_button_repeats_its_own_question(tmp_path: Path, model: Mode
         assert asked == ["one", "to one 2", "two", "to two 4", "one"], "now it is the last"
         await chat.press("more:2", "m")
         await wait_until(lambda: len(chat.messages) == 5)
-        assert "the last answer only" in list(chat.messages.values())[-1]
+        assert list(chat.messages.values())[-1] == texts.ONLY_LAST_CONTINUES
         assert len(model.requests) == 4
 
 
@@ -440,7 +440,7 @@ class DeletedMenuAdapter(FakeAdapter):
 async def test_choice_from_deleted_menu_is_sent_as_new_message(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, DeletedMenuAdapter()) as chat:
         await chat.press("m:google/gemma-2-9b-it", "gone")
-        await wait_until(lambda: any("answers from now on" in said for said in chat.messages.values()))
+        await wait_until(lambda: any("Model: " in said for said in chat.messages.values()))
 
 
 def stored_events(connection: Connection) -> str:
@@ -541,7 +541,7 @@ async def test_rate_limited_interaction_is_always_answered(tmp_path: Path, model
     async with running_engine(tmp_path, model, messages_a_minute=1) as chat:
         for text in ("/help", "/help", "/help"):
             await chat.say(text)  # answered, told, not even kept
-        with pytest.raises(AccessDeniedError, match="faster"):
+        with pytest.raises(AccessDeniedError, match=texts.TOO_FAST):
             await chat.say("/help", interaction_token="interaction")
 
 

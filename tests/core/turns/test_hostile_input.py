@@ -9,6 +9,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import send_raw
 from core.delivery.collapsed import render_collapsed
 from core.store.grants import Role, grant, is_operator
+from core.texts.answers import REASONING_NOT_STORED
 from core.turns.access_control import MAX_WRONG_GUESSES, create_pairing_code
 from tests.core.api.raw_server import DONE, chunk, final_chunk, sse_event
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -31,12 +32,12 @@ async def chat(tmp_path: Path, model: ModelStandIn) -> AsyncIterator[FakeAdapter
 
 @pytest.mark.parametrize("key", ["ключключключ", "sk-éééééééééé", "😀" * 12, "sk-abc def ghi", "\0" * 9])
 async def test_invalid_header_key_is_refused(chat: FakeAdapter, key: str) -> None:
-    assert await chat.ask(f"/key {key}") == "That does not look like a key."
+    assert await chat.ask(f"/key {key}") == "That doesn't look like an API key."
 
 
 async def test_huge_number_is_refused(chat: FakeAdapter) -> None:
     said = await chat.ask("/settings length 1" + "0" * 5000)
-    assert said.startswith("Longest answer, in tokens takes 16 to 100,000, not")
+    assert said == "Length must be 16-100,000."
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ async def test_huge_number_is_refused(chat: FakeAdapter) -> None:
     [("temperature -0", "0"), ("temperature -0.0", "0"), ("length 00512", "512")],
 )
 async def test_number_is_normalised(chat: FakeAdapter, given: str, kept: str) -> None:
-    assert f": {kept} from now on" in await chat.ask(f"/settings {given}")
+    assert f": {kept} (this chat)" in await chat.ask(f"/settings {given}")
 
 
 @pytest.mark.parametrize("text", ["/remember the \0 door \ud83d", "/system \ud800", "half \udfff \0"])
@@ -56,7 +57,7 @@ async def test_invalid_characters_lose_no_message(
     url = postgresql_url() if database == "postgresql" else sqlite
     async with running_engine(tmp_path, model, database_url=url) as chat:
         said = await chat.ask(text)
-        assert said.startswith(("Remembered as number 1", "The model follows", "an answer"))
+        assert said.startswith(("Remembered as number 1", "Instructions changed", "an answer"))
         if text.startswith("/remember"):
             assert "the \ufffd door \ufffd" in await chat.ask("/memory")
 
@@ -72,7 +73,7 @@ async def test_blank_reasoning_is_ignored(chat: FakeAdapter, model: ModelStandIn
     assert await chat.ask("/context")  # the turn has ended
     await chat.press("think:1", "1")
     await chat.wait_until(lambda: len(chat.messages) == 3)
-    assert list(chat.messages.values())[-1] == "What it thought was not kept."
+    assert list(chat.messages.values())[-1] == REASONING_NOT_STORED
 
 
 async def test_leading_blanks_of_reasoning_are_stripped(chat: FakeAdapter, model: ModelStandIn) -> None:
@@ -108,4 +109,4 @@ async def test_code_makes_allowed_user_operator(tmp_path: Path, model: ModelStan
         assert not any("operator" in said for said in chat.messages.values())
         await chat.say(f"/start {code}")
         assert await chat.store.read(is_operator, "quick", "5")
-        await chat.wait_until(lambda: any("this bot's operator" in s for s in chat.messages.values()))
+        await chat.wait_until(lambda: any("now an operator of this bot" in s for s in chat.messages.values()))

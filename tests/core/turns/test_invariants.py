@@ -24,8 +24,8 @@ from core.store.inbound import InboundLimits
 from core.store.lease_keeper import Lease
 from core.store.schema import turns as table
 from core.store.turns import LostLeaseError, Turn
+from core.texts import answers as texts
 from core.timings import Timings
-from core.turns import texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
 from core.turns.engine import MAX_ATTEMPTS

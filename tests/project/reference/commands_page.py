@@ -12,15 +12,16 @@ Telegram, Discord and the terminal offer the same commands. Arguments in bracket
 def render() -> str:
     parts = ["# Commands", GENERATED, INTRODUCTION]
     for command in COMMANDS:
-        parts += [f"## {_usage(command)}", f"{command.description}."]
+        parts += [f"## {_usage(command)}", f"{command.description}. {command.details}".rstrip()]
         if command.arguments:
             parts.append(table(("Argument", "Meaning"), [(code(a.name), _describe(a)) for a in command.arguments]))
+        if command.example:
+            parts.append(f"Example: {code(command.example)}")
     return "\n\n".join(parts) + "\n"
 
 
 def _usage(command: Command) -> str:
-    arguments = (a.name if a.is_required else f"[{a.name}]" for a in command.arguments)
-    return code(" ".join((f"/{command.name}", *arguments)))
+    return code(f"/{command.name} {command.usage}".rstrip())
 
 
 def _describe(argument: Argument) -> str:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.commands.request import escape_markdown
 from core.markdown.document import Paragraph, Text
+from core.texts.formatting import escape_markdown
 from tests.core.markdown.samples import parse_markdown
 
 

@@ -1,0 +1,159 @@
+"""Texts around answers: buttons, progress, notes under an answer, and why there is none.
+
+Notes are plain text; what the dispatcher replies is Markdown.
+"""
+
+from collections.abc import Iterable
+
+from core.conversation.context_window import PromptTooLongError
+from core.conversation.ledger import QuotaWarning
+from core.errors import ModelError, ModelFailure
+from core.texts.formatting import count, format_duration
+
+__all__ = [
+    "allowance_used_up",
+    "answer_limit_low",
+    "file_limit_reached",
+    "messages_dropped",
+    "model_failed",
+    "model_retired",
+    "model_substituted",
+    "prompt_too_long",
+    "prompt_too_long_for_model",
+    "quota_warning",
+    "reading_progress",
+    "thinking_progress",
+    "unreadable_attachments",
+]
+
+STOP_BUTTON = "Stop"
+RETRY_BUTTON = "Retry"
+CONTINUE_BUTTON = "Continue"
+REASONING_BUTTON = "Reasoning"
+SEND_AGAIN_BUTTON = "Send again"
+
+THINKING = "Thinking…"
+
+STOPPED = "Stopped."
+HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
+MAX_LENGTH_REACHED = "The answer reached its maximum length."
+DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
+PREVIEW_ORPHANED = "I was restarted while I wrote this. See the messages below for the answer."
+INTERNAL_ERROR = "Something went wrong on my side."
+
+ACCESS_DENIED = "Only people approved by this bot's operator can use it."
+TOO_FAST = "You're sending messages too fast. Wait a minute, then try again."
+QUEUE_FULL = "Too many of your messages are waiting. Wait for the next answer, then send this one again."
+QUESTION_OUTDATED = "I was offline when you sent this. Send /retry to have it answered now."
+EMPTY_MESSAGE = "That message is empty. Write a question and a model answers it."
+NO_QUESTION_YET = "There is no question to retry yet."
+ONLY_LAST_CONTINUES = "Only the last answer can be continued. Press Retry to ask this question again."
+
+NOT_YOUR_ANSWER = "This answer belongs to someone else."
+ANSWER_NOT_STORED = "This answer is no longer stored. Ask again."
+REASONING_NOT_STORED = "The model's reasoning was not stored."
+OUTDATED_BUTTON = "This button is from an older version and no longer works."
+
+FAILURE_TEXTS: dict[ModelFailure, str] = {
+    ModelFailure.AUTHENTICATION: "The model service rejected this bot's API key. Only the bot's operator can fix that.",
+    ModelFailure.PAYMENT: "This model needs a higher plan than this bot has. Choose another with /model.",
+    ModelFailure.RATE_LIMITED: "The model is busy.",
+    ModelFailure.QUOTA: "Today's quota for this model is used up. Choose another with /model.",
+    ModelFailure.UNKNOWN_MODEL: "This model is no longer available. Choose another with /model.",
+    ModelFailure.OVERFLOW: "This conversation is too long for the model. Start a new one with /new, or choose a model "
+    "with a larger context window with /model.",
+    ModelFailure.REFUSED: "The model service rejected this request. Rephrase it, or choose another model with /model.",
+    ModelFailure.FILTERED: "A content filter withheld the answer. Rephrase your question.",
+    ModelFailure.UNAVAILABLE: "The model service is unavailable. Try again in a few minutes.",
+    ModelFailure.STALLED: "The model stopped responding. Try again, or choose another with /model.",
+    ModelFailure.TRUNCATED: "The answer was cut off.",
+    ModelFailure.MALFORMED: "The model service sent an invalid response. Try again.",
+    ModelFailure.EMPTY: "The model returned no answer. Try again, or choose another with /model.",
+}
+
+PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
+    ModelFailure.AUTHENTICATION: "The model service rejected your API key. Change or remove it with /key.",
+    ModelFailure.PAYMENT: "This model needs a higher plan than your API key has. Choose another with /model.",
+    ModelFailure.QUOTA: "Today's quota of your API key for this model is used up. Choose another with /model.",
+}
+
+SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
+    ModelFailure.QUOTA: "has no quota left today",
+    ModelFailure.RATE_LIMITED: "is busy",
+    ModelFailure.PAYMENT: "needs a higher plan",
+    ModelFailure.UNKNOWN_MODEL: "is no longer available",
+    ModelFailure.STALLED: "stopped responding",
+    ModelFailure.EMPTY: "returned no answer",
+    ModelFailure.OVERFLOW: "has too small a context window for this",
+}
+
+
+def thinking_progress(seconds: int, tokens: int) -> str:
+    return f"{THINKING} {seconds} s · {tokens:,} tokens"
+
+
+def reading_progress(name: str, percent: int) -> str:
+    return f"Reading {name}: {percent} %"
+
+
+def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = False) -> str:
+    """Why there is no answer, with the number by which the operator finds the turn in the log."""
+    text = FAILURE_TEXTS[error.failure]
+    if is_personal_key:
+        text = PERSONAL_KEY_FAILURE_TEXTS.get(error.failure, text)
+    wait = format_duration(error.retry_after) if error.retry_after else ""
+    if error.failure is ModelFailure.RATE_LIMITED:
+        text += f" Try again in {f'about {wait}' if wait else 'a moment'}."
+    elif error.failure is ModelFailure.QUOTA and wait:
+        text += f" It resets in about {wait}."
+    return f"{text} [{turn_id}]"
+
+
+def model_substituted(error: ModelError, chosen: str, answering: str) -> str:
+    reason = SUBSTITUTION_REASONS.get(error.failure, "is unavailable")
+    back = f" (back in {format_duration(error.retry_after)})" if error.retry_after else ""
+    return f"{chosen} {reason}{back}. Answered by {answering}."
+
+
+def model_retired(old: str, new: str) -> str:
+    return f"{old} is no longer available. {new} answers here from now on."
+
+
+def prompt_too_long_for_model(model: str, error: PromptTooLongError) -> str:
+    return (
+        f"Your message is about {error.needed:,} tokens long; {model} has room for {error.available:,}. Shorten it, or "
+        "choose a model with a larger context window with /model."
+    )
+
+
+def answer_limit_low(max_tokens: int) -> str:
+    """For a model that spends the whole limit on reasoning."""
+    return f"Answers are limited to {max_tokens:,} tokens here, reasoning included. Change it with /settings length."
+
+
+def prompt_too_long(max_chars: int) -> str:
+    return f"A message can have at most {max_chars:,} characters."
+
+
+def unreadable_attachments(kinds: Iterable[str]) -> str:
+    return f"I can't read {', '.join(f'a {kind}' for kind in kinds)} yet. Send text, a PDF or a text file."
+
+
+def file_limit_reached(max_files: int) -> str:
+    return f"I read at most {max_files} files per message."
+
+
+def messages_dropped(number: int) -> str:
+    return f"{STOPPED} {count(number, 'waiting message')} dropped."
+
+
+def allowance_used_up(limit: str, seconds: float, *, is_chat: bool) -> str:
+    """`limit` as in "100 questions"."""
+    subject = "This chat has" if is_chat else "You've"
+    return f"{subject} reached today's limit of {limit}. It resets in {format_duration(seconds)}."
+
+
+def quota_warning(warning: QuotaWarning) -> str:
+    """For the operator."""
+    resets_in = format_duration(warning.seconds_until_reset)
+    return f"{warning.model}: {round(warning.used_fraction * 100)} % of today's quota used. It resets in {resets_in}."

@@ -1,0 +1,69 @@
+"""How names, numbers and durations appear in messages."""
+
+from collections.abc import Iterable
+
+from core.scopes import Scope, ScopeKind
+
+__all__ = [
+    "count",
+    "either",
+    "escape_markdown",
+    "format_context_length",
+    "format_duration",
+    "progress_bar",
+    "quote",
+    "scope_label",
+]
+
+SPECIAL_CHARS = "\\`*_]<>#~|$!&"
+"""Without `[`, `(` and `)`: a backslash before them would make a formula."""
+MAX_QUOTE_CHARS = 80
+SCOPE_LABELS = {
+    ScopeKind.THREAD: "this thread",
+    ScopeKind.CHAT: "this chat",
+    ScopeKind.PERSON: "all your chats",
+    ScopeKind.SERVER: "this server",
+}
+
+
+def escape_markdown(text: str) -> str:
+    """`text` so that Markdown shows it as it is."""
+    return "".join(f"\\{char}" if char in SPECIAL_CHARS else char for char in text)
+
+
+def quote(text: str) -> str:
+    """What a person typed, shortened, in quotation marks, as Markdown."""
+    return f"“{escape_markdown(text[:MAX_QUOTE_CHARS])}”"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 note`, `1,200 notes`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def either(words: Iterable[str]) -> str:
+    """`low, medium or high`."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}"
+
+
+def format_duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+
+
+def format_context_length(tokens: int) -> str:
+    """`128k`, `512`."""
+    return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
+
+
+def progress_bar(fraction: float, width: int) -> str:
+    """A bar of `width` characters. Any fraction above 0 fills at least one of them."""
+    filled = min(width, max(int(fraction > 0), round(fraction * width)))
+    return "█" * filled + "░" * (width - filled)
+
+
+def scope_label(scope: Scope) -> str:
+    return SCOPE_LABELS[scope.kind]

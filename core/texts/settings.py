@@ -1,0 +1,83 @@
+"""Texts of /settings, /system and /persona, as Markdown."""
+
+from collections.abc import Iterable
+
+from core.conversation.preferences import SYSTEM_PROMPT
+from core.scopes import Scope
+from core.texts.formatting import either, escape_markdown, quote, scope_label
+
+__all__ = [
+    "instructions_changed",
+    "instructions_too_long",
+    "invalid_setting",
+    "persona_list",
+    "setting_changed",
+    "setting_details",
+    "setting_line",
+    "setting_list",
+    "setting_reset",
+    "show_instructions",
+    "unknown_persona",
+    "unknown_setting",
+]
+
+MODEL_DEFAULT = "the model's default"
+SHARED = "Share: on. Everyone here shares one conversation from now on."
+NOT_SHARED = "Share: off. Everyone here has their own conversation from now on."
+SHARE_IN_PRIVATE = "Share is for groups; this chat is private."
+NO_PERSONAS = "This bot has no personas. Write your own instructions with /system."
+
+
+def setting_changed(name: str, value: str, scope: Scope) -> str:
+    return f"{_label(name)}: {escape_markdown(value)} ({scope_label(scope)})"
+
+
+def setting_reset(name: str, scope: Scope) -> str:
+    return f"{_label(name)} reset ({scope_label(scope)})"
+
+
+def _label(name: str) -> str:
+    return "Instructions" if name == SYSTEM_PROMPT else name.capitalize()
+
+
+def invalid_setting(label: str, accepted_values: str) -> str:
+    return f"{label} must be {accepted_values}."
+
+
+def unknown_setting(name: str, names: Iterable[str]) -> str:
+    return f"Unknown setting {quote(name)}. Choose {either(names)}."
+
+
+def setting_line(label: str, value: str, explanation: str) -> str:
+    return f"- {label}: {escape_markdown(value)} ({explanation})"
+
+
+def setting_list(lines: Iterable[str]) -> str:
+    return "\n".join([*lines, "", "Change one with `/settings NAME VALUE`, reset it with `/settings NAME reset`."])
+
+
+def setting_details(label: str, value: str, name: str, accepted_values: str) -> str:
+    return f"{label}: {value}. Change it with `/settings {name} VALUE` ({accepted_values}) or `/settings {name} reset`."
+
+
+def show_instructions(instructions: str) -> str:
+    if not instructions:
+        return "The model has no instructions. Write some with `/system TEXT`."
+    return f"Instructions for the model:\n\n{instructions}"
+
+
+def instructions_changed(scope: Scope) -> str:
+    return f"Instructions changed ({scope_label(scope)})"
+
+
+def instructions_too_long(max_chars: int) -> str:
+    return f"Instructions can have at most {max_chars:,} characters."
+
+
+def persona_list(names: Iterable[str], current: str) -> str:
+    lines = [f"- {escape_markdown(name)}{' ← current' if name == current else ''}" for name in names]
+    return "\n".join(["Choose a persona with `/persona NAME`, or none with `/persona reset`:", "", *lines])
+
+
+def unknown_persona(name: str) -> str:
+    return f"Unknown persona {quote(name)}. See /persona."

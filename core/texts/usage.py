@@ -1,0 +1,63 @@
+"""Texts of /usage, as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from core.texts.formatting import count, format_duration, progress_bar
+
+__all__ = [
+    "allowance",
+    "other_key_usage",
+    "personal_usage",
+    "quotas_reset",
+    "total_usage",
+    "total_usage_row",
+    "usage_row",
+]
+
+BAR_CHARS = 12
+
+
+def personal_usage(rows: Sequence[str], *, on_personal_key: bool) -> list[str]:
+    key = " on your own key" if on_personal_key else ""
+    return [f"Tokens you used today{key}:", "", _table(rows)] if rows else [f"You have used no tokens{key} today."]
+
+
+def usage_row(
+    model: str, tokens: int, answers: int, used_fraction: float, remaining_tokens: int | None, *, is_shared: bool
+) -> str:
+    details = count(answers, "answer")
+    if remaining_tokens is not None:
+        details += f"; {remaining_tokens:,} left{', shared by everyone' if is_shared else ''}"
+    return f"{progress_bar(used_fraction, BAR_CHARS)} {tokens:>9,}  {model} ({details})"
+
+
+def other_key_usage(tokens: int, *, is_bot_key: bool) -> str:
+    """Tokens that a person used today on the key that does not answer now."""
+    owner = "the bot's" if is_bot_key else "your own"
+    return f"You also used {tokens:,} tokens on {owner} key today."
+
+
+def allowance(used: int, limit: int, noun: str, *, is_chat: bool) -> str:
+    subject = "This chat has used" if is_chat else "You have used"
+    return f"{subject} {used:,} of {limit:,} {noun} today."
+
+
+def quotas_reset(seconds: float) -> str:
+    return f"Quotas reset in {format_duration(seconds)}."
+
+
+def total_usage(rows: Sequence[str], personal_key_tokens: int) -> list[str]:
+    """For the operator."""
+    lines = ["", "Everyone, on the bot's key:", "", _table(rows)] if rows else []
+    if personal_key_tokens:
+        lines += ["", f"Everyone, on their own keys: {personal_key_tokens:,} tokens."]
+    return lines
+
+
+def total_usage_row(model: str, tokens: int, used_fraction: float, limit: int | None) -> str:
+    of_limit = "" if limit is None else f" of {limit:,}"
+    return f"{progress_bar(used_fraction, BAR_CHARS)} {tokens:>9,}  {model}{of_limit}"
+
+
+def _table(rows: Iterable[str]) -> str:
+    return "\n".join(["```", *rows, "```"])

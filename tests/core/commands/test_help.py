@@ -1,0 +1,75 @@
+"""/help, and what is said about commands that do not exist."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from core.commands.declarations import COMMANDS, closest_command
+from core.port import Attachment
+from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+
+
+class FileReadingAdapter(FakeAdapter):
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelStandIn]:
+    model = ModelStandIn()
+    await model.start()
+    yield model
+    await model.close()
+
+
+async def test_help_lists_every_command_with_its_arguments(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        lines = (await chat.ask("/help")).splitlines()
+    assert [line.split()[1].strip(":") for line in lines if line.startswith("- /")] == [f"/{c.name}" for c in COMMANDS]
+    assert "- /ask `PROMPT [FILE]`: Ask the model" in lines
+    assert "- /model `[NAME] [here|me|server|reset]`: Show or change the model" in lines
+    assert "- /help `[COMMAND]`: Show all commands, or explain one" in lines
+    assert "- /usage: Show the tokens used today" in lines
+    assert not any("Send a file" in line for line in lines), "this platform has no files"
+
+
+async def test_help_mentions_files_where_they_are_read(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FileReadingAdapter()) as chat:
+        assert "Send a file (PDF, text, Markdown, CSV or source code) to ask about it." in await chat.ask("/help")
+
+
+async def test_help_explains_one_command(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        for text in ("/help model", "/help /Model"):
+            explanation = await chat.ask(text)
+            assert explanation.startswith("/model `[NAME] [here|me|server|reset]`\n\nShow or change the model.")
+            assert "- `name`: A model's name, or the beginning of it" in explanation
+            assert explanation.endswith("Example: `/model llama-3.3 me`")
+        assert await chat.ask("/help modle") == "Unknown command. Did you mean /model?"
+
+
+async def test_unknown_command_suggests_closest(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert await chat.ask("/halp") == "Unknown command. Did you mean /help?"
+        assert await chat.ask("/xyzzy") == "Unknown command. See /help."
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("setings", "settings"), ("MODEL", "model"), ("remembre", "remember"), ("", None), ("\n*", None)],
+)
+def test_closest_command(typed: str, meant: str | None) -> None:
+    assert closest_command(typed) == meant
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_command_is_fully_declared(command: object) -> None:
+    assert isinstance(command, type(COMMANDS[0]))
+    assert command.description[0].isupper()
+    assert not command.description.endswith(".")
+    assert len(command.description) <= 100, "Discord shows no more"
+    assert all(len(argument.description) <= 100 for argument in command.arguments)
+    assert all(len(argument.choices) <= 25 for argument in command.arguments), "Discord offers no more"
+    assert command.example.startswith(f"/{command.name} ") or not command.example
