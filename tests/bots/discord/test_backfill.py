@@ -234,6 +234,7 @@ async def test_old_messages_are_not_backfilled(bot: BotProcess) -> None:
     assert bot.harness.inbox.events.empty()
 
 
+@pytest.mark.slow
 async def test_backfill_reads_bounded_pages(bot: BotProcess) -> None:
     await bot.start()
     await bot.harness.say("hello", age=100)
@@ -321,6 +322,7 @@ async def test_hanging_store_does_not_block_connecting(bot: BotProcess) -> None:
     assert await bot.received() == ["hello"]
 
 
+@pytest.mark.slow
 async def test_shards_backfill_their_own_guilds(bot: BotProcess) -> None:
     await bot.start()
     await bot.harness.say("hello")

@@ -17,6 +17,7 @@ def render_literally(text: str) -> str:
     return DiscordDialect().render(Document((Paragraph((Text(text),)),))).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
 def test_every_prefix_fits_and_closes_its_fences(text: str) -> None:
     dialect = DiscordDialect()

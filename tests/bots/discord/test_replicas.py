@@ -69,6 +69,7 @@ async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) 
     assert harness.inbox.events.empty()
 
 
+@pytest.mark.slow
 async def test_shards_spread_and_regroup(store: Store, harness: AdapterHarness) -> None:
     gateway = harness.discord.gateway
     gateway.script.shard_count = 4
@@ -100,6 +101,7 @@ async def test_wrong_token_ends_every_process(store: Store, harness: AdapterHarn
             await replica.running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_identifies_are_serialised_per_bucket(store: Store, harness: AdapterHarness, concurrency: int) -> None:
     gateway = harness.discord.gateway

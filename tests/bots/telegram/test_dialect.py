@@ -49,6 +49,7 @@ def assert_valid(part: Part) -> None:
             assert is_apart or other.type not in CODE or entity.type in QUOTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
 def test_every_prefix_has_valid_entities(text: str) -> None:
     splitter = Splitter(TelegramDialect())
@@ -134,6 +135,7 @@ def test_quotes_do_not_nest() -> None:
     assert [e.type for e in part_entities(TelegramDialect().render(collapsed))] == ["expandable_blockquote"]
 
 
+@pytest.mark.slow
 def test_too_many_entities_are_split_not_dropped() -> None:
     text = " ".join(f"**b{n}**" for n in range(300))
     dialect = TelegramDialect()

@@ -113,6 +113,7 @@ async def test_stored_updates_are_confirmed_on_release(stores: list[Store], bot_
     await asyncio.gather(first.stop(), second.stop())
 
 
+@pytest.mark.slow
 async def test_lost_lease_ends_polling_not_sending(stores: list[Store], bot_api: TelegramStandIn) -> None:
     replica = Replica(bot_api, stores[0], "first")
     await wait_for_calls(bot_api, "getUpdates")
@@ -126,6 +127,7 @@ async def test_lost_lease_ends_polling_not_sending(stores: list[Store], bot_api:
     await replica.stop()
 
 
+@pytest.mark.slow
 async def test_dead_process_is_replaced(stores: list[Store], bot_api: TelegramStandIn) -> None:
     assert await stores[0].write(leases.try_acquire, POLLING_LEASE, "dead", 1.5)
     started_at = time.monotonic()

@@ -63,6 +63,7 @@ async def test_recorded_stream() -> None:
     assert result.events[-1] == Finished(FinishReason.STOP)
 
 
+@pytest.mark.slow
 async def test_stream_may_be_split_anywhere() -> None:
     stream = RECORDED.replace(b"hello", "hé😀llo".encode())
     for cut in range(0, len(stream), 7):

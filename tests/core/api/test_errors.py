@@ -510,6 +510,7 @@ def test_every_failure_has_a_case() -> None:
     assert {case.failure for case in CASES} == {*ModelFailure, None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
 async def test_error_case(server: ModelStandIn, case: Case) -> None:
     if isinstance(case.arrange, Fault):

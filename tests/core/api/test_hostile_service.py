@@ -88,6 +88,7 @@ async def test_endless_error_body_is_truncated() -> None:
         await server.disconnected.wait()
 
 
+@pytest.mark.slow
 async def test_compressed_error_bomb_is_not_unpacked() -> None:
     bomb = gzip.compress(b"model " * 20_000_000)
     async with raw_server(lambda _n: [response(401, bomb, "Content-Encoding: gzip")]) as server:
@@ -100,6 +101,7 @@ async def test_compressed_error_bomb_is_not_unpacked() -> None:
     assert peak_bytes < 20_000_000
 
 
+@pytest.mark.slow
 async def test_compressed_model_list_bomb_is_refused() -> None:
     bomb = gzip.compress(b" " * 200_000_000)
     async with raw_server(lambda _n: [response(200, bomb, "Content-Encoding: gzip")]) as server:
@@ -137,6 +139,7 @@ def test_unfinished_event_is_bounded(content: bytes) -> None:
     assert caught.value.failure is ModelFailure.MALFORMED
 
 
+@pytest.mark.slow
 def test_leading_blanks_take_linear_time() -> None:
     parser = ThinkTagParser()
     started_at = time.process_time()
@@ -154,6 +157,7 @@ def test_unprintable_model_name_is_skipped(name: str) -> None:
 INVALID_JSON = [b'{"data":[{"id":"\xff\xfe"}]}', b'{"data":' + b"[" * 100_000, b"\x00", b""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", INVALID_JSON)
 async def test_invalid_json_is_service_error(body: bytes) -> None:
     async with raw_server(lambda _n: [response(200, body)]) as server:

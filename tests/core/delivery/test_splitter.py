@@ -57,6 +57,7 @@ def test_closed_parts_never_change(make: DialectFactory, limit: int) -> None:
     assert len(check(make(limit), ANSWER)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 @pytest.mark.parametrize("text", MALFORMED)
 def test_closed_parts_of_malformed_text_never_change(make: DialectFactory, text: str) -> None:
@@ -136,6 +137,7 @@ def test_result_is_independent_of_chunking(pieces: list[str], data: st.DataObjec
     assert growing.update(text) == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, phases=[Phase.generate, Phase.reuse])
 @given(
     st.lists(

@@ -116,6 +116,7 @@ def test_line_ends_and_broken_characters() -> None:
     assert only_block("`a`") == Paragraph((CodeSpan("a"),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [ANSWER, *MALFORMED])
 def test_every_prefix_keeps_letters(text: str) -> None:
     for end in range(len(text) + 1):

@@ -30,6 +30,7 @@ async def test_migrations_match_schema(store: Store) -> None:
     assert await store.read(schema_differences) == []
 
 
+@pytest.mark.slow
 async def test_concurrent_starts_migrate_once(tmp_path: Path) -> None:
     stores = [Store(f"sqlite:///{tmp_path / 'x.sqlite3'}") for _ in range(6)]
     await asyncio.gather(*(store.open() for store in stores))

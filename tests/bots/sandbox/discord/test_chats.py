@@ -225,6 +225,7 @@ async def test_old_message_edits_have_own_limit() -> None:
         assert raw.server.invalid_request_count == 0
 
 
+@pytest.mark.slow
 async def test_gateway_flood_is_disconnected(raw: RawClient) -> None:
     async with asyncio.timeout(15), raw.http.ws_connect(raw.server.gateway_url) as socket:
         await socket.receive_json()

@@ -63,6 +63,7 @@ async def test_prompt_grows_with_conversation(client: OpenAIClient) -> None:
     assert second.usages[-1][0] == prompt + completion + added
 
 
+@pytest.mark.slow
 async def test_window_is_exact(server: ModelStandIn, client: OpenAIClient) -> None:
     tokeniser, window = Tokeniser(TINY), server.models[TINY].context_window
     words = 1

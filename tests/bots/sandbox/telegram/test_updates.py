@@ -92,6 +92,7 @@ async def test_second_poll_conflicts_with_first(server: TelegramStandIn, bot: Ex
         assert await newer == ()
 
 
+@pytest.mark.slow
 async def test_webhook_sends_secret_and_ends_polling(
     server: TelegramStandIn, bot: ExtBot[None], unused_tcp_port: int
 ) -> None:
