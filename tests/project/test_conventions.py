@@ -49,7 +49,6 @@ def sleeps(call: ast.Call) -> bool:
     return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == 0)
 
 
-@pytest.mark.xfail(strict=False, reason="TEMPORARY: being cleaned up")
 def test_no_test_patches_a_constant() -> None:
     """Inject timings or sizes instead: as constructor arguments, or as fields of `Timings`."""
     offenders = [
