@@ -1,9 +1,9 @@
 """Discord's numbers, named as in discord.py."""
 
 from enum import IntEnum
-from typing import Self
 
 __all__ = [
+    "CLOSE_REASONS",
     "ChannelType",
     "CloseCode",
     "CommandType",
@@ -56,7 +56,6 @@ class CommandType(IntEnum):
 
 
 class OptionType(IntEnum):
-    STRING = 3
     ATTACHMENT = 11
 
 
@@ -84,22 +83,27 @@ class Opcode(IntEnum):
 
 
 class CloseCode(IntEnum):
-    """Reasons to close a connection of the gateway."""
+    """Why the gateway closes a connection."""
 
-    reason: str
+    UNKNOWN_OPCODE = 4001
+    DECODE_ERROR = 4002
+    NOT_AUTHENTICATED = 4003
+    AUTHENTICATION_FAILED = 4004
+    ALREADY_AUTHENTICATED = 4005
+    INVALID_SEQUENCE = 4007
+    RATE_LIMITED = 4008
+    INVALID_SHARD = 4010
+    DISALLOWED_INTENTS = 4014
 
-    def __new__(cls, code: int, reason: str) -> Self:
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.reason = reason
-        return member
 
-    UNKNOWN_OPCODE = 4001, "Unknown opcode."
-    DECODE_ERROR = 4002, "Decode error."
-    NOT_AUTHENTICATED = 4003, "Not authenticated."
-    AUTHENTICATION_FAILED = 4004, "Authentication failed."
-    ALREADY_AUTHENTICATED = 4005, "Already authenticated."
-    INVALID_SEQUENCE = 4007, "Invalid seq."
-    RATE_LIMITED = 4008, "You are being rate limited."
-    INVALID_SHARD = 4010, "Invalid shard."
-    DISALLOWED_INTENTS = 4014, "Disallowed intent(s)."
+CLOSE_REASONS = {
+    CloseCode.UNKNOWN_OPCODE: b"Unknown opcode.",
+    CloseCode.DECODE_ERROR: b"Decode error.",
+    CloseCode.NOT_AUTHENTICATED: b"Not authenticated.",
+    CloseCode.AUTHENTICATION_FAILED: b"Authentication failed.",
+    CloseCode.ALREADY_AUTHENTICATED: b"Already authenticated.",
+    CloseCode.INVALID_SEQUENCE: b"Invalid seq.",
+    CloseCode.RATE_LIMITED: b"You are being rate limited.",
+    CloseCode.INVALID_SHARD: b"Invalid shard.",
+    CloseCode.DISALLOWED_INTENTS: b"Disallowed intent(s).",
+}

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from bots.sandbox.discord.enums import CloseCode, Opcode
+from bots.sandbox.discord.enums import CLOSE_REASONS, CloseCode, Opcode
 from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.stand_in import BoundedDict, Json
 from core.clock import Clock
@@ -87,7 +87,7 @@ class Connection:
                 await self.socket.send_bytes(compressed)
 
     async def close(self, code: CloseCode) -> None:
-        await self.socket.close(code=code, message=code.reason.encode())
+        await self.socket.close(code=code, message=CLOSE_REASONS[code])
 
 
 class Gateway:

@@ -15,7 +15,7 @@ __all__ = ["OVERFLOW_RESPONSES", "VLLM", "OverflowResponse"]
 @dataclass(frozen=True, slots=True)
 class OverflowResponse:
     message_template: str = ""
-    """With {limit}, {prompt}, {asked} and {total}, in tokens."""
+    """With {limit}, {prompt}, {requested} and {total}, in tokens."""
     error_type: str = ""
     """The type inside OpenAI's `{"error": ...}`; "" for `{"detail": message}`."""
     code: str | int | None = None
@@ -28,7 +28,7 @@ class OverflowResponse:
         message = self.message_template.format(
             limit=limit,
             prompt=prompt_tokens,
-            asked=requested_tokens,
+            requested=requested_tokens,
             total=prompt_tokens + requested_tokens,
         )
         if self.is_html:
@@ -40,7 +40,7 @@ class OverflowResponse:
 
 
 VLLM = OverflowResponse(
-    "This model's maximum context length is {limit} tokens. However, you requested {asked} output "
+    "This model's maximum context length is {limit} tokens. However, you requested {requested} output "
     "tokens and your prompt contains at least {prompt} input tokens, for a total of at least "
     "{total} tokens. Please reduce the length of the input prompt or the number of requested "
     "output tokens. (parameter=input_tokens, value={prompt})"
@@ -51,11 +51,11 @@ OVERFLOW_RESPONSES: dict[str, OverflowResponse] = {
     "vllm as error": OverflowResponse(VLLM.message_template, "BadRequestError", 400),
     "vllm old": OverflowResponse(
         "This model's maximum context length is {limit} tokens. However, you requested {total} "
-        "tokens ({prompt} in the messages, {asked} in the completion). Please reduce the length "
+        "tokens ({prompt} in the messages, {requested} in the completion). Please reduce the length "
         "of the messages or completion."
     ),
     "vllm new": OverflowResponse(
-        "You passed {prompt} input tokens and requested {asked} output tokens. However, the "
+        "You passed {prompt} input tokens and requested {requested} output tokens. However, the "
         "model's context length is only {limit} tokens, resulting in a maximum input length of "
         "{limit} tokens. Please reduce the length of the input prompt."
     ),

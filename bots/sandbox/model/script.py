@@ -94,18 +94,18 @@ def _is_reasoning_model(model: str) -> bool:
 
 def _reasoning(prompt: str) -> str:
     return (
-        f"The person wrote {len(prompt)} characters. I am scripted, so I pretend to weigh them. "
-        "What would help most is to show each kind of text a chat can show. "
+        f"The prompt has {len(prompt)} characters. This model is scripted, so it only pretends to think. "
+        "The best answer shows every kind of text that a chat can show. "
     ) * 3
 
 
 def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], prompt: str) -> str:
     previous_count = len(chat_messages) - 1
     name = str(body["model"]).rpartition("/")[2]
-    last = f" The message before began with “{chat_messages[-3]['content'][:40]}”." if previous_count >= 2 else ""
+    last = f" The message before that began with “{chat_messages[-3]['content'][:40]}”." if previous_count >= 2 else ""
     return (
         f"*Scripted sandbox model, standing in for {name}.*\n\n"
-        f"You wrote: “{prompt[:200]}”. I was shown {previous_count} earlier messages.{last}\n\n"
+        f"You wrote: “{prompt[:200]}”. I got {previous_count} earlier messages.{last}\n\n"
         f"{_quote_source(body)}{SHOWCASE}"
     )
 
@@ -118,7 +118,7 @@ def _quote_source(body: dict[str, Any]) -> str:
         return ""
     number, words = sources[0]
     quoted = " ".join(words.split())[:150]
-    return f"I was shown {len(sources)} of your sources. One says “{quoted}” [{number}].\n\n"
+    return f"I got {len(sources)} of your sources. One says “{quoted}” [{number}].\n\n"
 
 
 def long_document(min_chars: int) -> str:

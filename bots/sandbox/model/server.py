@@ -44,12 +44,12 @@ SCRIPTED_ACTIONS = {
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request for a completion and its outcome. Times are monotonic seconds."""
+    """A request for a completion and its outcome."""
 
     body: dict[str, Any]
-    received_at: float
     is_completed: bool = False
     disconnected_at: float | None = None
+    """By the stand-in's clock."""
     token_usage: tuple[int, int] = (0, 0)
     """Tokens of the prompt, and of the completion so far."""
     api_key: str = ""
@@ -60,7 +60,6 @@ class RejectedRequest:
     status: int
     detail: object
     body: dict[str, Any]
-    received_at: float
     api_key: str
 
 
@@ -218,7 +217,7 @@ class ModelStandIn(StandIn):
 
     def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, self.clock.monotonic(), key))
+        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, key))
         self.notify_waiters()
         detail = error.detail
         if isinstance(detail, str) and detail.startswith("<"):
@@ -263,7 +262,6 @@ class ModelStandIn(StandIn):
         completion, script = self._create_completion(request, model)
         record = RecordedRequest(
             request.body,
-            self.clock.monotonic(),
             token_usage=(completion.prompt_tokens, 0),
             api_key=request.account.api_key,
         )
@@ -283,7 +281,7 @@ class ModelStandIn(StandIn):
     async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
-            record = RecordedRequest(request.body, self.clock.monotonic(), True, api_key=request.account.api_key)
+            record = RecordedRequest(request.body, True, api_key=request.account.api_key)
             self.requests.append(record)
             self.notify_waiters()
         headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}

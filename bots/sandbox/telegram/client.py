@@ -180,10 +180,6 @@ class ClientBackend(Backend):
     async def unblock_bot(self, user: User) -> None:
         self._set_bot_status(self.open_private_chat(user), user, MemberStatus.MEMBER)
 
-    async def add_bot(self, user: User, chat: Chat) -> None:
-        self._set_bot_status(chat, user, MemberStatus.MEMBER)
-        self.add_service_message(chat, user, new_chat_members=[self.bot.json()])
-
     async def kick_bot(self, user: User, chat: Chat) -> None:
         self._set_bot_status(chat, user, MemberStatus.KICKED)
         self.add_service_message(chat, user, left_chat_member=self.bot.json())

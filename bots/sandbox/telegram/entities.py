@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.markup import parse_markup
+from bots.sandbox.telegram.markup import parse_markup, utf16_length
 from bots.sandbox.telegram.state import Json
 
-__all__ = ["detect_entities", "parse_text", "utf16_length"]
+__all__ = ["detect_entities", "parse_text"]
 
 MAX_TEXT_UNITS = 4096
 """UTF-16 code units after parsing."""
@@ -63,10 +63,6 @@ DETECTED_PATTERN = re.compile(
     r"|(?P<mention>(?<![\w@/])@[A-Za-z0-9_]{4,32}(?!\w))"
     r"|(?P<hashtag>(?<![\w#])#(?=\w*[^\W\d])\w{1,256})"
 )
-
-
-def utf16_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def detect_entities(text: str, entities: Sequence[Json] = ()) -> list[Json]:

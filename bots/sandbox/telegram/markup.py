@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.state import Json
 
-__all__ = ["parse_markup"]
+__all__ = ["parse_markup", "utf16_length"]
 
 ENTITY_TYPES_BY_TAG = {
     "b": "bold",
@@ -41,6 +41,10 @@ MARKERS = {
 }
 
 
+def utf16_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def parse_markup(text: str, parse_mode: str) -> tuple[str, list[Json]]:
     """The text without its markup, and the entities. Raises `ApiError` for invalid markup."""
     modes: dict[str, Callable[[str], tuple[str, list[Json]]]] = {
@@ -71,21 +75,21 @@ class _TextBuilder:
     """The text so far, its length in UTF-16 code units, its entities, and those that are still open."""
 
     parts: list[str] = field(default_factory=list)
-    utf16_length: int = 0
+    length: int = 0
     entities: list[Json] = field(default_factory=list)
     open_entities: list[_OpenEntity] = field(default_factory=list)
 
     def add(self, text: str) -> None:
         self.parts.append(text)
-        self.utf16_length += len(text.encode("utf-16-le", "surrogatepass")) // 2
+        self.length += utf16_length(text)
 
     def open(self, name: str, byte_offset: int, **extra_fields: str) -> None:
-        self.open_entities.append(_OpenEntity(name, self.utf16_length, byte_offset, extra_fields))
+        self.open_entities.append(_OpenEntity(name, self.length, byte_offset, extra_fields))
 
     def close(self, entity_type: str, **extra_fields: str) -> None:
         opened = self.open_entities.pop()
-        if self.utf16_length > opened.offset:
-            length = self.utf16_length - opened.offset
+        if self.length > opened.offset:
+            length = self.length - opened.offset
             self.entities.append(
                 {
                     "type": entity_type,
@@ -210,8 +214,8 @@ def _parse_markdown_v2(text: str) -> tuple[str, list[Json]]:
 
 def _toggle_quote(result: _TextBuilder, quote: _OpenEntity | None, byte_offset: int) -> _OpenEntity | None:
     if quote is None:
-        return _OpenEntity("blockquote", result.utf16_length, byte_offset, {})
-    length = result.utf16_length - quote.offset
+        return _OpenEntity("blockquote", result.length, byte_offset, {})
+    length = result.length - quote.offset
     if length:
         result.entities.append({"type": "blockquote", "offset": quote.offset, "length": length})
     return None

@@ -40,5 +40,5 @@ class TelegramStandIn(ClientBackend):
         return [call for call in self.calls if call.status == status]
 
     def early_calls(self) -> list[Call]:
-        """The calls that the bot made while it was told to wait."""
+        """The calls that the bot made before its `retry_after` had passed."""
         return [call for call in self.calls if call.is_early]

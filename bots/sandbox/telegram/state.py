@@ -222,6 +222,6 @@ class Call:
     result: Any = None
     description: str = ""
     is_early: bool = False
-    """The bot made it while it was told to wait."""
+    """The bot made it before its `retry_after` had passed."""
     is_scripted: bool = False
     """A test dictated the reply."""

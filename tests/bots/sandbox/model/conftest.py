@@ -12,7 +12,6 @@ import openai
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from tests import api_specs
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 R1 = "deepseek-ai/DeepSeek-R1"
@@ -120,9 +119,3 @@ async def client(server: ModelStandIn) -> AsyncIterator[OpenAIClient]:
     client = OpenAIClient(server)
     yield client
     await client.close()
-
-
-@pytest.fixture
-def requires_spec() -> None:
-    """Skips the test without the API's description."""
-    api_specs.require_specs()

@@ -23,14 +23,14 @@ async def test_usage_is_sum_of_answers(server: ModelStandIn, client: OpenAIClien
         *(other.stream(f"long {n}") for n in range(100, 600, 100)),
         client.stream("hello", model=R1),
     )
-    made = await client.openai.embeddings.create(model=EMBEDDER, input=["one", "two words"])
+    embeddings = await client.openai.embeddings.create(model=EMBEDDER, input=["one", "two words"])
     used = [sum(answer.usages[-1]) for answer in answers]
     key = server.api_key
     assert dict(server.usage.today) == {
         UsageKey(key, LLAMA, Endpoint.CHAT): sum(used[:9]),
         UsageKey("other", LLAMA, Endpoint.CHAT): sum(used[9:14]),
         UsageKey(key, R1, Endpoint.CHAT): used[14],
-        UsageKey(key, EMBEDDER, Endpoint.EMBEDDINGS): made.usage.total_tokens,
+        UsageKey(key, EMBEDDER, Endpoint.EMBEDDINGS): embeddings.usage.total_tokens,
     }
     assert server.usage[LLAMA] == sum(used[:14])
     assert server.usage.tokens_used(api_key="other") == sum(used[9:14])

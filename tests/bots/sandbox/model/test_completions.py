@@ -15,7 +15,8 @@ from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIC
 from tests.clock import FakeClock
 
 
-async def test_published_models_are_listed(client: OpenAIClient, requires_spec: None) -> None:
+async def test_published_models_are_listed(client: OpenAIClient) -> None:
+    api_specs.require_specs()
     status, body, _ = await client.http("GET", "models", headers={})
     assert status == 200, "the list needs no key"
     assert api_specs.model_errors("ListModelsResponse", body) == []
@@ -25,14 +26,16 @@ async def test_published_models_are_listed(client: OpenAIClient, requires_spec: 
     assert [model.id async for model in client.openai.models.list()] == list(windows)
 
 
-async def test_embedding_model_has_own_list(client: OpenAIClient, requires_spec: None) -> None:
+async def test_embedding_model_has_own_list(client: OpenAIClient) -> None:
+    api_specs.require_specs()
     status, body, _ = await client.http("GET", "embedding-models")
     assert status == 200
     assert api_specs.model_errors("ListModelsResponse", body) == []
     assert [model["id"] for model in body["data"]] == [EMBEDDER]
 
 
-async def test_whole_answer(client: OpenAIClient, requires_spec: None) -> None:
+async def test_whole_answer(client: OpenAIClient) -> None:
+    api_specs.require_specs()
     body = await client.complete("repeat: It is all here.")
     assert api_specs.model_errors("CreateChatCompletionResponse", body) == []
     (choice,) = body["choices"]
@@ -44,7 +47,8 @@ async def test_whole_answer(client: OpenAIClient, requires_spec: None) -> None:
     assert 0 < usage["completion_tokens"] < len("It is all here.")
 
 
-async def test_streamed_answer(client: OpenAIClient, requires_spec: None) -> None:
+async def test_streamed_answer(client: OpenAIClient) -> None:
+    api_specs.require_specs()
     answer = await client.stream("long 3000", stream_options={"include_usage": True})
     assert answer.text == long_document(3000)
     assert answer.chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -75,7 +79,8 @@ async def test_every_chunk_has_cumulative_usage(client: OpenAIClient) -> None:
     assert used[-1] > 300
 
 
-async def test_reasoning_is_separate_by_default(client: OpenAIClient, requires_spec: None) -> None:
+async def test_reasoning_is_separate_by_default(client: OpenAIClient) -> None:
+    api_specs.require_specs()
     answer = await client.stream("repeat: yes", model=R1)
     assert answer.reasoning
     assert answer.text == "\n\nyes"
@@ -184,4 +189,4 @@ def test_first_source_is_cited() -> None:
     )
     system_message = {"role": "system", "content": f"Sources follow.\n\n{sources}"}
     script = scripted_answer({"model": LLAMA, "messages": [system_message, *conversation("How long?")]})
-    assert "I was shown 3 of your sources. One says “Three years.” [1]." in script.text
+    assert "I got 3 of your sources. One says “Three years.” [1]." in script.text

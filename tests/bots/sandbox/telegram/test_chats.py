@@ -190,7 +190,7 @@ async def test_draft_ends_with_next_message(server: TelegramStandIn, bot: ExtBot
     assert [draft.text for draft in server.live_drafts(chat)] == ["new", "aside"]
     await bot.send_message(chat.id, "final")
     assert [draft.text for draft in server.live_drafts(chat)] == ["aside"]
-    await server.send_message(ann, chat, "a person's ends it too", thread=thread)
+    await server.send_message(ann, chat, "a user's message ends it, too", thread=thread)
     assert server.live_drafts(chat) == []
     assert [draft.text for draft in server.draft_log] == ["a", "ab", "new", "aside"]
 
