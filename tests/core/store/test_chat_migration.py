@@ -36,6 +36,7 @@ from core.store.preferences import Preference
 from core.store.token_usage import DailyUsage
 from core.store.turns import TurnState
 from tests.postgresql import postgresql_url
+from tests.waiting import wait_until
 
 OLD_PLACE = Place("telegram", "1", "-5")
 NEW_PLACE = replace(OLD_PLACE, chat="-1005")
@@ -114,9 +115,8 @@ async def test_messages_of_new_chat_follow_old_ones(store: Store) -> None:
     assert [choice.value for choice in made.values()] == ["new"]
 
 
-def has_blocked_query(connection: Connection) -> int:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    return connection.scalar(waiting) or 0
+def has_blocked_query(connection: Connection) -> bool:
+    return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def seqs(connection: Connection) -> list[int]:
@@ -136,9 +136,7 @@ async def test_concurrent_accept_gets_own_sequence_number() -> None:
         async with elsewhere.begin() as connection:
             await connection.run_sync(partial(inbound.accept_event, **accept_args(OLD_PLACE, "third")))
             moving = asyncio.create_task(migrate_chat(store))
-            async with asyncio.timeout(10):
-                while not await store.read(has_blocked_query):
-                    await asyncio.sleep(0.02)
+            await wait_until(lambda: store.read(has_blocked_query))
         await moving
         await accept_message(store, NEW_PLACE, "fourth")
         assert sorted(await store.read(seqs)) == [1, 2, 3, 4]
@@ -185,9 +183,7 @@ async def test_answer_stored_during_move_survives(place: Place) -> None:
         async with elsewhere.begin() as connection:
             await connection.execute(select(schema.conversations.c.id).with_for_update())
             answering = asyncio.create_task(answer_next(store))
-            async with asyncio.timeout(10):
-                while not await store.read(has_blocked_query):
-                    await asyncio.sleep(0.02)
+            await wait_until(lambda: store.read(has_blocked_query))
             await connection.run_sync(chat_migration.move_chat, AccountKey("telegram", "1"), "-5", "-1005")
         turn = await answering
         assert await store.read(answers.get_question, turn.id) == "second"
@@ -212,9 +208,7 @@ async def test_move_waits_for_answer_being_stored(place: Place) -> None:
         async with elsewhere.begin() as connection:
             await connection.run_sync(answers.lock_conversation, turn)
             moving = asyncio.create_task(migrate_chat(store))
-            async with asyncio.timeout(10):
-                while not await store.read(has_blocked_query):
-                    await asyncio.sleep(0.02)
+            await wait_until(lambda: store.read(has_blocked_query))
             await connection.run_sync(
                 partial(
                     answers.store_answer,
