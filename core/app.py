@@ -64,6 +64,8 @@ async def open_services(
             between_tokens=settings.stall_timeout,
             total=settings.answer_timeout,
         ),
+        timings=timings,
+        clock=clock,
     )
     try:
         await store.open()

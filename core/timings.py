@@ -93,10 +93,12 @@ class Timings:
     stream_drain_timeout: float = 0.1
     """How long to wait for the end of a stream that is complete, so that its connection can be reused."""
 
+    # Memory
     file_read_timeout: float = 120.0
     """How long reading the text of one file may take."""
     recall_timeout: float = 8.0
-    """How long an answer waits for the search in notes and files; then it is given without."""
+    """How long an answer waits for the search in notes and files. Then the model answers without them."""
+
     # Storage
     batch_window: float = 1.2
     """How long a question waits for the next message of a batch (a split text, an album)."""

@@ -10,6 +10,8 @@ can cite them; notes and past messages are lists:
     <<<
     Revenue grew by 12 %.
     >>>
+
+`core.texts.memory` says under the answer what was recalled and which sources it cites.
 """
 
 import re
@@ -66,7 +68,8 @@ class RecalledContext:
     """Why the search failed."""
 
     def cited_sources(self, answer: str) -> list[Source]:
-        numbers = {int(n) for found in CITATION_PATTERN.findall(answer) for n in re.findall(r"\d+", found)}
+        citations = CITATION_PATTERN.findall(answer)
+        numbers = {int(number) for citation in citations for number in re.findall(r"\d+", citation)}
         return [source for source in self.sources if source.number in numbers]
 
 
@@ -128,8 +131,8 @@ class SearchResult:
 
 
 def _format_files(files: Sequence[MemoryEntry]) -> str:
-    named = [f"{file.name} ({file.chunk_count} sections)" for file in files[-MAX_LISTED_FILES:]]
-    return f"Files of the person: {', '.join(named)}" if named else ""
+    names = [f"{file.name} ({file.chunk_count} sections)" for file in files[-MAX_LISTED_FILES:]]
+    return f"Files of the person: {', '.join(names)}" if names else ""
 
 
 def _format_list(title: str, texts: Sequence[str]) -> str:

@@ -104,7 +104,7 @@ class Engine:
         self._timings = timings
         self._max_attempts = max_attempts
         self._services = build_turn_services(settings, store, api, models)
-        memory = MemoryService(store, self._services.ledger, model=settings.embedding_model)
+        memory = MemoryService(store, self._services.ledger, model=settings.embedding_model, timings=timings)
         commands = CommandHandlers(store, self._services, self._stop_turns, memory)
         self._dispatcher = Dispatcher(store, self._services, commands, memory)
         self._rate_limits = SharedRateLimits(store, adapters, self._owner, clock=clock, timings=timings)
