@@ -120,7 +120,7 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
 
 
 def with_available_model(preferences: Preferences, models: ModelRegistry, settings: Settings) -> Preferences:
-    """`choices` with the model that really answers, where the chosen one is not offered."""
+    """Replace a chosen model that is no longer offered by its successor."""
     chosen = preferences.values[MODEL]
     successor = models.successor(chosen.value, settings)
     if successor is None:

@@ -39,7 +39,7 @@ HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a s
 MAX_LENGTH_REACHED = "The answer reached its maximum length."
 DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
 PREVIEW_ORPHANED = "I was restarted while I wrote this. See the messages below for the answer."
-INTERNAL_ERROR = "Something went wrong on my side."
+INTERNAL_ERROR = "Something went wrong on my side. Try again later."
 
 ACCESS_DENIED = "Only people approved by this bot's operator can use it."
 TOO_FAST = "You're sending messages too fast. Wait a minute, then try again."

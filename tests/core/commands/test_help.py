@@ -1,12 +1,11 @@
-"""/help, and what is said about commands that do not exist."""
+"""/help, and the reply to unknown commands."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.commands.declarations import COMMANDS, closest_command
+from core.commands.declarations import COMMANDS, Command, closest_command
 from core.port import Attachment
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
@@ -16,15 +15,7 @@ class FileReadingAdapter(FakeAdapter):
         raise NotImplementedError
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    model = ModelStandIn()
-    await model.start()
-    yield model
-    await model.close()
-
-
-async def test_help_lists_every_command_with_its_arguments(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_all_commands_are_listed_with_arguments(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         lines = (await chat.ask("/help")).splitlines()
     assert [line.split()[1].strip(":") for line in lines if line.startswith("- /")] == [f"/{c.name}" for c in COMMANDS]
@@ -35,12 +26,12 @@ async def test_help_lists_every_command_with_its_arguments(tmp_path: Path, model
     assert not any("Send a file" in line for line in lines), "this platform has no files"
 
 
-async def test_help_mentions_files_where_they_are_read(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_files_are_mentioned_where_they_are_read(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FileReadingAdapter()) as chat:
         assert "Send a file (PDF, text, Markdown, CSV or source code) to ask about it." in await chat.ask("/help")
 
 
-async def test_help_explains_one_command(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_one_command_is_explained(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         for text in ("/help model", "/help /Model"):
             explanation = await chat.ask(text)
@@ -50,7 +41,7 @@ async def test_help_explains_one_command(tmp_path: Path, model: ModelStandIn) ->
         assert await chat.ask("/help modle") == "Unknown command. Did you mean /model?"
 
 
-async def test_unknown_command_suggests_closest(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_closest_command_is_suggested(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         assert await chat.ask("/halp") == "Unknown command. Did you mean /help?"
         assert await chat.ask("/xyzzy") == "Unknown command. See /help."
@@ -65,8 +56,7 @@ def test_closest_command(typed: str, meant: str | None) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_command_is_fully_declared(command: object) -> None:
-    assert isinstance(command, type(COMMANDS[0]))
+def test_declaration_fits_every_platform(command: Command) -> None:
     assert command.description[0].isupper()
     assert not command.description.endswith(".")
     assert len(command.description) <= 100, "Discord shows no more"

@@ -1,72 +1,61 @@
-"""/model and what else says who answers."""
+"""Which model answers, and how the person and the operator learn of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import structlog
 
 from bots.sandbox.model import ModelStandIn
 from core.app import open_services
 from core.settings import Settings
+from tests.core.commands.conftest import LLAMA
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.waiting import wait_until
 
-LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
-WRONG = "meta-llama/Llama-3.3-70B"
+UNKNOWN = "meta-llama/Llama-3.3-70B"
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    made = ModelStandIn(tokens_per_second=2000)
-    await made.start()
-    yield made
-    await made.close()
-
-
-def settings(folder: Path, model: ModelStandIn, **changed: object) -> Settings:
-    given = {
+def make_settings(folder: Path, model: ModelStandIn, **changed: object) -> Settings:
+    values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
         "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
         **changed,
     }
-    return Settings(**given)  # type: ignore[arg-type]
+    return Settings(**values)  # type: ignore[arg-type]
 
 
-async def model_list(folder: Path, model: ModelStandIn) -> None:
-    """Ask once which models there are, which the database keeps."""
-    async with open_services(settings(folder, model)) as with_:
-        await with_.models.fetch()
+async def fetch_models(folder: Path, model: ModelStandIn) -> None:
+    """Store the service's list of models in the database."""
+    async with open_services(make_settings(folder, model)) as services:
+        await services.models.fetch()
 
 
 async def test_unavailable_default_is_logged_at_start(tmp_path: Path, model: ModelStandIn) -> None:
-    given = settings(tmp_path, model, default_model=WRONG, fallbacks=("no/such", LLAMA))
+    configured = make_settings(tmp_path, model, default_model=UNKNOWN, fallbacks=("no/such", LLAMA))
     with structlog.testing.capture_logs() as logs:
-        async with open_services(given) as with_:
-            fresh = asyncio.create_task(with_.models.refresh_periodically(given))
+        async with open_services(configured) as services:
+            refreshing = asyncio.create_task(services.models.refresh_periodically(configured))
             await wait_until(lambda: len(logs) == 2)
-            fresh.cancel()
-    assert [one["setting"] for one in logs] == ["PARLEY_DEFAULT_MODEL", "PARLEY_FALLBACKS"]
-    assert {one["log_level"] for one in logs} == {"warning"}
-    assert (logs[0]["model"], logs[0]["instead"]) == (WRONG, LLAMA)
+            refreshing.cancel()
+    assert [entry["setting"] for entry in logs] == ["PARLEY_DEFAULT_MODEL", "PARLEY_FALLBACKS"]
+    assert {entry["log_level"] for entry in logs} == {"warning"}
+    assert (logs[0]["model"], logs[0]["instead"]) == (UNKNOWN, LLAMA)
     assert logs[0]["close"][0] == LLAMA
 
 
 async def test_misspelt_models_in_settings_are_logged(tmp_path: Path, model: ModelStandIn) -> None:
-    given = settings(
+    configured = make_settings(
         tmp_path,
         model,
         quotas={"*": 10, LLAMA: 5, "phi-4": 7, "mixedbread-ai/mxbai-embed-large-v1": 9},
         contexts={"no/such": 1000, "my/own-embedder": 512},
         embedding_model="my/own-embedder",
     )
-    await model_list(tmp_path, model)
-    async with open_services(given) as with_:
-        missing = with_.models.find_unknown_models(given)
-    told = {(one.setting, one.model): one.suggestions for one in missing}
-    assert told == {
+    await fetch_models(tmp_path, model)
+    async with open_services(configured) as services:
+        unknown_models = services.models.find_unknown_models(configured)
+    assert {(unknown.setting, unknown.model): unknown.suggestions for unknown in unknown_models} == {
         ("PARLEY_EMBEDDING_MODEL", "my/own-embedder"): (),
         ("PARLEY_QUOTAS", "phi-4"): ("microsoft/phi-4",),
         ("PARLEY_CONTEXTS", "no/such"): (),
@@ -74,13 +63,13 @@ async def test_misspelt_models_in_settings_are_logged(tmp_path: Path, model: Mod
 
 
 async def test_answering_model_is_shown(tmp_path: Path, model: ModelStandIn) -> None:
-    await model_list(tmp_path, model)
-    async with running_engine(tmp_path, model, default_model=WRONG, fallbacks=("microsoft/phi-4",)) as chat:
+    await fetch_models(tmp_path, model)
+    async with running_engine(tmp_path, model, default_model=UNKNOWN, fallbacks=("microsoft/phi-4",)) as chat:
         await chat.ask("repeat: hello")
         assert model.requests[-1].body["model"] == "microsoft/phi-4"
-        shown = await chat.ask("/model")
-        assert "Model: **phi-4** (" in shown
-        assert "in place of Llama-3.3-70B, the default, which is no longer available" in shown
+        reply = await chat.ask("/model")
+        assert "Model: **phi-4** (" in reply
+        assert "in place of Llama-3.3-70B, the default, which is no longer available" in reply
         assert "**phi-4** answers" in await chat.ask("/start")
         assert "Model: phi-4" in await chat.ask("/settings")
         assert "phi-4 · 16k · 499k tokens left" in await chat.ask("/models phi-4")
@@ -92,10 +81,10 @@ async def test_removed_choice_shows_successor(tmp_path: Path, model: ModelStandI
         await chat.ask("/model phi-4")
         assert "Model: **phi-4** (chosen for this chat by Ann)" in await chat.ask("/model")
     model.remove_model("microsoft/phi-4")
-    await model_list(tmp_path, model)
+    await fetch_models(tmp_path, model)
     async with running_engine(tmp_path, model, chat):
-        shown = await chat.ask("/model")
-        assert "Model: **Llama-3.3-70B-Instruct** (in place of phi-4, chosen for" in shown
+        reply = await chat.ask("/model")
+        assert "Model: **Llama-3.3-70B-Instruct** (in place of phi-4, chosen for" in reply
 
 
 async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandIn) -> None:
@@ -104,8 +93,8 @@ async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandI
         model.remove_model(LLAMA)
         assert "is no longer available. Answered by Llama-3.1-N" in await chat.ask("repeat: 1")
         assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
-        said = await chat.ask("repeat: 2")
-        assert "is no longer available. Llama-3.1-Nemotron" in said
+        reply = await chat.ask("repeat: 2")
+        assert "is no longer available. Llama-3.1-Nemotron" in reply
         assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
 
 

@@ -1,6 +1,5 @@
-"""/settings, and what its values do."""
+"""/settings, /system and /persona, and their effect on requests."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,13 @@ from bots.sandbox.model import ModelStandIn
 from tests.core.turns.fake_adapter import running_engine
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    made = ModelStandIn(tokens_per_second=5000)
-    await made.start()
-    yield made
-    await made.close()
-
-
 async def test_length_used_up_by_reasoning_is_reported(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         assert "/settings length" not in await chat.ask("empty")
         await chat.ask("/settings length 20")
-        said = await chat.ask("think")
-        assert "The model returned no answer." in said
-        assert "Answers are limited to 20 tokens here, reasoning included. Change it with /settings length" in said
+        reply = await chat.ask("think")
+        assert "The model returned no answer." in reply
+        assert "Answers are limited to 20 tokens here, reasoning included. Change it with /settings length" in reply
 
 
 async def test_invalid_value_is_refused_and_value_can_be_reset(tmp_path: Path, model: ModelStandIn) -> None:

@@ -1,66 +1,67 @@
-"""/usage: what went over the bot's key, and what over a person's own."""
+"""/usage: tokens on the bot's key and on a person's own key."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
 from bots.sandbox.model import ModelStandIn
+from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
-from tests.core.turns.fake_adapter import running_engine
+from tests.core.commands.conftest import LLAMA, PERSONAL_KEY
+from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
-PERSONAL_KEY = "io-key-of-ann-0123456789"
-ANN, BOB = "5", "6"
-LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
+BOB = "6"
 
 
-@pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    made = ModelStandIn(tokens_per_second=2000)
-    made.add_account(PERSONAL_KEY)
-    await made.start()
-    yield made
-    await made.close()
+async def make_bob_operator(chat: FakeAdapter) -> None:
+    await chat.store.write(grant, grant_subject(chat.platform, ScopeKind.PERSON, BOB), Role.OPERATOR, "Bob")
 
 
 async def test_personal_key_usage_is_separate(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, secret_key="a passphrase", person_tokens=100_000) as chat:
-        await chat.store.write(grant, f"quick:person:{BOB}", Role.OPERATOR, "Bob")
+        await make_bob_operator(chat)
         await chat.ask("repeat: on the bot's key")
-        house = sum(model.requests[-1].token_usage)
-        assert "left, shared by everyone" in await chat.ask("/usage")
+        bot_key_tokens = sum(model.requests[-1].token_usage)
+        usage = await chat.ask("/usage")
+        assert "left, shared by everyone" in usage
+        assert f"You have used {bot_key_tokens} of 100,000 tokens today." in usage
         await chat.ask(f"/key {PERSONAL_KEY}")
         assert "no tokens on your own key today" in await chat.ask("/usage")
         await chat.ask("repeat: on my own key, which is longer")
-        own = sum(model.requests[-1].token_usage)
-        shown = await chat.ask("/usage")
-        assert "today on your own key" in shown
-        assert re.search(rf" {own}  Llama\S+ \(1 answer; [\d,]+ left\)", shown)
-        assert f"You also used {house} tokens on the bot's key today." in shown
-        assert "shared" not in shown
-        assert "of 100,000 tokens" not in shown, "bounds are for the bot's key"
-        everybody = await chat.ask("/usage", user=BOB)
-        assert re.search(rf"on the bot's key:\s+```\s+\S+ +{house}  Llama", everybody)
-        assert f"Everyone, on their own keys: {own} tokens" in everybody
+        personal_tokens = sum(model.requests[-1].token_usage)
+        usage = await chat.ask("/usage")
+        assert "Tokens you used today on your own key:" in usage
+        assert re.search(rf" {personal_tokens}  Llama\S+ \(1 answer; [\d,]+ left\)", usage)
+        assert f"You also used {bot_key_tokens} tokens on the bot's key today." in usage
+        assert "shared" not in usage
+        assert "of 100,000 tokens" not in usage, "limits apply to the bot's key only"
+        total = await chat.ask("/usage", user=BOB)
+        assert re.search(rf"on the bot's key:\s+```\s+\S+ +{bot_key_tokens}  Llama", total)
+        assert f"Everyone, on their own keys: {personal_tokens} tokens" in total
 
 
 async def test_personal_key_usage_is_separate_after_removal(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
         await chat.ask("repeat: on the bot's key")
-        house = sum(model.requests[-1].token_usage)
+        bot_key_tokens = sum(model.requests[-1].token_usage)
         await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask("repeat: on my own key, which is longer")
-        own = sum(model.requests[-1].token_usage)
+        personal_tokens = sum(model.requests[-1].token_usage)
         await chat.ask("/key remove")
-        shown = await chat.ask("/usage")
-        assert re.search(rf" {house}  Llama\S+ \(1 answer; [\d,]+ left, shared by everyone\)", shown)
-        assert f"You also used {own} tokens on your own key today." in shown
+        usage = await chat.ask("/usage")
+        assert re.search(rf" {bot_key_tokens}  Llama\S+ \(1 answer; [\d,]+ left, shared by everyone\)", usage)
+        assert f"You also used {personal_tokens} tokens on your own key today." in usage
 
 
 async def test_low_personal_quota_does_not_warn_operator(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, secret_key="a passphrase", quotas={LLAMA: 300}) as chat:
-        await chat.store.write(grant, f"quick:person:{BOB}", Role.OPERATOR, "Bob")
+        await make_bob_operator(chat)
         await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask(f"repeat: {'many words ' * 150}")
         assert await chat.ask("repeat: his", user=BOB) == "his"
+
+
+async def test_reset_is_announced(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        reply = await chat.ask("/usage")
+        assert reply.startswith("You have used no tokens today.")
+        assert re.search(r"Quotas reset in \d+ (h|min|s)\.", reply)
