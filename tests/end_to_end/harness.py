@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,7 +155,3 @@ def letters_only(text: str) -> str:
 def bot_texts(messages: list[Any]) -> list[str]:
     """The texts of the bot's messages."""
     return [str(getattr(m, "text", None) or getattr(m, "content", "")) for m in messages if m.from_bot]
-
-
-def shows_exactly(messages: list[Any], expected: str) -> Callable[[], bool]:
-    return lambda: letters_only("\n".join(bot_texts(messages))) == letters_only(expected)
