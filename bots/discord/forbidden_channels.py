@@ -50,7 +50,7 @@ class ForbiddenChannels:
                 return
             self._notified.add(f"{channel} {user_id}", self._timings.notice_interval)
             dm_channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user_id})
-            notice = message_payload(f"I could not answer you in <#{channel}>: {error}.", nonce=f"f{message_id}")
+            notice = message_payload(f"I couldn't answer you in <#{channel}>: {error}.", nonce=f"f{message_id}")
             await self._http.call("POST", f"/channels/{dm_channel.get('id')}/messages", notice)
         except DeliveryError as notice_error:
             log.info("discord.notice_failed", failure=notice_error.failure)

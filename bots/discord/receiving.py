@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 SuggestModels = Callable[[str], Sequence[Suggestion]]
 """Completions, best first, of the beginning of a model's name. Must be fast: it reads memory only."""
 
-NOT_STORED_TEXT = "I could not save your message, so it will not be answered. Send it again in a few minutes."
+NOT_STORED_TEXT = "I couldn't save your message, so it won't be answered. Send it again in a few minutes."
 MAX_CHOICES = 25
 MAX_CHOICE_CHARS = 100
 

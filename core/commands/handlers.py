@@ -23,23 +23,23 @@ from core.store.grants import is_operator
 from core.texts import answers
 from core.texts import commands as texts
 
-__all__ = ["CommandHandlers", "CommandRequest"]
+__all__ = ["CommandHandlers"]
 
 
 class CommandHandlers:
-    """`cancel_turns` cancels those of the turns that run in this process."""
+    """`stop_local_turns` stops those of the turns that run in this process."""
 
     def __init__(
         self,
         store: Store,
         services: TurnServices,
-        cancel_turns: Callable[[list[int]], None],
+        stop_local_turns: Callable[[list[int]], None],
         memory: MemoryService,
     ) -> None:
         self._store = store
         self._registry = services.registry
         self._settings = services.settings
-        self.cancel_turns = cancel_turns
+        self.stop_local_turns = stop_local_turns
         self.models = ModelCommands(store, services)
         memory_commands = MemoryCommands(store, memory, services.api_keys)
         settings_commands = SettingsCommands(store, services.registry, services.settings.personas)
@@ -86,7 +86,7 @@ class CommandHandlers:
 
     async def stop(self, request: CommandRequest) -> Reply:
         result = await self._store.write(cancel_turns, request.conversation_id, request.turn_id)
-        self.cancel_turns(result.running)
+        self.stop_local_turns(result.running)
         if result.dropped:
             return Reply(answers.messages_dropped(result.dropped))
         return Reply(answers.STOPPED if result.running else texts.NOTHING_TO_STOP)

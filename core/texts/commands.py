@@ -35,7 +35,7 @@ KEY_UNREADABLE = (
     "Your key can no longer be read because the operator changed the secret, so your questions use the bot's key. "
     "Send yours again with `/key KEY`, or delete it with `/key remove`."
 )
-KEYS_DISABLED = "This bot does not accept API keys of your own."
+KEYS_DISABLED = "This bot doesn't accept personal API keys."
 KEY_IN_GROUP = "Send your key only in a private chat with me."
 KEY_EXPOSED = "Delete your message and replace the key: others may have seen it."
 KEY_MALFORMED = "That doesn't look like an API key."

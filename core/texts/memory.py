@@ -54,10 +54,10 @@ DOCUMENT_FAILURE_TEXTS = {
     ),
     DocumentFailure.ENCRYPTED: "is encrypted. Send it without a password.",
     DocumentFailure.NO_TEXT: "has no text. If its pages are scanned images, run text recognition on it first.",
-    DocumentFailure.BROKEN: "is damaged; I could not read any text in it.",
+    DocumentFailure.BROKEN: "is damaged; I couldn't read any text in it.",
     DocumentFailure.UNKNOWN: "is not a type I can read. Send a PDF, text, Markdown, CSV or source code file.",
     DocumentFailure.SLOW: "took too long to read. Try a smaller part of it.",
-    DocumentFailure.FULL: "does not fit: this conversation's memory is full. See /memory to delete something.",
+    DocumentFailure.FULL: "doesn't fit: this conversation's memory is full. See /memory to delete something.",
 }
 
 
@@ -84,11 +84,11 @@ def file_stored(name: str, file: StoredFile) -> str:
 
 
 def file_not_embedded(name: str, error: ModelError) -> str:
-    return f"I could not read {name}. {embedding_failed(error)}"
+    return f"I couldn't read {name}. {embedding_failed(error)}"
 
 
 def file_not_fetched(name: str, reason: str) -> str:
-    return f"I could not download {name}: {reason.rstrip('.')}."
+    return f"I couldn't download {name}: {reason.rstrip('.')}."
 
 
 def note_stored(number: int) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 MODEL_UNAVAILABLE = "This model is no longer available. See /model for the current ones."
-NO_SERVER = "This chat is not on a server."
+NO_SERVER = "This chat isn't on a server."
 MANAGERS_ONLY = "Only server managers can change the server's model."
 QUOTA_BAR_CHARS = 5
 

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
-from core.commands.handlers import CommandHandlers, CommandRequest
+from core.commands.handlers import CommandHandlers
 from core.commands.reply import Reply
+from core.commands.request import CommandRequest
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
 from core.port import EventKind, Incoming
@@ -104,7 +105,7 @@ class ButtonActions:
     async def _cancel_turns(self, conversation_id: int, before_turn: int) -> Reply | None:
         """The stopped answer says so itself; only dropped messages need a reply."""
         result = await self._store.write(cancel_turns, conversation_id, before_turn)
-        self._commands.cancel_turns(result.running)
+        self._commands.stop_local_turns(result.running)
         return Reply(texts.messages_dropped(result.dropped)) if result.dropped else None
 
     async def _send_again(self, request: CommandRequest, press: ButtonPress) -> Reply:

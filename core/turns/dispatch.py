@@ -3,8 +3,9 @@
 import structlog
 
 from core.commands.declarations import COMMANDS
-from core.commands.handlers import CommandHandlers, CommandRequest
+from core.commands.handlers import CommandHandlers
 from core.commands.reply import Reply
+from core.commands.request import CommandRequest
 from core.conversation.preferences import Preferences, load_preferences
 from core.conversation.turn_services import TurnServices
 from core.errors import DeliveryError, StoreError

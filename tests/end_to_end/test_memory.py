@@ -283,7 +283,7 @@ async def test_answers_without_embedding_model(harness: Harness) -> None:
     await telegram.send_message(ann, chat, "/remember And my car is red.")
     await telegram.wait_for(lambda: "nothing was stored" in last_text(telegram, chat))
     await telegram.send_document(ann, chat, "a.txt", b"words of a file")
-    await telegram.wait_for(lambda: "I could not read a.txt" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "I couldn't read a.txt" in last_text(telegram, chat))
 
 
 async def test_photo_is_refused_with_supported_kinds(harness: Harness) -> None:

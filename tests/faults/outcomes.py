@@ -23,7 +23,6 @@ FAILURE_NOTICES = tuple(
         texts.INTERNAL_ERROR,
         texts.QUEUE_FULL,
         NOT_STORED_TEXT,
-        "I could not take your message",
     )
 )
 THINKING_TEXT = "Thinking…"

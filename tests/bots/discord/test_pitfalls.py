@@ -113,7 +113,7 @@ async def test_locked_thread_is_reported_by_direct_message(harness: AdapterHarne
     assert (error.failure, str(error)) == (DeliveryFailure.FORBIDDEN, "The thread is locked")
     error = await failure_of(adapter.send(incoming.place, Part("more"), key="k2", reply_to=incoming.message_id))
     assert error.failure is DeliveryFailure.FORBIDDEN
-    notice = f"I could not answer you in <#{harness.thread.id}>: The thread is locked."
+    notice = f"I couldn't answer you in <#{harness.thread.id}>: The thread is locked."
     assert harness.bot_texts(harness.dm) == [notice]
 
 
@@ -154,7 +154,7 @@ async def test_missing_permission_is_reported_to_asker_once(harness: AdapterHarn
         error = await failure_of(adapter.send(incoming.place, Part("x"), key=key, reply_to=incoming.message_id))
         assert error.failure is DeliveryFailure.FORBIDDEN
     reason = "I do not have permission to write in this channel"
-    assert harness.bot_texts(harness.dm) == [f"I could not answer you in <#{harness.channel.id}>: {reason}."]
+    assert harness.bot_texts(harness.dm) == [f"I couldn't answer you in <#{harness.channel.id}>: {reason}."]
 
 
 async def test_forbidden_channel_is_not_retried(harness: AdapterHarness) -> None:

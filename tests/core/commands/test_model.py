@@ -117,4 +117,4 @@ async def test_reset_names_the_default(tmp_path: Path, model: ModelStandIn) -> N
 
 async def test_model_of_server_needs_server(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        assert await chat.ask("/model phi-4 server") == "This chat is not on a server."
+        assert await chat.ask("/model phi-4 server") == "This chat isn't on a server."
