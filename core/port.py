@@ -2,7 +2,8 @@
 
 An adapter translates the platform's events to `Incoming` and passes them to an `Inbox`. The core answers through
 the adapter's methods: `send`, `edit`, `delete`, `show_typing` and the optional `Supports...` protocols. All of
-them raise `DeliveryError` with one of the `DeliveryFailure`s and nothing else.
+them raise `DeliveryError` with one of the `DeliveryFailure`s and nothing else. `tests/contract` checks, for every
+adapter, what this module says.
 
 The platform chooses the IDs of accounts, chats, threads, servers, people and messages. They are strings, and the
 core only compares them. Rate limits, retries, splitting, storage and deduplication are the core's work: an adapter
@@ -243,7 +244,9 @@ class Capabilities:
     has_retry_button: bool = False
     """Each finished answer carries a Retry button."""
     deduplicates_sends: bool = False
-    """A message that is sent twice with the same key appears once, and both calls return its ID."""
+    """A message that is sent twice with the same key appears once, with the later content, and both calls return its
+    ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
+    """
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12
@@ -311,9 +314,13 @@ class Adapter(Protocol):
         """
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        """Replace a message's text, buttons and menu. Editing without a change is no failure."""
+        """Replace a message's text, buttons and menu. Editing without a change is no failure.
 
-    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None: ...
+        `DeliveryFailure.GONE` if the message no longer exists.
+        """
+
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
+        """Remove a message. `DeliveryFailure.GONE` if it no longer exists."""
 
     async def show_typing(self, place: Place) -> None:
         """Show the typing indicator for the platform's usual few seconds."""

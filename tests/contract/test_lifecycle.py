@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import time
 
 import pytest
 
-from core.port import Adapter, Part
+from core.port import Adapter, Part, SupportsLiveness
 from tests.contract.harness import Ability, PlatformHarness
 
 
@@ -82,6 +83,18 @@ async def test_cancelled_run_leaves_no_task_and_no_connection(platform: Platform
     await platform.settle(lambda: platform.open_connections() == 0)
     del adapter
     gc.collect()  # forgotten sockets and coroutines become warnings, which fail the test
+
+
+async def test_last_activity_is_in_the_past_or_unknown(platform: PlatformHarness) -> None:
+    adapter = platform.create_adapter()
+    if not isinstance(adapter, SupportsLiveness):
+        pytest.skip(f"{platform.name} cannot fall silent: SupportsLiveness")
+    started_at, before = time.monotonic(), adapter.last_activity
+    async with platform.run(adapter):
+        during = adapter.last_activity
+    after = adapter.last_activity
+    assert (before, after) == (None, None)
+    assert during is None or started_at <= during <= time.monotonic()
 
 
 async def test_unused_adapter_leaves_nothing(platform: PlatformHarness) -> None:

@@ -137,6 +137,8 @@ async def test_malformed_event_is_skipped(platform: PlatformHarness, adapter: Ad
     await platform.write(platform.private_place, "hello")
     await platform.inbox.wait_for("hello")
     assert len(platform.inbox.received_keys) == 1
+    if Ability.ACKNOWLEDGEMENTS not in platform.lacks:
+        await platform.settle(platform.is_acknowledged)
 
 
 # Interaction tokens

@@ -7,9 +7,27 @@ import pytest
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
 from tests.contract.harness import Ability, PlatformHarness
+from tests.core.markdown.samples import parse_markdown
 
 BUTTONS = (Button("Stop", "stop:1", is_destructive=True), Button("Retry", "retry:" + "x" * 58))
 UNKNOWN_MESSAGE = "999999"
+MARKDOWN = """# Lighthouse
+
+A **bold** *word*, `code`, [a link](https://example.org/) and <b>no HTML</b>.
+
+> A quote
+
+1. one
+2. two
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```python
+print("hello")
+```
+"""
 
 
 async def test_sent_message_is_visible(platform: PlatformHarness, adapter: Adapter) -> None:
@@ -127,6 +145,16 @@ async def test_draft_grows_and_ends_with_its_message(platform: PlatformHarness, 
     await adapter.send(platform.private_place, Part("hello"), key="1-0")
     assert [message.text for message in platform.messages(platform.private_place)] == ["hello"]
     assert platform.draft() is None
+
+
+async def test_rendered_document_is_accepted(platform: PlatformHarness, adapter: Adapter) -> None:
+    document = parse_markdown(MARKDOWN)
+    part = adapter.dialect.render(document)
+    assert part == adapter.dialect.render(document)
+    assert 0 < adapter.dialect.size(part) <= adapter.dialect.limit
+    message_id = await adapter.send(platform.room, part, key="1-0")
+    await adapter.edit(platform.room, message_id, part)
+    assert any("Lighthouse" in message.text for message in platform.messages(platform.room))
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀"])

@@ -13,7 +13,6 @@ from bots.sandbox.discord import DiscordStandIn
 from core.clock import SystemClock
 from core.errors import DeliveryError, DeliveryFailure
 
-CONTENT = bytes(range(256)) * 700
 TIMINGS = DiscordTimings()
 
 
@@ -32,29 +31,10 @@ async def http(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
     await http.close()
 
 
-async def uploaded_url(server: DiscordStandIn) -> str:
-    ann = server.create_user("Ann")
-    message = await server.send_file(ann, server.open_dm(ann), "a b.pdf", CONTENT)
-    return str(message.attachments[0]["url"])
-
-
 async def failure_of(downloading: Awaitable[bytes]) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
         await downloading
     return caught.value
-
-
-async def test_file_is_downloaded_completely(server: DiscordStandIn, http: HttpClient) -> None:
-    url = await uploaded_url(server)
-    assert await download(http, url, len(CONTENT), TIMINGS) == CONTENT
-
-
-async def test_large_or_unknown_file_is_refused(server: DiscordStandIn, http: HttpClient) -> None:
-    url = await uploaded_url(server)
-    too_large = await failure_of(download(http, url, len(CONTENT) - 1, TIMINGS))
-    assert too_large.failure is DeliveryFailure.REJECTED
-    unknown = await failure_of(download(http, url.replace("attachments/", "attachments/9"), 10**6, TIMINGS))
-    assert unknown.failure is DeliveryFailure.GONE
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,6 @@ async def test_edit_and_delete_need_no_fetch(harness: AdapterHarness) -> None:
     assert not harness.bot_messages()
 
 
-async def test_same_key_sends_once(harness: AdapterHarness) -> None:
-    adapter, place = harness.build(), harness.place(harness.channel)
-    first = await adapter.send(place, Part("x"), key="same")
-    assert await adapter.send(place, Part("x"), key="same") == first
-    assert len(harness.bot_messages()) == 1
-
-
 async def test_sends_to_thread(harness: AdapterHarness) -> None:
     adapter, place = harness.build(), harness.place(harness.thread)
     await adapter.show_typing(place)
@@ -86,21 +79,10 @@ async def test_connection_lost_after_acceptance_sends_once(harness: AdapterHarne
     assert len(harness.discord.calls_to("POST", messages_path(harness.channel))) == 2
 
 
-async def test_lost_keyed_send_may_be_retried(harness: AdapterHarness) -> None:
-    dropped = ScriptedReply(drops_connection=True)
-    assert (await failed_send(harness, dropped, dropped)).failure is DeliveryFailure.TRANSIENT
-
-
 async def test_lost_edit_may_be_retried(harness: AdapterHarness) -> None:
     dropped = ScriptedReply(drops_connection=True)
     harness.discord.script.add("PATCH", f"{messages_path(harness.channel)}/1", dropped, dropped)
     error = await failure_of(harness.build().edit(harness.place(harness.channel), "1", Part("x")))
-    assert error.failure is DeliveryFailure.TRANSIENT
-
-
-async def test_unreachable_server_is_transient(harness: AdapterHarness, unused_tcp_port: int) -> None:
-    adapter = harness.build(api_base=f"http://127.0.0.1:{unused_tcp_port}/api")
-    error = await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
     assert error.failure is DeliveryFailure.TRANSIENT
 
 

@@ -29,19 +29,6 @@ COMMANDS = [Command("model", "See or change the model"), Command("stop", "Stop")
 CONFLICT = ScriptedReply.error(409, "Conflict: terminated by other getUpdates request")
 
 
-async def test_update_is_confirmed_after_inbox_stored_it(
-    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
-) -> None:
-    inbox.hold_until = asyncio.Event()
-    async with run_adapter():
-        update_id = push_update(bot_api, message=message(PRIVATE, "hello"))
-        await inbox.wait_until(lambda: inbox.attempts == 1)
-        assert not is_confirmed(bot_api, update_id)
-        inbox.hold_until.set()
-        await bot_api.wait_for(lambda: is_confirmed(bot_api, update_id))
-    assert [(event.key, event.text) for event in inbox.stored] == [(f"u{update_id}", "hello")]
-
-
 async def test_requests_supported_update_types_only(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
     async with run_adapter():
         params = (await wait_for_calls(bot_api, "getUpdates"))[0]
@@ -73,16 +60,6 @@ async def test_failing_update_is_skipped_and_logged_without_text(
     assert failed == [update_id] * 3
     assert not params_of(bot_api, "sendMessage"), "whether the sender has access is unknown here"
     assert "secret words" not in str(logs)
-
-
-async def test_unreadable_update_is_skipped(
-    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
-) -> None:
-    async with run_adapter():
-        push_update(bot_api, message={"message_id": "?", "date": {}})
-        last = push_update(bot_api, message=message(PRIVATE, "good"))
-        assert (await inbox.wait_for_events())[0].text == "good"
-        await bot_api.wait_for(lambda: is_confirmed(bot_api, last))
 
 
 async def test_unknown_group_commands_are_ignored(
@@ -235,32 +212,6 @@ async def test_cancel_during_retry_delay(bot_api: TelegramStandIn, inbox: FakeIn
         await clock.wait_for_timer()
     assert inbox.attempts == 1
     assert not is_confirmed(bot_api, update_id)
-
-
-async def test_cancel_during_store_loses_nothing(
-    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
-) -> None:
-    inbox.hold_until = asyncio.Event()
-    async with run_adapter():
-        update_id = push_update(bot_api, message=message(PRIVATE, "hello"))
-        await inbox.wait_until(lambda: inbox.attempts == 1)
-    assert not is_confirmed(bot_api, update_id)
-    inbox.hold_until = None
-    async with run_adapter():
-        assert [event.key for event in await inbox.wait_for_events()] == [f"u{update_id}"]
-
-
-async def test_adapter_can_run_again(bot_api: TelegramStandIn, inbox: FakeInbox) -> None:
-    adapter = TelegramAdapter(TOKEN, api_base=bot_api.api_base)
-    for count in (1, 2):
-        task = asyncio.create_task(adapter.run(inbox))
-        push_update(bot_api, message=message(PRIVATE, f"hello {count}"))
-        await inbox.wait_for_events(count)
-        assert await adapter.send(PRIVATE_PLACE, Part("hi"), key="k")
-        task.cancel()
-        await asyncio.wait({task}, timeout=5)
-        assert task.cancelled()
-    assert [event.text for event in inbox.stored] == ["hello 1", "hello 2"]
 
 
 async def test_last_activity_needs_successful_poll(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:

@@ -98,21 +98,6 @@ async def test_edit_replaces_text_and_buttons(bot_api: TelegramStandIn, run_adap
     }
 
 
-async def test_unchanged_edit_succeeds(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
-    async with run_adapter() as adapter:
-        message = await adapter.send(GROUP_PLACE, Part("same"), key="k")
-        await adapter.edit(GROUP_PLACE, message, Part("same"))
-    [edit] = bot_api.calls_to("editMessageText")
-    assert "message is not modified" in edit.description
-
-
-async def test_delete(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
-    async with run_adapter() as adapter:
-        message = await adapter.send(GROUP_PLACE, Part("hi"), key="k")
-        await adapter.delete(GROUP_PLACE, message)
-    assert bot_api.messages(bot_api.chats[-1001]) == []
-
-
 async def test_draft_is_stoppable_and_empty_draft_is_thinking(
     bot_api: TelegramStandIn, run_adapter: RunAdapter
 ) -> None:
@@ -212,14 +197,6 @@ async def test_refusals_are_classified(
         assert (raised.value.retry_after is not None) is (failure is DeliveryFailure.RATE_LIMITED)
         assert TOKEN not in str(raised.value)
         assert len(params_of(bot_api, "sendMessage")) == 1, "only the core repeats a request"
-
-
-async def test_rate_limit_has_retry_after(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
-    bot_api.script.add("sendMessage", ScriptedReply.error(429, "Too Many Requests: retry after 209", retry_after=209))
-    async with run_adapter() as adapter:
-        with pytest.raises(DeliveryError) as raised:
-            await adapter.send(GROUP_PLACE, Part("hi"), key="k")
-    assert raised.value.retry_after == 209
 
 
 async def test_migrated_group_raises_new_id(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
