@@ -98,6 +98,9 @@ class Timings:
     """How long reading the text of one file may take."""
     recall_timeout: float = 8.0
     """How long an answer waits for the search in notes and files. Then the model answers without them."""
+    first_model_pause: float = 30.0
+    """How long a model that keeps failing is not asked; doubles with each further failure."""
+    max_model_pause: float = 600.0
 
     # Storage
     batch_window: float = 1.2

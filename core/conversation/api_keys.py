@@ -1,7 +1,7 @@
-"""Whose API key a question is asked with: the bot's own, or the one a person brought.
+"""Which API key pays for a question: the bot's, or one that the person brought.
 
-A person's key is kept encrypted with `PARLEY_SECRET_KEY`, used for that person's questions alone,
-and never shown again.
+A personal key is stored encrypted with `PARLEY_SECRET_KEY`, used only for its owner's questions, and never shown
+again.
 """
 
 import base64
@@ -26,16 +26,14 @@ MAX_CACHED_KEYS = 1000
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key in use; `name` tells it apart in the ledger without telling it."""
-
     key_id: str
+    """Identifies the key in the ledger without revealing it."""
     api: ModelApi
     is_personal: bool = False
-    """A person's, not the bot's."""
 
 
 class Vault:
-    """Encrypts with a passphrase of the operator's."""
+    """Encryption with the operator's passphrase."""
 
     def __init__(self, passphrase: str) -> None:
         key = hashlib.scrypt(passphrase.encode(), salt=b"parley keys", n=2**14, r=8, p=1, dklen=32)
@@ -45,7 +43,7 @@ class Vault:
         return self._fernet.encrypt(secret.encode()).decode()
 
     def decrypt(self, encrypted: str) -> str | None:
-        """None where it was locked with another passphrase."""
+        """None if it was encrypted with another passphrase."""
         try:
             return self._fernet.decrypt(encrypted.encode()).decode()
         except (InvalidToken, ValueError):
@@ -58,42 +56,42 @@ class ApiKeys:
         self.bot_key = ApiKey(key_id_of(api_key), api)
         self.vault = vault
         self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
-        """By person: the key as it is stored, and what it opens to."""
+        """By person: the encrypted key as stored, and the decrypted one."""
 
-    async def for_person(self, person: str) -> ApiKey:
+    async def for_person(self, person_key: str) -> ApiKey:
         """Raises `StoreError`."""
         if self.vault is None:
             return self.bot_key
-        encrypted = await self._store.read(get_encrypted_key, person)  # any process may have changed it
+        encrypted = await self._store.read(get_encrypted_key, person_key)  # another process may have changed it
         if encrypted is None:
-            self._decrypted.pop(person, None)
+            self._decrypted.pop(person_key, None)
             return self.bot_key
-        if self._decrypted.get(person, ("",))[0] != encrypted:
-            self._decrypted[person] = encrypted, self._decrypt(person, encrypted)
+        if self._decrypted.get(person_key, ("",))[0] != encrypted:
+            self._decrypted[person_key] = encrypted, self._decrypt(person_key, encrypted)
             while len(self._decrypted) > MAX_CACHED_KEYS:
                 self._decrypted.popitem(last=False)
-        self._decrypted.move_to_end(person)
-        return self._decrypted[person][1] or self.bot_key
+        self._decrypted.move_to_end(person_key)
+        return self._decrypted[person_key][1] or self.bot_key
 
-    def _decrypt(self, person: str, encrypted: str) -> ApiKey | None:
+    def _decrypt(self, person_key: str, encrypted: str) -> ApiKey | None:
         secret = self.vault.decrypt(encrypted) if self.vault else None
         if secret is None:
-            log.warning("a person's key cannot be decrypted", person=person)
+            log.warning("model.personal_key_unreadable", person=person_key)
             return None
         return self.from_secret(secret)
 
-    async def has_undecryptable_key(self, person: str) -> bool:
-        """Whether there is a key that was locked with another passphrase."""
-        encrypted = await self._store.read(get_encrypted_key, person)
+    async def has_undecryptable_key(self, person_key: str) -> bool:
+        """Whether the person has a key that was encrypted with another passphrase."""
+        encrypted = await self._store.read(get_encrypted_key, person_key)
         return bool(encrypted and self.vault and self.vault.decrypt(encrypted) is None)
 
     def from_secret(self, secret: str) -> ApiKey:
         return ApiKey(key_id_of(secret), self.bot_key.api.with_key(secret), is_personal=True)
 
-    async def save(self, person: str, secret: str) -> None:
-        assert self.vault is not None  # noqa: S101 (asked before)
-        await self._store.write(save_encrypted_key, person, self.vault.encrypt(secret))
+    async def save(self, person_key: str, secret: str) -> None:
+        assert self.vault is not None  # noqa: S101 (callers check)
+        await self._store.write(save_encrypted_key, person_key, self.vault.encrypt(secret))
 
-    async def delete(self, person: str) -> bool:
-        """Whether there was a key."""
-        return await self._store.write(delete_key, person)
+    async def delete(self, person_key: str) -> bool:
+        """Whether the person had a key."""
+        return await self._store.write(delete_key, person_key)

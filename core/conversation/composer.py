@@ -1,5 +1,6 @@
-"""What a model is shown: instructions, the summary of what is long ago, the conversation, the
-question; fitted to its window.
+"""The request for a model: instructions, the summary of the older history, the newer history, the question.
+
+`context_window` decides how much of the history fits.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from core.store.history import ConversationHistory, ConversationSummary, StoredM
 
 __all__ = ["ComposedRequest", "Composer"]
 
-MAX_HISTORY_MESSAGES = 2000  # messages looked at; what fits the window is far less
+MAX_HISTORY_MESSAGES = 2000
+"""More than fits any window."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"
 
 
@@ -28,13 +30,13 @@ class ComposedRequest:
     history: ConversationHistory
     estimator: TokenEstimator
     context_tokens: int
-    """The model's window, in tokens."""
+    """The size of the context window."""
     has_summary: bool
-    """The summary stands for what was left out."""
+    """Whether the request contains the summary of the messages left out."""
 
     @property
-    def unsummarized(self) -> tuple[StoredMessage, ...]:
-        """Messages that are neither shown nor in the summary."""
+    def unsummarised(self) -> tuple[StoredMessage, ...]:
+        """Messages that are neither in the request nor in the summary."""
         up_to_message = self.history.summary.up_to_message if self.history.summary else 0
         left_out = self.history.messages[: self.prompt.omitted]
         return tuple(message for message in left_out if message.id > up_to_message)
@@ -48,7 +50,7 @@ class Composer:
 
     async def compose(
         self,
-        conversation: int,
+        conversation_id: int,
         before_seq: int | None,
         preferences: Preferences,
         prompt: str,
@@ -58,14 +60,16 @@ class Composer:
         replaces_last: bool = False,
         extend_instructions: Callable[[str], str] = str,
     ) -> ComposedRequest:
-        """The request that asks `model`. `context`: tokens, if its window is not to be used up;
-        `replace`: the last question is asked again; `more` adds to the instructions. Raises
-        `PromptTooLongError` and `StoreError`.
+        """The request that asks `model`.
+
+        `context_tokens` (default: the model's window) limits request and answer. `replaces_last` leaves the last
+        question and its answer out, because the question is asked again. `extend_instructions` adds to the
+        instructions. Raises `PromptTooLongError` and `StoreError`.
         """
-        stored = await self._store.read(load_history, conversation, before_seq, MAX_HISTORY_MESSAGES)
+        stored = await self._store.read(load_history, conversation_id, before_seq, MAX_HISTORY_MESSAGES)
         if replaces_last:
             stored = _without_last(stored)
-        estimator = await self.estimators.for_conversation(model, conversation)
+        estimator = await self.estimators.for_conversation(model, conversation_id)
         context_tokens = context_tokens or self._registry.context_tokens(model)
         history = [Message(message.role, message.text) for message in stored.messages]
 
@@ -83,18 +87,19 @@ class Composer:
         fitted = fit(system)
         has_summary = False
         if fitted.omitted and stored.summary is not None:
-            # The question comes first: where both do not fit there is no summary.
+            # If the question and the summary do not fit together, the summary is left out.
             with contextlib.suppress(PromptTooLongError):
                 fitted = fit(_with_summary(system, stored.summary))
                 has_summary = True
+        known = self._registry.get(model)
         request = ChatRequest(
             model,
             fitted.messages,
             temperature=preferences.temperature,
-            # The service counts what may be answered as part of the window.
+            # The service counts the tokens that the answer may have as part of the window.
             max_tokens=min(preferences.max_answer_tokens, fitted.remaining_tokens(context_tokens)) or None,
             reasoning_effort=preferences.reasoning_effort,
-            has_reasoning=bool((known := self._registry.get(model)) and known.has_reasoning),
+            has_reasoning=known is not None and known.has_reasoning,
         )
         return ComposedRequest(request, fitted, stored, estimator, context_tokens, has_summary)
 

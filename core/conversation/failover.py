@@ -1,17 +1,19 @@
-"""Who answers when the chosen model cannot: the order, what may fail over, who is left alone.
+"""Failover: which models answer when the chosen one fails, after which failures, and which are paused.
 
-Only before anything was shown. Which failures mean "another model may do better" is a closed set;
-a wrong key, a request that is not taken or a withheld answer would meet the next model as well.
+Failover happens only before any text of the answer was shown. A wrong key, a refused request or a filtered answer
+does not fail over: every other model would fail the same way.
 """
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.api.catalogue import Model, size_in_billions
 from core.api.model_data import BUILTIN_MODELS
+from core.backoff import Backoff
+from core.clock import Clock, SystemClock
 from core.errors import ModelError, ModelFailure
+from core.timings import Timings
 
 __all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
 
@@ -38,29 +40,26 @@ BREAKER_FAILURES = frozenset(
         ModelFailure.EMPTY,
     }
 )
-"""Failures that speak against the model itself."""
+"""Failures whose cause is the model."""
 MAX_FALLBACKS = 3
-"""Models tried after the chosen one."""
 FAILURE_THRESHOLD = 3
-"""Failures in a row after which a model is left alone."""
-OPEN_SECONDS = 30.0
-MAX_OPEN_SECONDS = 600.0
-"""Seconds for which it is, doubled each time."""
+"""Failures in a row that pause a model."""
 MAX_CIRCUITS = 1000
-"""Models of accounts remembered."""
 
 
 def can_fail_over(error: ModelError) -> bool:
     if error.failure is ModelFailure.UNAVAILABLE and error.status is None:
-        return False  # the service is not there at all: no model of it is
+        return False  # no model of the service can be reached
     return error.failure in FAILOVER_FAILURES
 
 
 def fallback_models(
     chosen: str, models: Sequence[Model], preferred: Sequence[str], limit: int = MAX_FALLBACKS
 ) -> list[str]:
-    """Who is to answer instead of `chosen`, best first: the operator's `order`, else the models
-    most like it: of its kind, near its size, with a window not smaller.
+    """The models that answer instead of `chosen`, best first.
+
+    These are the `preferred` ones, or else the most similar ones: with or without reasoning like `chosen`, a window
+    that is not smaller, and a similar size.
     """
     available = {model.id: model for model in models if not model.is_embedding_model}
     if preferred:
@@ -81,48 +80,51 @@ def fallback_models(
 
 @dataclass(slots=True)
 class _Circuit:
+    backoff: Backoff
     failures: int = 0
-    times_opened: int = 0
     open_until: float = 0.0
 
 
 class CircuitBreaker:
-    """Leaves a model alone that fails again and again; one question in a while tries it."""
+    """Pauses a model that keeps failing; after each pause one question tries it again.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    A pause is twice as long as the one before. A service that asks to wait is obeyed at once.
+    """
+
+    def __init__(self, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
         self._clock = clock
+        self._timings = timings
         self._circuits: dict[tuple[str, str], _Circuit] = {}
 
     def remaining_seconds(self, key_id: str, model: str) -> float:
-        """Seconds for which `model` is not to be asked."""
+        """How long the model is still paused; 0: ask it."""
         circuit = self._circuits.get((key_id, model))
         if circuit is None:
             return 0.0
-        remaining = max(0.0, circuit.open_until - self._clock())
+        now = self._clock.monotonic()
+        remaining = max(0.0, circuit.open_until - now)
         if not remaining and circuit.open_until:
-            # Whoever asks now tries it; the others wait for what comes of that.
-            circuit.open_until = self._clock() + OPEN_SECONDS
+            # This question tries the model; others wait for the result.
+            circuit.open_until = now + self._timings.first_model_pause
         return remaining
 
     def record_success(self, key_id: str, model: str) -> None:
         self._circuits.pop((key_id, model), None)
 
     def record_failure(self, key_id: str, model: str, error: ModelError) -> None:
-        """Take note of a failure. A service that names a long wait is believed at once."""
         retry_after = error.retry_after or 0.0
         if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE_LIMITED and retry_after):
             return
-        circuit = self._circuits.pop((key_id, model), _Circuit())
+        circuit = self._circuits.pop((key_id, model), None) or self._new_circuit()
         self._circuits[key_id, model] = circuit
-        while len(self._circuits) > MAX_CIRCUITS:  # those longest without a failure: accounts come and go
+        while len(self._circuits) > MAX_CIRCUITS:  # forget the one whose last failure is the oldest
             del self._circuits[next(iter(self._circuits))]
         circuit.failures += 1
-        open_seconds = 0.0
+        pause = retry_after
         if error.failure in BREAKER_FAILURES and circuit.failures >= FAILURE_THRESHOLD:
-            open_seconds = min(MAX_OPEN_SECONDS, OPEN_SECONDS * float(1 << min(circuit.times_opened, 10)))
-            circuit.times_opened += 1
-        circuit.open_until = (
-            max(circuit.open_until, self._clock() + max(open_seconds, retry_after))
-            if open_seconds or retry_after
-            else 0.0
-        )
+            pause = max(circuit.backoff.next_delay(), retry_after)
+        circuit.open_until = max(circuit.open_until, self._clock.monotonic() + pause) if pause else 0.0
+
+    def _new_circuit(self) -> _Circuit:
+        # Without jitter (`max` of its bounds is 1): the pause belongs to this process.
+        return _Circuit(Backoff(self._timings.first_model_pause, self._timings.max_model_pause, jitter=max))

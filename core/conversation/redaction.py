@@ -1,4 +1,4 @@
-"""What must not be carried on: keys, passwords and numbers that open something. Pure."""
+"""Removes secrets from text that is passed on: keys, passwords, card numbers. Pure functions."""
 
 import re
 
@@ -8,14 +8,15 @@ REDACTED = "[removed]"
 
 SECRET_PATTERNS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),  # JSON web token
-    re.compile(r"\b\d{6,}:[\w-]{30,}"),  # Telegram's
+    re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),  # JSON web tokens
+    re.compile(r"\b\d{6,}:[\w-]{30,}"),  # Telegram bot tokens
     re.compile(r"\b(?:sk|pk|rk|io|ghp|gho|ghs|glpat|xox[abprs]|AKIA|AIza)[-_]?[\w-]{16,}"),
     re.compile(r"(?<!\d)(?:\d[ -]?){13,19}(?!\d)"),  # payment cards
 )
 LONG_WORD = re.compile(r"[\w-]{32,}")
 DIGIT, LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
-MAX_WORD_CHARS = 31  # characters; a longer one of letters and digits is a key
+MAX_WORD_CHARS = 31
+"""A longer word of letters and digits is taken for a key."""
 LABELLED_SECRET = re.compile(
     r"((?:pass(?:word|wort|phrase|code)|пароль|secret|token|api[ _-]?key|mot de passe|contraseña|"
     r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",
@@ -24,7 +25,7 @@ LABELLED_SECRET = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` without what looks like a secret."""
+    """`text` with everything that looks like a secret replaced by `[removed]`."""
     text = LABELLED_SECRET.sub(rf"\1{REDACTED}", text)
     for pattern in SECRET_PATTERNS:
         text = pattern.sub(REDACTED, text)

@@ -1,7 +1,8 @@
-"""Measuring requests before they are sent: by the model's own last count where there is one.
+"""Estimates the tokens of requests before they are sent.
 
-After an answer the service's count of its request is exact (the anchor): the next request of that
-conversation is that count, and an estimate of what came since.
+After an answer, the service's count of its request is exact. It is kept as the anchor of the conversation: the next
+request has as many tokens, plus an estimate for the messages since (see `context_window`). The counts also correct
+the estimates, for each model (see `tokens`).
 """
 
 from collections import OrderedDict
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 MAX_ANCHORS = 2000
 MAX_MODELS = 200
-SAVE_EVERY_SAMPLES = 10  # samples between writes
+SAVE_EVERY_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ class CountedRequest:
     tokens: int
     answer_hash: int
     answer_tokens: int
-    """The answer's message and its tokens; 0 where thoughts were counted with it."""
+    """0 if the count includes reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEstimator:
-    """Counts for one model and conversation. `known`: the model's weights are learnt."""
+    """Estimates for one model and conversation."""
 
     weights: TokenWeights
     anchor: CountedRequest | None = None
@@ -64,7 +65,7 @@ def text_hash(text: str) -> int:
 
 
 class TokenEstimators:
-    """The measures of all models, learnt and kept. Bounded."""
+    """The weights of all models, learnt and stored, and the anchors of recent conversations."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -72,11 +73,11 @@ class TokenEstimators:
         self._anchors: OrderedDict[int, CountedRequest] = OrderedDict()
         self._unsaved_samples: dict[str, int] = {}
 
-    async def for_conversation(self, model: str, conversation: int) -> TokenEstimator:
+    async def for_conversation(self, model: str, conversation_id: int) -> TokenEstimator:
         """Raises `StoreError`."""
-        anchor = self._anchors.get(conversation)
-        same = anchor is not None and anchor.model == model
-        return TokenEstimator(await self._load_weights(model), anchor if same else None)
+        anchor = self._anchors.get(conversation_id)
+        is_usable = anchor is not None and anchor.model == model
+        return TokenEstimator(await self._load_weights(model), anchor if is_usable else None)
 
     async def _load_weights(self, model: str) -> TokenWeights:
         weights = self._weights.get(model)
@@ -95,21 +96,21 @@ class TokenEstimators:
     async def record_usage(
         self,
         model: str,
-        conversation: int,
+        conversation_id: int,
         messages: Sequence[Message],
         usage: TokenCount,
         answer: str,
         *,
         has_reasoning: bool,
     ) -> None:
-        """The service counted `usage` (prompt, completion) for `sent` and `answer`."""
+        """Learn from the service's count of a request and its answer. Raises `StoreError`."""
         if usage.prompt <= 0:
             return
         weights = await self._load_weights(model)
         weights.add_sample(tokens.count_features(message.content for message in messages), usage.prompt)
         system = messages[0].content if messages[0].role == "system" else ""
         other_messages = messages[1:] if messages[0].role == "system" else messages
-        self._anchors[conversation] = CountedRequest(
+        self._anchors[conversation_id] = CountedRequest(
             model,
             text_hash(system),
             tuple(text_hash(message.content) for message in other_messages),
@@ -117,7 +118,7 @@ class TokenEstimators:
             text_hash(answer),
             0 if has_reasoning else usage.completion,
         )
-        self._anchors.move_to_end(conversation)
+        self._anchors.move_to_end(conversation_id)
         while len(self._anchors) > MAX_ANCHORS:
             self._anchors.popitem(last=False)
         self._unsaved_samples[model] = self._unsaved_samples.get(model, 0) + 1
@@ -127,7 +128,7 @@ class TokenEstimators:
             try:
                 await self._store.write(set_value, _storage_key(model), encoded)
             except StoreError as error:
-                log.warning("token counts not kept", model=model, error=str(error))
+                log.warning("model.token_weights_not_stored", model=model, error=str(error))
 
 
 def _storage_key(model: str) -> str:

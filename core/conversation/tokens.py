@@ -1,7 +1,12 @@
-"""How many tokens a text will be: counted by kind of character, learnt for each model.
+"""Estimates how many tokens a text has, from its kinds of characters. Pure.
 
-The prior is measured over twelve tokenisers: half of its estimates are within 6 %, nineteen of
-twenty within 21 %. Each answer's own count corrects it (`Weights`).
+A request is described by its features: characters of each class, words, messages, and 1 for the request. The
+estimate is the sum of the features times weights:
+
+    "Hi there!" = 7 small letters and spaces * 0.214 + 1 capital * 0.444 + 1 sign * 0.558 + 2 words * 0.18 = 2.9
+
+The prior weights are measured over twelve tokenisers: half of the estimates are within 6 %, 19 of 20 within 21 %.
+`TokenWeights` corrects them by each model's own counts.
 """
 
 import re
@@ -26,9 +31,8 @@ Features = NDArray[np.float64]
 TOKENS_PER_WORD = 0.18
 TOKENS_PER_MESSAGE = 4.8
 TOKENS_PER_REQUEST = 8.0
-TOKENS_PER_OTHER_CHAR = 1.0  # emoji and what no class knows
-
-# Tokens a character, by the kind of character.
+TOKENS_PER_OTHER_CHAR = 1.0
+"""For characters in none of the classes, such as emoji."""
 CHARACTER_CLASSES: tuple[tuple[str, float], ...] = (
     ("a-z ", 0.214),
     ("A-Z", 0.444),
@@ -46,6 +50,7 @@ CHARACTER_CLASSES: tuple[tuple[str, float], ...] = (
     ("\u3040-\u30ff", 0.52),
     ("\u3400-\u9fff\uf900-\ufaff", 0.81),
 )
+"""Regular expression classes of characters, and the tokens per character."""
 CLASS_PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CHARACTER_CLASSES)
 WORD_PATTERN = re.compile(r"\w+")
 
@@ -59,12 +64,12 @@ PRIOR_WEIGHTS: Features = np.array(
     ]
 )
 PRIOR_SPREAD = 0.5 * PRIOR_WEIGHTS + 0.02
-"""How far a model's weights may be from the prior's."""
-PRIOR_SPREAD[-2:] = 5.0, 40.0  # templates differ more than texts do
+"""How far a model's weights are expected to be from the prior."""
+PRIOR_SPREAD[-2:] = 5.0, 40.0  # models' chat templates differ more than their tokenisers
 SAMPLE_NOISE = 1.0
 MAX_SAMPLES = 100
 MIN_CALIBRATION_SAMPLES = 20
-"""Samples kept, and from which on a model counts as known."""
+MAX_CACHED_TEXT_CHARS = 20_000
 
 
 @lru_cache(maxsize=4096)
@@ -75,30 +80,30 @@ def _count_features(text: str) -> tuple[float, ...]:
 
 
 def count_features(texts: Iterable[str]) -> Features:
-    """What a request with these messages is made of."""
+    """The features of a request with these messages."""
     total = np.zeros(len(PRIOR_WEIGHTS))
     messages = 0
     for text in texts:
-        total += _count_features(text) if len(text) < 20_000 else _count_features.__wrapped__(text)
+        total += _count_features(text) if len(text) < MAX_CACHED_TEXT_CHARS else _count_features.__wrapped__(text)
         messages += 1
     total[-2], total[-1] = messages, 1.0
     return total
 
 
 def estimate_text(text: str, weights: Features = PRIOR_WEIGHTS) -> float:
-    """Tokens of `text` as one message of many."""
+    """The tokens of `text` as one of several messages."""
     counts = count_features([text])
     counts[-1] = 0.0
     return float(counts @ weights)
 
 
 def estimate_messages(texts: Iterable[str], weights: Features = PRIOR_WEIGHTS) -> float:
-    """Tokens of a whole request."""
+    """The tokens of a whole request."""
     return float(count_features(texts) @ weights)
 
 
 class TokenWeights:
-    """One model's tokens by kind of character: the prior, corrected by what it counted itself."""
+    """The weights of one model: the prior, corrected by the model's own counts."""
 
     def __init__(self, samples: Iterable[Sequence[float]] = ()) -> None:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=MAX_SAMPLES)
@@ -117,12 +122,12 @@ class TokenWeights:
         return list(self._samples)
 
     def add_sample(self, features: Features, tokens: int) -> None:
-        """A request made of `made` was `tokens` long by the model's own count."""
+        """Learn that a request with these features has `tokens` tokens by the model's own count."""
         self._samples.append((*(float(x) for x in features), float(tokens)))
         self._fit()
 
     def _fit(self) -> None:
-        """The weights nearest to the prior that explain the samples (ridge regression)."""
+        """Find the weights nearest to the prior that explain the samples (ridge regression)."""
         if not self._samples:
             return
         rows = np.array(self._samples)

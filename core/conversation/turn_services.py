@@ -1,8 +1,9 @@
-"""What answers are made with, put together once for a process."""
+"""The services that turns share, created once per process."""
 
 from dataclasses import dataclass
 
 from core.api.client import ModelApi
+from core.clock import Clock, SystemClock
 from core.conversation.api_keys import ApiKeys, Vault
 from core.conversation.composer import Composer
 from core.conversation.failover import CircuitBreaker
@@ -12,6 +13,7 @@ from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
 from core.settings import Settings
 from core.store.database import Store
+from core.timings import Timings
 
 __all__ = ["TurnServices", "build_turn_services"]
 
@@ -27,11 +29,18 @@ class TurnServices:
     summariser: Summariser
 
 
-def build_turn_services(settings: Settings, store: Store, api: ModelApi, registry: ModelRegistry) -> TurnServices:
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    secret = settings.secret_key
-    vault = Vault(secret.get_secret_value()) if secret else None
-    api_keys = ApiKeys(store, api, key, vault)
+def build_turn_services(
+    settings: Settings,
+    store: Store,
+    api: ModelApi,
+    registry: ModelRegistry,
+    *,
+    clock: Clock = SystemClock(),
+    timings: Timings = Timings(),
+) -> TurnServices:
+    bot_key = settings.api_key.get_secret_value() if settings.api_key else ""
+    vault = Vault(settings.secret_key.get_secret_value()) if settings.secret_key else None
+    api_keys = ApiKeys(store, api, bot_key, vault)
     ledger = Ledger(
         store,
         registry,
@@ -40,5 +49,6 @@ def build_turn_services(settings: Settings, store: Store, api: ModelApi, registr
         bot_key_id=api_keys.bot_key.key_id,
     )
     summariser = Summariser(store, registry, ledger, api, api_keys.bot_key.key_id)
+    breaker = CircuitBreaker(clock=clock, timings=timings)
     composer = Composer(store, registry, TokenEstimators(store))
-    return TurnServices(settings, registry, api_keys, ledger, CircuitBreaker(), composer, summariser)
+    return TurnServices(settings, registry, api_keys, ledger, breaker, composer, summariser)

@@ -1,4 +1,4 @@
-"""Models that the settings name and that are not among those one can ask: misspelt, or gone."""
+"""Finds models that the settings name but the service does not offer: misspelt or withdrawn."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -22,18 +22,21 @@ class UnknownModel:
     setting: str
     model: str
     suggestions: tuple[str, ...]
-    """What may have been meant, best first."""
+    """Offered models with similar names, best first."""
 
     def __str__(self) -> str:
-        meant = f"; is {self.suggestions[0]} meant?" if self.suggestions else ""
-        return f"{self.setting} names {self.model}, which is not among the models known{meant}"
+        hint = f" Did you mean {self.suggestions[0]}?" if self.suggestions else ""
+        return f"{self.setting}: the model {self.model} is not offered.{hint}"
 
 
 def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> list[UnknownModel]:
-    """Every model of the settings that is not `offered`, and no model for embeddings that is
-    known: a service may list those nowhere.
+    """Every model in the settings that is not in `available`.
+
+    Embedding models of the built-in table count as available, because the service may not list them.
     """
-    embedding_models = {id_: one for id_, one in {**BUILTIN_MODELS, **available}.items() if one.is_embedding_model}
+    embedding_models = {
+        id_: model for id_, model in {**BUILTIN_MODELS, **available}.items() if model.is_embedding_model
+    }
     unknown = []
     for setting, id_ in _configured_models(settings):
         known = embedding_models if setting == EMBEDDING_MODEL_SETTING else available
@@ -45,7 +48,7 @@ def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> l
 
 
 def _configured_models(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(setting, model)."""
+    """Pairs of a setting and a model that it names."""
     yield DEFAULT_MODEL_SETTING, settings.default_model
     yield EMBEDDING_MODEL_SETTING, settings.embedding_model
     others = (
@@ -60,8 +63,8 @@ def _configured_models(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _suggest(id_: str, known: Mapping[str, Model]) -> tuple[str, ...]:
     match = find_model(list(known.values()), id_)
-    found = [match.model] if match.model else list(match.candidates)
-    ids_by_folded = {one.casefold(): one for one in known}
+    matches = [match.model] if match.model else list(match.candidates)
+    ids_by_folded = {model_id.casefold(): model_id for model_id in known}
     close_matches = difflib.get_close_matches(id_.casefold(), ids_by_folded, n=MAX_SUGGESTIONS)
-    ids = [model.id for model in found] + [ids_by_folded[one] for one in close_matches]
+    ids = [model.id for model in matches] + [ids_by_folded[folded] for folded in close_matches]
     return tuple(dict.fromkeys(ids))[:MAX_SUGGESTIONS]

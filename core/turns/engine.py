@@ -103,7 +103,7 @@ class Engine:
         self._clock = clock
         self._timings = timings
         self._max_attempts = max_attempts
-        self._services = build_turn_services(settings, store, api, models)
+        self._services = build_turn_services(settings, store, api, models, clock=clock, timings=timings)
         memory = MemoryService(store, self._services.ledger, model=settings.embedding_model, timings=timings)
         commands = CommandHandlers(store, self._services, self._stop_turns, memory)
         self._dispatcher = Dispatcher(store, self._services, commands, memory)

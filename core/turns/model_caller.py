@@ -165,4 +165,4 @@ class ModelCaller:
     async def _handle_truncation(self, composed: ComposedRequest) -> None:
         conversation_id = self._claimed.turn.conversation_id
         self.needs_truncation_note = not await self._claimed.store.read(is_truncation_notified, conversation_id)
-        self._services.summariser.summarize_if_needed(conversation_id, composed)
+        self._services.summariser.summarise_if_needed(conversation_id, composed)

@@ -42,7 +42,7 @@ async def test_models_are_listed_with_capabilities(tmp_path: Path) -> None:
         assert "embeddings only" in embedding_row
         assert "Quotas reset in" in output
         llama = "meta-llama/Llama-3.3-70B-Instruct"
-        assert f"PARLEY_QUOTAS names llama-3.3, which is not among the models known; is {llama} meant?" in output
+        assert f"PARLEY_QUOTAS: the model llama-3.3 is not offered. Did you mean {llama}?" in output
         matches = await run_list_models(tmp_path, model, "qwen coder")
         assert "Qwen2.5-Coder-32B-Instruct" in matches
         assert "phi-4" not in matches
