@@ -55,7 +55,7 @@ async def open_services(
     """Open the database and the API client. Raises `ConfigurationError` and `UnavailableError`."""
     if settings.api_key is None:
         raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, clock=clock, timings=timings)
     api = ModelApi(
         settings.base_url,
         settings.api_key.get_secret_value(),
@@ -69,7 +69,7 @@ async def open_services(
     )
     try:
         await store.open()
-        models = ModelRegistry(api, store, settings.contexts, settings.embedding_model)
+        models = ModelRegistry(api, store, settings.contexts, settings.embedding_model, clock=clock, timings=timings)
         await models.load()
         owner = uuid.uuid4().hex
         leases = Leases(store, owner, clock=clock, timings=timings)

@@ -101,6 +101,14 @@ class Timings:
     first_model_pause: float = 30.0
     """How long a model that keeps failing is not asked; doubles with each further failure."""
     max_model_pause: float = 600.0
+    catalogue_refresh_interval: float = 3600.0
+    """Between two fetches of the list of models."""
+    catalogue_retry_interval: float = 60.0
+    """The same after one that failed."""
+    quota_rollover: float = 600.0
+    """A quota that returns sooner is not exhausted for the day."""
+    max_request: float = 43_200.0
+    """Longer than any request to a model may take; a reservation that is older belongs to a dead process."""
 
     # Storage
     batch_window: float = 1.2

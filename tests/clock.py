@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["FakeClock"]
+from core.clock import SystemClock
+
+__all__ = ["FakeClock", "FixedTimeClock"]
 
 
 @dataclass(order=True)
@@ -86,3 +88,13 @@ class FakeClock:
         """Let ready tasks run; never waits in real time."""
         for _ in range(rounds):
             await asyncio.sleep(0)
+
+
+class FixedTimeClock(SystemClock):
+    """The real clock, except that tests set the time of day."""
+
+    def __init__(self, epoch: float = 1_700_000_000.0) -> None:
+        self.epoch = epoch
+
+    def time(self) -> float:
+        return self.epoch

@@ -7,11 +7,10 @@ from rich.console import Console
 
 from bots.terminal.adapter import TerminalAdapter
 from core.app import Services, open_services, serve
-from core.conversation.preferences import MODEL
 from core.errors import ConfigurationError
 from core.scopes import applicable_scopes
 from core.settings import AccessMode, Settings
-from core.store.preferences import Preference, set_preference
+from core.store.preferences import Preference, PreferenceName, set_preference
 
 __all__ = ["run_terminal_chat"]
 
@@ -36,4 +35,4 @@ async def _choose_model(services: Services, adapter: TerminalAdapter, query: str
         raise ConfigurationError(f"{query!r} is not the name of exactly one model: see `parley models`.")
     scope = applicable_scopes(adapter.place, adapter.sender)[0]
     choice = Preference(match.model.id, adapter.sender.name)
-    await services.store.write(set_preference, scope.key, MODEL, choice)
+    await services.store.write(set_preference, scope.key, PreferenceName.MODEL, choice)

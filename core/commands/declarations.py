@@ -7,15 +7,8 @@ import difflib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.conversation.preferences import (
-    ANSWER_LENGTH,
-    OFF,
-    ON,
-    REASONING_EFFORT,
-    SHARED_CONVERSATION,
-    SHOW_REASONING,
-    TEMPERATURE,
-)
+from core.conversation.preferences import OFF, ON
+from core.store.preferences import PreferenceName
 
 __all__ = [
     "COMMANDS",
@@ -33,7 +26,13 @@ __all__ = [
 RESET = "reset"
 """In place of a value: go back to the default."""
 REMOVE = "remove"
-SETTING_NAMES = (TEMPERATURE, ANSWER_LENGTH, REASONING_EFFORT, SHOW_REASONING, SHARED_CONVERSATION)
+SETTING_NAMES = (
+    PreferenceName.TEMPERATURE,
+    PreferenceName.ANSWER_LENGTH,
+    PreferenceName.REASONING_EFFORT,
+    PreferenceName.SHOW_REASONING,
+    PreferenceName.SHARED_CONVERSATION,
+)
 MAX_PLACEHOLDER_CHOICES = 6
 
 

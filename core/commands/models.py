@@ -12,18 +12,12 @@ from core.commands.reply import Reply
 from core.commands.request import CommandRequest
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.preferences import (
-    MODEL,
-    EffectivePreference,
-    Preferences,
-    load_preferences,
-    with_available_model,
-)
+from core.conversation.preferences import EffectivePreference, Preferences, load_preferences, with_available_model
 from core.conversation.turn_services import TurnServices
 from core.port import MenuItem
 from core.scopes import Scope, ScopeKind, person_key
 from core.store.database import Store
-from core.store.preferences import Preference, delete_preference, set_preference
+from core.store.preferences import Preference, PreferenceName, delete_preference, set_preference
 from core.store.token_usage import UsageKind
 from core.texts import models as texts
 from core.texts.formatting import format_context_length
@@ -106,14 +100,14 @@ class ModelCommands:
 
     async def _reset(self, request: CommandRequest) -> Reply:
         keys = [scope.key for scope in request.preferences.scopes if scope.kind is not ScopeKind.SERVER]
-        await self._store.write(delete_preference, keys, MODEL)
+        await self._store.write(delete_preference, keys, PreferenceName.MODEL)
         incoming, settings = request.incoming, self._services.settings
         current = self._current(await self._store.read(load_preferences, incoming.place, incoming.sender, settings))
         return Reply(texts.model_reset(self._registry.display_name(current.value), current.scope))
 
     async def choose(self, request: CommandRequest, model: Model, scope: Scope | None = None) -> Reply:
         scope = scope or request.preferences.scopes[0]
-        await self._store.write(set_preference, scope.key, MODEL, Preference(model.id, request.set_by))
+        await self._store.write(set_preference, scope.key, PreferenceName.MODEL, Preference(model.id, request.set_by))
         return Reply(texts.model_changed(model, scope))
 
     async def choose_by_action(self, request: CommandRequest, action: str) -> Reply:
@@ -162,7 +156,7 @@ class ModelCommands:
         return Reply(text, buttons, edits_message=edits_message)
 
     def _current(self, preferences: Preferences) -> EffectivePreference:
-        return with_available_model(preferences, self._registry, self._services.settings).values[MODEL]
+        return with_available_model(preferences, self._registry, self._services.settings).values[PreferenceName.MODEL]
 
     async def _quotas(self, request: CommandRequest, models: Sequence[Model]) -> Mapping[str, QuotaStatus]:
         api_key = await self._services.api_keys.for_person(person_key(request.incoming.sender))

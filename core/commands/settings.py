@@ -8,22 +8,10 @@ from core.commands.declarations import RESET, SETTING_NAMES
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.preferences import (
-    ANSWER_LENGTH,
-    OFF,
-    ON,
-    PERSONA,
-    REASONING_EFFORT,
-    REASONING_EFFORTS,
-    SHARED_CONVERSATION,
-    SHOW_REASONING,
-    SYSTEM_PROMPT,
-    TEMPERATURE,
-    Preferences,
-)
+from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
 from core.scopes import chat_scope_key
 from core.store.database import Store
-from core.store.preferences import Preference, delete_preference, set_preference
+from core.store.preferences import Preference, PreferenceName, delete_preference, set_preference
 from core.texts import settings as texts
 from core.texts.formatting import either
 
@@ -37,7 +25,7 @@ MAX_TEMPERATURE = 2
 
 @dataclass(frozen=True, slots=True)
 class ChatSetting:
-    name: str
+    name: PreferenceName
     accepted_values: str
     """As in "Temperature must be 0-2"."""
     parse: Callable[[str], str | None]
@@ -74,31 +62,31 @@ def _one_of(*values: str) -> Callable[[str], str | None]:
 
 CHAT_SETTINGS = (
     ChatSetting(
-        TEMPERATURE,
+        PreferenceName.TEMPERATURE,
         f"0-{MAX_TEMPERATURE}",
         _parse_temperature,
         lambda preferences: "" if preferences.temperature is None else f"{preferences.temperature:g}",
     ),
     ChatSetting(
-        ANSWER_LENGTH,
+        PreferenceName.ANSWER_LENGTH,
         f"{MIN_ANSWER_TOKENS}-{MAX_ANSWER_TOKENS:,}",
         _parse_length,
         lambda preferences: f"{preferences.max_answer_tokens:,}" if preferences.max_answer_tokens else "",
     ),
     ChatSetting(
-        REASONING_EFFORT,
-        either(REASONING_EFFORTS),
-        _one_of(*REASONING_EFFORTS),
+        PreferenceName.REASONING_EFFORT,
+        either(ReasoningEffort),
+        _one_of(*ReasoningEffort),
         lambda preferences: preferences.reasoning_effort or "",
     ),
     ChatSetting(
-        SHOW_REASONING,
+        PreferenceName.SHOW_REASONING,
         either((ON, OFF)),
         _one_of(ON, OFF),
         lambda preferences: ON if preferences.shows_reasoning else OFF,
     ),
 )
-SETTINGS_BY_NAME = {setting.name: setting for setting in CHAT_SETTINGS}
+SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
 class SettingsCommands:
@@ -113,7 +101,7 @@ class SettingsCommands:
         value = value.strip()
         if not name:
             return self._list(request)
-        if name.casefold() == SHARED_CONVERSATION:
+        if name.casefold() == PreferenceName.SHARED_CONVERSATION:
             return await self._set_share(request, value)
         setting = SETTINGS_BY_NAME.get(name.casefold())
         if setting is None:
@@ -147,12 +135,12 @@ class SettingsCommands:
         ]
         return Reply(texts.setting_list(lines))
 
-    async def _set(self, request: CommandRequest, name: str, value: str) -> Reply:
+    async def _set(self, request: CommandRequest, name: PreferenceName, value: str) -> Reply:
         scope = request.preferences.scopes[0]
         await self._store.write(set_preference, scope.key, name, Preference(value, request.set_by))
         return Reply(texts.setting_changed(name, value, scope))
 
-    async def _reset(self, request: CommandRequest, name: str) -> Reply:
+    async def _reset(self, request: CommandRequest, name: PreferenceName) -> Reply:
         scope = request.preferences.scopes[0]
         await self._store.write(delete_preference, [scope.key], name)
         return Reply(texts.setting_reset(name, scope))
@@ -164,7 +152,7 @@ class SettingsCommands:
         if place.is_private:
             return Reply(texts.SHARE_IN_PRIVATE)
         preference = Preference(ON if value == ON else OFF, request.set_by)
-        await self._store.write(set_preference, chat_scope_key(place), SHARED_CONVERSATION, preference)
+        await self._store.write(set_preference, chat_scope_key(place), PreferenceName.SHARED_CONVERSATION, preference)
         return Reply(texts.SHARED if value == ON else texts.NOT_SHARED)
 
     async def system(self, request: CommandRequest) -> Reply:
@@ -173,10 +161,10 @@ class SettingsCommands:
         if not instructions:
             return Reply(texts.show_instructions(request.preferences.system_prompt))
         if instructions == RESET:
-            return await self._reset(request, SYSTEM_PROMPT)
+            return await self._reset(request, PreferenceName.SYSTEM_PROMPT)
         if len(instructions) > MAX_INSTRUCTIONS_CHARS:
             return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
-        await self._set(request, SYSTEM_PROMPT, instructions)
+        await self._set(request, PreferenceName.SYSTEM_PROMPT, instructions)
         return Reply(texts.instructions_changed(scope))
 
     async def persona(self, request: CommandRequest) -> Reply:
@@ -187,9 +175,9 @@ class SettingsCommands:
         if not name:
             return Reply(texts.persona_list(self._personas, request.preferences.persona))
         if name == RESET:
-            return await self._reset(request, PERSONA)
+            return await self._reset(request, PreferenceName.PERSONA)
         persona = next((known for known in self._personas if known.casefold() == name.casefold()), None)
         if persona is None:
             return Reply(texts.unknown_persona(name))
-        await self._store.write(delete_preference, [scope.key], SYSTEM_PROMPT)
-        return await self._set(request, PERSONA, persona)
+        await self._store.write(delete_preference, [scope.key], PreferenceName.SYSTEM_PROMPT)
+        return await self._set(request, PreferenceName.PERSONA, persona)

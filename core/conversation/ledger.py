@@ -1,15 +1,20 @@
-"""Quotas: what a model may still be asked today, by account.
+"""Daily token quotas, by API key, model and kind of request.
 
-An account is an API key, known here by its digest. A day begins at the operator's reset hour,
-UTC. Quotas come from the settings, then the catalogue; a model without one has none.
+Every request is reserved before it is sent and settled afterwards:
+
+    async with ledger.reserve(key_id, model, prompt_tokens=900, answer_tokens=800) as reservation:
+        ...                                  # books 1700 tokens, so that concurrent requests stay within the quota
+        reservation.reported_tokens = 1204   # what the service counted replaces them
+
+API keys are known by their digest. A day begins at the operator's reset hour, UTC. Quotas come from the settings, or
+else from the catalogue; a model in neither has none.
 """
 
 import asyncio
 import contextlib
 import hashlib
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,11 +22,13 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.api.model_data import BUILTIN_MODELS
+from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure, StoreError
 from core.store import token_usage
 from core.store.database import Store
 from core.store.token_usage import TokenUsage, UsageKey, UsageKind
+from core.timings import Timings
 
 __all__ = [
     "Ledger",
@@ -35,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_MODEL = "*"
 QUOTA_WARNING_FRACTION = 0.8
-QUOTA_ROLLOVER_SECONDS = 600.0  # seconds: a quota that comes back within them is not used up for the day
+DAY_SECONDS = 86_400
 BILLED_FAILURES = frozenset(
     {
         ModelFailure.STALLED,
@@ -45,31 +52,32 @@ BILLED_FAILURES = frozenset(
         ModelFailure.FILTERED,
     }
 )
-"""Failures after the service began to work: it counts what it was asked."""
-MAX_REQUEST_SECONDS = 43_200.0  # seconds: no request lasts as long (PARLEY_ANSWER_TIMEOUT)
+"""Failures after the service accepted the request, which it counts."""
 
 
 def key_id_of(api_key: str) -> str:
-    """A name for a key that does not tell the key."""
+    """A digest that identifies an API key without revealing it."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
-    """Today's state of one model. Tokens; `limit` None: no quota."""
+    """The quota of one model today."""
 
     limit: int | None
+    """Tokens a day; None: no quota."""
     usage: TokenUsage
 
     @property
     def remaining(self) -> int | None:
+        """Tokens; None: no quota."""
         if self.limit is None:
             return None
         return 0 if self.usage.is_exhausted else max(0, self.limit - self.usage.tokens)
 
     @property
     def used_fraction(self) -> float:
-        """Used part of the quota, 0 to 1."""
+        """From 0 to 1."""
         if self.usage.is_exhausted:
             return 1.0
         return min(1.0, self.usage.tokens / self.limit) if self.limit else 0.0
@@ -87,18 +95,19 @@ class QuotaWarning:
 
 @dataclass(slots=True)
 class Reservation:
-    """What one request costs, in tokens: as the service told, else as well as we know."""
+    """What is known of the cost of one request."""
 
     prompt_tokens: int
-    """What is asked, estimated."""
+    """Estimated."""
     reported_tokens: int = 0
-    """By the service, for all of it."""
+    """What the service counted for prompt and answer; 0: it did not say."""
     answer_tokens: int = 0
-    """What came of the answer, estimated."""
+    """What has arrived of the answer, estimated."""
     failure: ModelFailure | None = None
 
     @property
     def cost(self) -> int:
+        """In tokens."""
         if self.reported_tokens:
             return self.reported_tokens
         is_refused = self.failure is not None and self.failure not in BILLED_FAILURES
@@ -106,9 +115,7 @@ class Reservation:
 
 
 class Ledger:
-    """`house` is the bot's own account, of whose quotas the operator is warned; `clock` is
-    seconds since 1970.
-    """
+    """`quotas` and `reset_hour` are settings. Warnings are about the key `bot_key_id`."""
 
     def __init__(
         self,
@@ -118,7 +125,8 @@ class Ledger:
         quotas: Mapping[str, int],
         reset_hour: int,
         bot_key_id: str = "",
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SystemClock(),
+        timings: Timings = Timings(),
     ) -> None:
         self._store = store
         self._registry = registry
@@ -126,28 +134,29 @@ class Ledger:
         self._bot_key_id = bot_key_id
         self._reset_offset = timedelta(hours=reset_hour)
         self._clock = clock
+        self._timings = timings
         self._warned: set[tuple[str, str, str]] = set()
         self.warnings: deque[QuotaWarning] = deque(maxlen=20)
-        """For an operator to be told; whoever tells them takes them out."""
+        """For the operator; removed by whoever shows them."""
 
     def today(self) -> str:
-        return (datetime.fromtimestamp(self._clock(), UTC) - self._reset_offset).date().isoformat()
+        """The date as YYYY-MM-DD."""
+        return (datetime.fromtimestamp(self._clock.time(), UTC) - self._reset_offset).date().isoformat()
 
     def day_start(self) -> float:
         """Seconds since 1970."""
-        return self._clock() + self.seconds_until_reset() - 86_400
+        return self._clock.time() + self.seconds_until_reset() - DAY_SECONDS
 
     def seconds_until_reset(self) -> float:
-        """Seconds to the end of the day."""
-        now = datetime.fromtimestamp(self._clock(), UTC) - self._reset_offset
+        now = datetime.fromtimestamp(self._clock.time(), UTC) - self._reset_offset
         tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         return (tomorrow - now).total_seconds()
 
     def daily_limit(self, model: str) -> int | None:
-        """Tokens a day; None: as many as the service gives."""
+        """Tokens a day; None: no quota."""
         configured = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
         if configured is None:
-            # Models that embed are not in the list of those one can talk to.
+            # The service's list may not contain embedding models.
             known = self._registry.get(model) or BUILTIN_MODELS.get(model)
             configured = known.daily_quota if known else None
         return configured or None
@@ -156,16 +165,15 @@ class Ledger:
         self, key_id: str, models: Sequence[str], kind: UsageKind = UsageKind.CHAT
     ) -> dict[str, QuotaStatus]:
         usage_by_model = await self._store.read(token_usage.get_usage_by_model, key_id, self.today(), models, kind)
-        return {model: QuotaStatus(self.daily_limit(model), now) for model, now in usage_by_model.items()}
+        return {model: QuotaStatus(self.daily_limit(model), usage) for model, usage in usage_by_model.items()}
 
     @asynccontextmanager
     async def reserve(
         self, key_id: str, model: str, prompt_tokens: int, answer_tokens: int = 0, kind: UsageKind = UsageKind.CHAT
     ) -> AsyncIterator[Reservation]:
-        """Book a request while it is made: before, what it is expected to cost (`asked` tokens
-        and an answer of `answer`), after it what it cost.
+        """Reserve the expected cost of a request while the body runs, then book the real cost.
 
-        Raises `ModelError` when today's quota is used up, and `StoreError`.
+        Raises `ModelError` if today's quota does not allow the request, and `StoreError`.
         """
         reservation_id = await self._reserve(key_id, model, prompt_tokens + answer_tokens, kind)
         if reservation_id is None:
@@ -191,20 +199,19 @@ class Ledger:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # Nobody would end what may be booked by now.
+            # The reservation may exist by now, and nothing else would settle it.
             with contextlib.suppress(StoreError):
                 if (reservation_id := await task) is not None:
                     await self._store.write(token_usage.settle_reservation, reservation_id, 0)
             raise
 
     async def _settle(self, reservation_id: int, key_id: str, model: str, tokens: int, kind: UsageKind) -> None:
-        """Book what it cost, and warn the operator when most of the quota is gone."""
         try:
             await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
             await self._warn_if_nearly_used(key_id, model, kind)
         except StoreError as error:
-            # No reason to lose an answer: what was expected stays booked.
-            log.warning("cost not booked", account=key_id, model=model, error=str(error))
+            # The answer is more important: the expected cost stays reserved.
+            log.warning("quota.usage_not_booked", key_id=key_id, model=model, error=str(error))
 
     async def _warn_if_nearly_used(self, key_id: str, model: str, kind: UsageKind) -> None:
         limit, day = self.daily_limit(model), self.today()
@@ -217,8 +224,8 @@ class Ledger:
             name, seconds_until_reset = self._registry.display_name(model), self.seconds_until_reset()
             self.warnings.append(QuotaWarning(name, quota.used_fraction, seconds_until_reset))
             log.warning(
-                "quota nearly used up",
-                account=key_id,
+                "quota.nearly_exhausted",
+                key_id=key_id,
                 model=model,
                 used=quota.usage.tokens,
                 quota=limit,
@@ -226,23 +233,30 @@ class Ledger:
             )
 
     async def personal_key_tokens(self) -> int:
-        """Today's tokens on keys that people brought."""
+        """Today's tokens on all personal keys."""
         return await self._store.read(token_usage.tokens_on_other_keys, self._bot_key_id, self.today())
 
     async def record_refusal(
         self, key_id: str, model: str, error: ModelError, kind: UsageKind = UsageKind.CHAT
     ) -> None:
-        """The service says that the day's quota is used up, whatever we counted. Where its day
-        ends a little later than ours, ours is not spoilt.
+        """Mark the day's quota as exhausted if the service says so, whatever was counted here. Raises `StoreError`.
+
+        A quota that returns within minutes is not exhausted: the service's day ends a little later than this one's.
         """
-        is_quota_refusal = error.failure is ModelFailure.QUOTA and error.status is not None
-        is_day_new = self._clock() - self.day_start() < QUOTA_ROLLOVER_SECONDS and error.retry_after is None
-        if not is_quota_refusal or is_day_new or (error.retry_after or QUOTA_ROLLOVER_SECONDS) < QUOTA_ROLLOVER_SECONDS:
+        if error.failure is not ModelFailure.QUOTA or error.status is None:
+            return
+        rollover = self._timings.quota_rollover
+        seconds_into_day = self._clock.time() - self.day_start()
+        if seconds_into_day < rollover if error.retry_after is None else 0 < error.retry_after < rollover:
             return
         key = UsageKey(key_id, model, kind, self.today())
         await self._store.write(token_usage.mark_exhausted, key)
 
-    async def settle_abandoned(self, older_than_seconds: float = MAX_REQUEST_SECONDS) -> None:
-        """Book as expected what was asked more than `older` seconds ago: its process died."""
-        if settled := await self._store.write(token_usage.settle_abandoned, older_than_seconds):
-            log.info("requests of dead processes booked", requests=settled)
+    async def settle_abandoned(self, older_than_seconds: float | None = None) -> None:
+        """Book the expected cost of requests whose process died.
+
+        By default those that no process can still be waiting for. Raises `StoreError`.
+        """
+        age = self._timings.max_request if older_than_seconds is None else older_than_seconds
+        if settled := await self._store.write(token_usage.settle_abandoned, age):
+            log.info("quota.abandoned_requests_booked", requests=settled)

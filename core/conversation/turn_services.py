@@ -47,6 +47,8 @@ def build_turn_services(
         quotas=settings.quotas,
         reset_hour=settings.quota_reset_hour,
         bot_key_id=api_keys.bot_key.key_id,
+        clock=clock,
+        timings=timings,
     )
     summariser = Summariser(store, registry, ledger, api, api_keys.bot_key.key_id)
     breaker = CircuitBreaker(clock=clock, timings=timings)

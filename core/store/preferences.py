@@ -1,14 +1,28 @@
-"""Preferences that people set, by scope (a chat, thread, person or server) and name."""
+"""Preferences that people set, by scope (a chat, thread, person or server; see `core.scopes`) and name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import Connection, delete, select
 
 from core.store.dialect import upsert
 from core.store.schema import preferences
 
-__all__ = ["Preference", "delete_preference", "list_preferences", "set_preference"]
+__all__ = ["Preference", "PreferenceName", "delete_preference", "list_preferences", "set_preference"]
+
+
+class PreferenceName(StrEnum):
+    """People type some of the values, as in `/settings length 500`."""
+
+    MODEL = "model"
+    SYSTEM_PROMPT = "system"
+    PERSONA = "persona"
+    SHARED_CONVERSATION = "share"
+    TEMPERATURE = "temperature"
+    ANSWER_LENGTH = "length"
+    REASONING_EFFORT = "effort"
+    SHOW_REASONING = "reasoning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +32,12 @@ class Preference:
     """A person's name; "" where nobody is named."""
 
 
-def set_preference(connection: Connection, scope: str, name: str, preference: Preference) -> None:
+def set_preference(connection: Connection, scope: str, name: PreferenceName, preference: Preference) -> None:
     values = {"value": preference.value, "set_by": preference.set_by}
     connection.execute(upsert(connection, preferences, {"scope": scope, "name": name, **values}, values))
 
 
-def delete_preference(connection: Connection, scopes: Sequence[str], name: str) -> int:
+def delete_preference(connection: Connection, scopes: Sequence[str], name: PreferenceName) -> int:
     """How many of `scopes` had the preference."""
     return connection.execute(
         delete(preferences).where(preferences.c.scope.in_(scopes), preferences.c.name == name)

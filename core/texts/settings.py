@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from core.conversation.preferences import SYSTEM_PROMPT
 from core.scopes import Scope
+from core.store.preferences import PreferenceName
 from core.texts.formatting import either, escape_markdown, quote, scope_label
 
 __all__ = [
@@ -37,7 +37,7 @@ def setting_reset(name: str, scope: Scope) -> str:
 
 
 def _label(name: str) -> str:
-    return "Instructions" if name == SYSTEM_PROMPT else name.capitalize()
+    return "Instructions" if name == PreferenceName.SYSTEM_PROMPT else name.capitalize()
 
 
 def invalid_setting(label: str, accepted_values: str) -> str:

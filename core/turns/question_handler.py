@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.reply import Reply
 from core.conversation.api_keys import ApiKey
-from core.conversation.preferences import MODEL, EffectivePreference, Preferences, load_preferences
+from core.conversation.preferences import EffectivePreference, Preferences, load_preferences
 from core.conversation.turn_services import TurnServices
 from core.memory.service import MemoryService
 from core.port import Attachment, Button, EventKind, Incoming
 from core.scopes import usage_subjects
 from core.store.answers import get_question, last_question, store_answer
 from core.store.database import Store
-from core.store.preferences import Preference, set_preference
+from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.token_usage import get_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
@@ -191,15 +191,15 @@ class QuestionHandler:
 
     async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
         """If the chosen model is no longer offered, choose its successor and add a note about it."""
-        old, registry = preferences.values[MODEL], self._services.registry
+        old, registry = preferences.values[PreferenceName.MODEL], self._services.registry
         new = registry.successor(old.value, self._settings)
         if new is None:
             return preferences
         if old.scope is not None:
-            await self._store.write(set_preference, old.scope.key, MODEL, Preference(new, old.set_by))
+            await self._store.write(set_preference, old.scope.key, PreferenceName.MODEL, Preference(new, old.set_by))
             notes.append(texts.model_retired(registry.display_name(old.value), registry.display_name(new)))
         successor = EffectivePreference(new, old.scope, old.set_by)
-        return replace(preferences, values={**preferences.values, MODEL: successor})
+        return replace(preferences, values={**preferences.values, PreferenceName.MODEL: successor})
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:

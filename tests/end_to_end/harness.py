@@ -18,6 +18,7 @@ from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
+from core.clock import Clock, SystemClock
 from core.settings import LoadedSettings, parse_settings
 from tests.waiting import wait_until
 
@@ -38,6 +39,8 @@ class Harness:
         self._folder = folder
         self._bot: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self.clock: Clock = SystemClock()
+        """The bot's, from its next start on."""
 
     def settings(self, **changed: object) -> LoadedSettings:
         values: dict[str, object] = {
@@ -60,7 +63,7 @@ class Harness:
         polls = self.poll_count()
 
         async def run() -> None:
-            async with open_services(settings.core) as services, services.store.exclusive():
+            async with open_services(settings.core, clock=self.clock) as services, services.store.exclusive():
                 await serve(services, create_adapters(settings, services), self._stopping)
 
         self._bot = asyncio.create_task(run())

@@ -1,18 +1,14 @@
 """Exhausted quotas, failing models and personal keys."""
 
 import sqlite3
-from functools import partial
 from pathlib import Path
-
-import pytest
 
 from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
-from core.conversation import turn_services
-from core.conversation.ledger import Ledger, key_id_of
+from core.conversation.ledger import key_id_of
 from core.turns.question_handler import CONTINUE_PROMPT
-from tests.clock import FakeClock
+from tests.clock import FixedTimeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
@@ -35,12 +31,11 @@ def last_text(harness: Harness, chat: Chat) -> str:
     return (bot_texts(harness.telegram.messages(chat)) or [""])[-1]
 
 
-async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock()  # 22:13 UTC
-    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=clock.time))
+async def test_quota_runs_out_during_many_chats(tmp_path: Path) -> None:
+    clock = FixedTimeClock()  # 22:13 UTC
     async with running_harness(tmp_path) as harness:
         model, telegram = harness.model, harness.telegram
-        model.usage.clock = clock
+        harness.clock = model.usage.clock = clock
         model.start_new_day()
         quota = 2500
         model.quotas[LLAMA] = quota
@@ -61,16 +56,16 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path, monkeypatch: pyt
         ledger = booked_tokens(tmp_path, key_id_of(model.api_key))
         exact = {name: model.usage.tokens_used(model=name, endpoint=Endpoint.CHAT) for name in (LLAMA, PHI)}
         assert ledger == exact
-        clock.now += DAY
+        clock.epoch += DAY
         await harness.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
         await telegram.send_message(people[0], chats[0], "repeat: a new day")
         await telegram.wait_for(lambda: last_text(harness, chats[0]) == "a new day")
         assert model.requests[-1].body["model"] == LLAMA
 
 
-async def test_unknown_quota_error_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_services, "Ledger", partial(Ledger, clock=FakeClock().time))
+async def test_unknown_quota_error_is_respected(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
+        harness.clock = FixedTimeClock()
         await harness.start()
         telegram, model = harness.telegram, harness.model
         ann = telegram.create_user("Ann")
