@@ -40,8 +40,8 @@ async def test_unavailable_default_is_logged_at_start(tmp_path: Path, model: Mod
             refreshing.cancel()
     assert [entry["setting"] for entry in logs] == ["PARLEY_DEFAULT_MODEL", "PARLEY_FALLBACKS"]
     assert {entry["log_level"] for entry in logs} == {"warning"}
-    assert (logs[0]["model"], logs[0]["instead"]) == (UNKNOWN, LLAMA)
-    assert logs[0]["close"][0] == LLAMA
+    assert (logs[0]["model"], logs[0]["successor"]) == (UNKNOWN, LLAMA)
+    assert logs[0]["suggestions"][0] == LLAMA
 
 
 async def test_misspelt_models_in_settings_are_logged(tmp_path: Path, model: ModelStandIn) -> None:
