@@ -51,7 +51,6 @@ def test_names_exist(page: Path) -> None:
     assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS
 
 
-@pytest.mark.xfail(strict=False, reason="TEMPORARY: events are being renamed")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_log_events_exist(page: Path) -> None:
     events = {event.name for event in find_logged_events()}
