@@ -18,16 +18,17 @@ from core.store.inbound import InboundLimits
 from core.store.retrying_store import RetryingStore
 from core.store.turns import Refusal, Turn
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
+from tests.waiting import wait_until
 
 PLACE = Place("quick", "1", "5", is_private=True)
 PAGE = Part("the first page")
 
 
 class UnreliableAdapter(FakeAdapter):
-    """Knows no keys. What it is sent arrives, whatever it says to that."""
+    """Ignores keys. Every message arrives, even if `send` fails or hangs."""
 
     failure: DeliveryFailure | None = None
-    delay_seconds = 0.0
+    is_hanging = False
     attempts = 0
     replied: str | None = None
 
@@ -47,7 +48,8 @@ class UnreliableAdapter(FakeAdapter):
         message = await super().send(place, part, key=key)
         self.attempts += 1
         self.replied = reply_to
-        await asyncio.sleep(self.delay_seconds)
+        if self.is_hanging:
+            await asyncio.Event().wait()
         if self.failure is not None:
             raise DeliveryError("as told", self.failure)
         return message
@@ -129,11 +131,11 @@ async def test_refusal_notice_replies_to_its_question(
 
 
 async def test_cancelled_send_is_not_repeated(desk: Setup) -> None:
-    desk.chat.delay_seconds = 60
+    desk.chat.is_hanging = True
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await desk.outbox.put(0, PAGE, Priority.CONTROL)
-    desk.chat.delay_seconds = 0
+    desk.chat.is_hanging = False
     await desk.outbox.put(0, PAGE, Priority.FINAL)
     assert desk.visible_texts == [PAGE.text]
     assert desk.outbox.is_uncertain
@@ -171,9 +173,11 @@ async def test_uncertain_page_stays_uncertain_after_rate_limit(
     await desk.outbox.put(0, Part("what it began with"), Priority.CONTROL)
     desk.chat.failure = DeliveryFailure.RATE_LIMITED
     sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
-    async with asyncio.timeout(5):
-        while desk.chat.attempts < 2 or await states(desk) != ["uncertain"]:
-            await asyncio.sleep(0.01)
+
+    async def is_uncertain() -> bool:
+        return desk.chat.attempts == 2 and await states(desk) == ["uncertain"]
+
+    await wait_until(is_uncertain)
     sending.cancel()
     await asyncio.wait({sending})
     assert await states(desk) == ["uncertain"]
