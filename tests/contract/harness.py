@@ -1,13 +1,13 @@
 """What the contract suite needs of a platform: people who use it, a view of what they see, and scripted trouble.
 
 One subclass of `PlatformHarness` per platform, in `platforms/`. What a platform cannot do it declares in `lacks`, with
-the reason; the tests that need it are skipped.
+the reason; tests that are marked with `needs` are skipped.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +19,7 @@ from core.errors import DeliveryFailure
 from core.port import Adapter, Incoming, Place
 from tests.waiting import wait_until
 
-__all__ = ["Ability", "ContractInbox", "Operation", "PlatformHarness", "VisibleMessage"]
+__all__ = ["Ability", "ContractInbox", "Operation", "PlatformHarness", "VisibleMessage", "needs"]
 
 
 class Ability(StrEnum):
@@ -39,6 +39,11 @@ class Ability(StrEnum):
     REPLIES = "replies"
     SIZE_LIMIT = "a size limit"
     TYPING = "a typing indicator"
+
+
+def needs(ability: Ability) -> pytest.MarkDecorator:
+    """Skips a test for the platforms that lack `ability`."""
+    return pytest.mark.needs(ability)
 
 
 class Operation(StrEnum):
@@ -106,11 +111,6 @@ class PlatformHarness(ABC):
 
     def __init__(self) -> None:
         self.inbox = ContractInbox()
-
-    def require(self, ability: Ability) -> None:
-        """Skip the test if the platform lacks the ability."""
-        if ability in self.lacks:
-            pytest.skip(f"{self.name} lacks {ability}: {self.lacks[ability]}")
 
     @asynccontextmanager
     async def run(self, adapter: Adapter, *, stop_seconds: float = 5.0) -> AsyncIterator["asyncio.Task[None]"]:
@@ -218,6 +218,3 @@ class PlatformHarness(ABC):
     async def go_offline(self) -> None:
         """All connections end; new ones are refused."""
         raise NotImplementedError
-
-    async def settle(self, condition: Callable[[], bool]) -> None:
-        await wait_until(condition)

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Adapter, Part, PreviewMode, SupportsDrafts
-from tests.contract.harness import Ability, Operation, PlatformHarness
+from tests.contract.harness import Ability, Operation, PlatformHarness, needs
 
 PROMPT_SECONDS = 5.0
 """Only the core waits for a rate limit."""
@@ -37,10 +37,10 @@ async def prepare(platform: PlatformHarness, adapter: Adapter, operation: Operat
 @pytest.mark.parametrize(
     "failure", [failure for failure in DeliveryFailure if failure is not DeliveryFailure.RATE_LIMITED]
 )
+@needs(Ability.REFUSALS)
 async def test_refusal_is_raised_and_has_no_effect(
     platform: PlatformHarness, adapter: Adapter, operation: Operation, failure: DeliveryFailure
 ) -> None:
-    platform.require(Ability.REFUSALS)
     if failure not in platform.refusable:
         pytest.skip(f"{platform.name} does not refuse requests as {failure.value!r}")
     request = await prepare(platform, adapter, operation)
@@ -53,10 +53,10 @@ async def test_refusal_is_raised_and_has_no_effect(
 
 
 @pytest.mark.parametrize("operation", [Operation.SEND, Operation.EDIT, Operation.DELETE, Operation.TYPING])
+@needs(Ability.REFUSALS)
 async def test_rate_limit_carries_the_seconds_to_wait(
     platform: PlatformHarness, adapter: Adapter, operation: Operation
 ) -> None:
-    platform.require(Ability.REFUSALS)
     request = await prepare(platform, adapter, operation)
     platform.refuse_next(operation, DeliveryFailure.RATE_LIMITED, retry_after=70)
     error = await failure_of(request())
@@ -64,8 +64,8 @@ async def test_rate_limit_carries_the_seconds_to_wait(
     assert not error.account_wide
 
 
+@needs(Ability.ACCOUNT_WIDE_LIMITS)
 async def test_rate_limit_of_the_account_is_account_wide(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.ACCOUNT_WIDE_LIMITS)
     platform.refuse_next(Operation.SEND, DeliveryFailure.RATE_LIMITED, retry_after=70, account_wide=True)
     error = await failure_of(adapter.send(platform.room, Part("hello"), key="1-0"))
     assert (error.failure, error.retry_after) == (DeliveryFailure.RATE_LIMITED, 70)
@@ -73,10 +73,10 @@ async def test_rate_limit_of_the_account_is_account_wide(platform: PlatformHarne
 
 
 @pytest.mark.parametrize("failure", list(DeliveryFailure))
+@needs(Ability.REFUSALS)
 async def test_refused_typing_raises_nothing_else(
     platform: PlatformHarness, adapter: Adapter, failure: DeliveryFailure
 ) -> None:
-    platform.require(Ability.REFUSALS)
     if failure not in platform.refusable:
         pytest.skip(f"{platform.name} does not refuse requests as {failure.value!r}")
     platform.refuse_next(Operation.TYPING, failure)
@@ -85,8 +85,8 @@ async def test_refused_typing_raises_nothing_else(
 
 
 @pytest.mark.parametrize("failure", list(DeliveryFailure))
+@needs(Ability.REFUSALS)
 async def test_refused_draft_is_raised(platform: PlatformHarness, adapter: Adapter, failure: DeliveryFailure) -> None:
-    platform.require(Ability.REFUSALS)
     if adapter.capabilities(platform.private_place).preview_mode is not PreviewMode.DRAFT:
         pytest.skip(f"{platform.name} has no drafts: Capabilities.preview_mode")
     assert isinstance(adapter, SupportsDrafts)
@@ -96,9 +96,9 @@ async def test_refused_draft_is_raised(platform: PlatformHarness, adapter: Adapt
     assert error.failure is failure
 
 
+@needs(Ability.LOST_CONNECTIONS)
 async def test_message_whose_reply_is_lost_appears_once(platform: PlatformHarness, adapter: Adapter) -> None:
     """The failure is UNKNOWN, unless sending again with the same key is safe: then it is TRANSIENT."""
-    platform.require(Ability.LOST_CONNECTIONS)
     is_safe = adapter.capabilities(platform.room).deduplicates_sends
     platform.lose_next_reply(Operation.SEND)
     error = await failure_of(adapter.send(platform.room, Part("hello"), key="1-0"))
@@ -109,10 +109,10 @@ async def test_message_whose_reply_is_lost_appears_once(platform: PlatformHarnes
 
 
 @pytest.mark.parametrize("operation", [Operation.SEND, Operation.EDIT, Operation.DELETE, Operation.TYPING])
+@needs(Ability.LOST_CONNECTIONS)
 async def test_unreachable_platform_is_transient(
     platform: PlatformHarness, adapter: Adapter, operation: Operation
 ) -> None:
-    platform.require(Ability.LOST_CONNECTIONS)
     request = await prepare(platform, adapter, operation)
     await platform.go_offline()
     assert (await failure_of(request())).failure is DeliveryFailure.TRANSIENT

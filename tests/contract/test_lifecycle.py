@@ -7,46 +7,52 @@ import time
 import pytest
 
 from core.port import Adapter, Part, SupportsLiveness
-from tests.contract.harness import Ability, PlatformHarness
+from tests.contract.harness import Ability, PlatformHarness, needs
+from tests.waiting import wait_until
 
 
-@pytest.mark.parametrize("is_same_process", [True, False], ids=["same process", "new process"])
-async def test_message_that_was_sent_meanwhile_arrives_once(platform: PlatformHarness, is_same_process: bool) -> None:
-    if not is_same_process:
-        platform.require(Ability.EVENT_QUEUE)
-    adapter = platform.create_adapter()
+async def send_while_stopped(platform: PlatformHarness, adapter: Adapter, next_adapter: Adapter) -> list[str]:
+    """The texts that reach the inbox if Ann writes before, between and after the runs of two adapters."""
     async with platform.run(adapter):
         await platform.write(platform.room, "before")
         await platform.inbox.wait_for("before")
     await platform.write(platform.room, "meanwhile")
-    if not is_same_process:
-        adapter = platform.create_adapter()
-    async with platform.run(adapter):
+    async with platform.run(next_adapter):
         await platform.inbox.wait_for("meanwhile")
-        await adapter.send(platform.room, Part("answer"), key="1-0")
+        await next_adapter.send(platform.room, Part("answer"), key="1-0")
         await platform.write(platform.room, "after")
         await platform.inbox.wait_for("after")
-    texts = [incoming.text for incoming in platform.inbox.stored.values()]
-    assert texts == ["before", "meanwhile", "after"]
+    return [incoming.text for incoming in platform.inbox.stored.values()]
 
 
+async def test_restarted_adapter_receives_each_message_once(platform: PlatformHarness) -> None:
+    adapter = platform.create_adapter()
+    assert await send_while_stopped(platform, adapter, adapter) == ["before", "meanwhile", "after"]
+
+
+@needs(Ability.EVENT_QUEUE)
+async def test_next_process_receives_each_message_once(platform: PlatformHarness) -> None:
+    adapters = platform.create_adapter(), platform.create_adapter()
+    assert await send_while_stopped(platform, *adapters) == ["before", "meanwhile", "after"]
+
+
+@needs(Ability.EVENT_QUEUE)
 async def test_event_that_is_being_stored_at_the_end_comes_again(platform: PlatformHarness) -> None:
-    platform.require(Ability.EVENT_QUEUE)
     adapter = platform.create_adapter()
     async with platform.run(adapter):
         await platform.write(platform.room, "before")
         await platform.inbox.wait_for("before")
         platform.inbox.may_store.clear()
         await platform.write(platform.room, "hello")
-        await platform.settle(lambda: len(platform.inbox.received_keys) == 2)
+        await wait_until(lambda: len(platform.inbox.received_keys) == 2)
     platform.inbox.may_store.set()
     async with platform.run(adapter):
         await platform.inbox.wait_for("hello")
     assert len(platform.inbox.find("hello")) == 1
 
 
+@needs(Ability.LOST_CONNECTIONS)
 async def test_lost_connections_are_rebuilt(platform: PlatformHarness) -> None:
-    platform.require(Ability.LOST_CONNECTIONS)
     adapter = platform.create_adapter()
     async with platform.run(adapter) as run_task:
         await platform.write(platform.room, "before")
@@ -79,8 +85,8 @@ async def test_cancelled_run_leaves_no_task_and_no_connection(platform: Platform
             adapter.send(platform.private_place, Part("answer"), key="1-0"),
             adapter.show_typing(platform.private_place),
         )
-    await platform.settle(lambda: asyncio.all_tasks() <= tasks)
-    await platform.settle(lambda: platform.open_connections() == 0)
+    await wait_until(lambda: asyncio.all_tasks() <= tasks)
+    await wait_until(lambda: platform.open_connections() == 0)
     del adapter
     gc.collect()  # forgotten sockets and coroutines become warnings, which fail the test
 

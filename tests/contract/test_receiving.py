@@ -7,7 +7,8 @@ import pytest
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
 from core.port import Adapter, Attachment, Button, EventKind, Incoming, MenuItem, Part, SupportsFiles
 from core.store.incoming_codec import decode_incoming, encode_incoming
-from tests.contract.harness import Ability, PlatformHarness
+from tests.contract.harness import Ability, PlatformHarness, needs
+from tests.waiting import wait_until
 
 FILE_CONTENT = bytes(range(256)) * 700
 BUTTON = Button("Retry", "retry:" + "x" * 58)
@@ -47,16 +48,16 @@ async def test_command_reaches_the_inbox(platform: PlatformHarness, adapter: Ada
     assert (incoming.kind, incoming.command) == (EventKind.COMMAND, "model")
 
 
+@needs(Ability.BUTTONS)
 async def test_pressed_button_reaches_the_inbox(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.BUTTONS)
     press = await receive_press(platform, adapter)
     assert (press.kind, press.place) == (EventKind.BUTTON, platform.room)
 
 
+@needs(Ability.BUTTONS)
 async def test_items_and_buttons_of_a_full_menu_page_can_be_pressed(
     platform: PlatformHarness, adapter: Adapter
 ) -> None:
-    platform.require(Ability.BUTTONS)
     count = adapter.capabilities(platform.room).menu_page_size
     menu = tuple(MenuItem(f"Model {n}", f"model:{n}", "reasons", is_selected=n == 1) for n in range(count))
     page_buttons = tuple(Button(label, f"page:{label}") for label in ("◀", "2/9", "▶"))
@@ -72,14 +73,14 @@ async def test_items_and_buttons_of_a_full_menu_page_can_be_pressed(
 # Acknowledging
 
 
+@needs(Ability.ACKNOWLEDGEMENTS)
 async def test_event_is_acknowledged_after_it_is_stored(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.ACKNOWLEDGEMENTS)
     platform.inbox.may_store.clear()
     await platform.write(platform.room, "hello")
-    await platform.settle(lambda: bool(platform.inbox.received_keys))
+    await wait_until(lambda: bool(platform.inbox.received_keys))
     assert not platform.is_acknowledged()
     platform.inbox.may_store.set()
-    await platform.settle(platform.is_acknowledged)
+    await wait_until(platform.is_acknowledged)
     assert platform.inbox.find("hello")
 
 
@@ -91,19 +92,19 @@ async def test_stored_event_is_not_delivered_again(platform: PlatformHarness, ad
     assert platform.inbox.received_keys == list(platform.inbox.stored)
 
 
+@needs(Ability.REDELIVERY)
 async def test_redelivered_event_has_the_same_key(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.REDELIVERY)
     await platform.write(platform.room, "hello")
     await platform.inbox.wait_for("hello")
     await platform.redeliver(platform.room)
-    await platform.settle(lambda: len(platform.inbox.received_keys) == 2)
+    await wait_until(lambda: len(platform.inbox.received_keys) == 2)
     assert len(set(platform.inbox.received_keys)) == 1
 
 
 async def test_unstored_event_comes_again_or_the_person_is_told(platform: PlatformHarness, adapter: Adapter) -> None:
     platform.inbox.failures.append(StoreError("The disk is full"))
     await platform.write(platform.room, "hello")
-    await platform.settle(lambda: bool(platform.inbox.find("hello") or platform.messages(platform.room)))
+    await wait_until(lambda: bool(platform.inbox.find("hello") or platform.messages(platform.room)))
     assert len(set(platform.inbox.received_keys)) == 1
 
 
@@ -119,8 +120,8 @@ async def test_denied_sender_is_ignored_in_public(platform: PlatformHarness, ada
     assert platform.messages(platform.room, to_bob=True) == []
 
 
+@needs(Ability.BUTTONS)
 async def test_denied_press_is_answered_to_its_sender_only(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.BUTTONS)
     message_id = await adapter.send(platform.room, Part("hello", buttons=(BUTTON,)), key="menu")
     visible = platform.messages(platform.room, to_bob=True)
     platform.inbox.failures.append(AccessDeniedError("No access"))
@@ -128,7 +129,7 @@ async def test_denied_press_is_answered_to_its_sender_only(platform: PlatformHar
     await platform.write(platform.room, "hello")
     await platform.inbox.wait_for("hello")
     if Ability.INTERACTION_TOKENS not in platform.lacks:
-        await platform.settle(lambda: platform.messages(platform.room)[-1].text == "No access")
+        await wait_until(lambda: platform.messages(platform.room)[-1].text == "No access")
     assert platform.messages(platform.room, to_bob=True) == visible
 
 
@@ -138,14 +139,14 @@ async def test_malformed_event_is_skipped(platform: PlatformHarness, adapter: Ad
     await platform.inbox.wait_for("hello")
     assert len(platform.inbox.received_keys) == 1
     if Ability.ACKNOWLEDGEMENTS not in platform.lacks:
-        await platform.settle(platform.is_acknowledged)
+        await wait_until(platform.is_acknowledged)
 
 
 # Interaction tokens
 
 
+@needs(Ability.INTERACTION_TOKENS)
 async def test_event_is_answered_through_its_token(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.INTERACTION_TOKENS)
     token = (await receive_press(platform, adapter)).interaction_token
     assert token is not None
     message_id = await adapter.send(platform.room, Part("hel"), key="1-0", interaction_token=token)
@@ -155,8 +156,8 @@ async def test_event_is_answered_through_its_token(platform: PlatformHarness, ad
     assert [message.text for message in platform.messages(platform.room)] == ["hello"]
 
 
+@needs(Ability.INTERACTION_TOKENS)
 async def test_ephemeral_answer_is_visible_to_the_sender_only(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.INTERACTION_TOKENS)
     token = (await receive_press(platform, adapter)).interaction_token
     message_id = await adapter.send(platform.room, Part("hel"), key="1-0", interaction_token=token, ephemeral=True)
     await adapter.edit(platform.room, message_id, Part("for Ann"), interaction_token=token)
@@ -180,7 +181,7 @@ async def receive_file(platform: PlatformHarness, adapter: Adapter) -> Attachmen
     if not isinstance(adapter, SupportsFiles):
         pytest.skip(f"{platform.name} downloads no files: SupportsFiles")
     await platform.send_file("a.bin", FILE_CONTENT)
-    await platform.settle(lambda: bool(platform.inbox.stored))
+    await wait_until(lambda: bool(platform.inbox.stored))
     [incoming] = platform.inbox.stored.values()
     [attachment] = incoming.attachments
     return attachment

@@ -6,8 +6,9 @@ import pytest
 
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
-from tests.contract.harness import Ability, PlatformHarness
+from tests.contract.harness import Ability, PlatformHarness, needs
 from tests.core.markdown.samples import parse_markdown
+from tests.waiting import wait_until
 
 BUTTONS = (Button("Stop", "stop:1", is_destructive=True), Button("Retry", "retry:" + "x" * 58))
 UNKNOWN_MESSAGE = "999999"
@@ -35,8 +36,8 @@ async def test_sent_message_is_visible(platform: PlatformHarness, adapter: Adapt
     assert [message.text for message in platform.messages(platform.room)] == ["hello"]
 
 
+@needs(Ability.MESSAGE_IDS)
 async def test_send_returns_the_id_of_the_message(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.MESSAGE_IDS)
     ids = [await adapter.send(platform.room, Part(text), key=text) for text in ("one", "two")]
     assert [(message.message_id, message.text) for message in platform.messages(platform.room)] == [
         (ids[0], "one"),
@@ -44,8 +45,8 @@ async def test_send_returns_the_id_of_the_message(platform: PlatformHarness, ada
     ]
 
 
+@needs(Ability.MESSAGE_IDS)
 async def test_concurrent_sends_return_their_own_ids(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.MESSAGE_IDS)
     texts = [f"message {number}" for number in range(5)]
     ids = await asyncio.gather(*(adapter.send(platform.room, Part(text), key=text) for text in texts))
     visible = {message.message_id: message.text for message in platform.messages(platform.room)}
@@ -61,8 +62,8 @@ async def test_send_with_the_same_key_appears_once(platform: PlatformHarness, ad
     assert (message.text, message.actions) == ("final", tuple(button.action for button in BUTTONS))
 
 
+@needs(Ability.REPLIES)
 async def test_message_refers_to_the_message_it_replies_to(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.REPLIES)
     await platform.write(platform.room, "question")
     question = await platform.inbox.wait_for("question")
     assert question.message_id is not None
@@ -75,15 +76,15 @@ async def test_reply_to_a_missing_message_is_sent_without(platform: PlatformHarn
     assert [message.text for message in platform.messages(platform.room)] == ["answer"]
 
 
+@needs(Ability.BUTTONS)
 async def test_buttons_are_visible(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.BUTTONS)
     await adapter.send(platform.room, Part("hello", buttons=BUTTONS), key="1-0")
     [message] = platform.messages(platform.room)
     assert message.actions == tuple(button.action for button in BUTTONS)
 
 
+@needs(Ability.EDIT)
 async def test_edit_replaces_text_and_buttons(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.EDIT)
     message_id = await adapter.send(platform.room, Part("hel", buttons=BUTTONS), key="1-0")
     menu = (MenuItem("Phi", "model:phi"),)
     await adapter.edit(platform.room, message_id, Part("hello", menu=menu))
@@ -93,30 +94,30 @@ async def test_edit_replaces_text_and_buttons(platform: PlatformHarness, adapter
     assert platform.messages(platform.room)[0].actions == ()
 
 
+@needs(Ability.EDIT)
 async def test_edit_without_a_change_succeeds(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.EDIT)
     part = Part("hello", buttons=BUTTONS)
     message_id = await adapter.send(platform.room, part, key="1-0")
     await adapter.edit(platform.room, message_id, part)
     assert len(platform.messages(platform.room)) == 1
 
 
+@needs(Ability.DELETE)
 async def test_deleted_message_disappears(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.DELETE)
     message_ids = [await adapter.send(platform.room, Part(text), key=text) for text in ("one", "two")]
     await adapter.delete(platform.room, message_ids[0])
     assert [message.text for message in platform.messages(platform.room)] == ["two"]
 
 
+@needs(Ability.EDIT)
 async def test_edit_of_a_missing_message_is_gone(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.EDIT)
     with pytest.raises(DeliveryError) as raised:
         await adapter.edit(platform.room, UNKNOWN_MESSAGE, Part("hello"))
     assert raised.value.failure is DeliveryFailure.GONE
 
 
+@needs(Ability.DELETE)
 async def test_delete_of_a_missing_message_is_gone(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.DELETE)
     message_id = await adapter.send(platform.room, Part("hello"), key="1-0")
     await adapter.delete(platform.room, message_id)
     with pytest.raises(DeliveryError) as raised:
@@ -124,8 +125,8 @@ async def test_delete_of_a_missing_message_is_gone(platform: PlatformHarness, ad
     assert raised.value.failure is DeliveryFailure.GONE
 
 
+@needs(Ability.TYPING)
 async def test_typing_is_visible(platform: PlatformHarness, adapter: Adapter) -> None:
-    platform.require(Ability.TYPING)
     assert not platform.is_typing(platform.room)
     await adapter.show_typing(platform.room)
     assert platform.is_typing(platform.room)
@@ -137,10 +138,10 @@ async def test_draft_grows_and_ends_with_its_message(platform: PlatformHarness, 
     assert isinstance(adapter, SupportsDrafts)
     assert platform.draft() is None
     await adapter.show_draft(platform.private_place, 5, Part(""))
-    await platform.settle(lambda: platform.draft() is not None)
+    await wait_until(lambda: platform.draft() is not None)
     for text in ("hel", "hello"):
         await adapter.show_draft(platform.private_place, 5, Part(text))
-        await platform.settle(lambda text=text: platform.draft() == text)  # type: ignore[misc]
+        await wait_until(lambda text=text: platform.draft() == text)
     assert platform.messages(platform.private_place) == []
     await adapter.send(platform.private_place, Part("hello"), key="1-0")
     assert [message.text for message in platform.messages(platform.private_place)] == ["hello"]
@@ -158,8 +159,8 @@ async def test_rendered_document_is_accepted(platform: PlatformHarness, adapter:
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀"])
+@needs(Ability.SIZE_LIMIT)
 async def test_part_of_the_limit_is_accepted(platform: PlatformHarness, adapter: Adapter, character: str) -> None:
-    platform.require(Ability.SIZE_LIMIT)
     dialect = adapter.dialect
     text = character * (dialect.limit // dialect.size(Part(character)))
     await adapter.send(platform.room, Part(text), key="1-0")
@@ -167,8 +168,8 @@ async def test_part_of_the_limit_is_accepted(platform: PlatformHarness, adapter:
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀"])
+@needs(Ability.SIZE_LIMIT)
 async def test_part_above_the_limit_is_rejected(platform: PlatformHarness, adapter: Adapter, character: str) -> None:
-    platform.require(Ability.SIZE_LIMIT)
     dialect = adapter.dialect
     maximum = dialect.limit + platform.size_margin
     part = Part(character * (maximum // dialect.size(Part(character))) + "x")

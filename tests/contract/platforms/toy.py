@@ -8,6 +8,7 @@ from core.errors import DeliveryFailure
 from core.port import Adapter, Place
 from tests.contract.harness import Ability, Operation, PlatformHarness, VisibleMessage
 from tests.contract.toy_platform import FAILURES, ToyAdapter, ToyService
+from tests.waiting import wait_until
 
 __all__ = ["ToyHarness"]
 
@@ -134,7 +135,7 @@ class ToyHarness(PlatformHarness):
     async def drop_connections(self) -> None:
         self.service.is_online = False
         polls = self.service.poll_count
-        await self.settle(lambda: self.service.poll_count > polls)
+        await wait_until(lambda: self.service.poll_count > polls)
         self.service.is_online = True
 
     async def go_offline(self) -> None:
