@@ -39,7 +39,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Inspect the settings.")
 app.add_typer(config_app, name="config")
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Settings file. Default: parley.toml in this folder, if it exists.")
+    Path | None,
+    typer.Option("--config", help="Settings file. Default: PARLEY_CONFIG, or parley.toml in this folder if it exists."),
 ]
 
 
@@ -200,7 +201,7 @@ def config_show(config_file: ConfigFile = None) -> None:
     print_settings(settings, _console())
     for unknown in find_unknown_models(settings.core, BUILTIN_MODELS):
         if unknown.suggestions:  # a name unlike any built-in one may be a model that only the service lists
-            _print_to_stderr(f"parley: {unknown} `parley models` asks the service.")
+            _print_to_stderr(f"parley: {unknown} `parley models` lists the models.")
 
 
 def _print_to_stderr(text: str, style: str = "") -> None:

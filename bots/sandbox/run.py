@@ -23,7 +23,7 @@ from core.settings import setting_variables
 
 __all__ = ["run_sandbox"]
 
-READY_TIMEOUT_SECONDS = 30.0
+READY_TIMEOUT_SECONDS = 60.0
 SHUTDOWN_TIMEOUT_SECONDS = 20.0
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 
@@ -119,4 +119,7 @@ async def _wait_until_connected(telegram: TelegramStandIn, discord: DiscordStand
         await telegram.wait_for(lambda: telegram.calls_to("getUpdates"), READY_TIMEOUT_SECONDS)
         await discord.wait_until_ready(READY_TIMEOUT_SECONDS)
     except TimeoutError:
-        raise UnavailableError("The bots did not start. The lines above say why.") from None
+        raise UnavailableError(
+            f"The bots did not start within {READY_TIMEOUT_SECONDS:.0f} seconds. Look for errors above. "
+            "If there are none, the machine may be too busy: try again."
+        ) from None

@@ -29,7 +29,7 @@ from core.texts.answers import THINKING
 __all__ = ["TerminalAdapter"]
 
 UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
-WELCOME_TEXT = "Write a message. /help lists commands, /file PATH WORDS sends a file, /quit ends."
+WELCOME_TEXT = "Write a message. /help lists commands, /file PATH TEXT sends a file, /quit ends."
 
 
 class TerminalAdapter:

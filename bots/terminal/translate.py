@@ -18,7 +18,7 @@ def translate(line: str, key: str, place: Place, sender: Sender) -> Incoming:
         return Incoming(EventKind.COMMAND, key, place, sender, argument, command=command)
     path, *prompt = shlex.split(argument) or [""]
     if not path:
-        raise ValueError("Which file? /file PATH WORDS")
+        raise ValueError("Which file? Usage: /file PATH [TEXT]")
     return Incoming(EventKind.PROMPT, key, place, sender, " ".join(prompt), attachments=(_attachment(path),))
 
 

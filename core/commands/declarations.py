@@ -119,8 +119,8 @@ _OTHERS = (
         "model",
         "Show or change the model",
         (
-            Argument("name", "A model's name, or the beginning of it", autocompletes_models=True),
-            Argument("scope", "Where to use it: here, in all my chats, on the server", choices=tuple(ScopeName)),
+            Argument("name", "A model's name, or part of it", autocompletes_models=True),
+            Argument("scope", "Where to use it: here, in all your chats, or on the server", choices=tuple(ScopeName)),
         ),
         details="Without a name it shows the current model and a menu. `here` is the default, `me` means all your "
         "chats, and only server managers can use `server`. `/model reset` goes back to the default.",
@@ -130,7 +130,7 @@ _OTHERS = (
         "models",
         "List all models",
         (Argument("search", "Part of a name"),),
-        details="Each with its context length, its features and the tokens left of today's quota.",
+        details="Shows each model's context window, its features and the tokens left of today's quota.",
         example="/models llama",
     ),
     Command(
@@ -141,11 +141,11 @@ _OTHERS = (
     Command(
         "stop",
         "Stop the current answer",
-        details="Messages that wait for an answer are dropped.",
+        details="Your messages that wait for an answer are dropped.",
     ),
     Command(
         "retry",
-        "Answer my last message again",
+        "Answer your last message again",
         details="The new answer replaces the last one in the conversation.",
         ephemeral=False,
     ),
@@ -153,7 +153,7 @@ _OTHERS = (
         "system",
         "Show or set the model's instructions",
         (Argument("text", "The instructions, or reset"),),
-        details="The instructions hold in this chat. `/system reset` goes back to the default.",
+        details="The instructions apply to this chat. `/system reset` goes back to the default.",
         example="/system Answer in one sentence.",
     ),
     Command(
@@ -177,7 +177,7 @@ _OTHERS = (
     ),
     Command(
         "memory",
-        "List, delete, turn on or off what I remember",
+        "Show, delete or turn off what I remember",
         (
             Argument("action", "on also recalls past messages, off recalls nothing", choices=tuple(MemoryAction)),
             Argument("number", "The note or file to delete"),
@@ -188,13 +188,14 @@ _OTHERS = (
     Command(
         "usage",
         "Show the tokens used today",
-        details="For each model, with what is left of its quota.",
+        details="Shows them for each model, with what is left of its quota.",
     ),
     Command(
         "key",
         "Use your own API key",
         (Argument("key", "Your key, or remove"),),
-        details="Your questions then use your own IO Intelligence key and its quota. Send it only in a private chat.",
+        details="Your questions then use your own IO Intelligence key and its quota. Send it only in a private chat. "
+        "`/key remove` deletes it.",
         example="/key remove",
     ),
     Command(
@@ -204,9 +205,9 @@ _OTHERS = (
             Argument("name", "The setting", choices=SETTING_NAMES),
             Argument("value", "The new value, or reset"),
         ),
-        details="`temperature` is how freely it answers, `length` the longest answer in tokens, `effort` how much it "
-        "reasons, `reasoning` whether its reasoning can be shown, `share` whether everyone in a group shares one "
-        "conversation.",
+        details="`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
+        "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a group "
+        "shares one conversation.",
         example="/settings temperature 0.2",
     ),
 )

@@ -61,6 +61,8 @@ class MemoryCommands:
                 return Reply(texts.UNKNOWN_ACTION)
 
     async def _delete(self, conversation_key: str, number: str) -> Reply:
+        if not number:
+            return Reply(texts.NUMBER_MISSING)
         deleted = None
         if number.isdecimal() and len(number) <= MAX_NUMBER_DIGITS:
             deleted = await self._memory.delete(conversation_key, int(number))

@@ -127,7 +127,7 @@ class SettingsCommands:
         ]
         if not request.incoming.place.is_private:
             value = ON if preferences.is_shared else OFF
-            lines.append(texts.setting_line("Share", value, "one conversation for everyone here: on or off"))
+            lines.append(texts.setting_line("Share", value, "on or off: one conversation for everyone here"))
         lines += [
             texts.setting_line("Persona", preferences.persona or "none", "/persona"),
             texts.setting_line("Instructions", f"{len(preferences.system_prompt):,} characters", "/system"),

@@ -42,7 +42,8 @@ def describe_invalid_value(error: Mapping[str, Any], definition: SettingDefiniti
     else:
         name = f"{definition.key} in {config_file} ({variable})"
         example = f"{definition.key} = {format_for_toml(definition.example)}"
-    return f"{name} {problem}{_describe_value(error['input'])}. For example: {example}"
+    value = "" if '"' in problem else _describe_value(error["input"])  # the problem may quote the wrong part
+    return f"{name} {problem}{value}. For example: {example}"
 
 
 def valid_values(definition: SettingDefinition) -> str:

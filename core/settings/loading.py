@@ -182,7 +182,7 @@ def _read_config_file(path: Path, definitions: Sequence[SettingDefinition]) -> d
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not text") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     allowed = {definition.key for definition in definitions if not definition.is_secret}
     problems = [describe_unknown_key(key, definitions) for key in values if key not in allowed]
     if problems:

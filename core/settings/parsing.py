@@ -149,7 +149,7 @@ def _parse_pairs(value: object, pair_format: str) -> dict[str, object]:
 def _parse_pair(item: str, requirement: str) -> tuple[str, object]:
     key, equals, pair_value = (part.strip() for part in item.rpartition("="))
     if not (key and equals and pair_value):
-        raise ValueError(f"{requirement}; {_quote(item.strip())} is not such a pair")
+        raise ValueError(f"{requirement}; {_quote(item.strip())} is not a pair")
     return key, pair_value
 
 

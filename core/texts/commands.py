@@ -18,8 +18,8 @@ __all__ = [
 NOTHING_TO_STOP = "Nothing to stop."
 PRIVATE_HINT = "Write to me and a model answers."
 GROUP_HINT = (
-    "Use /ask, reply to me or mention me. Everyone has their own conversation here; `/settings share on` makes it one "
-    "for all."
+    "Use /ask, reply to me or mention me. Everyone has their own conversation here, unless you share one with "
+    "`/settings share on`."
 )
 FILES_HINT = "Send a file (PDF, text, Markdown, CSV or source code) to ask about it."
 COMMAND_HELP_HINT = "`/help COMMAND` explains one command."

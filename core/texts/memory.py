@@ -29,6 +29,7 @@ ASK_ABOUT_FILE = "Ask me about it."
 NOTE_MISSING = "What should I remember? Use `/remember TEXT`."
 NOTE_TOO_LONG = f"A note can have at most {MAX_NOTE_CHARS:,} characters."
 ALL_DELETED = "All notes and files of this conversation are deleted."
+NUMBER_MISSING = "Which one? Use `/memory delete NUMBER`; /memory lists the numbers."
 UNKNOWN_ENTRY = "No note or file has this number. See /memory."
 UNKNOWN_ACTION = "Unknown action. Choose list, delete, clear, on, off or reset."
 HOW_TO_CHANGE = (
@@ -41,8 +42,8 @@ RECALL_STATUS = {
 }
 RECALL_CHANGED = {
     RecallMode.WITH_MESSAGES: (
-        "Recall: on. I also recall your past messages of this conversation, those before /new too, when they fit a "
-        "question. A note under the answer says so. `/memory off` turns it off."
+        "Recall: on. I also recall your past messages in this conversation when they fit a question, even those from "
+        "before /new. A note under the answer says so. Turn recall off with `/memory off`."
     ),
     RecallMode.OFF: "Recall: off. Notes and files stay until you delete them.",
     RecallMode.NOTES_AND_FILES: "Recall reset. Notes and files are recalled, past messages are not.",

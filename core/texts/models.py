@@ -79,7 +79,10 @@ def unknown_model(query: str) -> str:
 
 
 def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
-    return "\n".join([f"Several models match {quote(query)}. Choose one:", "", *(f"- `{m.id}`" for m in candidates)])
+    ids = [f"`{model.id}`" for model in candidates]
+    if len(ids) == 1:
+        return f"No model matches {quote(query)}. Did you mean {ids[0]}?"
+    return "\n".join([f"Several models match {quote(query)}. Choose one:", "", *(f"- {id_}" for id_ in ids)])
 
 
 def embedding_model_chosen(model: Model) -> str:

@@ -332,8 +332,8 @@ def test_misspelled_model_is_reported(parley: Parley, tmp_path: Path) -> None:
     result = parley("config", "show")
     assert result.exit_code == 0
     assert "phi-4=9000" in result.stdout
-    assert "PARLEY_CONTEXTS names phi-4" in result.stderr
-    assert "is microsoft/phi-4 meant?" in result.stderr
+    assert "PARLEY_CONTEXTS: the model phi-4 is not offered." in result.stderr
+    assert "Did you mean microsoft/phi-4?" in result.stderr
     assert "unheard-of" not in result.stderr, "the service may have it"
 
 

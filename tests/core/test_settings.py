@@ -91,7 +91,7 @@ def test_listen_address_is_accepted(listen: str, monkeypatch: pytest.MonkeyPatch
     [
         ("PARLEY_QUOTAS", "meta/x=-5", "whole numbers from 0"),
         ("PARLEY_QUOTAS", "*=many", '"*=many"'),
-        ("PARLEY_QUOTAS", "500000", "MODEL=TOKENS"),
+        ("PARLEY_QUOTAS", "500000", 'MODEL=TOKENS, separated by commas; "500000" is not a pair. For'),
         ("PARLEY_QUOTAS", "a=1,a=2", "each model once"),
         ("PARLEY_CONTEXTS", "a=0", "from 256"),
         ("PARLEY_CONTEXTS", "a=", "MODEL=TOKENS"),

@@ -213,6 +213,8 @@ async def test_notes_are_recalled_and_deleted(harness: Harness) -> None:
     await telegram.send_message(ann, chat, "/memory")
     await telegram.wait_for(lambda: "1 note here" in last_text(telegram, chat))
     assert "heron-42" in last_text(telegram, chat)
+    await telegram.send_message(ann, chat, "/memory delete")
+    await telegram.wait_for(lambda: last_text(telegram, chat).startswith("Which one?"))
     await telegram.send_message(ann, chat, "/memory delete 1")
     await telegram.wait_for(lambda: last_text(telegram, chat).startswith("Deleted:"))
     await telegram.send_message(ann, chat, "repeat: and the wifi password now?")

@@ -56,7 +56,7 @@ async def test_file_can_be_sent(tmp_path: Path) -> None:
     file = tmp_path / "light house.txt"
     file.write_text("The keeper of the lighthouse is called Hedda Brandt.\n")
     output = await run_chat(tmp_path, LINES.format(folder=tmp_path))
-    assert "Which file? /file PATH WORDS" in output
+    assert "Which file? Usage: /file PATH [TEXT]" in output
     assert f"There is no file {tmp_path}/none.txt" in output
     assert "No closing quotation" in output
     assert "“The keeper of the lighthouse is called Hedda Brandt.” [1]" in output

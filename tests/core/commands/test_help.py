@@ -36,7 +36,7 @@ async def test_one_command_is_explained(tmp_path: Path, model: ModelStandIn) -> 
         for text in ("/help model", "/help /Model"):
             explanation = await chat.ask(text)
             assert explanation.startswith("/model `[NAME] [here|me|server|reset]`\n\nShow or change the model.")
-            assert "- `name`: A model's name, or the beginning of it" in explanation
+            assert "- `name`: A model's name, or part of it" in explanation
             assert explanation.endswith("Example: `/model llama-3.3 me`")
         assert await chat.ask("/help modle") == "Unknown command. Did you mean /model?"
 
