@@ -1,5 +1,3 @@
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bots.sandbox.model import ModelStandIn
@@ -10,9 +8,6 @@ LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    model = ModelStandIn(tokens_per_second=5000)
+def model(model: ModelStandIn) -> ModelStandIn:
     model.add_account(PERSONAL_KEY)
-    await model.start()
-    yield model
-    await model.close()
+    return model

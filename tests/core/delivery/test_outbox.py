@@ -1,10 +1,9 @@
-"""What is sent again, and what is not."""
+"""What the outbox sends again, and what it does not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,15 +12,21 @@ from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, Sender
 from core.store import answer_parts, claims, inbound
+from core.store.answer_parts import PartState
 from core.store.database import Store
 from core.store.inbound import InboundLimits
-from core.store.retrying_store import RetryingStore
 from core.store.turns import Refusal, Turn
+from core.timings import Timings
+from tests.clock import FakeClock
+from tests.core.faulty_store import FaultyStore
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
 from tests.waiting import wait_until
 
-PLACE = Place("quick", "1", "5", is_private=True)
+ACCOUNTS = [AccountKey("fake", "1")]
+PLACE = Place("fake", "1", "5", is_private=True)
+NEW_CHAT = "500"
 PAGE = Part("the first page")
+MARGIN = Timings().retry_after_margin
 
 
 class UnreliableAdapter(FakeAdapter):
@@ -29,11 +34,7 @@ class UnreliableAdapter(FakeAdapter):
 
     failure: DeliveryFailure | None = None
     is_hanging = False
-    attempts = 0
-    replied: str | None = None
-
-    def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED)
+    retry_after: float | None = None
 
     async def send(
         self,
@@ -45,281 +46,22 @@ class UnreliableAdapter(FakeAdapter):
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
-        message = await super().send(place, part, key=key)
-        self.attempts += 1
-        self.replied = reply_to
+        message_id = await super().send(place, part, key=key, reply_to=reply_to)
         if self.is_hanging:
             await asyncio.Event().wait()
         if self.failure is not None:
-            raise DeliveryError("as told", self.failure)
-        return message
+            raise DeliveryError("The request failed", self.failure, retry_after=self.retry_after)
+        return message_id
 
 
-def retrying(store: Store) -> RetryingStore:
-    return RetryingStore(store, lambda: None)
-
-
-@dataclass
-class Setup:
-    chat: UnreliableAdapter
-    outbox: Outbox
-    store: Store
-    turn: Turn
-
-    async def next_outbox(self) -> Outbox:
-        """That of the process that takes over."""
-        await self.store.write(claims.release_turns, "me", [self.turn.id])
-        (turn,) = await self.store.write(
-            claims.claim_turns, "me", [AccountKey("quick", "1")], lease_seconds=30, limit=1
-        )
-        outbox = Outbox(retrying(self.store), self.chat, RateLimiter(UNLIMITED), turn, "me")
-        await outbox.load()
-        return outbox
-
-    @property
-    def visible_texts(self) -> list[str]:
-        return list(self.chat.messages.values())
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Setup]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
-    await store.open()
-    incoming = Incoming(EventKind.PROMPT, "u1", PLACE, Sender("quick", "5", "Ann"), "hello")
-    await store.write(
-        inbound.accept_event,
-        incoming,
-        conversation_key="ann",
-        person_key="quick:5",
-        ordered=True,
-        limits=InboundLimits(),
-    )
-    (turn,) = await store.write(claims.claim_turns, "me", [AccountKey("quick", "1")], lease_seconds=30, limit=1)
-    chat = UnreliableAdapter()
-    yield Setup(chat, Outbox(retrying(store), chat, RateLimiter(UNLIMITED), turn, "me"), store, turn)
-    await store.close()
-
-
-async def test_uncertain_page_is_not_resent_by_final(desk: Setup) -> None:
-    desk.chat.failure = DeliveryFailure.UNKNOWN
-    await desk.outbox.put(0, PAGE, Priority.CONTROL)
-    desk.chat.failure = None
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-    assert desk.outbox.is_uncertain
-
-
-@pytest.mark.parametrize("private", [True, False])
-async def test_doubt_notice_replies_to_its_question(desk: Setup, private: bool) -> None:
-    place = replace(PLACE, chat="-7", is_private=private)
-    asked = replace(desk.turn.incoming, place=place, message_id="42")
-    turn = replace(desk.turn, incoming=asked)
-    outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
-    await outbox.send_until_confirmed(1, PAGE)
-    assert desk.chat.replied == "42"
-
-
-async def test_refusal_notice_replies_to_its_question(
-    desk: Setup,
-) -> None:
-    asked = replace(desk.turn.incoming, message_id="42")
-    for refusal, replied in ((None, None), (Refusal.QUEUE_FULL, "42"), (Refusal.RATE_LIMITED, "42")):
-        turn = replace(desk.turn, incoming=asked, refusal=refusal)
-        outbox = Outbox(retrying(desk.store), desk.chat, RateLimiter(UNLIMITED), turn, "me")
-        await outbox.put(0, PAGE, Priority.FINAL)
-        assert desk.chat.replied == replied
-
-
-async def test_cancelled_send_is_not_repeated(desk: Setup) -> None:
-    desk.chat.is_hanging = True
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await desk.outbox.put(0, PAGE, Priority.CONTROL)
-    desk.chat.is_hanging = False
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-    assert desk.outbox.is_uncertain
-
-
-async def test_send_cancelled_before_start_is_certain_after_takeover(
-    desk: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = desk.store.write_with_priority
-    noted = asyncio.Event()
-
-    async def slow(*args: Any, **more: Any) -> None:
-        await write(*args, **more)
-        noted.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(desk.store, "write_with_priority", slow)
-    sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
-    async with asyncio.timeout(5):
-        await noted.wait()
-    sending.cancel()
-    await asyncio.wait({sending})
-    assert sending.cancelled()
-    monkeypatch.undo()
-    heir = await desk.next_outbox()
-    await heir.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-    assert not heir.is_uncertain
-
-
-async def test_uncertain_page_stays_uncertain_after_rate_limit(
-    desk: Setup,
-) -> None:
-    desk.chat.failure = DeliveryFailure.UNKNOWN
-    await desk.outbox.put(0, Part("what it began with"), Priority.CONTROL)
-    desk.chat.failure = DeliveryFailure.RATE_LIMITED
-    sending = asyncio.create_task(desk.outbox.put(0, PAGE, Priority.FINAL))
-
-    async def is_uncertain() -> bool:
-        return desk.chat.attempts == 2 and await states(desk) == ["uncertain"]
-
-    await wait_until(is_uncertain)
-    sending.cancel()
-    await asyncio.wait({sending})
-    assert await states(desk) == ["uncertain"]
-
-
-async def states(desk: Setup) -> list[str]:
-    known = await desk.store.read(answer_parts.list_sent_parts, desk.turn.id)
-    return [sent.state for sent in known.values()]
-
-
-async def test_uncertain_preview_leaves_one_message(desk: Setup) -> None:
-    desk.chat.failure = DeliveryFailure.UNKNOWN
-    for words in range(5):
-        await desk.outbox.put(0, Part("word " * words), Priority.PREVIEW)
-    assert len(desk.visible_texts) == 1
-    desk.chat.failure = None
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts[1:] == [PAGE.text]
-    assert not desk.outbox.is_uncertain
-
-
-async def test_refused_page_is_retried_by_final(desk: Setup) -> None:
-    desk.chat.failure = DeliveryFailure.FORBIDDEN
-    with pytest.raises(DeliveryError):
-        await desk.outbox.put(0, PAGE, Priority.PREVIEW)
-    desk.chat.failure = None
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert not desk.outbox.is_uncertain
-    assert await states(desk) == ["sent"]
-
-
-async def test_final_page_reverted_to_preview_becomes_final(desk: Setup) -> None:
-    """One process had the page ready, the next began the answer anew; both died."""
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next_outbox()
-    await second.put(0, Part("the fir"), Priority.PREVIEW)
-    third = await desk.next_outbox()
-    await third.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-
-
-async def test_grown_page_becomes_final(desk: Setup) -> None:
-    await desk.outbox.put(0, PAGE, Priority.PREVIEW)
-    await desk.outbox.put(0, Part("the first page, and more"), Priority.PREVIEW)
-    second = await desk.next_outbox()
-    await second.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-
-
-class WaitTriggeringAdapter(UnreliableAdapter):
-    """Keeps for how long nothing should have come when something came."""
-
-    def __init__(self, rate_limiter: RateLimiter) -> None:
-        super().__init__()
-        self.rate_limiter = rate_limiter
-        self.early: list[float] = []
-
-    async def send(
-        self,
-        place: Place,
-        part: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        self.early.append(self.rate_limiter.seconds_blocked(place.chat))
-        return await super().send(place, part, key=key)
-
-    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        self.early.append(self.rate_limiter.seconds_blocked(place.chat))
-        await super().edit(place, message_id, part)
-
-
-@pytest.fixture
-def told(desk: Setup, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], WaitTriggeringAdapter]:
-    """The seconds another answer in the chat is told to wait while the next note is written."""
-    gate = desk.outbox._rate_limiter
-    desk.outbox._adapter = chat = WaitTriggeringAdapter(gate)
-    ways = {"write": desk.store.write, "write_with_priority": desk.store.write_with_priority}
-
-    def tell(seconds: float) -> WaitTriggeringAdapter:
-        def noting(way: str) -> Callable[..., Awaitable[Any]]:
-            async def note(*args: Any, **named: Any) -> Any:
-                for each, write in ways.items():
-                    monkeypatch.setattr(desk.store, each, write)
-                noted = await ways[way](*args, **named)
-                gate.apply_retry_after(
-                    PLACE.chat, DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=seconds)
-                )
-                return noted
-
-            return note
-
-        for way in ways:
-            monkeypatch.setattr(desk.store, way, noting(way))
-        return chat
-
-    return tell
-
-
-async def test_wait_during_final_note_is_respected(desk: Setup, told: Callable[[float], WaitTriggeringAdapter]) -> None:
-    chat = told(0.2)
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    assert chat.early == [0.0]
-    assert list(chat.messages.values()) == [PAGE.text]
-
-
-async def test_rate_limited_send_leaves_no_doubt(desk: Setup, told: Callable[[float], WaitTriggeringAdapter]) -> None:
-    told(60)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next_outbox()
-    await second.put(0, PAGE, Priority.FINAL)
-    assert desk.visible_texts == [PAGE.text]
-    assert not second.is_uncertain
-
-
-async def test_wait_during_preview_note_drops_preview(
-    desk: Setup, told: Callable[[float], WaitTriggeringAdapter]
-) -> None:
-    await desk.outbox.put(0, PAGE, Priority.FINAL)
-    second = await desk.next_outbox()
-    second._rate_limiter = desk.outbox._rate_limiter
-    second._adapter = chat = told(0.2)
-    with pytest.raises(DeliveryError):
-        await second.put(0, Part("the fir"), Priority.PREVIEW)
-    await second.put(0, Part("the second answer"), Priority.FINAL)
-    assert chat.early == [0.0, 0.0]
-    assert list(chat.messages.values()) == ["the second answer"]
-
-
-class MigratingAdapter(UnreliableAdapter):
-    """A chat that may move while it is written to. The old one keeps what stands there."""
+class MigratingAdapter(FakeAdapter):
+    """A chat that may move. Messages in the old chat stay, and cannot be changed."""
 
     has_moved = False
 
     def _check(self, place: Place) -> None:
-        if self.has_moved and place.chat != NEW_PLACE:
-            raise ChatMovedError(NEW_PLACE)
+        if self.has_moved and place.chat != NEW_CHAT:
+            raise ChatMovedError(NEW_CHAT)
 
     async def send(
         self,
@@ -332,67 +74,286 @@ class MigratingAdapter(UnreliableAdapter):
         ephemeral: bool = False,
     ) -> str:
         self._check(place)
-        self.replies.append(reply_to)
-        return await super().send(place, part, key=key)
+        return await super().send(place, part, key=key, reply_to=reply_to)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         self._check(place)
-        assert not self.has_moved, "the number means another message there"
+        assert not self.has_moved, "in the new chat, the ID is that of another message"
         await super().edit(place, message_id, part)
 
     async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         self._check(place)
-        assert not self.has_moved, "the number means another message there"
+        assert not self.has_moved, "in the new chat, the ID is that of another message"
         await super().delete(place, message_id)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.replies: list[str | None] = []
 
+@dataclass
+class Environment:
+    """A turn with its outbox, and what the outbox uses."""
 
-NEW_PLACE = "500"
+    store: FaultyStore
+    turn: Turn
+    adapter: UnreliableAdapter
+    clock: FakeClock
+    rate_limiter: RateLimiter
+    outbox: Outbox
+
+    def create_outbox(self, turn: Turn, adapter: FakeAdapter | None = None) -> Outbox:
+        return Outbox(
+            self.store.retrying(), adapter or self.adapter, self.rate_limiter, turn, "owner", clock=self.clock
+        )
+
+    async def take_over(self) -> Outbox:
+        """The outbox of the next process."""
+        await self.store.write(claims.release_turns, "owner", [self.turn.id])
+        (turn,) = await self.store.write(claims.claim_turns, "owner", ACCOUNTS, lease_seconds=30, limit=1)
+        outbox = self.create_outbox(turn)
+        await outbox.load()
+        return outbox
+
+    async def stored_states(self) -> list[PartState]:
+        parts = await self.store.read(answer_parts.list_sent_parts, self.turn.id)
+        return [part.state for part in parts.values()]
+
+    def limit_after_next_write(self, retry_after: float) -> None:
+        """Another turn in the chat is told to wait while this one writes to the database."""
+
+        async def apply() -> None:
+            error = DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=retry_after)
+            self.rate_limiter.apply_retry_after(PLACE.chat, error)
+
+        self.store.after_next_write(apply)
 
 
 @pytest.fixture
-def moving(desk: Setup) -> Setup:
-    chat = MigratingAdapter()
-    desk.outbox._adapter = chat
-    return Setup(chat, desk.outbox, desk.store, desk.turn)
+async def env(tmp_path: Path) -> AsyncIterator[Environment]:
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    await store.open()
+    question = Incoming(EventKind.PROMPT, "u1", PLACE, Sender("fake", "5", "Ann"), "hello")
+    await store.write(
+        inbound.accept_event,
+        question,
+        conversation_key="ann",
+        person_key="fake:5",
+        ordered=True,
+        limits=InboundLimits(),
+    )
+    (turn,) = await store.write(claims.claim_turns, "owner", ACCOUNTS, lease_seconds=30, limit=1)
+    faulty_store, clock = FaultyStore(store), FakeClock()
+    adapter = UnreliableAdapter(Capabilities(UNLIMITED))
+    rate_limiter = RateLimiter(UNLIMITED, clock=clock)
+    outbox = Outbox(faulty_store.retrying(), adapter, rate_limiter, turn, "owner", clock=clock)
+    yield Environment(faulty_store, turn, adapter, clock, rate_limiter, outbox)
+    await store.close()
+
+
+# Messages whose fate is unknown
+
+
+async def test_uncertain_page_is_not_resent_by_final(env: Environment) -> None:
+    env.adapter.failure = DeliveryFailure.UNKNOWN
+    await env.outbox.put(0, PAGE, Priority.CONTROL)
+    env.adapter.failure = None
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+    assert env.outbox.is_uncertain
+
+
+async def test_cancelled_send_is_not_repeated(env: Environment) -> None:
+    env.adapter.is_hanging = True
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.CONTROL))
+    await env.adapter.wait_for_text(PAGE.text)
+    sending.cancel()
+    await asyncio.wait({sending})
+    env.adapter.is_hanging = False
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+    assert env.outbox.is_uncertain
+
+
+async def test_send_cancelled_before_start_is_certain_after_takeover(env: Environment) -> None:
+    is_recorded = asyncio.Event()
+
+    async def hang() -> None:
+        is_recorded.set()
+        await asyncio.Event().wait()
+
+    env.store.after_next_write(hang)
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.FINAL))
+    await is_recorded.wait()
+    assert await env.stored_states() == [PartState.SENDING]
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert sending.cancelled()
+    next_outbox = await env.take_over()
+    await next_outbox.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+    assert not next_outbox.is_uncertain
+
+
+async def test_uncertain_page_stays_uncertain_after_rate_limit(env: Environment) -> None:
+    env.adapter.failure = DeliveryFailure.UNKNOWN
+    await env.outbox.put(0, Part("how it began"), Priority.CONTROL)
+    env.adapter.failure, env.adapter.retry_after = DeliveryFailure.RATE_LIMITED, 60
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.FINAL))
+    await wait_until(lambda: env.rate_limiter.seconds_blocked(PLACE.chat) > 0)
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert await env.stored_states() == [PartState.UNCERTAIN]
+
+
+async def test_uncertain_preview_leaves_one_message(env: Environment) -> None:
+    env.adapter.failure = DeliveryFailure.UNKNOWN
+    for words in range(5):
+        await env.outbox.put(0, Part("word " * words), Priority.PREVIEW)
+    assert len(env.adapter.messages) == 1
+    env.adapter.failure = None
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts[1:] == [PAGE.text]
+    assert not env.outbox.is_uncertain
+
+
+async def test_refused_page_is_retried_by_final(env: Environment) -> None:
+    env.adapter.failure = DeliveryFailure.FORBIDDEN
+    with pytest.raises(DeliveryError):
+        await env.outbox.put(0, PAGE, Priority.PREVIEW)
+    env.adapter.failure = None
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert not env.outbox.is_uncertain
+    assert await env.stored_states() == [PartState.SENT]
+
+
+async def test_final_is_tried_again_until_it_arrives(env: Environment) -> None:
+    env.adapter.fail_next("send", *(DeliveryError("Not connected", DeliveryFailure.TRANSIENT) for _ in range(3)))
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.FINAL))
+    for attempt in range(1, 4):
+        await env.adapter.wait_until(lambda attempt=attempt: len(env.adapter.calls) == attempt)  # type: ignore[misc]
+        await env.clock.wait_for_timer()
+        assert env.outbox.is_waiting
+        await env.clock.advance(Timings().max_delivery_retry_delay)
+    await sending
+    assert env.adapter.texts == [PAGE.text]
+
+
+# Replies
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+async def test_warning_replies_to_its_question(env: Environment, is_private: bool) -> None:
+    place = replace(PLACE, chat="-7", is_private=is_private)
+    turn = replace(env.turn, incoming=replace(env.turn.incoming, place=place, message_id="42"))
+    await env.create_outbox(turn).send_until_confirmed(1, PAGE)
+    assert env.adapter.calls[-1].reply_to == "42"
+
+
+@pytest.mark.parametrize("refusal", [None, *Refusal])
+async def test_only_refusals_reply_in_private_chat(env: Environment, refusal: Refusal | None) -> None:
+    turn = replace(env.turn, incoming=replace(env.turn.incoming, message_id="42"), refusal=refusal)
+    await env.create_outbox(turn).put(0, PAGE, Priority.FINAL)
+    assert env.adapter.calls[-1].reply_to == ("42" if refusal else None)
+
+
+# Takeover
+
+
+async def test_final_page_reverted_to_preview_becomes_final(env: Environment) -> None:
+    """One process sent the final page, the next started the answer again; both died."""
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    second = await env.take_over()
+    await second.put(0, Part("the fir"), Priority.PREVIEW)
+    third = await env.take_over()
+    await third.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+
+
+async def test_grown_page_becomes_final(env: Environment) -> None:
+    await env.outbox.put(0, PAGE, Priority.PREVIEW)
+    await env.outbox.put(0, Part("the first page, and more"), Priority.PREVIEW)
+    second = await env.take_over()
+    await second.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+
+
+# Waits that begin while the outbox writes to the database
+
+
+async def test_wait_during_final_note_is_respected(env: Environment) -> None:
+    env.limit_after_next_write(60)
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.FINAL))
+    await env.clock.wait_for_timer()
+    await env.clock.advance(60)
+    assert env.adapter.calls == []
+    await env.clock.advance(MARGIN)
+    await sending
+    assert env.adapter.texts == [PAGE.text]
+
+
+async def test_rate_limited_send_leaves_no_doubt(env: Environment) -> None:
+    env.limit_after_next_write(60)
+    sending = asyncio.create_task(env.outbox.put(0, PAGE, Priority.FINAL))
+    await env.clock.wait_for_timer()
+    sending.cancel()
+    await asyncio.wait({sending})
+    await env.clock.advance(60 + MARGIN)
+    second = await env.take_over()
+    await second.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
+    assert not second.is_uncertain
+
+
+async def test_wait_during_preview_note_drops_preview(env: Environment) -> None:
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    second = await env.take_over()
+    env.limit_after_next_write(60)
+    with pytest.raises(DeliveryError):
+        await second.put(0, Part("the fir"), Priority.PREVIEW)
+    assert env.adapter.texts == [PAGE.text]
+    await env.clock.advance(60 + MARGIN)
+    await second.put(0, Part("the second answer"), Priority.FINAL)
+    assert env.adapter.texts == ["the second answer"]
+
+
+# A chat that moves
+
+
+@pytest.fixture
+def migrating_adapter() -> MigratingAdapter:
+    return MigratingAdapter(Capabilities(UNLIMITED))
 
 
 @pytest.mark.parametrize("priority", [Priority.CONTROL, Priority.FINAL])
-async def test_answer_follows_migrated_chat_once(moving: Setup, priority: Priority) -> None:
-    chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, MigratingAdapter)
+async def test_answer_follows_migrated_chat_once(
+    env: Environment, migrating_adapter: MigratingAdapter, priority: Priority
+) -> None:
+    outbox = env.create_outbox(env.turn, migrating_adapter)
     await outbox.put(0, PAGE, Priority.CONTROL)
     await outbox.put(1, Part("half of the"), Priority.PREVIEW)
     await outbox.put(2, Part("too much"), Priority.CONTROL)
-    chat.has_moved = True
+    migrating_adapter.has_moved = True
     await outbox.put(1, Part("half of the second page"), priority)
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(1, Part("half of the second page"), Priority.FINAL)
     await outbox.drop_after(1)
-    assert moving.visible_texts == [PAGE.text, "half of the", "too much", "half of the second page"]
+    assert migrating_adapter.texts == [PAGE.text, "half of the", "too much", "half of the second page"]
     assert not outbox.is_uncertain
-    assert outbox.place.chat == NEW_PLACE
+    assert outbox.place.chat == NEW_CHAT
 
 
-async def test_new_message_follows_migrated_chat(moving: Setup) -> None:
-    chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, MigratingAdapter)
-    chat.has_moved = True
+async def test_new_message_follows_migrated_chat(env: Environment, migrating_adapter: MigratingAdapter) -> None:
+    turn = replace(env.turn, incoming=replace(env.turn.incoming, message_id="42"), refusal=Refusal.QUEUE_FULL)
+    outbox = env.create_outbox(turn, migrating_adapter)
+    migrating_adapter.has_moved = True
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(0, PAGE, Priority.FINAL)
-    assert moving.visible_texts == [PAGE.text]
-    assert chat.replies == [None], "what it answers is not there"
+    assert migrating_adapter.texts == [PAGE.text]
+    assert migrating_adapter.calls[-1].reply_to is None, "the question is in the old chat"
     assert not outbox.is_uncertain
 
 
-async def test_extra_message_in_old_chat_is_kept(moving: Setup) -> None:
-    chat, outbox = moving.chat, moving.outbox
-    assert isinstance(chat, MigratingAdapter)
+async def test_extra_message_in_old_chat_is_kept(env: Environment, migrating_adapter: MigratingAdapter) -> None:
+    outbox = env.create_outbox(env.turn, migrating_adapter)
     await outbox.put(0, PAGE, Priority.FINAL)
     await outbox.put(1, Part("more"), Priority.FINAL)
-    chat.has_moved = True
+    migrating_adapter.has_moved = True
     await outbox.drop_after(0)
-    assert moving.visible_texts == [PAGE.text, "more"]
+    assert migrating_adapter.texts == [PAGE.text, "more"]

@@ -1,11 +1,16 @@
-"""A place without limits, so that long conversations take no time."""
+"""An adapter in memory, and the core running with it."""
 
 import asyncio
 import itertools
+import time
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from sqlalchemy import Connection, select
 
 from bots.terminal.dialect import TerminalDialect
 from core.app import open_services
@@ -13,17 +18,21 @@ from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
 from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.settings import Settings
-from core.store.database import Store
+from core.store.schema import turns
 from core.timings import Timings
 from core.turns.engine import MAX_ATTEMPTS, Engine
+from tests.core.faulty_store import FaultyStore
+from tests.waiting import wait_until
 
-__all__ = ["FakeAdapter", "running_engine"]
+__all__ = ["EDITING", "UNLIMITED", "AdapterCall", "FakeAdapter", "running_engine"]
 
 UNLIMITED = RateLimit(burst=1_000_000, rate=1_000_000)
+TYPING = Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
+EDITING = Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.1, deduplicates_sends=True)
 
 
 class ModelService(Protocol):
-    """What answers: a stand-in or a real engine."""
+    """A stand-in or a real server."""
 
     @property
     def base_url(self) -> str: ...
@@ -32,26 +41,46 @@ class ModelService(Protocol):
     def api_key(self) -> str: ...
 
 
-class FakeAdapter:
-    """An adapter that keeps what it is told to show: see `core.port.Chat`."""
+@dataclass(frozen=True, slots=True)
+class AdapterCall:
+    method: str
+    started_at: float
+    """By the monotonic clock."""
+    reply_to: str | None = None
 
-    platform = "quick"
+
+class FakeAdapter:
+    """An adapter without a platform: `messages` holds the text of every message by ID.
+
+    Tests make its methods fail and hang: by `fail_next` and `errors`, and by `gates`, all by method name.
+    """
+
+    platform = "fake"
     account = "1"
     account_rate_limit = UNLIMITED
 
-    def __init__(self) -> None:
+    def __init__(self, capabilities: Capabilities = TYPING, *, first_number: int = 1) -> None:
         self.dialect = TerminalDialect()
+        self.private_capabilities = self.group_capabilities = capabilities
         self.messages: dict[str, str] = {}
-        self.inbox: Inbox | None = None
-        self.engine: Engine | None = None
-        self.store: Store
+        self.calls: list[AdapterCall] = []
+        self.errors: dict[str, Exception] = {}
+        """Raised by every call."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """Calls wait for them."""
+        self.started: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.cancelled: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.inbox: Inbox
+        self.engine: Engine
+        self.store: FaultyStore
         self.models: ModelRegistry
-        self.bot_account = ""
-        self._numbers = itertools.count(1)
+        self.key_id = ""
+        self._next_errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
+        self._numbers = itertools.count(first_number)
         self._changed = asyncio.Event()
 
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
+        return self.private_capabilities if place.is_private else self.group_capabilities
 
     async def run(self, inbox: Inbox) -> None:
         self.inbox = inbox
@@ -66,42 +95,84 @@ class FakeAdapter:
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
-        message = f"{next(self._numbers)}"
-        self.messages[message] = part.text
-        self._changed.set()
-        return message
+        await self._call("send", reply_to)
+        message_id = f"{next(self._numbers)}"
+        self._show(message_id, part)
+        return message_id
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
+        await self._call("edit")
+        self._show(message_id, part)
+
+    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
+        await self._call("delete")
+        self.messages.pop(message_id, None)
+        self._changed.set()
+
+    async def show_typing(self, place: Place) -> None:
+        await self._call("show_typing")
+
+    async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
+        await self._call("show_draft")
+
+    def _show(self, message_id: str, part: Part) -> None:
         self.messages[message_id] = part.text
         self._changed.set()
 
-    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
-        del self.messages[message_id]
+    async def _call(self, method: str, reply_to: str | None = None) -> None:
+        self.calls.append(AdapterCall(method, time.monotonic(), reply_to))
+        self.started[method].set()
+        self._changed.set()
+        try:
+            if method in self.gates:
+                await self.gates[method].wait()
+        except asyncio.CancelledError:
+            self.cancelled[method].set()
+            raise
+        if self._next_errors[method]:
+            raise self._next_errors[method].popleft()
+        if method in self.errors:
+            raise self.errors[method]
 
-    async def show_typing(self, place: Place) -> None:
-        return
+    def fail_next(self, method: str, *errors: Exception) -> None:
+        """Raise these errors, one per call."""
+        self._next_errors[method].extend(errors)
+
+    def close_gate(self, method: str) -> None:
+        """Let calls of the method hang until `gates[method]` is set."""
+        self.gates[method] = asyncio.Event()
+
+    # What a person does and sees
+
+    @property
+    def texts(self) -> list[str]:
+        return [text.strip() for text in self.messages.values()]
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something shown makes it so."""
+        """Wait until a call makes `condition` true."""
         async with asyncio.timeout(30):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def ask(self, text: str, *, user: str = "5") -> str:
-        """Say `text` and wait for what is said to it."""
-        before = len(self.messages)
-        await self.say(text, user=user)
-        await self.wait_until(lambda: len(self.messages) > before)
-        return list(self.messages.values())[-1]
+    async def wait_for_text(self, text: str) -> None:
+        """Wait until a message contains `text`."""
+        await self.wait_until(lambda: any(text in shown for shown in self.messages.values()))
 
-    async def press(self, action: str, message: str, *, user: str = "5", kind: EventKind = EventKind.BUTTON) -> None:
-        """Press a button on a message."""
-        assert self.inbox is not None
-        place = Place(self.platform, self.account, user, is_private=True)
-        sender = Sender(self.platform, user, "Ann")
-        key = f"e{next(self._numbers)}"
-        await self.inbox(Incoming(kind, key, place, sender, action, message_id=message))
+    async def wait_for_states(self, *states: str) -> None:
+        """Wait until the turns, in the order of their events, are in these states."""
+
+        async def are_reached() -> bool:
+            return await self.store.read(turn_states) == list(states)
+
+        await wait_until(are_reached, 30)
+
+    async def ask(self, text: str, *, user: str = "5") -> str:
+        """Send `text`, wait for a message, and return its text."""
+        count = len(self.messages)
+        await self.say(text, user=user)
+        await self.wait_until(lambda: len(self.messages) > count)
+        return list(self.messages.values())[-1]
 
     async def say(
         self,
@@ -112,28 +183,29 @@ class FakeAdapter:
         group: str = "",
         interaction_token: str | None = None,
     ) -> None:
-        kind, command = (
-            (EventKind.COMMAND, text[1:].partition(" ")[0])
-            if text[0] == "/"
-            else (
-                EventKind.PROMPT,
-                "",
-            )
-        )
-        place = Place(self.platform, self.account, group or user, is_private=not group)
-        argument = text.partition(" ")[2] if command else text
+        """Send `text`, a prompt or a command."""
+        command, argument = text[1:].partition(" ")[::2] if text.startswith("/") else ("", text)
         incoming = Incoming(
-            kind,
+            EventKind.COMMAND if command else EventKind.PROMPT,
             f"e{next(self._numbers)}",
-            place,
+            Place(self.platform, self.account, group or user, is_private=not group),
             Sender(self.platform, user, "Ann"),
             argument,
             command=command,
             message_id=message,
             interaction_token=interaction_token,
         )
-        assert self.inbox is not None
         await self.inbox(incoming)
+
+    async def press(self, action: str, message: str, *, user: str = "5", kind: EventKind = EventKind.BUTTON) -> None:
+        """Press a button of a message."""
+        place = Place(self.platform, self.account, user, is_private=True)
+        sender = Sender(self.platform, user, "Ann")
+        await self.inbox(Incoming(kind, f"e{next(self._numbers)}", place, sender, action, message_id=message))
+
+
+def turn_states(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(turns.c.state).order_by(turns.c.id)))
 
 
 @asynccontextmanager
@@ -156,18 +228,19 @@ async def running_engine(
         **settings,
     }
     adapter = adapter or FakeAdapter()
-    adapter.bot_account = key_id_of(model.api_key)
+    adapter.key_id = key_id_of(model.api_key)
     async with open_services(Settings(**values), timings=timings) as services:  # type: ignore[arg-type]
+        store = FaultyStore(services.store)
         engine = Engine(
             services.settings,
-            services.store,
+            store.as_store(),
             services.api,
             services.models,
             {AccountKey(adapter.platform, adapter.account): adapter},
             timings=timings,
             max_attempts=max_attempts,
         )
-        adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, services.store
+        adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, store
         adapter.models = services.models
         task = asyncio.create_task(engine.run())
         try:

@@ -1,7 +1,6 @@
-"""The engine on its bad days."""
+"""The engine when something fails: leases, deliveries, previews, the model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,287 +12,248 @@ from bots.sandbox.model.faults import http_error, respond_with, stall
 from bots.sandbox.model.tokeniser import Tokeniser
 from bots.terminal.dialect import TerminalDialect
 from core.delivery.preview import Preview
-from core.errors import (
-    AccessDeniedError,
-    DeliveryError,
-    DeliveryFailure,
-    ModelError,
-    ModelFailure,
-    StoreError,
-)
+from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.markdown.document import Document
-from core.port import Capabilities, EventKind, Part, Place, PreviewMode, RateLimit
+from core.port import Capabilities, EventKind, Part, PreviewMode, RateLimit
 from core.store.answer_parts import save_part
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
 from core.timings import Timings
-from core.turns.engine import MAX_ATTEMPTS
-from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
+from core.turns.engine import MAX_ATTEMPTS, Engine
+from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
+from tests.waiting import wait_until
+
+SLOW = 20
+FAST = 2000
+SMALL_MODEL = "nvidia/AceMath-7B-Instruct"
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[ModelStandIn]:
-    made = ModelStandIn(tokens_per_second=20, answer=lambda _body: "word " * 60)
-    await made.start()
-    yield made
-    await made.close()
+def model(model: ModelStandIn) -> ModelStandIn:
+    model.tokens_per_second = SLOW
+    model.answer = lambda _body: "word " * 60
+    return model
 
 
-async def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
+@pytest.fixture
+def fast_model(model: ModelStandIn) -> ModelStandIn:
+    model.tokens_per_second = FAST
+    return model
+
+
+def echo_prompt(body: dict[str, object]) -> str:
+    return f"to {prompts(body)[-1]}"
+
+
+def prompts(body: dict[str, object]) -> list[str]:
+    """The texts of a request's messages but the instructions."""
+    messages = body["messages"]
+    assert isinstance(messages, list)
+    return [message["content"] for message in messages[1:]]
+
+
+# Leases and attempts
 
 
 def expire_leases(connection: Connection) -> None:
     connection.execute(update(turns).values(lease_expires_at=0))
 
 
-def turn_states(connection: Connection) -> list[str]:
-    return list(connection.scalars(select(turns.c.state).order_by(turns.c.id)))
-
-
 async def test_unnoticed_lease_expiry_answers_once(tmp_path: Path, model: ModelStandIn) -> None:
-    """A machine that slept, a clock that was set: the claim comes before the heartbeat."""
-    async with running_engine(tmp_path, model, timings=Timings(heartbeat_interval=2.5)) as chat:
-        asked = asyncio.create_task(chat.ask("hello"))
-        await wait_until(lambda: len(model.requests) == 1)
-        await chat.store.write(expire_leases)
-        await asked
-        await asyncio.sleep(1.5)
+    """After a suspended machine wakes up, a claim may come before the heartbeat."""
+    async with running_engine(tmp_path, model, timings=Timings(heartbeat_interval=4)) as adapter:
+        asking = asyncio.create_task(adapter.ask("hello"))
+        await model.wait_for(lambda: len(model.requests) == 1)
+        await adapter.store.write(expire_leases)
+        await asking
+        await adapter.store.wait_for_writes(Engine._claim, 2)
         assert len(model.requests) == 1
-        assert len(chat.messages) == 1
+        assert len(adapter.messages) == 1
 
 
-def dead_request(connection: Connection) -> None:
-    line = {"key_id": "a", "model": "m", "kind": "chat", "day": "2026-01-01"}
-    connection.execute(insert(reservations).values(**line, expected_tokens=900, created_at=0))
+def add_reservation_of_dead_process(connection: Connection) -> None:
+    key = {"key_id": "a", "model": "m", "kind": "chat", "day": "2026-01-01"}
+    connection.execute(insert(reservations).values(**key, expected_tokens=900, created_at=0))
 
 
-def booked_usage(connection: Connection) -> tuple[int, int]:
-    open_ = connection.scalar(select(func.count()).select_from(reservations))
-    tokens = connection.scalar(select(func.coalesce(func.sum(token_usage.c.tokens), 0)))
-    return open_ or 0, tokens or 0
+def open_and_used_tokens(connection: Connection) -> tuple[int, int]:
+    open_tokens = connection.scalar(select(func.coalesce(func.sum(reservations.c.expected_tokens), 0)))
+    used_tokens = connection.scalar(select(func.coalesce(func.sum(token_usage.c.tokens), 0)))
+    return open_tokens or 0, used_tokens or 0
 
 
 async def test_usage_of_dead_process_is_booked(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, timings=Timings(ledger_settle_interval=0.1)) as chat:
-        await chat.store.write(dead_request)
-        async with asyncio.timeout(5):
-            while await chat.store.read(booked_usage) != (0, 900):
-                await asyncio.sleep(0.05)
+    async with running_engine(tmp_path, model, timings=Timings(ledger_settle_interval=0.1)) as adapter:
+        await adapter.store.write(add_reservation_of_dead_process)
+
+        async def is_settled() -> bool:
+            return await adapter.store.read(open_and_used_tokens) == (0, 900)
+
+        await wait_until(is_settled)
 
 
-class ForbiddenAdapter(FakeAdapter):
-    async def send(
-        self,
-        place: Place,
-        part: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        raise DeliveryError("The bot was shut out", DeliveryFailure.FORBIDDEN)
+@pytest.mark.parametrize(
+    "error",
+    [DeliveryError("The person blocked the bot", DeliveryFailure.FORBIDDEN), ValueError("a defect of the adapter")],
+    ids=["forbidden", "defect"],
+)
+async def test_abandoned_turn_ends_when_notice_fails(tmp_path: Path, model: ModelStandIn, error: Exception) -> None:
+    """An open turn would block its conversation."""
+    async with running_engine(tmp_path, model, max_attempts=0) as adapter:
+        adapter.errors["send"] = error
+        await adapter.say("hello")
+        await adapter.wait_for_states("failed")
 
 
-async def test_abandoned_turn_ends_when_notice_is_forbidden(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, ForbiddenAdapter(), max_attempts=0) as chat:
-        await chat.say("hello")
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["failed"]:
-                await asyncio.sleep(0.05)
+async def test_abandoned_question_can_be_retried(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, fast_model, max_attempts=0) as adapter:
+        assert texts.INTERNAL_ERROR in await adapter.ask("hello")
+    async with running_engine(tmp_path, fast_model, adapter):
+        await adapter.press("retry:1", next(iter(adapter.messages)))
+        await adapter.wait_for_text("word")
+    assert prompts(fast_model.requests[0].body) == ["hello"]
 
 
-class BrokenAdapter(FakeAdapter):
-    async def send(
-        self,
-        place: Place,
-        part: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        raise ValueError("a defect of the adapter")
+# Retry and continue
 
 
-async def test_abandoned_turn_ends_when_notice_breaks(tmp_path: Path, model: ModelStandIn) -> None:
-    """What broke each attempt must not hold up the conversation for ever."""
-    async with running_engine(tmp_path, model, BrokenAdapter(), max_attempts=0) as chat:
-        await chat.say("hello")
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["failed"]:
-                await asyncio.sleep(0.05)
+async def test_retry_button_repeats_its_own_question(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    fast_model.answer = echo_prompt
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask("one")
+        await adapter.ask("two")
+        await adapter.press("retry:1", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 3)
+        both_answers_and_question = ["one", "to one", "two", "to two", "one"]
+        assert prompts(fast_model.requests[-1].body) == both_answers_and_question
+        await adapter.press("retry:1", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 4)
+        assert prompts(fast_model.requests[-1].body) == both_answers_and_question, "now it is the last question"
+        await adapter.press("more:2", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 5)
+        assert adapter.texts[-1] == texts.ONLY_LAST_CONTINUES
+        assert len(fast_model.requests) == 4
 
 
-async def test_abandoned_question_can_be_retried(tmp_path: Path, model: ModelStandIn) -> None:
-    model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model, max_attempts=0) as chat:
-        assert texts.INTERNAL_ERROR in await chat.ask("hello")
-    async with running_engine(tmp_path, model, chat):
-        await chat.press("retry:1", next(iter(chat.messages)))
-        await wait_until(lambda: any(text.startswith("word") for text in chat.messages.values()))
-        assert model.requests[0].body["messages"][-1]["content"] == "hello"
+async def test_retry_of_failed_retry_repeats_original_question(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    fast_model.answer = echo_prompt
+    async with running_engine(tmp_path, fast_model, fallbacks=[]) as adapter:
+        await adapter.ask("one")
+        fast_model.fault_hook = lambda _body: http_error(400, "no")
+        await adapter.press("retry:1", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 2)
+        fast_model.fault_hook = None
+        await adapter.ask("two")
+        await adapter.press("retry:2", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 4)
+        assert prompts(fast_model.requests[-1].body) == ["one", "to one", "two", "to two", "one"]
 
 
-async def test_retry_button_repeats_its_own_question(tmp_path: Path, model: ModelStandIn) -> None:
-    model.tokens_per_second = 2000
-    model.answer = lambda body: f"to {body['messages'][-1]['content']} {len(body['messages'])}"
-    async with running_engine(tmp_path, model) as chat:
-        await chat.ask("one")
-        await chat.ask("two")
-        await chat.press("retry:1", "m")
-        await wait_until(lambda: len(chat.messages) == 3)
-        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
-        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "both answers stay"
-        await chat.press("retry:1", "m")
-        await wait_until(lambda: len(chat.messages) == 4)
-        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
-        assert asked == ["one", "to one 2", "two", "to two 4", "one"], "now it is the last"
-        await chat.press("more:2", "m")
-        await wait_until(lambda: len(chat.messages) == 5)
-        assert list(chat.messages.values())[-1] == texts.ONLY_LAST_CONTINUES
-        assert len(model.requests) == 4
+# Delivery
 
 
-async def test_retry_of_failed_retry_repeats_original_question(tmp_path: Path, model: ModelStandIn) -> None:
-    """Nothing of it counts, but it is no reason to ask what was asked since."""
-    model.tokens_per_second = 2000
-    model.answer = lambda body: f"to {body['messages'][-1]['content']}"
-    async with running_engine(tmp_path, model, fallbacks=[]) as chat:
-        await chat.ask("one")
-        model.fault_hook = lambda _body: http_error(400, "no")
-        await chat.press("retry:1", "m")
-        await wait_until(lambda: len(chat.messages) == 2)
-        model.fault_hook = None
-        await chat.ask("two")
-        await chat.press("retry:2", "m")
-        await wait_until(lambda: len(chat.messages) == 4)
-        asked = [m["content"] for m in model.requests[-1].body["messages"][1:]]
-        assert asked == ["one", "to one", "two", "to two", "one"]
-
-
-class RateLimitedAdapter(FakeAdapter):
-    """A group that may be written to once in a long while."""
-
-    def capabilities(self, place: Place) -> Capabilities:
-        pace = UNLIMITED if place.is_private else RateLimit(burst=1, rate=0.01)
-        return Capabilities(pace, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
-
-
-async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, model: ModelStandIn) -> None:
-    """All are written, and one group's limit lets them out one by one."""
-    model.tokens_per_second = 2000
-    model.answer = lambda body: f"to {body['messages'][-1]['content']}"
-    async with running_engine(tmp_path, model, RateLimitedAdapter(), turns_at_once=2) as chat:
+async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    """The group's answers are written, and its rate limit lets them out one by one."""
+    fast_model.answer = echo_prompt
+    adapter = FakeAdapter()
+    rate_limit = RateLimit(burst=1, rate=0.01)
+    adapter.group_capabilities = Capabilities(rate_limit, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
+    async with running_engine(tmp_path, fast_model, adapter, turns_at_once=2):
         for user in ("5", "6", "7"):
-            await chat.say("hello", user=user, group="-1")
-        await chat.say("alone", user="8")
-        await wait_until(lambda: "to alone" in chat.messages.values())
-        assert len(chat.messages) < 3, "the group's still wait"
+            await adapter.say("hello", user=user, group="-1")
+        await adapter.say("alone", user="8")
+        await adapter.wait_for_text("to alone")
+        assert len(adapter.messages) < 3, "answers of the group wait"
 
 
-def reopen(connection: Connection) -> None:
-    tried = MAX_ATTEMPTS
-    again = {"state": "delivering", "attempt": tried, "finished_at": None, "lease_expires_at": 0}
-    connection.execute(update(turns).values(**again))
+def reopen_delivery(connection: Connection, turn_id: int, attempt: int) -> None:
+    """The process that delivered the answer died before it finished the turn."""
+    reopened = {"state": "delivering", "attempt": attempt, "finished_at": None, "lease_expires_at": 0}
+    connection.execute(update(turns).where(turns.c.id == turn_id).values(**reopened))
 
 
-async def test_abandoned_delivery_keeps_answer(tmp_path: Path, model: ModelStandIn) -> None:
-    model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model) as chat:
-        answer = await chat.ask("hello")
-        await chat.store.write(reopen)
-        await wait_until(lambda: len(chat.messages) == 2)
-        assert list(chat.messages.values()) == [answer, f"*{texts.DELIVERY_UNCERTAIN}*"]
-        await chat.press("again:1", "m")
-        await wait_until(lambda: list(chat.messages.values())[2:] == [answer])
+async def test_abandoned_delivery_keeps_answer(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, fast_model) as adapter:
+        answer = await adapter.ask("hello")
+        await adapter.wait_for_states("done")
+        await adapter.store.write(reopen_delivery, 1, MAX_ATTEMPTS)
+        await adapter.wait_until(lambda: len(adapter.messages) == 2)
+        assert list(adapter.messages.values()) == [answer, f"*{texts.DELIVERY_UNCERTAIN}*"]
+        await adapter.press("again:1", "m")
+        await adapter.wait_until(lambda: list(adapter.messages.values())[2:] == [answer])
 
 
-def hand_over(connection: Connection) -> None:
-    again = {"state": "delivering", "attempt": 1, "finished_at": None, "lease_expires_at": 0}
-    connection.execute(update(turns).where(turns.c.id == 2).values(**again))
-
-
-async def test_taken_over_answer_is_delivered(tmp_path: Path, model: ModelStandIn) -> None:
-    """A /retry could not be asked once more after /new, but it was answered before."""
-    model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model) as chat:
-        await chat.ask("hello")
-        await chat.ask("/retry")
-        await chat.ask("/new")
-        shown = dict(chat.messages)
-        await chat.store.write(hand_over)
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["done"] * 3:
-                await asyncio.sleep(0.05)
-        assert chat.messages == shown
-
-
-class EditingAdapter(FakeAdapter):
-    def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.2)
-
-
-class SlowEditAdapter(EditingAdapter):
-    """Where an edit takes long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.editing, self.go_on = asyncio.Event(), asyncio.Event()
-
-    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        self.editing.set()
-        await self.go_on.wait()
-        await super().edit(place, message_id, part, interaction_token=interaction_token)
+async def test_taken_over_answer_is_delivered(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    """After `/new` the question of a `/retry` cannot be asked again, but its answer is stored."""
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask("hello")
+        await adapter.ask("/retry")
+        await adapter.ask("/new")
+        await adapter.wait_for_states("done", "done", "done")
+        messages = dict(adapter.messages)
+        await adapter.store.write(reopen_delivery, 2, 1)
+        await adapter.wait_for_states("done", "done", "done")
+        assert adapter.messages == messages
 
 
 def free_turns(connection: Connection) -> int:
-    free = select(func.count()).select_from(turns).where(turns.c.lease_expires_at < database_now())
-    return connection.scalar(free) or 0
+    is_free = turns.c.lease_expires_at < database_now()
+    return connection.scalar(select(func.count()).select_from(turns).where(is_free)) or 0
 
 
 async def test_turn_with_send_in_flight_is_not_released(tmp_path: Path, model: ModelStandIn) -> None:
-    """It would arrive after what the next process has shown."""
-    async with running_engine(tmp_path, model, chat := SlowEditAdapter()):
-        await chat.say("hello")
-        async with asyncio.timeout(10):
-            await chat.editing.wait()
-        assert chat.engine is not None
-        await chat.engine.close(0)
-        assert await chat.store.read(free_turns) == 0
-        chat.go_on.set()
+    """The request would arrive after what the next process has shown."""
+    adapter = FakeAdapter(EDITING)
+    async with running_engine(tmp_path, model, adapter, timings=Timings(turn_cancel_timeout=0.2)):
+        adapter.close_gate("edit")
+        await adapter.say("hello")
+        await adapter.started["edit"].wait()
+        await adapter.engine.close(0)
+        assert await adapter.store.read(free_turns) == 0
+        adapter.gates["edit"].set()
 
 
-async def test_answer_is_stored_despite_failed_preview_note(
-    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with running_engine(tmp_path, model, EditingAdapter()) as chat:
-        put = chat.store.write
-        failed: list[object] = []
+@pytest.mark.parametrize("method", ["edit", "delete"])
+async def test_control_waits_for_rate_limit(tmp_path: Path, model: ModelStandIn, method: str) -> None:
+    """A changed menu, or a deleted message with an API key."""
+    adapter = FakeAdapter()
+    async with running_engine(tmp_path, model, adapter, secret_key="a passphrase"):
+        adapter.fail_next(method, DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=1.0))
+        if method == "edit":
+            menu = await adapter.ask("/model")
+            (message_id,) = adapter.messages
+            await adapter.press("m:google/gemma-2-9b-it", message_id)
+            await adapter.wait_until(lambda: adapter.messages[message_id] != menu)
+        else:
+            adapter.messages["m1"] = "/key my-own-key"
+            await adapter.say("/key my-own-key", message="m1")
+            await adapter.wait_until(lambda: "m1" not in adapter.messages)
+        refused_at, repeated_at = (call.started_at for call in adapter.calls if call.method == method)
+        assert repeated_at - refused_at >= 1.0
 
-        async def write(function: object, *args: object, **more: object) -> object:
-            if function is save_part and not failed:
-                failed.append(function)
-                raise StoreError("The database cannot be used: just now")
-            return await put(function, *args, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(chat.store, "write", write)
-        await chat.say("hello")
-        async with asyncio.timeout(15):
-            while await chat.store.read(turn_states) != ["done"]:
-                await asyncio.sleep(0.05)
-        assert failed
+async def test_choice_from_deleted_menu_is_sent_as_new_message(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as adapter:
+        adapter.errors["edit"] = DeliveryError("The message does not exist", DeliveryFailure.GONE)
+        await adapter.press("m:google/gemma-2-9b-it", "gone")
+        await adapter.wait_for_text("Model: ")
+
+
+# Previews
+
+
+async def test_answer_is_stored_although_preview_is_not(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as adapter:
+        adapter.store.start_outage(save_part)
+        await adapter.say("hello")
+        await adapter.store.wait_for_failures(save_part)
+        adapter.store.end_outage()
+        await adapter.wait_for_states("done")
         assert len(model.requests) == 1
-        assert [text.strip() for text in chat.messages.values()] == [("word " * 60).strip()]
+        assert adapter.texts == [("word " * 60).strip()]
 
 
 class CountingDialect(TerminalDialect):
-    """How much text was rendered, in characters."""
-
     rendered_chars = 0
 
     def render(self, document: Document) -> Part:
@@ -302,145 +262,113 @@ class CountingDialect(TerminalDialect):
         return part
 
 
-async def test_answer_is_not_rendered_for_each_token(tmp_path: Path, model: ModelStandIn) -> None:
-    """What it costs grows with how often it is shown, not with how finely it came."""
-    model.tokens_per_second = 1000
+async def test_answer_is_not_rendered_for_each_token(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    """The work grows with the number of previews, not of tokens."""
     text = "Some words of a paragraph.\n\n" * 200
-    model.answer = lambda _body: text
-    chat = EditingAdapter()
-    chat.dialect = dialect = CountingDialect()
-    async with running_engine(tmp_path, model, chat):
-        await chat.say("hello")
-        async with asyncio.timeout(20):
-            while await chat.store.read(turn_states) != ["done"]:
-                await asyncio.sleep(0.05)
-    tokens = model.requests[0].token_usage[1]
+    fast_model.answer = lambda _body: text
+    adapter = FakeAdapter(EDITING)
+    adapter.dialect = dialect = CountingDialect()
+    async with running_engine(tmp_path, fast_model, adapter):
+        await adapter.say("hello")
+        await adapter.wait_for_states("done")
+    tokens = fast_model.requests[0].token_usage[1]
     assert tokens > 1000
     assert 0 < dialect.rendered_chars < len(text) * tokens / 50
-
-
-class RateLimitingEditAdapter(FakeAdapter):
-    """Asks to wait at the first change of a message, and complains if nobody does."""
-
-    refused = 0.0
-    early = False
-
-    def _busy(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self.early |= 0 < now - self.refused < 1 and self.refused > 0
-        if not self.refused:
-            self.refused = now
-            raise DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=1.0)
-
-    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        self._busy()
-        await super().edit(place, message_id, part)
-
-    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
-        self._busy()
-        await super().delete(place, message_id)
-
-
-async def test_menu_update_waits_for_rate_limit(tmp_path: Path, model: ModelStandIn) -> None:
-    chat = RateLimitingEditAdapter()
-    async with running_engine(tmp_path, model, chat):
-        menu = await chat.ask("/model")
-        (message,) = chat.messages
-        await chat.press("m:google/gemma-2-9b-it", message)
-        await wait_until(lambda: chat.messages[message] != menu)
-        assert not chat.early
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["done", "done"]:
-                await asyncio.sleep(0.05)
-
-
-async def test_key_message_deletion_waits_for_rate_limit(tmp_path: Path, model: ModelStandIn) -> None:
-    chat = RateLimitingEditAdapter()
-    async with running_engine(tmp_path, model, chat, secret_key="a passphrase"):
-        chat.messages["m1"] = "/key my-own-key"
-        await chat.say("/key my-own-key", message="m1")
-        await wait_until(lambda: "m1" not in chat.messages)
-        assert not chat.early
-
-
-async def test_commands_are_answered_when_all_slots_are_busy(tmp_path: Path, model: ModelStandIn) -> None:
-    model.tokens_per_second = 2
-    async with running_engine(tmp_path, model, turns_at_once=1) as chat:
-        await chat.say("hello")
-        await wait_until(lambda: len(model.requests) == 1)
-        assert "31 models" in await chat.ask("/models", user="6")
-        await chat.say("/stop", user="5")
-        await wait_until(lambda: any("Stopped" in text for text in chat.messages.values()))
-        assert not model.requests[0].is_completed
-
-
-async def test_stop_button_reports_dropped_turns(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model) as chat:
-        await chat.say("one")
-        await wait_until(lambda: len(model.requests) == 1)
-        await chat.say("two")
-        await chat.press("stop:1", "m")
-        await wait_until(lambda: len(chat.messages) == 2)
-        assert any("dropped" in text for text in chat.messages.values())
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["stopped", "stopped", "done"]:
-                await asyncio.sleep(0.05)
-
-
-class HangingEditAdapter(FakeAdapter):
-    """The first preview stays on its way."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started = asyncio.Event()
-        self.cancelled = False
-
-    def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.05, deduplicates_sends=True)
-
-    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        self.started.set()
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            self.cancelled = True
 
 
 async def test_preview_in_flight_ends_with_turn(
     tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who is told to end while it waits for the last preview takes that along."""
+    """A turn that is cancelled while it waits for the last preview cancels the preview."""
     closed = asyncio.Event()
     close = Preview.close
 
-    def closing(preview: Preview) -> None:
+    def close_and_notify(preview: Preview) -> None:
         close(preview)
         closed.set()
 
-    monkeypatch.setattr(Preview, "close", closing)
+    monkeypatch.setattr(Preview, "close", close_and_notify)
     model.tokens_per_second = 60
-    async with running_engine(tmp_path, model, HangingEditAdapter()) as chat:
-        assert isinstance(chat, HangingEditAdapter)
-        assert chat.engine is not None
-        await chat.say("hello")
-        await asyncio.wait_for(chat.started.wait(), 10)
-        await asyncio.wait_for(closed.wait(), 10)
-        assert not chat.cancelled
-        await chat.engine.close(0)
-        assert chat.cancelled
+    async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as adapter:
+        adapter.close_gate("edit")
+        await adapter.say("hello")
+        await adapter.started["edit"].wait()
+        await closed.wait()
+        assert not adapter.cancelled["edit"].is_set()
+        await adapter.engine.close(0)
+        assert adapter.cancelled["edit"].is_set()
 
 
-class DeletedMenuAdapter(FakeAdapter):
-    """Where menus have been deleted."""
-
-    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        raise DeliveryError("Not there", DeliveryFailure.GONE)
+# Stopping
 
 
-async def test_choice_from_deleted_menu_is_sent_as_new_message(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, DeletedMenuAdapter()) as chat:
-        await chat.press("m:google/gemma-2-9b-it", "gone")
-        await wait_until(lambda: any("Model: " in said for said in chat.messages.values()))
+async def test_commands_are_answered_when_all_slots_are_busy(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second = 2
+    async with running_engine(tmp_path, model, turns_at_once=1) as adapter:
+        await adapter.say("hello")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        assert "31 models" in await adapter.ask("/models", user="6")
+        await adapter.say("/stop", user="5")
+        await adapter.wait_for_text("Stopped")
+        assert not model.requests[0].is_completed
+
+
+async def test_stop_button_reports_dropped_turns(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as adapter:
+        await adapter.say("one")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        await adapter.say("two")
+        await adapter.press("stop:1", "m")
+        await adapter.wait_until(lambda: len(adapter.messages) == 2)
+        assert any("dropped" in text for text in adapter.texts)
+        await adapter.wait_for_states("stopped", "stopped", "done")
+
+
+async def test_stop_on_orphaned_message_updates_it(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, fast_model) as adapter:
+        answer = await adapter.ask("hello")
+        (message_id,) = adapter.messages
+        await adapter.wait_for_states("done")
+        adapter.messages["orphan"] = "word word"
+        await adapter.press("stop:1", "orphan")
+        await adapter.wait_until(lambda: adapter.messages["orphan"] == texts.PREVIEW_ORPHANED)
+        await adapter.press("stop:1", message_id)
+        await adapter.wait_for_states("done", "done", "done")
+        assert adapter.messages == {message_id: answer, "orphan": texts.PREVIEW_ORPHANED}
+
+
+async def test_old_stop_button_does_not_stop_current_answer(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    """A process that died left a message with its button; the draft of a final answer still has a Stop control."""
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask("hello")
+        fast_model.tokens_per_second = 60
+        await adapter.say("go on")
+        await fast_model.wait_for(lambda: len(fast_model.requests) == 2)
+        await adapter.say("and then")
+        await adapter.press("stop:1", "orphan")
+        await adapter.press("65", "draft", kind=EventKind.STOP)
+        await adapter.wait_for_states("done", "done", "done", "done", "done")
+        assert len(fast_model.requests) == 3
+        assert not any(texts.STOPPED in text for text in adapter.texts)
+
+
+async def test_stop_before_first_token_is_no_model_success(tmp_path: Path, model: ModelStandIn) -> None:
+    """Others must not wait for a model that hangs because one person stopped it."""
+    async with running_engine(tmp_path, model) as adapter:
+        breaker = adapter.engine._services.breaker
+        target = adapter.key_id, adapter.engine._settings.default_model
+        for _ in range(2):
+            breaker.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
+        model.fail_next(stall())
+        await adapter.say("hello")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        assert "Stopped" in await adapter.ask("/stop")
+        await adapter.wait_for_states("stopped", "done")
+        breaker.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
+        assert breaker.remaining_seconds(*target) > 0
+
+
+# Keys and access
 
 
 def stored_events(connection: Connection) -> str:
@@ -448,27 +376,39 @@ def stored_events(connection: Connection) -> str:
 
 
 async def test_key_is_stored_only_as_key(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, secret_key="a phrase that is long") as chat:
+    async with running_engine(tmp_path, model, secret_key="a phrase that is long") as adapter:
         model.add_account("a-key-of-my-own")
-        chat.messages["m1"] = "/key a-key-of-my-own"
-        await chat.say("/key a-key-of-my-own", message="m1")
-        await wait_until(lambda: any("your own key" in said for said in chat.messages.values()))
-        assert "gAAAA" not in await chat.store.read(stored_events), "not even encrypted"
+        adapter.messages["m1"] = "/key a-key-of-my-own"
+        await adapter.say("/key a-key-of-my-own", message="m1")
+        await adapter.wait_for_text("your own key")
+        assert "gAAAA" not in await adapter.store.read(stored_events), "not even encrypted"
 
 
-async def test_overflow_without_figures_does_not_shrink_window(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_rate_limited_interaction_is_always_answered(tmp_path: Path, model: ModelStandIn) -> None:
+    """An interaction without a response looks for fifteen minutes as if the bot were thinking."""
+    async with running_engine(tmp_path, model, messages_a_minute=1) as adapter:
+        await adapter.say("/help")  # answered
+        await adapter.say("/help")  # refused
+        await adapter.say("/help")  # ignored
+        with pytest.raises(AccessDeniedError, match=texts.TOO_FAST):
+            await adapter.say("/help", interaction_token="interaction")
+
+
+# Context windows
+
+
+async def test_overflow_without_figures_does_not_shrink_window(tmp_path: Path, fast_model: ModelStandIn) -> None:
     too_long = "This model's maximum context length is exceeded. Please shorten your message."
-    async with running_engine(tmp_path, model) as chat:
-        model.tokens_per_second = 1000
+    async with running_engine(tmp_path, fast_model) as adapter:
         for _ in range(3):
-            model.fail_next(http_error(400, too_long))
-            assert "word" in await chat.ask("hello")
-        assert len(model.requests) == 6
-        context = await chat.ask("/context")
+            fast_model.fail_next(http_error(400, too_long))
+            assert "word" in await adapter.ask("hello")
+        assert len(fast_model.requests) == 6
+        context = await adapter.ask("/context")
         assert "128,000" in context or "128k" in context
 
 
-CUT_SHORT = b"""data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+CUT_PROMPT_RESPONSE = b"""data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 data: {"choices": [], "usage": {"prompt_tokens": 3990, "completion_tokens": 1}}
 
@@ -478,87 +418,20 @@ data: [DONE]
 
 
 @pytest.mark.parametrize("wording", ["silent", "vllm"])
-async def test_smaller_window_is_learned_from_overflow(tmp_path: Path, model: ModelStandIn, wording: str) -> None:
-    small = "nvidia/AceMath-7B-Instruct"
-    model.tokens_per_second = 1_000_000
-    model.overflow_response = OVERFLOW_RESPONSES[wording]
-    async with running_engine(tmp_path, model, contexts={small: 32_000}) as chat:
-        await chat.ask(f"/model {small}")
+async def test_smaller_window_is_learned_from_overflow(tmp_path: Path, fast_model: ModelStandIn, wording: str) -> None:
+    fast_model.overflow_response = OVERFLOW_RESPONSES[wording]
+    async with running_engine(tmp_path, fast_model, contexts={SMALL_MODEL: 32_000}) as adapter:
+        await adapter.ask(f"/model {SMALL_MODEL}")
         for turn in range(6):
-            assert "word" in await chat.ask(f"{turn}. " + "plain english words " * 250)
-        truth = [Tokeniser(small).count_prompt(one.body["messages"]) for one in model.requests]
-        too_long = len(model.rejected_requests) + sum(count > 4_000 for count in truth)
-        assert too_long == 1, "once, then it is known"
+            assert "word" in await adapter.ask(f"{turn}. " + "plain english words " * 250)
+        tokeniser = Tokeniser(SMALL_MODEL)
+        prompt_tokens = [tokeniser.count_prompt(request.body["messages"]) for request in fast_model.requests]
+        assert len(fast_model.rejected_requests) + sum(tokens > 4_000 for tokens in prompt_tokens) == 1
 
 
-async def test_overflow_without_message_is_refitted(tmp_path: Path, model: ModelStandIn) -> None:
-    small = "nvidia/AceMath-7B-Instruct"
-    model.tokens_per_second = 1_000_000
-    async with running_engine(tmp_path, model) as chat:
-        await chat.ask(f"/model {small}")
-        model.fail_next(respond_with(200, CUT_SHORT, content_type="text/event-stream"))
-        assert "word" in await chat.ask("hello")
-        assert len(model.requests) == 2
-
-
-async def test_stop_on_orphaned_message_updates_it(tmp_path: Path, model: ModelStandIn) -> None:
-    model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model) as chat:
-        answer = await chat.ask("hello")
-        (message,) = chat.messages
-        chat.messages["orphan"] = "word word"
-        await chat.press("stop:1", "orphan")
-        await wait_until(lambda: chat.messages["orphan"] == texts.PREVIEW_ORPHANED)
-        await chat.press("stop:1", message)
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["done"] * 3:
-                await asyncio.sleep(0.05)
-        assert chat.messages == {message: answer, "orphan": texts.PREVIEW_ORPHANED}
-
-
-async def test_old_stop_button_does_not_stop_current_answer(tmp_path: Path, model: ModelStandIn) -> None:
-    """A message left behind by a death still has its button; the draft of an answer that has
-    just become final, too.
-    """
-    model.tokens_per_second = 1000
-    async with running_engine(tmp_path, model) as chat:
-        await chat.ask("hello")
-        model.tokens_per_second = 60
-        await chat.say("go on")
-        await wait_until(lambda: len(model.requests) == 2)
-        await chat.say("and then")
-        await chat.press("stop:1", "orphan")
-        await chat.press("65", "draft", kind=EventKind.STOP)
-        async with asyncio.timeout(10):
-            while await chat.store.read(turn_states) != ["done"] * 5:
-                await asyncio.sleep(0.05)
-        assert len(model.requests) == 3
-        assert not any(texts.STOPPED in text for text in chat.messages.values())
-
-
-async def test_rate_limited_interaction_is_always_answered(tmp_path: Path, model: ModelStandIn) -> None:
-    """Else an interaction would look for a quarter of an hour as if it were thought about."""
-    async with running_engine(tmp_path, model, messages_a_minute=1) as chat:
-        for text in ("/help", "/help", "/help"):
-            await chat.say(text)  # answered, told, not even kept
-        with pytest.raises(AccessDeniedError, match=texts.TOO_FAST):
-            await chat.say("/help", interaction_token="interaction")
-
-
-async def test_stop_before_first_token_is_no_model_success(tmp_path: Path, model: ModelStandIn) -> None:
-    """Who stops a model that hangs must not make the others wait for it again."""
-    async with running_engine(tmp_path, model) as chat:
-        assert chat.engine is not None
-        breaker = chat.engine._services.breaker
-        which = chat.bot_account, chat.engine._settings.default_model
-        for _ in range(2):
-            breaker.record_failure(*which, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
-        model.fail_next(stall())
-        await chat.say("hello")
-        await wait_until(lambda: len(model.requests) == 1)
-        assert "Stopped" in await chat.ask("/stop")
-        async with asyncio.timeout(5):
-            while await chat.store.read(turn_states) != ["stopped", "done"]:
-                await asyncio.sleep(0.05)
-        breaker.record_failure(*which, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
-        assert breaker.remaining_seconds(*which) > 0
+async def test_overflow_without_message_is_refitted(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask(f"/model {SMALL_MODEL}")
+        fast_model.fail_next(respond_with(200, CUT_PROMPT_RESPONSE, content_type="text/event-stream"))
+        assert "word" in await adapter.ask("hello")
+        assert len(fast_model.requests) == 2
