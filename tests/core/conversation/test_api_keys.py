@@ -1,4 +1,4 @@
-"""Own keys, as several processes see them."""
+"""Personal API keys, as several processes see them."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from core.store.database import Store
 async def test_key_change_reaches_all_processes(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
     await store.open()
-    api = ModelApi("http://127.0.0.1:1", "the bot's")
+    api = ModelApi("http://127.0.0.1:1", "bot's key")
     try:
-        one, other = (ApiKeys(store, api, "the bot's", Vault("v")) for _ in range(2))
+        one, other = (ApiKeys(store, api, "bot's key", Vault("passphrase")) for _ in range(2))
         assert not (await other.for_person("ann")).is_personal
-        await one.save("ann", "a key of her own")
+        await one.save("ann", "Ann's key")
         assert (await other.for_person("ann")).is_personal
-        await one.save("ann", "another key")
+        await one.save("ann", "Ann's next key")
         assert (await other.for_person("ann")).key_id == (await one.for_person("ann")).key_id
         await one.delete("ann")
         assert not (await other.for_person("ann")).is_personal

@@ -1,4 +1,4 @@
-"""What a model is shown."""
+"""How much of a conversation fits a model's window, and how well tokens are estimated."""
 
 import pytest
 
@@ -13,7 +13,7 @@ HISTORY = [
 
 def test_everything_that_fits_is_included() -> None:
     fitted = context_window.fit_prompt("be kind", HISTORY, "and now?", context_tokens=8192)
-    assert [m.role for m in fitted.messages] == ["system", *["user", "assistant"] * 4, "user"]
+    assert [message.role for message in fitted.messages] == ["system", *["user", "assistant"] * 4, "user"]
     assert fitted.omitted == 0
 
 
@@ -29,10 +29,9 @@ def test_older_exchanges_are_dropped_whole() -> None:
 def test_estimate_and_reserve_fit_window(context: int) -> None:
     long = [Message("user", "слово и word 字 " * 500), Message("assistant", "def f(x): return x\n" * 300)] * 40
     fitted = context_window.fit_prompt("system", long, "prompt", context_tokens=context)
-    again = tokens.estimate_messages(m.content for m in fitted.messages)
-    assert again * (1 + context_window.UNCALIBRATED_RESERVE_FRACTION) <= context - context_window.answer_reserve(
-        context
-    )
+    estimate = tokens.estimate_messages(message.content for message in fitted.messages)
+    reserved = estimate * (1 + context_window.UNCALIBRATED_RESERVE_FRACTION)
+    assert reserved <= context - context_window.answer_reserve(context)
 
 
 def test_oversized_question_error_has_figures() -> None:
@@ -42,31 +41,31 @@ def test_oversized_question_error_has_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "least", "most"),
+    ("text", "minimum", "maximum"),
     [("The quick brown fox jumps over the lazy dog. " * 20, 180, 320), ("漢字" * 100, 120, 240)],
 )
-def test_estimates_are_near_tokeniser_counts(text: str, least: int, most: int) -> None:
-    assert least <= tokens.estimate_text(text) <= most
+def test_estimates_are_near_tokeniser_counts(text: str, minimum: int, maximum: int) -> None:
+    assert minimum <= tokens.estimate_text(text) <= maximum
 
 
 def token_count(texts: list[str]) -> int:
-    """A tokeniser the estimate does not know."""
+    """A tokeniser for which the prior weights are wrong."""
     return sum(len(text.encode()) // 3 + 7 for text in texts) + 50
 
 
 def test_reported_usage_calibrates_next_request() -> None:
-    said = [Message("user", "Привет, как дела? " * 30), Message("assistant", "Хорошо, а у тебя? " * 40)]
-    shown = ["be kind", *(message.content for message in said), "and now?"]
+    exchange = [Message("user", "Привет, как дела? " * 30), Message("assistant", "Хорошо, а у тебя? " * 40)]
+    texts = ["be kind", *(message.content for message in exchange), "and now?"]
     anchor = token_estimator.CountedRequest(
         "m",
         token_estimator.text_hash("be kind"),
-        tuple(token_estimator.text_hash(text) for text in shown[1:]),
-        token_count(shown),
+        tuple(token_estimator.text_hash(text) for text in texts[1:]),
+        token_count(texts),
         token_estimator.text_hash("An answer."),
         12,
     )
-    history = [*said, Message("user", "and now?"), Message("assistant", "An answer.")]
-    true = token_count([*shown, "An answer.", "More?"])
+    history = [*exchange, Message("user", "and now?"), Message("assistant", "An answer.")]
+    exact = token_count([*texts, "An answer.", "More?"])
     fitted = context_window.fit_prompt(
         "be kind",
         history,
@@ -74,21 +73,21 @@ def test_reported_usage_calibrates_next_request() -> None:
         context_tokens=8000,
         estimator=token_estimator.TokenEstimator(TokenWeights(), anchor),
     )
-    assert fitted.estimated_tokens == pytest.approx(true, rel=0.05)
-    blind = context_window.fit_prompt("be kind", history, "More?", context_tokens=8000)
-    assert abs(blind.estimated_tokens - true) > abs(fitted.estimated_tokens - true)
-    assert fitted.reserve_tokens < blind.reserve_tokens
+    assert fitted.estimated_tokens == pytest.approx(exact, rel=0.05)
+    unanchored = context_window.fit_prompt("be kind", history, "More?", context_tokens=8000)
+    assert abs(unanchored.estimated_tokens - exact) > abs(fitted.estimated_tokens - exact)
+    assert fitted.reserve_tokens < unanchored.reserve_tokens
 
 
 def test_question_fits_shrunken_window() -> None:
-    """Taking away nearly all that was counted leaves less certainty than to count the rest."""
+    """If nearly all counted messages are left out, an estimate of the rest is more certain than the difference."""
     long = [Message("user", "word " * 300), Message("assistant", "word " * 300)] * 10
     texts = [message.content for message in long[:-1]]
-    digests = tuple(token_estimator.text_hash(text) for text in texts)
+    hashes = tuple(token_estimator.text_hash(text) for text in texts)
     anchor = token_estimator.CountedRequest(
         "m",
         token_estimator.text_hash(""),
-        digests,
+        hashes,
         token_count(texts),
         token_estimator.text_hash(long[-1].content),
         400,
@@ -117,6 +116,6 @@ def test_estimator_learns_per_model() -> None:
     for text in texts[:30]:
         weights.add_sample(tokens.count_features([text]), token_count([text]))
     assert weights.is_calibrated
-    wrong = [abs(tokens.estimate_messages([t], weights.values) / token_count([t]) - 1) for t in texts[30:]]
-    unlearnt = [abs(tokens.estimate_messages([t]) / token_count([t]) - 1) for t in texts[30:]]
-    assert max(wrong) < 0.05 < max(unlearnt)
+    errors = [abs(tokens.estimate_messages([t], weights.values) / token_count([t]) - 1) for t in texts[30:]]
+    prior_errors = [abs(tokens.estimate_messages([t]) / token_count([t]) - 1) for t in texts[30:]]
+    assert max(errors) < 0.05 < max(prior_errors)

@@ -1,9 +1,9 @@
 """Rules of the store that were found by breaking them, on both databases.
 
-Rules that need a running process are in tests/core/turns/test_invariants.py. Other tests show that a redelivered
-event opens one turn, that a turn is claimed once, that heartbeats renew only the named turns and that a released
-turn is free at once (test_turns.py), what is sent again (tests/core/delivery/test_outbox.py), that events are
-acknowledged after they are stored (tests/bots/telegram) and that missed messages are looked up
+Rules that need a running process are in tests/core/turns/test_invariants.py. Other tests show that a redelivered event
+opens one turn (test_inbound.py), that a turn is claimed once, that heartbeats renew only the named turns and that a
+released turn is free at once (test_claims.py), what is sent again (tests/core/delivery/test_outbox.py), that events
+are acknowledged after they are stored (tests/bots/telegram) and that missed messages are looked up
 (tests/bots/discord/test_backfill.py).
 """
 

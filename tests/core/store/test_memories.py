@@ -1,6 +1,8 @@
-"""Memories in both databases: near is found, scopes are apart, everything can be removed."""
+"""Notes, files and messages of a conversation: stored, searched, limited and deleted, on both databases."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,8 +11,7 @@ from sqlalchemy import Connection, func, select
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage, Vectors
-from core.store.schema import conversations, memory_entries, messages
-from core.store.schema import memory_chunks as table
+from core.store.schema import conversations, memory_chunks, memory_entries, messages
 
 MODEL = "some/embedder"
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
@@ -22,12 +23,17 @@ def unit_vector(*values: float) -> Vectors:
     return vector / np.float32(np.linalg.norm(vector))
 
 
-async def remember(
-    store: Store, scope: str, name: str, *vectors: Vectors, kind: str = "note", limits: MemoryLimits | None = None
+async def add_entry(
+    store: Store,
+    conversation_key: str,
+    name: str,
+    *vectors: Vectors,
+    kind: str = "note",
+    limits: MemoryLimits | None = None,
 ) -> MemoryEntry | None:
     return await store.write(
         memories.add_entry,
-        scope,
+        conversation_key,
         kind=kind,
         name=name,
         digest=f"digest of {name}",
@@ -38,136 +44,138 @@ async def remember(
     )
 
 
-async def find_nearest(store: Store, scope: str, *near: float, limit: int = 5, **how: object) -> list[str]:
-    found = await store.read(
-        memories.search,
-        scope,
-        unit_vector(*near),
-        MODEL,
-        limit_per_kind=limit,
-        **how,  # type: ignore[arg-type]
-    )
-    return [one.text for one in found]
+async def nearest_texts(
+    store: Store, conversation_key: str, *query: float, limit: int = 5, entry_ids: Sequence[int] = ()
+) -> list[str]:
+    search = partial(memories.search, limit_per_kind=limit, entry_ids=entry_ids)
+    chunks = await store.read(search, conversation_key, unit_vector(*query), MODEL)
+    return [chunk.text for chunk in chunks]
 
 
 async def test_search_returns_nearest_of_each_kind(store: Store) -> None:
-    await remember(store, ANN, "report", unit_vector(1, 0), unit_vector(1, 1), unit_vector(0, 1), kind="pdf")
-    await remember(store, ANN, "wifi", unit_vector(1, 0.2))
-    assert await find_nearest(store, ANN, 1, 0) == ["report 1", "wifi 1", "report 2", "report 3"]
-    assert await find_nearest(store, ANN, 1, 0, limit=1) == ["report 1", "wifi 1"]
-    found = await store.read(memories.search, ANN, unit_vector(1, 1), MODEL, limit_per_kind=1)
-    assert (found[0].name, found[0].label) == ("report", "page 2")
-    assert found[0].score == pytest.approx(1.0, abs=1e-6)
+    await add_entry(store, ANN, "report", unit_vector(1, 0), unit_vector(1, 1), unit_vector(0, 1), kind="pdf")
+    await add_entry(store, ANN, "wifi", unit_vector(1, 0.2))
+    assert await nearest_texts(store, ANN, 1, 0) == ["report 1", "wifi 1", "report 2", "report 3"]
+    assert await nearest_texts(store, ANN, 1, 0, limit=1) == ["report 1", "wifi 1"]
+    nearest, _ = await store.read(memories.search, ANN, unit_vector(1, 1), MODEL, limit_per_kind=1)
+    assert (nearest.name, nearest.label) == ("report", "page 2")
+    assert nearest.score == pytest.approx(1.0, abs=1e-6)
 
 
-async def test_scopes_are_separate(store: Store) -> None:
-    await remember(store, ANN, "secret", unit_vector(1, 0))
-    file = await remember(store, ANN, "private", unit_vector(1, 0), kind="pdf")
+async def test_conversations_are_separate(store: Store) -> None:
+    await add_entry(store, ANN, "secret", unit_vector(1, 0))
+    file = await add_entry(store, ANN, "private", unit_vector(1, 0), kind="pdf")
     assert file is not None
-    assert await find_nearest(store, BOB, 1, 0) == []
-    assert await find_nearest(store, BOB, 1, 0, entry_ids=[file.id]) == []
+    assert await nearest_texts(store, BOB, 1, 0) == []
+    assert await nearest_texts(store, BOB, 1, 0, entry_ids=[file.id]) == []
     assert await store.read(memories.first_chunks, BOB, file.id, 5) == []
     assert await store.read(memories.list_entries, BOB) == []
     assert await store.read(memories.find_by_digest, BOB, "digest of private") is None
     assert await store.write(memories.delete_entry, BOB, file.number) is None
     await store.write(memories.delete_all, BOB)
-    assert await find_nearest(store, ANN, 1, 0) == ["secret 1", "private 1"]
+    assert await nearest_texts(store, ANN, 1, 0) == ["secret 1", "private 1"]
 
 
 async def test_vectors_of_other_models_are_ignored(store: Store) -> None:
-    await remember(store, ANN, "old", unit_vector(1, 0))
-    found = await store.read(memories.search, ANN, unit_vector(1, 0), "another/embedder", limit_per_kind=5)
-    assert found == []
+    await add_entry(store, ANN, "old", unit_vector(1, 0))
+    assert await store.read(memories.search, ANN, unit_vector(1, 0), "another/embedder", limit_per_kind=5) == []
 
 
 async def test_numbers_are_stable_after_removal(store: Store) -> None:
     for name in ("one", "two", "three"):
-        await remember(store, ANN, name, unit_vector(1, 0))
-    gone = await store.write(memories.delete_entry, ANN, 2)
-    assert gone is not None
-    assert gone.name == "two"
+        await add_entry(store, ANN, name, unit_vector(1, 0))
+    deleted = await store.write(memories.delete_entry, ANN, 2)
+    assert deleted is not None
+    assert deleted.name == "two"
     assert await store.write(memories.delete_entry, ANN, 2) is None
-    left = await store.read(memories.list_entries, ANN)
-    assert [(entry.number, entry.name) for entry in left] == [(1, "one"), (3, "three")]
-    assert await find_nearest(store, ANN, 1, 0) == ["one 1", "three 1"]
+    entries = await store.read(memories.list_entries, ANN)
+    assert [(entry.number, entry.name) for entry in entries] == [(1, "one"), (3, "three")]
+    assert await nearest_texts(store, ANN, 1, 0) == ["one 1", "three 1"]
     await store.write(memories.delete_all, ANN)
-    assert await store.read(_rows) == (0, 0)
+    assert await store.read(count_rows) == (0, 0)
 
 
 async def test_duplicates_are_stored_once(store: Store) -> None:
-    both = await asyncio.gather(*(remember(store, ANN, "same", unit_vector(1, 0)) for _ in range(4)))
-    others = await asyncio.gather(*(remember(store, ANN, f"n{n}", unit_vector(0, 1)) for n in range(6)))
-    assert len({entry.id for entry in both if entry}) == 1
+    duplicates = await asyncio.gather(*(add_entry(store, ANN, "same", unit_vector(1, 0)) for _ in range(4)))
+    others = await asyncio.gather(*(add_entry(store, ANN, f"n{n}", unit_vector(0, 1)) for n in range(6)))
+    assert len({entry.id for entry in duplicates if entry}) == 1
     assert sorted(entry.number for entry in others if entry) == [2, 3, 4, 5, 6, 7]
 
 
-async def test_scope_size_is_limited(store: Store) -> None:
+async def test_conversation_size_is_limited(store: Store) -> None:
     limits = MemoryLimits(max_entries=2, max_chunks=3)
-    assert await remember(store, ANN, "long", *[unit_vector(1)] * 4, kind="pdf", limits=limits) is None
-    assert await remember(store, ANN, "one", unit_vector(1), limits=limits)
-    assert await remember(store, ANN, "two", unit_vector(1), limits=limits)
-    assert await remember(store, ANN, "three", unit_vector(1), limits=limits) is None
-    assert await remember(store, BOB, "one", unit_vector(1), limits=limits)
-    assert await store.read(_rows) == (3, 3)
+    assert await add_entry(store, ANN, "long", *[unit_vector(1)] * 4, kind="pdf", limits=limits) is None
+    assert await add_entry(store, ANN, "one", unit_vector(1), limits=limits)
+    assert await add_entry(store, ANN, "two", unit_vector(1), limits=limits)
+    assert await add_entry(store, ANN, "three", unit_vector(1), limits=limits) is None
+    assert await add_entry(store, BOB, "one", unit_vector(1), limits=limits)
+    assert await store.read(count_rows) == (3, 3)
 
 
 async def test_only_old_messages_are_recalled_on_request(store: Store) -> None:
-    ids = await store.write(_say, ANN, 30)
-    await store.write(_say, BOB, 2)
+    ids = await store.write(add_messages, ANN, 30)
+    await store.write(add_messages, BOB, 2)
     assert await store.read(memories.list_unindexed_messages, ANN, 50) == []
     await store.write(memories.set_recall_mode, ANN, RecallMode.WITH_MESSAGES)
-    said = await store.read(memories.list_unindexed_messages, ANN, 10)
-    assert said == [UnindexedMessage(id_, f"message {n}") for n, id_ in enumerate(ids[:10])]
+    oldest = await store.read(memories.list_unindexed_messages, ANN, 10)
+    assert oldest == [UnindexedMessage(id_, f"message {n}") for n, id_ in enumerate(ids[:10])]
     vectors = np.array([unit_vector(1, n) for n in range(10)])
-    await store.write(memories.index_messages, ANN, MODEL, said, vectors)
+    await store.write(memories.index_messages, ANN, MODEL, oldest, vectors)
     assert [message.id for message in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids[10:]
-    # Of 30, the last 20 are shown to the model as they are.
-    later = await store.read(memories.list_unindexed_messages, ANN, 50)
-    await store.write(memories.index_messages, ANN, MODEL, later, np.array([unit_vector(1, 0)] * len(later)))
-    assert await find_nearest(store, ANN, 1, 0, limit=20) == [f"message {n}" for n in range(10)]
-    assert await find_nearest(store, BOB, 1, 0) == []
+    # The model sees the newest 20 of the 30 messages anyway.
+    newest = await store.read(memories.list_unindexed_messages, ANN, 50)
+    await store.write(memories.index_messages, ANN, MODEL, newest, np.array([unit_vector(1, 0)] * len(newest)))
+    assert await nearest_texts(store, ANN, 1, 0, limit=20) == [f"message {n}" for n in range(10)]
+    assert await nearest_texts(store, BOB, 1, 0) == []
     await store.write(memories.set_recall_mode, ANN, RecallMode.OFF)
-    assert await find_nearest(store, ANN, 1, 0) == []
-    assert await store.read(_rows) == (0, 0)
+    assert await nearest_texts(store, ANN, 1, 0) == []
+    assert await store.read(count_rows) == (0, 0)
 
 
 async def test_cleared_messages_are_not_recalled(store: Store) -> None:
-    await store.write(_say, ANN, 3)
+    await store.write(add_messages, ANN, 3)
     await store.write(memories.set_recall_mode, ANN, RecallMode.WITH_MESSAGES)
     await store.write(memories.delete_all, ANN)
     assert await store.read(memories.list_unindexed_messages, ANN, 50) == []
-    ids = await store.write(_say, ANN, 1)
+    ids = await store.write(add_messages, ANN, 1)
     assert [message.id for message in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids
 
 
 async def test_oldest_messages_are_dropped(store: Store) -> None:
-    ids = await store.write(_say, ANN, 6)
-    said = [UnindexedMessage(id_, "words") for id_ in ids]
+    ids = await store.write(add_messages, ANN, 6)
+    indexed = [UnindexedMessage(id_, "words") for id_ in ids]
     await store.write(
-        memories.index_messages, ANN, MODEL, said, np.array([unit_vector(1)] * 6), MemoryLimits(max_indexed_messages=4)
+        memories.index_messages,
+        ANN,
+        MODEL,
+        indexed,
+        np.array([unit_vector(1)] * 6),
+        MemoryLimits(max_indexed_messages=4),
     )
 
-    def kept(connection: Connection) -> list[int]:
-        return list(connection.scalars(select(table.c.message_id).order_by(table.c.message_id)))
+    def stored_ids(connection: Connection) -> list[int]:
+        return list(connection.scalars(select(memory_chunks.c.message_id).order_by(memory_chunks.c.message_id)))
 
-    assert await store.read(kept) == ids[2:]
-
-
-def _rows(connection: Connection) -> tuple[int, int]:
-    counts = (select(func.count()).select_from(t) for t in (memory_entries, table))
-    one, two = (connection.scalar(count) or 0 for count in counts)
-    return one, two
+    assert await store.read(stored_ids) == ids[2:]
 
 
-def _say(connection: Connection, scope: str, count: int) -> list[int]:
-    id_ = connection.scalar(select(conversations.c.id).where(conversations.c.key == scope))
-    if id_ is None:
-        made = conversations.insert().values(key=scope).returning(conversations.c.id)
-        id_ = connection.execute(made).scalar_one()
+def count_rows(connection: Connection) -> tuple[int, int]:
+    """(entries, chunks)"""
+    queries = (select(func.count()).select_from(table) for table in (memory_entries, memory_chunks))
+    entries, chunks = (connection.scalar(query) or 0 for query in queries)
+    return entries, chunks
+
+
+def add_messages(connection: Connection, conversation_key: str, count: int) -> list[int]:
+    """The IDs of `count` new messages of a person."""
+    conversation_id = connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key))
+    if conversation_id is None:
+        new = conversations.insert().values(key=conversation_key).returning(conversations.c.id)
+        conversation_id = connection.execute(new).scalar_one()
     return [
         connection.execute(
             messages.insert()
-            .values(conversation_id=id_, turn_id=0, role="user", text=f"message {n}", created_at=0.0)
+            .values(conversation_id=conversation_id, turn_id=0, role="user", text=f"message {n}", created_at=0.0)
             .returning(messages.c.id)
         ).scalar_one()
         for n in range(count)

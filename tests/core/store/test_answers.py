@@ -1,0 +1,68 @@
+"""What the history of a conversation contains after answers, retries and /new, on both databases."""
+
+from dataclasses import replace
+from functools import partial
+
+from core.store import answers, conversations, token_usage, turns
+from core.store.database import Store
+from core.store.token_usage import ModelUsage
+from tests.core.store.turn_helpers import accept, answer, claim, history_texts
+
+FUTURE_TURN = 2**31
+
+
+async def test_history_holds_earlier_answered_turns(store: Store) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key)
+    (first,) = await claim(store)
+    await answer(store, first, "one?", "one.")
+    (second,) = await claim(store)
+    assert await history_texts(store, second.conversation_id, second.seq) == ["one?", "one."]
+    await answer(store, second, "one?", "another.", replaces_last=True)
+    (third,) = await claim(store)
+    assert await history_texts(store, third.conversation_id, third.seq) == ["one?", "another."]
+    await answer(store, third, "three?", "three.")
+    assert await store.read(token_usage.usage_since, "telegram:5", 0) == [ModelUsage("m", 21, 3)]
+
+
+async def test_late_reset_spares_newer_messages(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    (turn,) = await claim(store)
+    await answer(store, turn, "1?", "1.")
+    (turn,) = await claim(store)
+    await answer(store, turn, "2?", "2.")
+    await store.write(conversations.reset_history, turn.conversation_id, turn.id)
+    assert await history_texts(store, turn.conversation_id) == ["2?", "2."]
+    await store.write(conversations.reset_history, turn.conversation_id, FUTURE_TURN)
+    await store.write(conversations.reset_history, turn.conversation_id, turn.id)
+    assert await history_texts(store, turn.conversation_id) == []
+
+
+async def test_failed_retry_keeps_previous_answer(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    (first,) = await claim(store)
+    await answer(store, first, "one?", "one.")
+    (second,) = await claim(store)
+    await answer(store, second, "one?", "", replaces_last=True)
+    assert await history_texts(store, first.conversation_id) == ["one?", "one."]
+
+
+async def test_answer_is_stored_once(store: Store) -> None:
+    """The database stored the answer, and its reply got lost."""
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    store_answer = partial(answers.store_answer, prompt="hello", answer="yes", note="", model="m")
+    for is_new in (True, False):
+        assert await store.write(store_answer, turn, "me") is is_new
+    assert await history_texts(store, turn.conversation_id) == ["hello", "yes"]
+
+
+async def test_event_payload_can_be_erased(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await store.write(turns.erase_event_text, turn, "me")
+    stored = await store.read(turns.get_turn, turn.id)
+    assert stored is not None
+    assert stored.incoming == replace(turn.incoming, text="")

@@ -1,0 +1,176 @@
+"""Which process gets which turn, and when, on both databases."""
+
+import asyncio
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, update
+
+from core.port import AccountKey
+from core.store import answer_parts, claims, schema, turns
+from core.store.answer_parts import PartState, SentPart
+from core.store.chat_migration import move_chat
+from core.store.claims import SUSPECT_ATTEMPTS, CancelResult, ClaimFilter
+from core.store.database import Store
+from core.store.incoming_codec import encode_incoming
+from core.store.turns import LostLeaseError, TurnState
+from tests.core.store.turn_helpers import ACCOUNT, accept, claim
+
+FUTURE_TURN = 2**31
+DISCORD = AccountKey("discord", "1")
+
+
+async def claimed_keys(store: Store, owner: str = "me", *, lease_seconds: float = 30) -> list[str]:
+    return [turn.incoming.key for turn in await claim(store, owner, lease_seconds=lease_seconds)]
+
+
+async def test_a_conversation_runs_one_turn_at_a_time_in_order(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    await accept(store, "u3", conversation="bob")
+    claimed = await claim(store)
+    assert [turn.incoming.key for turn in claimed] == ["u1", "u3"]
+    assert await claim(store, "other") == []
+    await store.write(turns.finish_turn, claimed[0], "me", TurnState.DONE)
+    assert await claimed_keys(store) == ["u2"]
+
+
+async def test_commands_overtake_prompts(store: Store) -> None:
+    await accept(store, "u1")
+    await claim(store)
+    await accept(store, "u2", ordered=False)
+    assert await claimed_keys(store) == ["u2"]
+
+
+async def test_turn_is_claimed_once(store: Store) -> None:
+    for number in range(20):
+        await accept(store, f"u{number}", conversation=f"conversation {number}")
+    claims_ = await asyncio.gather(*(claim(store, f"owner {n}") for n in range(6)))
+    ids = [turn.id for claimed in claims_ for turn in claimed]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_process_claims_only_its_accounts(store: Store) -> None:
+    await accept(store, "u1")
+    for accounts in ([DISCORD, AccountKey("telegram", "11")], []):
+        assert await store.write(claims.claim_turns, "other", accounts, lease_seconds=30, limit=50) == []
+    assert len(await claim(store)) == 1
+
+
+async def test_expired_lease_is_taken_over_and_fences_first_owner(store: Store) -> None:
+    await accept(store, "u1")
+    (old,) = await claim(store, "frozen", lease_seconds=-1)
+    (new,) = await claim(store, "heir")
+    assert new.id == old.id
+    assert new.attempt == 2
+    with pytest.raises(LostLeaseError):
+        await store.write(turns.finish_turn, old, "frozen", TurnState.DONE)
+    with pytest.raises(LostLeaseError):
+        await store.write(answer_parts.save_part, old, "frozen", 0, SentPart(PartState.SENT, "1", "x"))
+    assert await store.read(answer_parts.list_sent_parts, old.id) == {}
+    await store.write(turns.finish_turn, new, "heir", TurnState.DONE)
+
+
+async def test_heartbeat_renews_named_turns_and_returns_cancellations(store: Store) -> None:
+    await accept(store, "u1", conversation="a")
+    await accept(store, "u2", conversation="b")
+    first, second = await claim(store, lease_seconds=-1)
+    heartbeat = partial(claims.heartbeat, owner="me", ids=[first.id], lease_seconds=30)
+    assert await store.write(heartbeat) == {first.id: False}
+    assert [turn.id for turn in await claim(store, "other")] == [second.id]
+    cancelled = await store.write(claims.cancel_turns, first.conversation_id, FUTURE_TURN)
+    assert cancelled.running == [first.id]
+    assert await store.write(heartbeat) == {first.id: True}
+
+
+async def test_stop_drops_queued_turns(store: Store) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key)
+    (running,) = await claim(store)
+    cancelled = await store.write(claims.cancel_turns, running.conversation_id, FUTURE_TURN)
+    assert cancelled == CancelResult([running.id], 2)
+    await store.write(turns.finish_turn, running, "me", TurnState.STOPPED)
+    assert await claim(store) == []
+
+
+async def test_late_stop_spares_newer_turns(store: Store) -> None:
+    await accept(store, "question")
+    (old,) = await claim(store)
+    await accept(store, "stop", ordered=False)
+    (stop,) = await claim(store)
+    await store.write(turns.finish_turn, old, "me", TurnState.DONE)
+    for key in ("newer", "queued"):
+        await accept(store, key)
+    (newer,) = await claim(store)
+    assert await store.write(claims.cancel_turns, stop.conversation_id, stop.id) == CancelResult([], 0)
+    assert await store.write(claims.heartbeat, "me", [newer.id], lease_seconds=30) == {newer.id: False}
+    await store.write(turns.finish_turn, newer, "me", TurnState.DONE)
+    assert await claimed_keys(store) == ["queued"]
+
+
+async def test_a_released_turn_is_free_at_once(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await store.write(claims.release_turns, "me", [turn.id])
+    assert [again.id for again in await claim(store, "other")] == [turn.id]
+
+
+async def test_handover_does_not_count_as_attempt(store: Store) -> None:
+    await accept(store, "u1")
+    for process in range(20):
+        (turn,) = await claim(store, f"p{process}")
+        assert turn.attempt == min(process + 1, 2)
+        await store.write(claims.release_turns, f"p{process}", [turn.id])
+
+
+async def test_suspect_turns_are_claimed_one_at_a_time(store: Store) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key, conversation=key)
+    for _ in range(SUSPECT_ATTEMPTS):
+        assert len(await claim(store, lease_seconds=-1)) == 3
+    assert await claim(store) == []
+    claim_suspect = partial(
+        claims.claim_turns,
+        owner="me",
+        accounts=[ACCOUNT],
+        lease_seconds=30,
+        limit=1,
+        claim_filter=ClaimFilter.SUSPECT,
+    )
+    suspects = [await store.write(claim_suspect) for _ in range(4)]
+    assert [[turn.incoming.key for turn in claimed] for claimed in suspects] == [["u1"], ["u2"], ["u3"], []]
+
+
+async def test_sole_process_frees_stale_leases(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store, "dead", lease_seconds=3600)
+    assert await store.write(claims.expire_leases, [DISCORD]) == 0
+    assert await claim(store) == []
+    assert await store.write(claims.expire_leases, [ACCOUNT]) == 1
+    assert [again.id for again in await claim(store)] == [turn.id]
+
+
+def replace_event(connection: Connection, event_key: str, encoded: str) -> None:
+    is_event = schema.turns.c.event_key == event_key
+    connection.execute(update(schema.turns).where(is_event).values(incoming_json=encoded))
+
+
+async def test_unreadable_event_blocks_nothing(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    await store.write(replace_event, "telegram:1:u1", "{")
+    for _ in range(SUSPECT_ATTEMPTS):
+        assert await claim(store, lease_seconds=-1) == []
+    assert await claimed_keys(store) == ["u2"]
+
+
+async def test_event_of_newer_version_is_left_unclaimed(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store, "newer", lease_seconds=-1)
+    encoded = encode_incoming(turn.incoming)
+    await store.write(replace_event, "telegram:1:u1", encoded.replace('"prompt"', '"telepathy"'))
+    assert await claim(store, "older", lease_seconds=-1) == []
+    await store.write(move_chat, ACCOUNT, "another", "chat")  # decodes it, too
+    await store.write(replace_event, "telegram:1:u1", encoded)
+    (again,) = await claim(store, "newer")
+    assert again.incoming == turn.incoming

@@ -1,0 +1,147 @@
+"""How events become turns: duplicates, batches and limits, on both databases."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from core.port import Attachment, Batch, Sender
+from core.store import claims, conversations, inbound, schema, turns
+from core.store.claims import CancelResult
+from core.store.database import Store
+from core.store.inbound import AcceptResult, InboundLimits
+from core.store.turns import Refusal, Turn, TurnState
+from core.timings import Timings
+from tests.core.store.turn_helpers import accept, accept_event, claim, message_event
+
+FUTURE_TURN = 2**31
+UNNAMED = Batch()
+ALBUM = Batch("album")
+
+
+async def test_redelivered_event_opens_no_turn(store: Store) -> None:
+    assert await accept(store, "u1") is AcceptResult.NEW
+    assert await accept(store, "u1") is AcceptResult.DUPLICATE
+    assert len(await claim(store)) == 1
+
+
+async def test_concurrent_duplicates_open_one_turn(store: Store) -> None:
+    results = await asyncio.gather(*(accept(store, "u1") for _ in range(8)))
+    assert results.count(AcceptResult.NEW) == 1
+
+
+async def test_turns_over_queue_limit_are_stored_as_refused(store: Store) -> None:
+    limits = InboundLimits(max_queued=5)
+    results = [await accept(store, f"u{number}", limits=limits) for number in range(8)]
+    assert results == [AcceptResult.NEW] * 6 + [AcceptResult.QUEUE_FULL] * 2
+    refused = [turn for turn in await claim(store) if turn.refusal is Refusal.QUEUE_FULL]
+    assert [turn.incoming.key for turn in refused] == ["u6", "u7"]
+
+
+async def test_open_turns_are_limited_per_person(store: Store) -> None:
+    limits = InboundLimits(max_queued=5, max_open=3)
+    results = [await accept(store, f"u{n}", conversation=f"chat {n}", limits=limits) for n in range(5)]
+    assert results == [AcceptResult.NEW] * 3 + [AcceptResult.QUEUE_FULL] * 2
+    accept_other = partial(accept_event, conversation_key="bob", person_key="telegram:6", limits=limits)
+    assert await store.write(accept_other, message_event("v")) is AcceptResult.NEW
+
+
+async def test_rate_limit_notice_once_per_minute(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=3)
+    results = [await accept(store, f"u{n}", limits=limits) for n in range(6)]
+    assert results == [AcceptResult.NEW] * 3 + [AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 2
+    refused = [turn for turn in await claim(store) if turn.refusal is Refusal.RATE_LIMITED]
+    assert [turn.incoming.key for turn in refused] == ["u3"]
+
+
+async def accept_batch(
+    store: Store,
+    key: str,
+    text: str,
+    batch: Batch | None,
+    *,
+    max_chars: int = inbound.MAX_BATCH_CHARS,
+    **fields: Any,
+) -> AcceptResult:
+    event = replace(message_event(key, text), batch=batch, **fields)
+    accept_slowly = partial(accept_event, timings=Timings(batch_window=60), max_batch_chars=max_chars)
+    return await store.write(accept_slowly, event)
+
+
+async def claim_batch(store: Store) -> Turn:
+    """Claim the turn of a batch as soon as no more messages can follow."""
+    assert await claim(store) == []
+    await store.write(end_batch_window)
+    (turn,) = await claim(store)
+    return turn
+
+
+def end_batch_window(connection: Connection) -> None:
+    connection.execute(update(schema.turns).values(not_before=0))
+
+
+async def next_text(store: Store, finished: Turn) -> str:
+    """The text of the turn that follows."""
+    await store.write(turns.finish_turn, finished, "me", TurnState.DONE)
+    (turn,) = await claim(store)
+    return turn.incoming.text
+
+
+async def test_split_text_is_one_question(store: Store) -> None:
+    assert await accept_batch(store, "u1", "begins", UNNAMED) is AcceptResult.NEW
+    assert await claim(store) == [], "more messages may follow"
+    assert await accept_batch(store, "u2", "goes on", UNNAMED) is AcceptResult.MERGED
+    assert await accept_batch(store, "u3", "ends", None) is AcceptResult.MERGED
+    assert await accept_batch(store, "u2", "goes on", UNNAMED) is AcceptResult.DUPLICATE
+    turn = await claim_batch(store)
+    assert turn.incoming.text == "begins\ngoes on\nends"
+    assert turn.incoming.key == "u1"
+    assert await accept_batch(store, "u4", "another", None) is AcceptResult.NEW, "the batch is being answered"
+    assert await next_text(store, turn) == "another"
+
+
+async def test_reordered_parts_are_sorted(store: Store) -> None:
+    for message_id, text, batch in (
+        ("99", "one\nof many", UNNAMED),
+        ("102", "four", None),
+        ("100", "two", UNNAMED),
+        ("101", "three", UNNAMED),
+    ):
+        await accept_batch(store, f"u{message_id}", text, batch, message_id=message_id)
+    turn = await claim_batch(store)
+    assert turn.incoming.text == "one\nof many\ntwo\nthree\nfour"
+
+
+async def test_album_is_one_question(store: Store) -> None:
+    files = [Attachment("file", f"{name}.pdf") for name in "abc"]
+    await accept_batch(store, "u1", "compare these", ALBUM, attachments=(files[0],))
+    for number, file in enumerate(files[1:], 2):
+        assert await accept_batch(store, f"u{number}", "", ALBUM, attachments=(file,)) is AcceptResult.MERGED
+    assert await accept_batch(store, "u9", "and now?", None) is AcceptResult.NEW
+    turn = await claim_batch(store)
+    assert (turn.incoming.text, turn.incoming.attachments) == ("compare these", tuple(files))
+    assert await next_text(store, turn) == "and now?"
+
+
+async def test_redelivered_part_is_joined_once(store: Store) -> None:
+    await accept_batch(store, "u1", "begins", UNNAMED, message_id="1")
+    results = await asyncio.gather(*(accept_batch(store, "u2", "ends", UNNAMED, message_id="2") for _ in range(6)))
+    assert Counter(results) == {AcceptResult.MERGED: 1, AcceptResult.DUPLICATE: 5}
+    assert (await claim_batch(store)).incoming.text == "begins\nends"
+
+
+async def test_batch_is_bounded_and_ended_by_stop(store: Store) -> None:
+    assert await accept_batch(store, "u1", "1234567", UNNAMED, max_chars=10) is AcceptResult.NEW
+    assert await accept_batch(store, "u2", "1234567", UNNAMED, max_chars=10) is AcceptResult.NEW
+    conversation_id = await store.read(conversations.find_conversation, "ann")
+    assert conversation_id is not None
+    assert await store.write(claims.cancel_turns, conversation_id, FUTURE_TURN) == CancelResult([], 2)
+
+
+async def test_batch_belongs_to_one_person(store: Store) -> None:
+    await accept_batch(store, "u1", "Ann's", UNNAMED)
+    event = replace(message_event("u2", "Bob's"), sender=Sender("telegram", "6", "Bob"))
+    assert await store.write(partial(accept_event, person_key="telegram:6"), event) is AcceptResult.NEW
