@@ -4,6 +4,7 @@ import discord
 import pytest
 
 from bots.sandbox.discord import DiscordStandIn, ScriptedReply, SessionLimit
+from tests import api_specs
 from tests.bots.sandbox.discord.conftest import Bot, next_item, running_bot, spec_violations
 from tests.bots.sandbox.discord.raw_client import RawClient
 
@@ -53,6 +54,7 @@ async def test_guilds_are_withheld(server: DiscordStandIn) -> None:
 
 
 async def test_bot_role_mention_and_group_chat_fit_the_description(server: DiscordStandIn) -> None:
+    api_specs.require_specs()
     ann, bob = server.create_user("Ann"), server.create_user("Bob")
     guild = server.create_guild("Home", ann, bob)
     channel = server.create_channel(guild, "general")
