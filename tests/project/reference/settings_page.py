@@ -11,10 +11,10 @@ from tests.project.reference.markdown import GENERATED, code, table
 __all__ = ["render"]
 
 INTRODUCTION = """\
-Every setting is an environment variable and, secrets apart, a key in `parley.toml`. The environment overrides the file, and an empty
-variable counts as unset. An unknown key in the file is an error. `parley config show` prints every value and its source.
+Every setting is an environment variable. Except for secrets, it is also a key in `parley.toml`. The environment overrides the file,
+and an empty variable counts as unset. An unknown key in the file is an error. `parley config show` prints every value and its source.
 
-The file is the one named by `--config`, else by `PARLEY_CONFIG`, else `parley.toml` in the current folder if it exists.
+Parley reads the file that `--config` names, or else the file that `PARLEY_CONFIG` names, or else `parley.toml` in the current folder.
 [parley.example.toml](../../parley.example.toml) is a template.
 
 Secrets are never read from `parley.toml`. Set the variable, or set `<VARIABLE>_FILE` to the path of a file that contains the secret.
