@@ -134,9 +134,8 @@ class ModelFailure(StrEnum):
 class ModelError(ParleyError):
     """A model did not answer, or not completely.
 
-    `limit` and `prompt_tokens` are numbers read from an overflow error, in tokens.
-    `available` lists the models the server named when it did not know the one asked for.
-    `request_id` is the server's, for the log.
+    `limit` is the model's context window in tokens, if an overflow error names it. `request_id` is the service's, for
+    the log.
     """
 
     def __init__(
@@ -147,9 +146,6 @@ class ModelError(ParleyError):
         status: int | None = None,
         retry_after: float | None = None,
         limit: int | None = None,
-        prompt_tokens: int | None = None,
-        available: tuple[str, ...] = (),
-        field: str | None = None,
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -157,10 +153,6 @@ class ModelError(ParleyError):
         self.status = status
         self.retry_after = retry_after
         self.limit = limit
-        self.prompt_tokens = prompt_tokens
-        self.available = available
-        self.field = field
-        """The request field a 422 complains about, e.g. `temperature`."""
         self.request_id = request_id
 
 

@@ -5,11 +5,9 @@ the context window comes with status 400, 413, 422 or 500, or inside a stream. T
 appear in logs; `core.texts.answers` has the messages for people.
 """
 
-import ast
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -49,27 +47,11 @@ LIMIT_PATTERNS = tuple(
         r"tokens allowed \((\d{1,12})",
     )
 )
-PROMPT_TOKENS_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\((\d{1,12}) in the messages",
-        r"contains (?:at least )?(\d{1,12}) (?:input )?tokens",
-        r"passed (\d{1,12}) input",
-        r"(?:prompt|input) \(?(?:length )?\(?(\d{1,12})",
-        r"request \((\d{1,12}) tokens",
-        r"messages resulted in (\d{1,12})",
-        r"prompt is (\d{1,12}) tokens",
-        r"requested:? (?:about )?(\d{1,12})",
-        r"input token count \((\d{1,12})",
-        r"request contains (\d{1,12})",
-    )
-)
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available|model .{0,200}(?:does not exist|not found)|unknown model"
     r"|model_not_found",
     re.IGNORECASE | re.DOTALL,
 )
-AVAILABLE_MODELS_PATTERN = re.compile(r"Available models: (\[.*?\])", re.DOTALL)
 QUOTA_PATTERN = re.compile(r"quota|per day|daily|insufficient_quota|tokens? per day", re.IGNORECASE)
 
 STATUS_BY_TEXT = {str(status): status for status in range(400, 600)}
@@ -85,29 +67,19 @@ FAILURE_BY_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorBody:
-    text: str = ""
-    field: str | None = None
-    """The request field that a validation error (422) names."""
-
-
-def parse_error_body(body: Any) -> ErrorBody:
-    """Read an error body in any known shape."""
+def parse_error_body(body: Any) -> str:
+    """The message of an error body in any known shape."""
     match body:
-        case {"detail": [{"msg": message}, *_] as items}:
-            fields = filter(None, map(_field_name, items))
-            return ErrorBody(_to_text(message), next(fields, None))
-        case {"detail": detail}:
-            return ErrorBody(_to_text(detail))
+        case {"detail": [{"msg": message}, *_]} | {"detail": message}:
+            return _to_text(message)
         case {"error": {"message": message, **rest}} | {"message": str(message), **rest}:
             # The openai package passes the content of "error" only.
             texts = (_to_text(message), _to_text(rest.get("code")), _to_text(rest.get("type")))
-            return ErrorBody(" ".join(filter(None, texts)))
+            return " ".join(filter(None, texts))
         case {"error": str(message)} | str(message):
-            return ErrorBody(_to_text(message))
+            return _to_text(message)
         case _:
-            return ErrorBody()
+            return ""
 
 
 def _to_text(value: object) -> str:
@@ -117,17 +89,11 @@ def _to_text(value: object) -> str:
         return ""
 
 
-def _field_name(item: Any) -> str | None:
-    """The request field that one item of a validation error (422) names."""
-    match item:
-        case {"loc": ["body", field, *_]}:
-            return _to_text(field)
-        case _:
-            return None
-
-
-def _first_number(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
-    matches = (pattern.search(text) for pattern in patterns)
+def _context_limit(failure: ModelFailure, text: str) -> int | None:
+    """The model's context window, in tokens, if it is an overflow and the error names it."""
+    if failure is not ModelFailure.OVERFLOW:
+        return None
+    matches = (pattern.search(text) for pattern in LIMIT_PATTERNS)
     return next((int(match[1]) for match in matches if match), None)
 
 
@@ -156,29 +122,29 @@ def _bounded_seconds(seconds: float) -> float | None:
 
 def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: float) -> ModelError:
     """Classify a response that reports a failure by its status."""
-    error_body = parse_error_body(body)
+    text = parse_error_body(body)
     retry_after = parse_retry_after(headers, now=now)
-    error = ModelError(
+    failure = _classify(status, text, retry_after)
+    return ModelError(
         f"The model service answered {status}",
-        _classify(status, error_body.text, retry_after),
+        failure,
         status=status,
         retry_after=retry_after,
-        field=error_body.field,
+        limit=_context_limit(failure, text),
         request_id=headers.get("x-request-id"),
     )
-    return _add_details(error, error_body.text)
 
 
 def from_payload(payload: Any) -> ModelError:
     """Classify an error inside a stream, or in a response with status 200."""
-    text = parse_error_body(payload).text
+    text = parse_error_body(payload)
     inner = payload.get("error") if isinstance(payload, dict) else None
     details = inner if isinstance(inner, dict) else payload
     code = details.get("code") if isinstance(details, dict) else None
     status = STATUS_BY_TEXT.get(_to_text(code))
     failure = _classify(status or 500, text, None)
-    error = ModelError("The model service reported an error", failure, status=status)
-    return _add_details(error, text)
+    limit = _context_limit(failure, text)
+    return ModelError("The model service reported an error", failure, status=status, limit=limit)
 
 
 def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure:
@@ -193,18 +159,6 @@ def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure
     if status in FAILURE_BY_STATUS:
         return FAILURE_BY_STATUS[status]
     return ModelFailure.UNAVAILABLE if status >= 500 else ModelFailure.REFUSED
-
-
-def _add_details(error: ModelError, text: str) -> ModelError:
-    if error.failure is ModelFailure.OVERFLOW:
-        error.limit = _first_number(LIMIT_PATTERNS, text)
-        error.prompt_tokens = _first_number(PROMPT_TOKENS_PATTERNS, text)
-    if error.failure is ModelFailure.UNKNOWN_MODEL and (match := AVAILABLE_MODELS_PATTERN.search(text)):
-        try:
-            error.available = tuple(str(name) for name in ast.literal_eval(match[1]))
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            error.available = ()
-    return error
 
 
 def from_exception(error: Exception, *, now: float) -> ModelError:

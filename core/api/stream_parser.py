@@ -152,7 +152,7 @@ class StreamParser:
             # Some services cut a prompt that is too long, without an error: no room is left to answer.
             limit = usage.total_tokens if usage.total_tokens >= MIN_WINDOW_TOKENS else None
             message = "The prompt fills the model's context window"
-            return ModelError(message, ModelFailure.OVERFLOW, limit=limit, prompt_tokens=usage.prompt_tokens)
+            return ModelError(message, ModelFailure.OVERFLOW, limit=limit)
         message = "The model reasoned without answering" if self._reasoning_chars else "The answer is empty"
         return ModelError(message, ModelFailure.EMPTY)
 

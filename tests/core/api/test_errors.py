@@ -16,7 +16,6 @@ from bots.sandbox.model import (
     Fault,
     ModelStandIn,
     OverflowResponse,
-    Tokeniser,
     faults,
 )
 from bots.sandbox.model.faults import FOREVER_SECONDS, ReasoningFormat, StreamAction, UsageReporting
@@ -136,7 +135,7 @@ REFUSALS = [
         "422 wrong type in a field",
         faults.respond_with(422, {"detail": [VALIDATION_ERROR]}),
         ModelFailure.REFUSED,
-        details={"status": 422, "field": "temperature"},
+        details={"status": 422},
     ),
     Case("400 anything else", faults.http_error(400, LEAK), ModelFailure.REFUSED),
     Case("402 higher tier", lambda server: server.paid_models.add(LLAMA), ModelFailure.PAYMENT),
@@ -220,7 +219,7 @@ NOT_STREAMS = [
         "200 JSON overflow",
         faults.respond_with(200, OVERFLOW_RESPONSES["llama.cpp"].body(512, 10820, 0)),
         ModelFailure.OVERFLOW,
-        details={"limit": 512, "prompt_tokens": 10820},
+        details={"limit": 512},
     ),
     Case(
         "200 page",
@@ -273,7 +272,7 @@ IN_STREAMS = [
         "overflow as the first event",
         fail_first_chunk(OVERFLOW_RESPONSES["vllm as error"].body(4096, 5000, 0)),
         ModelFailure.OVERFLOW,
-        details={"limit": 4096, "prompt_tokens": 5000},
+        details={"limit": 4096},
     ),
     Case(
         "429 as the first event",
@@ -446,9 +445,6 @@ def _overflow_case(name: str, overflow_response: OverflowResponse) -> Case:
     details: dict[str, Any] = {"status": overflow_response.status}
     if "{limit}" in overflow_response.message_template:
         details["limit"] = 4000
-    if "{prompt}" in overflow_response.message_template:
-        messages = [{"content": LONG_REQUEST.messages[0].content}]
-        details["prompt_tokens"] = Tokeniser(TINY).count_prompt(messages)
     return Case(
         f"overflow: {name}",
         overflow_with(overflow_response),
@@ -470,7 +466,7 @@ OVERFLOWS = [
         overflow_with(OVERFLOW_RESPONSES["silent"]),
         ModelFailure.OVERFLOW,
         LONG_REQUEST,
-        details={"limit": 3999, "prompt_tokens": 3999},
+        details={"limit": 3999},
     ),
     Case(
         "overflow: negative answer length",
@@ -539,12 +535,6 @@ async def test_error_case(server: ModelStandIn, case: Case) -> None:
     assert MESSAGE_KEYWORDS[error.failure] in message
     assert message.endswith("[17]")
     assert (" in about " in message) == (error.retry_after is not None)
-
-
-async def test_unknown_model_error_lists_models(server: ModelStandIn) -> None:
-    error = (await read_stream(server.base_url, replace(REQUEST, model="nobody/nothing"), key=SECRET)).error
-    assert error is not None
-    assert error.available == tuple(m.id for m in server.models.values() if not m.is_embedding_model)
 
 
 async def test_unreachable_service(server: ModelStandIn) -> None:

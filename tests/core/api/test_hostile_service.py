@@ -216,5 +216,4 @@ def test_unreadable_error_is_classified(body: object, failure: ModelFailure) -> 
     started_at = time.process_time()
     for error in (from_payload(body), from_response(500, body, {}, now=0)):
         assert error.failure is failure
-        assert not error.available
     assert time.process_time() - started_at < 1

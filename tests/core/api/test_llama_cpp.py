@@ -181,8 +181,6 @@ async def test_context_overflow_has_figures(tmp_path: Path) -> None:
         error = (await server.ask(request("why is the old river of stone " * 200))).error
     assert error is not None
     assert (error.failure, error.status, error.limit) == (ModelFailure.OVERFLOW, 400, 512)
-    assert error.prompt_tokens is not None
-    assert error.prompt_tokens > 1000
 
 
 async def test_turn_fits_reported_window(tmp_path: Path) -> None:
