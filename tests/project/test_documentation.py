@@ -1,4 +1,4 @@
-"""Markdown files name only existing files, headings, settings, commands and log events. The network is not used."""
+"""Markdown files name only existing files, headings, tests, settings, commands and log events. No network is used."""
 
 import re
 from pathlib import Path
@@ -22,6 +22,8 @@ CODE_PATTERN = re.compile(r"^```.*?^```|^ {4}.*?$|`[^`\n]*`", re.MULTILINE | re.
 VARIABLE_PATTERN = re.compile(r"\b(?:PARLEY|TELEGRAM|DISCORD|IOINTELLIGENCE|DATABASE)_[A-Z_]+[A-Z]\b")
 EVENT_PATTERN = re.compile(r"`([a-z]+\.[a-z_]+)`")
 COMMAND_PATTERN = re.compile(r"`/([a-z]+)\b[^/`]*`")
+TEST_PATTERN = re.compile(r"`(test_\w+)`")
+PATH_PATTERN = re.compile(r"`((?:bots|core|deploy|docs|tests)/[a-z0-9_./]*)`")
 OTHER_VARIABLES = {"PARLEY_SPECS"}
 OTHER_COMMANDS = {"file", "quit", "newbot", "setprivacy"}  # of the terminal and of @BotFather
 
@@ -49,6 +51,15 @@ def test_names_exist(page: Path) -> None:
     text = page.read_text()
     assert set(VARIABLE_PATTERN.findall(text)) <= setting_variables(SETTINGS_SECTIONS) | OTHER_VARIABLES
     assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_and_tests_exist(page: Path) -> None:
+    text = page.read_text()
+    assert [path for path in PATH_PATTERN.findall(text) if not (ROOT / path).exists()] == []
+    if tests := TEST_PATTERN.findall(text):
+        sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+        assert [name for name in tests if f"def {name}(" not in sources] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
