@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
@@ -57,7 +55,6 @@ def test_no_test_patches_a_constant() -> None:
     assert not offenders, "patched constants:\n" + "\n".join(offenders)
 
 
-@pytest.mark.xfail(strict=False, reason="TEMPORARY: being cleaned up")
 def test_no_test_sleeps() -> None:
     """Wait for an event, move a `FakeClock`, or use `tests.waiting.wait_until`."""
     offenders = [location for location, call in find_calls("sleep") if sleeps(call)]
