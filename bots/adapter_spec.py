@@ -22,6 +22,6 @@ class AdapterSpec:
     enabled_by: str
     """The environment variable that enables the platform."""
     access_subjects: Mapping[str, str]
-    """What `parley allow` accepts: a pattern of IDs by kind ("person", "chat", ...)."""
+    """What `parley allow` accepts: a pattern of IDs by kind (`core.scopes.ScopeKind`)."""
     create: "Callable[[Any, Services], Adapter | None]"
     """Takes the adapter's section. Returns None when the platform is not enabled."""

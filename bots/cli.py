@@ -178,8 +178,10 @@ def allow(
 
 
 def _check_subject(subject: str) -> None:
+    from core.scopes import ScopeKind, grant_subject
+
     patterns = {
-        f"{spec.platform}:{kind}:ID": f"{spec.platform}:{kind}:{id_pattern}"
+        grant_subject(spec.platform, ScopeKind(kind), "ID"): grant_subject(spec.platform, ScopeKind(kind), id_pattern)
         for spec in ADAPTERS
         for kind, id_pattern in spec.access_subjects.items()
     }

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from bots.adapter_spec import AdapterSpec
 from bots.discord.settings import DiscordSettings
+from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
     from core.app import Services
@@ -39,6 +40,6 @@ DISCORD = AdapterSpec(
     platform="discord",
     section=DiscordSettings,
     enabled_by="DISCORD_BOT_TOKEN",
-    access_subjects={"person": r"\d{1,20}", "chat": r"\d{1,20}", "server": r"\d{1,20}"},
+    access_subjects={ScopeKind.PERSON: r"\d{1,20}", ScopeKind.CHAT: r"\d{1,20}", ScopeKind.SERVER: r"\d{1,20}"},
     create=_create,
 )

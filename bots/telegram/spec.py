@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from bots.adapter_spec import AdapterSpec
 from bots.telegram.settings import TelegramSettings
+from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
     from core.app import Services
@@ -34,6 +35,6 @@ TELEGRAM = AdapterSpec(
     platform="telegram",
     section=TelegramSettings,
     enabled_by="TELEGRAM_BOT_TOKEN",
-    access_subjects={"person": r"\d{1,20}", "chat": r"-?\d{1,20}"},
+    access_subjects={ScopeKind.PERSON: r"\d{1,20}", ScopeKind.CHAT: r"-?\d{1,20}"},
     create=_create,
 )
