@@ -62,7 +62,7 @@ class DeliveryFailure(StrEnum):
     TRANSIENT = "transient"
     """It certainly had no effect (no connection, 5xx). The core tries again."""
     RATE_LIMITED = "rate"
-    """Too many requests. It had no effect; the core sends nothing to the place for `retry_after` seconds."""
+    """Too many requests. It had no effect; the core sends nothing to the chat for `retry_after` seconds."""
     FORBIDDEN = "forbidden"
     """The person blocked the bot, the bot was removed, or it lacks a permission."""
     GONE = "gone"

@@ -235,8 +235,8 @@ class Capabilities:
     """Seconds between two previews of one answer."""
     slow_preview_after_chars: int = 0
     """Answers longer than this are previewed at 1.5 times the interval; 0: never."""
-    draft_lifetime: float | None = None
-    """Seconds after which the platform removes a draft that is not updated; None: it stays."""
+    draft_refresh_interval: float | None = None
+    """Seconds after which an unchanged draft is sent again, before the platform removes it; None: it stays."""
     typing_interval: float = 4.5
     """Seconds between two calls of `show_typing`, with `PreviewMode.OFF`."""
     has_stop_button: bool = True

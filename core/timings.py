@@ -92,12 +92,6 @@ class Timings:
     """The longest such delay. If the service asks for a longer one, the request fails."""
     stream_drain_timeout: float = 0.1
     """How long to wait for the end of a stream that is complete, so that its connection can be reused."""
-
-    # Memory
-    file_read_timeout: float = 120.0
-    """How long reading the text of one file may take."""
-    recall_timeout: float = 8.0
-    """How long an answer waits for the search in notes and files. Then the model answers without them."""
     first_model_pause: float = 30.0
     """How long a model that keeps failing is not asked; doubles with each further failure."""
     max_model_pause: float = 600.0
@@ -109,6 +103,12 @@ class Timings:
     """A quota that returns sooner is not exhausted for the day."""
     max_request: float = 43_200.0
     """Longer than any request to a model may take; a reservation that is older belongs to a dead process."""
+
+    # Memory
+    file_read_timeout: float = 120.0
+    """How long reading the text of one file may take."""
+    recall_timeout: float = 8.0
+    """How long an answer waits for the search in notes and files. Then the model answers without them."""
 
     # Storage
     batch_window: float = 1.2

@@ -116,7 +116,7 @@ class TelegramAdapter:
                 rate_limit=PRIVATE_RATE_LIMIT,
                 preview_mode=preview_mode,
                 preview_interval=0.8,
-                draft_lifetime=25.0,
+                draft_refresh_interval=25.0,  # Telegram removes a draft after 30 seconds
                 has_stop_button=False,  # the client shows its own Stop on a draft
             )
         return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview_mode, preview_interval=1.2)

@@ -1,4 +1,7 @@
-"""The durations of the Telegram adapter, in seconds."""
+"""How long the Telegram adapter waits for connections, requests and retries, in seconds.
+
+How often previews and drafts are sent is in `TelegramAdapter.capabilities`.
+"""
 
 from dataclasses import dataclass
 

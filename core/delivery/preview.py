@@ -146,10 +146,10 @@ class Preview:
         if 0 < capabilities.slow_preview_after_chars < len(self._text):
             interval *= SLOW_PREVIEW_FACTOR
         await self._clock.sleep(interval)
-        if capabilities.draft_lifetime is None:
+        if capabilities.draft_refresh_interval is None:
             await self._changed.wait()
         else:  # a draft that does not change is shown again before the platform removes it
-            await wait_for_event(self._changed, capabilities.draft_lifetime, self._clock)
+            await wait_for_event(self._changed, capabilities.draft_refresh_interval, self._clock)
         if self._final_parts == 0 and 0 < len(self._text) < MIN_FIRST_PREVIEW_CHARS:
             await self._clock.sleep(self._timings.first_preview_delay)
 

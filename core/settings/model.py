@@ -1,4 +1,4 @@
-"""The core's settings. Adapters declare theirs in their own folders (`bots/telegram/settings.py`).
+"""The data model of the core's settings. Adapters declare theirs in their own folders (`bots/telegram/settings.py`).
 
 To add a setting, add a field. Its name is the key in `parley.toml`.
 """

@@ -61,7 +61,7 @@ class ButtonActions:
             return Reply(texts.OUTDATED_BUTTON)
         return await action(request, press)
 
-    async def find_turn(self, incoming: Incoming, press: ButtonPress) -> StoredTurn | None:
+    async def find_permitted_turn(self, incoming: Incoming, press: ButtonPress) -> StoredTurn | None:
         """The turn that `press` names, if its sender may act on it.
 
         That is the person who asked, a manager of the chat, and in a shared conversation everyone.
@@ -81,14 +81,17 @@ class ButtonActions:
         return turn if turn.conversation_id == current_conversation else None
 
     async def stop_draft(self, turn: Turn) -> Reply | None:
-        """Handle the platform's own Stop control. Pressed too late, it must not stop the next answer."""
+        """Handle the platform's own Stop control. Pressed too late, it must not stop the next answer.
+
+        Drafts exist in private chats only, so the place says who may stop them.
+        """
         target = await self._store.read(get_turn, target_turn(turn.incoming) or 0)
         if target is None or target.incoming.place != turn.incoming.place or target.state.is_final:
             return None
         return await self._cancel_turns(target.conversation_id, turn.id)
 
     async def _stop(self, request: CommandRequest, press: ButtonPress) -> Reply | None:
-        target = await self.find_turn(request.incoming, press)
+        target = await self.find_permitted_turn(request.incoming, press)
         if target is None:
             return Reply(texts.NOT_YOUR_ANSWER)
         if target.state.is_final:
@@ -110,12 +113,12 @@ class ButtonActions:
 
     async def _send_again(self, request: CommandRequest, press: ButtonPress) -> Reply:
         """Repeat an answer that may not have arrived."""
-        if await self.find_turn(request.incoming, press) is None:
+        if await self.find_permitted_turn(request.incoming, press) is None:
             return Reply(texts.NOT_YOUR_ANSWER)
         return Reply(await self._store.read(get_answer, press.turn_id or 0) or texts.ANSWER_NOT_STORED)
 
     async def _show_reasoning(self, request: CommandRequest, press: ButtonPress) -> Reply:
-        if await self.find_turn(request.incoming, press) is None:
+        if await self.find_permitted_turn(request.incoming, press) is None:
             return Reply(texts.NOT_YOUR_ANSWER)
         reasoning = (await self._store.read(get_reasoning, press.turn_id or 0) or "").strip()
         if not reasoning:

@@ -129,7 +129,7 @@ class QuestionHandler:
         """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`."""
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
-        if press is not None and await self._button_actions.find_turn(incoming, press) is None:
+        if press is not None and await self._button_actions.find_permitted_turn(incoming, press) is None:
             raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
         if not api_key.is_personal:
             await self._check_allowances(incoming)

@@ -275,7 +275,7 @@ def test_capabilities_by_place(preview_mode: PreviewMode, private: PreviewMode, 
     assert (in_private.preview_mode, in_group.preview_mode) == (private, group)
     assert in_private.has_stop_button is (private is not PreviewMode.DRAFT)
     assert in_group.has_stop_button
-    assert in_private.draft_lifetime == (25 if private is PreviewMode.DRAFT else None)
+    assert in_private.draft_refresh_interval == (25 if private is PreviewMode.DRAFT else None)
     # Telegram allows 20 in any minute: a full burst and what a minute refills.
     assert in_group.rate_limit.burst + 60 * in_group.rate_limit.rate <= 20
     assert 0 < in_group.rate_limit.reserve < in_group.rate_limit.burst

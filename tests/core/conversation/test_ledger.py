@@ -46,6 +46,18 @@ async def usage_of(ledger: Ledger) -> TokenUsage:
 
 
 @pytest.mark.parametrize(
+    ("hour", "day", "hours_until_reset"), [(0, "2027-01-15", 12), (12, "2027-01-15", 24), (13, "2027-01-14", 1)]
+)
+def test_day_begins_at_reset_hour(tmp_path: Path, hour: int, day: str, hours_until_reset: int) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, {})
+    ledger = Ledger(store, registry, quotas={}, reset_hour=hour, clock=FixedTimeClock(NOON))
+    assert ledger.today() == day
+    assert ledger.seconds_until_reset() == hours_until_reset * HOUR
+    assert ledger.day_start() == NOON + (hours_until_reset - 24) * HOUR
+
+
+@pytest.mark.parametrize(
     ("failure", "cost"),
     [
         (ModelFailure.UNAVAILABLE, 0),
