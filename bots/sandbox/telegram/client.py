@@ -192,10 +192,6 @@ class ClientBackend(Backend):
         chat.members.append(user)
         self.add_service_message(chat, user, new_chat_members=[user.json()])
 
-    async def leave(self, user: User, chat: Chat) -> None:
-        self.add_service_message(chat, user, left_chat_member=user.json())
-        chat.members.remove(user)
-
     def _set_bot_status(self, chat: Chat, user: User, status: MemberStatus) -> None:
         old, chat.bot_status = chat.bot_status, status
         self.updates.add(
