@@ -125,8 +125,6 @@ class Timings:
     """Before a turn repeats a transaction that failed."""
     max_store_retry: float = 60.0
     """How long a turn repeats it, if its lease is renewed meanwhile."""
-    rate_limit_retention: float = 60.0
-    """How long the row of an expired rate limit stays. Deleting each at once costs more."""
     sqlite_busy_timeout: float = 10.0
     """How long SQLite waits for a lock that another process holds."""
     sqlite_poll_interval: float = 0.02

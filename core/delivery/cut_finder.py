@@ -99,9 +99,9 @@ class _Variant:
 class CutFinder:
     """Finds the cut of the part that begins at `start` and is full at `end`."""
 
-    def __init__(self, dialect: Dialect, max_size: int, text: str, start: Cut, end: int) -> None:
+    def __init__(self, dialect: Dialect, text: str, start: Cut, end: int) -> None:
         self._dialect = dialect
-        self._max_size = max_size
+        self._max_size = dialect.limit
         self._text = text
         self._start = start.resume_at
         self._end = end

@@ -120,7 +120,7 @@ class Splitter:
             self._close_part()
 
     def _close_part(self) -> None:
-        finder = CutFinder(self._dialect, self._dialect.limit, self._text, self._part_start, self._fit_end)
+        finder = CutFinder(self._dialect, self._text, self._part_start, self._fit_end)
         cut = finder.find()
         part = self._dialect.render(Document(finder.blocks_up_to(cut.end)))
         if part.text.strip():

@@ -8,9 +8,11 @@ from sqlalchemy import Connection, delete, select
 from core.port import AccountKey
 from core.store.dialect import greatest, upsert
 from core.store.schema import database_now, rate_limits
-from core.timings import Timings
 
 __all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
+
+RETENTION_SECONDS = 60
+"""How long the row of an expired rate limit stays. Deleting each at once costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,10 @@ class ActiveRateLimit:
     remaining_seconds: float
 
 
-def save_rate_limit(
-    connection: Connection, account: AccountKey, chat: str, seconds: float, *, timings: Timings = Timings()
-) -> None:
+def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
     """Block `chat` (or, with an empty string, the whole account); the longest wait counts."""
-    expired_since = database_now() - timings.rate_limit_retention
-    connection.execute(delete(rate_limits).where(rate_limits.c.blocked_until < expired_since))
+    is_outdated = rate_limits.c.blocked_until < database_now() - RETENTION_SECONDS
+    connection.execute(delete(rate_limits).where(is_outdated))
     until = database_now() + seconds
     row = {"account_key": str(account), "chat": chat, "blocked_until": until}
     longest = greatest(connection, rate_limits.c.blocked_until, until)

@@ -102,11 +102,11 @@ def _of_day(table: Table, key_id: str, day: str, kind: UsageKind) -> list[Column
     return [table.c.key_id == key_id, table.c.day == day, table.c.kind == kind]
 
 
-def tokens_on_other_keys(connection: Connection, key_id: str, day: str, kind: UsageKind = UsageKind.CHAT) -> int:
-    """Tokens on all keys but `key_id`."""
+def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
+    """Tokens of chats on all keys but `key_id`."""
     tokens = connection.scalar(
         select(func.sum(token_usage.c.tokens)).where(
-            token_usage.c.key_id != key_id, token_usage.c.day == day, token_usage.c.kind == kind
+            token_usage.c.key_id != key_id, token_usage.c.day == day, token_usage.c.kind == UsageKind.CHAT
         )
     )
     return int(tokens or 0)

@@ -14,11 +14,8 @@ import structlog
 from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, encode_action
-from core.conversation.api_keys import ApiKey
 from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
-from core.conversation.preferences import Preferences
-from core.conversation.turn_services import TurnServices
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.port import Button
@@ -30,7 +27,6 @@ from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 
 __all__ = ["AnswerPipeline", "deliver_stored_answer"]
@@ -50,31 +46,15 @@ class ModelOutcome:
 
 
 class AnswerPipeline:
-    """Answers one turn. `notes` appear under the answer; `replaces_answer`: the prompt is asked again."""
+    """Answers one turn. `notes` appear under the answer."""
 
-    def __init__(
-        self,
-        claimed: ClaimedTurn,
-        services: TurnServices,
-        preferences: Preferences,
-        api_key: ApiKey,
-        recall: MemoryRecall,
-        *,
-        prompt: str,
-        replaces_answer: bool = False,
-        notes: Sequence[str] = (),
-    ) -> None:
-        self._claimed = claimed
-        self._services = services
-        self._preferences = preferences
-        self._api_key = api_key
-        self._recall = recall
-        self._prompt = prompt
-        self._replaces_answer = replaces_answer
+    def __init__(self, caller: ModelCaller, notes: Sequence[str]) -> None:
+        self._caller = caller
         self._notes = notes
-        self._caller = ModelCaller(
-            claimed, services, preferences, api_key, recall, prompt=prompt, replaces_answer=replaces_answer
-        )
+        self._claimed = caller.claimed
+        self._services = caller.services
+        self._preferences = caller.preferences
+        self._api_key = caller.api_key
 
     async def run(self) -> None:
         """The outbox must be loaded. Raises `LostLeaseError` and `StoreError`."""
@@ -154,7 +134,7 @@ class AnswerPipeline:
             notes.append(texts.MAX_LENGTH_REACHED)
         if self._caller.needs_truncation_note:
             notes.append(texts.HISTORY_TRIMMED)
-        notes += [*outcome.failure_notes, *self._recall.notes(answer.text), *await self._quota_warnings()]
+        notes += [*outcome.failure_notes, *self._caller.recall.notes(answer.text), *await self._quota_warnings()]
         if self._claimed.stop_requested.is_set():
             notes.append(texts.STOPPED)
         return [note for note in notes if note]
@@ -189,13 +169,13 @@ class AnswerPipeline:
             connection,
             claimed.turn,
             claimed.owner,
-            prompt=self._prompt,
+            prompt=self._caller.prompt,
             answer=answer.text,
             note=note,
             model=model,
             usage=answer.usage,
             is_personal_key=self._api_key.is_personal,
-            replaces_last=self._replaces_answer,
+            replaces_last=self._caller.replaces_answer,
             buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
         )

@@ -44,20 +44,20 @@ def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachme
     return tuple(file for file in incoming.attachments if file.is_document and file.file_id)
 
 
+@dataclass(frozen=True, slots=True)
 class AttachmentReader:
-    def __init__(self, claimed: ClaimedTurn, memory: MemoryService, api_key: ApiKey) -> None:
-        self._claimed = claimed
-        self._memory = memory
-        self._api_key = api_key
+    claimed: ClaimedTurn
+    memory: MemoryService
+    api_key: ApiKey
 
     async def read(self, attachments: Sequence[Attachment]) -> ReadFiles:
         """Read until done, or until the person stops the turn. Raises `LostLeaseError` and `StoreError`."""
-        async with self._claimed.previewing() as preview:
-            return await self._claimed.run_until_stopped(self._read_all(attachments, preview)) or ReadFiles()
+        async with self.claimed.previewing() as preview:
+            return await self.claimed.run_until_stopped(self._read_all(attachments, preview)) or ReadFiles()
 
     async def _read_all(self, attachments: Sequence[Attachment], preview: Preview) -> ReadFiles:
-        turn = self._claimed.turn
-        conversation_key = await self._claimed.store.read(get_conversation_key, turn.conversation_id)
+        turn = self.claimed.turn
+        conversation_key = await self.claimed.store.read(get_conversation_key, turn.conversation_id)
         outcomes = [
             await self._read_one(attachment, conversation_key, preview)
             for attachment in attachments[:MAX_FILES_PER_MESSAGE]
@@ -73,7 +73,7 @@ class AttachmentReader:
         return ReadFiles(entry_ids, "\n".join(reports), has_failed)
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
-        name, turn_id = safe_filename(attachment.name), self._claimed.turn.id
+        name, turn_id = safe_filename(attachment.name), self.claimed.turn.id
 
         async def show_progress(fraction: float) -> None:
             preview.update("", answers.reading_progress(name, int(fraction * 20) * 5))
@@ -81,13 +81,13 @@ class AttachmentReader:
         try:
             await show_progress(0)
             content = await self._fetch(attachment)
-            file = await self._memory.add_file(
-                self._api_key,
+            file = await self.memory.add_file(
+                self.api_key,
                 conversation_key,
                 attachment.name,
                 content,
                 show_progress,
-                person=self._claimed.person_key,
+                person=self.claimed.person_key,
             )
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
@@ -104,7 +104,7 @@ class AttachmentReader:
 
     async def _fetch(self, attachment: Attachment) -> bytes:
         """Raises `DocumentError` for a file that is too large, and `DeliveryError`."""
-        adapter, timings = self._claimed.adapter, self._claimed.timings
+        adapter, timings = self.claimed.adapter, self.claimed.timings
         assert isinstance(adapter, SupportsFiles)  # noqa: S101 (`readable_attachments` has checked)
         if attachment.size > MAX_FILE_BYTES:
             raise DocumentError("The file is too large", DocumentFailure.TOO_LARGE)
@@ -116,5 +116,5 @@ class AttachmentReader:
                 delay = max(backoff.next_delay(), error.retry_after or 0.0)
                 if error.failure not in PASSING_FAILURES or delay > timings.max_fetch_retry_delay:
                     raise
-            await self._claimed.clock.sleep(delay)
+            await self.claimed.clock.sleep(delay)
         return await adapter.fetch(attachment, MAX_FILE_BYTES)

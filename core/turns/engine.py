@@ -110,7 +110,7 @@ class Engine:
         self._rate_limits = SharedRateLimits(store, adapters, self._owner, clock=clock, timings=timings)
         access_control = AccessControl(store, settings.access, clock=clock, timings=timings)
         vault = self._services.api_keys.vault
-        self.inbox = EventInbox(settings, store, access_control, vault, self._on_event_stored)
+        self.inbox = EventInbox(settings, store, access_control, vault, self._on_event_stored, timings)
         self._running: dict[int, RunningTurn] = {}
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, clock=clock, timings=timings)
         self._wake_up = asyncio.Event()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from core.store.chat_migration import move_chat
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.texts import answers as texts
+from core.timings import Timings
 from core.turns.access_control import AccessControl
 
 __all__ = ["EventInbox", "is_question", "is_stop_request"]
@@ -28,47 +29,41 @@ log = structlog.get_logger(__name__)
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
+@dataclass(frozen=True, slots=True)
 class EventInbox:
     """The `core.port.Inbox` of all adapters. `on_stored` is called with every event that was stored."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        access_control: AccessControl,
-        vault: Vault | None,
-        on_stored: Callable[[Incoming, AcceptResult], object],
-    ) -> None:
-        self._settings = settings
-        self._store = store
-        self._access_control = access_control
-        self._vault = vault
-        self._on_stored = on_stored
+    settings: Settings
+    store: Store
+    access_control: AccessControl
+    vault: Vault | None
+    on_stored: Callable[[Incoming, AcceptResult], object]
+    timings: Timings
 
     async def __call__(self, incoming: Incoming) -> None:
         if incoming.kind is EventKind.MOVED:
             await self._move_chat(incoming)
             return
-        incoming = _encrypt_api_key(_sanitise(incoming), self._vault)
+        incoming = _encrypt_api_key(_sanitise(incoming), self.vault)
         # The code comes first: somebody who may use the bot can become its operator, too.
-        if not (await self._access_control.pair(incoming) or await self._access_control.allows(incoming)):
+        if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
             log.info("access.denied", subjects=grant_subjects(incoming))  # as `parley allow` takes them
             raise AccessDeniedError(texts.ACCESS_DENIED)
-        accepted = await self._store.write_with_priority(self._accept, incoming)
+        accepted = await self.store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
         if accepted is AcceptResult.DROPPED and incoming.interaction_token is not None:
             raise AccessDeniedError(texts.TOO_FAST)  # the platform shows that it waits for a response
-        self._on_stored(incoming, accepted)
+        self.on_stored(incoming, accepted)
 
     async def _move_chat(self, incoming: Incoming) -> None:
         place = incoming.place
-        await self._store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
-        self._access_control.invalidate()
+        await self.store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
+        self.access_control.invalidate()
         log.info("app.chat_moved", platform=place.platform)
 
     def _accept(self, connection: Connection, incoming: Incoming) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
-        settings = self._settings
+        settings = self.settings
         preferences = load_preferences(connection, incoming.place, incoming.sender, settings)
         limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
         return accept_event(
@@ -78,6 +73,7 @@ class EventInbox:
             person_key=person_key(incoming.sender),
             ordered=is_question(incoming),
             limits=InboundLimits() if is_stop_request(incoming) else limits,
+            timings=self.timings,
         )
 
 

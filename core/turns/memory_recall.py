@@ -1,6 +1,7 @@
 """What of a conversation's notes, files and old messages one question is answered with."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from core.conversation import tokens
 from core.conversation.api_keys import ApiKey
@@ -20,46 +21,36 @@ ESTIMATE_MARGIN = 1.4
 """How many times its estimate a request may have."""
 
 
+@dataclass(slots=True)
 class MemoryRecall:
-    """`file_ids` are the memory entries of files that came with the question."""
+    memory: MemoryService
+    store: Store
+    api_key: ApiKey
+    conversation_id: int
+    file_ids: Sequence[int]
+    """The memory entries of files that came with the question."""
+    matches: SearchResult | None = None
+    recalled: RecalledContext = field(default_factory=RecalledContext)
 
-    def __init__(
-        self,
-        memory: MemoryService,
-        store: Store,
-        api_key: ApiKey,
-        conversation_id: int,
-        file_ids: Sequence[int] = (),
-    ) -> None:
-        self._memory = memory
-        self._store = store
-        self._api_key = api_key
-        self._conversation_id = conversation_id
-        self._file_ids = file_ids
-        self._matches: SearchResult | None = None
-        self._recalled = RecalledContext()
-
-    async def instructions_extender(
-        self, prompt: str, context_tokens: int, answer_tokens: int = 0
-    ) -> Callable[[str], str]:
+    async def instructions_extender(self, prompt: str, context_tokens: int, answer_tokens: int) -> Callable[[str], str]:
         """A function that adds to the instructions what fits a window of `context_tokens`.
 
         The search takes place once, for the first model.
         """
-        if self._matches is None:
-            conversation_key = await self._store.read(get_conversation_key, self._conversation_id)
-            self._matches = await self._memory.search(self._api_key, conversation_key, prompt, file_ids=self._file_ids)
-        matches = self._matches
+        if self.matches is None:
+            conversation_key = await self.store.read(get_conversation_key, self.conversation_id)
+            self.matches = await self.memory.search(self.api_key, conversation_key, prompt, file_ids=self.file_ids)
+        matches = self.matches
 
         def extend(instructions: str) -> str:
             taken = ESTIMATE_MARGIN * tokens.estimate_messages([instructions, prompt])
             room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN
-            self._recalled = matches.fit(min(MAX_RECALL_TOKENS, room * MAX_RECALL_FRACTION))
-            return "\n\n".join(filter(None, (instructions, self._recalled.text)))
+            self.recalled = matches.fit(min(MAX_RECALL_TOKENS, room * MAX_RECALL_FRACTION))
+            return "\n\n".join(filter(None, (instructions, self.recalled.text)))
 
         return extend
 
     def notes(self, answer: str) -> list[str]:
         """What the person is told under `answer` about it."""
-        note = recall_note(self._recalled, answer) if answer else ""
+        note = recall_note(self.recalled, answer) if answer else ""
         return [note] if note else []

@@ -1,6 +1,7 @@
 """Asks one model the question of a turn: composes the request, books its tokens, reads the stream."""
 
 import contextlib
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -29,44 +30,38 @@ DEFAULT_ANSWER_TOKENS = 800
 """What the ledger expects of an answer without a maximum length."""
 
 
+@dataclass(slots=True)
 class ModelCaller:
     """Asks models one after another, until one answers. `answer` is what the last one has produced."""
 
-    def __init__(
-        self,
-        claimed: ClaimedTurn,
-        services: TurnServices,
-        preferences: Preferences,
-        api_key: ApiKey,
-        recall: MemoryRecall,
-        *,
-        prompt: str,
-        replaces_answer: bool,
-    ) -> None:
-        self._claimed = claimed
-        self._services = services
-        self._preferences = preferences
-        self._api_key = api_key
-        self._recall = recall
-        self._prompt = prompt
-        self._replaces_answer = replaces_answer
-        self._started_at = claimed.clock.monotonic()
-        self._reservations: list[Reservation] = []
-        self.answer = StreamedAnswer()
-        self.needs_truncation_note = False
-        """The request left out old messages, and the person has not been told so yet."""
+    claimed: ClaimedTurn
+    services: TurnServices
+    preferences: Preferences
+    api_key: ApiKey
+    recall: MemoryRecall
+    prompt: str
+    replaces_answer: bool
+    """The prompt is asked again; the new answer takes the place of the old one."""
+    answer: StreamedAnswer = field(default_factory=StreamedAnswer)
+    needs_truncation_note: bool = False
+    """The request left out old messages, and the person has not been told so yet."""
+    reservations: list[Reservation] = field(default_factory=list)
+    started_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.claimed.clock.monotonic()
 
     @property
     def cost(self) -> int:
         """Tokens of all requests."""
-        return sum(reservation.cost for reservation in self._reservations)
+        return sum(reservation.cost for reservation in self.reservations)
 
     async def ask(self, model: str, preview: Preview) -> None:
         """Fill `answer`, until the model is done or the person stops the turn.
 
         Raises `ModelError`, perhaps after a part of the answer, and `PromptTooLongError`.
         """
-        breaker, key_id = self._services.breaker, self._api_key.key_id
+        breaker, key_id = self.services.breaker, self.api_key.key_id
         if pause := breaker.remaining_seconds(key_id, model):
             message = "The model has failed several times"
             raise ModelError(message, ModelFailure.UNAVAILABLE, status=503, retry_after=pause)
@@ -75,9 +70,9 @@ class ModelCaller:
             composed = await self._request_fitting(composed, preview)
         except ModelError as error:
             breaker.record_failure(key_id, model, error)
-            await self._services.ledger.record_refusal(key_id, model, error)
+            await self.services.ledger.record_refusal(key_id, model, error)
             raise
-        if self.answer.text or not self._claimed.stop_requested.is_set():  # stopped before any text: no evidence
+        if self.answer.text or not self.claimed.stop_requested.is_set():  # stopped before any text: no evidence
             breaker.record_success(key_id, model)
         if composed.prompt.omitted:
             await self._handle_truncation(composed)
@@ -90,9 +85,9 @@ class ModelCaller:
             if not self._has_overflowed(composed, error) or self.answer.text:
                 raise
             model, context_tokens = composed.request.model, composed.context_tokens
-            log.info("model.overflowed", turn=self._claimed.turn.id, model=model, limit=error.limit)
+            log.info("model.overflowed", turn=self.claimed.turn.id, model=model, limit=error.limit)
             if error.limit is not None and error.limit < context_tokens:
-                self._services.registry.record_context_limit(model, error.limit)
+                self.services.registry.record_context_limit(model, error.limit)
             composed = await self._compose(model, min(error.limit or context_tokens, context_tokens * 3 // 4))
             await self._request(composed, preview)
         return composed
@@ -105,17 +100,17 @@ class ModelCaller:
 
     async def _compose(self, model: str, context_tokens: int | None = None) -> ComposedRequest:
         """`context_tokens`: if not the whole window."""
-        turn, max_answer_tokens = self._claimed.turn, self._preferences.max_answer_tokens
-        context_tokens = context_tokens or self._services.registry.context_tokens(model)
-        extend = await self._recall.instructions_extender(self._prompt, context_tokens, max_answer_tokens)
-        return await self._services.composer.compose(
+        turn, max_answer_tokens = self.claimed.turn, self.preferences.max_answer_tokens
+        context_tokens = context_tokens or self.services.registry.context_tokens(model)
+        extend = await self.recall.instructions_extender(self.prompt, context_tokens, max_answer_tokens)
+        return await self.services.composer.compose(
             turn.conversation_id,
             turn.seq,
-            self._preferences,
-            self._prompt,
+            self.preferences,
+            self.prompt,
             model,
             context_tokens=context_tokens,
-            replaces_last=self._replaces_answer,
+            replaces_last=self.replaces_answer,
             extend_instructions=extend,
         )
 
@@ -124,20 +119,20 @@ class ModelCaller:
         request, answer = composed.request, StreamedAnswer()
         self.answer = answer
         expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-        reserve = self._services.ledger.reserve
+        reserve = self.services.ledger.reserve
         async with reserve(
-            self._api_key.key_id, request.model, composed.prompt.estimated_tokens, expected_tokens
+            self.api_key.key_id, request.model, composed.prompt.estimated_tokens, expected_tokens
         ) as reservation:
-            self._reservations.append(reservation)
+            self.reservations.append(reservation)
             try:
-                await self._claimed.run_until_stopped(self._read_stream(request, preview))
+                await self.claimed.run_until_stopped(self._read_stream(request, preview))
             finally:
                 reservation.reported_tokens = answer.usage.total
                 reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
-        if answer.text and not self._claimed.stop_requested.is_set():
-            await self._services.composer.estimators.record_usage(
+        if answer.text and not self.claimed.stop_requested.is_set():
+            await self.services.composer.estimators.record_usage(
                 request.model,
-                self._claimed.turn.conversation_id,
+                self.claimed.turn.conversation_id,
                 request.messages,
                 answer.usage,
                 answer.text,
@@ -147,7 +142,7 @@ class ModelCaller:
     async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
         """Waits for nothing but the stream."""
         answer = self.answer
-        async with contextlib.aclosing(self._api_key.api.stream(request)) as events:
+        async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
             async for event in events:
                 answer.add(event)
                 if not isinstance(event, UsageReport | Finished):
@@ -156,13 +151,13 @@ class ModelCaller:
                     return
 
     def _thinking_status(self) -> str:
-        interval = self._claimed.timings.thinking_status_interval
-        seconds = (self._claimed.clock.monotonic() - self._started_at) // interval * interval
+        interval = self.claimed.timings.thinking_status_interval
+        seconds = (self.claimed.clock.monotonic() - self.started_at) // interval * interval
         if not seconds:
             return texts.THINKING
         return texts.thinking_progress(round(seconds), self.answer.reasoning_tokens // 50 * 50)
 
     async def _handle_truncation(self, composed: ComposedRequest) -> None:
-        conversation_id = self._claimed.turn.conversation_id
-        self.needs_truncation_note = not await self._claimed.store.read(is_truncation_notified, conversation_id)
-        self._services.summariser.summarise_if_needed(conversation_id, composed)
+        conversation_id = self.claimed.turn.conversation_id
+        self.needs_truncation_note = not await self.claimed.store.read(is_truncation_notified, conversation_id)
+        self.services.summariser.summarise_if_needed(conversation_id, composed)

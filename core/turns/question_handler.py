@@ -22,6 +22,7 @@ from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_a
 from core.turns.button_actions import ButtonActions
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
+from core.turns.model_caller import ModelCaller
 
 __all__ = ["QuestionHandler"]
 
@@ -81,17 +82,8 @@ class QuestionHandler:
         if files is None:
             return
         recall = MemoryRecall(self._memory, self._store, api_key, turn.conversation_id, files.entry_ids)
-        pipeline = AnswerPipeline(
-            claimed,
-            self._services,
-            preferences,
-            api_key,
-            recall,
-            prompt=prompt.text,
-            replaces_answer=prompt.replaces_answer,
-            notes=notes,
-        )
-        await pipeline.run()
+        caller = ModelCaller(claimed, self._services, preferences, api_key, recall, prompt.text, prompt.replaces_answer)
+        await AnswerPipeline(caller, notes).run()
 
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Store a question without an answer. Returns the buttons with which it can be asked again."""

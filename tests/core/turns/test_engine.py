@@ -14,7 +14,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.delivery.preview import Preview
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.markdown.document import Document
-from core.port import Capabilities, EventKind, Part, PreviewMode, RateLimit
+from core.port import Batch, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.store.answer_parts import save_part
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
@@ -57,6 +57,19 @@ def prompts(body: dict[str, object]) -> list[str]:
 
 def expire_leases(connection: Connection) -> None:
     connection.execute(update(turns).values(lease_expires_at=0))
+
+
+def batch_waits(connection: Connection) -> list[float]:
+    return list(connection.scalars(select(turns.c.not_before - turns.c.created_at)))
+
+
+async def test_batches_wait_as_long_as_timings_say(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, timings=Timings(batch_window=60)) as adapter:
+        assert adapter.inbox is not None
+        place = Place(adapter.platform, adapter.account, "5", is_private=True)
+        sender = Sender(adapter.platform, "5", "Ann")
+        await adapter.inbox(Incoming(EventKind.PROMPT, "e1", place, sender, "the first half", batch=Batch()))
+        assert await adapter.store.read(batch_waits) == [pytest.approx(60, abs=1)]
 
 
 async def test_unnoticed_lease_expiry_answers_once(tmp_path: Path, model: ModelStandIn) -> None:
