@@ -6,16 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, update
-
 from core.port import Attachment, Batch, Sender
-from core.store import claims, conversations, inbound, schema, turns
+from core.store import claims, conversations, inbound, turns
 from core.store.claims import CancelResult
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.turns import Refusal, Turn, TurnState
 from core.timings import Timings
-from tests.core.store.turn_helpers import accept, accept_event, claim, message_event
+from tests.core.store.turn_helpers import accept, accept_event, claim, end_batch_window, message_event
 
 FUTURE_TURN = 2**31
 UNNAMED = Batch()
@@ -77,10 +75,6 @@ async def claim_batch(store: Store) -> Turn:
     await store.write(end_batch_window)
     (turn,) = await claim(store)
     return turn
-
-
-def end_batch_window(connection: Connection) -> None:
-    connection.execute(update(schema.turns).values(not_before=0))
 
 
 async def next_text(store: Store, finished: Turn) -> str:

@@ -1,6 +1,6 @@
 """A database of the previous version (schema 0005) is migrated and loses nothing.
 
-`data/previous_version.sql` is a dump of a database that the store's functions of that version filled.
+`data/previous_version.sql` was made by that version with the steps of `sample_database`.
 """
 
 import importlib
@@ -47,13 +47,14 @@ from core.store.memories import RecallMode, UnindexedMessage
 from core.store.preferences import Preference
 from core.store.token_usage import DailyUsage, ModelUsage, TokenUsage, UsageKind
 from core.store.turns import Refusal, TurnState
+from tests.core.store import sample_database
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 
 DUMP = Path(__file__).parent / "data" / "previous_version.sql"
 PREVIOUS_REVISION = "0005"
-QUICK, DISCORD = AccountKey("quick", "1"), AccountKey("discord", "2")
-ANN, BOB = "quick:1:5::", "quick:1:-1007::6"
+FAKE, DISCORD = AccountKey("fake", "1"), AccountKey("discord", "2")
+ANN, BOB = "fake:1:5::", "fake:1:-1007::6"
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 DAY = "2026-01-31"
 
@@ -127,6 +128,14 @@ async def test_every_row_is_kept(upgraded: Store) -> None:
     assert await upgraded.read(schema_differences) == []
 
 
+async def test_sample_for_next_version_fills_every_table(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    await store.open()
+    await sample_database.fill(store)
+    assert min((await store.read(count_rows)).values()) > 0
+    await store.close()
+
+
 async def test_answers_and_history_are_kept(upgraded: Store) -> None:
     ann = await upgraded.read(conversations.find_conversation, ANN)
     assert ann is not None
@@ -142,8 +151,8 @@ async def test_answers_and_history_are_kept(upgraded: Store) -> None:
     assert await upgraded.read(answers.last_question, ann) == answers.Question(question, 4)
     assert await upgraded.read(answers.get_answer, 3) == "The first answer."
     assert await upgraded.read(answers.get_reasoning, 3) == "They ask about JSON."
-    assert await upgraded.read(token_usage.usage_since, "quick:5", 0) == [ModelUsage(MODEL, 74, 2)]
-    assert await upgraded.read(partial(token_usage.usage_since, is_personal_key=True), "quick:5", 0) == [
+    assert await upgraded.read(token_usage.usage_since, "fake:5", 0) == [ModelUsage(MODEL, 74, 2)]
+    assert await upgraded.read(partial(token_usage.usage_since, is_personal_key=True), "fake:5", 0) == [
         ModelUsage(MODEL, 37, 1)
     ]
 
@@ -191,7 +200,7 @@ async def test_open_turns_are_kept(upgraded: Store) -> None:
     assert command.incoming.interaction_token == "token-of-i1"
     assert (await upgraded.read(columns_of, command.id))["cancel_requested"]
 
-    claimed = await upgraded.write(claims.claim_turns, "heir", [QUICK], lease_seconds=30, limit=9)
+    claimed = await upgraded.write(claims.claim_turns, "heir", [FAKE], lease_seconds=30, limit=9)
     assert {turn.incoming.key: turn.state for turn in claimed} == {
         "b5": TurnState.RUNNING,
         "c1": TurnState.DELIVERING,
@@ -257,18 +266,18 @@ async def test_memory_is_kept(upgraded: Store) -> None:
 
 
 async def test_preferences_grants_and_state_are_kept(upgraded: Store) -> None:
-    scopes = ["person:quick:5", "chat:quick:1:-1007", "thread:discord:2:20:21", "server:discord:40"]
+    scopes = ["person:fake:5", "chat:fake:1:-1007", "thread:discord:2:20:21", "server:discord:40"]
     assert await upgraded.read(preferences.list_preferences, [*scopes, f"memory:{ANN}"]) == {
-        ("person:quick:5", "model"): Preference(MODEL, "Ann"),
-        ("chat:quick:1:-1007", "share"): Preference("on", "Ann"),
+        ("person:fake:5", "model"): Preference(MODEL, "Ann"),
+        ("chat:fake:1:-1007", "share"): Preference("on", "Ann"),
         ("thread:discord:2:20:21", "system"): Preference("Be brief.", "Ann"),
         ("server:discord:40", "length"): Preference("500", "Ann"),
     }
     assert await upgraded.read(grants.roles_by_subject) == {
-        "quick:person:5": Role.OPERATOR,
-        "quick:chat:-1007": Role.MEMBER,
+        "fake:person:5": Role.OPERATOR,
+        "fake:chat:-1007": Role.MEMBER,
     }
-    encrypted = await upgraded.read(personal_keys.get_encrypted_key, "quick:5")
+    encrypted = await upgraded.read(personal_keys.get_encrypted_key, "fake:5")
     assert encrypted is not None
     assert Vault("a passphrase").decrypt(encrypted) == "a key of Ann's"
     catalogue = await upgraded.read(key_values.get_value, "catalogue")
@@ -289,8 +298,8 @@ async def test_usage_and_rate_limits_are_kept(upgraded: Store) -> None:
     }
     embeddings = await upgraded.read(token_usage.get_usage_by_model, "bot-key", DAY, [], UsageKind.EMBEDDINGS)
     assert embeddings == {MODEL: TokenUsage(4, 0, 1)}
-    subjects = ["person:quick:5", "chat:quick:1:-1007"]
+    subjects = ["person:fake:5", "chat:fake:1:-1007"]
     assert await upgraded.read(token_usage.get_daily_usage, subjects, DAY) == dict.fromkeys(subjects, DailyUsage(37, 1))
-    limits = await upgraded.read(rate_limits.active_rate_limits, [QUICK, DISCORD])
-    assert {(limit.account, limit.chat) for limit in limits} == {(QUICK, "-8"), (DISCORD, "")}
+    limits = await upgraded.read(rate_limits.active_rate_limits, [FAKE, DISCORD])
+    assert {(limit.account, limit.chat) for limit in limits} == {(FAKE, "-8"), (DISCORD, "")}
     assert not await upgraded.write(leases.try_acquire, "telegram:polling", "another", 1.0)

@@ -2,15 +2,28 @@
 
 from functools import partial
 
+from sqlalchemy import Connection, update
+
 from core.port import AccountKey, EventKind, Incoming, Place, Sender
-from core.store import answers, claims, inbound, turns
+from core.store import answers, claims, inbound, schema, turns
 from core.store.answers import TokenCount
 from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.turns import Turn, TurnState
 
-__all__ = ["ACCOUNT", "ANN", "PLACE", "accept", "accept_event", "answer", "claim", "history_texts", "message_event"]
+__all__ = [
+    "ACCOUNT",
+    "ANN",
+    "PLACE",
+    "accept",
+    "accept_event",
+    "answer",
+    "claim",
+    "end_batch_window",
+    "history_texts",
+    "message_event",
+]
 
 ACCOUNT = AccountKey("telegram", "1")
 PLACE = Place("telegram", "1", "5", is_private=True)
@@ -58,6 +71,11 @@ async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_l
         replaces_last=replaces_last,
     )
     await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
+
+
+def end_batch_window(connection: Connection) -> None:
+    """As if the time had passed in which more messages of a batch can follow."""
+    connection.execute(update(schema.turns).values(not_before=0))
 
 
 async def history_texts(store: Store, conversation_id: int, before_seq: int | None = None) -> list[str]:

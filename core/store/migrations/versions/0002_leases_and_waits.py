@@ -1,4 +1,4 @@
-"""Rights held by one process at a time; what a platform told to wait."""
+"""Leases, and the waits that platforms ask for."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What was spent, what is being asked, summaries, thoughts, people's own keys."""
+"""Token usage, reservations, summaries, reasoning, personal keys, buttons of answers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Notes and documents, and their pieces with vectors."""
+"""Notes and files, and their chunks with vectors."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whether an answer was asked with the person's own key."""
+"""Whether a personal key paid for an answer."""
 
 import sqlalchemy as sa
 from alembic import op
