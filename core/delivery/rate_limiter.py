@@ -122,7 +122,7 @@ class RateLimiter:
                 return
 
     def share_among(self, processes: int) -> None:
-        """Use the given fraction of the account's limit: as many processes send on the account."""
+        """Use one part of the account's limit: `processes` processes send on the account."""
         whole, parts = self._account_rate_limit, max(1, processes)
         reserve = whole.reserve if parts == 1 else 0
         self._account_queue.bucket.rate_limit = RateLimit(max(1.0, whole.burst / parts), whole.rate / parts, reserve)

@@ -2,7 +2,7 @@
 
 A lease is a row with an owner and an expiry. Turns are leased in their own table, everything else by name
 (`core.store.leases`); this module keeps both. A process that dies does not renew its leases, and a process that
-freezes (a suspended laptop, a paused container) must not go on as if it still held them. So that two processes never
+freezes (a suspended laptop, a paused container) must not go on as if it still had them. So that two processes never
 act on one lease, although their clocks differ and a request to the database may take long:
 
 - The expiry is written and compared by the database's clock alone.
@@ -70,8 +70,8 @@ class Lease:
 class LeaseKeeper(Generic[K]):
     """Renews the leases that a process holds, by key.
 
-    `renew` extends the leases with these keys by `lease_duration` and returns the keys that are still held.
-    `on_lost` is called once for each lease that is not.
+    `renew` extends the leases with these keys by `lease_duration` and returns those that this process still has.
+    `on_lost` is called once for each that it has lost.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LeaseKeeper(Generic[K]):
     async def _renew_all(self) -> None:
         keys, requested_at = list(self._leases), self._clock.monotonic()
         try:
-            held = await self._renew(keys)
+            renewed = await self._renew(keys)
         except StoreError as error:
             log.error("lease.renewal_failed", leases=len(keys), error=str(error))
             return
@@ -115,7 +115,7 @@ class LeaseKeeper(Generic[K]):
             lease = self._leases.get(key)
             if lease is None:
                 continue  # removed while the write was under way
-            if key in held:
+            if key in renewed:
                 lease.extend(requested_at)
             else:
                 self.remove(key)

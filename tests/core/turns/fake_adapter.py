@@ -157,7 +157,7 @@ class FakeAdapter:
 
     async def wait_for_text(self, text: str) -> None:
         """Wait until a message contains `text`."""
-        await self.wait_until(lambda: any(text in shown for shown in self.messages.values()))
+        await self.wait_until(lambda: any(text in message for message in self.messages.values()))
 
     async def wait_for_states(self, *states: str) -> None:
         """Wait until the turns, in the order of their events, are in these states."""
