@@ -53,9 +53,7 @@ def can_fail_over(error: ModelError) -> bool:
     return error.failure in FAILOVER_FAILURES
 
 
-def fallback_models(
-    chosen: str, models: Sequence[Model], preferred: Sequence[str], limit: int = MAX_FALLBACKS
-) -> list[str]:
+def fallback_models(chosen: str, models: Sequence[Model], preferred: Sequence[str]) -> list[str]:
     """The models that answer instead of `chosen`, best first.
 
     These are the `preferred` ones, or else the most similar ones: with or without reasoning like `chosen`, a window
@@ -63,7 +61,7 @@ def fallback_models(
     """
     available = {model.id: model for model in models if not model.is_embedding_model}
     if preferred:
-        return [id_ for id_ in preferred if id_ in available and id_ != chosen][:limit]
+        return [id_ for id_ in preferred if id_ in available and id_ != chosen][:MAX_FALLBACKS]
     reference = available.get(chosen) or BUILTIN_MODELS.get(chosen, Model(chosen))
 
     def distance(model: Model) -> tuple[bool, bool, float, str]:
@@ -75,7 +73,7 @@ def fallback_models(
         )
 
     others = (model for model in available.values() if model.id != chosen)
-    return [model.id for model in sorted(others, key=distance)[:limit]]
+    return [model.id for model in sorted(others, key=distance)[:MAX_FALLBACKS]]
 
 
 @dataclass(slots=True)

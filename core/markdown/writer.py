@@ -66,9 +66,9 @@ class MarkdownWriter:
 
     # Inline content
 
-    def write_line(self, children: Iterable[Inline], marks: frozenset[str] = frozenset()) -> str:
+    def write_line(self, children: Iterable[Inline]) -> str:
         """Inline content, escaped so that no line of it begins a block."""
-        return BLOCK_START_PATTERN.sub(_escape_block_start, self.write_inlines(children, marks))
+        return BLOCK_START_PATTERN.sub(_escape_block_start, self.write_inlines(children, frozenset()))
 
     def write_inlines(self, children: Iterable[Inline], marks: frozenset[str]) -> str:
         return "".join(self._write_inline(node, marks) for node in children)

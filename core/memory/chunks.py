@@ -95,8 +95,8 @@ def estimate_tokens(text: str) -> float:
     return characters + TOKENS_PER_WORD * (text.count(" ") + 1)
 
 
-def split_document(document: FileDocument, max_tokens: float = CHUNK_TOKENS) -> list[Chunk]:
-    return [chunk for section in document.sections for chunk in _split_section(section, max_tokens)]
+def split_document(document: FileDocument) -> list[Chunk]:
+    return [chunk for section in document.sections for chunk in _split_section(section, CHUNK_TOKENS)]
 
 
 def split_in_half(chunk: Chunk) -> list[Chunk]:
