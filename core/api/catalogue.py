@@ -1,8 +1,8 @@
 """Describes models, reads the services' lists of models, and finds a model by its name.
 
 Pure: `core.conversation.model_registry` fetches, stores and refreshes the list. Services describe
-their models in different shapes and leave much out; what they omit is taken from the published table
-(`core.api.model_data`) or guessed from the model's name.
+their models in different formats and omit much. Missing values come from the published table
+(`core.api.model_data`) or are guessed from the model's name.
 """
 
 import difflib
@@ -25,7 +25,7 @@ DEFAULT_SIZE_IN_BILLIONS = 30.0
 MAX_CANDIDATES = 10
 MAX_SIMILAR_NAMES = 5
 MAX_MODELS = 5_000
-"""Models read from one list; the largest known service offers some hundreds."""
+"""Limit for one list; the largest known service offers some hundreds."""
 MAX_ID_CHARS = 200
 MAX_CONTEXT_TOKENS = 100_000_000
 MAX_QUOTA_TOKENS = 10**15
@@ -40,9 +40,9 @@ SIZE_PATTERN = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
 
 ID_KEYS = ("id", "name", "model_id")
 NESTED_KEYS = ("metadata", "architecture", "meta")
-"""Objects with more fields: of IO Intelligence, OpenRouter and llama.cpp."""
+"""Fields that contain further fields, as in IO Intelligence, OpenRouter and llama.cpp."""
 CONTEXT_KEYS = ("context_window", "context_length", "max_model_len", "max_tokens", "n_ctx")
-"""`n_ctx` is the window a llama.cpp server runs with; its model may support a larger one."""
+"""`n_ctx` is the window of a running llama.cpp server; its model may support a larger one."""
 CHAT_QUOTA_KEY = "api_completions_daily_quota_tier_1"
 EMBEDDING_QUOTA_KEY = "embeddings_daily_quota_tier_1"
 VISION_KEYS = ("supports_images_input", "supports_images", "supports_vision", "vision")
@@ -77,13 +77,13 @@ class ModelMatch:
 
 
 def size_in_billions(model: Model) -> float:
-    """Billions of parameters, from the name or the published table; a medium size if unknown."""
+    """Billions of parameters, from the name or the published table; if unknown, a medium size."""
     match = SIZE_PATTERN.search(model.name)
     return max(0.1, float(match[1])) if match else model.billion_parameters or DEFAULT_SIZE_IN_BILLIONS
 
 
 def parse_models(body: Any) -> tuple[Model, ...]:
-    """The models in a response to `GET /models`, in any known shape."""
+    """The models in a response to `GET /models`, in any known format."""
     items = body
     if isinstance(body, Mapping):
         items = body.get("data", body.get("models", ()))
@@ -121,7 +121,7 @@ def _parse_model(item: Any) -> Model | None:
 
 
 def _is_embedding_model(model_id: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a model returns vectors only."""
+    """Whether a model only returns vectors."""
     if fields.get("enable_api_embeddings") is True:
         return fields.get("enable_api_chat_completions") is not True
     output_modalities = fields.get("output_modalities")
@@ -147,7 +147,7 @@ def merge_models(
     known_models: Mapping[str, Model],
     context_overrides: Mapping[str, int],
 ) -> dict[str, Model]:
-    """The offered models, completed from the known ones; the operator's context windows win."""
+    """The offered models, completed from the known ones. The operator's context windows take precedence."""
     merged = {}
     for model_id, model in offered_models.items():
         known = known_models.get(model_id, Model(model_id))
@@ -168,8 +168,8 @@ def merge_models(
 def find_model(models: Sequence[Model], query: str) -> ModelMatch:
     """Find the model a person means.
 
-    An exact id or name beats a prefix, a prefix beats a part; then the same without punctuation; then
-    similar names. "llama 3.3" finds "meta-llama/Llama-3.3-70B-Instruct".
+    An exact id or name beats a prefix, which beats any other part of a name. If nothing matches, punctuation is
+    ignored; then similar names count. "llama 3.3" finds "meta-llama/Llama-3.3-70B-Instruct".
     """
     needle = query.strip().casefold()
     if not needle:

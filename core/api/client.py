@@ -1,8 +1,8 @@
 """The client of IO Intelligence's API, or of any OpenAI-compatible one.
 
-The openai package authenticates, connects and raises typed errors. Streams are parsed here
-(`core.api.stream_parser`): that takes a ninth of the package's processor time per chunk, and turns
-into errors what the package ignores.
+The openai package authenticates, connects and raises typed errors. `core.api.stream_parser` parses
+the streams: it takes a ninth of the package's processor time per chunk, and detects errors that the
+package ignores.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class StreamTimeouts:
-    """Time limits of one answer, in seconds; most of them are settings."""
+    """Time limits of one answer, in seconds; most are settings."""
 
     connect: float = 10
     first_token: float = 120
@@ -217,7 +217,7 @@ class ModelApi:
             raise model_error from error
 
     async def _drain(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read to the end of a complete stream if it comes at once: only then is the connection reused."""
+        """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
         with suppress(TimeoutError, httpx2.HTTPError):
             async with asyncio.timeout(self._timings.stream_drain_timeout):
                 async for _ in chunks:
@@ -228,7 +228,7 @@ class ModelApi:
 
 
 class _Retries:
-    """Decides whether one request is sent again after a failure, and waits until then."""
+    """Decides whether to repeat a failed request, and waits before the next attempt."""
 
     def __init__(self, timings: Timings, clock: Clock) -> None:
         self._max_delay = timings.max_model_retry_delay
@@ -237,9 +237,9 @@ class _Retries:
         self._attempts = 0
 
     async def wait_after(self, error: ModelError) -> None:
-        """Wait until the next attempt; raise `error` if there is none.
+        """Wait until the next attempt, or raise `error` if there is none.
 
-        A service that asks for a longer delay than is worth waiting for gets no further request.
+        There is none if the service asks for too long a delay.
         """
         self._attempts += 1
         delay = error.retry_after or self._backoff.next_delay()

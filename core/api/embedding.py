@@ -24,7 +24,7 @@ class EmbeddingResult:
     vectors: NDArray[np.float32]
     """One row for each text, of Euclidean length 1."""
     tokens: int
-    """The tokens the service counted; 0 if it reports none."""
+    """The service's token count; 0 if it reports none."""
 
 
 async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str]) -> EmbeddingResult:
@@ -53,7 +53,7 @@ def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
 
 
 def _to_matrix(rows: list[Any], count: int) -> NDArray[np.float32] | None:
-    """The first `count` vectors in the order of the texts; None if they are no finite numbers."""
+    """The first `count` vectors in the order of the texts; None if any number is not finite."""
     try:
         vectors_by_index = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
         matrix = np.array([vectors_by_index[index] for index in range(count)], dtype=np.float32)

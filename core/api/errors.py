@@ -1,8 +1,8 @@
-"""Classifies what a model service or its connection reports as an error.
+"""Classifies errors of a model service or its connection.
 
-Services word the same error in many ways, so the text decides where the status does not: an overflow of
-the context window comes with status 400, 413, 422 or 500, or inside a stream. The texts of `ModelError`
-appear in logs; `core.texts.answers` has the messages for people.
+The status alone is not enough: a context window overflow has status 400, 413, 422 or 500, or arrives inside a
+stream. The error's text decides then. The texts of `ModelError` appear in logs; `core.texts.answers` has the
+messages for people.
 """
 
 import math
@@ -22,7 +22,7 @@ __all__ = ["from_exception", "from_payload", "from_response"]
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
 MAX_ERROR_TEXT_CHARS = 8_000
 QUOTA_RETRY_AFTER_SECONDS = 120.0
-"""A 429 that asks for a longer delay than this means that the day's quota is used up."""
+"""A 429 with a longer delay than this means that today's quota is used up."""
 
 OVERFLOW_PATTERN = re.compile(
     r"maximum context length|context length is only|maximum model length|context window"
@@ -68,7 +68,7 @@ FAILURE_BY_STATUS = {
 
 
 def parse_error_body(body: Any) -> str:
-    """The message of an error body in any known shape."""
+    """The message of an error body in any known format."""
     match body:
         case {"detail": [{"msg": message}, *_]} | {"detail": message}:
             return _to_text(message)
@@ -162,7 +162,7 @@ def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure
 
 
 def from_exception(error: Exception, *, now: float) -> ModelError:
-    """Classify what the openai package or its transport raised."""
+    """Classify an exception of the openai package or its transport."""
     match error:
         case ModelError():
             return error

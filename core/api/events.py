@@ -25,7 +25,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """What a model thinks before it answers; not part of the answer."""
+    """Reasoning of the model; not part of the answer."""
 
     text: str
 
@@ -50,7 +50,7 @@ class UsageReport:
 
 
 MAX_TOKENS_PER_REQUEST = 100_000_000
-"""A larger count is an error of the service, and would not fit into the database."""
+"""A larger count is the service's error and does not fit into the database."""
 
 
 def parse_token_count(value: object) -> int | None:

@@ -1,6 +1,6 @@
-"""The models of IO Intelligence as its vendor publishes them.
+"""IO Intelligence's published table of models.
 
-The table completes what `GET /models` omits, and stands in for the list until the service answers.
+It supplies values that `GET /models` omits, and replaces the list until the service answers.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Reads responses that are not streams, bounded in size: a broken or hostile service may send any amount."""
+"""Reads responses that are not streams, with a size limit, because a broken or hostile service may send any amount."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -16,7 +16,7 @@ MAX_ERROR_BODY_BYTES = 65_536
 
 
 async def read_body(response: Any) -> bytes:
-    """Read a whole body. Raises `ModelError` if it is too large, and what the transport raises."""
+    """Read a whole body. Raises `ModelError` if it is too large, and the transport's exceptions."""
     body = await read_start(response, MAX_BODY_BYTES)
     if len(body) > MAX_BODY_BYTES:
         raise ModelError("The response is too large", ModelFailure.MALFORMED)
@@ -35,7 +35,7 @@ async def read_start(response: Any, max_bytes: int) -> bytes:
 
 
 def decode_json(content: bytes) -> Any:
-    """Raises `msgspec.DecodeError` for everything invalid, also for wrong encoding and deep nesting."""
+    """Raises `msgspec.DecodeError` for any invalid input, including wrong encoding and deep nesting."""
     try:
         return msgspec.json.decode(content)
     except (UnicodeDecodeError, RecursionError) as error:
@@ -43,7 +43,7 @@ def decode_json(content: bytes) -> Any:
 
 
 async def truncate_error_body(response: httpx2.Response) -> None:
-    """An httpx2 event hook: the openai package reads the body of a refused request whole."""
+    """An httpx2 event hook: the openai package reads error bodies without a limit."""
     if response.status_code >= 400:
         response.headers.pop("content-encoding", None)  # decompressing could exceed the limit again
         response.stream = _TruncatedStream(response.stream)

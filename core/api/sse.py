@@ -6,8 +6,8 @@ An event is a group of lines that ends with an empty line; the stream may be spl
     feed(b': 1}\n\nevent: err')     ServerSentEvent(b"", b'{"a": 1}')
     feed(b'or\ndata: no\n\n')       ServerSentEvent(b"error", b"no")
 
-Comments, ids and events without data are skipped. An event that grows beyond a limit is an error, so
-that a service that never ends one cannot fill the memory.
+Comments, ids and events without data are skipped. An event larger than a limit is an error, so that an
+endless event cannot fill the memory.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
     name: bytes
-    """The event's type; empty if the service names none."""
+    """The event's type; empty if there is none."""
     data: bytes
     """The event's data lines, joined by line feeds."""
 
@@ -33,7 +33,7 @@ class SSEDecoder:
         self._max_event_bytes = max_event_bytes
         self._buffer = bytearray()
         self._scan_offset = 0
-        """Where the search for the next line end continues."""
+        """The position at which the search for the next line end continues."""
         self._event_name = b""
         self._data_lines: list[bytes] = []
         self._data_bytes = 0
@@ -50,7 +50,7 @@ class SSEDecoder:
         self._check_size(self._data_bytes + len(self._buffer))
 
     def flush(self) -> Iterator[ServerSentEvent]:
-        """The event that the end of the stream completes: some services omit the last empty line."""
+        """The last event, if the stream ends without an empty line, which some services omit."""
         line = bytes(self._buffer)
         self._buffer.clear()
         yield from self._parse_line(line)
@@ -68,7 +68,7 @@ class SSEDecoder:
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data_lines.append(value)
-            self._data_bytes += len(value) + 1  # with its line feed: empty lines count as well
+            self._data_bytes += len(value) + 1  # plus its line feed, so that empty lines count as well
             self._check_size(self._data_bytes)
         elif field == b"event":
             self._event_name = value

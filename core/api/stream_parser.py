@@ -6,8 +6,7 @@
     data: [DONE]                                                     Finished(FinishReason.STOP)
 
 Services differ: some send errors inside the stream, omit `[DONE]` or the finish reason, or end a
-stream without any text. Each of these ends in the `ModelError` that fits it. Time limits belong to the
-client.
+stream without any text. Each failure raises the matching `ModelError`. Time limits belong to the client.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,9 +33,9 @@ from core.errors import ModelError, ModelFailure
 __all__ = ["StreamParser"]
 
 MAX_ANSWER_CHARS = 4_000_000
-"""Characters of one answer with its reasoning."""
+"""Limit for one answer, including its reasoning."""
 MIN_WINDOW_TOKENS = 512
-"""No context window is smaller: a service that counts fewer tokens does not count the prompt."""
+"""The smallest context window. A service that counts fewer tokens omits the prompt."""
 
 
 class StreamParser:
@@ -44,7 +43,7 @@ class StreamParser:
 
     def __init__(self, *, has_reasoning: bool) -> None:
         self.is_done = False
-        """Whether `[DONE]` came."""
+        """Whether `[DONE]` has arrived."""
         self._text_chars = 0
         self._reasoning_chars = 0
         self._sse_decoder = SSEDecoder()
@@ -149,7 +148,7 @@ class StreamParser:
             return ModelError("The answer was withheld", ModelFailure.FILTERED)
         usage = self._usage
         if self._finish_reason is FinishReason.LENGTH and usage and not usage.completion_tokens:
-            # Some services cut a prompt that is too long, without an error: no room is left to answer.
+            # Some services silently truncate a long prompt, which leaves no room for an answer.
             limit = usage.total_tokens if usage.total_tokens >= MIN_WINDOW_TOKENS else None
             message = "The prompt fills the model's context window"
             return ModelError(message, ModelFailure.OVERFLOW, limit=limit)

@@ -1,6 +1,6 @@
 """Separates the reasoning that some models write into their answer as `<think>...</think>`.
 
-Tags may be split anywhere between two chunks, so text that may be the beginning of a tag waits:
+Chunks may split tags anywhere, so text that may be the beginning of a tag is buffered:
 
     feed("<thi")                   []
     feed("nk>hm</think>yes")       [ReasoningDelta("hm"), TextDelta("yes")]
@@ -98,7 +98,7 @@ class ThinkTagParser:
         return events
 
     def _take_all_but_partial_tag(self) -> str:
-        """Take the buffered text, except an end that may be the beginning of a closing tag."""
+        """Take the buffered text, but leave an end that may begin a closing tag."""
         text = self._buffer
         start = text.rfind("<", max(0, len(text) - MAX_TAG_CHARS))
         if start < 0 or not any(tag.startswith(text[start:]) for tag in CLOSING_TAGS):
@@ -107,7 +107,7 @@ class ThinkTagParser:
         return text[:start]
 
     def flush(self) -> list[ThinkTagEvent]:
-        """The buffered rest, at the end of the stream."""
+        """The rest of the buffer, at the end of the stream."""
         rest, self._buffer = self._buffer, ""
         if not rest.strip() and not self._has_emitted_text:
             return []

@@ -1,4 +1,4 @@
-"""Which API key pays for a question: the bot's, or one that the person brought.
+"""Which API key pays for a question: the bot's or the person's own.
 
 A personal key is stored encrypted with `PARLEY_SECRET_KEY`, used only for its owner's questions, and never shown
 again.
@@ -43,7 +43,7 @@ class Vault:
         return self._fernet.encrypt(secret.encode()).decode()
 
     def decrypt(self, encrypted: str) -> str | None:
-        """None if it was encrypted with another passphrase."""
+        """None if the key was encrypted with another passphrase."""
         try:
             return self._fernet.decrypt(encrypted.encode()).decode()
         except (InvalidToken, ValueError):
@@ -56,7 +56,7 @@ class ApiKeys:
         self.bot_key = ApiKey(key_id_of(api_key), api)
         self.vault = vault
         self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
-        """By person: the encrypted key as stored, and the decrypted one."""
+        """By person: the stored encrypted key and its decrypted form."""
 
     async def for_person(self, person_key: str) -> ApiKey:
         """Raises `StoreError`."""

@@ -1,4 +1,4 @@
-"""The request for a model: instructions, the summary of the older history, the newer history, the question.
+"""Composes the request for a model: instructions, a summary of the older history, the newer history, the question.
 
 `context_window` decides how much of the history fits.
 """
@@ -19,7 +19,7 @@ from core.store.history import ConversationHistory, ConversationSummary, StoredM
 __all__ = ["ComposedRequest", "Composer"]
 
 MAX_HISTORY_MESSAGES = 2000
-"""More than fits any window."""
+"""No window fits more."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"
 
 
@@ -36,7 +36,7 @@ class ComposedRequest:
 
     @property
     def unsummarised(self) -> tuple[StoredMessage, ...]:
-        """Messages that are neither in the request nor in the summary."""
+        """The number of messages that are neither in the request nor in the summary."""
         up_to_message = self.history.summary.up_to_message if self.history.summary else 0
         left_out = self.history.messages[: self.prompt.omitted]
         return tuple(message for message in left_out if message.id > up_to_message)
@@ -60,7 +60,7 @@ class Composer:
         replaces_last: bool = False,
         extend_instructions: Callable[[str], str] = str,
     ) -> ComposedRequest:
-        """The request that asks `model`.
+        """Compose the request for `model`.
 
         `context_tokens` (default: the model's window) limits request and answer. `replaces_last` leaves the last
         question and its answer out, because the question is asked again. `extend_instructions` adds to the
@@ -96,7 +96,7 @@ class Composer:
             model,
             fitted.messages,
             temperature=preferences.temperature,
-            # The service counts the tokens that the answer may have as part of the window.
+            # For the service, the maximum length of the answer is part of the window.
             max_tokens=min(preferences.max_answer_tokens, fitted.remaining_tokens(context_tokens)) or None,
             reasoning_effort=preferences.reasoning_effort,
             has_reasoning=known is not None and known.has_reasoning,

@@ -1,11 +1,11 @@
-"""How much of a conversation fits a model's context window. Pure functions.
+"""Selects the part of a conversation that fits a model's context window. Pure functions.
 
-Whole exchanges (a question and its answer) are left out, oldest first, until the estimated request, a reserve for
-the error of the estimate and a reserve for the answer fit:
+The oldest exchanges (a question and its answer) are left out until the estimated request, a reserve for the error of
+the estimate and a reserve for the answer fit:
 
     window 8192 = request 5200 + reserve 900 + answer 2048 + unused 44
 
-The reserve is small for tokens that the service counted itself in the previous request (`CountedRequest`).
+The error reserve is small for tokens that the service counted in the previous request (`CountedRequest`).
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from core.conversation.tokens import TokenWeights
 __all__ = ["FittedPrompt", "PromptTooLongError", "answer_reserve", "fit_prompt"]
 
 ESTIMATE_RESERVE_FRACTION = 0.25
-"""Reserve for an estimate: 19 of 20 estimates are off by less."""
+"""Reserve as a share of an estimate: 19 of 20 estimates are off by less."""
 UNCALIBRATED_RESERVE_FRACTION = 0.4
 """The same for a model whose token weights are not learnt yet."""
 COUNTED_RESERVE_FRACTION = 0.02
-"""Reserve for tokens that the service counted itself."""
+"""Reserve as a share of the tokens that the service counted."""
 MIN_RESERVE_TOKENS = 64
 TOKENS_PER_MESSAGE = 4
-"""What a message adds to its text."""
+"""The overhead of a message beyond its text."""
 MAX_ANSWER_RESERVE_TOKENS = 8192
 
 
@@ -48,15 +48,15 @@ class FittedPrompt:
     """How many of the oldest messages did not fit."""
     estimated_tokens: int
     reserve_tokens: int
-    """By how much the estimate may be wrong."""
+    """The possible error of the estimate, in tokens."""
 
     def remaining_tokens(self, context_tokens: int) -> int:
-        """What certainly remains for the answer."""
+        """The tokens that are certainly available for the answer."""
         return context_tokens - self.estimated_tokens - self.reserve_tokens
 
 
 def answer_reserve(context_tokens: int, max_answer_tokens: int = 0) -> int:
-    """Tokens kept free for the answer: `max_answer_tokens`, but at most half of the window; by default a quarter."""
+    """The tokens to reserve for the answer: `max_answer_tokens`, at most half of the window; by default a quarter."""
     return min(max_answer_tokens, context_tokens // 2) or min(MAX_ANSWER_RESERVE_TOKENS, context_tokens // 4)
 
 
@@ -104,7 +104,7 @@ class _Estimate:
 class _RequestEstimate:
     """The tokens of a request, for any number of oldest messages left out.
 
-    If the service has counted a request that is contained in this one (the anchor), only the messages since then are
+    If this request contains one that the service has counted (the anchor), only the messages since then are
     estimated:
 
         this request   system  m1  m2  m3  m4  prompt
@@ -154,7 +154,7 @@ class _RequestEstimate:
         if not self._counted_tokens or omitted < self._counted_start:
             return estimated
         anchored = self._from_count(omitted)
-        # If most counted messages are left out, an estimate of the others is more certain than a difference.
+        # If most of the counted messages are left out, estimating the rest is more accurate than subtracting.
         return (
             min(estimated, anchored, key=lambda estimate: estimate.total) if omitted > self._counted_start else anchored
         )

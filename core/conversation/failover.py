@@ -1,7 +1,7 @@
-"""Failover: which models answer when the chosen one fails, after which failures, and which are paused.
+"""Failover: decides which failures try another model, which models to try, and which models are paused.
 
-Failover happens only before any text of the answer was shown. A wrong key, a refused request or a filtered answer
-does not fail over: every other model would fail the same way.
+Failover happens only while no text of the answer is visible. A wrong key, a refused request or a filtered answer
+does not cause failover, because every other model would fail the same way.
 """
 
 import math
@@ -49,15 +49,15 @@ MAX_CIRCUITS = 1000
 
 def can_fail_over(error: ModelError) -> bool:
     if error.failure is ModelFailure.UNAVAILABLE and error.status is None:
-        return False  # no model of the service can be reached
+        return False  # the whole service is unreachable
     return error.failure in FAILOVER_FAILURES
 
 
 def fallback_models(chosen: str, models: Sequence[Model], preferred: Sequence[str]) -> list[str]:
     """The models that answer instead of `chosen`, best first.
 
-    These are the `preferred` ones, or else the most similar ones: with or without reasoning like `chosen`, a window
-    that is not smaller, and a similar size.
+    These are the `preferred` ones if there are any. Otherwise they are the models most similar to `chosen`: the same
+    reasoning ability, at least the same window, a similar size.
     """
     available = {model.id: model for model in models if not model.is_embedding_model}
     if preferred:
@@ -84,9 +84,9 @@ class _Circuit:
 
 
 class CircuitBreaker:
-    """Pauses a model that keeps failing; after each pause one question tries it again.
+    """Pauses a model that keeps failing. After each pause, a single question tries it again.
 
-    A pause is twice as long as the one before. A service that asks to wait is obeyed at once.
+    Each pause is twice as long as the previous one. If the service asks for a delay, the pause starts at once.
     """
 
     def __init__(self, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
@@ -95,14 +95,14 @@ class CircuitBreaker:
         self._circuits: dict[tuple[str, str], _Circuit] = {}
 
     def remaining_seconds(self, key_id: str, model: str) -> float:
-        """How long the model is still paused; 0: ask it."""
+        """Seconds until the model may be asked; 0: now. After a pause, only the first caller gets 0."""
         circuit = self._circuits.get((key_id, model))
         if circuit is None:
             return 0.0
         now = self._clock.monotonic()
         remaining = max(0.0, circuit.open_until - now)
         if not remaining and circuit.open_until:
-            # This question tries the model; others wait for the result.
+            # Only this question tries the model; others wait for the result.
             circuit.open_until = now + self._timings.first_model_pause
         return remaining
 
@@ -115,7 +115,7 @@ class CircuitBreaker:
             return
         circuit = self._circuits.pop((key_id, model), None) or self._new_circuit()
         self._circuits[key_id, model] = circuit
-        while len(self._circuits) > MAX_CIRCUITS:  # forget the one whose last failure is the oldest
+        while len(self._circuits) > MAX_CIRCUITS:  # drop the one that failed longest ago
             del self._circuits[next(iter(self._circuits))]
         circuit.failures += 1
         pause = retry_after
@@ -124,5 +124,5 @@ class CircuitBreaker:
         circuit.open_until = max(circuit.open_until, self._clock.monotonic() + pause) if pause else 0.0
 
     def _new_circuit(self) -> _Circuit:
-        # Without jitter (`max` of its bounds is 1): the pause belongs to this process.
+        # No jitter: other processes do not share this pause.
         return _Circuit(Backoff(self._timings.first_model_pause, self._timings.max_model_pause, jitter=max))

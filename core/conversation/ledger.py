@@ -56,7 +56,7 @@ BILLED_FAILURES = frozenset(
 
 
 def key_id_of(api_key: str) -> str:
-    """A digest that identifies an API key without revealing it."""
+    """Digest of an API key: identifies it without revealing it."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
@@ -85,7 +85,7 @@ class QuotaStatus:
 
 @dataclass(frozen=True, slots=True)
 class QuotaWarning:
-    """Most of a model's quota for today is used."""
+    """A warning: a model's quota for today is nearly used up."""
 
     model: str
     """Its name for people."""
@@ -95,14 +95,14 @@ class QuotaWarning:
 
 @dataclass(slots=True)
 class Reservation:
-    """What is known of the cost of one request."""
+    """The cost of one request, as far as it is known."""
 
     prompt_tokens: int
     """Estimated."""
     reported_tokens: int = 0
-    """What the service counted for prompt and answer; 0: it did not say."""
+    """The service's count for prompt and answer; 0 if it reports none."""
     answer_tokens: int = 0
-    """What has arrived of the answer, estimated."""
+    """Estimated tokens of the answer received so far."""
     failure: ModelFailure | None = None
 
     @property
@@ -137,7 +137,7 @@ class Ledger:
         self._timings = timings
         self._warned: set[tuple[str, str, str]] = set()
         self.warnings: deque[QuotaWarning] = deque(maxlen=20)
-        """For the operator; removed by whoever shows them."""
+        """Warnings for the operator; whoever displays one removes it."""
 
     def today(self) -> str:
         """The date as YYYY-MM-DD."""
@@ -156,7 +156,7 @@ class Ledger:
         """Tokens a day; None: no quota."""
         configured = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
         if configured is None:
-            # The service's list may not contain embedding models.
+            # The service may not list embedding models.
             known = self._registry.get(model) or BUILTIN_MODELS.get(model)
             configured = known.daily_quota if known else None
         return configured or None
@@ -199,7 +199,7 @@ class Ledger:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The reservation may exist by now, and nothing else would settle it.
+            # The reservation may already exist, and nothing else would settle it.
             with contextlib.suppress(StoreError):
                 if (reservation_id := await task) is not None:
                     await self._store.write(token_usage.settle_reservation, reservation_id, 0)
@@ -210,7 +210,7 @@ class Ledger:
             await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
             await self._warn_if_nearly_used(key_id, model, kind)
         except StoreError as error:
-            # The answer is more important: the expected cost stays reserved.
+            # Do not fail the answer: the expected cost stays reserved.
             log.warning("quota.usage_not_booked", key_id=key_id, model=model, error=str(error))
 
     async def _warn_if_nearly_used(self, key_id: str, model: str, kind: UsageKind) -> None:
@@ -239,9 +239,9 @@ class Ledger:
     async def record_refusal(
         self, key_id: str, model: str, error: ModelError, kind: UsageKind = UsageKind.CHAT
     ) -> None:
-        """Mark the day's quota as exhausted if the service says so, whatever was counted here. Raises `StoreError`.
+        """Mark the day's quota as exhausted if the service says so, whatever the local count. Raises `StoreError`.
 
-        A quota that returns within minutes is not exhausted: the service's day ends a little later than this one's.
+        Ignores refusals within minutes of the service's reset, which may be a little later than the local one.
         """
         if error.failure is not ModelFailure.QUOTA or error.status is None:
             return
@@ -255,7 +255,7 @@ class Ledger:
     async def settle_abandoned(self, older_than_seconds: float | None = None) -> None:
         """Book the expected cost of requests whose process died.
 
-        By default those that no process can still be waiting for. Raises `StoreError`.
+        By default, only requests so old that no process can still be waiting for them. Raises `StoreError`.
         """
         age = self._timings.max_request if older_than_seconds is None else older_than_seconds
         if settled := await self._store.write(token_usage.settle_abandoned, age):

@@ -1,4 +1,4 @@
-"""The models that the service offers: fetched from its API, stored, and completed from the built-in table."""
+"""The models that the service offers: fetches the list, stores it and completes it from the built-in table."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +37,7 @@ DEFAULT_CONTEXT_TOKENS = 8192
 
 
 class ModelRegistry:
-    """`context_overrides` are the windows that the operator set, in tokens by model."""
+    """`context_overrides`: context windows set by the operator, in tokens by model."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ModelRegistry:
         self._context_limits: dict[str, int] = {}
         self._models: Mapping[str, Model] = BUILTIN_MODELS
         self.is_loaded = False
-        """Whether the list came from the service, so that a model not in it is not offered."""
+        """Whether the list came from the service, so that a missing model is certainly not offered."""
 
     async def load(self) -> None:
         """Use the stored list until `fetch` has a newer one. Raises `StoreError`."""
@@ -70,7 +70,7 @@ class ModelRegistry:
                 log.warning("model.catalogue_unreadable")
 
     async def fetch(self) -> None:
-        """Fetch the list from the service and store it. Raises `ModelError`; the previous list stays then."""
+        """Fetch the list from the service and store it. Raises `ModelError` and keeps the previous list."""
         models = await self._api.list_models()
         if not models:
             raise ModelError("The model service listed no models", ModelFailure.EMPTY)
@@ -91,7 +91,7 @@ class ModelRegistry:
         return True
 
     async def refresh_periodically(self, settings: Settings) -> None:
-        """Refresh until cancelled. Logs which models of the settings the service does not offer, once each."""
+        """Refresh until cancelled. Logs each configured model that the service does not offer once."""
         logged = frozenset[UnknownModel]()
         while True:
             is_fresh = await self.refresh()
@@ -123,7 +123,7 @@ class ModelRegistry:
         )
 
     def embedding_models(self) -> list[Model]:
-        """All that the service lists, and the configured one, which it may not list."""
+        """All that the service lists, plus the configured one, which may not be listed."""
         listed = [model for model in self._models.values() if model.is_embedding_model]
         if all(model.id != self._embedding_model for model in listed):
             unknown = Model(self._embedding_model, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
@@ -146,7 +146,7 @@ class ModelRegistry:
         return next(iter(available or fallback_models(id_, self.chat_models(), ())), None)
 
     def find_unknown_models(self, settings: Settings) -> list[UnknownModel]:
-        """The models in the settings that are not offered; none while the service's list is unknown."""
+        """Configured models that the service does not offer; empty while its list is unknown."""
         return find_unknown_models(settings, self._models) if self.is_loaded else []
 
     def display_name(self, id_: str) -> str:
@@ -160,7 +160,7 @@ class ModelRegistry:
         return min(limit, self._context_limits.get(id_, limit))
 
     def record_context_limit(self, id_: str, limit: int) -> None:
-        """Remember a window that is smaller than the catalogue says, as reported by the service."""
+        """Remember that the service reported a smaller window than the catalogue's."""
         if id_ in self._models and limit > 0:
             self._context_limits[id_] = limit
 

@@ -1,4 +1,4 @@
-"""The preferences in force for a person in a place: what people set there, or the defaults of the settings."""
+"""The effective preferences of a person in a place: the values set there, or the defaults from the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -36,10 +36,10 @@ class ReasoningEffort(StrEnum):
 class EffectivePreference:
     value: str
     scope: Scope | None
-    """Where it was set; None: it is the default."""
+    """The scope in which it was set; None for a default."""
     set_by: str = ""
     unavailable_model: str = ""
-    """The model that was set, if the service does not offer it and `value` is its successor."""
+    """The model that was set, if the service no longer offers it and `value` is its successor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Preferences:
     values: Mapping[PreferenceName, EffectivePreference]
     personas: Mapping[str, str]
     is_shared: bool
-    """Whether the people of this chat share one conversation."""
+    """Whether everyone in this chat shares one conversation."""
 
     @property
     def model(self) -> str:
@@ -57,13 +57,13 @@ class Preferences:
 
     @property
     def persona(self) -> str:
-        """The name of a persona. Empty for none, also if the operator removed it."""
+        """The name of the persona; empty if none is set or the operator removed it."""
         name = self.values[PreferenceName.PERSONA].value
         return name if name in self.personas else ""
 
     @property
     def system_prompt(self) -> str:
-        """The instructions set here, or else the persona's, or else the default."""
+        """The instructions set here, else the persona's, else the default."""
         preference = self.values[PreferenceName.SYSTEM_PROMPT]
         if preference.scope is None and self.persona:
             return self.personas[self.persona]
@@ -76,7 +76,7 @@ class Preferences:
 
     @property
     def max_answer_tokens(self) -> int:
-        """0: the model's own limit."""
+        """In tokens; 0: the model's own limit."""
         return int(self.values[PreferenceName.ANSWER_LENGTH].value or 0)
 
     @property

@@ -1,4 +1,4 @@
-"""Removes secrets from text that is passed on: keys, passwords, card numbers. Pure functions."""
+"""Removes secrets (keys, passwords, card numbers) from text before it is passed on. Pure functions."""
 
 import re
 
@@ -16,7 +16,7 @@ SECRET_PATTERNS = (
 LONG_WORD = re.compile(r"[\w-]{32,}")
 DIGIT, LETTER = re.compile(r"\d"), re.compile(r"[A-Za-z]")
 MAX_WORD_CHARS = 31
-"""A longer word of letters and digits is taken for a key."""
+"""Longer words of letters and digits are treated as keys."""
 LABELLED_SECRET = re.compile(
     r"((?:pass(?:word|wort|phrase|code)|пароль|secret|token|api[ _-]?key|mot de passe|contraseña|"
     r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",

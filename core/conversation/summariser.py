@@ -1,7 +1,7 @@
-"""Summaries of the messages that no longer fit a model's context window, made in the background.
+"""Summarises, in the background, messages that no longer fit a model's context window.
 
-A small model with quota merges the messages into the previous summary, batch by batch, so that its own window never
-overflows. The stored history does not change.
+A small model merges the messages into the previous summary in batches, so that its own window never overflows. The
+stored history does not change.
 """
 
 import asyncio
@@ -34,20 +34,20 @@ SUMMARY_INSTRUCTIONS = (
 MAX_SUMMARY_CHARS = 6_000
 SUMMARY_TOKENS = 700
 MIN_CONTEXT_TOKENS = 16_000
-"""Window of a model that summarises."""
+"""Smallest context window of a summarising model."""
 MIN_REMAINING_QUOTA_TOKENS = 20_000
 MIN_LOST_FRACTION = 0.1
-"""How much of the window must be left out before the history is summarised again."""
+"""Summarise again when the omitted messages would fill this share of the window."""
 MAX_PROMPT_FRACTION = 0.5
-"""How much of the summarising model's window a request uses."""
+"""The share of the summarising model's window that a request uses."""
 MIN_CHARS_PER_TOKEN = 2
-"""No script needs more tokens."""
+"""A lower bound for every script."""
 CHARS_PER_TOKEN = 3
 MAX_CONCURRENT_TASKS = 4
 
 
 class Summariser:
-    """`api` and `key_id` are the bot's: it pays for summaries."""
+    """`api` and `key_id` belong to the bot, which pays for summaries."""
 
     def __init__(self, store: Store, registry: ModelRegistry, ledger: Ledger, api: ModelApi, key_id: str) -> None:
         self._store = store
@@ -58,7 +58,7 @@ class Summariser:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def summarise_if_needed(self, conversation_id: int, composed: ComposedRequest) -> None:
-        """Start to summarise what `composed` leaves out, if that is enough. Returns at once."""
+        """Start to summarise the messages that `composed` omits, if there are enough. Returns at once."""
         left_out = composed.unsummarised
         lost_tokens = sum(composed.estimator.estimate_text(message.text) for message in left_out)
         is_first = composed.history.summary is None
@@ -94,7 +94,7 @@ class Summariser:
             log.exception("memory.summary_interrupted", conversation=conversation_id)
 
     async def _choose_model(self) -> str | None:
-        """The smallest model without reasoning that has a sufficient window and quota."""
+        """The smallest non-reasoning model with a sufficient window and remaining quota."""
         candidates = [
             model
             for model in self._registry.chat_models_by_size()

@@ -1,8 +1,8 @@
 """Estimates the tokens of requests before they are sent.
 
-After an answer, the service's count of its request is exact. It is kept as the anchor of the conversation: the next
-request has as many tokens, plus an estimate for the messages since (see `context_window`). The counts also correct
-the estimates, for each model (see `tokens`).
+With an answer, the service reports the exact count of its request. That count becomes the conversation's anchor: the
+next request is the anchor plus an estimate of the messages since (see `context_window`). The counts also correct each
+model's estimates (see `tokens`).
 """
 
 from collections import OrderedDict
@@ -39,7 +39,7 @@ class CountedRequest:
     tokens: int
     answer_hash: int
     answer_tokens: int
-    """0 if the count includes reasoning."""
+    """0 if the reported count includes reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def text_hash(text: str) -> int:
 
 
 class TokenEstimators:
-    """The weights of all models, learnt and stored, and the anchors of recent conversations."""
+    """Learns and stores the weights of all models, and remembers the anchors of recent conversations."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

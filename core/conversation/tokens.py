@@ -1,12 +1,12 @@
-"""Estimates how many tokens a text has, from its kinds of characters. Pure.
+"""Estimates the number of tokens in a text from its classes of characters. Pure.
 
-A request is described by its features: characters of each class, words, messages, and 1 for the request. The
-estimate is the sum of the features times weights:
+The features of a request are its number of characters in each class, words and messages, and 1 for the request
+itself. The estimate is the weighted sum of the features:
 
     "Hi there!" = 7 small letters and spaces * 0.214 + 1 capital * 0.444 + 1 sign * 0.558 + 2 words * 0.18 = 2.9
 
-The prior weights are measured over twelve tokenisers: half of the estimates are within 6 %, 19 of 20 within 21 %.
-`TokenWeights` corrects them by each model's own counts.
+The prior weights were measured with twelve tokenisers: half of the estimates are within 6 %, 19 of 20 within 21 %.
+`TokenWeights` corrects them with each model's own counts.
 """
 
 import re
@@ -64,7 +64,7 @@ PRIOR_WEIGHTS: Features = np.array(
     ]
 )
 PRIOR_SPREAD = 0.5 * PRIOR_WEIGHTS + 0.02
-"""How far a model's weights are expected to be from the prior."""
+"""The expected deviation of a model's weights from the prior."""
 PRIOR_SPREAD[-2:] = 5.0, 40.0  # models' chat templates differ more than their tokenisers
 SAMPLE_NOISE = 1.0
 MAX_SAMPLES = 100
@@ -103,7 +103,7 @@ def estimate_messages(texts: Iterable[str], weights: Features = PRIOR_WEIGHTS) -
 
 
 class TokenWeights:
-    """The weights of one model: the prior, corrected by the model's own counts."""
+    """The weights of one model: the prior, corrected with the model's own counts."""
 
     def __init__(self, samples: Iterable[Sequence[float]] = ()) -> None:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=MAX_SAMPLES)
@@ -122,7 +122,7 @@ class TokenWeights:
         return list(self._samples)
 
     def add_sample(self, features: Features, tokens: int) -> None:
-        """Learn that a request with these features has `tokens` tokens by the model's own count."""
+        """Learn that the model counted `tokens` for a request with these features."""
         self._samples.append((*(float(x) for x in features), float(tokens)))
         self._fit()
 

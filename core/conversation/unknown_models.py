@@ -1,4 +1,4 @@
-"""Finds models that the settings name but the service does not offer: misspelt or withdrawn."""
+"""Finds models in the settings that the service does not offer, because they are misspelt or withdrawn."""
 
 import difflib
 from collections.abc import Iterator, Mapping

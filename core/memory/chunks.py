@@ -2,7 +2,7 @@
 
 The text becomes a list of words, each with its tokens and the quality of a break after it. A chunk takes
 as many words as fit, then ends at the best break in its last part. The next chunk begins some words
-earlier, at the start of a sentence if possible, so that a passage on the border is whole in one of them.
+earlier, at the start of a sentence if possible, so that one of the two contains a passage on the border as a whole.
 With room for eight words and an overlap of three:
 
     text      Aa bb cc. Dd ee ff. Gg hh ii.
@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 CHUNK_TOKENS = 400.0
-"""By the estimate, which may be a quarter too low: the embedding model accepts 512."""
+"""Estimated. The estimate may be a quarter too low, and the embedding model accepts 512."""
 OVERLAP_TOKENS = 40.0
 MIN_FILL_RATIO = 0.6
-"""How much of a chunk is filled before a better break ends it."""
+"""The filled share of a chunk from which on a good break ends it."""
 MAX_HEADING_CHARS = 100
 MAX_HEADER_CHARS = 400
 MAX_WORD_TOKENS = 80.0
@@ -70,7 +70,7 @@ class Chunk:
 
 
 class _BreakQuality(IntEnum):
-    """How well a chunk can end after a word: the higher, the better."""
+    """How good a place to end a chunk is; higher is better."""
 
     INSIDE_WORD = 0
     WORD = 1
@@ -114,7 +114,7 @@ def split_in_half(chunk: Chunk) -> list[Chunk]:
 
 
 def truncate(text: str, max_tokens: float = CHUNK_TOKENS) -> str:
-    """As much of the beginning of `text` as fits."""
+    """The longest beginning of `text` that fits."""
     return next((chunk.text for chunk in _split_section(Section(text), max_tokens)), "")
 
 
@@ -137,7 +137,7 @@ def _split_section(section: Section, max_tokens: float) -> Iterator[Chunk]:
 
 
 def _chunk_end(words: Sequence[_Word], token_sums: Sequence[float], start: int, max_tokens: float) -> int:
-    """The last end that fits and follows the best break in the last part of the chunk."""
+    """The end of a chunk that begins at `start`: the best break in its last part, and of equal ones the last."""
     last = start + 1
     while last < len(words) and token_sums[last + 1] - token_sums[start] <= max_tokens:
         last += 1

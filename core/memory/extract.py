@@ -1,8 +1,8 @@
 """Extracts the text of a file, by its content.
 
 Run as a program, this module reads one file from standard input and writes its messages to standard
-output, one JSON object a line: the pages read so far, then the document or the failure. A file that is
-made to hang a parser or to fill the memory thus harms this process only.
+output, one JSON object a line: the pages read so far, then the document or the failure. A malicious
+file that hangs a parser or fills the memory harms only this process.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocume
 __all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main"]
 
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
-"""Formats of readable characters whose text is mostly markup: RTF and PostScript."""
+"""Text formats that consist mostly of markup: RTF and PostScript."""
 MAX_MEMORY_BYTES = 1 << 30
 
 

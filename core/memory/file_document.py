@@ -1,4 +1,4 @@
-"""The content of a file: its text in sections, each with the place by which it is cited."""
+"""The content of a file: sections of text, each with the place that citations name."""
 
 from enum import StrEnum
 
@@ -32,7 +32,7 @@ class FileKind(StrEnum):
 
 
 class LineUnit(StrEnum):
-    """What a citation calls the lines of a section."""
+    """The name of a section's lines in citations."""
 
     LINE = "line"
     ROW = "row"
@@ -41,7 +41,7 @@ class LineUnit(StrEnum):
 class Section(msgspec.Struct, frozen=True):
     text: str
     label: str = ""
-    """The place by which the section is cited: "page 3", a heading. If empty, its lines are cited."""
+    """The place that citations name: "page 3", a heading. If empty, they name lines."""
     unit: LineUnit = LineUnit.LINE
     first_line: int = 1
     """The number of the first line in the file."""

@@ -17,13 +17,13 @@ from core.timings import Timings
 __all__ = ["FileReader", "ProgressCallback"]
 
 ProgressCallback = Callable[[float], Awaitable[None]]
-"""Gets the fraction of the work that is done, from 0 to 1."""
+"""Receives the completed fraction of the work, from 0 to 1."""
 
 MAX_CONCURRENT_READS = 2
 MAX_LINE_BYTES = 8 * MAX_TEXT_CHARS
 MAX_NAME_CHARS = 100
 INHERITED_VARIABLES = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP")
-"""The only environment variables that the process gets: it must see no key or token."""
+"""The only environment variables passed to the process, which must not see keys or tokens."""
 PROJECT_ROOT = Path(__file__).parents[2]
 
 
@@ -35,13 +35,13 @@ class FileReader:
         self._worker_module = worker_module
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_READS)
         self._person_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Each exists as long as a file of the person is being read or waits."""
+        """Each exists while a file of its person is being read or is waiting."""
         self._decoder = msgspec.json.Decoder(WorkerMessage)
 
     async def read(self, name: str, content: bytes, on_progress: ProgressCallback, *, person: str = "") -> FileDocument:
         """Read a file. Raises `DocumentError`.
 
-        Files of one person are read one after the other, so that nobody delays everyone else.
+        Files of one person are read one after the other, so that they cannot delay everyone else.
         """
         check_file_size(len(content))
         async with self._person_locks.setdefault(person, asyncio.Lock()), self._semaphore:
@@ -74,7 +74,7 @@ class FileReader:
             try:
                 message = self._decoder.decode(await process.stdout.readline())
             except (msgspec.DecodeError, ValueError):
-                # The process died, for example out of memory, or sent something else than a message.
+                # The process died, for example out of memory, or its output is not a message.
                 raise DocumentError("The reading process failed", DocumentFailure.BROKEN) from None
             match message:
                 case ReadFinished(document):

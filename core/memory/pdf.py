@@ -17,11 +17,11 @@ from core.memory.file_document import (
 __all__ = ["read"]
 
 MIN_CHARS_PER_PAGE = 3
-"""With fewer on average, the pages are images."""
+"""Pages with fewer on average are images."""
 
 
 def read(content: bytes, on_progress: Callable[[int, int], None]) -> FileDocument:
-    """Raises `DocumentError`. `on_progress` gets the pages read and the number of pages."""
+    """Read a PDF file. `on_progress` gets the pages read and the number of pages. Raises `DocumentError`."""
     from pypdf import PdfReader
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings quote the file

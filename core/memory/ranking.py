@@ -1,8 +1,8 @@
 """Selects the stored texts that fit a question, by similarity of meaning and by shared terms. Pure.
 
-Vectors capture what a text is about, but hardly names, numbers and codes, which people often ask for.
-The score is therefore the cosine plus a bonus for the question's terms in the text, weighted by how few
-of the candidates have them:
+Vectors capture the subject of a text, but hardly its names, numbers and codes, which people often ask for.
+The score is therefore the cosine plus a bonus for the question's terms in the text. The fewer candidates have
+a term, the more it counts:
 
     question        "How long is the Kestrel K-77 guaranteed?"     terms: long, kestre, 77, guaran
     cosine 0.62     "Pumps are guaranteed by their makers."        shares "guaran":       second
@@ -28,11 +28,11 @@ __all__ = ["MIN_COSINE", "MIN_TERM_OVERLAP", "extract_terms", "rank"]
 MIN_COSINE = 0.45
 """From this cosine on, a text fits the question."""
 MIN_TERM_OVERLAP = 0.3
-"""A text also fits if it has this share of the question's terms, by weight."""
+"""A text also fits if it has at least this weighted share of the question's terms."""
 TERM_OVERLAP_WEIGHT = 0.7
-"""The bonus for all terms of the question; a cosine is 1 at most."""
+"""The bonus for having all terms of the question; a cosine is at most 1."""
 STEM_CHARS = 6
-"""Words with the same first letters count as the same term."""
+"""Words that begin with the same letters count as the same term."""
 MAX_QUESTION_CHARS = 4_000
 TERM_PATTERN = re.compile(r"[^\W_]+")
 STOP_WORDS = frozenset(
@@ -82,7 +82,7 @@ def extract_terms(text: str) -> frozenset[str]:
 
 
 class _TermMatcher:
-    """Finds which of the terms a text has. Both are in lower case."""
+    """Finds the terms that a text contains. Both are in lower case."""
 
     def __init__(self, terms: frozenset[str]) -> None:
         self._pairs = frozenset(filter(_is_unspaced_script, terms))

@@ -1,4 +1,4 @@
-"""Selects from a search result what the answering model gets, within a number of tokens. Pure.
+"""Selects the search results that the answering model gets, within a number of tokens. Pure.
 
 The selection becomes part of the system message. Chunks of files are numbered sources, so that the answer
 can cite them; notes and past messages are lists:
@@ -11,7 +11,7 @@ can cite them; notes and past messages are lists:
     Revenue grew by 12 %.
     >>>
 
-`core.texts.memory` says under the answer what was recalled and which sources it cites.
+`core.texts.memory` lists the recalled texts and the cited sources under the answer.
 """
 
 import re
@@ -26,11 +26,11 @@ __all__ = ["RecalledContext", "SearchResult", "Source"]
 
 MAX_CHUNKS = {ChunkKind.FILE: 10, ChunkKind.NOTE: 5, ChunkKind.MESSAGE: 5}
 MIN_SOURCE_TOKENS = 60.0
-"""With fewer tokens remaining, nothing more is added."""
+"""Adding stops when fewer tokens remain."""
 SOURCE_OVERHEAD_TOKENS = 30.0
-"""Name, number and marks of a source."""
+"""The overhead of a source: name, number and delimiters."""
 WHOLE_FILE_OVERHEAD_TOKENS = 40.0
-"""The same for each chunk of a file that is included whole."""
+"""The overhead of each chunk of a file that is included as a whole."""
 SEPARATOR_TOKENS = 5.0
 MAX_LISTED_FILES = 20
 CITATION_PATTERN = re.compile(r"\[(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\]")
@@ -76,7 +76,7 @@ class RecalledContext:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     matches: tuple[ScoredChunk, ...] = ()
-    """What fits the question, best first."""
+    """The chunks that fit the question, best first."""
     files: tuple[MemoryEntry, ...] = ()
     """All files of the conversation."""
     leading_chunks: tuple[ScoredChunk, ...] = ()
@@ -86,7 +86,7 @@ class SearchResult:
     failure: ModelFailure | None = None
 
     def fit(self, max_tokens: float) -> RecalledContext:
-        """Select the best that fits into `max_tokens`."""
+        """Select the best chunks, up to `max_tokens`."""
         if self.failure is not None:
             return RecalledContext(failure=self.failure)
         remaining = max_tokens - estimate_tokens(RECALL_INSTRUCTIONS) - estimate_tokens(CITATION_INSTRUCTIONS)
@@ -122,7 +122,7 @@ class SearchResult:
         )
 
     def _candidates(self, max_tokens: float) -> Sequence[ScoredChunk]:
-        """New files as a whole if they fit, else the beginning of the first one and the matches."""
+        """New files as a whole if they fit; otherwise the beginning of the first one, and the matches."""
         file_tokens = sum(estimate_tokens(chunk.text) + WHOLE_FILE_OVERHEAD_TOKENS for chunk in self.leading_chunks)
         if self.has_whole_files and file_tokens < max_tokens:
             return self.leading_chunks
@@ -145,5 +145,5 @@ def _truncate(text: str, max_tokens: float) -> str:
 
 
 def _sanitise_label(label: str) -> str:
-    """Replace characters that have an effect in a message: headings are written by strangers."""
+    """Replace characters with an effect in a message: the headings of a file are not trusted."""
     return re.sub(r"[^\w .,+›'&%-]", "_", label)

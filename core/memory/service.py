@@ -1,9 +1,9 @@
-"""The memory of a conversation: notes, files and, if wanted, past messages.
+"""The memory of a conversation: notes, files and, optionally, past messages.
 
 Texts are stored in chunks, each with a vector of the embedding model. `search` compares a question with
-them; `core.memory.ranking` selects what fits, and `core.memory.recall` selects what goes to the model that
-answers. Everything belongs to one conversation, by its key. Tokens of the embedding model count for the
-account in whose name a function is called.
+them; `core.memory.ranking` selects the matches, and `core.memory.recall` the part that the answering model
+gets. Everything belongs to one conversation, identified by its key. Tokens of the embedding model are
+booked on the account that is passed.
 """
 
 import asyncio
@@ -56,13 +56,13 @@ MAX_NOTE_CHARS = 4_000
 EMBEDDING_BATCH_SIZE = 32
 MAX_CANDIDATES_PER_KIND = 200
 MAX_LEADING_CHUNKS = 12
-"""Chunks at the beginning of an attached file that are used whether or not they fit the question."""
+"""The number of first chunks of an attached file that are used even if they do not fit the question."""
 READING_SHARE = 0.3
 """The share of the progress that reading a file takes; embedding takes the rest."""
 MIN_QUERY_TOKENS = 50.0
-"""A question that the model refuses even when shortened to this is not searched for."""
+"""The shortest form of a question to search for if the model refuses longer ones."""
 QUERY_PREFIX = "Represent this sentence for searching relevant passages: "
-"""Precedes a question for mxbai models, as their publisher documents."""
+"""The prefix that mxbai models expect before a question."""
 MAX_FILENAME_CHARS = 80
 
 
@@ -70,7 +70,7 @@ MAX_FILENAME_CHARS = 80
 class StoredFile:
     entry: MemoryEntry
     page_count: int = 0
-    """0 for a file without pages, or one that was stored before."""
+    """0 for a file without pages, or one that is already stored."""
     blank_page_count: int = 0
     """Pages without text."""
 
@@ -167,7 +167,7 @@ class MemoryService:
     async def _embed_chunks(
         self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None
     ) -> tuple[list[Chunk], Vectors]:
-        """Embed chunks; halve them if the model finds them too long. Returns the chunks used as well."""
+        """Embed chunks; halve those that are too long for the model. Returns the final chunks and their vectors."""
         embedded: list[Chunk] = []
         vectors: list[Vectors] = []
         remaining = chunks
@@ -207,9 +207,9 @@ class MemoryService:
     async def search(
         self, account: ApiKey, conversation_key: str, question: str, *, file_ids: Sequence[int] = ()
     ) -> SearchResult:
-        """Search for what fits a question; with `file_ids`, only in these files, which came with it.
+        """Search for texts that fit a question; with `file_ids`, only in these files, which came with it.
 
-        A failure of the embedding model is part of the result: the question is answered without.
+        A failure of the embedding model is part of the result, so that the question can be answered without memory.
         """
         statistics = await self._store.read(memories.get_statistics, conversation_key)
         unindexed_messages = await self._store.read(
@@ -258,7 +258,7 @@ class MemoryService:
         question: str,
         unindexed_messages: Sequence[UnindexedMessage],
     ) -> Vectors:
-        """The vector of a question. The same request indexes messages that have no vector yet."""
+        """The vector of a question. The request also embeds messages that have no vector yet."""
         max_tokens = CHUNK_TOKENS
         prefix = QUERY_PREFIX if "mxbai" in self._model else ""
         while True:
@@ -296,7 +296,7 @@ class MemoryService:
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path without characters that have an effect in a message: mentions, markup, links."""
+    """The last part of a path, without characters that create mentions, markup or links in a message."""
     safe = re.sub(r"[^\w .,+()-]", "_", name.replace("\\", "/").rpartition("/")[2]).strip()
     if len(safe) > MAX_FILENAME_CHARS:
         safe = f"{safe[:60]}…{safe[-15:]}"

@@ -6,8 +6,8 @@ A Markdown file has a section for each heading, labelled with the headings above
     ## Payment              Section("## Payment\nMonthly.", "Lease › Payment")
     Monthly.
 
-A table is one section whose header row is kept apart; form feeds separate pages; everything else is one
-section, cited by its lines.
+A table is one section with a separate header row. Form feeds separate pages. Any other file is one section,
+cited by its lines.
 """
 
 import csv
@@ -35,9 +35,9 @@ BYTE_ORDER_MARKS = (
     (BOM_UTF16_LE, "utf-16"),
     (BOM_UTF16_BE, "utf-16"),
 )
-"""Longer ones first: UTF-32's mark begins with UTF-16's."""
+"""Longer marks first, because UTF-32's begins with UTF-16's."""
 SAMPLE_SIZE = 65_536
-"""Bytes or characters that are examined to detect what a file is."""
+"""The number of bytes or characters examined to detect the kind of a file."""
 MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 CODE_SUFFIXES = frozenset(
@@ -59,8 +59,8 @@ DELIMITERS = ",;\t|"
 def decode(content: bytes) -> str:
     """Decode the text of a file. Raises `DocumentError` for binary content.
 
-    UTF-8, UTF-16 and UTF-32 are recognised with certainty. Otherwise the distribution of the bytes beyond
-    ASCII tells the legacy encoding.
+    UTF-8, UTF-16 and UTF-32 are recognised with certainty. A legacy encoding is guessed from the distribution
+    of the bytes beyond ASCII.
     """
     text = _detect_and_decode(content)
     sample = "" if text is None else text[:SAMPLE_SIZE]
@@ -94,7 +94,7 @@ def _decode_legacy(content: bytes) -> str | None:
     sample = content[:SAMPLE_SIZE]
     non_ascii_runs = re.findall(rb"[\x80-\xff]+", sample)
     non_ascii_count = sum(map(len, non_ascii_runs))
-    # Words of an alphabet would have an odd number of bytes as often as an even one.
+    # In an alphabetic script, words have an odd number of bytes as often as an even one.
     has_only_pairs = len(non_ascii_runs) > 3 and all(len(run) % 2 == 0 for run in non_ascii_runs[:-1])
     if has_only_pairs and (text := _try_decode(content, "gb18030")) is not None:
         return text
@@ -119,7 +119,7 @@ def detect_kind(name: str, text: str) -> FileKind:
 
 
 def _detect_delimiter(text: str) -> str:
-    """The delimiter by which every row has the same number of columns; "" if there is none."""
+    """The delimiter that gives every row the same number of columns; "" if there is none."""
     lines = text[:SAMPLE_SIZE].splitlines()[:40]
     for delimiter in DELIMITERS:
         try:
@@ -182,7 +182,7 @@ def _markdown_sections(text: str) -> list[Section]:
 
 
 def _heading_text(heading: str) -> str:
-    """A heading without the marks that may close it: `Two ##` is "Two", but `C#` stays."""
+    """A heading without closing marks: `Two ##` becomes "Two", but `C#` stays."""
     heading = heading.rstrip(" \t")
     text = heading.rstrip("#")
     return text.rstrip(" \t") if text.endswith((" ", "\t")) else heading
