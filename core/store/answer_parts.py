@@ -1,4 +1,4 @@
-"""The platform messages an answer consists of, by position, and what is known of each."""
+"""The state of each platform message that an answer consists of, by position."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,21 +13,21 @@ __all__ = ["PartState", "SentPart", "list_sent_parts", "save_part"]
 
 class PartState(StrEnum):
     SENDING = "sending"
-    """The request is on its way; after a crash nobody knows whether the message exists."""
+    """The request is on its way. After a crash it is unknown whether the message exists."""
     SENT = "sent"
     UNCERTAIN = "uncertain"
     """The platform did not confirm: the message may exist."""
     REJECTED = "rejected"
     """The message does not exist."""
     UNREACHABLE = "unreachable"
-    """The message exists in a chat that has moved since, where nobody can change it."""
+    """The message exists in a chat that has migrated since, and can no longer be changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
     state: PartState
     message_id: str | None
-    """Only of a part that is `SENT`."""
+    """Only if the state is `SENT`."""
     digest: str
     """Of the content; an empty string while previews change it."""
 
@@ -39,7 +39,7 @@ def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]
 
 
 def save_part(connection: Connection, turn: Turn, owner: str, position: int, part: SentPart | None) -> None:
-    """Replace what is stored of a part; None: the message no longer exists. Raises `LostLeaseError`."""
+    """Replace the stored state of a part; None: the message no longer exists. Raises `LostLeaseError`."""
     fence(connection, turn, owner)
     is_part = (answer_parts.c.turn_id == turn.id, answer_parts.c.position == position)
     connection.execute(delete(answer_parts).where(*is_part))

@@ -56,11 +56,11 @@ def store_answer(
     buttons_json: str | None = None,
     reasoning: str = "",
 ) -> bool:
-    """Store the question, its answer and the cost; the turn is `DELIVERING` from now on.
+    """Store the question, its answer and the cost, and set the turn to `DELIVERING`.
 
-    Returns False when an earlier call has stored the answer, whose result never arrived. With `replaces_last`, the
-    history leaves out the previous question and answer, unless there is no new answer: then it leaves out this one.
-    An empty `answer` stores the question alone, so that it can be asked again. Raises `LostLeaseError`.
+    Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
+    the previous question and answer from the history, or this question if there is no new answer. An empty `answer`
+    stores only the question, so that it can be asked again. Raises `LostLeaseError`.
     """
     conversation_id = lock_conversation(connection, turn)
     is_stored = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id)) == TurnState.DELIVERING
@@ -96,9 +96,9 @@ def store_answer(
 
 
 def lock_conversation(connection: Connection, turn: Turn) -> int:
-    """The conversation of a turn; no chat migration changes it before this transaction ends.
+    """Return the conversation of a turn, and lock it against chat migration until this transaction ends.
 
-    A chat migration locks conversations before turns, so this comes before every write to the turn. Raises
+    Call this before writing to the turn, because a chat migration locks conversations before turns. Raises
     `LostLeaseError`.
     """
     query = (
@@ -125,13 +125,13 @@ def _exclude_last_exchange(connection: Connection, conversation_id: int) -> None
 
 
 def get_answer(connection: Connection, turn_id: int) -> str:
-    """An empty string where there is none."""
+    """An empty string if there is none."""
     query = select(messages.c.text).where(messages.c.turn_id == turn_id, messages.c.role == "assistant")
     return connection.scalar(query) or ""
 
 
 def get_question(connection: Connection, turn_id: int) -> str | None:
-    """The question of a turn, also when the history leaves it out."""
+    """The question of a turn, even if it is excluded from the history."""
     query = select(messages.c.text).where(messages.c.turn_id == turn_id, messages.c.role == "user")
     return connection.scalar(query.order_by(messages.c.id.desc()).limit(1))
 

@@ -1,4 +1,4 @@
-"""Moving a chat to a new ID (a Telegram group that becomes a supergroup), in one transaction."""
+"""Moves a chat to a new ID (a Telegram group that becomes a supergroup), in one transaction."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,9 +28,9 @@ __all__ = ["move_chat"]
 
 
 def move_chat(connection: Connection, account: AccountKey, old_chat: str, new_chat: str) -> None:
-    """Give everything that belongs to `old_chat` to `new_chat`. Running twice changes nothing more.
+    """Move everything from `old_chat` to `new_chat`. Idempotent.
 
-    Where both have a conversation, the two are merged; where both have a preference, that of the new chat stays.
+    If both have a conversation, the two are merged. If both have a preference, the new chat's wins.
     """
     old, new = (Place(account.platform, account.account, chat) for chat in (old_chat, new_chat))
     _move_conversations(connection, conversation_key_prefix(old), conversation_key_prefix(new))
@@ -45,7 +45,7 @@ def move_chat(connection: Connection, account: AccountKey, old_chat: str, new_ch
 
 
 def _rename_keys(connection: Connection, column: Column[str], old: str, new: str) -> None:
-    """Rename the key `old`, or a prefix of keys where it ends in a colon. Rows that exist under the new key stay."""
+    """Rename the key `old`, or a prefix of keys if it ends in a colon. Existing rows with the new key are kept."""
     table: Table = column.table
     matches = column.startswith(old, autoescape=True) if old[-1] == ":" else column == old
     other_columns = [key for key in table.primary_key.columns if key is not column]
@@ -60,7 +60,7 @@ def _rename_keys(connection: Connection, column: Column[str], old: str, new: str
 
 
 def _merge_daily_usage(connection: Connection, old_subject: str, new_subject: str) -> None:
-    """Add what the old chat used to what the new chat used on the same day."""
+    """Add the old chat's usage to the new chat's usage of the same day."""
     is_old = daily_usage.c.subject == old_subject
     for row in connection.execute(select(daily_usage).where(is_old)).all():
         connection.execute(
@@ -76,7 +76,7 @@ def _merge_daily_usage(connection: Connection, old_subject: str, new_subject: st
 
 def _move_conversations(connection: Connection, old_prefix: str, new_prefix: str) -> None:
     has_prefix = conversations.c.key.startswith(old_prefix, autoescape=True)
-    # The conversations are locked first. Other processes accept events and store answers either before or after
+    # Lock the conversations first, so that other processes accept events and store answers either before or after
     # the whole move.
     locked = select(conversations).with_for_update()
     for row in connection.execute(locked.where(has_prefix)).all():
@@ -89,7 +89,7 @@ def _move_conversations(connection: Connection, old_prefix: str, new_prefix: str
 
 
 def _merge_conversations(connection: Connection, target: Row[Any], source: Row[Any]) -> None:
-    """Append `source`, a conversation that began in the new chat, to `target`. A reset with /new in either counts."""
+    """Append `source`, a conversation that began in the new chat, to `target`. A /new in either one stays in force."""
     connection.execute(
         update(turns)
         .where(turns.c.conversation_id == source.id)
@@ -113,11 +113,11 @@ def _merge_conversations(connection: Connection, target: Row[Any], source: Row[A
 
 
 def _move_memories(connection: Connection, old_key: str, new_key: str) -> None:
-    """Move notes and files. Those of the new chat get numbers after those of the old one."""
+    """Move notes and files. Those of the new chat are renumbered to follow those of the old one."""
     highest = select(func.coalesce(func.max(memory_entries.c.number), 0))
     highest_number = connection.scalar(highest.where(memory_entries.c.conversation_key == old_key)) or 0
     renumber = update(memory_entries).where(memory_entries.c.conversation_key == new_key)
-    # Through negative numbers: numbers have to be unique after every row.
+    # Via negative numbers, because numbers have to be unique after every updated row.
     connection.execute(renumber.values(number=-memory_entries.c.number - highest_number))
     connection.execute(renumber.values(number=-memory_entries.c.number))
     for table in (memory_entries, memory_chunks):
@@ -125,7 +125,7 @@ def _move_memories(connection: Connection, old_key: str, new_key: str) -> None:
 
 
 def _move_open_turns(connection: Connection, account: AccountKey, old_chat: str, new_chat: str) -> None:
-    """Continue open turns in the new chat. Messages of their answers stay in the old one, unreachable."""
+    """Continue open turns in the new chat. Messages of their answers remain in the old one and become unreachable."""
     of_account = turns.c.event_key.startswith(f"{account}:", autoescape=True)
     for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(IS_OPEN, of_account)).all():
         incoming = decode_incoming(row.incoming_json)

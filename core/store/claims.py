@@ -9,8 +9,8 @@ of the questions:
     seq 9  open, waits until 8 is finished
     -      a command has no seq and overtakes
 
-A turn that has been claimed many times may be what kills its processes. Such suspects are claimed apart
-(`ClaimFilter.SUSPECT`), so that they do not take other turns with them again and again.
+A turn that has been claimed many times may crash its processes. Such suspects are claimed separately
+(`ClaimFilter.SUSPECT`), so that a crash does not interrupt other turns again and again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,16 +40,16 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 SUSPECT_ATTEMPTS = 7
-"""Attempts after which a turn may be what kills the processes that claim it."""
+"""Attempts after which a turn is suspected of crashing its processes."""
 
 
 class ClaimFilter(StrEnum):
     NORMAL = "normal"
-    """Every turn but the suspects."""
+    """All turns except suspects."""
     COMMANDS = "commands"
-    """Of the normal turns, those that overtake."""
+    """Normal turns that overtake."""
     SUSPECT = "suspect"
-    """Turns that were running when process after process died."""
+    """Turns that were running when several processes died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class CancelResult:
     running: list[int]
     """IDs of the turns whose owners have to stop."""
     dropped: int
-    """How many turns were still queued."""
+    """The number of queued turns that were cancelled."""
 
 
 def claim_turns(
@@ -70,9 +70,9 @@ def claim_turns(
     exclude: Sequence[int] = (),
     claim_filter: ClaimFilter = ClaimFilter.NORMAL,
 ) -> list[Turn]:
-    """Claim up to `limit` turns of these accounts whose lease is free and that wait for nothing.
+    """Claim up to `limit` turns of these accounts that are free and ready to run.
 
-    `exclude` names the turns this process is still working on: a late heartbeat renews their leases.
+    `exclude` contains the turns that this process is still working on: a late heartbeat renews their leases.
     """
     other = turns.alias()
     next_seq = (
@@ -122,7 +122,7 @@ def _matches(claim_filter: ClaimFilter) -> ColumnElement[bool]:
 
 
 def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
-    """None for an event that this version cannot decode; after enough attempts its turn fails."""
+    """None for an event that this version cannot decode. After enough attempts, its turn fails."""
     incoming = decode_incoming(row.incoming_json)
     if incoming is not None:
         return Turn(
@@ -141,7 +141,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
     if row.attempt < SUSPECT_ATTEMPTS:
         log.warning("turn.unreadable", turn=row.id)  # a newer process may be able to read it
         return None
-    # An open turn would block its conversation for ever.
+    # An open turn would block its conversation forever.
     log.error("turn.discarded", turn=row.id)
     failed = {"state": TurnState.FAILED, "finished_at": database_now()}
     connection.execute(update(turns).where(turns.c.id == row.id).values(**failed))
@@ -149,7 +149,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
 
 
 def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
-    """Renew the leases of `ids`. Returns whether cancellation was requested, by ID, of the turns `owner` still has."""
+    """Renew the leases of `ids`. Returns the turns that `owner` still has, with whether each is to be cancelled."""
     rows = connection.execute(
         update(turns)
         .where(turns.c.id.in_(ids), turns.c.owner == owner, IS_OPEN)
@@ -160,20 +160,20 @@ def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_s
 
 
 def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> None:
-    """Free the leases, so that another process continues at once. The attempt does not count as failed."""
+    """Free the leases, so that another process can continue at once. The attempt does not count as failed."""
     connection.execute(
         update(turns)
         .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), IS_OPEN)
         .values(
             lease_expires_at=0,
-            # The first attempt stays counted: from the second on, a process looks for parts already sent.
+            # Keep counting the first attempt, because the next process looks for parts already sent only after one.
             attempt=case((turns.c.attempt > 1, turns.c.attempt - 1), else_=turns.c.attempt),
         )
     )
 
 
 def expire_leases(connection: Connection, accounts: Sequence[AccountKey]) -> int:
-    """Free the leases of all turns of `accounts`; for the only process that serves them."""
+    """Free the leases of all turns of `accounts`. Only for a process that alone serves them."""
     return connection.execute(
         update(turns)
         .where(IS_OPEN, _of_accounts(accounts), turns.c.state != TurnState.QUEUED)
@@ -182,9 +182,9 @@ def expire_leases(connection: Connection, accounts: Sequence[AccountKey]) -> int
 
 
 def cancel_turns(connection: Connection, conversation_id: int, before_turn: int) -> CancelResult:
-    """Drop the queued turns of a conversation and ask the owner of the running one to stop.
+    """Drop the queued turns of a conversation, and ask the owner of the running one to stop.
 
-    Turns from `before_turn` on are newer than the request to stop and go on.
+    Turns from `before_turn` on are newer than the request to stop and are not affected.
     """
     is_older_question = (
         turns.c.conversation_id == conversation_id,

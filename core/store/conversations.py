@@ -1,4 +1,4 @@
-"""Conversations: how they are found, and from which message on their history counts."""
+"""Finds conversations, and sets the point at which their history begins."""
 
 from sqlalchemy import Connection, func, select, update
 
@@ -12,9 +12,9 @@ def find_conversation(connection: Connection, key: str) -> int | None:
 
 
 def reset_history(connection: Connection, conversation_id: int, before_turn: int) -> None:
-    """Leave every message from before the turn out of the history; the messages stay stored.
+    """Exclude all messages before the turn from the history; they stay stored.
 
-    Running late or twice does not affect later messages.
+    Repeated or delayed calls do not affect later messages.
     """
     last_message = connection.scalar(
         select(func.coalesce(func.max(messages.c.id), 0)).where(
@@ -29,7 +29,7 @@ def reset_history(connection: Connection, conversation_id: int, before_turn: int
 
 
 def is_truncation_notified(connection: Connection, conversation_id: int) -> bool:
-    """Whether the person knows that older messages no longer fit the model."""
+    """Whether the person has been told that older messages no longer fit the model."""
     query = select(conversations.c.truncation_notified).where(conversations.c.id == conversation_id)
     return bool(connection.scalar(query))
 

@@ -40,7 +40,7 @@ SQLALCHEMY_URL_PARAMETERS = ("host", "port", "user", "password")
 LIBPQ_ONLY_PARAMETERS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
 """URL parameters for libpq, which database providers add and the server does not know."""
 ASYNCPG_VALUE_PATTERN = re.compile(r"(query argument \$\d+): .*")
-"""asyncpg quotes a value that it cannot send, which may be something a person wrote."""
+"""asyncpg quotes values that it cannot send, which may contain private text."""
 
 
 class Store:
@@ -56,7 +56,7 @@ class Store:
         self._timings = timings
         self.is_embedded = parsed_url.get_backend_name() == "sqlite"
         self.is_exclusive = False
-        """Whether no other process serves from this database, so that all leases of others belong to dead processes."""
+        """Whether no other process uses this database, so that all other owners' leases belong to dead processes."""
         self._is_closed = False
         self._active_transactions = 0
         self._idle = asyncio.Event()
@@ -126,16 +126,16 @@ class Store:
         with contextlib.suppress(OSError):  # opening the database reports the error
             self._path.touch(mode=0o600)  # other users of the machine must not read conversations
         await asyncio.to_thread(migrate.back_up, self._path)
-        # SQLite does not wait for this by itself while another process opens the file.
+        # SQLite's own timeout does not cover this while another process opens the file.
         deadline = self._clock.monotonic() + self._timings.sqlite_busy_timeout
         while not await asyncio.to_thread(_enable_wal, self._path) and self._clock.monotonic() < deadline:
             await self._clock.sleep(self._timings.sqlite_poll_interval)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Serve from an embedded database as the only process. Raises `UnavailableError` if another one does.
+        """Lock an embedded database for this process. Raises `UnavailableError` if another process uses it.
 
-        A PostgreSQL database is shared by any number of processes.
+        Any number of processes may share a PostgreSQL database.
         """
         if not self.is_embedded:
             yield
@@ -161,7 +161,7 @@ class Store:
     async def write_with_priority(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Like `write`, but before all that waits: for writes that a platform waits for."""
+        """Like `write`, but ahead of all queued writes. For writes that a platform waits for."""
         async with self._write_queue.slot(priority=True):
             return await self._run(self._write_engine, function, *args, **kwargs)
 
@@ -175,7 +175,7 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        # A server that stops answering would block its connections for a quarter of an hour.
+        # Otherwise an unresponsive server would block its connections for a quarter of an hour.
         timeout = asyncio.timeout(None if self.is_embedded else self._timings.transaction_timeout)
         async with self._translate_errors(), timeout, engine.begin() as connection:
             return await connection.run_sync(function, *args, **kwargs)
@@ -189,7 +189,7 @@ class Store:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-            # Only the driver's message: the statement's parameters, which a traceback would show, are private.
+            # Only the driver's message: a traceback would show the statement's parameters, which are private.
             raise StoreError(f"The database cannot be used: {_driver_message(cause)}") from None
         finally:
             self._active_transactions -= 1
@@ -198,7 +198,7 @@ class Store:
 
 
 def _enable_wal(path: Path) -> bool:
-    """Let readers and a writer work at the same time; a property of the file. False: another process has it locked."""
+    """Let readers and a writer work at the same time (stored in the file). False if another process locks the file."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as database:
         try:
             database.execute("PRAGMA journal_mode=WAL")
@@ -215,8 +215,8 @@ def _driver_message(error: BaseException) -> str:
 def _asyncpg_url(url: URL) -> tuple[URL, dict[str, Any]]:
     """The URL for SQLAlchemy and the arguments for the driver.
 
-    SQLAlchemy would pass every URL parameter as an argument of asyncpg, which does not know libpq's names
-    (`sslrootcert`, `application_name`) there. It does know them in a DSN, all but `connect_timeout`.
+    SQLAlchemy passes every URL parameter to asyncpg as an argument. asyncpg does not know libpq's names
+    (`sslrootcert`, `application_name`) as arguments, but accepts all of them in a DSN except `connect_timeout`.
     """
     query = {
         name: value

@@ -1,4 +1,4 @@
-"""The SQL on which SQLite and PostgreSQL differ."""
+"""SQL that differs between SQLite and PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An `INSERT` that understands `ON CONFLICT`."""
+    """An `INSERT` that supports `ON CONFLICT`."""
     return sqlite.insert(table) if _is_sqlite(connection) else postgresql.insert(table)
 
 
@@ -27,7 +27,7 @@ def upsert(
 ) -> sqlite.Insert | postgresql.Insert:
     """Insert a row of `values`, or set `update` in the row with the same `unique` columns (default: the primary key).
 
-    With `where`, an existing row that does not match stays as it is.
+    With `where`, an existing row that does not match is not changed.
     """
     columns = unique or [column.name for column in table.primary_key.columns]
     statement = insert(connection, table).values(**values)
@@ -39,7 +39,7 @@ def greatest(connection: Connection, *values: ColumnElement[T]) -> Function[T]:
 
 
 def advisory_lock(connection: Connection, key: int | ColumnElement[int]) -> None:
-    """Let one transaction at a time pass with this key. SQLite has a single writer anyway."""
+    """Wait until no other transaction has locked this key. SQLite has a single writer anyway."""
     if not _is_sqlite(connection):
         connection.execute(select(func.pg_advisory_xact_lock(key)))
 

@@ -13,7 +13,7 @@ __all__ = ["Role", "grant", "is_operator", "revoke", "roles_by_subject"]
 
 class Role(StrEnum):
     OPERATOR = "operator"
-    """Runs the bot: sees everybody's usage and receives warnings."""
+    """An operator of the bot: sees everyone's usage and receives warnings."""
     MEMBER = "member"
 
 

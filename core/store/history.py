@@ -1,4 +1,4 @@
-"""The history of a conversation, and the summary that replaces its older part for a model."""
+"""The history of a conversation, and the summary that replaces its older part in requests."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -35,7 +35,7 @@ class ConversationHistory:
 def load_history(
     connection: Connection, conversation_id: int, before_seq: int | None, limit: int
 ) -> ConversationHistory:
-    """The newest `limit` messages since /new, from turns before `before_seq` if given, and the summary."""
+    """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
     query = (
         select(messages.c.id, messages.c.role, messages.c.text)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
@@ -67,9 +67,9 @@ def load_history(
 def save_summary(
     connection: Connection, conversation_id: int, summary: ConversationSummary, model: str, replaces_up_to: int
 ) -> bool:
-    """Store `summary`, unless another process stored one that reaches further meanwhile.
+    """Store `summary`, unless another process has meanwhile stored one that covers at least as many messages.
 
-    `replaces_up_to` is the `up_to_message` of the summary it was made from; 0: there was none.
+    `replaces_up_to` is the `up_to_message` of the summary that it continues; 0 if there was none.
     """
     values = {
         "up_to_message": summary.up_to_message,

@@ -1,11 +1,11 @@
-r"""Storing inbound events: each event once, as a turn of its own or as the rest of a batch.
+r"""Stores each inbound event once, as a turn of its own or as part of a batch.
 
-A client may send what a person wrote as several messages (a long text, an album). Their first event opens a turn
-that waits a moment, and the following ones are merged into it:
+A client may split a long text or an album into several messages. The first event opens a turn that waits a moment,
+and the following ones are merged into it:
 
     "begins"   -> turn 1, text "begins", may be claimed 1.2 s later
     "goes on"  -> merged: text "begins\ngoes on", may be claimed 1.2 s after this event
-    "ends"     -> merged; one question with three pieces
+    "ends"     -> merged: one question with three parts
 """
 
 from collections.abc import Iterator
@@ -31,20 +31,20 @@ MAX_BATCH_CHARS = 200_000
 class AcceptResult(StrEnum):
     NEW = "new"
     MERGED = "merged"
-    """The event became part of a question that waited for it."""
+    """The event was merged into a waiting question."""
     DUPLICATE = "duplicate"
-    """A redelivery: the event was stored before."""
+    """A redelivery: the event is already stored."""
     QUEUE_FULL = Refusal.QUEUE_FULL.value
-    """Too many questions of this person or conversation are open; stored as a refused turn."""
+    """This person or conversation has too many open questions; stored as a refused turn."""
     RATE_LIMITED = Refusal.RATE_LIMITED.value
     """This person sent too many events within a minute; stored as a refused turn."""
     DROPPED = "dropped"
-    """As `RATE_LIMITED`, but the person has been told within this minute; not stored."""
+    """Like `RATE_LIMITED`, but the person was already notified within this minute; not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundLimits:
-    """What one person may send or have open; 0: no limit."""
+    """Limits on events and open questions; 0: no limit."""
 
     max_queued: int = 0
     """Questions waiting in one conversation."""
@@ -64,7 +64,7 @@ def accept_event(
     timings: Timings = Timings(),
     max_batch_chars: int = MAX_BATCH_CHARS,
 ) -> AcceptResult:
-    """Store `incoming` and open its turn in the conversation, or merge it into the turn that waits for it.
+    """Store `incoming` and open a turn for it, or merge it into a waiting turn.
 
     `ordered` turns run one after another; the others overtake.
     """
@@ -80,7 +80,7 @@ def accept_event(
             unique=["key"],
         ).returning(conversations.c.id, conversations.c.last_seq)
     ).one()
-    if _is_stored(connection, event_key):  # by a transaction that held the conversation's row until now
+    if _is_stored(connection, event_key):  # by a transaction that locked the conversation's row until now
         return AcceptResult.DUPLICATE
     columns = {
         "conversation_id": conversation_id,
@@ -126,7 +126,7 @@ def _merge_into_batch(
     timings: Timings,
     max_chars: int,
 ) -> bool:
-    """Whether `incoming` became part of a turn that waits for the rest of its batch; that turn waits again."""
+    """Merge `incoming` into a turn that waits for more of its batch, and extend the wait. False if there is none."""
     if incoming.kind is not EventKind.PROMPT:
         return False
     is_waiting = (
@@ -159,7 +159,7 @@ def _merge_into_batch(
 
 
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
-    """One event with the messages of both, in the order they were written: deliveries can overtake each other."""
+    """Merge two events into one. Messages are sorted by time of writing, because deliveries may arrive out of order."""
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
     # Message IDs grow on every platform.
     texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: (len(piece[0]), piece[0]))
@@ -182,7 +182,7 @@ def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:
 def _exceeded_limit(
     connection: Connection, conversation_id: int, person_key: str, limits: InboundLimits, *, ordered: bool
 ) -> AcceptResult | None:
-    """How to refuse one more turn; None: it is within the limits."""
+    """The refusal for one more turn; None if it is within the limits."""
 
     def count(*conditions: ColumnElement[bool]) -> int:
         return connection.scalar(select(func.count()).select_from(turns).where(*conditions)) or 0

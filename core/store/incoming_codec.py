@@ -1,6 +1,6 @@
 """The stored form of events: JSON with the field names of `core.port`.
 
-Renaming a field there takes a migration that renames it in `turns.incoming_json`.
+Renaming a field there requires a migration that renames it in `turns.incoming_json`.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ class MessagePiece(NamedTuple):
 
     message_id: str
     length: int
-    """In characters."""
+    """Length of its text in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredIncoming(Incoming):
-    """An event, and of which messages it consists if it is a batch."""
+    """An event and, if it is a batch, the messages it consists of."""
 
     pieces: tuple[MessagePiece, ...] = ()
-    """In the order of `text`, which has a line break between two of them."""
+    """In the order of `text`, in which line breaks separate them."""
 
 
 def encode_incoming(incoming: Incoming) -> str:
@@ -34,7 +34,7 @@ def encode_incoming(incoming: Incoming) -> str:
 
 
 def decode_incoming(encoded: str) -> StoredIncoming | None:
-    """None for an event that is damaged or that a newer version stored."""
+    """None if the event is damaged or was stored by a newer version."""
     try:
         return msgspec.json.decode(encoded, type=StoredIncoming)
     except (msgspec.DecodeError, ValueError):

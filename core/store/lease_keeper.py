@@ -1,21 +1,21 @@
-"""How a process holds leases: renew them in time, and stop trusting them before another process can have them.
+"""Renews the leases of a process, and stops trusting them before another process can acquire them.
 
 A lease is a row with an owner and an expiry. Turns are leased in their own table, everything else by name
-(`core.store.leases`); this module keeps both. A process that dies does not renew its leases, and a process that
-freezes (a suspended laptop, a paused container) must not go on as if it still had them. So that two processes never
-act on one lease, although their clocks differ and a request to the database may take long:
+(`core.store.leases`); this module renews both. A process that dies does not renew its leases, and a process that
+freezes (a suspended laptop, a paused container) must not continue as if it still owned them. Clocks differ and
+database requests may be slow, so these rules ensure that two processes never act on the same lease:
 
-- The expiry is written and compared by the database's clock alone.
-- The holder renews every `heartbeat_interval`, all its leases in one write.
-- The holder trusts a lease only for a part of its duration, counted from the moment *before* it sent the renewal, by
-  its own monotonic clock. It checks that before everything that others can see.
+- Only the database's clock sets and compares the expiry.
+- The owner renews all its leases in one write every `heartbeat_interval`.
+- The owner trusts a lease only for a part of its duration, measured by its own monotonic clock from *before* the
+  renewal was sent. It checks this before every action with a visible effect.
 
-With a duration of 6 s, of which 80 % are trusted:
+With a duration of 6 s, of which 80 % is trusted:
 
     0.0 s   A sends a renewal, A trusts the lease until 4.8 s
     0.1 s   the database extends the lease until 6.1 s
     0.2 s   A freezes
-    5.0 s   A wakes up, sees that 4.8 s are over, and does nothing more
+    5.0 s   A wakes up, sees that 4.8 s have passed, and stops
     6.1 s   B acquires the lease
 """
 
@@ -39,7 +39,7 @@ TRUSTED_FRACTION = 0.8
 
 
 class Lease:
-    """A lease as its holder sees it. `requested_at`: `clock.monotonic()` before the lease was acquired."""
+    """A lease from its owner's view. `requested_at`: `clock.monotonic()` before the lease was acquired."""
 
     def __init__(self, requested_at: float, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
         self._clock = clock
@@ -49,17 +49,17 @@ class Lease:
         self.extend(requested_at)
 
     def extend(self, requested_at: float) -> None:
-        """The lease was renewed by a write that was sent at `requested_at`."""
+        """Record a renewal that was sent at `requested_at`."""
         self._trusted_until = max(self._trusted_until, requested_at + self._duration * TRUSTED_FRACTION)
 
     def lose(self) -> None:
-        """Another process has the lease now."""
+        """Record that another process may own the lease now."""
         self._trusted_until = -math.inf
         self._lost.set()
 
     @property
     def is_trusted(self) -> bool:
-        """Whether no other process can have the lease yet."""
+        """Whether the lease is certainly still owned by this process."""
         return self._clock.monotonic() < self._trusted_until
 
     async def wait_until_untrusted(self) -> None:
@@ -68,10 +68,10 @@ class Lease:
 
 
 class LeaseKeeper(Generic[K]):
-    """Renews the leases that a process holds, by key.
+    """Renews the leases of a process, by key.
 
-    `renew` extends the leases with these keys by `lease_duration` and returns those that this process still has.
-    `on_lost` is called once for each that it has lost.
+    `renew` extends the leases with these keys by `lease_duration` and returns those that the process still owns.
+    `on_lost` is called once for each of the others.
     """
 
     def __init__(
@@ -89,16 +89,16 @@ class LeaseKeeper(Generic[K]):
         self._leases: dict[K, Lease] = {}
 
     def add(self, key: K, requested_at: float) -> Lease:
-        """Keep a lease that was acquired by a write sent at `requested_at` (`clock.monotonic()`)."""
+        """Start to renew a lease, acquired by a write sent at `requested_at` (`clock.monotonic()`)."""
         lease = self._leases[key] = Lease(requested_at, clock=self._clock, timings=self._timings)
         return lease
 
     def remove(self, key: K) -> None:
-        """Renew the lease no more: it has been released, or will expire."""
+        """Stop renewing the lease, because it was released or is to expire."""
         self._leases.pop(key, None)
 
     async def run(self) -> None:
-        """Renew until cancelled. While the database is away, leases stay and are trusted as long as they last."""
+        """Renew until cancelled. While the database is unavailable, leases remain trusted until they run out."""
         while True:
             await self._clock.sleep(self._timings.heartbeat_interval)
             if self._leases:
@@ -114,7 +114,7 @@ class LeaseKeeper(Generic[K]):
         for key in keys:
             lease = self._leases.get(key)
             if lease is None:
-                continue  # removed while the write was under way
+                continue  # removed during the write
             if key in renewed:
                 lease.extend(requested_at)
             else:

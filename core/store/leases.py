@@ -1,7 +1,7 @@
-"""Named leases: work that one process at a time does, of all that share the database.
+"""Named leases: only one of the processes that share the database does the leased work at a time.
 
-`core.store.lease_keeper` explains how leases are held. Names begin with the part of the program that uses them:
-`process:`, `telegram:poller:`, `discord:shard:`.
+`core.store.lease_keeper` explains the protocol. A name begins with its user: `process:`, `telegram:poller:`,
+`discord:shard:`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ RESERVATION_PREFIX = "reserved:"
 
 
 def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -> bool:
-    """Whether `owner` has the lease for `seconds` from now: it was free or expired, or already its own."""
+    """Acquire the lease for `seconds` if it is free, expired or already owned by `owner`; False otherwise."""
     claim = {"owner": owner, "expires_at": database_now() + seconds}
     is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
     statement = upsert(connection, leases, {"name": name, **claim}, claim, where=is_free)
@@ -40,7 +40,7 @@ def release(connection: Connection, name: str, owner: str) -> None:
 
 
 def count_holders(connection: Connection, prefix: str) -> int:
-    """How many leases whose name begins with `prefix` are held. Deletes those that have expired."""
+    """Count the valid leases whose names begin with `prefix`. Deletes expired ones."""
     has_prefix = leases.c.name.startswith(prefix, autoescape=True)
     connection.execute(delete(leases).where(has_prefix, leases.c.expires_at < database_now()))
     count = connection.scalar(select(func.count()).select_from(leases).where(has_prefix))
@@ -48,12 +48,12 @@ def count_holders(connection: Connection, prefix: str) -> int:
 
 
 def delete_leases(connection: Connection) -> None:
-    """Free all leases but reservations; for the only process there is."""
+    """Free all leases except reservations. Only for a process that alone uses the database."""
     connection.execute(delete(leases).where(leases.c.name.not_like(f"{RESERVATION_PREFIX}%")))
 
 
 class Leases:
-    """The named leases of this process. After `close` it acquires none."""
+    """The named leases of this process. After `close`, none can be acquired."""
 
     def __init__(self, store: Store, owner: str, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
         self._store = store
@@ -63,24 +63,24 @@ class Leases:
         self._closing = asyncio.Event()
 
     async def try_acquire(self, name: str, seconds: float) -> bool:
-        """Whether this process has the lease for `seconds` from now. Raises `StoreError`."""
+        """Acquire the lease for `seconds`; False if another process owns it. Raises `StoreError`."""
         if self._closing.is_set():
             return False
         return await self._store.write_with_priority(try_acquire, name, self._owner, seconds)
 
     async def try_reserve(self, name: str, seconds: float) -> bool:
-        """As `try_acquire`, for an interval that has to pass whoever lives: nothing ends a reservation early."""
+        """Like `try_acquire`, but nothing ends the lease early, not even the end of this process."""
         return await self.try_acquire(RESERVATION_PREFIX + name, seconds)
 
     async def release(self, name: str) -> None:
-        """Let another process have the lease at once. Raises `StoreError`."""
+        """Free the lease for other processes at once. Raises `StoreError`."""
         await self._store.write_with_priority(release, name, self._owner)
 
     async def run_while_held(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, run while this process has the lease.
+        """Run `work` while this process owns the lease, and return its result.
 
-        Waits for the lease, cancels `work` when the lease is lost, and starts it again when the lease is back. After
-        `close` it waits to be cancelled.
+        Waits for the lease, cancels `work` if the lease is lost, and starts it again with the next lease. After
+        `close`, it waits to be cancelled.
         """
         while True:
             requested_at = await self._wait_until_acquired(name)
@@ -95,7 +95,7 @@ class Leases:
                 if work_task.done():
                     return work_task.result()
                 if keeper_task.done():
-                    keeper_task.result()  # raises what it failed with
+                    keeper_task.result()  # raises its exception
             finally:
                 for watcher in (keeper_task, lost, closing):
                     watcher.cancel()
@@ -111,7 +111,7 @@ class Leases:
         self._closing.set()
 
     async def _wait_until_acquired(self, name: str) -> float:
-        """When the write that acquired the lease was sent, by the monotonic clock."""
+        """Wait for the lease. Returns the monotonic time before the write that acquired it."""
         is_waiting = False
         while True:
             if self._closing.is_set():
@@ -139,8 +139,8 @@ class Leases:
             log.warning("lease.release_failed", lease=name, error=str(error))
 
     async def _cancel_and_wait(self, task: "asyncio.Future[T]") -> None:
-        """Cancel `task` and wait for its end, even if this is cancelled meanwhile: the caller that cancels this closes
-        what the task still uses.
+        """Cancel `task` and wait for its end, even if the caller is cancelled, which then closes resources that the
+        task still uses.
         """
         if task.done():
             return

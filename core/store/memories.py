@@ -1,7 +1,7 @@
-"""What a conversation remembers: notes, files and past messages, in chunks with vectors.
+"""The memory of a conversation: notes, files and past messages, in chunks with vectors.
 
-Everything belongs to a conversation, by its key; no function reads or changes anything of another one. A search
-compares the query with every vector of the conversation, at most some thousands.
+Everything belongs to one conversation, identified by its key; no function crosses conversations. A search compares
+the query with every vector of the conversation, at most a few thousand.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ __all__ = [
 
 NOTE_KIND = "note"
 RECENT_MESSAGES = 20
-"""A model sees the newest messages anyway; they are not recalled."""
+"""The newest messages are not recalled, because the model sees them anyway."""
 
 Vectors = NDArray[np.float32]
 
@@ -55,7 +55,7 @@ class ChunkKind(StrEnum):
 
 
 class RecallMode(StrEnum):
-    """What a question recalls."""
+    """The kinds of entries that a question recalls."""
 
     NOTES_AND_FILES = "notes_and_files"
     WITH_MESSAGES = "with_messages"
@@ -64,7 +64,7 @@ class RecallMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """What one conversation can hold."""
+    """Limits of one conversation."""
 
     max_entries: int = 200
     """Notes and files."""
@@ -82,7 +82,7 @@ class MemoryEntry:
 
     id: int
     number: int
-    """What people call it by, within the conversation."""
+    """The number by which people refer to it, within the conversation."""
     kind: str
     """`NOTE_KIND`, or the kind of file."""
     name: str
@@ -97,7 +97,7 @@ class MemoryEntry:
 @dataclass(frozen=True, slots=True)
 class NewChunk:
     label: str
-    """Where the text stands: "page 3", a heading, lines."""
+    """The place of the text: "page 3", a heading, lines."""
     text: str
 
 
@@ -183,8 +183,8 @@ def add_entry(
     vectors: Vectors,
     limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> MemoryEntry | None:
-    """Store a note or a file, unless it is stored already. None when the conversation has no room."""
-    # Two transactions at once would take the same number, or exceed the limits.
+    """Store a note or a file, unless it is already stored. None if the conversation's memory is full."""
+    # Concurrent transactions could use the same number or exceed the limits.
     advisory_lock(connection, func.hashtextextended(f"memory:{conversation_key}", 0))
     if (existing := find_by_digest(connection, conversation_key, digest)) is not None:
         return existing
@@ -230,7 +230,7 @@ def add_entry(
 def has_room(
     connection: Connection, conversation_key: str, chunk_count: int, limits: MemoryLimits = DEFAULT_LIMITS
 ) -> bool:
-    """Whether the conversation can hold one more entry of `chunk_count` chunks."""
+    """Whether the conversation has room for another entry of `chunk_count` chunks."""
     statistics = get_statistics(connection, conversation_key)
     return (
         statistics.note_count + statistics.file_count < limits.max_entries
@@ -239,7 +239,7 @@ def has_room(
 
 
 def delete_entry(connection: Connection, conversation_key: str, number: int) -> MemoryEntry | None:
-    """Delete an entry and its chunks. None when there is none with this number."""
+    """Delete an entry and its chunks. None if there is none with this number."""
     row = connection.execute(
         select(memory_entries).where(
             memory_entries.c.conversation_key == conversation_key, memory_entries.c.number == number
@@ -253,7 +253,7 @@ def delete_entry(connection: Connection, conversation_key: str, number: int) -> 
 
 
 def delete_all(connection: Connection, conversation_key: str) -> None:
-    """Delete notes, files and vectors; no message written so far is recalled again."""
+    """Delete notes, files and vectors. Messages written so far are never recalled again."""
     connection.execute(delete(memory_chunks).where(memory_chunks.c.conversation_key == conversation_key))
     connection.execute(delete(memory_entries).where(memory_entries.c.conversation_key == conversation_key))
     last_message = (
@@ -267,16 +267,16 @@ def delete_all(connection: Connection, conversation_key: str) -> None:
 
 
 def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallMode) -> None:
-    """Every mode but `WITH_MESSAGES` deletes the vectors of messages."""
+    """Set the mode. All modes except `WITH_MESSAGES` delete the vectors of messages."""
     connection.execute(update(conversations).where(conversations.c.key == conversation_key).values(recall_mode=mode))
     if mode is not RecallMode.WITH_MESSAGES:
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key)))
 
 
 def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedMessage]:
-    """A person's messages that may be recalled and have no vector yet, oldest first.
+    """A person's messages that may be recalled but have no vector yet, oldest first.
 
-    None at all unless messages are recalled.
+    Empty unless the conversation recalls messages.
     """
     mode, recall_after = _recall_settings(connection, conversation_key)
     if mode is not RecallMode.WITH_MESSAGES:

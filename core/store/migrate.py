@@ -17,7 +17,7 @@ __all__ = ["back_up", "upgrade"]
 
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
 MIGRATION_LOCK_ID = 0x5061726C6579
-"""Any number, the same in every version."""
+"""Arbitrary, but the same in every version."""
 MAX_BACKUPS = 3
 
 
@@ -49,7 +49,7 @@ def _known_revisions(scripts: ScriptDirectory) -> set[str]:
 
 
 def back_up(path: Path) -> None:
-    """Copy the file beside itself if a migration is about to change it, and check the copy.
+    """Copy the file into its folder if a migration is about to change it, and check the copy.
 
     The newest `MAX_BACKUPS` copies are kept. Raises `ConfigurationError` if there is no intact copy.
     """

@@ -1,4 +1,4 @@
-"""API keys that people brought, encrypted by the caller."""
+"""People's own API keys. The caller encrypts them."""
 
 from sqlalchemy import Connection, delete, select
 

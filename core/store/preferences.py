@@ -29,7 +29,7 @@ class PreferenceName(StrEnum):
 class Preference:
     value: str
     set_by: str
-    """A person's name; "" where nobody is named."""
+    """The name of the person who set it; may be empty."""
 
 
 def set_preference(connection: Connection, scope: str, name: PreferenceName, preference: Preference) -> None:
@@ -38,7 +38,7 @@ def set_preference(connection: Connection, scope: str, name: PreferenceName, pre
 
 
 def delete_preference(connection: Connection, scopes: Sequence[str], name: PreferenceName) -> int:
-    """How many of `scopes` had the preference."""
+    """Delete a preference. Returns how many of `scopes` had it."""
     return connection.execute(
         delete(preferences).where(preferences.c.scope.in_(scopes), preferences.c.name == name)
     ).rowcount

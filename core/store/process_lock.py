@@ -1,6 +1,6 @@
-"""A lock for the one process that serves from an embedded database.
+"""Ensures that only one process uses an embedded database.
 
-The lock is the operating system's, on a file beside the database: it ends with the process, however that ends.
+The operating system locks a file next to the database, and frees it whenever the process ends, even in a crash.
 """
 
 import os
@@ -16,7 +16,7 @@ from core.timings import Timings
 
 try:
     import fcntl
-except ImportError:  # Windows: only the platforms notice a second process
+except ImportError:  # Windows: without a lock, only the platforms notice a second process
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["process_lock"]
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 async def process_lock(
     database: Path, *, clock: Clock = SystemClock(), timings: Timings = Timings()
 ) -> AsyncIterator[None]:
-    """Hold the lock while the body runs.
+    """Lock the database while the body runs.
 
-    Waits for a process that is about to end. Raises `UnavailableError` if it does not, and `ConfigurationError` if
-    the lock file cannot be written.
+    Waits for a process that is shutting down. Raises `UnavailableError` if it does not end, and `ConfigurationError`
+    if the lock file cannot be written.
     """
     lock_path = database.with_name(f"{database.name}.lock")
     try:

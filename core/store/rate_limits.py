@@ -1,4 +1,4 @@
-"""How long a platform told the bot to wait: it holds after a restart and in every process."""
+"""Waits that a platform asked for. They stay in force after a restart and apply to every process."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from core.store.schema import database_now, rate_limits
 __all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
 
 RETENTION_SECONDS = 60
-"""How long the row of an expired rate limit stays. Deleting each at once costs more."""
+"""How long expired rows stay. Deleting each one at once would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveRateLimit:
     account: AccountKey
     chat: str
-    """Empty: every chat of the account."""
+    """Empty for all chats of the account."""
     remaining_seconds: float
 
 
 def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
-    """Block `chat` (or, with an empty string, the whole account); the longest wait counts."""
+    """Block `chat` (an empty string: the whole account). The longest wait wins."""
     is_outdated = rate_limits.c.blocked_until < database_now() - RETENTION_SECONDS
     connection.execute(delete(rate_limits).where(is_outdated))
     until = database_now() + seconds

@@ -1,4 +1,4 @@
-"""Where people recently wrote to the bot; adapters use it to look for events they missed."""
+"""Places where people recently wrote to the bot. Adapters look there for missed events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["EventHistory", "RecentActivity", "find_recent_activity", "find_store
 
 MAX_SCANNED_TURNS = 20_000
 CONVERSATIONS_PER_PLACE = 10
-"""On average; several people of a chat have a conversation each."""
+"""An average: several people in a chat may have a conversation each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def find_recent_activity(
 
 
 def find_stored_keys(connection: Connection, account: AccountKey, keys: Sequence[str]) -> set[str]:
-    """Which of the events `keys` of an account are stored."""
+    """The subset of the event `keys` of an account that is stored."""
     prefix = f"{account}:"
     stored = connection.scalars(select(turns.c.event_key).where(turns.c.event_key.in_([prefix + key for key in keys])))
     return {key.removeprefix(prefix) for key in stored}

@@ -1,4 +1,4 @@
-"""The store as one turn uses it: transactions are repeated while the database is away for a moment."""
+"""The store of one turn: retries transactions while the database is briefly unavailable."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 class RetryingStore:
-    """Like `Store`, but repeats what fails until `check_lease` raises, because another process has the turn then.
+    """Like `Store`, but retries failed transactions until `check_lease` raises because another process owns the turn.
 
-    Transactions have to be idempotent: one that succeeded is repeated if its result got lost on the way. Raises
-    `StoreError` for what fails for `Timings.max_store_retry` although the lease is renewed: then the database is
-    there and the cause is another.
+    Transactions must be idempotent: one that succeeded is repeated if its result was lost. Raises `StoreError` if a
+    transaction fails for `Timings.max_store_retry` although the lease is renewed, because the database is then
+    available and the cause is another.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class NulFreeText(TypeDecorator[str]):
 
 
 class database_now(GenericFunction[float]):  # noqa: N801 (an SQL function's name)
-    """The database's clock: processes whose clocks differ agree on leases."""
+    """The database's clock, so that processes whose clocks differ agree on leases."""
 
     type = Float()
     inherit_cache = True
@@ -130,7 +130,7 @@ turns = Table(
     Column("incoming_json", NulFreeText, nullable=False),
     Column("owner", String(64)),
     Column("lease_expires_at", Float, nullable=False, server_default="0"),
-    Column("not_before", Float, nullable=False, server_default="0"),  # the rest of a batch may follow until then
+    Column("not_before", Float, nullable=False, server_default="0"),  # until then, more of a batch may follow
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("person_key", String(200), nullable=False),
@@ -214,7 +214,7 @@ token_usage = Table(
     Column("day", String(10), primary_key=True),
     Column("tokens", BigInteger, nullable=False),
     Column("request_count", Integer, nullable=False),
-    Column("is_exhausted", Boolean, nullable=False, server_default=text("false")),  # according to the service
+    Column("is_exhausted", Boolean, nullable=False, server_default=text("false")),  # the service reported it
 )
 
 daily_usage = Table(
@@ -268,7 +268,7 @@ memory_entries = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("conversation_key", String(400), nullable=False),
-    Column("number", Integer, nullable=False),  # what people call it by, within the conversation
+    Column("number", Integer, nullable=False),  # people refer to it by this number, within the conversation
     Column("kind", String(16), nullable=False),
     Column("name", String(200), nullable=False),
     Column("digest", String(64), nullable=False),

@@ -1,7 +1,7 @@
 """Tokens used: by API key, model, kind and day; by person or chat and day; and reservations for running requests.
 
-`reserve` books what a request is expected to cost before it is sent, `settle_reservation` replaces that by the real
-cost. `settle_abandoned` books the requests of dead processes as expected.
+`reserve` books the expected cost of a request before it is sent, `settle_reservation` replaces it with the real cost.
+`settle_abandoned` books the expected cost for requests of dead processes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class UsageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageKey:
-    """What a request is booked on."""
+    """The account on which a request is booked."""
 
     key_id: str
     model: str
@@ -52,9 +52,9 @@ class UsageKey:
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
     tokens: int = 0
-    """As the service counted them, where it did."""
+    """Counted by the service where possible."""
     reserved: int = 0
-    """What running requests are expected to cost."""
+    """The expected cost of running requests."""
     requests: int = 0
     is_exhausted: bool = False
     """Whether the service reported the day's quota as used up."""
@@ -62,7 +62,7 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """What one person or chat used in a day."""
+    """The usage of one person or chat in a day."""
 
     tokens: int = 0
     questions: int = 0
@@ -78,7 +78,7 @@ class ModelUsage:
 def get_usage_by_model(
     connection: Connection, key_id: str, day: str, models: Sequence[str], kind: UsageKind = UsageKind.CHAT
 ) -> dict[str, TokenUsage]:
-    """Usage of each of `models`; without any, of all models that were used."""
+    """Usage of each of `models`; if empty, of all models used."""
     used = _of_day(token_usage, key_id, day, kind)
     reserved = _of_day(reservations, key_id, day, kind)
     if models:
@@ -103,7 +103,7 @@ def _of_day(table: Table, key_id: str, day: str, kind: UsageKind) -> list[Column
 
 
 def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
-    """Tokens of chats on all keys but `key_id`."""
+    """Chat tokens on all keys except `key_id`."""
     tokens = connection.scalar(
         select(func.sum(token_usage.c.tokens)).where(
             token_usage.c.key_id != key_id, token_usage.c.day == day, token_usage.c.kind == UsageKind.CHAT
@@ -113,11 +113,12 @@ def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
 
 
 def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: int | None) -> int | None:
-    """The ID of a reservation; None: the day's quota (tokens; None: unlimited) does not allow the request.
+    """Reserve a request's expected cost. Returns the ID, or None if the day's quota does not allow it.
 
-    While nothing else is reserved, a request may exceed what remains: quotas are there to be used up.
+    `quota` is in tokens; None: unlimited. While nothing else is reserved, a request may exceed the remaining quota,
+    so that the quota can be used up.
     """
-    _add_usage(connection, key, 0, 0)  # locks the row: one transaction at a time checks and reserves
+    _add_usage(connection, key, 0, 0)  # locks the row, so that one transaction at a time checks and reserves
     usage = get_usage_by_model(connection, key.key_id, key.day, [key.model], key.kind)[key.model]
     if usage.is_exhausted:
         return None
@@ -134,7 +135,7 @@ def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: 
 
 
 def settle_reservation(connection: Connection, reservation_id: int, tokens: int) -> None:
-    """Book what a request cost; a second call for the same reservation does nothing."""
+    """Book the real cost of a request. A second call for the same reservation does nothing."""
     row = connection.execute(
         delete(reservations).where(reservations.c.id == reservation_id).returning(reservations)
     ).first()
@@ -143,7 +144,7 @@ def settle_reservation(connection: Connection, reservation_id: int, tokens: int)
 
 
 def settle_abandoned(connection: Connection, older_than_seconds: float) -> int:
-    """Book old reservations as expected: their process died. Returns how many there were."""
+    """Book the expected cost of old reservations, whose process died. Returns how many there were."""
     is_abandoned = reservations.c.created_at < database_now() - older_than_seconds
     rows = connection.execute(delete(reservations).where(is_abandoned).returning(reservations)).all()
     for row in rows:
@@ -156,7 +157,7 @@ def _usage_key(row: Row[Any]) -> UsageKey:
 
 
 def mark_exhausted(connection: Connection, key: UsageKey) -> None:
-    """The service reports the day's quota as used up."""
+    """Record that the service reported the day's quota as used up."""
     _upsert_usage(connection, key, {"tokens": 0, "request_count": 0, "is_exhausted": True}, {"is_exhausted": True})
 
 
@@ -190,7 +191,7 @@ def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -
 def usage_since(
     connection: Connection, person_key: str, since: float, *, is_personal_key: bool = False
 ) -> list[ModelUsage]:
-    """What a person used since `since` (seconds since 1970), most tokens first: on the bot's key or on their own."""
+    """A person's usage since `since` (seconds since 1970), on the bot's key or their own, most tokens first."""
     tokens = func.sum(turns.c.prompt_tokens + turns.c.completion_tokens)
     rows = connection.execute(
         select(turns.c.model, tokens, func.count())

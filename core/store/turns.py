@@ -1,8 +1,8 @@
-"""Turns: one for each event that a process has to act on, from acceptance to its outcome.
+"""Turns: the work on one event, from acceptance to outcome.
 
-`claims` decides which process works on a turn, `answers` and `answer_parts` store what it produced. Every function
-is the body of one transaction. `owner` names a process and `attempt` one claim by it: a write by anybody but the
-present owner of the turn raises `LostLeaseError` and changes nothing.
+`claims` decides which process works on a turn; `answers` and `answer_parts` store the result. Every function is the
+body of one transaction. `owner` identifies a process, and `attempt` one of its claims. A write by any other than the
+current owner raises `LostLeaseError` and changes nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class LostLeaseError(ParleyError):
-    """Another process has this turn now."""
+    """Another process owns the turn now."""
 
 
 class TurnState(StrEnum):
@@ -43,7 +43,7 @@ class TurnState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     MERGED = "merged"
-    """The event became part of an earlier turn."""
+    """The event was merged into an earlier turn."""
 
     @property
     def is_final(self) -> bool:
@@ -51,7 +51,7 @@ class TurnState(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why the event of a turn is refused."""
+    """Reasons to refuse the event of a turn."""
 
     QUEUE_FULL = "queue_full"
     RATE_LIMITED = "rate_limited"
@@ -59,7 +59,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn as its owner claimed it."""
+    """A turn as claimed by its owner."""
 
     id: int
     conversation_id: int
@@ -80,7 +80,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class StoredTurn:
-    """What the buttons under an answer need to know of its turn."""
+    """The data of a turn that the buttons under its answer need."""
 
     conversation_id: int
     incoming: Incoming
@@ -88,7 +88,7 @@ class StoredTurn:
 
 
 def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
-    """None also for an event that cannot be decoded."""
+    """None if there is no such turn, or if its event cannot be decoded."""
     row = connection.execute(
         select(turns.c.conversation_id, turns.c.incoming_json, turns.c.state).where(turns.c.id == turn_id)
     ).first()
@@ -102,7 +102,7 @@ def finish_turn(connection: Connection, turn: Turn, owner: str, state: TurnState
 
 
 def erase_event_text(connection: Connection, turn: Turn, owner: str) -> None:
-    """Remove the text from the stored event: it held a secret."""
+    """Remove the text, which contains a secret, from the stored event."""
     erased = encode_incoming(replace(turn.incoming, text=""))
     update_owned_turn(connection, turn, owner, incoming_json=erased)
 

@@ -1,4 +1,4 @@
-"""The queue in front of the database: limits how many write at once, and lets urgent writes go first."""
+"""The queue in front of the database: limits concurrent writes, and lets urgent ones go first."""
 
 import asyncio
 from collections import deque
