@@ -141,7 +141,7 @@ async def test_unstored_command_is_reported(harness: AdapterHarness, is_acknowle
         harness.inbox.may_store.clear()
     await harness.acknowledgement(await use_command(harness, "model"))
     harness.inbox.may_store.set()
-    await harness.discord.wait_for(lambda: "could not save" in "".join(harness.bot_texts()))
+    await harness.discord.wait_for(lambda: "couldn't save" in "".join(harness.bot_texts()))
     [notice] = harness.bot_messages()
     assert notice.flags & EPHEMERAL
 

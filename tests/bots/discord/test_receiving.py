@@ -106,7 +106,7 @@ async def test_unstored_message_is_reported(harness: AdapterHarness) -> None:
     harness.inbox.is_failing = True
     message = await harness.say("hello")
     [post] = await harness.discord.wait_for(lambda: harness.discord.calls_to("POST", messages_path(harness.dm)))
-    assert "could not save" in post.body["content"]
+    assert "couldn't save" in post.body["content"]
     assert post.body["message_reference"]["message_id"] == str(message.id)
 
 

@@ -51,6 +51,7 @@ def check(dialect: Dialect, text: str, step: int = 1) -> tuple[Part, ...]:
     return whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 @pytest.mark.parametrize("limit", [150, 400])
 def test_closed_parts_never_change(make: DialectFactory, limit: int) -> None:
@@ -64,6 +65,7 @@ def test_closed_parts_of_malformed_text_never_change(make: DialectFactory, text:
     check(make(130), f"{text}\n\n" * 3, step=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", DIALECT_FACTORIES)
 def test_closed_parts_never_change_at_real_limits(make: DialectFactory) -> None:
     check(make(4096 if make is TelegramDialect else 2000), ANSWER * 6, step=37)

@@ -232,6 +232,7 @@ async def model() -> AsyncIterator[ModelStandIn]:
     await server.close()
 
 
+@pytest.mark.slow
 async def test_open_turns_are_answered(upgraded: Store, url: str, tmp_path: Path, model: ModelStandIn) -> None:
     await upgraded.write(make_turns_recent)
     adapter = FakeAdapter()

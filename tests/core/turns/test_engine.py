@@ -72,6 +72,7 @@ async def test_batches_wait_as_long_as_timings_say(tmp_path: Path, model: ModelS
         assert await adapter.store.read(batch_waits) == [pytest.approx(60, abs=1)]
 
 
+@pytest.mark.slow
 async def test_unnoticed_lease_expiry_answers_once(tmp_path: Path, model: ModelStandIn) -> None:
     """After a suspended machine wakes up, a claim may come before the heartbeat."""
     async with running_engine(tmp_path, model, timings=Timings(heartbeat_interval=4)) as adapter:
@@ -165,6 +166,7 @@ async def test_retry_of_failed_retry_repeats_original_question(tmp_path: Path, f
 # Delivery
 
 
+@pytest.mark.slow
 async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, fast_model: ModelStandIn) -> None:
     """The group's answers are written, and its rate limit lets them out one by one."""
     fast_model.answer = echo_prompt
@@ -185,6 +187,7 @@ def reopen_delivery(connection: Connection, turn_id: int, attempt: int) -> None:
     connection.execute(update(turns).where(turns.c.id == turn_id).values(**reopened))
 
 
+@pytest.mark.slow
 async def test_abandoned_delivery_keeps_answer(tmp_path: Path, fast_model: ModelStandIn) -> None:
     async with running_engine(tmp_path, fast_model) as adapter:
         answer = await adapter.ask("hello")
@@ -255,6 +258,7 @@ async def test_choice_from_deleted_menu_is_sent_as_new_message(tmp_path: Path, m
 # Previews
 
 
+@pytest.mark.slow
 async def test_answer_is_stored_although_preview_is_not(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as adapter:
         adapter.store.start_outage(save_part)
@@ -289,6 +293,7 @@ async def test_answer_is_not_rendered_for_each_token(tmp_path: Path, fast_model:
     assert 0 < dialect.rendered_chars < len(text) * tokens / 50
 
 
+@pytest.mark.slow
 async def test_preview_in_flight_ends_with_turn(
     tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +355,7 @@ async def test_stop_on_orphaned_message_updates_it(tmp_path: Path, fast_model: M
         assert adapter.messages == {message_id: answer, "orphan": texts.PREVIEW_ORPHANED}
 
 
+@pytest.mark.slow
 async def test_old_stop_button_does_not_stop_current_answer(tmp_path: Path, fast_model: ModelStandIn) -> None:
     """A process that died left a message with its button; the draft of a final answer still has a Stop control."""
     async with running_engine(tmp_path, fast_model) as adapter:

@@ -125,6 +125,7 @@ async def test_resumed_process_shows_nothing_after_takeover(database_url: str, e
     assert adapter.calls == []
 
 
+@pytest.mark.slow
 async def test_nothing_is_shown_after_lease_expires(database_url: str, tmp_path: Path, model: ModelStandIn) -> None:
     """The trust in a lease counts from the last renewal that the database confirmed."""
     model.tokens_per_second = 40
@@ -148,6 +149,7 @@ async def test_nothing_is_shown_after_lease_expires(database_url: str, tmp_path:
 # Database outages
 
 
+@pytest.mark.slow
 async def test_claims_and_heartbeats_survive_database_outage(
     database_url: str, tmp_path: Path, model: ModelStandIn
 ) -> None:
@@ -166,6 +168,7 @@ async def test_claims_and_heartbeats_survive_database_outage(
     assert len(model.requests) == 2, "no question was asked twice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [save_part, settle_reservation, AnswerPipeline._store_answer, finish_turn])
 async def test_answer_survives_short_database_outage(
     database_url: str, tmp_path: Path, model: ModelStandIn, function: Callable[..., object]
@@ -241,6 +244,7 @@ async def test_stored_answer_is_not_requested_again(database_url: str, tmp_path:
 # Turns that break their process
 
 
+@pytest.mark.slow
 async def test_poison_question_is_abandoned_with_notice(
     database_url: str, tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +295,7 @@ def mark_suspect(connection: Connection, turn_id: int) -> None:
     connection.execute(update(turns).where(turns.c.id == turn_id).values(attempt=claims.SUSPECT_ATTEMPTS))
 
 
+@pytest.mark.slow
 async def test_suspect_turn_does_not_wait_for_later_turns(
     database_url: str, tmp_path: Path, model: ModelStandIn
 ) -> None:
@@ -307,6 +312,7 @@ async def test_suspect_turn_does_not_wait_for_later_turns(
     assert prompts[1:] == ["of 6", "of 7", "of 8"]
 
 
+@pytest.mark.slow
 async def test_isolation_ends_after_success(database_url: str, tmp_path: Path, model: ModelStandIn) -> None:
     """One by one, the suspects would wait longer than the failure itself lasted."""
     store = Store(database_url)
