@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = [
+    "DEFAULT_CONTEXT_TOKENS",
     "Model",
     "ModelMatch",
     "find_model",

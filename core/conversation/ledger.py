@@ -24,6 +24,7 @@ import structlog
 from core.api.model_data import BUILTIN_MODELS
 from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
+from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
 from core.store import token_usage
 from core.store.database import Store
@@ -40,7 +41,6 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-EVERY_MODEL = "*"
 QUOTA_WARNING_FRACTION = 0.8
 DAY_SECONDS = 86_400
 BILLED_FAILURES = frozenset(

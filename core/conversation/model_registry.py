@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from core.api.catalogue import (
+    DEFAULT_CONTEXT_TOKENS,
     Model,
     ModelMatch,
     find_model,
@@ -33,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 CATALOGUE_KEY = "catalogue"
 EMBEDDING_CONTEXT_TOKENS = 512
-DEFAULT_CONTEXT_TOKENS = 8192
 
 
 class ModelRegistry:

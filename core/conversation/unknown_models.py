@@ -8,12 +8,13 @@ from core.api.catalogue import Model, find_model
 from core.api.model_data import BUILTIN_MODELS
 from core.settings import Settings
 
-__all__ = ["DEFAULT_MODEL_SETTING", "UnknownModel", "find_unknown_models"]
+__all__ = ["DEFAULT_MODEL_SETTING", "EVERY_MODEL", "UnknownModel", "find_unknown_models"]
 
 DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
 EMBEDDING_MODEL_SETTING = "PARLEY_EMBEDDING_MODEL"
 PER_MODEL_SETTINGS = ("PARLEY_QUOTAS", "PARLEY_CONTEXTS")
 EVERY_MODEL = "*"
+"""In `PARLEY_QUOTAS`: models without an own entry."""
 MAX_SUGGESTIONS = 3
 
 
