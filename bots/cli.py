@@ -202,12 +202,12 @@ def config_show(config_file: ConfigFile = None) -> None:
     settings = _load(config_file)
     print_settings(settings, _console())
     for unknown in find_unknown_models(settings.core, BUILTIN_MODELS):
-        if unknown.suggestions:  # a name unlike any built-in one may be a model that only the service lists
+        if unknown.suggestions:  # other names may be models that only the service lists
             _print_to_stderr(f"parley: {unknown} `parley models` lists the models.")
 
 
 def _print_to_stderr(text: str, style: str = "") -> None:
-    """Print without markup and without wrapping, so that logs keep one line per message."""
+    """Print without markup or wrapping, so that each log message is one line."""
     Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """The Discord adapter: sends, edits and deletes messages, and runs the gateway connection.
 
-Receiving is in `receiving` and `translate`, the connection in `gateway_supervisor`, answers through
-interactions in `interaction_responder`.
+`receiving` and `translate` handle events, `gateway_supervisor` the connection, and
+`interaction_responder` the answers to interactions.
 """
 
 import base64
@@ -53,10 +53,9 @@ class DiscordAdapter:
     """`account` is the bot's user ID.
 
     `state` stores the digest of the registered commands and the progress of backfill.
-    `gateway_url` None: Discord is asked for the URL and the number of shards. `leases` divide the
-    shards between all processes on one database. `history` enables backfill of missed messages, up
-    to `max_backfill_age` seconds old. Sending works without `run`; `close` then releases the
-    connections.
+    If `gateway_url` is None, Discord supplies the URL and the number of shards. `leases` divide the
+    shards among all processes on one database. `history` enables backfill of missed messages up to
+    `max_backfill_age` seconds old. Sending works without `run`; `close` then releases the connections.
     """
 
     platform = PLATFORM
@@ -120,7 +119,7 @@ class DiscordAdapter:
 
     @property
     def last_activity(self) -> float | None:
-        """Implements `core.port.SupportsLiveness`; None also while other processes serve all shards."""
+        """Implements `core.port.SupportsLiveness`; None while other processes serve all shards."""
         return self._gateway_supervisor.last_activity
 
     async def run(self, inbox: Inbox) -> None:
@@ -157,7 +156,7 @@ class DiscordAdapter:
                     return await self._responder.respond(token, body)
                 return await self._responder.follow_up(token, body, ephemeral=ephemeral or token.is_ephemeral)
             except DeliveryError as error:
-                # In a direct message a normal message is seen by nobody else.
+                # Nobody else sees a normal message in a direct message channel.
                 if error.failure is not DeliveryFailure.GONE or not (place.is_private and token.can_post):
                     raise
                 return await self._post(place, part, key, reply_to)
@@ -180,7 +179,7 @@ class DiscordAdapter:
         except RefusedError as error:
             if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
                 raise
-            # A process that has ended sent the message through the interaction.
+            # An earlier process sent the message through the interaction.
             await self._responder.edit(token, message_id, body)
 
     async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
@@ -199,7 +198,7 @@ class DiscordAdapter:
         except DeliveryError as error:
             if error.failure not in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE):
                 raise
-            # The bot may answer here through interactions only.
+            # Here the bot may answer only through interactions.
             self._typing_paused.add(channel, self._timings.typing_pause)
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
@@ -211,7 +210,7 @@ class DiscordAdapter:
         return is_interaction_message and (self._responder.is_valid(token) or not token.can_post)
 
     async def _post_or_notify(self, place: Place, part: Part, key: str, reply_to: str | None) -> str:
-        """Post a message; where that is forbidden, tell the author of the question why."""
+        """Post a message; if that is forbidden, tell the author of the question why."""
         try:
             return await self._post(place, part, key, reply_to)
         except DeliveryError as error:
@@ -229,12 +228,12 @@ class DiscordAdapter:
             raise
         message_id = str(message.get("id", ""))
         if not _shows(message, part):
-            # A process that has ended sent the message with this key; it still shows the text of then.
+            # An earlier process sent the message with this key; it still has the old text.
             await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), _payload(part))
         return message_id
 
     async def _call_unarchiving(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
-        """Make a request; if the thread is archived, reopen it and repeat the request."""
+        """Send a request; if the thread is archived, reopen it and repeat the request."""
         try:
             await self._http.call(method, path, body)
         except RefusedError as error:
@@ -276,9 +275,9 @@ def _custom_ids(components: object) -> list[str]:
 
 
 def _account_id(token: str) -> str:
-    """The bot's user ID, which is the first part of its token.
+    """The bot's user ID: the first part of its token.
 
-    For a token without one (of a proxy, for example): a name that is the same after a restart.
+    If the token has none (with a proxy, for example), a name that survives restarts.
     """
     fallback_id = "token-" + hashlib.sha256(token.encode()).hexdigest()[:16]
     encoded_id = token.partition(".")[0]

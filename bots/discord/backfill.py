@@ -1,9 +1,8 @@
 """Reads the messages that a shard missed while it had no session.
 
-Discord replays events to a session that is resumed, but not to a new one. When a new session starts,
-the channels in which somebody recently talked to the bot are therefore read from their last stored
-event on, and messages that the store does not have are handled as if they had just arrived. Other
-channels are not read.
+Discord replays events when a session is resumed, but not in a new session. When a new session starts,
+backfill reads the channels in which somebody recently talked to the bot, from their last stored event
+on. Messages that are not stored are handled as if they had just arrived. Other channels are not read.
 
 Example: the bot stored message 10 of a channel and was then offline. Before the new session starts,
 `save_mark` notes that the newest stored turn is, say, turn 7. Then `start` reads the channel after
@@ -54,12 +53,12 @@ class SupportsHistory(Protocol):
 
 
 class GatewaySession(Protocol):
-    """What backfill needs of the gateway client."""
+    """The part of the gateway client that backfill uses."""
 
     def get_guild(self, id_: int, /) -> discord.Guild | None: ...
 
     async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
-        """Handle a message of `place` as if it had just arrived; False if it could not be stored."""
+        """Handles a message of `place` as if it had just arrived; False if it could not be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +85,12 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class BackfillMark:
-    """Saved while backfill is unfinished, so that an interrupted one starts from the same turn again."""
+    """Saved until backfill is finished, so that an interrupted one restarts from the same turn."""
 
     newest_turn: int
     """The newest stored turn when the first of these attempts started."""
     attempt: str
-    """Only the latest attempt may clear the mark: the shard may have moved to another process."""
+    """Only the latest attempt may clear the mark, because the shard may have moved to another process."""
 
     def encode(self) -> str:
         return f"{self.newest_turn} {self.attempt}"
@@ -123,15 +122,15 @@ class Backfill:
         self._mark_name = f"discord.missed.{account}.{shard.count}.{shard.number}"
         self._attempt = ""
         self._start_points: list[StartPoint] | None = None
-        """Where the next session has to read; None: nothing is known."""
+        """Where the next session starts to read; None if unknown."""
         self._pending_channels: dict[str, asyncio.Event] = {}
-        """Channels still to be read, each with an event that is set afterwards."""
+        """Channels still to be read, each with an event that is set when it has been read."""
         self._available_guilds: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
         """Guilds, each with an event that is set when Discord announces it in this session."""
         self._task: asyncio.Task[None] | None = None
 
     async def save_mark(self) -> None:
-        """Note where to start, before a session starts in which newer events are stored."""
+        """Save where to start. Call before a new session, which stores newer events."""
         await self.stop()
         self._start_points = None
         try:
@@ -158,7 +157,7 @@ class Backfill:
         self._start_points = list(start_points.values())
 
     def start(self, session: GatewaySession) -> None:
-        """Read in the background: the session has started."""
+        """Start to read in the background. Call when the session has started."""
         start_points, self._start_points = self._start_points, None
         if start_points is not None:
             self._available_guilds.clear()
@@ -166,7 +165,7 @@ class Backfill:
             self._task = asyncio.create_task(self._read_all(session, start_points))
 
     def mark_available(self, guild_id: int) -> None:
-        """Discord has announced a guild."""
+        """Call when Discord has announced a guild."""
         self._available_guilds[guild_id].set()
 
     async def wait_until_read(self, channel: int) -> None:
@@ -185,7 +184,7 @@ class Backfill:
 
     async def _read_all(self, session: GatewaySession, start_points: list[StartPoint]) -> None:
         guilds_expected_until = self._clock.monotonic() + self._timings.guild_timeout
-        # Direct messages first: they need not wait for Discord to announce a guild.
+        # Direct messages first, because they need not wait for Discord to announce a guild.
         queue = iter(sorted(start_points, key=lambda point: point.place.server is not None))
         results: list[ReadResult] = []
         try:
@@ -245,7 +244,7 @@ class Backfill:
         return True
 
     async def _read_channel(self, session: GatewaySession, point: StartPoint) -> int:
-        """Handle what was written after the start point. Returns the number of messages read."""
+        """Handle the messages after the start point. Returns the number of messages read."""
         place = point.place
         if place.server is not None and session.get_guild(int(place.server)) is None:
             return 0  # the bot has left the guild
@@ -268,7 +267,7 @@ class Backfill:
         return message_count
 
     async def _fetch_page(self, channel: str, after: int) -> list[dict[str, Any]]:
-        """The messages after the ID `after`, oldest first. Retries until they would be too old."""
+        """The messages after the ID `after`, oldest first. Retries until they are too old."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         deadline = self._clock.monotonic() + self._sources.max_age
         while True:
@@ -289,5 +288,5 @@ def _snowflake_of(key: str) -> int:
 
 
 def _to_snowflake(seconds: float) -> int:
-    """Seconds in the unit of Discord's IDs, whose upper bits are milliseconds."""
+    """Convert seconds to a difference of Discord IDs, whose upper bits are milliseconds."""
     return int(seconds * 1000) << 22

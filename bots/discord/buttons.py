@@ -1,7 +1,7 @@
-"""Buttons and select menus: drawn as plain JSON, received as discord.py's dynamic items.
+"""Buttons and select menus: sent as plain JSON, received as discord.py's dynamic items.
 
-A button's custom id contains its action, a menu's values do, so that any process understands a
-press at any time, and nothing is kept in memory for it.
+A button's custom ID, or a menu's value, contains the action. Any process can therefore handle a press
+at any time, without state in memory.
 """
 
 import re
@@ -58,7 +58,7 @@ def _select_option(item: MenuItem) -> dict[str, object]:
 
 @runtime_checkable
 class SupportsButtons(Protocol):
-    """The client that receives a press."""
+    """The client that receives presses."""
 
     async def handle_button(self, interaction: Interaction, action: str) -> None: ...
 

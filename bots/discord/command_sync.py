@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class StateStore(Protocol):
-    """A few small strings that outlive the process."""
+    """Stores a few small strings beyond the process."""
 
     async def load_state(self, name: str) -> str | None: ...
     async def save_state(self, name: str, value: str) -> None: ...
@@ -29,7 +29,7 @@ class StateStore(Protocol):
 class CommandSync:
     """Overwrites all commands if their digest differs from the saved one.
 
-    Runs beside the connection: a bot whose commands cannot be registered still chats.
+    Runs independently of the connection, so that the bot can chat even if this fails.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The core's commands as Discord's application commands, and their options as the core's arguments."""
+"""Translates the core's commands to Discord's application commands, and their options to arguments."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ ALL_INTEGRATION_TYPES = [0, 1]
 
 @dataclass(frozen=True, slots=True)
 class FocusedArgument:
-    """The argument a person is typing, and its text so far."""
+    """The argument that a person is typing, and its text so far."""
 
     argument: Argument
     text: str
@@ -54,7 +54,7 @@ def commands_digest(payload: Sequence[dict[str, object]]) -> str:
 def join_arguments(command: Command | None, options: Sequence[Mapping[str, Any]]) -> str:
     """The values of the options in the order of declaration, joined by spaces.
 
-    `command` None: it is no longer declared, but somebody's client still offers it.
+    `command` is None if it is no longer declared but a client still offers it.
     """
     values = {str(option.get("name")): str(option.get("value", "")) for option in options}
     names = [argument.name for argument in command.arguments if not argument.is_file] if command else list(values)

@@ -1,7 +1,7 @@
-"""Documents in Discord's Markdown, with everything that would act on its own escaped.
+"""Renders documents as Discord's Markdown, and escapes everything that Discord would interpret.
 
-Discord turns `<...>` into mentions, emoji and timestamps, `:...:` into emoji, and has no tables,
-maths or task lists. Lengths are code points.
+Discord turns `<...>` into mentions, emoji and timestamps, and `:...:` into emoji. It has no tables,
+maths or task lists. Lengths are in code points.
 """
 
 import re
@@ -14,7 +14,7 @@ from core.port import Part
 __all__ = ["MAX_MESSAGE_CHARS", "DiscordDialect"]
 
 MAX_MESSAGE_CHARS = 2000
-LENGTH_MARGIN_CHARS = 10  # Discord and Python do not always count alike
+LENGTH_MARGIN_CHARS = 10  # Discord and Python may count differently
 URL_PATTERN = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")
 ESCAPED_CHARS = re.compile(r"[\\*_~`|<\[\]]|:(?=[\w+-]+:)|@(?=everyone|here)")
 CLICKABLE_URL = re.compile(r"https?://[^\s<>]+\Z")

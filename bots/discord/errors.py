@@ -1,4 +1,4 @@
-"""Discord's errors as the core's: `DeliveryError` for requests, `ConfigurationError` for the gateway."""
+"""Translates Discord's errors: to `DeliveryError` for requests, to `ConfigurationError` for the gateway."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -67,9 +67,9 @@ FAILURES_BY_STATUS: Mapping[int, tuple[DeliveryFailure, str]] = {
     429: (DeliveryFailure.RATE_LIMITED, RATE_LIMIT_TEXT),
 }
 PERMANENT_FAILURES = (DeliveryFailure.REJECTED, DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
-"""Failures that a repeated request meets again."""
+"""Failures that repeating the request does not fix."""
 DEFAULT_RETRY_SECONDS = 60.0
-"""The wait after a 429 that does not say how long to wait."""
+"""The wait after a 429 that does not specify one."""
 
 FATAL_CLOSE_CODES = {
     4004: TOKEN_REJECTED_TEXT,
@@ -113,8 +113,8 @@ def to_delivery_error(
     """Classify a response with an error status by its status, decoded body and headers.
 
     `is_idempotent`: repeating the request has no further effect, so a 5xx may count as "not
-    arrived". `as_bot` False: the request used an interaction's token, so a rate limit does not
-    concern the bot's account.
+    arrived". `as_bot` is False if the request used an interaction's token: a rate limit then does
+    not concern the bot's account.
     """
     fields = body if isinstance(body, dict) else {}
     raw_code = fields.get("code")
@@ -129,13 +129,13 @@ def to_delivery_error(
     if failure is not DeliveryFailure.RATE_LIMITED:
         return RefusedError(text, failure, status, code)
     seconds = _retry_seconds(fields.get("retry_after"), headers.get("Retry-After"))
-    # A body that is no object comes from Cloudflare, which blocks the address, not one channel.
+    # A body that is not an object comes from Cloudflare, which blocks the IP address, not one channel.
     is_global = bool(fields.get("global", not isinstance(body, dict))) or "X-RateLimit-Global" in headers
     return RefusedError(text, failure, status, code, seconds, account_wide=as_bot and is_global)
 
 
 def to_configuration_error(error: BaseException) -> ConfigurationError | None:
-    """What the operator must change, or None where reconnecting may help."""
+    """What the operator must change, or None if reconnecting may help."""
     if isinstance(error, ConfigurationError):
         return error
     if isinstance(error, discord.LoginFailure):

@@ -1,4 +1,4 @@
-"""A set whose members disappear by themselves."""
+"""A set whose members expire."""
 
 from core.clock import Clock
 
@@ -8,7 +8,7 @@ MAX_ENTRIES = 1_000
 
 
 class ExpiringSet:
-    """Holds each name for some seconds, and at most the newest `MAX_ENTRIES` names."""
+    """Contains each name for some seconds, and at most the newest `MAX_ENTRIES` names."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Downloads of attachments, only from the hosts on which Discord keeps them."""
+"""Downloads attachments, only from Discord's own hosts."""
 
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ async def download(http: HttpClient, url: str, max_bytes: int, timings: DiscordT
 
 
 def _is_trusted(url: str, api_base: str) -> bool:
-    """Whether `url` is on Discord's CDN or on the server of the API (the sandbox serves both)."""
+    """Whether `url` is on Discord's CDN or on the API's server (the sandbox serves both)."""
     target, api = urlsplit(url), urlsplit(api_base)
     if target.scheme == "https" and target.netloc in CDN_HOSTS:
         return True

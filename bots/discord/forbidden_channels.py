@@ -1,6 +1,6 @@
-"""Channels in which the bot may not write: skipped for a while, and the asker is told once.
+"""Skips channels in which the bot may not write for a while, and notifies the author of the question once.
 
-Ten thousand refused requests within ten minutes get the bot's IP address banned.
+Discord bans the bot's IP address after ten thousand refused requests within ten minutes.
 """
 
 import structlog
@@ -28,7 +28,7 @@ class ForbiddenChannels:
         self._notified = ExpiringSet(clock)
 
     def check(self, place: Place) -> None:
-        """Raises `DeliveryError` where a message was refused recently."""
+        """Raise `DeliveryError` if a message to the channel was refused recently."""
         if channel_id(place) in self._paused_channels:
             raise DeliveryError(NO_WRITE_PERMISSION_TEXT, DeliveryFailure.FORBIDDEN)
 

@@ -24,7 +24,7 @@ __all__ = ["EventHandler", "GatewayClient", "set_library_urls"]
 log = structlog.get_logger(__name__)
 
 ESSENTIAL_EVENTS = frozenset({"READY", "RESUMED"})
-"""A connection whose events of these types cannot be parsed is useless."""
+"""If an event of these types cannot be parsed, the connection is useless."""
 
 
 class EventHandler(Protocol):
@@ -36,7 +36,7 @@ class EventHandler(Protocol):
 
 
 def set_library_urls(api_base: str, gateway_url: str) -> None:
-    """Connect the library to a server. It stores both URLs in classes, so once for the process."""
+    """Set the library's server for the whole process, because the library stores both URLs in classes."""
     Route.BASE = api_base.rstrip("/")
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
@@ -79,7 +79,7 @@ class GatewayClient(discord.Client):
         self._guard_parsers()
 
     async def on_connect(self) -> None:
-        """A new session has started; a resumed one calls `on_resumed`."""
+        """Called for new sessions; `on_resumed` is called for resumed ones."""
         log.info("discord.connected", shard=self.shard_id)
         if self._backfill is not None:
             self._backfill.start(self)
@@ -163,7 +163,7 @@ class GatewayClient(discord.Client):
         return None if acknowledged is None else time.perf_counter() - acknowledged  # the library's clock
 
     def _guard_parsers(self) -> None:
-        """Log exceptions of the library's parsers: they would end the connection."""
+        """Log exceptions of the library's parsers, which would otherwise end the connection."""
         parsers = self._connection.parsers
         for event, parse in parsers.items():
             if event not in ESSENTIAL_EVENTS:

@@ -16,7 +16,7 @@ __all__ = ["GatewayEndpoint", "GatewayInfo"]
 log = structlog.get_logger(__name__)
 
 RESERVED_SESSIONS = 50
-"""Sessions of the day that are not used: Discord resets the token of a bot that exceeds the limit."""
+"""Daily sessions kept in reserve, because Discord resets the token of a bot that exceeds the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class GatewayEndpoint:
     url: str
     shard_count: int = 1
     max_concurrency: int = 1
-    """How many shards may IDENTIFY at the same time."""
+    """The number of shards that may IDENTIFY at the same time."""
 
 
 class GatewayInfo:
-    """Reads `GET /gateway/bot`. With a fixed `url` nothing is asked, and no session limit applies."""
+    """Reads `GET /gateway/bot`. With a fixed `url`, there is no request and no session limit."""
 
     def __init__(self, http: HttpClient, url: str | None, timings: DiscordTimings, clock: Clock) -> None:
         self._http = http
@@ -36,7 +36,7 @@ class GatewayInfo:
         self._timings = timings
         self._clock = clock
         self._unused_response: Json | None = None
-        """A response whose session limit nobody has looked at yet."""
+        """A response whose session limit has not been used yet."""
 
     async def fetch_endpoint(self) -> GatewayEndpoint:
         """Ask until Discord answers. Raises `ConfigurationError`."""

@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 
 
 class GatewaySupervisor:
-    """Runs as many gateway clients as Discord demands shards.
+    """Runs one gateway client for each shard.
 
-    With `leases`, all processes on the same database divide the shards between them.
+    With `leases`, all processes on the same database share the shards.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class GatewaySupervisor:
 
     @property
     def last_activity(self) -> float | None:
-        """When the most silent connection had its last heartbeat acknowledged, on the monotonic clock.
+        """The oldest of the connections' last heartbeat acknowledgements, by the monotonic clock.
 
-        None while a connection has had none yet, or while this process has no connection.
+        None if a connection has had none yet, or if this process has no connection.
         """
         ages = [client.heartbeat_age for client in self._clients.values()]
         known = [age for age in ages if age is not None]
@@ -91,7 +91,7 @@ class GatewaySupervisor:
             raise _first_error(errors) from None
 
     async def _run_shard(self, shard: Shard) -> None:
-        """Serve a shard until cancelled, with one client after the other. Raises `ConfigurationError`."""
+        """Serve a shard until cancelled, replacing clients that end. Raises `ConfigurationError`."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         backfill: Backfill | None = None
         if self._backfill_sources is not None:

@@ -1,9 +1,9 @@
 """Discord's REST API, without waiting for rate limits.
 
-discord.py's own HTTP client sleeps inside a request once a bucket is empty, even when the response
-has already arrived, and does not report connections lost halfway. Pacing is the core's task, so a
-call here returns as soon as Discord has answered, and fails at once, with the seconds to wait,
-when its bucket is empty.
+discord.py's own HTTP client sleeps inside a request once a bucket is empty, even if the response has
+already arrived, and does not report connections lost halfway. Here a call returns as soon as Discord
+has answered. If its bucket is empty, it fails at once with the seconds to wait, because the core paces
+the requests.
 """
 
 from collections.abc import Mapping
@@ -49,9 +49,9 @@ class HttpClient:
     ) -> Json:
         """Make a request and return the decoded object; {} when the response has none.
 
-        `as_bot` False sends no bot token: the path contains an interaction's token. `is_idempotent`:
-        repeating the request has no further effect (it has a nonce, or by nature); it is then
-        repeated once if the connection is lost halfway. Raises `DeliveryError`.
+        With `as_bot=False`, no bot token is sent, because the path contains an interaction's token. An
+        `is_idempotent` request can be repeated without further effect (by nature, or through a nonce);
+        it is repeated once if the connection is lost halfway. Raises `DeliveryError`.
         """
         response = await self._request(method, path, body, as_bot=as_bot, is_idempotent=is_idempotent)
         return response if isinstance(response, dict) else {}
@@ -124,7 +124,7 @@ class HttpClient:
         return self._session
 
     def _check_rate_limits(self, bucket: str, *, as_bot: bool) -> None:
-        """Refuse locally: every request Discord refuses counts towards a ban (10,000 in ten minutes)."""
+        """Refuse locally, because requests refused by Discord count towards a ban (10,000 in ten minutes)."""
         now = self._clock.monotonic()
         global_wait = self._global_reset - now if as_bot else 0.0
         wait = max(global_wait, self._bucket_resets.get(bucket, 0.0) - now)
@@ -159,12 +159,12 @@ class HttpClient:
 
 
 def _bucket(method: str, path: str) -> str:
-    """The route with its major parameters: Discord counts all messages of a channel together."""
+    """The route with its major parameters, because Discord counts all messages of a channel together."""
     return f"{method} {'/'.join(path.partition('?')[0].split('/')[:4])}"
 
 
 def _decode(body: bytes) -> object:
-    """The decoded JSON, the text where it is not JSON, None where there is nothing."""
+    """The decoded JSON, the text if it is not JSON, or None if it is empty."""
     if not body:
         return None
     try:

@@ -21,11 +21,10 @@ MAX_IDENTIFIES_PER_DAY = 900
 
 
 class IdentifyLimiter:
-    """One IDENTIFY at a time in each rate limit bucket, and a limited number a day.
+    """Allows one IDENTIFY at a time in each rate limit bucket, and a limited number a day.
 
-    A shard's bucket is its number modulo `concurrency`. With `leases` the buckets are shared with
-    all processes on the same database. `session_wait` returns the seconds until Discord allows
-    another session.
+    A shard's bucket is its number modulo `concurrency`. With `leases`, all processes on the same
+    database share the buckets. `session_wait` returns the seconds until Discord allows another session.
     """
 
     def __init__(
@@ -48,10 +47,10 @@ class IdentifyLimiter:
         self._reserved_at: dict[int, float] = {}
 
     async def reserve(self, shard: int) -> None:
-        """Wait until the shard may IDENTIFY. Called before connecting: an idle connection is closed.
+        """Wait until the shard may IDENTIFY. Call before connecting, because Discord closes idle connections.
 
-        Raises `DeliveryError` if Discord does not say how many sessions it allows, and
-        `UnavailableError` if this day's sessions are used up.
+        Raises `DeliveryError` if Discord does not report its session limit, and `UnavailableError` if
+        today's sessions are used up.
         """
         while (seconds := await self._session_wait()) > 0:
             await self._clock.sleep(seconds)
@@ -60,7 +59,7 @@ class IdentifyLimiter:
         self._reserved_at[shard] = self._clock.monotonic()
 
     async def consume(self, shard: int) -> None:
-        """Use the reservation, or make one now if there is none. Raises as `reserve` does."""
+        """Use the reservation, or make one now if there is none. Raises the same errors as `reserve`."""
         reserved_at = self._reserved_at.pop(shard, None)
         if reserved_at is None or self._clock.monotonic() - reserved_at > self._timings.identify_tolerance:
             if await self._session_wait() > 0:
@@ -70,7 +69,7 @@ class IdentifyLimiter:
         self._identify_times.append(self._clock.monotonic())
 
     async def _wait_for_bucket(self, bucket: int) -> None:
-        # A reservation may be used this much later, so the next one must be as much later.
+        # A reservation may be used this much later, so the next one must start that much later.
         interval = self._timings.identify_interval + self._timings.identify_tolerance
         async with self._bucket_locks[bucket]:
             await self._clock.sleep(self._next_allowed.get(bucket, 0.0) - self._clock.monotonic())
@@ -79,7 +78,7 @@ class IdentifyLimiter:
             self._next_allowed[bucket] = self._clock.monotonic() + interval
 
     async def _reserve_interval(self, leases: Leases, name: str, seconds: float) -> None:
-        """Keep all processes from an IDENTIFY for the next seconds, even if this process ends."""
+        """Prevent an IDENTIFY by any process for the next seconds, even if this process ends."""
         while True:
             try:
                 if await leases.try_reserve(name, seconds):

@@ -1,7 +1,7 @@
 """Acknowledges interactions and answers through them, in this process or after a restart.
 
-Discord wants an acknowledgement within three seconds. A deferred response is an empty message that
-the first answer fills; all further answers are follow-ups.
+Discord requires an acknowledgement within three seconds. A deferred response is an empty message that
+the first answer fills. All further answers are follow-ups.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ MAX_INTERACTIONS = 5_000
 
 @dataclass(slots=True)
 class _InteractionState:
-    """What this process knows about an interaction."""
+    """The state of an interaction in this process."""
 
     expires_at: int
     acknowledged: "asyncio.Future[None] | None" = None
-    """Done when Discord has accepted or refused the acknowledgement; None: this process did not send it."""
+    """Done when Discord has accepted or refused the acknowledgement; None if this process did not send it."""
     is_filled: bool | None = None
-    """Whether the deferred response has its text; None: unknown, another process deferred it."""
+    """Whether the deferred response has its text; None if unknown because another process deferred it."""
     original_id: str = ""
     """The message of the first response."""
     sent_ids: set[str] = field(default_factory=set)
@@ -86,19 +86,19 @@ class InteractionResponder:
         await self._http.call("POST", path, body, as_bot=False, is_idempotent=False)
 
     async def original_message(self, token: InteractionToken) -> str | None:
-        """The message that shows the question, to reply to; None if it is unknown."""
+        """The message that shows the question, as the target of replies; None if unknown."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         if not state.original_id and self.is_valid(token) and token.mode is ResponseMode.CHANNEL:
             try:
                 original = await self._http.call("GET", _original_path(token), as_bot=False)
             except DeliveryError:
-                return None  # the answer is then no reply
+                return None  # the answer is then not a reply
             state.original_id = str(original.get("id", ""))
         return state.original_id or None
 
     async def respond(self, token: InteractionToken, body: Json) -> str:
-        """Fill the deferred response, or follow up if it is filled. Returns the message's ID."""
+        """Fill the deferred response, or follow up if it is already filled. Returns the message's ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         self._require_valid(token)
@@ -119,7 +119,7 @@ class InteractionResponder:
         return state.original_id
 
     async def follow_up(self, token: InteractionToken, body: Json, *, ephemeral: bool) -> str:
-        """Send one more message through the interaction. Returns its ID."""
+        """Send another message through the interaction. Returns its ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         self._require_valid(token)
@@ -141,7 +141,7 @@ class InteractionResponder:
         await self._http.call("DELETE", _original_path(token), as_bot=False)
 
     def is_interaction_message(self, token: InteractionToken, message: str) -> bool:
-        """Whether `message` can be edited through the interaction only."""
+        """Whether `message` can be edited only through the interaction."""
         if not token.can_post or message in self._state_of(token).sent_ids:
             return True
         if token.mode is ResponseMode.COMPONENT:
@@ -163,7 +163,7 @@ class InteractionResponder:
         return not is_loading and original.get("content") != body.get("content")
 
     async def _wait_acknowledged(self, state: _InteractionState) -> None:
-        """Discord knows nothing that could be answered before the acknowledgement."""
+        """Wait for the acknowledgement, because Discord accepts no answer before it."""
         if state.acknowledged is not None and not state.acknowledged.done():
             await asyncio.wait({state.acknowledged}, timeout=self._timings.acknowledge_timeout)
 

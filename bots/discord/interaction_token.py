@@ -1,4 +1,4 @@
-"""The right to answer an interaction, as a string that is stored with its turn."""
+"""Encodes the data needed to answer an interaction as a string, which is stored with the turn."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ __all__ = ["TOKEN_LIFETIME_SECONDS", "InteractionToken", "ResponseMode"]
 TOKEN_LIFETIME_SECONDS = 15 * 60
 """How long Discord accepts an interaction's token."""
 EXPIRY_MARGIN_SECONDS = 5
-"""A token is not used in its last seconds: the request might arrive too late."""
+"""A token is not used in its last seconds, because the request might arrive too late."""
 
 
 class ResponseMode(StrEnum):
@@ -40,7 +40,7 @@ class InteractionToken:
     message_id: str = ""
     """The message with the pressed button."""
     is_ephemeral: bool = False
-    """Whether that message is visible to one person; only the interaction can edit it then."""
+    """Whether only one person sees that message; then only the interaction can edit it."""
 
     def encode(self) -> str:
         """The fields in order, separated by spaces. The order is stored in databases."""

@@ -1,4 +1,4 @@
-"""The JSON of messages: flags, mentions, replies and deduplication in one place."""
+"""Builds the JSON of messages: flags, mentions, replies and deduplication."""
 
 from collections.abc import Sequence
 
@@ -24,10 +24,10 @@ def message_payload(
     nonce: str = "",
     reply_to: str | None = None,
 ) -> Json:
-    """A message that pings nobody. `components` None leaves those of an edited message alone.
+    """A message that pings nobody. If `components` is None, an edit does not change them.
 
-    Discord creates a message with a `nonce` once, however often it is sent. A reply to a deleted
-    message becomes a plain message.
+    Discord creates only one message for each `nonce`. A reply to a deleted message becomes a plain
+    message.
     """
     payload: Json = {"content": content, "allowed_mentions": NO_MENTIONS}
     if components is not None:

@@ -35,7 +35,7 @@ __all__ = ["NOT_STORED_TEXT", "EventReceiver", "SuggestModels"]
 log = structlog.get_logger(__name__)
 
 SuggestModels = Callable[[str], Sequence[Suggestion]]
-"""Completions, best first, of the beginning of a model's name. Must be fast: it reads memory only."""
+"""Completes the beginning of a model's name, best matches first. Must be fast, without I/O."""
 
 NOT_STORED_TEXT = "I couldn't save your message, so it won't be answered. Send it again in a few minutes."
 MAX_CHOICES = 25
@@ -43,7 +43,7 @@ MAX_CHOICE_CHARS = 100
 
 
 class EventReceiver:
-    """Passes every event to `inbox`, which is set while the adapter runs."""
+    """Passes every event to `inbox`, which is set only while the adapter runs."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class EventReceiver:
             log.info("discord.autocomplete_failed", failure=error.failure)
 
     async def drain(self) -> None:
-        """Let received events be stored, but not for longer than `drain_timeout`."""
+        """Wait until all received events are stored, at most for `drain_timeout`."""
         await self._store_tasks.drain(self._timings.drain_timeout)
         self.inbox = None
 
@@ -143,7 +143,7 @@ class EventReceiver:
             await self._store_with_retry(inbox, incoming)
 
     async def _store_with_retry(self, inbox: Inbox, incoming: Incoming) -> None:
-        """Retry while the database is unavailable: Discord delivers an event only once."""
+        """Retry while the database is unavailable, because Discord delivers an event only once."""
         backoff = Backoff(self._timings.first_store_retry_delay, self._timings.max_store_retry_delay)
         deadline = self._clock.monotonic() + self._timings.store_timeout
         while True:
@@ -157,12 +157,12 @@ class EventReceiver:
             await self._clock.sleep(delay)
 
     async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str:
-        """What to tell the person about an event that was not stored; "" if it was stored."""
+        """The notice for the person if the event was not stored; "" if it was stored."""
         try:
             await storing
         except AccessDeniedError as denied:
             return str(denied)
-        except Exception as error:  # noqa: BLE001 (whatever happened, the person must hear of it)
+        except Exception as error:  # noqa: BLE001 (the person must be notified of any error)
             log.error("discord.event_not_stored", key=incoming.key, error=type(error).__name__)
             return NOT_STORED_TEXT
         return ""
@@ -175,7 +175,7 @@ class EventReceiver:
             log.warning("discord.notice_failed", failure=error.failure)
 
     async def _answer_refusal(self, token: InteractionToken, refusal: str) -> None:
-        """Tell the person that an interaction that is already acknowledged was not stored."""
+        """Tell the person that their interaction, already acknowledged, was not stored."""
         body = message_payload(refusal)
         try:
             if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
@@ -188,7 +188,7 @@ class EventReceiver:
             await self._delete_question(token)
 
     async def _delete_question(self, token: InteractionToken) -> None:
-        """Remove the shown question: the bot must not publish the words of a rejected user."""
+        """Delete the public question, because the bot must not publish the text of a rejected user."""
         try:
             await self._responder.delete_original(token)
         except DeliveryError as error:
@@ -196,7 +196,7 @@ class EventReceiver:
 
 
 def _question_message(incoming: Incoming, token: InteractionToken) -> Json | None:
-    """The question as a quote, visible to everybody: the response to a command that is answered in the channel."""
+    """The question as a public quote: the response to a command that is answered in the channel."""
     if token.mode is not ResponseMode.CHANNEL:
         return None
     question = incoming.text if incoming.command == "ask" else f"/{incoming.command} {incoming.text}"

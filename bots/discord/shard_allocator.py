@@ -1,4 +1,4 @@
-"""Divides the bot's shards between all processes that share a database."""
+"""Divides the bot's shards among all processes that share a database."""
 
 import asyncio
 import random
@@ -18,15 +18,15 @@ __all__ = ["ShardAllocator"]
 log = structlog.get_logger(__name__)
 
 MAX_DELAYING_SHARDS = 5
-"""Shards served beyond which claims become no slower: every shard must find a process in the end."""
+"""With more shards than this, claims become no slower, so that every shard finds a process in the end."""
 
 
 class ShardAllocator:
-    """Claims one shard after the other, and the more slowly the more it has.
+    """Claims one shard after another; the more it has, the more slowly.
 
-    A process with fewer shards thus claims the next free one first: when all processes start
-    together, and when one of them dies. Example with an interval of 1 s and 0.5 s per shard: a
-    process with no shard tries every second, one with two shards every two seconds.
+    The process with the fewest shards thus claims the next free one first, both when all processes
+    start together and when one of them dies. Example with an interval of 1 s and 0.5 s per shard: a
+    process without shards tries every second, one with two shards every two seconds.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ShardAllocator:
     async def run(self, shard_count: int) -> None:
         """Serve as many shards as can be claimed, until cancelled.
 
-        Raises what `serve_shard` raises, in an `ExceptionGroup`.
+        Raises the errors of `serve_shard` in an `ExceptionGroup`.
         """
         numbers = random.sample(range(shard_count), shard_count)
         unclaimed = [Shard(number, shard_count) for number in numbers]

@@ -15,11 +15,11 @@ class DiscordTimings:
     download_stall_timeout: float = 30.0
     """For the next bytes of an attachment."""
     typing_pause: float = 300.0
-    """How long a channel that refused a typing indicator gets no more of them."""
+    """How long typing indicators to a channel are skipped after it refused one."""
     forbidden_channel_pause: float = 60.0
-    """How long a channel that refused a message gets no more of them."""
+    """How long messages to a channel are skipped after it refused one."""
     notice_interval: float = 300.0
-    """How long a person is not told again that the bot may not write in a channel."""
+    """Between two notices to one person that the bot may not write in a channel."""
 
     # Events
     max_acknowledge_delay: float = 1.5
@@ -27,17 +27,17 @@ class DiscordTimings:
     acknowledge_timeout: float = 3.0
     """How long an answer waits for the acknowledgement of its interaction."""
     store_timeout: float = 20.0
-    """How long an unavailable database is retried before the person is told that the event is lost."""
+    """How long storing is retried before the person is notified that the event is lost."""
     first_store_retry_delay: float = 0.2
     max_store_retry_delay: float = 2.0
     drain_timeout: float = 1.5
-    """How long received events may still be stored when the adapter stops."""
+    """For storing received events when the adapter stops."""
 
     # Connection
     first_retry_delay: float = 1.0
     """Before a lost connection is rebuilt; doubles with each attempt."""
     max_retry_delay: float = 60.0
-    """Also how long a connection must last for the delays to start again."""
+    """Also how long a connection must last to reset the delay."""
     identify_interval: float = 5.0
     """Between two IDENTIFYs of one rate limit bucket."""
     identify_tolerance: float = 1.0
@@ -48,7 +48,7 @@ class DiscordTimings:
     max_session_wait: float = 24 * 60 * 60.0
     """Bounds of the wait for Discord's daily session limit to reset."""
     heartbeat_timeout: float = 100.0
-    """Without a heartbeat acknowledgement: two missed ones, and sooner than the core restarts the adapter."""
+    """Without a heartbeat acknowledgement: two missed ones, and less than the core's limit for the adapter."""
     heartbeat_check_interval: float = 5.0
     cancel_interval: float = 0.1
     """Between two cancellations of a connection that has to end."""
@@ -59,18 +59,18 @@ class DiscordTimings:
     shard_claim_interval: float = 1.0
     """Between two attempts to claim a shard."""
     extra_interval_per_shard: float = 0.5
-    """Added for each shard this process already serves."""
+    """Added for each shard that this process already serves."""
     shard_claim_lease: float = 3.0
-    """How long a claimed shard is reserved before its lease is renewed regularly."""
+    """How long a claimed shard is reserved until its lease is renewed regularly."""
 
     # Backfill
     activity_window: float = 24 * 60 * 60.0
-    """How recently somebody must have talked to the bot in a channel for it to be read."""
+    """Channels in which nobody talked to the bot for longer than this are not read."""
     backfill_overlap: float = 15.0
     """How far before the last stored event reading starts: events are stored in no particular order."""
     mark_timeout: float = 3.0
-    """For the database to say where to start, before a session starts without backfill."""
+    """For reading the start point from the database; after it, the session starts without backfill."""
     guild_timeout: float = 10.0
-    """For Discord to announce a guild, before its channels are left for the next session."""
+    """For Discord to announce a guild; after it, its channels wait for the next session."""
     backfill_order_timeout: float = 5.0
     """How long new messages wait for older ones of their channel."""

@@ -1,4 +1,4 @@
-"""Discord's events as `Incoming`: pure functions of discord.py's objects."""
+"""Translates Discord's events to `Incoming`. Pure functions of discord.py's objects."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ PLATFORM = "discord"
 Interaction: TypeAlias = "discord.Interaction[discord.Client]"
 
 USER_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
-"""What people write; all other types are system messages."""
+"""Messages written by people; all other types are system messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandCall:
     name: str
     options: Sequence[Mapping[str, Any]]
-    """As Discord sent them."""
+    """Unchanged from Discord."""
 
 
 def translate_message(message: discord.Message, account: str, bot_id: int) -> Incoming | None:
@@ -79,7 +79,7 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
 
 
 def translate_button(interaction: Interaction, account: str, action: str) -> Incoming:
-    """A press of a button, or a choice in a menu."""
+    """A press of a button or a choice in a menu."""
     token = _interaction_token(interaction, ResponseMode.COMPONENT, can_post=_can_post(interaction))
     return Incoming(
         kind=EventKind.BUTTON,
@@ -98,7 +98,7 @@ def command_call(interaction: Interaction) -> CommandCall:
 
 
 def channel_id(place: Place) -> str:
-    """The channel in which to write: to Discord a thread is a channel of its own."""
+    """The channel in which to write; for Discord, a thread is a channel."""
     return place.thread or place.chat
 
 
@@ -167,7 +167,7 @@ def _sender(
     *,
     language: str | None = None,
 ) -> Sender:
-    """`permissions`: those in the place of the event; without them those in the whole guild count."""
+    """`permissions`: those in the place of the event; by default, those in the whole guild."""
     if permissions is None:
         permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
     return Sender(

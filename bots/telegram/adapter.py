@@ -1,4 +1,4 @@
-"""The Telegram adapter: connects, receives through polling or a webhook, and sends."""
+"""The Telegram adapter: connects, receives by polling or webhook, and sends."""
 
 import asyncio
 import logging
@@ -35,12 +35,12 @@ from core.store.leases import Leases
 
 __all__ = ["TelegramAdapter"]
 
-# Otherwise the library warns at every 429 that the type of `retry_after` will change.
+# Without this, the library warns at every 429 that the type of `retry_after` will change.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PRIVATE_RATE_LIMIT = RateLimit(burst=3, rate=1)
-# Telegram allows 20 in any minute: a full burst and what a minute refills stay below.
+# Telegram allows 20 in any minute; a full burst plus a minute's refill stays below.
 GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
 # Telegram allows about 30 a second; requests bunch up on a busy machine, so stay well below.
 ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
@@ -50,11 +50,11 @@ log = structlog.get_logger(__name__)
 
 
 class TelegramAdapter:
-    """One bot; `account` is its id, with which the token begins.
+    """One bot; `account` is its ID, the beginning of the token.
 
-    `preview_mode`: drafts exist only in private chats; elsewhere answers grow by edits instead.
+    `preview_mode`: drafts exist only in private chats; elsewhere edits replace them.
     `commands` appear in Telegram's menu.
-    `leases`: of all processes with one database, one polls and the others stand by.
+    `leases`: only one of the processes on the same database polls; the others stand by.
     `webhook`: Telegram sends updates to this address, and no process polls.
     `max_conflicts`: see `Poller`.
     """
@@ -91,7 +91,7 @@ class TelegramAdapter:
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._background_tasks = BackgroundTasks()
-        # At lower levels these log URLs, which contain the token, and what people write.
+        # At lower levels, these log people's messages and URLs that contain the token.
         for name in ("httpx", "httpcore", "telegram"):
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -190,7 +190,7 @@ class TelegramAdapter:
             log.debug("telegram.callback_query_expired")
 
     def _start_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a small request that nobody waits for."""
+        """Run a small request in the background."""
         if len(self._background_tasks) < MAX_BACKGROUND_TASKS:
             self._background_tasks.start(self._log_failure(coroutine))
         else:
@@ -281,7 +281,7 @@ class TelegramAdapter:
 
     @asynccontextmanager
     async def _request(self) -> AsyncIterator[None]:
-        """Wait until connected; raise everything as `DeliveryError`."""
+        """Wait until connected, and translate all errors to `DeliveryError`."""
         try:
             async with asyncio.timeout(self._timings.ready_timeout):
                 await self._connected.wait()

@@ -6,7 +6,7 @@ from core.port import Attachment
 
 __all__ = ["extract_attachments"]
 
-# The first field that is present counts: a GIF is also sent as a document, a venue as a location.
+# The first field that is present counts, because a GIF is also a document, and a venue also a location.
 KIND_BY_FIELD = {
     "animation": "GIF",
     "audio": "audio file",

@@ -1,4 +1,4 @@
-"""Publishing the commands in the menu of Telegram's clients."""
+"""Publishes the commands in the menu of Telegram's clients."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 async def publish_commands(bot: Bot, commands: Iterable[Command]) -> None:
-    """Set the menu where it differs. Raises `TelegramError`."""
+    """Update the menus that differ. Raises `TelegramError`."""
     menu = tuple(BotCommand(command.name, command.description) for command in commands)
     for scope in SCOPES:
         if menu and await bot.get_my_commands(scope=scope) != menu:

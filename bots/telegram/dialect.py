@@ -1,9 +1,8 @@
 """Renders documents as text with entities, so that Telegram has no markup to parse.
 
-Offsets and lengths count UTF-16 units. Telegram keeps 100 entities of a message, trims white
-space at both ends, and allows neither an entity that overlaps code nor a quote inside a quote.
-For example, "**a `b` c**" becomes the text "a b c" with three entities: bold "a ", code "b",
-bold " c".
+Offsets and lengths count UTF-16 units. Telegram accepts 100 entities per message, trims white space
+at both ends, and allows neither entities that overlap code nor quotes inside quotes. For example,
+"**a `b` c**" becomes the text "a b c" with three entities: bold "a ", code "b", bold " c".
 """
 
 import math
@@ -61,7 +60,7 @@ class TelegramDialect:
         return writer.part()
 
     def size(self, part: Part) -> int:
-        """UTF-16 units; above `limit` also when Telegram would drop entities."""
+        """UTF-16 units; above `limit` if Telegram would drop entities."""
         return max(utf16_length(part.text), math.ceil(len(part_entities(part)) * self.limit / MAX_ENTITIES))
 
 

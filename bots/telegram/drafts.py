@@ -1,4 +1,4 @@
-"""Drafts: previews of an answer that are not messages yet."""
+"""Sends drafts: previews of an answer that are not messages yet."""
 
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken
@@ -12,14 +12,14 @@ __all__ = ["DraftSender"]
 
 
 class DraftSender:
-    """Sends drafts with a Stop control, and adapts to an older server that knows only some of it."""
+    """Sends drafts with a Stop control, and adapts to older servers that lack a part of this."""
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
         self.is_supported = True
-        """False after the server did not know the method."""
+        """False once the server has rejected the method as unknown."""
         self._supports_stop: bool | None = None
-        """Whether the server knows `can_stop`; None until the first draft."""
+        """Whether the server supports `can_stop`; None until the first draft."""
 
     async def send(self, place: Place, draft_id: int, part: Part) -> None:
         if self._supports_stop is not False:

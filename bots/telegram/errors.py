@@ -1,6 +1,6 @@
 """Translates the library's exceptions into `DeliveryError`.
 
-Telegram gives most refusals the status 400, so their texts decide what they mean.
+Telegram gives most refusals the status 400, so their texts determine the meaning.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ class ServerError(NetworkError):
 
 
 class UpdateNotStoredError(Exception):
-    """Telegram is to deliver the update again."""
+    """The update was not stored, so Telegram has to deliver it again."""
 
     def __init__(self) -> None:
         super().__init__("The update was not stored")
@@ -105,7 +105,7 @@ class UpdateNotStoredError(Exception):
 
 @contextmanager
 def delivery_errors() -> Iterator[None]:
-    """Raise whatever a request to Telegram raises as `DeliveryError`."""
+    """Translate all exceptions of a request to Telegram to `DeliveryError`."""
     try:
         yield
     except TelegramError as error:
@@ -142,7 +142,7 @@ def is_not_modified(error: BadRequest) -> bool:
 
 
 def retry_after(error: Exception) -> float:
-    """How many seconds Telegram wants the bot to wait; 0 if it did not say."""
+    """The seconds that Telegram wants the bot to wait; 0 if unspecified."""
     if not isinstance(error, RetryAfter):
         return 0.0
     seconds = error.retry_after
@@ -167,7 +167,7 @@ def _from_bad_request(text: str) -> DeliveryError:
 def _from_network_error(error: NetworkError) -> DeliveryError:
     cause = error.__cause__
     if isinstance(error, ServerError):
-        # A gateway that timed out (504, and a proxy's 52x) has forwarded the request.
+        # A gateway that timed out (504, or a proxy's 52x) has forwarded the request.
         was_forwarded = error.status == 504 or error.status >= 520
         return DeliveryError(error.message, DeliveryFailure.UNKNOWN if was_forwarded else DeliveryFailure.TRANSIENT)
     if isinstance(cause, NOT_SENT_ERRORS):

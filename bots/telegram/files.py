@@ -1,4 +1,4 @@
-"""Downloading what people send. A file's URL contains the bot's token: it must not reach a log or an error."""
+"""Downloads files. A file's URL contains the bot's token and must not appear in logs or errors."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def download(file: File, max_bytes: int, timings: TelegramTimings) -> byte
                 raise _status_error(response.status_code)
             return await read_limited(response.aiter_bytes(), max_bytes)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
-        # Without its cause, whose text can contain the URL.
+        # Without its cause, whose text may contain the URL.
         raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from None
 
 

@@ -1,4 +1,4 @@
-"""The HTTP layer below python-telegram-bot: server errors keep their status, logs stay free of content."""
+"""The HTTP layer of python-telegram-bot, changed to preserve the status of server errors and log no content."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ class BotApiRequest(HTTPXRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """Replaces the library's own, which logs a payload that it cannot parse."""
+        """Replaces the library's own parser, which logs payloads that it cannot parse."""
         try:
             response = json.loads(payload)
         except ValueError:
@@ -32,7 +32,7 @@ class BotApiRequest(HTTPXRequest):
 
 
 class PollingRequest(BotApiRequest):
-    """For `getUpdates`: one update that the library cannot parse must not block all others."""
+    """For `getUpdates`: an update that the library cannot parse must not block the others."""
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Receiving by long polling (`getUpdates`)."""
+"""Receives updates by long polling (`getUpdates`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,9 +24,8 @@ log = structlog.get_logger(__name__)
 class Poller:
     """Fetches updates and passes them to `receive`, one after the other.
 
-    The offset of the next call confirms an update, and only after `receive` has returned for it.
-    `run` ends after `max_conflicts` refusals in a row because another process polls, or has set a
-    webhook.
+    The offset of the next call confirms an update, only after `receive` has returned for it. `run` ends
+    after `max_conflicts` refusals in a row, which mean that another process polls or has set a webhook.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Poller:
         self._conflict_count = 0
         self._offset = 0
         self.last_activity = clock.monotonic()
-        """When Telegram last answered `getUpdates`; at first, when polling started."""
+        """When Telegram last answered `getUpdates`, or when polling started."""
 
     async def run(self) -> None:
         """Poll until cancelled. Raises `InvalidToken` and `UnavailableError`."""
@@ -87,7 +86,7 @@ class Poller:
             )
 
     async def _confirm(self) -> None:
-        """Confirm the stored updates, so that the next process does not receive them again."""
+        """Confirm the stored updates, so that Telegram does not deliver them to the next process."""
         if not self._offset:
             return
         try:

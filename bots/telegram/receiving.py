@@ -1,7 +1,7 @@
-"""From updates to the inbox, whether they come by polling or by webhook.
+"""Passes updates from polling or the webhook to the inbox.
 
-Telegram counts an update as delivered only after `UpdateReceiver.receive` has returned: then the
-inbox has stored it, or it needs no storing. Everything else is delivered again.
+Telegram counts an update as delivered only after `UpdateReceiver.receive` has returned. By then it is
+stored, or need not be. All other updates are delivered again.
 """
 
 import traceback
@@ -22,16 +22,16 @@ __all__ = ["ALLOWED_UPDATES", "UpdateReceiver", "sanitise_update"]
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
 MAX_ATTEMPTS = 3
 MAX_TRACKED_UPDATES = 1000
-"""Failing updates whose attempts are counted at the same time."""
+"""The number of failing updates whose attempts are counted at the same time."""
 
 log = structlog.get_logger(__name__)
 
 
 def sanitise_update(update: dict[str, Any]) -> dict[str, Any]:
-    """`update`, reduced to its id if the library cannot parse it."""
+    """Parse an update; if the library fails, keep only its ID."""
     try:
         Update.de_json(update, None)
-    except Exception as error:  # noqa: BLE001 (the library raises whatever the payload provokes)
+    except Exception as error:  # noqa: BLE001 (the library's parsers raise anything)
         update_id = update.get("update_id", 0)
         log.error("telegram.update_unreadable", update=update_id, error=type(error).__name__)
         return {"update_id": update_id}
@@ -41,8 +41,8 @@ def sanitise_update(update: dict[str, Any]) -> dict[str, Any]:
 class UpdateReceiver:
     """Translates updates and hands them to the inbox.
 
-    An update that fails repeatedly for another reason than the store is dropped, so that it does
-    not block those after it. Its sender gets no notice: whether they have access is unknown here.
+    An update that fails repeatedly, for a reason other than the store, is dropped so that it does not
+    block later ones. Its sender gets no notice, because it is unknown whether they have access.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class UpdateReceiver:
         """By update id, the oldest failure first."""
 
     async def receive(self, update: Update) -> None:
-        """Store `update`. Raises `UpdateNotStoredError` if Telegram is to deliver it again."""
+        """Store `update`. Raises `UpdateNotStoredError` if Telegram has to deliver it again."""
         try:
             await self._handle_update(update)
         except StoreError as error:
@@ -72,7 +72,7 @@ class UpdateReceiver:
                 "telegram.update_failed",
                 update=update.update_id,
                 attempts=attempts,
-                error=type(error).__name__,  # its text may contain what the person wrote
+                error=type(error).__name__,  # its text may contain the person's message
                 stack="".join(traceback.format_tb(error.__traceback__)),
             )
             if attempts < MAX_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""Repeating a request to Telegram until it succeeds."""
+"""Repeats a request to Telegram until it succeeds."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -24,7 +24,7 @@ class Retrier:
         self._clock = clock
 
     async def run(self, method: str, request: Callable[[], Awaitable[T]]) -> T:
-        """The result of `request`. Raises `InvalidToken`, which no repetition repairs."""
+        """Repeat `request` until it succeeds, and return its result. Raises `InvalidToken`."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         while True:
             try:
@@ -32,7 +32,7 @@ class Retrier:
             except InvalidToken:
                 raise
             except (TelegramError, UpdateNotStoredError) as error:
-                # A time-out was pause enough.
+                # The time-out was a sufficient delay.
                 delay = 0.0 if isinstance(error, TimedOut) else max(backoff.next_delay(), retry_after(error))
                 log.warning(
                     "telegram.request_failed",

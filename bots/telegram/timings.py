@@ -13,28 +13,28 @@ class TelegramTimings:
     connect_timeout: float = 10.0
     """To open a connection, or to get one from the pool."""
     read_timeout: float = 30.0
-    """Without a byte of the response. Long, because a send that timed out may have arrived."""
+    """For the next byte of the response. Long, because a send that timed out may have arrived."""
     write_timeout: float = 30.0
     request_timeout: float = 90.0
-    """For a whole request: a response that arrives byte by byte never meets `read_timeout`."""
+    """For a whole request, because a response that arrives byte by byte never reaches `read_timeout`."""
     download_timeout: float = 120.0
     """For a whole file."""
     ready_timeout: float = 10.0
     """How long a request waits for the adapter to connect."""
     first_retry_delay: float = 1.0
-    """Before a failed request is repeated; doubled each time."""
+    """Before a failed request is repeated; doubles with each attempt."""
     max_retry_delay: float = 30.0
     long_poll_timeout: int = 20
-    """How long Telegram holds `getUpdates` while there are no updates."""
+    """How long Telegram delays its answer to `getUpdates` while there are no updates."""
     poll_read_timeout: float = 10.0
-    """Without a byte of the response after `long_poll_timeout`."""
+    """For the next byte of the response, in addition to `long_poll_timeout`."""
     confirm_timeout: float = 4.0
     """To confirm the stored updates when polling ends."""
     background_timeout: float = 0.5
     """For background tasks to finish when the adapter stops."""
     webhook_check_interval: float = 60.0
     webhook_recheck_interval: float = 15.0
-    """After a failed check: short enough for several before the adapter counts as silent."""
+    """After a failed check. Short enough for several checks before the adapter counts as silent."""
     webhook_read_timeout: float = 30.0
     """For an update to arrive completely."""
     webhook_shutdown_timeout: float = 2.0

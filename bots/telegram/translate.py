@@ -1,4 +1,4 @@
-"""Translates a Telegram update to `Incoming`, without input or output."""
+"""Translates a Telegram update to `Incoming`. Pure functions."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,13 +14,13 @@ __all__ = ["PLATFORM", "thread_id", "translate"]
 PLATFORM = "telegram"
 STOP_UPDATE_FIELD = "stopped_message_generation"
 MIN_SPLIT_UNITS = 3500
-"""A message of so many UTF-16 units may be the first part of a longer text: clients split a text
-that is too long for one message at 4096 units, or at the last gap before.
+"""A message of at least this many UTF-16 units may be the first part of a longer text, because clients
+split long texts at 4096 units, or at the last gap before.
 """
 
 
 def translate(update: Update, me: User, commands: Collection[str]) -> Incoming | None:
-    """What a person wrote or did; None if it is not for the bot.
+    """The message or action of a person; None if it is not for the bot.
 
     `commands` are the names of the bot's own commands: in a group, an unknown command without an
     addressee belongs to another bot.
@@ -63,7 +63,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
     message = query.message
     if message is None or query.data is None:
         return None
-    # Of a message that is too old Telegram sends the id and the chat, but not the topic.
+    # For a message that is too old, Telegram sends the ID and the chat, but not the topic.
     thread = _topic_id(message) if isinstance(message, Message) else None
     return Incoming(
         kind=EventKind.BUTTON,
@@ -109,8 +109,8 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
 
 
 def _batch(message: Message, content: "_MessageText") -> Batch | None:
-    """Of an album, or of a text that the client had to split. In a group the other parts of such a
-    text are not addressed to the bot.
+    """The batch ID of an album, or of a text that the client had to split. In a group, the other parts of
+    such a text are not addressed to the bot.
     """
     if message.media_group_id is not None:
         return Batch(message.media_group_id)
@@ -142,8 +142,8 @@ def _place(chat: Chat, thread: str | None, me: User) -> Place:
 
 
 def _topic_id(message: Message) -> str | None:
-    """Outside forums `message_thread_id` is only a chain of replies. Requests to the General topic
-    must not contain its id, 1.
+    """Outside forums, `message_thread_id` is only a chain of replies. Requests to the General topic must not
+    contain its ID, 1.
     """
     if not message.is_topic_message or message.message_thread_id in {None, 1}:
         return None
@@ -154,7 +154,7 @@ def _sender(message: Message) -> Sender | None:
     """None for bots and channels."""
     sender_chat = message.sender_chat
     if sender_chat is not None:
-        # An anonymous administrator writes in the name of the group.
+        # An anonymous administrator writes as the group.
         is_anonymous_admin = sender_chat.id == message.chat.id and message.chat.type != ChatType.CHANNEL
         return (
             Sender(PLATFORM, str(sender_chat.id), sender_chat.title or "", is_manager=True)
@@ -171,7 +171,7 @@ def _sender_of_user(user: User) -> Sender:
 
 
 def _replied_message(message: Message) -> Message | None:
-    """In a topic every message replies to the one that opened the topic: that does not count."""
+    """Ignores that every message in a topic replies to the message that opened the topic."""
     replied = message.reply_to_message
     if replied is None or replied.forum_topic_created is not None:
         return None
@@ -191,7 +191,7 @@ def _replied_files(replied: Message | None) -> tuple[Attachment, ...]:
 
 
 def _prepend_quote(message: Message, text: str) -> str:
-    """Put what the person selected in the replied message before `text`."""
+    """Put the person's selection from the replied message before `text`."""
     quote = message.quote
     if quote is None or not quote.is_manual or not quote.text.strip():
         return text
@@ -200,7 +200,7 @@ def _prepend_quote(message: Message, text: str) -> str:
 
 
 class _MessageText:
-    """A message's text without the mentions of the bot and without the command.
+    """Separates a message's text from mentions of the bot and from the command.
 
     Entities count UTF-16 units, so slices are taken from the UTF-16 encoding. For example,
     "@parley_bot /model llama" has the command "model", no addressee, and the text "llama".
@@ -250,7 +250,7 @@ class _MessageText:
         return not self._slice(0, entity.offset).strip()
 
     def _without_mentions(self, mentions: list[MessageEntity], start: int, end: int) -> str:
-        """The text from `start` to `end` without each mention and one space after it."""
+        """The text from `start` to `end`, without mentions and one space after each."""
         segments = []
         for mention in mentions:
             if start <= mention.offset < end:

@@ -1,7 +1,7 @@
-"""Receiving by webhook: Telegram gets status 200 only after the inbox has stored the update.
+"""Receives updates by webhook: Telegram gets status 200 only after the inbox has stored the update.
 
-Every process listens. Telegram sends a chat's next update only after the last was accepted, so
-their order holds whichever process receives them. The secret is derived from the token: it needs
+Every process listens. Telegram sends a chat's next update only after the previous one was accepted, so
+updates stay in order whichever process receives them. The secret is derived from the token, so it needs
 no setting and is the same in all processes.
 """
 
@@ -41,18 +41,18 @@ class WebhookAddress:
     url: str
     """Where Telegram sends updates."""
     listen: str
-    """host:port of the local listener, which a proxy connects to `url`."""
+    """host:port of the local listener, to which a proxy forwards `url`."""
 
 
 def derive_secret(token: str) -> str:
-    """The value by which Telegram authenticates itself; it does not reveal the token."""
+    """The secret with which Telegram authenticates itself; it does not reveal the token."""
     return hmac.new(token.encode(), b"parley telegram webhook", hashlib.sha256).hexdigest()
 
 
 class WebhookServer:
-    """Listens for updates and keeps Telegram informed of its address.
+    """Listens for updates, and registers its address with Telegram.
 
-    `receive` raises `UpdateNotStoredError` if Telegram is to deliver the update again.
+    `receive` raises `UpdateNotStoredError` if Telegram has to deliver the update again.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class WebhookServer:
         self._secret = derive_secret(bot.token).encode()
         self._update_slots = asyncio.Semaphore(MAX_CONCURRENT_UPDATES)
         self._last_error_date: datetime | None = None
-        """Of the last delivery error that was logged."""
+        """The date of the last delivery error that was logged."""
         self.last_activity: float | None = None
-        """When Telegram last answered a request; None until it knows the address."""
+        """When Telegram last answered a request; None until the address is registered."""
         self.port = 0
 
     async def run(self) -> None:
@@ -164,13 +164,13 @@ class WebhookServer:
 
 
 def _is_url_rejected(error: BadRequest) -> bool:
-    """Whether Telegram refuses the URL for good; that it cannot resolve the host may pass."""
+    """Whether Telegram refuses the URL permanently; a failure to resolve the host may be temporary."""
     message = error.message.lower()
     return "webhook" in message and "resolve" not in message
 
 
 def _normalise_url(url: str) -> tuple[str, str, int | None, str, str]:
-    """Equal for two spellings of one URL."""
+    """A normal form: equal for two spellings of one URL."""
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", port, parts.path or "/", parts.query

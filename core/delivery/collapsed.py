@@ -9,7 +9,7 @@ from core.port import Dialect, Part
 __all__ = ["render_collapsed"]
 
 INITIAL_FILL_RATIO = 0.8
-"""Of a message's limit: a quote's markup needs room, too."""
+"""The share of a message's limit that text may use; the rest is for the markup of quotes."""
 
 
 def render_collapsed(dialect: Dialect, text: str) -> list[Part]:
@@ -27,7 +27,7 @@ def _split_to_fit(dialect: Dialect, text: str, max_chars: int) -> Iterator[Part]
         if dialect.size(part) > dialect.limit and len(piece) > 1:
             max_chars = len(piece) // 2
             continue
-        text = text[len(piece) :].lstrip()  # platforms reject a message of white space
+        text = text[len(piece) :].lstrip()  # platforms reject messages of only white space
         yield part
 
 

@@ -1,14 +1,14 @@
-"""Where to cut a full part: at the best place that tears nothing apart.
+"""Finds the best place to cut a full part without breaking its markup.
 
 Candidates, from the best kind to the worst, and within a kind from the last to the first:
 
     between blocks, between the parts of one (list items, table rows), between lines,
     after a sentence, after a word, between graphemes
 
-A candidate tears something apart if the two halves, one after the other, show something else than the whole: half a
-link shows its brackets. The first candidate wins that tears nothing and leaves the part at least half full, else at
-least 5 % full; else the first that only separates marks which might still become a pair. Only the text of the part
-and the one character that did not fit are read, so text that comes later never moves a cut.
+A candidate breaks markup if the two halves together show something other than the whole: half a link shows its
+brackets. The first candidate wins that breaks nothing and leaves the part at least half full, or else at least 5 %
+full. If there is none, the first wins that only separates marks which might still become a pair. The search reads only
+the text of the part and the one character that did not fit, so later text never moves a cut.
 """
 
 import re
@@ -38,7 +38,7 @@ from core.port import Dialect
 __all__ = ["Cut", "CutFinder", "resume_blocks"]
 
 MAX_CANDIDATES = 24
-"""Candidates that are examined for one minimum fill."""
+"""The number of candidates examined for each minimum fill."""
 MIN_FILL_RATIOS = (0.5, 0.05)
 MAX_GRAPHEME_SEARCH_CHARS = 256
 LIST_MARKER_PATTERN = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])")
@@ -72,25 +72,25 @@ class Cut:
 
     end: int
     resume_at: int
-    """After the markers that the prefix of the next part repeats."""
+    """The position after the markers that the next part's prefix repeats."""
     open_blocks: tuple[OpenBlock, ...] = ()
     is_mid_line: bool = False
 
     def prefix(self) -> str:
-        """The source that precedes the next part, so that it continues the open blocks."""
+        """Source to put before the next part, so that it continues the open blocks."""
         return continuation_prefix(self.open_blocks, is_mid_line=self.is_mid_line)
 
 
 class _Tear(IntEnum):
     NONE = 0
     POSSIBLE = 1
-    """Marks are separated that later text might make a pair."""
+    """The cut separates marks that later text might turn into a pair."""
     CERTAIN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """What the part shows if `closer` comes next."""
+    """The rendered part if `closer` comes next."""
 
     closer: str
     visible_text: str
@@ -177,7 +177,7 @@ class CutFinder:
         graphemes = regex.finditer(r"\X", self._source + self._overflow_char, pos=search_start)
         ends = [match.end() for match in graphemes]
         for end in reversed(ends):
-            # A line that has not begun may belong to any block.
+            # At the start of a line, it is unknown to which block the line belongs.
             if search_start < end <= len(self._source) and not self._source.endswith("\n", 0, end):
                 yield self._cut_inside_block(end)
 
@@ -199,7 +199,7 @@ class CutFinder:
     # Tears
 
     def _variants(self) -> list[_Variant]:
-        """The part as it is, and with each mark closed that may still be open."""
+        """The part as it is, and once for each mark that may still be open, with that mark closed."""
         visible_text = _visible_text(self.blocks_up_to(self._end))
         variants = [_Variant("", visible_text)]
         last_paragraph = self._text[self._start : self._end].rpartition("\n\n")[2]
@@ -221,7 +221,7 @@ class CutFinder:
 
 
 def resume_blocks(blocks: list[PlacedBlock], open_blocks: tuple[OpenBlock, ...]) -> list[PlacedBlock]:
-    """`blocks` of a continuation without what only its prefix added."""
+    """`blocks` of a continuation without the blocks that only its prefix added."""
     if not open_blocks or not blocks:
         return blocks
     first, *others = blocks
@@ -234,5 +234,5 @@ def _parse_continuation(source: str, open_blocks: tuple[OpenBlock, ...]) -> tupl
 
 
 def _visible_text(blocks: tuple[Block, ...]) -> str:
-    """Without white space, which differs between a whole and its halves."""
+    """The text without white space, which differs between a whole and its halves."""
     return "".join(to_plain_text(Document(blocks)).split())

@@ -1,6 +1,6 @@
-"""The numbers of drafts: each part of a turn's answer has its own, and a press of Stop names the number only.
+"""Numbers drafts: each part of a turn's answer has its own, and a press of Stop reports only the number.
 
-A turn has 64 numbers, from 1: turn 2 has 129 to 192. A longer answer uses them again.
+Each turn has 64 numbers, counted from 1: turn 2 has 129 to 192. Longer answers reuse them.
 """
 
 __all__ = ["encode_draft_id", "turn_of_draft"]

@@ -1,9 +1,9 @@
-"""The outbox: brings each part of an answer to the platform once, also across crashes.
+"""The outbox: delivers each part of an answer to the platform once, even after a crash.
 
-What is known of each part is stored: `SENDING` before the request that creates its message, `SENT` with the message's
-ID after it. A process that takes over the turn reads that and does what is missing:
+The store has the state of each part: `SENDING` before the request that creates its message, `SENT` with the message's
+ID after it. A process that takes over the turn reads the state and does the rest:
 
-    stored                     the message exists    the next process
+    state                      the message exists    the next process
     nothing                    no                    sends it
     SENDING                    perhaps               warns the person that it may be missing
     SENT with another text     yes                   edits it
@@ -12,7 +12,7 @@ ID after it. A process that takes over the turn reads that and does what is miss
 A platform that deduplicates sends needs no `SENDING`: the next process sends the part again with the same key.
 Previews are stored with an empty digest, so that the next process edits them in any case.
 
-Final messages are tried again for a day, previews once: the next preview replaces a lost one.
+Final messages are retried for a day. Previews are not retried, because the next preview replaces a lost one.
 """
 
 import asyncio
@@ -67,23 +67,23 @@ class Outbox:
         self._timings = timings
         self._sent_parts: dict[int, SentPart] = {}
         self._stored_digests: dict[int, str] = {}
-        """The digests in the store; previews change the others."""
+        """The digests in the store; a preview may differ from the digest of its message."""
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.is_waiting = False
-        """The turn waits for the platform, perhaps for long, and needs nothing that other turns need."""
+        """The turn waits for the platform, perhaps for a long time, and uses no shared resource."""
         self.is_uncertain = False
         """A final message may not have arrived."""
         self._interaction_token = incoming.interaction_token
-        # With the event's key: turn IDs start at 1 again in a new database.
+        # Includes the event's key, because turn IDs restart at 1 in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
         self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
         self._question_message = incoming.message_id
-        # In a private chat, answers follow their questions; a refusal may come between.
+        # In a private chat, answers directly follow their questions, unless a refusal comes between.
         self._reply_to = None if incoming.place.is_private and not turn.refusal else self._question_message
 
     async def load(self) -> None:
-        """Read what earlier attempts of the turn have sent."""
+        """Read which parts earlier attempts of the turn sent."""
         if self._turn.attempt > 1:
             self._sent_parts = await self._store.read(list_sent_parts, self._turn.id)
             self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
@@ -97,7 +97,7 @@ class Outbox:
         self._store.check_lease()
 
     def check_preview_allowed(self) -> None:
-        """Raise if a preview that has its slot must not be sent after all."""
+        """Raise if a preview must not be sent although the rate limiter allowed it."""
         self.check_lease()
         if self._rate_limiter.seconds_blocked(self.place.chat) > 0:
             raise DeliveryError("The chat is blocked", DeliveryFailure.TRANSIENT)
@@ -107,7 +107,7 @@ class Outbox:
     async def put(self, position: int, part: Part, priority: Priority, *, ephemeral: bool = False) -> None:
         """Make the message at `position` show `part`: send it, edit it, or do nothing. Raises `DeliveryError`.
 
-        A preview must have acquired its slot from the rate limiter before it took its text.
+        For a preview, acquire a slot from the rate limiter before choosing the text.
         """
         sent, digest = self._sent_parts.get(position), _digest(part)
         is_changed = sent is not None and sent.digest != digest
@@ -118,7 +118,7 @@ class Outbox:
                 if is_changed:
                     await self._send(position, part, digest, priority, ephemeral=ephemeral)
             case SentPart(message_id=None) if is_changed:
-                # Of messages that may exist and that nobody can edit, a preview must not add another.
+                # A preview must not add another message that may exist but cannot be edited.
                 if priority is not Priority.PREVIEW or self._deduplicates_sends:
                     await self._send(position, part, digest, priority, ephemeral=ephemeral)
             case SentPart(message_id=None):
@@ -186,7 +186,7 @@ class Outbox:
     ) -> None:
         original_chat = self.place.chat
         if priority is Priority.PREVIEW and self._stored_digests.get(position):
-            # The final text of an earlier attempt is about to be replaced.
+            # This replaces the final text of an earlier attempt.
             await self._store_part(position, SentPart(PartState.SENT, message_id, ""))
         try:
             await self.edit_message(message_id, part, priority)
@@ -238,21 +238,21 @@ class Outbox:
             self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
             return
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
-        # Later previews are not stored, so the store must not claim to know the text.
+        # Later previews are not stored, so the store must not contain a digest.
         stored_digest = "" if priority is Priority.PREVIEW else digest
         await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
 
     async def _record_sending(self, position: int, digest: str, previous: SentPart | None, priority: Priority) -> None:
-        """Store that the part is being sent, in a moment in which the chat is not blocked."""
+        """Store that the part is being sent, at a moment when the chat is not blocked."""
         try:
             while True:
                 self._stored_digests[position] = digest
                 sending = SentPart(PartState.SENDING, None, digest)
-                # With priority: the rate limiter has granted the request now.
+                # With priority, because the rate limiter has just granted the request.
                 await self._store.write_with_priority(save_part, self._turn, self._owner, position, sending)
                 if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
                     return
-                # Another turn was told to wait meanwhile.
+                # Meanwhile the platform blocked the chat because of another turn.
                 await self._store_part(position, previous)
                 await self._acquire_slot(priority)
                 self.check_lease()
@@ -261,7 +261,7 @@ class Outbox:
             raise
 
     def _mark_uncertain(self, position: int, digest: str) -> None:
-        if not self._deduplicates_sends:  # else it can be sent again, which returns its ID
+        if not self._deduplicates_sends:  # otherwise sending again returns the ID
             self._sent_parts[position] = SentPart(PartState.UNCERTAIN, None, digest)
 
     async def _store_part(self, position: int, part: SentPart | None) -> None:
@@ -278,10 +278,10 @@ class Outbox:
         *,
         is_idempotent: bool,
     ) -> T:
-        """The result of `request`, called with `part` when the rate limiter allows it, and again after failures.
+        """Call `request` with `part` when the rate limiter allows it, and retry after failures. Returns its result.
 
-        A preview has acquired its slot before and is tried once. `is_idempotent`: a request that may have had its
-        effect can be repeated.
+        A preview is tried once, with the slot it has already acquired. `is_idempotent`: the request may be repeated
+        even if it may have taken effect.
         """
         backoff = Backoff(self._timings.first_delivery_retry_delay, self._timings.max_delivery_retry_delay)
         deadline = self._clock.monotonic() + self._timings.delivery_deadline
@@ -295,7 +295,7 @@ class Outbox:
                 return await request(part)
             except ChatMovedError as moved:
                 await self._follow_chat(moved.new_chat)
-                if priority is Priority.PREVIEW:  # the next one is sent to the new chat
+                if priority is Priority.PREVIEW:  # the next preview goes to the new chat
                     raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
                 log.info("delivery.failed", turn=self._turn.id, failure=error.failure, error=str(error))
@@ -304,7 +304,7 @@ class Outbox:
                 if priority is Priority.PREVIEW or self._clock.monotonic() > deadline:
                     raise
                 if error.failure is DeliveryFailure.REJECTED and part.native:
-                    part = replace(part, native={})  # perhaps it is the formatting
+                    part = replace(part, native={})  # the formatting may be the cause
                 elif _can_repeat(error.failure, is_idempotent=is_idempotent):
                     self.is_waiting = True
                     await self._clock.sleep(backoff.next_delay())
@@ -313,7 +313,7 @@ class Outbox:
                     raise
 
     async def _acquire_slot(self, priority: Priority) -> None:
-        # A final message has nothing else to wait for, and many may queue in a slow chat.
+        # A final message may wait long, because many may queue in a slow chat.
         self.is_waiting = priority is Priority.FINAL or self._rate_limiter.seconds_blocked(self.place.chat) > 0
         await self._rate_limiter.acquire(self.place.chat, self._adapter.capabilities(self.place).rate_limit, priority)
         self.is_waiting = False
@@ -321,7 +321,7 @@ class Outbox:
     # Chat migration
 
     async def _follow_chat(self, new_chat: str) -> None:
-        """Go on in the new chat. Messages in the old one cannot be changed any more."""
+        """Continue in the new chat. Messages in the old one can no longer be changed."""
         place = self.place
         if new_chat == place.chat:
             raise DeliveryError("The chat moves to itself", DeliveryFailure.GONE)

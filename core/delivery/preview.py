@@ -1,7 +1,7 @@
 """Previews: shows an answer while it grows. Best effort, rate limited, always the newest text.
 
-The reader of the model's stream calls `update` and never waits; `run` shows what is newest whenever the platform
-allows. A message that is full becomes final while the answer goes on in the next one:
+The reader of the model's stream calls `update`, which never waits. `run` shows the newest text whenever the platform
+allows. A full message becomes final, and the answer continues in the next one:
 
     update("A long")              ->  "A long…"                       preview of message 1
     update("A long answer th")    ->  "A long answer", "th…"          message 1 is final, preview of message 2
@@ -71,7 +71,7 @@ class Preview:
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
-        """Set the newest text, or, while there is none, what the bot is doing. Never waits."""
+        """Set the newest text, or the bot's current activity while there is no text. Never waits."""
         if text != self._text or status != self._status:
             self._text, self._status = text, status
             self._changed.set()
@@ -85,13 +85,13 @@ class Preview:
         finally:
             error = await self._finish(task)
             if isinstance(error, StoreError):
-                # The message's ID is known in memory: no reason to ask the model again.
+                # The message's ID is still in memory, so the turn need not fail and ask the model again.
                 log.warning("preview.ended", turn=self._turn_id, error=str(error))
             elif isinstance(error, Exception):
                 raise error
 
     async def run(self) -> None:
-        """Show previews until `close`. Raises `LostLeaseError` and `StoreError`, but no `DeliveryError`."""
+        """Show previews until `close`. Raises `LostLeaseError` and `StoreError`, never `DeliveryError`."""
         if self._capabilities.preview_mode is PreviewMode.OFF:
             await self._wait_interruptibly(self._keep_typing())
             return
@@ -105,13 +105,13 @@ class Preview:
             await self._wait_interruptibly(self._wait_for_change())
 
     def close(self) -> None:
-        """Show nothing more; `run` returns when the request in flight has ended."""
+        """Stop previews. `run` returns after the request in flight."""
         self._close_requested.set()
         if self._idle_wait is not None:
             self._idle_wait.cancel()
 
     async def _finish(self, run_task: "asyncio.Task[None]") -> BaseException | None:
-        """Close, and what `run` raised. An edit in flight ends first: if it arrived late, it would undo the final."""
+        """Close and return `run`'s exception. Waits for an edit in flight, which could overwrite the final text."""
         self.close()
         try:
             await wait_for_any({run_task}, self._timings.preview_finish_timeout, self._clock)
@@ -125,14 +125,14 @@ class Preview:
         if error.failure is DeliveryFailure.RATE_LIMITED:
             self._rate_limiter.apply_retry_after(self._outbox.place.chat, error)
         if error.failure in (DeliveryFailure.GONE, DeliveryFailure.FORBIDDEN):
-            self._on_gone()  # nobody would see the rest of the answer: do not pay for it
+            self._on_gone()  # nobody would see the rest of the answer, so do not pay for it
 
-    async def _wait_interruptibly(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Wait where `close` may interrupt because no request is in flight."""
+    async def _wait_interruptibly(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Wait until `coroutine` is done or `close` is called. Use only while no request is in flight."""
         if self._close_requested.is_set():
-            waiting.close()
+            coroutine.close()
             return
-        self._idle_wait = asyncio.ensure_future(waiting)
+        self._idle_wait = asyncio.ensure_future(coroutine)
         try:
             await self._idle_wait
         except asyncio.CancelledError:
@@ -148,7 +148,7 @@ class Preview:
         await self._clock.sleep(interval)
         if capabilities.draft_refresh_interval is None:
             await self._changed.wait()
-        else:  # a draft that does not change is shown again before the platform removes it
+        else:  # repeat an unchanged draft before the platform removes it
             await wait_for_event(self._changed, capabilities.draft_refresh_interval, self._clock)
         if self._final_parts == 0 and 0 < len(self._text) < MIN_FIRST_PREVIEW_CHARS:
             await self._clock.sleep(self._timings.first_preview_delay)
@@ -175,7 +175,7 @@ class Preview:
             await self._outbox.put(self._final_parts, part, Priority.PREVIEW)
 
     def _draft_status(self) -> Part:
-        # The empty draft is the platform's own "Thinking…"; a status says more.
+        # The platform shows "Thinking…" for an empty draft; a status is more informative.
         return self._render_status(self._status) if self._status else Part("")
 
     def _render_status(self, status: str) -> Part:

@@ -1,15 +1,15 @@
 """Client-side rate limiting: delays requests so that the platform never has to refuse one.
 
-A request takes one token from its chat's bucket, then one from the bucket of the whole account. Waiting requests are
-granted by priority, then in the order of arrival. Example: a chat with `RateLimit(burst=3, rate=1, reserve=1)`
+A request takes one token from its chat's bucket, then one from the account's bucket. Waiting requests are granted by
+priority, then in the order of arrival. Example: a chat with `RateLimit(burst=3, rate=1, reserve=1)`
 
     0.0 s   preview, preview      granted: 3 tokens, previews leave 1
             preview               waits for a second token, until 1.0 s
     0.2 s   final                 granted: takes the reserved token
-            final                 waits, now before the preview
+            final                 waits, ahead of the preview
 
-When the platform refuses a request all the same, `apply_retry_after` blocks the chat, or the account, for as long as
-the platform says. Other chats do not wait.
+If the platform still refuses a request, `apply_retry_after` blocks the chat or the account for as long as the platform
+demands. Other chats do not wait.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from core.timings import Timings
 __all__ = ["WHOLE_ACCOUNT", "Priority", "RateLimiter"]
 
 WHOLE_ACCOUNT = ""
-"""Instead of a chat: all chats of the account."""
+"""Used instead of a chat for all chats of the account."""
 MAX_TRACKED_CHATS = 1000
 """Idle chats are forgotten when there are more."""
 
@@ -36,7 +36,7 @@ class Priority(IntEnum):
     FINAL = 0
     """A complete answer."""
     CONTROL = 1
-    """A part that is complete while the answer still grows, or a changed menu."""
+    """A complete part of a growing answer, or a changed menu."""
     PREVIEW = 2
 
 
@@ -72,7 +72,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _WaitQueue:
-    """The requests that wait for one bucket, with at most one timer."""
+    """The requests that wait for one bucket, with a single timer."""
 
     bucket: _Bucket
     waiters: list[_Waiter] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _WaitQueue:
 class RateLimiter:
     """Limits the requests of one account on a platform.
 
-    `on_limit` is called with the chat (or `WHOLE_ACCOUNT`) and the seconds of every wait that the platform asks for.
+    `on_limit` is called with the chat (or `WHOLE_ACCOUNT`) and the seconds of every wait that the platform demands.
     """
 
     def __init__(
@@ -111,24 +111,24 @@ class RateLimiter:
         self._sequence = itertools.count()
 
     async def acquire(self, chat: str, rate_limit: RateLimit, priority: Priority) -> None:
-        """Wait until one request may be sent to `chat`, whose present limit is `rate_limit`."""
+        """Wait until a request may be sent to `chat`, whose current limit is `rate_limit`."""
         while True:
             queue = self._queue_of(chat, rate_limit)
             granted = asyncio.get_running_loop().create_future()
             heapq.heappush(queue.waiters, _Waiter(priority, next(self._sequence), granted, chat))
             self._grant_waiters(queue)
             await granted
-            if self.seconds_blocked(chat) == 0:  # not blocked between the grant and now
+            if self.seconds_blocked(chat) == 0:  # not blocked since the grant
                 return
 
     def share_among(self, processes: int) -> None:
-        """Use one part of the account's limit: `processes` processes send on the account."""
+        """Divide the account's limit equally among `processes` processes; this one uses its share."""
         whole, parts = self._account_rate_limit, max(1, processes)
         reserve = whole.reserve if parts == 1 else 0
         self._account_queue.bucket.rate_limit = RateLimit(max(1.0, whole.burst / parts), whole.rate / parts, reserve)
 
     def apply_retry_after(self, chat: str, error: DeliveryError) -> None:
-        """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` says."""
+        """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` demands."""
         seconds = (error.retry_after or self._timings.default_retry_after) + self._timings.retry_after_margin
         blocked_chat = WHOLE_ACCOUNT if error.account_wide else chat
         self.block(blocked_chat, seconds)
@@ -136,16 +136,16 @@ class RateLimiter:
             self._on_limit(blocked_chat, seconds)
 
     def block(self, chat: str, seconds: float) -> None:
-        """Grant no request to `chat` (or `WHOLE_ACCOUNT`) for some seconds, and only one right after them."""
+        """Grant no request to `chat` (or `WHOLE_ACCOUNT`) for `seconds`, then one, then at the usual rate."""
         queue = self._chat_queues.get(chat) if chat != WHOLE_ACCOUNT else self._account_queue
         if queue is None:
-            # `acquire` knows the chat's limit and replaces this one.
+            # A placeholder: `acquire` knows the chat's limit and replaces it.
             queue = self._chat_queues[chat] = self._new_queue(RateLimit(burst=1, rate=1))
         queue.blocked_until = max(queue.blocked_until, self._clock.monotonic() + seconds)
         queue.bucket.tokens = min(queue.bucket.tokens, 1)
 
     def seconds_blocked(self, chat: str) -> float:
-        """For how long `chat` is blocked by itself or with the whole account."""
+        """Seconds for which `chat` or the whole account is still blocked."""
         now = self._clock.monotonic()
         queues = (self._account_queue, self._chat_queues.get(chat))
         return max(0.0, *(queue.blocked_until - now for queue in queues if queue))
@@ -167,7 +167,7 @@ class RateLimiter:
         self._chat_queues = {chat: queue for chat, queue in self._chat_queues.items() if not queue.is_idle(now)}
 
     def _grant_waiters(self, queue: _WaitQueue) -> None:
-        """Move every waiter that finds a token from a chat's queue to the account's, or from there to the caller."""
+        """Give available tokens to waiters: a chat's waiters move to the account's queue, the account's are granted."""
         if queue.timer is not None:
             queue.timer.cancel()
             queue.timer = None
@@ -188,7 +188,7 @@ class RateLimiter:
     def _grant(self, waiter: _Waiter) -> None:
         queue = self._chat_queues.get(waiter.chat)
         if queue is not None and queue.blocked_until > self._clock.monotonic():
-            # The chat was blocked while this waited for the account.
+            # The chat was blocked while the request waited for the account.
             heapq.heappush(queue.waiters, waiter)
             self._grant_waiters(queue)
         else:

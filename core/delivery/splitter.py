@@ -1,18 +1,18 @@
 """Splits a growing text into parts that each fit one message; only the last part still changes.
 
-A part is full when one more character would no longer fit. It is then cut (`core.delivery.cut_finder`) by looking at
-nothing but its own text and that character. A closed part therefore never changes, whatever text follows and in
-however many steps it arrives: the parts are a pure function of the text. With 10 characters per message:
+A part is full when one more character would not fit. The cut (`core.delivery.cut_finder`) depends only on the part's
+text and that character. A closed part therefore never changes, whatever text follows and in however many steps: the
+parts are a pure function of the text. With 10 characters per message:
 
     update("Hi. You")           ->  "Hi. You"                      one open part
     update("Hi. You are he")    ->  "Hi. You", "are he"            "Hi. You ar" is full, the cut is after a word
     update("Hi. You are here")  ->  "Hi. You", "are here"
 
-Every update of a growing part would parse all of it again. Two things avoid that:
+Two techniques avoid parsing the whole part again on every update:
 
 - Strides: the part grows by as many characters as certainly fit, doubled after each success and halved after each
   failure.
-- Settled blocks: a block that is followed by another can no longer change. It is kept parsed, and only the *tail*
+- Settled blocks: a block that is followed by another can no longer change. It is not parsed again, only the *tail*
   of the part behind it is parsed again. The items of a long list settle in the same way.
 """
 
@@ -32,10 +32,10 @@ __all__ = ["Splitter"]
 
 INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
-"""So many new characters are split without a thread."""
+"""Up to this many new characters are split without a thread."""
 MIN_SETTLED_ITEMS = 4
 SIZE_SLACK = 24
-"""By how much the size of a part with half a pair of marks may exceed that of the complete pair."""
+"""The maximum by which half a pair of marks makes a part larger than the complete pair."""
 MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|]")
 PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<]")
 TABLE_DELIMITER_PATTERN = re.compile(r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE)
@@ -45,7 +45,7 @@ START_OF_TEXT = Cut(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class _Rendering:
-    """The open part if it ended at some position."""
+    """The open part, as if it ended at a certain position."""
 
     tail_blocks: list[PlacedBlock]
     part: Part
@@ -63,7 +63,7 @@ class Splitter:
         self._begin_part(START_OF_TEXT)
 
     async def update_async(self, text: str) -> tuple[Part, ...]:
-        """As `update`, but splits in a thread when that may take long."""
+        """Like `update`, but splits in a thread if that may take long."""
         if len(text) - len(self._text) <= MAX_INLINE_CHARS and not self._was_slow:
             return self._timed_update(text)
         try:
@@ -80,7 +80,7 @@ class Splitter:
             self._was_slow = time.thread_time() - started_at > self._timings.slow_split
 
     def update(self, text: str) -> tuple[Part, ...]:
-        """The parts of `text`, which is the whole text so far. Text that is no continuation starts again."""
+        """The parts of `text`, the whole text so far. Starts again if it does not continue the previous text."""
         text = normalise_text(text)
         if not text.startswith(self._text):
             self._closed_parts = []
@@ -99,11 +99,11 @@ class Splitter:
     def _begin_part(self, cut: Cut) -> None:
         self._part_start = cut
         self._fit_end = self._tail_start = cut.resume_at
-        """Up to `_fit_end` the text fits the part; from `_tail_start` it is not settled."""
+        """Text up to `_fit_end` fits the part; text from `_tail_start` on is not settled."""
         self._tail_prefix = cut.prefix()
         self._settled_blocks: tuple[Block, ...] = ()
         self._settled_items: ListBlock | None = None
-        """The settled items of the list that the tail begins with."""
+        """The settled items of the list at the beginning of the tail."""
         self._stride = INITIAL_STRIDE_CHARS
         self._renderings: dict[int, _Rendering] = {}
 
@@ -130,10 +130,10 @@ class Splitter:
     # Growing
 
     def _fits_up_to(self, end: int) -> bool:
-        """Whether the part fits wherever it ends up to `end`.
+        """Whether the part fits at `end` and at every earlier end.
 
-        Half a pair of marks, or half a table, may show more than the whole. A part that is nearly full grows by
-        single characters there.
+        Half a pair of marks, or half a table, may show more than the whole. There, a nearly full part grows by single
+        characters.
         """
         tail = self._text[self._tail_start : end]
         max_size = self._dialect.limit - (SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(tail) else 0)
@@ -141,12 +141,12 @@ class Splitter:
             return False
         added = self._text[self._fit_end : end]
         for delimiter in TABLE_DELIMITER_PATTERN.finditer(added):
-            # Up to here the text is a table, with the next character it is none.
+            # The text is a table up to here, but no longer with the next character.
             if self._render_up_to(self._fit_end + delimiter.end()).size > max_size:
                 return False
         if not MARKUP_PATTERN.search(added):
             return True
-        # Assume the worst: every mark is shown as a character.
+        # The worst case: every mark is shown as a character.
         unmarked_tail = self._text[self._tail_start : self._fit_end] + PAIRED_MARKUP_PATTERN.sub("@", added)
         return self._render_tail(unmarked_tail).size <= max_size
 
@@ -170,7 +170,7 @@ class Splitter:
     # Settling
 
     def _settle_blocks(self, end: int) -> None:
-        """Grow the part to `end`, and keep the blocks that no later text can change."""
+        """Grow the part to `end`, and settle the blocks that no later text can change."""
         rendering = self._render_up_to(end)
         self._fit_end = end
         tail = self._tail_source()
@@ -194,7 +194,7 @@ class Splitter:
                 self._settle_items(list_block)
 
     def _settle_items(self, list_block: ListBlock) -> None:
-        """Keep all but the last item of a long list, with which the tail begins."""
+        """Settle all but the last item of a long list at the beginning of the tail."""
         tail = self._tail_source()
         item_starts = [match.start() for match in LIST_ITEM_PATTERN.finditer(tail)]
         settled_count = len(self._settled_items.items) if self._settled_items else 0
@@ -217,16 +217,16 @@ class Splitter:
 
 
 def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int:
-    """The first line whose block may still change, if so many lines are complete."""
+    """The first line whose block may still change if the first `complete_line_count` lines are complete."""
     started = [placed for placed in blocks if placed.line < complete_line_count]
     while started and isinstance(started[-1].block, MathBlock | Table):
-        # Later text may show that it is none; its lines then belong to the block before.
+        # Later text may turn its lines into a part of the previous block.
         started.pop()
     return started[-1].line if started else 0
 
 
 def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:
-    """`blocks`, which begin with the rest of the list, with its settled items."""
+    """`blocks`, which begin with the rest of a list, completed with the list's settled items."""
     first = blocks[0].block if blocks else None
     if isinstance(first, ListBlock):
         return [PlacedBlock(0, ListBlock(items.items + first.items, items.start)), *blocks[1:]]
