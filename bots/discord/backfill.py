@@ -253,10 +253,10 @@ class Backfill:
         message_count = 0
         for _ in range(MAX_PAGES_PER_CHANNEL):
             page = await self._fetch_page(channel_id(place), after)
-            stored = await self._sources.history.stored_keys(self._account, [f"m{data['id']}" for data in page])
+            stored_keys = await self._sources.history.stored_keys(self._account, [f"m{data['id']}" for data in page])
             for data in page:
                 after = max(after, int(data["id"]))
-                if f"m{data['id']}" in stored:
+                if f"m{data['id']}" in stored_keys:
                     continue
                 if not await session.replay_message(data, place):
                     raise StoreError("A missed message could not be stored")

@@ -142,12 +142,12 @@ class GatewayClient(discord.Client):
         await self._identify_limiter.consume(shard_id or 0)
 
     async def clean_up(self) -> None:
-        """End what the library leaves running when it is closed while it connects: a connection with
-        its heartbeat thread, and the task that waits for the guilds.
+        """Clean up after a client that was closed while connecting: end its connection with the heartbeat
+        thread, and the task that waits for the guilds.
         """
         own_state = self._connection
-        if (waiting := own_state._ready_task) is not None:  # noqa: SLF001 (there is no public way)
-            waiting.cancel()
+        if (ready_task := own_state._ready_task) is not None:  # noqa: SLF001 (there is no public way)
+            ready_task.cancel()
         for thread in threading.enumerate():
             if not isinstance(thread, KeepAliveHandler) or thread.ws is self.ws:
                 continue

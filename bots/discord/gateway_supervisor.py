@@ -71,8 +71,8 @@ class GatewaySupervisor:
         None if a connection has had none yet, or if this process has no connection.
         """
         ages = [client.heartbeat_age for client in self._clients.values()]
-        known = [age for age in ages if age is not None]
-        return self._clock.monotonic() - max(known) if known and len(known) == len(ages) else None
+        known_ages = [age for age in ages if age is not None]
+        return self._clock.monotonic() - max(known_ages) if known_ages and len(known_ages) == len(ages) else None
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises `ConfigurationError`."""

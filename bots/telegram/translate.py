@@ -81,7 +81,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         return None
     is_private = message.chat.type == ChatType.PRIVATE
     content = _MessageText(message, me, is_private=is_private)
-    replied = _replied_message(message)
+    original = _replied_message(message)
     attachments = extract_attachments(message)
     if content.command is not None and not is_private:
         if content.addressee and content.addressee != (me.username or "").lower():
@@ -89,7 +89,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         is_for_bot = bool(content.addressee) or content.command in commands
     else:
         is_for_bot = is_private
-    is_reply_to_bot = replied is not None and replied.from_user == me
+    is_reply_to_bot = original is not None and original.from_user == me
     if not (is_for_bot or content.has_mention or is_reply_to_bot):
         return None
     if not (attachments or content.raw):
@@ -102,14 +102,14 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         text=_prepend_quote(message, content.text),
         message_id=str(message.message_id),
         command=content.command or "",
-        reply_to=str(replied.message_id) if replied else None,
-        attachments=attachments or _replied_files(replied),
+        reply_to=str(original.message_id) if original else None,
+        attachments=attachments or _replied_files(original),
         batch=_batch(message, content) if content.command is None else None,
     )
 
 
 def _batch(message: Message, content: "_MessageText") -> Batch | None:
-    """The batch ID of an album, or of a text that the client had to split. In a group, the other parts of
+    """The batch of an album, or of a text that the client had to split. In a group, the other parts of
     such a text are not addressed to the bot.
     """
     if message.media_group_id is not None:
@@ -172,22 +172,22 @@ def _sender_of_user(user: User) -> Sender:
 
 def _replied_message(message: Message) -> Message | None:
     """Ignores that every message in a topic replies to the message that opened the topic."""
-    replied = message.reply_to_message
-    if replied is None or replied.forum_topic_created is not None:
+    original = message.reply_to_message
+    if original is None or original.forum_topic_created is not None:
         return None
-    if message.is_topic_message and replied.message_id == message.message_thread_id:
+    if message.is_topic_message and original.message_id == message.message_thread_id:
         return None
-    return replied
+    return original
 
 
-def _replied_files(replied: Message | None) -> tuple[Attachment, ...]:
-    """The document of the replied message, unless a bot sent it."""
-    if replied is None or (replied.from_user is not None and replied.from_user.is_bot):
+def _replied_files(original: Message | None) -> tuple[Attachment, ...]:
+    """The document of the original message, unless a bot sent it."""
+    if original is None or (original.from_user is not None and original.from_user.is_bot):
         return ()
-    media_type = (replied.document and replied.document.mime_type) or ""
+    media_type = (original.document and original.document.mime_type) or ""
     if media_type.startswith(("image/", "video/", "audio/")):
         return ()
-    return tuple(attachment for attachment in extract_attachments(replied) if attachment.is_document)
+    return tuple(attachment for attachment in extract_attachments(original) if attachment.is_document)
 
 
 def _prepend_quote(message: Message, text: str) -> str:

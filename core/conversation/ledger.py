@@ -157,8 +157,8 @@ class Ledger:
         configured = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
         if configured is None:
             # The service may not list embedding models.
-            known = self._registry.get(model) or BUILTIN_MODELS.get(model)
-            configured = known.daily_quota if known else None
+            description = self._registry.get(model) or BUILTIN_MODELS.get(model)
+            configured = description.daily_quota if description else None
         return configured or None
 
     async def get_quotas(
@@ -219,7 +219,7 @@ class Ledger:
             return
         quota = (await self.get_quotas(key_id, [model], kind))[model]
         if quota.used_fraction >= QUOTA_WARNING_FRACTION:
-            self._warned = {known for known in self._warned if known[2] == day}
+            self._warned = {warning for warning in self._warned if warning[2] == day}
             self._warned.add((key_id, model, day))
             name, seconds_until_reset = self._registry.display_name(model), self.seconds_until_reset()
             self.warnings.append(QuotaWarning(name, quota.used_fraction, seconds_until_reset))

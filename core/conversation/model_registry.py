@@ -62,10 +62,10 @@ class ModelRegistry:
 
     async def load(self) -> None:
         """Use the stored list until `fetch` has a newer one. Raises `StoreError`."""
-        stored = await self._store.read(get_value, CATALOGUE_KEY)
-        if stored is not None:
+        catalogue_json = await self._store.read(get_value, CATALOGUE_KEY)
+        if catalogue_json is not None:
             try:
-                self._set_models(msgspec.json.decode(stored, type=list[Model]))
+                self._set_models(msgspec.json.decode(catalogue_json, type=list[Model]))
             except msgspec.DecodeError:
                 log.warning("model.catalogue_unreadable")
 
@@ -95,8 +95,8 @@ class ModelRegistry:
         logged = frozenset[UnknownModel]()
         while True:
             is_fresh = await self.refresh()
-            missing = frozenset(self.find_unknown_models(settings))
-            for unknown in sorted(missing - logged, key=lambda unknown: (unknown.setting, unknown.model)):
+            unknown_models = frozenset(self.find_unknown_models(settings))
+            for unknown in sorted(unknown_models - logged, key=lambda unknown: (unknown.setting, unknown.model)):
                 is_default = unknown.setting == DEFAULT_MODEL_SETTING
                 log.warning(
                     "model.not_offered",
@@ -105,7 +105,7 @@ class ModelRegistry:
                     successor=self.successor(unknown.model, settings) if is_default else None,
                     suggestions=list(unknown.suggestions),
                 )
-            logged = missing
+            logged = unknown_models
             timings = self._timings
             await self._clock.sleep(
                 timings.catalogue_refresh_interval if is_fresh else timings.catalogue_retry_interval
@@ -124,11 +124,11 @@ class ModelRegistry:
 
     def embedding_models(self) -> list[Model]:
         """All that the service lists, plus the configured one, which may not be listed."""
-        listed = [model for model in self._models.values() if model.is_embedding_model]
-        if all(model.id != self._embedding_model for model in listed):
+        models = [model for model in self._models.values() if model.is_embedding_model]
+        if all(model.id != self._embedding_model for model in models):
             unknown = Model(self._embedding_model, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
-            listed.append(BUILTIN_MODELS.get(self._embedding_model, unknown))
-        return listed
+            models.append(BUILTIN_MODELS.get(self._embedding_model, unknown))
+        return models
 
     def chat_models_by_size(self) -> list[Model]:
         """Smallest first."""

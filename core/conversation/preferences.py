@@ -90,7 +90,7 @@ class Preferences:
 
 def load_preferences(connection: Connection, place: Place, sender: Sender, settings: Settings) -> Preferences:
     applicable = applicable_scopes(place, sender)
-    stored = list_preferences(connection, [scope.key for scope in applicable])
+    preferences = list_preferences(connection, [scope.key for scope in applicable])
     defaults = {
         PreferenceName.MODEL: settings.default_model,
         PreferenceName.SYSTEM_PROMPT: settings.system_prompt,
@@ -103,17 +103,17 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
     values = {name: EffectivePreference(default, None) for name, default in defaults.items()}
     for scope in reversed(applicable):
         for name in defaults:
-            if preference := stored.get((scope.key, name)):
+            if preference := preferences.get((scope.key, name)):
                 values[name] = EffectivePreference(preference.value, scope, preference.set_by)
-    shared = stored.get((chat_scope_key(place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
+    shared = preferences.get((chat_scope_key(place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
     return Preferences(applicable, values, settings.personas, is_shared=shared.value == ON)
 
 
 def with_available_model(preferences: Preferences, registry: ModelRegistry, settings: Settings) -> Preferences:
     """Replace a chosen model that is no longer offered by its successor."""
-    chosen = preferences.values[PreferenceName.MODEL]
-    successor = registry.successor(chosen.value, settings)
+    preference = preferences.values[PreferenceName.MODEL]
+    successor = registry.successor(preference.value, settings)
     if successor is None:
         return preferences
-    replacement = replace(chosen, value=successor, unavailable_model=chosen.value)
+    replacement = replace(preference, value=successor, unavailable_model=preference.value)
     return replace(preferences, values={**preferences.values, PreferenceName.MODEL: replacement})

@@ -82,9 +82,9 @@ class TokenEstimators:
     async def _load_weights(self, model: str) -> TokenWeights:
         weights = self._weights.get(model)
         if weights is None:
-            stored = await self._store.read(get_value, _storage_key(model))
+            samples_json = await self._store.read(get_value, _storage_key(model))
             try:
-                samples = msgspec.json.decode(stored, type=list[list[float]]) if stored else []
+                samples = msgspec.json.decode(samples_json, type=list[list[float]]) if samples_json else []
             except msgspec.DecodeError:
                 samples = []
             weights = self._weights[model] = TokenWeights(samples)

@@ -40,11 +40,11 @@ def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> l
     }
     unknown = []
     for setting, id_ in _configured_models(settings):
-        known = embedding_models if setting == EMBEDDING_MODEL_SETTING else available
+        models = embedding_models if setting == EMBEDDING_MODEL_SETTING else available
         if setting in PER_MODEL_SETTINGS:
-            known = {**available, **embedding_models}
-        if id_ not in known:
-            unknown.append(UnknownModel(setting, id_, _suggest(id_, known)))
+            models = {**available, **embedding_models}
+        if id_ not in models:
+            unknown.append(UnknownModel(setting, id_, _suggest(id_, models)))
     return unknown
 
 
@@ -62,10 +62,10 @@ def _configured_models(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from ((setting, id_) for id_ in ids if id_ not in ignored)
 
 
-def _suggest(id_: str, known: Mapping[str, Model]) -> tuple[str, ...]:
-    match = find_model(list(known.values()), id_)
+def _suggest(id_: str, models: Mapping[str, Model]) -> tuple[str, ...]:
+    match = find_model(list(models.values()), id_)
     matches = [match.model] if match.model else list(match.candidates)
-    ids_by_folded = {model_id.casefold(): model_id for model_id in known}
+    ids_by_folded = {model_id.casefold(): model_id for model_id in models}
     close_matches = difflib.get_close_matches(id_.casefold(), ids_by_folded, n=MAX_SUGGESTIONS)
     ids = [model.id for model in matches] + [ids_by_folded[folded] for folded in close_matches]
     return tuple(dict.fromkeys(ids))[:MAX_SUGGESTIONS]

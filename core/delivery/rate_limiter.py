@@ -66,7 +66,7 @@ class _Bucket:
 class _Waiter:
     priority: Priority
     sequence: int
-    granted: "asyncio.Future[None]" = field(compare=False)
+    grant: "asyncio.Future[None]" = field(compare=False)
     chat: str = field(compare=False)
 
 
@@ -80,7 +80,7 @@ class _WaitQueue:
     blocked_until: float = 0.0
 
     def first_waiter(self) -> _Waiter | None:
-        while self.waiters and self.waiters[0].granted.done():
+        while self.waiters and self.waiters[0].grant.done():
             heapq.heappop(self.waiters)  # cancelled while it waited
         return self.waiters[0] if self.waiters else None
 
@@ -114,10 +114,10 @@ class RateLimiter:
         """Wait until a request may be sent to `chat`, whose current limit is `rate_limit`."""
         while True:
             queue = self._queue_of(chat, rate_limit)
-            granted = asyncio.get_running_loop().create_future()
-            heapq.heappush(queue.waiters, _Waiter(priority, next(self._sequence), granted, chat))
+            grant = asyncio.get_running_loop().create_future()
+            heapq.heappush(queue.waiters, _Waiter(priority, next(self._sequence), grant, chat))
             self._grant_waiters(queue)
-            await granted
+            await grant
             if self.seconds_blocked(chat) == 0:  # not blocked since the grant
                 return
 
@@ -192,4 +192,4 @@ class RateLimiter:
             heapq.heappush(queue.waiters, waiter)
             self._grant_waiters(queue)
         else:
-            waiter.granted.set_result(None)
+            waiter.grant.set_result(None)

@@ -12,8 +12,8 @@ Two techniques avoid parsing the whole part again on every update:
 
 - Strides: the part grows by as many characters as certainly fit, doubled after each success and halved after each
   failure.
-- Settled blocks: a block that is followed by another can no longer change. It is not parsed again, only the *tail*
-  of the part behind it is parsed again. The items of a long list settle in the same way.
+- Settled blocks: a block that is followed by another can no longer change. Only the *tail* of the part
+  behind it is parsed again. The items of a long list settle in the same way.
 """
 
 import asyncio
@@ -139,15 +139,15 @@ class Splitter:
         max_size = self._dialect.limit - (SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(tail) else 0)
         if self._render_up_to(end).size > max_size:
             return False
-        added = self._text[self._fit_end : end]
-        for delimiter in TABLE_DELIMITER_PATTERN.finditer(added):
+        new_text = self._text[self._fit_end : end]
+        for delimiter in TABLE_DELIMITER_PATTERN.finditer(new_text):
             # The text is a table up to here, but no longer with the next character.
             if self._render_up_to(self._fit_end + delimiter.end()).size > max_size:
                 return False
-        if not MARKUP_PATTERN.search(added):
+        if not MARKUP_PATTERN.search(new_text):
             return True
         # The worst case: every mark is shown as a character.
-        unmarked_tail = self._text[self._tail_start : self._fit_end] + PAIRED_MARKUP_PATTERN.sub("@", added)
+        unmarked_tail = self._text[self._tail_start : self._fit_end] + PAIRED_MARKUP_PATTERN.sub("@", new_text)
         return self._render_tail(unmarked_tail).size <= max_size
 
     def _render_up_to(self, end: int) -> _Rendering:
@@ -218,11 +218,11 @@ class Splitter:
 
 def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int:
     """The first line whose block may still change if the first `complete_line_count` lines are complete."""
-    started = [placed for placed in blocks if placed.line < complete_line_count]
-    while started and isinstance(started[-1].block, MathBlock | Table):
+    open_candidates = [placed for placed in blocks if placed.line < complete_line_count]
+    while open_candidates and isinstance(open_candidates[-1].block, MathBlock | Table):
         # Later text may turn its lines into a part of the previous block.
-        started.pop()
-    return started[-1].line if started else 0
+        open_candidates.pop()
+    return open_candidates[-1].line if open_candidates else 0
 
 
 def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:

@@ -131,8 +131,8 @@ def _move_open_turns(connection: Connection, account: AccountKey, old_chat: str,
         incoming = decode_incoming(row.incoming_json)
         if incoming is None or incoming.place.chat != old_chat:
             continue
-        moved = replace(incoming, place=replace(incoming.place, chat=new_chat), message_id=None)
-        connection.execute(update(turns).where(turns.c.id == row.id).values(incoming_json=encode_incoming(moved)))
+        migrated = replace(incoming, place=replace(incoming.place, chat=new_chat), message_id=None)
+        connection.execute(update(turns).where(turns.c.id == row.id).values(incoming_json=encode_incoming(migrated)))
         connection.execute(
             update(answer_parts)
             .where(answer_parts.c.turn_id == row.id, answer_parts.c.state == PartState.SENT)

@@ -88,16 +88,16 @@ class Leases:
             lease = keeper.add(name, requested_at)
             work_task = asyncio.ensure_future(work())
             keeper_task = asyncio.create_task(keeper.run())
-            lost = asyncio.create_task(lease.wait_until_untrusted())
-            closing = asyncio.create_task(self._closing.wait())
+            loss = asyncio.create_task(lease.wait_until_untrusted())
+            shutdown = asyncio.create_task(self._closing.wait())
             try:
-                await asyncio.wait({work_task, keeper_task, lost, closing}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({work_task, keeper_task, loss, shutdown}, return_when=asyncio.FIRST_COMPLETED)
                 if work_task.done():
                     return work_task.result()
                 if keeper_task.done():
                     keeper_task.result()  # raises its exception
             finally:
-                for watcher in (keeper_task, lost, closing):
+                for watcher in (keeper_task, loss, shutdown):
                     watcher.cancel()
                 try:
                     await self._cancel_and_wait(work_task)
@@ -139,15 +139,15 @@ class Leases:
             log.warning("lease.release_failed", lease=name, error=str(error))
 
     async def _cancel_and_wait(self, task: "asyncio.Future[T]") -> None:
-        """Cancel `task` and wait for its end, even if the caller is cancelled, which then closes resources that the
-        task still uses.
+        """Cancel `task` and wait for its end, even if this is cancelled, because whoever cancels it then
+        closes resources that the task uses.
         """
         if task.done():
             return
         task.cancel()
-        waiting = asyncio.ensure_future(asyncio.wait({task}, timeout=self._timings.lease_cancel_timeout))
+        wait_task = asyncio.ensure_future(asyncio.wait({task}, timeout=self._timings.lease_cancel_timeout))
         try:
-            await asyncio.shield(waiting)
+            await asyncio.shield(wait_task)
         except asyncio.CancelledError:
-            await asyncio.wait({waiting})
+            await asyncio.wait({wait_task})
             raise

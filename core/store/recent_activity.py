@@ -69,8 +69,8 @@ def find_recent_activity(
 def find_stored_keys(connection: Connection, account: AccountKey, keys: Sequence[str]) -> set[str]:
     """The subset of the event `keys` of an account that is stored."""
     prefix = f"{account}:"
-    stored = connection.scalars(select(turns.c.event_key).where(turns.c.event_key.in_([prefix + key for key in keys])))
-    return {key.removeprefix(prefix) for key in stored}
+    rows = connection.scalars(select(turns.c.event_key).where(turns.c.event_key.in_([prefix + key for key in keys])))
+    return {key.removeprefix(prefix) for key in rows}
 
 
 class EventHistory:
