@@ -127,7 +127,7 @@ class GatewayClient(discord.Client):
         await self._event_handler.handle_button(interaction, action)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
-        """Log the type of the error only: its text may contain what a person wrote."""
+        """Log only the type of the error, because its text may contain a person's message."""
         error = sys.exc_info()[0]
         log.error("discord.event_failed", handler=event_method, error=error.__name__ if error else "")
 

@@ -116,7 +116,7 @@ class WebhookServer:
             raise
 
     async def _check_periodically(self) -> None:
-        """Check that Telegram still knows the address, and log what it could not deliver."""
+        """Check that the address is still registered, and log Telegram's delivery errors."""
         delay = self._timings.webhook_check_interval
         while True:
             await self._clock.sleep(delay)

@@ -28,7 +28,7 @@ class EmbeddingResult:
 
 
 async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str]) -> EmbeddingResult:
-    """Raises what the client raises, and `ModelError` for an invalid response."""
+    """Raises the client's exceptions, and `ModelError` for an invalid response."""
     # The package's default, base64, is unknown to some services.
     response_context = client.embeddings.with_streaming_response.create(
         model=model, input=list(texts), encoding_format="float"

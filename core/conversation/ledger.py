@@ -4,7 +4,7 @@ Every request is reserved before it is sent and settled afterwards:
 
     async with ledger.reserve(key_id, model, prompt_tokens=900, answer_tokens=800) as reservation:
         ...                                  # books 1700 tokens, so that concurrent requests stay within the quota
-        reservation.reported_tokens = 1204   # what the service counted replaces them
+        reservation.reported_tokens = 1204   # the service's count replaces them
 
 API keys are known by their digest. A day begins at the operator's reset hour, UTC. Quotas come from the settings, or
 else from the catalogue; a model in neither has none.

@@ -71,9 +71,9 @@ class Outbox:
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.is_waiting = False
-        """The turn waits for the platform, perhaps for a long time, and uses no shared resource."""
+        """Whether the turn waits for the platform, possibly for a long time, without using shared resources."""
         self.is_uncertain = False
-        """A final message may not have arrived."""
+        """Whether a final message may be missing."""
         self._interaction_token = incoming.interaction_token
         # Includes the event's key, because turn IDs restart at 1 in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"

@@ -62,7 +62,7 @@ class Chunk:
     """How a citation names the chunk: "page 3", "lines 10-40"."""
     text: str
     heading: str = ""
-    """The headings above the text; embedded with it, because they say what it is about."""
+    """The headings above the text, embedded with it because they name its subject."""
 
     @property
     def embedding_text(self) -> str:

@@ -48,7 +48,7 @@ class Section(msgspec.Struct, frozen=True):
     header: str = ""
     """The first row of a table, repeated in every chunk."""
     has_heading_label: bool = False
-    """Whether the label consists of headings, which say what the text is about."""
+    """Whether the label consists of headings, which name the subject of the text."""
 
 
 class FileDocument(msgspec.Struct, frozen=True):
