@@ -12,6 +12,7 @@ from core.settings import Settings, parse_settings
 from tests.contract import toy_platform
 from tests.contract.platforms import PLATFORMS
 from tests.contract.toy_platform import TOY, ToyAdapter, ToySettings
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ async def test_new_platform_is_served(tmp_path: Path) -> None:
     values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
-        "database_url": f"sqlite:///{tmp_path / 'parley.sqlite3'}",
+        "database_url": sqlite_url(tmp_path),
         "access": "open",
         "toy_account": "parley",
     }

@@ -20,6 +20,7 @@ from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
 from core.clock import Clock, SystemClock
 from core.settings import LoadedSettings, parse_settings
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 __all__ = ["Harness", "letters_only", "running_harness"]
@@ -51,7 +52,7 @@ class Harness:
             "discord_token": self.discord.token,
             "discord_api_base": self.discord.api_base,
             "discord_gateway_url": self.discord.gateway_url,
-            "database_url": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "database_url": sqlite_url(self._folder),
             "access": "open",
             **changed,
         }
@@ -90,7 +91,7 @@ class Harness:
             **self.model.environment(),
             **self.telegram.environment(),
             **self.discord.environment(),
-            "DATABASE_URL": f"sqlite:///{self._folder / 'parley.sqlite3'}",
+            "DATABASE_URL": sqlite_url(self._folder),
             "PARLEY_ACCESS": "open",
             "PARLEY_LOG_LEVEL": "warning",
         }

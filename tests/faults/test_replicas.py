@@ -12,7 +12,7 @@ from tests.faults.population import MAX_RUN_SECONDS, QUESTIONS_PER_USER, Populat
 from tests.faults.report import RunReport
 from tests.load_balancer import load_balancer
 from tests.ports import free_port
-from tests.postgresql import postgresql_url, restart_postgresql
+from tests.postgresql import empty_postgresql_url, restart_postgresql
 
 REPLICAS = 3
 REDELIVERY_RATE = 0.1
@@ -76,7 +76,7 @@ async def test_replicas_lose_and_repeat_nothing(chaos: ChaosOptions, tmp_path: P
             questions_per_user=QUESTIONS_PER_USER if chaos.is_long else 3,
             answer_timeout=90,
         )
-        fleet = Fleet(harness, tmp_path, REPLICAS, DATABASE_URL=postgresql_url())
+        fleet = Fleet(harness, tmp_path, REPLICAS, DATABASE_URL=empty_postgresql_url())
         faults = ReplicaFaults(fleet, population, rng)
         try:
             await fleet.start_all()
@@ -118,7 +118,7 @@ async def test_webhook_replicas_lose_nothing_in_rolling_restarts(chaos: ChaosOpt
             harness,
             tmp_path,
             REPLICAS,
-            DATABASE_URL=postgresql_url(),
+            DATABASE_URL=empty_postgresql_url(),
             TELEGRAM_WEBHOOK_URL=url,
             environments=[{"TELEGRAM_WEBHOOK_LISTEN": f"127.0.0.1:{port}"} for port in ports],
         )

@@ -20,13 +20,14 @@ from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.store.recent_activity import EventHistory, RecentActivity
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, FakeInbox, messages_path
+from tests.sqlite import sqlite_url
 
 HISTORY_PATH = r"/channels/\d+/messages"
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     yield store
     await store.close()

@@ -18,13 +18,14 @@ from core.store import leases
 from core.store.database import Store
 from core.store.leases import Leases
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
+from tests.sqlite import sqlite_url
 
 GATEWAY_PATH = "/gateway/bot"
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     yield store
     await store.close()

@@ -27,6 +27,7 @@ from tests.bots.telegram.conftest import (
 )
 from tests.bots.telegram.payloads import PRIVATE, message
 from tests.postgresql import postgresql_url
+from tests.sqlite import sqlite_url
 
 POLLING_LEASE = "telegram:poller:123456"
 PART = Part("hello")
@@ -35,7 +36,7 @@ PART = Part("hello")
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Store]]:
     """Two processes' connections to one database."""
-    sqlite = f"sqlite:///{tmp_path / 'parley.sqlite3'}"
+    sqlite = sqlite_url(tmp_path)
     url = sqlite if request.param == "sqlite" else postgresql_url()
     both = [Store(url), Store(url)]
     for store in both:

@@ -9,6 +9,7 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.texts.answers import TOO_FAST
+from tests.sqlite import sqlite_url
 
 LINES = """/file
 /file {folder}/none.txt what is it?
@@ -36,7 +37,7 @@ async def run_chat(folder: Path, lines: str) -> str:
             env={
                 **os.environ,
                 "COLUMNS": "400",
-                "DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}",
+                "DATABASE_URL": sqlite_url(folder),
                 "IOINTELLIGENCE_API_KEY": model.api_key,
                 "IOINTELLIGENCE_BASE_URL": model.base_url,
             },

@@ -9,6 +9,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.terminal.list_models import list_models
 from core.api.catalogue import Model
 from core.settings import Settings
+from tests.sqlite import sqlite_url
 
 
 async def run_list_models(folder: Path, model: ModelStandIn, search: str = "") -> str:
@@ -16,7 +17,7 @@ async def run_list_models(folder: Path, model: ModelStandIn, search: str = "") -
     settings = {
         "api_key": model.api_key,
         "base_url": model.base_url,
-        "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
+        "database_url": sqlite_url(folder),
         "quotas": {"microsoft/phi-4": 1234, "llama-3.3": 5},
     }
     stdout, stderr = io.StringIO(), io.StringIO()

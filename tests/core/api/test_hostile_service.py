@@ -30,6 +30,7 @@ from tests.core.api.raw_server import (
 from tests.core.api.stream_result import read_stream
 from tests.core.api.test_client import receive
 from tests.core.api.test_embedding import answer, embed_answers
+from tests.sqlite import sqlite_url
 
 HUGE_BODY_BYTES = 512 * 1024 * 1024
 HUGE_NUMBER = 10**5000
@@ -176,7 +177,7 @@ async def test_invalid_json_is_service_error(body: bytes) -> None:
 @pytest.mark.parametrize("body", INVALID_JSON[:2])
 async def test_invalid_json_model_list_is_survived(body: bytes, tmp_path: Path) -> None:
     async with raw_server(lambda _n: [response(200, body)]) as server:
-        store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+        store = Store(sqlite_url(tmp_path))
         await store.open()
         api = ModelApi(server.url, "secret-key")
         try:

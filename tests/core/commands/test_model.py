@@ -10,6 +10,7 @@ from core.app import open_services
 from core.settings import Settings
 from tests.core.commands.conftest import LLAMA
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 UNKNOWN = "meta-llama/Llama-3.3-70B"
@@ -19,7 +20,7 @@ def make_settings(folder: Path, model: ModelStandIn, **changed: object) -> Setti
     values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
-        "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
+        "database_url": sqlite_url(folder),
         **changed,
     }
     return Settings(**values)  # type: ignore[arg-type]

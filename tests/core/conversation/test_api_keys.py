@@ -5,10 +5,11 @@ from pathlib import Path
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys, Vault
 from core.store.database import Store
+from tests.sqlite import sqlite_url
 
 
 async def test_key_change_reaches_all_processes(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "bot's key")
     try:

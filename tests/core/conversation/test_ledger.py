@@ -13,6 +13,7 @@ from core.errors import ModelError, ModelFailure
 from core.store.database import Store
 from core.store.token_usage import TokenUsage
 from tests.clock import FixedTimeClock
+from tests.sqlite import sqlite_url
 
 PHI = "microsoft/phi-4"
 NOON = 1_800_014_400.0
@@ -28,7 +29,7 @@ def clock() -> FixedTimeClock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, clock: FixedTimeClock) -> AsyncIterator[Ledger]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "key")
     registry = ModelRegistry(api, store, {})
@@ -49,7 +50,7 @@ async def usage_of(ledger: Ledger) -> TokenUsage:
     ("hour", "day", "hours_until_reset"), [(0, "2027-01-15", 12), (12, "2027-01-15", 24), (13, "2027-01-14", 1)]
 )
 def test_day_begins_at_reset_hour(tmp_path: Path, hour: int, day: str, hours_until_reset: int) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, {})
     ledger = Ledger(store, registry, quotas={}, reset_hour=hour, clock=FixedTimeClock(NOON))
     assert ledger.today() == day

@@ -20,6 +20,7 @@ from core.timings import Timings
 from tests.clock import FakeClock
 from tests.core.faulty_store import FaultyStore
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 ACCOUNTS = [AccountKey("fake", "1")]
@@ -127,7 +128,7 @@ class Environment:
 
 @pytest.fixture
 async def env(tmp_path: Path) -> AsyncIterator[Environment]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     question = Incoming(EventKind.PROMPT, "u1", PLACE, Sender("fake", "5", "Ann"), "hello")
     await store.write(

@@ -24,6 +24,7 @@ from core.store.token_usage import TokenUsage, UsageKind
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
+from tests.sqlite import sqlite_url
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
 EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
@@ -67,7 +68,7 @@ def create_conversations(connection: Connection) -> None:
 
 @pytest.fixture
 async def env(tmp_path: Path) -> AsyncIterator[Environment]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     model = ModelStandIn()
     await asyncio.gather(store.open(), model.start())
     await store.write(create_conversations)

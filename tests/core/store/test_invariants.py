@@ -24,7 +24,7 @@ from core.store.database import Store
 from core.store.inbound import AcceptResult
 from core.store.turns import LostLeaseError, Turn, TurnState
 from tests.core.store.turn_helpers import ACCOUNT, accept, accept_event, answer, claim, history_texts, message_event
-from tests.postgresql import postgresql_url
+from tests.postgresql import empty_postgresql_url
 
 FINISHED_TURNS = 20_000
 """So many that the query plan matters."""
@@ -175,7 +175,7 @@ def query_plan(connection: Connection) -> str:
 
 
 async def test_replicas_start_concurrently_on_empty_database(store: Store, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new.sqlite3'}" if store.is_embedded else postgresql_url()
+    url = f"sqlite:///{tmp_path / 'new.sqlite3'}" if store.is_embedded else empty_postgresql_url()
     replicas = [Store(url) for _ in range(8)]
     results = await asyncio.gather(*(replica.open() for replica in replicas), return_exceptions=True)
     assert results == [None] * len(replicas)

@@ -49,7 +49,7 @@ from core.store.token_usage import DailyUsage, ModelUsage, TokenUsage, UsageKind
 from core.store.turns import Refusal, TurnState
 from tests.core.store import sample_database
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
-from tests.postgresql import postgresql_url
+from tests.postgresql import empty_postgresql_url
 
 DUMP = Path(__file__).parent / "data" / "previous_version.sql"
 PREVIOUS_REVISION = "0005"
@@ -67,7 +67,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         previous.executescript(DUMP.read_text())
         if request.param == "sqlite":
             return f"sqlite:///{path}"
-        url = postgresql_url()
+        url = empty_postgresql_url()
         engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
         async with engine.begin() as connection:
             await connection.run_sync(copy_rows, previous)

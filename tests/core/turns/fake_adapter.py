@@ -22,6 +22,7 @@ from core.store.schema import turns
 from core.timings import Timings
 from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.faulty_store import FaultyStore
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 __all__ = ["EDITING", "UNLIMITED", "AdapterCall", "FakeAdapter", "running_engine"]
@@ -222,7 +223,7 @@ async def running_engine(
     values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
-        "database_url": f"sqlite:///{folder / 'parley.sqlite3'}",
+        "database_url": sqlite_url(folder),
         "access": "open",
         "messages_a_minute": 1_000_000,
         **settings,

@@ -16,13 +16,14 @@ from core.timings import Timings
 from core.turns.access_control import MAX_WRONG_GUESSES, AccessControl, create_pairing_code
 from tests.clock import FakeClock
 from tests.core.turns.fake_adapter import running_engine
+from tests.sqlite import sqlite_url
 
 TIMINGS = Timings()
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    store = Store(sqlite_url(tmp_path))
     await store.open()
     yield store
     await store.close()

@@ -14,6 +14,7 @@ from core.turns.access_control import MAX_WRONG_GUESSES, create_pairing_code
 from tests.core.api.raw_server import DONE, chunk, final_chunk, sse_event
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
+from tests.sqlite import sqlite_url
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_number_is_normalised(adapter: FakeAdapter, argument: str, stored:
 async def test_invalid_characters_lose_no_message(
     tmp_path: Path, model: ModelStandIn, text: str, database: str
 ) -> None:
-    sqlite = f"sqlite:///{tmp_path / 'parley.sqlite3'}"
+    sqlite = sqlite_url(tmp_path)
     url = postgresql_url() if database == "postgresql" else sqlite
     async with running_engine(tmp_path, model, database_url=url) as adapter:
         reply = await adapter.ask(text)

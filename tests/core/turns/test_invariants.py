@@ -32,6 +32,7 @@ from core.turns.dispatch import Dispatcher
 from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.turns.fake_adapter import EDITING, UNLIMITED, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 PLACE = Place("fake", "1", "6", is_private=True)
@@ -43,7 +44,7 @@ PART = Part("a part")
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'parley.sqlite3'}"
+        return sqlite_url(tmp_path)
     return postgresql_url()
 
 
