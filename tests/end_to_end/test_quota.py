@@ -1,5 +1,7 @@
 """Exhausted quotas, failing models and personal keys."""
 
+import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -192,17 +194,19 @@ async def test_models_and_usage_show_remaining_quota(harness: Harness) -> None:
     await telegram.wait_for(lambda: "left, shared by everyone" in last_text(harness, chat))
 
 
+def make_operator(file: Path, subject: str) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("INSERT INTO grants VALUES (?, 'operator', 'Ann', 0)", (subject,))
+
+
 async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
         telegram = harness.telegram
         ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
         chat, other = telegram.open_private_chat(ann), telegram.open_private_chat(bob)
         await harness.start(quotas={LLAMA: 300})
-        with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
-            database.execute(
-                "INSERT INTO grants VALUES (?, 'operator', 'Ann', 0)",
-                (f"telegram:person:{ann.id}",),
-            )
+        # In a thread: the bot, which may be writing at this moment, needs the event loop to commit.
+        await asyncio.to_thread(make_operator, tmp_path / "parley.sqlite3", f"telegram:person:{ann.id}")
         await telegram.send_message(bob, other, f"repeat: {'many words ' * 60}")
         await telegram.wait_for(lambda: last_text(harness, other).startswith("many words"))
         assert "quota" not in last_text(harness, other)
