@@ -8,6 +8,7 @@ Migrations define the tables (`migrations/`); a test compares them with this mod
 they were created with, because SQLite cannot rename them.
 """
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -64,6 +65,7 @@ metadata = MetaData(
 )
 
 Id = BigInteger().with_variant(Integer, "sqlite")
+required = partial(Column, nullable=False)
 
 
 class NulFreeText(TypeDecorator[str]):
@@ -97,24 +99,24 @@ conversations = Table(
     "conversations",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("key", String(400), nullable=False, unique=True),
-    Column("last_seq", Integer, nullable=False, server_default="0"),
-    Column("history_after", Id, nullable=False, server_default="0"),  # /new: the last message left out
-    Column("truncation_notified", Boolean, nullable=False, server_default=text("false")),
+    required("key", String(400), unique=True),
+    required("last_seq", Integer, server_default="0"),
+    required("history_after", Id, server_default="0"),  # /new: the last message left out
+    required("truncation_notified", Boolean, server_default=text("false")),
     Column("recall_mode", String(16)),  # NULL: the default
-    Column("recall_after", Id, nullable=False, server_default="0"),  # the last message never recalled
+    required("recall_after", Id, server_default="0"),  # the last message never recalled
 )
 
 messages = Table(
     "messages",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation_id", ForeignKey(conversations.c.id), nullable=False),
-    Column("turn_id", Id, nullable=False),
-    Column("role", String(16), nullable=False),
-    Column("text", NulFreeText, nullable=False),
-    Column("is_excluded", Boolean, nullable=False, server_default=text("false")),  # from the history
-    Column("created_at", Float, nullable=False),
+    required("conversation_id", ForeignKey(conversations.c.id)),
+    required("turn_id", Id),
+    required("role", String(16)),
+    required("text", NulFreeText),
+    required("is_excluded", Boolean, server_default=text("false")),  # from the history
+    required("created_at", Float),
     Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_turn", "turn_id"),
 )
@@ -123,25 +125,25 @@ turns = Table(
     "turns",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation_id", ForeignKey(conversations.c.id), nullable=False),
+    required("conversation_id", ForeignKey(conversations.c.id)),
     Column("seq", Integer),
-    Column("event_key", String(200), nullable=False),  # platform:account:key
-    Column("state", String(16), nullable=False),
-    Column("incoming_json", NulFreeText, nullable=False),
+    required("event_key", String(200)),  # platform:account:key
+    required("state", String(16)),
+    required("incoming_json", NulFreeText),
     Column("owner", String(64)),
-    Column("lease_expires_at", Float, nullable=False, server_default="0"),
-    Column("not_before", Float, nullable=False, server_default="0"),  # until then, more of a batch may follow
-    Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
-    Column("person_key", String(200), nullable=False),
+    required("lease_expires_at", Float, server_default="0"),
+    required("not_before", Float, server_default="0"),  # until then, more of a batch may follow
+    required("attempt", Integer, server_default="0"),
+    required("cancel_requested", Boolean, server_default=text("false")),
+    required("person_key", String(200)),
     Column("model", String(200)),
     Column("note", NulFreeText),  # the text under the answer
     Column("refusal", String(16)),
     Column("buttons_json", NulFreeText),  # the buttons under the answer
-    Column("prompt_tokens", Integer, nullable=False, server_default="0"),
-    Column("completion_tokens", Integer, nullable=False, server_default="0"),
-    Column("used_personal_key", Boolean, nullable=False, server_default=text("false")),
-    Column("created_at", Float, nullable=False),
+    required("prompt_tokens", Integer, server_default="0"),
+    required("completion_tokens", Integer, server_default="0"),
+    required("used_personal_key", Boolean, server_default=text("false")),
+    required("created_at", Float),
     Column("finished_at", Float),
     UniqueConstraint("event_key", name="uq_turns_key"),
     Index("ix_turns_conversation", "conversation_id", "id"),
@@ -159,9 +161,9 @@ answer_parts = Table(
     metadata,
     Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),
+    required("state", String(16)),
     Column("message_id", String(200)),  # NULL while unknown
-    Column("digest", String(64), nullable=False),
+    required("digest", String(64)),
 )
 
 preferences = Table(
@@ -169,32 +171,32 @@ preferences = Table(
     metadata,
     Column("scope", String(300), primary_key=True),
     Column("name", String(40), primary_key=True),
-    Column("value", NulFreeText, nullable=False),
-    Column("set_by", String(200), nullable=False),
+    required("value", NulFreeText),
+    required("set_by", String(200)),
 )
 
 grants = Table(
     "grants",
     metadata,
     Column("subject", String(200), primary_key=True),  # telegram:person:1, discord:server:2
-    Column("role", String(16), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("created_at", Float, nullable=False),
+    required("role", String(16)),
+    required("name", String(200)),
+    required("created_at", Float),
 )
 
 key_values = Table(
     "key_values",
     metadata,
     Column("key", String(200), primary_key=True),
-    Column("value", NulFreeText, nullable=False),
+    required("value", NulFreeText),
 )
 
 leases = Table(
     "leases",
     metadata,
     Column("name", String(200), primary_key=True),
-    Column("owner", String(64), nullable=False),
-    Column("expires_at", Float, nullable=False),
+    required("owner", String(64)),
+    required("expires_at", Float),
 )
 
 rate_limits = Table(
@@ -202,7 +204,7 @@ rate_limits = Table(
     metadata,
     Column("account_key", String(200), primary_key=True),  # platform:account
     Column("chat", String(200), primary_key=True),  # "": every chat
-    Column("blocked_until", Float, nullable=False),
+    required("blocked_until", Float),
 )
 
 token_usage = Table(
@@ -212,9 +214,9 @@ token_usage = Table(
     Column("model", String(200), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("day", String(10), primary_key=True),
-    Column("tokens", BigInteger, nullable=False),
-    Column("request_count", Integer, nullable=False),
-    Column("is_exhausted", Boolean, nullable=False, server_default=text("false")),  # the service reported it
+    required("tokens", BigInteger),
+    required("request_count", Integer),
+    required("is_exhausted", Boolean, server_default=text("false")),  # the service reported it
 )
 
 daily_usage = Table(
@@ -222,58 +224,58 @@ daily_usage = Table(
     metadata,
     Column("subject", String(300), primary_key=True),  # person:telegram:1, chat:telegram:2:3
     Column("day", String(10), primary_key=True),
-    Column("tokens", BigInteger, nullable=False),
-    Column("questions", Integer, nullable=False),
+    required("tokens", BigInteger),
+    required("questions", Integer),
 )
 
 reservations = Table(
     "reservations",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("key_id", String(40), nullable=False),
-    Column("model", String(200), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("expected_tokens", BigInteger, nullable=False),
-    Column("created_at", Float, nullable=False),
+    required("key_id", String(40)),
+    required("model", String(200)),
+    required("kind", String(16)),
+    required("day", String(10)),
+    required("expected_tokens", BigInteger),
+    required("created_at", Float),
 )
 
 summaries = Table(
     "summaries",
     metadata,
     Column("conversation_id", ForeignKey(conversations.c.id), primary_key=True),
-    Column("up_to_message", Id, nullable=False),  # the last message it replaces
-    Column("text", NulFreeText, nullable=False),
-    Column("model", String(200), nullable=False),
-    Column("created_at", Float, nullable=False),
+    required("up_to_message", Id),  # the last message it replaces
+    required("text", NulFreeText),
+    required("model", String(200)),
+    required("created_at", Float),
 )
 
 reasoning = Table(
     "reasoning",
     metadata,
     Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
-    Column("text", NulFreeText, nullable=False),
+    required("text", NulFreeText),
 )
 
 personal_keys = Table(
     "personal_keys",
     metadata,
     Column("person_key", String(200), primary_key=True),
-    Column("encrypted_key", NulFreeText, nullable=False),
-    Column("created_at", Float, nullable=False),
+    required("encrypted_key", NulFreeText),
+    required("created_at", Float),
 )
 
 memory_entries = Table(
     "memory_entries",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation_key", String(400), nullable=False),
-    Column("number", Integer, nullable=False),  # people refer to it by this number, within the conversation
-    Column("kind", String(16), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("chunk_count", Integer, nullable=False),
-    Column("created_at", Float, nullable=False),
+    required("conversation_key", String(400)),
+    required("number", Integer),  # people refer to it by this number, within the conversation
+    required("kind", String(16)),
+    required("name", String(200)),
+    required("digest", String(64)),
+    required("chunk_count", Integer),
+    required("created_at", Float),
     UniqueConstraint("conversation_key", "number", name="uq_documents_scope_number"),
 )
 
@@ -281,16 +283,16 @@ memory_chunks = Table(
     "memory_chunks",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("conversation_key", String(400), nullable=False),
-    Column("kind", String(16), nullable=False),
+    required("conversation_key", String(400)),
+    required("kind", String(16)),
     Column("entry_id", ForeignKey(memory_entries.c.id, ondelete="CASCADE")),  # of a note or file
-    Column("position", Id, nullable=False),  # within the entry
+    required("position", Id),  # within the entry
     Column("message_id", Id),  # of a message
-    Column("label", String(200), nullable=False),
-    Column("text", NulFreeText, nullable=False),
-    Column("model", String(200), nullable=False),  # whose vector it is
-    Column("vector", LargeBinary, nullable=False),  # float32, length 1
-    Column("created_at", Float, nullable=False),
+    required("label", String(200)),
+    required("text", NulFreeText),
+    required("model", String(200)),  # whose vector it is
+    required("vector", LargeBinary),  # float32, length 1
+    required("created_at", Float),
     Index("ix_memory_chunks_conversation", "conversation_key", "kind", "message_id"),
     Index("ix_memory_chunks_entry", "entry_id"),
 )

@@ -3,69 +3,57 @@
 import sqlalchemy as sa
 from alembic import op
 
+from core.store.migrations.columns import ID, required
+
 revision = "0003"
 down_revision = "0002"
-
-ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
     op.create_table(
         "spending",
-        sa.Column("account", sa.String(length=40), nullable=False),
-        sa.Column("model", sa.String(length=200), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("day", sa.String(length=10), nullable=False),
-        sa.Column("tokens", sa.BigInteger(), nullable=False),
-        sa.Column("requests", sa.Integer(), nullable=False),
-        sa.Column("exhausted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.PrimaryKeyConstraint("account", "model", "kind", "day", name=op.f("pk_spending")),
+        sa.Column("account", sa.String(40), primary_key=True),
+        sa.Column("model", sa.String(200), primary_key=True),
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("day", sa.String(10), primary_key=True),
+        required("tokens", sa.BigInteger),
+        required("requests", sa.Integer),
+        required("exhausted", sa.Boolean, server_default=sa.text("false")),
     )
     op.create_table(
         "allowances",
-        sa.Column("subject", sa.String(length=300), nullable=False),
-        sa.Column("day", sa.String(length=10), nullable=False),
-        sa.Column("tokens", sa.BigInteger(), nullable=False),
-        sa.Column("messages", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("subject", "day", name=op.f("pk_allowances")),
+        sa.Column("subject", sa.String(300), primary_key=True),
+        sa.Column("day", sa.String(10), primary_key=True),
+        required("tokens", sa.BigInteger),
+        required("messages", sa.Integer),
     )
     op.create_table(
         "requests",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("account", sa.String(length=40), nullable=False),
-        sa.Column("model", sa.String(length=200), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("day", sa.String(length=10), nullable=False),
-        sa.Column("tokens", sa.BigInteger(), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+        sa.Column("id", ID, primary_key=True),
+        required("account", sa.String(40)),
+        required("model", sa.String(200)),
+        required("kind", sa.String(16)),
+        required("day", sa.String(10)),
+        required("tokens", sa.BigInteger),
+        required("created", sa.Float),
     )
     op.create_table(
         "summaries",
-        sa.Column("conversation", ID, nullable=False),
-        sa.Column("upto", ID, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("model", sa.String(length=200), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["conversation"],
-            ["conversations.id"],
-            name=op.f("fk_summaries_conversation"),
-        ),
-        sa.PrimaryKeyConstraint("conversation", name=op.f("pk_summaries")),
+        sa.Column("conversation", ID, sa.ForeignKey("conversations.id"), primary_key=True),
+        required("upto", ID),
+        required("text", sa.Text),
+        required("model", sa.String(200)),
+        required("created", sa.Float),
     )
     op.create_table(
         "thoughts",
-        sa.Column("turn", ID, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["turn"], ["turns.id"], name=op.f("fk_thoughts_turn")),
-        sa.PrimaryKeyConstraint("turn", name=op.f("pk_thoughts")),
+        sa.Column("turn", ID, sa.ForeignKey("turns.id"), primary_key=True),
+        required("text", sa.Text),
     )
     op.create_table(
         "keys",
-        sa.Column("person", sa.String(length=200), nullable=False),
-        sa.Column("secret", sa.Text(), nullable=False),
-        sa.Column("created", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("person", name=op.f("pk_keys")),
+        sa.Column("person", sa.String(200), primary_key=True),
+        required("secret", sa.Text),
+        required("created", sa.Float),
     )
-    op.add_column("turns", sa.Column("buttons", sa.Text(), nullable=True))
+    op.add_column("turns", sa.Column("buttons", sa.Text))

@@ -6,10 +6,11 @@ Statements that rename are instant on both databases: no table is copied.
 import sqlalchemy as sa
 from alembic import op
 
+from core.store.migrations.columns import ID, required
+
 revision = "0006"
 down_revision = "0005"
 
-ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 TABLES = {
     "parts": "answer_parts",
@@ -128,13 +129,13 @@ def upgrade() -> None:
 
 def _split_turn_columns() -> None:
     """`note` held a refusal code or the text under an answer; an answered turn has a model."""
-    op.add_column("turns", sa.Column("refusal", sa.String(length=16), nullable=True))
+    op.add_column("turns", sa.Column("refusal", sa.String(16)))
     is_unanswered = turns.c.model.is_(None)
     for note, refusal in {"full": "queue_full", "fast": "rate_limited"}.items():
         op.execute(sa.update(turns).where(turns.c.note == note, is_unanswered).values(refusal=refusal, note=None))
     op.execute(sa.update(turns).where(turns.c.note == "joined", is_unanswered).values(state="merged", note=None))
     # `lease_until` of a turn that nobody had claimed yet was the time to wait for the rest of its batch.
-    op.add_column("turns", sa.Column("not_before", sa.Float(), server_default="0", nullable=False))
+    op.add_column("turns", required("not_before", sa.Float, server_default="0"))
     is_waiting = (turns.c.state == "queued", turns.c.finished_at.is_(None))
     op.execute(sa.update(turns).where(*is_waiting).values(not_before=turns.c.lease_expires_at, lease_expires_at=0))
 
@@ -146,8 +147,8 @@ def _name_part_states() -> None:
 
 
 def _move_recall_preferences() -> None:
-    op.add_column("conversations", sa.Column("recall_mode", sa.String(length=16), nullable=True))
-    op.add_column("conversations", sa.Column("recall_after", ID, server_default="0", nullable=False))
+    op.add_column("conversations", sa.Column("recall_mode", sa.String(16)))
+    op.add_column("conversations", required("recall_after", ID, server_default="0"))
     of_conversation = preferences.c.scope == sa.literal("memory:", sa.String) + conversations.c.key
     mode = sa.select(sa.case(RECALL_MODES, value=preferences.c.value))
     after = sa.select(sa.cast(preferences.c.value, sa.BigInteger))
@@ -163,7 +164,7 @@ def _move_recall_preferences() -> None:
 
 def _split_chunk_position() -> None:
     """`position` held the ID of a message, or an index within a file."""
-    op.add_column("memory_chunks", sa.Column("message_id", ID, nullable=True))
+    op.add_column("memory_chunks", sa.Column("message_id", ID))
     is_message = memory_chunks.c.kind == "message"
     op.execute(sa.update(memory_chunks).where(is_message).values(message_id=memory_chunks.c.position, position=0))
     op.execute(sa.update(memory_chunks).where(memory_chunks.c.kind == "piece").values(kind="file"))
