@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import structlog
 import typer
@@ -70,8 +70,37 @@ def _load(config_file: Path | None) -> LoadedSettings:
 
 
 @app.command()
-def run(config_file: ConfigFile = None) -> None:
+def run(
+    config_file: ConfigFile = None,
+    *,
+    wait_after_configuration_error: Annotated[
+        bool,
+        typer.Option(
+            "--wait-after-configuration-error",
+            help="After a configuration error, wait for SIGTERM before exiting. For supervisors that restart whatever "
+            "the exit code.",
+        ),
+    ] = False,
+) -> None:
     """Run the bot on every enabled platform until it is stopped (Ctrl+C or SIGTERM)."""
+    from bots.run import create_stop_event
+
+    async def report_and_wait(error: ConfigurationError) -> None:
+        stop_requested = create_stop_event()
+        _print_error(error)
+        await stop_requested.wait()
+
+    try:
+        _run_bot(config_file)
+    except Exception as error:
+        expected = _expected_error(error)
+        if not wait_after_configuration_error or not isinstance(expected, ConfigurationError):
+            raise
+        asyncio.run(report_and_wait(expected))
+        raise typer.Exit(expected.exit_code) from None
+
+
+def _run_bot(config_file: Path | None) -> None:
     from bots.run import run_bot
 
     settings = _load(config_file)
@@ -215,18 +244,23 @@ def main() -> None:
     """Run the command line. Expected errors become one line of text and an exit code."""
     try:
         app()
-    except (ConfigurationError, UnavailableError) as error:
-        _exit_with_error(error)
-    except ExceptionGroup as group:
-        expected = group.subgroup((ConfigurationError, UnavailableError))
+    except Exception as error:
+        expected = _expected_error(error)
         if expected is None:
             raise
-        _exit_with_error(expected.exceptions[0])
+        _print_error(expected)
+        sys.exit(expected.exit_code)
 
 
-def _exit_with_error(error: BaseException) -> NoReturn:
+def _expected_error(error: BaseException) -> ConfigurationError | UnavailableError | None:
+    """`error`, or the first of a group, if it is one that a user can understand and act on."""
+    while isinstance(error, BaseExceptionGroup):
+        error = (error.subgroup((ConfigurationError, UnavailableError)) or error).exceptions[0]
+    return error if isinstance(error, ConfigurationError | UnavailableError) else None
+
+
+def _print_error(error: ConfigurationError | UnavailableError) -> None:
     _print_to_stderr(f"parley: {error}", style="red")
-    sys.exit(getattr(error, "exit_code", 1))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from core.app import open_services, serve
 from core.settings import LoadedSettings
 from core.timings import Timings
 
-__all__ = ["run_bot"]
+__all__ = ["create_stop_event", "run_bot"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,14 @@ async def run_bot(
         if not stop_requested.is_set():
             adapters = create_adapters(settings, services, specs)
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code)
+
+
+def create_stop_event() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop_requested = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
+    return stop_requested
 
 
 async def _run_unless_stopped(stop_requested: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:

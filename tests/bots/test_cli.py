@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -75,6 +76,25 @@ def test_missing_key_is_reported(tmp_path: Path) -> None:
     assert result.exit_code == 78
     assert "IOINTELLIGENCE_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_run_waits_after_configuration_error_until_stopped(tmp_path: Path) -> None:
+    """Supervisors that restart whatever the exit code would restart it for ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bots.cli", "run", "--wait-after-configuration-error"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert "IOINTELLIGENCE_API_KEY" in process.stderr.readline()
+        assert process.poll() is None, "it waits"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 78
+        assert process.stderr.read() == "", "the error is reported once"
 
 
 @pytest.mark.slow

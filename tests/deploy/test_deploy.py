@@ -6,13 +6,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
+from core.memory.extract import MAX_MEMORY_BYTES
+from core.memory.file_reader import MAX_CONCURRENT_READS
 from core.settings import load_settings, setting_variables
+from tests.deploy.systemd_unit import read_unit
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+BOT_MEMORY_BYTES = 512 << 20
+"""Enough for the bot itself."""
 
 
 VARIABLES = setting_variables(SETTINGS_SECTIONS)
@@ -42,6 +49,32 @@ def test_systemd_unit_variables_and_restart_policy() -> None:
     assert set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE)) <= VARIABLES
     assert "RestartPreventExitStatus=78" in text
     assert "DynamicUser=yes" in text
+
+
+def test_memory_limits_leave_room_for_file_readers() -> None:
+    needed = MAX_CONCURRENT_READS * MAX_MEMORY_BYTES + BOT_MEMORY_BYTES
+    unit = read_unit()
+    high, maximum = (bytes_of(unit[name][0]) for name in ("MemoryHigh", "MemoryMax"))
+    assert needed <= high < maximum
+    assert unit["OOMPolicy"] == ["continue"]
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert bytes_of(compose["services"]["parley"]["mem_limit"]) >= needed
+
+
+def bytes_of(size: str) -> int:
+    return int(size[:-1]) << {"m": 20, "g": 30}[size[-1].lower()]
+
+
+def test_container_survives_reboot_and_waits_after_configuration_error() -> None:
+    """`on-failure` does not come back after a reboot; `unless-stopped` restarts whatever the exit status."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    service = compose["services"]["parley"]
+    assert service["restart"] == "unless-stopped"
+    run = typer.main.get_command(cli.app).commands["run"]  # type: ignore[attr-defined]
+    command, *options = service["command"]
+    assert command == "run"
+    assert options == ["--wait-after-configuration-error"]
+    assert set(options) <= {name for parameter in run.params for name in parameter.opts}
 
 
 def test_compose_file_is_hardened_and_complete() -> None:

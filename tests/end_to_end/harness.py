@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,11 +97,13 @@ class Harness:
         }
 
     @asynccontextmanager
-    async def run_process(self, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run the bot as a separate `parley run` process."""
+    async def run_process(
+        self, python: Sequence[str] = (sys.executable,), **changed: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run the bot as a separate `parley run` process. `python` is the command that starts the interpreter."""
         polls = self.poll_count()
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            *python,
             "-m",
             "bots.cli",
             "run",
