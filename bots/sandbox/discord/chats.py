@@ -6,7 +6,6 @@ from bots.sandbox.discord.errors import (
     ApiError,
     archived_thread,
     bad_choice,
-    bad_length,
     invalid_form,
     locked_thread,
     missing_permissions,
@@ -22,6 +21,7 @@ from bots.sandbox.discord.state import (
     Message,
 )
 from bots.sandbox.discord.targets import target_message
+from bots.sandbox.discord.validation import check_length
 
 __all__ = ["ChatRoutes"]
 
@@ -159,7 +159,5 @@ class ChatRoutes:
 
 
 def _thread_name(body: Json) -> str:
-    name = str(body.get("name") or "")
-    if not 1 <= len(name) <= 100:
-        raise bad_length("name", 1, 100)
-    return name
+    check_length(body, "name", 1, 100)
+    return str(body["name"])

@@ -8,7 +8,6 @@ __all__ = [
     "ApiError",
     "archived_thread",
     "bad_choice",
-    "bad_length",
     "empty_message",
     "invalid_form",
     "locked_thread",
@@ -18,7 +17,6 @@ __all__ = [
     "no_such_route",
     "not_found",
     "rate_limited",
-    "too_long",
 ]
 
 UNKNOWN_OBJECTS = {
@@ -87,14 +85,6 @@ def invalid_form(path: str, code: str, text: str) -> ApiError:
     for name in reversed(path.split(".")):
         errors = {name: errors}
     return ApiError(400, 50035, "Invalid Form Body", errors=errors)
-
-
-def too_long(path: str, maximum: int) -> ApiError:
-    return invalid_form(path, "BASE_TYPE_MAX_LENGTH", f"Must be {maximum} or fewer in length.")
-
-
-def bad_length(path: str, minimum: int, maximum: int) -> ApiError:
-    return invalid_form(path, "BASE_TYPE_BAD_LENGTH", f"Must be between {minimum} and {maximum} in length.")
 
 
 def bad_choice(path: str, choices: object) -> ApiError:

@@ -59,7 +59,7 @@ class InteractionRoutes:
                 interaction.acknowledged_at = self._backend.clock.monotonic()
                 interaction.original_response = interaction.message
             case ResponseType.AUTOCOMPLETE_RESULT if is_autocomplete:
-                check_choices(data.get("choices") or [])
+                check_choices(data, "data.")
                 interaction.acknowledged_at = self._backend.clock.monotonic()
                 interaction.choices = data.get("choices") or []
             case ResponseType.MODAL if interaction.type in (

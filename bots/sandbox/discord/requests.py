@@ -101,7 +101,7 @@ class RequestHandler:
     def _add_attachments(self, body: Json, files: dict[str, web.FileField]) -> None:
         """Replace the files of a request by attachments of its message, after those that the message keeps."""
         contents = {name: field.file.read() for name, field in files.items()}
-        check_files([len(content) for content in contents.values()])
+        check_files(list(contents.values()))
         data = body["data"] if isinstance(body.get("data"), dict) else body
         declared = {str(attachment.get("id")): attachment for attachment in data.get("attachments") or []}
         indexes = {name: name.removeprefix("files[").removesuffix("]") for name in files}

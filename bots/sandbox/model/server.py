@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
-from bots.sandbox.model import validation
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.context_overflow import VLLM, OverflowResponse
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
@@ -24,6 +24,7 @@ from bots.sandbox.model.streaming import (
     usage_json,
 )
 from bots.sandbox.model.tokeniser import Tokeniser
+from bots.sandbox.model.validation import ChatRequest, EmbeddingsRequest, parse_body
 from bots.sandbox.stand_in import StandIn
 from core.api.catalogue import Model
 from core.api.model_data import BUILTIN_MODELS
@@ -128,12 +129,10 @@ class ModelStandIn(StandIn):
         app.router.add_get("/api/v1/embedding-models", self._list_models)
         app.router.add_get("/api/v1/stats/token-usage", self._token_usage)
         app.router.add_post(
-            "/api/v1/chat/completions",
-            self._endpoint_handler(Endpoint.CHAT, validation.CHAT_REQUIRED_FIELD, self._chat_completion),
+            "/api/v1/chat/completions", self._endpoint_handler(Endpoint.CHAT, ChatRequest, self._chat_completion)
         )
         app.router.add_post(
-            "/api/v1/embeddings",
-            self._endpoint_handler(Endpoint.EMBEDDINGS, validation.EMBEDDINGS_REQUIRED_FIELD, self._embeddings),
+            "/api/v1/embeddings", self._endpoint_handler(Endpoint.EMBEDDINGS, EmbeddingsRequest, self._embeddings)
         )
         self.base_url = f"http://{await self._serve(app, host, port)}/api/v1/"
 
@@ -190,14 +189,14 @@ class ModelStandIn(StandIn):
     def _endpoint_handler(
         self,
         endpoint: Endpoint,
-        required_field: str,
+        request_type: type[BaseModel],
         handle: Callable[[_EndpointRequest], Awaitable[web.StreamResponse]],
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle_request(request: web.Request) -> web.StreamResponse:
             body: dict[str, Any] = {}
             try:
                 account = self._authenticate(request)
-                body = validation.parse_body(await request.read(), required_field)
+                body = parse_body(await request.read(), request_type)
                 return await handle(
                     _EndpointRequest(request, account, endpoint, body, self._next_fault(endpoint, body))
                 )
