@@ -35,30 +35,39 @@ NO_WRITE_PERMISSION_TEXT = "I do not have permission to write in this channel"
 RATE_LIMIT_TEXT = "Discord limits how often I may write"
 TOKEN_REJECTED_TEXT = "Discord rejected the bot's token. Set DISCORD_BOT_TOKEN to the current one."  # noqa: S105 (no token)
 
-FAILURES_BY_CODE: Mapping[int, tuple[DeliveryFailure, str]] = {
-    10003: (DeliveryFailure.GONE, "The channel no longer exists"),
-    10004: (DeliveryFailure.GONE, "The server no longer exists"),
-    10008: (DeliveryFailure.GONE, "The message was deleted"),
-    10015: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
-    10062: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
-    40094: (DeliveryFailure.GONE, "Discord allows no more messages in answer to this command"),
-    50027: (DeliveryFailure.GONE, COMMAND_EXPIRED_TEXT),
-    20016: (DeliveryFailure.RATE_LIMITED, "Slow mode is on in this channel"),
-    20028: (DeliveryFailure.RATE_LIMITED, "Too many messages in this channel"),
-    30046: (DeliveryFailure.RATE_LIMITED, "Too many edits of an old message"),
-    50001: (DeliveryFailure.FORBIDDEN, "I cannot see this channel"),
-    50005: (DeliveryFailure.FORBIDDEN, "I can only edit my own messages"),
-    50007: (DeliveryFailure.FORBIDDEN, "This person does not accept direct messages from me"),
-    50013: (DeliveryFailure.FORBIDDEN, NO_WRITE_PERMISSION_TEXT),
-    50083: (DeliveryFailure.FORBIDDEN, "The thread is archived"),
-    50278: (DeliveryFailure.FORBIDDEN, "This person does not accept direct messages from me"),
-    160005: (DeliveryFailure.FORBIDDEN, "The thread is locked"),
-    40005: (DeliveryFailure.REJECTED, "The message is too large for Discord"),
-    50006: (DeliveryFailure.REJECTED, "Discord does not accept empty messages"),
-    50035: (DeliveryFailure.REJECTED, "Discord rejected the message as malformed"),
-    200000: (DeliveryFailure.REJECTED, "This server's AutoMod blocked the message"),
-    200001: (DeliveryFailure.REJECTED, "This server's AutoMod blocked the message"),
+TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
+    DeliveryFailure.GONE: {
+        10003: "The channel no longer exists",
+        10004: "The server no longer exists",
+        10008: "The message was deleted",
+        10015: COMMAND_EXPIRED_TEXT,
+        10062: COMMAND_EXPIRED_TEXT,
+        40094: "Discord allows no more messages in answer to this command",
+        50027: COMMAND_EXPIRED_TEXT,
+    },
+    DeliveryFailure.RATE_LIMITED: {
+        20016: "Slow mode is on in this channel",
+        20028: "Too many messages in this channel",
+        30046: "Too many edits of an old message",
+    },
+    DeliveryFailure.FORBIDDEN: {
+        50001: "I cannot see this channel",
+        50005: "I can only edit my own messages",
+        50007: "This person does not accept direct messages from me",
+        50013: NO_WRITE_PERMISSION_TEXT,
+        50083: "The thread is archived",
+        50278: "This person does not accept direct messages from me",
+        160005: "The thread is locked",
+    },
+    DeliveryFailure.REJECTED: {
+        40005: "The message is too large for Discord",
+        50006: "Discord does not accept empty messages",
+        50035: "Discord rejected the message as malformed",
+        200000: "This server's AutoMod blocked the message",
+        200001: "This server's AutoMod blocked the message",
+    },
 }
+FAILURES_BY_CODE = {code: (failure, text) for failure, texts in TEXTS_BY_CODE.items() for code, text in texts.items()}
 FAILURES_BY_STATUS: Mapping[int, tuple[DeliveryFailure, str]] = {
     401: (DeliveryFailure.TRANSIENT, "Discord rejected the bot's token"),
     403: (DeliveryFailure.FORBIDDEN, "Discord does not allow this"),

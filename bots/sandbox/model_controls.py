@@ -28,7 +28,7 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
 
     async def remove(query: str) -> str:
         model = find(query)
-        service.remove_model(model.id)
+        service.models.pop(model.id)
         return f"The service no longer offers {model.id}."
 
     async def shrink_window(argument: str) -> str:

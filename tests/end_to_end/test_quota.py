@@ -38,7 +38,7 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
         model, telegram = harness.model, harness.telegram
         harness.clock = model.usage.clock = clock
-        model.start_new_day()
+        model.usage.start_new_day()
         quota = 2500
         model.quotas[LLAMA] = quota
         await harness.start(quotas={LLAMA: quota}, fallbacks=(PHI,))
@@ -127,7 +127,7 @@ async def test_removed_model_is_replaced_with_one_notice(harness: Harness) -> No
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "/model phi-4")
     await telegram.wait_for(lambda: "phi-4" in last_text(harness, chat))
-    model.remove_model(PHI)
+    model.models.pop(PHI)
     await telegram.send_message(ann, chat, "repeat: one")
     await telegram.wait_for(lambda: last_text(harness, chat).startswith("one"))
     assert "phi-4 is no longer available. Answered by" in last_text(harness, chat)

@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bots.sandbox.model import ScriptedAnswer, ScriptedFault
+from bots.sandbox.model import ScriptedAnswer
+from bots.sandbox.model.faults import StreamAction
 from bots.sandbox.model.tokeniser import split_pieces
 
 __all__ = ["PROMPT", "QUESTION_ID", "Question", "Questions", "ending"]
@@ -70,11 +71,11 @@ class Questions:
         speed = tokens / (question.stream_seconds * self.slowdown * self._speed)
         if self._dice.random() >= self.fault_rate:
             return ScriptedAnswer(question.answer, relative_speed=speed)
-        fault = self._dice.choice(("cut", "stall", "503", "429"))
+        fault = self._dice.choice(("close", "stall", "503", "429"))
         question.injected_faults.append(fault)
         if fault.isdecimal():
             return ScriptedAnswer("", status=int(fault))
-        return ScriptedAnswer(question.answer, relative_speed=speed, fault=ScriptedFault(fault))
+        return ScriptedAnswer(question.answer, relative_speed=speed, action=StreamAction(fault))
 
     def question_of(self, body: dict[str, Any]) -> Question | None:
         """The question of a model request; None for a summary, which covers several."""

@@ -5,9 +5,9 @@ await server.start()                                # sets server.base_url
 
 server.usage["owner/model"]                         # today's tokens, exactly
 server.usage.tokens_used(api_key=..., model=..., endpoint=Endpoint.CHAT)
-server.start_new_day()
+server.usage.start_new_day()
 server.add_account("another", quotas={"owner/model": 1000}, is_paid=True)
-server.remove_model("owner/model")
+del server.models["owner/model"]
 server.add_model(Model("owner/new", 32_000))
 server.list_format = ModelListFormat.DOCUMENTED     # the format of GET /models
 server.overflow_response = OVERFLOW_RESPONSES["llama.cpp"]
@@ -17,28 +17,24 @@ server.requests, server.rejected_requests
 """
 
 from bots.sandbox.model import faults
-from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
+from bots.sandbox.model.accounts import Endpoint, UsageKey
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES, OverflowResponse
 from bots.sandbox.model.faults import Fault
 from bots.sandbox.model.model_list import ModelListFormat
-from bots.sandbox.model.script import ScriptedAnswer, ScriptedFault
-from bots.sandbox.model.server import ModelStandIn, RecordedRequest, RejectedRequest
+from bots.sandbox.model.script import ScriptedAnswer
+from bots.sandbox.model.server import ModelStandIn, RecordedRequest
 from bots.sandbox.model.tokeniser import Tokeniser
 
 __all__ = [
     "OVERFLOW_RESPONSES",
-    "Account",
     "Endpoint",
     "Fault",
     "ModelListFormat",
     "ModelStandIn",
     "OverflowResponse",
     "RecordedRequest",
-    "RejectedRequest",
     "ScriptedAnswer",
-    "ScriptedFault",
     "Tokeniser",
     "UsageKey",
-    "UsageLedger",
     "faults",
 ]

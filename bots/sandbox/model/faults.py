@@ -11,10 +11,10 @@ The functions here create a `Fault` for `ModelStandIn.fail_next` or `ModelStandI
     end_stream(5)                                            an end without finish reason and [DONE]
     send_event({"error": ...}, after_pieces=5)               an event inside the stream
     send_raw(b"data: {oops")                                 any bytes inside the stream
-    report_usage(UsageReporting.NONE)                        other formats of a good answer
-    format_reasoning(ReasoningFormat.THINK_TAGS)
-    split_packets(3)  finish_with("content_filter")
-    only_reasoning()
+    Fault(usage_reporting=UsageReporting.NONE)               other formats of a good answer
+    Fault(reasoning_format=ReasoningFormat.THINK_TAGS)
+    Fault(packet_bytes=3)  Fault(finish_reason="length")
+    Fault(only_reasoning=True)
 """
 
 import time
@@ -37,19 +37,14 @@ __all__ = [
     "UsageReporting",
     "close_connection",
     "end_stream",
-    "finish_with",
-    "format_reasoning",
     "gateway_error",
     "http_error",
     "keep_alive",
-    "only_reasoning",
     "rate_limited",
-    "report_usage",
     "reset_connection",
     "respond_with",
     "send_event",
     "send_raw",
-    "split_packets",
     "stall",
 ]
 
@@ -118,7 +113,7 @@ class Fault:
     usage_reporting: UsageReporting = UsageReporting.EVERY_CHUNK
     reasoning_format: ReasoningFormat = ReasoningFormat.REASONING_CONTENT_FIELD
     packet_bytes: int = 0
-    """Size of packets; 0: a packet for each event."""
+    """Size of packets, which split characters and events anywhere; 0: a packet for each event."""
     finish_reason: str | None = TRUE_REASON
     """Replaces the true finish reason. None: [DONE] alone."""
     only_reasoning: bool = False
@@ -204,24 +199,3 @@ def send_event(
         after_pieces=after_pieces,
         action=action,
     )
-
-
-def report_usage(usage_reporting: UsageReporting) -> Fault:
-    return Fault(usage_reporting=usage_reporting)
-
-
-def format_reasoning(reasoning_format: ReasoningFormat) -> Fault:
-    return Fault(reasoning_format=reasoning_format)
-
-
-def split_packets(packet_bytes: int) -> Fault:
-    """Send packets of this size, which split characters and events anywhere."""
-    return Fault(packet_bytes=packet_bytes)
-
-
-def finish_with(finish_reason: str | None) -> Fault:
-    return Fault(finish_reason=finish_reason)
-
-
-def only_reasoning() -> Fault:
-    return Fault(only_reasoning=True)

@@ -14,10 +14,11 @@ Prompts with a meaning of their own, for tests and demonstrations:
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-__all__ = ["ScriptedAnswer", "ScriptedFault", "scripted_answer"]
+from bots.sandbox.model.faults import StreamAction
+
+__all__ = ["ScriptedAnswer", "scripted_answer"]
 
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 SHOWCASE = """## What a chat shows
@@ -49,20 +50,14 @@ def greet(name: str) -> str:
 """
 
 
-class ScriptedFault(StrEnum):
-    """Happens after half of the answer."""
-
-    CUT = "cut"
-    STALL = "stall"
-
-
 @dataclass(frozen=True, slots=True)
 class ScriptedAnswer:
     text: str
     reasoning: str = ""
     relative_speed: float = 1.0
     """A factor of the stand-in's speed."""
-    fault: ScriptedFault | None = None
+    action: StreamAction = StreamAction.CONTINUE
+    """After half of the answer."""
     status: int = 200
 
 
@@ -77,8 +72,8 @@ def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
         "repeat:": ScriptedAnswer(argument, reasoning),
         "slow": ScriptedAnswer(default_text, reasoning, relative_speed=0.1),
         "think": ScriptedAnswer(default_text, _reasoning(prompt)),
-        "cut": ScriptedAnswer(default_text, reasoning, fault=ScriptedFault.CUT),
-        "stall": ScriptedAnswer(default_text, reasoning, fault=ScriptedFault.STALL),
+        "cut": ScriptedAnswer(default_text, reasoning, action=StreamAction.CLOSE),
+        "stall": ScriptedAnswer(default_text, reasoning, action=StreamAction.STALL),
         "empty": ScriptedAnswer("", reasoning),
     }
     if number is not None and command.lower() == "long":

@@ -15,7 +15,7 @@ from bots.sandbox.model.embeddings import embed_text, encode_embedding
 from bots.sandbox.model.errors import TOO_LARGE_PAGE, ApiError
 from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
-from bots.sandbox.model.script import ScriptedAnswer, ScriptedFault, scripted_answer
+from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
 from bots.sandbox.model.streaming import (
     Completion,
     CompletionStream,
@@ -36,11 +36,6 @@ MAX_RECORDS = 10_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_INPUTS = 2048
 """Texts in one request for embeddings."""
-SCRIPTED_ACTIONS = {
-    None: StreamAction.CONTINUE,
-    ScriptedFault.CUT: StreamAction.CLOSE,
-    ScriptedFault.STALL: StreamAction.STALL,
-}
 
 
 @dataclass(slots=True)
@@ -121,7 +116,7 @@ class ModelStandIn(StandIn):
         self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
         """Called with the body of each request that matches no planned fault."""
         self.base_url = ""
-        self._planned_faults: list[_PlannedFault] = []
+        self.planned_faults: list[_PlannedFault] = []
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
@@ -147,14 +142,8 @@ class ModelStandIn(StandIn):
         self.accounts[api_key] = account
         return account
 
-    def remove_model(self, model_id: str) -> None:
-        del self.models[model_id]
-
     def add_model(self, model: Model) -> None:
         self.models[model.id] = model
-
-    def start_new_day(self) -> None:
-        self.usage.start_new_day()
 
     def fail_next(
         self,
@@ -169,18 +158,15 @@ class ModelStandIn(StandIn):
         Faults apply in the order in which they were planned. Keys and bodies are checked before
         the fault, models and quotas after it.
         """
-        self._planned_faults.append(_PlannedFault(fault, times, model, endpoint))
-
-    def clear_faults(self) -> None:
-        self._planned_faults.clear()
+        self.planned_faults.append(_PlannedFault(fault, times, model, endpoint))
 
     def _next_fault(self, endpoint: Endpoint, body: dict[str, Any]) -> Fault | None:
-        for planned in self._planned_faults:
+        for planned in self.planned_faults:
             if planned.model in (None, body["model"]) and planned.endpoint in (None, endpoint):
                 if planned.remaining is not None:
                     planned.remaining -= 1
                     if not planned.remaining:
-                        self._planned_faults.remove(planned)
+                        self.planned_faults.remove(planned)
                 return planned.fault
         return self.fault_hook(body) if self.fault_hook is not None else None
 
@@ -197,9 +183,11 @@ class ModelStandIn(StandIn):
             try:
                 account = self._authenticate(request)
                 body = parse_body(await request.read(), request_type)
-                return await handle(
-                    _EndpointRequest(request, account, endpoint, body, self._next_fault(endpoint, body))
-                )
+                fault = self._next_fault(endpoint, body)
+                endpoint_request = _EndpointRequest(request, account, endpoint, body, fault)
+                if fault is not None and fault.response is not None:
+                    return self._send_canned_response(endpoint_request, fault.response)
+                return await handle(endpoint_request)
             except web.HTTPRequestEntityTooLarge:
                 return web.Response(status=413, text=TOO_LARGE_PAGE, content_type="text/html")
             except ApiError as error:
@@ -255,17 +243,9 @@ class ModelStandIn(StandIn):
         return model
 
     async def _chat_completion(self, request: _EndpointRequest) -> web.StreamResponse:
-        if request.fault is not None and request.fault.response is not None:
-            return await self._send_canned_response(request, request.fault.response)
         model = self._usable_model(request)
         completion, script = self._create_completion(request, model)
-        record = RecordedRequest(
-            request.body,
-            token_usage=(completion.prompt_tokens, 0),
-            api_key=request.account.api_key,
-        )
-        self.requests.append(record)
-        self.notify_waiters()
+        record = self._record(request, token_usage=(completion.prompt_tokens, 0))
         try:
             if script.status != 200:
                 record.token_usage = (0, 0)
@@ -277,12 +257,16 @@ class ModelStandIn(StandIn):
                 record.disconnected_at = self.clock.monotonic()
             self.notify_waiters()
 
-    async def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
+    def _record(self, request: _EndpointRequest, **outcome: Any) -> RecordedRequest:
+        record = RecordedRequest(request.body, api_key=request.account.api_key, **outcome)
+        self.requests.append(record)
+        self.notify_waiters()
+        return record
+
+    def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
-            record = RecordedRequest(request.body, True, api_key=request.account.api_key)
-            self.requests.append(record)
-            self.notify_waiters()
+            self._record(request, is_completed=True)
         headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}
         return web.Response(status=response.status, body=response.body, headers=headers)
 
@@ -330,10 +314,7 @@ class ModelStandIn(StandIn):
         def record_progress(sent_pieces: int) -> None:
             record.token_usage = completion.token_usage(sent_pieces)
 
-        fault = request.fault or Fault(
-            after_pieces=completion.piece_count // 2,
-            action=SCRIPTED_ACTIONS[script.fault],
-        )
+        fault = request.fault or Fault(after_pieces=completion.piece_count // 2, action=script.action)
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)
         speed = self.tokens_per_second * script.relative_speed
@@ -360,8 +341,6 @@ class ModelStandIn(StandIn):
         return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
 
     async def _embeddings(self, request: _EndpointRequest) -> web.StreamResponse:
-        if request.fault is not None and request.fault.response is not None:
-            return await self._send_canned_response(request, request.fault.response)
         model = self._usable_model(request)
         inputs = request.body["input"]
         texts = [inputs] if isinstance(inputs, str) else inputs

@@ -58,7 +58,7 @@ MESSAGE_KEYWORDS = {
 @dataclass(frozen=True)
 class Case:
     name: str
-    arrange: Fault | Callable[[ModelStandIn], None]
+    arrange: Fault | Callable[[ModelStandIn], object]
     """A fault in every response, or a function that sets up the stand-in."""
     failure: ModelFailure | None
     request: ChatRequest = REQUEST
@@ -122,7 +122,7 @@ REFUSALS = [
     Case("403", faults.http_error(403, LEAK), ModelFailure.AUTHENTICATION),
     Case(
         "400 unknown model",
-        lambda server: server.remove_model(LLAMA),
+        lambda server: server.models.pop(LLAMA),
         ModelFailure.UNKNOWN_MODEL,
         details={"status": 400},
     ),
@@ -325,7 +325,7 @@ ENDS = [
     Case("a silence that ends", faults.stall(2, seconds=0.1), None),
     Case(
         "all tokens used for reasoning",
-        faults.only_reasoning(),
+        Fault(only_reasoning=True),
         ModelFailure.EMPTY,
         REASONING_REQUEST,
         has_reasoning=True,
@@ -333,20 +333,20 @@ ENDS = [
     Case("no text", inject(), ModelFailure.EMPTY, EMPTY_REQUEST),
     Case(
         "withheld answer",
-        faults.finish_with("content_filter"),
+        Fault(finish_reason="content_filter"),
         ModelFailure.FILTERED,
         EMPTY_REQUEST,
     ),
     Case(
         "partly withheld answer",
-        faults.finish_with("content_filter"),
+        Fault(finish_reason="content_filter"),
         None,
         finish_reason=FinishReason.FILTERED,
     ),
-    Case("answer longer than allowed", faults.finish_with("length"), None, finish_reason=FinishReason.LENGTH),
-    Case("tool calls", faults.finish_with("tool_calls"), None, finish_reason=FinishReason.OTHER),
-    Case("unknown finish reason", faults.finish_with("eos"), None, finish_reason=FinishReason.OTHER),
-    Case("[DONE] alone", faults.finish_with(None), None),
+    Case("answer longer than allowed", Fault(finish_reason="length"), None, finish_reason=FinishReason.LENGTH),
+    Case("tool calls", Fault(finish_reason="tool_calls"), None, finish_reason=FinishReason.OTHER),
+    Case("unknown finish reason", Fault(finish_reason="eos"), None, finish_reason=FinishReason.OTHER),
+    Case("[DONE] alone", Fault(finish_reason=None), None),
     Case("no [DONE]", faults.send_raw(FINISH + b"\n\n", after_pieces=5), None),
     Case("no empty line at the end", faults.send_raw(FINISH, after_pieces=5), None),
     Case(
@@ -367,7 +367,7 @@ def send_extra(content: bytes) -> Fault:
 
 
 UNUSUAL_STREAMS = [
-    Case("one byte at a time", faults.split_packets(1), None),
+    Case("one byte at a time", Fault(packet_bytes=1), None),
     Case("comments", send_extra(b": alive\n\n:\n\n"), None),
     Case("an event without data", send_extra(b"event: ping\n\n"), None),
     Case("a comment after an id", send_extra(b"id: 7\n\n: alive\n\n"), None),
@@ -390,7 +390,7 @@ UNUSUAL_STREAMS = [
         None,
         text="one two" + "x" * 3_000_000 + " three",
     ),
-    *(Case(f"usage: {style}", faults.report_usage(style), None) for style in UsageReporting),
+    *(Case(f"usage: {style}", Fault(usage_reporting=style), None) for style in UsageReporting),
     Case(
         "two usage reports",
         send_extra(b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}\n\n'),
@@ -398,42 +398,42 @@ UNUSUAL_STREAMS = [
     ),
     Case(
         "reasoning in a field",
-        faults.format_reasoning(ReasoningFormat.REASONING_CONTENT_FIELD),
+        Fault(reasoning_format=ReasoningFormat.REASONING_CONTENT_FIELD),
         None,
         REASONING_REQUEST,
         has_reasoning=True,
     ),
     Case(
         "reasoning in a renamed field",
-        faults.format_reasoning(ReasoningFormat.REASONING_FIELD),
+        Fault(reasoning_format=ReasoningFormat.REASONING_FIELD),
         None,
         REASONING_REQUEST,
         has_reasoning=True,
     ),
     Case(
         "reasoning in the text",
-        faults.format_reasoning(ReasoningFormat.THINK_TAGS),
+        Fault(reasoning_format=ReasoningFormat.THINK_TAGS),
         None,
         REASONING_REQUEST,
         has_reasoning=True,
     ),
     Case(
         "reasoning in the text, one byte at a time",
-        replace(faults.format_reasoning(ReasoningFormat.THINK_TAGS), packet_bytes=1),
+        replace(Fault(reasoning_format=ReasoningFormat.THINK_TAGS), packet_bytes=1),
         None,
         REASONING_REQUEST,
         has_reasoning=True,
     ),
     Case(
         "reasoning without an opening tag",
-        faults.format_reasoning(ReasoningFormat.CLOSING_TAG_ONLY),
+        Fault(reasoning_format=ReasoningFormat.CLOSING_TAG_ONLY),
         None,
         REASONING_REQUEST,
         has_reasoning=True,
     ),
     Case(
         "reasoning without a closing tag",
-        faults.format_reasoning(ReasoningFormat.OPENING_TAG_ONLY),
+        Fault(reasoning_format=ReasoningFormat.OPENING_TAG_ONLY),
         ModelFailure.EMPTY,
         REASONING_REQUEST,
         has_reasoning=True,

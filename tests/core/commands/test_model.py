@@ -81,7 +81,7 @@ async def test_removed_choice_shows_successor(tmp_path: Path, model: ModelStandI
     async with running_engine(tmp_path, model, chat):
         await chat.ask("/model phi-4")
         assert "Model: **phi-4** (chosen for this chat by Ann)" in await chat.ask("/model")
-    model.remove_model("microsoft/phi-4")
+    model.models.pop("microsoft/phi-4")
     await fetch_models(tmp_path, model)
     async with running_engine(tmp_path, model, chat):
         reply = await chat.ask("/model")
@@ -91,7 +91,7 @@ async def test_removed_choice_shows_successor(tmp_path: Path, model: ModelStandI
 async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/model llama-3.3")
-        model.remove_model(LLAMA)
+        model.models.pop(LLAMA)
         assert "is no longer available. Answered by Llama-3.1-N" in await chat.ask("repeat: 1")
         assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
         reply = await chat.ask("repeat: 2")

@@ -74,7 +74,7 @@ async def test_quota_resets_daily() -> None:
     assert server.usage.all_time[UsageKey(server.api_key, LLAMA, Endpoint.CHAT)] == used + again
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
-    server.start_new_day()
+    server.usage.start_new_day()
     assert server.usage[LLAMA] == 0
     assert (await client.complete("hello"))["choices"]
     await client.close()
@@ -112,7 +112,7 @@ async def test_models_can_be_removed_and_added(
     api = ModelApi(server.base_url, server.api_key)
     before = {model.id for model in await api.list_models()}
     assert before == set(BUILTIN_MODELS) - {EMBEDDER}
-    server.remove_model(LLAMA)
+    server.models.pop(LLAMA)
     server.add_model(Model("qwen/New-72B", 65_536, has_vision=True, daily_quota=7))
     after = {model.id: model for model in await api.list_models()}
     assert set(after) == before - {LLAMA} | {"qwen/New-72B"}

@@ -50,7 +50,7 @@ async def test_permanent_fault_ends_when_cleared(server: ModelStandIn, client: O
             await client.complete("hello")
     assert server.usage[LLAMA] == 0, "failed requests use no tokens"
     assert len(server.requests) == 3
-    server.clear_faults()
+    server.planned_faults.clear()
     assert (await client.complete("hello"))["choices"]
 
 
@@ -216,7 +216,7 @@ async def test_malformed_event_bytes(server: ModelStandIn, client: OpenAIClient)
 
 async def test_characters_split_across_packets(server: ModelStandIn, client: OpenAIClient) -> None:
     text = "это 中文 👩‍👩‍👧‍👦"
-    server.fail_next(faults.split_packets(3), times=2)
+    server.fail_next(Fault(packet_bytes=3), times=2)
     packets = await packets_of(server, f"repeat: {text}")
     split_characters = 0
     for packet in packets:
@@ -230,7 +230,7 @@ async def test_characters_split_across_packets(server: ModelStandIn, client: Ope
 
 @pytest.mark.parametrize("reporting", UsageReporting)
 async def test_usage_placement(server: ModelStandIn, client: OpenAIClient, reporting: UsageReporting) -> None:
-    server.fail_next(faults.report_usage(reporting))
+    server.fail_next(Fault(usage_reporting=reporting))
     answer = await client.stream("long 500")
     with_usage = [index for index, chunk in enumerate(answer.chunks) if chunk.get("usage")]
     without_choices = [index for index, chunk in enumerate(answer.chunks) if not chunk["choices"]]
@@ -255,7 +255,7 @@ async def test_reasoning_placement(
     server: ModelStandIn, client: OpenAIClient, reasoning_format: ReasoningFormat
 ) -> None:
     plain = await client.stream("repeat: yes", model=R1)
-    server.fail_next(faults.format_reasoning(reasoning_format), times=2)
+    server.fail_next(Fault(reasoning_format=reasoning_format), times=2)
     answer = await client.stream("repeat: yes", model=R1)
     whole = await client.complete("repeat: yes", model=R1)
     message = whole["choices"][0]["message"]
@@ -275,7 +275,7 @@ async def test_reasoning_placement(
 
 
 async def test_reasoning_exhausts_budget(server: ModelStandIn, client: OpenAIClient) -> None:
-    server.fail_next(faults.only_reasoning())
+    server.fail_next(Fault(only_reasoning=True))
     answer = await client.stream("repeat: yes", model=R1)
     assert answer.reasoning
     assert (answer.text, answer.finish_reasons) == ("", ["length"])
@@ -283,7 +283,7 @@ async def test_reasoning_exhausts_budget(server: ModelStandIn, client: OpenAICli
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "eos", None])
 async def test_other_finish_reasons(server: ModelStandIn, client: OpenAIClient, reason: str | None) -> None:
-    server.fail_next(faults.finish_with(reason))
+    server.fail_next(Fault(finish_reason=reason))
     answer = await client.stream("repeat: yes")
     assert answer.text == "yes"
     assert answer.finish_reasons == ([] if reason is None else [reason])
