@@ -22,7 +22,6 @@ from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
 from bots.settings_table import UNLIMITED_WIDTH, print_settings
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import LoadedSettings, find_misspelled_variables, load_settings
-from core.store.grants import Role
 
 if TYPE_CHECKING:
     from core.store.database import Store
@@ -37,6 +36,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Inspect the settings.")
 app.add_typer(config_app, name="config")
+access_app = typer.Typer(no_args_is_help=True, help="Inspect who may use the bot.")
+app.add_typer(access_app, name="access")
 
 ConfigFile = Annotated[
     Path | None,
@@ -163,7 +164,7 @@ async def _open_store(config_file: Path | None) -> "AsyncIterator[Store]":
 
     store = Store(_load(config_file).core.database_url)
     try:
-        await store.open()
+        await store.open(migrates=False)
         yield store
     finally:
         await store.close()
@@ -189,21 +190,40 @@ def allow(
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
     """Allow a person, a chat or a server to use the bot."""
-    from core.store.grants import grant, revoke
+    from core.store.grants import Role, add_member, revoke
 
     _check_subject(subject)
 
     async def change() -> None:
         async with _open_store(config_file) as store:
             if not remove:
-                await store.write(grant, subject, Role.MEMBER, "")
-                _console().print(f"{subject} can now use the bot.")
+                if await store.write(add_member, subject) is Role.OPERATOR:
+                    _console().print(
+                        f"{subject} is an operator of the bot already and stays one. To take that right away, "
+                        "revoke the permission with --remove first."
+                    )
+                else:
+                    _console().print(f"{subject} can now use the bot.")
             elif await store.write(revoke, subject):
                 _console().print(f"{subject} can no longer use the bot.")
             else:
                 _console().print(f"{subject} had no permission to revoke.")
 
     asyncio.run(change())
+
+
+@access_app.command("list")
+def access_list(config_file: ConfigFile = None) -> None:
+    """List the people, chats and servers that may use the bot."""
+    from bots.grants_table import print_grants
+    from core.store.grants import list_grants
+
+    async def show() -> None:
+        settings = _load(config_file).core
+        async with _open_store(config_file) as store:
+            print_grants(await store.read(list_grants), settings.access, _console())
+
+    asyncio.run(show())
 
 
 def _check_subject(subject: str) -> None:

@@ -11,7 +11,7 @@ import structlog
 from core.api.client import ModelApi, StreamTimeouts
 from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
-from core.errors import ConfigurationError, StoreError
+from core.errors import ConfigurationError
 from core.port import AccountKey, Adapter
 from core.settings import Settings
 from core.store.database import Store
@@ -136,9 +136,6 @@ async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], 
     access_control = AccessControl(services.store, services.settings.access, clock=clock, timings=timings)
     if not await access_control.needs_pairing():
         return
-    try:
-        code = await create_pairing_code(services.store, clock=clock, timings=timings)
-    except StoreError as error:
-        raise ConfigurationError(f"The database cannot be written: {error}") from error
+    code = await create_pairing_code(services.store, clock=clock, timings=timings)
     if show_pairing_code is not None:
         show_pairing_code(code)

@@ -8,6 +8,7 @@ functions.
 
 import asyncio
 import contextlib
+import os
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -100,32 +101,33 @@ class Store:
 
         return engine
 
-    async def open(self) -> None:
-        """Create or migrate the database.
+    async def open(self, *, migrates: bool = True) -> None:
+        """Create or migrate the database. With `migrates=False`, an older database is refused: a process of the version
+        that wrote it may be serving from it.
 
-        Raises `ConfigurationError` if the file cannot be written or a newer version wrote the database, `StoreError`
-        if the server does not answer.
+        Raises `ConfigurationError` if the file cannot be written or the database has another version, `StoreError` if
+        the server does not answer.
         """
         if self.is_embedded:
-            await self._prepare_file()
+            await self._prepare_file(migrates=migrates)
         try:
             async with self._translate_errors(), self._write_engine.begin() as connection:
-                await connection.run_sync(migrate.upgrade)
+                await connection.run_sync(migrate.upgrade if migrates else migrate.create_or_check)
         except StoreError as error:
-            if self.is_embedded:
-                raise
-            raise StoreError(f"{error} (see DATABASE_URL)") from None
+            raise StoreError(f"{error} ({self._path if self.is_embedded else 'see DATABASE_URL'})") from None
 
-    async def _prepare_file(self) -> None:
+    async def _prepare_file(self, *, migrates: bool) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"The database's folder cannot be created: {error.strerror}: {self._path.parent}"
             ) from error
-        with contextlib.suppress(OSError):  # opening the database reports the error
+        with contextlib.suppress(OSError):  # `_check_writable` reports the error
             self._path.touch(mode=0o600)  # other users of the machine must not read conversations
-        await asyncio.to_thread(migrate.back_up, self._path)
+        _check_writable(self._path)
+        if migrates:
+            await asyncio.to_thread(migrate.back_up, self._path)
         # SQLite's own timeout does not cover this while another process opens the file.
         deadline = self._clock.monotonic() + self._timings.sqlite_busy_timeout
         while not await asyncio.to_thread(_enable_wal, self._path) and self._clock.monotonic() < deadline:
@@ -195,6 +197,17 @@ class Store:
             self._active_transactions -= 1
             if not self._active_transactions:
                 self._idle.set()
+
+
+def _check_writable(database: Path) -> None:
+    """Raise `ConfigurationError` unless SQLite can write the file and create others next to it."""
+    folder = database.parent
+    for path in (folder, database, Path(f"{database}-wal"), Path(f"{database}-shm")):
+        needed = os.W_OK | (os.X_OK if path == folder else os.R_OK)
+        if path.exists() and not os.access(path, needed):
+            raise ConfigurationError(f"The database cannot be written: no permission to write {path}")
+    if database.is_dir():
+        raise ConfigurationError(f"The database cannot be opened: {database} is a folder (see DATABASE_URL)")
 
 
 def _enable_wal(path: Path) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from core.errors import ConfigurationError
 from core.store.dialect import advisory_lock
 
-__all__ = ["back_up", "upgrade"]
+__all__ = ["back_up", "create_or_check", "upgrade"]
 
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
 MIGRATION_LOCK_ID = 0x5061726C6579
@@ -32,16 +32,36 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     advisory_lock(connection, MIGRATION_LOCK_ID)
     config = _alembic_config()
     scripts = ScriptDirectory.from_config(config)
-    current = MigrationContext.configure(connection).get_current_revision()
+    current = _current_revision(connection, scripts)
     if current == scripts.get_current_head():
         return
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def create_or_check(connection: Connection) -> None:
+    """Create the schema in an empty database. Raises `ConfigurationError` if another version wrote the database."""
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    current = _current_revision(connection, scripts)
+    if current is None:
+        upgrade(connection)
+    elif current != (head := scripts.get_current_head()):
+        raise ConfigurationError(
+            f"The database has schema version {current}, and this version of Parley needs {head}. Stop the older "
+            "processes and start `parley run` of this version: it migrates the database. Or use the `parley` that "
+            "belongs to the running bot."
+        )
+
+
+def _current_revision(connection: Connection, scripts: ScriptDirectory) -> str | None:
+    """None: the database is empty. Raises `ConfigurationError` if a newer version has written it."""
+    current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in _known_revisions(scripts):
         raise ConfigurationError(
             f"The database has schema version {current}, which this version of Parley does not know: a newer version "
             "wrote it. Install that version or restore a backup."
         )
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    return current
 
 
 def _known_revisions(scripts: ScriptDirectory) -> set[str]:
@@ -67,7 +87,7 @@ def back_up(path: Path) -> None:
                 source.backup(target)
                 (integrity,) = target.execute("PRAGMA integrity_check").fetchone()
     except (sqlite3.Error, OSError) as error:
-        raise ConfigurationError(f"The database cannot be backed up: {error}") from error
+        raise ConfigurationError(f"The database {path} cannot be backed up: {error}") from error
     if integrity != "ok":
         raise ConfigurationError(f"The backup before the migration is damaged: {integrity}")
     backups = sorted(path.parent.glob(f"{path.name}.*.backup"), key=lambda p: p.stat().st_mtime)

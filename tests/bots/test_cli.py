@@ -215,7 +215,7 @@ def test_uncreatable_database_is_reported(tmp_path: Path) -> None:
         TELEGRAM_BOT_TOKEN=TOKEN,
         DATABASE_URL=f"sqlite:///{tmp_path}/file/parley.sqlite3",
     )
-    assert result.exit_code in (69, 78)
+    assert result.exit_code == 78
     assert "database" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -238,6 +238,94 @@ def test_access_is_granted_and_revoked(parley: Parley) -> None:
     assert parley("allow", "telegram:person:42").exit_code == 0
     assert "can no longer use the bot" in parley("allow", "telegram:person:42", "--remove").stdout
     assert "/start" in parley("pair").stderr
+
+
+def test_allowing_operator_does_not_demote(parley: Parley, tmp_path: Path) -> None:
+    assert parley("pair").exit_code == 0  # creates the database
+    with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
+        database.execute("INSERT INTO grants VALUES ('telegram:person:42', 'operator', 'Ann', 0)")
+    database.close()
+    result = parley("allow", "telegram:person:42")
+    assert result.exit_code == 0
+    assert "operator" in result.stdout
+    assert "operator" in parley("access", "list").stdout
+    assert parley("allow", "telegram:person:42", "--remove").exit_code == 0
+    assert "can now use the bot" in parley("allow", "telegram:person:42").stdout
+    assert "operator" not in parley("access", "list").stdout
+
+
+def test_access_list_shows_every_grant(parley: Parley, tmp_path: Path) -> None:
+    assert "Nobody" in parley("access", "list").stdout
+    with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
+        database.execute(
+            "INSERT INTO grants VALUES ('telegram:person:42', 'operator', '[red]Ann\n\x1b[31m', 1790000000)"
+        )
+    database.close()
+    assert parley("allow", "discord:server:5678").exit_code == 0
+    rows = [line.split() for line in parley("access", "list").stdout.splitlines()]
+    assert rows[1][:4] == ["discord", "server", "5678", "member"]
+    assert rows[2][:6] == ["telegram", "person", "42", "operator", "2026-09-21", "14:13"]
+    assert rows[2][6].startswith("[red]Ann"), "a name is no markup"
+    assert "\x1b" not in parley("access", "list").stdout
+    assert "everyone" in parley("access", "list", PARLEY_ACCESS="open").stdout
+
+
+@pytest.mark.parametrize("command", [["pair"], ["allow", "telegram:person:42"], ["access", "list"]])
+@pytest.mark.parametrize("revision", ["0005", "9999"])
+def test_commands_do_not_migrate(parley: Parley, tmp_path: Path, revision: str, command: list[str]) -> None:
+    """An older process may serve from the database."""
+    path = tmp_path / "parley.sqlite3"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    database.close()
+    result = parley(*command)
+    assert result.exit_code == 78
+    assert f"schema version {revision}" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("alembic_version",)]
+    database.close()
+    assert not list(tmp_path.glob("*.backup"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs Unix permissions")
+@pytest.mark.slow
+@pytest.mark.parametrize("unwritable", ["folder", "folder of database", "database", "write-ahead log"])
+def test_unwritable_database_is_configuration_error(tmp_path: Path, unwritable: str) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    database, log = folder / "parley.sqlite3", folder / "parley.sqlite3-wal"
+    if unwritable != "folder":
+        database.touch()
+    if unwritable == "write-ahead log":
+        log.touch(mode=0o400)
+    path = {"database": database, "write-ahead log": log}.get(unwritable, folder)
+    path.chmod(0o500 if path is folder else 0o400)
+    result = run_without_privileges(folder, "pair")
+    folder.chmod(0o700)
+    assert result.exit_code == 78
+    assert "database" in result.stderr
+    assert result.stderr.strip().endswith(str(path))
+
+
+def run_without_privileges(folder: Path, *arguments: str) -> Result:
+    """Run a command for which permissions count, even if the tests run as root."""
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    completed = subprocess.run(
+        [*drop, sys.executable, "-m", "bots.cli", *arguments],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "DATABASE_URL": f"sqlite:///{folder / 'parley.sqlite3'}",
+        },
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Result(completed.returncode, completed.stdout, completed.stderr)
 
 
 @pytest.mark.parametrize(
