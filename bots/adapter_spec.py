@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from core.settings import SettingsSection
 
 if TYPE_CHECKING:
-    from core.app import Services
     from core.port import Adapter
+    from core.services import Services
 
 __all__ = ["AdapterSpec"]
 

@@ -10,8 +10,8 @@ from core.errors import ConfigurationError
 from core.settings import LoadedSettings, Settings, SettingsSection
 
 if TYPE_CHECKING:
-    from core.app import Services
     from core.port import Adapter
+    from core.services import Services
 
 __all__ = ["ADAPTERS", "SETTINGS_SECTIONS", "create_adapters"]
 

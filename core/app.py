@@ -1,10 +1,8 @@
 """Puts Parley together: store, models, engine and adapters, from start to shutdown."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 
@@ -13,39 +11,19 @@ from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError
 from core.port import AccountKey, Adapter
-from core.settings import Settings
+from core.services import Services, build_services
+from core.settings import AccessMode, Settings
 from core.store.database import Store
-from core.store.key_values import get_value, set_value
-from core.store.leases import Leases, delete_leases
+from core.store.grants import roles_by_subject
+from core.store.leases import delete_leases
 from core.supervision import supervise
 from core.timings import Timings
-from core.turns.access_control import AccessControl, create_pairing_code
+from core.turns.access_control import create_pairing_code
 from core.turns.engine import Engine
 
-__all__ = ["Services", "open_services", "serve"]
+__all__ = ["open_services", "serve"]
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What adapters are created with."""
-
-    settings: Settings
-    store: Store
-    api: ModelApi
-    models: ModelRegistry
-    owner: str
-    """This process's name in the database."""
-    leases: Leases
-    clock: Clock
-    timings: Timings
-
-    async def load_state(self, key: str) -> str | None:
-        return await self.store.read(get_value, key)
-
-    async def save_state(self, key: str, value: str) -> None:
-        await self.store.write(set_value, key, value)
 
 
 @asynccontextmanager
@@ -69,11 +47,9 @@ async def open_services(
     )
     try:
         await store.open()
-        models = ModelRegistry(api, store, settings.contexts, settings.embedding_model, clock=clock, timings=timings)
+        models = ModelRegistry(api, store, settings, clock=clock, timings=timings)
         await models.load()
-        owner = uuid.uuid4().hex
-        leases = Leases(store, owner, clock=clock, timings=timings)
-        yield Services(settings, store, api, models, owner, leases, clock, timings)
+        yield build_services(settings, store, api, models, clock=clock, timings=timings)
     finally:
         await api.close()
         await store.close()
@@ -91,22 +67,13 @@ async def serve(
     Raises what an adapter raises: `ConfigurationError`, `UnavailableError`.
     """
     clock, timings = services.clock, services.timings
-    engine = Engine(
-        services.settings,
-        services.store,
-        services.api,
-        services.models,
-        {AccountKey(adapter.platform, adapter.account): adapter for adapter in adapters},
-        services.owner,
-        clock=clock,
-        timings=timings,
-    )
+    engine = Engine(services, {AccountKey(adapter.platform, adapter.account): adapter for adapter in adapters})
     if services.store.is_exclusive:
         await services.store.write(delete_leases)
     await _offer_pairing(services, show_pairing_code)
     tasks = [
         asyncio.create_task(engine.run(), name="engine"),
-        asyncio.create_task(services.models.refresh_periodically(services.settings), name="catalogue"),
+        asyncio.create_task(services.models.refresh_periodically(), name="catalogue"),
         *(
             asyncio.create_task(supervise(adapter, engine.inbox, clock=clock, timings=timings), name=adapter.platform)
             for adapter in adapters
@@ -132,10 +99,9 @@ async def serve(
 
 async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], None] | None) -> None:
     """Show a pairing code while nobody may use the bot."""
-    clock, timings = services.clock, services.timings
-    access_control = AccessControl(services.store, services.settings.access, clock=clock, timings=timings)
-    if not await access_control.needs_pairing():
+    roles = await services.store.read(roles_by_subject)
+    if roles or services.settings.access is not AccessMode.PAIRING:
         return
-    code = await create_pairing_code(services.store, clock=clock, timings=timings)
+    code = await create_pairing_code(services.store, clock=services.clock, timings=services.timings)
     if show_pairing_code is not None:
         show_pairing_code(code)

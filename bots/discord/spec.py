@@ -8,8 +8,8 @@ from bots.discord.settings import DiscordSettings
 from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
-    from core.app import Services
     from core.port import Adapter
+    from core.services import Services
 
 __all__ = ["DISCORD"]
 

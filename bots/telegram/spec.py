@@ -7,8 +7,8 @@ from bots.telegram.settings import TelegramSettings
 from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
-    from core.app import Services
     from core.port import Adapter
+    from core.services import Services
 
 __all__ = ["TELEGRAM"]
 

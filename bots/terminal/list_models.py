@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from bots.terminal.models_table import models_table
-from core.app import Services, open_services
+from core.app import open_services
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
+from core.services import Services
 from core.settings import Settings
 
 __all__ = ["list_models"]
@@ -29,7 +30,7 @@ async def list_models(settings: Settings, search: str, console: Console, stderr:
             await _print_models(services, search, console)
             raise _to_parley_error(error, settings, services.models) from error
         await _print_models(services, search, console)
-        for warning in services.models.find_unknown_models(settings):
+        for warning in services.models.find_unknown_models():
             stderr.print(f"parley: {warning}", markup=False, highlight=False, soft_wrap=True)
         if not await services.api.is_key_valid():
             raise ConfigurationError(KEY_REJECTED_TEXT)

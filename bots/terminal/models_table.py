@@ -2,9 +2,8 @@
 
 from rich.table import Table
 
-from core.app import Services
 from core.commands.models import quotas_by_model, search_models
-from core.conversation.turn_services import build_turn_services
+from core.services import Services
 from core.texts.formatting import format_context_length, format_duration
 
 __all__ = ["models_table"]
@@ -15,9 +14,8 @@ async def models_table(services: Services, search: str) -> Table:
 
     Raises `StoreError`.
     """
-    turn_services = build_turn_services(services.settings, services.store, services.api, services.models)
     models = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
-    quotas = await quotas_by_model(turn_services.ledger, turn_services.api_keys.bot_key.key_id, models)
+    quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
     table = Table("model", "context", "reasoning", "images", "daily quota", "remaining", "")
     for model in models:
         quota = quotas[model.id]
@@ -30,5 +28,5 @@ async def models_table(services: Services, search: str) -> Table:
             "" if quota.remaining is None else f"{quota.remaining:,}",
             "embeddings only" if model.is_embedding_model else "",
         )
-    table.caption = f"Quotas reset in {format_duration(turn_services.ledger.seconds_until_reset())}"
+    table.caption = f"Quotas reset in {format_duration(services.ledger.seconds_until_reset())}"
     return table

@@ -6,9 +6,10 @@ import getpass
 from rich.console import Console
 
 from bots.terminal.adapter import TerminalAdapter
-from core.app import Services, open_services, serve
+from core.app import open_services, serve
 from core.errors import ConfigurationError
 from core.scopes import applicable_scopes
+from core.services import Services
 from core.settings import AccessMode, Settings
 from core.store.preferences import Preference, PreferenceName, set_preference
 

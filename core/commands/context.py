@@ -6,10 +6,9 @@ from core.commands.reply import Reply
 from core.commands.request import CommandRequest
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
-from core.conversation.turn_services import TurnServices
 from core.texts import commands as texts
 
-__all__ = ["ContextCommand"]
+__all__ = ["context_reply"]
 
 BAR_WIDTH_CHARS = 24
 
@@ -23,24 +22,18 @@ class WindowShare:
     tokens: int
 
 
-class ContextCommand:
-    def __init__(self, services: TurnServices) -> None:
-        self._services = services
-
-    async def handle(self, request: CommandRequest) -> Reply:
-        preferences = request.preferences
-        name = self._services.registry.display_name(preferences.model)
-        try:
-            composed = await self._services.composer.compose(
-                request.conversation_id, None, preferences, "", preferences.model
-            )
-        except PromptTooLongError as error:
-            return Reply(texts.instructions_exceed_context(name, error))
-        shares = _measure_shares(composed, preferences.system_prompt, preferences.max_answer_tokens)
-        text = texts.context_usage(name, composed.context_tokens, _draw_chart(shares, composed.context_tokens))
-        if omitted := composed.prompt.omitted:
-            text += f"\n\n{texts.messages_omitted(omitted, has_summary=composed.has_summary)}"
-        return Reply(text)
+async def context_reply(request: CommandRequest) -> Reply:
+    services, preferences = request.services, request.preferences
+    name = services.models.display_name(preferences.model)
+    try:
+        composed = await services.composer.compose(request.conversation_id, None, preferences, "", preferences.model)
+    except PromptTooLongError as error:
+        return Reply(texts.instructions_exceed_context(name, error))
+    shares = _measure_shares(composed, preferences.system_prompt, preferences.max_answer_tokens)
+    text = texts.context_usage(name, composed.context_tokens, _draw_chart(shares, composed.context_tokens))
+    if omitted := composed.prompt.omitted:
+        text += f"\n\n{texts.messages_omitted(omitted, has_summary=composed.has_summary)}"
+    return Reply(text)
 
 
 def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:

@@ -3,90 +3,72 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from core.commands.context import ContextCommand
+from core.commands.context import context_reply
 from core.commands.declarations import closest_command
 from core.commands.help import help_reply
-from core.commands.key import KeyCommand
-from core.commands.memory import MemoryCommands
-from core.commands.models import ModelCommands
+from core.commands.key import key_reply
+from core.commands.memory import memory_reply, remember_reply
+from core.commands.models import model_reply, models_reply
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest
-from core.commands.settings import SettingsCommands
-from core.commands.usage import UsageCommand
+from core.commands.settings import persona_reply, settings_reply, system_reply
+from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
-from core.conversation.turn_services import TurnServices
-from core.memory.service import MemoryService
-from core.store.claims import cancel_turns
 from core.store.conversations import reset_history
-from core.store.database import Store
 from core.store.grants import is_operator
 from core.texts import answers
 from core.texts import commands as texts
 
-__all__ = ["CommandHandlers"]
+__all__ = ["run_command"]
 
 
-class CommandHandlers:
-    """`stop_local_turns` stops those of the turns that run in this process."""
+async def run_command(request: CommandRequest) -> Reply:
+    name = request.incoming.command
+    handler = HANDLERS.get(name)
+    if handler is None:
+        return Reply(texts.unknown_command(closest_command(name)))
+    preferences = with_available_model(request.preferences, request.services.models)
+    return await handler(replace(request, preferences=preferences))
 
-    def __init__(
-        self,
-        store: Store,
-        services: TurnServices,
-        stop_local_turns: Callable[[list[int]], None],
-        memory: MemoryService,
-    ) -> None:
-        self._store = store
-        self._registry = services.registry
-        self._settings = services.settings
-        self.stop_local_turns = stop_local_turns
-        self.models = ModelCommands(store, services)
-        memory_commands = MemoryCommands(store, memory, services.api_keys)
-        settings_commands = SettingsCommands(store, services.registry, services.settings.personas)
-        self._handlers: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
-            "start": self.start,
-            "help": help_reply,
-            "model": self.models.model,
-            "models": self.models.models,
-            "usage": UsageCommand(store, services).handle,
-            "context": ContextCommand(services).handle,
-            "key": KeyCommand(services).handle,
-            "remember": memory_commands.remember,
-            "memory": memory_commands.memory,
-            "persona": settings_commands.persona,
-            "system": settings_commands.system,
-            "settings": settings_commands.settings,
-            "new": self.new,
-            "stop": self.stop,
-        }
 
-    async def run(self, request: CommandRequest) -> Reply:
-        name = request.incoming.command
-        handler = self._handlers.get(name)
-        if handler is None:
-            return Reply(texts.unknown_command(closest_command(name)))
-        preferences = with_available_model(request.preferences, self._registry, self._settings)
-        return await handler(replace(request, preferences=preferences))
-
-    async def start(self, request: CommandRequest) -> Reply:
-        sender = request.incoming.sender
-        is_new_operator = bool(request.argument) and await self._store.read(is_operator, sender.platform, sender.user)
-        return Reply(
-            texts.greeting(
-                sender.name,
-                self._registry.display_name(request.preferences.model),
-                is_private=request.incoming.place.is_private,
-                is_new_operator=is_new_operator,
-            )
+async def start_reply(request: CommandRequest) -> Reply:
+    services, sender = request.services, request.incoming.sender
+    is_new_operator = bool(request.argument) and await services.store.read(is_operator, sender.platform, sender.user)
+    return Reply(
+        texts.greeting(
+            sender.name,
+            services.models.display_name(request.preferences.model),
+            is_private=request.incoming.place.is_private,
+            is_new_operator=is_new_operator,
         )
+    )
 
-    async def new(self, request: CommandRequest) -> Reply:
-        await self._store.write(reset_history, request.conversation_id, request.turn_id)
-        return Reply(texts.history_reset(self._registry.display_name(request.preferences.model)))
 
-    async def stop(self, request: CommandRequest) -> Reply:
-        result = await self._store.write(cancel_turns, request.conversation_id, request.turn_id)
-        self.stop_local_turns(result.running)
-        if result.dropped:
-            return Reply(answers.messages_dropped(result.dropped))
-        return Reply(answers.STOPPED if result.running else texts.NOTHING_TO_STOP)
+async def new_reply(request: CommandRequest) -> Reply:
+    await request.services.store.write(reset_history, request.conversation_id, request.turn_id)
+    return Reply(texts.history_reset(request.services.models.display_name(request.preferences.model)))
+
+
+async def stop_reply(request: CommandRequest) -> Reply:
+    result = await request.cancel_turns(request.conversation_id)
+    if result.dropped:
+        return Reply(answers.messages_dropped(result.dropped))
+    return Reply(answers.STOPPED if result.running else texts.NOTHING_TO_STOP)
+
+
+HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
+    "start": start_reply,
+    "help": help_reply,
+    "model": model_reply,
+    "models": models_reply,
+    "usage": usage_reply,
+    "context": context_reply,
+    "key": key_reply,
+    "remember": remember_reply,
+    "memory": memory_reply,
+    "persona": persona_reply,
+    "system": system_reply,
+    "settings": settings_reply,
+    "new": new_reply,
+    "stop": stop_reply,
+}

@@ -1,7 +1,7 @@
 """/model and /models: which model answers, and which there are."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from core.api.catalogue import Model, find_model
@@ -13,16 +13,25 @@ from core.commands.request import CommandRequest
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import EffectivePreference, Preferences, load_preferences, with_available_model
-from core.conversation.turn_services import TurnServices
 from core.port import MenuItem
-from core.scopes import Scope, ScopeKind, person_key
-from core.store.database import Store
-from core.store.preferences import Preference, PreferenceName, delete_preference, set_preference
+from core.scopes import Scope, ScopeKind
+from core.services import Services
+from core.store.preferences import PreferenceName, delete_preference
 from core.store.token_usage import UsageKind
 from core.texts import models as texts
 from core.texts.formatting import format_context_length
 
-__all__ = ["ModelCommands", "Suggestion", "quotas_by_model", "search_models", "suggest_models"]
+__all__ = [
+    "Suggestion",
+    "list_reply",
+    "menu_choice_reply",
+    "menu_reply",
+    "model_reply",
+    "models_reply",
+    "quotas_by_model",
+    "search_models",
+    "suggest_models",
+]
 
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
@@ -62,105 +71,101 @@ async def quotas_by_model(ledger: Ledger, key_id: str, models: Sequence[Model]) 
     return quotas
 
 
-class ModelCommands:
-    def __init__(self, store: Store, services: TurnServices) -> None:
-        self._store = store
-        self._services = services
-        self._registry = services.registry
+async def model_reply(request: CommandRequest) -> Reply:
+    """`/model`, `/model NAME [here|me|server]`, `/model reset`."""
+    models, words = request.services.models, request.argument.split()
+    scope_name = words.pop() if len(words) > 1 and words[-1] in set(ScopeName) else ScopeName.HERE
+    query = " ".join(words)
+    if not query:
+        return await menu_reply(request, 0)
+    scope = _find_scope(request, scope_name)
+    if isinstance(scope, Reply):
+        return scope
+    if RESET in (query, scope_name):
+        return await _reset(request)
+    match = models.find(query)
+    if match.model is not None:
+        return await _choose(request, match.model, scope)
+    if match.candidates:
+        return Reply(texts.ambiguous_model(query, match.candidates[:MAX_CANDIDATES]))
+    embedding_model = find_model(models.embedding_models(), query).model
+    return Reply(texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query))
 
-    async def model(self, request: CommandRequest) -> Reply:
-        """`/model`, `/model NAME [here|me|server]`, `/model reset`."""
-        words = request.argument.split()
-        scope_name = words.pop() if len(words) > 1 and words[-1] in set(ScopeName) else ScopeName.HERE
-        query = " ".join(words)
-        if not query:
-            return await self.show_menu(request, 0)
-        scope = self._find_scope(request, scope_name)
-        if isinstance(scope, Reply):
-            return scope
-        if RESET in (query, scope_name):
-            return await self._reset(request)
-        match = self._registry.find(query)
-        if match.model is not None:
-            return await self.choose(request, match.model, scope)
-        if match.candidates:
-            return Reply(texts.ambiguous_model(query, match.candidates[:MAX_CANDIDATES]))
-        embedding_model = find_model(self._registry.embedding_models(), query).model
-        return Reply(texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query))
 
-    def _find_scope(self, request: CommandRequest, name: str) -> Scope | Reply:
-        scopes = {scope.kind: scope for scope in request.preferences.scopes}
-        if name == ScopeName.ME:
-            return scopes[ScopeKind.PERSON]
-        if name != ScopeName.SERVER:
-            return request.preferences.scopes[0]
-        if ScopeKind.SERVER not in scopes:
-            return Reply(texts.NO_SERVER)
-        return scopes[ScopeKind.SERVER] if request.incoming.sender.is_manager else Reply(texts.MANAGERS_ONLY)
+def _find_scope(request: CommandRequest, name: str) -> Scope | Reply:
+    scopes = {scope.kind: scope for scope in request.preferences.scopes}
+    if name == ScopeName.ME:
+        return scopes[ScopeKind.PERSON]
+    if name != ScopeName.SERVER:
+        return request.scope
+    if ScopeKind.SERVER not in scopes:
+        return Reply(texts.NO_SERVER)
+    return scopes[ScopeKind.SERVER] if request.incoming.sender.is_manager else Reply(texts.MANAGERS_ONLY)
 
-    async def _reset(self, request: CommandRequest) -> Reply:
-        keys = [scope.key for scope in request.preferences.scopes if scope.kind is not ScopeKind.SERVER]
-        await self._store.write(delete_preference, keys, PreferenceName.MODEL)
-        incoming, settings = request.incoming, self._services.settings
-        current = self._current(await self._store.read(load_preferences, incoming.place, incoming.sender, settings))
-        return Reply(texts.model_reset(self._registry.display_name(current.value), current.scope))
 
-    async def choose(self, request: CommandRequest, model: Model, scope: Scope | None = None) -> Reply:
-        scope = scope or request.preferences.scopes[0]
-        await self._store.write(set_preference, scope.key, PreferenceName.MODEL, Preference(model.id, request.set_by))
-        return Reply(texts.model_changed(model, scope))
+async def _reset(request: CommandRequest) -> Reply:
+    services, incoming = request.services, request.incoming
+    keys = [scope.key for scope in request.preferences.scopes if scope.kind is not ScopeKind.SERVER]
+    await services.store.write(delete_preference, keys, PreferenceName.MODEL)
+    preferences = await services.store.read(load_preferences, incoming.place, incoming.sender, services.settings)
+    current = _current(services, preferences)
+    return Reply(texts.model_reset(services.models.display_name(current.value), current.scope))
 
-    async def choose_by_action(self, request: CommandRequest, action: str) -> Reply:
-        """Choose the model whose menu item carries `action`."""
-        model = next((model for model in self._registry.chat_models() if _choice(model) == action), None)
-        if model is None:
-            return Reply(texts.MODEL_UNAVAILABLE)
-        return Reply((await self.choose(request, model)).text, edits_message=True)
 
-    async def show_menu(self, request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:
-        current = self._current(request.preferences)
-        page = paginate(self._registry.chat_models(), number, request.capabilities.menu_page_size)
-        menu = tuple(
-            MenuItem(
-                f"{model.name} · {format_context_length(model.context_window)}",
-                _choice(model),
-                ", ".join(texts.model_features(model)),
-                is_selected=model.id == current.value,
-            )
-            for model in page.items
+async def _choose(request: CommandRequest, model: Model, scope: Scope) -> Reply:
+    await request.set_preference(scope.key, PreferenceName.MODEL, model.id)
+    return Reply(texts.model_changed(model, scope))
+
+
+async def menu_choice_reply(request: CommandRequest) -> Reply:
+    """Choose the model whose menu item was pressed."""
+    models, action = request.services.models.chat_models(), request.incoming.text
+    model = next((model for model in models if _choice(model) == action), None)
+    if model is None:
+        return Reply(texts.MODEL_UNAVAILABLE)
+    return replace(await _choose(request, model, request.scope), edits_message=True)
+
+
+async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:
+    models, current = request.services.models, _current(request.services, request.preferences)
+    page = paginate(models.chat_models(), number, request.capabilities.menu_page_size)
+    menu = tuple(
+        MenuItem(
+            f"{model.name} · {format_context_length(model.context_window)}",
+            _choice(model),
+            ", ".join(texts.model_features(model)),
+            is_selected=model.id == current.value,
         )
-        name = self._registry.display_name
-        replaced = name(current.unavailable_model) if current.unavailable_model else ""
-        buttons = page.buttons(partial(encode_action, ButtonAction.SHOW_MODEL_MENU))
-        return Reply(
-            texts.current_model(name(current.value), current, replaced), buttons, menu, edits_message=edits_message
-        )
+        for model in page.items
+    )
+    replaced = models.display_name(current.unavailable_model) if current.unavailable_model else ""
+    text = texts.current_model(models.display_name(current.value), current, replaced)
+    buttons = page.buttons(partial(encode_action, ButtonAction.SHOW_MODEL_MENU))
+    return Reply(text, buttons, menu, edits_message=edits_message)
 
-    async def models(self, request: CommandRequest) -> Reply:
-        search = request.argument.encode()[:MAX_SEARCH_BYTES].decode(errors="ignore")
-        return await self.show_list(request, search.strip(), 0)
 
-    async def show_list(
-        self, request: CommandRequest, search: str, number: int, *, edits_message: bool = False
-    ) -> Reply:
-        """Page `number`, from 0, of the models that `search` finds."""
-        matches = search_models([*self._registry.chat_models(), *self._registry.embedding_models()], search)
-        if not matches:
-            return Reply(texts.no_model_listed(search), edits_message=edits_message)
-        page = paginate(matches, number, request.capabilities.list_page_size)
-        quotas = await self._quotas(request, page.items)
-        current = self._current(request.preferences).value
-        entries = [texts.model_list_entry(m, quotas[m.id], is_current=m.id == current) for m in page.items]
-        text = texts.model_list(len(matches), self._services.ledger.seconds_until_reset(), entries)
-        buttons = page.buttons(lambda target: encode_action(ButtonAction.SHOW_MODEL_LIST, f"{target}:{search}"))
-        return Reply(text, buttons, edits_message=edits_message)
+async def models_reply(request: CommandRequest) -> Reply:
+    search = request.argument.encode()[:MAX_SEARCH_BYTES].decode(errors="ignore")
+    return await list_reply(request, search.strip(), 0)
 
-    def _current(self, preferences: Preferences) -> EffectivePreference:
-        return with_available_model(preferences, self._registry, self._services.settings).values[PreferenceName.MODEL]
 
-    async def _quotas(self, request: CommandRequest, models: Sequence[Model]) -> Mapping[str, QuotaStatus]:
-        api_key = await self._services.api_keys.for_person(person_key(request.incoming.sender))
-        return await quotas_by_model(self._services.ledger, api_key.key_id, models)
+async def list_reply(request: CommandRequest, search: str, number: int, *, edits_message: bool = False) -> Reply:
+    """Page `number`, from 0, of the models that `search` finds."""
+    services = request.services
+    matches = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
+    if not matches:
+        return Reply(texts.no_model_listed(search), edits_message=edits_message)
+    page = paginate(matches, number, request.capabilities.list_page_size)
+    quotas = await quotas_by_model(services.ledger, (await request.api_key()).key_id, page.items)
+    current = _current(services, request.preferences).value
+    entries = [texts.model_list_entry(m, quotas[m.id], is_current=m.id == current) for m in page.items]
+    text = texts.model_list(len(matches), services.ledger.seconds_until_reset(), entries)
+    buttons = page.buttons(lambda target: encode_action(ButtonAction.SHOW_MODEL_LIST, f"{target}:{search}"))
+    return Reply(text, buttons, edits_message=edits_message)
+
+
+def _current(services: Services, preferences: Preferences) -> EffectivePreference:
+    return with_available_model(preferences, services.models).values[PreferenceName.MODEL]
 
 
 def _choice(model: Model) -> str:

@@ -1,9 +1,15 @@
 """A command, with everything its handler needs to know about the person and the place."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences
 from core.port import Capabilities, Incoming
+from core.scopes import Scope, person_key
+from core.services import Services
+from core.store.claims import CancelResult, cancel_turns
+from core.store.preferences import Preference, PreferenceName, set_preference
 
 __all__ = ["CommandRequest"]
 
@@ -12,6 +18,9 @@ MAX_SET_BY_CHARS = 100
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
+    services: Services
+    stop_local_turns: Callable[[Collection[int]], None]
+    """Stops those of the turns that run in this process."""
     incoming: Incoming
     turn_id: int
     conversation_id: int
@@ -25,6 +34,24 @@ class CommandRequest:
         return self.incoming.text.strip()
 
     @property
-    def set_by(self) -> str:
-        """The sender's name, as it is stored with a preference."""
-        return self.incoming.sender.name[:MAX_SET_BY_CHARS]
+    def person_key(self) -> str:
+        return person_key(self.incoming.sender)
+
+    @property
+    def scope(self) -> Scope:
+        """The narrowest scope: where a change applies by default."""
+        return self.preferences.scopes[0]
+
+    async def api_key(self) -> ApiKey:
+        """The key that pays for the sender's questions."""
+        return await self.services.api_keys.for_person(self.person_key)
+
+    async def set_preference(self, scope_key: str, name: PreferenceName, value: str) -> None:
+        preference = Preference(value, self.incoming.sender.name[:MAX_SET_BY_CHARS])
+        await self.services.store.write(set_preference, scope_key, name, preference)
+
+    async def cancel_turns(self, conversation_id: int) -> CancelResult:
+        """Stop what is running and waiting in a conversation, up to this request."""
+        result = await self.services.store.write(cancel_turns, conversation_id, self.turn_id)
+        self.stop_local_turns(result.running)
+        return result

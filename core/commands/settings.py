@@ -1,21 +1,19 @@
 """/settings, /system and /persona: how the model answers here."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.commands.declarations import RESET, SETTING_NAMES
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest
-from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
 from core.scopes import chat_scope_key
-from core.store.database import Store
-from core.store.preferences import Preference, PreferenceName, delete_preference, set_preference
+from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.formatting import either
 
-__all__ = ["SettingsCommands"]
+__all__ = ["persona_reply", "settings_reply", "system_reply"]
 
 MAX_INSTRUCTIONS_CHARS = 20_000
 MAX_ANSWER_TOKENS = 100_000
@@ -89,95 +87,94 @@ CHAT_SETTINGS = (
 SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
-class SettingsCommands:
-    def __init__(self, store: Store, registry: ModelRegistry, personas: Mapping[str, str]) -> None:
-        self._store = store
-        self._registry = registry
-        self._personas = personas
+async def settings_reply(request: CommandRequest) -> Reply:
+    """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`."""
+    name, _, value = request.argument.partition(" ")
+    value = value.strip()
+    if not name:
+        return _list(request)
+    if name.casefold() == PreferenceName.SHARED_CONVERSATION:
+        return await _set_share(request, value)
+    setting = SETTINGS_BY_NAME.get(name.casefold())
+    if setting is None:
+        return Reply(texts.unknown_setting(name, SETTING_NAMES))
+    return await _change(request, setting, value)
 
-    async def settings(self, request: CommandRequest) -> Reply:
-        """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`."""
-        name, _, value = request.argument.partition(" ")
-        value = value.strip()
-        if not name:
-            return self._list(request)
-        if name.casefold() == PreferenceName.SHARED_CONVERSATION:
-            return await self._set_share(request, value)
-        setting = SETTINGS_BY_NAME.get(name.casefold())
-        if setting is None:
-            return Reply(texts.unknown_setting(name, SETTING_NAMES))
-        return await self._change(request, setting, value)
 
-    async def _change(self, request: CommandRequest, setting: ChatSetting, value: str) -> Reply:
-        if not value:
-            current = setting.format_current(request.preferences)
-            return Reply(texts.setting_details(setting.label, current, setting.name, setting.accepted_values))
-        if value == RESET:
-            return await self._reset(request, setting.name)
-        accepted = setting.parse(value)
-        if accepted is None:
-            return Reply(texts.invalid_setting(setting.label, setting.accepted_values))
-        return await self._set(request, setting.name, accepted)
+async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> Reply:
+    if not value:
+        current = setting.format_current(request.preferences)
+        return Reply(texts.setting_details(setting.label, current, setting.name, setting.accepted_values))
+    if value == RESET:
+        return await _reset(request, setting.name)
+    accepted = setting.parse(value)
+    if accepted is None:
+        return Reply(texts.invalid_setting(setting.label, setting.accepted_values))
+    return await _set(request, setting.name, accepted)
 
-    def _list(self, request: CommandRequest) -> Reply:
-        preferences = request.preferences
-        lines = [
-            texts.setting_line(setting.label, setting.format_current(preferences), setting.accepted_values)
-            for setting in CHAT_SETTINGS
-        ]
-        if not request.incoming.place.is_private:
-            value = ON if preferences.is_shared else OFF
-            lines.append(texts.setting_line("Share", value, "on or off: one conversation for everyone here"))
-        lines += [
-            texts.setting_line("Persona", preferences.persona or "none", "/persona"),
-            texts.setting_line("Instructions", f"{len(preferences.system_prompt):,} characters", "/system"),
-            texts.setting_line("Model", self._registry.display_name(preferences.model), "/model"),
-        ]
-        return Reply(texts.setting_list(lines))
 
-    async def _set(self, request: CommandRequest, name: PreferenceName, value: str) -> Reply:
-        scope = request.preferences.scopes[0]
-        await self._store.write(set_preference, scope.key, name, Preference(value, request.set_by))
-        return Reply(texts.setting_changed(name, value, scope))
+def _list(request: CommandRequest) -> Reply:
+    preferences = request.preferences
+    lines = [
+        texts.setting_line(setting.label, setting.format_current(preferences), setting.accepted_values)
+        for setting in CHAT_SETTINGS
+    ]
+    if not request.incoming.place.is_private:
+        value = ON if preferences.is_shared else OFF
+        lines.append(texts.setting_line("Share", value, "on or off: one conversation for everyone here"))
+    lines += [
+        texts.setting_line("Persona", preferences.persona or "none", "/persona"),
+        texts.setting_line("Instructions", f"{len(preferences.system_prompt):,} characters", "/system"),
+        texts.setting_line("Model", request.services.models.display_name(preferences.model), "/model"),
+    ]
+    return Reply(texts.setting_list(lines))
 
-    async def _reset(self, request: CommandRequest, name: PreferenceName) -> Reply:
-        scope = request.preferences.scopes[0]
-        await self._store.write(delete_preference, [scope.key], name)
-        return Reply(texts.setting_reset(name, scope))
 
-    async def _set_share(self, request: CommandRequest, value: str) -> Reply:
-        place = request.incoming.place
-        if value not in (ON, OFF, RESET):
-            return Reply(texts.invalid_setting("Share", either((ON, OFF))))
-        if place.is_private:
-            return Reply(texts.SHARE_IN_PRIVATE)
-        preference = Preference(ON if value == ON else OFF, request.set_by)
-        await self._store.write(set_preference, chat_scope_key(place), PreferenceName.SHARED_CONVERSATION, preference)
-        return Reply(texts.SHARED if value == ON else texts.NOT_SHARED)
+async def _set(request: CommandRequest, name: PreferenceName, value: str) -> Reply:
+    await request.set_preference(request.scope.key, name, value)
+    return Reply(texts.setting_changed(name, value, request.scope))
 
-    async def system(self, request: CommandRequest) -> Reply:
-        """`/system`, `/system TEXT`, `/system reset`."""
-        instructions, scope = request.argument, request.preferences.scopes[0]
-        if not instructions:
-            return Reply(texts.show_instructions(request.preferences.system_prompt))
-        if instructions == RESET:
-            return await self._reset(request, PreferenceName.SYSTEM_PROMPT)
-        if len(instructions) > MAX_INSTRUCTIONS_CHARS:
-            return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
-        await self._set(request, PreferenceName.SYSTEM_PROMPT, instructions)
-        return Reply(texts.instructions_changed(scope))
 
-    async def persona(self, request: CommandRequest) -> Reply:
-        """`/persona`, `/persona NAME`, `/persona reset`."""
-        name, scope = request.argument, request.preferences.scopes[0]
-        if not self._personas:
-            return Reply(texts.NO_PERSONAS)
-        if not name:
-            return Reply(texts.persona_list(self._personas, request.preferences.persona))
-        if name == RESET:
-            return await self._reset(request, PreferenceName.PERSONA)
-        persona = next((known for known in self._personas if known.casefold() == name.casefold()), None)
-        if persona is None:
-            return Reply(texts.unknown_persona(name))
-        await self._store.write(delete_preference, [scope.key], PreferenceName.SYSTEM_PROMPT)
-        return await self._set(request, PreferenceName.PERSONA, persona)
+async def _reset(request: CommandRequest, name: PreferenceName) -> Reply:
+    await request.services.store.write(delete_preference, [request.scope.key], name)
+    return Reply(texts.setting_reset(name, request.scope))
+
+
+async def _set_share(request: CommandRequest, value: str) -> Reply:
+    place = request.incoming.place
+    if value not in (ON, OFF, RESET):
+        return Reply(texts.invalid_setting("Share", either((ON, OFF))))
+    if place.is_private:
+        return Reply(texts.SHARE_IN_PRIVATE)
+    is_shared = value == ON
+    await request.set_preference(chat_scope_key(place), PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
+    return Reply(texts.SHARED if is_shared else texts.NOT_SHARED)
+
+
+async def system_reply(request: CommandRequest) -> Reply:
+    """`/system`, `/system TEXT`, `/system reset`."""
+    instructions = request.argument
+    if not instructions:
+        return Reply(texts.show_instructions(request.preferences.system_prompt))
+    if instructions == RESET:
+        return await _reset(request, PreferenceName.SYSTEM_PROMPT)
+    if len(instructions) > MAX_INSTRUCTIONS_CHARS:
+        return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
+    await _set(request, PreferenceName.SYSTEM_PROMPT, instructions)
+    return Reply(texts.instructions_changed(request.scope))
+
+
+async def persona_reply(request: CommandRequest) -> Reply:
+    """`/persona`, `/persona NAME`, `/persona reset`."""
+    name, personas = request.argument, request.services.settings.personas
+    if not personas:
+        return Reply(texts.NO_PERSONAS)
+    if not name:
+        return Reply(texts.persona_list(personas, request.preferences.persona))
+    if name == RESET:
+        return await _reset(request, PreferenceName.PERSONA)
+    persona = next((known for known in personas if known.casefold() == name.casefold()), None)
+    if persona is None:
+        return Reply(texts.unknown_persona(name))
+    await _reset(request, PreferenceName.SYSTEM_PROMPT)
+    return await _set(request, PreferenceName.PERSONA, persona)

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from core.api.client import ModelApi
 from core.conversation.ledger import key_id_of
+from core.settings import Settings
 from core.store.database import Store
 from core.store.personal_keys import delete_key, get_encrypted_key, save_encrypted_key
 
@@ -51,10 +52,10 @@ class Vault:
 
 
 class ApiKeys:
-    def __init__(self, store: Store, api: ModelApi, api_key: str, vault: Vault | None) -> None:
+    def __init__(self, store: Store, api: ModelApi, settings: Settings) -> None:
         self._store = store
-        self.bot_key = ApiKey(key_id_of(api_key), api)
-        self.vault = vault
+        self.bot_key = ApiKey(key_id_of(settings.api_key.get_secret_value() if settings.api_key else ""), api)
+        self.vault = Vault(settings.secret_key.get_secret_value()) if settings.secret_key else None
         self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
         """By person: the stored encrypted key and its decrypted form."""
 

@@ -13,8 +13,9 @@ else from the catalogue; a model in neither has none.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,12 +27,16 @@ from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
+from core.port import Incoming
+from core.scopes import usage_subjects
+from core.settings import Settings
 from core.store import token_usage
 from core.store.database import Store
 from core.store.token_usage import TokenUsage, UsageKey, UsageKind
 from core.timings import Timings
 
 __all__ = [
+    "Allowance",
     "Ledger",
     "QuotaStatus",
     "QuotaWarning",
@@ -93,6 +98,17 @@ class QuotaWarning:
     seconds_until_reset: float
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a person, or a chat, may use in a day."""
+
+    used: int
+    limit: int
+    unit: str
+    """"token" or "question"."""
+    is_chat: bool
+
+
 @dataclass(slots=True)
 class Reservation:
     """The cost of one request, as far as it is known."""
@@ -115,24 +131,23 @@ class Reservation:
 
 
 class Ledger:
-    """`quotas` and `reset_hour` are settings. Warnings are about the key `bot_key_id`."""
+    """Warnings are about the key `bot_key_id`."""
 
     def __init__(
         self,
         store: Store,
         registry: ModelRegistry,
-        *,
-        quotas: Mapping[str, int],
-        reset_hour: int,
+        settings: Settings,
         bot_key_id: str = "",
+        *,
         clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._store = store
         self._registry = registry
-        self._quotas = quotas
+        self._settings = settings
         self._bot_key_id = bot_key_id
-        self._reset_offset = timedelta(hours=reset_hour)
+        self._reset_offset = timedelta(hours=settings.quota_reset_hour)
         self._clock = clock
         self._timings = timings
         self._warned: set[tuple[str, str, str]] = set()
@@ -154,7 +169,7 @@ class Ledger:
 
     def daily_limit(self, model: str) -> int | None:
         """Tokens a day; None: no quota."""
-        configured = self._quotas.get(model, self._quotas.get(EVERY_MODEL))
+        configured = self._settings.quotas.get(model, self._settings.quotas.get(EVERY_MODEL))
         if configured is None:
             # The service may not list embedding models.
             description = self._registry.get(model) or BUILTIN_MODELS.get(model)
@@ -166,6 +181,23 @@ class Ledger:
     ) -> dict[str, QuotaStatus]:
         usage_by_model = await self._store.read(token_usage.get_usage_by_model, key_id, self.today(), models, kind)
         return {model: QuotaStatus(self.daily_limit(model), usage) for model, usage in usage_by_model.items()}
+
+    async def get_allowances(self, incoming: Incoming) -> list[Allowance]:
+        """Today's limits of the sender and, outside a private chat, of the chat. Raises `StoreError`."""
+        settings, subjects = self._settings, usage_subjects(incoming)
+        limits = (
+            (settings.person_tokens, settings.person_messages),
+            (settings.chat_tokens, settings.chat_messages),
+        )
+        if not any(itertools.chain(*limits)):
+            return []
+        usage_by_subject = await self._store.read(token_usage.get_daily_usage, subjects, self.today())
+        allowances = []
+        for subject, (max_tokens, max_questions) in zip(subjects, limits, strict=False):
+            usage, is_chat = usage_by_subject[subject], subject != subjects[0]
+            allowances.append(Allowance(usage.tokens, max_tokens, "token", is_chat))
+            allowances.append(Allowance(usage.questions, max_questions, "question", is_chat))
+        return [allowance for allowance in allowances if allowance.limit]
 
     @asynccontextmanager
     async def reserve(

@@ -14,7 +14,7 @@ from core.api.catalogue import (
     size_in_billions,
 )
 from core.api.client import ModelApi
-from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
+from core.api.model_data import BUILTIN_MODELS
 from core.clock import Clock, SystemClock
 from core.conversation.failover import fallback_models
 from core.conversation.unknown_models import (
@@ -37,24 +37,20 @@ EMBEDDING_CONTEXT_TOKENS = 512
 
 
 class ModelRegistry:
-    """`context_overrides`: context windows set by the operator, in tokens by model."""
-
     def __init__(
         self,
         api: ModelApi,
         store: Store,
-        context_overrides: Mapping[str, int],
-        embedding_model: str = DEFAULT_EMBEDDING_MODEL,
+        settings: Settings,
         *,
         clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
-        self._embedding_model = embedding_model
         self._api = api
         self._store = store
         self._clock = clock
         self._timings = timings
-        self._context_overrides = dict(context_overrides)
+        self._settings = settings
         self._context_limits: dict[str, int] = {}
         self._models: Mapping[str, Model] = BUILTIN_MODELS
         self.is_loaded = False
@@ -90,19 +86,19 @@ class ModelRegistry:
             return False
         return True
 
-    async def refresh_periodically(self, settings: Settings) -> None:
+    async def refresh_periodically(self) -> None:
         """Refresh until cancelled. Logs each configured model that the service does not offer once."""
         logged = frozenset[UnknownModel]()
         while True:
             is_fresh = await self.refresh()
-            unknown_models = frozenset(self.find_unknown_models(settings))
+            unknown_models = frozenset(self.find_unknown_models())
             for unknown in sorted(unknown_models - logged, key=lambda unknown: (unknown.setting, unknown.model)):
                 is_default = unknown.setting == DEFAULT_MODEL_SETTING
                 log.warning(
                     "model.not_offered",
                     setting=unknown.setting,
                     model=unknown.model,
-                    successor=self.successor(unknown.model, settings) if is_default else None,
+                    successor=self.successor(unknown.model) if is_default else None,
                     suggestions=list(unknown.suggestions),
                 )
             logged = unknown_models
@@ -112,7 +108,7 @@ class ModelRegistry:
             )
 
     def _set_models(self, models: Sequence[Model]) -> None:
-        self._models = merge_models({m.id: m for m in models}, BUILTIN_MODELS, self._context_overrides)
+        self._models = merge_models({m.id: m for m in models}, BUILTIN_MODELS, self._settings.contexts)
         self.is_loaded = True
 
     def chat_models(self) -> list[Model]:
@@ -124,11 +120,11 @@ class ModelRegistry:
 
     def embedding_models(self) -> list[Model]:
         """All that the service lists, plus the configured one, which may not be listed."""
-        models = [model for model in self._models.values() if model.is_embedding_model]
-        if all(model.id != self._embedding_model for model in models):
-            unknown = Model(self._embedding_model, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
-            models.append(BUILTIN_MODELS.get(self._embedding_model, unknown))
-        return models
+        configured = self._settings.embedding_model
+        models = {model.id: model for model in self._models.values() if model.is_embedding_model}
+        unknown = Model(configured, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
+        models.setdefault(configured, BUILTIN_MODELS.get(configured, unknown))
+        return list(models.values())
 
     def chat_models_by_size(self) -> list[Model]:
         """Smallest first."""
@@ -137,17 +133,18 @@ class ModelRegistry:
     def get(self, id_: str) -> Model | None:
         return self._models.get(id_)
 
-    def successor(self, id_: str, settings: Settings) -> str | None:
+    def successor(self, id_: str) -> str | None:
         """The model that replaces one that the service no longer offers; None if it is offered."""
         if not self.is_loaded or id_ in self._models:
             return None
+        settings = self._settings
         candidates = [settings.successors.get(id_), settings.default_model, *settings.fallbacks]
         available = [model for model in candidates if model in self._models]
         return next(iter(available or fallback_models(id_, self.chat_models(), ())), None)
 
-    def find_unknown_models(self, settings: Settings) -> list[UnknownModel]:
+    def find_unknown_models(self) -> list[UnknownModel]:
         """Configured models that the service does not offer; empty while its list is unknown."""
-        return find_unknown_models(settings, self._models) if self.is_loaded else []
+        return find_unknown_models(self._settings, self._models) if self.is_loaded else []
 
     def display_name(self, id_: str) -> str:
         model = self._models.get(id_)
@@ -156,7 +153,7 @@ class ModelRegistry:
     def context_tokens(self, id_: str) -> int:
         """The size of a model's context window."""
         model = self._models.get(id_)
-        limit = self._context_overrides.get(id_) or (model.context_window if model else DEFAULT_CONTEXT_TOKENS)
+        limit = self._settings.contexts.get(id_) or (model.context_window if model else DEFAULT_CONTEXT_TOKENS)
         return min(limit, self._context_limits.get(id_, limit))
 
     def record_context_limit(self, id_: str, limit: int) -> None:

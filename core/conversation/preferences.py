@@ -109,10 +109,10 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
     return Preferences(applicable, values, settings.personas, is_shared=shared.value == ON)
 
 
-def with_available_model(preferences: Preferences, registry: ModelRegistry, settings: Settings) -> Preferences:
+def with_available_model(preferences: Preferences, models: ModelRegistry) -> Preferences:
     """Replace a chosen model that is no longer offered by its successor."""
     preference = preferences.values[PreferenceName.MODEL]
-    successor = registry.successor(preference.value, settings)
+    successor = models.successor(preference.value)
     if successor is None:
         return preferences
     replacement = replace(preference, value=successor, unavailable_model=preference.value)

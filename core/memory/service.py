@@ -39,7 +39,6 @@ from core.store.memories import (
     NOTE_KIND,
     MemoryEntry,
     MemoryLimits,
-    MemoryStatistics,
     NewChunk,
     RecallMode,
     UnindexedMessage,
@@ -242,7 +241,9 @@ class MemoryService:
             for file_id in file_ids
             for chunk in await self._store.read(memories.first_chunks, conversation_key, file_id, MAX_LEADING_CHUNKS)
         ]
-        files = [entry for entry in await self.list_entries(conversation_key) if not entry.is_note]
+        files = [
+            entry for entry in await self._store.read(memories.list_entries, conversation_key) if not entry.is_note
+        ]
         has_whole_files = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
         return SearchResult(
             tuple(rank(question, candidates)),
@@ -277,22 +278,6 @@ class MemoryService:
                 )
             vector: Vectors = result.vectors[0]
             return vector
-
-    async def get_statistics(self, conversation_key: str) -> MemoryStatistics:
-        return await self._store.read(memories.get_statistics, conversation_key)
-
-    async def list_entries(self, conversation_key: str) -> list[MemoryEntry]:
-        return await self._store.read(memories.list_entries, conversation_key)
-
-    async def delete(self, conversation_key: str, number: int) -> MemoryEntry | None:
-        """Delete the entry with this number; None if there is none."""
-        return await self._store.write(memories.delete_entry, conversation_key, number)
-
-    async def clear(self, conversation_key: str) -> None:
-        await self._store.write(memories.delete_all, conversation_key)
-
-    async def set_recall_mode(self, conversation_key: str, mode: RecallMode) -> None:
-        await self._store.write(memories.set_recall_mode, conversation_key, mode)
 
 
 def safe_filename(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from core.conversation.ledger import Allowance
 from core.texts.formatting import count, format_duration, progress_bar
 
 __all__ = [
@@ -37,9 +38,9 @@ def other_key_usage(tokens: int, *, is_bot_key: bool) -> str:
     return f"You also used {tokens:,} tokens on {owner} key today."
 
 
-def allowance(used: int, limit: int, noun: str, *, is_chat: bool) -> str:
-    subject = "This chat has used" if is_chat else "You have used"
-    return f"{subject} {used:,} of {limit:,} {noun} today."
+def allowance(allowance: Allowance) -> str:
+    subject = "This chat has used" if allowance.is_chat else "You have used"
+    return f"{subject} {allowance.used:,} of {allowance.limit:,} {allowance.unit}s today."
 
 
 def quotas_reset(seconds: float) -> str:

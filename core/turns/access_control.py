@@ -54,9 +54,6 @@ class AccessControl:
         self._wrong_guesses = 0
         """At the code with `_guessed_hash`."""
 
-    async def needs_pairing(self) -> bool:
-        return self._mode is AccessMode.PAIRING and not await self._roles(self._timings.grant_cache_lifetime)
-
     async def allows(self, incoming: Incoming) -> bool:
         if self._mode is AccessMode.OPEN:
             return True

@@ -72,8 +72,8 @@ class AnswerPipeline:
 
     async def _ask_with_failover(self, preview: Preview) -> ModelOutcome:
         """Ask the chosen model and, as long as no text has appeared, its substitutes."""
-        chosen, registry = self._preferences.model, self._services.registry
-        substitutes = fallback_models(chosen, registry.chat_models(), self._services.settings.fallbacks)
+        chosen, models = self._preferences.model, self._services.models
+        substitutes = fallback_models(chosen, models.chat_models(), self._services.settings.fallbacks)
         first_error: ModelError | None = None
         for model in (chosen, *substitutes):
             try:
@@ -90,7 +90,7 @@ class AnswerPipeline:
                     break
             except PromptTooLongError as error:
                 if first_error is None:
-                    note = texts.prompt_too_long_for_model(registry.display_name(model), error)
+                    note = texts.prompt_too_long_for_model(models.display_name(model), error)
                     return ModelOutcome(model, has_failed=True, failure_notes=(note,))
             else:
                 return ModelOutcome(model, substitution_note=self._substitution_note(model, first_error))
@@ -113,7 +113,7 @@ class AnswerPipeline:
             error=str(error),
         )
         if error.failure is ModelFailure.UNKNOWN_MODEL:
-            await self._services.registry.refresh()
+            await self._services.models.refresh()
 
     def _failure_note(self, error: ModelError) -> str:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
@@ -121,7 +121,7 @@ class AnswerPipeline:
     def _substitution_note(self, model: str, first_error: ModelError | None) -> str:
         if first_error is None:
             return ""
-        display_name = self._services.registry.display_name
+        display_name = self._services.models.display_name
         return texts.model_substituted(first_error, display_name(self._preferences.model), display_name(model))
 
     # Storing

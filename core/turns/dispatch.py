@@ -1,20 +1,20 @@
 """Decides what a turn is (a refusal, a command, a button or a question), and has it handled to its end."""
 
+from collections.abc import Callable, Collection
+
 import structlog
 
 from core.commands.declarations import COMMANDS
-from core.commands.handlers import CommandHandlers
+from core.commands.handlers import run_command
 from core.commands.reply import Reply
 from core.commands.request import CommandRequest
 from core.conversation.preferences import Preferences, load_preferences
-from core.conversation.turn_services import TurnServices
 from core.errors import DeliveryError, StoreError
-from core.memory.service import MemoryService
 from core.port import EventKind, SupportsFiles
-from core.store.database import Store
+from core.services import Services
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
 from core.texts import answers as texts
-from core.turns.button_actions import ButtonActions
+from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import is_question
 from core.turns.question_handler import QuestionHandler
@@ -30,16 +30,15 @@ EPHEMERAL_BY_COMMAND = {command.name: command.ephemeral for command in COMMANDS}
 class Dispatcher:
     """Every method raises `LostLeaseError` and `StoreError` only, and leaves the turn finished otherwise."""
 
-    def __init__(self, store: Store, services: TurnServices, commands: CommandHandlers, memory: MemoryService) -> None:
-        self._settings = services.settings
-        self._store = store
-        self._commands = commands
-        self._button_actions = ButtonActions(store, services.settings, commands)
-        self._questions = QuestionHandler(store, services, memory, self._button_actions)
+    def __init__(self, services: Services, stop_local_turns: Callable[[Collection[int]], None]) -> None:
+        self._services = services
+        self._stop_local_turns = stop_local_turns
+        self._questions = QuestionHandler(services)
 
     async def run(self, claimed: ClaimedTurn) -> None:
         turn, incoming = claimed.turn, claimed.turn.incoming
-        preferences = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
+        store, settings = self._services.store, self._services.settings
+        preferences = await store.read(load_preferences, incoming.place, incoming.sender, settings)
         try:
             if turn.refusal is not None:
                 await self._reply(claimed, Reply(REFUSAL_TEXTS[turn.refusal]))
@@ -76,15 +75,22 @@ class Dispatcher:
         capabilities = claimed.adapter.capabilities(incoming.place)
         reads_files = isinstance(claimed.adapter, SupportsFiles)
         request = CommandRequest(
-            incoming, turn.id, turn.conversation_id, preferences, capabilities, reads_files=reads_files
+            self._services,
+            self._stop_local_turns,
+            incoming,
+            turn.id,
+            turn.conversation_id,
+            preferences,
+            capabilities,
+            reads_files=reads_files,
         )
         match incoming.kind:
             case EventKind.STOP:
-                return await self._button_actions.stop_draft(turn)
+                return await stop_draft(request)
             case EventKind.BUTTON:
-                return await self._button_actions.run(request)
+                return await run_button(request)
             case _:
-                return await self._commands.run(request)
+                return await run_command(request)
 
     async def _reply(self, claimed: ClaimedTurn, reply: Reply | None) -> None:
         if reply is None:
@@ -99,7 +105,7 @@ class Dispatcher:
     async def _delete_key_message(self, claimed: ClaimedTurn) -> None:
         """Delete the message that contains an API key, where the platform allows it, and the stored text."""
         message_id = claimed.turn.incoming.message_id
-        await self._store.write(erase_event_text, claimed.turn, claimed.owner)
+        await claimed.store.write(erase_event_text, claimed.turn, claimed.owner)
         if message_id is None:
             return
         try:

@@ -9,29 +9,21 @@ the process dies the lease expires, and another process continues the turn where
 """
 
 import asyncio
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection
 
-from core.api.client import ModelApi
-from core.clock import Clock, SystemClock, wait_for_event
-from core.commands.handlers import CommandHandlers
-from core.conversation.model_registry import ModelRegistry
-from core.conversation.turn_services import build_turn_services
+from core.clock import wait_for_event
 from core.errors import StoreError
-from core.memory.service import MemoryService
 from core.port import AccountKey, Adapter, Incoming
-from core.settings import Settings
+from core.services import Services
 from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
-from core.store.database import Store
 from core.store.inbound import AcceptResult
 from core.store.lease_keeper import LeaseKeeper
 from core.store.rate_limits import ActiveRateLimit
 from core.store.turns import LostLeaseError, Turn
-from core.timings import Timings
 from core.turns.access_control import AccessControl
 from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
@@ -81,36 +73,23 @@ class HeartbeatResult:
 
 
 class Engine:
-    """Runs the turns of these adapters' accounts. `owner` is this process's name in the database."""
+    """Runs the turns of these adapters' accounts."""
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        api: ModelApi,
-        models: ModelRegistry,
-        adapters: Mapping[AccountKey, Adapter],
-        owner: str | None = None,
-        *,
-        clock: Clock = SystemClock(),
-        timings: Timings = Timings(),
-        max_attempts: int = MAX_ATTEMPTS,
+        self, services: Services, adapters: Mapping[AccountKey, Adapter], *, max_attempts: int = MAX_ATTEMPTS
     ) -> None:
-        self._settings = settings
+        store, settings, clock, timings = services.store, services.settings, services.clock, services.timings
+        self._services = services
         self._store = store
         self._adapters = adapters
-        self._owner = owner or uuid.uuid4().hex
+        self._owner = services.owner
         self._clock = clock
         self._timings = timings
         self._max_attempts = max_attempts
-        self._services = build_turn_services(settings, store, api, models, clock=clock, timings=timings)
-        memory = MemoryService(store, self._services.ledger, model=settings.embedding_model, timings=timings)
-        commands = CommandHandlers(store, self._services, self._stop_turns, memory)
-        self._dispatcher = Dispatcher(store, self._services, commands, memory)
-        self._rate_limits = SharedRateLimits(store, adapters, self._owner, clock=clock, timings=timings)
+        self._dispatcher = Dispatcher(services, self._stop_turns)
+        self._rate_limits = SharedRateLimits(services, adapters)
         access_control = AccessControl(store, settings.access, clock=clock, timings=timings)
-        vault = self._services.api_keys.vault
-        self.inbox = EventInbox(settings, store, access_control, vault, self._on_event_stored, timings)
+        self.inbox = EventInbox(services, access_control, self._on_event_stored)
         self._running: dict[int, RunningTurn] = {}
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, clock=clock, timings=timings)
         self._wake_up = asyncio.Event()
@@ -192,7 +171,7 @@ class Engine:
     def _free_slots(self) -> int:
         """How many turns may start; negative if more run than should."""
         busy = sum(running.is_busy for running in self._running.values())
-        max_turns = self._settings.turns_at_once
+        max_turns = self._services.settings.turns_at_once
         return min(max_turns - busy, max_turns * WAITING_TURNS_FACTOR - len(self._running))
 
     def _claim(self, connection: Connection, free_slots: int, running: list[RunningTurn]) -> ClaimResult:

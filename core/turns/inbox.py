@@ -14,12 +14,10 @@ from core.conversation.preferences import load_preferences
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming
 from core.scopes import conversation_key, grant_subjects, person_key
-from core.settings import Settings
+from core.services import Services
 from core.store.chat_migration import move_chat
-from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.texts import answers as texts
-from core.timings import Timings
 from core.turns.access_control import AccessControl
 
 __all__ = ["EventInbox", "is_question", "is_stop_request"]
@@ -33,23 +31,20 @@ INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 class EventInbox:
     """The `core.port.Inbox` of all adapters. `on_stored` is called with every event that was stored."""
 
-    settings: Settings
-    store: Store
+    services: Services
     access_control: AccessControl
-    vault: Vault | None
     on_stored: Callable[[Incoming, AcceptResult], object]
-    timings: Timings
 
     async def __call__(self, incoming: Incoming) -> None:
         if incoming.kind is EventKind.MOVED:
             await self._move_chat(incoming)
             return
-        incoming = _encrypt_api_key(_sanitise(incoming), self.vault)
+        incoming = _encrypt_api_key(_sanitise(incoming), self.services.api_keys.vault)
         # The code comes first: somebody who may use the bot can become its operator, too.
         if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
             log.info("access.denied", subjects=grant_subjects(incoming))  # as `parley allow` takes them
             raise AccessDeniedError(texts.ACCESS_DENIED)
-        accepted = await self.store.write_with_priority(self._accept, incoming)
+        accepted = await self.services.store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
         if accepted is AcceptResult.DROPPED and incoming.interaction_token is not None:
             raise AccessDeniedError(texts.TOO_FAST)  # the platform shows that it waits for a response
@@ -57,13 +52,13 @@ class EventInbox:
 
     async def _move_chat(self, incoming: Incoming) -> None:
         place = incoming.place
-        await self.store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
+        await self.services.store.write_with_priority(move_chat, place.account_key, place.chat, incoming.text)
         self.access_control.invalidate()
         log.info("app.chat_moved", platform=place.platform)
 
     def _accept(self, connection: Connection, incoming: Incoming) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
-        settings = self.settings
+        settings = self.services.settings
         preferences = load_preferences(connection, incoming.place, incoming.sender, settings)
         limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
         return accept_event(
@@ -73,7 +68,7 @@ class EventInbox:
             person_key=person_key(incoming.sender),
             ordered=is_question(incoming),
             limits=InboundLimits() if is_stop_request(incoming) else limits,
-            timings=self.timings,
+            timings=self.services.timings,
         )
 
 

@@ -7,8 +7,7 @@ from core.conversation import tokens
 from core.conversation.api_keys import ApiKey
 from core.conversation.context_window import answer_reserve
 from core.memory.recall import RecalledContext, SearchResult
-from core.memory.service import MemoryService
-from core.store.database import Store
+from core.services import Services
 from core.store.memories import get_conversation_key
 from core.texts.memory import recall_note
 
@@ -23,8 +22,7 @@ ESTIMATE_MARGIN = 1.4
 
 @dataclass(slots=True)
 class MemoryRecall:
-    memory: MemoryService
-    store: Store
+    services: Services
     api_key: ApiKey
     conversation_id: int
     file_ids: Sequence[int]
@@ -38,8 +36,9 @@ class MemoryRecall:
         The search takes place once, for the first model.
         """
         if self.matches is None:
-            conversation_key = await self.store.read(get_conversation_key, self.conversation_id)
-            self.matches = await self.memory.search(self.api_key, conversation_key, prompt, file_ids=self.file_ids)
+            conversation_key = await self.services.store.read(get_conversation_key, self.conversation_id)
+            search = self.services.memory.search
+            self.matches = await search(self.api_key, conversation_key, prompt, file_ids=self.file_ids)
         matches = self.matches
 
         def extend(instructions: str) -> str:

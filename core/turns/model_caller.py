@@ -11,9 +11,9 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
 from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
-from core.conversation.turn_services import TurnServices
 from core.delivery.preview import Preview
 from core.errors import ModelError, ModelFailure
+from core.services import Services
 from core.store.conversations import is_truncation_notified
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
@@ -35,7 +35,7 @@ class ModelCaller:
     """Asks models one after another, until one answers. `answer` is what the last one has produced."""
 
     claimed: ClaimedTurn
-    services: TurnServices
+    services: Services
     preferences: Preferences
     api_key: ApiKey
     recall: MemoryRecall
@@ -87,7 +87,7 @@ class ModelCaller:
             model, context_tokens = composed.request.model, composed.context_tokens
             log.info("model.overflowed", turn=self.claimed.turn.id, model=model, limit=error.limit)
             if error.limit is not None and error.limit < context_tokens:
-                self.services.registry.record_context_limit(model, error.limit)
+                self.services.models.record_context_limit(model, error.limit)
             composed = await self._compose(model, min(error.limit or context_tokens, context_tokens * 3 // 4))
             await self._request(composed, preview)
         return composed
@@ -101,7 +101,7 @@ class ModelCaller:
     async def _compose(self, model: str, context_tokens: int | None = None) -> ComposedRequest:
         """`context_tokens`: if not the whole window."""
         turn, max_answer_tokens = self.claimed.turn, self.preferences.max_answer_tokens
-        context_tokens = context_tokens or self.services.registry.context_tokens(model)
+        context_tokens = context_tokens or self.services.models.context_tokens(model)
         extend = await self.recall.instructions_extender(self.prompt, context_tokens, max_answer_tokens)
         return await self.services.composer.compose(
             turn.conversation_id,

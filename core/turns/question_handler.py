@@ -6,20 +6,16 @@ from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.reply import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import EffectivePreference, Preferences, load_preferences
-from core.conversation.turn_services import TurnServices
-from core.memory.service import MemoryService
 from core.port import Attachment, Button, EventKind, Incoming
-from core.scopes import usage_subjects
+from core.services import Services
 from core.store.answers import get_question, last_question, store_answer
-from core.store.database import Store
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.token_usage import get_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.texts.formatting import count, escape_markdown
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
-from core.turns.button_actions import ButtonActions
+from core.turns.button_actions import find_permitted_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
@@ -41,24 +37,11 @@ class ResolvedPrompt:
     """The last question of the conversation is asked again; the new answer takes the place of the old one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Allowance:
-    """How much one subject may use in a day; 0: no limit."""
-
-    tokens: int
-    questions: int
-    is_chat: bool = False
-
-
 class QuestionHandler:
-    def __init__(
-        self, store: Store, services: TurnServices, memory: MemoryService, button_actions: ButtonActions
-    ) -> None:
+    def __init__(self, services: Services) -> None:
         self._settings = services.settings
-        self._store = store
+        self._store = services.store
         self._services = services
-        self._memory = memory
-        self._button_actions = button_actions
 
     async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
@@ -81,7 +64,7 @@ class QuestionHandler:
         files = ReadFiles() if prompt.replaces_answer else await self._read_files(claimed, prompt, api_key)
         if files is None:
             return
-        recall = MemoryRecall(self._memory, self._store, api_key, turn.conversation_id, files.entry_ids)
+        recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(claimed, self._services, preferences, api_key, recall, prompt.text, prompt.replaces_answer)
         await AnswerPipeline(caller, notes).run()
 
@@ -121,7 +104,7 @@ class QuestionHandler:
         """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`."""
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
-        if press is not None and await self._button_actions.find_permitted_turn(incoming, press) is None:
+        if press is not None and await find_permitted_turn(self._services, incoming, press) is None:
             raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
         if not api_key.is_personal:
             await self._check_allowances(incoming)
@@ -145,22 +128,10 @@ class QuestionHandler:
 
     async def _check_allowances(self, incoming: Incoming) -> None:
         """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
-        settings, ledger = self._settings, self._services.ledger
-        allowances = (
-            _Allowance(settings.person_tokens, settings.person_messages),
-            _Allowance(settings.chat_tokens, settings.chat_messages, is_chat=True),
-        )
-        if not any(allowance.tokens or allowance.questions for allowance in allowances):
-            return
-        subjects = usage_subjects(incoming)
-        usage = await self._store.read(get_daily_usage, subjects, ledger.today())
-        for subject, allowance in zip(subjects, allowances, strict=False):
-            limit = ""
-            if 0 < allowance.tokens <= usage[subject].tokens:
-                limit = count(allowance.tokens, "token")
-            elif 0 < allowance.questions <= usage[subject].questions:
-                limit = count(allowance.questions, "question")
-            if limit:
+        ledger = self._services.ledger
+        for allowance in await ledger.get_allowances(incoming):
+            if allowance.used >= allowance.limit:
+                limit = count(allowance.limit, allowance.unit)
                 seconds = ledger.seconds_until_reset()
                 raise _QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
@@ -171,7 +142,7 @@ class QuestionHandler:
         attachments = _files_of(claimed)
         if not attachments:
             return ReadFiles()
-        files = await AttachmentReader(claimed, self._memory, api_key).read(attachments)
+        files = await AttachmentReader(claimed, self._services.memory, api_key).read(attachments)
         if claimed.stop_requested.is_set():
             await claimed.deliver("", note=texts.STOPPED)
             await claimed.finish(TurnState.STOPPED)
@@ -183,13 +154,13 @@ class QuestionHandler:
 
     async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
         """If the chosen model is no longer offered, choose its successor and add a note about it."""
-        old, registry = preferences.values[PreferenceName.MODEL], self._services.registry
-        new = registry.successor(old.value, self._settings)
+        old, models = preferences.values[PreferenceName.MODEL], self._services.models
+        new = models.successor(old.value)
         if new is None:
             return preferences
         if old.scope is not None:
             await self._store.write(set_preference, old.scope.key, PreferenceName.MODEL, Preference(new, old.set_by))
-            notes.append(texts.model_retired(registry.display_name(old.value), registry.display_name(new)))
+            notes.append(texts.model_retired(models.display_name(old.value), models.display_name(new)))
         successor = EffectivePreference(new, old.scope, old.set_by)
         return replace(preferences, values={**preferences.values, PreferenceName.MODEL: successor})
 

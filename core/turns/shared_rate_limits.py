@@ -11,14 +11,12 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
-from core.clock import Clock, SystemClock
 from core.delivery.rate_limiter import RateLimiter
 from core.errors import StoreError
 from core.port import AccountKey, Adapter
-from core.store.database import Store
+from core.services import Services
 from core.store.leases import count_holders, try_acquire
 from core.store.rate_limits import ActiveRateLimit, active_rate_limits, save_rate_limit
-from core.timings import Timings
 
 __all__ = ["SharedRateLimits"]
 
@@ -28,22 +26,14 @@ PROCESS_LEASE_PREFIX = "process:"
 
 
 class SharedRateLimits:
-    def __init__(
-        self,
-        store: Store,
-        adapters: Mapping[AccountKey, Adapter],
-        owner: str,
-        *,
-        clock: Clock = SystemClock(),
-        timings: Timings = Timings(),
-    ) -> None:
-        self._store = store
-        self._owner = owner
-        self._clock = clock
-        self._timings = timings
+    def __init__(self, services: Services, adapters: Mapping[AccountKey, Adapter]) -> None:
+        self._services = services
         self._limiters = {
             account: RateLimiter(
-                adapter.account_rate_limit, on_limit=partial(self._save_later, account), clock=clock, timings=timings
+                adapter.account_rate_limit,
+                on_limit=partial(self._save_later, account),
+                clock=services.clock,
+                timings=services.timings,
             )
             for account, adapter in adapters.items()
         }
@@ -61,7 +51,7 @@ class SharedRateLimits:
             self._limiters[limit.account].block(limit.chat, limit.remaining_seconds)
 
     def _save_later(self, account: AccountKey, chat: str, seconds: float) -> None:
-        if seconds < self._timings.min_stored_wait:
+        if seconds < self._services.timings.min_stored_wait:
             return
         task = asyncio.create_task(self._save(account, chat, seconds))
         self._saves.add(task)
@@ -69,7 +59,7 @@ class SharedRateLimits:
 
     async def _save(self, account: AccountKey, chat: str, seconds: float) -> None:
         try:
-            await self._store.write_with_priority(save_rate_limit, account, chat, seconds)
+            await self._services.store.write_with_priority(save_rate_limit, account, chat, seconds)
         except StoreError as error:
             log.warning("delivery.rate_limit_not_stored", error=str(error))
 
@@ -77,14 +67,14 @@ class SharedRateLimits:
         """Count the processes on this database again and again, until cancelled."""
         while True:
             try:
-                processes = await self._store.write_with_priority(self._count_processes)
+                processes = await self._services.store.write_with_priority(self._count_processes)
                 for limiter in self._limiters.values():
                     limiter.share_among(processes)
             except StoreError as error:
                 log.error("delivery.processes_not_counted", error=str(error))
-            await self._clock.sleep(self._timings.process_count_interval)
+            await self._services.clock.sleep(self._services.timings.process_count_interval)
 
     def _count_processes(self, connection: Connection) -> int:
-        lease_duration = 2 * self._timings.process_count_interval
-        try_acquire(connection, PROCESS_LEASE_PREFIX + self._owner, self._owner, lease_duration)
+        owner, lease_duration = self._services.owner, 2 * self._services.timings.process_count_interval
+        try_acquire(connection, PROCESS_LEASE_PREFIX + owner, owner, lease_duration)
         return count_holders(connection, PROCESS_LEASE_PREFIX)

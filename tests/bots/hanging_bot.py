@@ -8,8 +8,8 @@ from typing import cast
 from bots.adapter_spec import AdapterSpec
 from bots.run import run_bot
 from bots.telegram.settings import TelegramSettings
-from core.app import Services
 from core.port import Adapter, Inbox, RateLimit
+from core.services import Services
 from core.settings import Settings, load_settings
 from core.timings import Timings
 

@@ -17,6 +17,7 @@ from core.api.sse import SSEDecoder
 from core.api.think_tags import ThinkTagParser
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure
+from core.settings import Settings
 from core.store.database import Store
 from tests.core.api.raw_server import (
     DONE,
@@ -181,7 +182,7 @@ async def test_invalid_json_model_list_is_survived(body: bytes, tmp_path: Path) 
         await store.open()
         api = ModelApi(server.url, "secret-key")
         try:
-            assert not await ModelRegistry(api, store, {}).refresh()
+            assert not await ModelRegistry(api, store, Settings()).refresh()
         finally:
             await asyncio.gather(api.close(), store.close())
 

@@ -36,7 +36,7 @@ async def test_unavailable_default_is_logged_at_start(tmp_path: Path, model: Mod
     configured = make_settings(tmp_path, model, default_model=UNKNOWN, fallbacks=("no/such", LLAMA))
     with structlog.testing.capture_logs() as logs:
         async with open_services(configured) as services:
-            refreshing = asyncio.create_task(services.models.refresh_periodically(configured))
+            refreshing = asyncio.create_task(services.models.refresh_periodically())
             await wait_until(lambda: len(logs) == 2)
             refreshing.cancel()
     assert [entry["setting"] for entry in logs] == ["PARLEY_DEFAULT_MODEL", "PARLEY_FALLBACKS"]
@@ -55,7 +55,7 @@ async def test_misspelt_models_in_settings_are_logged(tmp_path: Path, model: Mod
     )
     await fetch_models(tmp_path, model)
     async with open_services(configured) as services:
-        unknown_models = services.models.find_unknown_models(configured)
+        unknown_models = services.models.find_unknown_models()
     assert {(unknown.setting, unknown.model): unknown.suggestions for unknown in unknown_models} == {
         ("PARLEY_EMBEDDING_MODEL", "my/own-embedder"): (),
         ("PARLEY_QUOTAS", "phi-4"): ("microsoft/phi-4",),

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from core.api.client import ModelApi
-from core.conversation.api_keys import ApiKeys, Vault
+from core.conversation.api_keys import ApiKeys
+from core.settings import Settings
 from core.store.database import Store
 from tests.sqlite import sqlite_url
 
@@ -13,7 +16,8 @@ async def test_key_change_reaches_all_processes(tmp_path: Path) -> None:
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "bot's key")
     try:
-        one, other = (ApiKeys(store, api, "bot's key", Vault("passphrase")) for _ in range(2))
+        settings = Settings(api_key=SecretStr("bot's-key"), secret_key=SecretStr("the passphrase"))
+        one, other = (ApiKeys(store, api, settings) for _ in range(2))
         assert not (await other.for_person("ann")).is_personal
         await one.save("ann", "Ann's key")
         assert (await other.for_person("ann")).is_personal

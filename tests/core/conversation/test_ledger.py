@@ -10,6 +10,7 @@ from core.api.client import ModelApi
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure
+from core.settings import Settings
 from core.store.database import Store
 from core.store.token_usage import TokenUsage
 from tests.clock import FixedTimeClock
@@ -32,8 +33,8 @@ async def ledger(tmp_path: Path, clock: FixedTimeClock) -> AsyncIterator[Ledger]
     store = Store(sqlite_url(tmp_path))
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "key")
-    registry = ModelRegistry(api, store, {})
-    yield Ledger(store, registry, quotas={PHI: 1000}, reset_hour=0, clock=clock)
+    registry = ModelRegistry(api, store, Settings())
+    yield Ledger(store, registry, Settings(quotas={PHI: 1000}), clock=clock)
     await api.close()
     await store.close()
 
@@ -51,8 +52,9 @@ async def usage_of(ledger: Ledger) -> TokenUsage:
 )
 def test_day_begins_at_reset_hour(tmp_path: Path, hour: int, day: str, hours_until_reset: int) -> None:
     store = Store(sqlite_url(tmp_path))
-    registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, {})
-    ledger = Ledger(store, registry, quotas={}, reset_hour=hour, clock=FixedTimeClock(NOON))
+    settings = Settings(quota_reset_hour=hour)
+    registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, settings)
+    ledger = Ledger(store, registry, settings, clock=FixedTimeClock(NOON))
     assert ledger.today() == day
     assert ledger.seconds_until_reset() == hours_until_reset * HOUR
     assert ledger.day_start() == NOON + (hours_until_reset - 24) * HOUR

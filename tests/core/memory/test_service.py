@@ -17,6 +17,8 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory.recall import RecalledContext
 from core.memory.service import EMBEDDING_BATCH_SIZE, MAX_NOTE_CHARS, MemoryService, safe_filename
+from core.settings import Settings
+from core.store import memories
 from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
 from core.store.schema import conversations
@@ -38,8 +40,8 @@ QUESTION = "the dentist's number"
 class Environment:
     def __init__(self, store: Store, model: ModelStandIn, api: ModelApi) -> None:
         self.model = model
-        self.models = ModelRegistry(api, store, {})
-        self.ledger = Ledger(store, self.models, quotas={}, reset_hour=0)
+        self.models = ModelRegistry(api, store, Settings())
+        self.ledger = Ledger(store, self.models, Settings())
         self.account = ApiKey("house", api)
         self.store = store
         self.memory = MemoryService(store, self.ledger)
@@ -154,7 +156,7 @@ async def test_partially_read_file_is_not_stored(env: Environment) -> None:
     with pytest.raises(ModelError) as caught:
         await env.memory.add_file(env.account, ANN, "a.pdf", make_pdf(["words " * 300] * 60), env.on_progress)
     assert caught.value.failure is ModelFailure.QUOTA
-    assert await env.memory.list_entries(ANN) == []
+    assert await env.store.read(memories.list_entries, ANN) == []
     recalled = await env.recall(ANN, "words")
     assert (recalled.text, recalled.failure) == ("", None)
 
@@ -195,12 +197,12 @@ async def test_number_of_entries_is_limited(env: Environment) -> None:
 
 async def test_disabled_memory_and_deletion(env: Environment) -> None:
     await env.memory.add_note(env.account, ANN, NOTE)
-    await env.memory.set_recall_mode(ANN, RecallMode.OFF)
+    await env.store.write(memories.set_recall_mode, ANN, RecallMode.OFF)
     assert (await env.recall(ANN)).text == ""
-    await env.memory.set_recall_mode(ANN, RecallMode.NOTES_AND_FILES)
+    await env.store.write(memories.set_recall_mode, ANN, RecallMode.NOTES_AND_FILES)
     assert (await env.recall(ANN)).text
-    assert await env.memory.delete(BOB, 1) is None
-    assert await env.memory.delete(ANN, 1)
+    assert await env.store.write(memories.delete_entry, BOB, 1) is None
+    assert await env.store.write(memories.delete_entry, ANN, 1)
     assert (await env.recall(ANN)).text == ""
 
 
@@ -234,4 +236,4 @@ async def test_vectors_of_changed_length_are_not_stored(env: Environment) -> Non
         finally:
             await api.close()
     assert caught.value.failure is ModelFailure.MALFORMED
-    assert await env.memory.list_entries(ANN) == []
+    assert await env.store.read(memories.list_entries, ANN) == []

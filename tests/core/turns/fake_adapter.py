@@ -17,6 +17,7 @@ from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
 from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
+from core.services import build_services
 from core.settings import Settings
 from core.store.schema import turns
 from core.timings import Timings
@@ -230,17 +231,11 @@ async def running_engine(
     }
     adapter = adapter or FakeAdapter()
     adapter.key_id = key_id_of(model.api_key)
-    async with open_services(Settings(**values), timings=timings) as services:  # type: ignore[arg-type]
-        store = FaultyStore(services.store)
-        engine = Engine(
-            services.settings,
-            store.as_store(),
-            services.api,
-            services.models,
-            {AccountKey(adapter.platform, adapter.account): adapter},
-            timings=timings,
-            max_attempts=max_attempts,
-        )
+    async with open_services(Settings(**values), timings=timings) as opened:  # type: ignore[arg-type]
+        store = FaultyStore(opened.store)
+        services = build_services(opened.settings, store.as_store(), opened.api, opened.models, timings=timings)
+        adapters = {AccountKey(adapter.platform, adapter.account): adapter}
+        engine = Engine(services, adapters, max_attempts=max_attempts)
         adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, store
         adapter.models = services.models
         task = asyncio.create_task(engine.run())

@@ -375,7 +375,7 @@ async def test_stop_before_first_token_is_no_model_success(tmp_path: Path, model
     """Others must not wait for a model that hangs because one person stopped it."""
     async with running_engine(tmp_path, model) as adapter:
         breaker = adapter.engine._services.breaker
-        target = adapter.key_id, adapter.engine._settings.default_model
+        target = adapter.key_id, adapter.engine._services.settings.default_model
         for _ in range(2):
             breaker.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
         model.fail_next(stall())

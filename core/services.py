@@ -1,0 +1,78 @@
+"""What one process serves with, created once and shared by its adapters, commands and turns."""
+
+import uuid
+from dataclasses import dataclass
+
+from core.api.client import ModelApi
+from core.clock import Clock, SystemClock
+from core.conversation.api_keys import ApiKeys
+from core.conversation.composer import Composer
+from core.conversation.failover import CircuitBreaker
+from core.conversation.ledger import Ledger
+from core.conversation.model_registry import ModelRegistry
+from core.conversation.summariser import Summariser
+from core.conversation.token_estimator import TokenEstimators
+from core.memory.service import MemoryService
+from core.settings import Settings
+from core.store.database import Store
+from core.store.key_values import get_value, set_value
+from core.store.leases import Leases
+from core.timings import Timings
+
+__all__ = ["Services", "build_services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    store: Store
+    api: ModelApi
+    models: ModelRegistry
+    api_keys: ApiKeys
+    ledger: Ledger
+    breaker: CircuitBreaker
+    composer: Composer
+    summariser: Summariser
+    memory: MemoryService
+    owner: str
+    """This process's name in the database."""
+    leases: Leases
+    clock: Clock
+    timings: Timings
+
+    async def load_state(self, key: str) -> str | None:
+        return await self.store.read(get_value, key)
+
+    async def save_state(self, key: str, value: str) -> None:
+        await self.store.write(set_value, key, value)
+
+
+def build_services(
+    settings: Settings,
+    store: Store,
+    api: ModelApi,
+    models: ModelRegistry,
+    *,
+    clock: Clock = SystemClock(),
+    timings: Timings = Timings(),
+) -> Services:
+    api_keys = ApiKeys(store, api, settings)
+    bot_key_id = api_keys.bot_key.key_id
+    ledger = Ledger(store, models, settings, bot_key_id, clock=clock, timings=timings)
+    owner = uuid.uuid4().hex
+    return Services(
+        settings,
+        store,
+        api,
+        models,
+        api_keys,
+        ledger,
+        CircuitBreaker(clock=clock, timings=timings),
+        Composer(store, models, TokenEstimators(store)),
+        Summariser(store, models, ledger, api, bot_key_id),
+        MemoryService(store, ledger, model=settings.embedding_model, timings=timings),
+        owner,
+        Leases(store, owner, clock=clock, timings=timings),
+        clock,
+        timings,
+    )
