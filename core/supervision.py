@@ -40,19 +40,30 @@ async def supervise(
 async def _run_until_silent(adapter: Adapter, inbox: Inbox, clock: Clock, timings: Timings) -> bool:
     """Whether the adapter returned by itself; False: it fell silent and was cancelled."""
     run_task = asyncio.create_task(adapter.run(inbox), name=adapter.platform)
-    started_at = clock.monotonic()
+    has_ended = False
     try:
-        while not await wait_for_any({run_task}, timings.liveness_check_interval, clock):
-            last_activity = adapter.last_activity if isinstance(adapter, SupportsLiveness) else None
-            if last_activity is None:
-                continue
-            if clock.monotonic() - max(last_activity, started_at) > timings.adapter_silence_timeout:
-                log.error("adapter.silent", platform=adapter.platform)
-                return False
-        await run_task
-        return True
-    finally:
-        if not run_task.done():
+        has_ended = await _wait_until_done_or_silent(run_task, adapter, clock, timings)
+    finally:  # also when this is cancelled: the adapter must not outlive its supervision
+        if not has_ended:
             run_task.cancel()
-            if not await wait_for_any({run_task}, timings.adapter_cancel_timeout, clock):
-                raise UnavailableError(f"The {adapter.platform} adapter hangs and cannot be stopped.")
+            was_cancelled = await wait_for_any({run_task}, timings.adapter_cancel_timeout, clock)
+    if has_ended:
+        await run_task
+    elif not was_cancelled:
+        raise UnavailableError(f"The {adapter.platform} adapter hangs and cannot be stopped.")
+    return has_ended
+
+
+async def _wait_until_done_or_silent(
+    run_task: "asyncio.Task[None]", adapter: Adapter, clock: Clock, timings: Timings
+) -> bool:
+    """Whether the task is done; False: its adapter is silent."""
+    started_at = clock.monotonic()
+    while not await wait_for_any({run_task}, timings.liveness_check_interval, clock):
+        last_activity = adapter.last_activity if isinstance(adapter, SupportsLiveness) else None
+        if last_activity is not None and (
+            clock.monotonic() - max(last_activity, started_at) > timings.adapter_silence_timeout
+        ):
+            log.error("adapter.silent", platform=adapter.platform)
+            return False
+    return True

@@ -90,6 +90,18 @@ async def test_hanging_adapter_ends_supervision() -> None:
     adapter.end.set_result(None)
 
 
+async def test_cancelled_supervision_of_a_hanging_adapter_ends_without_an_error() -> None:
+    clock = FakeClock()
+    adapter = ScriptedAdapter(clock, "hang")
+    supervision = start(adapter)
+    await clock.advance(TIMINGS.liveness_check_interval)
+    supervision.cancel()
+    await clock.advance(TIMINGS.adapter_cancel_timeout)
+    with pytest.raises(asyncio.CancelledError):
+        await supervision
+    adapter.end.set_result(None)
+
+
 async def test_permanent_error_ends_supervision() -> None:
     with pytest.raises(ConfigurationError, match="token"):
         await start(ScriptedAdapter(FakeClock(), ConfigurationError("the token is wrong"), "end"))
