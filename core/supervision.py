@@ -40,18 +40,16 @@ async def supervise(
 async def _run_until_silent(adapter: Adapter, inbox: Inbox, clock: Clock, timings: Timings) -> bool:
     """Whether the adapter returned by itself; False: it fell silent and was cancelled."""
     run_task = asyncio.create_task(adapter.run(inbox), name=adapter.platform)
-    has_ended = False
     try:
-        has_ended = await _wait_until_done_or_silent(run_task, adapter, clock, timings)
+        if await _wait_until_done_or_silent(run_task, adapter, clock, timings):
+            await run_task
+            return True
     finally:  # also when this is cancelled: the adapter must not outlive its supervision
-        if not has_ended:
-            run_task.cancel()
-            was_cancelled = await wait_for_any({run_task}, timings.adapter_cancel_timeout, clock)
-    if has_ended:
-        await run_task
-    elif not was_cancelled:
+        run_task.cancel()
+        await wait_for_any({run_task}, timings.adapter_cancel_timeout, clock)
+    if not run_task.done():
         raise UnavailableError(f"The {adapter.platform} adapter hangs and cannot be stopped.")
-    return has_ended
+    return False
 
 
 async def _wait_until_done_or_silent(
