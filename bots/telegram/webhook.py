@@ -25,6 +25,7 @@ from bots.telegram.retries import Retrier
 from bots.telegram.timings import TelegramTimings
 from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
+from core.throttled_log import ThrottledLog
 
 __all__ = ["SECRET_HEADER", "WebhookAddress", "WebhookServer", "derive_secret"]
 
@@ -69,6 +70,7 @@ class WebhookServer:
         self._timings = timings
         self._clock = clock
         self._secret = derive_secret(bot.token).encode()
+        self._throttled_log = ThrottledLog(clock=clock)
         self._update_slots = asyncio.Semaphore(MAX_CONCURRENT_UPDATES)
         self._last_error_date: datetime | None = None
         """The date of the last delivery error that was logged."""
@@ -147,6 +149,11 @@ class WebhookServer:
     async def _handle_request(self, request: web.Request) -> web.Response:
         secret = request.headers.get(SECRET_HEADER, "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(secret, self._secret):
+            remote = request.remote or "unknown"
+            self._throttled_log.log(
+                remote,
+                lambda suppressed: log.warning("telegram.webhook_unauthorized", remote=remote, suppressed=suppressed),
+            )
             return web.Response(status=401)
         async with self._update_slots:
             try:

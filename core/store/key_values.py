@@ -5,7 +5,7 @@ from sqlalchemy import Connection, delete, select
 from core.store.dialect import upsert
 from core.store.schema import key_values
 
-__all__ = ["get_value", "set_value"]
+__all__ = ["delete_value", "get_value", "set_value"]
 
 
 def get_value(connection: Connection, key: str) -> str | None:
@@ -18,3 +18,9 @@ def set_value(connection: Connection, key: str, value: str | None) -> None:
         connection.execute(delete(key_values).where(key_values.c.key == key))
         return
     connection.execute(upsert(connection, key_values, {"key": key, "value": value}, {"value": value}))
+
+
+def delete_value(connection: Connection, key: str, value: str) -> bool:
+    """Delete the key if it has this value. Of several transactions that try, one gets True."""
+    statement = delete(key_values).where(key_values.c.key == key, key_values.c.value == value)
+    return connection.execute(statement).rowcount == 1

@@ -7,8 +7,10 @@ log, `parley pair`), and the person who sends it to the bot in a private chat be
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 
 import structlog
+from sqlalchemy import Connection
 
 from core.clock import Clock, SystemClock
 from core.port import Incoming
@@ -16,7 +18,8 @@ from core.scopes import ScopeKind, grant_subject, grant_subjects
 from core.settings import AccessMode
 from core.store.database import Store
 from core.store.grants import Role, grant, roles_by_subject
-from core.store.key_values import get_value, set_value
+from core.store.key_values import delete_value, get_value, set_value
+from core.throttled_log import ThrottledLog
 from core.timings import Timings
 
 __all__ = ["AccessControl", "create_pairing_code"]
@@ -28,7 +31,8 @@ CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 10
 """50 bits."""
 MAX_WRONG_GUESSES = 20
-"""After so many a code is void."""
+"""After so many a sender's codes are ignored until there is a new one. Others can still use it."""
+MAX_TRACKED_GUESSERS = 1000
 MAX_NAME_CHARS = 200
 
 
@@ -51,8 +55,9 @@ class AccessControl:
         self._cached_roles: dict[str, Role] = {}
         self._cached_at: float | None = None
         self._guessed_hash = ""
-        self._wrong_guesses = 0
-        """At the code with `_guessed_hash`."""
+        self._wrong_guesses: OrderedDict[str, int] = OrderedDict()
+        """By sender: wrong guesses at the code with `_guessed_hash`."""
+        self._throttled_log = ThrottledLog(clock=clock)
 
     async def allows(self, incoming: Incoming) -> bool:
         if self._mode is AccessMode.OPEN:
@@ -74,33 +79,65 @@ class AccessControl:
         """Read the grants again: they may have changed."""
         self._cached_at = None
 
+    def log_denial(self, incoming: Incoming) -> None:
+        subjects = grant_subjects(incoming)  # as `parley allow` takes them
+        self._throttled_log.log(
+            f"denied {subjects}",
+            lambda suppressed: log.info("access.denied", subjects=subjects, suppressed=suppressed),
+        )
+
     async def pair(self, incoming: Incoming) -> bool:
         """Whether the event contains the pairing code; its sender then is the operator."""
         code = incoming.text.strip()
-        if incoming.command != "start" or not incoming.place.is_private:
-            return False
-        if len(_normalise_code(code)) != CODE_LENGTH or not await self._is_pairing_code(code):
+        if incoming.command != "start" or not incoming.place.is_private or len(_normalise_code(code)) != CODE_LENGTH:
             return False
         sender = incoming.sender
         subject = grant_subject(sender.platform, ScopeKind.PERSON, sender.user)
-        await self._store.write(grant, subject, Role.OPERATOR, sender.name[:MAX_NAME_CHARS])
-        await self._store.write(set_value, PAIRING_STATE_KEY, None)
+        stored_code = await self._store.read(get_value, PAIRING_STATE_KEY)
+        if stored_code is None or not self._is_right(code, stored_code, subject):
+            return False
+        if not await self._store.write(_redeem_code, stored_code, subject, sender.name[:MAX_NAME_CHARS]):
+            return False
         self.invalidate()
         log.info("access.paired", subject=subject)
         return True
 
-    async def _is_pairing_code(self, code: str) -> bool:
-        stored = await self._store.read(get_value, PAIRING_STATE_KEY)
-        expected_hash, _, expires_at = (stored or "").partition(" ")
-        if not expected_hash or float(expires_at) < self._clock.time():
+    def _is_right(self, code: str, stored_code: str, subject: str) -> bool:
+        expected_hash, _, expires_at = stored_code.partition(" ")
+        if float(expires_at) < self._clock.time():
             return False
         if self._guessed_hash != expected_hash:
-            self._guessed_hash, self._wrong_guesses = expected_hash, 0
-        if self._wrong_guesses >= MAX_WRONG_GUESSES:
+            self._guessed_hash = expected_hash
+            self._wrong_guesses.clear()
+        if self._wrong_guesses.get(subject, 0) >= MAX_WRONG_GUESSES:
             return False
-        is_right = hmac.compare_digest(_hash_code(code), expected_hash)
-        self._wrong_guesses += not is_right
-        return is_right
+        if hmac.compare_digest(_hash_code(code), expected_hash):
+            return True
+        self._count_wrong_guess(subject)
+        return False
+
+    def _count_wrong_guess(self, subject: str) -> None:
+        guesses = self._wrong_guesses[subject] = self._wrong_guesses.get(subject, 0) + 1
+        self._wrong_guesses.move_to_end(subject)
+        if len(self._wrong_guesses) > MAX_TRACKED_GUESSERS:
+            self._wrong_guesses.popitem(last=False)
+        self._throttled_log.log(
+            f"guessed {subject}",
+            lambda suppressed: log.info("access.wrong_code", subject=subject, suppressed=suppressed),
+        )
+        if guesses == MAX_WRONG_GUESSES:
+            self._throttled_log.log(
+                f"blocked {subject}",
+                lambda suppressed: log.warning("access.guesses_blocked", subject=subject, suppressed=suppressed),
+            )
+
+
+def _redeem_code(connection: Connection, stored_code: str, subject: str, name: str) -> bool:
+    """Use up the code and make the subject an operator. False if somebody was faster or there is a new code."""
+    if not delete_value(connection, PAIRING_STATE_KEY, stored_code):
+        return False
+    grant(connection, subject, Role.OPERATOR, name)
+    return True
 
 
 def _hash_code(code: str) -> str:

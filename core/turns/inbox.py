@@ -13,7 +13,7 @@ from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming
-from core.scopes import conversation_key, grant_subjects, person_key
+from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.chat_migration import move_chat
 from core.store.inbound import AcceptResult, InboundLimits, accept_event
@@ -42,7 +42,7 @@ class EventInbox:
         incoming = _encrypt_api_key(_sanitise(incoming), self.services.api_keys.vault)
         # The code comes first: somebody who may use the bot can become its operator, too.
         if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
-            log.info("access.denied", subjects=grant_subjects(incoming))  # as `parley allow` takes them
+            self.access_control.log_denial(incoming)
             raise AccessDeniedError(texts.ACCESS_DENIED)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)

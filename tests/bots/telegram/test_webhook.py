@@ -101,6 +101,24 @@ async def test_wrong_secret_is_rejected(
     assert inbox.stored == []
 
 
+async def test_wrong_secrets_are_logged_once_a_minute(
+    bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int
+) -> None:
+    clock = FakeClock()
+    async with (
+        running_webhook(bot_api, inbox, unused_tcp_port, clock=clock) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(5):
+                async with session.post(url, data=b"{}", headers={SECRET_HEADER: "wrong"}) as response:
+                    assert response.status == 401
+            await clock.advance(60)
+    lines = [entry for entry in logs if entry["event"] == "telegram.webhook_unauthorized"]
+    assert [(line["remote"], line["suppressed"]) for line in lines] == [("127.0.0.1", 0), ("127.0.0.1", 4)]
+    assert "wrong" not in str(logs)
+
+
 async def test_unreadable_and_oversized_updates_are_skipped(
     bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int
 ) -> None:

@@ -1,5 +1,6 @@
 """Grants and pairing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming, Place, Sender
 from core.settings import AccessMode
 from core.store.database import Store
-from core.store.grants import Role, grant
+from core.store.grants import Role, grant, roles_by_subject
 from core.timings import Timings
-from core.turns.access_control import MAX_WRONG_GUESSES, AccessControl, create_pairing_code
+from core.turns.access_control import MAX_TRACKED_GUESSERS, MAX_WRONG_GUESSES, AccessControl, create_pairing_code
 from tests.clock import FakeClock
 from tests.core.turns.fake_adapter import running_engine
+from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
 
 TIMINGS = Timings()
@@ -39,17 +41,55 @@ def access_control(store: Store, clock: FakeClock) -> AccessControl:
     return AccessControl(store, AccessMode.PAIRING, clock=clock, timings=TIMINGS)
 
 
-def start_command(code: str) -> Incoming:
-    place = Place("telegram", "1", "5", is_private=True)
-    return Incoming(EventKind.COMMAND, "u1", place, Sender("telegram", "5", "Ann"), code, command="start")
+def start_command(code: str, user: str = "5") -> Incoming:
+    place = Place("telegram", "1", user, is_private=True)
+    return Incoming(EventKind.COMMAND, "u1", place, Sender("telegram", user, "Ann"), code, command="start")
 
 
-async def test_guessing_voids_pairing_code(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
+async def test_guesses_are_limited_per_sender(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
     code = await create_pairing_code(store, clock=clock)
-    for _ in range(MAX_WRONG_GUESSES):
-        assert not await access_control.pair(start_command("AAAAA-AAAAA"))
-    assert not await access_control.pair(start_command(code))
-    assert await access_control.pair(start_command(await create_pairing_code(store, clock=clock)))
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(MAX_WRONG_GUESSES):
+            assert not await access_control.pair(start_command("AAAAA-AAAAA", "66"))
+        assert not await access_control.pair(start_command(code, "66"))
+    assert [entry["event"] for entry in logs] == ["access.wrong_code", "access.guesses_blocked"]
+    assert await access_control.pair(start_command(code)), "a stranger cannot void it for the operator"
+    assert await access_control.pair(start_command(await create_pairing_code(store, clock=clock), "66"))
+
+
+async def test_guessers_do_not_fill_memory(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
+    await create_pairing_code(store, clock=clock)
+    for number in range(MAX_TRACKED_GUESSERS + 50):
+        assert not await access_control.pair(start_command("AAAAA-AAAAA", str(number)))
+    assert len(access_control._wrong_guesses) == MAX_TRACKED_GUESSERS
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_simultaneous_senders_of_code_get_one_operator(tmp_path: Path, database: str) -> None:
+    url = sqlite_url(tmp_path) if database == "sqlite" else postgresql_url()
+    stores = [Store(url) for _ in range(5)]
+    code = await create_pairing_code(stores[0])
+    processes = [AccessControl(store, AccessMode.PAIRING) for store in stores]
+    paired = await asyncio.gather(*(p.pair(start_command(code, str(n))) for n, p in enumerate(processes)))
+    assert paired.count(True) == 1
+    roles = await stores[0].read(roles_by_subject)
+    assert roles == {f"telegram:person:{paired.index(True)}": Role.OPERATOR}
+    for store in stores:
+        await store.close()
+
+
+async def test_denials_of_one_person_are_logged_once_a_minute(
+    store: Store, clock: FakeClock, access_control: AccessControl
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for user in ("66", "66", "67", "66"):
+            access_control.log_denial(start_command("", user))
+        await clock.advance(60)
+    assert [(entry["subjects"][0], entry["suppressed"]) for entry in logs] == [
+        ("telegram:person:66", 0),
+        ("telegram:person:67", 0),
+        ("telegram:person:66", 2),
+    ]
 
 
 async def test_pairing_code_expires(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
