@@ -9,7 +9,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 
-from bots.discord.backfill import BackfillSources, SupportsHistory
+from bots.discord.backfill import BackfillSources
 from bots.discord.buttons import action_rows
 from bots.discord.command_sync import CommandSync, StateStore
 from bots.discord.dialect import DiscordDialect
@@ -31,6 +31,7 @@ from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
 from core.store.leases import Leases
+from core.store.recent_activity import EventHistory
 
 __all__ = ["DiscordAdapter"]
 
@@ -72,7 +73,7 @@ class DiscordAdapter:
         gateway_url: str | None = None,
         message_content: bool = False,
         leases: Leases | None = None,
-        history: SupportsHistory | None = None,
+        history: EventHistory | None = None,
         max_backfill_age: float = 600.0,
         timings: DiscordTimings | None = None,
         clock: Clock | None = None,
@@ -101,7 +102,6 @@ class DiscordAdapter:
             token,
             self._http,
             self._receiver,
-            api_base=api_base,
             gateway_url=gateway_url,
             message_content=message_content,
             on_login=self._command_sync.start,

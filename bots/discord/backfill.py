@@ -14,9 +14,9 @@ import asyncio
 import contextlib
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import discord
 import structlog
@@ -31,9 +31,12 @@ from core.backoff import Backoff
 from core.clock import Clock
 from core.errors import DeliveryError, StoreError
 from core.port import Place
-from core.store.recent_activity import RecentActivity
+from core.store.recent_activity import EventHistory
 
-__all__ = ["Backfill", "BackfillSources", "GatewaySession", "SupportsHistory"]
+if TYPE_CHECKING:
+    from bots.discord.gateway_client import GatewayClient
+
+__all__ = ["Backfill", "BackfillSources"]
 
 log = structlog.get_logger(__name__)
 
@@ -43,27 +46,9 @@ MAX_PAGES_PER_CHANNEL = 5
 MAX_CONCURRENT_READS = 4
 
 
-class SupportsHistory(Protocol):
-    """See `core.store.recent_activity.EventHistory`."""
-
-    async def recent_activity(
-        self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
-    ) -> RecentActivity: ...
-    async def stored_keys(self, account: str, keys: Sequence[str]) -> set[str]: ...
-
-
-class GatewaySession(Protocol):
-    """The part of the gateway client that backfill uses."""
-
-    def get_guild(self, id_: int, /) -> discord.Guild | None: ...
-
-    async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
-        """Handles a message of `place` as if it had just arrived; False if it could not be stored."""
-
-
 @dataclass(frozen=True, slots=True)
 class BackfillSources:
-    history: SupportsHistory
+    history: EventHistory
     state: StateStore
     max_age: float
     """Messages older than this many seconds are not read."""
@@ -156,13 +141,13 @@ class Backfill:
                 start_points.setdefault(channel_id(event.place), StartPoint(event.place, _snowflake_of(event.key)))
         self._start_points = list(start_points.values())
 
-    def start(self, session: GatewaySession) -> None:
-        """Start to read in the background. Call when the session has started."""
+    def start(self, client: "GatewayClient") -> None:
+        """Start to read in the background. Call when its session has started."""
         start_points, self._start_points = self._start_points, None
         if start_points is not None:
             self._available_guilds.clear()
             self._pending_channels = {channel_id(point.place): asyncio.Event() for point in start_points}
-            self._task = asyncio.create_task(self._read_all(session, start_points))
+            self._task = asyncio.create_task(self._read_all(client, start_points))
 
     def mark_available(self, guild_id: int) -> None:
         """Call when Discord has announced a guild."""
@@ -182,7 +167,7 @@ class Backfill:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _read_all(self, session: GatewaySession, start_points: list[StartPoint]) -> None:
+    async def _read_all(self, client: "GatewayClient", start_points: list[StartPoint]) -> None:
         guilds_expected_until = self._clock.monotonic() + self._timings.guild_timeout
         # Direct messages first, because they need not wait for Discord to announce a guild.
         queue = iter(sorted(start_points, key=lambda point: point.place.server is not None))
@@ -190,7 +175,7 @@ class Backfill:
         try:
             async with asyncio.TaskGroup() as group:
                 readers = [
-                    group.create_task(self._read_queue(session, queue, guilds_expected_until))
+                    group.create_task(self._read_queue(client, queue, guilds_expected_until))
                     for _ in range(MAX_CONCURRENT_READS)
                 ]
             results = [reader.result() for reader in readers]
@@ -206,14 +191,14 @@ class Backfill:
         log.info("discord.backfill_finished", places=len(start_points), messages=message_count)
 
     async def _read_queue(
-        self, session: GatewaySession, queue: Iterator[StartPoint], guilds_expected_until: float
+        self, client: "GatewayClient", queue: Iterator[StartPoint], guilds_expected_until: float
     ) -> ReadResult:
         """Read channels from the queue shared by all readers. Raises `StoreError`."""
         message_count, is_complete = 0, True
         for point in queue:
             try:
-                if await self._is_available(session, point.place, guilds_expected_until):
-                    message_count += await self._read_channel(session, point)
+                if await self._is_available(client, point.place, guilds_expected_until):
+                    message_count += await self._read_channel(client, point)
                 else:
                     is_complete = False
             except DeliveryError as error:
@@ -232,9 +217,9 @@ class Backfill:
         if mark is not None and mark.attempt == self._attempt:
             await self._sources.state.save_state(self._mark_name, "")
 
-    async def _is_available(self, session: GatewaySession, place: Place, expected_until: float) -> bool:
+    async def _is_available(self, client: "GatewayClient", place: Place, expected_until: float) -> bool:
         """Wait until Discord has announced the guild of `place`; False if it does not do so in time."""
-        if place.server is None or session.get_guild(int(place.server)) is None:
+        if place.server is None or client.get_guild(int(place.server)) is None:
             return True
         try:
             async with asyncio.timeout(expected_until - self._clock.monotonic()):
@@ -243,10 +228,10 @@ class Backfill:
             return False
         return True
 
-    async def _read_channel(self, session: GatewaySession, point: StartPoint) -> int:
+    async def _read_channel(self, client: "GatewayClient", point: StartPoint) -> int:
         """Handle the messages after the start point. Returns the number of messages read."""
         place = point.place
-        if place.server is not None and session.get_guild(int(place.server)) is None:
+        if place.server is not None and client.get_guild(int(place.server)) is None:
             return 0  # the bot has left the guild
         oldest = self._clock.time() - discord.utils.DISCORD_EPOCH / 1000 - self._sources.max_age
         after = max(point.after - _to_snowflake(self._timings.backfill_overlap), _to_snowflake(oldest))
@@ -258,7 +243,7 @@ class Backfill:
                 after = max(after, int(data["id"]))
                 if f"m{data['id']}" in stored_keys:
                     continue
-                if not await session.replay_message(data, place):
+                if not await client.replay_message(data, place):
                     raise StoreError("A missed message could not be stored")
             message_count += len(page)
             if len(page) < PAGE_SIZE:

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 import structlog
@@ -15,11 +15,12 @@ from discord.http import Route
 from bots.discord.backfill import Backfill
 from bots.discord.buttons import PressedButton, PressedMenu
 from bots.discord.identify_limiter import IdentifyLimiter
+from bots.discord.receiving import EventReceiver
 from bots.discord.shard import Shard
 from bots.discord.translate import Interaction
 from core.port import Place
 
-__all__ = ["EventHandler", "GatewayClient", "set_library_urls"]
+__all__ = ["GatewayClient", "set_library_urls"]
 
 log = structlog.get_logger(__name__)
 
@@ -27,17 +28,9 @@ ESSENTIAL_EVENTS = frozenset({"READY", "RESUMED"})
 """If an event of these types cannot be parsed, the connection is useless."""
 
 
-class EventHandler(Protocol):
-    async def handle_message(self, message: discord.Message, bot_id: int) -> None: ...
-    async def handle_missed_message(self, message: discord.Message, bot_id: int, place: Place) -> bool: ...
-    async def handle_command(self, interaction: Interaction) -> None: ...
-    async def handle_autocomplete(self, interaction: Interaction) -> None: ...
-    async def handle_button(self, interaction: Interaction, action: str) -> None: ...
-
-
 def set_library_urls(api_base: str, gateway_url: str) -> None:
     """Set the library's server for the whole process, because the library stores both URLs in classes."""
-    Route.BASE = api_base.rstrip("/")
+    Route.BASE = api_base
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
@@ -55,7 +48,7 @@ class GatewayClient(discord.Client):
 
     def __init__(
         self,
-        event_handler: EventHandler,
+        receiver: EventReceiver,
         identify_limiter: IdentifyLimiter,
         *,
         message_content: bool,
@@ -72,7 +65,7 @@ class GatewayClient(discord.Client):
             shard_id=shard.number if is_sharded else None,
             shard_count=shard.count if is_sharded else None,
         )
-        self._event_handler = event_handler
+        self._receiver = receiver
         self._identify_limiter = identify_limiter
         self._backfill = backfill
         self.add_dynamic_items(PressedButton, PressedMenu)
@@ -101,10 +94,13 @@ class GatewayClient(discord.Client):
         if self._backfill is not None:
             await self._backfill.wait_until_read(message.channel.id)
         if self.user is not None:
-            await self._event_handler.handle_message(message, self.user.id)
+            await self._receiver.handle_message(message, self.user.id)
 
     async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
-        """Implements `bots.discord.backfill.GatewaySession`. A message the library cannot read is skipped."""
+        """Handle a message of `place` as if it had just arrived; False if it could not be stored.
+
+        A message the library cannot read is skipped.
+        """
         if place.server is not None:
             data = {**data, "guild_id": place.server}
         try:
@@ -115,16 +111,16 @@ class GatewayClient(discord.Client):
             return True
         if self.user is None:
             return False
-        return await self._event_handler.handle_missed_message(message, self.user.id, place)
+        return await self._receiver.handle_missed_message(message, self.user.id, place)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         if interaction.type is discord.InteractionType.application_command:
-            await self._event_handler.handle_command(interaction)
+            await self._receiver.handle_command(interaction)
         elif interaction.type is discord.InteractionType.autocomplete:
-            await self._event_handler.handle_autocomplete(interaction)
+            await self._receiver.handle_autocomplete(interaction)
 
     async def handle_button(self, interaction: Interaction, action: str) -> None:
-        await self._event_handler.handle_button(interaction, action)
+        await self._receiver.handle_button(interaction, action)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Log only the type of the error, because its text may contain a person's message."""

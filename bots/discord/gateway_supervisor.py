@@ -10,10 +10,11 @@ import structlog
 
 from bots.discord.backfill import Backfill, BackfillSources
 from bots.discord.errors import to_configuration_error
-from bots.discord.gateway_client import EventHandler, GatewayClient, set_library_urls
+from bots.discord.gateway_client import GatewayClient, set_library_urls
 from bots.discord.gateway_info import GatewayInfo
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
+from bots.discord.receiving import EventReceiver
 from bots.discord.shard import Shard
 from bots.discord.shard_allocator import ShardAllocator
 from bots.discord.timings import DiscordTimings
@@ -37,9 +38,8 @@ class GatewaySupervisor:
         self,
         token: str,
         http: HttpClient,
-        event_handler: EventHandler,
+        receiver: EventReceiver,
         *,
-        api_base: str,
         gateway_url: str | None,
         message_content: bool,
         on_login: Callable[[str], None],
@@ -50,8 +50,7 @@ class GatewaySupervisor:
         backfill_sources: BackfillSources | None = None,
     ) -> None:
         self._token = token
-        self._event_handler = event_handler
-        self._api_base = api_base
+        self._receiver = receiver
         self._message_content = message_content
         self._on_login = on_login
         self._timings = timings
@@ -78,7 +77,7 @@ class GatewaySupervisor:
         """Stay connected until cancelled. Raises `ConfigurationError`."""
         _configure_library()
         endpoint = await self._gateway_info.fetch_endpoint()
-        set_library_urls(self._api_base, endpoint.url)
+        set_library_urls(self._http.api_base, endpoint.url)
         self._identify_limiter.concurrency = endpoint.max_concurrency
         try:
             if self._shard_allocator is not None:
@@ -99,7 +98,7 @@ class GatewaySupervisor:
         while True:
             started_at = self._clock.monotonic()
             client = GatewayClient(
-                self._event_handler,
+                self._receiver,
                 self._identify_limiter,
                 message_content=self._message_content,
                 shard=shard,

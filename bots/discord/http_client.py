@@ -38,27 +38,18 @@ class HttpClient:
         self._bucket_resets: dict[str, float] = {}
         self._global_reset = 0.0
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        as_bot: bool = True,
-        is_idempotent: bool = True,
-    ) -> Json:
+    async def call(self, method: str, path: str, body: object = None, *, is_idempotent: bool = True) -> Json:
         """Make a request and return the decoded object; {} when the response has none.
 
-        With `as_bot=False`, no bot token is sent, because the path contains an interaction's token. An
-        `is_idempotent` request can be repeated without further effect (by nature, or through a nonce);
+        An `is_idempotent` request can be repeated without further effect (by nature, or through a nonce);
         it is repeated once if the connection is lost halfway. Raises `DeliveryError`.
         """
-        response = await self._request(method, path, body, as_bot=as_bot, is_idempotent=is_idempotent)
+        response = await self._request(method, path, body, is_idempotent=is_idempotent)
         return response if isinstance(response, dict) else {}
 
     async def get_list(self, path: str) -> list[Json]:
         """Raises `DeliveryError`."""
-        response = await self._request("GET", path, None, as_bot=True, is_idempotent=True)
+        response = await self._request("GET", path, None, is_idempotent=True)
         return [row for row in response if isinstance(row, dict)] if isinstance(response, list) else []
 
     def open_anonymous(
@@ -73,13 +64,13 @@ class HttpClient:
         if session is not None:
             await session.close()
 
-    async def _request(self, method: str, path: str, body: object, *, as_bot: bool, is_idempotent: bool) -> object:
+    async def _request(self, method: str, path: str, body: object, *, is_idempotent: bool) -> object:
         bucket = _bucket(method, path)
-        self._check_rate_limits(bucket, as_bot=as_bot)
+        self._check_rate_limits(bucket, path)
         was_interrupted = False
         for is_last in (not is_idempotent, True):
             try:
-                return await self._send(method, path, body, bucket, as_bot, is_idempotent)
+                return await self._send(method, path, body, bucket, is_idempotent)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 if was_interrupted:
                     break
@@ -90,12 +81,11 @@ class HttpClient:
                     break
         raise DeliveryError(
             CONNECTION_LOST_TEXT,
-            DeliveryFailure.TRANSIENT if is_idempotent or method != "POST" else DeliveryFailure.UNKNOWN,
+            DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN,
         )
 
-    async def _send(
-        self, method: str, path: str, body: object, bucket: str, as_bot: bool, is_idempotent: bool
-    ) -> object:
+    async def _send(self, method: str, path: str, body: object, bucket: str, is_idempotent: bool) -> object:
+        as_bot = _uses_bot_token(path)
         headers = dict(self._bot_headers if as_bot else self._anonymous_headers)
         data: bytes | None = None
         if body is not None:
@@ -110,7 +100,7 @@ class HttpClient:
                 response.status,
                 decoded,
                 response.headers,
-                is_idempotent=is_idempotent or method != "POST",
+                is_idempotent=is_idempotent,
                 as_bot=as_bot,
             )
             if response.status == 429:
@@ -123,10 +113,10 @@ class HttpClient:
             self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector)
         return self._session
 
-    def _check_rate_limits(self, bucket: str, *, as_bot: bool) -> None:
+    def _check_rate_limits(self, bucket: str, path: str) -> None:
         """Refuse locally, because requests refused by Discord count towards a ban (10,000 in ten minutes)."""
         now = self._clock.monotonic()
-        global_wait = self._global_reset - now if as_bot else 0.0
+        global_wait = self._global_reset - now if _uses_bot_token(path) else 0.0
         wait = max(global_wait, self._bucket_resets.get(bucket, 0.0) - now)
         if wait > 0:
             raise DeliveryError(
@@ -156,6 +146,11 @@ class HttpClient:
             self._bucket_resets = {name: until for name, until in self._bucket_resets.items() if until > now}
         if len(self._bucket_resets) < MAX_BUCKETS:
             self._bucket_resets[bucket] = max(self._bucket_resets.get(bucket, 0.0), now + seconds)
+
+
+def _uses_bot_token(path: str) -> bool:
+    """False for a path with an interaction's token: it needs no token of the bot and is outside the bot's limit."""
+    return not path.startswith(("/interactions/", "/webhooks/"))
 
 
 def _bucket(method: str, path: str) -> str:

@@ -71,7 +71,7 @@ class InteractionResponder:
             body = {"type": types.deferred_channel_message.value, "data": {"flags": flags}}
         path = f"/interactions/{token.interaction_id}/{token.token}/callback?with_response=1"
         try:
-            response = await self._http.call("POST", path, body, as_bot=False)
+            response = await self._http.call("POST", path, body)
             state.original_id = _response_message_id(response)
         except RefusedError as error:
             if error.code != ALREADY_ACKNOWLEDGED:
@@ -83,7 +83,7 @@ class InteractionResponder:
     async def answer_autocomplete(self, interaction_id: str, token: str, choices: list[Json]) -> None:
         path = f"/interactions/{interaction_id}/{token}/callback"
         body = {"type": discord.InteractionResponseType.autocomplete_result.value, "data": {"choices": choices}}
-        await self._http.call("POST", path, body, as_bot=False, is_idempotent=False)
+        await self._http.call("POST", path, body, is_idempotent=False)
 
     async def original_message(self, token: InteractionToken) -> str | None:
         """The message that shows the question, as the target of replies; None if unknown."""
@@ -91,7 +91,7 @@ class InteractionResponder:
         await self._wait_acknowledged(state)
         if not state.original_id and self.is_valid(token) and token.mode is ResponseMode.CHANNEL:
             try:
-                original = await self._http.call("GET", _original_path(token), as_bot=False)
+                original = await self._http.call("GET", _original_path(token))
             except DeliveryError:
                 return None  # the answer is then not a reply
             state.original_id = str(original.get("id", ""))
@@ -110,7 +110,7 @@ class InteractionResponder:
             return await self.follow_up(token, body, ephemeral=token.mode is ResponseMode.EPHEMERAL)
         state.is_filled = True
         try:
-            message = await self._http.call("PATCH", _original_path(token), body, as_bot=False)
+            message = await self._http.call("PATCH", _original_path(token), body)
         except BaseException:
             state.is_filled = False
             raise
@@ -125,20 +125,20 @@ class InteractionResponder:
         self._require_valid(token)
         flags = SUPPRESS_EMBEDS_FLAG | (EPHEMERAL_FLAG if ephemeral else 0)
         path = f"{token.webhook_path}?wait=1"
-        message = await self._http.call("POST", path, {**body, "flags": flags}, as_bot=False, is_idempotent=False)
+        message = await self._http.call("POST", path, {**body, "flags": flags}, is_idempotent=False)
         message_id = str(message.get("id", ""))
         state.sent_ids.add(message_id)
         return message_id
 
     async def edit(self, token: InteractionToken, message: str, body: Json) -> None:
-        await self._http.call("PATCH", await self._message_path(token, message), body, as_bot=False)
+        await self._http.call("PATCH", await self._message_path(token, message), body)
 
     async def delete(self, token: InteractionToken, message: str) -> None:
-        await self._http.call("DELETE", await self._message_path(token, message), as_bot=False)
+        await self._http.call("DELETE", await self._message_path(token, message))
 
     async def delete_original(self, token: InteractionToken) -> None:
         """Delete the first response."""
-        await self._http.call("DELETE", _original_path(token), as_bot=False)
+        await self._http.call("DELETE", _original_path(token))
 
     def is_interaction_message(self, token: InteractionToken, message: str) -> bool:
         """Whether `message` can be edited only through the interaction."""
@@ -157,7 +157,7 @@ class InteractionResponder:
 
     async def _is_filled(self, token: InteractionToken, body: Json) -> bool:
         """Whether the deferred response has a text other than that of `body`."""
-        original = await self._http.call("GET", _original_path(token), as_bot=False)
+        original = await self._http.call("GET", _original_path(token))
         flags = original.get("flags")
         is_loading = isinstance(flags, int) and bool(flags & LOADING_FLAG)
         return not is_loading and original.get("content") != body.get("content")

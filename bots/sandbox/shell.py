@@ -7,18 +7,18 @@ import asyncio
 import contextlib
 import difflib
 import shlex
-import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from bots.sandbox.chat_clients import ChatClient, VisibleMessage
+from bots.terminal.input import LineReader
 
 __all__ = ["SandboxShell", "ShellCommand"]
 
@@ -80,9 +80,10 @@ class SandboxShell:
 
     async def run(self) -> None:
         """Run until `:quit` or the end of the input."""
+        line_reader = LineReader(self._console, lambda: escape(f"[{self._active_client.name}] > "))
         watchers = [asyncio.create_task(self._watch(client)) for client in self._clients.values()]
         try:
-            while (line := await self._read_line()) is not None:
+            while (line := await line_reader.read()) is not None:
                 text = line.strip()
                 if text in QUIT_COMMANDS:
                     break
@@ -187,28 +188,6 @@ class SandboxShell:
                     self._print(self._latest)  # an earlier part of the same answer
                 self._latest = message
                 self._changed.set()
-
-    # -- input
-
-    async def _read_line(self) -> str | None:
-        """The next line, or None at the end of the input. A daemon thread reads, so that quitting never waits."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[str | None] = loop.create_future()
-
-        def set_result(line: str | None) -> None:
-            if not future.done():
-                future.set_result(line)
-
-        def read() -> None:
-            try:
-                line: str | None = input(f"[{self._active_client.name}] > ")
-            except (EOFError, KeyboardInterrupt):
-                line = None
-            loop.call_soon_threadsafe(set_result, line)
-
-        sys.stdout.flush()
-        threading.Thread(target=read, daemon=True, name="input").start()
-        return await future
 
 
 def _read_file(path: str) -> tuple[str, bytes]:

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
+from bots.sandbox.scripting import Script
 from core.clock import Clock
 
 __all__ = [
+    "MAX_RECORDS",
     "BoundedDict",
     "ChatEventKind",
     "ChatStandIn",
@@ -24,8 +26,8 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Json",
+    "RecordedCall",
     "StandIn",
-    "drop_connection",
 ]
 
 T = TypeVar("T")
@@ -33,8 +35,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 ChatT = TypeVar("ChatT")
 EventT = TypeVar("EventT")
+CallT = TypeVar("CallT", bound="RecordedCall")
 Json = dict[str, Any]
 
+MAX_RECORDS = 20_000
 MAX_UNREAD_EVENTS = 1000
 MAX_TRANSCRIPT_CHARS = 4000
 SHUTDOWN_TIMEOUT_SECONDS = 0.1
@@ -84,13 +88,6 @@ class BoundedDict(dict[K, V]):
         super().__setitem__(key, value)
         if len(self) > self._max_size:
             del self[next(iter(self))]
-
-
-def drop_connection(request: web.Request) -> NoReturn:
-    """Close the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    raise ConnectionResetError
 
 
 class StandIn:
@@ -180,10 +177,32 @@ class ChatWatcher(AsyncIterator[EventT], Generic[ChatT, EventT]):
         return self._events.popleft()
 
 
-class ChatStandIn(StandIn, Generic[ChatT, EventT]):
+@dataclass(slots=True, kw_only=True)
+class RecordedCall:
+    """A call of the bot and its answer. `status` is 0 while there is no answer."""
+
+    time: float
+    status: int = 0
+    result: Any = None
+    is_scripted: bool = False
+    """A test dictated the reply."""
+
+
+class ChatStandIn(StandIn, Generic[ChatT, EventT, CallT]):
+    """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
+    the stand-in's own.
+    """
+
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self.api_base = ""
+        self.calls: deque[CallT] = deque(maxlen=MAX_RECORDS)
+        self.fault_hook: Callable[[CallT], Fault | None] | None = None
+        self.script = Script()
         self._watchers: weakref.WeakSet[ChatWatcher[ChatT, EventT]] = weakref.WeakSet()
+
+    def calls_with_status(self, status: int = 429) -> list[CallT]:
+        return [call for call in self.calls if call.status == status]
 
     def watch(self, chat: ChatT) -> AsyncIterator[EventT]:
         """The events of a chat from this call on, as a client sees them."""

@@ -211,8 +211,7 @@ class TelegramAdapter:
         *,
         key: str,
         reply_to: str | None = None,
-        interaction_token: str | None = None,  # noqa: ARG002 (Telegram has no such tokens)
-        ephemeral: bool = False,  # noqa: ARG002 (Telegram shows a message to everybody in the chat)
+        **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
         reply_parameters = None
         if reply_to is not None and not place.is_private:
@@ -234,14 +233,7 @@ class TelegramAdapter:
             raise
         return str(message.message_id)
 
-    async def edit(
-        self,
-        place: Place,
-        message_id: str,
-        part: Part,
-        *,
-        interaction_token: str | None = None,  # noqa: ARG002 (Telegram has no such tokens)
-    ) -> None:
+    async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
             try:
                 await self._bot.edit_message_text(
@@ -256,13 +248,7 @@ class TelegramAdapter:
                 if not is_not_modified(error):
                     raise
 
-    async def delete(
-        self,
-        place: Place,
-        message_id: str,
-        *,
-        interaction_token: str | None = None,  # noqa: ARG002 (Telegram has no such tokens)
-    ) -> None:
+    async def delete(self, place: Place, message_id: str, **_: Any) -> None:
         async with self._request():
             await self._bot.delete_message(int(place.chat), int(message_id))
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import signal
 import uuid
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -42,7 +43,7 @@ class TerminalAdapter:
         self.place = Place(self.platform, self.account, user, is_private=True)
         self.sender = Sender(self.platform, user, user, is_manager=True)
         self._console = console
-        self._line_reader = LineReader(console)
+        self._line_reader = LineReader(console, lambda: "[bold]> [/bold]")
         self._session = uuid.uuid4().hex
         self._event_numbers = itertools.count()
         self._live: Live | None = None
@@ -100,9 +101,8 @@ class TerminalAdapter:
         part: Part,
         *,
         key: str,
-        reply_to: str | None = None,  # noqa: ARG002 (an answer is always below its question)
-        interaction_token: str | None = None,  # noqa: ARG002 (a terminal has no such tokens)
         ephemeral: bool = False,
+        **_: Any,  # an answer is always below its question, and a terminal has no interaction tokens
     ) -> str:
         if ephemeral and self._live is not None:  # the reply to Ctrl-C, above the answer that is being stopped
             self._console.print(Markdown(part.text))
@@ -115,8 +115,7 @@ class TerminalAdapter:
         place: Place,  # noqa: ARG002 (there is one place)
         message_id: str,  # noqa: ARG002 (printed text cannot be changed)
         part: Part,
-        *,
-        interaction_token: str | None = None,  # noqa: ARG002 (a terminal has no such tokens)
+        **_: Any,
     ) -> None:
         self._print(part)
 
@@ -128,7 +127,7 @@ class TerminalAdapter:
     ) -> None:
         self._show_live(part.text or THINKING)
 
-    async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
+    async def delete(self, place: Place, message_id: str, **_: Any) -> None:
         """Printed text stays."""
 
     async def show_typing(self, place: Place) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from rich.console import Console
@@ -10,13 +11,16 @@ __all__ = ["LineReader"]
 
 
 class LineReader:
-    """A read cannot be cancelled: its thread stays behind, and the next `read` returns its line.
+    """`prompt` returns the prompt of the next line, in the markup of `rich`.
+
+    A read cannot be cancelled: its thread stays behind, and the next `read` returns its line.
 
     The thread is a daemon, so it does not delay the exit.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, prompt: Callable[[], str]) -> None:
         self._console = console
+        self._prompt = prompt
         self._line: Future[str | None] | None = None
 
     async def read(self) -> str | None:
@@ -31,6 +35,6 @@ class LineReader:
 
     def _read_input(self, line: "Future[str | None]") -> None:
         try:
-            line.set_result(self._console.input("[bold]> [/bold]"))
+            line.set_result(self._console.input(self._prompt()))
         except (EOFError, KeyboardInterrupt):
             line.set_result(None)

@@ -42,13 +42,13 @@ async def test_gateway_faults_are_survived(chaos: ChaosOptions, tmp_path: Path) 
         count = 0
 
         async def reconnect() -> None:
-            await discord.force_reconnect()
+            await discord.gateway.request_reconnect()
 
         async def invalidate() -> None:
-            await discord.invalidate_session(resumable=False)
+            await discord.gateway.invalidate_sessions(resumable=False)
 
         async def invalidate_resumable() -> None:
-            await discord.invalidate_session(resumable=True)
+            await discord.gateway.invalidate_sessions(resumable=True)
 
         async def send_malformed_events() -> None:
             for event, data in MALFORMED:
@@ -56,7 +56,7 @@ async def test_gateway_faults_are_survived(chaos: ChaosOptions, tmp_path: Path) 
 
         faults = [send_malformed_events, reconnect, invalidate_resumable, send_malformed_events, invalidate]
         try:
-            discord.refuse_connections(2, 503)
+            discord.gateway.remaining_refusals = 2
             await fleet.start_all()
             await population.warm_up()
             asking = asyncio.create_task(population.run())
@@ -96,7 +96,7 @@ async def test_silent_connection_is_replaced(chaos: ChaosOptions, tmp_path: Path
         fleet = Fleet(harness, tmp_path)
         try:
             await fleet.start_all()
-            discord.go_silent()
+            discord.gateway.go_silent()
             await population.run()
             await fleet.wait_until_idle(population.answer_timeout)
         finally:

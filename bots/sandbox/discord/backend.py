@@ -1,14 +1,11 @@
 """The guilds, channels and messages, and the events that the bot gets of them."""
 
 import base64
-from collections import deque
-from collections.abc import Callable
 from urllib.parse import quote
 
 from bots.sandbox.discord.errors import rate_limited
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Limits, RateLimitBuckets
-from bots.sandbox.discord.scripting import Script
 from bots.sandbox.discord.state import (
     DEFAULT_PERMISSIONS,
     VIEW_CHANNEL,
@@ -24,12 +21,11 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.stand_in import BoundedDict, ChatEventKind, ChatStandIn, Fault
+from bots.sandbox.stand_in import BoundedDict, ChatEventKind, ChatStandIn
 from core.clock import Clock, SystemClock
 
 __all__ = ["Backend", "member_json"]
 
-MAX_RECORDS = 20_000
 MAX_FILES = 200
 MAX_INTERACTIONS = 5_000
 OLD_MESSAGE_SECONDS = 3600.0
@@ -38,11 +34,7 @@ ACKNOWLEDGE_SECONDS = 3.0
 REACTION_INTENTS = 1 << 10 | 1 << 13  # in guilds, in direct messages
 
 
-class Backend(ChatStandIn[Channel, ChatEvent]):
-    """`fault_hook` sees each REST call first and may order it to fail; `script` holds replies that
-    replace the stand-in's own.
-    """
-
+class Backend(ChatStandIn[Channel, ChatEvent, Call]):
     def __init__(
         self,
         *,
@@ -57,10 +49,7 @@ class Backend(ChatStandIn[Channel, ChatEvent]):
             token = f"{base64.b64encode(str(self.bot.id).encode()).decode().rstrip('=')}.sand.box"
         self.token = token
         self.application_id = self.bot.id
-        self.api_base = self.gateway_url = ""
-        self.fault_hook: Callable[[Call], Fault | None] | None = None
-        self.script = Script()
-        self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
+        self.gateway_url = ""
         self.commands: list[Json] = []
         self.guild_commands: dict[str, list[Json]] = {}
         self.gateway = Gateway(

@@ -106,7 +106,7 @@ class Gateway:
         self.heartbeat_interval = HEARTBEAT_INTERVAL
         """Sent to new connections, in seconds."""
         self.remaining_refusals = 0
-        self.refusal_status = 503
+        """So many connections to come are refused."""
         self.url = ""
         self.script = GatewayScript()
         self._token = token
@@ -128,8 +128,8 @@ class Gateway:
             self._session_starts.popleft()
         remaining = MAX_SESSION_STARTS - len(self._session_starts)
         reset_after = DAY_SECONDS - (now - self._session_starts[0]) if self._session_starts else 0.0
-        if (limit := self.script.session_limit) is not None:
-            remaining, reset_after = limit.remaining, limit.reset_after
+        if self.script.remaining_sessions is not None:
+            remaining, reset_after = self.script.remaining_sessions, self.script.session_reset_after
         return {
             "total": MAX_SESSION_STARTS,
             "remaining": remaining,
@@ -163,7 +163,7 @@ class Gateway:
             if connection is not None:
                 await connection.send({"op": Opcode.RECONNECT, "d": None})
 
-    async def invalidate_sessions(self, *, resumable: bool) -> None:
+    async def invalidate_sessions(self, *, resumable: bool = False) -> None:
         for session in self.connected_sessions:
             connection, session.connection = session.connection, None
             if not resumable:
@@ -174,7 +174,7 @@ class Gateway:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.remaining_refusals > 0:
             self.remaining_refusals -= 1
-            return web.Response(status=self.refusal_status)
+            return web.Response(status=503)
         socket = web.WebSocketResponse(max_msg_size=MAX_PAYLOAD_BYTES, autoping=True, autoclose=False)
         await socket.prepare(request)
         compresses = request.query.get("compress") == "zlib-stream"

@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from bots.sandbox.stand_in import BoundedDict
 from core.clock import Clock
 
-__all__ = ["Bucket", "BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
+__all__ = ["BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
 
 MAX_WINDOWS = 10_000
+BUCKET_PATTERNS = (
+    ("create", r"POST channels/(\d+)/messages"),
+    ("edit", r"PATCH channels/(\d+)/messages/\d+"),
+    ("delete", r"DELETE channels/(\d+)/messages/\d+"),
+    ("typing", r"\w+ channels/(\d+)/typing"),
+    ("reaction", r"\w+ channels/(\d+)/messages/\d+/reactions/.*"),
+    ("webhook", r"\w+ webhooks/\d+/(\w+).*"),
+    ("webhook", r"\w+ (interactions/.*)"),
+)
+"""The field of `Limits` that limits a call, and the channel or the token that has calls of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +52,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    name: str
-    window: FixedWindow | None
-    scope_id: str = ""
-    """The channel or the token that has calls of its own."""
-
-
-@dataclass(frozen=True, slots=True)
 class BucketUsage:
     """The state of a bucket after a call."""
 
@@ -65,39 +67,24 @@ class RateLimitBuckets:
         self._clock = clock
         self._windows: BoundedDict[str, tuple[float, int]] = BoundedDict(MAX_WINDOWS)
 
-    def _bucket(self, method: str, path: str) -> Bucket | None:
-        limits = self._limits
-        for name, window, pattern in (
-            ("create", limits.create, r"POST channels/(\d+)/messages"),
-            ("edit", limits.edit, r"PATCH channels/(\d+)/messages/\d+"),
-            ("delete", limits.delete, r"DELETE channels/(\d+)/messages/\d+"),
-            ("typing", limits.typing, r"\w+ channels/(\d+)/typing"),
-            ("reaction", limits.reaction, r"\w+ channels/(\d+)/messages/\d+/reactions/.*"),
-            ("webhook", limits.webhook, r"\w+ webhooks/\d+/(\w+).*"),
-            ("webhook", limits.webhook, r"\w+ (interactions/.*)"),
-        ):
-            if match := re.fullmatch(pattern, f"{method} {path}"):
-                return Bucket(name, window, match[1])
-        return None
-
     def consume(self, method: str, path: str) -> BucketUsage | None:
         """Count a call in the overall limit and in its own bucket."""
-        bucket = self._bucket(method, path)
-        if bucket is None or bucket.name != "webhook":
-            overall = self._consume(Bucket("overall", self._limits.overall), is_global=True)
+        matches = ((name, re.fullmatch(pattern, f"{method} {path}")) for name, pattern in BUCKET_PATTERNS)
+        bucket, match = next(((name, match) for name, match in matches if match), ("", None))
+        if bucket != "webhook":
+            overall = self._consume("overall", self._limits.overall)
             if overall is not None and overall.is_exceeded:
                 return overall
-        return None if bucket is None else self._consume(bucket)
+        return None if match is None else self._consume(bucket, getattr(self._limits, bucket), match[1])
 
     def consume_old_edit(self, channel_id: int) -> BucketUsage | None:
         """Count an edit of a message older than an hour."""
-        return self._consume(Bucket("old_edit", self._limits.old_edit, str(channel_id)))
+        return self._consume("old_edit", self._limits.old_edit, str(channel_id))
 
-    def _consume(self, bucket: Bucket, *, is_global: bool = False) -> BucketUsage | None:
-        window = bucket.window
+    def _consume(self, bucket: str, window: FixedWindow | None, scope_id: str = "") -> BucketUsage | None:
         if window is None:
             return None
-        now, key = self._clock.monotonic(), f"{bucket.name}:{bucket.scope_id}"
+        now, key = self._clock.monotonic(), f"{bucket}:{scope_id}"
         started_at, count = self._windows.get(key, (now, 0))
         if now - started_at >= window.seconds:
             started_at, count = now, 0
@@ -111,8 +98,9 @@ class RateLimitBuckets:
             "X-RateLimit-Remaining": str(window.count - count),
             "X-RateLimit-Reset-After": f"{reset_after:.3f}",
             "X-RateLimit-Reset": f"{self._clock.time() + reset_after:.3f}",
-            "X-RateLimit-Bucket": bucket.name,
+            "X-RateLimit-Bucket": bucket,
         }
+        is_global = bucket == "overall"
         if is_exceeded:
             headers["X-RateLimit-Scope"] = "global" if is_global else "user"
         return BucketUsage(headers, reset_after, is_exceeded, is_global)

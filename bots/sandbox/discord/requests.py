@@ -10,7 +10,8 @@ from bots.sandbox.discord.errors import ApiError, invalid_form, rate_limited
 from bots.sandbox.discord.routes import Routes
 from bots.sandbox.discord.state import Call, CreatedJson, Json
 from bots.sandbox.discord.validation import check_files
-from bots.sandbox.stand_in import Fault, FaultKind, drop_connection
+from bots.sandbox.scripting import drop_connection
+from bots.sandbox.stand_in import Fault, FaultKind
 
 __all__ = ["RequestHandler"]
 
@@ -22,7 +23,7 @@ class RequestHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", None, self._backend.clock.monotonic())
+        call = Call(request.method, f"/{path}", None, time=self._backend.clock.monotonic())
         call.client_port = (request.get_extra_info("peername") or ("", 0))[1]
         self._backend.calls.append(call)
         headers = {"Via": "1.1 stand-in"}
@@ -72,13 +73,11 @@ class RequestHandler:
                 await self._backend.clock.sleep(fault.seconds)
 
     async def _scripted_response(self, request: web.Request, call: Call) -> web.Response | None:
-        reply = self._backend.script.next_reply(call.method, call.path)
+        reply = self._backend.script.next_reply(f"{call.method} {call.path}")
         if reply is None:
             return None
         self._backend.notify_waiters()  # the call has arrived, though its reply may be held
-        if reply.drops_connection:
-            drop_connection(request)
-        response = await reply.respond()
+        response = await reply.respond(request)
         if response is not None:
             call.is_scripted, call.status = True, response.status
         return response

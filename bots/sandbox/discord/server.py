@@ -50,23 +50,8 @@ class DiscordStandIn(ClientBackend):
         """The calls whose path fully matches the pattern `path`."""
         return [call for call in self.calls if call.method == method and re.fullmatch(path, call.path)]
 
-    def calls_with_status(self, status: int = 429) -> list[Call]:
-        return [call for call in self.calls if call.status == status]
-
     @property
     def invalid_request_count(self) -> int:
         """Refused requests of the last ten minutes. Discord blocks an address after 10,000."""
         since = self.clock.monotonic() - INVALID_REQUEST_WINDOW_SECONDS
         return sum(call.status in (401, 403, 429) and call.time > since for call in self.calls)
-
-    async def force_reconnect(self) -> None:
-        await self.gateway.request_reconnect()
-
-    async def invalidate_session(self, *, resumable: bool = False) -> None:
-        await self.gateway.invalidate_sessions(resumable=resumable)
-
-    def go_silent(self) -> None:
-        self.gateway.go_silent()
-
-    def refuse_connections(self, count: int, status: int = 503) -> None:
-        self.gateway.remaining_refusals, self.gateway.refusal_status = count, status

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionType, MessageType
-from bots.sandbox.stand_in import ChatEventKind, Json
+from bots.sandbox.stand_in import ChatEventKind, Json, RecordedCall
 
 __all__ = [
     "Call",
@@ -366,14 +366,9 @@ class CreatedJson(Json):
 
 
 @dataclass(slots=True)
-class Call:
+class Call(RecordedCall):
     method: str
     path: str
     body: Any
-    time: float
-    status: int = 0
-    result: Any = None
     client_port: int = 0
     """Tells the connections of the bot apart."""
-    is_scripted: bool = False
-    """A test dictated the reply."""

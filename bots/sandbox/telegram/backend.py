@@ -2,15 +2,14 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 
-from bots.sandbox.stand_in import ChatEventKind, ChatStandIn, Fault
+from bots.sandbox.stand_in import MAX_RECORDS, ChatEventKind, ChatStandIn
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
-from bots.sandbox.telegram.scripting import Script
-from bots.sandbox.telegram.state import Bot, Call, Chat, ChatEvent, ChatType, Draft, Json, Message, User
+from bots.sandbox.telegram.state import Call, Chat, ChatEvent, ChatType, Draft, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
 from core.clock import Clock, SystemClock
@@ -19,15 +18,13 @@ __all__ = ["Backend"]
 
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0
-MAX_RECORDS = 20_000
 GENERAL_TOPIC_ID = 1
 LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereplymarkup"})
 DRAFT_METHODS = frozenset({"sendmessagedraft"})
 
 
-class Backend(ChatStandIn[Chat, ChatEvent]):
-    """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
-    the server's own. `draft_log` holds every version of every draft.
+class Backend(ChatStandIn[Chat, ChatEvent, Call]):
+    """`draft_log` holds every version of every draft.
 
     `unknown_methods` (in lower case) are methods that this server does not know, as an older one
     would not; it never knows rich messages. A webhook that fails gets its update again after
@@ -44,12 +41,8 @@ class Backend(ChatStandIn[Chat, ChatEvent]):
         webhook_retry_delay: float = 1.0,
     ) -> None:
         super().__init__(clock)
-        self.bot = bot = Bot(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot")
+        self.bot = bot = User(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot", is_bot=True)
         self.token = token
-        self.api_base = ""
-        self.fault_hook: Callable[[Call], Fault | None] | None = None
-        self.script = Script()
-        self.calls: deque[Call] = deque(maxlen=MAX_RECORDS)
         self.flood_control = FloodControl(limits, clock)
         self.unknown_methods = unknown_methods
         self.webhook: Webhook | None = None

@@ -23,7 +23,7 @@ def get_me(backend: ClientBackend, _params: Json) -> Json:
         "supports_inline_queries": False,
         "can_connect_to_business": False,
         "has_main_web_app": False,
-        "has_topics_enabled": bot.has_topics_enabled,
+        "has_topics_enabled": True,
         "allows_users_to_create_topics": True,
     }
 
@@ -62,7 +62,7 @@ def get_chat_administrators(backend: ClientBackend, params: Json) -> list[Json]:
 def create_forum_topic(backend: ClientBackend, params: Json) -> Json:
     name = str(params.get("name") or "").strip()
     chat = target_chat(backend, params)
-    if not (chat.is_forum or (chat.is_private and backend.bot.has_topics_enabled)):
+    if not (chat.is_forum or chat.is_private):
         raise bad_request("the chat is not a forum")
     if chat.is_forum and not chat.bot_is_administrator:
         raise bad_request("not enough rights to create a topic")

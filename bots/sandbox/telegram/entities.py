@@ -22,13 +22,6 @@ MAX_ENTITIES = 100
 """Telegram silently drops entities above this number."""
 ENTITY_TYPES = frozenset(
     {
-        "mention",
-        "hashtag",
-        "cashtag",
-        "bot_command",
-        "url",
-        "email",
-        "phone_number",
         "bold",
         "italic",
         "underline",
@@ -43,18 +36,7 @@ ENTITY_TYPES = frozenset(
         "custom_emoji",
     }
 )
-DETECTED_TYPES = frozenset(
-    {
-        "mention",
-        "hashtag",
-        "cashtag",
-        "bot_command",
-        "url",
-        "email",
-        "phone_number",
-    }
-)
-"""Telegram finds these itself and ignores them in a request."""
+"""Telegram ignores all others in a request, because it finds mentions, links and the like itself."""
 LITERAL_TYPES = frozenset({"code", "pre", "text_link", "text_mention"})
 DETECTED_PATTERN = re.compile(
     r"(?P<url>\bhttps?://[^\s<>\"']*[^\s<>\"'.,;:!?)\]}])"
@@ -123,7 +105,7 @@ def _read_entities(value: object) -> list[Json]:
                 raise bad_request(f'can\'t parse MessageEntity: Field "{name}" must be of type Number')
         if not isinstance(entity.get("type"), str):
             raise bad_request('can\'t parse MessageEntity: Field "type" must be of type String')
-        if entity["type"] in ENTITY_TYPES - DETECTED_TYPES:
+        if entity["type"] in ENTITY_TYPES:
             entities.append(entity)
     return entities
 

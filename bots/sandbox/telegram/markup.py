@@ -28,17 +28,27 @@ ENTITY_TYPES_BY_TAG = {
     "blockquote": "blockquote",
     "tg-emoji": "custom_emoji",
 }
-TAG_PATTERN = re.compile(r"<(/?)([a-zA-Z][\w-]*)((?:\s+[\w-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s>]+))?)*)\s*>")
+HTML_PATTERN = re.compile(
+    r"<(?:(/?)([a-zA-Z][\w-]*)((?:\s+[\w-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s>]+))?)*)\s*>)?"
+    r"|&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-fA-F]{1,6});|[^<&]+|&"
+)
+"""A tag, or only "<" if there is no complete tag; a character reference; text."""
 ATTRIBUTE_PATTERN = re.compile(r"([\w-]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+)))?")
-CHARACTER_REFERENCE = re.compile(r"&(?:lt|gt|amp|quot|#\d{1,7}|#x[0-9a-fA-F]{1,6});")
 RESERVED_CHARACTERS = frozenset("_*[]()~`>#+-=|{}.!")
 MARKERS = {
-    "*": ("bold", "Bold"),
-    "_": ("italic", "Italic"),
-    "__": ("underline", "Underline"),
-    "~": ("strikethrough", "Strikethrough"),
-    "||": ("spoiler", "Spoiler"),
+    "*": "bold",
+    "_": "italic",
+    "__": "underline",
+    "~": "strikethrough",
+    "||": "spoiler",
+    "]": "text_link",
 }
+CODE_PATTERN = re.compile(r"(?>(```|`))((?:\\.|(?!\1)[^\\])*)\1", re.DOTALL)
+LINK_URL_PATTERN = re.compile(r"\(((?:\\.|[^)\\])*)\)", re.DOTALL)
+ESCAPED_CHARACTER = re.compile(r"\\(.)", re.DOTALL)
+LEGACY_PATTERN = re.compile(r"\\([*_`\[])|\[([^\]]*)\]\(([^)]*)\)|(?>(```|[*_`]))(?:(.*?)\4)?|.", re.DOTALL)
+"""An escaped character; a link; a marker, without a text if it is not closed; any other character."""
+LEGACY_MARKERS = {"*": "bold", "_": "italic", "`": "code", "```": "pre"}
 
 
 def utf16_length(text: str) -> int:
@@ -87,18 +97,19 @@ class _TextBuilder:
         self.open_entities.append(_OpenEntity(name, self.length, byte_offset, extra_fields))
 
     def close(self, entity_type: str, **extra_fields: str) -> None:
-        opened = self.open_entities.pop()
-        if self.length > opened.offset:
-            length = self.length - opened.offset
-            self.entities.append(
-                {
-                    "type": entity_type,
-                    "offset": opened.offset,
-                    "length": length,
-                    **opened.extra_fields,
-                    **extra_fields,
-                }
-            )
+        self.add_entity(entity_type, self.open_entities.pop(), **extra_fields)
+
+    def add_entity(self, entity_type: str, opened: _OpenEntity, **extra_fields: str) -> None:
+        """Add an entity that ends here, unless it is empty."""
+        if length := self.length - opened.offset:
+            entity = {"type": entity_type, "offset": opened.offset, "length": length}
+            self.entities.append({**entity, **opened.extra_fields, **extra_fields})
+
+    def add_literal(self, entity_type: str, text: str, **extra_fields: str) -> None:
+        """Add a text in which there is no markup."""
+        self.open(entity_type, 0)
+        self.add(text)
+        self.close(entity_type, **extra_fields)
 
     def build(self) -> tuple[str, list[Json]]:
         return "".join(self.parts), self.entities
@@ -112,26 +123,18 @@ def _byte_offset(text: str, at: int) -> int:
 
 
 def _parse_html(text: str) -> tuple[str, list[Json]]:
-    result, at = _TextBuilder(), 0
-    while at < len(text):
-        if text[at] == "<":
-            match = TAG_PATTERN.match(text, at)
-            if match is None:
-                raise _parse_error(f"Unclosed start tag at byte offset {_byte_offset(text, at)}")
-            name = match[2].lower()
-            if match[1]:
-                _end_tag(result, name, _byte_offset(text, at))
-            else:
-                _start_tag(result, name, match[3], _byte_offset(text, at))
-            at = match.end()
-        elif text[at] == "&" and (match := CHARACTER_REFERENCE.match(text, at)):
+    result = _TextBuilder()
+    for match in HTML_PATTERN.finditer(text):
+        if not match[0].startswith("<"):
             result.add(html.unescape(match[0]))
-            at = match.end()
+            continue
+        byte_offset = _byte_offset(text, match.start())
+        if match[2] is None:
+            raise _parse_error(f"Unclosed start tag at byte offset {byte_offset}")
+        if match[1]:
+            _end_tag(result, match[2].lower(), byte_offset)
         else:
-            following = re.compile(r"[<&]").search(text, at + 1)
-            end = following.start() if following else len(text)
-            result.add(text[at:end])
-            at = end
+            _start_tag(result, match[2].lower(), match[3], byte_offset)
     if result.open_entities:
         raise _parse_error(f'Can\'t find end tag corresponding to start tag "{result.open_entities[-1].name}"')
     return result.build()
@@ -187,12 +190,16 @@ def _parse_markdown_v2(text: str) -> tuple[str, list[Json]]:
     result, at = _TextBuilder(), 0
     quote: _OpenEntity | None = None
     while at < len(text):
-        if (at == 0 or text[at - 1] == "\n") and (quote is not None) != (text[at] == ">"):
-            quote = _toggle_quote(result, quote, at)
-        if quote is not None and text[at] == ">" and (at == 0 or text[at - 1] == "\n"):
-            at += 1
-            continue
         character = text[at]
+        if at == 0 or text[at - 1] == "\n":
+            if quote is None and character == ">":
+                quote = _OpenEntity("blockquote", result.length, at, {})
+            elif quote is not None and character != ">":
+                result.add_entity("blockquote", quote)
+                quote = None
+            if quote is not None:
+                at += 1
+                continue
         if character == "\\" and at + 1 < len(text) and 0 < ord(text[at + 1]) < 127:
             result.add(text[at + 1])
             at += 2
@@ -204,79 +211,57 @@ def _parse_markdown_v2(text: str) -> tuple[str, list[Json]]:
             result.add(character)
             at += 1
     if quote is not None:
-        _toggle_quote(result, quote, at)
+        result.add_entity("blockquote", quote)
     if result.open_entities:
-        opened = result.open_entities[-1]
-        name = dict(MARKERS.values()).get(opened.name, "TextUrl")
-        raise _parse_error(f"Can't find end of {name} entity at byte offset {opened.byte_offset}")
+        raise _unclosed(result.open_entities[-1])
     return result.build()
 
 
-def _toggle_quote(result: _TextBuilder, quote: _OpenEntity | None, byte_offset: int) -> _OpenEntity | None:
-    if quote is None:
-        return _OpenEntity("blockquote", result.length, byte_offset, {})
-    length = result.length - quote.offset
-    if length:
-        result.entities.append({"type": "blockquote", "offset": quote.offset, "length": length})
-    return None
+def _unclosed(opened: _OpenEntity) -> Exception:
+    name = "TextUrl" if opened.name == "text_link" else opened.name.capitalize()
+    return _parse_error(f"Can't find end of {name} entity at byte offset {opened.byte_offset}")
 
 
 def _parse_code(result: _TextBuilder, text: str, at: int) -> int:
-    fence = "```" if text.startswith("```", at) else "`"
-    kind, name = ("pre", "Pre") if fence == "```" else ("code", "Code")
-    body, end = [], at + len(fence)
-    while end < len(text) and not text.startswith(fence, end):
-        if text[end] == "\\" and end + 1 < len(text):
-            end += 1
-        body.append(text[end])
-        end += 1
-    if end >= len(text):
-        raise _parse_error(f"Can't find end of {name} entity at byte offset {_byte_offset(text, at)}")
-    content, extra_fields = "".join(body), {}
-    if kind == "pre" and (match := re.match(r"([^\s`]*)\n", content)):
-        extra_fields = {"language": match[1]} if match[1] else {}
-        content = content[match.end() :]
-    result.open(kind, at)
-    result.add(content)
-    result.close(kind, **extra_fields)
-    return end + len(fence)
+    kind = "pre" if text.startswith("```", at) else "code"
+    match = CODE_PATTERN.match(text, at)
+    if match is None:
+        raise _unclosed(_OpenEntity(kind, 0, _byte_offset(text, at), {}))
+    content, extra_fields = ESCAPED_CHARACTER.sub(r"\1", match[2]), {}
+    if kind == "pre" and (language := re.match(r"([^\s`]*)\n", content)):
+        extra_fields = {"language": language[1]} if language[1] else {}
+        content = content[language.end() :]
+    result.add_literal(kind, content, **extra_fields)
+    return match.end()
 
 
 def _parse_marker(result: _TextBuilder, text: str, at: int) -> int:
-    character = text[at]
-    if character == "[":
+    marker = next((m for m in ("||", "__") if text.startswith(m, at)), text[at])
+    entity_type = MARKERS.get(marker, "")
+    is_open = any(opened.name == entity_type for opened in result.open_entities)
+    if marker == "[":
         result.open("text_link", _byte_offset(text, at))
-        return at + 1
-    if character == "]" and any(opened.name == "text_link" for opened in result.open_entities):
-        return _close_link(result, text, at)
-    marker = next((m for m in ("||", "__") if text.startswith(m, at)), character)
-    if marker not in MARKERS:
-        raise _parse_error(f"Character '{character}' is reserved and must be escaped with the preceding '\\'")
-    entity_type = MARKERS[marker][0]
-    if any(opened.name == entity_type for opened in result.open_entities):
-        if result.open_entities[-1].name != entity_type:
-            opened = result.open_entities[-1]
-            name = dict(MARKERS.values()).get(opened.name, "TextUrl")
-            raise _parse_error(f"Can't find end of {name} entity at byte offset {opened.byte_offset}")
-        result.close(entity_type)
-    else:
+    elif not entity_type or (marker == "]" and not is_open):
+        raise _parse_error(f"Character '{text[at]}' is reserved and must be escaped with the preceding '\\'")
+    elif not is_open:
         result.open(entity_type, _byte_offset(text, at))
+    elif result.open_entities[-1].name != entity_type:
+        raise _unclosed(result.open_entities[-1])
+    elif marker == "]":
+        return _close_link(result, text, at)
+    else:
+        result.close(entity_type)
     return at + len(marker)
 
 
 def _close_link(result: _TextBuilder, text: str, at: int) -> int:
-    opened = result.open_entities[-1]
-    if opened.name != "text_link":
-        name = dict(MARKERS.values())[opened.name]
-        raise _parse_error(f"Can't find end of {name} entity at byte offset {opened.byte_offset}")
     if not text.startswith("(", at + 1):
         result.open_entities.pop()
         return at + 1
-    match = re.compile(r"\(((?:\\.|[^)\\])*)\)", re.DOTALL).match(text, at + 1)
+    match = LINK_URL_PATTERN.match(text, at + 1)
     if match is None:
         raise _parse_error(f"Can't find end of a URL at byte offset {_byte_offset(text, at + 2)}")
-    url = re.sub(r"\\(.)", r"\1", match[1])
-    if url:
+    if url := ESCAPED_CHARACTER.sub(r"\1", match[1]):
         result.close("text_link", url=url)
     else:
         result.open_entities.pop()
@@ -287,29 +272,16 @@ def _close_link(result: _TextBuilder, text: str, at: int) -> int:
 
 
 def _parse_legacy_markdown(text: str) -> tuple[str, list[Json]]:
-    result, at = _TextBuilder(), 0
-    entity_types = {"*": "bold", "_": "italic", "`": "code", "```": "pre"}
-    while at < len(text):
-        if text[at] == "\\" and text[at + 1 : at + 2] in {"*", "_", "`", "["}:
-            result.add(text[at + 1])
-            at += 2
-            continue
-        marker = "```" if text.startswith("```", at) else text[at]
-        if marker == "[" and (match := re.compile(r"\[([^\]]*)\]\(([^)]*)\)").match(text, at)):
-            result.open("text_link", at)
-            result.add(match[1])
-            result.close("text_link", url=match[2])
-            at = match.end()
-        elif marker in entity_types:
-            end = text.find(marker, at + len(marker))
-            if end < 0:
-                where = _byte_offset(text, at)
-                raise _parse_error(f"Can't find end of the entity starting at byte offset {where}")
-            result.open(entity_types[marker], at)
-            result.add(text[at + len(marker) : end])
-            result.close(entity_types[marker])
-            at = end + len(marker)
+    result = _TextBuilder()
+    for match in LEGACY_PATTERN.finditer(text):
+        escaped, label, url, marker, content = match.groups()
+        if label is not None:
+            result.add_literal("text_link", label, url=url)
+        elif marker is None:
+            result.add(escaped or match[0])
+        elif content is not None:
+            result.add_literal(LEGACY_MARKERS[marker], content)
         else:
-            result.add(marker)
-            at += 1
+            where = _byte_offset(text, match.start())
+            raise _parse_error(f"Can't find end of the entity starting at byte offset {where}")
     return result.build()

@@ -1,6 +1,6 @@
 """ChatMember objects."""
 
-from bots.sandbox.telegram.state import Bot, Chat, Json, MemberStatus, User
+from bots.sandbox.telegram.state import Chat, Json, MemberStatus, User
 
 __all__ = ["chat_member", "member_status"]
 
@@ -35,7 +35,7 @@ def chat_member(user: User, status: MemberStatus) -> Json:
 
 def member_status(chat: Chat, user: User) -> MemberStatus:
     """The first member of a group is its owner."""
-    if isinstance(user, Bot):
+    if user.is_bot:
         return chat.bot_status
     if user not in chat.members:
         return MemberStatus.LEFT

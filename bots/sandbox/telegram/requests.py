@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from bots.sandbox.stand_in import Fault, FaultKind, drop_connection
+from bots.sandbox.scripting import drop_connection
+from bots.sandbox.stand_in import Fault, FaultKind
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import ApiError, not_found
 from bots.sandbox.telegram.routes import Routes
@@ -70,15 +71,15 @@ class RequestHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         backend = self._backend
-        call = Call(request.match_info["method"], await _read_parameters(request), backend.clock.monotonic())
+        call = Call(request.match_info["method"], await _read_parameters(request), time=backend.clock.monotonic())
         backend.calls.append(call)
-        reply = backend.script.next_reply(call.method)
-        if reply is not None:
-            call.is_scripted = True
+        if (reply := backend.script.next_reply(call.method)) is not None:
+            call.is_scripted = reply.status is not None
             backend.notify_waiters()
             response = await reply.respond(request)
-            call.status = response.status
-            return response
+            if response is not None:
+                call.status = response.status
+                return response
         fault = backend.fault_hook(call) if backend.fault_hook is not None else None
         payload: Json
         try:

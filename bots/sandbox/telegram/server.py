@@ -36,9 +36,6 @@ class TelegramStandIn(ClientBackend):
     def calls_to(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method.lower() == method.lower()]
 
-    def calls_with_status(self, status: int = 429) -> list[Call]:
-        return [call for call in self.calls if call.status == status]
-
     def early_calls(self) -> list[Call]:
         """The calls that the bot made before its `retry_after` had passed."""
         return [call for call in self.calls if call.is_early]

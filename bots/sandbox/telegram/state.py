@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from bots.sandbox.stand_in import ChatEventKind, Json
+from bots.sandbox.stand_in import ChatEventKind, Json, RecordedCall
 
-__all__ = ["Bot", "Call", "Chat", "ChatEvent", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
+__all__ = ["Call", "Chat", "ChatEvent", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
 
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
@@ -33,40 +32,15 @@ class User:
     name: str
     language: str = "en"
     username: str = ""
-
-    @property
-    def is_bot(self) -> bool:
-        return False
+    is_bot: bool = False
 
     def json(self) -> Json:
-        payload: Json = {
-            "id": self.id,
-            "is_bot": False,
-            "first_name": self.name,
-            "language_code": self.language,
-        }
+        payload: Json = {"id": self.id, "is_bot": self.is_bot, "first_name": self.name}
         if self.username:
             payload["username"] = self.username
+        if not self.is_bot:
+            payload["language_code"] = self.language
         return payload
-
-
-@dataclass(slots=True, eq=False)
-class Bot(User):
-    """The account under test, configured at @BotFather."""
-
-    has_topics_enabled: bool = True
-
-    @property
-    def is_bot(self) -> bool:
-        return True
-
-    def json(self) -> Json:
-        return {
-            "id": self.id,
-            "is_bot": True,
-            "first_name": self.name,
-            "username": self.username,
-        }
 
 
 @dataclass(slots=True, eq=False)
@@ -212,16 +186,9 @@ class ChatEvent:
 
 
 @dataclass(slots=True)
-class Call:
-    """A call of a method and its answer. `status` is 0 while there is no answer."""
-
+class Call(RecordedCall):
     method: str
     params: Json
-    time: float
-    status: int = 0
-    result: Any = None
     description: str = ""
     is_early: bool = False
     """The bot made it before its `retry_after` had passed."""
-    is_scripted: bool = False
-    """A test dictated the reply."""

@@ -158,7 +158,7 @@ async def test_resumed_session_does_not_backfill(bot: BotProcess) -> None:
     await bot.backfill_completed()
     await bot.harness.say("hello")
     await bot.received()
-    await bot.discord.force_reconnect()
+    await bot.discord.gateway.request_reconnect()
     await bot.harness.say("in between")
     assert await bot.received() == ["in between"]
     assert not bot.discord.calls_to("GET", HISTORY_PATH)
@@ -168,7 +168,7 @@ async def test_invalid_session_is_replaced_without_loss(bot: BotProcess) -> None
     await bot.start()
     await bot.harness.say("hello")
     await bot.received()
-    await bot.discord.invalidate_session()
+    await bot.discord.gateway.invalidate_sessions()
     await bot.harness.say("meanwhile")
     assert await bot.received() == ["meanwhile"]
     assert len(bot.discord.gateway.identifies) == 2
@@ -184,7 +184,7 @@ async def test_backfilled_messages_precede_new_ones(bot: BotProcess) -> None:
 
     may_read = asyncio.Event()
     path = messages_path(bot.harness.dm)
-    bot.discord.script.add("GET", path, ScriptedReply(None, hold_until=may_read))
+    bot.discord.script.add(f"GET {path}", ScriptedReply(None, hold_until=may_read))
     await bot.start()
     await bot.discord.wait_for(lambda: bot.discord.calls_to("GET", path))
     await bot.harness.say("now")
@@ -199,7 +199,7 @@ async def test_hanging_backfill_does_not_block_new_messages(bot: BotProcess) -> 
     await bot.harness.say("hello")
     await bot.received()
     await bot.stop()
-    bot.discord.script.add("GET", HISTORY_PATH, ScriptedReply.error(429, retry_after=60))
+    bot.discord.script.add(f"GET {HISTORY_PATH}", ScriptedReply.error(429, retry_after=60))
     await bot.start(timings=replace(FAST_TIMINGS, backfill_order_timeout=0.2))
     await bot.harness.say("now")
     assert await bot.received() == ["now"]
@@ -213,7 +213,7 @@ async def test_interrupted_backfill_restarts_at_its_beginning(bot: BotProcess) -
     await bot.received()
     await bot.stop()
     await bot.harness.say("missed", age=40)
-    bot.discord.script.add("GET", HISTORY_PATH, ScriptedReply.error(429, retry_after=60))
+    bot.discord.script.add(f"GET {HISTORY_PATH}", ScriptedReply.error(429, retry_after=60))
     await bot.start(timings=replace(FAST_TIMINGS, backfill_order_timeout=0.05))
     await bot.harness.say("now")
     assert await bot.received() == ["now"]
@@ -259,7 +259,7 @@ async def test_unreadable_channel_is_skipped(bot: BotProcess, status: int, code:
     await bot.received(2)
     await bot.stop()
     await bot.harness.mention("missed", bot.harness.thread)
-    bot.discord.script.add("GET", messages_path(bot.harness.channel), ScriptedReply.error(status, code))
+    bot.discord.script.add(f"GET {messages_path(bot.harness.channel)}", ScriptedReply.error(status, code))
     await bot.start()
     assert await bot.received() == ["missed"]
     await bot.backfill_completed()
@@ -272,7 +272,7 @@ async def test_backfill_retries_rate_limits_and_errors(bot: BotProcess) -> None:
     await bot.stop()
     await bot.harness.say("missed")
     failures = (ScriptedReply.error(429, retry_after=0.3), ScriptedReply.error(503), ScriptedReply.error(500))
-    bot.discord.script.add("GET", HISTORY_PATH, *failures)
+    bot.discord.script.add(f"GET {HISTORY_PATH}", *failures)
     await bot.start()
     assert await bot.received() == ["missed"]
     times = [call.time for call in bot.discord.calls_to("GET", HISTORY_PATH)]

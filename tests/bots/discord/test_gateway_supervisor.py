@@ -98,7 +98,7 @@ async def test_changed_commands_sync_again(harness: AdapterHarness) -> None:
 
 async def test_failed_command_sync_does_not_stop_adapter(harness: AdapterHarness) -> None:
     failures = (ScriptedReply.error(503), ScriptedReply.error(429, retry_after=0.05))
-    harness.discord.script.add("PUT", COMMANDS_PATH, *failures)
+    harness.discord.script.add(f"PUT {COMMANDS_PATH}", *failures)
     await harness.start()
     await harness.say("hi")
     await harness.inbox.next()
@@ -107,16 +107,16 @@ async def test_failed_command_sync_does_not_stop_adapter(harness: AdapterHarness
 
 
 async def test_retries_gateway_down_at_start(harness: AdapterHarness) -> None:
-    harness.discord.refuse_connections(1)
+    harness.discord.gateway.remaining_refusals = 1
     await harness.start()
     await harness.say("at last")
     assert (await harness.inbox.next()).text == "at last"
 
 
 async def test_retries_api_down_at_start(harness: AdapterHarness) -> None:
-    harness.discord.script.add("GET", "/users/@me", ScriptedReply.error(503))
+    harness.discord.script.add("GET /users/@me", ScriptedReply.error(503))
     failures = (ScriptedReply.error(503), ScriptedReply.error(429, retry_after=0.01))
-    harness.discord.script.add("GET", "/gateway/bot", *failures)
+    harness.discord.script.add("GET /gateway/bot", *failures)
     await harness.start(gateway_url=None)
     await harness.say("at last")
     assert (await harness.inbox.next()).text == "at last"
@@ -146,7 +146,7 @@ async def test_messages_during_reconnect_are_resumed_with_same_key(harness: Adap
     await harness.start()
     await harness.say("first")
     await harness.inbox.next()
-    await harness.discord.force_reconnect()
+    await harness.discord.gateway.request_reconnect()
     missed = await harness.say("in between")
     await harness.discord.wait_for(lambda: harness.discord.gateway.resumes)
     incoming = await harness.inbox.next()

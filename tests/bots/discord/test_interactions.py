@@ -111,7 +111,7 @@ async def test_answer_waits_for_acknowledgement(harness: AdapterHarness) -> None
     adapter = await harness.start()
     may_acknowledge = asyncio.Event()
     held = ScriptedReply(None, hold_until=may_acknowledge)
-    harness.discord.script.add("POST", "/interactions/.*/callback", held)
+    harness.discord.script.add("POST /interactions/.*/callback", held)
     await harness.discord.use_command(harness.ann, harness.channel, "ask", is_user_installed=True, prompt=QUESTION)
     incoming = await harness.inbox.next()
     sending = asyncio.create_task(send_answer(adapter, incoming, "early"))
@@ -226,7 +226,7 @@ async def test_expired_interaction_is_gone_where_posting_is_forbidden(harness: A
 async def test_interaction_answers_where_posting_is_forbidden(harness: AdapterHarness) -> None:
     adapter = await harness.start()
     incoming, _ = await use_ask(harness)
-    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply.error(403, 50001))
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(403, 50001))
     message_id = await send_answer(adapter, incoming, "another way")
     await adapter.edit(incoming.place, message_id, Part("edited"), interaction_token=incoming.interaction_token)
     assert harness.message(message_id).content == "edited"

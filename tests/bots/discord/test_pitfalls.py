@@ -97,7 +97,7 @@ async def test_surplus_part_in_archived_thread_is_deleted(harness: AdapterHarnes
     adapter, place = harness.build(), harness.place(harness.thread)
     message_id = await adapter.send(place, Part("x"), key="k")
     path = f"{messages_path(harness.thread)}/{message_id}"
-    harness.discord.script.add("DELETE", path, ScriptedReply.error(400, 50083))
+    harness.discord.script.add(f"DELETE {path}", ScriptedReply.error(400, 50083))
     await adapter.delete(place, message_id)
     [reopening] = harness.discord.calls_to("PATCH", f"/channels/{harness.thread.id}")
     assert reopening.body == {"archived": False}
@@ -220,7 +220,7 @@ async def test_answer_outlives_its_interaction(harness: AdapterHarness) -> None:
 
 
 async def test_unacknowledged_command_is_answered_by_message(harness: AdapterHarness) -> None:
-    harness.discord.script.add("POST", "/interactions/.*/callback", ScriptedReply.error(404, 10062))
+    harness.discord.script.add("POST /interactions/.*/callback", ScriptedReply.error(404, 10062))
     adapter = await harness.start()
     incoming, _ = await use_command(harness, "ask", prompt="why?")
     message_id = await adapter.send(
@@ -235,7 +235,7 @@ async def test_unacknowledged_command_is_answered_by_message(harness: AdapterHar
 @pytest.mark.parametrize("code", [20016, 20028])
 async def test_slow_mode_delays_only_its_channel(harness: AdapterHarness, code: int) -> None:
     slow_mode = ScriptedReply.error(429, code, retry_after=12.5, **{"global": False})
-    harness.discord.script.add("POST", messages_path(harness.channel), slow_mode)
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", slow_mode)
     adapter = harness.build()
     error = await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
     assert (error.failure, error.retry_after, error.account_wide) == (DeliveryFailure.RATE_LIMITED, 12.5, False)
@@ -243,7 +243,7 @@ async def test_slow_mode_delays_only_its_channel(harness: AdapterHarness, code: 
 
 
 async def test_automod_block_is_reported(harness: AdapterHarness) -> None:
-    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply.error(400, 200000))
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(400, 200000))
     adapter, place = harness.build(), harness.place(harness.channel)
     error = await failure_of(adapter.send(place, Part("a rude word"), key="k"))
     assert error.failure is DeliveryFailure.REJECTED
@@ -255,7 +255,7 @@ async def test_old_message_edits_have_own_rate_limit(harness: AdapterHarness) ->
     adapter, place = harness.build(), harness.place(harness.channel)
     message_id = await adapter.send(place, Part("x"), key="k")
     path = f"{messages_path(harness.channel)}/{message_id}"
-    harness.discord.script.add("PATCH", path, ScriptedReply.error(429, 30046, retry_after=20))
+    harness.discord.script.add(f"PATCH {path}", ScriptedReply.error(429, 30046, retry_after=20))
     error = await failure_of(adapter.edit(place, message_id, Part("y")))
     assert (error.failure, error.account_wide) == (DeliveryFailure.RATE_LIMITED, False)
     await adapter.send(place, Part("new messages may be sent"), key="k2")
@@ -266,7 +266,7 @@ async def test_channels_stream_independently(harness: AdapterHarness) -> None:
     first = await adapter.send(channel, Part("x"), key="k1")
     second = await adapter.send(thread, Part("x"), key="k2")
     path = f"{messages_path(harness.channel)}/.*"
-    harness.discord.script.add("PATCH", path, ScriptedReply.error(429, retry_after=30))
+    harness.discord.script.add(f"PATCH {path}", ScriptedReply.error(429, retry_after=30))
     await failure_of(adapter.edit(channel, first, Part("y")))
     await adapter.edit(thread, second, Part("y"))
     assert harness.message(second).content == "y"
@@ -286,7 +286,7 @@ async def test_new_session_starts_tasks_once(harness: AdapterHarness) -> None:
     await harness.start()
     await harness.commands_synced()
     for count in (2, 3):
-        await harness.discord.invalidate_session()
+        await harness.discord.gateway.invalidate_sessions()
         await harness.discord.wait_for(
             lambda count=count: len(harness.discord.gateway.identifies) == count  # type: ignore[misc]
         )
@@ -336,7 +336,7 @@ async def test_unknown_and_missing_fields_are_tolerated(harness: AdapterHarness)
 async def test_unexpected_error_body_is_delivery_failure(
     harness: AdapterHarness, reply: ScriptedReply, failure: DeliveryFailure
 ) -> None:
-    harness.discord.script.add("POST", messages_path(harness.channel), reply)
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", reply)
     error = await failure_of(harness.build().send(harness.place(harness.channel), Part("x"), key="k"))
     assert error.failure is failure
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from bots.discord.adapter import DiscordAdapter
-from bots.sandbox.discord import SessionLimit
 from core.errors import ConfigurationError
 from core.port import Part
 from core.store import leases
@@ -127,7 +126,7 @@ async def test_dropped_connection_resumes(store: Store, harness: AdapterHarness)
     await harness.wait_for_connections(1)
     lookups = len(harness.discord.calls_to("GET", GATEWAY_PATH))
     for count in (1, 2, 3):
-        await harness.discord.force_reconnect()
+        await harness.discord.gateway.request_reconnect()
         await harness.discord.wait_for(lambda count=count: len(gateway.resumes) >= count)  # type: ignore[misc]
         await harness.wait_for_connections(1)
     assert len(gateway.identifies) == 1
@@ -136,24 +135,24 @@ async def test_dropped_connection_resumes(store: Store, harness: AdapterHarness)
 
 async def test_last_daily_sessions_are_reserved(harness: AdapterHarness) -> None:
     gateway = harness.discord.gateway
-    gateway.script.session_limit = SessionLimit(remaining=50, reset_after=0.3)
+    gateway.script.remaining_sessions, gateway.script.session_reset_after = 50, 0.3
     harness.run(harness.build(gateway_url=None))
     await harness.discord.wait_for(lambda: len(harness.discord.calls_to("GET", GATEWAY_PATH)) == 3)
     lookups = harness.discord.calls_to("GET", GATEWAY_PATH)
     assert not gateway.identifies
     assert lookups[-1].time - lookups[0].time >= 0.6
-    gateway.script.session_limit = SessionLimit(remaining=1000, reset_after=0)
+    gateway.script.remaining_sessions, gateway.script.session_reset_after = 1000, 0
     await harness.wait_for_connections(1)
 
 
 async def test_invalid_session_is_not_replaced_without_daily_sessions(harness: AdapterHarness) -> None:
     gateway = harness.discord.gateway
     await harness.start(gateway_url=None)
-    gateway.script.session_limit = SessionLimit(remaining=3, reset_after=0.2)
+    gateway.script.remaining_sessions, gateway.script.session_reset_after = 3, 0.2
     lookups = len(harness.discord.calls_to("GET", GATEWAY_PATH))
-    await harness.discord.invalidate_session()
+    await harness.discord.gateway.invalidate_sessions()
     await harness.discord.wait_for(lambda: len(harness.discord.calls_to("GET", GATEWAY_PATH)) >= lookups + 3, 15)
     assert len(gateway.identifies) == 1
-    gateway.script.session_limit = None
+    gateway.script.remaining_sessions = None
     await harness.wait_for_connections(1)
     assert len(gateway.identifies) == 2

@@ -22,7 +22,7 @@ async def failure_of(call: Awaitable[Any]) -> DeliveryError:
 
 async def failed_send(harness: AdapterHarness, *replies: ScriptedReply) -> DeliveryError:
     """The failure of a message whose requests get these replies."""
-    harness.discord.script.add("POST", messages_path(harness.channel), *replies)
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", *replies)
     return await failure_of(harness.build().send(harness.place(harness.channel), Part("x"), key="k"))
 
 
@@ -81,7 +81,7 @@ async def test_connection_lost_after_acceptance_sends_once(harness: AdapterHarne
 
 async def test_lost_edit_may_be_retried(harness: AdapterHarness) -> None:
     dropped = ScriptedReply(drops_connection=True)
-    harness.discord.script.add("PATCH", f"{messages_path(harness.channel)}/1", dropped, dropped)
+    harness.discord.script.add(f"PATCH {messages_path(harness.channel)}/1", dropped, dropped)
     error = await failure_of(harness.build().edit(harness.place(harness.channel), "1", Part("x")))
     assert error.failure is DeliveryFailure.TRANSIENT
 
@@ -125,7 +125,7 @@ async def test_slow_mode_has_retry_after(harness: AdapterHarness) -> None:
 
 async def test_rate_limit_is_kept_without_requests(harness: AdapterHarness) -> None:
     clock = FakeClock()
-    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply.error(429, retry_after=30.0))
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(429, retry_after=30.0))
     adapter = harness.build(clock=clock)
     for seconds in (30.0, 20.0, 10.0):
         error = await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
@@ -138,7 +138,7 @@ async def test_rate_limit_is_kept_without_requests(harness: AdapterHarness) -> N
 
 async def test_rate_limit_of_channel_does_not_affect_others(harness: AdapterHarness) -> None:
     adapter = harness.build(clock=FakeClock())
-    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply.error(429, retry_after=30.0))
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(429, retry_after=30.0))
     await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
     async with asyncio.timeout(5):
         await adapter.send(harness.place(harness.thread), Part("x"), key="k")
@@ -153,7 +153,7 @@ async def test_global_rate_limit_is_account_wide(
     harness: AdapterHarness, fields: dict[str, Any], headers: dict[str, str]
 ) -> None:
     body = {"retry_after": 30.0, "code": 0, "message": "wait", **fields}
-    harness.discord.script.add("POST", messages_path(harness.channel), ScriptedReply(429, body, headers))
+    harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply(429, body, headers))
     adapter = harness.build(clock=FakeClock())
     for channel in (harness.channel, harness.thread):
         error = await failure_of(adapter.send(harness.place(channel), Part("x"), key="k"))
@@ -176,9 +176,7 @@ async def test_edit_that_empties_bucket_returns_at_once(harness: AdapterHarness)
         "X-RateLimit-Reset-After": "0.3",
         "X-RateLimit-Bucket": "abc",
     }
-    harness.discord.script.add(
-        "PATCH", f"{messages_path(harness.channel)}/.*", ScriptedReply(200, {"id": "1"}, headers)
-    )
+    harness.discord.script.add(f"PATCH {messages_path(harness.channel)}/.*", ScriptedReply(200, {"id": "1"}, headers))
     adapter, place = harness.build(clock=clock), harness.place(harness.channel)
     message_id = await adapter.send(place, Part("x"), key="k")
     async with asyncio.timeout(5):
@@ -201,7 +199,7 @@ async def test_archived_thread_is_reopened_for_edit(harness: AdapterHarness) -> 
 
 async def test_forbidden_typing_is_not_retried(harness: AdapterHarness) -> None:
     path = f"/channels/{harness.channel.id}/typing"
-    harness.discord.script.add("POST", path, ScriptedReply.error(403, 50001))
+    harness.discord.script.add(f"POST {path}", ScriptedReply.error(403, 50001))
     adapter = harness.build()
     await adapter.show_typing(harness.place(harness.channel))
     await adapter.show_typing(harness.place(harness.channel))

@@ -162,7 +162,7 @@ async def test_lasting_conflict_ends_run(bot_api: TelegramStandIn, inbox: FakeIn
 async def test_short_conflicts_are_survived(
     bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
 ) -> None:
-    bot_api.script.add("getUpdates", CONFLICT, ScriptedReply(result=[]), CONFLICT)
+    bot_api.script.add("getUpdates", CONFLICT, ScriptedReply(body={"ok": True, "result": []}), CONFLICT)
     async with run_adapter(max_conflicts=2):
         push_update(bot_api, message=message(PRIVATE, "hello"))
         assert (await inbox.wait_for_events())[0].text == "hello"
@@ -218,7 +218,7 @@ async def test_last_activity_needs_successful_poll(bot_api: TelegramStandIn, run
     async with run_adapter() as adapter:
         started_at = adapter.last_activity
         hanging = ScriptedReply(hold_until=asyncio.Event())
-        bot_api.script.add("getUpdates", ScriptedReply(502, body="<html>"), hanging)
+        bot_api.script.add("getUpdates", ScriptedReply(502, body=b"<html>"), hanging)
         push_update(bot_api, message=message(PRIVATE, "hello"))
         await wait_for_calls(bot_api, "getUpdates", 3)
         failed_poll = bot_api.calls_to("getUpdates")[1]
@@ -256,7 +256,7 @@ async def test_token_and_text_are_not_logged(
     bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    bot_api.script.add("getUpdates", ScriptedReply(502, body="<html>"), ScriptedReply(drops_connection=True))
+    bot_api.script.add("getUpdates", ScriptedReply(502, body=b"<html>"), ScriptedReply(drops_connection=True))
     with structlog.testing.capture_logs() as logs:
         async with run_adapter(commands=COMMANDS) as adapter:
             push_update(bot_api, message=message(PRIVATE, "private words"))

@@ -174,17 +174,17 @@ REFUSALS = [
     (ScriptedReply.error(400, "Bad Request: BUTTON_DATA_INVALID"), DeliveryFailure.REJECTED),
     (ScriptedReply.error(413, "Request Entity Too Large"), DeliveryFailure.REJECTED),
     (ScriptedReply.error(500, "Internal Server Error"), DeliveryFailure.TRANSIENT),
-    (ScriptedReply(502, body="<html>Bad Gateway</html>"), DeliveryFailure.TRANSIENT),
-    (ScriptedReply(504, body="<html>Gateway Time-out</html>"), DeliveryFailure.UNKNOWN),
+    (ScriptedReply(502, body=b"<html>Bad Gateway</html>"), DeliveryFailure.TRANSIENT),
+    (ScriptedReply(504, body=b"<html>Gateway Time-out</html>"), DeliveryFailure.UNKNOWN),
     (ScriptedReply(drops_connection=True), DeliveryFailure.UNKNOWN),
-    (ScriptedReply(200, body="<html>login</html>"), DeliveryFailure.UNKNOWN),
-    (ScriptedReply(200, result={"surprise": 1}), DeliveryFailure.UNKNOWN),
+    (ScriptedReply(200, body=b"<html>login</html>"), DeliveryFailure.UNKNOWN),
+    (ScriptedReply(200, {"ok": True, "result": {"surprise": 1}}), DeliveryFailure.UNKNOWN),
     (ScriptedReply.error(401, "Unauthorized"), DeliveryFailure.TRANSIENT),
 ]
 
 
 @pytest.mark.parametrize(
-    ("reply", "failure"), REFUSALS, ids=[f"{reply.status}-{reply.description[:40]}" for reply, _ in REFUSALS]
+    ("reply", "failure"), REFUSALS, ids=[f"{reply.status}-{str(reply.body)[:90]}" for reply, _ in REFUSALS]
 )
 async def test_refusals_are_classified(
     bot_api: TelegramStandIn, run_adapter: RunAdapter, reply: ScriptedReply, failure: DeliveryFailure

@@ -266,7 +266,7 @@ async def test_last_activity_needs_round_trip(bot_api: TelegramStandIn, inbox: F
         await run_next_check(bot_api, clock)
         checked_at = adapter.last_activity
         assert checked_at == clock.monotonic()
-        bot_api.script.add("getWebhookInfo", *[ScriptedReply(502, body="<html>")] * 3)
+        bot_api.script.add("getWebhookInfo", *[ScriptedReply(502, body=b"<html>")] * 3)
         for _ in range(3):
             await run_next_check(bot_api, clock)
             assert adapter.last_activity == checked_at

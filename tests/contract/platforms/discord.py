@@ -13,7 +13,7 @@ from bots.sandbox.discord.state import Call, Json
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
 from core.port import Adapter, Place
-from core.store.recent_activity import RecentActivity
+from core.store.recent_activity import EventHistory, RecentActivity
 from tests.contract.harness import Ability, ContractInbox, Operation, PlatformHarness, VisibleMessage
 
 __all__ = ["DiscordHarness"]
@@ -42,8 +42,8 @@ REFUSALS = {
 COMMAND_ARGUMENTS = {"model": "name"}
 
 
-class InboxHistory:
-    """What the adapter reads of the stored events; see `core.store.recent_activity.EventHistory`."""
+class InboxHistory(EventHistory):
+    """The events that the inbox stored."""
 
     def __init__(self, inbox: ContractInbox) -> None:
         self._inbox = inbox
@@ -174,7 +174,7 @@ class DiscordHarness(PlatformHarness):
         account_wide: bool = False,
     ) -> None:
         too_many = ScriptedReply.error(429, retry_after=retry_after, **{"global": account_wide})
-        self.discord.script.add(*ROUTES[operation], REFUSALS.get(failure, too_many))
+        self.discord.script.add(" ".join(ROUTES[operation]), REFUSALS.get(failure, too_many))
 
     def lose_next_reply(self, operation: Operation) -> None:
         method, path = ROUTES[operation]

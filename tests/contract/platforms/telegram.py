@@ -28,8 +28,8 @@ REFUSALS = {
     DeliveryFailure.FORBIDDEN: ScriptedReply.error(403, "Forbidden: bot was kicked from the supergroup chat"),
     DeliveryFailure.GONE: ScriptedReply.error(400, "Bad Request: chat not found"),
     DeliveryFailure.REJECTED: ScriptedReply.error(400, "Bad Request: BUTTON_DATA_INVALID"),
-    DeliveryFailure.TRANSIENT: ScriptedReply(502, body="<html>Bad Gateway</html>"),
-    DeliveryFailure.UNKNOWN: ScriptedReply(504, body="<html>Gateway Time-out</html>"),
+    DeliveryFailure.TRANSIENT: ScriptedReply(502, body=b"<html>Bad Gateway</html>"),
+    DeliveryFailure.UNKNOWN: ScriptedReply(504, body=b"<html>Gateway Time-out</html>"),
 }
 
 

@@ -175,7 +175,7 @@ async def test_files_can_be_fetched(server: DiscordStandIn, bot: Bot) -> None:
 async def test_resume_replays_missed_events(server: DiscordStandIn, bot: Bot) -> None:
     ann = server.create_user("Ann")
     channel = server.open_dm(ann)
-    await server.force_reconnect()
+    await server.gateway.request_reconnect()
     await server.send_message(ann, channel, "meanwhile")
     assert (await next_item(bot.messages)).content == "meanwhile"
     await next_item(bot.resumes)
@@ -184,7 +184,7 @@ async def test_resume_replays_missed_events(server: DiscordStandIn, bot: Bot) ->
 
 
 async def test_invalid_session_identifies_again(server: DiscordStandIn, bot: Bot) -> None:
-    await server.invalidate_session()
+    await server.gateway.invalidate_sessions()
     await next_item(bot.connects)
     assert len(server.gateway.identifies) == 2
     ann = server.create_user("Ann")
@@ -195,7 +195,7 @@ async def test_invalid_session_identifies_again(server: DiscordStandIn, bot: Bot
 async def test_silent_connection_is_replaced(server: DiscordStandIn) -> None:
     ann = server.create_user("Ann")
     async with running_bot(server, Bot(heartbeat_timeout=0.5)) as bot:
-        server.go_silent()
+        server.gateway.go_silent()
         await server.send_message(ann, server.open_dm(ann), "anybody?")
         assert (await next_item(bot.messages)).content == "anybody?"
         assert server.gateway.resumes
@@ -322,7 +322,7 @@ async def test_traffic_matches_spec(server: DiscordStandIn, bot: Bot) -> None:
         await received.channel.send(file=discord.File(io.BytesIO(b"x"), "x.txt"))
         await next_item(bot.messages)
     await server.set_bot_permissions(channel, VIEW_CHANNEL)
-    await server.force_reconnect()
+    await server.gateway.request_reconnect()
     await next_item(bot.resumes)
     violations = spec_violations(server)
     assert not violations, "\n".join(violations[:20])

@@ -3,14 +3,14 @@ import asyncio
 import discord
 import pytest
 
-from bots.sandbox.discord import DiscordStandIn, ScriptedReply, SessionLimit
+from bots.sandbox.discord import DiscordStandIn, ScriptedReply
 from tests import api_specs
 from tests.bots.sandbox.discord.conftest import Bot, next_item, running_bot, spec_violations
 from tests.bots.sandbox.discord.raw_client import RawClient
 
 
 async def test_scripted_replies_are_used_in_order_and_once(raw: RawClient) -> None:
-    raw.server.script.add("GET", "/users/@me", ScriptedReply.error(403, 50001), ScriptedReply(200, {"id": "1"}))
+    raw.server.script.add("GET /users/@me", ScriptedReply.error(403, 50001), ScriptedReply(200, {"id": "1"}))
     assert (await raw.call("GET", "/users/@me"))[0] == 403
     assert (await raw.call("GET", "/users/@me"))[1] == {"id": "1"}
     status, own = await raw.call("GET", "/users/@me")
@@ -20,7 +20,7 @@ async def test_scripted_replies_are_used_in_order_and_once(raw: RawClient) -> No
 
 async def test_held_call_gets_the_usual_reply(raw: RawClient) -> None:
     go = asyncio.Event()
-    raw.server.script.add("GET", "/gateway", ScriptedReply(None, hold_until=go))
+    raw.server.script.add("GET /gateway", ScriptedReply(None, hold_until=go))
     calling = asyncio.create_task(raw.call("GET", "/gateway"))
     await raw.server.wait_for(lambda: raw.server.calls_to("GET", "/gateway"))
     assert not calling.done()
@@ -30,7 +30,8 @@ async def test_held_call_gets_the_usual_reply(raw: RawClient) -> None:
 
 async def test_gateway_reports_scripted_limits(raw: RawClient) -> None:
     script = raw.server.gateway.script
-    script.shard_count, script.max_concurrency, script.session_limit = 4, 2, SessionLimit(3, 1.5)
+    script.shard_count, script.max_concurrency = 4, 2
+    script.remaining_sessions, script.session_reset_after = 3, 1.5
     _, reply = await raw.call("GET", "/gateway/bot")
     limit = {"total": 1000, "remaining": 3, "reset_after": 1500, "max_concurrency": 2}
     assert (reply["shards"], reply["session_start_limit"]) == (4, limit)

@@ -9,7 +9,7 @@ from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 
 async def test_scripted_replies_are_used_in_order_and_once(server: TelegramStandIn, bot: ExtBot[None]) -> None:
     flood = ScriptedReply.error(429, "Too Many Requests: retry after 7", retry_after=7)
-    server.script.add("logOut", flood, ScriptedReply(result=False))
+    server.script.add("logOut", flood, ScriptedReply(body={"ok": True, "result": False}))
     with pytest.raises(RetryAfter):
         await bot.log_out()
     assert not await bot.log_out()
@@ -18,7 +18,7 @@ async def test_scripted_replies_are_used_in_order_and_once(server: TelegramStand
 
 
 async def test_raw_body_replaces_json(server: TelegramStandIn, bot: ExtBot[None]) -> None:
-    server.script.add("logOut", ScriptedReply(200, body="<html>"))
+    server.script.add("logOut", ScriptedReply(200, body=b"<html>"))
     with pytest.raises(TelegramError, match="Invalid server response"):
         await bot.log_out()
 
