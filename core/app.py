@@ -9,6 +9,7 @@ import structlog
 from core.api.client import ModelApi, StreamTimeouts
 from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
+from core.conversation.vault import open_vault
 from core.errors import ConfigurationError
 from core.port import AccountKey, Adapter
 from core.services import Services, build_services
@@ -49,7 +50,8 @@ async def open_services(
         await store.open()
         models = ModelRegistry(api, store, settings, clock=clock, timings=timings)
         await models.load()
-        yield build_services(settings, store, api, models, clock=clock, timings=timings)
+        vault = await open_vault(store, settings.secret_key.get_secret_value()) if settings.secret_key else None
+        yield build_services(settings, store, api, models, vault, clock=clock, timings=timings)
     finally:
         await api.close()
         await store.close()

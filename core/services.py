@@ -12,6 +12,7 @@ from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
+from core.conversation.vault import Vault
 from core.memory.service import MemoryService
 from core.settings import Settings
 from core.store.database import Store
@@ -52,11 +53,12 @@ def build_services(
     store: Store,
     api: ModelApi,
     models: ModelRegistry,
+    vault: Vault | None,
     *,
     clock: Clock = SystemClock(),
     timings: Timings = Timings(),
 ) -> Services:
-    api_keys = ApiKeys(store, api, settings)
+    api_keys = ApiKeys(store, api, settings, vault)
     bot_key_id = api_keys.bot_key.key_id
     ledger = Ledger(store, models, settings, bot_key_id, clock=clock, timings=timings)
     owner = uuid.uuid4().hex

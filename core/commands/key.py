@@ -30,7 +30,7 @@ async def key_reply(request: CommandRequest) -> Reply:
         return await _status(request)
     if not request.incoming.place.is_private:
         return _refuse(request, texts.KEY_IN_GROUP)
-    secret = api_keys.vault.decrypt(argument)
+    secret = api_keys.vault.decrypt(argument, request.person_key)
     if secret is None or not KEY_PATTERN.fullmatch(secret):
         return Reply(texts.KEY_MALFORMED)
     return await _check_and_store(request, secret)

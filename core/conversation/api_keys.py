@@ -4,21 +4,19 @@ A personal key is stored encrypted with `PARLEY_SECRET_KEY`, used only for its o
 again.
 """
 
-import base64
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
 import structlog
-from cryptography.fernet import Fernet, InvalidToken
 
 from core.api.client import ModelApi
 from core.conversation.ledger import key_id_of
+from core.conversation.vault import Vault
 from core.settings import Settings
 from core.store.database import Store
-from core.store.personal_keys import delete_key, get_encrypted_key, save_encrypted_key
+from core.store.personal_keys import delete_key, get_encrypted_key, replace_encrypted_key, save_encrypted_key
 
-__all__ = ["ApiKey", "ApiKeys", "Vault"]
+__all__ = ["ApiKey", "ApiKeys"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,29 +31,11 @@ class ApiKey:
     is_personal: bool = False
 
 
-class Vault:
-    """Encryption with the operator's passphrase."""
-
-    def __init__(self, passphrase: str) -> None:
-        key = hashlib.scrypt(passphrase.encode(), salt=b"parley keys", n=2**14, r=8, p=1, dklen=32)
-        self._fernet = Fernet(base64.urlsafe_b64encode(key))
-
-    def encrypt(self, secret: str) -> str:
-        return self._fernet.encrypt(secret.encode()).decode()
-
-    def decrypt(self, encrypted: str) -> str | None:
-        """None if the key was encrypted with another passphrase."""
-        try:
-            return self._fernet.decrypt(encrypted.encode()).decode()
-        except (InvalidToken, ValueError):
-            return None
-
-
 class ApiKeys:
-    def __init__(self, store: Store, api: ModelApi, settings: Settings) -> None:
+    def __init__(self, store: Store, api: ModelApi, settings: Settings, vault: Vault | None) -> None:
         self._store = store
         self.bot_key = ApiKey(key_id_of(settings.api_key.get_secret_value() if settings.api_key else ""), api)
-        self.vault = Vault(settings.secret_key.get_secret_value()) if settings.secret_key else None
+        self.vault = vault
         self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
         """By person: the stored encrypted key and its decrypted form."""
 
@@ -68,30 +48,35 @@ class ApiKeys:
             self._decrypted.pop(person_key, None)
             return self.bot_key
         if self._decrypted.get(person_key, ("",))[0] != encrypted:
-            self._decrypted[person_key] = encrypted, self._decrypt(person_key, encrypted)
+            self._decrypted[person_key] = await self._decrypt(person_key, encrypted, self.vault)
             while len(self._decrypted) > MAX_CACHED_KEYS:
                 self._decrypted.popitem(last=False)
         self._decrypted.move_to_end(person_key)
         return self._decrypted[person_key][1] or self.bot_key
 
-    def _decrypt(self, person_key: str, encrypted: str) -> ApiKey | None:
-        secret = self.vault.decrypt(encrypted) if self.vault else None
+    async def _decrypt(self, person_key: str, encrypted: str, vault: Vault) -> tuple[str, ApiKey | None]:
+        """The encrypted key as it is stored afterwards, and its decrypted form."""
+        secret = vault.decrypt(encrypted, person_key)
         if secret is None:
             log.warning("model.personal_key_unreadable", person=person_key)
-            return None
-        return self.from_secret(secret)
+            return encrypted, None
+        if vault.is_outdated(encrypted):
+            replacement = vault.encrypt(secret, person_key)
+            await self._store.write(replace_encrypted_key, person_key, encrypted, replacement)
+            encrypted = replacement
+        return encrypted, self.from_secret(secret)
 
     async def has_undecryptable_key(self, person_key: str) -> bool:
         """Whether the person has a key that was encrypted with another passphrase."""
         encrypted = await self._store.read(get_encrypted_key, person_key)
-        return bool(encrypted and self.vault and self.vault.decrypt(encrypted) is None)
+        return bool(encrypted and self.vault and self.vault.decrypt(encrypted, person_key) is None)
 
     def from_secret(self, secret: str) -> ApiKey:
         return ApiKey(key_id_of(secret), self.bot_key.api.with_key(secret), is_personal=True)
 
     async def save(self, person_key: str, secret: str) -> None:
         assert self.vault is not None  # noqa: S101 (callers check)
-        await self._store.write(save_encrypted_key, person_key, self.vault.encrypt(secret))
+        await self._store.write(save_encrypted_key, person_key, self.vault.encrypt(secret, person_key))
 
     async def delete(self, person_key: str) -> bool:
         """Whether the person had a key."""

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, delete, select
 
-from core.store.dialect import upsert
+from core.store.dialect import insert, upsert
 from core.store.schema import key_values
 
-__all__ = ["delete_value", "get_value", "set_value"]
+__all__ = ["delete_value", "get_or_create_value", "get_value", "set_value"]
 
 
 def get_value(connection: Connection, key: str) -> str | None:
@@ -18,6 +18,12 @@ def set_value(connection: Connection, key: str, value: str | None) -> None:
         connection.execute(delete(key_values).where(key_values.c.key == key))
         return
     connection.execute(upsert(connection, key_values, {"key": key, "value": value}, {"value": value}))
+
+
+def get_or_create_value(connection: Connection, key: str, value: str) -> str:
+    """The stored value; `value` if there is none yet. All transactions get the same."""
+    connection.execute(insert(connection, key_values).values(key=key, value=value).on_conflict_do_nothing())
+    return str(connection.scalars(select(key_values.c.value).where(key_values.c.key == key)).one())
 
 
 def delete_value(connection: Connection, key: str, value: str) -> bool:

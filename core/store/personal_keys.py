@@ -1,11 +1,11 @@
 """People's own API keys. The caller encrypts them."""
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from core.store.dialect import upsert
 from core.store.schema import database_now, personal_keys
 
-__all__ = ["delete_key", "get_encrypted_key", "save_encrypted_key"]
+__all__ = ["delete_key", "get_encrypted_key", "replace_encrypted_key", "save_encrypted_key"]
 
 
 def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
@@ -15,6 +15,12 @@ def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
 def save_encrypted_key(connection: Connection, person_key: str, encrypted_key: str) -> None:
     row = {"person_key": person_key, "encrypted_key": encrypted_key, "created_at": database_now()}
     connection.execute(upsert(connection, personal_keys, row, {"encrypted_key": encrypted_key}))
+
+
+def replace_encrypted_key(connection: Connection, person_key: str, encrypted_key: str, replacement: str) -> None:
+    """Store the same key encrypted anew, unless the person has changed or deleted it."""
+    is_unchanged = (personal_keys.c.person_key == person_key, personal_keys.c.encrypted_key == encrypted_key)
+    connection.execute(update(personal_keys).where(*is_unchanged).values(encrypted_key=replacement))
 
 
 def delete_key(connection: Connection, person_key: str) -> bool:

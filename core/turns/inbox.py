@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import REMOVE
-from core.conversation.api_keys import Vault
 from core.conversation.preferences import load_preferences
+from core.conversation.vault import Vault
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming
 from core.scopes import conversation_key, person_key
@@ -123,4 +123,4 @@ def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
     api_key = incoming.text.strip()
     if incoming.command != "key" or api_key in ("", REMOVE):
         return incoming
-    return replace(incoming, text=vault.encrypt(api_key) if vault else "…")
+    return replace(incoming, text=vault.encrypt(api_key, person_key(incoming.sender)) if vault else "…")

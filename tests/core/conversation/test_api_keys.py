@@ -1,30 +1,113 @@
-"""Personal API keys, as several processes see them."""
+"""Personal API keys: encryption, and how several processes see them."""
 
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+import structlog
+from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
+from core.conversation.vault import CIPHERTEXT_PREFIX, Vault, open_vault
 from core.settings import Settings
 from core.store.database import Store
+from core.store.personal_keys import get_encrypted_key, save_encrypted_key
+from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
 
+PASSPHRASE = "the passphrase"
 
-async def test_key_change_reaches_all_processes(tmp_path: Path) -> None:
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     store = Store(sqlite_url(tmp_path))
     await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def vault(store: Store) -> Vault:
+    return await open_vault(store, PASSPHRASE)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ModelApi]:
     api = ModelApi("http://127.0.0.1:1", "bot's key")
-    try:
-        settings = Settings(api_key=SecretStr("bot's-key"), secret_key=SecretStr("the passphrase"))
-        one, other = (ApiKeys(store, api, settings) for _ in range(2))
-        assert not (await other.for_person("ann")).is_personal
-        await one.save("ann", "Ann's key")
-        assert (await other.for_person("ann")).is_personal
-        await one.save("ann", "Ann's next key")
-        assert (await other.for_person("ann")).key_id == (await one.for_person("ann")).key_id
-        await one.delete("ann")
-        assert not (await other.for_person("ann")).is_personal
-    finally:
-        await api.close()
+    yield api
+    await api.close()
+
+
+def api_keys(store: Store, api: ModelApi, vault: Vault) -> ApiKeys:
+    return ApiKeys(store, api, Settings(api_key=SecretStr("bot's-key")), vault)
+
+
+async def test_key_change_reaches_all_processes(store: Store, api: ModelApi, vault: Vault) -> None:
+    one, other = (api_keys(store, api, vault) for _ in range(2))
+    assert not (await other.for_person("ann")).is_personal
+    await one.save("ann", "Ann's key")
+    assert (await other.for_person("ann")).is_personal
+    await one.save("ann", "Ann's next key")
+    assert (await other.for_person("ann")).key_id == (await one.for_person("ann")).key_id
+    await one.delete("ann")
+    assert not (await other.for_person("ann")).is_personal
+
+
+async def test_key_copied_to_another_person_cannot_be_used(store: Store, api: ModelApi, vault: Vault) -> None:
+    keys = api_keys(store, api, vault)
+    await keys.save("ann", "Ann's key")
+    encrypted = await store.read(get_encrypted_key, "ann")
+    assert encrypted is not None
+    await store.write(save_encrypted_key, "eve", encrypted)
+    with structlog.testing.capture_logs() as logs:
+        assert not (await keys.for_person("eve")).is_personal
+    assert [entry["event"] for entry in logs] == ["model.personal_key_unreadable"]
+    assert await keys.has_undecryptable_key("eve")
+    assert (await keys.for_person("ann")).is_personal
+
+
+async def test_key_of_earlier_version_is_encrypted_anew_at_first_use(store: Store, api: ModelApi, vault: Vault) -> None:
+    key = hashlib.scrypt(PASSPHRASE.encode(), salt=b"parley keys", n=2**14, r=8, p=1, dklen=32)
+    outdated = Fernet(base64.urlsafe_b64encode(key)).encrypt(b"Ann's key").decode()
+    await store.write(save_encrypted_key, "ann", outdated)
+    keys = api_keys(store, api, vault)
+    first = await keys.for_person("ann")
+    assert first.is_personal
+    stored = await store.read(get_encrypted_key, "ann")
+    assert stored is not None
+    assert stored.startswith(CIPHERTEXT_PREFIX)
+    assert vault.decrypt(stored, "ann") == "Ann's key"
+    assert vault.decrypt(stored, "eve") is None
+    assert await keys.for_person("ann") is first, "decrypted once"
+
+
+async def test_salt_is_per_database_and_survives_restart(store: Store, vault: Vault, tmp_path: Path) -> None:
+    encrypted = vault.encrypt("secret", "ann")
+    assert vault.encrypt("secret", "ann") != encrypted
+    assert (await open_vault(store, PASSPHRASE)).decrypt(encrypted, "ann") == "secret"
+    assert (await open_vault(store, "another")).decrypt(encrypted, "ann") is None
+    (tmp_path / "other").mkdir()
+    elsewhere = Store(sqlite_url(tmp_path / "other"))
+    assert (await open_vault(elsewhere, PASSPHRASE)).decrypt(encrypted, "ann") is None
+    await elsewhere.close()
+
+
+async def test_damaged_ciphertext_is_unreadable(vault: Vault) -> None:
+    encrypted = vault.encrypt("secret", "ann")
+    for damaged in ("", CIPHERTEXT_PREFIX, f"{CIPHERTEXT_PREFIX}!", encrypted[:-8], f"{CIPHERTEXT_PREFIX}\u00fc"):
+        assert vault.decrypt(damaged, "ann") is None
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_processes_that_start_together_share_salt(tmp_path: Path, database: str) -> None:
+    url = sqlite_url(tmp_path) if database == "sqlite" else postgresql_url()
+    stores = [Store(url) for _ in range(3)]
+    vaults = await asyncio.gather(*(open_vault(store, PASSPHRASE) for store in stores))
+    assert {other.decrypt(vaults[0].encrypt("secret", "ann"), "ann") for other in vaults} == {"secret"}
+    for store in stores:
         await store.close()

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from core.api.catalogue import Model
-from core.conversation.api_keys import Vault
+from core.conversation.vault import open_vault
 from core.port import AccountKey, Attachment, Batch, Button, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key, person_key
 from core.store import (
@@ -218,7 +218,8 @@ async def _add_settings(store: Store) -> None:
         await store.write(preferences.set_preference, scope, name, Preference(value, "Ann"))
     await store.write(grants.grant, "fake:person:5", grants.Role.OPERATOR, "Ann")
     await store.write(grants.grant, "fake:chat:-1007", grants.Role.MEMBER, "")
-    await store.write(personal_keys.save_encrypted_key, "fake:5", Vault("a passphrase").encrypt("a key of Ann's"))
+    vault = await open_vault(store, "a passphrase")
+    await store.write(personal_keys.save_encrypted_key, "fake:5", vault.encrypt("a key of Ann's", "fake:5"))
     models = [
         Model(MODEL, 64_000, has_reasoning=True, daily_quota=500_000),
         Model(EMBEDDER, 512, is_embedding_model=True),

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bots.sandbox.model.server import ModelStandIn
 from core.api.catalogue import Model
-from core.conversation.api_keys import Vault
+from core.conversation.vault import open_vault
 from core.port import AccountKey, Attachment, Batch, Button, Incoming
 from core.store import (
     answer_parts,
@@ -280,7 +280,8 @@ async def test_preferences_grants_and_state_are_kept(upgraded: Store) -> None:
     }
     encrypted = await upgraded.read(personal_keys.get_encrypted_key, "fake:5")
     assert encrypted is not None
-    assert Vault("a passphrase").decrypt(encrypted) == "a key of Ann's"
+    vault = await open_vault(upgraded, "a passphrase")
+    assert vault.decrypt(encrypted, "fake:5") == "a key of Ann's"
     catalogue = await upgraded.read(key_values.get_value, "catalogue")
     assert catalogue is not None
     assert msgspec.json.decode(catalogue, type=list[Model]) == [

@@ -233,7 +233,9 @@ async def running_engine(
     adapter.key_id = key_id_of(model.api_key)
     async with open_services(Settings(**values), timings=timings) as opened:  # type: ignore[arg-type]
         store = FaultyStore(opened.store)
-        services = build_services(opened.settings, store.as_store(), opened.api, opened.models, timings=timings)
+        services = build_services(
+            opened.settings, store.as_store(), opened.api, opened.models, opened.api_keys.vault, timings=timings
+        )
         adapters = {AccountKey(adapter.platform, adapter.account): adapter}
         engine = Engine(services, adapters, max_attempts=max_attempts)
         adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, store

@@ -11,6 +11,7 @@ from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.faults import http_error, respond_with, stall
 from bots.sandbox.model.tokeniser import Tokeniser
 from bots.terminal.dialect import TerminalDialect
+from core.conversation.vault import CIPHERTEXT_PREFIX
 from core.delivery.preview import Preview
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.markdown.document import Document
@@ -400,7 +401,7 @@ async def test_key_is_stored_only_as_key(tmp_path: Path, model: ModelStandIn) ->
         adapter.messages["m1"] = "/key a-key-of-my-own"
         await adapter.say("/key a-key-of-my-own", message="m1")
         await adapter.wait_for_text("your own key")
-        assert "gAAAA" not in await adapter.store.read(stored_events), "not even encrypted"
+        assert CIPHERTEXT_PREFIX not in await adapter.store.read(stored_events), "not even encrypted"
 
 
 async def test_rate_limited_interaction_is_always_answered(tmp_path: Path, model: ModelStandIn) -> None:
