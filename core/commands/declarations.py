@@ -155,6 +155,7 @@ _OTHERS = (
         (Argument("text", "The instructions, or reset"),),
         details="The instructions apply to this chat. `/system reset` goes back to the default.",
         example="/system Answer in one sentence.",
+        ephemeral=False,  # everybody in the chat must see that the instructions change
     ),
     Command(
         "persona",
@@ -162,6 +163,7 @@ _OTHERS = (
         (Argument("name", "A persona's name, or reset"),),
         details="A persona is a set of instructions that the operator prepared. It replaces those of /system.",
         example="/persona teacher",
+        ephemeral=False,
     ),
     Command(
         "context",

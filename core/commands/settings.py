@@ -157,11 +157,11 @@ async def system_reply(request: CommandRequest) -> Reply:
     if not instructions:
         return Reply(texts.show_instructions(request.preferences.system_prompt))
     if instructions == RESET:
-        return await _reset(request, PreferenceName.SYSTEM_PROMPT)
+        return _announce(request, await _reset(request, PreferenceName.SYSTEM_PROMPT))
     if len(instructions) > MAX_INSTRUCTIONS_CHARS:
         return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
     await _set(request, PreferenceName.SYSTEM_PROMPT, instructions)
-    return Reply(texts.instructions_changed(request.scope))
+    return _announce(request, Reply(texts.instructions_changed(request.scope)))
 
 
 async def persona_reply(request: CommandRequest) -> Reply:
@@ -172,9 +172,15 @@ async def persona_reply(request: CommandRequest) -> Reply:
     if not name:
         return Reply(texts.persona_list(personas, request.preferences.persona))
     if name == RESET:
-        return await _reset(request, PreferenceName.PERSONA)
+        return _announce(request, await _reset(request, PreferenceName.PERSONA))
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
     if persona is None:
         return Reply(texts.unknown_persona(name))
     await _reset(request, PreferenceName.SYSTEM_PROMPT)
-    return await _set(request, PreferenceName.PERSONA, persona)
+    return _announce(request, await _set(request, PreferenceName.PERSONA, persona))
+
+
+def _announce(request: CommandRequest, reply: Reply) -> Reply:
+    """Say who changed the instructions that the model follows for everyone in a group."""
+    incoming = request.incoming
+    return reply if incoming.place.is_private else Reply(f"{reply.text}\n{texts.changed_by(incoming.sender.name)}")

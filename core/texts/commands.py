@@ -37,7 +37,8 @@ KEY_UNREADABLE = (
 )
 KEYS_DISABLED = "This bot doesn't accept personal API keys."
 KEY_IN_GROUP = "Send your key only in a private chat with me."
-KEY_EXPOSED = "Delete your message and replace the key: others may have seen it."
+KEY_EXPOSED = "Replace the key: others may have seen it."
+KEY_MESSAGE_REMAINS = "Delete your message with the key: I can't do it here."
 KEY_MALFORMED = "That doesn't look like an API key."
 KEY_REJECTED = "IO Intelligence rejected this key, so it was not stored."
 KEY_UNCHECKED = "I couldn't check the key, so it was not stored. Try again later."

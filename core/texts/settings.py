@@ -70,6 +70,10 @@ def instructions_changed(scope: Scope) -> str:
     return f"Instructions changed ({scope_label(scope)})"
 
 
+def changed_by(name: str) -> str:
+    return f"Changed by {escape_markdown(name)} for everyone here"
+
+
 def instructions_too_long(max_chars: int) -> str:
     return f"Instructions can have at most {max_chars:,} characters."
 

@@ -1,6 +1,7 @@
 """Decides what a turn is (a refusal, a command, a button or a question), and has it handled to its end."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import structlog
 
@@ -14,6 +15,7 @@ from core.port import EventKind, SupportsFiles
 from core.services import Services
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
 from core.texts import answers as texts
+from core.texts.commands import KEY_MESSAGE_REMAINS
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import is_question
@@ -99,16 +101,19 @@ class Dispatcher:
         incoming = claimed.turn.incoming
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text:
-            await self._delete_key_message(claimed)
+            if not await self._delete_key_message(claimed):
+                reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
         await claimed.reply_and_finish(reply, ephemeral=EPHEMERAL_BY_COMMAND.get(incoming.command, True))
 
-    async def _delete_key_message(self, claimed: ClaimedTurn) -> None:
-        """Delete the message that contains an API key, where the platform allows it, and the stored text."""
+    async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:
+        """Delete the message that contains an API key, and the stored text. False if the message remains."""
         message_id = claimed.turn.incoming.message_id
         await claimed.store.write(erase_event_text, claimed.turn, claimed.owner)
         if message_id is None:
-            return
+            return True  # nobody else sees a slash command
         try:
             await claimed.outbox.delete_message(message_id)
         except DeliveryError as error:
             log.info("turn.key_message_not_deleted", turn=claimed.turn.id, failure=error.failure)
+            return False
+        return True

@@ -24,6 +24,10 @@ __all__ = ["EventInbox", "is_question", "is_stop_request"]
 
 log = structlog.get_logger(__name__)
 
+KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
+"""Discord sends a command that was pasted as text as a message."""
+KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
+SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{32,})")
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
@@ -39,7 +43,7 @@ class EventInbox:
         if incoming.kind is EventKind.MOVED:
             await self._move_chat(incoming)
             return
-        incoming = _encrypt_api_key(_sanitise(incoming), self.services.api_keys.vault)
+        incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
         # The code comes first: somebody who may use the bot can become its operator, too.
         if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
             self.access_control.log_denial(incoming)
@@ -116,6 +120,20 @@ def _sanitise(incoming: Incoming) -> Incoming:
 
 def _sanitise_text(text: str) -> str:
     return INVALID_CHARACTERS.sub("\ufffd", text)
+
+
+def _as_key_command(incoming: Incoming) -> Incoming:
+    """A text that is or contains an API key becomes `/key`: neither the model nor the database may see it."""
+    if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or incoming.command == "key":
+        return incoming
+    match = (
+        KEY_COMMAND.fullmatch(incoming.text) or KEY_MESSAGE.fullmatch(incoming.text) or SERVICE_KEY.search(incoming.text)
+    )
+    if match is None:
+        return incoming
+    return replace(
+        incoming, kind=EventKind.COMMAND, command="key", text=match[1].strip(), attachments=(), reply_to=None, batch=None
+    )
 
 
 def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:

@@ -257,3 +257,12 @@ async def test_denied_user_gets_private_notice(harness: Harness) -> None:
     assert "bargain" not in discord.transcript(channel, ann)
     assert discord.transcript(channel, ann).startswith(before)
     assert len(harness.model.requests) == 2
+
+
+async def test_everybody_sees_that_the_instructions_changed(harness: Harness) -> None:
+    discord = harness.discord
+    ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
+    channel = discord.create_channel(discord.create_guild("Home", ann, bob), "general")
+    await discord.use_command(ann, channel, "system", text="Be rude.")
+    await discord.wait_for(lambda: "Changed by Ann for everyone here" in "".join(bot_texts(discord.messages(channel))))
+    assert all(m.ephemeral_to is None for m in discord.messages(channel))

@@ -65,3 +65,13 @@ async def test_settings_are_listed(tmp_path: Path, model: ModelStandIn) -> None:
         assert await chat.ask("/settings length") == (
             "Length: 500. Change it with `/settings length VALUE` (16-100,000) or `/settings length reset`."
         )
+
+
+async def test_changed_instructions_are_announced_in_a_group(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, personas={"teacher": "Explain."}) as chat:
+        for command in ("/system Be rude.", "/system reset", "/persona teacher", "/persona reset"):
+            count = len(chat.messages)
+            await chat.say(command, group="-7")
+            await chat.wait_until(lambda: len(chat.messages) > count)  # noqa: B023 (awaited here)
+            assert chat.texts[-1].endswith("Changed by Ann for everyone here")
+        assert "Changed by" not in await chat.ask("/system Be kind.")
