@@ -98,7 +98,7 @@ class SearchResult:
             text = _truncate(chunk.text, remaining - SOURCE_OVERHEAD_TOKENS)
             if chunk.kind is ChunkKind.FILE:
                 sources.append(Source(len(sources) + 1, chunk.name, _sanitise_label(chunk.label)))
-                text = f"{sources[-1]}\n<<<\n{text}\n>>>"
+                text = f"{sources[-1]}\n<<<\n{_indent_delimiters(text)}\n>>>"
             texts[chunk.kind].append(text)
             remaining -= estimate_tokens(text) + SEPARATOR_TOKENS
         file_list = _format_files(self.files)
@@ -142,6 +142,11 @@ def _format_list(title: str, texts: Sequence[str]) -> str:
 
 def _truncate(text: str, max_tokens: float) -> str:
     return text if estimate_tokens(text) <= max_tokens else truncate(text, max_tokens)
+
+
+def _indent_delimiters(text: str) -> str:
+    """Indent the lines of a source that could end it early."""
+    return re.sub(r"^(?=[<>]+$)", " ", text, flags=re.MULTILINE)
 
 
 def _sanitise_label(label: str) -> str:
