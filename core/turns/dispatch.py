@@ -100,9 +100,8 @@ class Dispatcher:
             return
         incoming = claimed.turn.incoming
         await claimed.outbox.load()
-        if incoming.command == "key" and incoming.text:
-            if not await self._delete_key_message(claimed):
-                reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
+        if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
+            reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
         await claimed.reply_and_finish(reply, ephemeral=EPHEMERAL_BY_COMMAND.get(incoming.command, True))
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:

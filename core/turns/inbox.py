@@ -127,12 +127,20 @@ def _as_key_command(incoming: Incoming) -> Incoming:
     if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or incoming.command == "key":
         return incoming
     match = (
-        KEY_COMMAND.fullmatch(incoming.text) or KEY_MESSAGE.fullmatch(incoming.text) or SERVICE_KEY.search(incoming.text)
+        KEY_COMMAND.fullmatch(incoming.text)
+        or KEY_MESSAGE.fullmatch(incoming.text)
+        or SERVICE_KEY.search(incoming.text)
     )
     if match is None:
         return incoming
     return replace(
-        incoming, kind=EventKind.COMMAND, command="key", text=match[1].strip(), attachments=(), reply_to=None, batch=None
+        incoming,
+        kind=EventKind.COMMAND,
+        command="key",
+        text=match[1].strip(),
+        attachments=(),
+        reply_to=None,
+        batch=None,
     )
 
 
