@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -27,21 +28,26 @@ def _alembic_config() -> Config:
     return config
 
 
+@cache
+def _load_migrations() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic_config())
+
+
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Migrate the schema to `revision`. Raises `ConfigurationError` if a newer version has written the database."""
     advisory_lock(connection, MIGRATION_LOCK_ID)
-    config = _alembic_config()
-    scripts = ScriptDirectory.from_config(config)
+    scripts = _load_migrations()
     current = _current_revision(connection, scripts)
     if current == scripts.get_current_head():
         return
+    config = _alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
 
 
 def create_or_check(connection: Connection) -> None:
     """Create the schema in an empty database. Raises `ConfigurationError` if another version wrote the database."""
-    scripts = ScriptDirectory.from_config(_alembic_config())
+    scripts = _load_migrations()
     current = _current_revision(connection, scripts)
     if current is None:
         upgrade(connection)
@@ -78,7 +84,7 @@ def back_up(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path)) as source:
             revision = _read_revision(source)
-            scripts = ScriptDirectory.from_config(_alembic_config())
+            scripts = _load_migrations()
             if revision == scripts.get_current_head() or revision not in _known_revisions(scripts):
                 return
             backup = path.with_name(f"{path.name}.{revision}.backup")

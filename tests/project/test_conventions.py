@@ -2,6 +2,8 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +21,32 @@ ALLOWED = {
 """Exceptions by `file:function`, with the reason."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    path: str
+    function: str
+    """The innermost function around the call."""
+    node: ast.Call
+
+    @property
+    def location(self) -> str:
+        return f"{self.path}:{self.function}"
+
+    @property
+    def name(self) -> str:
+        return f".{ast.unparse(self.node.func)}"
+
+
+@cache
+def calls_in_tests() -> list[Call]:
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    return [
+        Call(path.relative_to(ROOT).as_posix(), function, node)
+        for path in paths
+        for function, node in calls_by_function(ast.parse(path.read_text()))
+    ]
+
+
 def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple[str, ast.Call]]:
     """Every call in `node`, with the name of the innermost function around it."""
     for child in ast.iter_child_nodes(node):
@@ -30,12 +58,9 @@ def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple
 
 def find_calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
     """Calls in tests/ of functions with one of these names, as methods too, with their location."""
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
-        for function, call in calls_by_function(ast.parse(path.read_text())):
-            called = f".{ast.unparse(call.func)}"
-            if f"{name}:{function}" not in ALLOWED and called.endswith(tuple(f".{each}" for each in names)):
-                yield f"{name}:{call.lineno} ({function})", call
+    for call in calls_in_tests():
+        if call.location not in ALLOWED and call.name.endswith(tuple(f".{name}" for name in names)):
+            yield f"{call.path}:{call.node.lineno} ({call.function})", call.node
 
 
 def patches_constant(call: ast.Call) -> bool:
@@ -62,9 +87,4 @@ def test_no_test_sleeps() -> None:
 
 
 def test_allowed_exceptions_are_needed() -> None:
-    functions = {
-        f"{path.relative_to(ROOT).as_posix()}:{function}"
-        for path in (ROOT / "tests").rglob("*.py")
-        for function, _ in calls_by_function(ast.parse(path.read_text()))
-    }
-    assert ALLOWED.keys() <= functions
+    assert ALLOWED.keys() <= {call.location for call in calls_in_tests()}

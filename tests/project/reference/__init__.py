@@ -8,18 +8,15 @@ from pathlib import Path
 
 from tests.project.reference import cli_page, commands_page, example_settings, log_events_page, settings_page
 
-__all__ = ["ROOT", "render_all"]
+__all__ = ["PAGES", "ROOT"]
 
 ROOT = Path(__file__).parents[3]
-
-
-def render_all() -> dict[Path, str]:
-    """The generated files, with their contents."""
-    reference = ROOT / "docs" / "reference"
-    return {
-        reference / "settings.md": settings_page.render(),
-        reference / "commands.md": commands_page.render(),
-        reference / "cli.md": cli_page.render(),
-        reference / "log-events.md": log_events_page.render(),
-        ROOT / "parley.example.toml": example_settings.render(),
-    }
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = {
+    REFERENCE / "settings.md": settings_page.render,
+    REFERENCE / "commands.md": commands_page.render,
+    REFERENCE / "cli.md": cli_page.render,
+    REFERENCE / "log-events.md": log_events_page.render,
+    ROOT / "parley.example.toml": example_settings.render,
+}
+"""By file, the function that renders its contents."""

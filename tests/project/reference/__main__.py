@@ -2,10 +2,11 @@
 
 import sys
 
-from tests.project.reference import ROOT, render_all
+from tests.project.reference import PAGES, ROOT
 from tests.project.reference.log_events_page import find_problems
 
-for path, text in render_all().items():
+for path, render in PAGES.items():
+    text = render()
     path.parent.mkdir(exist_ok=True)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
