@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import structlog
 
 from core.api.client import ModelApi, StreamTimeouts
-from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.vault import open_vault
 from core.errors import ConfigurationError
@@ -28,13 +27,11 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_services(
-    settings: Settings, *, clock: Clock = SystemClock(), timings: Timings = Timings()
-) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, timings: Timings = Timings()) -> AsyncIterator[Services]:
     """Open the database and the API client. Raises `ConfigurationError` and `UnavailableError`."""
     if settings.api_key is None:
         raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
-    store = Store(settings.database_url, clock=clock, timings=timings)
+    store = Store(settings.database_url, timings=timings)
     api = ModelApi(
         settings.base_url,
         settings.api_key.get_secret_value(),
@@ -44,14 +41,13 @@ async def open_services(
             total=settings.answer_timeout,
         ),
         timings=timings,
-        clock=clock,
     )
     try:
         await store.open()
-        models = ModelRegistry(api, store, settings, clock=clock, timings=timings)
+        models = ModelRegistry(api, store, settings, timings=timings)
         await models.load()
         vault = await open_vault(store, settings.secret_key.get_secret_value()) if settings.secret_key else None
-        yield build_services(settings, store, api, models, vault, clock=clock, timings=timings)
+        yield build_services(settings, store, api, models, vault, timings=timings)
     finally:
         await api.close()
         await store.close()
@@ -68,7 +64,7 @@ async def serve(
 
     Raises what an adapter raises: `ConfigurationError`, `UnavailableError`.
     """
-    clock, timings = services.clock, services.timings
+    timings = services.timings
     engine = Engine(services, {AccountKey(adapter.platform, adapter.account): adapter for adapter in adapters})
     if services.store.is_exclusive:
         await services.store.write(delete_leases)
@@ -77,7 +73,9 @@ async def serve(
         asyncio.create_task(engine.run(), name="engine"),
         asyncio.create_task(services.models.refresh_periodically(), name="catalogue"),
         *(
-            asyncio.create_task(supervise(adapter, engine.inbox, clock=clock, timings=timings), name=adapter.platform)
+            asyncio.create_task(
+                supervise(adapter, engine.inbox, clock=timings.clock, timings=timings), name=adapter.platform
+            )
             for adapter in adapters
         ),
     ]
@@ -104,6 +102,6 @@ async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], 
     roles = await services.store.read(roles_by_subject)
     if roles or services.settings.access is not AccessMode.PAIRING:
         return
-    code = await create_pairing_code(services.store, clock=services.clock, timings=services.timings)
+    code = await create_pairing_code(services.store, timings=services.timings)
     if show_pairing_code is not None:
         show_pairing_code(code)

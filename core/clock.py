@@ -1,4 +1,4 @@
-"""Time as a dependency: everything that reads a clock or waits takes a `Clock`.
+"""Time as a dependency: everything that reads a clock or waits takes a `Clock`, the core's classes in their `Timings`.
 
 Production code passes a `SystemClock`; tests pass a clock that they move by hand. Deadlines that several processes
 share are compared with the database's own clock instead (`core.store.schema.database_now`).

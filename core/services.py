@@ -4,7 +4,6 @@ import uuid
 from dataclasses import dataclass
 
 from core.api.client import ModelApi
-from core.clock import Clock, SystemClock
 from core.conversation.api_keys import ApiKeys
 from core.conversation.composer import Composer
 from core.conversation.failover import CircuitBreaker
@@ -38,7 +37,6 @@ class Services:
     owner: str
     """This process's name in the database."""
     leases: Leases
-    clock: Clock
     timings: Timings
 
     async def load_state(self, key: str) -> str | None:
@@ -55,12 +53,11 @@ def build_services(
     models: ModelRegistry,
     vault: Vault | None,
     *,
-    clock: Clock = SystemClock(),
     timings: Timings = Timings(),
 ) -> Services:
     api_keys = ApiKeys(store, api, settings, vault)
     bot_key_id = api_keys.bot_key.key_id
-    ledger = Ledger(store, models, settings, bot_key_id, clock=clock, timings=timings)
+    ledger = Ledger(store, models, settings, bot_key_id, timings=timings)
     owner = uuid.uuid4().hex
     return Services(
         settings,
@@ -69,12 +66,11 @@ def build_services(
         models,
         api_keys,
         ledger,
-        CircuitBreaker(clock=clock, timings=timings),
+        CircuitBreaker(timings=timings),
         Composer(store, models, TokenEstimators(store)),
         Summariser(store, models, ledger, api, bot_key_id),
         MemoryService(store, ledger, model=settings.embedding_model, timings=timings),
         owner,
-        Leases(store, owner, clock=clock, timings=timings),
-        clock,
+        Leases(store, owner, timings=timings),
         timings,
     )

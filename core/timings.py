@@ -1,4 +1,4 @@
-"""Every duration the core waits for, in seconds.
+"""Every duration the core waits for, in seconds, and the clock that measures them.
 
 Tests pass shorter values; nothing patches module constants. Adapters have their own timings (`TelegramTimings`,
 `DiscordTimings`).
@@ -6,11 +6,15 @@ Tests pass shorter values; nothing patches module constants. Adapters have their
 
 from dataclasses import dataclass
 
+from core.clock import Clock, SystemClock
+
 __all__ = ["Timings"]
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
+    clock: Clock = SystemClock()
+
     # Leases
     lease_duration: float = 6.0
     """How long a process owns a turn, or a named lease, without renewing it."""

@@ -25,7 +25,6 @@ from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.api.response_body import MAX_ERROR_BODY_BYTES, decode_json, read_body, read_start, truncate_error_body
 from core.api.stream_parser import StreamParser
 from core.backoff import Backoff
-from core.clock import Clock, SystemClock
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
@@ -89,11 +88,10 @@ class ModelApi:
         *,
         timeouts: StreamTimeouts = StreamTimeouts(),
         timings: Timings = Timings(),
-        clock: Clock = SystemClock(),
     ) -> None:
         self._timeouts = timeouts
         self._timings = timings
-        self._clock = clock
+        self._clock = timings.clock
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
         self._openai = AsyncOpenAI(
             base_url=base_url,
@@ -153,7 +151,7 @@ class ModelApi:
         """
         if not 0 < len(texts) <= embedding.MAX_TEXTS_PER_REQUEST:
             raise ValueError(f"{len(texts)} texts at once")
-        retries = _Retries(self._timings, self._clock)
+        retries = _Retries(self._timings)
         while True:
             try:
                 async with asyncio.timeout(self._timings.embedding_timeout):
@@ -167,7 +165,7 @@ class ModelApi:
         Raises `ModelError`, also in the middle of an answer; a `UsageReport` before it still counts.
         Closing the generator, or cancelling its consumer, closes the connection at once.
         """
-        retries = _Retries(self._timings, self._clock)
+        retries = _Retries(self._timings)
         while True:
             has_started = False
             try:
@@ -230,10 +228,10 @@ class ModelApi:
 class _Retries:
     """Decides whether to repeat a failed request, and waits before the next attempt."""
 
-    def __init__(self, timings: Timings, clock: Clock) -> None:
+    def __init__(self, timings: Timings) -> None:
         self._max_delay = timings.max_model_retry_delay
         self._backoff = Backoff(timings.model_retry_delay, self._max_delay)
-        self._clock = clock
+        self._clock = timings.clock
         self._attempts = 0
 
     async def wait_after(self, error: ModelError) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from core.api.catalogue import Model, size_in_billions
 from core.api.model_data import BUILTIN_MODELS
 from core.backoff import Backoff
-from core.clock import Clock, SystemClock
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
@@ -89,8 +88,8 @@ class CircuitBreaker:
     Each pause is twice as long as the previous one. If the service asks for a delay, the pause starts at once.
     """
 
-    def __init__(self, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
-        self._clock = clock
+    def __init__(self, *, timings: Timings = Timings()) -> None:
+        self._clock = timings.clock
         self._timings = timings
         self._circuits: dict[tuple[str, str], _Circuit] = {}
 

@@ -23,7 +23,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.api.model_data import BUILTIN_MODELS
-from core.clock import Clock, SystemClock
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
@@ -140,7 +139,6 @@ class Ledger:
         settings: Settings,
         bot_key_id: str = "",
         *,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._store = store
@@ -148,7 +146,7 @@ class Ledger:
         self._settings = settings
         self._bot_key_id = bot_key_id
         self._reset_offset = timedelta(hours=settings.quota_reset_hour)
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._warned: set[tuple[str, str, str]] = set()
         self.warnings: deque[QuotaWarning] = deque(maxlen=20)

@@ -15,7 +15,6 @@ from core.api.catalogue import (
 )
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS
-from core.clock import Clock, SystemClock
 from core.conversation.failover import fallback_models
 from core.conversation.unknown_models import (
     DEFAULT_MODEL_SETTING,
@@ -43,12 +42,11 @@ class ModelRegistry:
         store: Store,
         settings: Settings,
         *,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._api = api
         self._store = store
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._settings = settings
         self._context_limits: dict[str, int] = {}

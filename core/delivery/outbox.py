@@ -26,7 +26,6 @@ import msgspec
 import structlog
 
 from core.backoff import Backoff
-from core.clock import Clock, SystemClock
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import Adapter, Part, Place
@@ -53,18 +52,15 @@ class Outbox:
         adapter: Adapter,
         rate_limiter: RateLimiter,
         turn: Turn,
-        owner: str,
         *,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._store = store
-        self._adapter = adapter
-        self._rate_limiter = rate_limiter
-        self._turn = turn
-        self._owner = owner
-        self._clock = clock
-        self._timings = timings
+        self.adapter = adapter
+        self.rate_limiter = rate_limiter
+        self.turn = turn
+        self._clock = timings.clock
+        self.timings = timings
         self._sent_parts: dict[int, SentPart] = {}
         self._stored_digests: dict[int, str] = {}
         """The digests in the store; a preview may differ from the digest of its message."""
@@ -84,8 +80,8 @@ class Outbox:
 
     async def load(self) -> None:
         """Read which parts earlier attempts of the turn sent."""
-        if self._turn.attempt > 1:
-            self._sent_parts = await self._store.read(list_sent_parts, self._turn.id)
+        if self.turn.attempt > 1:
+            self._sent_parts = await self._store.read(list_sent_parts, self.turn.id)
             self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
 
     @property
@@ -99,7 +95,7 @@ class Outbox:
     def check_preview_allowed(self) -> None:
         """Raise if a preview must not be sent although the rate limiter allowed it."""
         self.check_lease()
-        if self._rate_limiter.seconds_blocked(self.place.chat) > 0:
+        if self.rate_limiter.seconds_blocked(self.place.chat) > 0:
             raise DeliveryError("The chat is blocked", DeliveryFailure.TRANSIENT)
 
     # Parts
@@ -134,7 +130,7 @@ class Outbox:
                 try:
                     await self.delete_message(message_id, Priority.FINAL)
                 except DeliveryError as error:
-                    log.info("delivery.part_not_deleted", turn=self._turn.id, part=surplus, failure=error.failure)
+                    log.info("delivery.part_not_deleted", turn=self.turn.id, part=surplus, failure=error.failure)
             del self._sent_parts[surplus]
             await self._store_part(surplus, None)
 
@@ -142,7 +138,7 @@ class Outbox:
         """Send `part` until the platform confirms it; it may appear twice. Raises `DeliveryError`."""
 
         async def request(current: Part) -> str:
-            return await self._adapter.send(
+            return await self.adapter.send(
                 self.place,
                 current,
                 key=f"{self._key}-{position}",
@@ -158,7 +154,7 @@ class Outbox:
 
         async def request(current: Part) -> None:
             self._check_not_moved(original_chat)
-            await self._adapter.edit(self.place, message_id, current, interaction_token=self._interaction_token)
+            await self.adapter.edit(self.place, message_id, current, interaction_token=self._interaction_token)
 
         await self._request_with_retries(priority, request, part, is_idempotent=True)
 
@@ -168,7 +164,7 @@ class Outbox:
 
         async def request(_: Part) -> None:
             self._check_not_moved(original_chat)
-            await self._adapter.delete(self.place, message_id, interaction_token=self._interaction_token)
+            await self.adapter.delete(self.place, message_id, interaction_token=self._interaction_token)
 
         await self._request_with_retries(priority, request, is_idempotent=True)
 
@@ -210,7 +206,7 @@ class Outbox:
             if is_recorded:
                 await self._record_sending(position, digest, previous, priority)
             try:
-                return await self._adapter.send(
+                return await self.adapter.send(
                     self.place,
                     current,
                     key=f"{self._key}-{position}",
@@ -232,7 +228,7 @@ class Outbox:
             if error.failure is not DeliveryFailure.UNKNOWN:
                 await self._store_part(position, SentPart(PartState.REJECTED, None, digest))
                 raise
-            log.warning("delivery.uncertain", turn=self._turn.id, part=position)
+            log.warning("delivery.uncertain", turn=self.turn.id, part=position)
             self._mark_uncertain(position, digest)
             await self._store_part(position, SentPart(PartState.UNCERTAIN, None, digest))
             self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
@@ -249,8 +245,8 @@ class Outbox:
                 self._stored_digests[position] = digest
                 sending = SentPart(PartState.SENDING, None, digest)
                 # With priority, because the rate limiter has just granted the request.
-                await self._store.write_with_priority(save_part, self._turn, self._owner, position, sending)
-                if self._rate_limiter.seconds_blocked(self.place.chat) == 0:
+                await self._store.write_with_priority(save_part, self.turn, position, sending)
+                if self.rate_limiter.seconds_blocked(self.place.chat) == 0:
                     return
                 # Meanwhile the platform blocked the chat because of another turn.
                 await self._store_part(position, previous)
@@ -266,7 +262,7 @@ class Outbox:
 
     async def _store_part(self, position: int, part: SentPart | None) -> None:
         self._stored_digests[position] = part.digest if part else ""
-        await self._store.write(save_part, self._turn, self._owner, position, part)
+        await self._store.write(save_part, self.turn, position, part)
 
     # Requests
 
@@ -283,8 +279,8 @@ class Outbox:
         A preview is tried once, with the slot it has already acquired. `is_idempotent`: the request may be repeated
         even if it may have taken effect.
         """
-        backoff = Backoff(self._timings.first_delivery_retry_delay, self._timings.max_delivery_retry_delay)
-        deadline = self._clock.monotonic() + self._timings.delivery_deadline
+        backoff = Backoff(self.timings.first_delivery_retry_delay, self.timings.max_delivery_retry_delay)
+        deadline = self._clock.monotonic() + self.timings.delivery_deadline
         while True:
             if priority is Priority.PREVIEW:
                 self.check_preview_allowed()
@@ -298,9 +294,9 @@ class Outbox:
                 if priority is Priority.PREVIEW:  # the next preview goes to the new chat
                     raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
-                log.info("delivery.failed", turn=self._turn.id, failure=error.failure, error=str(error))
+                log.info("delivery.failed", turn=self.turn.id, failure=error.failure, error=str(error))
                 if error.failure is DeliveryFailure.RATE_LIMITED:
-                    self._rate_limiter.apply_retry_after(self.place.chat, error)
+                    self.rate_limiter.apply_retry_after(self.place.chat, error)
                 if priority is Priority.PREVIEW or self._clock.monotonic() > deadline:
                     raise
                 if error.failure is DeliveryFailure.REJECTED and part.native:
@@ -314,8 +310,8 @@ class Outbox:
 
     async def _acquire_slot(self, priority: Priority) -> None:
         # A final message may wait long, because many may queue in a slow chat.
-        self.is_waiting = priority is Priority.FINAL or self._rate_limiter.seconds_blocked(self.place.chat) > 0
-        await self._rate_limiter.acquire(self.place.chat, self._adapter.capabilities(self.place).rate_limit, priority)
+        self.is_waiting = priority is Priority.FINAL or self.rate_limiter.seconds_blocked(self.place.chat) > 0
+        await self.rate_limiter.acquire(self.place.chat, self.adapter.capabilities(self.place).rate_limit, priority)
         self.is_waiting = False
 
     # Chat migration

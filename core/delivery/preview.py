@@ -15,16 +15,15 @@ from typing import Any
 import structlog
 
 from core.buttons import ButtonAction, encode_action
-from core.clock import Clock, SystemClock, wait_for_any, wait_for_event
+from core.clock import wait_for_any, wait_for_event
 from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
-from core.delivery.rate_limiter import Priority, RateLimiter
+from core.delivery.rate_limiter import Priority
 from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.markdown.document import Document, Emphasis, Paragraph, Text
-from core.port import Adapter, Button, Part, PreviewMode, SupportsDrafts
+from core.port import Button, Part, PreviewMode, SupportsDrafts
 from core.texts import answers as texts
-from core.timings import Timings
 
 __all__ = ["Preview"]
 
@@ -41,33 +40,23 @@ class Preview:
     `on_gone` is called when the person deletes the growing message or blocks the bot.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        rate_limiter: RateLimiter,
-        outbox: Outbox,
-        turn_id: int,
-        on_gone: Callable[[], object],
-        *,
-        clock: Clock = SystemClock(),
-        timings: Timings = Timings(),
-    ) -> None:
-        self._adapter = adapter
-        self._rate_limiter = rate_limiter
+    def __init__(self, outbox: Outbox, on_gone: Callable[[], object]) -> None:
         self._outbox = outbox
-        self._turn_id = turn_id
+        self._adapter = outbox.adapter
+        self._rate_limiter = outbox.rate_limiter
+        self._turn_id = outbox.turn.id
         self._on_gone = on_gone
-        self._clock = clock
-        self._timings = timings
+        self._timings = outbox.timings
+        self._clock = outbox.timings.clock
         self._changed = asyncio.Event()
         self._close_requested = asyncio.Event()
         self._text = ""
         self._status = ""
-        self._splitter = Splitter(adapter.dialect, timings=timings)
+        self._splitter = Splitter(self._adapter.dialect, timings=self._timings)
         self._final_parts = 0
         self._idle_wait: asyncio.Future[None] | None = None
-        self._capabilities = adapter.capabilities(outbox.place)
-        stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, turn_id), is_destructive=True)
+        self._capabilities = self._adapter.capabilities(outbox.place)
+        stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from core.clock import Clock, Scheduled, SystemClock
+from core.clock import Scheduled
 from core.errors import DeliveryError
 from core.port import RateLimit
 from core.timings import Timings
@@ -99,10 +99,9 @@ class RateLimiter:
         account_rate_limit: RateLimit,
         *,
         on_limit: Callable[[str, float], None] | None = None,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._on_limit = on_limit
         self._account_rate_limit = account_rate_limit

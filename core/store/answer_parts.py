@@ -38,9 +38,9 @@ def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]
     return {row.position: SentPart(PartState(row.state), row.message_id, row.digest) for row in rows}
 
 
-def save_part(connection: Connection, turn: Turn, owner: str, position: int, part: SentPart | None) -> None:
+def save_part(connection: Connection, turn: Turn, position: int, part: SentPart | None) -> None:
     """Replace the stored state of a part; None: the message no longer exists. Raises `LostLeaseError`."""
-    fence(connection, turn, owner)
+    fence(connection, turn)
     is_part = (answer_parts.c.turn_id == turn.id, answer_parts.c.position == position)
     connection.execute(delete(answer_parts).where(*is_part))
     if part is not None:

@@ -44,7 +44,6 @@ class Question:
 def store_answer(
     connection: Connection,
     turn: Turn,
-    owner: str,
     *,
     prompt: str,
     answer: str,
@@ -67,7 +66,6 @@ def store_answer(
     update_owned_turn(
         connection,
         turn,
-        owner,
         state=TurnState.DELIVERING,
         note=note,
         buttons_json=buttons_json,

@@ -131,6 +131,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
             seq=row.seq,
             state=TurnState(row.state),
             incoming=incoming,
+            owner=row.owner,
             attempt=row.attempt,
             age_seconds=row.age_seconds,
             model=row.model,

@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from core.clock import Clock, SystemClock, wait_for_event
+from core.clock import wait_for_event
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
 from core.store.process_lock import process_lock
@@ -51,9 +51,9 @@ class Store:
     `StoreError` when the database fails.
     """
 
-    def __init__(self, url: str, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
+    def __init__(self, url: str, *, timings: Timings = Timings()) -> None:
         parsed_url = make_url(url)
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self.is_embedded = parsed_url.get_backend_name() == "sqlite"
         self.is_exclusive = False
@@ -142,7 +142,7 @@ class Store:
         if not self.is_embedded:
             yield
             return
-        async with process_lock(self._path, clock=self._clock, timings=self._timings):
+        async with process_lock(self._path, timings=self._timings):
             self.is_exclusive = True
             yield
 

@@ -26,7 +26,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from core.clock import Clock, SystemClock, wait_for_event
+from core.clock import wait_for_event
 from core.errors import StoreError
 from core.timings import Timings
 
@@ -41,8 +41,8 @@ TRUSTED_FRACTION = 0.8
 class Lease:
     """A lease from its owner's view. `requested_at`: `clock.monotonic()` before the lease was acquired."""
 
-    def __init__(self, requested_at: float, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
-        self._clock = clock
+    def __init__(self, requested_at: float, *, timings: Timings = Timings()) -> None:
+        self._clock = timings.clock
         self._duration = timings.lease_duration
         self._lost = asyncio.Event()
         self._trusted_until = -math.inf
@@ -79,18 +79,17 @@ class LeaseKeeper(Generic[K]):
         renew: Callable[[list[K]], Awaitable[Collection[K]]],
         on_lost: Callable[[K], object] = lambda _key: None,
         *,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._renew = renew
         self._on_lost = on_lost
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._leases: dict[K, Lease] = {}
 
     def add(self, key: K, requested_at: float) -> Lease:
         """Start to renew a lease, acquired by a write sent at `requested_at` (`clock.monotonic()`)."""
-        lease = self._leases[key] = Lease(requested_at, clock=self._clock, timings=self._timings)
+        lease = self._leases[key] = Lease(requested_at, timings=self._timings)
         return lease
 
     def remove(self, key: K) -> None:

@@ -11,7 +11,6 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection, delete, func, or_, select
 
-from core.clock import Clock, SystemClock
 from core.errors import StoreError
 from core.store.database import Store
 from core.store.dialect import upsert
@@ -55,10 +54,10 @@ def delete_leases(connection: Connection) -> None:
 class Leases:
     """The named leases of this process. After `close`, none can be acquired."""
 
-    def __init__(self, store: Store, owner: str, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> None:
+    def __init__(self, store: Store, owner: str, *, timings: Timings = Timings()) -> None:
         self._store = store
         self._owner = owner
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._closing = asyncio.Event()
 
@@ -84,7 +83,7 @@ class Leases:
         """
         while True:
             requested_at = await self._wait_until_acquired(name)
-            keeper = LeaseKeeper(self._renew, clock=self._clock, timings=self._timings)
+            keeper = LeaseKeeper(self._renew, timings=self._timings)
             lease = keeper.add(name, requested_at)
             work_task = asyncio.ensure_future(work())
             keeper_task = asyncio.create_task(keeper.run())

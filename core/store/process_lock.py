@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 
-from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, UnavailableError
 from core.timings import Timings
 
@@ -25,9 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def process_lock(
-    database: Path, *, clock: Clock = SystemClock(), timings: Timings = Timings()
-) -> AsyncIterator[None]:
+async def process_lock(database: Path, *, timings: Timings = Timings()) -> AsyncIterator[None]:
     """Lock the database while the body runs.
 
     Waits for a process that is shutting down. Raises `UnavailableError` if it does not end, and `ConfigurationError`
@@ -39,7 +36,7 @@ async def process_lock(
     except OSError as error:
         raise ConfigurationError(f"{lock_path} cannot be written: {error.strerror}") from error
     try:
-        await _acquire(descriptor, clock, timings)
+        await _acquire(descriptor, timings)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
@@ -47,7 +44,8 @@ async def process_lock(
         os.close(descriptor)
 
 
-async def _acquire(descriptor: int, clock: Clock, timings: Timings) -> None:
+async def _acquire(descriptor: int, timings: Timings) -> None:
+    clock = timings.clock
     deadline = clock.monotonic() + timings.process_lock_timeout
     is_logged = False
     while fcntl is not None:

@@ -7,7 +7,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from core.clock import Clock, SystemClock
 from core.errors import StoreError
 from core.store.database import Store
 from core.timings import Timings
@@ -32,12 +31,11 @@ class RetryingStore:
         store: Store,
         check_lease: Callable[[], None],
         *,
-        clock: Clock = SystemClock(),
         timings: Timings = Timings(),
     ) -> None:
         self._store = store
         self.check_lease = check_lease
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

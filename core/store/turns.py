@@ -1,8 +1,8 @@
 """Turns: the work on one event, from acceptance to outcome.
 
 `claims` decides which process works on a turn; `answers` and `answer_parts` store the result. Every function is the
-body of one transaction. `owner` identifies a process, and `attempt` one of its claims. A write by any other than the
-current owner raises `LostLeaseError` and changes nothing.
+body of one transaction. `Turn.owner` identifies a process, and `Turn.attempt` one of its claims. A write by any other
+than the current owner raises `LostLeaseError` and changes nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -67,6 +67,7 @@ class Turn:
     """The position in the conversation; None for a turn that overtakes."""
     state: TurnState
     incoming: Incoming
+    owner: str
     attempt: int
     age_seconds: float
     """Seconds since the event was accepted."""
@@ -97,28 +98,28 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     return StoredTurn(row.conversation_id, incoming, TurnState(row.state))
 
 
-def finish_turn(connection: Connection, turn: Turn, owner: str, state: TurnState) -> None:
-    update_owned_turn(connection, turn, owner, state=state, finished_at=database_now())
+def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:
+    update_owned_turn(connection, turn, state=state, finished_at=database_now())
 
 
-def erase_event_text(connection: Connection, turn: Turn, owner: str) -> None:
+def erase_event_text(connection: Connection, turn: Turn) -> None:
     """Remove the text, which contains a secret, from the stored event."""
     erased = encode_incoming(replace(turn.incoming, text=""))
-    update_owned_turn(connection, turn, owner, incoming_json=erased)
+    update_owned_turn(connection, turn, incoming_json=erased)
 
 
-def is_owned(turn: Turn, owner: str) -> ColumnElement[bool]:
-    return and_(turns.c.id == turn.id, turns.c.owner == owner, turns.c.attempt == turn.attempt, IS_OPEN)
+def is_owned(turn: Turn) -> ColumnElement[bool]:
+    return and_(turns.c.id == turn.id, turns.c.owner == turn.owner, turns.c.attempt == turn.attempt, IS_OPEN)
 
 
-def update_owned_turn(connection: Connection, turn: Turn, owner: str, **values: object) -> None:
+def update_owned_turn(connection: Connection, turn: Turn, **values: object) -> None:
     """Raises `LostLeaseError`."""
-    if connection.execute(update(turns).where(is_owned(turn, owner)).values(**values)).rowcount != 1:
+    if connection.execute(update(turns).where(is_owned(turn)).values(**values)).rowcount != 1:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
 
 
-def fence(connection: Connection, turn: Turn, owner: str) -> None:
+def fence(connection: Connection, turn: Turn) -> None:
     """Keep others from claiming the turn before this transaction ends. Raises `LostLeaseError`."""
-    query = select(turns.c.id).where(is_owned(turn, owner)).with_for_update(key_share=True)
+    query = select(turns.c.id).where(is_owned(turn)).with_for_update(key_share=True)
     if connection.scalar(query) is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")

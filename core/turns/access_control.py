@@ -12,7 +12,6 @@ from collections import OrderedDict
 import structlog
 from sqlalchemy import Connection
 
-from core.clock import Clock, SystemClock
 from core.port import Incoming
 from core.scopes import ScopeKind, grant_subject, grant_subjects
 from core.settings import AccessMode
@@ -36,21 +35,19 @@ MAX_TRACKED_GUESSERS = 1000
 MAX_NAME_CHARS = 200
 
 
-async def create_pairing_code(store: Store, *, clock: Clock = SystemClock(), timings: Timings = Timings()) -> str:
+async def create_pairing_code(store: Store, *, timings: Timings = Timings()) -> str:
     """A new pairing code; older ones are void. Only its hash is stored."""
     code = "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
-    expires_at = clock.time() + timings.pairing_code_lifetime
+    expires_at = timings.clock.time() + timings.pairing_code_lifetime
     await store.write(set_value, PAIRING_STATE_KEY, f"{_hash_code(code)} {expires_at}")
     return f"{code[:5]}-{code[5:]}"
 
 
 class AccessControl:
-    def __init__(
-        self, store: Store, mode: AccessMode, *, clock: Clock = SystemClock(), timings: Timings = Timings()
-    ) -> None:
+    def __init__(self, store: Store, mode: AccessMode, *, timings: Timings = Timings()) -> None:
         self._store = store
         self._mode = mode
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._cached_roles: dict[str, Role] = {}
         self._cached_at: float | None = None

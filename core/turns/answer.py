@@ -168,7 +168,6 @@ class AnswerPipeline:
         is_stored = store_answer(
             connection,
             claimed.turn,
-            claimed.owner,
             prompt=self._caller.prompt,
             answer=answer.text,
             note=note,

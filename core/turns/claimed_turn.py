@@ -7,7 +7,6 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any, TypeVar
 
 from core.buttons import ButtonAction, encode_action
-from core.clock import Clock, SystemClock
 from core.commands.reply import Reply
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
@@ -33,12 +32,10 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class ClaimedTurn:
     turn: Turn
-    owner: str
     lease: Lease
     base_store: InitVar[Store]
     adapter: Adapter
     rate_limiter: RateLimiter
-    clock: Clock = SystemClock()
     timings: Timings = Timings()
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """The person wants the answer to end."""
@@ -46,14 +43,12 @@ class ClaimedTurn:
     outbox: Outbox = field(init=False)
 
     def __post_init__(self, base_store: Store) -> None:
-        self.store = RetryingStore(base_store, self.check_lease, clock=self.clock, timings=self.timings)
+        self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
         self.outbox = Outbox(
             self.store,
             self.adapter,
             self.rate_limiter,
             self.turn,
-            self.owner,
-            clock=self.clock,
             timings=self.timings,
         )
 
@@ -85,15 +80,7 @@ class ClaimedTurn:
     @asynccontextmanager
     async def previewing(self) -> AsyncIterator[Preview]:
         """A preview of the answer, shown until the block ends."""
-        preview = Preview(
-            self.adapter,
-            self.rate_limiter,
-            self.outbox,
-            self.turn.id,
-            on_gone=self.stop_requested.set,
-            clock=self.clock,
-            timings=self.timings,
-        )
+        preview = Preview(self.outbox, on_gone=self.stop_requested.set)
         async with preview.running():
             yield preview
 
@@ -178,4 +165,4 @@ class ClaimedTurn:
             await self._send_parts([part], reply.buttons, reply.menu, ephemeral=ephemeral)
 
     async def finish(self, state: TurnState) -> None:
-        await self.store.write(finish_turn, self.turn, self.owner, state)
+        await self.store.write(finish_turn, self.turn, state)

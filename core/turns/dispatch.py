@@ -107,7 +107,7 @@ class Dispatcher:
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:
         """Delete the message that contains an API key, and the stored text. False if the message remains."""
         message_id = claimed.turn.incoming.message_id
-        await claimed.store.write(erase_event_text, claimed.turn, claimed.owner)
+        await claimed.store.write(erase_event_text, claimed.turn)
         if message_id is None:
             return True  # nobody else sees a slash command
         try:

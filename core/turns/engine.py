@@ -78,20 +78,20 @@ class Engine:
     def __init__(
         self, services: Services, adapters: Mapping[AccountKey, Adapter], *, max_attempts: int = MAX_ATTEMPTS
     ) -> None:
-        store, settings, clock, timings = services.store, services.settings, services.clock, services.timings
+        store, timings = services.store, services.timings
         self._services = services
         self._store = store
         self._adapters = adapters
         self._owner = services.owner
-        self._clock = clock
+        self._clock = timings.clock
         self._timings = timings
         self._max_attempts = max_attempts
         self._dispatcher = Dispatcher(services, self._stop_turns)
         self._rate_limits = SharedRateLimits(services, adapters)
-        access_control = AccessControl(store, settings.access, clock=clock, timings=timings)
+        access_control = AccessControl(store, services.settings.access, timings=timings)
         self.inbox = EventInbox(services, access_control, self._on_event_stored)
         self._running: dict[int, RunningTurn] = {}
-        self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, clock=clock, timings=timings)
+        self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
         self._wake_up = asyncio.Event()
         self._max_suspects = 1
         """How many suspects run at once. One may kill the process, and the others would be blamed for it. Each that
@@ -205,12 +205,10 @@ class Engine:
         account = turn.incoming.place.account_key
         claimed = ClaimedTurn(
             turn,
-            self._owner,
             self._lease_keeper.add(turn.id, requested_at),
             self._store,
             self._adapters[account],
             self._rate_limits.limiter(account),
-            self._clock,
             self._timings,
         )
         task = asyncio.create_task(self._run_turn(claimed), name=f"turn {turn.id}")

@@ -49,7 +49,7 @@ class ModelCaller:
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.started_at = self.claimed.clock.monotonic()
+        self.started_at = self.claimed.timings.clock.monotonic()
 
     @property
     def cost(self) -> int:
@@ -152,7 +152,7 @@ class ModelCaller:
 
     def _thinking_status(self) -> str:
         interval = self.claimed.timings.thinking_status_interval
-        seconds = (self.claimed.clock.monotonic() - self.started_at) // interval * interval
+        seconds = (self.claimed.timings.clock.monotonic() - self.started_at) // interval * interval
         if not seconds:
             return texts.THINKING
         return texts.thinking_progress(round(seconds), self.answer.reasoning_tokens // 50 * 50)

@@ -90,7 +90,6 @@ class QuestionHandler:
         await self._store.write(
             store_answer,
             claimed.turn,
-            claimed.owner,
             prompt=prompt.text,
             answer="",
             note=note,

@@ -32,7 +32,6 @@ class SharedRateLimits:
             account: RateLimiter(
                 adapter.account_rate_limit,
                 on_limit=partial(self._save_later, account),
-                clock=services.clock,
                 timings=services.timings,
             )
             for account, adapter in adapters.items()
@@ -72,7 +71,7 @@ class SharedRateLimits:
                     limiter.share_among(processes)
             except StoreError as error:
                 log.error("delivery.processes_not_counted", error=str(error))
-            await self._services.clock.sleep(self._services.timings.process_count_interval)
+            await self._services.timings.clock.sleep(self._services.timings.process_count_interval)
 
     def _count_processes(self, connection: Connection) -> int:
         owner, lease_duration = self._services.owner, 2 * self._services.timings.process_count_interval

@@ -20,6 +20,7 @@ from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
 from core.clock import Clock, SystemClock
 from core.settings import LoadedSettings, parse_settings
+from core.timings import Timings
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
@@ -64,7 +65,10 @@ class Harness:
         polls = self.poll_count()
 
         async def run() -> None:
-            async with open_services(settings.core, clock=self.clock) as services, services.store.exclusive():
+            async with (
+                open_services(settings.core, timings=Timings(clock=self.clock)) as services,
+                services.store.exclusive(),
+            ):
                 await serve(services, create_adapters(settings, services), self._stopping)
 
         self._bot = asyncio.create_task(run())

@@ -13,7 +13,7 @@ UNAVAILABLE = ModelError("down", ModelFailure.UNAVAILABLE, status=503)
 
 async def test_each_pause_is_twice_as_long() -> None:
     clock = FakeClock()
-    breaker = CircuitBreaker(clock=clock, timings=Timings(first_model_pause=30, max_model_pause=100))
+    breaker = CircuitBreaker(timings=Timings(clock=clock, first_model_pause=30, max_model_pause=100))
     for _ in range(2):
         breaker.record_failure("key", PHI, UNAVAILABLE)
     assert breaker.remaining_seconds("key", PHI) == 0
@@ -28,7 +28,7 @@ async def test_each_pause_is_twice_as_long() -> None:
 
 
 def test_requested_wait_is_obeyed_at_once() -> None:
-    breaker = CircuitBreaker(clock=FakeClock())
+    breaker = CircuitBreaker(timings=Timings(clock=FakeClock()))
     breaker.record_failure("key", PHI, ModelError("slow down", ModelFailure.RATE_LIMITED, retry_after=7))
     assert breaker.remaining_seconds("key", PHI) == pytest.approx(7)
 

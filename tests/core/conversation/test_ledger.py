@@ -13,6 +13,7 @@ from core.errors import ModelError, ModelFailure
 from core.settings import Settings
 from core.store.database import Store
 from core.store.token_usage import TokenUsage
+from core.timings import Timings
 from tests.clock import FixedTimeClock
 from tests.sqlite import sqlite_url
 
@@ -34,7 +35,7 @@ async def ledger(tmp_path: Path, clock: FixedTimeClock) -> AsyncIterator[Ledger]
     await store.open()
     api = ModelApi("http://127.0.0.1:1", "key")
     registry = ModelRegistry(api, store, Settings())
-    yield Ledger(store, registry, Settings(quotas={PHI: 1000}), clock=clock)
+    yield Ledger(store, registry, Settings(quotas={PHI: 1000}), timings=Timings(clock=clock))
     await api.close()
     await store.close()
 
@@ -54,7 +55,7 @@ def test_day_begins_at_reset_hour(tmp_path: Path, hour: int, day: str, hours_unt
     store = Store(sqlite_url(tmp_path))
     settings = Settings(quota_reset_hour=hour)
     registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, settings)
-    ledger = Ledger(store, registry, settings, clock=FixedTimeClock(NOON))
+    ledger = Ledger(store, registry, settings, timings=Timings(clock=FixedTimeClock(NOON)))
     assert ledger.today() == day
     assert ledger.seconds_until_reset() == hours_until_reset * HOUR
     assert ledger.day_start() == NOON + (hours_until_reset - 24) * HOUR

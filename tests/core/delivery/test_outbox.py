@@ -101,7 +101,7 @@ class Environment:
 
     def create_outbox(self, turn: Turn, adapter: FakeAdapter | None = None) -> Outbox:
         return Outbox(
-            self.store.retrying(), adapter or self.adapter, self.rate_limiter, turn, "owner", clock=self.clock
+            self.store.retrying(), adapter or self.adapter, self.rate_limiter, turn, timings=Timings(clock=self.clock)
         )
 
     async def take_over(self) -> Outbox:
@@ -142,8 +142,8 @@ async def env(tmp_path: Path) -> AsyncIterator[Environment]:
     (turn,) = await store.write(claims.claim_turns, "owner", ACCOUNTS, lease_seconds=30, limit=1)
     faulty_store, clock = FaultyStore(store), FakeClock()
     adapter = UnreliableAdapter(Capabilities(UNLIMITED))
-    rate_limiter = RateLimiter(UNLIMITED, clock=clock)
-    outbox = Outbox(faulty_store.retrying(), adapter, rate_limiter, turn, "owner", clock=clock)
+    rate_limiter = RateLimiter(UNLIMITED, timings=Timings(clock=clock))
+    outbox = Outbox(faulty_store.retrying(), adapter, rate_limiter, turn, timings=Timings(clock=clock))
     yield Environment(faulty_store, turn, adapter, clock, rate_limiter, outbox)
     await store.close()
 

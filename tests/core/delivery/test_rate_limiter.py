@@ -21,7 +21,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def limiter(clock: FakeClock) -> RateLimiter:
-    return RateLimiter(UNLIMITED, clock=clock)
+    return RateLimiter(UNLIMITED, timings=Timings(clock=clock))
 
 
 class Requests:
@@ -108,7 +108,7 @@ async def test_new_blocked_chat_keeps_its_rate_limit(
 
 
 async def test_account_limit_is_first_come_first_served(clock: FakeClock) -> None:
-    requests = Requests(RateLimiter(RateLimit(burst=1, rate=64), clock=clock), clock)
+    requests = Requests(RateLimiter(RateLimit(burst=1, rate=64), timings=Timings(clock=clock)), clock)
     for chat in "abcd":
         await requests.add(chat, chat=chat, priority=Priority.PREVIEW)
     await clock.advance(3 / 64)
@@ -133,7 +133,9 @@ async def test_idle_chats_are_forgotten(requests: Requests, limiter: RateLimiter
 
 async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
     limits: list[tuple[str, float]] = []
-    limiter = RateLimiter(UNLIMITED, on_limit=lambda chat, seconds: limits.append((chat, seconds)), clock=clock)
+    limiter = RateLimiter(
+        UNLIMITED, on_limit=lambda chat, seconds: limits.append((chat, seconds)), timings=Timings(clock=clock)
+    )
     requests = Requests(limiter, clock)
     limiter.apply_retry_after(
         "a", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=60, account_wide=True)
@@ -147,7 +149,7 @@ async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
 
 
 async def test_processes_share_account_limit(clock: FakeClock) -> None:
-    limiter = RateLimiter(RateLimit(burst=4, rate=0.001), clock=clock)
+    limiter = RateLimiter(RateLimit(burst=4, rate=0.001), timings=Timings(clock=clock))
     requests = Requests(limiter, clock)
     limiter.share_among(4)
     await requests.add("first", chat="a")

@@ -92,10 +92,10 @@ class SampleWriter:
     async def answer(self, turn: Turn, prompt: str, text: str, **values: Any) -> None:
         values = {"note": "", "usage": TokenCount(30, 7), **values}
         store_answer = partial(answers.store_answer, prompt=prompt, answer=text, model=MODEL, **values)
-        await self.store.write(store_answer, turn, "earlier")
+        await self.store.write(store_answer, turn)
 
     async def finish(self, turn: Turn) -> None:
-        await self.store.write(turns.finish_turn, turn, "earlier", TurnState.DONE)
+        await self.store.write(turns.finish_turn, turn, TurnState.DONE)
 
 
 async def fill(store: Store) -> None:
@@ -177,9 +177,9 @@ async def _add_open_turns(writer: SampleWriter) -> None:
     states = (PartState.SENT, PartState.SENDING, PartState.UNCERTAIN, PartState.REJECTED)
     for position, (state, digest) in enumerate(zip(states, "abcd", strict=True)):
         part = SentPart(state, "31" if state is PartState.SENT else None, digest)
-        await store.write(answer_parts.save_part, turn, "earlier", position, part)
+        await store.write(answer_parts.save_part, turn, position, part)
     await store.write(move_chat, FAKE, GROUP.chat, MOVED_GROUP.chat)
-    await store.write(answer_parts.save_part, turn, "earlier", 4, SentPart(PartState.SENT, "35", "e"))
+    await store.write(answer_parts.save_part, turn, 4, SentPart(PartState.SENT, "35", "e"))
 
     await writer.accept(EventKind.PROMPT, "u4", PRIVATE, ANN, "repeat: begun before the update", message_id="40")
     await writer.claim("u4")

@@ -55,14 +55,14 @@ async def test_answer_is_stored_once(store: Store) -> None:
     (turn,) = await claim(store)
     store_answer = partial(answers.store_answer, prompt="hello", answer="yes", note="", model="m")
     for is_new in (True, False):
-        assert await store.write(store_answer, turn, "me") is is_new
+        assert await store.write(store_answer, turn) is is_new
     assert await history_texts(store, turn.conversation_id) == ["hello", "yes"]
 
 
 async def test_event_payload_can_be_erased(store: Store) -> None:
     await accept(store, "u1")
     (turn,) = await claim(store)
-    await store.write(turns.erase_event_text, turn, "me")
+    await store.write(turns.erase_event_text, turn)
     stored = await store.read(turns.get_turn, turn.id)
     assert stored is not None
     assert stored.incoming == replace(turn.incoming, text="")

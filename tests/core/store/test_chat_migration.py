@@ -195,7 +195,7 @@ async def test_move_waits_for_answer_being_stored(place: Place) -> None:
             migration = asyncio.create_task(migrate_chat(store))
             await wait_until_blocked(store)
             store_answer = partial(answers.store_answer, prompt="asked", answer="yes", note="", model="m")
-            await connection.run_sync(store_answer, turn, "me")
+            await connection.run_sync(store_answer, turn)
         await migration
         assert await history_in(store, NEW_PLACE) == ["-5", "yes", "-1005", "yes", "asked", "yes"]
 
@@ -238,8 +238,8 @@ async def test_daily_usage_is_merged(store: Store) -> None:
 async def test_parts_in_old_chat_are_unreachable(store: Store) -> None:
     await accept(store, OLD_PLACE, "being answered")
     (turn,) = await claim(store)
-    await store.write(answer_parts.save_part, turn, "me", 0, SentPart(PartState.SENT, "77", "a"))
-    await store.write(answer_parts.save_part, turn, "me", 1, SentPart(PartState.SENDING, None, "b"))
+    await store.write(answer_parts.save_part, turn, 0, SentPart(PartState.SENT, "77", "a"))
+    await store.write(answer_parts.save_part, turn, 1, SentPart(PartState.SENDING, None, "b"))
     await migrate_chat(store)
     assert await store.read(answer_parts.list_sent_parts, turn.id) == {
         0: SentPart(PartState.UNREACHABLE, None, "a"),

@@ -31,7 +31,7 @@ async def test_a_conversation_runs_one_turn_at_a_time_in_order(store: Store) -> 
     claimed = await claim(store)
     assert [turn.incoming.key for turn in claimed] == ["u1", "u3"]
     assert await claim(store, "other") == []
-    await store.write(turns.finish_turn, claimed[0], "me", TurnState.DONE)
+    await store.write(turns.finish_turn, claimed[0], TurnState.DONE)
     assert await claimed_keys(store) == ["u2"]
 
 
@@ -64,11 +64,11 @@ async def test_expired_lease_is_taken_over_and_fences_first_owner(store: Store) 
     assert new.id == old.id
     assert new.attempt == 2
     with pytest.raises(LostLeaseError):
-        await store.write(turns.finish_turn, old, "frozen", TurnState.DONE)
+        await store.write(turns.finish_turn, old, TurnState.DONE)
     with pytest.raises(LostLeaseError):
-        await store.write(answer_parts.save_part, old, "frozen", 0, SentPart(PartState.SENT, "1", "x"))
+        await store.write(answer_parts.save_part, old, 0, SentPart(PartState.SENT, "1", "x"))
     assert await store.read(answer_parts.list_sent_parts, old.id) == {}
-    await store.write(turns.finish_turn, new, "heir", TurnState.DONE)
+    await store.write(turns.finish_turn, new, TurnState.DONE)
 
 
 async def test_heartbeat_renews_named_turns_and_returns_cancellations(store: Store) -> None:
@@ -89,7 +89,7 @@ async def test_stop_drops_queued_turns(store: Store) -> None:
     (running,) = await claim(store)
     cancelled = await store.write(claims.cancel_turns, running.conversation_id, FUTURE_TURN)
     assert cancelled == CancelResult([running.id], 2)
-    await store.write(turns.finish_turn, running, "me", TurnState.STOPPED)
+    await store.write(turns.finish_turn, running, TurnState.STOPPED)
     assert await claim(store) == []
 
 
@@ -98,13 +98,13 @@ async def test_late_stop_spares_newer_turns(store: Store) -> None:
     (old,) = await claim(store)
     await accept(store, "stop", ordered=False)
     (stop,) = await claim(store)
-    await store.write(turns.finish_turn, old, "me", TurnState.DONE)
+    await store.write(turns.finish_turn, old, TurnState.DONE)
     for key in ("newer", "queued"):
         await accept(store, key)
     (newer,) = await claim(store)
     assert await store.write(claims.cancel_turns, stop.conversation_id, stop.id) == CancelResult([], 0)
     assert await store.write(claims.heartbeat, "me", [newer.id], lease_seconds=30) == {newer.id: False}
-    await store.write(turns.finish_turn, newer, "me", TurnState.DONE)
+    await store.write(turns.finish_turn, newer, TurnState.DONE)
     assert await claimed_keys(store) == ["queued"]
 
 

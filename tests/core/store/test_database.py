@@ -64,7 +64,7 @@ async def test_locked_new_file_delays_start(tmp_path: Path) -> None:
     clock = FakeClock()
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        store = Store(f"sqlite:///{file}", clock=clock)
+        store = Store(f"sqlite:///{file}", timings=Timings(clock=clock))
         opening = asyncio.create_task(store.open())
         await clock.wait_for_timer()
         other.execute("COMMIT")

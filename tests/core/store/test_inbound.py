@@ -79,7 +79,7 @@ async def claim_batch(store: Store) -> Turn:
 
 async def next_text(store: Store, finished: Turn) -> str:
     """The text of the turn that follows."""
-    await store.write(turns.finish_turn, finished, "me", TurnState.DONE)
+    await store.write(turns.finish_turn, finished, TurnState.DONE)
     (turn,) = await claim(store)
     return turn.incoming.text
 

@@ -37,14 +37,14 @@ def stored_turns(connection: Connection) -> list[Any]:
 
 
 STORE_ANSWER = partial(answers.store_answer, prompt="?", answer="!", note="", model="m", usage=TokenCount(1, 1))
-WRITES: dict[str, Callable[[Connection, Turn, str], object]] = {
+WRITES: dict[str, Callable[[Connection, Turn], object]] = {
     "answer": partial(STORE_ANSWER, reasoning="hm"),
     "retry": partial(STORE_ANSWER, replaces_last=True),
     "finish": partial(turns.finish_turn, state=TurnState.DONE),
     "sent part": partial(save_part, position=0, part=SentPart(PartState.SENT, "7", "x")),
     "deleted part": partial(save_part, position=1, part=None),
-    "heartbeat": lambda connection, turn, owner: claims.heartbeat(connection, owner, [turn.id], lease_seconds=300),
-    "release": lambda connection, turn, owner: claims.release_turns(connection, owner, [turn.id]),
+    "heartbeat": lambda connection, turn: claims.heartbeat(connection, turn.owner, [turn.id], lease_seconds=300),
+    "release": lambda connection, turn: claims.release_turns(connection, turn.owner, [turn.id]),
 }
 
 
@@ -53,13 +53,13 @@ async def test_writes_are_fenced_by_owner(store: Store, write: str) -> None:
     await accept(store, "u1")
     (old,) = await claim(store, "frozen", lease_seconds=-1)
     (heir,) = await claim(store, "heir")
-    await store.write(save_part, heir, "heir", 1, SentPart(PartState.SENT, "6", "x"))
+    await store.write(save_part, heir, 1, SentPart(PartState.SENT, "6", "x"))
     before = await store.read(stored_turns)
     if write in ("heartbeat", "release"):
-        assert not await store.write(WRITES[write], old, "frozen")
+        assert not await store.write(WRITES[write], old)
     else:
         with pytest.raises(LostLeaseError):
-            await store.write(WRITES[write], old, "frozen")
+            await store.write(WRITES[write], old)
     assert await store.read(stored_turns) == before
 
 
@@ -70,21 +70,21 @@ async def test_writes_are_fenced_by_attempt(store: Store, write: str) -> None:
     (old,) = await claim(store, "me", lease_seconds=-1)
     (again,) = await claim(store, "me")
     assert (old.attempt, again.attempt) == (1, 2)
-    await store.write(save_part, again, "me", 1, SentPart(PartState.SENT, "6", "x"))
+    await store.write(save_part, again, 1, SentPart(PartState.SENT, "6", "x"))
     before = await store.read(stored_turns)
     with pytest.raises(LostLeaseError):
-        await store.write(WRITES[write], old, "me")
+        await store.write(WRITES[write], old)
     assert await store.read(stored_turns) == before
 
 
 async def test_ended_turn_is_not_written(store: Store) -> None:
     await accept(store, "u1")
     (turn,) = await claim(store)
-    await store.write(turns.finish_turn, turn, "me", TurnState.STOPPED)
+    await store.write(turns.finish_turn, turn, TurnState.STOPPED)
     before = await store.read(stored_turns)
     for name in ("answer", "finish", "sent part"):
         with pytest.raises(LostLeaseError):
-            await store.write(WRITES[name], turn, "me")
+            await store.write(WRITES[name], turn)
     assert await store.write(claims.heartbeat, "me", [turn.id], lease_seconds=30) == {}
     assert await store.read(stored_turns) == before
 
@@ -97,7 +97,7 @@ async def test_interrupted_turn_precedes_later_ones(store: Store) -> None:
     (again,) = await claim(store)
     assert again.id == first.id
     assert await claim(store, "other") == []
-    await store.write(turns.finish_turn, again, "me", TurnState.DONE)
+    await store.write(turns.finish_turn, again, TurnState.DONE)
     assert [turn.incoming.key for turn in await claim(store)] == ["u2"]
 
 

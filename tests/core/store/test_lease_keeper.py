@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -49,7 +50,7 @@ def lost() -> list[str]:
 
 @pytest.fixture
 async def keeper(clock: FakeClock, table: LeaseTable, lost: list[str]) -> AsyncIterator[LeaseKeeper[str]]:
-    keeper = LeaseKeeper(table.renew, lost.append, clock=clock, timings=TIMINGS)
+    keeper = LeaseKeeper(table.renew, lost.append, timings=replace(TIMINGS, clock=clock))
     task = asyncio.create_task(keeper.run())
     yield keeper
     task.cancel()

@@ -19,8 +19,9 @@ def always_fail(connection: Connection) -> None:
 @pytest.mark.parametrize("method", ["write", "write_with_priority", "read"])
 async def test_permanent_failure_is_not_retried_forever(store: Store, method: str) -> None:
     """The lease is renewed all the while, so no other process would ever end the turn."""
-    clock, timings = FakeClock(), Timings(store_retry_interval=1, max_store_retry=3)
-    retrying = RetryingStore(store, lambda: None, clock=clock, timings=timings)
+    clock = FakeClock()
+    timings = Timings(clock=clock, store_retry_interval=1, max_store_retry=3)
+    retrying = RetryingStore(store, lambda: None, timings=timings)
     call = asyncio.create_task(getattr(retrying, method)(always_fail))
     for _ in range(4):
         await clock.wait_for_timer()

@@ -62,7 +62,6 @@ async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_l
     await store.write(
         answers.store_answer,
         turn,
-        "me",
         prompt=prompt,
         answer=text,
         note="",
@@ -70,7 +69,7 @@ async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_l
         usage=TokenCount(3, 4),
         replaces_last=replaces_last,
     )
-    await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
+    await store.write(turns.finish_turn, turn, TurnState.DONE)
 
 
 def end_batch_window(connection: Connection) -> None:

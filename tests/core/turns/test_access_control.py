@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def access_control(store: Store, clock: FakeClock) -> AccessControl:
-    return AccessControl(store, AccessMode.PAIRING, clock=clock, timings=TIMINGS)
+    return AccessControl(store, AccessMode.PAIRING, timings=replace(TIMINGS, clock=clock))
 
 
 def start_command(code: str, user: str = "5") -> Incoming:
@@ -47,18 +48,18 @@ def start_command(code: str, user: str = "5") -> Incoming:
 
 
 async def test_guesses_are_limited_per_sender(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
-    code = await create_pairing_code(store, clock=clock)
+    code = await create_pairing_code(store, timings=Timings(clock=clock))
     with structlog.testing.capture_logs() as logs:
         for _ in range(MAX_WRONG_GUESSES):
             assert not await access_control.pair(start_command("AAAAA-AAAAA", "66"))
         assert not await access_control.pair(start_command(code, "66"))
     assert [entry["event"] for entry in logs] == ["access.wrong_code", "access.guesses_blocked"]
     assert await access_control.pair(start_command(code)), "a stranger cannot void it for the operator"
-    assert await access_control.pair(start_command(await create_pairing_code(store, clock=clock), "66"))
+    assert await access_control.pair(start_command(await create_pairing_code(store, timings=Timings(clock=clock)), "66"))
 
 
 async def test_guessers_do_not_fill_memory(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
-    await create_pairing_code(store, clock=clock)
+    await create_pairing_code(store, timings=Timings(clock=clock))
     for number in range(MAX_TRACKED_GUESSERS + 50):
         assert not await access_control.pair(start_command("AAAAA-AAAAA", str(number)))
     assert len(access_control._wrong_guesses) == MAX_TRACKED_GUESSERS
@@ -93,7 +94,7 @@ async def test_denials_of_one_person_are_logged_once_a_minute(
 
 
 async def test_pairing_code_expires(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
-    code = await create_pairing_code(store, clock=clock)
+    code = await create_pairing_code(store, timings=Timings(clock=clock))
     await clock.advance(TIMINGS.pairing_code_lifetime + 1)
     assert not await access_control.pair(start_command(code))
 

@@ -86,9 +86,7 @@ def accept_and_claim(connection: Connection, owner: str, lease_seconds: float) -
 
 
 async def show_preview(claimed: ClaimedTurn) -> None:
-    preview = Preview(
-        claimed.adapter, claimed.rate_limiter, claimed.outbox, claimed.turn.id, on_gone=claimed.stop_requested.set
-    )
+    preview = Preview(claimed.outbox, on_gone=claimed.stop_requested.set)
     preview.update("text that was read before")
     await preview.run()
 
@@ -117,7 +115,7 @@ async def test_resumed_process_shows_nothing_after_takeover(database_url: str, e
     try:
         turn = await store.write(accept_and_claim, "frozen", 30)
         expired = Lease(time.monotonic() - Timings().lease_duration)
-        claimed = ClaimedTurn(turn, "frozen", expired, store, adapter, RateLimiter(UNLIMITED))
+        claimed = ClaimedTurn(turn, expired, store, adapter, RateLimiter(UNLIMITED))
         async with asyncio.timeout(20):
             with pytest.raises(LostLeaseError):
                 await EFFECTS[effect](claimed)
