@@ -107,7 +107,7 @@ async def _reset(request: CommandRequest) -> Reply:
     services, incoming = request.services, request.incoming
     keys = [scope.key for scope in request.preferences.scopes if scope.kind is not ScopeKind.SERVER]
     await services.store.write(delete_preference, keys, PreferenceName.MODEL)
-    preferences = await services.store.read(load_preferences, incoming.place, incoming.sender, services.settings)
+    preferences = await services.store.read(load_preferences, incoming, services.settings)
     current = _current(services, preferences)
     return Reply(texts.model_reset(services.models.display_name(current.value), current.scope))
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from core.conversation.model_registry import ModelRegistry
-from core.port import Place, Sender
+from core.port import Incoming
 from core.scopes import Scope, applicable_scopes, chat_scope_key
 from core.settings import Settings
 from core.store.preferences import Preference, PreferenceName, list_preferences
@@ -88,8 +88,9 @@ class Preferences:
         return self.values[PreferenceName.SHOW_REASONING].value == ON
 
 
-def load_preferences(connection: Connection, place: Place, sender: Sender, settings: Settings) -> Preferences:
-    applicable = applicable_scopes(place, sender)
+def load_preferences(connection: Connection, incoming: Incoming, settings: Settings) -> Preferences:
+    """The preferences that hold for the sender of `incoming` in its place."""
+    applicable = applicable_scopes(incoming.place, incoming.sender)
     preferences = list_preferences(connection, [scope.key for scope in applicable])
     defaults = {
         PreferenceName.MODEL: settings.default_model,
@@ -105,7 +106,7 @@ def load_preferences(connection: Connection, place: Place, sender: Sender, setti
         for name in defaults:
             if preference := preferences.get((scope.key, name)):
                 values[name] = EffectivePreference(preference.value, scope, preference.set_by)
-    shared = preferences.get((chat_scope_key(place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
+    shared = preferences.get((chat_scope_key(incoming.place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
     return Preferences(applicable, values, settings.personas, is_shared=shared.value == ON)
 
 

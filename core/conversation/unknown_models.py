@@ -1,7 +1,7 @@
 """Finds models in the settings that the service does not offer, because they are misspelt or withdrawn."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core.api.catalogue import Model, find_model
@@ -11,8 +11,6 @@ from core.settings import Settings
 __all__ = ["DEFAULT_MODEL_SETTING", "EVERY_MODEL", "UnknownModel", "find_unknown_models"]
 
 DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
-EMBEDDING_MODEL_SETTING = "PARLEY_EMBEDDING_MODEL"
-PER_MODEL_SETTINGS = ("PARLEY_QUOTAS", "PARLEY_CONTEXTS")
 EVERY_MODEL = "*"
 """In `PARLEY_QUOTAS`: models without an own entry."""
 MAX_SUGGESTIONS = 3
@@ -35,31 +33,25 @@ def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> l
 
     Embedding models of the built-in table count as available, because the service may not list them.
     """
-    embedding_models = {
-        id_: model for id_, model in {**BUILTIN_MODELS, **available}.items() if model.is_embedding_model
-    }
-    unknown = []
-    for setting, id_ in _configured_models(settings):
-        models = embedding_models if setting == EMBEDDING_MODEL_SETTING else available
-        if setting in PER_MODEL_SETTINGS:
-            models = {**available, **embedding_models}
-        if id_ not in models:
-            unknown.append(UnknownModel(setting, id_, _suggest(id_, models)))
-    return unknown
-
-
-def _configured_models(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Pairs of a setting and a model that it names."""
-    yield DEFAULT_MODEL_SETTING, settings.default_model
-    yield EMBEDDING_MODEL_SETTING, settings.embedding_model
-    others = (
-        ("PARLEY_FALLBACKS", settings.fallbacks),
-        ("PARLEY_SUCCESSORS", settings.successors.values()),
-        *zip(PER_MODEL_SETTINGS, (settings.quotas, settings.contexts), strict=True),
+    everything = {**BUILTIN_MODELS, **available}
+    embedding_models = {id_: model for id_, model in everything.items() if model.is_embedding_model}
+    any_kind = {**available, **embedding_models}
+    # The embedding model has an entry of its own.
+    ignored = {EVERY_MODEL, settings.embedding_model}
+    configured: tuple[tuple[str, Iterable[str], Mapping[str, Model]], ...] = (
+        (DEFAULT_MODEL_SETTING, [settings.default_model], available),
+        ("PARLEY_EMBEDDING_MODEL", [settings.embedding_model], embedding_models),
+        ("PARLEY_FALLBACKS", settings.fallbacks, available),
+        ("PARLEY_SUCCESSORS", settings.successors.values(), available),
+        ("PARLEY_QUOTAS", [id_ for id_ in settings.quotas if id_ not in ignored], any_kind),
+        ("PARLEY_CONTEXTS", [id_ for id_ in settings.contexts if id_ not in ignored], any_kind),
     )
-    for setting, ids in others:
-        ignored = (EVERY_MODEL, settings.embedding_model) if setting in PER_MODEL_SETTINGS else ()
-        yield from ((setting, id_) for id_ in ids if id_ not in ignored)
+    return [
+        UnknownModel(setting, id_, _suggest(id_, models))
+        for setting, ids, models in configured
+        for id_ in ids
+        if id_ not in models
+    ]
 
 
 def _suggest(id_: str, models: Mapping[str, Model]) -> tuple[str, ...]:

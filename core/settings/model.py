@@ -4,6 +4,7 @@ To add a setting, add a field. Its name is the key in `parley.toml`.
 """
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,10 +33,10 @@ DEFAULT_MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 MAX_MESSAGES = 1_000_000
 MIN_ANSWER_TOKENS = 16
 
-MODELS = "Models"
-TIMEOUTS = "Timeouts"
-LOAD = "Load"
-DAILY_LIMITS = "Daily limits"
+model_setting = partial(setting, group="Models")
+timeout_setting = partial(setting, group="Timeouts", ge=0.1, le=3600)
+load_setting = partial(setting, group="Load", ge=1)
+daily_limit = partial(setting, group="Daily limits", ge=0)
 
 
 class AccessMode(StrEnum):
@@ -84,154 +85,104 @@ class Settings(SettingsSection):
         "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"
     )
 
-    base_url: HttpUrl = setting(
+    base_url: HttpUrl = model_setting(
         "IOINTELLIGENCE_BASE_URL",
         "https://api.intelligence.io.solutions/api/v1/",
         "Base URL of the model service. Any OpenAI-compatible API works",
-        group=MODELS,
     )
-    default_model: ModelId = setting(
+    default_model: ModelId = model_setting(
         "PARLEY_DEFAULT_MODEL",
         DEFAULT_MODEL,
         "Model for chats that have not chosen one. Its full name, as `parley models` lists it",
-        group=MODELS,
     )
-    embedding_model: ModelId = setting(
+    embedding_model: ModelId = model_setting(
         "PARLEY_EMBEDDING_MODEL",
         "mixedbread-ai/mxbai-embed-large-v1",
         "Model that embeds notes and files for search. After a change, everything stored is embedded again",
-        group=MODELS,
     )
-    system_prompt: str = setting(
+    system_prompt: str = model_setting(
         "PARLEY_SYSTEM_PROMPT",
         "You are a helpful assistant in a chat. Answer in the language of the person, "
         "in Markdown, as briefly as the question allows.",
         "Instructions for chats without their own /system or /persona",
         max_length=MAX_INSTRUCTIONS_CHARS,
-        group=MODELS,
     )
-    personas: Personas = setting(
+    personas: Personas = model_setting(
         "PARLEY_PERSONAS",
         {},
         "Instructions by name that people can pick with /persona. In the environment: JSON",
         example={"teacher": "Explain it step by step."},
-        group=MODELS,
     )
-    contexts: ContextSizes = setting(
+    contexts: ContextSizes = model_setting(
         "PARLEY_CONTEXTS",
         {},
         "Context sizes in tokens that override the catalogue",
         example={DEFAULT_MODEL: 128_000},
-        group=MODELS,
     )
-    quotas: TokenQuotas = setting(
+    quotas: TokenQuotas = model_setting(
         "PARLEY_QUOTAS",
         {},
         'Daily tokens per model that override the catalogue. "*" means every model, 0 means no limit',
         example={DEFAULT_MODEL: 500_000, "*": 1_000_000},
-        group=MODELS,
     )
-    fallbacks: ModelIds = setting(
+    fallbacks: ModelIds = model_setting(
         "PARLEY_FALLBACKS",
         (),
         "Models to try, in this order, when the chosen one cannot answer. Default: the most similar ones",
         example=("microsoft/phi-4", "Qwen/Qwen2.5-Coder-32B-Instruct"),
-        group=MODELS,
     )
-    successors: Successors = setting(
+    successors: Successors = model_setting(
         "PARLEY_SUCCESSORS",
         {},
         "Replacements for models that the service no longer offers",
         example={"old/model": DEFAULT_MODEL},
-        group=MODELS,
     )
-    max_answer_tokens: Annotated[int, AfterValidator(_validate_answer_tokens)] = setting(
+    max_answer_tokens: Annotated[int, AfterValidator(_validate_answer_tokens)] = model_setting(
         "PARLEY_MAX_ANSWER_TOKENS",
         0,
         "Maximum answer length in tokens for chats without their own /settings length. 0: the model's limit",
         ge=0,
         le=1_000_000,
-        group=MODELS,
     )
 
-    first_token_timeout: float = setting(
-        "PARLEY_FIRST_TOKEN_TIMEOUT",
-        120,
-        "Seconds a model may take before it starts to answer",
-        ge=0.1,
-        le=3600,
-        group=TIMEOUTS,
+    first_token_timeout: float = timeout_setting(
+        "PARLEY_FIRST_TOKEN_TIMEOUT", 120, "Seconds a model may take before it starts to answer"
     )
-    stall_timeout: float = setting(
-        "PARLEY_STALL_TIMEOUT", 60, "Seconds a model may pause during an answer", ge=0.1, le=3600, group=TIMEOUTS
+    stall_timeout: float = timeout_setting("PARLEY_STALL_TIMEOUT", 60, "Seconds a model may pause during an answer")
+    answer_timeout: float = timeout_setting(
+        "PARLEY_ANSWER_TIMEOUT", 900, "Seconds an answer may take in total", le=36_000
     )
-    answer_timeout: float = setting(
-        "PARLEY_ANSWER_TIMEOUT", 900, "Seconds an answer may take in total", ge=0.1, le=36_000, group=TIMEOUTS
-    )
-    too_old: float = setting(
+    too_old: float = timeout_setting(
         "PARLEY_TOO_OLD",
         600,
         "Seconds after which a waiting question is not answered any more. The person is told, and /retry answers it",
         ge=1,
         le=604_800,
-        group=TIMEOUTS,
     )
 
-    turns_at_once: int = setting(
-        "PARLEY_TURNS_AT_ONCE", 200, "Answers that one process writes at the same time", ge=1, le=10_000, group=LOAD
+    turns_at_once: int = load_setting(
+        "PARLEY_TURNS_AT_ONCE", 200, "Answers that one process writes at the same time", le=10_000
     )
-    queue_length: int = setting(
-        "PARLEY_QUEUE_LENGTH", 5, "Messages that may wait in one conversation", ge=1, le=100, group=LOAD
+    queue_length: int = load_setting("PARLEY_QUEUE_LENGTH", 5, "Messages that may wait in one conversation", le=100)
+    open_turns: int = load_setting(
+        "PARLEY_OPEN_TURNS", 15, "Unanswered messages that one person may have, in all chats", le=10_000
     )
-    open_turns: int = setting(
-        "PARLEY_OPEN_TURNS",
-        15,
-        "Unanswered messages that one person may have, in all chats",
-        ge=1,
-        le=10_000,
-        group=LOAD,
-    )
-    messages_a_minute: int = setting(
-        "PARLEY_MESSAGES_A_MINUTE",
-        40,
-        "Messages accepted from one person per minute",
-        ge=1,
-        le=MAX_MESSAGES,
-        group=LOAD,
+    messages_a_minute: int = load_setting(
+        "PARLEY_MESSAGES_A_MINUTE", 40, "Messages accepted from one person per minute", le=MAX_MESSAGES
     )
 
-    person_tokens: int = setting(
-        "PARLEY_PERSON_TOKENS",
-        0,
-        "Tokens per person and day. 0: no limit",
-        ge=0,
-        le=MAX_DAILY_TOKENS,
-        group=DAILY_LIMITS,
+    person_tokens: int = daily_limit(
+        "PARLEY_PERSON_TOKENS", 0, "Tokens per person and day. 0: no limit", le=MAX_DAILY_TOKENS
     )
-    person_messages: int = setting(
-        "PARLEY_PERSON_MESSAGES",
-        0,
-        "Questions per person and day. 0: no limit",
-        ge=0,
-        le=MAX_MESSAGES,
-        group=DAILY_LIMITS,
+    person_messages: int = daily_limit(
+        "PARLEY_PERSON_MESSAGES", 0, "Questions per person and day. 0: no limit", le=MAX_MESSAGES
     )
-    chat_tokens: int = setting(
-        "PARLEY_CHAT_TOKENS",
-        0,
-        "Tokens per group or channel and day. 0: no limit",
-        ge=0,
-        le=MAX_DAILY_TOKENS,
-        group=DAILY_LIMITS,
+    chat_tokens: int = daily_limit(
+        "PARLEY_CHAT_TOKENS", 0, "Tokens per group or channel and day. 0: no limit", le=MAX_DAILY_TOKENS
     )
-    chat_messages: int = setting(
-        "PARLEY_CHAT_MESSAGES",
-        0,
-        "Questions per group or channel and day. 0: no limit",
-        ge=0,
-        le=MAX_MESSAGES,
-        group=DAILY_LIMITS,
+    chat_messages: int = daily_limit(
+        "PARLEY_CHAT_MESSAGES", 0, "Questions per group or channel and day. 0: no limit", le=MAX_MESSAGES
     )
-    quota_reset_hour: int = setting(
-        "PARLEY_QUOTA_RESET_HOUR", 0, "Hour of the day (UTC) at which limits reset", ge=0, le=23, group=DAILY_LIMITS
+    quota_reset_hour: int = daily_limit(
+        "PARLEY_QUOTA_RESET_HOUR", 0, "Hour of the day (UTC) at which limits reset", le=23
     )

@@ -1,9 +1,9 @@
 """SQL that differs between SQLite and PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Function, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Function, Row, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = ["advisory_lock", "greatest", "insert", "upsert"]
@@ -19,19 +19,19 @@ def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 def upsert(
     connection: Connection,
     table: Table,
+    key: Mapping[str, Any],
     values: Mapping[str, Any],
-    update: Mapping[str, Any],
     *,
-    unique: Sequence[str] = (),
+    update: Mapping[str, Any] | None = None,
     where: ColumnElement[bool] | None = None,
-) -> sqlite.Insert | postgresql.Insert:
-    """Insert a row of `values`, or set `update` in the row with the same `unique` columns (default: the primary key).
+) -> Row[Any] | None:
+    """Insert a row of `key` and `values`, or set `update` (default: `values`) in the row with this unique key.
 
-    With `where`, an existing row that does not match is not changed.
+    Returns the row; None if there is one that does not match `where`: it is not changed.
     """
-    columns = unique or [column.name for column in table.primary_key.columns]
-    statement = insert(connection, table).values(**values)
-    return statement.on_conflict_do_update(index_elements=columns, set_=update, where=where)
+    statement = insert(connection, table).values(**key, **values)
+    statement = statement.on_conflict_do_update(index_elements=list(key), set_=update or values, where=where)
+    return connection.execute(statement.returning(table)).first()
 
 
 def greatest(connection: Connection, *values: ColumnElement[T]) -> Function[T]:

@@ -29,8 +29,7 @@ class Grant:
 
 def grant(connection: Connection, subject: str, role: Role, name: str) -> None:
     values = {"role": role, "name": name}
-    row = {"subject": subject, "created_at": database_now(), **values}
-    connection.execute(upsert(connection, grants, row, values))
+    upsert(connection, grants, {"subject": subject}, {**values, "created_at": database_now()}, update=values)
 
 
 def add_member(connection: Connection, subject: str) -> Role:

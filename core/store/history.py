@@ -77,11 +77,5 @@ def save_summary(
         "model": model,
         "created_at": database_now(),
     }
-    statement = upsert(
-        connection,
-        summaries,
-        {"conversation_id": conversation_id, **values},
-        values,
-        where=(summaries.c.up_to_message == replaces_up_to) | (summaries.c.up_to_message < summary.up_to_message),
-    )
-    return connection.execute(statement.returning(summaries.c.conversation_id)).first() is not None
+    is_older = (summaries.c.up_to_message == replaces_up_to) | (summaries.c.up_to_message < summary.up_to_message)
+    return upsert(connection, summaries, {"conversation_id": conversation_id}, values, where=is_older) is not None

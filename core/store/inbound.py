@@ -71,15 +71,7 @@ def accept_event(
     event_key = f"{incoming.place.account_key}:{incoming.key}"
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
-    conversation_id, seq = connection.execute(
-        upsert(
-            connection,
-            conversations,
-            {"key": conversation_key, "last_seq": int(ordered)},
-            {"last_seq": conversations.c.last_seq + int(ordered)},
-            unique=["key"],
-        ).returning(conversations.c.id, conversations.c.last_seq)
-    ).one()
+    conversation_id, seq = _advance_conversation(connection, conversation_key, int(ordered))
     if _is_stored(connection, event_key):  # by a transaction that locked the conversation's row until now
         return AcceptResult.DUPLICATE
     columns = {
@@ -112,6 +104,14 @@ def accept_event(
     if turn_id is None:
         return AcceptResult.DUPLICATE
     return exceeded or AcceptResult.NEW
+
+
+def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:
+    """Create or lock the conversation. Returns its ID, and the last `seq` after `turn_count` new turns."""
+    last_seq = conversations.c.last_seq + turn_count
+    row = upsert(connection, conversations, {"key": key}, {"last_seq": turn_count}, update={"last_seq": last_seq})
+    assert row is not None  # noqa: S101 (there is no `where`)
+    return row.id, row.last_seq
 
 
 def _is_stored(connection: Connection, event_key: str) -> bool:

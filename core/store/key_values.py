@@ -17,7 +17,7 @@ def set_value(connection: Connection, key: str, value: str | None) -> None:
     if value is None:
         connection.execute(delete(key_values).where(key_values.c.key == key))
         return
-    connection.execute(upsert(connection, key_values, {"key": key, "value": value}, {"value": value}))
+    upsert(connection, key_values, {"key": key}, {"value": value})
 
 
 def get_or_create_value(connection: Connection, key: str, value: str) -> str:

@@ -30,8 +30,7 @@ def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -
     """Acquire the lease for `seconds` if it is free, expired or already owned by `owner`; False otherwise."""
     claim = {"owner": owner, "expires_at": database_now() + seconds}
     is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
-    statement = upsert(connection, leases, {"name": name, **claim}, claim, where=is_free)
-    return connection.execute(statement.returning(leases.c.name)).first() is not None
+    return upsert(connection, leases, {"name": name}, claim, where=is_free) is not None
 
 
 def release(connection: Connection, name: str, owner: str) -> None:

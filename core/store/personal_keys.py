@@ -13,8 +13,10 @@ def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
 
 
 def save_encrypted_key(connection: Connection, person_key: str, encrypted_key: str) -> None:
-    row = {"person_key": person_key, "encrypted_key": encrypted_key, "created_at": database_now()}
-    connection.execute(upsert(connection, personal_keys, row, {"encrypted_key": encrypted_key}))
+    values = {"encrypted_key": encrypted_key}
+    upsert(
+        connection, personal_keys, {"person_key": person_key}, {**values, "created_at": database_now()}, update=values
+    )
 
 
 def replace_encrypted_key(connection: Connection, person_key: str, encrypted_key: str, replacement: str) -> None:

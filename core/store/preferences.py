@@ -34,7 +34,7 @@ class Preference:
 
 def set_preference(connection: Connection, scope: str, name: PreferenceName, preference: Preference) -> None:
     values = {"value": preference.value, "set_by": preference.set_by}
-    connection.execute(upsert(connection, preferences, {"scope": scope, "name": name, **values}, values))
+    upsert(connection, preferences, {"scope": scope, "name": name}, values)
 
 
 def delete_preference(connection: Connection, scopes: Sequence[str], name: PreferenceName) -> int:

@@ -28,9 +28,9 @@ def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seco
     is_outdated = rate_limits.c.blocked_until < database_now() - RETENTION_SECONDS
     connection.execute(delete(rate_limits).where(is_outdated))
     until = database_now() + seconds
-    row = {"account_key": str(account), "chat": chat, "blocked_until": until}
+    key = {"account_key": str(account), "chat": chat}
     longest = greatest(connection, rate_limits.c.blocked_until, until)
-    connection.execute(upsert(connection, rate_limits, row, {"blocked_until": longest}))
+    upsert(connection, rate_limits, key, {"blocked_until": until}, update={"blocked_until": longest})
 
 
 def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -> list[ActiveRateLimit]:

@@ -4,7 +4,7 @@
 `settle_abandoned` books the expected cost for requests of dead processes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -158,7 +158,8 @@ def _usage_key(row: Row[Any]) -> UsageKey:
 
 def mark_exhausted(connection: Connection, key: UsageKey) -> None:
     """Record that the service reported the day's quota as used up."""
-    _upsert_usage(connection, key, {"tokens": 0, "request_count": 0, "is_exhausted": True}, {"is_exhausted": True})
+    is_exhausted = {"is_exhausted": True}
+    upsert(connection, token_usage, asdict(key), {"tokens": 0, "request_count": 0, **is_exhausted}, update=is_exhausted)
 
 
 def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> None:
@@ -166,19 +167,15 @@ def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count
         "tokens": token_usage.c.tokens + tokens,
         "request_count": token_usage.c.request_count + request_count,
     }
-    _upsert_usage(connection, key, {"tokens": tokens, "request_count": request_count}, sums)
-
-
-def _upsert_usage(connection: Connection, key: UsageKey, values: Mapping[str, Any], update: Mapping[str, Any]) -> None:
-    connection.execute(upsert(connection, token_usage, {**asdict(key), **values}, update))
+    upsert(connection, token_usage, asdict(key), {"tokens": tokens, "request_count": request_count}, update=sums)
 
 
 def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, tokens: int, questions: int) -> None:
     """Count usage for people and chats."""
     for subject in subjects:
-        row = {"subject": subject, "day": day, "tokens": tokens, "questions": questions}
+        values = {"tokens": tokens, "questions": questions}
         sums = {"tokens": daily_usage.c.tokens + tokens, "questions": daily_usage.c.questions + questions}
-        connection.execute(upsert(connection, daily_usage, row, sums))
+        upsert(connection, daily_usage, {"subject": subject, "day": day}, values, update=sums)
 
 
 def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, DailyUsage]:

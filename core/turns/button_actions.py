@@ -56,7 +56,7 @@ async def find_permitted_turn(services: Services, incoming: Incoming, press: But
     if turn is None:
         return None
     question = turn.incoming
-    preferences = await store.read(load_preferences, incoming.place, incoming.sender, services.settings)
+    preferences = await store.read(load_preferences, incoming, services.settings)
     if (question.place.account_key, question.place.chat) != (incoming.place.account_key, incoming.place.chat):
         return None
     if question.sender.user == incoming.sender.user or incoming.sender.is_manager:

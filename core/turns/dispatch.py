@@ -40,7 +40,7 @@ class Dispatcher:
     async def run(self, claimed: ClaimedTurn) -> None:
         turn, incoming = claimed.turn, claimed.turn.incoming
         store, settings = self._services.store, self._services.settings
-        preferences = await store.read(load_preferences, incoming.place, incoming.sender, settings)
+        preferences = await store.read(load_preferences, incoming, settings)
         try:
             if turn.refusal is not None:
                 await self._reply(claimed, Reply(REFUSAL_TEXTS[turn.refusal]))

@@ -63,7 +63,7 @@ class EventInbox:
     def _accept(self, connection: Connection, incoming: Incoming) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
         settings = self.services.settings
-        preferences = load_preferences(connection, incoming.place, incoming.sender, settings)
+        preferences = load_preferences(connection, incoming, settings)
         limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
         return accept_event(
             connection,

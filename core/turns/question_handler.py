@@ -1,11 +1,11 @@
 """Answers the questions among the turns: resolves the prompt, checks the allowance, reads files, asks a model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.reply import Reply
 from core.conversation.api_keys import ApiKey
-from core.conversation.preferences import EffectivePreference, Preferences, load_preferences
+from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.port import Attachment, Button, EventKind, Incoming
 from core.services import Services
 from core.store.answers import get_question, last_question, store_answer
@@ -74,7 +74,7 @@ class QuestionHandler:
         prompt = incoming.text.strip()
         if not prompt or not (incoming.kind is EventKind.PROMPT or incoming.command == "ask"):
             return ()
-        preferences = await self._store.read(load_preferences, incoming.place, incoming.sender, self._settings)
+        preferences = await self._store.read(load_preferences, incoming, self._settings)
         await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)
         return (Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
@@ -153,15 +153,14 @@ class QuestionHandler:
 
     async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
         """If the chosen model is no longer offered, choose its successor and add a note about it."""
-        old, models = preferences.values[PreferenceName.MODEL], self._services.models
-        new = models.successor(old.value)
-        if new is None:
-            return preferences
-        if old.scope is not None:
-            await self._store.write(set_preference, old.scope.key, PreferenceName.MODEL, Preference(new, old.set_by))
-            notes.append(texts.model_retired(models.display_name(old.value), models.display_name(new)))
-        successor = EffectivePreference(new, old.scope, old.set_by)
-        return replace(preferences, values={**preferences.values, PreferenceName.MODEL: successor})
+        models = self._services.models
+        available = with_available_model(preferences, models)
+        model = available.values[PreferenceName.MODEL]
+        if model.unavailable_model and model.scope is not None:
+            choice = Preference(model.value, model.set_by)
+            await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
+            notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
+        return available
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
