@@ -53,19 +53,18 @@ class ChatRequest:
     """Whether the model is known to reason before it answers."""
 
     def to_payload(self) -> dict[str, Any]:
-        payload: dict[str, Any] = {
+        optional = {
+            "temperature": self.temperature,
+            "max_completion_tokens": self.max_tokens,
+            "reasoning_effort": self.reasoning_effort,
+        }
+        return {
             "model": self.model,
             "messages": [{"role": m.role, "content": m.content} for m in self.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
+            **{name: value for name, value in optional.items() if value is not None},
         }
-        if self.temperature is not None:
-            payload["temperature"] = self.temperature
-        if self.max_tokens is not None:
-            payload["max_completion_tokens"] = self.max_tokens
-        if self.reasoning_effort is not None:
-            payload["reasoning_effort"] = self.reasoning_effort
-        return payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,14 @@ class TextWasReasoning:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """Tokens of the request so far. The last report counts, also if the stream breaks off."""
+    """The service's token count of the request so far. The last report counts, also if the stream breaks off."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
 
 
 MAX_TOKENS_PER_REQUEST = 100_000_000

@@ -91,7 +91,7 @@ class StreamParser:
         if not isinstance(fields, dict) or (prompt := parse_token_count(fields.get("prompt_tokens"))) is None:
             return []
         completion = parse_token_count(fields.get("completion_tokens")) or 0
-        usage = UsageReport(prompt, completion, prompt + completion)
+        usage = UsageReport(prompt, completion)
         if usage == self._usage:
             return []
         self._usage = usage

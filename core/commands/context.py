@@ -39,9 +39,8 @@ async def context_reply(request: CommandRequest) -> Reply:
 def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:
     """The answer comes last."""
     instruction_tokens = round(composed.estimator.estimate_text(instructions))
-    summary_tokens = 0
-    if composed.has_summary and composed.history.summary is not None:
-        summary_tokens = round(composed.estimator.estimate_text(composed.history.summary.text))
+    summary = composed.history.summary.text if composed.has_summary else ""
+    summary_tokens = round(composed.estimator.estimate_text(summary))
     message_count = len(composed.history.messages) - composed.prompt.omitted
     message_tokens = max(0, composed.prompt.estimated_tokens - instruction_tokens - summary_tokens)
     return [

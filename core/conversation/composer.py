@@ -14,7 +14,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import Preferences
 from core.conversation.token_estimator import TokenEstimator, TokenEstimators
 from core.store.database import Store
-from core.store.history import ConversationHistory, ConversationSummary, StoredMessage, load_history
+from core.store.history import ConversationHistory, StoredMessage, load_history
 
 __all__ = ["ComposedRequest", "Composer"]
 
@@ -37,9 +37,8 @@ class ComposedRequest:
     @property
     def unsummarised(self) -> tuple[StoredMessage, ...]:
         """The number of messages that are neither in the request nor in the summary."""
-        up_to_message = self.history.summary.up_to_message if self.history.summary else 0
         left_out = self.history.messages[: self.prompt.omitted]
-        return tuple(message for message in left_out if message.id > up_to_message)
+        return tuple(message for message in left_out if message.id > self.history.summary.up_to_message)
 
 
 class Composer:
@@ -86,10 +85,10 @@ class Composer:
         system = extend_instructions(preferences.system_prompt)
         fitted = fit(system)
         has_summary = False
-        if fitted.omitted and stored.summary is not None:
+        if fitted.omitted and stored.summary.text:
             # If the question and the summary do not fit together, the summary is left out.
             with contextlib.suppress(PromptTooLongError):
-                fitted = fit(_with_summary(system, stored.summary))
+                fitted = fit(f"{system}\n\n{SUMMARY_HEADING}{stored.summary.text}".strip())
                 has_summary = True
         known = self._registry.get(model)
         request = ChatRequest(
@@ -102,10 +101,6 @@ class Composer:
             has_reasoning=known is not None and known.has_reasoning,
         )
         return ComposedRequest(request, fitted, stored, estimator, context_tokens, has_summary)
-
-
-def _with_summary(system: str, summary: ConversationSummary) -> str:
-    return f"{system}\n\n{SUMMARY_HEADING}{summary.text}".strip()
 
 
 def _without_last(history: ConversationHistory) -> ConversationHistory:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from core.api.client import Message
-from core.conversation.token_estimator import CountedRequest, TokenEstimator, text_hash
+from core.conversation.token_estimator import CountedRequest, TokenEstimator
 from core.conversation.tokens import TokenWeights
 
 __all__ = ["FittedPrompt", "PromptTooLongError", "answer_reserve", "fit_prompt"]
@@ -122,7 +122,7 @@ class _RequestEstimate:
         self._counted_start = 0
         self._tokens_since = 0.0
         anchor = estimator.anchor
-        if anchor is not None and anchor.system_hash == text_hash(system):
+        if anchor is not None and anchor.system_hash == hash(system):
             self._align(anchor, estimator, history, prompt)
 
     def _align(
@@ -130,7 +130,7 @@ class _RequestEstimate:
     ) -> None:
         """Find the last place where the messages of the anchor occur in this request."""
         all_texts = [*(message.content for message in history), prompt]
-        digests = tuple(map(text_hash, all_texts))
+        digests = tuple(map(hash, all_texts))
         length = len(anchor.message_hashes)
         for start in range(len(digests) - length, -1, -1):
             if digests[start : start + length] == anchor.message_hashes:
@@ -139,7 +139,7 @@ class _RequestEstimate:
             return
         rest = all_texts[start + length :]
         since = sum(map(estimator.estimate_text, rest))
-        if rest and anchor.answer_tokens and text_hash(rest[0]) == anchor.answer_hash:
+        if rest and anchor.answer_tokens and hash(rest[0]) == anchor.answer_hash:
             since += anchor.answer_tokens + TOKENS_PER_MESSAGE - estimator.estimate_text(rest[0])
             self._counted_tokens = anchor.answer_tokens
         self._counted_tokens += anchor.tokens

@@ -205,7 +205,8 @@ class Ledger:
 
         Raises `ModelError` if today's quota does not allow the request, and `StoreError`.
         """
-        reservation_id = await self._reserve(key_id, model, prompt_tokens + answer_tokens, kind)
+        key = UsageKey(key_id, model, kind, self.today())
+        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens)
         if reservation_id is None:
             raise ModelError(
                 "Today's quota is used up",
@@ -219,13 +220,11 @@ class Ledger:
             reservation.failure = error.failure
             raise
         finally:
-            await asyncio.shield(self._settle(reservation_id, key_id, model, reservation.cost, kind))
+            await asyncio.shield(self._settle(reservation_id, key, reservation.cost))
 
-    async def _reserve(self, key_id: str, model: str, expected_tokens: int, kind: UsageKind) -> int | None:
-        key = UsageKey(key_id, model, kind, self.today())
-        task = asyncio.ensure_future(
-            self._store.write(token_usage.reserve, key, expected_tokens, self.daily_limit(model))
-        )
+    async def _reserve(self, key: UsageKey, expected_tokens: int) -> int | None:
+        quota = self.daily_limit(key.model)
+        task = asyncio.ensure_future(self._store.write(token_usage.reserve, key, expected_tokens, quota))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -235,19 +234,20 @@ class Ledger:
                     await self._store.write(token_usage.settle_reservation, reservation_id, 0)
             raise
 
-    async def _settle(self, reservation_id: int, key_id: str, model: str, tokens: int, kind: UsageKind) -> None:
+    async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         try:
             await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
-            await self._warn_if_nearly_used(key_id, model, kind)
+            await self._warn_if_nearly_used(key)
         except StoreError as error:
             # Do not fail the answer: the expected cost stays reserved.
-            log.warning("quota.usage_not_booked", key_id=key_id, model=model, error=str(error))
+            log.warning("quota.usage_not_booked", key_id=key.key_id, model=key.model, error=str(error))
 
-    async def _warn_if_nearly_used(self, key_id: str, model: str, kind: UsageKind) -> None:
-        limit, day = self.daily_limit(model), self.today()
+    async def _warn_if_nearly_used(self, key: UsageKey) -> None:
+        key_id, model, day = key.key_id, key.model, self.today()
+        limit = self.daily_limit(model)
         if key_id != self._bot_key_id or limit is None or (key_id, model, day) in self._warned:
             return
-        quota = (await self.get_quotas(key_id, [model], kind))[model]
+        quota = (await self.get_quotas(key_id, [model], key.kind))[model]
         if quota.used_fraction >= QUOTA_WARNING_FRACTION:
             self._warned = {warning for warning in self._warned if warning[2] == day}
             self._warned.add((key_id, model, day))

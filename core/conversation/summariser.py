@@ -61,7 +61,7 @@ class Summariser:
         """Start to summarise the messages that `composed` omits, if there are enough. Returns at once."""
         left_out = composed.unsummarised
         lost_tokens = sum(composed.estimator.estimate_text(message.text) for message in left_out)
-        is_first = composed.history.summary is None
+        is_first = not composed.history.summary.up_to_message
         is_worthwhile = bool(left_out) and (is_first or lost_tokens > MIN_LOST_FRACTION * composed.context_tokens)
         if not is_worthwhile or conversation_id in self._tasks or len(self._tasks) >= MAX_CONCURRENT_TASKS:
             return
@@ -77,16 +77,17 @@ class Summariser:
     async def _run(
         self,
         conversation_id: int,
-        summary: ConversationSummary | None,
+        summary: ConversationSummary,
         left_out: Sequence[StoredMessage],
     ) -> None:
-        replaces_up_to = summary.up_to_message if summary else 0
         try:
             model = await self._choose_model()
             if model is None:
                 return
             new_summary = await self._summarise(model, summary, left_out)
-            is_stored = await self._store.write(save_summary, conversation_id, new_summary, model, replaces_up_to)
+            is_stored = await self._store.write(
+                save_summary, conversation_id, new_summary, model, summary.up_to_message
+            )
             log.info("memory.history_summarised", conversation=conversation_id, model=model, is_stored=is_stored)
         except (ModelError, StoreError) as error:
             log.info("memory.summary_failed", conversation=conversation_id, error=str(error))
@@ -110,12 +111,12 @@ class Summariser:
     async def _summarise(
         self,
         model: str,
-        summary: ConversationSummary | None,
+        summary: ConversationSummary,
         left_out: Sequence[StoredMessage],
     ) -> ConversationSummary:
         prompt_tokens = (self._registry.context_tokens(model) - SUMMARY_TOKENS) * MAX_PROMPT_FRACTION
         max_chars = int(prompt_tokens * MIN_CHARS_PER_TOKEN) - MAX_SUMMARY_CHARS - len(SUMMARY_INSTRUCTIONS)
-        text, up_to_message = (summary.text, summary.up_to_message) if summary else ("", 0)
+        text, up_to_message = summary.text, summary.up_to_message
         batch: list[str] = []
         size = 0
         for message in left_out:

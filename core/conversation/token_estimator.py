@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from core.api.client import Message
+from core.api.events import UsageReport
 from core.conversation import tokens
 from core.conversation.tokens import TokenWeights
 from core.errors import StoreError
-from core.store.answers import TokenCount
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 
@@ -60,10 +60,6 @@ class TokenEstimator:
         return tokens.estimate_messages(texts, self.weights.values)
 
 
-def text_hash(text: str) -> int:
-    return hash(text)
-
-
 class TokenEstimators:
     """Learns and stores the weights of all models, and remembers the anchors of recent conversations."""
 
@@ -98,25 +94,25 @@ class TokenEstimators:
         model: str,
         conversation_id: int,
         messages: Sequence[Message],
-        usage: TokenCount,
+        usage: UsageReport,
         answer: str,
         *,
         has_reasoning: bool,
     ) -> None:
         """Learn from the service's count of a request and its answer. Raises `StoreError`."""
-        if usage.prompt <= 0:
+        if usage.prompt_tokens <= 0:
             return
         weights = await self._load_weights(model)
-        weights.add_sample(tokens.count_features(message.content for message in messages), usage.prompt)
+        weights.add_sample(tokens.count_features(message.content for message in messages), usage.prompt_tokens)
         system = messages[0].content if messages[0].role == "system" else ""
         other_messages = messages[1:] if messages[0].role == "system" else messages
         self._anchors[conversation_id] = CountedRequest(
             model,
-            text_hash(system),
-            tuple(text_hash(message.content) for message in other_messages),
-            usage.prompt,
-            text_hash(answer),
-            0 if has_reasoning else usage.completion,
+            hash(system),
+            tuple(hash(message.content) for message in other_messages),
+            usage.prompt_tokens,
+            hash(answer),
+            0 if has_reasoning else usage.completion_tokens,
         )
         self._anchors.move_to_end(conversation_id)
         while len(self._anchors) > MAX_ANCHORS:

@@ -7,6 +7,7 @@ setting's name ("PARLEY_QUOTAS must be ...") and never repeats a URL, which may 
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -68,14 +69,6 @@ def _parse_encryption_key(value: SecretStr | None) -> SecretStr | None:
     if 0 < len(key) < MIN_SECRET_CHARS:
         raise ValueError(f"must have at least {MIN_SECRET_CHARS} characters")
     return SecretStr(key) if key else None
-
-
-def _parse_http_url(value: str) -> str:
-    return parse_url(value, "https", "http")
-
-
-def _parse_websocket_url(value: str | None) -> str | None:
-    return parse_url(value, "wss", "ws") if value and value.strip() else None
 
 
 def _parse_host_port(value: str) -> str:
@@ -165,14 +158,6 @@ def _parse_token_counts(value: object, minimum: int, maximum: int) -> dict[str, 
     return token_counts
 
 
-def _parse_context_sizes(value: object) -> dict[str, int]:
-    return _parse_token_counts(value, MIN_CONTEXT_TOKENS, MAX_CONTEXT_TOKENS)
-
-
-def _parse_token_quotas(value: object) -> dict[str, int]:
-    return _parse_token_counts(value, 0, MAX_DAILY_TOKENS)
-
-
 def _parse_successors(value: object) -> dict[str, object]:
     successors = _parse_pairs(value, "OLD=NEW")
     for old, new in successors.items():
@@ -206,13 +191,20 @@ def _quote(text: str) -> str:
 
 ApiToken = Annotated[SecretStr | None, AfterValidator(parse_api_token)]
 EncryptionKey = Annotated[SecretStr | None, AfterValidator(_parse_encryption_key)]
-HttpUrl = Annotated[str, AfterValidator(_parse_http_url)]
-WebSocketUrl = Annotated[str | None, AfterValidator(_parse_websocket_url)]
+HttpUrl = Annotated[str, AfterValidator(lambda value: parse_url(value, "https", "http"))]
+WebSocketUrl = Annotated[
+    str | None, AfterValidator(lambda value: parse_url(value, "wss", "ws") if value and value.strip() else None)
+]
 HostPort = Annotated[str, AfterValidator(_parse_host_port)]
 DatabaseUrl = Annotated[str, BeforeValidator(_parse_database_url)]
 ModelId = Annotated[str, AfterValidator(_parse_model_id)]
 ModelIds = Annotated[tuple[str, ...], BeforeValidator(_parse_model_ids)]
-ContextSizes = Annotated[dict[str, int], BeforeValidator(_parse_context_sizes)]
-TokenQuotas = Annotated[dict[str, int], BeforeValidator(_parse_token_quotas)]
+ContextSizes = Annotated[
+    dict[str, int],
+    BeforeValidator(partial(_parse_token_counts, minimum=MIN_CONTEXT_TOKENS, maximum=MAX_CONTEXT_TOKENS)),
+]
+TokenQuotas = Annotated[
+    dict[str, int], BeforeValidator(partial(_parse_token_counts, minimum=0, maximum=MAX_DAILY_TOKENS))
+]
 Successors = Annotated[dict[str, str], BeforeValidator(_parse_successors)]
 Personas = Annotated[dict[str, str], BeforeValidator(_parse_personas)]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from core.api.events import UsageReport
+from core.store.history import select_history
 from core.store.schema import conversations, database_now, messages, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
 __all__ = [
     "Question",
-    "TokenCount",
     "get_answer",
     "get_question",
     "get_reasoning",
@@ -20,19 +21,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
-    """Tokens of one request, as the service counted them."""
-
-    prompt: int = 0
-    completion: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.prompt + self.completion
-
-
-NO_TOKENS = TokenCount()
+NO_TOKENS = UsageReport()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +38,7 @@ def store_answer(
     answer: str,
     note: str,
     model: str,
-    usage: TokenCount = NO_TOKENS,
+    usage: UsageReport = NO_TOKENS,
     is_personal_key: bool = False,
     replaces_last: bool = False,
     buttons_json: str | None = None,
@@ -70,8 +59,8 @@ def store_answer(
         note=note,
         buttons_json=buttons_json,
         model=model,
-        prompt_tokens=usage.prompt,
-        completion_tokens=usage.completion,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
         used_personal_key=is_personal_key,
     )
     if is_stored:
@@ -140,16 +129,6 @@ def get_reasoning(connection: Connection, turn_id: int) -> str | None:
 
 def last_question(connection: Connection, conversation_id: int) -> Question | None:
     """The last question in the history of a conversation."""
-    row = connection.execute(
-        select(messages.c.text, messages.c.turn_id)
-        .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(
-            messages.c.conversation_id == conversation_id,
-            messages.c.id > conversations.c.history_after,
-            messages.c.role == "user",
-            messages.c.is_excluded.is_(False),
-        )
-        .order_by(messages.c.id.desc())
-        .limit(1)
-    ).first()
-    return Question(row.text, row.turn_id) if row else None
+    query = select_history(conversation_id, messages.c.text, messages.c.turn_id).where(messages.c.role == "user")
+    row = connection.execute(query.limit(1)).first()
+    return Question(*row) if row else None

@@ -1,14 +1,21 @@
 """The history of a conversation, and the summary that replaces its older part in requests."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, Select, select
 
 from core.store.dialect import upsert
 from core.store.schema import conversations, database_now, messages, summaries, turns
 
-__all__ = ["ConversationHistory", "ConversationSummary", "StoredMessage", "load_history", "save_summary"]
+__all__ = [
+    "ConversationHistory",
+    "ConversationSummary",
+    "StoredMessage",
+    "load_history",
+    "save_summary",
+    "select_history",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +27,22 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
-    up_to_message: int
-    """The last message it replaces."""
-    text: str
+    up_to_message: int = 0
+    """The last message it replaces; 0 if there is no summary yet."""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationHistory:
     messages: tuple[StoredMessage, ...]
     """Oldest first."""
-    summary: ConversationSummary | None
+    summary: ConversationSummary
 
 
-def load_history(
-    connection: Connection, conversation_id: int, before_seq: int | None, limit: int
-) -> ConversationHistory:
-    """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
-    query = (
-        select(messages.c.id, messages.c.role, messages.c.text)
+def select_history(conversation_id: int, *columns: Column[Any]) -> Select[Any]:
+    """The messages since /new that are not excluded, newest first."""
+    return (
+        select(*columns)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
         .where(
             messages.c.conversation_id == conversation_id,
@@ -45,8 +50,14 @@ def load_history(
             messages.c.is_excluded.is_(False),
         )
         .order_by(messages.c.id.desc())
-        .limit(limit)
     )
+
+
+def load_history(
+    connection: Connection, conversation_id: int, before_seq: int | None, limit: int
+) -> ConversationHistory:
+    """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
+    query = select_history(conversation_id, messages.c.id, messages.c.role, messages.c.text).limit(limit)
     if before_seq is not None:
         query = query.join(turns, turns.c.id == messages.c.turn_id).where(turns.c.seq < before_seq)
     rows = connection.execute(query).all()
@@ -59,8 +70,8 @@ def load_history(
         )
     ).first()
     return ConversationHistory(
-        tuple(StoredMessage(row.id, row.role, row.text) for row in reversed(rows)),
-        ConversationSummary(summary.up_to_message, summary.text) if summary else None,
+        tuple(StoredMessage(*row) for row in reversed(rows)),
+        ConversationSummary(*summary) if summary else ConversationSummary(),
     )
 
 

@@ -241,15 +241,11 @@ def has_room(
 def delete_entry(connection: Connection, conversation_key: str, number: int) -> MemoryEntry | None:
     """Delete an entry and its chunks. None if there is none with this number."""
     row = connection.execute(
-        select(memory_entries).where(
-            memory_entries.c.conversation_key == conversation_key, memory_entries.c.number == number
-        )
-    ).first()
-    if row is None:
-        return None
-    connection.execute(delete(memory_chunks).where(memory_chunks.c.entry_id == row.id))
-    connection.execute(delete(memory_entries).where(memory_entries.c.id == row.id))
-    return _entry(row)
+        delete(memory_entries)
+        .where(memory_entries.c.conversation_key == conversation_key, memory_entries.c.number == number)
+        .returning(memory_entries)
+    ).first()  # the foreign key deletes the chunks
+    return _entry(row) if row else None
 
 
 def delete_all(connection: Connection, conversation_key: str) -> None:
@@ -294,7 +290,7 @@ def list_unindexed_messages(connection: Connection, conversation_key: str, limit
         .order_by(messages.c.id)
         .limit(limit)
     )
-    return [UnindexedMessage(row.id, row.text) for row in rows]
+    return [UnindexedMessage(*row) for row in rows]
 
 
 def index_messages(

@@ -59,19 +59,6 @@ class RunningTurn:
         return self.claimed.turn.attempt > SUSPECT_ATTEMPTS and self.is_busy
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimResult:
-    turns: list[Turn]
-    rate_limits: list[ActiveRateLimit]
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatResult:
-    stop_flags: dict[int, bool]
-    """By turn that this process still has: whether another process was asked to stop it."""
-    rate_limits: list[ActiveRateLimit]
-
-
 class Engine:
     """Runs the turns of these adapters' accounts."""
 
@@ -159,14 +146,14 @@ class Engine:
         """Claim turns and start them."""
         requested_at = self._clock.monotonic()
         try:
-            result = await self._store.write(self._claim, free_slots, list(self._running.values()))
+            turns, rate_limits = await self._store.write(self._claim, free_slots, list(self._running.values()))
         except StoreError as error:
             log.error("turn.claim_failed", error=str(error))
             return []
-        self._rate_limits.apply(result.rate_limits)
-        for turn in result.turns:
+        self._rate_limits.apply(rate_limits)
+        for turn in turns:
             self._start_turn(turn, requested_at)
-        return result.turns
+        return turns
 
     def _free_slots(self) -> int:
         """How many turns may start; negative if more run than should."""
@@ -174,7 +161,9 @@ class Engine:
         max_turns = self._services.settings.turns_at_once
         return min(max_turns - busy, max_turns * WAITING_TURNS_FACTOR - len(self._running))
 
-    def _claim(self, connection: Connection, free_slots: int, running: list[RunningTurn]) -> ClaimResult:
+    def _claim(
+        self, connection: Connection, free_slots: int, running: list[RunningTurn]
+    ) -> tuple[list[Turn], list[ActiveRateLimit]]:
         """The transaction that claims turns: suspects first, or they would wait for all turns that come later."""
 
         def claim(limit: int, claim_filter: ClaimFilter) -> list[Turn]:
@@ -197,7 +186,7 @@ class Engine:
             turns += claim(min(free_slots - len(turns), MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL)
         elif free_slots > -MAX_EXTRA_COMMANDS:
             turns += claim(MAX_EXTRA_COMMANDS, ClaimFilter.COMMANDS)
-        return ClaimResult(turns, self._rate_limits.load(connection) if turns else [])
+        return turns, self._rate_limits.load(connection) if turns else []
 
     # Running
 
@@ -240,14 +229,15 @@ class Engine:
 
     async def _renew_leases(self, ids: list[int]) -> Collection[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        result = await self._store.write_with_priority(self._heartbeat, ids)
-        self._rate_limits.apply(result.rate_limits)
-        self._stop_turns([id_ for id_, is_stopped in result.stop_flags.items() if is_stopped])
-        return result.stop_flags.keys()
+        stop_flags, rate_limits = await self._store.write_with_priority(self._heartbeat, ids)
+        self._rate_limits.apply(rate_limits)
+        self._stop_turns([id_ for id_, is_stopped in stop_flags.items() if is_stopped])
+        return stop_flags.keys()
 
-    def _heartbeat(self, connection: Connection, ids: list[int]) -> HeartbeatResult:
+    def _heartbeat(self, connection: Connection, ids: list[int]) -> tuple[dict[int, bool], list[ActiveRateLimit]]:
+        """Which turns this process still has, and whether another process was asked to stop them."""
         stop_flags = heartbeat(connection, self._owner, ids, lease_seconds=self._timings.lease_duration)
-        return HeartbeatResult(stop_flags, self._rate_limits.load(connection))
+        return stop_flags, self._rate_limits.load(connection)
 
     def _cancel_lost_turn(self, id_: int) -> None:
         if id_ in self._running:

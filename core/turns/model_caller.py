@@ -94,7 +94,7 @@ class ModelCaller:
 
     def _has_overflowed(self, composed: ComposedRequest, error: ModelError) -> bool:
         # A service that cuts the prompt silently leaves no room for an answer.
-        used_tokens = self.answer.usage.prompt
+        used_tokens = self.answer.usage.prompt_tokens
         was_cut = error.failure is ModelFailure.EMPTY and used_tokens >= FULL_WINDOW_FRACTION * composed.context_tokens
         return was_cut or error.failure is ModelFailure.OVERFLOW
 
@@ -127,7 +127,7 @@ class ModelCaller:
             try:
                 await self.claimed.run_until_stopped(self._read_stream(request, preview))
             finally:
-                reservation.reported_tokens = answer.usage.total
+                reservation.reported_tokens = answer.usage.total_tokens
                 reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
         if answer.text and not self.claimed.stop_requested.is_set():
             await self.services.composer.estimators.record_usage(

@@ -11,7 +11,6 @@ from core.api.events import (
     TextWasReasoning,
     UsageReport,
 )
-from core.store.answers import TokenCount
 
 __all__ = ["StreamedAnswer"]
 
@@ -26,7 +25,7 @@ CHARS_PER_TOKEN = 4
 class StreamedAnswer:
     text: str = ""
     reasoning: str = ""
-    usage: TokenCount = field(default_factory=TokenCount)
+    usage: UsageReport = field(default_factory=UsageReport)
     reached_token_limit: bool = False
     """The model stopped at the longest answer it was allowed."""
 
@@ -39,8 +38,8 @@ class StreamedAnswer:
                     self.reasoning += text
             case TextWasReasoning():
                 self.reasoning, self.text = self.reasoning + self.text, ""
-            case UsageReport(prompt, completion):
-                self.usage = TokenCount(prompt, completion)
+            case UsageReport():
+                self.usage = event
             case Finished(reason):
                 self.reached_token_limit = reason is FinishReason.LENGTH
 
@@ -51,4 +50,4 @@ class StreamedAnswer:
     @property
     def reasoning_tokens(self) -> int:
         """As the service reports them, or else estimated."""
-        return self.usage.completion or round(len(self.reasoning) / CHARS_PER_TOKEN)
+        return self.usage.completion_tokens or round(len(self.reasoning) / CHARS_PER_TOKEN)

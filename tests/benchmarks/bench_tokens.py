@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from bots.sandbox.model import Tokeniser
 from core.api.client import Message
 from core.conversation import context_window
-from core.conversation.token_estimator import CountedRequest, TokenEstimator, text_hash
+from core.conversation.token_estimator import CountedRequest, TokenEstimator
 from core.conversation.tokens import TokenWeights, count_features
 
 CONVERSATIONS = 60
@@ -69,10 +69,10 @@ def main() -> None:
             weights.add_sample(count_features(texts), prompt_tokens)
             anchor = CountedRequest(
                 MODEL,
-                text_hash(SYSTEM),
-                tuple(map(text_hash, texts[1:])),
+                hash(SYSTEM),
+                tuple(map(hash, texts[1:])),
                 prompt_tokens,
-                text_hash(answer),
+                hash(answer),
                 tokeniser.count_text(answer),
             )
             history += [Message("user", prompt), Message("assistant", answer)]

@@ -59,7 +59,7 @@ RECORDED = (
 async def test_recorded_stream() -> None:
     result = await receive(SSE_HEAD + RECORDED)
     assert (result.reasoning, result.text) == ("We", "hello")
-    assert result.usage == UsageReport(57, 8, 65)
+    assert result.usage == UsageReport(57, 8)
     assert result.events[-1] == Finished(FinishReason.STOP)
 
 

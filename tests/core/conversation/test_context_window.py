@@ -58,10 +58,10 @@ def test_reported_usage_calibrates_next_request() -> None:
     texts = ["be kind", *(message.content for message in exchange), "and now?"]
     anchor = token_estimator.CountedRequest(
         "m",
-        token_estimator.text_hash("be kind"),
-        tuple(token_estimator.text_hash(text) for text in texts[1:]),
+        hash("be kind"),
+        tuple(hash(text) for text in texts[1:]),
         token_count(texts),
-        token_estimator.text_hash("An answer."),
+        hash("An answer."),
         12,
     )
     history = [*exchange, Message("user", "and now?"), Message("assistant", "An answer.")]
@@ -83,13 +83,13 @@ def test_question_fits_shrunken_window() -> None:
     """If nearly all counted messages are left out, an estimate of the rest is more certain than the difference."""
     long = [Message("user", "word " * 300), Message("assistant", "word " * 300)] * 10
     texts = [message.content for message in long[:-1]]
-    hashes = tuple(token_estimator.text_hash(text) for text in texts)
+    hashes = tuple(hash(text) for text in texts)
     anchor = token_estimator.CountedRequest(
         "m",
-        token_estimator.text_hash(""),
+        hash(""),
         hashes,
         token_count(texts),
-        token_estimator.text_hash(long[-1].content),
+        hash(long[-1].content),
         400,
     )
     fitted = context_window.fit_prompt(

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from core.api.catalogue import Model
+from core.api.events import UsageReport
 from core.conversation.vault import open_vault
 from core.port import AccountKey, Attachment, Batch, Button, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key, person_key
@@ -38,7 +39,6 @@ from core.store import (
     turns,
 )
 from core.store.answer_parts import PartState, SentPart
-from core.store.answers import TokenCount
 from core.store.chat_migration import move_chat
 from core.store.database import Store
 from core.store.inbound import InboundLimits
@@ -90,7 +90,7 @@ class SampleWriter:
         return next(turn for turn in claimed if turn.incoming.key == key)
 
     async def answer(self, turn: Turn, prompt: str, text: str, **values: Any) -> None:
-        values = {"note": "", "usage": TokenCount(30, 7), **values}
+        values = {"note": "", "usage": UsageReport(30, 7), **values}
         store_answer = partial(answers.store_answer, prompt=prompt, answer=text, model=MODEL, **values)
         await self.store.write(store_answer, turn)
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, func, select, text
 
+from core.api.events import UsageReport
 from core.store import answers, claims, conversations, schema, turns
 from core.store.answer_parts import PartState, SentPart, save_part
-from core.store.answers import TokenCount
 from core.store.database import Store
 from core.store.inbound import AcceptResult
 from core.store.turns import LostLeaseError, Turn, TurnState
@@ -36,7 +36,7 @@ def stored_turns(connection: Connection) -> list[Any]:
     return [row for table in tables for row in connection.execute(select(table)).mappings()]
 
 
-STORE_ANSWER = partial(answers.store_answer, prompt="?", answer="!", note="", model="m", usage=TokenCount(1, 1))
+STORE_ANSWER = partial(answers.store_answer, prompt="?", answer="!", note="", model="m", usage=UsageReport(1, 1))
 WRITES: dict[str, Callable[[Connection, Turn], object]] = {
     "answer": partial(STORE_ANSWER, reasoning="hm"),
     "retry": partial(STORE_ANSWER, replaces_last=True),

@@ -145,7 +145,6 @@ async def test_answers_and_history_are_kept(upgraded: Store) -> None:
         ("user", question),
         ("assistant", "The second answer."),
     ]
-    assert stored.summary is not None
     assert (stored.summary.text, stored.summary.up_to_message) == ("They talked about JSON.", 6)
     assert await upgraded.read(conversations.is_truncation_notified, ann)
     assert await upgraded.read(answers.last_question, ann) == answers.Question(question, 4)

@@ -4,9 +4,9 @@ from functools import partial
 
 from sqlalchemy import Connection, update
 
+from core.api.events import UsageReport
 from core.port import AccountKey, EventKind, Incoming, Place, Sender
 from core.store import answers, claims, inbound, schema, turns
-from core.store.answers import TokenCount
 from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import AcceptResult, InboundLimits
@@ -66,7 +66,7 @@ async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_l
         answer=text,
         note="",
         model="m",
-        usage=TokenCount(3, 4),
+        usage=UsageReport(3, 4),
         replaces_last=replaces_last,
     )
     await store.write(turns.finish_turn, turn, TurnState.DONE)

@@ -55,7 +55,9 @@ async def test_guesses_are_limited_per_sender(store: Store, clock: FakeClock, ac
         assert not await access_control.pair(start_command(code, "66"))
     assert [entry["event"] for entry in logs] == ["access.wrong_code", "access.guesses_blocked"]
     assert await access_control.pair(start_command(code)), "a stranger cannot void it for the operator"
-    assert await access_control.pair(start_command(await create_pairing_code(store, timings=Timings(clock=clock)), "66"))
+    assert await access_control.pair(
+        start_command(await create_pairing_code(store, timings=Timings(clock=clock)), "66")
+    )
 
 
 async def test_guessers_do_not_fill_memory(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
