@@ -12,11 +12,7 @@ def get_value(connection: Connection, key: str) -> str | None:
     return connection.scalar(select(key_values.c.value).where(key_values.c.key == key))
 
 
-def set_value(connection: Connection, key: str, value: str | None) -> None:
-    """None deletes the key."""
-    if value is None:
-        connection.execute(delete(key_values).where(key_values.c.key == key))
-        return
+def set_value(connection: Connection, key: str, value: str) -> None:
     upsert(connection, key_values, {"key": key}, {"value": value})
 
 

@@ -54,7 +54,7 @@ class AccessControl:
         self._guessed_hash = ""
         self._wrong_guesses: OrderedDict[str, int] = OrderedDict()
         """By sender: wrong guesses at the code with `_guessed_hash`."""
-        self._throttled_log = ThrottledLog(clock=clock)
+        self._throttled_log = ThrottledLog(clock=timings.clock)
 
     async def allows(self, incoming: Incoming) -> bool:
         if self._mode is AccessMode.OPEN:
