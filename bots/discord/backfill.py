@@ -61,10 +61,10 @@ class StartPoint:
     """The ID of the last stored event."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadResult:
-    message_count: int
-    is_complete: bool
+    message_count: int = 0
+    is_complete: bool = True
     """Whether every channel was read or can never be read."""
 
 
@@ -171,15 +171,12 @@ class Backfill:
         guilds_expected_until = self._clock.monotonic() + self._timings.guild_timeout
         # Direct messages first, because they need not wait for Discord to announce a guild.
         queue = iter(sorted(start_points, key=lambda point: point.place.server is not None))
-        results: list[ReadResult] = []
+        result = ReadResult()
         try:
             async with asyncio.TaskGroup() as group:
-                readers = [
-                    group.create_task(self._read_queue(client, queue, guilds_expected_until))
-                    for _ in range(MAX_CONCURRENT_READS)
-                ]
-            results = [reader.result() for reader in readers]
-            if all(result.is_complete for result in results):
+                for _ in range(MAX_CONCURRENT_READS):
+                    group.create_task(self._read_queue(client, queue, guilds_expected_until, result))
+            if result.is_complete:
                 await self._clear_mark()
         except* StoreError as errors:
             log.warning("discord.backfill_failed", error=str(errors.exceptions[0]))
@@ -187,26 +184,23 @@ class Backfill:
             for is_read in self._pending_channels.values():
                 is_read.set()
             self._pending_channels = {}
-        message_count = sum(result.message_count for result in results)
-        log.info("discord.backfill_finished", places=len(start_points), messages=message_count)
+        log.info("discord.backfill_finished", places=len(start_points), messages=result.message_count)
 
     async def _read_queue(
-        self, client: "GatewayClient", queue: Iterator[StartPoint], guilds_expected_until: float
-    ) -> ReadResult:
-        """Read channels from the queue shared by all readers. Raises `StoreError`."""
-        message_count, is_complete = 0, True
+        self, client: "GatewayClient", queue: Iterator[StartPoint], guilds_expected_until: float, result: ReadResult
+    ) -> None:
+        """Read channels from the queue, which all readers share with the result. Raises `StoreError`."""
         for point in queue:
             try:
                 if await self._is_available(client, point.place, guilds_expected_until):
-                    message_count += await self._read_channel(client, point)
+                    await self._read_channel(client, point, result)
                 else:
-                    is_complete = False
+                    result.is_complete = False
             except DeliveryError as error:
-                is_complete = is_complete and error.failure in PERMANENT_FAILURES
+                result.is_complete = result.is_complete and error.failure in PERMANENT_FAILURES
                 log.info("discord.backfill_channel_skipped", failure=error.failure)
             finally:
                 self._pending_channels.pop(channel_id(point.place)).set()
-        return ReadResult(message_count, is_complete)
 
     async def _load_mark(self) -> BackfillMark | None:
         text = await self._sources.state.load_state(self._mark_name)
@@ -228,14 +222,13 @@ class Backfill:
             return False
         return True
 
-    async def _read_channel(self, client: "GatewayClient", point: StartPoint) -> int:
-        """Handle the messages after the start point. Returns the number of messages read."""
+    async def _read_channel(self, client: "GatewayClient", point: StartPoint, result: ReadResult) -> None:
+        """Handle the messages after the start point."""
         place = point.place
         if place.server is not None and client.get_guild(int(place.server)) is None:
-            return 0  # the bot has left the guild
+            return  # the bot has left the guild
         oldest = self._clock.time() - discord.utils.DISCORD_EPOCH / 1000 - self._sources.max_age
         after = max(point.after - _to_snowflake(self._timings.backfill_overlap), _to_snowflake(oldest))
-        message_count = 0
         for _ in range(MAX_PAGES_PER_CHANNEL):
             page = await self._fetch_page(channel_id(place), after)
             stored_keys = await self._sources.history.stored_keys(self._account, [f"m{data['id']}" for data in page])
@@ -245,11 +238,10 @@ class Backfill:
                     continue
                 if not await client.replay_message(data, place):
                     raise StoreError("A missed message could not be stored")
-            message_count += len(page)
+            result.message_count += len(page)
             if len(page) < PAGE_SIZE:
-                return message_count
-        log.warning("discord.backfill_truncated", messages=message_count)
-        return message_count
+                return
+        log.warning("discord.backfill_truncated", messages=MAX_PAGES_PER_CHANNEL * PAGE_SIZE)
 
     async def _fetch_page(self, channel: str, after: int) -> list[dict[str, Any]]:
         """The messages after the ID `after`, oldest first. Retries until they are too old."""

@@ -34,15 +34,6 @@ def set_library_urls(api_base: str, gateway_url: str) -> None:
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 
 
-def _intents(*, message_content: bool) -> discord.Intents:
-    intents = discord.Intents.none()
-    intents.guilds = True
-    intents.guild_messages = True
-    intents.dm_messages = True
-    intents.message_content = message_content
-    return intents
-
-
 class GatewayClient(discord.Client):
     """One gateway connection. Caches no messages and no members."""
 
@@ -57,7 +48,9 @@ class GatewayClient(discord.Client):
     ) -> None:
         is_sharded = shard.count > 1
         super().__init__(
-            intents=_intents(message_content=message_content),
+            intents=discord.Intents(
+                guilds=True, guild_messages=True, dm_messages=True, message_content=message_content
+            ),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),

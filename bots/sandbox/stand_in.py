@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
-from bots.sandbox.scripting import Script
+from bots.sandbox.scripting import Script, drop_connection
 from core.clock import Clock
 
 __all__ = [
@@ -200,6 +200,17 @@ class ChatStandIn(StandIn, Generic[ChatT, EventT, CallT]):
         self.fault_hook: Callable[[CallT], Fault | None] | None = None
         self.script = Script()
         self._watchers: weakref.WeakSet[ChatWatcher[ChatT, EventT]] = weakref.WeakSet()
+
+    async def apply_fault(self, fault: Fault, request: web.Request) -> int | None:
+        """Delay the call or drop its connection, as `fault` says. Returns the status of an ordered error."""
+        match fault.kind:
+            case FaultKind.DROP_BEFORE:
+                drop_connection(request)
+            case FaultKind.DELAY:
+                await self.clock.sleep(fault.seconds)
+            case FaultKind.RATE_LIMITED | FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
+                return int(fault.kind)
+        return None
 
     def calls_with_status(self, status: int = 429) -> list[CallT]:
         return [call for call in self.calls if call.status == status]

@@ -42,18 +42,11 @@ def thread_id(place: Place) -> int | None:
 def _translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
     """The client's Stop on a draft. Drafts exist in private chats only, so the chat is the person."""
     chat = payload["chat"]
-    thread = payload.get("message_thread_id")
     name = " ".join(filter(None, (chat.get("first_name"), chat.get("last_name"))))
     return Incoming(
         kind=EventKind.STOP,
         key=key,
-        place=Place(
-            platform=PLATFORM,
-            account=str(me.id),
-            chat=str(chat["id"]),
-            thread=None if thread is None else str(thread),
-            is_private=True,
-        ),
+        place=_place(chat["id"], me, payload.get("message_thread_id"), is_private=True),
         sender=Sender(PLATFORM, str(chat["id"]), name),
         text=str(payload["draft_id"]),
     )
@@ -68,7 +61,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
     return Incoming(
         kind=EventKind.BUTTON,
         key=key,
-        place=_place(message.chat, thread, me),
+        place=_place(message.chat.id, me, thread, is_private=_is_private(message.chat)),
         sender=_sender_of_user(query.from_user),
         text=query.data,
         message_id=str(message.message_id),
@@ -79,7 +72,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     sender = _sender(message)
     if sender is None:
         return None
-    is_private = message.chat.type == ChatType.PRIVATE
+    is_private = _is_private(message.chat)
     content = _MessageText(message, me, is_private=is_private)
     original = _replied_message(message)
     attachments = extract_attachments(message)
@@ -97,7 +90,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     return Incoming(
         kind=EventKind.PROMPT if content.command is None else EventKind.COMMAND,
         key=key,
-        place=_place(message.chat, _topic_id(message), me),
+        place=_place(message.chat.id, me, _topic_id(message), is_private=is_private),
         sender=sender,
         text=_prepend_quote(message, content.text),
         message_id=str(message.message_id),
@@ -114,8 +107,7 @@ def _batch(message: Message, content: "_MessageText") -> Batch | None:
     """
     if message.media_group_id is not None:
         return Batch(message.media_group_id)
-    is_private = message.chat.type == ChatType.PRIVATE
-    return Batch() if is_private and content.length_units >= MIN_SPLIT_UNITS else None
+    return Batch() if _is_private(message.chat) and content.length_units >= MIN_SPLIT_UNITS else None
 
 
 def _translate_migration(message: Message, me: User, key: str) -> Incoming | None:
@@ -126,28 +118,31 @@ def _translate_migration(message: Message, me: User, key: str) -> Incoming | Non
         old_id, new_id = message.migrate_from_chat_id, chat.id
     if new_id is None:
         return None
-    place = Place(platform=PLATFORM, account=str(me.id), chat=str(old_id))
     sender = Sender(PLATFORM, str(chat.id), chat.title or "")
-    return Incoming(EventKind.MOVED, key, place, sender, str(new_id))
+    return Incoming(EventKind.MOVED, key, _place(old_id, me), sender, str(new_id))
 
 
-def _place(chat: Chat, thread: str | None, me: User) -> Place:
+def _is_private(chat: Chat) -> bool:
+    return chat.type == ChatType.PRIVATE
+
+
+def _place(chat_id: int, me: User, thread: int | None = None, *, is_private: bool = False) -> Place:
     return Place(
         platform=PLATFORM,
         account=str(me.id),
-        chat=str(chat.id),
-        thread=thread,
-        is_private=chat.type == ChatType.PRIVATE,
+        chat=str(chat_id),
+        thread=None if thread is None else str(thread),
+        is_private=is_private,
     )
 
 
-def _topic_id(message: Message) -> str | None:
+def _topic_id(message: Message) -> int | None:
     """Outside forums, `message_thread_id` is only a chain of replies. Requests to the General topic must not
     contain its ID, 1.
     """
     if not message.is_topic_message or message.message_thread_id in {None, 1}:
         return None
-    return str(message.message_thread_id)
+    return message.message_thread_id
 
 
 def _sender(message: Message) -> Sender | None:

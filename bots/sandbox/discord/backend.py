@@ -7,6 +7,7 @@ from bots.sandbox.discord.errors import rate_limited
 from bots.sandbox.discord.gateway import Gateway
 from bots.sandbox.discord.limits import Limits, RateLimitBuckets
 from bots.sandbox.discord.state import (
+    CONSTANT_FIELDS,
     DEFAULT_PERMISSIONS,
     VIEW_CHANNEL,
     Call,
@@ -224,13 +225,7 @@ class Backend(ChatStandIn[Channel, ChatEvent, Call]):
         joined = [guild for guild in self.guilds if guild.has_bot]
         ready = {
             "v": 10,
-            "user": {
-                **self.bot.json(),
-                "verified": True,
-                "mfa_enabled": False,
-                "email": None,
-                "flags": 0,
-            },
+            "user": {**self.bot.json(), **CONSTANT_FIELDS["own user"]},
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in joined],
             "application": {"id": str(self.application_id), "flags": 0, "flags_new": "0"},
         }
@@ -238,22 +233,15 @@ class Backend(ChatStandIn[Channel, ChatEvent, Call]):
 
     def guild_json(self, guild: Guild) -> Json:
         everyone = {
+            **CONSTANT_FIELDS["role"],
             "id": str(guild.id),
             "name": "@everyone",
             "permissions": str(DEFAULT_PERMISSIONS),
-            "position": 0,
-            "color": 0,
-            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-            "hoist": False,
-            "managed": False,
-            "mentionable": False,
-            "flags": 0,
-            "icon": None,
-            "unicode_emoji": None,
         }
         bot_role = {**everyone, "id": str(guild.bot_role_id), "name": self.bot.name, "permissions": "0", "position": 1}
         bot_role |= {"managed": True, "tags": {"bot_id": str(self.bot.id)}}
         return {
+            **CONSTANT_FIELDS["guild"],
             "id": str(guild.id),
             "name": guild.name,
             "owner_id": str(guild.members[0].id if guild.members else self.bot.id),
@@ -261,44 +249,8 @@ class Backend(ChatStandIn[Channel, ChatEvent, Call]):
             "members": [member_json(self.bot)],
             "channels": [channel.json() for channel in guild.channels if channel.parent is None],
             "threads": [channel.json() for channel in guild.channels if channel.parent is not None],
-            "emojis": [],
-            "stickers": [],
-            "features": [],
-            "presences": [],
-            "voice_states": [],
-            "stage_instances": [],
-            "guild_scheduled_events": [],
-            "soundboard_sounds": [],
             "member_count": len(guild.members) + 1,
-            "unavailable": False,
-            "large": False,
             "joined_at": iso_now(),
-            "icon": None,
-            "splash": None,
-            "discovery_splash": None,
-            "afk_channel_id": None,
-            "afk_timeout": 300,
-            "verification_level": 0,
-            "default_message_notifications": 0,
-            "explicit_content_filter": 0,
-            "mfa_level": 0,
-            "application_id": None,
-            "system_channel_id": None,
-            "system_channel_flags": 0,
-            "rules_channel_id": None,
-            "vanity_url_code": None,
-            "description": None,
-            "banner": None,
-            "premium_tier": 0,
-            "preferred_locale": "en-US",
-            "public_updates_channel_id": None,
-            "nsfw_level": 0,
-            "nsfw": False,
-            "premium_progress_bar_enabled": False,
-            "safety_alerts_channel_id": None,
-            "incidents_data": None,
-            "region": "",
-            "hub_type": None,
         }
 
     def add_attachment(self, name: str, content: bytes, content_type: str) -> Json:
@@ -318,17 +270,5 @@ class Backend(ChatStandIn[Channel, ChatEvent, Call]):
 
 
 def member_json(user: User, *, bare: bool = False) -> Json:
-    member = {
-        "roles": [],
-        "flags": 0,
-        "joined_at": iso_now(),
-        "deaf": False,
-        "mute": False,
-        "nick": None,
-        "avatar": None,
-        "premium_since": None,
-        "pending": False,
-        "banner": None,
-        "communication_disabled_until": None,
-    }
+    member = {**CONSTANT_FIELDS["member"], "joined_at": iso_now()}
     return member if bare else {**member, "user": user.json()}

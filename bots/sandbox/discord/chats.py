@@ -13,6 +13,7 @@ from bots.sandbox.discord.errors import (
     not_found,
 )
 from bots.sandbox.discord.state import (
+    CONSTANT_FIELDS,
     CREATE_PUBLIC_THREADS,
     MANAGE_THREADS,
     Channel,
@@ -26,17 +27,6 @@ from bots.sandbox.discord.validation import check_length
 __all__ = ["ChatRoutes"]
 
 AUTO_ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
-REST_GUILD_FIELDS: Json = {
-    "home_header": None,
-    "widget_enabled": False,
-    "widget_channel_id": None,
-    "max_members": 500_000,
-    "max_presences": None,
-    "max_stage_video_channel_users": 50,
-    "max_video_channel_users": 25,
-    "premium_subscription_count": 0,
-}
-"""Fields of a guild that only REST has."""
 
 
 class ChatRoutes:
@@ -44,8 +34,7 @@ class ChatRoutes:
         self._backend = backend
 
     def get_self(self) -> Json:
-        account = {"verified": True, "mfa_enabled": False, "locale": "en-US", "email": None}
-        return {**self._backend.bot.json(), **account}
+        return {**self._backend.bot.json(), **CONSTANT_FIELDS["own user"]}
 
     def get_user(self, user_id: str) -> Json:
         if user_id not in self._backend.users:
@@ -60,32 +49,11 @@ class ChatRoutes:
     def get_application(self) -> Json:
         backend = self._backend
         return {
+            **CONSTANT_FIELDS["application"],
             "id": str(backend.application_id),
-            "name": "Parley",
-            "description": "",
-            "icon": None,
-            "bot_public": True,
-            "bot_require_code_grant": False,
             "owner": backend.owner.json(),
-            "verify_key": "0" * 64,
-            "flags": 0,
-            "flags_new": "0",
-            "eligible_oauth2_scopes": [],
             "bot": backend.bot.json(),
-            "team": None,
-            "rpc_origins": [],
-            "summary": "",
-            "redirect_uris": [],
-            "integration_types_config": {"0": {}, "1": {}},
-            "interactions_endpoint_url": None,
-            "role_connections_verification_url": None,
-            "hook": True,
-            "type": None,
-            "event_webhooks_status": 1,
             "approximate_guild_count": len(backend.guilds),
-            "approximate_user_install_count": 0,
-            "approximate_user_authorization_count": 0,
-            "explicit_content_filter": 0,
         }
 
     def open_dm(self, body: Json) -> Json:
@@ -102,8 +70,8 @@ class ChatRoutes:
         match rest:
             case []:
                 gateway_fields = ("channels", "threads", "members", "presences", "voice_states")
-                payload = self._backend.guild_json(guild)
-                return {key: value for key, value in payload.items() if key not in gateway_fields} | REST_GUILD_FIELDS
+                payload = self._backend.guild_json(guild) | CONSTANT_FIELDS["REST guild"]
+                return {key: value for key, value in payload.items() if key not in gateway_fields}
             case ["members", user]:
                 members = [*guild.members, self._backend.bot]
                 member = next((member for member in members if str(member.id) == user), None)

@@ -104,10 +104,8 @@ class ClientBackend(Backend):
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none with this name and these options."""
         command = await self._find_command(name, options, channel)
-        types = {option["name"]: option["type"] for option in command["options"]}
-        values = [{"name": key, "type": types[key], "value": value} for key, value in options.items()]
-        data: Json = {"id": command["id"], "name": name, "type": CommandType.CHAT_INPUT, "options": values}
-        file_ids = [str(value) for key, value in options.items() if types[key] == OptionType.ATTACHMENT]
+        data = _command_data(command, options)
+        file_ids = [option["value"] for option in data["options"] if option["type"] == OptionType.ATTACHMENT]
         if file_ids:
             data["resolved"] = {"attachments": {file_id: self.files[file_id][0] for file_id in file_ids}}
         return await self._create_interaction(
@@ -148,12 +146,9 @@ class ClientBackend(Backend):
         **other_options: str | float,
     ) -> list[Json]:
         """The choices offered while a user types `option`, with the other options already filled in."""
-        values = {**other_options, option: current}
-        command = await self._find_command(name, values, channel, is_partial=True)
-        types = {option["name"]: option["type"] for option in command["options"]}
-        option_values: list[Json] = [{"name": key, "type": types[key], "value": value} for key, value in values.items()]
-        option_values[-1]["focused"] = True
-        data = {"id": command["id"], "name": name, "type": CommandType.CHAT_INPUT, "options": option_values}
+        options = {**other_options, option: current}
+        data = _command_data(await self._find_command(name, options, channel, is_partial=True), options)
+        data["options"][-1]["focused"] = True
         interaction = await self._create_interaction(InteractionType.AUTOCOMPLETE, user, channel, data)
         await self.wait_for(lambda: interaction.choices is not None, ACKNOWLEDGE_SECONDS)
         return interaction.choices or []
@@ -281,3 +276,9 @@ class ClientBackend(Backend):
         if interaction.acknowledged_at is None:
             interaction.has_failed = True
             self.notify_waiters()
+
+
+def _command_data(command: Json, options: dict[str, str | float]) -> Json:
+    types = {option["name"]: option["type"] for option in command["options"]}
+    values = [{"name": name, "type": types[name], "value": value} for name, value in options.items()]
+    return {"id": command["id"], "name": command["name"], "type": CommandType.CHAT_INPUT, "options": values}

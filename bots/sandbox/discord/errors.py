@@ -1,5 +1,6 @@
 """Error answers, in the shape and the words of Discord, with its codes."""
 
+from functools import partial
 from typing import Any
 
 from bots.sandbox.discord.state import Json
@@ -40,37 +41,18 @@ class ApiError(Exception):
         self.body: Json = {"code": code, "message": message, **extra_fields}
 
 
-def no_such_route() -> ApiError:
-    return ApiError(404, 0, "404: Not Found")
-
-
-def method_not_allowed() -> ApiError:
-    return ApiError(405, 0, "405: Method Not Allowed")
+no_such_route = partial(ApiError, 404, 0, "404: Not Found")
+method_not_allowed = partial(ApiError, 405, 0, "405: Method Not Allowed")
+missing_access = partial(ApiError, 403, 50001, "Missing Access")
+missing_permissions = partial(ApiError, 403, 50013, "Missing Permissions")
+archived_thread = partial(ApiError, 400, 50083, "Thread is archived")
+locked_thread = partial(ApiError, 400, 160005, "This thread is locked")
+empty_message = partial(ApiError, 400, 50006, "Cannot send an empty message")
 
 
 def not_found(object_name: str) -> ApiError:
     """404 for one of `UNKNOWN_OBJECTS`."""
     return ApiError(404, *UNKNOWN_OBJECTS[object_name])
-
-
-def missing_access() -> ApiError:
-    return ApiError(403, 50001, "Missing Access")
-
-
-def missing_permissions() -> ApiError:
-    return ApiError(403, 50013, "Missing Permissions")
-
-
-def archived_thread() -> ApiError:
-    return ApiError(400, 50083, "Thread is archived")
-
-
-def locked_thread() -> ApiError:
-    return ApiError(400, 160005, "This thread is locked")
-
-
-def empty_message() -> ApiError:
-    return ApiError(400, 50006, "Cannot send an empty message")
 
 
 def rate_limited(

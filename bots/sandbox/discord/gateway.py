@@ -119,7 +119,10 @@ class Gateway:
 
     @property
     def connected_sessions(self) -> list[Session]:
-        return [session for session in self._sessions.values() if session.connection is not None]
+        return [session for session, _ in self._open_connections()]
+
+    def _open_connections(self) -> list[tuple[Session, Connection]]:
+        return [(session, session.connection) for session in self._sessions.values() if session.connection is not None]
 
     def session_start_limit(self) -> Json:
         """How many sessions the bot may still start today, as `GET /gateway/bot` reports it."""
@@ -153,23 +156,20 @@ class Gateway:
 
     def go_silent(self) -> None:
         """Open connections stay open but send nothing more; new connections work."""
-        for session in self.connected_sessions:
-            if session.connection is not None:
-                session.connection.is_silent = True
+        for _, connection in self._open_connections():
+            connection.is_silent = True
 
     async def request_reconnect(self) -> None:
-        for session in self.connected_sessions:
-            connection, session.connection = session.connection, None
-            if connection is not None:
-                await connection.send({"op": Opcode.RECONNECT, "d": None})
+        for session, connection in self._open_connections():
+            session.connection = None
+            await connection.send({"op": Opcode.RECONNECT, "d": None})
 
     async def invalidate_sessions(self, *, resumable: bool = False) -> None:
-        for session in self.connected_sessions:
-            connection, session.connection = session.connection, None
+        for session, connection in self._open_connections():
+            session.connection = None
             if not resumable:
                 del self._sessions[session.id]
-            if connection is not None:
-                await connection.send({"op": Opcode.INVALIDATE_SESSION, "d": resumable})
+            await connection.send({"op": Opcode.INVALIDATE_SESSION, "d": resumable})
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.remaining_refusals > 0:

@@ -34,7 +34,11 @@ class RequestHandler:
                 return response
             fault = self._backend.fault_hook(call) if self._backend.fault_hook is not None else None
             if fault is not None:
-                await self._apply_fault(fault, request)
+                status = await self._backend.apply_fault(fault, request)
+                if status == 429:
+                    raise rate_limited(fault.seconds)
+                if status is not None:
+                    raise ApiError(status, 0, f"{status}: Server Error")
             needs_token = not path.startswith(("interactions/", "webhooks/"))
             if needs_token and request.headers.get("Authorization") != f"Bot {self._backend.token}":
                 raise ApiError(401, 0, "401: Unauthorized")
@@ -60,17 +64,6 @@ class RequestHandler:
         # Without parameters: discord.py reads JSON only from exactly this type.
         headers["Content-Type"] = "application/json"
         return web.Response(body=msgspec.json.encode(result), status=call.status, headers=headers)
-
-    async def _apply_fault(self, fault: Fault, request: web.Request) -> None:
-        match fault.kind:
-            case FaultKind.RATE_LIMITED:
-                raise rate_limited(fault.seconds)
-            case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
-                raise ApiError(int(fault.kind), 0, f"{fault.kind}: Server Error")
-            case FaultKind.DROP_BEFORE:
-                drop_connection(request)
-            case FaultKind.DELAY:
-                await self._backend.clock.sleep(fault.seconds)
 
     async def _scripted_response(self, request: web.Request, call: Call) -> web.Response | None:
         reply = self._backend.script.next_reply(f"{call.method} {call.path}")

@@ -4,7 +4,10 @@ import itertools
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionType, MessageType
 from bots.sandbox.stand_in import ChatEventKind, Json, RecordedCall
@@ -39,6 +42,8 @@ DEFAULT_PERMISSIONS = (
 BULK_DELETE_MAX_AGE_MS = 14 * 86_400_000
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 """Flags of messages."""
+CONSTANT_FIELDS: dict[str, Json] = msgspec.json.decode(Path(__file__).with_name("constant_fields.json").read_bytes())
+"""The fields of Discord's objects that are always the same here."""
 
 
 class _SnowflakeGenerator:
@@ -95,15 +100,11 @@ class User:
 
     def json(self) -> Json:
         return {
+            **CONSTANT_FIELDS["user"],
             "id": str(self.id),
             "username": self.name.lower(),
-            "discriminator": "0",
             "global_name": self.name,
-            "avatar": None,
             "bot": self.is_bot,
-            "public_flags": 0,
-            "flags": 0,
-            "primary_guild": None,
         }
 
 
@@ -165,11 +166,11 @@ class Channel:
             if self.is_group:
                 payload |= {"name": self.name, "icon": None, "owner_id": str(self.recipients[0].id)}
             return payload
-        payload |= {"guild_id": str(self.guild.id), "name": self.name}
+        payload |= {"guild_id": str(self.guild.id), "name": self.name, **CONSTANT_FIELDS["guild channel"]}
         if self.parent is None:
             return {
                 **payload,
-                "position": 0,
+                **CONSTANT_FIELDS["text channel"],
                 "permission_overwrites": [
                     {
                         "id": str(self.guild.id),
@@ -178,12 +179,6 @@ class Channel:
                         "deny": str(DEFAULT_PERMISSIONS & ~self.bot_permissions),
                     }
                 ],
-                "nsfw": False,
-                "topic": None,
-                "parent_id": None,
-                "last_message_id": None,
-                "rate_limit_per_user": 0,
-                "flags": 0,
             }
         return {
             **payload,
@@ -192,9 +187,6 @@ class Channel:
             "message_count": len(self.messages),
             "member_count": 1,
             "total_message_sent": len(self.messages),
-            "last_message_id": None,
-            "rate_limit_per_user": 0,
-            "flags": 0,
             "thread_metadata": {
                 "archived": self.archived,
                 "auto_archive_duration": 1440,

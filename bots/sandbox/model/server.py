@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
-from bots.sandbox.model.context_overflow import VLLM, OverflowResponse
+from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
 from bots.sandbox.model.errors import TOO_LARGE_PAGE, ApiError
 from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
@@ -107,7 +107,7 @@ class ModelStandIn(StandIn):
         self.optional_reasoning_models: set[str] = set()
         """Reasoning models that accept the effort "none"; the others refuse it."""
         self.list_format = ModelListFormat.RECORDED
-        self.overflow_response: OverflowResponse = VLLM
+        self.overflow_response = OVERFLOW_RESPONSES["vllm"]
         self.quota_message = "Daily token quota of {model} exceeded"
         self.quota_headers: dict[str, str] = {}
         self.usage = UsageLedger(clock)

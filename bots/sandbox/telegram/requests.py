@@ -113,19 +113,15 @@ class RequestHandler:
         return await self._routes.route(call)
 
     async def _apply_fault(self, fault: Fault, call: Call, request: web.Request) -> None:
-        match fault.kind:
-            case FaultKind.RATE_LIMITED:
-                wait = max(1, round(fault.seconds))
-                chat = call.params.get("chat_id")
-                if isinstance(chat, int):
-                    self._backend.flood_control.block(chat, wait)
-                raise ApiError.too_many_requests(wait)
-            case FaultKind.INTERNAL_ERROR | FaultKind.BAD_GATEWAY | FaultKind.UNAVAILABLE:
-                raise ApiError(int(fault.kind), HTTPStatus(int(fault.kind)).phrase)
-            case FaultKind.DROP_BEFORE:
-                drop_connection(request)
-            case FaultKind.DELAY:
-                await self._backend.clock.sleep(fault.seconds)
+        status = await self._backend.apply_fault(fault, request)
+        if status == 429:
+            wait = max(1, round(fault.seconds))
+            chat = call.params.get("chat_id")
+            if isinstance(chat, int):
+                self._backend.flood_control.block(chat, wait)
+            raise ApiError.too_many_requests(wait)
+        if status is not None:
+            raise ApiError(status, HTTPStatus(status).phrase)
 
     async def serve_file(self, request: web.Request) -> web.StreamResponse:
         content = self._backend.files.content(request.match_info["path"])

@@ -23,7 +23,9 @@ async def test_overflow_wording_is_configurable(
         {"model": TINY, "messages": conversation(LONG), "stream": stream},
     )
     assert status == overflow.status
-    assert headers["content-type"].startswith("text/html" if overflow.is_html else "application/json")
+    assert headers["content-type"].startswith(
+        "text/html" if overflow.message_template.startswith("<") else "application/json"
+    )
     text = str(body)
     for name, number in (
         ("limit", 4000),
