@@ -6,11 +6,13 @@ share are compared with the database's own clock instead (`core.store.schema.dat
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Clock", "Scheduled", "SystemClock", "wait_for_any", "wait_for_event"]
+__all__ = ["Clock", "Scheduled", "SystemClock", "run_until", "wait_for_any", "wait_for_event"]
+
+T = TypeVar("T")
 
 
 class Scheduled(Protocol):
@@ -41,6 +43,26 @@ class SystemClock:
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Scheduled:
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+async def run_until(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None if `event` is set first: then `work` was cancelled and has ended."""
+    if event.is_set():
+        work.close()
+        return None
+    work_task = asyncio.create_task(work)
+    event_task = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({work_task, event_task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        event_task.cancel()
+        work_task.cancel()
+        (outcome,) = await asyncio.gather(work_task, return_exceptions=True)
+    if isinstance(outcome, asyncio.CancelledError):
+        return None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 async def wait_for_event(event: asyncio.Event, timeout: float, clock: Clock) -> bool:

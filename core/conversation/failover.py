@@ -16,20 +16,8 @@ from core.timings import Timings
 
 __all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
 
-FAILOVER_FAILURES = frozenset(
-    {
-        ModelFailure.QUOTA,
-        ModelFailure.RATE_LIMITED,
-        ModelFailure.UNKNOWN_MODEL,
-        ModelFailure.PAYMENT,
-        ModelFailure.UNAVAILABLE,
-        ModelFailure.STALLED,
-        ModelFailure.TRUNCATED,
-        ModelFailure.MALFORMED,
-        ModelFailure.EMPTY,
-        ModelFailure.OVERFLOW,
-    }
-)
+COMMON_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.REFUSED, ModelFailure.FILTERED)
+"""Failures in which every other model would fail, too."""
 BREAKER_FAILURES = frozenset(
     {
         ModelFailure.UNAVAILABLE,
@@ -49,7 +37,7 @@ MAX_CIRCUITS = 1000
 def can_fail_over(error: ModelError) -> bool:
     if error.failure is ModelFailure.UNAVAILABLE and error.status is None:
         return False  # the whole service is unreachable
-    return error.failure in FAILOVER_FAILURES
+    return error.failure not in COMMON_FAILURES
 
 
 def fallback_models(chosen: str, models: Sequence[Model], preferred: Sequence[str]) -> list[str]:

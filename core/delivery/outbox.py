@@ -150,23 +150,29 @@ class Outbox:
 
     async def edit_message(self, message_id: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
         """Edit any message of this place, such as a menu. Raises `DeliveryError`."""
-        original_chat = self.place.chat
-
-        async def request(current: Part) -> None:
-            self._check_not_moved(original_chat)
-            await self.adapter.edit(self.place, message_id, current, interaction_token=self._interaction_token)
-
-        await self._request_with_retries(priority, request, part, is_idempotent=True)
+        token = self._interaction_token
+        await self._change_message(
+            lambda current: self.adapter.edit(self.place, message_id, current, interaction_token=token), priority, part
+        )
 
     async def delete_message(self, message_id: str, priority: Priority = Priority.CONTROL) -> None:
         """Delete any message of this place. Raises `DeliveryError`."""
+        token = self._interaction_token
+        await self._change_message(
+            lambda _: self.adapter.delete(self.place, message_id, interaction_token=token), priority
+        )
+
+    async def _change_message(
+        self, change: Callable[[Part], Awaitable[None]], priority: Priority, part: Part = NO_PART
+    ) -> None:
         original_chat = self.place.chat
 
-        async def request(_: Part) -> None:
-            self._check_not_moved(original_chat)
-            await self.adapter.delete(self.place, message_id, interaction_token=self._interaction_token)
+        async def request(current: Part) -> None:
+            if self.place.chat != original_chat:
+                raise DeliveryError("The message is in the old chat", DeliveryFailure.GONE)
+            await change(current)
 
-        await self._request_with_retries(priority, request, is_idempotent=True)
+        await self._request_with_retries(priority, request, part, is_idempotent=True)
 
     # Sending and editing parts
 
@@ -328,10 +334,6 @@ class Outbox:
             position: replace(sent, state=PartState.UNREACHABLE, message_id=None) if sent.message_id else sent
             for position, sent in self._sent_parts.items()
         }
-
-    def _check_not_moved(self, original_chat: str) -> None:
-        if self.place.chat != original_chat:
-            raise DeliveryError("The message is in the old chat", DeliveryFailure.GONE)
 
 
 def _digest(part: Part) -> str:

@@ -8,14 +8,13 @@ allows. A full message becomes final, and the answer continues in the next one:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
 
 from core.buttons import ButtonAction, encode_action
-from core.clock import wait_for_any, wait_for_event
+from core.clock import run_until, wait_for_any, wait_for_event
 from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority
@@ -54,7 +53,6 @@ class Preview:
         self._status = ""
         self._splitter = Splitter(self._adapter.dialect, timings=self._timings)
         self._final_parts = 0
-        self._idle_wait: asyncio.Future[None] | None = None
         self._capabilities = self._adapter.capabilities(outbox.place)
         stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
@@ -66,11 +64,11 @@ class Preview:
             self._changed.set()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator["Preview"]:
         """Show previews until the block ends. Raises `LostLeaseError`."""
         task = asyncio.create_task(self.run())
         try:
-            yield
+            yield self
         finally:
             error = await self._finish(task)
             if isinstance(error, StoreError):
@@ -82,7 +80,7 @@ class Preview:
     async def run(self) -> None:
         """Show previews until `close`. Raises `LostLeaseError` and `StoreError`, never `DeliveryError`."""
         if self._capabilities.preview_mode is PreviewMode.OFF:
-            await self._wait_interruptibly(self._keep_typing())
+            await run_until(self._close_requested, self._keep_typing())
             return
         while not self._close_requested.is_set():
             try:
@@ -91,13 +89,11 @@ class Preview:
                 self._handle_failure(error)
                 if error.failure not in PASSING_FAILURES:
                     return
-            await self._wait_interruptibly(self._wait_for_change())
+            await run_until(self._close_requested, self._wait_for_change())
 
     def close(self) -> None:
         """Stop previews. `run` returns after the request in flight."""
         self._close_requested.set()
-        if self._idle_wait is not None:
-            self._idle_wait.cancel()
 
     async def _finish(self, run_task: "asyncio.Task[None]") -> BaseException | None:
         """Close and return `run`'s exception. Waits for an edit in flight, which could overwrite the final text."""
@@ -116,20 +112,6 @@ class Preview:
         if error.failure in (DeliveryFailure.GONE, DeliveryFailure.FORBIDDEN):
             self._on_gone()  # nobody would see the rest of the answer, so do not pay for it
 
-    async def _wait_interruptibly(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Wait until `coroutine` is done or `close` is called. Use only while no request is in flight."""
-        if self._close_requested.is_set():
-            coroutine.close()
-            return
-        self._idle_wait = asyncio.ensure_future(coroutine)
-        try:
-            await self._idle_wait
-        except asyncio.CancelledError:
-            if not self._close_requested.is_set():
-                raise
-        finally:
-            self._idle_wait = None
-
     async def _wait_for_change(self) -> None:
         capabilities, interval = self._capabilities, self._capabilities.preview_interval
         if 0 < capabilities.slow_preview_after_chars < len(self._text):
@@ -143,7 +125,7 @@ class Preview:
             await self._clock.sleep(self._timings.first_preview_delay)
 
     async def _show_newest(self) -> None:
-        await self._wait_interruptibly(self._acquire_slot())
+        await run_until(self._close_requested, self._acquire_slot())
         if self._close_requested.is_set():
             return
         self._changed.clear()

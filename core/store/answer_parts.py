@@ -1,10 +1,11 @@
 """The state of each platform message that an answer consists of, by position."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
+from core.store.dialect import upsert
 from core.store.schema import answer_parts
 from core.store.turns import Turn, fence
 
@@ -41,8 +42,8 @@ def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]
 def save_part(connection: Connection, turn: Turn, position: int, part: SentPart | None) -> None:
     """Replace the stored state of a part; None: the message no longer exists. Raises `LostLeaseError`."""
     fence(connection, turn)
-    is_part = (answer_parts.c.turn_id == turn.id, answer_parts.c.position == position)
-    connection.execute(delete(answer_parts).where(*is_part))
-    if part is not None:
-        columns = {"state": part.state, "message_id": part.message_id, "digest": part.digest}
-        connection.execute(insert(answer_parts).values(turn_id=turn.id, position=position, **columns))
+    key = {"turn_id": turn.id, "position": position}
+    if part is None:
+        connection.execute(delete(answer_parts).filter_by(**key))
+    else:
+        upsert(connection, answer_parts, key, asdict(part))

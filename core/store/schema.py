@@ -152,9 +152,10 @@ turns = Table(
 
 IS_OPEN = turns.c.finished_at.is_(None)
 
-Index("ix_turns_open", turns.c.id, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
-Index("ix_turns_next", turns.c.conversation_id, turns.c.seq, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
-Index("ix_turns_person_open", turns.c.person_key, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+index_open = partial(Index, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
+index_open("ix_turns_open", turns.c.id)
+index_open("ix_turns_next", turns.c.conversation_id, turns.c.seq)
+index_open("ix_turns_person_open", turns.c.person_key)
 
 answer_parts = Table(
     "answer_parts",

@@ -39,10 +39,10 @@ class ModelOutcome:
     """Which model was asked last, and what the person is told about it."""
 
     model: str
-    has_failed: bool = False
-    """There is no answer, or not all of it."""
-    substitution_note: str = ""
+    first_error: ModelError | None = None
+    """Why the chosen model did not answer, if another did."""
     failure_notes: tuple[str, ...] = ()
+    """Why there is no answer, or not all of it."""
 
 
 class AnswerPipeline:
@@ -65,7 +65,7 @@ class AnswerPipeline:
         self._claimed.check_lease()
         await self._claimed.store.write(self._store_answer, outcome.model, note, buttons)
         text = self._caller.answer.text
-        is_failure = outcome.has_failed and not text
+        is_failure = bool(outcome.failure_notes) and not text
         await _deliver_answer(self._claimed, text, note, buttons, is_failure=is_failure)
 
     # Asking
@@ -81,26 +81,23 @@ class AnswerPipeline:
             except ModelError as error:
                 await self._handle_failure(model, error)
                 if self._caller.answer.text:
-                    note = self._substitution_note(model, first_error)
-                    return ModelOutcome(
-                        model, has_failed=True, substitution_note=note, failure_notes=(self._failure_note(error),)
-                    )
+                    return ModelOutcome(model, first_error, (self._failure_note(error),))
                 first_error = first_error or error
                 if not can_fail_over(error):
                     break
             except PromptTooLongError as error:
                 if first_error is None:
                     note = texts.prompt_too_long_for_model(models.display_name(model), error)
-                    return ModelOutcome(model, has_failed=True, failure_notes=(note,))
+                    return ModelOutcome(model, failure_notes=(note,))
             else:
-                return ModelOutcome(model, substitution_note=self._substitution_note(model, first_error))
+                return ModelOutcome(model, first_error)
             if self._claimed.stop_requested.is_set():
                 return ModelOutcome(model)
         assert first_error is not None  # noqa: S101 (no model answered, so the first has failed)
         notes = [self._failure_note(first_error)]
         if first_error.failure is ModelFailure.EMPTY and self._preferences.max_answer_tokens:
             notes.append(texts.answer_limit_low(self._preferences.max_answer_tokens))
-        return ModelOutcome(chosen, has_failed=True, failure_notes=tuple(notes))
+        return ModelOutcome(chosen, failure_notes=tuple(notes))
 
     async def _handle_failure(self, model: str, error: ModelError) -> None:
         log.warning(
@@ -118,23 +115,23 @@ class AnswerPipeline:
     def _failure_note(self, error: ModelError) -> str:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
-    def _substitution_note(self, model: str, first_error: ModelError | None) -> str:
-        if first_error is None:
+    def _substitution_note(self, outcome: ModelOutcome) -> str:
+        if outcome.first_error is None:
             return ""
-        display_name = self._services.models.display_name
-        return texts.model_substituted(first_error, display_name(self._preferences.model), display_name(model))
+        names = map(self._services.models.display_name, (self._preferences.model, outcome.model))
+        return texts.model_substituted(outcome.first_error, *names)
 
     # Storing
 
     async def _collect_notes(self, outcome: ModelOutcome) -> list[str]:
         """What the person is told under the answer."""
         answer = self._caller.answer
-        notes = [outcome.substitution_note, *self._notes]
+        notes = [self._substitution_note(outcome), *self._notes]
         if answer.reached_token_limit or answer.reached_char_limit:
             notes.append(texts.MAX_LENGTH_REACHED)
         if self._caller.needs_truncation_note:
             notes.append(texts.HISTORY_TRIMMED)
-        notes += [*outcome.failure_notes, *self._caller.recall.notes(answer.text), *await self._quota_warnings()]
+        notes += [*outcome.failure_notes, self._caller.recall.note(answer.text), *await self._quota_warnings()]
         if self._claimed.stop_requested.is_set():
             notes.append(texts.STOPPED)
         return [note for note in notes if note]
@@ -154,9 +151,9 @@ class AnswerPipeline:
         turn, answer = self._claimed.turn, self._caller.answer
         has_retry_button = self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button
         buttons = []
-        if answer.reached_token_limit or (outcome.has_failed and answer.text):
+        if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
-        if outcome.has_failed or has_retry_button:
+        if outcome.failure_notes or has_retry_button:
             buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))

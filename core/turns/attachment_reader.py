@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.backoff import Backoff
+from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure, ModelError
@@ -53,7 +54,8 @@ class AttachmentReader:
     async def read(self, attachments: Sequence[Attachment]) -> ReadFiles:
         """Read until done, or until the person stops the turn. Raises `LostLeaseError` and `StoreError`."""
         async with self.claimed.previewing() as preview:
-            return await self.claimed.run_until_stopped(self._read_all(attachments, preview)) or ReadFiles()
+            files = await run_until(self.claimed.stop_requested, self._read_all(attachments, preview))
+            return files or ReadFiles()
 
     async def _read_all(self, attachments: Sequence[Attachment], preview: Preview) -> ReadFiles:
         turn = self.claimed.turn

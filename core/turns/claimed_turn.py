@@ -1,10 +1,8 @@
 """A turn that this process has claimed: whether it may go on, and how it answers the person."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
-from typing import Any, TypeVar
 
 from core.buttons import ButtonAction, encode_action
 from core.commands.reply import Reply
@@ -25,8 +23,6 @@ from core.texts import answers as texts
 from core.timings import Timings
 
 __all__ = ["ClaimedTurn"]
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -61,28 +57,9 @@ class ClaimedTurn:
         if not self.lease.is_trusted:
             raise LostLeaseError(f"The lease of turn {self.turn.id} expired")
 
-    async def run_until_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """The result of `work`; None if the person stopped the turn: then `work` was cancelled and has ended."""
-        work_task = asyncio.create_task(work)
-        stop_task = asyncio.create_task(self.stop_requested.wait())
-        try:
-            await asyncio.wait({work_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop_task.cancel()
-            work_task.cancel()
-            (outcome,) = await asyncio.gather(work_task, return_exceptions=True)
-        if isinstance(outcome, asyncio.CancelledError):
-            return None
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
-
-    @asynccontextmanager
-    async def previewing(self) -> AsyncIterator[Preview]:
+    def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""
-        preview = Preview(self.outbox, on_gone=self.stop_requested.set)
-        async with preview.running():
-            yield preview
+        return Preview(self.outbox, on_gone=self.stop_requested.set).running()
 
     async def deliver(
         self,

@@ -78,32 +78,19 @@ class EventInbox:
 
 def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
-    match incoming.kind:
-        case EventKind.PROMPT:
-            return True
-        case EventKind.COMMAND:
-            return incoming.command in ("ask", "retry")
-        case EventKind.BUTTON:
-            return _is_press(incoming, ButtonAction.RETRY, ButtonAction.CONTINUE)
-        case EventKind.STOP | EventKind.MOVED:
-            return False
+    is_command = incoming.kind is EventKind.COMMAND and incoming.command in ("ask", "retry")
+    is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.CONTINUE)
+    return incoming.kind is EventKind.PROMPT or is_command or is_press
 
 
 def is_stop_request(incoming: Incoming) -> bool:
     """Whether the person wants an answer that is being written to end."""
-    match incoming.kind:
-        case EventKind.COMMAND:
-            return incoming.command == "stop"
-        case EventKind.BUTTON:
-            return _is_press(incoming, ButtonAction.STOP)
-        case EventKind.STOP:
-            return True
-        case EventKind.PROMPT | EventKind.MOVED:
-            return False
+    is_command = incoming.kind is EventKind.COMMAND and incoming.command == "stop"
+    return incoming.kind is EventKind.STOP or is_command or _is_press(incoming, ButtonAction.STOP)
 
 
 def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
-    press = parse_action(incoming.text)
+    press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
     return press is not None and press.action in actions
 
 

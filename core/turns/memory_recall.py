@@ -49,7 +49,6 @@ class MemoryRecall:
 
         return extend
 
-    def notes(self, answer: str) -> list[str]:
-        """What the person is told under `answer` about it."""
-        note = recall_note(self.recalled, answer) if answer else ""
-        return [note] if note else []
+    def note(self, answer: str) -> str:
+        """What the person is told under `answer` about it; may be empty."""
+        return recall_note(self.recalled, answer) if answer else ""

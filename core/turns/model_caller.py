@@ -7,6 +7,7 @@ import structlog
 
 from core.api.client import ChatRequest
 from core.api.events import Finished, UsageReport
+from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
 from core.conversation.ledger import Reservation
@@ -125,7 +126,7 @@ class ModelCaller:
         ) as reservation:
             self.reservations.append(reservation)
             try:
-                await self.claimed.run_until_stopped(self._read_stream(request, preview))
+                await run_until(self.claimed.stop_requested, self._read_stream(request, preview))
             finally:
                 reservation.reported_tokens = answer.usage.total_tokens
                 reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
