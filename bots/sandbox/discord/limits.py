@@ -103,4 +103,7 @@ class RateLimitBuckets:
         is_global = bucket == "overall"
         if is_exceeded:
             headers["X-RateLimit-Scope"] = "global" if is_global else "user"
+            headers["Retry-After"] = str(max(1, round(reset_after)))
+            if is_global:
+                headers["X-RateLimit-Global"] = "true"
         return BucketUsage(headers, reset_after, is_exceeded, is_global)

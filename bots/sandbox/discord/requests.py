@@ -46,9 +46,6 @@ class RequestHandler:
             if usage is not None:
                 headers |= usage.headers
                 if usage.is_exceeded:
-                    if usage.is_global:
-                        headers["X-RateLimit-Global"] = "true"
-                    headers["Retry-After"] = str(max(1, round(usage.retry_after)))
                     raise rate_limited(usage.retry_after, is_global=usage.is_global)
             result = await self._routes.route(request, path.split("/"), call.body)
             call.status = 204 if result is None else 201 if isinstance(result, CreatedJson) else 200

@@ -12,7 +12,6 @@ from bots.sandbox.discord.state import Call
 __all__ = ["DiscordStandIn"]
 
 MAX_REQUEST_BYTES = 30 * 1024 * 1024
-INVALID_REQUEST_WINDOW_SECONDS = 600.0
 
 
 class DiscordStandIn(ClientBackend):
@@ -49,9 +48,3 @@ class DiscordStandIn(ClientBackend):
     def calls_to(self, method: str, path: str) -> list[Call]:
         """The calls whose path fully matches the pattern `path`."""
         return [call for call in self.calls if call.method == method and re.fullmatch(path, call.path)]
-
-    @property
-    def invalid_request_count(self) -> int:
-        """Refused requests of the last ten minutes. Discord blocks an address after 10,000."""
-        since = self.clock.monotonic() - INVALID_REQUEST_WINDOW_SECONDS
-        return sum(call.status in (401, 403, 429) and call.time > since for call in self.calls)

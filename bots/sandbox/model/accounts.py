@@ -36,11 +36,10 @@ class Account:
 
 
 class UsageLedger:
-    """Used tokens, of today (a UTC day by `clock`) and of all time."""
+    """The tokens used today, a UTC day by `clock`."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.all_time: Counter[UsageKey] = Counter()
         self._today: Counter[UsageKey] = Counter()
         self._current_day = self._day_number()
 
@@ -60,7 +59,6 @@ class UsageLedger:
 
     def add(self, key: UsageKey, tokens: int) -> None:
         self.today[key] += tokens
-        self.all_time[key] += tokens
 
     def tokens_used(
         self,

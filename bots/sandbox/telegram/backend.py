@@ -53,8 +53,6 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
         self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
         self.privacy_mode = True
         """In groups, the bot gets only messages that are meant for it."""
-        self.receives_mentions = True
-        """Whether privacy mode passes messages with a mention; reports differ."""
         self._live_drafts: dict[tuple[int, int | None], Draft] = {}
         self._typing_until: dict[tuple[int, int | None], float] = {}
         self._user_ids = itertools.count(1001)
@@ -188,7 +186,7 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
                 _, at, addressee = entity_text.partition("@")
                 if (at and f"@{addressee}" == bot_mention) or (not at and entity["offset"] == 0):
                     return True
-            elif entity["type"] == "mention" and entity_text == bot_mention and self.receives_mentions:
+            elif entity["type"] == "mention" and entity_text == bot_mention:
                 return True
         return False
 

@@ -121,10 +121,6 @@ class ClientBackend(Backend):
         ]
         return await self.send_message(user, chat, caption, photo=photo, **options)
 
-    async def send_voice(self, user: User, chat: Chat, **options: Any) -> Message:
-        voice = self._new_file() | {"duration": 3, "mime_type": "audio/ogg", "file_size": 5000}
-        return await self.send_message(user, chat, "", voice=voice, **options)
-
     def _new_file(self) -> Json:
         number = next(self._file_ids)
         return {"file_id": f"file-{number:06}", "file_unique_id": f"unique-{number:06}"}
@@ -176,9 +172,6 @@ class ClientBackend(Backend):
 
     async def block_bot(self, user: User) -> None:
         self._set_bot_status(self.open_private_chat(user), user, MemberStatus.KICKED)
-
-    async def unblock_bot(self, user: User) -> None:
-        self._set_bot_status(self.open_private_chat(user), user, MemberStatus.MEMBER)
 
     async def kick_bot(self, user: User, chat: Chat) -> None:
         self._set_bot_status(chat, user, MemberStatus.KICKED)

@@ -57,7 +57,6 @@ class Chat:
     members: list[User] = field(default_factory=list)
     is_forum: bool = False
     bot_status: MemberStatus = MemberStatus.MEMBER
-    is_deactivated: bool = False
     migrated_to_id: int | None = None
     topics: dict[int, str] = field(default_factory=dict)
     closed_topics: set[int] = field(default_factory=set)

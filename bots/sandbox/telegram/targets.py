@@ -16,8 +16,6 @@ def target_chat(backend: Backend, params: Json, *, for_writing: bool = True) -> 
     if chat is None:
         raise bad_request("chat not found")
     if chat.is_private:
-        if for_writing and chat.is_deactivated:
-            raise forbidden("user is deactivated")
         if for_writing and chat.bot_status is MemberStatus.KICKED:
             raise forbidden("bot was blocked by the user")
         return chat

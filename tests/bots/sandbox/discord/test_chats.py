@@ -220,9 +220,6 @@ async def test_old_message_edits_have_own_limit() -> None:
         edits = [await raw.call("PATCH", path, {"content": "z"}) for _ in range(3)]
         assert [status for status, _ in edits] == [200, 200, 429]
         assert (edits[2][1]["code"], edits[2][1]["retry_after"]) == (30046, 60.0)
-        assert raw.server.invalid_request_count == 1
-        raw.clock.now += 601
-        assert raw.server.invalid_request_count == 0
 
 
 @pytest.mark.slow

@@ -65,13 +65,12 @@ async def test_quota_resets_daily() -> None:
     server = ModelStandIn(tokens_per_second=1_000_000, quotas={LLAMA: 10}, clock=clock)
     await server.start()
     client = OpenAIClient(server)
-    used = (await client.complete("hello"))["usage"]["total_tokens"]
+    await client.complete("hello")
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
     clock.now += 3  # past midnight in UTC
     again = (await client.complete("hello"))["usage"]["total_tokens"]
     assert server.usage[LLAMA] == again
-    assert server.usage.all_time[UsageKey(server.api_key, LLAMA, Endpoint.CHAT)] == used + again
     with pytest.raises(openai.RateLimitError):
         await client.complete("hello")
     server.usage.start_new_day()
