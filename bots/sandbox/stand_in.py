@@ -20,6 +20,7 @@ from core.clock import Clock
 __all__ = [
     "MAX_RECORDS",
     "BoundedDict",
+    "ChatEvent",
     "ChatEventKind",
     "ChatStandIn",
     "ChatWatcher",
@@ -34,7 +35,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 ChatT = TypeVar("ChatT")
-EventT = TypeVar("EventT")
+MessageT = TypeVar("MessageT")
 CallT = TypeVar("CallT", bound="RecordedCall")
 Json = dict[str, Any]
 
@@ -158,23 +159,30 @@ def _set_done(future: "asyncio.Future[None]") -> None:
         future.set_result(None)
 
 
-class ChatWatcher(AsyncIterator[EventT], Generic[ChatT, EventT]):
+@dataclass(frozen=True, slots=True)
+class ChatEvent(Generic[MessageT]):
+    """What a client sees."""
+
+    kind: ChatEventKind
+    message: MessageT | None = None
+    text: str = ""
+    """The text of a draft."""
+
+
+class ChatWatcher(AsyncIterator[ChatEvent[MessageT]], Generic[ChatT, MessageT]):
     """The events of one chat; drops the oldest when nobody reads them."""
 
     def __init__(self, chat: ChatT) -> None:
         self.chat = chat
-        self._events: deque[EventT] = deque(maxlen=MAX_UNREAD_EVENTS)
-        self._has_events = asyncio.Event()
+        self._events: asyncio.Queue[ChatEvent[MessageT]] = asyncio.Queue(MAX_UNREAD_EVENTS)
 
-    def add(self, event: EventT) -> None:
-        self._events.append(event)
-        self._has_events.set()
+    def add(self, event: ChatEvent[MessageT]) -> None:
+        if self._events.full():
+            self._events.get_nowait()
+        self._events.put_nowait(event)
 
-    async def __anext__(self) -> EventT:
-        while not self._events:
-            self._has_events.clear()
-            await self._has_events.wait()
-        return self._events.popleft()
+    async def __anext__(self) -> ChatEvent[MessageT]:
+        return await self._events.get()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,7 +196,7 @@ class RecordedCall:
     """A test dictated the reply."""
 
 
-class ChatStandIn(StandIn, Generic[ChatT, EventT, CallT]):
+class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
     """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
     the stand-in's own.
     """
@@ -199,7 +207,7 @@ class ChatStandIn(StandIn, Generic[ChatT, EventT, CallT]):
         self.calls: deque[CallT] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[CallT], Fault | None] | None = None
         self.script = Script()
-        self._watchers: weakref.WeakSet[ChatWatcher[ChatT, EventT]] = weakref.WeakSet()
+        self._watchers: weakref.WeakSet[ChatWatcher[ChatT, MessageT]] = weakref.WeakSet()
 
     async def apply_fault(self, fault: Fault, request: web.Request) -> int | None:
         """Delay the call or drop its connection, as `fault` says. Returns the status of an ordered error."""
@@ -215,13 +223,13 @@ class ChatStandIn(StandIn, Generic[ChatT, EventT, CallT]):
     def calls_with_status(self, status: int = 429) -> list[CallT]:
         return [call for call in self.calls if call.status == status]
 
-    def watch(self, chat: ChatT) -> AsyncIterator[EventT]:
+    def watch(self, chat: ChatT) -> AsyncIterator[ChatEvent[MessageT]]:
         """The events of a chat from this call on, as a client sees them."""
-        watcher: ChatWatcher[ChatT, EventT] = ChatWatcher(chat)
+        watcher: ChatWatcher[ChatT, MessageT] = ChatWatcher(chat)
         self._watchers.add(watcher)
         return watcher
 
-    def publish(self, chat: ChatT, event: EventT) -> None:
+    def publish(self, chat: ChatT, event: ChatEvent[MessageT]) -> None:
         for watcher in self._watchers:
             if watcher.chat is chat:
                 watcher.add(event)

@@ -12,7 +12,6 @@ from bots.sandbox.discord.state import (
     VIEW_CHANNEL,
     Call,
     Channel,
-    ChatEvent,
     Guild,
     Interaction,
     Json,
@@ -22,7 +21,7 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.stand_in import BoundedDict, ChatEventKind, ChatStandIn
+from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, ChatStandIn
 from core.clock import Clock, SystemClock
 
 __all__ = ["Backend", "member_json"]
@@ -35,7 +34,7 @@ ACKNOWLEDGE_SECONDS = 3.0
 REACTION_INTENTS = 1 << 10 | 1 << 13  # in guilds, in direct messages
 
 
-class Backend(ChatStandIn[Channel, ChatEvent, Call]):
+class Backend(ChatStandIn[Channel, Message, Call]):
     def __init__(
         self,
         *,
@@ -139,11 +138,9 @@ class Backend(ChatStandIn[Channel, ChatEvent, Call]):
 
     async def delete_message(self, message: Message) -> None:
         message.is_deleted = True
-        if message.ephemeral_to is not None:  # Discord sends bots no events for these
-            self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
-            return
-        payload = {"id": str(message.id), **message.channel.location_json()}
-        await self.gateway.dispatch("MESSAGE_DELETE", payload)
+        if message.ephemeral_to is None:  # Discord sends bots no events for the others
+            payload = {"id": str(message.id), **message.channel.location_json()}
+            await self.gateway.dispatch("MESSAGE_DELETE", payload)
         self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
 
     async def set_reaction(self, user: User, message: Message, emoji: str, *, is_present: bool = True) -> None:

@@ -18,7 +18,6 @@ from bots.sandbox.discord.state import (
     LOADING,
     MANAGE_MESSAGES,
     Channel,
-    ChatEvent,
     Json,
     Message,
     iso_now,
@@ -27,7 +26,7 @@ from bots.sandbox.discord.state import (
 )
 from bots.sandbox.discord.targets import target_message
 from bots.sandbox.discord.validation import check_message, normalise_embeds
-from bots.sandbox.stand_in import BoundedDict, ChatEventKind
+from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind
 
 __all__ = ["MessageRoutes"]
 

@@ -17,9 +17,9 @@ __all__ = ["RequestHandler"]
 
 
 class RequestHandler:
-    def __init__(self, backend: Backend, routes: Routes) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._routes = routes
+        self._routes = Routes(backend)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")

@@ -10,9 +10,9 @@ from bots.sandbox.discord.commands import CommandRegistry
 from bots.sandbox.discord.errors import ApiError, no_such_route, not_found
 from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import Channel, ChatEvent
+from bots.sandbox.discord.state import Channel
 from bots.sandbox.discord.targets import visible_channel, writable_channel
-from bots.sandbox.stand_in import ChatEventKind
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind
 
 __all__ = ["Routes"]
 

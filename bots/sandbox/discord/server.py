@@ -6,7 +6,6 @@ from aiohttp import web
 
 from bots.sandbox.discord.client import ClientBackend
 from bots.sandbox.discord.requests import RequestHandler
-from bots.sandbox.discord.routes import Routes
 from bots.sandbox.discord.state import Call
 
 __all__ = ["DiscordStandIn"]
@@ -18,7 +17,7 @@ class DiscordStandIn(ClientBackend):
     """A Discord server, as strict as Discord's own, and the people who use its channels."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        handler = RequestHandler(self, Routes(self))
+        handler = RequestHandler(self)
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/gateway", self.gateway.serve)
         app.router.add_get("/gateway/", self.gateway.serve)

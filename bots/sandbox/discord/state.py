@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 
 from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionType, MessageType
-from bots.sandbox.stand_in import ChatEventKind, Json, RecordedCall
+from bots.sandbox.stand_in import Json, RecordedCall
 
 __all__ = [
     "Call",
     "Channel",
-    "ChatEvent",
     "CreatedJson",
     "Guild",
     "Interaction",
@@ -343,14 +342,6 @@ class Interaction:
         elif self.message is not None:
             payload["interacted_message_id"] = str(self.message.id)
         return payload
-
-
-@dataclass(frozen=True, slots=True)
-class ChatEvent:
-    """What a client sees."""
-
-    kind: ChatEventKind
-    message: Message | None = None
 
 
 class CreatedJson(Json):

@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Collection
 from functools import partial
 
-from bots.sandbox.stand_in import MAX_RECORDS, ChatEventKind, ChatStandIn
+from bots.sandbox.stand_in import MAX_RECORDS, ChatEvent, ChatEventKind, ChatStandIn
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
-from bots.sandbox.telegram.state import Call, Chat, ChatEvent, ChatType, Draft, Json, Message, User
+from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Json, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
 from core.clock import Clock, SystemClock
@@ -23,7 +23,7 @@ LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereply
 DRAFT_METHODS = frozenset({"sendmessagedraft"})
 
 
-class Backend(ChatStandIn[Chat, ChatEvent, Call]):
+class Backend(ChatStandIn[Chat, Message, Call]):
     """`draft_log` holds every version of every draft.
 
     `unknown_methods` (in lower case) are methods that this server does not know, as an older one
@@ -107,7 +107,7 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
         chat.add_message(message)
         if not creator.is_bot:
             self._queue_update("message", message)
-        self.publish(chat, ChatEvent(ChatEventKind.SENT, message, thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.SENT, message))
         return thread_id
 
     def _add_chat(self, chat: Chat) -> Chat:
@@ -150,7 +150,7 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
         self.end_draft(chat, thread_id)
         if sender is self.bot:
             self._typing_until.pop((chat.id, thread_id), None)
-        self.publish(chat, ChatEvent(ChatEventKind.SENT, message, thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.SENT, message))
         return message
 
     def notify_bot(self, update_kind: str, message: Message) -> None:
@@ -198,11 +198,11 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
             self._schedule_expiry(chat, draft.thread_id, DRAFT_LIFETIME_SECONDS)
         self.draft_log.append(draft)
         self._live_drafts[key] = draft
-        self.publish(chat, ChatEvent(ChatEventKind.DRAFT, text=draft.text, thread_id=draft.thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.DRAFT, text=draft.text))
 
     def end_draft(self, chat: Chat, thread_id: int | None) -> None:
         if self._live_drafts.pop((chat.id, thread_id), None) is not None:
-            self.publish(chat, ChatEvent(ChatEventKind.DRAFT_GONE, thread_id=thread_id))
+            self.publish(chat, ChatEvent(ChatEventKind.DRAFT_GONE))
 
     def _schedule_expiry(self, chat: Chat, thread_id: int | None, seconds: float) -> None:
         self.clock.call_later(seconds, partial(self._expire_draft, chat, thread_id))
@@ -227,7 +227,7 @@ class Backend(ChatStandIn[Chat, ChatEvent, Call]):
 
     def start_typing(self, chat: Chat, thread_id: int | None) -> None:
         self._typing_until[chat.id, thread_id] = self.clock.monotonic() + TYPING_SECONDS
-        self.publish(chat, ChatEvent(ChatEventKind.TYPING, thread_id=thread_id))
+        self.publish(chat, ChatEvent(ChatEventKind.TYPING))
 
     def is_typing(self, chat: Chat, thread_id: int | None = None) -> bool:
         return self._typing_until.get((chat.id, thread_id), 0.0) > self.clock.monotonic()

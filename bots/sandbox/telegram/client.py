@@ -7,12 +7,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from bots.sandbox.stand_in import ChatEventKind
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.files import FileStore
 from bots.sandbox.telegram.members import chat_member
-from bots.sandbox.telegram.state import Chat, ChatEvent, ChatType, Json, MemberStatus, Message, User
+from bots.sandbox.telegram.state import Chat, ChatType, Json, MemberStatus, Message, User
 
 __all__ = ["CallbackAnswer", "ClientBackend"]
 
@@ -81,12 +81,12 @@ class ClientBackend(Backend):
         message.text, message.entities = text, detect_entities(text)
         message.edit_date = int(self.clock.time())
         self.notify_bot("edited_message", message)
-        self.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
+        self.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message))
 
     async def delete_message(self, message: Message) -> None:
         """Telegram sends bots no update about deleted messages."""
         message.is_deleted = True
-        self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message, thread_id=message.thread_id))
+        self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
 
     async def send_sticker(self, user: User, chat: Chat, *, emoji: str = "🙂", **options: Any) -> Message:
         sticker = self._new_file() | {

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from bots.sandbox.stand_in import ChatEventKind
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind
 from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
 from bots.sandbox.telegram.entities import parse_text
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.keyboard import inline_keyboard
 from bots.sandbox.telegram.markup import utf16_length
-from bots.sandbox.telegram.state import Chat, ChatEvent, Draft, Json, Message
+from bots.sandbox.telegram.state import Chat, Draft, Json, Message
 from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
 
 __all__ = ["MESSAGE_METHODS"]
@@ -131,7 +131,7 @@ def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: l
         message.previous_texts.append(message.text)
     message.text, message.entities, message.reply_markup = text, entities, markup
     message.edit_date = int(backend.clock.time())
-    backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message, thread_id=message.thread_id))
+    backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message))
     return message.json()
 
 
@@ -170,7 +170,7 @@ def _is_deletable(message: Message) -> bool:
 
 def _delete(backend: ClientBackend, message: Message) -> None:
     message.is_deleted = True
-    backend.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message, thread_id=message.thread_id))
+    backend.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
 
 
 def send_chat_action(backend: ClientBackend, params: Json) -> bool:

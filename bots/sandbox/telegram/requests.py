@@ -65,9 +65,9 @@ TRUE_VALUES = frozenset({"true", "yes", "1"})
 
 
 class RequestHandler:
-    def __init__(self, backend: ClientBackend, routes: Routes) -> None:
+    def __init__(self, backend: ClientBackend) -> None:
         self._backend = backend
-        self._routes = routes
+        self._routes = Routes(backend)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         backend = self._backend

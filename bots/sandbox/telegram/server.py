@@ -4,7 +4,6 @@ from aiohttp import web
 
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.requests import RequestHandler, not_found_response
-from bots.sandbox.telegram.routes import Routes
 from bots.sandbox.telegram.state import Call
 
 __all__ = ["TelegramStandIn"]
@@ -16,7 +15,7 @@ class TelegramStandIn(ClientBackend):
     """A Bot API server, as strict as Telegram's own, and the people who use its chats."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        handler = RequestHandler(self, Routes(self))
+        handler = RequestHandler(self)
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_route("*", "/bot{token}/{method}", handler.handle)
         app.router.add_get("/file/bot{token}/{path:.+}", handler.serve_file)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bots.sandbox.stand_in import ChatEventKind, Json, RecordedCall
+from bots.sandbox.stand_in import Json, RecordedCall
 
-__all__ = ["Call", "Chat", "ChatEvent", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
+__all__ = ["Call", "Chat", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
 
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
@@ -171,17 +171,6 @@ class Draft:
     can_stop: bool = False
     keep_on_stop: bool = False
     entities: tuple[Json, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ChatEvent:
-    """What a client sees."""
-
-    kind: ChatEventKind
-    message: Message | None = None
-    text: str = ""
-    """The text of a draft."""
-    thread_id: int | None = None
 
 
 @dataclass(slots=True)

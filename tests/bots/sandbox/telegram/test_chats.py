@@ -7,7 +7,7 @@ from telegram import MessageEntity
 from telegram.error import BadRequest
 from telegram.ext import ExtBot
 
-from bots.sandbox.telegram import Chat, ChatEvent, Limits, TelegramStandIn, User
+from bots.sandbox.telegram import Chat, ChatEvent, Limits, Message, TelegramStandIn, User
 from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
 from tests.clock import FakeClock
 
@@ -283,7 +283,7 @@ async def test_watch_yields_client_events(server: TelegramStandIn, bot: ExtBot[N
     sent = await bot.send_message(chat.id, "hi")
     await bot.edit_message_text("hi!", chat_id=chat.id, message_id=sent.message_id)
     await bot.delete_message(chat.id, sent.message_id)
-    events: list[ChatEvent] = []
+    events: list[ChatEvent[Message]] = []
     async with asyncio.timeout(2):
         async for event in watcher:
             events.append(event)
