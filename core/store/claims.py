@@ -7,7 +7,7 @@ of the questions:
     seq 7  finished
     seq 8  open, claimed by process A
     seq 9  open, waits until 8 is finished
-    -      a command has no seq and overtakes
+    -      a command has no seq and overtakes, together with at most seven others
 
 A turn that has been claimed many times may crash its processes. Such suspects are claimed separately
 (`ClaimFilter.SUSPECT`), so that a crash does not interrupt other turns again and again.
@@ -19,11 +19,11 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, case, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, false, func, or_, select, true, update
 
 from core.port import AccountKey
 from core.store.incoming_codec import decode_incoming
-from core.store.schema import IS_OPEN, database_now, turns
+from core.store.schema import IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
 __all__ = [
@@ -39,6 +39,8 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+MAX_COMMANDS_AT_ONCE = 8
+"""Of one conversation: whoever sends hundreds must not occupy a process."""
 SUSPECT_ATTEMPTS = 7
 """Attempts after which a turn is suspected of crashing its processes."""
 
@@ -68,17 +70,30 @@ def claim_turns(
     lease_seconds: float,
     limit: int,
     exclude: Sequence[int] = (),
+    busy_chats: Sequence[str] = (),
     claim_filter: ClaimFilter = ClaimFilter.NORMAL,
 ) -> list[Turn]:
     """Claim up to `limit` turns of these accounts that are free and ready to run.
 
     `exclude` contains the turns that this process is still working on: a late heartbeat renews their leases.
+    `busy_chats` contains the conversation key prefixes of chats from which it takes no more turns now.
     """
     other = turns.alias()
     next_seq = (
         select(func.min(other.c.seq))
         .where(other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
         .scalar_subquery()
+    )
+    earlier_commands = (
+        select(other.c.id)
+        .where(
+            other.c.conversation_id == turns.c.conversation_id,
+            other.c.seq.is_(None),
+            other.c.finished_at.is_(None),
+            other.c.id < turns.c.id,
+        )
+        .offset(MAX_COMMANDS_AT_ONCE - 1)
+        .limit(1)
     )
     claimable = (
         select(turns.c.id)
@@ -89,7 +104,8 @@ def claim_turns(
             turns.c.lease_expires_at < database_now(),
             turns.c.not_before < database_now(),
             _matches(claim_filter),
-            or_(turns.c.seq.is_(None), turns.c.seq == next_seq),
+            or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
+            *(turns.c.conversation_id.not_in(_conversations_of(chat)) for chat in busy_chats),
         )
         .order_by(turns.c.id)
         .limit(limit)
@@ -112,6 +128,10 @@ def claim_turns(
 
 def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:
     return or_(false(), *(turns.c.event_key.startswith(f"{key}:", autoescape=True) for key in accounts))
+
+
+def _conversations_of(chat: str) -> Select[tuple[int]]:
+    return select(conversations.c.id).where(conversations.c.key.startswith(chat, autoescape=True))
 
 
 def _matches(claim_filter: ClaimFilter) -> ColumnElement[bool]:

@@ -26,12 +26,13 @@ __all__ = ["AcceptResult", "InboundLimits", "accept_event"]
 
 MAX_BATCH_ATTACHMENTS = 20
 MAX_BATCH_CHARS = 200_000
+MAX_COMPARED_TURNS = 50
 
 
 class AcceptResult(StrEnum):
     NEW = "new"
     MERGED = "merged"
-    """The event was merged into a waiting question."""
+    """The event was merged into a waiting question, or asks to stop what an open turn stops already."""
     DUPLICATE = "duplicate"
     """A redelivery: the event is already stored."""
     QUEUE_FULL = Refusal.QUEUE_FULL.value
@@ -60,13 +61,14 @@ def accept_event(
     conversation_key: str,
     person_key: str,
     ordered: bool,
+    is_stop: bool = False,
     limits: InboundLimits,
     timings: Timings = Timings(),
     max_batch_chars: int = MAX_BATCH_CHARS,
 ) -> AcceptResult:
     """Store `incoming` and open a turn for it, or merge it into a waiting turn.
 
-    `ordered` turns run one after another; the others overtake.
+    `ordered` turns run one after another; the others overtake. Equal requests to stop (`is_stop`) share a turn.
     """
     event_key = f"{incoming.place.account_key}:{incoming.key}"
     if _is_stored(connection, event_key):
@@ -81,13 +83,16 @@ def accept_event(
         "person_key": person_key,
         "created_at": database_now(),
     }
-    if ordered and _merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
+    is_merged = ordered and _merge_into_batch(
+        connection, incoming, conversation_id, person_key, timings, max_batch_chars
+    )
+    exceeded = None if is_merged else _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
+    if exceeded is AcceptResult.DROPPED:
+        return exceeded
+    if is_merged or (is_stop and not exceeded and _has_equal_turn(connection, incoming, conversation_id, person_key)):
         merged = {"state": TurnState.MERGED, "finished_at": database_now()}
         connection.execute(plain_insert(turns).values(**columns, **merged))
         return AcceptResult.MERGED
-    exceeded = _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
-    if exceeded is AcceptResult.DROPPED:
-        return exceeded
     opens_batch = ordered and not exceeded and incoming.batch is not None
     turn_id = connection.scalar(
         insert(connection, turns)
@@ -116,6 +121,22 @@ def _advance_conversation(connection: Connection, key: str, turn_count: int) -> 
 
 def _is_stored(connection: Connection, event_key: str) -> bool:
     return connection.scalar(select(turns.c.id).where(turns.c.event_key == event_key)) is not None
+
+
+def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:
+    """Whether an open turn does the same for this person, and nobody has asked a question since."""
+    in_conversation = turns.c.conversation_id == conversation_id
+    last_question = select(func.max(turns.c.id)).where(in_conversation, turns.c.seq.is_not(None)).scalar_subquery()
+    theirs = select(turns.c.incoming_json).where(
+        in_conversation,
+        turns.c.person_key == person_key,
+        turns.c.seq.is_(None),
+        IS_OPEN,
+        turns.c.id > func.coalesce(last_question, 0),
+    )
+    stored = map(decode_incoming, connection.scalars(theirs.limit(MAX_COMPARED_TURNS)))
+    key = (incoming.kind, incoming.command, incoming.text)
+    return any(other is not None and (other.kind, other.command, other.text) == key for other in stored)
 
 
 def _merge_into_batch(

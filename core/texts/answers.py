@@ -35,6 +35,7 @@ SEND_AGAIN_BUTTON = "Send again"
 THINKING = "Thinking…"
 
 STOPPED = "Stopped."
+ALREADY_STOPPING = "I'm already stopping."
 HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
 MAX_LENGTH_REACHED = "The answer reached its maximum length."
 DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."

@@ -9,6 +9,7 @@ the process dies the lease expires, and another process continues the turn where
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from sqlalchemy import Connection
 from core.clock import wait_for_event
 from core.errors import StoreError
 from core.port import AccountKey, Adapter, Incoming
+from core.scopes import conversation_key_prefix
 from core.services import Services
 from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
 from core.store.inbound import AcceptResult
@@ -40,6 +42,9 @@ MAX_ATTEMPTS = 12
 MAX_TURNS_PER_CLAIM = 50
 MAX_EXTRA_COMMANDS = 20
 """Commands that run although `turns_at_once` turns are busy: whoever wants to stop one must not wait for it."""
+MIN_TURNS_PER_CHAT = 8
+MAX_CHAT_SHARE = 0.5
+"""Of `turns_at_once`: so many turns of one chat may run or wait, so that it cannot keep all others waiting."""
 WAITING_TURNS_FACTOR = 10
 """Times `turns_at_once`: so many turns may wait for their platforms while others run."""
 
@@ -176,16 +181,22 @@ class Engine:
                 lease_seconds=self._timings.lease_duration,
                 limit=limit,
                 exclude=[other.claimed.turn.id for other in running],
+                busy_chats=busy_chats,
                 claim_filter=claim_filter,
             )
 
+        # A claim takes no more turns than the chat with the most turns may still have.
+        max_per_chat = max(MIN_TURNS_PER_CHAT, int(self._services.settings.turns_at_once * MAX_CHAT_SHARE))
+        chats = Counter(conversation_key_prefix(other.claimed.turn.incoming.place) for other in running)
+        busy_chats = [chat for chat, count in chats.items() if count >= max_per_chat]
+        max_turns = max_per_chat - max((count for count in chats.values() if count < max_per_chat), default=0)
         turns: list[Turn] = []
         if free_slots > 0:
             suspects = sum(other.is_busy_suspect for other in running)
             turns += claim(min(free_slots, self._max_suspects - suspects), ClaimFilter.SUSPECT)
-            turns += claim(min(free_slots - len(turns), MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL)
+            turns += claim(min(free_slots - len(turns), max_turns, MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL)
         elif free_slots > -MAX_EXTRA_COMMANDS:
-            turns += claim(MAX_EXTRA_COMMANDS, ClaimFilter.COMMANDS)
+            turns += claim(min(MAX_EXTRA_COMMANDS, max_turns), ClaimFilter.COMMANDS)
         return turns, self._rate_limits.load(connection) if turns else []
 
     # Running

@@ -24,6 +24,8 @@ __all__ = ["EventInbox", "is_question", "is_stop_request"]
 
 log = structlog.get_logger(__name__)
 
+UNANSWERED_TEXTS = {AcceptResult.DROPPED: texts.TOO_FAST, AcceptResult.MERGED: texts.ALREADY_STOPPING}
+STOP_LIMIT_FACTOR = 2
 KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
 """Discord sends a command that was pasted as text as a message."""
 KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
@@ -50,8 +52,8 @@ class EventInbox:
             raise AccessDeniedError(texts.ACCESS_DENIED)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
-        if accepted is AcceptResult.DROPPED and incoming.interaction_token is not None:
-            raise AccessDeniedError(texts.TOO_FAST)  # the platform shows that it waits for a response
+        if incoming.interaction_token is not None and accepted in UNANSWERED_TEXTS:
+            raise AccessDeniedError(UNANSWERED_TEXTS[accepted])  # the platform shows that it waits for a response
         self.on_stored(incoming, accepted)
 
     async def _move_chat(self, incoming: Incoming) -> None:
@@ -64,14 +66,18 @@ class EventInbox:
         """The transaction that stores an event and opens its turn."""
         settings = self.services.settings
         preferences = load_preferences(connection, incoming, settings)
-        limits = InboundLimits(settings.queue_length, settings.open_turns, settings.messages_a_minute)
+        is_stop = is_stop_request(incoming)
+        # Who sends too much may still stop what is running, but not for ever.
+        factor = STOP_LIMIT_FACTOR if is_stop else 1
+        limits = InboundLimits(settings.queue_length, factor * settings.open_turns, factor * settings.messages_a_minute)
         return accept_event(
             connection,
             incoming,
             conversation_key=conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared),
             person_key=person_key(incoming.sender),
             ordered=is_question(incoming),
-            limits=InboundLimits() if is_stop_request(incoming) else limits,
+            is_stop=is_stop,
+            limits=limits,
             timings=self.services.timings,
         )
 

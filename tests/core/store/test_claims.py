@@ -42,6 +42,26 @@ async def test_commands_overtake_prompts(store: Store) -> None:
     assert await claimed_keys(store) == ["u2"]
 
 
+async def test_commands_of_one_conversation_leave_room_for_others(store: Store) -> None:
+    for number in range(20):
+        await accept(store, f"flood {number}", ordered=False)
+    await accept(store, "bob's", conversation="bob", ordered=False)
+    claimed = await claim(store)
+    assert [turn.incoming.key for turn in claimed] == [f"flood {number}" for number in range(8)] + ["bob's"]
+    assert await claim(store) == []
+    await store.write(turns.finish_turn, claimed[0], "me", TurnState.DONE)
+    assert await claimed_keys(store) == ["flood 8"]
+
+
+async def test_no_turns_are_claimed_from_a_busy_chat(store: Store) -> None:
+    for person in ("ann", "bob"):
+        await accept(store, person, conversation=f"telegram:1:-7::{person}")
+    await accept(store, "elsewhere", conversation="telegram:1:-77::ann")
+    claim_others = partial(claims.claim_turns, lease_seconds=30, limit=50, busy_chats=["telegram:1:-7:"])
+    assert [turn.incoming.key for turn in await store.write(claim_others, "me", [ACCOUNT])] == ["elsewhere"]
+    assert await claimed_keys(store) == ["ann", "bob"]
+
+
 async def test_turn_is_claimed_once(store: Store) -> None:
     for number in range(20):
         await accept(store, f"u{number}", conversation=f"conversation {number}")

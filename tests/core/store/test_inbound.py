@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from core.port import Attachment, Batch, Sender
+from core.port import Attachment, Batch, EventKind, Sender
 from core.store import claims, conversations, inbound, turns
 from core.store.claims import CancelResult
 from core.store.database import Store
@@ -53,6 +53,33 @@ async def test_rate_limit_notice_once_per_minute(store: Store) -> None:
     assert results == [AcceptResult.NEW] * 3 + [AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 2
     refused = [turn for turn in await claim(store) if turn.refusal is Refusal.RATE_LIMITED]
     assert [turn.incoming.key for turn in refused] == ["u3"]
+
+
+async def accept_stop(store: Store, key: str, *, limits: InboundLimits = InboundLimits()) -> AcceptResult:  # noqa: B008
+    event = replace(message_event(key, ""), kind=EventKind.COMMAND, command="stop")
+    return await store.write(partial(accept_event, ordered=False, is_stop=True, limits=limits), event)
+
+
+async def test_equal_requests_to_stop_share_a_turn(store: Store) -> None:
+    await accept(store, "question")
+    assert [await accept_stop(store, f"stop {n}") for n in range(3)] == [AcceptResult.NEW] + [AcceptResult.MERGED] * 2
+    assert await accept_stop(store, "stop 1") is AcceptResult.DUPLICATE
+    await accept(store, "another question")
+    assert await accept_stop(store, "stop 3") is AcceptResult.NEW, "the first one does not stop the new question"
+    for turn in await claim(store):
+        await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
+    assert await accept_stop(store, "stop 4") is AcceptResult.NEW
+
+
+async def test_requests_to_stop_are_limited_per_minute(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=3)
+    results = [await accept_stop(store, f"stop {n}", limits=limits) for n in range(6)]
+    assert results == [
+        AcceptResult.NEW,
+        *[AcceptResult.MERGED] * 2,
+        AcceptResult.RATE_LIMITED,
+        *[AcceptResult.DROPPED] * 2,
+    ]
 
 
 async def accept_batch(

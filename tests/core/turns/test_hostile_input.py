@@ -1,20 +1,36 @@
 """Input from people and models that could break the bot: each gets one answer, without delay."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import send_raw
 from core.delivery.collapsed import render_collapsed
+from core.port import Place
 from core.store.grants import Role, grant, is_operator
 from core.texts.answers import REASONING_NOT_STORED
 from core.turns.access_control import MAX_WRONG_GUESSES, create_pairing_code
 from tests.core.api.raw_server import DONE, chunk, final_chunk, sse_event
-from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import FakeAdapter, running_engine, turn_states
 from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
+
+
+class FloodedGroup(FakeAdapter):
+    """Messages to the group hang until `gates["flooded"]` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates["flooded"] = asyncio.Event()
+
+    async def send(self, place: Place, *args: Any, **kwargs: Any) -> str:
+        if not place.is_private:
+            await self.gates["flooded"].wait()
+        return await super().send(place, *args, **kwargs)
 
 
 @pytest.fixture
@@ -109,3 +125,16 @@ async def test_code_makes_allowed_user_operator(tmp_path: Path, model: ModelStan
         await adapter.say(f"/start {code}")
         assert await adapter.store.read(is_operator, "fake", "5")
         await adapter.wait_for_text("now an operator of this bot")
+
+
+async def test_flood_of_stops_in_a_slow_chat_delays_nobody(tmp_path: Path, model: ModelStandIn) -> None:
+    """The group's messages hang, as if it had sent too many."""
+    async with running_engine(tmp_path, model, FloodedGroup(), turns_at_once=10, messages_a_minute=100) as chat:
+        for person in range(30):
+            for _ in range(10):
+                await chat.say("/stop", user=f"1{person}", group="-7")
+        assert await chat.ask("still there?") == "an answer"
+        stored = await chat.store.read(turn_states)
+        assert stored.count("merged") == 30 * 9
+        assert stored.count("running") <= 8
+        chat.gates["flooded"].set()
