@@ -49,7 +49,7 @@ async def test_commands_of_one_conversation_leave_room_for_others(store: Store) 
     claimed = await claim(store)
     assert [turn.incoming.key for turn in claimed] == [f"flood {number}" for number in range(8)] + ["bob's"]
     assert await claim(store) == []
-    await store.write(turns.finish_turn, claimed[0], "me", TurnState.DONE)
+    await store.write(turns.finish_turn, claimed[0], TurnState.DONE)
     assert await claimed_keys(store) == ["flood 8"]
 
 

@@ -67,7 +67,7 @@ async def test_equal_requests_to_stop_share_a_turn(store: Store) -> None:
     await accept(store, "another question")
     assert await accept_stop(store, "stop 3") is AcceptResult.NEW, "the first one does not stop the new question"
     for turn in await claim(store):
-        await store.write(turns.finish_turn, turn, "me", TurnState.DONE)
+        await store.write(turns.finish_turn, turn, TurnState.DONE)
     assert await accept_stop(store, "stop 4") is AcceptResult.NEW
 
 
