@@ -2,9 +2,9 @@
 
 from functools import partial
 
-import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Integer
 
 __all__ = ["ID", "required"]
 
-ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-required = partial(sa.Column, nullable=False)
+ID = BigInteger().with_variant(Integer(), "sqlite")
+required = partial(Column, nullable=False)

@@ -1,7 +1,7 @@
 """Leases, and the waits that platforms ask for."""
 
-import sqlalchemy as sa
 from alembic import op
+from sqlalchemy import Column, Float, String, text
 
 from core.store.migrations.columns import required
 
@@ -12,15 +12,15 @@ down_revision = "0001"
 def upgrade() -> None:
     op.create_table(
         "leases",
-        sa.Column("name", sa.String(200), primary_key=True),
-        required("owner", sa.String(64)),
-        required("until", sa.Float),
+        Column("name", String(200), primary_key=True),
+        required("owner", String(64)),
+        required("until", Float),
     )
     op.create_table(
         "waits",
-        sa.Column("account", sa.String(200), primary_key=True),
-        sa.Column("chat", sa.String(200), primary_key=True),
-        required("until", sa.Float),
+        Column("account", String(200), primary_key=True),
+        Column("chat", String(200), primary_key=True),
+        required("until", Float),
     )
-    unfinished = sa.text("finished IS NULL")
+    unfinished = text("finished IS NULL")
     op.create_index("ix_turns_person_open", "turns", ["person"], sqlite_where=unfinished, postgresql_where=unfinished)

@@ -1,7 +1,7 @@
 """Whether a personal key paid for an answer."""
 
-import sqlalchemy as sa
 from alembic import op
+from sqlalchemy import Boolean, text
 
 from core.store.migrations.columns import required
 
@@ -10,4 +10,4 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    op.add_column("turns", required("own_key", sa.Boolean, server_default=sa.text("false")))
+    op.add_column("turns", required("own_key", Boolean, server_default=text("false")))

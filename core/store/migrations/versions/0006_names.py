@@ -3,14 +3,13 @@
 Statements that rename are instant on both databases: no table is copied.
 """
 
-import sqlalchemy as sa
 from alembic import op
+from sqlalchemy import Column, ColumnElement, Float, String, column, func, table, update
 
 from core.store.migrations.columns import ID, required
 
 revision = "0006"
 down_revision = "0005"
-
 
 TABLES = {
     "parts": "answer_parts",
@@ -79,30 +78,43 @@ MODEL_JSON = {
     '"vision":': '"has_vision":',
     '"embeds":': '"is_embedding_model":',
 }
-RECALL_MODES = {"given": "notes_and_files", "on": "with_messages", "off": "off"}
-
-
-def _table(name: str, *columns: str) -> sa.TableClause:
-    return sa.table(name, *map(sa.column, columns))
-
-
-conversations = _table("conversations", "key", "recall_mode", "recall_after")
-turns = _table(
-    "turns",
-    "state",
-    "incoming_json",
-    "buttons_json",
-    "lease_expires_at",
-    "not_before",
-    "note",
-    "refusal",
-    "model",
-    "finished_at",
+STATEMENTS = (
+    # `note` held a refusal code or the text under an answer; an answered turn has a model.
+    "UPDATE turns SET refusal = 'queue_full', note = NULL WHERE note = 'full' AND model IS NULL",
+    "UPDATE turns SET refusal = 'rate_limited', note = NULL WHERE note = 'fast' AND model IS NULL",
+    "UPDATE turns SET state = 'merged', note = NULL WHERE note = 'joined' AND model IS NULL",
+    # `lease_until` of a turn that nobody had claimed yet was the time to wait for the rest of its batch.
+    """
+    UPDATE turns SET not_before = lease_expires_at, lease_expires_at = 0
+    WHERE state = 'queued' AND finished_at IS NULL
+    """,
+    "UPDATE answer_parts SET state = 'rejected' WHERE state = 'dead'",
+    "UPDATE answer_parts SET state = 'unreachable', message_id = NULL WHERE message_id = ''",
+    # What a conversation recalls was a preference of the scope `memory:CONVERSATION`.
+    """
+    UPDATE conversations SET
+        recall_mode = (
+            SELECT CASE value
+                WHEN 'given' THEN 'notes_and_files' WHEN 'on' THEN 'with_messages' WHEN 'off' THEN 'off'
+            END
+            FROM preferences WHERE scope = 'memory:' || conversations.key AND name = 'recall'
+        ),
+        recall_after = coalesce(
+            (
+                SELECT CAST(value AS BIGINT)
+                FROM preferences WHERE scope = 'memory:' || conversations.key AND name = 'recall since'
+            ),
+            0
+        )
+    """,
+    "DELETE FROM preferences WHERE name IN ('recall', 'recall since')",
+    # `position` held the ID of a message, or an index within a file.
+    "UPDATE memory_chunks SET message_id = position, position = 0 WHERE kind = 'message'",
+    "UPDATE memory_chunks SET kind = 'file' WHERE kind = 'piece'",
 )
-answer_parts = _table("answer_parts", "state", "message_id")
-preferences = _table("preferences", "scope", "name", "value")
-key_values = _table("key_values", "key", "value")
-memory_chunks = _table("memory_chunks", "kind", "position", "message_id")
+
+turns = table("turns", column("incoming_json"), column("buttons_json"))
+key_values = table("key_values", column("key"), column("value"))
 
 
 def upgrade() -> None:
@@ -110,70 +122,30 @@ def upgrade() -> None:
         op.drop_index(index, "memories")
     for old, new in TABLES.items():
         op.rename_table(old, new)
-    for table, columns in COLUMNS.items():
+    for name, columns in COLUMNS.items():
         for old, new in columns.items():
-            op.alter_column(table, old, new_column_name=new)
-    _split_turn_columns()
-    _name_part_states()
-    _move_recall_preferences()
-    _split_chunk_position()
+            op.alter_column(name, old, new_column_name=new)
+    op.add_column("turns", Column("refusal", String(16)))
+    op.add_column("turns", required("not_before", Float, server_default="0"))
+    op.add_column("conversations", Column("recall_mode", String(16)))
+    op.add_column("conversations", required("recall_after", ID, server_default="0"))
+    op.add_column("memory_chunks", Column("message_id", ID))
+    for statement in STATEMENTS:
+        op.execute(statement)
+    op.create_index("ix_memory_chunks_conversation", "memory_chunks", ["conversation_key", "kind", "message_id"])
+    op.create_index("ix_memory_chunks_entry", "memory_chunks", ["entry_id"])
     op.execute(
-        sa.update(turns).values(
+        update(turns).values(
             incoming_json=_replace(turns.c.incoming_json, EVENT_JSON),
             buttons_json=_replace(turns.c.buttons_json, BUTTON_JSON),
         )
     )
-    catalogue = sa.update(key_values).where(key_values.c.key == "catalogue")
+    catalogue = update(key_values).where(key_values.c.key == "catalogue")
     op.execute(catalogue.values(value=_replace(key_values.c.value, MODEL_JSON)))
 
 
-def _split_turn_columns() -> None:
-    """`note` held a refusal code or the text under an answer; an answered turn has a model."""
-    op.add_column("turns", sa.Column("refusal", sa.String(16)))
-    is_unanswered = turns.c.model.is_(None)
-    for note, refusal in {"full": "queue_full", "fast": "rate_limited"}.items():
-        op.execute(sa.update(turns).where(turns.c.note == note, is_unanswered).values(refusal=refusal, note=None))
-    op.execute(sa.update(turns).where(turns.c.note == "joined", is_unanswered).values(state="merged", note=None))
-    # `lease_until` of a turn that nobody had claimed yet was the time to wait for the rest of its batch.
-    op.add_column("turns", required("not_before", sa.Float, server_default="0"))
-    is_waiting = (turns.c.state == "queued", turns.c.finished_at.is_(None))
-    op.execute(sa.update(turns).where(*is_waiting).values(not_before=turns.c.lease_expires_at, lease_expires_at=0))
-
-
-def _name_part_states() -> None:
-    op.execute(sa.update(answer_parts).where(answer_parts.c.state == "dead").values(state="rejected"))
-    is_unreachable = answer_parts.c.message_id == ""
-    op.execute(sa.update(answer_parts).where(is_unreachable).values(state="unreachable", message_id=None))
-
-
-def _move_recall_preferences() -> None:
-    op.add_column("conversations", sa.Column("recall_mode", sa.String(16)))
-    op.add_column("conversations", required("recall_after", ID, server_default="0"))
-    of_conversation = preferences.c.scope == sa.literal("memory:", sa.String) + conversations.c.key
-    mode = sa.select(sa.case(RECALL_MODES, value=preferences.c.value))
-    after = sa.select(sa.cast(preferences.c.value, sa.BigInteger))
-    mode = mode.where(of_conversation, preferences.c.name == "recall")
-    after = after.where(of_conversation, preferences.c.name == "recall since")
-    op.execute(
-        sa.update(conversations).values(
-            recall_mode=mode.scalar_subquery(), recall_after=sa.func.coalesce(after.scalar_subquery(), 0)
-        )
-    )
-    op.execute(sa.delete(preferences).where(preferences.c.name.in_(["recall", "recall since"])))
-
-
-def _split_chunk_position() -> None:
-    """`position` held the ID of a message, or an index within a file."""
-    op.add_column("memory_chunks", sa.Column("message_id", ID))
-    is_message = memory_chunks.c.kind == "message"
-    op.execute(sa.update(memory_chunks).where(is_message).values(message_id=memory_chunks.c.position, position=0))
-    op.execute(sa.update(memory_chunks).where(memory_chunks.c.kind == "piece").values(kind="file"))
-    op.create_index("ix_memory_chunks_conversation", "memory_chunks", ["conversation_key", "kind", "message_id"])
-    op.create_index("ix_memory_chunks_entry", "memory_chunks", ["entry_id"])
-
-
-def _replace(encoded: sa.ColumnElement[str], replacements: dict[str, str]) -> sa.ColumnElement[str]:
+def _replace(encoded: ColumnElement[str], replacements: dict[str, str]) -> ColumnElement[str]:
     """Rewrite compact JSON. No text of a person matches: quotation marks within a string are escaped."""
     for old, new in replacements.items():
-        encoded = sa.func.replace(encoded, old, new)
+        encoded = func.replace(encoded, old, new)
     return encoded
