@@ -22,7 +22,7 @@ from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder
 from bots.discord.interaction_token import InteractionToken, ResponseMode
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, message_payload
-from bots.discord.receiving import EventReceiver, SuggestModels
+from bots.discord.receiving import EventReceiver, HasAccess, SuggestModels
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from core.backoff import Backoff
@@ -68,6 +68,7 @@ class DiscordAdapter:
         *,
         commands: Sequence[Command],
         suggest_models: SuggestModels,
+        has_access: HasAccess,
         state: StateStore,
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
@@ -93,6 +94,7 @@ class DiscordAdapter:
             account=self.account,
             commands=commands,
             suggest_models=suggest_models,
+            has_access=has_access,
             timings=timings,
             clock=clock,
         )

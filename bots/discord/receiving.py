@@ -1,7 +1,7 @@
 """Hands Discord's events to the inbox and acknowledges interactions in time."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -30,12 +30,15 @@ from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.port import Inbox, Incoming, Place
 
-__all__ = ["NOT_STORED_TEXT", "EventReceiver", "SuggestModels"]
+__all__ = ["NOT_STORED_TEXT", "EventReceiver", "HasAccess", "SuggestModels"]
 
 log = structlog.get_logger(__name__)
 
 SuggestModels = Callable[[str], Sequence[Suggestion]]
 """Completes the beginning of a model's name, best matches first. Must be fast, without I/O."""
+
+HasAccess = Callable[[Incoming], Awaitable[bool]]
+"""Whether the sender of an event may use the bot. Raises `StoreError`."""
 
 NOT_STORED_TEXT = "I couldn't save your message, so it won't be answered. Send it again in a few minutes."
 MAX_CHOICES = 25
@@ -53,6 +56,7 @@ class EventReceiver:
         account: str,
         commands: Sequence[Command],
         suggest_models: SuggestModels,
+        has_access: HasAccess,
         timings: DiscordTimings,
         clock: Clock,
     ) -> None:
@@ -62,6 +66,7 @@ class EventReceiver:
         self._responder = responder
         self._commands = {command.name: command for command in commands}
         self._suggest_models = suggest_models
+        self._has_access = has_access
         self._timings = timings
         self._clock = clock
         self._store_tasks = BackgroundTasks()
@@ -90,19 +95,29 @@ class EventReceiver:
         await self._handle_interaction(translate_button(interaction, self._account, action))
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
-        call = command_call(interaction)
-        focused = focused_argument(self._commands.get(call.name), call.options)
-        choices: list[Json] = []
-        if focused is not None and focused.argument.autocompletes_models:
-            choices = [
-                {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
-                for suggestion in self._suggest_models(focused.text)[:MAX_CHOICES]
-                if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
-            ]
+        choices = await self._completions(interaction)
         try:
             await self._responder.answer_autocomplete(str(interaction.id), interaction.token, choices)
         except DeliveryError as error:
             log.info("discord.autocomplete_failed", failure=error.failure)
+
+    async def _completions(self, interaction: Interaction) -> list[Json]:
+        """None for people without access, to whom the bot does not react."""
+        call = command_call(interaction)
+        focused = focused_argument(self._commands.get(call.name), call.options)
+        if focused is None or not focused.argument.autocompletes_models:
+            return []
+        try:
+            if not await self._has_access(translate_command(interaction, self._account, self._commands)):
+                return []
+        except StoreError as error:
+            log.info("discord.access_not_checked", error=str(error))
+            return []
+        return [
+            {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
+            for suggestion in self._suggest_models(focused.text)[:MAX_CHOICES]
+            if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
+        ]
 
     async def drain(self) -> None:
         """Wait until all received events are stored, at most for `drain_timeout`."""

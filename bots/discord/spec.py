@@ -21,7 +21,11 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     from core.commands.declarations import COMMANDS
     from core.commands.models import suggest_models
     from core.store.recent_activity import EventHistory
+    from core.turns.access_control import AccessControl
 
+    access_control = AccessControl(
+        services.store, services.settings.access, clock=services.clock, timings=services.timings
+    )
     return DiscordAdapter(
         settings.token.get_secret_value(),
         api_base=settings.api_base,
@@ -29,6 +33,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         message_content=settings.message_content,
         commands=COMMANDS,
         suggest_models=partial(suggest_models, services.models),
+        has_access=access_control.allows,
         state=services,
         leases=services.leases,
         history=EventHistory(services.store, "discord"),

@@ -39,6 +39,7 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+CLOCK_TOLERANCE_SECONDS = 1
 MAX_COMMANDS_AT_ONCE = 8
 """Of one conversation: whoever sends hundreds must not occupy a process."""
 SUSPECT_ATTEMPTS = 7
@@ -102,7 +103,8 @@ def claim_turns(
             _of_accounts(accounts),
             turns.c.id.not_in(exclude),
             turns.c.lease_expires_at < database_now(),
-            turns.c.not_before < database_now(),
+            # A turn from the future was created before the clock was set back: its batch is complete.
+            or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
             or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
             *(turns.c.conversation_id.not_in(_conversations_of(chat)) for chat in busy_chats),

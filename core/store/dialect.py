@@ -1,14 +1,12 @@
 """SQL that differs between SQLite and PostgreSQL."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Function, Row, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["advisory_lock", "greatest", "insert", "upsert"]
-
-T = TypeVar("T")
+__all__ = ["advisory_lock", "insert", "upsert"]
 
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -32,10 +30,6 @@ def upsert(
     statement = insert(connection, table).values(**key, **values)
     statement = statement.on_conflict_do_update(index_elements=list(key), set_=update or values, where=where)
     return connection.execute(statement.returning(table)).first()
-
-
-def greatest(connection: Connection, *values: ColumnElement[T]) -> Function[T]:
-    return func.max(*values) if _is_sqlite(connection) else func.greatest(*values)
 
 
 def advisory_lock(connection: Connection, key: int | ColumnElement[int]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy import insert as plain_insert
 
 from core.port import EventKind, Incoming
@@ -88,6 +88,7 @@ def accept_event(
     )
     exceeded = None if is_merged else _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
     if exceeded is AcceptResult.DROPPED:
+        _delete_if_empty(connection, conversation_id)
         return exceeded
     if is_merged or (is_stop and not exceeded and _has_equal_turn(connection, incoming, conversation_id, person_key)):
         merged = {"state": TurnState.MERGED, "finished_at": database_now()}
@@ -121,6 +122,12 @@ def _advance_conversation(connection: Connection, key: str, turn_count: int) -> 
 
 def _is_stored(connection: Connection, event_key: str) -> bool:
     return connection.scalar(select(turns.c.id).where(turns.c.event_key == event_key)) is not None
+
+
+def _delete_if_empty(connection: Connection, conversation_id: int) -> None:
+    """Delete a conversation without turns: it was just created."""
+    has_turns = select(turns.c.id).where(turns.c.conversation_id == conversation_id).exists()
+    connection.execute(delete(conversations).where(conversations.c.id == conversation_id, ~has_turns))
 
 
 def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:
@@ -210,7 +217,8 @@ def _exceeded_limit(
 
     is_theirs = turns.c.person_key == person_key
     if limits.max_per_minute:
-        in_last_minute = (is_theirs, turns.c.created_at > database_now() - 60)
+        # Turns from the future were created before the clock was set back.
+        in_last_minute = (is_theirs, turns.c.created_at.between(database_now() - 60, database_now()))
         if count(*in_last_minute) >= limits.max_per_minute:
             is_notified = count(*in_last_minute, turns.c.refusal == Refusal.RATE_LIMITED)
             return AcceptResult.DROPPED if is_notified else AcceptResult.RATE_LIMITED

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from core.port import AccountKey
-from core.store.dialect import greatest, upsert
+from core.store.dialect import upsert
 from core.store.schema import database_now, rate_limits
 
 __all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
 
+CLOCK_TOLERANCE_SECONDS = 1
 RETENTION_SECONDS = 60
 """How long expired rows stay. Deleting each one at once would cost more."""
 
@@ -29,16 +30,32 @@ def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seco
     connection.execute(delete(rate_limits).where(is_outdated))
     until = database_now() + seconds
     key = {"account_key": str(account), "chat": chat}
-    longest = greatest(connection, rate_limits.c.blocked_until, until)
-    upsert(connection, rate_limits, key, {"blocked_until": until}, update={"blocked_until": longest})
+    wait = {"blocked_until": until, "requested_seconds": seconds}
+    upsert(connection, rate_limits, key, wait, where=rate_limits.c.blocked_until < until)
 
 
 def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -> list[ActiveRateLimit]:
+    """The waits in force, each at most as long as the platform asked for.
+
+    A longer one was stored before the clock was set back. It is shortened in the database too, so that it ends.
+    """
     accounts_by_key = {str(account): account for account in accounts}
     remaining = (rate_limits.c.blocked_until - database_now()).label("remaining_seconds")
     rows = connection.execute(
-        select(rate_limits.c.account_key, rate_limits.c.chat, remaining).where(
+        select(rate_limits, remaining).where(
             rate_limits.c.account_key.in_(accounts_by_key), rate_limits.c.blocked_until > database_now()
         )
-    )
-    return [ActiveRateLimit(accounts_by_key[row.account_key], row.chat, row.remaining_seconds) for row in rows]
+    ).all()
+    active = []
+    for row in rows:
+        seconds, requested = row.remaining_seconds, row.requested_seconds
+        if requested is not None and seconds > requested + CLOCK_TOLERANCE_SECONDS:
+            is_same = (rate_limits.c.account_key == row.account_key, rate_limits.c.chat == row.chat)
+            connection.execute(
+                update(rate_limits)
+                .where(*is_same, rate_limits.c.blocked_until == row.blocked_until)
+                .values(blocked_until=database_now() + requested)
+            )
+            seconds = requested
+        active.append(ActiveRateLimit(accounts_by_key[row.account_key], row.chat, seconds))
+    return active

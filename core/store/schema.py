@@ -206,6 +206,7 @@ rate_limits = Table(
     Column("account_key", String(200), primary_key=True),  # platform:account
     Column("chat", String(200), primary_key=True),  # "": every chat
     required("blocked_until", Float),
+    Column("requested_seconds", Float),  # by the platform, from then on; NULL: unknown
 )
 
 token_usage = Table(

@@ -251,6 +251,8 @@ async def test_denied_user_gets_private_notice(harness: Harness) -> None:
         (response,) = done.responses
         assert response.content == ACCESS_DENIED
         assert response.ephemeral_to == eve.id
+    assert await discord.autocomplete(eve, channel, "model", "name", "phi") == []
+    assert await discord.autocomplete(ann, channel, "model", "name", "phi")
     await discord.send_message(eve, channel, f"{discord.mention} hello")
     await discord.send_message(ann, channel, f"{discord.mention} repeat: still here")
     await discord.wait_for(lambda: channel_shows(harness, channel, "still here"))

@@ -102,6 +102,7 @@ class AdapterHarness:
         defaults: dict[str, Any] = {
             "commands": COMMANDS,
             "suggest_models": self.suggest_models,
+            "has_access": self.has_access,
             "state": self.state,
             "api_base": self.discord.api_base,
             "gateway_url": self.discord.gateway_url,
@@ -114,6 +115,11 @@ class AdapterHarness:
     def suggest_models(self, text: str) -> Sequence[Suggestion]:
         self.suggestion_requests.append(text)
         return self.suggestions
+
+    async def has_access(self, _incoming: Incoming) -> bool:
+        if self.inbox.is_failing:
+            raise StoreError("The disk is full.")
+        return not self.inbox.denies
 
     async def start(self, *, inbox: Inbox | None = None, **settings: Any) -> DiscordAdapter:
         adapter = self.build(**settings)

@@ -247,6 +247,15 @@ async def test_completions_fit_discord_limits(harness: AdapterHarness) -> None:
     assert harness.inbox.events.empty()
 
 
+@pytest.mark.parametrize("problem", ["denies", "is_failing"])
+async def test_completions_need_access(harness: AdapterHarness, problem: str) -> None:
+    await harness.start()
+    harness.suggestions = [Suggestion("Llama", "meta/llama")]
+    setattr(harness.inbox, problem, True)
+    assert await harness.discord.autocomplete(harness.ann, harness.channel, "model", "name", "lla") == []
+    assert harness.suggestion_requests == []
+
+
 async def test_button_works_after_restart(harness: AdapterHarness) -> None:
     adapter, place = await harness.start(), harness.place(harness.channel)
     stop = Button("Stop", "stop:42", is_destructive=True)

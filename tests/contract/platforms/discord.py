@@ -12,7 +12,7 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Fault, FaultKind, Limi
 from bots.sandbox.discord.state import Call, Json
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
-from core.port import Adapter, Place
+from core.port import Adapter, Incoming, Place
 from core.store.recent_activity import EventHistory, RecentActivity
 from tests.contract.harness import Ability, ContractInbox, Operation, PlatformHarness, VisibleMessage
 
@@ -72,6 +72,10 @@ class MemoryState:
         self._values[name] = value
 
 
+async def has_access(_incoming: Incoming) -> bool:
+    return True
+
+
 class DiscordHarness(PlatformHarness):
     name = "discord"
     lacks: ClassVar = {
@@ -100,6 +104,7 @@ class DiscordHarness(PlatformHarness):
             self.discord.token,
             commands=COMMANDS,
             suggest_models=lambda _: (),
+            has_access=has_access,
             state=self._state,
             api_base=self.discord.api_base,
             gateway_url=self.discord.gateway_url,

@@ -6,8 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection, select, update
+
 from core.port import Attachment, Batch, EventKind, Sender
-from core.store import claims, conversations, inbound, turns
+from core.store import claims, conversations, inbound, schema, turns
 from core.store.claims import CancelResult
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits
@@ -80,6 +82,39 @@ async def test_requests_to_stop_are_limited_per_minute(store: Store) -> None:
         AcceptResult.RATE_LIMITED,
         *[AcceptResult.DROPPED] * 2,
     ]
+
+
+async def test_dropped_messages_create_no_conversations(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=1)
+    results = [await accept(store, f"u{n}", conversation=f"chat {n}", limits=limits) for n in range(5)]
+    assert results == [AcceptResult.NEW, AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 3
+    assert await accept(store, "u5", conversation="chat 0", limits=limits) is AcceptResult.DROPPED
+    keys = await store.read(lambda connection: connection.scalars(select(schema.conversations.c.key)).all())
+    assert sorted(keys) == ["chat 0", "chat 1"]
+
+
+async def test_limit_per_minute_ignores_turns_before_clock_was_set_back(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=2)
+    assert [await accept(store, f"u{n}", limits=limits) for n in range(2)] == [AcceptResult.NEW] * 2
+    await store.write(set_clock_back, 3600)
+    results = [await accept(store, f"v{n}", limits=limits) for n in range(3)]
+    assert results == [AcceptResult.NEW] * 2 + [AcceptResult.RATE_LIMITED]
+
+
+async def test_batch_does_not_wait_after_clock_was_set_back(store: Store) -> None:
+    timings = Timings(batch_window=5.0)
+    event = replace(message_event("u1"), batch=UNNAMED)
+    assert await store.write(partial(accept_event, incoming=event, timings=timings)) is AcceptResult.NEW
+    assert await claim(store) == []
+    await store.write(set_clock_back, 3600)
+    assert [turn.incoming.key for turn in await claim(store)] == ["u1"]
+
+
+def set_clock_back(connection: Connection, seconds: float) -> None:
+    """As if the database's clock had been set back since the turns were stored."""
+    columns = schema.turns.c
+    values = {"created_at": columns.created_at + seconds, "not_before": columns.not_before + seconds}
+    connection.execute(update(schema.turns).values(**values))
 
 
 async def accept_batch(
