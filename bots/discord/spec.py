@@ -23,9 +23,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     from core.store.recent_activity import EventHistory
     from core.turns.access_control import AccessControl
 
-    access_control = AccessControl(
-        services.store, services.settings.access, clock=services.clock, timings=services.timings
-    )
+    access_control = AccessControl(services.store, services.settings.access, timings=services.timings)
     return DiscordAdapter(
         settings.token.get_secret_value(),
         api_base=settings.api_base,
