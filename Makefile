@@ -32,14 +32,14 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,unused code,$(BIN)/vulture && $(BIN)/vulture core bots --exclude bots/sandbox/,Delete it. If a library calls it by name: add the name to tool.vulture in pyproject.toml)
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
-	$(call step,tests,$(BIN)/pytest -n 2 --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,tests,$(BIN)/pytest -n 2 --dist worksteal --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
 fast: install ## quick tests, in under a minute: no child processes, no PostgreSQL
-	$(BIN)/pytest -q -n 2 --fast
+	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/pytest tests/load
 
 format: install ## format the code and fix what the linter can fix
@@ -50,7 +50,7 @@ reference: install ## write docs/reference and parley.example.toml
 	$(BIN)/python -m tests.project.reference
 
 coverage: install ## all tests, with the lines they miss
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
 chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s

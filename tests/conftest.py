@@ -44,6 +44,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if is_slow(item)]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+    elif hasattr(config, "workerinput"):
+        # In a worker of pytest-xdist. The longest tests first, so that no worker is alone with them at the end.
+        items.sort(key=lambda item: not is_in_slow_folder(item))
 
 
 def pytest_collection_finish() -> None:
@@ -53,8 +56,11 @@ def pytest_collection_finish() -> None:
 
 
 def is_slow(item: pytest.Item) -> bool:
-    is_in_slow_folder = any(folder in item.path.as_posix() for folder in SLOW_FOLDERS)
-    return is_in_slow_folder or "postgresql" in item.name or item.get_closest_marker("slow") is not None
+    return is_in_slow_folder(item) or "postgresql" in item.name or item.get_closest_marker("slow") is not None
+
+
+def is_in_slow_folder(item: pytest.Item) -> bool:
+    return any(folder in item.path.as_posix() for folder in SLOW_FOLDERS)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,7 @@
 import atexit
 import itertools
 import os
-import shutil
+import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -15,19 +15,46 @@ from sqlalchemy.engine import make_url
 from tests.sqlite import migrate_in_thread
 
 DATABASE_NUMBERS = itertools.count()
+WITHOUT_DURABILITY = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+"""
+"""The data must survive a restart of the server, not a crash of the machine."""
+STOP_AT_END_OF_INPUT = """
+cat
+pid=$(head -n 1 "$0/postmaster.pid") && kill -QUIT "$pid"
+while test -e "$0/postmaster.pid" && kill -0 "$pid"; do sleep 0.05; done
+rm -rf "$0"
+"""
+"""A shell script that stops the server of the folder `$0` and deletes the folder."""
 
 
 @cache
 def _server() -> Any:
     folder = Path(tempfile.mkdtemp(prefix="parley-pg-"))
-    server = get_server(folder, cleanup_mode="stop")
-
-    def stop() -> None:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(stop)
+    _stop_at_exit(folder)
+    server = get_server(folder, cleanup_mode=None, start=False)
+    server.ensure_pgdata_inited()
+    with (folder / "postgresql.conf").open("a") as configuration:
+        configuration.write(WITHOUT_DURABILITY)
+    server.start()
     return server
+
+
+def _stop_at_exit(folder: Path) -> None:
+    """Stop the server of this folder when this process ends, even when it is killed.
+
+    A kill runs no handlers here, but closes the pipe to another process, which no signal to this one's group reaches.
+    """
+    stopper = subprocess.Popen(
+        ("sh", "-c", STOP_AT_END_OF_INPUT, str(folder)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    atexit.register(stopper.communicate)
 
 
 def postgresql_url() -> str:
