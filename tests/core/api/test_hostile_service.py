@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -144,10 +143,9 @@ def test_unfinished_event_is_bounded(content: bytes) -> None:
 @pytest.mark.slow
 def test_leading_blanks_take_linear_time() -> None:
     parser = ThinkTagParser()
-    started_at = time.process_time()
-    for _ in range(300_000):
-        assert parser.feed("\n") == []
-    assert time.process_time() - started_at < 3
+    blanks = "\n" * 100
+    for _ in range(300_000):  # quadratic time would exceed the test's timeout
+        assert parser.feed(blanks) == []
     assert parser.feed("<think>why</think>hello") == [ReasoningDelta("why"), TextDelta("hello")]
 
 
@@ -209,13 +207,11 @@ async def test_invalid_json_error_is_classified_by_status(body: bytes) -> None:
             ModelFailure.UNKNOWN_MODEL,
         ),
         (
-            {"detail": "Unknown model. " + "Available models: [" * 100_000},
+            {"detail": "Unknown model. " + "Available models: [" * 200_000},
             ModelFailure.UNKNOWN_MODEL,
         ),
     ],
 )
 def test_unreadable_error_is_classified(body: object, failure: ModelFailure) -> None:
-    started_at = time.process_time()
     for error in (from_payload(body), from_response(500, body, {}, now=0)):
         assert error.failure is failure
-    assert time.process_time() - started_at < 1

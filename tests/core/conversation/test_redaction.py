@@ -1,7 +1,5 @@
 """What looks like a secret is removed."""
 
-import time
-
 import pytest
 
 from core.conversation.redaction import redact
@@ -43,6 +41,4 @@ def test_other_text_is_kept(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["a-", "eyJ-", "eyJabcdefgh.", "1-", "pin ", "-----BEGIN "])
 def test_redaction_takes_linear_time(unit: str) -> None:
-    started_at = time.process_time()
-    redact(unit * (200_000 // len(unit)))
-    assert time.process_time() - started_at < 2
+    redact(unit * (1_000_000 // len(unit)))  # quadratic time would exceed the test's timeout

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -258,9 +257,7 @@ def write_worker(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> 
 
 @pytest.mark.parametrize("line", [b"# a" + b" #" * 500_000 + b"x", b"# a" + b" " * 900_000 + b"x"])
 def test_long_heading_takes_linear_time(line: bytes) -> None:
-    started_at = time.process_time()
-    read("notes.md", line + b"\ntext\n# Two # ##\nmore\n")
-    assert time.process_time() - started_at < 2
+    read("notes.md", line + b"\ntext\n# Two # ##\nmore\n")  # quadratic time would exceed the test's timeout
 
 
 def test_markup_only_heading_keeps_one_mark() -> None:
