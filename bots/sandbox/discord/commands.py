@@ -6,7 +6,7 @@ from typing import Any
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import ApiError, missing_access, no_such_route, not_found
-from bots.sandbox.discord.state import CreatedJson, Json, next_snowflake
+from bots.sandbox.discord.state import Call, CreatedJson, Json, next_snowflake
 from bots.sandbox.discord.validation import check_commands, command_type
 
 __all__ = ["CommandRegistry"]
@@ -21,14 +21,14 @@ class CommandRegistry:
         self._backend = backend
         self._create_times: dict[str, deque[float]] = {}
 
-    def route(self, method: str, segments: list[str], body: Any) -> Any:
-        """`segments` follow the application ID in the path."""
-        guild_id = ""
+    def route(self, call: Call, path: str) -> Any:
+        """`path` follows the application ID."""
+        guild_id, segments, body = "", path.split("/"), call.body
         if segments[0] == "guilds" and len(segments) > 2:
             guild_id, segments = segments[1], segments[2:]
             if not any(str(guild.id) == guild_id and guild.has_bot for guild in self._backend.guilds):
                 raise missing_access()
-        match method, segments:
+        match call.method, segments:
             case "PUT", ["commands"]:
                 return self._replace(guild_id, body)
             case "GET", ["commands"]:

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from aiohttp import web
-
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend
 from bots.sandbox.discord.enums import InteractionType, ResponseType
 from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import EPHEMERAL, LOADING, Interaction, Json, Message
+from bots.sandbox.discord.state import EPHEMERAL, LOADING, Call, Interaction, Json, Message
 from bots.sandbox.discord.validation import check_choices, check_message, check_modal
 
 __all__ = ["InteractionRoutes"]
@@ -32,7 +30,8 @@ class InteractionRoutes:
             raise ApiError(401, 50027, "Invalid Webhook Token")
         return interaction
 
-    async def respond(self, request: web.Request, interaction_id: str, token: str, body: Json) -> Any:
+    async def respond(self, call: Call, interaction_id: str, token: str) -> Any:
+        body = call.body
         interaction = self._backend.interactions.get(token)
         if interaction is None or str(interaction.id) != interaction_id:
             raise not_found("interaction")
@@ -71,7 +70,7 @@ class InteractionRoutes:
                 interaction.acknowledged_at = self._backend.clock.monotonic()
             case _:
                 raise bad_choice("type", "{4, 5, 6, 7}")
-        if request.query.get("with_response") not in ("1", "true", "True"):
+        if call.query.get("with_response") not in ("1", "true", "True"):
             return None
         return self._callback_response(interaction, int(body["type"]))
 
@@ -101,7 +100,8 @@ class InteractionRoutes:
         await self._backend.dispatch_message("MESSAGE_CREATE", message)
         return message
 
-    async def follow_up(self, token: str, body: Json) -> Json:
+    async def follow_up(self, call: Call, token: str) -> Json:
+        body = call.body
         interaction = self._acknowledged(token)
         check_message(body, is_new=True)
         original_response = interaction.original_response
@@ -113,7 +113,7 @@ class InteractionRoutes:
         interaction.followup_count += 1
         return (await self._add_response(interaction, body)).json()
 
-    async def route_message(self, method: str, token: str, message_id: str, body: Json) -> Json | None:
+    async def route_message(self, call: Call, token: str, message_id: str) -> Json | None:
         interaction = self._acknowledged(token)
         message = interaction.original_response
         if message_id != "@original":
@@ -121,4 +121,4 @@ class InteractionRoutes:
             message = next((m for m in own if str(m.id) == message_id), None)
         if message is None or message.is_deleted:
             raise not_found("message")
-        return await self._messages.get_edit_or_delete(method, message, body)
+        return await self._messages.get_edit_or_delete(call, message)

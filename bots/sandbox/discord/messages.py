@@ -2,8 +2,6 @@
 
 import re
 
-from aiohttp import web
-
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.errors import (
     ApiError,
@@ -17,6 +15,7 @@ from bots.sandbox.discord.state import (
     ADD_REACTIONS,
     LOADING,
     MANAGE_MESSAGES,
+    Call,
     Channel,
     Json,
     Message,
@@ -41,7 +40,11 @@ class MessageRoutes:
         self._backend = backend
         self._nonces: BoundedDict[tuple[int, str], tuple[float, Message]] = BoundedDict(MAX_NONCES)
 
-    async def create(self, channel: Channel, body: Json) -> Json:
+    def start_typing(self, _call: Call, channel: Channel) -> None:
+        self._backend.publish(channel, ChatEvent(ChatEventKind.TYPING))
+
+    async def create(self, call: Call, channel: Channel) -> Json:
+        body = call.body
         check_message(body, is_new=True)
         nonce = body.get("nonce")
         previous = self._nonces.get((channel.id, str(nonce)))
@@ -91,43 +94,43 @@ class MessageRoutes:
             message.mentions += [replied_to.author] * (replied_to.author not in message.mentions)
         message.mention_everyone = "everyone" in parse and re.search(r"@everyone|@here", text) is not None
 
-    def history(self, channel: Channel, request: web.Request) -> list[Json]:
+    def history(self, call: Call, channel: Channel) -> list[Json]:
         messages = [m for m in reversed(channel.messages) if not m.is_deleted and m.ephemeral_to is None]
-        limit = int(request.query.get("limit", "50"))
+        limit = int(call.query.get("limit", "50"))
         if not 1 <= limit <= 100:
             raise invalid_form("limit", "NUMBER_TYPE_MAX", "int value should be between 1 and 100.")
-        if "around" in request.query:
-            middle = int(request.query["around"])
+        if "around" in call.query:
+            middle = int(call.query["around"])
             after = [m for m in messages if m.id > middle][-(limit // 2) :] if limit > 1 else []
             rest = [m for m in messages if m.id <= middle][: limit - len(after)]
             return [message.json() for message in [*after, *rest]]
-        if "before" in request.query:
-            messages = [m for m in messages if m.id < int(request.query["before"])]
-        if "after" in request.query:
-            messages = [m for m in messages if m.id > int(request.query["after"])][-limit:]
+        if "before" in call.query:
+            messages = [m for m in messages if m.id < int(call.query["before"])]
+        if "after" in call.query:
+            messages = [m for m in messages if m.id > int(call.query["after"])][-limit:]
         return [message.json() for message in messages[:limit]]
 
-    async def route(self, method: str, channel: Channel, message_id: str, body: Json) -> Json | None:
+    async def route(self, call: Call, channel: Channel, message_id: str) -> Json | None:
         message = target_message(channel, message_id)
         is_own = message.author is self._backend.bot
-        if method == "DELETE" and not is_own:
+        if call.method == "DELETE" and not is_own:
             if channel.guild is None:
                 raise ApiError(403, 50003, "Cannot execute action on a DM channel")
             raise missing_permissions()
-        if method == "PATCH":
+        if call.method == "PATCH":
             if not is_own:
                 raise ApiError(403, 50005, "Cannot edit a message authored by another user")
             if channel.archived:
                 raise archived_thread()
             self._backend.consume_old_edit_limit(message)
-        return await self.get_edit_or_delete(method, message, body)
+        return await self.get_edit_or_delete(call, message)
 
-    async def get_edit_or_delete(self, method: str, message: Message, body: Json) -> Json | None:
-        match method:
+    async def get_edit_or_delete(self, call: Call, message: Message) -> Json | None:
+        match call.method:
             case "GET":
                 return message.json()
             case "PATCH":
-                return await self.edit(message, body)
+                return await self.edit(message, call.body)
             case "DELETE":
                 await self._backend.delete_message(message)
                 return None
@@ -156,11 +159,11 @@ class MessageRoutes:
         await self._backend.dispatch_message("MESSAGE_UPDATE", message)
         return message.json()
 
-    async def bulk_delete(self, channel: Channel, body: Json) -> None:
+    async def bulk_delete(self, call: Call, channel: Channel) -> None:
         """Delete 2 to 100 messages that are at most two weeks old; ignore unknown IDs."""
         if not channel.bot_has_permission(MANAGE_MESSAGES) or channel.guild is None:
             raise missing_permissions()
-        ids = [str(id_) for id_ in body.get("messages") or []]
+        ids = [str(id_) for id_ in call.body.get("messages") or []]
         if not 2 <= len(ids) <= 100:
             raise ApiError(400, 50016, "Provided too few or too many messages to delete.")
         if any(not id_.isdecimal() or int(id_) < oldest_bulk_deletable() for id_ in ids):
@@ -170,7 +173,7 @@ class MessageRoutes:
             self._backend.publish(channel, ChatEvent(ChatEventKind.DELETED, message))
         await self._backend.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": ids, **channel.location_json()})
 
-    async def set_reaction(self, channel: Channel, message_id: str, emoji: str, *, is_present: bool) -> None:
+    async def set_reaction(self, call: Call, channel: Channel, message_id: str, emoji: str) -> None:
         message = target_message(channel, message_id)
         if channel.archived:
             raise archived_thread()
@@ -178,4 +181,4 @@ class MessageRoutes:
             raise missing_permissions()
         if not EMOJI_PATTERN.fullmatch(emoji):
             raise ApiError(400, 10014, "Unknown Emoji")
-        await self._backend.set_reaction(self._backend.bot, message, emoji, is_present=is_present)
+        await self._backend.set_reaction(self._backend.bot, message, emoji, is_present=call.method == "PUT")

@@ -23,7 +23,7 @@ class RequestHandler:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"].strip("/")
-        call = Call(request.method, f"/{path}", None, time=self._backend.clock.monotonic())
+        call = Call(request.method, f"/{path}", request.query, time=self._backend.clock.monotonic())
         call.client_port = (request.get_extra_info("peername") or ("", 0))[1]
         self._backend.calls.append(call)
         headers = {"Via": "1.1 stand-in"}
@@ -47,7 +47,7 @@ class RequestHandler:
                 headers |= usage.headers
                 if usage.is_exceeded:
                     raise rate_limited(usage.retry_after, is_global=usage.is_global)
-            result = await self._routes.route(request, path.split("/"), call.body)
+            result = await self._routes.route(call)
             call.status = 204 if result is None else 201 if isinstance(result, CreatedJson) else 200
             if fault is not None and fault.kind is FaultKind.DROP_AFTER:
                 drop_connection(request)

@@ -1,8 +1,9 @@
 """The table of REST routes."""
 
+import inspect
+import re
+from collections.abc import Callable
 from typing import Any
-
-from aiohttp import web
 
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.chats import ChatRoutes
@@ -10,79 +11,64 @@ from bots.sandbox.discord.commands import CommandRegistry
 from bots.sandbox.discord.errors import ApiError, no_such_route, not_found
 from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import Channel
+from bots.sandbox.discord.state import Call
 from bots.sandbox.discord.targets import visible_channel, writable_channel
-from bots.sandbox.stand_in import ChatEvent, ChatEventKind
 
 __all__ = ["Routes"]
 
 
 class Routes:
+    """Handlers get the call, and by name the parts of its path that are in braces."""
+
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._commands = CommandRegistry(backend)
-        self._chats = ChatRoutes(backend)
-        self._messages = MessageRoutes(backend)
-        self._interactions = InteractionRoutes(backend, self._messages)
+        chats, messages = ChatRoutes(backend), MessageRoutes(backend)
+        interactions = InteractionRoutes(backend, messages)
+        routes: dict[str, Callable[..., Any]] = {
+            "GET users/@me": chats.get_self,
+            "GET (?:oauth2/)?applications/@me": chats.get_application,
+            "GET gateway": chats.get_gateway_url,
+            "GET gateway/bot": chats.get_gateway,
+            "GET guilds/{guild_id}": chats.get_guild,
+            "GET guilds/{guild_id}/members/{user_id}": chats.get_member,
+            "POST users/@me/channels": chats.open_dm,
+            "GET users/{user_id}": chats.get_user,
+            r"\w+ applications/[^/]+/(?P<path>(?:.*/)?commands(?:/.*)?)": CommandRegistry(backend).route,
+            "POST channels/{writable_channel}/typing": messages.start_typing,
+            "POST channels/{writable_channel}/messages": messages.create,
+            "GET channels/{channel}": chats.get_channel,
+            "PATCH channels/{channel}": chats.edit_thread,
+            "POST channels/{channel}/threads": chats.start_thread,
+            "POST channels/{channel}/messages/bulk-delete": messages.bulk_delete,
+            "POST channels/{channel}/messages/{message_id}/threads": chats.start_thread_from_message,
+            "(?:PUT|DELETE) channels/{channel}/messages/{message_id}/reactions/{emoji}/@me": messages.set_reaction,
+            "GET channels/{channel}/messages": messages.history,
+            r"\w+ channels/{channel}/messages/{message_id}": messages.route,
+            "POST interactions/{interaction_id}/{token}/callback": interactions.respond,
+            "POST webhooks/[^/]+/{token}": interactions.follow_up,
+            r"\w+ webhooks/[^/]+/{token}/messages/{message_id}": interactions.route_message,
+        }
+        self._handlers = {
+            re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route)): handler for route, handler in routes.items()
+        }
 
-    async def route(self, request: web.Request, segments: list[str], body: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 (a table of routes)
+    async def route(self, call: Call) -> Any:
         """The answer's body; None for 204. Raises `ApiError`."""
         application_id = str(self._backend.application_id)
-        if segments[0] == "applications" and segments[1:2] not in ([application_id], ["@me"]):
-            raise ApiError(404, 10002, "Unknown Application")
-        if segments[0] == "webhooks" and segments[1:2] != [application_id]:
-            raise not_found("webhook")
-        match request.method, segments:
-            case "GET", ["users", "@me"]:
-                return self._chats.get_self()
-            case "GET", ["oauth2", "applications", "@me"] | ["applications", "@me"]:
-                return self._chats.get_application()
-            case "GET", ["gateway"]:
-                return {"url": self._backend.gateway_url}
-            case "GET", ["gateway", "bot"]:
-                return self._chats.get_gateway()
-            case method, ["applications", _, *rest] if "commands" in rest:
-                return self._commands.route(method, rest, body)
-            case "GET", ["guilds", guild, *rest]:
-                return self._chats.get_guild(guild, rest)
-            case "POST", ["users", "@me", "channels"]:
-                return self._chats.open_dm(body)
-            case "GET", ["users", user]:
-                return self._chats.get_user(user)
-            case method, ["channels", channel, *rest]:
-                return await self._route_channel(request, channel, rest, body)
-            case "POST", ["interactions", interaction, token, "callback"]:
-                return await self._interactions.respond(request, interaction, token, body)
-            case "POST", ["webhooks", _, token]:
-                return await self._interactions.follow_up(token, body)
-            case method, ["webhooks", _, token, "messages", message]:
-                return await self._interactions.route_message(method, token, message, body)
+        match call.path.split("/")[1:3]:
+            case ["applications", id_] if id_ not in (application_id, "@me"):
+                raise ApiError(404, 10002, "Unknown Application")
+            case ["webhooks", id_] if id_ != application_id:
+                raise not_found("webhook")
+        for pattern, handler in self._handlers.items():
+            if match := pattern.fullmatch(f"{call.method} {call.path[1:]}"):
+                result: Any = handler(call, **self._resolve_channel(match.groupdict()))
+                return await result if inspect.isawaitable(result) else result
         raise no_such_route()
 
-    async def _route_channel(self, request: web.Request, channel_id: str, rest: list[str], body: Any) -> Any:  # noqa: PLR0911 (a table of routes)
-        def channel() -> Channel:
-            return visible_channel(self._backend, channel_id)
-
-        match request.method, rest:
-            case "POST", ["typing"]:
-                self._backend.publish(writable_channel(self._backend, channel_id), ChatEvent(ChatEventKind.TYPING))
-                return None
-            case "POST", ["messages"]:
-                return await self._messages.create(writable_channel(self._backend, channel_id), body)
-            case "GET", []:
-                return channel().json()
-            case "PATCH", []:
-                return await self._chats.edit_thread(channel(), body)
-            case "POST", ["threads"]:
-                return await self._chats.start_thread(channel(), body)
-            case "POST", ["messages", "bulk-delete"]:
-                return await self._messages.bulk_delete(channel(), body)
-            case "POST", ["messages", message, "threads"]:
-                return await self._chats.start_thread_from_message(channel(), message, body)
-            case "PUT" | "DELETE" as method, ["messages", message, "reactions", emoji, "@me"]:
-                return await self._messages.set_reaction(channel(), message, emoji, is_present=method == "PUT")
-            case "GET", ["messages"]:
-                return self._messages.history(channel(), request)
-            case method, ["messages", message]:
-                return await self._messages.route(method, channel(), message, body)
-        raise no_such_route()
+    def _resolve_channel(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "channel" in arguments:
+            arguments["channel"] = visible_channel(self._backend, arguments["channel"])
+        elif "writable_channel" in arguments:
+            arguments["channel"] = writable_channel(self._backend, arguments.pop("writable_channel"))
+        return arguments

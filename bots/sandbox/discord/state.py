@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -352,6 +353,7 @@ class CreatedJson(Json):
 class Call(RecordedCall):
     method: str
     path: str
-    body: Any
+    query: Mapping[str, str]
+    body: Any = None
     client_port: int = 0
     """Tells the connections of the bot apart."""
