@@ -3,14 +3,18 @@
 import uuid
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bots.sandbox.model.accounts import model_uuid
 from core.api.catalogue import Model
 
 __all__ = ["ModelListFormat", "model_list"]
 
-CREATED_AT = 1_757_900_000
+CONSTANT_FIELDS: dict[str, dict[str, Any]] = msgspec.json.decode(Path(__file__).with_suffix(".json").read_bytes())
+"""The fields that are the same for every model."""
 CHAT_QUOTA_TOKENS = 1_000_000
 """A day, in the vendor's own chat. The API has quotas of its own."""
 
@@ -31,72 +35,36 @@ def model_list(models: Sequence[Model], list_format: ModelListFormat) -> dict[st
         case ModelListFormat.MINIMAL:
             return {"object": "list", "data": [_minimal_model(model) for model in models]}
         case ModelListFormat.DOCUMENTED:
-            pages = {
-                "total": len(models),
-                "page": 1,
-                "page_size": len(models),
-                "total_pages": 1,
-                "has_next": False,
-                "has_previous": False,
-            }
+            pages = {**CONSTANT_FIELDS["pagination"], "total": len(models), "page_size": len(models)}
             return {"data": [_documented_model(model) for model in models], "pagination": pages}
 
 
 def _minimal_model(model: Model) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": CREATED_AT,
-        "owned_by": "io-intelligence",
-        "root": None,
-        "parent": None,
-        "max_model_len": None,
-        "permission": [
-            {
-                "id": f"modelperm-{uuid.uuid5(uuid.NAMESPACE_URL, model.id).hex}",
-                "object": "model_permission",
-                "created": CREATED_AT,
-                "allow_sampling": True,
-                "allow_view": True,
-                "organization": "*",
-                "group": None,
-                "is_blocking": False,
-            }
-        ],
-    }
+    permission_id = f"modelperm-{uuid.uuid5(uuid.NAMESPACE_URL, model.id).hex}"
+    permission = {**CONSTANT_FIELDS["permission"], "id": permission_id}
+    return {**CONSTANT_FIELDS["minimal"], "id": model.id, "permission": [permission]}
 
 
 def _recorded_model(model: Model) -> dict[str, Any]:
     return {
         **_minimal_model(model),
+        **CONSTANT_FIELDS["recorded"],
         "name": model.id,
         "root": model.id,
         "max_tokens": model.context_window,
         "context_window": model.context_window,
         "supports_reasoning": model.has_reasoning,
-        "supports_tools": False,
         "input_modalities": ["text", "image"] if model.has_vision else ["text"],
         "output_modalities": ["embedding"] if model.is_embedding_model else ["text"],
-        "supports_prompt_cache": False,
-        "input_token_price": 0.0,
-        "output_token_price": 0.0,
-        "cache_read_token_price": None,
-        "precision": "bf16",
-        "avg_latency_ms_per_day": 400,
-        "avg_throughput_per_day": 40,
-        "supports_attestation": False,
-        "min_access_tier": 1,
-        "higher_tier_required": False,
     }
 
 
 def _documented_model(model: Model) -> dict[str, Any]:
     quota = model.daily_quota or 0
     return {
+        **CONSTANT_FIELDS["documented"],
         "model_id": model_uuid(model.id),
         "name": model.id,
-        "description": None,
-        "status": "active",
         "chat_daily_quota_tier_1": 0 if model.is_embedding_model else CHAT_QUOTA_TOKENS,
         "api_completions_daily_quota_tier_1": 0 if model.is_embedding_model else quota,
         "embeddings_daily_quota_tier_1": quota if model.is_embedding_model else 0,
@@ -108,6 +76,4 @@ def _documented_model(model: Model) -> dict[str, Any]:
             "enable_api_chat_completions": not model.is_embedding_model,
             "enable_api_embeddings": model.is_embedding_model,
         },
-        "created_at": "2025-09-15T01:33:20Z",
-        "updated_at": "2025-09-15T01:33:20Z",
     }
