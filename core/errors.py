@@ -111,6 +111,8 @@ class ModelFailure(StrEnum):
     """429 for some seconds."""
     QUOTA = "quota"
     """429 for the rest of the day."""
+    ALLOWANCE = "allowance"
+    """The request would exceed the person's or the chat's daily limit; it was not sent."""
     UNKNOWN_MODEL = "unknown model"
     """The service does not offer the model."""
     OVERFLOW = "overflow"

@@ -68,7 +68,7 @@ def build_services(
         ledger,
         CircuitBreaker(timings=timings),
         Composer(store, models, TokenEstimators(store)),
-        Summariser(store, models, ledger, api, bot_key_id),
+        Summariser(store, models, ledger),
         MemoryService(store, ledger, model=settings.embedding_model, timings=timings),
         owner,
         Leases(store, owner, timings=timings),

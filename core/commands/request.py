@@ -44,7 +44,7 @@ class CommandRequest:
 
     async def api_key(self) -> ApiKey:
         """The key that pays for the sender's questions."""
-        return await self.services.api_keys.for_person(self.person_key)
+        return await self.services.api_keys.for_sender(self.incoming)
 
     async def set_preference(self, scope_key: str, name: PreferenceName, value: str) -> None:
         preference = Preference(value, self.incoming.sender.name[:MAX_SET_BY_CHARS])

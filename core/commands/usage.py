@@ -51,7 +51,7 @@ async def _bot_key_usage(request: CommandRequest, key_id: str) -> list[str]:
     personal_key_usage = await services.store.read(usage_since, person, since, is_personal_key=True)
     if tokens := sum(usage.tokens for usage in personal_key_usage):
         lines += ["", texts.other_key_usage(tokens, is_bot_key=False)]
-    allowances = await services.ledger.get_allowances(request.incoming)
+    allowances = await services.ledger.get_allowances(usage_subjects(request.incoming))
     return [*lines, *([""] if allowances else []), *map(texts.allowance, allowances)]
 
 

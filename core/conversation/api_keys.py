@@ -5,13 +5,15 @@ again.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from core.api.client import ModelApi
 from core.conversation.ledger import key_id_of
 from core.conversation.vault import Vault
+from core.port import Incoming
+from core.scopes import person_key, usage_subjects
 from core.settings import Settings
 from core.store.database import Store
 from core.store.personal_keys import delete_key, get_encrypted_key, replace_encrypted_key, save_encrypted_key
@@ -29,6 +31,8 @@ class ApiKey:
     """Identifies the key in the ledger without revealing it."""
     api: ModelApi
     is_personal: bool = False
+    subjects: tuple[str, ...] = ()
+    """The person and chat whose daily limits its requests count for. Empty for a personal key: it has none."""
 
 
 class ApiKeys:
@@ -38,6 +42,11 @@ class ApiKeys:
         self.vault = vault
         self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
         """By person: the stored encrypted key and its decrypted form."""
+
+    async def for_sender(self, incoming: Incoming) -> ApiKey:
+        """The key that pays for what `incoming` causes. Raises `StoreError`."""
+        api_key = await self.for_person(person_key(incoming.sender))
+        return api_key if api_key.is_personal else replace(api_key, subjects=usage_subjects(incoming))
 
     async def for_person(self, person_key: str) -> ApiKey:
         """Raises `StoreError`."""

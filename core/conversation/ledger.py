@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +26,6 @@ from core.api.model_data import BUILTIN_MODELS
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
-from core.port import Incoming
-from core.scopes import usage_subjects
 from core.settings import Settings
 from core.store import token_usage
 from core.store.database import Store
@@ -36,6 +34,7 @@ from core.timings import Timings
 
 __all__ = [
     "Allowance",
+    "Charge",
     "Ledger",
     "QuotaStatus",
     "QuotaWarning",
@@ -129,6 +128,13 @@ class Reservation:
         return 0 if is_refused and not self.answer_tokens else self.prompt_tokens + self.answer_tokens
 
 
+@dataclass(slots=True)
+class Charge:
+    """What counts towards the daily limits of a person and a chat."""
+
+    tokens: int = 0
+
+
 class Ledger:
     """Warnings are about the key `bot_key_id`."""
 
@@ -180,9 +186,9 @@ class Ledger:
         usage_by_model = await self._store.read(token_usage.get_usage_by_model, key_id, self.today(), models, kind)
         return {model: QuotaStatus(self.daily_limit(model), usage) for model, usage in usage_by_model.items()}
 
-    async def get_allowances(self, incoming: Incoming) -> list[Allowance]:
-        """Today's limits of the sender and, outside a private chat, of the chat. Raises `StoreError`."""
-        settings, subjects = self._settings, usage_subjects(incoming)
+    async def get_allowances(self, subjects: Sequence[str]) -> list[Allowance]:
+        """Today's limits of a person and, outside a private chat, of the chat. Raises `StoreError`."""
+        settings = self._settings
         limits = (
             (settings.person_tokens, settings.person_messages),
             (settings.chat_tokens, settings.chat_messages),
@@ -221,6 +227,32 @@ class Ledger:
             raise
         finally:
             await asyncio.shield(self._settle(reservation_id, key, reservation.cost))
+
+    @asynccontextmanager
+    async def charge(self, subjects: Sequence[str], expected_tokens: int) -> AsyncIterator[Charge]:
+        """Count the tokens of other requests than chat towards the daily limits of a person and a chat.
+
+        The expected tokens are counted while the body runs, then the real ones. Raises `ModelError` if a limit does
+        not allow them, and `StoreError`.
+        """
+        charge, day = Charge(), self.today()
+        limits = (self._settings.person_tokens, self._settings.chat_tokens)
+        limited = {subject: limit for subject, limit in zip(subjects, limits, strict=False) if limit}
+        if not limited:
+            yield charge
+            return
+        if not await self._store.write(token_usage.charge_daily_usage, limited, day, expected_tokens):
+            raise ModelError("Today's limit does not allow this request", ModelFailure.ALLOWANCE)
+        try:
+            yield charge
+        finally:
+            await asyncio.shield(self._settle_charge(limited, day, charge.tokens - expected_tokens))
+
+    async def _settle_charge(self, subjects: Iterable[str], day: str, difference: int) -> None:
+        try:
+            await self._store.write(token_usage.add_daily_usage, subjects, day, difference, 0)
+        except StoreError as error:
+            log.warning("quota.charge_not_settled", difference=difference, error=str(error))
 
     async def _reserve(self, key: UsageKey, expected_tokens: int) -> int | None:
         quota = self.daily_limit(key.model)

@@ -10,8 +10,9 @@ from contextlib import aclosing
 
 import structlog
 
-from core.api.client import ChatRequest, Message, ModelApi
+from core.api.client import ChatRequest, Message
 from core.api.events import TextDelta, UsageReport
+from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
@@ -47,25 +48,24 @@ MAX_CONCURRENT_TASKS = 4
 
 
 class Summariser:
-    """`api` and `key_id` belong to the bot, which pays for summaries."""
-
-    def __init__(self, store: Store, registry: ModelRegistry, ledger: Ledger, api: ModelApi, key_id: str) -> None:
+    def __init__(self, store: Store, registry: ModelRegistry, ledger: Ledger) -> None:
         self._store = store
         self._registry = registry
         self._ledger = ledger
-        self._api = api
-        self._key_id = key_id
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def summarise_if_needed(self, conversation_id: int, composed: ComposedRequest) -> None:
-        """Start to summarise the messages that `composed` omits, if there are enough. Returns at once."""
+    def summarise_if_needed(self, conversation_id: int, composed: ComposedRequest, api_key: ApiKey) -> None:
+        """Start to summarise the messages that `composed` omits, if there are enough. Returns at once.
+
+        `api_key` pays, because its owner's question needs the summary.
+        """
         left_out = composed.unsummarised
         lost_tokens = sum(composed.estimator.estimate_text(message.text) for message in left_out)
         is_first = not composed.history.summary.up_to_message
         is_worthwhile = bool(left_out) and (is_first or lost_tokens > MIN_LOST_FRACTION * composed.context_tokens)
         if not is_worthwhile or conversation_id in self._tasks or len(self._tasks) >= MAX_CONCURRENT_TASKS:
             return
-        task = asyncio.create_task(self._run(conversation_id, composed.history.summary, left_out))
+        task = asyncio.create_task(self._run(conversation_id, composed.history.summary, left_out, api_key))
         self._tasks[conversation_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(conversation_id, None))
 
@@ -79,12 +79,13 @@ class Summariser:
         conversation_id: int,
         summary: ConversationSummary,
         left_out: Sequence[StoredMessage],
+        api_key: ApiKey,
     ) -> None:
         try:
-            model = await self._choose_model()
+            model = await self._choose_model(api_key)
             if model is None:
                 return
-            new_summary = await self._summarise(model, summary, left_out)
+            new_summary = await self._summarise(model, summary, left_out, api_key)
             is_stored = await self._store.write(
                 save_summary, conversation_id, new_summary, model, summary.up_to_message
             )
@@ -94,14 +95,14 @@ class Summariser:
         except Exception:
             log.exception("memory.summary_interrupted", conversation=conversation_id)
 
-    async def _choose_model(self) -> str | None:
+    async def _choose_model(self, api_key: ApiKey) -> str | None:
         """The smallest non-reasoning model with a sufficient window and remaining quota."""
         candidates = [
             model
             for model in self._registry.chat_models_by_size()
             if not model.has_reasoning and model.context_window >= MIN_CONTEXT_TOKENS
         ]
-        quotas = await self._ledger.get_quotas(self._key_id, [model.id for model in candidates])
+        quotas = await self._ledger.get_quotas(api_key.key_id, [model.id for model in candidates])
         for model in candidates:
             remaining = quotas[model.id].remaining
             if remaining is None or remaining > MIN_REMAINING_QUOTA_TOKENS:
@@ -113,6 +114,7 @@ class Summariser:
         model: str,
         summary: ConversationSummary,
         left_out: Sequence[StoredMessage],
+        api_key: ApiKey,
     ) -> ConversationSummary:
         prompt_tokens = (self._registry.context_tokens(model) - SUMMARY_TOKENS) * MAX_PROMPT_FRACTION
         max_chars = int(prompt_tokens * MIN_CHARS_PER_TOKEN) - MAX_SUMMARY_CHARS - len(SUMMARY_INSTRUCTIONS)
@@ -122,14 +124,14 @@ class Summariser:
         for message in left_out:
             line = f"{message.role}: {redact(message.text)}"[:max_chars]
             if batch and size + len(line) > max_chars:
-                text = await self._merge(model, text, batch)
+                text = await self._merge(model, text, batch, api_key)
                 batch, size = [], 0
             batch.append(line)
             size += len(line)
             up_to_message = message.id
-        return ConversationSummary(up_to_message, await self._merge(model, text, batch))
+        return ConversationSummary(up_to_message, await self._merge(model, text, batch, api_key))
 
-    async def _merge(self, model: str, summary: str, lines: Sequence[str]) -> str:
+    async def _merge(self, model: str, summary: str, lines: Sequence[str], api_key: ApiKey) -> str:
         prompt = f"Summary so far:\n{summary or '(none)'}\n\nMessages:\n" + "\n".join(lines)
         request = ChatRequest(
             model,
@@ -138,13 +140,20 @@ class Summariser:
             max_tokens=SUMMARY_TOKENS,
         )
         answer = ""
-        reserved = self._ledger.reserve(self._key_id, model, len(prompt) // CHARS_PER_TOKEN, SUMMARY_TOKENS)
-        async with reserved as reservation, aclosing(self._api.stream(request)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        answer += text
-                        reservation.answer_tokens = len(answer) // CHARS_PER_TOKEN
-                    case UsageReport(total_tokens=total):
-                        reservation.reported_tokens = total
+        prompt_tokens = len(prompt) // CHARS_PER_TOKEN
+        async with (
+            self._ledger.charge(api_key.subjects, prompt_tokens + SUMMARY_TOKENS) as charge,
+            self._ledger.reserve(api_key.key_id, model, prompt_tokens, SUMMARY_TOKENS) as reservation,
+            aclosing(api_key.api.stream(request)) as events,
+        ):
+            try:
+                async for event in events:
+                    match event:
+                        case TextDelta(text):
+                            answer += text
+                            reservation.answer_tokens = len(answer) // CHARS_PER_TOKEN
+                        case UsageReport(total_tokens=total):
+                            reservation.reported_tokens = total
+            finally:
+                charge.tokens = reservation.cost
         return redact(answer.strip())[:MAX_SUMMARY_CHARS]

@@ -18,7 +18,7 @@ import structlog
 from core.api.embedding import EmbeddingResult
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.conversation.api_keys import ApiKey
-from core.conversation.ledger import Ledger
+from core.conversation.ledger import Charge, Ledger
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory.chunks import (
     CHUNK_TOKENS,
@@ -143,7 +143,9 @@ class MemoryService:
         full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
-        chunks, vectors = await self._embed_chunks(account, chunks, on_progress)
+        expected_tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in chunks))
+        async with self._ledger.charge(account.subjects, expected_tokens) as charge:
+            chunks, vectors = await self._embed_chunks(account, chunks, on_progress, charge)
         entry = await self._store.write(
             memories.add_entry,
             conversation_key,
@@ -164,7 +166,7 @@ class MemoryService:
         return hashlib.blake2b(content, key=self._model.encode()[:64], digest_size=16).hexdigest()
 
     async def _embed_chunks(
-        self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None
+        self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None, charge: Charge
     ) -> tuple[list[Chunk], Vectors]:
         """Embed chunks; halve those that are too long for the model. Returns the final chunks and their vectors."""
         embedded: list[Chunk] = []
@@ -173,7 +175,7 @@ class MemoryService:
         while remaining:
             batch = remaining[:EMBEDDING_BATCH_SIZE]
             try:
-                result = await self._embed(account, [chunk.embedding_text for chunk in batch])
+                result = await self._embed(account, [chunk.embedding_text for chunk in batch], charge)
             except ModelError as error:
                 halves = [half for chunk in remaining for half in split_in_half(chunk)]
                 if error.failure is not ModelFailure.OVERFLOW or len(halves) == len(remaining):
@@ -190,8 +192,8 @@ class MemoryService:
                 await on_progress(len(embedded) / (len(embedded) + len(remaining)))
         return embedded, np.concatenate(vectors)
 
-    async def _embed(self, account: ApiKey, texts: Sequence[str]) -> EmbeddingResult:
-        """Send one request; the ledger reserves its tokens before and books them after."""
+    async def _embed(self, account: ApiKey, texts: Sequence[str], charge: Charge) -> EmbeddingResult:
+        """Send one request; the ledger reserves its tokens before and books them after, also in `charge`."""
         ledger, model = self._ledger, self._model
         estimated_tokens = round(sum(map(estimate_tokens, texts)))
         async with ledger.reserve(account.key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
@@ -201,6 +203,7 @@ class MemoryService:
                 await ledger.record_refusal(account.key_id, model, error, UsageKind.EMBEDDINGS)
                 raise
             booking.reported_tokens = result.tokens
+            charge.tokens += booking.cost
         return result
 
     async def search(
@@ -265,8 +268,10 @@ class MemoryService:
         while True:
             query = prefix + truncate(question, max_tokens - estimate_tokens(prefix))
             messages = [UnindexedMessage(m.id, truncate(m.text, max_tokens)) for m in unindexed_messages]
+            texts = [query, *(message.text or "…" for message in messages)]
             try:
-                result = await self._embed(account, [query, *(message.text or "…" for message in messages)])
+                async with self._ledger.charge(account.subjects, round(sum(map(estimate_tokens, texts)))) as charge:
+                    result = await self._embed(account, texts, charge)
             except ModelError as error:
                 max_tokens /= 2
                 if error.failure is not ModelFailure.OVERFLOW or max_tokens < MIN_QUERY_TOKENS:

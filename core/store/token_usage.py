@@ -4,7 +4,7 @@
 `settle_abandoned` books the expected cost for requests of dead processes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ __all__ = [
     "UsageKey",
     "UsageKind",
     "add_daily_usage",
+    "charge_daily_usage",
     "get_daily_usage",
     "get_usage_by_model",
     "mark_exhausted",
@@ -176,6 +177,16 @@ def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, t
         values = {"tokens": tokens, "questions": questions}
         sums = {"tokens": daily_usage.c.tokens + tokens, "questions": daily_usage.c.questions + questions}
         upsert(connection, daily_usage, {"subject": subject, "day": day}, values, update=sums)
+
+
+def charge_daily_usage(connection: Connection, limits: Mapping[str, int], day: str, tokens: int) -> bool:
+    """Count tokens for people and chats, unless one would exceed its limit for the day: then False."""
+    add_daily_usage(connection, limits, day, 0, 0)  # locks the rows
+    used = get_daily_usage(connection, list(limits), day)
+    if any(used[subject].tokens + tokens > limit for subject, limit in limits.items()):
+        return False
+    add_daily_usage(connection, limits, day, tokens, 0)
+    return True
 
 
 def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, DailyUsage]:

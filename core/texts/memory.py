@@ -71,6 +71,8 @@ def embedding_failed(error: ModelError) -> str:
     match error.failure:
         case ModelFailure.QUOTA:
             return "Today's quota of the embedding model is used up, so nothing was stored."
+        case ModelFailure.ALLOWANCE:
+            return "It needs more tokens than today's limit leaves you, so nothing was stored. See /usage."
         case ModelFailure.RATE_LIMITED | ModelFailure.UNAVAILABLE | ModelFailure.STALLED:
             return "The embedding model is unavailable, so nothing was stored. Try again later."
         case _:
@@ -121,8 +123,10 @@ def recall_note(context: RecalledContext, answer: str) -> str:
     """Under an answer: what was recalled for it, and the sources it cites."""
     lines = []
     if context.failure is not None:
-        is_quota = context.failure is ModelFailure.QUOTA
-        reason = "today's quota for searching them is used up" if is_quota else "searching them failed"
+        reason = {
+            ModelFailure.QUOTA: "today's quota for searching them is used up",
+            ModelFailure.ALLOWANCE: "today's limit is used up",
+        }.get(context.failure, "searching them failed")
         lines.append(f"Answered without your notes and files: {reason}.")
     counts = ((context.note_count, "note"), (context.message_count, "message"))
     if recalled := [count(number, noun) for number, noun in counts if number]:

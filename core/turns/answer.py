@@ -19,7 +19,6 @@ from core.conversation.failover import can_fail_over, fallback_models
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.port import Button
-from core.scopes import usage_subjects
 from core.store.answers import get_answer, store_answer
 from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
@@ -179,9 +178,7 @@ class AnswerPipeline:
             return
         if self._caller.needs_truncation_note:
             mark_truncation_notified(connection, claimed.turn.conversation_id)
-        if not self._api_key.is_personal:
-            subjects = usage_subjects(claimed.turn.incoming)
-            add_daily_usage(connection, subjects, self._services.ledger.today(), self._caller.cost, 1)
+        add_daily_usage(connection, self._api_key.subjects, self._services.ledger.today(), self._caller.cost, 1)
 
 
 async def deliver_stored_answer(claimed: ClaimedTurn) -> None:

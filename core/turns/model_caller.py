@@ -161,4 +161,4 @@ class ModelCaller:
     async def _handle_truncation(self, composed: ComposedRequest) -> None:
         conversation_id = self.claimed.turn.conversation_id
         self.needs_truncation_note = not await self.claimed.store.read(is_truncation_notified, conversation_id)
-        self.services.summariser.summarise_if_needed(conversation_id, composed)
+        self.services.summariser.summarise_if_needed(conversation_id, composed, self.api_key)

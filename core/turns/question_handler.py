@@ -50,7 +50,7 @@ class QuestionHandler:
             await deliver_stored_answer(claimed)
             return
         await claimed.outbox.load()
-        api_key = await self._services.api_keys.for_person(claimed.person_key)
+        api_key = await self._services.api_keys.for_sender(turn.incoming)
         try:
             prompt = await self._resolve_prompt(claimed, api_key)
         except _QuestionRefused as refusal:
@@ -105,8 +105,7 @@ class QuestionHandler:
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
         if press is not None and await find_permitted_turn(self._services, incoming, press) is None:
             raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
-        if not api_key.is_personal:
-            await self._check_allowances(incoming)
+        await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
         return ResolvedPrompt(_validate_prompt(incoming, has_files=bool(_files_of(claimed))))
@@ -125,10 +124,10 @@ class QuestionHandler:
             raise _QuestionRefused(texts.NO_QUESTION_YET)
         return ResolvedPrompt(last.text, replaces_answer=True)
 
-    async def _check_allowances(self, incoming: Incoming) -> None:
+    async def _check_allowances(self, api_key: ApiKey) -> None:
         """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
         ledger = self._services.ledger
-        for allowance in await ledger.get_allowances(incoming):
+        for allowance in await ledger.get_allowances(api_key.subjects):
             if allowance.used >= allowance.limit:
                 limit = count(allowance.limit, allowance.unit)
                 seconds = ledger.seconds_until_reset()

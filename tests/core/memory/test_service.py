@@ -237,3 +237,18 @@ async def test_vectors_of_changed_length_are_not_stored(env: Environment) -> Non
             await api.close()
     assert caught.value.failure is ModelFailure.MALFORMED
     assert await env.store.read(memories.list_entries, ANN) == []
+
+
+async def test_parallel_files_stay_within_the_daily_limit(env: Environment) -> None:
+    ledger = Ledger(env.store, env.models, Settings(person_tokens=5000))
+    memory = MemoryService(env.store, ledger)
+    account = replace(env.account, subjects=("person:telegram:3",))
+    files = [f"file {number} ".encode() + b"word " * 2000 for number in range(4)]
+    results = await asyncio.gather(
+        *(memory.add_file(account, ANN, f"{n}.txt", file, env.on_progress) for n, file in enumerate(files)),
+        return_exceptions=True,
+    )
+    refused = [error for error in results if isinstance(error, ModelError)]
+    assert {error.failure for error in refused} == {ModelFailure.ALLOWANCE}
+    assert 0 < len(refused) < 4
+    assert 0 < (await env.booked_tokens()).tokens <= 5000

@@ -17,7 +17,7 @@ from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
 from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
-from core.services import build_services
+from core.services import Services, build_services
 from core.settings import Settings
 from core.store.schema import turns
 from core.timings import Timings
@@ -75,6 +75,7 @@ class FakeAdapter:
         self.inbox: Inbox
         self.engine: Engine
         self.store: FaultyStore
+        self.services: Services
         self.models: ModelRegistry
         self.key_id = ""
         self._next_errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
@@ -239,7 +240,7 @@ async def running_engine(
         adapters = {AccountKey(adapter.platform, adapter.account): adapter}
         engine = Engine(services, adapters, max_attempts=max_attempts)
         adapter.inbox, adapter.engine, adapter.store = engine.inbox, engine, store
-        adapter.models = services.models
+        adapter.services, adapter.models = services, services.models
         task = asyncio.create_task(engine.run())
         try:
             yield adapter
