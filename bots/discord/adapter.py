@@ -14,9 +14,8 @@ from bots.discord.buttons import action_rows
 from bots.discord.command_sync import CommandSync, StateStore
 from bots.discord.dialect import DiscordDialect
 from bots.discord.errors import THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
-from bots.discord.expiring_set import ExpiringSet
 from bots.discord.files import download
-from bots.discord.forbidden_channels import ForbiddenChannels
+from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder

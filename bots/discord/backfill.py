@@ -24,7 +24,7 @@ import structlog
 from bots.discord.command_sync import StateStore
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
-from bots.discord.shard import Shard
+from bots.discord.shard_allocator import Shard
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import channel_id
 from core.backoff import Backoff

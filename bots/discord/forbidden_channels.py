@@ -6,7 +6,6 @@ Discord bans the bot's IP address after ten thousand refused requests within ten
 import structlog
 
 from bots.discord.errors import MISSING_ACCESS, MISSING_PERMISSIONS, NO_WRITE_PERMISSION_TEXT, RefusedError
-from bots.discord.expiring_set import ExpiringSet
 from bots.discord.http_client import HttpClient
 from bots.discord.payloads import message_payload
 from bots.discord.timings import DiscordTimings
@@ -15,9 +14,28 @@ from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Place
 
-__all__ = ["ForbiddenChannels"]
+__all__ = ["ExpiringSet", "ForbiddenChannels"]
 
 log = structlog.get_logger(__name__)
+
+MAX_ENTRIES = 1_000
+
+
+class ExpiringSet:
+    """Contains each name for some seconds, and at most the newest `MAX_ENTRIES` names."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._expires_at: dict[str, float] = {}
+
+    def add(self, name: str, seconds: float) -> None:
+        self._expires_at.pop(name, None)
+        if len(self._expires_at) >= MAX_ENTRIES:
+            del self._expires_at[next(iter(self._expires_at))]
+        self._expires_at[name] = self._clock.monotonic() + seconds
+
+    def __contains__(self, name: str) -> bool:
+        return self._expires_at.get(name, 0.0) > self._clock.monotonic()
 
 
 class ForbiddenChannels:

@@ -16,7 +16,7 @@ from bots.discord.backfill import Backfill
 from bots.discord.buttons import PressedButton, PressedMenu
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.receiving import EventReceiver
-from bots.discord.shard import Shard
+from bots.discord.shard_allocator import Shard
 from bots.discord.translate import Interaction
 from core.port import Place
 

@@ -15,8 +15,7 @@ from bots.discord.gateway_info import GatewayInfo
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.receiving import EventReceiver
-from bots.discord.shard import Shard
-from bots.discord.shard_allocator import ShardAllocator
+from bots.discord.shard_allocator import Shard, ShardAllocator
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.clock import Clock

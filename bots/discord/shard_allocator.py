@@ -3,22 +3,38 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from bots.discord.shard import Shard
 from bots.discord.timings import DiscordTimings
 from core.clock import Clock
 from core.errors import StoreError
+from core.port import Place
 from core.store.leases import Leases
 
-__all__ = ["ShardAllocator"]
+__all__ = ["Shard", "ShardAllocator"]
 
 log = structlog.get_logger(__name__)
 
 MAX_DELAYING_SHARDS = 5
 """With more shards than this, claims become no slower, so that every shard finds a process in the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of the parts into which Discord splits a bot's guilds, each with its own connection."""
+
+    number: int
+    count: int
+    """The number of shards of the bot."""
+
+    def serves(self, place: Place) -> bool:
+        """Whether this shard receives the events of `place`; direct messages go to shard 0."""
+        if place.server is None:
+            return place.is_private and self.number == 0
+        return (int(place.server) >> 22) % self.count == self.number
 
 
 class ShardAllocator:

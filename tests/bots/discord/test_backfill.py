@@ -10,7 +10,7 @@ import pytest
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
-from bots.discord.shard import Shard
+from bots.discord.shard_allocator import Shard
 from bots.sandbox.discord import ScriptedReply
 from core.clock import SystemClock
 from core.errors import StoreError
