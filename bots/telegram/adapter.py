@@ -32,6 +32,7 @@ from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
 from core.store.leases import Leases
+from core.throttled_log import ThrottledLog
 
 __all__ = ["TelegramAdapter"]
 
@@ -132,6 +133,7 @@ class TelegramAdapter:
                 me,
                 frozenset(command.name for command in self._commands),
                 lambda query_id: self._start_background(self._answer_callback_query(query_id)),
+                ThrottledLog(clock=self._clock),
             )
             await self._receive_updates(receiver)
         except InvalidToken:

@@ -10,12 +10,13 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from telegram import Update, User
+from telegram import ChatMemberUpdated, Update, User
 
 from bots.telegram.errors import UpdateNotStoredError
 from bots.telegram.translate import translate
 from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox
+from core.throttled_log import ThrottledLog
 
 __all__ = ["ALLOWED_UPDATES", "UpdateReceiver", "sanitise_update"]
 
@@ -51,11 +52,13 @@ class UpdateReceiver:
         me: User,
         command_names: Collection[str],
         answer_callback_query: Callable[[str], None],
+        throttled_log: ThrottledLog,
     ) -> None:
         self._inbox = inbox
         self._me = me
         self._command_names = command_names
         self._answer_callback_query = answer_callback_query
+        self._throttled_log = throttled_log
         self._failed_attempts: dict[int, int] = {}
         """By update id, the oldest failure first."""
 
@@ -92,9 +95,12 @@ class UpdateReceiver:
             with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
                 await self._inbox(incoming)
         elif update.my_chat_member is not None:
-            membership = update.my_chat_member
-            log.info(
-                "telegram.membership_changed",
-                chat=membership.chat.id,
-                status=membership.new_chat_member.status,
-            )
+            self._log_membership(update.my_chat_member)
+
+    def _log_membership(self, membership: ChatMemberUpdated) -> None:
+        """Anyone can add and remove the bot."""
+        chat, status = membership.chat.id, membership.new_chat_member.status
+        self._throttled_log.log(
+            f"{chat} {status}",
+            lambda suppressed: log.info("telegram.membership_changed", chat=chat, status=status, suppressed=suppressed),
+        )

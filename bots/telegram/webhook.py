@@ -8,14 +8,17 @@ no setting and is the same in all processes.
 import asyncio
 import hashlib
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from telegram import Bot, Update, WebhookInfo
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
@@ -83,7 +86,12 @@ class WebhookServer:
         app = web.Application(client_max_size=MAX_UPDATE_BYTES)
         app.router.add_post(urlsplit(self._address.url).path or "/", self._handle_request)
         app.router.add_get(HEALTH_PATH, _health)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._timings.webhook_shutdown_timeout)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_ServerLogger(self._throttled_log),
+            shutdown_timeout=self._timings.webhook_shutdown_timeout,
+        )
         await runner.setup()
         try:
             host, _, port = self._address.listen.rpartition(":")
@@ -168,6 +176,22 @@ class WebhookServer:
             except UpdateNotStoredError:
                 return web.Response(status=503)  # Telegram delivers it again
         return web.Response()
+
+
+class _ServerLogger(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log of the listener, without a traceback for each malformed request: anyone can send one."""
+
+    def __init__(self, throttled_log: ThrottledLog) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+        self._throttled_log = throttled_log
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
+        if isinstance(exc_info, HttpProcessingError):
+            self._throttled_log.log(
+                "malformed request", lambda suppressed: log.info("telegram.webhook_malformed", suppressed=suppressed)
+            )
+        else:
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 def _is_url_rejected(error: BadRequest) -> bool:

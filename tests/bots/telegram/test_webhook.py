@@ -119,6 +119,23 @@ async def test_wrong_secrets_are_logged_once_a_minute(
     assert "wrong" not in str(logs)
 
 
+async def test_malformed_requests_are_logged_once_a_minute(
+    bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    async with running_webhook(bot_api, inbox, unused_tcp_port, clock=clock):
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(4):
+                reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+                writer.write(b"POST /hook HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n")
+                assert b" 400 " in await reader.readline()
+                writer.close()
+                await writer.wait_closed()
+            await clock.advance(60)
+    assert [entry["suppressed"] for entry in logs if entry["event"] == "telegram.webhook_malformed"] == [0, 3]
+    assert "Error handling request" not in caplog.text
+
+
 async def test_unreadable_and_oversized_updates_are_skipped(
     bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int
 ) -> None:
