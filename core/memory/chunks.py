@@ -21,11 +21,10 @@ from enum import IntEnum
 import regex
 
 from core.conversation.tokens import CHARACTER_CLASSES, TOKENS_PER_OTHER_CHAR, TOKENS_PER_WORD
-from core.memory.file_document import FileDocument, Section
+from core.memory.file_document import Chunk, FileDocument, Section
 
 __all__ = [
     "CHUNK_TOKENS",
-    "Chunk",
     "estimate_tokens",
     "split_document",
     "split_in_half",
@@ -56,19 +55,6 @@ ASCII_WEIGHTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    label: str
-    """How a citation names the chunk: "page 3", "lines 10-40"."""
-    text: str
-    heading: str = ""
-    """The headings above the text, embedded with it because they name its subject."""
-
-    @property
-    def embedding_text(self) -> str:
-        return f"{self.heading}\n{self.text}" if self.heading else self.text
-
-
 class _BreakQuality(IntEnum):
     """How good a place to end a chunk is; higher is better."""
 
@@ -95,8 +81,9 @@ def estimate_tokens(text: str) -> float:
     return characters + TOKENS_PER_WORD * (text.count(" ") + 1)
 
 
-def split_document(document: FileDocument) -> list[Chunk]:
-    return [chunk for section in document.sections for chunk in _split_section(section, CHUNK_TOKENS)]
+def split_document(document: FileDocument) -> Iterator[Chunk]:
+    """The chunks one after another; only the words of one are in memory."""
+    return itertools.chain.from_iterable(_split_section(section, CHUNK_TOKENS) for section in document.sections)
 
 
 def split_in_half(chunk: Chunk) -> list[Chunk]:
@@ -122,37 +109,45 @@ def _split_section(section: Section, max_tokens: float) -> Iterator[Chunk]:
     heading = section.label[-MAX_HEADING_CHARS:] if section.has_heading_label else ""
     header = section.header[:MAX_HEADER_CHARS]
     text_tokens = max(max_tokens / 4, max_tokens - estimate_tokens(heading) - estimate_tokens(header))
-    words = list(_split_words(section.text))
-    token_sums = [0.0, *_running_tokens(words)]
-    start = 0
-    while start < len(words):
-        end = _chunk_end(words, token_sums, start, text_tokens)
-        text = _join_words(words[start:end]).strip("\n").rstrip()
+    following = _split_words(section.text)
+    words: list[_Word] = []
+    while words := _fill(words, following, text_tokens):
+        token_sums = [0.0, *_running_tokens(words)]
+        end = _chunk_end(words, token_sums, text_tokens)
+        text = _join_words(words[:end]).strip("\n").rstrip()
         if text.strip():
-            label = section.label or _line_label(section, words[start], words[end - 1])
+            label = section.label or _line_label(section, words[0], words[end - 1])
             yield Chunk(label, f"{header}\n{text}" if header else text, heading)
-        if end >= len(words):
+        if end == len(words):
             return
-        start = end if header else _next_start(words, token_sums, start, end, text_tokens)
+        words = words[end if header else _next_start(words, token_sums, end, text_tokens) :]
 
 
-def _chunk_end(words: Sequence[_Word], token_sums: Sequence[float], start: int, max_tokens: float) -> int:
-    """The end of a chunk that begins at `start`: the best break in its last part, and of equal ones the last."""
-    last = start + 1
-    while last < len(words) and token_sums[last + 1] - token_sums[start] <= max_tokens:
+def _fill(words: list[_Word], following: Iterator[_Word], max_tokens: float) -> list[_Word]:
+    """Add to `words` until they exceed one chunk, or none follow."""
+    tokens = sum(word.tokens for word in words)
+    while (tokens <= max_tokens or len(words) < 2) and (word := next(following, None)) is not None:
+        words.append(word)
+        tokens += word.tokens
+    return words
+
+
+def _chunk_end(words: Sequence[_Word], token_sums: Sequence[float], max_tokens: float) -> int:
+    """The end of the first chunk of `words`: the best break in its last part, and of equal ones the last."""
+    last = 1
+    while last < len(words) and token_sums[last + 1] <= max_tokens:
         last += 1
     if last == len(words):
         return last
-    min_sum = token_sums[start] + max_tokens * MIN_FILL_RATIO
-    ends = [end for end in range(last, start, -1) if token_sums[end] >= min_sum] or [last]
+    ends = [end for end in range(last, 0, -1) if token_sums[end] >= max_tokens * MIN_FILL_RATIO] or [last]
     return max(ends, key=lambda end: (words[end - 1].break_quality, end))
 
 
-def _next_start(words: Sequence[_Word], token_sums: Sequence[float], start: int, end: int, max_tokens: float) -> int:
-    """The start of the chunk after words[start:end]: the first sentence in the overlap, else the first word."""
+def _next_start(words: Sequence[_Word], token_sums: Sequence[float], end: int, max_tokens: float) -> int:
+    """The start of the chunk after words[:end]: the first sentence in the overlap, else the first word."""
     max_overlap = min(OVERLAP_TOKENS, max_tokens / 4)
     first = end
-    while first - 1 > start and token_sums[end] - token_sums[first - 1] <= max_overlap:
+    while first > 1 and token_sums[end] - token_sums[first - 1] <= max_overlap:
         first -= 1
     for min_quality in (_BreakQuality.SENTENCE_OR_LINE, _BreakQuality.WORD):
         for index in range(first, end):

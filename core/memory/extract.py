@@ -1,11 +1,12 @@
-"""Extracts the text of a file, by its content.
+"""Extracts the text of a file, by its content, and splits it into chunks.
 
 Run as a program, this module reads one file from standard input and writes its messages to standard
-output, one JSON object a line: the pages read so far, then the document or the failure. A malicious
+output, one JSON object a line: the pages read so far, then the chunks or the failure. A malicious
 file that hangs a parser or fills the memory harms only this process.
 """
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import PurePath
@@ -15,9 +16,10 @@ import msgspec
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory import pdf, text_file
-from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, FileDocument, check_file_size
+from core.memory.chunks import split_document
+from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, ChunkedFile, FileDocument, check_file_size
 
-__all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main"]
+__all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main", "split"]
 
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
 """Text formats that consist mostly of markup: RTF and PostScript."""
@@ -35,7 +37,7 @@ class ReadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReadFinished(msgspec.Struct, frozen=True, tag=True):
-    document: FileDocument
+    file: ChunkedFile
 
 
 WorkerMessage: TypeAlias = ReadProgress | ReadFailed | ReadFinished
@@ -61,6 +63,14 @@ def extract(name: str, content: bytes, on_progress: Callable[[int, int], None]) 
     return document
 
 
+def split(document: FileDocument, max_chunks: int) -> ChunkedFile:
+    """Raises `DocumentError` if there are more than `max_chunks`."""
+    chunks = list(itertools.islice(split_document(document), max_chunks + 1))
+    if len(chunks) > max_chunks:
+        raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
+    return ChunkedFile(document.kind, chunks, document.page_count, document.blank_page_count)
+
+
 def _limit_memory() -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # systems without such limits
         import resource
@@ -69,7 +79,7 @@ def _limit_memory() -> None:
 
 
 def main() -> None:
-    """Read the file on standard input; the only argument is its name."""
+    """Read the file on standard input; the arguments are its name and the largest number of chunks."""
     _limit_memory()
     encode = msgspec.json.Encoder().encode
     output = sys.stdout.buffer
@@ -83,7 +93,8 @@ def main() -> None:
 
     try:
         content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        send(ReadFinished(extract(sys.argv[1], content, report_progress)))
+        name, max_chunks = sys.argv[1:]
+        send(ReadFinished(split(extract(name, content, report_progress), int(max_chunks))))
     except DocumentError as error:
         send(ReadFailed(error.failure, str(error)))
     except MemoryError:

@@ -10,6 +10,8 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_PAGES",
     "MAX_TEXT_CHARS",
+    "Chunk",
+    "ChunkedFile",
     "FileDocument",
     "FileKind",
     "LineUnit",
@@ -58,6 +60,30 @@ class FileDocument(msgspec.Struct, frozen=True):
     """0 for a file without pages."""
     blank_page_count: int = 0
     """Pages without text, such as scanned ones."""
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """A part of a document that the embedding model accepts."""
+
+    label: str
+    """How a citation names the chunk: "page 3", "lines 10-40"."""
+    text: str
+    heading: str = ""
+    """The headings above the text, embedded with it because they name its subject."""
+
+    @property
+    def embedding_text(self) -> str:
+        return f"{self.heading}\n{self.text}" if self.heading else self.text
+
+
+class ChunkedFile(msgspec.Struct, frozen=True):
+    """A document as it is stored."""
+
+    kind: FileKind
+    chunks: list[Chunk]
+    page_count: int = 0
+    """0 for a file without pages."""
+    blank_page_count: int = 0
 
 
 def check_file_size(byte_count: int) -> None:

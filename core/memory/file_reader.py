@@ -1,4 +1,4 @@
-"""Reads files in a separate process, with limits on time and memory."""
+"""Reads and splits files in a separate process, with limits on time, memory and the number of chunks."""
 
 import asyncio
 import os
@@ -11,7 +11,8 @@ import msgspec
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory.extract import ReadFailed, ReadFinished, ReadProgress, WorkerMessage
-from core.memory.file_document import MAX_TEXT_CHARS, FileDocument, check_file_size
+from core.memory.file_document import MAX_TEXT_CHARS, ChunkedFile, check_file_size
+from core.store.memories import DEFAULT_LIMITS
 from core.timings import Timings
 
 __all__ = ["FileReader", "ProgressCallback"]
@@ -20,7 +21,7 @@ ProgressCallback = Callable[[float], Awaitable[None]]
 """Receives the completed fraction of the work, from 0 to 1."""
 
 MAX_CONCURRENT_READS = 2
-MAX_LINE_BYTES = 8 * MAX_TEXT_CHARS
+MAX_LINE_BYTES = 12 * MAX_TEXT_CHARS
 MAX_NAME_CHARS = 100
 INHERITED_VARIABLES = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP")
 """The only environment variables passed to the process, which must not see keys or tokens."""
@@ -38,7 +39,15 @@ class FileReader:
         """Each exists while a file of its person is being read or is waiting."""
         self._decoder = msgspec.json.Decoder(WorkerMessage)
 
-    async def read(self, name: str, content: bytes, on_progress: ProgressCallback, *, person: str = "") -> FileDocument:
+    async def read(
+        self,
+        name: str,
+        content: bytes,
+        on_progress: ProgressCallback,
+        *,
+        person: str = "",
+        max_chunks: int = DEFAULT_LIMITS.max_chunks,
+    ) -> ChunkedFile:
         """Read a file. Raises `DocumentError`.
 
         Files of one person are read one after the other, so that they cannot delay everyone else.
@@ -50,6 +59,7 @@ class FileReader:
                 "-m",
                 self._worker_module,
                 name[-MAX_NAME_CHARS:],
+                str(max_chunks),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -68,7 +78,7 @@ class FileReader:
                     process.kill()
                 await asyncio.gather(process.wait(), sender, return_exceptions=True)
 
-    async def _receive(self, process: asyncio.subprocess.Process, on_progress: ProgressCallback) -> FileDocument:
+    async def _receive(self, process: asyncio.subprocess.Process, on_progress: ProgressCallback) -> ChunkedFile:
         assert process.stdout is not None  # noqa: S101 (a pipe)
         while True:
             try:
@@ -77,8 +87,8 @@ class FileReader:
                 # The process died, for example out of memory, or its output is not a message.
                 raise DocumentError("The reading process failed", DocumentFailure.BROKEN) from None
             match message:
-                case ReadFinished(document):
-                    return document
+                case ReadFinished(file):
+                    return file
                 case ReadFailed(failure, text):
                     raise DocumentError(text, failure)
                 case ReadProgress(pages_read, page_count):
@@ -99,4 +109,8 @@ async def _send(process: asyncio.subprocess.Process, content: bytes) -> None:
 def _environment() -> dict[str, str]:
     inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     path = os.environ.get("PYTHONPATH")
-    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), path)))}
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), path))),
+        "OPENBLAS_NUM_THREADS": "1",  # numpy would map memory for every processor, and the process may not have much
+    }

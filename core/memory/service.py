@@ -20,15 +20,8 @@ from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Charge, Ledger
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
-from core.memory.chunks import (
-    CHUNK_TOKENS,
-    Chunk,
-    estimate_tokens,
-    split_document,
-    split_in_half,
-    truncate,
-)
-from core.memory.file_document import FileDocument, FileKind, Section
+from core.memory.chunks import CHUNK_TOKENS, estimate_tokens, split_document, split_in_half, truncate
+from core.memory.file_document import Chunk, FileDocument, FileKind, Section
 from core.memory.file_reader import FileReader, ProgressCallback
 from core.memory.ranking import rank
 from core.memory.recall import SearchResult
@@ -97,8 +90,8 @@ class MemoryService:
         if len(text) > MAX_NOTE_CHARS:
             raise DocumentError("The note is too long", DocumentFailure.TOO_LARGE)
         note = FileDocument(FileKind.TEXT, (Section(text, "note"),))
-        return await self._store_document(
-            account, conversation_key, NOTE_KIND, " ".join(text.split()), text.encode(), note
+        return await self._store_chunks(
+            account, conversation_key, NOTE_KIND, " ".join(text.split()), text.encode(), list(split_document(note))
         )
 
     async def add_file(
@@ -123,23 +116,20 @@ class MemoryService:
         async def on_embed(fraction: float) -> None:
             await on_progress(READING_SHARE + (1 - READING_SHARE) * fraction)
 
-        document = await self._reader.read(name, content, on_read, person=person)
-        entry = await self._store_document(account, conversation_key, document.kind, name, content, document, on_embed)
-        return StoredFile(entry, document.page_count, document.blank_page_count)
+        file = await self._reader.read(name, content, on_read, person=person, max_chunks=self._limits.max_chunks)
+        entry = await self._store_chunks(account, conversation_key, file.kind, name, content, file.chunks, on_embed)
+        return StoredFile(entry, file.page_count, file.blank_page_count)
 
-    async def _store_document(
+    async def _store_chunks(
         self,
         account: ApiKey,
         conversation_key: str,
         kind: str,
         name: str,
         content: bytes,
-        document: FileDocument,
+        chunks: list[Chunk],
         on_progress: ProgressCallback | None = None,
     ) -> MemoryEntry:
-        chunks = await asyncio.to_thread(split_document, document)
-        if len(chunks) > self._limits.max_chunks:
-            raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
         full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error

@@ -1,5 +1,6 @@
 import itertools
 import re
+import tracemalloc
 from typing import Any
 
 from hypothesis import given
@@ -7,19 +8,18 @@ from hypothesis import strategies as st
 
 from core.memory.chunks import (
     CHUNK_TOKENS,
-    Chunk,
     estimate_tokens,
     split_document,
     split_in_half,
     truncate,
 )
-from core.memory.file_document import FileDocument, FileKind, LineUnit, Section
+from core.memory.file_document import Chunk, FileDocument, FileKind, LineUnit, Section
 
 WORDS = [f"word{number}" for number in range(3000)]
 
 
 def split(text: str, **section_fields: Any) -> list[Chunk]:
-    return split_document(FileDocument(FileKind.TEXT, (Section(text, **section_fields),)))
+    return list(split_document(FileDocument(FileKind.TEXT, (Section(text, **section_fields),))))
 
 
 def test_chunks_have_every_word_in_order() -> None:
@@ -28,6 +28,16 @@ def test_chunks_have_every_word_in_order() -> None:
     words_by_chunk = [chunk.text.split() for chunk in chunks]
     assert {word for words in words_by_chunk for word in words} == set(WORDS)
     assert all(words == sorted(words, key=WORDS.index) for words in words_by_chunk)
+
+
+def test_only_the_words_of_one_chunk_are_in_memory() -> None:
+    document = FileDocument(FileKind.TEXT, (Section("a\n" * 100_000),))
+    tracemalloc.start()
+    chunk_count = sum(1 for _ in split_document(document))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert chunk_count > 300
+    assert peak_bytes < 1_000_000, "a list of all words takes twenty times as much"
 
 
 def test_chunks_overlap_a_little() -> None:

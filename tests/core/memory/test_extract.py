@@ -132,8 +132,8 @@ def test_form_feeds_separate_pages() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [b"# x\n", b"\f"])
-async def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
-    document = await FileReader().read("a.md", b"first\n" + line * 300_000 + b"last", ignore_progress)
+def test_excess_headings_and_pages_are_plain_text(line: bytes) -> None:
+    document = read("a.md", b"first\n" + line * 300_000 + b"last")
     assert len(document.sections) == 1
     assert document.sections[0].text.endswith("last")
 
@@ -154,9 +154,18 @@ async def test_reader_process_reports_progress() -> None:
     async def on_progress(fraction: float) -> None:
         fractions.append(fraction)
 
-    document = await FileReader().read("a.pdf", make_pdf(["one page", "two page"]), on_progress)
-    assert [s.text for s in document.sections] == ["one page", "two page"]
+    file = await FileReader().read("a.pdf", make_pdf(["one page", "two page"]), on_progress)
+    assert [(chunk.label, chunk.text) for chunk in file.chunks] == [("page 1", "one page"), ("page 2", "two page")]
+    assert file.page_count == 2
     assert fractions == [0.5, 1.0]
+
+
+@pytest.mark.slow
+async def test_reader_process_stops_after_the_last_allowed_chunk() -> None:
+    """Two million words of one letter."""
+    with pytest.raises(DocumentError) as caught:
+        await FileReader().read("a.txt", b"a\n" * 1_000_000, ignore_progress, max_chunks=50)
+    assert caught.value.failure is DocumentFailure.TOO_LARGE
 
 
 @pytest.mark.slow
