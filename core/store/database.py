@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -177,9 +177,21 @@ class Store:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
+        async with self._translate_errors():
+            transaction = self._transact(engine, function, *args, **kwargs)
+            # A connection whose transaction is cancelled would keep SQLite's lock, so that nobody could write again.
+            return await (_run_to_end(transaction) if self.is_embedded else transaction)
+
+    async def _transact(
+        self,
+        engine: AsyncEngine,
+        function: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         # Otherwise an unresponsive server would block its connections for a quarter of an hour.
         timeout = asyncio.timeout(None if self.is_embedded else self._timings.transaction_timeout)
-        async with self._translate_errors(), timeout, engine.begin() as connection:
+        async with timeout, engine.begin() as connection:
             return await connection.run_sync(function, *args, **kwargs)
 
     @asynccontextmanager
@@ -197,6 +209,16 @@ class Store:
             self._active_transactions -= 1
             if not self._active_transactions:
                 self._idle.set()
+
+
+async def _run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which ends before this does, even if this is cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _check_writable(database: Path) -> None:

@@ -188,3 +188,17 @@ async def test_silent_server_times_out() -> None:
         await ended.wait()
         await asyncio.sleep(0)
         server.close()
+
+
+async def test_cancelled_write_leaves_database_unlocked(tmp_path: Path) -> None:
+    """A person stops an answer, or a search in the memory takes too long, while something is stored."""
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}", timings=Timings(sqlite_busy_timeout=0.5))
+    await store.open()
+    for rounds in range(0, 400, 4):
+        write = asyncio.create_task(store.write(set_value, "key", "value"))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        write.cancel()
+        await asyncio.wait({write})
+        await store.write(set_value, "other", f"{rounds}")
+    await store.close()
