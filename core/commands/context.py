@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
 from core.texts import commands as texts

@@ -9,8 +9,7 @@ from core.commands.help import help_reply
 from core.commands.key import key_reply
 from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model

@@ -1,8 +1,7 @@
 """/help: all commands, or one command explained, from their declarations."""
 
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.texts import commands as texts
 
 __all__ = ["help_reply"]

@@ -3,8 +3,7 @@
 import re
 
 from core.commands.declarations import REMOVE
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.errors import ModelError, ModelFailure
 from core.texts import commands as texts
 

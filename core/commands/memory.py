@@ -1,8 +1,7 @@
 """/remember and /memory: the notes and files of a conversation, and what is recalled."""
 
 from core.commands.declarations import MemoryAction
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.errors import DocumentError, DocumentFailure, ModelError
 from core.store.database import Store
 from core.store.memories import (

@@ -8,8 +8,7 @@ from core.api.catalogue import Model, find_model
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, ScopeName
 from core.commands.menus import paginate
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import EffectivePreference, Preferences, load_preferences, with_available_model

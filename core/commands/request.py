@@ -1,17 +1,17 @@
-"""A command, with everything its handler needs to know about the person and the place."""
+"""A command, with everything its handler needs to know about the person and the place, and the reply to it."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences
-from core.port import Capabilities, Incoming
+from core.port import Button, Capabilities, Incoming, MenuItem
 from core.scopes import Scope, person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
 from core.store.preferences import Preference, PreferenceName, set_preference
 
-__all__ = ["CommandRequest"]
+__all__ = ["CommandRequest", "Reply"]
 
 MAX_SET_BY_CHARS = 100
 
@@ -55,3 +55,17 @@ class CommandRequest:
         result = await self.services.store.write(cancel_turns, conversation_id, self.turn_id)
         self.stop_local_turns(result.running)
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message that the bot itself writes, not a model."""
+
+    text: str
+    """Markdown; plain text if `is_collapsed`."""
+    buttons: tuple[Button, ...] = ()
+    menu: tuple[MenuItem, ...] = ()
+    edits_message: bool = False
+    """Replaces the message whose button was pressed."""
+    is_collapsed: bool = False
+    """Hidden until the person expands it: long, and interesting to few."""

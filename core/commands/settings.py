@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.commands.declarations import RESET, SETTING_NAMES
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
 from core.scopes import chat_scope_key
 from core.store.preferences import PreferenceName, delete_preference

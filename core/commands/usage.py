@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import QuotaStatus
 from core.scopes import usage_subjects
 from core.services import Services

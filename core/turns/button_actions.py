@@ -7,8 +7,7 @@ import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
 from core.port import EventKind, Incoming

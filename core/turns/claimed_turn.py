@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
 
 from core.buttons import ButtonAction, encode_action
-from core.commands.reply import Reply
+from core.commands.request import Reply
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview

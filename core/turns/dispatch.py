@@ -7,8 +7,7 @@ import structlog
 
 from core.commands.declarations import COMMANDS
 from core.commands.handlers import run_command
-from core.commands.reply import Reply
-from core.commands.request import CommandRequest
+from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError
 from core.port import EventKind, SupportsFiles

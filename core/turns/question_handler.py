@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
-from core.commands.reply import Reply
+from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.port import Attachment, Button, EventKind, Incoming
