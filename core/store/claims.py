@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, fal
 
 from core.port import AccountKey
 from core.store.incoming_codec import decode_incoming
-from core.store.schema import IS_OPEN, conversations, database_now, turns
+from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-CLOCK_TOLERANCE_SECONDS = 1
 MAX_COMMANDS_AT_ONCE = 8
 """Of one conversation: whoever sends hundreds must not occupy a process."""
 SUSPECT_ATTEMPTS = 7
@@ -124,8 +123,17 @@ def claim_turns(
         )
         .returning(turns, (database_now() - turns.c.created_at).label("age_seconds"))
     ).all()
+    if not rows:
+        _shorten_leases(connection, lease_seconds)
     claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
     return [turn for turn in claimed if turn is not None]
+
+
+def _shorten_leases(connection: Connection, lease_seconds: float) -> None:
+    """Give owners the usual time to renew leases that last longer: the clock was set back since they were acquired."""
+    expires_at = database_now() + lease_seconds
+    is_too_long = turns.c.lease_expires_at > expires_at + CLOCK_TOLERANCE_SECONDS
+    connection.execute(update(turns).where(IS_OPEN, is_too_long).values(lease_expires_at=expires_at))
 
 
 def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from core.errors import StoreError
 from core.store.database import Store
 from core.store.dialect import upsert
 from core.store.lease_keeper import LeaseKeeper
-from core.store.schema import database_now, leases
+from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, leases
 from core.timings import Timings
 
 __all__ = ["Leases", "count_holders", "delete_leases", "release", "try_acquire"]
@@ -30,7 +30,12 @@ def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -
     """Acquire the lease for `seconds` if it is free, expired or already owned by `owner`; False otherwise."""
     claim = {"owner": owner, "expires_at": database_now() + seconds}
     is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
-    return upsert(connection, leases, {"name": name}, claim, where=is_free) is not None
+    if upsert(connection, leases, {"name": name}, claim, where=is_free) is not None:
+        return True
+    # A lease that lasts longer was acquired before the clock was set back. Its owner gets the usual time to renew it.
+    is_too_long = leases.c.expires_at > claim["expires_at"] + CLOCK_TOLERANCE_SECONDS
+    connection.execute(update(leases).where(leases.c.name == name, is_too_long).values(expires_at=claim["expires_at"]))
+    return False
 
 
 def release(connection: Connection, name: str, owner: str) -> None:

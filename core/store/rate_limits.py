@@ -7,11 +7,10 @@ from sqlalchemy import Connection, delete, select, update
 
 from core.port import AccountKey
 from core.store.dialect import upsert
-from core.store.schema import database_now, rate_limits
+from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, rate_limits
 
 __all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
 
-CLOCK_TOLERANCE_SECONDS = 1
 RETENTION_SECONDS = 60
 """How long expired rows stay. Deleting each one at once would cost more."""
 

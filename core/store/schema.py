@@ -33,6 +33,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
+    "CLOCK_TOLERANCE_SECONDS",
     "IS_OPEN",
     "answer_parts",
     "conversations",
@@ -76,6 +77,10 @@ class NulFreeText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:  # noqa: ARG002
         return value.replace("\0", "") if value else value
+
+
+CLOCK_TOLERANCE_SECONDS = 1
+"""A stored time that is later by more than this than it can be shows that the database's clock was set back."""
 
 
 class database_now(GenericFunction[float]):  # noqa: N801 (an SQL function's name)

@@ -15,6 +15,7 @@ from core.store.database import Store
 from core.store.incoming_codec import encode_incoming
 from core.store.turns import LostLeaseError, TurnState
 from tests.core.store.turn_helpers import ACCOUNT, accept, claim
+from tests.waiting import wait_until
 
 FUTURE_TURN = 2**31
 DISCORD = AccountKey("discord", "1")
@@ -89,6 +90,19 @@ async def test_expired_lease_is_taken_over_and_fences_first_owner(store: Store) 
         await store.write(answer_parts.save_part, old, 0, SentPart(PartState.SENT, "1", "x"))
     assert await store.read(answer_parts.list_sent_parts, old.id) == {}
     await store.write(turns.finish_turn, new, TurnState.DONE)
+
+
+async def test_lease_of_dead_process_ends_after_clock_was_set_back(store: Store) -> None:
+    await accept(store, "u1")
+    assert await claimed_keys(store, "dead", lease_seconds=0.1) == ["u1"]
+    later = update(schema.turns).values(lease_expires_at=schema.turns.c.lease_expires_at + 3600)
+    await store.write(lambda connection: connection.execute(later))
+    assert await claimed_keys(store, "alive", lease_seconds=0.1) == [], "the owner may be alive and renew it"
+
+    async def is_claimed() -> bool:
+        return await claimed_keys(store, "alive") == ["u1"]
+
+    await wait_until(is_claimed)
 
 
 async def test_heartbeat_renews_named_turns_and_returns_cancellations(store: Store) -> None:

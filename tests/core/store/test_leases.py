@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from sqlalchemy import update
 
-from core.store import leases
+from core.store import leases, schema
 from core.store.database import Store
 from core.store.leases import Leases
 from core.timings import Timings
+from tests.waiting import wait_until
 
 TIMINGS = Timings(claim_interval=0.05, heartbeat_interval=0.05)
 
@@ -36,6 +38,19 @@ async def test_only_reservations_survive_the_deletion_of_leases(store: Store) ->
     await store.write(leases.delete_leases)
     assert await alive.try_acquire("poller", 30)
     assert not await alive.try_reserve("login", 30)
+
+
+@pytest.mark.parametrize("name", ["poller", "reserved:login"])
+async def test_lease_of_dead_process_ends_after_clock_was_set_back(store: Store, name: str) -> None:
+    assert await store.write(leases.try_acquire, name, "dead", 0.1)
+    later = update(schema.leases).values(expires_at=schema.leases.c.expires_at + 3600)
+    await store.write(lambda connection: connection.execute(later))
+    assert not await store.write(leases.try_acquire, name, "alive", 0.1), "the owner may be alive and renew it"
+
+    async def is_free() -> bool:
+        return await store.write(leases.try_acquire, name, "alive", 30)
+
+    await wait_until(is_free)
 
 
 class Worker:
