@@ -28,13 +28,14 @@ RESERVATION_PREFIX = "reserved:"
 
 def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -> bool:
     """Acquire the lease for `seconds` if it is free, expired or already owned by `owner`; False otherwise."""
-    claim = {"owner": owner, "expires_at": database_now() + seconds}
+    expires_at = database_now() + seconds
+    claim = {"owner": owner, "expires_at": expires_at}
     is_free = or_(leases.c.owner == owner, leases.c.expires_at < database_now())
     if upsert(connection, leases, {"name": name}, claim, where=is_free) is not None:
         return True
     # A lease that lasts longer was acquired before the clock was set back. Its owner gets the usual time to renew it.
-    is_too_long = leases.c.expires_at > claim["expires_at"] + CLOCK_TOLERANCE_SECONDS
-    connection.execute(update(leases).where(leases.c.name == name, is_too_long).values(expires_at=claim["expires_at"]))
+    is_too_long = leases.c.expires_at > expires_at + CLOCK_TOLERANCE_SECONDS
+    connection.execute(update(leases).where(leases.c.name == name, is_too_long).values(expires_at=expires_at))
     return False
 
 
