@@ -5,11 +5,12 @@ their models in different formats and omit much. Missing values come from the pu
 (`core.api.model_data`) or are guessed from the model's name.
 """
 
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from rapidfuzz import fuzz, process
 
 __all__ = [
     "DEFAULT_CONTEXT_TOKENS",
@@ -18,6 +19,7 @@ __all__ = [
     "find_model",
     "merge_models",
     "parse_models",
+    "similar_names",
     "size_in_billions",
 ]
 
@@ -25,7 +27,9 @@ DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_SIZE_IN_BILLIONS = 30.0
 MAX_CANDIDATES = 10
 MAX_SIMILAR_NAMES = 5
-MAX_MODELS = 5_000
+MIN_SIMILARITY = 60.0
+"""In percent."""
+MAX_MODELS = 1_000
 """Limit for one list; the largest known service offers some hundreds."""
 MAX_ID_CHARS = 200
 MAX_CONTEXT_TOKENS = 100_000_000
@@ -172,15 +176,17 @@ def find_model(models: Sequence[Model], query: str) -> ModelMatch:
     An exact id or name beats a prefix, which beats any other part of a name. If nothing matches, punctuation is
     ignored; then similar names count. "llama 3.3" finds "meta-llama/Llama-3.3-70B-Instruct".
     """
-    needle = query.strip().casefold()
-    if not needle:
+    query = query.strip()[:MAX_ID_CHARS]
+    if not query:
         return ModelMatch(None)
     for normalise in (str.casefold, _alphanumeric):
+        needle = normalise(query)
+        names = [(normalise(model.id), normalise(model.name)) for model in models]
         for test in (str.__eq__, str.startswith, str.__contains__):
             matches = [
                 model
-                for model in models
-                if test(normalise(model.id), normalise(needle)) or test(normalise(model.name), normalise(needle))
+                for model, (id_, name) in zip(models, names, strict=True)
+                if test(id_, needle) or test(name, needle)
             ]
             if len(matches) == 1:
                 return ModelMatch(matches[0])
@@ -188,8 +194,14 @@ def find_model(models: Sequence[Model], query: str) -> ModelMatch:
                 ranked = sorted(matches, key=lambda model: (len(model.name), model.name))
                 return ModelMatch(None, tuple(ranked[:MAX_CANDIDATES]))
     models_by_name = {_alphanumeric(model.name): model for model in models}
-    similar_names = difflib.get_close_matches(_alphanumeric(needle), models_by_name, n=MAX_SIMILAR_NAMES, cutoff=0.6)
-    return ModelMatch(None, tuple(models_by_name[name] for name in similar_names))
+    names_found = similar_names(_alphanumeric(query), models_by_name, MAX_SIMILAR_NAMES)
+    return ModelMatch(None, tuple(models_by_name[name] for name in names_found))
+
+
+def similar_names(query: str, names: Iterable[str], limit: int) -> list[str]:
+    """The most similar names, best first."""
+    found = process.extract(query, list(names), scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY, limit=limit)
+    return [name for name, _score, _index in found]
 
 
 def _alphanumeric(text: str) -> str:

@@ -1,10 +1,9 @@
 """Finds models in the settings that the service does not offer, because they are misspelt or withdrawn."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from core.api.catalogue import Model, find_model
+from core.api.catalogue import Model, find_model, similar_names
 from core.api.model_data import BUILTIN_MODELS
 from core.settings import Settings
 
@@ -58,6 +57,6 @@ def _suggest(id_: str, models: Mapping[str, Model]) -> tuple[str, ...]:
     match = find_model(list(models.values()), id_)
     matches = [match.model] if match.model else list(match.candidates)
     ids_by_folded = {model_id.casefold(): model_id for model_id in models}
-    close_matches = difflib.get_close_matches(id_.casefold(), ids_by_folded, n=MAX_SUGGESTIONS)
+    close_matches = similar_names(id_.casefold(), ids_by_folded, MAX_SUGGESTIONS)
     ids = [model.id for model in matches] + [ids_by_folded[folded] for folded in close_matches]
     return tuple(dict.fromkeys(ids))[:MAX_SUGGESTIONS]

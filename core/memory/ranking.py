@@ -10,8 +10,10 @@ a term, the more it counts:
     cosine 0.20     "A word about the weather."                    shares nothing:        excluded
 """
 
+import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -55,10 +57,8 @@ def rank(
     question_terms = extract_terms(question)
     find_terms = _TermMatcher(question_terms)
     matched_terms = [find_terms(f"{chunk.name} {chunk.label} {chunk.text}".casefold()) for chunk in candidates]
-    weights = {
-        term: math.log(1.0 + len(matched_terms) / (1.0 + sum(term in terms for terms in matched_terms)))
-        for term in question_terms
-    }
+    counts = Counter(itertools.chain.from_iterable(matched_terms))
+    weights = {term: math.log(1.0 + len(matched_terms) / (1.0 + counts[term])) for term in question_terms}
     total_weight = sum(weights.values())
     ranked = []
     for chunk, terms in zip(candidates, matched_terms, strict=True):
@@ -82,20 +82,18 @@ def extract_terms(text: str) -> frozenset[str]:
 
 
 class _TermMatcher:
-    """Finds the terms that a text contains. Both are in lower case."""
+    """Finds the terms that a text contains, in one pass over it. Both are in lower case."""
 
     def __init__(self, terms: frozenset[str]) -> None:
         self._pairs = frozenset(filter(_is_unspaced_script, terms))
         # A term of full length is a stem and matches the beginning of a word, a shorter one a whole word.
-        words = (
-            re.escape(term) + ("" if len(term) == STEM_CHARS else r"(?![^\W_])") for term in sorted(terms - self._pairs)
-        )
-        alternatives = "|".join(words)
-        self._pattern = re.compile(rf"(?<![^\W_])(?:{alternatives})") if alternatives else None
+        self._words = terms - self._pairs
 
     def __call__(self, text: str) -> frozenset[str]:
-        words = self._pattern.findall(text) if self._pattern else []
-        return frozenset(words) | {pair for pair in self._pairs if pair in text}
+        found = self._words.intersection(word[:STEM_CHARS] for word in TERM_PATTERN.findall(text))
+        if self._pairs:
+            found |= self._pairs.intersection(text) | self._pairs.intersection(map("".join, itertools.pairwise(text)))
+        return found
 
 
 def _is_unspaced_script(word: str) -> bool:

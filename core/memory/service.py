@@ -239,7 +239,7 @@ class MemoryService:
         ]
         has_whole_files = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
         return SearchResult(
-            tuple(rank(question, candidates)),
+            tuple(await asyncio.to_thread(rank, question, candidates)),
             tuple(files),
             tuple(leading_chunks),
             has_whole_files=has_whole_files,

@@ -32,12 +32,11 @@ class StreamedAnswer:
     def add(self, event: StreamEvent) -> None:
         match event:
             case TextDelta(text):
-                self.text += text
+                self.text += text[: MAX_ANSWER_CHARS - len(self.text)]
             case ReasoningDelta(text):
-                if len(self.reasoning) < MAX_REASONING_CHARS:
-                    self.reasoning += text
+                self.reasoning += text[: MAX_REASONING_CHARS - len(self.reasoning)]
             case TextWasReasoning():
-                self.reasoning, self.text = self.reasoning + self.text, ""
+                self.reasoning, self.text = (self.reasoning + self.text)[:MAX_REASONING_CHARS], ""
             case UsageReport():
                 self.usage = event
             case Finished(reason):
@@ -45,7 +44,7 @@ class StreamedAnswer:
 
     @property
     def reached_char_limit(self) -> bool:
-        return len(self.text) > MAX_ANSWER_CHARS
+        return len(self.text) >= MAX_ANSWER_CHARS
 
     @property
     def reasoning_tokens(self) -> int:
