@@ -60,6 +60,7 @@ FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.PAYMENT: "This model needs a higher plan than this bot has. Choose another with /model.",
     ModelFailure.RATE_LIMITED: "The model is busy.",
     ModelFailure.QUOTA: "Today's quota for this model is used up. Choose another with /model.",
+    ModelFailure.ALLOWANCE: "You've reached today's limit. See /usage.",
     ModelFailure.UNKNOWN_MODEL: "This model is no longer available. Choose another with /model.",
     ModelFailure.OVERFLOW: "This conversation is too long for the model. Start a new one with /new, or choose a model "
     "with a larger context window with /model.",
