@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.markup import parse_markup, utf16_length
 from bots.sandbox.telegram.state import Json
 
-__all__ = ["detect_entities", "parse_text"]
+__all__ = ["detect_entities", "parse_text", "utf16_length"]
 
 MAX_TEXT_UNITS = 4096
-"""UTF-16 code units after parsing."""
+"""UTF-16 code units."""
 MAX_REQUEST_TEXT_BYTES = 1 << 15
-"""Before parsing."""
 MAX_ENTITIES = 100
 """Telegram silently drops entities above this number."""
 ENTITY_TYPES = frozenset(
@@ -47,6 +45,10 @@ DETECTED_PATTERN = re.compile(
 )
 
 
+def utf16_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def detect_entities(text: str, entities: Sequence[Json] = ()) -> list[Json]:
     """`entities` and those that Telegram marks by itself: commands, mentions, hashtags, links."""
     if not any(sign in text for sign in "/@#"):
@@ -65,22 +67,18 @@ def detect_entities(text: str, entities: Sequence[Json] = ()) -> list[Json]:
 
 
 def parse_text(params: Json, *, allow_empty: bool = False) -> tuple[str, list[Json]]:
-    """The text of a request without its markup, and its entities.
+    """The text of a request and its entities. Raises `ApiError` as Telegram would answer.
 
-    Raises `ApiError` as Telegram would answer.
+    Markup is refused: bots of this project send entities.
     """
     text = str(params.get("text") or "")
     if not text and not allow_empty:
         raise bad_request("message text is empty")
     if len(text.encode("utf-8", "surrogatepass")) > MAX_REQUEST_TEXT_BYTES:
         raise bad_request("text is too long")
-    parse_mode = str(params.get("parse_mode") or "")
-    entities: list[Json]
-    if text and parse_mode and parse_mode.lower() != "none":
-        text, entities = parse_markup(text, parse_mode)
-    else:
-        entities = _read_entities(params.get("entities"))
-    text, entities = _trim(text, _check_entities(text, entities))
+    if params.get("parse_mode"):
+        raise bad_request("unsupported parse_mode")
+    text, entities = _trim(text, _check_entities(text, _read_entities(params.get("entities"))))
     if not text and not allow_empty:
         raise bad_request("text must be non-empty")
     if utf16_length(text) > MAX_TEXT_UNITS:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind
 from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
-from bots.sandbox.telegram.entities import parse_text
+from bots.sandbox.telegram.entities import parse_text, utf16_length
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.keyboard import inline_keyboard
-from bots.sandbox.telegram.markup import utf16_length
 from bots.sandbox.telegram.state import Chat, Draft, Json, Message
 from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
 

@@ -52,31 +52,6 @@ async def test_bot_text_gets_entities_outside_code(bot: ExtBot[None], chat: Chat
     assert [(e.type, e.offset) for e in sent.entities] == [("mention", 0), ("code", 15)]
 
 
-async def test_markup_becomes_entities(bot: ExtBot[None], chat: Chat) -> None:
-    html = '<b>a <i>😀</i></b> &lt; <a href="https://x.org/">l</a><pre><code class="language-py">c</code></pre>'
-    sent = await bot.send_message(chat.id, html, parse_mode="HTML")
-    assert sent.text == "a 😀 < lc"
-    assert [(e.type, e.offset, e.length) for e in sent.entities] == [
-        ("bold", 0, 4),
-        ("italic", 2, 2),
-        ("text_link", 7, 1),
-        ("pre", 8, 1),
-    ]
-    assert sent.entities[3].language == "py"
-    marked = r"*b _i_* ~s~ ||p|| [l](https://x.org/\)) `c\`` 1\."
-    sent = await bot.send_message(chat.id, marked, parse_mode="MarkdownV2")
-    assert sent.text == "b i s p l c` 1."
-    assert [e.type for e in sent.entities] == [
-        "bold",
-        "italic",
-        "strikethrough",
-        "spoiler",
-        "text_link",
-        "code",
-    ]
-    assert sent.entities[4].url == "https://x.org/)"
-
-
 async def test_privacy_mode_filters_messages(server: TelegramStandIn, bot: ExtBot[None], ann: User) -> None:
     group = server.create_supergroup("Friends", ann)
     mine = await bot.send_message(group.id, "hello")
