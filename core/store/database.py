@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -106,17 +106,23 @@ class Store:
         that wrote it may be serving from it.
 
         Raises `ConfigurationError` if the file cannot be written or the database has another version, `StoreError` if
-        the server does not answer.
+        the server does not answer, and `UnavailableError` if another process uses a file that must be migrated.
         """
-        if self.is_embedded:
-            await self._prepare_file(migrates=migrates)
-        try:
-            async with self._translate_errors(), self._write_engine.begin() as connection:
-                await connection.run_sync(migrate.upgrade if migrates else migrate.create_or_check)
-        except StoreError as error:
-            raise StoreError(f"{error} ({self._path if self.is_embedded else 'see DATABASE_URL'})") from None
+        async with AsyncExitStack() as stack:
+            if self.is_embedded:
+                self._create_file()
+                if migrates and await asyncio.to_thread(migrate.is_outdated, self._path):
+                    # A process of the older version may be serving: it must not lose its tables.
+                    await stack.enter_async_context(process_lock(self._path, timings=self._timings))
+                    await asyncio.to_thread(migrate.back_up, self._path)
+                await self._wait_for_wal()
+            try:
+                async with self._translate_errors(), self._write_engine.begin() as connection:
+                    await connection.run_sync(migrate.upgrade if migrates else migrate.create_or_check)
+            except StoreError as error:
+                raise StoreError(f"{error} ({self._path if self.is_embedded else 'see DATABASE_URL'})") from None
 
-    async def _prepare_file(self, *, migrates: bool) -> None:
+    def _create_file(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -126,8 +132,8 @@ class Store:
         with contextlib.suppress(OSError):  # `_check_writable` reports the error
             self._path.touch(mode=0o600)  # other users of the machine must not read conversations
         _check_writable(self._path)
-        if migrates:
-            await asyncio.to_thread(migrate.back_up, self._path)
+
+    async def _wait_for_wal(self) -> None:
         # SQLite's own timeout does not cover this while another process opens the file.
         deadline = self._clock.monotonic() + self._timings.sqlite_busy_timeout
         while not await asyncio.to_thread(_enable_wal, self._path) and self._clock.monotonic() < deadline:

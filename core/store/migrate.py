@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from core.errors import ConfigurationError
 from core.store.dialect import advisory_lock
 
-__all__ = ["back_up", "create_or_check", "upgrade"]
+__all__ = ["back_up", "create_or_check", "is_outdated", "upgrade"]
 
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
 MIGRATION_LOCK_ID = 0x5061726C6579
@@ -74,18 +74,29 @@ def _known_revisions(scripts: ScriptDirectory) -> set[str]:
     return {script.revision for script in scripts.walk_revisions()}
 
 
+def is_outdated(path: Path) -> bool:
+    """Whether an older version wrote this SQLite database. Raises `ConfigurationError` if it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return _is_older(_read_revision(database))
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"The database {path} cannot be read: {error}") from error
+
+
+def _is_older(revision: str | None) -> bool:
+    scripts = _load_migrations()
+    return revision in _known_revisions(scripts) and revision != scripts.get_current_head()
+
+
 def back_up(path: Path) -> None:
     """Copy the file into its folder if a migration is about to change it, and check the copy.
 
     The newest `MAX_BACKUPS` copies are kept. Raises `ConfigurationError` if there is no intact copy.
     """
-    if not path.exists() or path.stat().st_size == 0:
-        return
     try:
         with contextlib.closing(sqlite3.connect(path)) as source:
             revision = _read_revision(source)
-            scripts = _load_migrations()
-            if revision == scripts.get_current_head() or revision not in _known_revisions(scripts):
+            if not _is_older(revision):
                 return
             backup = path.with_name(f"{path.name}.{revision}.backup")
             backup.touch(mode=0o600)

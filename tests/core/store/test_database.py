@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, text
 
-from core.errors import ConfigurationError, StoreError
+from core.errors import ConfigurationError, StoreError, UnavailableError
 from core.store import migrate
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
+from core.store.process_lock import process_lock
 from core.store.schema import key_values, metadata
 from core.timings import Timings
 from tests.clock import FakeClock
 from tests.postgresql import postgresql_url
+
+PREVIOUS_VERSION = Path(__file__).parent / "data" / "previous_version.sql"
 
 
 def schema_differences(connection: Connection) -> list[object]:
@@ -96,6 +100,22 @@ async def test_upgrade_makes_readable_backup(tmp_path: Path, monkeypatch: pytest
     with sqlite3.connect(backup) as connection:
         assert connection.execute("SELECT value FROM key_values").fetchone() == ("value",)
     connection.close()
+
+
+async def test_database_in_use_is_not_migrated(tmp_path: Path) -> None:
+    """The other process may be of the version that wrote it."""
+    path = tmp_path / "parley.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(PREVIOUS_VERSION.read_text())
+    store = Store(f"sqlite:///{path}", timings=Timings(process_lock_timeout=0.1, process_lock_poll_interval=0.02))
+    async with process_lock(path):
+        with pytest.raises(UnavailableError, match="Another process"):
+            await store.open()
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0005",)
+    await store.open()
+    await store.close()
+    assert list(tmp_path.glob("*.backup"))
 
 
 async def test_uncreatable_folder_is_configuration_error(tmp_path: Path) -> None:
