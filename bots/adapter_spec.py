@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from core.port import Adapter
     from core.services import Services
 
-__all__ = ["AdapterSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class AdapterSpec:

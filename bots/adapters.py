@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from core.port import Adapter
     from core.services import Services
 
-__all__ = ["ADAPTERS", "SETTINGS_SECTIONS", "create_adapters"]
-
 ADAPTERS = (TELEGRAM, DISCORD)
 SETTINGS_SECTIONS: tuple[type[SettingsSection], ...] = (Settings, *(spec.section for spec in ADAPTERS))
 

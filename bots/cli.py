@@ -26,8 +26,6 @@ from core.settings import LoadedSettings, find_misspelled_variables, load_settin
 if TYPE_CHECKING:
     from core.store.database import Store
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

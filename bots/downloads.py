@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator
 
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["file_too_large", "read_limited"]
-
 
 def file_too_large() -> DeliveryError:
     return DeliveryError("The file is too large", DeliveryFailure.REJECTED)

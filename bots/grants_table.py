@@ -12,8 +12,6 @@ from bots.settings_table import UNLIMITED_WIDTH
 from core.settings import AccessMode
 from core.store.grants import Grant
 
-__all__ = ["print_grants"]
-
 
 def print_grants(grants: Sequence[Grant], mode: AccessMode, console: Console) -> None:
     """One row per grant. Times are UTC."""

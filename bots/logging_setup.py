@@ -9,8 +9,6 @@ from enum import Enum
 
 import structlog
 
-__all__ = ["configure"]
-
 OWN_LOGGERS = ("core", "bots", "__main__")
 VERBOSE_LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic", "telegram")
 """Libraries whose INFO lines contain URLs; Telegram's URLs contain the token."""

@@ -15,8 +15,6 @@ from core.app import open_services, serve
 from core.settings import LoadedSettings
 from core.timings import Timings
 
-__all__ = ["create_stop_event", "run_bot"]
-
 T = TypeVar("T")
 
 

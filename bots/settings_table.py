@@ -7,8 +7,6 @@ from rich.table import Table
 from core.settings import LoadedSettings, SettingDefinition, SettingSource
 from core.settings.formatting import format_plain
 
-__all__ = ["UNLIMITED_WIDTH", "print_settings"]
-
 UNLIMITED_WIDTH = 100_000
 """Console width that never wraps, for output that is not a terminal."""
 MIN_WIDTH_FOR_DESCRIPTIONS = 150

@@ -21,8 +21,6 @@ from core.timings import Timings
 from core.turns.access_control import create_pairing_code
 from core.turns.engine import Engine
 
-__all__ = ["open_services", "serve"]
-
 log = structlog.get_logger(__name__)
 
 

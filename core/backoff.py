@@ -3,8 +3,6 @@
 import random
 from collections.abc import Callable
 
-__all__ = ["Backoff"]
-
 
 class Backoff:
     """Delays that double from `first` to `maximum` seconds, each shortened at random by up to half.

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["MAX_ACTION_BYTES", "ButtonAction", "ButtonPress", "encode_action", "parse_action"]
-
 MAX_ACTION_BYTES = 64
 ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Clock", "Scheduled", "SystemClock", "run_until", "wait_for_any", "wait_for_event"]
-
 T = TypeVar("T")
 
 

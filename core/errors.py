@@ -15,21 +15,6 @@ The text of every exception may be shown to people: it holds no secret, no addre
 
 from enum import StrEnum
 
-__all__ = [
-    "AccessDeniedError",
-    "ChatMovedError",
-    "ConfigurationError",
-    "DeliveryError",
-    "DeliveryFailure",
-    "DocumentError",
-    "DocumentFailure",
-    "ModelError",
-    "ModelFailure",
-    "ParleyError",
-    "StoreError",
-    "UnavailableError",
-]
-
 
 class ParleyError(Exception):
     exit_code = 1

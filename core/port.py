@@ -24,28 +24,6 @@ from typing import Protocol, runtime_checkable
 
 from core.markdown.document import Document
 
-__all__ = [
-    "AccountKey",
-    "Adapter",
-    "Attachment",
-    "Batch",
-    "Button",
-    "Capabilities",
-    "Dialect",
-    "EventKind",
-    "Inbox",
-    "Incoming",
-    "MenuItem",
-    "Part",
-    "Place",
-    "PreviewMode",
-    "RateLimit",
-    "Sender",
-    "SupportsDrafts",
-    "SupportsFiles",
-    "SupportsLiveness",
-]
-
 # What an adapter hands to the core
 
 

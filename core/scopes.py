@@ -16,20 +16,6 @@ from enum import StrEnum
 
 from core.port import Incoming, Place, Sender
 
-__all__ = [
-    "Scope",
-    "ScopeKind",
-    "applicable_scopes",
-    "chat_scope_key",
-    "conversation_key",
-    "conversation_key_prefix",
-    "grant_subject",
-    "grant_subjects",
-    "person_key",
-    "thread_scope_prefix",
-    "usage_subjects",
-]
-
 
 class ScopeKind(StrEnum):
     THREAD = "thread"

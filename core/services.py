@@ -19,8 +19,6 @@ from core.store.key_values import get_value, set_value
 from core.store.leases import Leases
 from core.timings import Timings
 
-__all__ = ["Services", "build_services"]
-
 
 @dataclass(frozen=True, slots=True)
 class Services:

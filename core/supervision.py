@@ -10,8 +10,6 @@ from core.errors import ConfigurationError, UnavailableError
 from core.port import Adapter, Inbox, SupportsLiveness
 from core.timings import Timings
 
-__all__ = ["supervise"]
-
 log = structlog.get_logger(__name__)
 
 

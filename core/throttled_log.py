@@ -15,8 +15,6 @@ import structlog
 
 from core.clock import Clock, SystemClock
 
-__all__ = ["ThrottledLog"]
-
 log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 60.0

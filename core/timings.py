@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from core.clock import Clock, SystemClock
 
-__all__ = ["Timings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Timings:

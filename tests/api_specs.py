@@ -15,15 +15,6 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 from jsonschema.protocols import Validator
 
-__all__ = [
-    "discord_dispatch_errors",
-    "discord_request_errors",
-    "discord_response_errors",
-    "model_errors",
-    "require_specs",
-    "telegram_errors",
-]
-
 SPECS_DIR = Path(os.environ.get("PARLEY_SPECS") or Path(__file__).parents[2] / "shared" / "specs")
 
 

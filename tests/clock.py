@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from core.clock import SystemClock
 
-__all__ = ["FakeClock", "FixedTimeClock"]
-
 
 @dataclass(order=True)
 class _Timer:

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-__all__ = ["load_balancer"]
-
 
 @asynccontextmanager
 async def load_balancer(ports: Sequence[int], path: str) -> AsyncIterator[str]:

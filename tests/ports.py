@@ -2,8 +2,6 @@
 
 import socket
 
-__all__ = ["free_port"]
-
 
 def free_port() -> int:
     with socket.socket() as listener:

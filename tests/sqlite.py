@@ -8,8 +8,6 @@ from pathlib import Path
 
 from core.store.database import Store
 
-__all__ = ["migrate_in_thread", "sqlite_url"]
-
 
 def sqlite_url(folder: Path) -> str:
     """The URL of the database in `folder`, which is created if there is none."""

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-__all__ = ["wait_until"]
-
 
 async def wait_until(
     condition: Callable[[], bool] | Callable[[], Awaitable[bool]],

@@ -32,8 +32,6 @@ from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, Pre
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
-__all__ = ["DiscordAdapter"]
-
 CAPABILITIES = Capabilities(
     rate_limit=RateLimit(burst=5, rate=1, reserve=2),
     preview_mode=PreviewMode.EDIT,

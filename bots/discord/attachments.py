@@ -7,8 +7,6 @@ import discord
 
 from core.port import Attachment
 
-__all__ = ["command_attachments", "message_attachments", "replied_files"]
-
 DOCUMENT_KIND = "file"
 KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
 

@@ -36,8 +36,6 @@ from core.store.recent_activity import EventHistory
 if TYPE_CHECKING:
     from bots.discord.gateway_client import GatewayClient
 
-__all__ = ["Backfill", "BackfillSources"]
-
 log = structlog.get_logger(__name__)
 
 MAX_PLACES = 50

@@ -13,8 +13,6 @@ from discord import ui
 from bots.discord.translate import Interaction
 from core.port import Button, MenuItem, Part
 
-__all__ = ["PressedButton", "PressedMenu", "SupportsButtons", "action_rows"]
-
 CUSTOM_ID_PREFIX = "parley:"
 MENU_CUSTOM_ID = "parley-menu"
 MAX_BUTTONS_PER_ROW = 5

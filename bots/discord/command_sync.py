@@ -14,8 +14,6 @@ from core.clock import Clock
 from core.commands.declarations import Command
 from core.errors import DeliveryError, StoreError
 
-__all__ = ["CommandSync", "StateStore"]
-
 log = structlog.get_logger(__name__)
 
 

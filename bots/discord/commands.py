@@ -10,8 +10,6 @@ import msgspec
 
 from core.commands.declarations import Argument, Command
 
-__all__ = ["FocusedArgument", "commands_digest", "commands_payload", "focused_argument", "join_arguments"]
-
 MAX_OPTION_CHARS = 6000
 MAX_DESCRIPTION_CHARS = 100
 ALL_CONTEXTS = [0, 1, 2]

@@ -11,8 +11,6 @@ from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.writer import MarkdownWriter
 from core.port import Part
 
-__all__ = ["MAX_MESSAGE_CHARS", "DiscordDialect"]
-
 MAX_MESSAGE_CHARS = 2000
 LENGTH_MARGIN_CHARS = 10  # Discord and Python may count differently
 URL_PATTERN = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")

@@ -7,23 +7,6 @@ import discord
 
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 
-__all__ = [
-    "ALREADY_ACKNOWLEDGED",
-    "COMMAND_EXPIRED_TEXT",
-    "CONNECTION_LOST_TEXT",
-    "MISSING_ACCESS",
-    "MISSING_PERMISSIONS",
-    "NO_WRITE_PERMISSION_TEXT",
-    "PERMANENT_FAILURES",
-    "RATE_LIMIT_TEXT",
-    "THREAD_ARCHIVED",
-    "TOKEN_REJECTED_TEXT",
-    "UNKNOWN_MESSAGE",
-    "RefusedError",
-    "to_configuration_error",
-    "to_delivery_error",
-]
-
 UNKNOWN_MESSAGE = 10008
 ALREADY_ACKNOWLEDGED = 40060
 MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013

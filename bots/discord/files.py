@@ -10,8 +10,6 @@ from bots.discord.timings import DiscordTimings
 from bots.downloads import read_limited
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["download"]
-
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 CHUNK_BYTES = 65_536
 

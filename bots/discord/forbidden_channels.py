@@ -14,8 +14,6 @@ from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Place
 
-__all__ = ["ExpiringSet", "ForbiddenChannels"]
-
 log = structlog.get_logger(__name__)
 
 MAX_ENTRIES = 1_000

@@ -20,8 +20,6 @@ from bots.discord.shard_allocator import Shard
 from bots.discord.translate import Interaction
 from core.port import Place
 
-__all__ = ["GatewayClient", "set_library_urls"]
-
 log = structlog.get_logger(__name__)
 
 ESSENTIAL_EVENTS = frozenset({"READY", "RESUMED"})

@@ -11,8 +11,6 @@ from core.backoff import Backoff
 from core.clock import Clock
 from core.errors import ConfigurationError, DeliveryError
 
-__all__ = ["GatewayEndpoint", "GatewayInfo"]
-
 log = structlog.get_logger(__name__)
 
 RESERVED_SESSIONS = 50

@@ -22,8 +22,6 @@ from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
 from core.store.leases import Leases
 
-__all__ = ["GatewaySupervisor"]
-
 log = structlog.get_logger(__name__)
 
 

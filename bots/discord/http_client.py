@@ -18,8 +18,6 @@ from bots.discord.timings import DiscordTimings
 from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["HttpClient", "Json"]
-
 Json = dict[str, object]
 
 USER_AGENT = f"DiscordBot (https://github.com/Rapptz/discord.py, {discord.__version__}) Parley"

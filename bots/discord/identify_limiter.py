@@ -11,8 +11,6 @@ from core.clock import Clock
 from core.errors import StoreError, UnavailableError
 from core.store.leases import Leases
 
-__all__ = ["IdentifyLimiter"]
-
 log = structlog.get_logger(__name__)
 
 DAY_SECONDS = 24 * 60 * 60

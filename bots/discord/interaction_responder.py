@@ -18,8 +18,6 @@ from bots.discord.timings import DiscordTimings
 from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["InteractionResponder"]
-
 MAX_INTERACTIONS = 5_000
 
 

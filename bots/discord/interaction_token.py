@@ -6,8 +6,6 @@ from enum import StrEnum
 from bots.discord.errors import COMMAND_EXPIRED_TEXT
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["TOKEN_LIFETIME_SECONDS", "InteractionToken", "ResponseMode"]
-
 TOKEN_LIFETIME_SECONDS = 15 * 60
 """How long Discord accepts an interaction's token."""
 EXPIRY_MARGIN_SECONDS = 5

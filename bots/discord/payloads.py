@@ -6,8 +6,6 @@ import discord
 
 from bots.discord.http_client import Json
 
-__all__ = ["EPHEMERAL_FLAG", "LOADING_FLAG", "NO_MENTIONS", "SUPPRESS_EMBEDS_FLAG", "message_payload"]
-
 SUPPRESS_EMBEDS_FLAG = discord.MessageFlags.suppress_embeds.flag
 EPHEMERAL_FLAG = discord.MessageFlags.ephemeral.flag
 LOADING_FLAG = discord.MessageFlags.loading.flag

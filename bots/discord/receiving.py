@@ -30,8 +30,6 @@ from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.port import Inbox, Incoming, Place
 
-__all__ = ["NOT_STORED_TEXT", "EventReceiver", "HasAccess", "SuggestModels"]
-
 log = structlog.get_logger(__name__)
 
 SuggestModels = Callable[[str], Sequence[Suggestion]]

@@ -3,8 +3,6 @@
 from core.settings import SettingsSection, setting
 from core.settings.parsing import ApiToken, HttpUrl, WebSocketUrl
 
-__all__ = ["DiscordSettings"]
-
 
 class DiscordSettings(SettingsSection):
     title = "Discord"

@@ -14,8 +14,6 @@ from core.errors import StoreError
 from core.port import Place
 from core.store.leases import Leases
 
-__all__ = ["Shard", "ShardAllocator"]
-
 log = structlog.get_logger(__name__)
 
 MAX_DELAYING_SHARDS = 5

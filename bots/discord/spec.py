@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from core.port import Adapter
     from core.services import Services
 
-__all__ = ["DISCORD"]
-
 
 def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None":
     if settings.token is None:

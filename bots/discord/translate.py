@@ -13,17 +13,6 @@ from bots.discord.interaction_token import TOKEN_LIFETIME_SECONDS, InteractionTo
 from core.commands.declarations import Command
 from core.port import EventKind, Incoming, Place, Sender
 
-__all__ = [
-    "PLATFORM",
-    "CommandCall",
-    "Interaction",
-    "channel_id",
-    "command_call",
-    "translate_button",
-    "translate_command",
-    "translate_message",
-]
-
 PLATFORM = "discord"
 
 Interaction: TypeAlias = "discord.Interaction[discord.Client]"

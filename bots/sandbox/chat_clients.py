@@ -8,8 +8,6 @@ from bots.sandbox import discord, telegram
 from bots.sandbox.stand_in import ChatEventKind, Json
 from core.commands.declarations import COMMANDS
 
-__all__ = ["ChatClient", "DiscordChatClient", "TelegramChatClient", "VisibleMessage"]
-
 STOP_LABEL = "Stop"
 
 

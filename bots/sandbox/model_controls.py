@@ -6,8 +6,6 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.shell import ShellCommand
 from core.api.catalogue import Model, find_model
 
-__all__ = ["model_commands"]
-
 MIN_WINDOW_TOKENS = 100
 PERSONAL_KEY = "io-v2-a-key-of-your-own"
 

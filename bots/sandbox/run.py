@@ -21,8 +21,6 @@ from bots.sandbox.telegram import TelegramStandIn
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import setting_variables
 
-__all__ = ["run_sandbox"]
-
 READY_TIMEOUT_SECONDS = 60.0
 SHUTDOWN_TIMEOUT_SECONDS = 20.0
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'

@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 import msgspec
 from aiohttp import web
 
-__all__ = ["Script", "ScriptedReply", "drop_connection"]
-
 
 def drop_connection(request: web.Request) -> NoReturn:
     """Close the connection without an answer."""

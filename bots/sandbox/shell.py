@@ -20,8 +20,6 @@ from rich.text import Text
 from bots.sandbox.chat_clients import ChatClient, VisibleMessage
 from bots.terminal.input import LineReader
 
-__all__ = ["SandboxShell", "ShellCommand"]
-
 QUIT_COMMANDS = (":quit", ":q", "/quit", "/exit")
 """The bot has no commands with these names."""
 ANSWER_TIMEOUT_SECONDS = 120.0

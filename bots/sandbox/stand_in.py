@@ -17,20 +17,6 @@ from aiohttp import web
 from bots.sandbox.scripting import Script, drop_connection
 from core.clock import Clock
 
-__all__ = [
-    "MAX_RECORDS",
-    "BoundedDict",
-    "ChatEvent",
-    "ChatEventKind",
-    "ChatStandIn",
-    "ChatWatcher",
-    "Fault",
-    "FaultKind",
-    "Json",
-    "RecordedCall",
-    "StandIn",
-]
-
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")

@@ -34,8 +34,6 @@ from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, Pre
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
-__all__ = ["TelegramAdapter"]
-
 # Without this, the library warns at every 429 that the type of `retry_after` will change.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 

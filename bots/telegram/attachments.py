@@ -4,8 +4,6 @@ from telegram import Message
 
 from core.port import Attachment
 
-__all__ = ["extract_attachments"]
-
 # The first field that is present counts, because a GIF is also a document, and a venue also a location.
 KIND_BY_FIELD = {
     "animation": "GIF",

@@ -5,8 +5,6 @@ from telegram.constants import KeyboardButtonStyle
 
 from core.port import Button, MenuItem, Part
 
-__all__ = ["inline_keyboard"]
-
 MAX_BUTTONS_PER_ROW = 3
 
 

@@ -7,8 +7,6 @@ from telegram import Bot, BotCommand, BotCommandScope, BotCommandScopeAllGroupCh
 
 from core.commands.declarations import Command
 
-__all__ = ["publish_commands"]
-
 SCOPES: tuple[BotCommandScope, ...] = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
 
 log = structlog.get_logger(__name__)

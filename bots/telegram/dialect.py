@@ -39,8 +39,6 @@ from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.text_table import format_table
 from core.port import Part
 
-__all__ = ["TelegramDialect", "part_entities"]
-
 MAX_ENTITIES = 100
 CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 ENTITY_TYPES = {

@@ -8,8 +8,6 @@ from bots.telegram.translate import thread_id
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Part, Place
 
-__all__ = ["DraftSender"]
-
 
 class DraftSender:
     """Sends drafts with a Stop control, and adapts to older servers that lack a part of this."""

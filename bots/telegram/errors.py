@@ -23,17 +23,6 @@ from telegram.error import (
 
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 
-__all__ = [
-    "CONNECTION_LOST_TEXT",
-    "ServerError",
-    "UpdateNotStoredError",
-    "delivery_errors",
-    "is_not_modified",
-    "redact_token",
-    "retry_after",
-    "to_delivery_error",
-]
-
 log = structlog.get_logger(__name__)
 
 NOT_MODIFIED_TEXT = "message is not modified"

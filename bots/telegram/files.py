@@ -10,8 +10,6 @@ from bots.telegram.errors import CONNECTION_LOST_TEXT
 from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["download"]
-
 
 async def download(file: File, max_bytes: int, timings: TelegramTimings) -> bytes:
     """The content of `file`. Raises `DeliveryError`."""

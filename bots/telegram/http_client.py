@@ -9,8 +9,6 @@ from telegram.request import HTTPXRequest
 from bots.telegram.errors import ServerError
 from bots.telegram.receiving import sanitise_update
 
-__all__ = ["BotApiRequest", "PollingRequest"]
-
 
 class BotApiRequest(HTTPXRequest):
     async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:

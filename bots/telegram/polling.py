@@ -14,8 +14,6 @@ from bots.telegram.timings import TelegramTimings
 from core.clock import Clock
 from core.errors import UnavailableError
 
-__all__ = ["MAX_CONFLICTS", "Poller"]
-
 MAX_CONFLICTS = 5
 
 log = structlog.get_logger(__name__)

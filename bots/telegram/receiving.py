@@ -18,8 +18,6 @@ from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox
 from core.throttled_log import ThrottledLog
 
-__all__ = ["ALLOWED_UPDATES", "UpdateReceiver", "sanitise_update"]
-
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
 MAX_ATTEMPTS = 3
 MAX_TRACKED_UPDATES = 1000

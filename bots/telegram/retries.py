@@ -11,8 +11,6 @@ from bots.telegram.timings import TelegramTimings
 from core.backoff import Backoff
 from core.clock import Clock
 
-__all__ = ["Retrier"]
-
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 

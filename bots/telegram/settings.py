@@ -9,8 +9,6 @@ from pydantic import AfterValidator, SecretStr, ValidationInfo, field_validator
 from core.settings import SettingsSection, setting
 from core.settings.parsing import HostPort, HttpUrl, parse_api_token, parse_url
 
-__all__ = ["TOKEN_PATTERN", "TelegramSettings"]
-
 PUBLIC_API_URL = "https://api.telegram.org"
 PUBLIC_API_WEBHOOK_PORTS = (443, 80, 88, 8443)
 TOKEN_PATTERN = re.compile(r"\d+:[\w-]+", re.ASCII)

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from core.port import Adapter
     from core.services import Services
 
-__all__ = ["TELEGRAM"]
-
 
 def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None":
     if settings.token is None:

@@ -5,8 +5,6 @@ How often previews and drafts are sent is in `TelegramAdapter.capabilities`.
 
 from dataclasses import dataclass
 
-__all__ = ["TelegramTimings"]
-
 
 @dataclass(frozen=True, slots=True)
 class TelegramTimings:

@@ -9,8 +9,6 @@ from telegram.constants import ChatType
 from bots.telegram.attachments import extract_attachments
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
-__all__ = ["PLATFORM", "thread_id", "translate"]
-
 PLATFORM = "telegram"
 STOP_UPDATE_FIELD = "stopped_message_generation"
 MIN_SPLIT_UNITS = 3500

@@ -30,8 +30,6 @@ from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
 from core.throttled_log import ThrottledLog
 
-__all__ = ["SECRET_HEADER", "WebhookAddress", "WebhookServer", "derive_secret"]
-
 log = structlog.get_logger(__name__)
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 (the name of a header)

@@ -27,8 +27,6 @@ from core.port import (
 )
 from core.texts.answers import THINKING
 
-__all__ = ["TerminalAdapter"]
-
 UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
 WELCOME_TEXT = "Write a message. /help lists commands, /file PATH TEXT sends a file, /quit ends."
 

@@ -7,8 +7,6 @@ from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.writer import MarkdownWriter
 from core.port import Part
 
-__all__ = ["TerminalDialect"]
-
 ESCAPED_CHARS = re.compile(r"[\\*_~`|<\[\]&$]")
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from bots.downloads import file_too_large
 from core.errors import DeliveryError, DeliveryFailure
 
-__all__ = ["read_file"]
-
 
 def read_file(path: str, max_bytes: int) -> bytes:
     """The content of the file at `path`. Raises `DeliveryError`."""

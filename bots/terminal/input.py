@@ -7,8 +7,6 @@ from concurrent.futures import Future
 
 from rich.console import Console
 
-__all__ = ["LineReader"]
-
 
 class LineReader:
     """`prompt` returns the prompt of the next line, in the markup of `rich`.

@@ -12,8 +12,6 @@ from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyErro
 from core.services import Services
 from core.settings import Settings
 
-__all__ = ["list_models"]
-
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
 

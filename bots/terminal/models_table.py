@@ -6,8 +6,6 @@ from core.commands.models import quotas_by_model, search_models
 from core.services import Services
 from core.texts.formatting import format_context_length, format_duration
 
-__all__ = ["models_table"]
-
 
 async def models_table(services: Services, search: str) -> Table:
     """The models whose names match `search`, with what remains today of the quotas of the bot's own key.

@@ -13,8 +13,6 @@ from core.services import Services
 from core.settings import AccessMode, Settings
 from core.store.preferences import Preference, PreferenceName, set_preference
 
-__all__ = ["run_terminal_chat"]
-
 
 async def run_terminal_chat(settings: Settings, model: str) -> None:
     """Serve until the input ends. `model`: a part of a model's name, chosen before the first message.

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from core.port import Attachment, EventKind, Incoming, Place, Sender
 
-__all__ = ["translate"]
-
 
 def translate(line: str, key: str, place: Place, sender: Sender) -> Incoming:
     """A prompt, a command, or a file with a prompt. Raises `ValueError` with a text for the person."""

@@ -12,17 +12,6 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-__all__ = [
-    "DEFAULT_CONTEXT_TOKENS",
-    "Model",
-    "ModelMatch",
-    "find_model",
-    "merge_models",
-    "parse_models",
-    "similar_names",
-    "size_in_billions",
-]
-
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_SIZE_IN_BILLIONS = 30.0
 MAX_CANDIDATES = 10

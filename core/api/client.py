@@ -28,8 +28,6 @@ from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
-__all__ = ["ChatRequest", "Message", "ModelApi", "StreamTimeouts"]
-
 MAX_ATTEMPTS = 3
 RETRYABLE_FAILURES = (ModelFailure.UNAVAILABLE, ModelFailure.RATE_LIMITED)
 NONEXISTENT_MODEL = "no/model"

@@ -14,8 +14,6 @@ from core.api.events import parse_token_count
 from core.api.response_body import decode_json, read_body
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["MAX_TEXTS_PER_REQUEST", "EmbeddingResult", "request_embeddings"]
-
 MAX_TEXTS_PER_REQUEST = 64
 
 

@@ -17,8 +17,6 @@ import openai
 
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["from_exception", "from_payload", "from_response"]
-
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
 MAX_ERROR_TEXT_CHARS = 8_000
 QUOTA_RETRY_AFTER_SECONDS = 120.0

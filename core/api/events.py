@@ -4,17 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-__all__ = [
-    "FinishReason",
-    "Finished",
-    "ReasoningDelta",
-    "StreamEvent",
-    "TextDelta",
-    "TextWasReasoning",
-    "UsageReport",
-    "parse_token_count",
-]
-
 
 class FinishReason(StrEnum):
     STOP = "stop"

@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from core.api.catalogue import Model
 
-__all__ = ["BUILTIN_MODELS", "DEFAULT_EMBEDDING_MODEL"]
-
 DEFAULT_EMBEDDING_MODEL = "mixedbread-ai/mxbai-embed-large-v1"
 DAILY_QUOTA_TOKENS = 500_000
 

@@ -9,8 +9,6 @@ import msgspec
 
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["MAX_ERROR_BODY_BYTES", "decode_json", "read_body", "read_start", "truncate_error_body"]
-
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BODY_BYTES = 65_536
 

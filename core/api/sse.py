@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["SSEDecoder", "ServerSentEvent"]
-
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 

@@ -30,8 +30,6 @@ from core.api.sse import ServerSentEvent, SSEDecoder
 from core.api.think_tags import ThinkTagParser
 from core.errors import ModelError, ModelFailure
 
-__all__ = ["StreamParser"]
-
 MAX_ANSWER_CHARS = 4_000_000
 """Limit for one answer, including its reasoning."""
 MIN_WINDOW_TOKENS = 512

@@ -19,8 +19,6 @@ from typing import TypeAlias
 
 from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
 
-__all__ = ["ThinkTagParser"]
-
 ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
 
 OPENING_TAGS = ("<think>", "<thinking>", "<thought>")

@@ -7,8 +7,6 @@ from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
 from core.texts import commands as texts
 
-__all__ = ["context_reply"]
-
 BAR_WIDTH_CHARS = 24
 
 

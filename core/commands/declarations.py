@@ -10,19 +10,6 @@ from enum import StrEnum
 from core.conversation.preferences import OFF, ON
 from core.store.preferences import PreferenceName
 
-__all__ = [
-    "COMMANDS",
-    "REMOVE",
-    "RESET",
-    "SETTING_NAMES",
-    "Argument",
-    "Command",
-    "MemoryAction",
-    "ScopeName",
-    "closest_command",
-    "find_command",
-]
-
 RESET = "reset"
 """In place of a value: go back to the default."""
 REMOVE = "remove"

@@ -18,8 +18,6 @@ from core.store.grants import is_operator
 from core.texts import answers
 from core.texts import commands as texts
 
-__all__ = ["run_command"]
-
 
 async def run_command(request: CommandRequest) -> Reply:
     name = request.incoming.command

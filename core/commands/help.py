@@ -4,8 +4,6 @@ from core.commands.declarations import COMMANDS, Command, closest_command, find_
 from core.commands.request import CommandRequest, Reply
 from core.texts import commands as texts
 
-__all__ = ["help_reply"]
-
 
 async def help_reply(request: CommandRequest) -> Reply:
     name = request.argument.removeprefix("/").casefold()

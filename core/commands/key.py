@@ -7,8 +7,6 @@ from core.commands.request import CommandRequest, Reply
 from core.errors import ModelError, ModelFailure
 from core.texts import commands as texts
 
-__all__ = ["key_reply"]
-
 INCONCLUSIVE_FAILURES = (
     ModelFailure.UNAVAILABLE,
     ModelFailure.STALLED,

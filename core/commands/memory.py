@@ -15,8 +15,6 @@ from core.store.memories import (
 )
 from core.texts import memory as texts
 
-__all__ = ["memory_reply", "remember_reply"]
-
 MAX_NUMBER_DIGITS = 7
 RECALL_MODES = {
     MemoryAction.ON: RecallMode.WITH_MESSAGES,

@@ -6,8 +6,6 @@ from typing import Generic, TypeVar
 
 from core.port import Button
 
-__all__ = ["Page", "paginate"]
-
 T = TypeVar("T")
 
 

@@ -20,18 +20,6 @@ from core.store.token_usage import UsageKind
 from core.texts import models as texts
 from core.texts.formatting import format_context_length
 
-__all__ = [
-    "Suggestion",
-    "list_reply",
-    "menu_choice_reply",
-    "menu_reply",
-    "model_reply",
-    "models_reply",
-    "quotas_by_model",
-    "search_models",
-    "suggest_models",
-]
-
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
 MAX_CANDIDATES = 10

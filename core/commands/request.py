@@ -11,8 +11,6 @@ from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
 from core.store.preferences import Preference, PreferenceName, set_preference
 
-__all__ = ["CommandRequest", "Reply"]
-
 MAX_SET_BY_CHARS = 100
 
 

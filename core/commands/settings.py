@@ -12,8 +12,6 @@ from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.formatting import either
 
-__all__ = ["persona_reply", "settings_reply", "system_reply"]
-
 MAX_INSTRUCTIONS_CHARS = 20_000
 MAX_ANSWER_TOKENS = 100_000
 MIN_ANSWER_TOKENS = 16

@@ -10,8 +10,6 @@ from core.store.grants import is_operator
 from core.store.token_usage import get_daily_usage, usage_since
 from core.texts import usage as texts
 
-__all__ = ["usage_reply"]
-
 
 async def usage_reply(request: CommandRequest) -> Reply:
     services, sender = request.services, request.incoming.sender

@@ -18,8 +18,6 @@ from core.settings import Settings
 from core.store.database import Store
 from core.store.personal_keys import delete_key, get_encrypted_key, replace_encrypted_key, save_encrypted_key
 
-__all__ = ["ApiKey", "ApiKeys"]
-
 log = structlog.get_logger(__name__)
 
 MAX_CACHED_KEYS = 1000

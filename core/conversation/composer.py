@@ -16,8 +16,6 @@ from core.conversation.token_estimator import TokenEstimator, TokenEstimators
 from core.store.database import Store
 from core.store.history import ConversationHistory, StoredMessage, load_history
 
-__all__ = ["ComposedRequest", "Composer"]
-
 MAX_HISTORY_MESSAGES = 2000
 """No window fits more."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"

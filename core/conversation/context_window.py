@@ -16,8 +16,6 @@ from core.api.client import Message
 from core.conversation.token_estimator import CountedRequest, TokenEstimator
 from core.conversation.tokens import TokenWeights
 
-__all__ = ["FittedPrompt", "PromptTooLongError", "answer_reserve", "fit_prompt"]
-
 ESTIMATE_RESERVE_FRACTION = 0.25
 """Reserve as a share of an estimate: 19 of 20 estimates are off by less."""
 UNCALIBRATED_RESERVE_FRACTION = 0.4

@@ -14,8 +14,6 @@ from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
-__all__ = ["CircuitBreaker", "can_fail_over", "fallback_models"]
-
 COMMON_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.REFUSED, ModelFailure.FILTERED)
 """Failures in which every other model would fail, too."""
 BREAKER_FAILURES = frozenset(

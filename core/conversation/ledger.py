@@ -32,16 +32,6 @@ from core.store.database import Store
 from core.store.token_usage import TokenUsage, UsageKey, UsageKind
 from core.timings import Timings
 
-__all__ = [
-    "Allowance",
-    "Charge",
-    "Ledger",
-    "QuotaStatus",
-    "QuotaWarning",
-    "Reservation",
-    "key_id_of",
-]
-
 log = structlog.get_logger(__name__)
 
 QUOTA_WARNING_FRACTION = 0.8

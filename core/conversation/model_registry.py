@@ -27,8 +27,6 @@ from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.timings import Timings
 
-__all__ = ["ModelRegistry"]
-
 log = structlog.get_logger(__name__)
 
 CATALOGUE_KEY = "catalogue"

@@ -12,16 +12,6 @@ from core.scopes import Scope, applicable_scopes, chat_scope_key
 from core.settings import Settings
 from core.store.preferences import Preference, PreferenceName, list_preferences
 
-__all__ = [
-    "OFF",
-    "ON",
-    "EffectivePreference",
-    "Preferences",
-    "ReasoningEffort",
-    "load_preferences",
-    "with_available_model",
-]
-
 ON, OFF = "on", "off"
 
 

@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["redact"]
-
 REDACTED = "[removed]"
 
 SECRET_PATTERNS = (

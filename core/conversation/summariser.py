@@ -21,8 +21,6 @@ from core.errors import ModelError, StoreError
 from core.store.database import Store
 from core.store.history import ConversationSummary, StoredMessage, save_summary
 
-__all__ = ["Summariser"]
-
 log = structlog.get_logger(__name__)
 
 SUMMARY_INSTRUCTIONS = (

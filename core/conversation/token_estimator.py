@@ -20,8 +20,6 @@ from core.errors import StoreError
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 
-__all__ = ["CountedRequest", "TokenEstimator", "TokenEstimators"]
-
 log = structlog.get_logger(__name__)
 
 MAX_ANCHORS = 2000

@@ -17,15 +17,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "PRIOR_WEIGHTS",
-    "Features",
-    "TokenWeights",
-    "count_features",
-    "estimate_messages",
-    "estimate_text",
-]
-
 Features = NDArray[np.float64]
 
 TOKENS_PER_WORD = 0.18

@@ -7,8 +7,6 @@ from core.api.catalogue import Model, find_model, similar_names
 from core.api.model_data import BUILTIN_MODELS
 from core.settings import Settings
 
-__all__ = ["DEFAULT_MODEL_SETTING", "EVERY_MODEL", "UnknownModel", "find_unknown_models"]
-
 DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
 EVERY_MODEL = "*"
 """In `PARLEY_QUOTAS`: models without an own entry."""

@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from core.store.database import Store
 from core.store.key_values import get_or_create_value
 
-__all__ = ["CIPHERTEXT_PREFIX", "Vault", "open_vault"]
-
 SALT_KEY = "personal_keys.salt"
 SALT_BYTES = 16
 NONCE_BYTES = 12

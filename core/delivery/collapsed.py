@@ -6,8 +6,6 @@ from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote
 from core.markdown.parser import normalise_text
 from core.port import Dialect, Part
 
-__all__ = ["render_collapsed"]
-
 INITIAL_FILL_RATIO = 0.8
 """The share of a message's limit that text may use; the rest is for the markup of quotes."""
 

@@ -35,8 +35,6 @@ from core.markdown.parser import PlacedBlock, parse_blocks
 from core.markdown.plain_text import to_plain_text
 from core.port import Dialect
 
-__all__ = ["Cut", "CutFinder", "resume_blocks"]
-
 MAX_CANDIDATES = 24
 """The number of candidates examined for each minimum fill."""
 MIN_FILL_RATIOS = (0.5, 0.05)

@@ -3,8 +3,6 @@
 Each turn has 64 numbers, counted from 1: turn 2 has 129 to 192. Longer answers reuse them.
 """
 
-__all__ = ["encode_draft_id", "turn_of_draft"]
-
 DRAFTS_PER_TURN = 64
 
 

@@ -35,8 +35,6 @@ from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
 from core.timings import Timings
 
-__all__ = ["Outbox"]
-
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 

@@ -24,8 +24,6 @@ from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Part, PreviewMode, SupportsDrafts
 from core.texts import answers as texts
 
-__all__ = ["Preview"]
-
 log = structlog.get_logger(__name__)
 
 MIN_FIRST_PREVIEW_CHARS = 24

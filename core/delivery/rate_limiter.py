@@ -24,8 +24,6 @@ from core.errors import DeliveryError
 from core.port import RateLimit
 from core.timings import Timings
 
-__all__ = ["WHOLE_ACCOUNT", "Priority", "RateLimiter"]
-
 WHOLE_ACCOUNT = ""
 """Used instead of a chat for all chats of the account."""
 MAX_TRACKED_CHATS = 1000

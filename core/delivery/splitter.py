@@ -28,8 +28,6 @@ from core.markdown.parser import PlacedBlock, normalise_text, parse_blocks
 from core.port import Dialect, Part
 from core.timings import Timings
 
-__all__ = ["Splitter"]
-
 INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 """Up to this many new characters are split without a thread."""

@@ -9,30 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-__all__ = [
-    "Alignment",
-    "Block",
-    "CodeBlock",
-    "CodeSpan",
-    "Document",
-    "Emphasis",
-    "Heading",
-    "Inline",
-    "LineBreak",
-    "Link",
-    "ListBlock",
-    "ListItem",
-    "MathBlock",
-    "MathSpan",
-    "Paragraph",
-    "Quote",
-    "Strikethrough",
-    "Strong",
-    "Table",
-    "Text",
-    "ThematicBreak",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Text:

@@ -21,8 +21,6 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
-__all__ = ["RESUME_MARK", "add_formulas", "formula_closer"]
-
 RESUME_MARK = "\ue000"
 """A line of this private character says that the next line continues a displayed formula."""
 MAX_INLINE_FORMULA_CHARS = 4000

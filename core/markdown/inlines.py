@@ -24,8 +24,6 @@ from core.markdown.document import (
     Text,
 )
 
-__all__ = ["parse_inlines", "split_checkbox"]
-
 MAX_EMPHASIS_DEPTH = 12
 """Emphasis nested deeper than this is dropped; its text stays."""
 CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")

@@ -31,20 +31,6 @@ from core.markdown.document import Block, ListBlock, ListItem, Paragraph, Quote,
 from core.markdown.formulas import RESUME_MARK, formula_closer
 from core.markdown.parser import tokenize
 
-__all__ = [
-    "BreakPoint",
-    "BreakRank",
-    "LeafBlock",
-    "OpenBlock",
-    "OpenBlockKind",
-    "Outline",
-    "build_outline",
-    "container_indent",
-    "continuation_prefix",
-    "open_formula_closer",
-    "strip_continuation",
-]
-
 QUOTE_MARK_PATTERN = re.compile(r" {0,3}> ?")
 
 

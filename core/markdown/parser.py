@@ -39,8 +39,6 @@ from core.markdown.document import (
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 
-__all__ = ["PlacedBlock", "normalise_text", "parse_blocks", "tokenize"]
-
 MAX_CONTAINER_DEPTH = 16
 """Quotes and lists nested deeper than this are text."""
 LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")

@@ -22,8 +22,6 @@ from core.markdown.document import (
     ThematicBreak,
 )
 
-__all__ = ["inlines_to_plain_text", "to_plain_text"]
-
 
 def to_plain_text(document: Document) -> str:
     return _blocks_text(document.blocks, "\n\n")

@@ -14,8 +14,6 @@ from wcwidth import wcswidth
 from core.markdown.document import Alignment, Table
 from core.markdown.plain_text import inlines_to_plain_text
 
-__all__ = ["format_table"]
-
 MAX_COLUMN_WIDTH = 40
 """A longer cell sticks out of its column and does not widen it."""
 

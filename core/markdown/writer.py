@@ -31,8 +31,6 @@ from core.markdown.document import (
 )
 from core.markdown.text_table import format_table
 
-__all__ = ["MarkdownWriter"]
-
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
 INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~"}

@@ -23,14 +23,6 @@ import regex
 from core.conversation.tokens import CHARACTER_CLASSES, TOKENS_PER_OTHER_CHAR, TOKENS_PER_WORD
 from core.memory.file_document import Chunk, FileDocument, Section
 
-__all__ = [
-    "CHUNK_TOKENS",
-    "estimate_tokens",
-    "split_document",
-    "split_in_half",
-    "truncate",
-]
-
 CHUNK_TOKENS = 400.0
 """Estimated. The estimate may be a quarter too low, and the embedding model accepts 512."""
 OVERLAP_TOKENS = 40.0

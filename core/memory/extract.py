@@ -19,8 +19,6 @@ from core.memory import pdf, text_file
 from core.memory.chunks import split_document
 from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, ChunkedFile, FileDocument, check_file_size
 
-__all__ = ["ReadFailed", "ReadFinished", "ReadProgress", "WorkerMessage", "extract", "main", "split"]
-
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
 """Text formats that consist mostly of markup: RTF and PostScript."""
 MAX_MEMORY_BYTES = 1 << 30

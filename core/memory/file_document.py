@@ -6,20 +6,6 @@ import msgspec
 
 from core.errors import DocumentError, DocumentFailure
 
-__all__ = [
-    "MAX_FILE_BYTES",
-    "MAX_PAGES",
-    "MAX_TEXT_CHARS",
-    "Chunk",
-    "ChunkedFile",
-    "FileDocument",
-    "FileKind",
-    "LineUnit",
-    "Section",
-    "check_file_size",
-    "remove_unstorable_chars",
-]
-
 MAX_FILE_BYTES = 20 * 1024 * 1024
 MAX_PAGES = 1_000
 MAX_TEXT_CHARS = 2_000_000

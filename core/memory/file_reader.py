@@ -15,8 +15,6 @@ from core.memory.file_document import MAX_TEXT_CHARS, ChunkedFile, check_file_si
 from core.store.memories import DEFAULT_LIMITS
 from core.timings import Timings
 
-__all__ = ["FileReader", "ProgressCallback"]
-
 ProgressCallback = Callable[[float], Awaitable[None]]
 """Receives the completed fraction of the work, from 0 to 1."""
 

@@ -14,8 +14,6 @@ from core.memory.file_document import (
     remove_unstorable_chars,
 )
 
-__all__ = ["read"]
-
 MIN_CHARS_PER_PAGE = 3
 """Pages with fewer on average are images."""
 

@@ -19,8 +19,6 @@ from dataclasses import replace
 
 from core.store.memories import ScoredChunk
 
-__all__ = ["MIN_COSINE", "MIN_TERM_OVERLAP", "extract_terms", "rank"]
-
 # Measured with the sandbox's vectors, 24 notes and 68 questions (tests/benchmarks/bench_recall.py).
 # A term overlap of 0.3 recalls 23 of the 24 fitting notes, and a note for 5 of the 24 questions that share
 # a word with a note but ask about something else. With 0.2 it is 24 notes, and 15 of these questions. None

@@ -22,8 +22,6 @@ from core.errors import ModelFailure
 from core.memory.chunks import estimate_tokens, truncate
 from core.store.memories import ChunkKind, MemoryEntry, ScoredChunk
 
-__all__ = ["RecalledContext", "SearchResult", "Source"]
-
 MAX_CHUNKS = {ChunkKind.FILE: 10, ChunkKind.NOTE: 5, ChunkKind.MESSAGE: 5}
 MIN_SOURCE_TOKENS = 60.0
 """Adding stops when fewer tokens remain."""

@@ -40,8 +40,6 @@ from core.store.memories import (
 from core.store.token_usage import UsageKind
 from core.timings import Timings
 
-__all__ = ["EMBEDDING_BATCH_SIZE", "MAX_NOTE_CHARS", "QUERY_PREFIX", "MemoryService", "StoredFile", "safe_filename"]
-
 log = structlog.get_logger(__name__)
 
 MAX_NOTE_CHARS = 4_000

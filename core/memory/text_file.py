@@ -26,8 +26,6 @@ from core.memory.file_document import (
     remove_unstorable_chars,
 )
 
-__all__ = ["decode", "detect_kind", "read"]
-
 BYTE_ORDER_MARKS = (
     (BOM_UTF32_LE, "utf-32"),
     (BOM_UTF32_BE, "utf-32"),

@@ -9,8 +9,6 @@ from typing import Any, get_args, get_origin
 from core.settings.formatting import format_for_shell, format_for_toml
 from core.settings.section import SettingDefinition
 
-__all__ = ["describe_invalid_value", "describe_unknown_key", "valid_values"]
-
 MAX_SHOWN_CHARS = 60
 
 

@@ -4,8 +4,6 @@ import json
 import shlex
 from typing import Any
 
-__all__ = ["format_for_shell", "format_for_toml", "format_plain"]
-
 
 def format_plain(value: Any) -> str:
     match value:

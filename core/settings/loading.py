@@ -20,18 +20,6 @@ from core.settings.errors import describe_invalid_value, describe_unknown_key
 from core.settings.model import Settings
 from core.settings.section import SettingDefinition, SettingsSection
 
-__all__ = [
-    "CONFIG_FILE_VARIABLE",
-    "LoadedSettings",
-    "SettingSource",
-    "UnknownVariable",
-    "find_misspelled_variables",
-    "load_settings",
-    "parse_settings",
-    "setting_definitions",
-    "setting_variables",
-]
-
 CONFIG_FILE_VARIABLE = "PARLEY_CONFIG"
 MIN_NAME_SIMILARITY = 0.8
 """`difflib` ratio from which an unknown variable counts as misspelled."""

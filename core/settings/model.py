@@ -27,8 +27,6 @@ from core.settings.parsing import (
 )
 from core.settings.section import SettingsSection, setting
 
-__all__ = ["AccessMode", "Settings"]
-
 DEFAULT_MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 MAX_MESSAGES = 1_000_000
 MIN_ANSWER_TOKENS = 16

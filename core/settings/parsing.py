@@ -15,24 +15,6 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = [
-    "MAX_DAILY_TOKENS",
-    "ApiToken",
-    "ContextSizes",
-    "DatabaseUrl",
-    "EncryptionKey",
-    "HostPort",
-    "HttpUrl",
-    "ModelId",
-    "ModelIds",
-    "Personas",
-    "Successors",
-    "TokenQuotas",
-    "WebSocketUrl",
-    "parse_api_token",
-    "parse_url",
-]
-
 MODEL_ID_PATTERN = re.compile(r"[^\s,=]{1,200}")
 PERSONA_NAME_PATTERN = re.compile(r"[\w-]{1,32}")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")

@@ -11,8 +11,6 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-__all__ = ["SettingDefinition", "SettingsSection", "setting"]
-
 
 def setting(
     variable: str, default: Any, description: str, *, example: Any = None, group: str = "", **constraints: Any

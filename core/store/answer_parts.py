@@ -9,8 +9,6 @@ from core.store.dialect import upsert
 from core.store.schema import answer_parts
 from core.store.turns import Turn, fence
 
-__all__ = ["PartState", "SentPart", "list_sent_parts", "save_part"]
-
 
 class PartState(StrEnum):
     SENDING = "sending"

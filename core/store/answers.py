@@ -10,17 +10,6 @@ from core.store.schema import conversations, database_now, messages, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
-__all__ = [
-    "Question",
-    "get_answer",
-    "get_question",
-    "get_reasoning",
-    "last_question",
-    "lock_conversation",
-    "store_answer",
-]
-
-
 NO_TOKENS = UsageReport()
 
 

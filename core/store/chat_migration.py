@@ -24,8 +24,6 @@ from core.store.schema import (
     turns,
 )
 
-__all__ = ["move_chat"]
-
 
 def move_chat(connection: Connection, account: AccountKey, old_chat: str, new_chat: str) -> None:
     """Move everything from `old_chat` to `new_chat`. Idempotent.

@@ -26,17 +26,6 @@ from core.store.incoming_codec import decode_incoming
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
-__all__ = [
-    "SUSPECT_ATTEMPTS",
-    "CancelResult",
-    "ClaimFilter",
-    "cancel_turns",
-    "claim_turns",
-    "expire_leases",
-    "heartbeat",
-    "release_turns",
-]
-
 log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AT_ONCE = 8

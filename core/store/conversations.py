@@ -4,8 +4,6 @@ from sqlalchemy import Connection, func, select, update
 
 from core.store.schema import conversations, messages
 
-__all__ = ["find_conversation", "is_truncation_notified", "mark_truncation_notified", "reset_history"]
-
 
 def find_conversation(connection: Connection, key: str) -> int | None:
     return connection.scalar(select(conversations.c.id).where(conversations.c.key == key))

@@ -29,8 +29,6 @@ from core.store.process_lock import process_lock
 from core.store.write_queue import WriteQueue
 from core.timings import Timings
 
-__all__ = ["Store"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

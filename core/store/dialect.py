@@ -6,8 +6,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["advisory_lock", "insert", "upsert"]
-
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An `INSERT` that supports `ON CONFLICT`."""

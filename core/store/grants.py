@@ -9,8 +9,6 @@ from core.scopes import ScopeKind, grant_subject
 from core.store.dialect import insert, upsert
 from core.store.schema import database_now, grants
 
-__all__ = ["Grant", "Role", "add_member", "grant", "is_operator", "list_grants", "revoke", "roles_by_subject"]
-
 
 class Role(StrEnum):
     OPERATOR = "operator"

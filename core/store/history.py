@@ -8,15 +8,6 @@ from sqlalchemy import Column, Connection, Select, select
 from core.store.dialect import upsert
 from core.store.schema import conversations, database_now, messages, summaries, turns
 
-__all__ = [
-    "ConversationHistory",
-    "ConversationSummary",
-    "StoredMessage",
-    "load_history",
-    "save_summary",
-    "select_history",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:

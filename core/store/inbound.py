@@ -22,8 +22,6 @@ from core.store.schema import IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, TurnState
 from core.timings import Timings
 
-__all__ = ["AcceptResult", "InboundLimits", "accept_event"]
-
 MAX_BATCH_ATTACHMENTS = 20
 MAX_BATCH_CHARS = 200_000
 MAX_COMPARED_TURNS = 50

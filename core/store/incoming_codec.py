@@ -10,8 +10,6 @@ import msgspec
 
 from core.port import Incoming
 
-__all__ = ["MessagePiece", "StoredIncoming", "decode_incoming", "encode_incoming"]
-
 
 class MessagePiece(NamedTuple):
     """One message of a batch."""

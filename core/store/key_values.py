@@ -5,8 +5,6 @@ from sqlalchemy import Connection, delete, select
 from core.store.dialect import insert, upsert
 from core.store.schema import key_values
 
-__all__ = ["delete_value", "get_or_create_value", "get_value", "set_value"]
-
 
 def get_value(connection: Connection, key: str) -> str | None:
     return connection.scalar(select(key_values.c.value).where(key_values.c.key == key))

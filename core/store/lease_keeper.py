@@ -30,8 +30,6 @@ from core.clock import wait_for_event
 from core.errors import StoreError
 from core.timings import Timings
 
-__all__ = ["Lease", "LeaseKeeper"]
-
 log = structlog.get_logger(__name__)
 K = TypeVar("K")
 

@@ -18,8 +18,6 @@ from core.store.lease_keeper import LeaseKeeper
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, leases
 from core.timings import Timings
 
-__all__ = ["Leases", "count_holders", "delete_leases", "release", "try_acquire"]
-
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 

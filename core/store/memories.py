@@ -16,31 +16,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, fun
 from core.store.dialect import advisory_lock
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages
 
-__all__ = [
-    "NOTE_KIND",
-    "ChunkKind",
-    "MemoryEntry",
-    "MemoryLimits",
-    "MemoryStatistics",
-    "NewChunk",
-    "RecallMode",
-    "ScoredChunk",
-    "UnindexedMessage",
-    "add_entry",
-    "delete_all",
-    "delete_entry",
-    "find_by_digest",
-    "first_chunks",
-    "get_conversation_key",
-    "get_statistics",
-    "has_room",
-    "index_messages",
-    "list_entries",
-    "list_unindexed_messages",
-    "search",
-    "set_recall_mode",
-]
-
 NOTE_KIND = "note"
 RECENT_MESSAGES = 20
 """The newest messages are not recalled, because the model sees them anyway."""

@@ -14,8 +14,6 @@ from sqlalchemy import Connection
 from core.errors import ConfigurationError
 from core.store.dialect import advisory_lock
 
-__all__ = ["back_up", "create_or_check", "is_outdated", "upgrade"]
-
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
 MIGRATION_LOCK_ID = 0x5061726C6579
 """Arbitrary, but the same in every version."""

@@ -5,8 +5,6 @@ from sqlalchemy import Connection, delete, select, update
 from core.store.dialect import upsert
 from core.store.schema import database_now, personal_keys
 
-__all__ = ["delete_key", "get_encrypted_key", "replace_encrypted_key", "save_encrypted_key"]
-
 
 def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
     return connection.scalar(select(personal_keys.c.encrypted_key).where(personal_keys.c.person_key == person_key))

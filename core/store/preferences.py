@@ -9,8 +9,6 @@ from sqlalchemy import Connection, delete, select
 from core.store.dialect import upsert
 from core.store.schema import preferences
 
-__all__ = ["Preference", "PreferenceName", "delete_preference", "list_preferences", "set_preference"]
-
 
 class PreferenceName(StrEnum):
     """People type some of the values, as in `/settings length 500`."""

@@ -18,8 +18,6 @@ try:
 except ImportError:  # Windows: without a lock, only the platforms notice a second process
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["process_lock"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -9,8 +9,6 @@ from core.port import AccountKey
 from core.store.dialect import upsert
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, rate_limits
 
-__all__ = ["ActiveRateLimit", "active_rate_limits", "save_rate_limit"]
-
 RETENTION_SECONDS = 60
 """How long expired rows stay. Deleting each one at once would cost more."""
 

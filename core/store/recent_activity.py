@@ -10,8 +10,6 @@ from core.store.database import Store
 from core.store.incoming_codec import decode_incoming
 from core.store.schema import database_now, turns
 
-__all__ = ["EventHistory", "RecentActivity", "find_recent_activity", "find_stored_keys"]
-
 MAX_SCANNED_TURNS = 20_000
 CONVERSATIONS_PER_PLACE = 10
 """An average: several people in a chat may have a conversation each."""

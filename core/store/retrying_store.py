@@ -11,8 +11,6 @@ from core.errors import StoreError
 from core.store.database import Store
 from core.timings import Timings
 
-__all__ = ["RetryingStore"]
-
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -32,30 +32,6 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-__all__ = [
-    "CLOCK_TOLERANCE_SECONDS",
-    "IS_OPEN",
-    "answer_parts",
-    "conversations",
-    "daily_usage",
-    "database_now",
-    "grants",
-    "key_values",
-    "leases",
-    "memory_chunks",
-    "memory_entries",
-    "messages",
-    "metadata",
-    "personal_keys",
-    "preferences",
-    "rate_limits",
-    "reasoning",
-    "reservations",
-    "summaries",
-    "token_usage",
-    "turns",
-]
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",

@@ -14,24 +14,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, inse
 from core.store.dialect import upsert
 from core.store.schema import daily_usage, database_now, reservations, token_usage, turns
 
-__all__ = [
-    "DailyUsage",
-    "ModelUsage",
-    "TokenUsage",
-    "UsageKey",
-    "UsageKind",
-    "add_daily_usage",
-    "charge_daily_usage",
-    "get_daily_usage",
-    "get_usage_by_model",
-    "mark_exhausted",
-    "reserve",
-    "settle_abandoned",
-    "settle_reservation",
-    "tokens_on_other_keys",
-    "usage_since",
-]
-
 
 class UsageKind(StrEnum):
     """Each kind has its own quota."""

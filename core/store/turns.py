@@ -15,20 +15,6 @@ from core.port import Incoming
 from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import IS_OPEN, database_now, turns
 
-__all__ = [
-    "LostLeaseError",
-    "Refusal",
-    "StoredTurn",
-    "Turn",
-    "TurnState",
-    "erase_event_text",
-    "fence",
-    "finish_turn",
-    "get_turn",
-    "is_owned",
-    "update_owned_turn",
-]
-
 
 class LostLeaseError(ParleyError):
     """Another process owns the turn now."""

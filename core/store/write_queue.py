@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["WriteQueue"]
-
 
 class WriteQueue:
     """A semaphore with two classes of waiters, each in the order of arrival."""

@@ -10,22 +10,6 @@ from core.conversation.ledger import QuotaWarning
 from core.errors import ModelError, ModelFailure
 from core.texts.formatting import count, format_duration
 
-__all__ = [
-    "allowance_used_up",
-    "answer_limit_low",
-    "file_limit_reached",
-    "messages_dropped",
-    "model_failed",
-    "model_retired",
-    "model_substituted",
-    "prompt_too_long",
-    "prompt_too_long_for_model",
-    "quota_warning",
-    "reading_progress",
-    "thinking_progress",
-    "unreadable_attachments",
-]
-
 STOP_BUTTON = "Stop"
 RETRY_BUTTON = "Retry"
 CONTINUE_BUTTON = "Continue"

@@ -5,16 +5,6 @@ from collections.abc import Iterable
 from core.conversation.context_window import PromptTooLongError
 from core.texts.formatting import count, escape_markdown
 
-__all__ = [
-    "context_usage",
-    "greeting",
-    "help_page",
-    "history_reset",
-    "instructions_exceed_context",
-    "messages_omitted",
-    "unknown_command",
-]
-
 NOTHING_TO_STOP = "Nothing to stop."
 PRIVATE_HINT = "Write to me and a model answers."
 GROUP_HINT = (

@@ -4,17 +4,6 @@ from collections.abc import Iterable
 
 from core.scopes import Scope, ScopeKind
 
-__all__ = [
-    "count",
-    "either",
-    "escape_markdown",
-    "format_context_length",
-    "format_duration",
-    "progress_bar",
-    "quote",
-    "scope_label",
-]
-
 SPECIAL_CHARS = "\\`*_]<>#~|$!&"
 """Without `[`, `(` and `)`: a backslash before them would make a formula."""
 MAX_QUOTE_CHARS = 80

@@ -10,18 +10,6 @@ from core.memory.service import MAX_NOTE_CHARS, StoredFile
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
 from core.texts.formatting import count, escape_markdown
 
-__all__ = [
-    "document_failed",
-    "embedding_failed",
-    "entry_deleted",
-    "file_not_embedded",
-    "file_not_fetched",
-    "file_stored",
-    "memory_list",
-    "note_stored",
-    "recall_note",
-]
-
 MAX_ENTRY_CHARS = 120
 """Of a note's text in the list."""
 

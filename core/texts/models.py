@@ -16,20 +16,6 @@ from core.texts.formatting import (
     scope_label,
 )
 
-__all__ = [
-    "ambiguous_model",
-    "current_model",
-    "describe_model",
-    "embedding_model_chosen",
-    "model_changed",
-    "model_features",
-    "model_list",
-    "model_list_entry",
-    "model_reset",
-    "no_model_listed",
-    "unknown_model",
-]
-
 MODEL_UNAVAILABLE = "This model is no longer available. See /model for the current ones."
 NO_SERVER = "This chat isn't on a server."
 MANAGERS_ONLY = "Only server managers can change the server's model."

@@ -6,21 +6,6 @@ from core.scopes import Scope
 from core.store.preferences import PreferenceName
 from core.texts.formatting import either, escape_markdown, quote, scope_label
 
-__all__ = [
-    "instructions_changed",
-    "instructions_too_long",
-    "invalid_setting",
-    "persona_list",
-    "setting_changed",
-    "setting_details",
-    "setting_line",
-    "setting_list",
-    "setting_reset",
-    "show_instructions",
-    "unknown_persona",
-    "unknown_setting",
-]
-
 MODEL_DEFAULT = "the model's default"
 SHARED = "Share: on. Everyone here shares one conversation from now on."
 NOT_SHARED = "Share: off. Everyone here has their own conversation from now on."

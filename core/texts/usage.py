@@ -5,16 +5,6 @@ from collections.abc import Iterable, Sequence
 from core.conversation.ledger import Allowance
 from core.texts.formatting import count, format_duration, progress_bar
 
-__all__ = [
-    "allowance",
-    "other_key_usage",
-    "personal_usage",
-    "quotas_reset",
-    "total_usage",
-    "total_usage_row",
-    "usage_row",
-]
-
 BAR_CHARS = 12
 
 

@@ -21,8 +21,6 @@ from core.store.key_values import delete_value, get_value, set_value
 from core.throttled_log import ThrottledLog
 from core.timings import Timings
 
-__all__ = ["AccessControl", "create_pairing_code"]
-
 log = structlog.get_logger(__name__)
 
 PAIRING_STATE_KEY = "pairing"

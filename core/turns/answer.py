@@ -28,8 +28,6 @@ from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.model_caller import ModelCaller
 
-__all__ = ["AnswerPipeline", "deliver_stored_answer"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -17,8 +17,6 @@ from core.store.memories import get_conversation_key
 from core.texts import answers, memory
 from core.turns.claimed_turn import ClaimedTurn
 
-__all__ = ["AttachmentReader", "ReadFiles", "readable_attachments"]
-
 log = structlog.get_logger(__name__)
 
 MAX_FILES_PER_MESSAGE = 5

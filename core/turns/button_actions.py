@@ -19,8 +19,6 @@ from core.store.conversations import find_conversation
 from core.store.turns import StoredTurn, get_turn
 from core.texts import answers as texts
 
-__all__ = ["find_permitted_turn", "run_button", "stop_draft", "target_turn"]
-
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000

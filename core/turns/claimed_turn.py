@@ -22,8 +22,6 @@ from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
 from core.texts import answers as texts
 from core.timings import Timings
 
-__all__ = ["ClaimedTurn"]
-
 
 @dataclass(slots=True)
 class ClaimedTurn:

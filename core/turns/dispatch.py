@@ -20,8 +20,6 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import is_question
 from core.turns.question_handler import QuestionHandler
 
-__all__ = ["Dispatcher"]
-
 log = structlog.get_logger(__name__)
 
 REFUSAL_TEXTS = {Refusal.QUEUE_FULL: texts.QUEUE_FULL, Refusal.RATE_LIMITED: texts.TOO_FAST}

@@ -33,8 +33,6 @@ from core.turns.dispatch import Dispatcher
 from core.turns.inbox import EventInbox, is_question, is_stop_request
 from core.turns.shared_rate_limits import SharedRateLimits
 
-__all__ = ["Engine"]
-
 log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 12

@@ -20,8 +20,6 @@ from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.texts import answers as texts
 from core.turns.access_control import AccessControl
 
-__all__ = ["EventInbox", "is_question", "is_stop_request"]
-
 log = structlog.get_logger(__name__)
 
 UNANSWERED_TEXTS = {AcceptResult.DROPPED: texts.TOO_FAST, AcceptResult.MERGED: texts.ALREADY_STOPPING}

@@ -11,8 +11,6 @@ from core.services import Services
 from core.store.memories import get_conversation_key
 from core.texts.memory import recall_note
 
-__all__ = ["MemoryRecall"]
-
 MAX_RECALL_TOKENS = 4000.0
 MAX_RECALL_FRACTION = 0.5
 """Of the room that the question leaves: the conversation needs the rest."""

@@ -21,8 +21,6 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.streamed_answer import StreamedAnswer
 
-__all__ = ["ModelCaller"]
-
 log = structlog.get_logger(__name__)
 
 FULL_WINDOW_FRACTION = 0.99

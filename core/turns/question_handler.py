@@ -20,8 +20,6 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 
-__all__ = ["QuestionHandler"]
-
 MAX_PROMPT_CHARS = 400_000
 CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
 

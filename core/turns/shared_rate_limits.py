@@ -18,8 +18,6 @@ from core.services import Services
 from core.store.leases import count_holders, try_acquire
 from core.store.rate_limits import ActiveRateLimit, active_rate_limits, save_rate_limit
 
-__all__ = ["SharedRateLimits"]
-
 log = structlog.get_logger(__name__)
 
 PROCESS_LEASE_PREFIX = "process:"

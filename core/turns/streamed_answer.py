@@ -12,8 +12,6 @@ from core.api.events import (
     UsageReport,
 )
 
-__all__ = ["StreamedAnswer"]
-
 MAX_ANSWER_CHARS = 400_000
 """For models that never end."""
 MAX_REASONING_CHARS = 200_000

@@ -19,8 +19,6 @@ from core.errors import DeliveryFailure
 from core.port import Adapter, Incoming, Place
 from tests.waiting import wait_until
 
-__all__ = ["Ability", "ContractInbox", "Operation", "PlatformHarness", "VisibleMessage", "needs"]
-
 
 class Ability(StrEnum):
     """What some platforms cannot do. Abilities that the port knows are read from `Capabilities` instead."""

@@ -11,8 +11,6 @@ from core.errors import StoreError
 from core.store.database import Store
 from core.store.retrying_store import RetryingStore
 
-__all__ = ["FaultyStore"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Function = Callable[..., Any]

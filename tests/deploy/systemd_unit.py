@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["SystemCallFilter", "read_system_call_filter", "read_unit"]
-
 UNIT = Path(__file__).parents[2] / "deploy" / "parley.service"
 
 

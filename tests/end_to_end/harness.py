@@ -24,8 +24,6 @@ from core.timings import Timings
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
-__all__ = ["Harness", "letters_only", "running_harness"]
-
 T = TypeVar("T")
 
 

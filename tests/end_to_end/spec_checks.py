@@ -5,8 +5,6 @@ from collections import Counter
 from tests import api_specs
 from tests.end_to_end.harness import Harness
 
-__all__ = ["spec_violations"]
-
 
 def spec_violations(harness: Harness) -> Counter[str]:
     """Requests of the bots and responses of the stand-ins that violate a description."""

@@ -8,8 +8,6 @@ from bots.sandbox import discord, telegram
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.telegram import TelegramStandIn
 
-__all__ = ["BotMessage", "ChatClient", "DiscordClient", "TelegramClient"]
-
 
 @dataclass(frozen=True, slots=True)
 class BotMessage:

@@ -9,8 +9,6 @@ from bots.sandbox import discord, telegram
 from bots.sandbox.stand_in import Fault, FaultKind
 from tests.end_to_end.harness import Harness
 
-__all__ = ["FaultInjector"]
-
 SHARE_PER_KIND = 0.05
 FAULT_KINDS = (
     FaultKind.RATE_LIMITED,

@@ -19,8 +19,6 @@ from tests.end_to_end.harness import Harness
 from tests.faults.questions import PROMPT
 from tests.waiting import wait_until
 
-__all__ = ["Fleet"]
-
 READY_SECONDS = 30.0
 EXIT_SECONDS = 25.0
 """Within which a process must exit after SIGTERM."""

@@ -11,8 +11,6 @@ from tests.end_to_end.harness import letters_only
 from tests.faults.chat_clients import BotMessage
 from tests.faults.questions import QUESTION_ID, Question, ending
 
-__all__ = ["ChatOutcomes", "Outcome", "assess", "failure_notice"]
-
 FAILURE_NOTICES = tuple(
     letters_only(text)
     for text in (

@@ -12,8 +12,6 @@ from tests.faults.chat_clients import ChatClient, DiscordClient, TelegramClient
 from tests.faults.outcomes import ChatOutcomes, Outcome, assess
 from tests.faults.questions import Question, Questions
 
-__all__ = ["Population", "SimulatedUser"]
-
 QUESTIONS_PER_USER = 50  # in a private chat
 GROUP_SIZE = 3  # people in a group, and questions of each of them
 MAX_GROUPS = 6

@@ -9,8 +9,6 @@ from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import StreamAction
 from bots.sandbox.model.tokeniser import split_pieces
 
-__all__ = ["PROMPT", "QUESTION_ID", "Question", "Questions", "ending"]
-
 QUESTION_ID = re.compile(r"q[td]\d+x\d+(?!\d)")
 PROMPT = re.compile(r"Tell me about (q[td]\d+x\d+)")
 FILLER_WORDS = ("plain", "words", "that", "carry", "no", "marks", "at", "all")

@@ -12,8 +12,6 @@ from tests.faults.fleet import Fleet
 from tests.faults.outcomes import Outcome, failure_notice
 from tests.faults.population import Population
 
-__all__ = ["RunReport", "recovery_times"]
-
 DISCONNECT_NOTICED_SECONDS = 1.5
 """Within which the model stand-in notices that a killed process has left the stream."""
 

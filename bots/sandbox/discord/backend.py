@@ -14,17 +14,14 @@ from bots.sandbox.discord.state import (
     Channel,
     Guild,
     Interaction,
-    Json,
     Message,
     User,
     emoji_json,
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, ChatStandIn
+from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, ChatStandIn, Json
 from core.clock import Clock, SystemClock
-
-__all__ = ["Backend", "member_json"]
 
 MAX_FILES = 200
 MAX_INTERACTIONS = 5_000

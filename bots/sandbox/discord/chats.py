@@ -19,13 +19,11 @@ from bots.sandbox.discord.state import (
     Channel,
     CreatedJson,
     Guild,
-    Json,
     Message,
 )
 from bots.sandbox.discord.targets import target_message
 from bots.sandbox.discord.validation import check_length
-
-__all__ = ["ChatRoutes"]
+from bots.sandbox.stand_in import Json
 
 AUTO_ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
 

@@ -13,16 +13,14 @@ from bots.sandbox.discord.state import (
     VIEW_CHANNEL,
     Channel,
     Interaction,
-    Json,
     Message,
     User,
     iso_now,
     next_snowflake,
 )
 from bots.sandbox.discord.validation import text_inputs
+from bots.sandbox.stand_in import Json
 from core.clock import Scheduled
-
-__all__ = ["ClientBackend"]
 
 REGISTRATION_TIMEOUT_SECONDS = 3.0
 """A bot registers its commands within this time after it starts."""

@@ -6,10 +6,9 @@ from typing import Any
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import ApiError, missing_access, no_such_route, not_found
-from bots.sandbox.discord.state import Call, CreatedJson, Json, next_snowflake
+from bots.sandbox.discord.state import Call, CreatedJson, next_snowflake
 from bots.sandbox.discord.validation import check_commands, command_type
-
-__all__ = ["CommandRegistry"]
+from bots.sandbox.stand_in import Json
 
 MAX_CREATES_PER_DAY = 200
 """New commands, globally and for each guild."""

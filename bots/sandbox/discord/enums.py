@@ -2,19 +2,6 @@
 
 from enum import IntEnum
 
-__all__ = [
-    "CLOSE_REASONS",
-    "ChannelType",
-    "CloseCode",
-    "CommandType",
-    "ComponentType",
-    "InteractionType",
-    "MessageType",
-    "Opcode",
-    "OptionType",
-    "ResponseType",
-]
-
 
 class ChannelType(IntEnum):
     TEXT = 0

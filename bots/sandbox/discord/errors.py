@@ -3,22 +3,7 @@
 from functools import partial
 from typing import Any
 
-from bots.sandbox.discord.state import Json
-
-__all__ = [
-    "ApiError",
-    "archived_thread",
-    "bad_choice",
-    "empty_message",
-    "invalid_form",
-    "locked_thread",
-    "method_not_allowed",
-    "missing_access",
-    "missing_permissions",
-    "no_such_route",
-    "not_found",
-    "rate_limited",
-]
+from bots.sandbox.stand_in import Json
 
 UNKNOWN_OBJECTS = {
     "channel": (10003, "Unknown Channel"),

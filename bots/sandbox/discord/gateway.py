@@ -17,8 +17,6 @@ from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.stand_in import BoundedDict, Json
 from core.clock import Clock
 
-__all__ = ["Gateway"]
-
 HEARTBEAT_INTERVAL = 41.25
 HEARTBEAT_ACK_DELAY_SECONDS = 0.02
 """With an earlier answer discord.py misreads its own clock."""

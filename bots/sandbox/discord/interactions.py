@@ -6,10 +6,9 @@ from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend
 from bots.sandbox.discord.enums import InteractionType, ResponseType
 from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import EPHEMERAL, LOADING, Call, Interaction, Json, Message
+from bots.sandbox.discord.state import EPHEMERAL, LOADING, Call, Interaction, Message
 from bots.sandbox.discord.validation import check_choices, check_message, check_modal
-
-__all__ = ["InteractionRoutes"]
+from bots.sandbox.stand_in import Json
 
 TOKEN_LIFETIME_SECONDS = 15 * 60.0
 MAX_USER_INSTALL_FOLLOWUPS = 5

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from bots.sandbox.stand_in import BoundedDict
 from core.clock import Clock
 
-__all__ = ["BucketUsage", "FixedWindow", "Limits", "RateLimitBuckets"]
-
 MAX_WINDOWS = 10_000
 BUCKET_PATTERNS = (
     ("create", r"POST channels/(\d+)/messages"),

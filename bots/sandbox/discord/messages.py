@@ -17,7 +17,6 @@ from bots.sandbox.discord.state import (
     MANAGE_MESSAGES,
     Call,
     Channel,
-    Json,
     Message,
     iso_now,
     next_snowflake,
@@ -25,9 +24,7 @@ from bots.sandbox.discord.state import (
 )
 from bots.sandbox.discord.targets import target_message
 from bots.sandbox.discord.validation import check_message, normalise_embeds
-from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind
-
-__all__ = ["MessageRoutes"]
+from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, Json
 
 UNPARSED_TEXT = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
 EMOJI_PATTERN = re.compile(r"[^\w\s]\S{0,15}|[\w]{2,32}:\d{15,20}")  # a character, or NAME:ID of a custom emoji

@@ -8,12 +8,10 @@ from aiohttp import web
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.errors import ApiError, invalid_form, rate_limited
 from bots.sandbox.discord.routes import Routes
-from bots.sandbox.discord.state import Call, CreatedJson, Json
+from bots.sandbox.discord.state import Call, CreatedJson
 from bots.sandbox.discord.validation import check_files
 from bots.sandbox.scripting import drop_connection
-from bots.sandbox.stand_in import Fault, FaultKind
-
-__all__ = ["RequestHandler"]
+from bots.sandbox.stand_in import Fault, FaultKind, Json
 
 
 class RequestHandler:

@@ -14,8 +14,6 @@ from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import Call
 from bots.sandbox.discord.targets import visible_channel, writable_channel
 
-__all__ = ["Routes"]
-
 
 class Routes:
     """Handlers get the call, and by name the parts of its path that are in braces."""

@@ -5,8 +5,6 @@ from typing import Any
 
 from bots.sandbox import scripting
 
-__all__ = ["GatewayScript", "ScriptedReply"]
-
 
 class ScriptedReply(scripting.ScriptedReply):
     @classmethod

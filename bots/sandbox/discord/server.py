@@ -8,8 +8,6 @@ from bots.sandbox.discord.client import ClientBackend
 from bots.sandbox.discord.requests import RequestHandler
 from bots.sandbox.discord.state import Call
 
-__all__ = ["DiscordStandIn"]
-
 MAX_REQUEST_BYTES = 30 * 1024 * 1024
 
 

@@ -13,18 +13,6 @@ import msgspec
 from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionType, MessageType
 from bots.sandbox.stand_in import Json, RecordedCall
 
-__all__ = [
-    "Call",
-    "Channel",
-    "CreatedJson",
-    "Guild",
-    "Interaction",
-    "Json",
-    "Message",
-    "User",
-    "next_snowflake",
-]
-
 DISCORD_EPOCH_MS = 1_420_070_400_000
 ADD_REACTIONS, VIEW_CHANNEL, SEND_MESSAGES, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
 EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 14, 1 << 15, 1 << 16

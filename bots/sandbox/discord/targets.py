@@ -4,8 +4,6 @@ from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.errors import ApiError, locked_thread, missing_access, missing_permissions, not_found
 from bots.sandbox.discord.state import SEND_MESSAGES, SEND_MESSAGES_IN_THREADS, VIEW_CHANNEL, Channel, Message
 
-__all__ = ["target_message", "visible_channel", "writable_channel"]
-
 
 def visible_channel(backend: Backend, channel_id: str) -> Channel:
     channel = backend.channels.get(channel_id)

@@ -5,19 +5,7 @@ from typing import Any
 
 from bots.sandbox.discord.enums import CommandType, ComponentType
 from bots.sandbox.discord.errors import ApiError, bad_choice, empty_message, invalid_form
-from bots.sandbox.discord.state import Json
-
-__all__ = [
-    "check_choices",
-    "check_commands",
-    "check_files",
-    "check_length",
-    "check_message",
-    "check_modal",
-    "command_type",
-    "normalise_embeds",
-    "text_inputs",
-]
+from bots.sandbox.stand_in import Json
 
 MAX_NONCE_CHARS = 25
 MAX_COMMANDS_BY_TYPE = {CommandType.CHAT_INPUT: 100, CommandType.USER: 15, CommandType.MESSAGE: 15}

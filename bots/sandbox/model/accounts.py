@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from core.clock import Clock
 
-__all__ = ["Account", "Endpoint", "UsageKey", "UsageLedger"]
-
 DAY_SECONDS = 86_400
 
 

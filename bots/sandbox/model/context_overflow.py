@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["OVERFLOW_RESPONSES", "OverflowResponse"]
-
 
 @dataclass(frozen=True, slots=True)
 class OverflowResponse:

@@ -17,8 +17,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DIMENSIONS", "embed_text", "encode_embedding"]
-
 DIMENSIONS = 1024
 POSITIONS_PER_FEATURE = 4
 STEM_CHARS = 5

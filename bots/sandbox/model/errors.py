@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-__all__ = ["ERROR_PAGE", "TOO_LARGE_PAGE", "ApiError"]
-
 ERROR_PAGE = """<!DOCTYPE html>
 <html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
 <body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>

@@ -29,25 +29,6 @@ import msgspec
 
 from bots.sandbox.model.errors import ERROR_PAGE
 
-__all__ = [
-    "CannedResponse",
-    "Fault",
-    "ReasoningFormat",
-    "StreamAction",
-    "UsageReporting",
-    "close_connection",
-    "end_stream",
-    "gateway_error",
-    "http_error",
-    "keep_alive",
-    "rate_limited",
-    "reset_connection",
-    "respond_with",
-    "send_event",
-    "send_raw",
-    "stall",
-]
-
 FOREVER_SECONDS = 3600.0
 """No stand-in runs as long."""
 JSON_CONTENT_TYPE = "application/json"

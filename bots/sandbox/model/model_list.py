@@ -11,8 +11,6 @@ import msgspec
 from bots.sandbox.model.accounts import model_uuid
 from core.api.catalogue import Model
 
-__all__ = ["ModelListFormat", "model_list"]
-
 CONSTANT_FIELDS: dict[str, dict[str, Any]] = msgspec.json.decode(Path(__file__).with_suffix(".json").read_bytes())
 """The fields that are the same for every model."""
 CHAT_QUOTA_TOKENS = 1_000_000

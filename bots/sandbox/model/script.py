@@ -18,8 +18,6 @@ from typing import Any
 
 from bots.sandbox.model.faults import StreamAction
 
-__all__ = ["ScriptedAnswer", "scripted_answer"]
-
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 SHOWCASE = """## What a chat shows
 

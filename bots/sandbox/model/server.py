@@ -30,8 +30,6 @@ from core.api.catalogue import Model
 from core.api.model_data import BUILTIN_MODELS
 from core.clock import Clock, SystemClock
 
-__all__ = ["ModelStandIn", "RecordedRequest", "RejectedRequest"]
-
 MAX_RECORDS = 10_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_INPUTS = 2048

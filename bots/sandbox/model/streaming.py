@@ -16,8 +16,6 @@ from bots.sandbox.model.faults import TRUE_REASON, Fault, ReasoningFormat, Strea
 from bots.sandbox.model.tokeniser import Tokeniser, split_pieces
 from core.clock import Clock
 
-__all__ = ["Completion", "CompletionStream", "break_connection", "cloudflare_headers", "usage_json"]
-
 CHUNK_INTERVAL = 0.05
 """Several tokens share a chunk, as in the service."""
 SYSTEM_FINGERPRINT = "vllm-0.27.1-sandbox"

@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["Tokeniser", "split_pieces"]
-
 GROUP_PATTERN = re.compile(r" ?[^\W\d_]+|\d| ?[^\w\s]+|_+|\s+")
 MAX_PIECE_CHARS = 12
 MAX_GROUP_CHARS = 24

@@ -7,8 +7,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from bots.sandbox.model.errors import ApiError
 
-__all__ = ["ChatRequest", "EmbeddingsRequest", "parse_body"]
-
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
 TokenCount = Annotated[int, Field(ge=-(2**31), le=2**31)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]

@@ -5,16 +5,14 @@ from collections import deque
 from collections.abc import Collection
 from functools import partial
 
-from bots.sandbox.stand_in import MAX_RECORDS, ChatEvent, ChatEventKind, ChatStandIn
+from bots.sandbox.stand_in import MAX_RECORDS, ChatEvent, ChatEventKind, ChatStandIn, Json
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
-from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Json, Message, User
+from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Message, User
 from bots.sandbox.telegram.updates import UpdateQueue
 from bots.sandbox.telegram.webhook import Webhook
 from core.clock import Clock, SystemClock
-
-__all__ = ["Backend"]
 
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0

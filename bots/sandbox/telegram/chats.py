@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.members import chat_member, member_status
-from bots.sandbox.telegram.state import Json, MemberStatus
+from bots.sandbox.telegram.state import MemberStatus
 from bots.sandbox.telegram.targets import target_chat, target_thread
-
-__all__ = ["CHAT_METHODS"]
 
 MAX_TOPIC_NAME_CHARS = 128
 

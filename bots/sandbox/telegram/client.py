@@ -7,14 +7,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from bots.sandbox.stand_in import ChatEvent, ChatEventKind
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.files import FileStore
 from bots.sandbox.telegram.members import chat_member
-from bots.sandbox.telegram.state import Chat, ChatType, Json, MemberStatus, Message, User
-
-__all__ = ["CallbackAnswer", "ClientBackend"]
+from bots.sandbox.telegram.state import Chat, ChatType, MemberStatus, Message, User
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,9 @@
 
 import re
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.state import Json
-
-__all__ = ["CommandRegistry"]
 
 COMMAND_NAME = re.compile(r"[a-z0-9_]{1,32}")
 LANGUAGE_CODE = re.compile(r"[a-z]{2}")

@@ -8,10 +8,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.state import Json
-
-__all__ = ["detect_entities", "parse_text", "utf16_length"]
 
 MAX_TEXT_UNITS = 4096
 """UTF-16 code units."""

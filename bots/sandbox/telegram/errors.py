@@ -1,7 +1,5 @@
 """Error answers, in the shape and the words of Telegram."""
 
-__all__ = ["ApiError", "bad_request", "forbidden", "not_found"]
-
 
 class ApiError(Exception):
     """An answer with `ok: false`; `parameters` are its ResponseParameters."""

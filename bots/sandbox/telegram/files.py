@@ -1,10 +1,7 @@
 """The files that users have sent, for the bot to download."""
 
-from bots.sandbox.stand_in import BoundedDict
+from bots.sandbox.stand_in import BoundedDict, Json
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.state import Json
-
-__all__ = ["FileStore"]
 
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 MAX_FILES = 100

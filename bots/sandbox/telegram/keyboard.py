@@ -2,10 +2,8 @@
 
 from typing import Any
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.state import Json
-
-__all__ = ["inline_keyboard"]
 
 MAX_CALLBACK_DATA_BYTES = 64
 MAX_BUTTONS_PER_ROW = 8

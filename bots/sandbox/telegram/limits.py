@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 
-__all__ = ["FloodControl", "Limits", "SlidingWindow", "TokenBucket"]
-
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:

@@ -1,8 +1,7 @@
 """ChatMember objects."""
 
-from bots.sandbox.telegram.state import Chat, Json, MemberStatus, User
-
-__all__ = ["chat_member", "member_status"]
+from bots.sandbox.stand_in import Json
+from bots.sandbox.telegram.state import Chat, MemberStatus, User
 
 ADMINISTRATOR_RIGHTS = (
     "can_manage_chat",

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 
-from bots.sandbox.stand_in import ChatEvent, ChatEventKind
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
 from bots.sandbox.telegram.entities import parse_text, utf16_length
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.keyboard import inline_keyboard
-from bots.sandbox.telegram.state import Chat, Draft, Json, Message
+from bots.sandbox.telegram.state import Chat, Draft, Message
 from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
-
-__all__ = ["MESSAGE_METHODS"]
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200

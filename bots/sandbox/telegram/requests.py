@@ -9,13 +9,11 @@ import msgspec
 from aiohttp import web
 
 from bots.sandbox.scripting import drop_connection
-from bots.sandbox.stand_in import Fault, FaultKind
+from bots.sandbox.stand_in import Fault, FaultKind, Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import ApiError, not_found
 from bots.sandbox.telegram.routes import Routes
-from bots.sandbox.telegram.state import Call, Json
-
-__all__ = ["RequestHandler", "not_found_response"]
+from bots.sandbox.telegram.state import Call
 
 TOKEN_PATTERN = re.compile(r"\d+:[\w-]+", re.ASCII)
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.chats import CHAT_METHODS
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.commands import CommandRegistry
 from bots.sandbox.telegram.errors import not_found
 from bots.sandbox.telegram.messages import MESSAGE_METHODS
-from bots.sandbox.telegram.state import Call, Json
+from bots.sandbox.telegram.state import Call
 from bots.sandbox.telegram.updates import CONFLICT_WEBHOOK_SET
 from bots.sandbox.telegram.webhook import Webhook
-
-__all__ = ["Routes"]
 
 CONFLICT_WEBHOOK_ACTIVE = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"

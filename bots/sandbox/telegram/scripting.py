@@ -5,8 +5,6 @@ from typing import Any
 
 from bots.sandbox import scripting
 
-__all__ = ["ScriptedReply"]
-
 
 @dataclass(frozen=True, slots=True)
 class ScriptedReply(scripting.ScriptedReply):

@@ -6,8 +6,6 @@ from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.requests import RequestHandler, not_found_response
 from bots.sandbox.telegram.state import Call
 
-__all__ = ["TelegramStandIn"]
-
 MAX_REQUEST_BYTES = 60 * 1024 * 1024
 
 

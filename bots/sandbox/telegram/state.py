@@ -6,8 +6,6 @@ from enum import StrEnum
 
 from bots.sandbox.stand_in import Json, RecordedCall
 
-__all__ = ["Call", "Chat", "ChatType", "Draft", "Json", "MemberStatus", "Message", "User"]
-
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
 

@@ -1,10 +1,9 @@
 """The chat, the topic and the message that a request names, if the bot may act there."""
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.errors import bad_request, forbidden
-from bots.sandbox.telegram.state import Chat, Json, MemberStatus, Message
-
-__all__ = ["target_chat", "target_message", "target_thread"]
+from bots.sandbox.telegram.state import Chat, MemberStatus, Message
 
 
 def target_chat(backend: Backend, params: Json, *, for_writing: bool = True) -> Chat:

@@ -6,11 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NoReturn
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import ApiError
-from bots.sandbox.telegram.state import Json
 from core.clock import Clock
-
-__all__ = ["PendingUpdate", "UpdateQueue"]
 
 MAX_UPDATES_PER_POLL = 100
 MAX_POLL_SECONDS = 50.0

@@ -7,12 +7,10 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
-from bots.sandbox.telegram.state import Json
 from bots.sandbox.telegram.updates import PendingUpdate, UpdateQueue
 from core.clock import Clock
-
-__all__ = ["Webhook"]
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 (the header's name)
 SECRET_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")

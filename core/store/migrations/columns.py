@@ -4,7 +4,5 @@ from functools import partial
 
 from sqlalchemy import BigInteger, Column, Integer
 
-__all__ = ["ID", "required"]
-
 ID = BigInteger().with_variant(Integer(), "sqlite")
 required = partial(Column, nullable=False)

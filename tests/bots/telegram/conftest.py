@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram import Chat, Limits, TelegramStandIn
-from bots.sandbox.telegram.state import Json
 from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.timings import TelegramTimings
 from core.errors import StoreError

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bots.sandbox.telegram.state import Json
+from bots.sandbox.stand_in import Json
 
 ADA: Json = {
     "id": 42,

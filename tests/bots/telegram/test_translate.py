@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from telegram import Update, User
 
-from bots.sandbox.telegram.state import Json
+from bots.sandbox.stand_in import Json
 from bots.telegram.translate import translate
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 from tests.bots.telegram.payloads import (

@@ -9,14 +9,13 @@ from bots.discord.buttons import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM
 from bots.sandbox.discord import Channel, DiscordStandIn, Fault, FaultKind, Limits, Message, ScriptedReply
-from bots.sandbox.discord.state import Call, Json
+from bots.sandbox.discord.state import Call
+from bots.sandbox.stand_in import Json
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
 from core.port import Adapter, Incoming, Place
 from core.store.recent_activity import EventHistory, RecentActivity
 from tests.contract.harness import Ability, ContractInbox, Operation, PlatformHarness, VisibleMessage
-
-__all__ = ["DiscordHarness"]
 
 TIMINGS = DiscordTimings(
     first_store_retry_delay=0.01,

@@ -13,8 +13,6 @@ from core.errors import DeliveryFailure
 from core.port import Adapter, Place
 from tests.contract.harness import Ability, Operation, PlatformHarness, VisibleMessage
 
-__all__ = ["TelegramHarness"]
-
 TIMINGS = TelegramTimings(first_retry_delay=0.01, max_retry_delay=0.05, ready_timeout=0.05)
 METHODS = {
     Operation.SEND: "sendMessage",

@@ -15,8 +15,6 @@ from bots.terminal.adapter import WELCOME_TEXT, TerminalAdapter
 from core.port import Adapter, Place
 from tests.contract.harness import Ability, PlatformHarness, VisibleMessage
 
-__all__ = ["TerminalHarness"]
-
 PROMPT = "> "
 CONTROL_CODE = re.compile(r"\x1b\[(\??\d*)([A-Za-z])|[\r\n]")
 

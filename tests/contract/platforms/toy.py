@@ -10,8 +10,6 @@ from tests.contract.harness import Ability, Operation, PlatformHarness, VisibleM
 from tests.contract.toy_platform import FAILURES, ToyAdapter, ToyService
 from tests.waiting import wait_until
 
-__all__ = ["ToyHarness"]
-
 STATUSES = {DeliveryFailure(failure): status for status, failure in FAILURES.items()}
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["ANSWER", "API_KEY", "MAX_ANSWER_TOKENS", "MODEL_NAME", "REASONING", "write_model"]
-
 API_KEY = "key-of-the-test-server"
 MODEL_NAME = "tiny/random-llama"
 MAX_ANSWER_TOKENS = 80

@@ -8,8 +8,6 @@ from core.api.events import ReasoningDelta, StreamEvent, TextDelta, TextWasReaso
 from core.errors import ModelError
 from core.timings import Timings
 
-__all__ = ["FAST_RETRIES", "LONG_TIMEOUTS", "REQUEST", "StreamResult", "read_stream"]
-
 REQUEST = ChatRequest("some/model", (Message("user", "hello"),))
 LONG_TIMEOUTS = StreamTimeouts(connect=5, first_token=20, between_tokens=20, total=60)
 FAST_RETRIES = Timings(model_retry_delay=0.01)

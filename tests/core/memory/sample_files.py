@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from pypdf import PdfReader, PdfWriter
 
-__all__ = ["encrypt_pdf", "make_pdf", "make_pdf_from_streams", "make_scanned_pdf"]
-
 
 def _page_stream(text: str) -> bytes:
     lines = []

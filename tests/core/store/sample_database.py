@@ -48,8 +48,6 @@ from core.store.turns import Turn, TurnState
 from core.timings import Timings
 from tests.core.store.turn_helpers import end_batch_window
 
-__all__ = ["fill"]
-
 MODEL, EMBEDDER = "meta-llama/Llama-3.3-70B-Instruct", "some/embedder"
 FAKE, DISCORD = AccountKey("fake", "1"), AccountKey("discord", "2")
 PRIVATE = Place("fake", "1", "5", is_private=True)

@@ -12,19 +12,6 @@ from core.store.history import load_history
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.turns import Turn, TurnState
 
-__all__ = [
-    "ACCOUNT",
-    "ANN",
-    "PLACE",
-    "accept",
-    "accept_event",
-    "answer",
-    "claim",
-    "end_batch_window",
-    "history_texts",
-    "message_event",
-]
-
 ACCOUNT = AccountKey("telegram", "1")
 PLACE = Place("telegram", "1", "5", is_private=True)
 ANN = Sender("telegram", "5", "Ann")

@@ -8,8 +8,6 @@ import typer
 from bots.cli import app
 from tests.project.reference.markdown import GENERATED, code, table
 
-__all__ = ["render"]
-
 EXIT_CODES = {
     "0": "Success.",
     "1": "A defect in Parley, or a shutdown that had to be forced.",

@@ -3,8 +3,6 @@
 from core.commands.declarations import COMMANDS, Argument, Command
 from tests.project.reference.markdown import GENERATED, code, table
 
-__all__ = ["render"]
-
 INTRODUCTION = """\
 Telegram, Discord and the terminal offer the same commands. Arguments in brackets are optional. In the chat, `/help` lists the commands."""
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from tests.project.reference.markdown import GENERATED, code, table
 
-__all__ = ["find_logged_events", "find_problems", "render"]
-
 ROOT = Path(__file__).parents[3]
 MEANINGS_FILE = ROOT / "docs" / "reference" / "log-events.toml"
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}

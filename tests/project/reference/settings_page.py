@@ -8,8 +8,6 @@ from core.settings.errors import valid_values
 from core.settings.formatting import format_plain
 from tests.project.reference.markdown import GENERATED, code, table
 
-__all__ = ["render"]
-
 INTRODUCTION = """\
 Every setting is an environment variable. Except for secrets, it is also a key in `parley.toml`. The environment overrides the file,
 and an empty variable counts as unset. An unknown key in the file is an error. `parley config show` prints every value and its source.

@@ -10,8 +10,6 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Interaction, Limits, U
 from tests import api_specs
 from tests.clock import FakeClock
 
-__all__ = ["RawClient", "raw_client"]
-
 
 class RawClient:
     """Has one user and a direct message channel with her. Checks error bodies against the API description."""
