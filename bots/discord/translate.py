@@ -188,6 +188,6 @@ def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) 
 def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) -> str:
     """The text without mentions of the bot; mentions of people become their names."""
     bot_mention = "|".join([f"<@!?{bot_id}>", *(f"<@&{role}>" for role in roles)])
-    text = re.sub(rf"[ \t]*(?:{bot_mention})[ \t]*", " ", message.content)
+    text = re.sub(rf"(?:(?<![ \t])[ \t]++)?(?:{bot_mention})[ \t]*+", " ", message.content)
     names = {str(user.id): user.display_name for user in message.mentions}
     return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text).strip()

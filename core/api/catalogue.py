@@ -30,7 +30,7 @@ VISION_NAME_PATTERN = re.compile(
     r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal",
     re.IGNORECASE,
 )
-SIZE_PATTERN = re.compile(r"(\d+(?:\.\d+)?)B\b", re.IGNORECASE)
+SIZE_PATTERN = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)B\b", re.IGNORECASE)
 
 ID_KEYS = ("id", "name", "model_id")
 NESTED_KEYS = ("metadata", "architecture", "meta")

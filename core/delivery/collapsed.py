@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
+from core.markdown.document import Document, Quote
 from core.markdown.parser import normalise_text
+from core.markdown.plain_text import plain_paragraph
 from core.port import Dialect, Part
 
 INITIAL_FILL_RATIO = 0.8
@@ -21,16 +22,9 @@ def _split_to_fit(dialect: Dialect, text: str, max_chars: int) -> Iterator[Part]
         if len(text) > max_chars:
             end = max(piece.rfind("\n"), piece.rfind(" "))
             piece = piece[: end + 1] if end > max_chars // 2 else piece
-        part = dialect.render(Document((Quote((_paragraph(piece.strip()),), is_collapsed=True),)))
+        part = dialect.render(Document((Quote((plain_paragraph(piece.strip()),), is_collapsed=True),)))
         if dialect.size(part) > dialect.limit and len(piece) > 1:
             max_chars = len(piece) // 2
             continue
         text = text[len(piece) :].lstrip()  # platforms reject messages of only white space
         yield part
-
-
-def _paragraph(text: str) -> Paragraph:
-    children: list[Inline] = []
-    for line in text.split("\n"):
-        children += [LineBreak(), Text(line)] if children else [Text(line)]
-    return Paragraph(tuple(children))

@@ -7,8 +7,9 @@ Candidates, from the best kind to the worst, and within a kind from the last to 
 
 A candidate breaks markup if the two halves together show something other than the whole: half a link shows its
 brackets. The first candidate wins that breaks nothing and leaves the part at least half full, or else at least 5 %
-full. If there is none, the first wins that only separates marks which might still become a pair. The search reads only
-the text of the part and the one character that did not fit, so later text never moves a cut.
+full. If there is none, the first wins that only separates marks which might still become a pair. The search ends early
+if it costs too much. It reads only the text of the part and the one character that did not fit, so later text never
+moves a cut.
 """
 
 import re
@@ -38,6 +39,8 @@ from core.port import Dialect
 MAX_CANDIDATES = 24
 """The number of candidates examined for each minimum fill."""
 MIN_FILL_RATIOS = (0.5, 0.05)
+MAX_WORK = 400
+"""A search that costs more than this per unit of `allowance` ends with the next candidate, whatever it breaks."""
 MAX_GRAPHEME_SEARCH_CHARS = 256
 LIST_MARKER_PATTERN = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])")
 """Begins a list item, unless something other than a space follows."""
@@ -60,8 +63,8 @@ BLOCK_START_PATTERN = re.compile(
     r"[ \t]*(?:\d{1,9}(?:[.)](?:\s|\Z)|\Z)|[-*+](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|`{2,}|~~|\||\$\$|\\\[)"
 )
 """Begins a block at the start of a line, but not in the middle of a paragraph."""
-SENTENCE_END_PATTERN = re.compile(r"(?:[.!?…]+[\"')\]*_»”’]*\s+|[。！？]+[」』”]?)(?=\S)")
-WORD_END_PATTERN = re.compile(r"\s+(?=\S)")
+SENTENCE_END_PATTERN = re.compile(r"(?:(?<![.!?…])[.!?…]++[\"')\]*_»”’]*+\s++|(?<![。！？])[。！？]++[」』”]?+)(?=\S)")
+WORD_END_PATTERN = re.compile(r"(?<!\s)\s++(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,12 @@ class _Variant:
 class CutFinder:
     """Finds the cut of the part that begins at `start` and is full at `end`."""
 
-    def __init__(self, dialect: Dialect, text: str, start: Cut, end: int) -> None:
+    def __init__(self, dialect: Dialect, text: str, start: Cut, end: int, allowance: int) -> None:
+        self.work = 0
+        """The cost of the search so far, in characters of prose."""
         self._dialect = dialect
         self._max_size = dialect.limit
+        self._allowance = allowance
         self._text = text
         self._start = start.resume_at
         self._end = end
@@ -116,6 +122,8 @@ class CutFinder:
         fallback: Cut | None = None
         for min_fill in MIN_FILL_RATIOS:
             for cut in islice(self._candidates(self._max_size * min_fill), MAX_CANDIDATES):
+                if self.work > MAX_WORK * self._allowance:
+                    return cut
                 tear = self._tear(cut, variants)
                 if tear is _Tear.NONE:
                     return cut
@@ -126,7 +134,7 @@ class CutFinder:
     def blocks_up_to(self, end: int, suffix: str = "") -> tuple[Block, ...]:
         """The blocks of the part if it ended at `end`, followed by `suffix`."""
         source = self._prefix + self._text[self._start : end] + suffix
-        return _parse_continuation(source, self._open_blocks)
+        return self._parse(source, self._open_blocks)
 
     # Candidates
 
@@ -212,10 +220,15 @@ class CutFinder:
         first_half = _visible_text(self.blocks_up_to(cut.end))
         rest = cut.prefix() + self._text[cut.resume_at : self._end]
         for variant in variants:
-            second_half = _visible_text(_parse_continuation(rest + variant.closer, cut.open_blocks))
+            second_half = _visible_text(self._parse(rest + variant.closer, cut.open_blocks))
             if first_half + second_half != variant.visible_text:
                 return _Tear.POSSIBLE if variant.closer else _Tear.CERTAIN
         return _Tear.NONE
+
+    def _parse(self, source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
+        parsed = parse_blocks(source, open_formula_closer(open_blocks))
+        self.work += parsed.work
+        return tuple(placed.block for placed in resume_blocks(parsed.blocks, open_blocks))
 
 
 def resume_blocks(blocks: list[PlacedBlock], open_blocks: tuple[OpenBlock, ...]) -> list[PlacedBlock]:
@@ -224,11 +237,6 @@ def resume_blocks(blocks: list[PlacedBlock], open_blocks: tuple[OpenBlock, ...])
         return blocks
     first, *others = blocks
     return [PlacedBlock(first.line, block) for block in strip_continuation((first.block,), open_blocks)] + others
-
-
-def _parse_continuation(source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
-    blocks = resume_blocks(parse_blocks(source, open_formula_closer(open_blocks)), open_blocks)
-    return tuple(placed.block for placed in blocks)
 
 
 def _visible_text(blocks: tuple[Block, ...]) -> str:

@@ -19,12 +19,16 @@ Two techniques avoid parsing the whole part again on every update:
 import asyncio
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import regex
+
 from core.delivery.cut_finder import Cut, CutFinder, resume_blocks
-from core.markdown.document import Block, Document, ListBlock, MathBlock, Paragraph, Table, Text
+from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBlock, Table
 from core.markdown.outline import open_formula_closer
-from core.markdown.parser import PlacedBlock, normalise_text, parse_blocks
+from core.markdown.parser import STOP_WORK, PlacedBlock, normalise_text, parse_blocks
+from core.markdown.plain_text import plain_paragraph
 from core.port import Dialect, Part
 from core.timings import Timings
 
@@ -32,13 +36,31 @@ INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 """Up to this many new characters are split without a thread."""
 MIN_SETTLED_ITEMS = 4
+MAX_DELIMITER_ROWS = 8
+"""A step of growth with more of them is too large."""
+MAX_SOURCE_RATIO = 8
+"""A part is full with this many characters of source per unit of its limit, whatever they show."""
+MAX_GRAPHEME_CHARS = 256
+GRAPHEME_PATTERN = regex.compile(r"\X")
+FINE_WORK = 200
+"""After this work per unit of its allowance, a part no longer grows by single characters."""
+COARSE_STRIDE_RATIO = 128
+"""It is then full when 1/128 of its limit may not fit."""
+MAX_PART_WORK = 600
+"""After this work per unit of its allowance, a part is full."""
+BASE_ALLOWANCE = 1000
+"""A part's allowance is its limit and this: small parts cost more for each of their characters."""
+WORK_PER_CHAR = 1200
+"""A part is plain text if those before it cost more than this per character and unit of allowance."""
 SIZE_SLACK = 24
 """The maximum by which half a pair of marks makes a part larger than the complete pair."""
 MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|]")
 PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<]")
-TABLE_DELIMITER_PATTERN = re.compile(r"^[ \t>]*(?:[|:][|: \t]*-|-(?=[-|:]))[|:\- \t]*(?=[^\n|:\- \t])", re.MULTILINE)
+TABLE_DELIMITER_PATTERN = re.compile(r"^[ \t>]*+(?:[|:][|: \t]*+-|-(?=[-|:]))[|:\- \t]*+(?=[^\n|:\- \t])", re.MULTILINE)
 LIST_ITEM_PATTERN = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 START_OF_TEXT = Cut(0, 0)
+EXECUTOR = ThreadPoolExecutor(2, "splitter")
+"""Own threads: long splits must not delay what uses asyncio's default threads, such as looking up host names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +70,31 @@ class _Rendering:
     tail_blocks: list[PlacedBlock]
     part: Part
     size: int
+    work: int
+    """What parsing the tail cost, in characters of prose."""
 
 
 class Splitter:
     def __init__(self, dialect: Dialect, *, timings: Timings = Timings()) -> None:
         self._dialect = dialect
         self._timings = timings
+        self._allowance = dialect.limit + BASE_ALLOWANCE
+        self._max_stride = max(1, dialect.limit // 4)
         self._text = ""
         self._was_slow = False
         self._is_cancelled = False
-        self._closed_parts: list[Part] = []
-        self._begin_part(START_OF_TEXT)
+        self.work = 0
+        """The cost of all that was parsed so far, in characters of prose."""
+        self.failure: Exception | None = None
+        """The defect in the parser or the dialect that made a part plain text."""
+        self._restart()
 
     async def update_async(self, text: str) -> tuple[Part, ...]:
         """Like `update`, but splits in a thread if that may take long."""
         if len(text) - len(self._text) <= MAX_INLINE_CHARS and not self._was_slow:
             return self._timed_update(text)
         try:
-            return await asyncio.to_thread(self._timed_update, text)
+            return await asyncio.get_running_loop().run_in_executor(EXECUTOR, self._timed_update, text)
         except asyncio.CancelledError:
             self._is_cancelled = True
             raise
@@ -81,49 +110,146 @@ class Splitter:
         """The parts of `text`, the whole text so far. Starts again if it does not continue the previous text."""
         text = normalise_text(text)
         if not text.startswith(self._text):
-            self._closed_parts = []
-            self._begin_part(START_OF_TEXT)
+            self._restart()
         self._text = text
-        while self._fit_end < len(text) and not self._is_cancelled:
-            self._grow_or_close_part()
-        last = self._render_up_to(len(text)).part
+        last = self._advance()
         parts = (*self._closed_parts, last) if last.text.strip() else tuple(self._closed_parts)
         if not parts and text.strip():
             # Markup without content (a lone "#"): show its source rather than nothing.
-            literal = Document((Paragraph((Text(text.strip()),)),))
-            return (self._dialect.render(literal),)
+            return (self._render_plain(text.strip()),)
         return parts
 
-    def _begin_part(self, cut: Cut) -> None:
+    def _restart(self) -> None:
+        self._closed_parts: list[Part] = []
+        self._closed_work = 0
+        """What closing the closed parts cost. Depends on their text alone, not on the steps in which it grew."""
+        self.has_plain_part = False
+        """Whether a part is plain text because of its cost, or of a failure."""
+        self._begin_part(START_OF_TEXT)
+
+    def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
         self._part_start = cut
+        self._part_work = 0
+        self._is_plain = is_plain or self._closed_work > WORK_PER_CHAR * self._allowance * (
+            1 + cut.resume_at / self._dialect.limit
+        )
+        self._plain_chars = max(1, self._dialect.limit // 2)
         self._fit_end = self._tail_start = cut.resume_at
         """Text up to `_fit_end` fits the part; text from `_tail_start` on is not settled."""
         self._tail_prefix = cut.prefix()
         self._settled_blocks: tuple[Block, ...] = ()
+        self._settled_work = 0
+        """What parsing the settled blocks and items cost."""
         self._settled_items: ListBlock | None = None
         """The settled items of the list at the beginning of the tail."""
-        self._stride = INITIAL_STRIDE_CHARS
+        self._stride = min(INITIAL_STRIDE_CHARS, self._max_stride)
         self._renderings: dict[int, _Rendering] = {}
 
-    def _grow_or_close_part(self) -> None:
-        stride = min(self._stride, len(self._text) - self._fit_end)
-        while stride > 1 and not self._fits_up_to(self._fit_end + stride):
-            stride //= 2
-        end = self._fit_end + stride
-        is_empty = self._fit_end == self._part_start.resume_at
-        if stride > 1 or self._render_up_to(end).size <= self._dialect.limit or is_empty:
-            self._stride = stride * 2
-            self._settle_blocks(end)
+    def _advance(self) -> Part:
+        """Close every part that is full, and render the open one."""
+        while not self._is_cancelled:
+            try:
+                if self._is_plain:
+                    if not self._close_plain_part():
+                        last = self._render_plain(self._text[self._part_start.resume_at :])
+                        self.has_plain_part |= bool(last.text.strip())
+                        return last
+                elif not self._grow_or_close_part():
+                    return self._render_up_to(len(self._text)).part
+            except Exception as error:
+                if self._is_plain:
+                    raise
+                # A defect in the parser or the dialect must not cost the answer.
+                self.failure = error
+                self._begin_part(self._part_start, is_plain=True)
+        return Part("")
+
+    def _grow_or_close_part(self) -> bool:
+        """Try one step of growth; False if the text is too short for it.
+
+        The steps depend on the text alone: a step waits for all its characters, unless the part is full without them.
+        """
+        end = self._fit_end + self._stride
+        if end > len(self._text):
+            if self._stride == 1 or self._render_up_to(len(self._text)).size <= self._dialect.limit:
+                return False
+            fits = False
+        elif self._stride > 1:
+            fits = self._fits_up_to(end)
         else:
+            is_empty = self._fit_end == self._part_start.resume_at
+            fits = is_empty or self._render_up_to(end).size <= self._dialect.limit
+        self._part_work += self._step_work()
+        if fits:
+            self._stride = min(self._stride * 2, self._max_stride)
+            self._settle_blocks(end)
+        elif self._stride > self._min_stride():
+            self._stride //= 2
+        else:
+            self._close_part()
+            return True
+        self._limit_part()
+        return True
+
+    def _step_work(self) -> int:
+        """What a step of growth costs. Does not depend on how much of the step's text is there already."""
+        rendering = self._render_up_to(self._fit_end)
+        work = rendering.work
+        if rendering.tail_blocks and not isinstance(rendering.tail_blocks[-1].block, CodeBlock | MathBlock):
+            marks = PAIRED_MARKUP_PATTERN.findall(self._text, self._tail_start, self._fit_end)
+            work = max(work, STOP_WORK * len(marks))
+        return work + self._settled_work // 2 + self._stride
+
+    def _min_stride(self) -> int:
+        limit = self._dialect.limit
+        is_costly = self._part_work > FINE_WORK * self._allowance and self._fit_end > self._part_start.resume_at
+        return max(1, limit // COARSE_STRIDE_RATIO) if is_costly else 1
+
+    def _limit_part(self) -> None:
+        """Close a part that shows little for its length or its cost."""
+        limit, length = self._dialect.limit, self._fit_end - self._part_start.resume_at
+        if length > limit // 8 and not self._render_up_to(self._fit_end).part.text.strip():
+            self._closed_work += self._part_work
+            self._begin_part(self._part_start, is_plain=True)
+        elif length and (length > MAX_SOURCE_RATIO * limit or self._part_work > MAX_PART_WORK * self._allowance):
             self._close_part()
 
     def _close_part(self) -> None:
-        finder = CutFinder(self._dialect, self._text, self._part_start, self._fit_end)
+        finder = CutFinder(self._dialect, self._text, self._part_start, self._fit_end, self._allowance)
         cut = finder.find()
         part = self._dialect.render(Document(finder.blocks_up_to(cut.end)))
         if part.text.strip():
             self._closed_parts.append(part)
+        self._closed_work += self._part_work + finder.work
+        self.work += finder.work
         self._begin_part(cut)
+
+    # Plain text
+
+    def _close_plain_part(self) -> bool:
+        """Close the plain part if it is full. Its size in source characters is fixed, so that nothing is searched."""
+        start = self._part_start.resume_at
+        while True:
+            piece = self._text[start : start + self._plain_chars]
+            part = self._render_plain(piece)
+            if self._dialect.size(part) <= self._dialect.limit or self._plain_chars == 1:
+                break
+            self._plain_chars //= 2
+        if len(self._text) - start <= self._plain_chars:
+            return False
+        end = max(piece.rfind("\n"), piece.rfind(" ")) + 1
+        if end <= len(piece) // 2:
+            end = _last_grapheme_start(piece) or len(piece)
+        part = self._render_plain(piece[:end])
+        if part.text.strip():
+            self._closed_parts.append(part)
+            self.has_plain_part = True
+        self._begin_part(Cut(start + end, start + end))
+        return True
+
+    def _render_plain(self, text: str) -> Part:
+        self.work += len(text)
+        return self._dialect.render(Document((plain_paragraph(text),)))
 
     # Growing
 
@@ -138,9 +264,9 @@ class Splitter:
         if self._render_up_to(end).size > max_size:
             return False
         new_text = self._text[self._fit_end : end]
-        for delimiter in TABLE_DELIMITER_PATTERN.finditer(new_text):
+        for count, delimiter in enumerate(TABLE_DELIMITER_PATTERN.finditer(new_text)):
             # The text is a table up to here, but no longer with the next character.
-            if self._render_up_to(self._fit_end + delimiter.end()).size > max_size:
+            if count == MAX_DELIMITER_ROWS or self._render_up_to(self._fit_end + delimiter.end()).size > max_size:
                 return False
         if not MARKUP_PATTERN.search(new_text):
             return True
@@ -157,13 +283,15 @@ class Splitter:
     def _render_tail(self, tail: str) -> _Rendering:
         open_blocks = self._part_start.open_blocks
         closing_text = open_formula_closer(open_blocks) if self._tail_prefix else None
-        blocks = parse_blocks(self._tail_prefix + tail, closing_text)
+        parsed = parse_blocks(self._tail_prefix + tail, closing_text)
+        blocks = parsed.blocks
         if self._tail_prefix or self._tail_start == self._part_start.resume_at:
             blocks = resume_blocks(blocks, open_blocks)
         if self._settled_items:
             blocks = _prepend_items(self._settled_items, blocks)
         part = self._dialect.render(Document(self._settled_blocks + tuple(placed.block for placed in blocks)))
-        return _Rendering(blocks, part, self._dialect.size(part))
+        self.work += parsed.work + self._settled_work // 2
+        return _Rendering(blocks, part, self._dialect.size(part), parsed.work)
 
     # Settling
 
@@ -182,8 +310,7 @@ class Splitter:
                 for placed in blocks
                 if placed.line >= first_open_line
             ]
-            rendering = replace(rendering, tail_blocks=open_blocks)
-            self._drop_from_tail(tail, first_open_line)
+            rendering = self._drop_from_tail(tail, first_open_line, replace(rendering, tail_blocks=open_blocks))
             self._renderings = {}
         later = {position: rendered for position, rendered in self._renderings.items() if position > end}
         self._renderings = later | {end: rendering}
@@ -202,16 +329,21 @@ class Splitter:
         if "\n" not in tail[item_starts[-1] :]:
             item_starts.pop()
         self._settled_items = ListBlock(list_block.items[: settled_count + len(item_starts) - 1], list_block.start)
-        self._drop_from_tail(tail, tail.count("\n", 0, item_starts[-1]))
-        self._renderings = {self._fit_end: self._renderings[self._fit_end]}
+        rendering = self._renderings[self._fit_end]
+        rendering = self._drop_from_tail(tail, tail.count("\n", 0, item_starts[-1]), rendering)
+        self._renderings = {self._fit_end: rendering}
 
     def _tail_source(self) -> str:
         return self._tail_prefix + self._text[self._tail_start : self._fit_end]
 
-    def _drop_from_tail(self, tail: str, line_count: int) -> None:
+    def _drop_from_tail(self, tail: str, line_count: int, rendering: _Rendering) -> _Rendering:
         lines = tail.split("\n", line_count)[:line_count]
-        self._tail_start += sum(len(line) + 1 for line in lines) - len(self._tail_prefix)
+        dropped = sum(len(line) + 1 for line in lines)
+        self._tail_start += dropped - len(self._tail_prefix)
         self._tail_prefix = ""
+        dropped_work = rendering.work * dropped // len(tail)
+        self._settled_work += dropped_work
+        return replace(rendering, work=rendering.work - dropped_work)
 
 
 def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int:
@@ -229,3 +361,10 @@ def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBl
     if isinstance(first, ListBlock):
         return [PlacedBlock(0, ListBlock(items.items + first.items, items.start)), *blocks[1:]]
     return [PlacedBlock(0, items), *blocks]
+
+
+def _last_grapheme_start(text: str) -> int:
+    """Where the last character of `text`, as people see it, begins; 0 if `text` is one character."""
+    search_start = max(0, len(text) - MAX_GRAPHEME_CHARS)
+    starts = [match.start() for match in GRAPHEME_PATTERN.finditer(text, search_start)]
+    return starts[-1] if starts and starts[-1] > search_start else 0

@@ -30,7 +30,8 @@ DISPLAY_OPENERS = {closer: opener for opener, closer in DISPLAY_DELIMITERS.items
 INLINE_DELIMITERS = {"\\(": "\\)", "\\[": "\\]"}
 DOUBLE_DOLLAR_PATTERN = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 SINGLE_DOLLAR_PATTERN = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
-MONEY_PATTERN = re.compile(r"[\d.,]+(?:$|[^\\^_=+*/<>{}]*\s[^\\^_=+*/<>{}]*\Z)")
+NUMBER_PATTERN = re.compile(r"[\d.,]++")
+OPERATOR_PATTERN = re.compile(r"[\\^_=+*/<>{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,18 @@ def _dollar_rule(state: StateInline, silent: bool) -> bool:
     if start and state.src[start - 1].isalnum():
         return False
     single = SINGLE_DOLLAR_PATTERN.match(state.src, start, start + MAX_INLINE_FORMULA_CHARS)
-    if single is None or MONEY_PATTERN.match(single[1]):
+    if single is None or _is_money(single[1]):
         return False
     return _push_formula(state, *single.span(1), single.end(), silent)
+
+
+def _is_money(text: str) -> bool:
+    """Whether `text` is a number alone, or a number and words without an operator."""
+    number = NUMBER_PATTERN.match(text)
+    if number is None:
+        return False
+    words = text[number.end() :]
+    return not words or (OPERATOR_PATTERN.search(words) is None and any(map(str.isspace, words)))
 
 
 def _push_formula(state: StateInline, start: int, end: int, next_position: int, silent: bool) -> bool:

@@ -28,7 +28,8 @@ MAX_EMPHASIS_DEPTH = 12
 """Emphasis nested deeper than this is dropped; its text stays."""
 CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")
 
-InlineWrapper = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
+InlineWrapper = Callable[[tuple[Inline, ...]], tuple[Inline, ...]] | None
+"""None: the inner nodes join the outer ones."""
 
 
 def parse_inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
@@ -36,11 +37,13 @@ def parse_inlines(tokens: Sequence[Token]) -> tuple[Inline, ...]:
     current: list[Inline] = []
     for token in tokens:
         if token.nesting == 1:
-            stack.append((_make_wrapper(token, len(stack)), current))
-            current = []
+            wrap = _make_wrapper(token, len(stack))
+            stack.append((wrap, current))
+            current = [] if wrap else current
         elif token.nesting == -1:
             wrap, outer = stack.pop()
-            outer.extend(wrap(tuple(current)))
+            if wrap:
+                outer.extend(wrap(tuple(current)))
             current = outer
         else:
             current.extend(_parse_leaf(token))
@@ -66,7 +69,7 @@ def _make_wrapper(token: Token, depth: int) -> InlineWrapper:
                 return lambda children: (Emphasis(children),)
             case "s_open":
                 return lambda children: (Strikethrough(children),)
-    return lambda children: children
+    return None
 
 
 def _make_link(url: str, title: str, children: tuple[Inline, ...]) -> tuple[Inline, ...]:

@@ -29,7 +29,7 @@ from markdown_it.token import Token
 
 from core.markdown.document import Block, ListBlock, ListItem, Paragraph, Quote, Table
 from core.markdown.formulas import RESUME_MARK, formula_closer
-from core.markdown.parser import tokenize
+from core.markdown.parser import fence_language, tokenize
 
 QUOTE_MARK_PATTERN = re.compile(r" {0,3}> ?")
 
@@ -232,7 +232,7 @@ class _OutlineBuilder:
             case "heading_open":
                 self._add_leaf(start, end, OpenBlock(OpenBlockKind.HEADING, token.markup + " "))
             case "fence":
-                code = OpenBlock(OpenBlockKind.CODE, lines_before=(token.markup + token.info.strip(),))
+                code = OpenBlock(OpenBlockKind.CODE, lines_before=(token.markup + fence_language(token),))
                 first, last = start + 1, start + 1 + token.content.count("\n")
                 self._add_leaf(first, last, code, range(first, last))
             case "formula":

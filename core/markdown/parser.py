@@ -12,13 +12,14 @@ is text, so parsing never fails.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, blockquote, list_block
 from markdown_it.rules_block import table as table_rule
 from markdown_it.rules_block.table import escapedSplit, getLine
+from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
 from core.markdown.document import (
@@ -41,7 +42,13 @@ from core.markdown.inlines import parse_inlines, split_checkbox
 
 MAX_CONTAINER_DEPTH = 16
 """Quotes and lists nested deeper than this are text."""
+MAX_TABLE_COLUMNS = 64
+"""A table with more columns is text: each row would show a cell for each of them."""
 LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")
+MARKS = "*_~`]!\\$&<>{}=+-#@:^%\n[[[["
+"""The characters in a paragraph at which the parser stops. It looks for the end of a link at each `[`."""
+STOP_WORK = 50
+"""A stop costs about as much as this many characters of prose."""
 LONE_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 
 
@@ -58,10 +65,25 @@ def normalise_text(text: str) -> str:
     return LONE_SURROGATE_PATTERN.sub("\ufffd", text)
 
 
-def parse_blocks(text: str, open_formula: str | None = None) -> list[PlacedBlock]:
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    blocks: list[PlacedBlock]
+    work: int
+    """What parsing cost, in characters of prose."""
+
+
+def parse_blocks(text: str, open_formula: str | None = None) -> ParsedText:
     """Parse normalised text. If it begins inside a displayed formula, `open_formula` is the closer."""
     tokens = tokenize(text, open_formula)
-    return list(_build_blocks(tokens, 0, len(tokens)))
+    blocks = list(_build_blocks(tokens, 0, len(tokens)))
+    return ParsedText(blocks, len(text) + STOP_WORK * sum(map(_count_stops, tokens)))
+
+
+def _count_stops(token: Token) -> int:
+    """How often the parser stopped in the token: for each mark, even if it turned out to be text."""
+    if token.type != "inline":
+        return 1
+    return 1 + len(token.children or ()) + sum(map(token.content.count, MARKS))
 
 
 def tokenize(text: str, open_formula: str | None = None, *, inline: bool = True) -> list[Token]:
@@ -83,6 +105,8 @@ def _list_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a table, but append a row's surplus cells to its last cell; markdown-it drops them."""
+    if start + 1 < end and getLine(state, start + 1).count("|") > MAX_TABLE_COLUMNS:
+        return False
     first_token = len(state.tokens)
     if not table_rule(state, start, end, silent):
         return False
@@ -103,6 +127,20 @@ def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return True
 
 
+def _link_rule(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
+    """`rule` for a link or an image, without the search for its end where none can follow."""
+
+    def guarded(state: StateInline, silent: bool) -> bool:
+        if state.src[state.pos] not in "[!":
+            return False
+        last_end = state.env.get("last_link_end")
+        if last_end is None or last_end[0] is not state.src:
+            last_end = state.env["last_link_end"] = (state.src, state.src.rfind("]("))
+        return state.pos < last_end[1] and rule(state, silent)
+
+    return guarded
+
+
 def _build_grammar() -> MarkdownIt:
     grammar = MarkdownIt("commonmark", {"html": False, "maxNesting": 24})
     grammar.enable(["table", "strikethrough"])
@@ -111,6 +149,8 @@ def _build_grammar() -> MarkdownIt:
     grammar.block.ruler.at("table", _table_rule, {"alt": paragraph_rules})
     grammar.block.ruler.at("blockquote", _quote_rule, {"alt": [*paragraph_rules, "blockquote", "list"]})
     grammar.block.ruler.at("list", _list_rule, {"alt": [*paragraph_rules, "blockquote"]})
+    grammar.inline.ruler.at("link", _link_rule(link))
+    grammar.inline.ruler.at("image", _link_rule(image))
     add_formulas(grammar)
     _record_item_indent(grammar)
     # Addresses stay as written; a dialect decides which of them become links.
@@ -182,13 +222,18 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
             yield _build_table(tokens[start:end])
 
 
+def fence_language(token: Token) -> str:
+    """The language on the fence's line; "" if it has none."""
+    language = token.info.strip().partition(" ")[0]
+    return language if LANGUAGE_PATTERN.match(language) else ""
+
+
 def _build_fence(token: Token) -> Iterator[Block]:
     """A code block; text on the fence's line that is not its language becomes a paragraph."""
-    language, _, rest = token.info.strip().partition(" ")
-    if language and not LANGUAGE_PATTERN.match(language):
-        language, rest = "", token.info.strip()
-    if rest.strip():
-        yield Paragraph((Text(rest.strip()),))
+    language = fence_language(token)
+    rest = token.info.strip().removeprefix(language).strip()
+    if rest:
+        yield Paragraph((Text(rest),))
     yield CodeBlock(token.content.removesuffix("\n"), language)
 
 

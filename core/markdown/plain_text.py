@@ -1,4 +1,4 @@
-"""Renders a document as text without formatting: for sizes, table cells and comparisons."""
+"""Documents and text without formatting: for sizes, table cells, comparisons, and text that is no Markdown."""
 
 from collections.abc import Iterable
 
@@ -21,6 +21,13 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
+
+def plain_paragraph(text: str) -> Paragraph:
+    """A paragraph that shows `text` as it is: nothing in it counts as markup."""
+    children: list[Inline] = []
+    for line in text.split("\n"):
+        children += [LineBreak(), Text(line)] if children else [Text(line)]
+    return Paragraph(tuple(children))
 
 
 def to_plain_text(document: Document) -> str:

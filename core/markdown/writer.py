@@ -32,7 +32,7 @@ from core.markdown.document import (
 from core.markdown.text_table import format_table
 
 BACKTICKS_PATTERN = re.compile("`+")
-BLOCK_START_PATTERN = re.compile(r"^([ \t]*)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
+BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
 INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~"}
 
 

@@ -48,6 +48,7 @@ def check(dialect: Dialect, text: str, step: int = 1) -> tuple[Part, ...]:
         assert all(0 < dialect.size(part) <= dialect.limit for part in parts)
         assert parts[:-1] == whole[: len(parts[:-1])], end
     assert growing.update(text) == whole
+    assert growing.failure is None
     return whole
 
 

@@ -5,7 +5,7 @@ from core.markdown.parser import normalise_text, parse_blocks
 
 
 def parse_markdown(text: str) -> Document:
-    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text))))
+    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text)).blocks))
 
 
 ANSWER = """# Sorting in Python

@@ -1,0 +1,132 @@
+"""Every regular expression of the core and the adapters takes linear time on any text.
+
+A child process searches texts of 400,000 characters with every pattern, under a limit of processor time. The whole set
+takes seconds if every pattern is linear. A single one that is quadratic needs minutes for one text.
+"""
+
+import ast
+import collections
+import importlib
+import pkgutil
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import regex
+
+import bots
+import core
+
+ROOT = Path(__file__).parents[2]
+CHARS = 400_000
+MAX_CPU_SECONDS = 300
+ALWAYS_TRIED = " a1.\n"
+ANCHORED_CALLS = {"match", "fullmatch"}
+SCANNING_CALLS = {"search", "split", "findall", "finditer", "sub", "subn"}
+
+
+@dataclass(frozen=True)
+class UsedPattern:
+    name: str
+    pattern: "re.Pattern[str]"
+    is_anchored: bool
+    """Whether it is only used to match the beginning of a text, or all of it."""
+
+
+def source_files() -> Iterator[Path]:
+    for package in ("core", "bots"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "sandbox" not in path.parts:
+                yield path
+
+
+def patterns_in_calls(path: Path) -> Iterator[UsedPattern]:
+    """The patterns that are written in calls, such as `re.sub("...", ...)`. Variable parts become a letter."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(ast.Name("re" | "regex"), attribute), args=[ast.Constant(str(source)), *_]
+            ):
+                parts = [source]
+            case ast.Call(func=ast.Attribute(ast.Name("re" | "regex"), attribute), args=[ast.JoinedStr(values), *_]):
+                parts = [str(value.value) if isinstance(value, ast.Constant) else "b" for value in values]
+            case _:
+                continue
+        if attribute in ANCHORED_CALLS | SCANNING_CALLS:
+            pattern = regex.compile("".join(parts)) if "\\X" in parts[0] else re.compile("".join(parts))
+            yield UsedPattern(f"{path.relative_to(ROOT)}:{node.lineno}", pattern, attribute in ANCHORED_CALLS)
+
+
+def patterns_in_modules() -> Iterator[UsedPattern]:
+    """The compiled patterns among the globals of every module, also inside tuples."""
+    for package in (core, bots):
+        for module_info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if ".sandbox" in module_info.name or ".migrations" in module_info.name:
+                continue
+            module = importlib.import_module(module_info.name)
+            for name, value in vars(module).items():
+                for item in value if isinstance(value, tuple) else (value,):
+                    if isinstance(item, re.Pattern | regex.Pattern) and isinstance(item.pattern, str):
+                        calls = set(re.findall(rf"\b{name}\.(\w+)", Path(str(module.__file__)).read_text()))
+                        yield UsedPattern(f"{module_info.name}.{name}", item, bool(calls) and calls <= ANCHORED_CALLS)
+
+
+def all_patterns() -> list[UsedPattern]:
+    return [*patterns_in_modules(), *(used for path in source_files() for used in patterns_in_calls(path))]
+
+
+def hostile_texts(pattern: str) -> Iterator[str]:
+    """Repetitions of what occurs in the pattern, alone and after its longest word."""
+    words = sorted(re.findall(r"[A-Za-z]{2,}", pattern), key=len)
+    marks = sorted(set(re.findall(r"[^\w\s]", pattern)))
+    for unit in [*ALWAYS_TRIED, *marks, *(mark + " " for mark in marks), "".join(marks) or "-"]:
+        yield (unit * (CHARS // len(unit) + 1))[:CHARS]
+    for word in words[-1:]:
+        for char in ALWAYS_TRIED:
+            yield word + char * CHARS
+            yield ((word + char) * (CHARS // len(word)))[:CHARS]
+
+
+def search(used: UsedPattern, text: str) -> None:
+    if used.is_anchored:
+        used.pattern.match(text)
+    else:
+        collections.deque(used.pattern.finditer(text), maxlen=0)
+    used.pattern.fullmatch(text)
+
+
+def search_all() -> None:
+    """Run in the child process: search every text with every pattern, naming each before it is tried."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
+    for used in all_patterns():
+        sys.stdout.write(f"{used.name} {used.pattern.pattern}\n")
+        sys.stdout.flush()
+        for text in hostile_texts(used.pattern.pattern):
+            search(used, text)
+
+
+if __name__ == "__main__":
+    search_all()
+
+
+def test_every_pattern_is_found() -> None:
+    names = {used.name.partition(":")[0] for used in all_patterns()}
+    for name in (
+        "core.delivery.splitter.TABLE_DELIMITER_PATTERN",
+        "core.api.errors.LIMIT_PATTERNS",
+        "bots/discord/translate.py",
+    ):
+        assert name in names
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * MAX_CPU_SECONDS)
+def test_every_pattern_is_linear() -> None:
+    command = [sys.executable, "-m", "tests.project.test_patterns"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, f"Too slow, or failed: {run.stdout.splitlines()[-1:]} {run.stderr}"
