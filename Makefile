@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help install check fast test format reference coverage chaos sandbox bench
+.PHONY: help install check fast test format reference coverage chaos fuzz sandbox bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ coverage: install ## all tests, with the lines they miss
 
 chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
+
+fuzz: install ## split generated hostile texts (FUZZ_TEXTS, FUZZ_SEED)
+	FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} $(BIN)/pytest tests/fuzz -s --timeout=0
 
 sandbox: install ## try the whole product without an account
 	$(BIN)/parley sandbox

@@ -14,6 +14,12 @@ Two techniques avoid parsing the whole part again on every update:
   failure.
 - Settled blocks: a block that is followed by another can no longer change. Only the *tail* of the part
   behind it is parsed again. The items of a long list settle in the same way.
+
+The work for a text is proportional to its length, whatever it is (`*****...` looks different after each character).
+Each step of growth and of the search for a cut is charged. A part that costs much is full a little earlier, one that
+costs still more is full at once, and when the parts so far were too expensive for their length, the next one is plain
+text: it shows its source, cut at fixed lengths. All this depends on the text alone, so it keeps the parts a pure
+function of it. A part that cannot be rendered because of a defect is plain text, too.
 """
 
 import asyncio
@@ -50,8 +56,9 @@ MAX_PART_WORK = 600
 """After this work per unit of its allowance, a part is full."""
 BASE_ALLOWANCE = 1000
 """A part's allowance is its limit and this: small parts cost more for each of their characters."""
-WORK_PER_CHAR = 1200
-"""A part is plain text if those before it cost more than this per character and unit of allowance."""
+INITIAL_WORK = 30_000_000
+WORK_PER_CHAR = 300
+"""A part is plain text if those before it cost more than `INITIAL_WORK` and this for each of their characters."""
 SIZE_SLACK = 24
 """The maximum by which half a pair of marks makes a part larger than the complete pair."""
 MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|]")
@@ -59,7 +66,8 @@ PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<]")
 TABLE_DELIMITER_PATTERN = re.compile(r"^[ \t>]*+(?:[|:][|: \t]*+-|-(?=[-|:]))[|:\- \t]*+(?=[^\n|:\- \t])", re.MULTILINE)
 LIST_ITEM_PATTERN = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 START_OF_TEXT = Cut(0, 0)
-EXECUTOR = ThreadPoolExecutor(2, "splitter")
+SPLIT_THREADS = 2
+EXECUTOR = ThreadPoolExecutor(SPLIT_THREADS, "splitter")
 """Own threads: long splits must not delay what uses asyncio's default threads, such as looking up host names."""
 
 
@@ -130,9 +138,8 @@ class Splitter:
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
         self._part_start = cut
         self._part_work = 0
-        self._is_plain = is_plain or self._closed_work > WORK_PER_CHAR * self._allowance * (
-            1 + cut.resume_at / self._dialect.limit
-        )
+        work_per_char = WORK_PER_CHAR * self._allowance / self._dialect.limit
+        self._is_plain = is_plain or self._closed_work > INITIAL_WORK + work_per_char * cut.resume_at
         self._plain_chars = max(1, self._dialect.limit // 2)
         self._fit_end = self._tail_start = cut.resume_at
         """Text up to `_fit_end` fits the part; text from `_tail_start` on is not settled."""

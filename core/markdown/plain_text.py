@@ -22,6 +22,7 @@ from core.markdown.document import (
     ThematicBreak,
 )
 
+
 def plain_paragraph(text: str) -> Paragraph:
     """A paragraph that shows `text` as it is: nothing in it counts as markup."""
     children: list[Inline] = []

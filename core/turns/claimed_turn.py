@@ -1,8 +1,11 @@
 """A turn that this process has claimed: whether it may go on, and how it answers the person."""
 
 import asyncio
+import traceback
 from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
+
+import structlog
 
 from core.buttons import ButtonAction, encode_action
 from core.commands.request import Reply
@@ -21,6 +24,8 @@ from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
 from core.texts import answers as texts
 from core.timings import Timings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -73,11 +78,24 @@ class ClaimedTurn:
 
         `is_stored`: `text` is the turn's stored answer, so that it can be sent again. Raises `DeliveryError`.
         """
-        splitter = Splitter(self.adapter.dialect, timings=self.timings)
-        parts = list(await splitter.update_async(text)) if text.strip() else []
+        parts = list(await self._split(text)) if text.strip() else []
         if note:
             self._append_note(parts, note)
         await self._send_parts(parts, buttons, menu, ephemeral=ephemeral, is_stored=is_stored)
+
+    async def _split(self, text: str) -> tuple[Part, ...]:
+        splitter = Splitter(self.adapter.dialect, timings=self.timings)
+        parts = await splitter.update_async(text)
+        if splitter.has_plain_part:
+            # The error's message and its variables may contain the text.
+            frames = traceback.extract_tb(splitter.failure.__traceback__) if splitter.failure else []
+            log.warning(
+                "delivery.plain_text",
+                turn=self.turn.id,
+                error=type(splitter.failure).__name__ if splitter.failure else None,
+                place=f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None,
+            )
+        return parts
 
     def _append_note(self, parts: list[Part], note: str) -> None:
         """Append the note to the last part if it fits, or as a part of its own."""
@@ -130,7 +148,7 @@ class ClaimedTurn:
 
     async def _edit_pressed_message(self, message_id: str, reply: Reply, *, ephemeral: bool) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
-        part = Splitter(self.adapter.dialect).update(reply.text)[0]
+        part, *_ = await self._split(reply.text)
         part = Part(part.text, part.native, reply.buttons, reply.menu)
         try:
             await self.outbox.edit_message(message_id, part)

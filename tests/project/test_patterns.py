@@ -33,7 +33,7 @@ SCANNING_CALLS = {"search", "split", "findall", "finditer", "sub", "subn"}
 @dataclass(frozen=True)
 class UsedPattern:
     name: str
-    pattern: "re.Pattern[str]"
+    pattern: "re.Pattern[str] | regex.Pattern[str]"
     is_anchored: bool
     """Whether it is only used to match the beginning of a text, or all of it."""
 
@@ -58,7 +58,8 @@ def patterns_in_calls(path: Path) -> Iterator[UsedPattern]:
             case _:
                 continue
         if attribute in ANCHORED_CALLS | SCANNING_CALLS:
-            pattern = regex.compile("".join(parts)) if "\\X" in parts[0] else re.compile("".join(parts))
+            source = "".join(parts)
+            pattern = regex.compile(source) if "\\X" in source else re.compile(source)
             yield UsedPattern(f"{path.relative_to(ROOT)}:{node.lineno}", pattern, attribute in ANCHORED_CALLS)
 
 
@@ -84,8 +85,11 @@ def hostile_texts(pattern: str) -> Iterator[str]:
     """Repetitions of what occurs in the pattern, alone and after its longest word."""
     words = sorted(re.findall(r"[A-Za-z]{2,}", pattern), key=len)
     marks = sorted(set(re.findall(r"[^\w\s]", pattern)))
-    for unit in [*ALWAYS_TRIED, *marks, *(mark + " " for mark in marks), "".join(marks) or "-"]:
-        yield (unit * (CHARS // len(unit) + 1))[:CHARS]
+    all_marks = "".join(marks) or "-"
+    for unit in [*ALWAYS_TRIED, *marks, *(mark + " " for mark in marks), all_marks]:
+        text = unit * (CHARS // len(unit))
+        yield text
+        yield text + all_marks
     for word in words[-1:]:
         for char in ALWAYS_TRIED:
             yield word + char * CHARS

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
 from bots.terminal.dialect import TerminalDialect
-from core.delivery.splitter import Splitter
+from core.delivery.splitter import EXECUTOR, INITIAL_WORK, SPLIT_THREADS, Splitter
 from core.markdown.document import Document
 from core.port import Dialect, Part
+from core.timings import Timings
 from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 DialectFactory = Callable[[int], Dialect]
@@ -287,37 +289,35 @@ def test_number_outside_list_is_not_continued() -> None:
     assert "3." not in "\n".join(part.text for part in parts)
 
 
-class LoopMonitor:
-    """How long the event loop was busy with one thing, at most."""
-
+class ThreadRecorder(TelegramDialect):
     def __init__(self) -> None:
-        self.longest_gap = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._last_tick = self._loop.time()
-        self._timer = self._loop.call_soon(self._tick)
+        super().__init__()
+        self.thread_names: set[str] = set()
 
-    def _tick(self) -> None:
-        now = self._loop.time()
-        self.longest_gap, self._last_tick = max(self.longest_gap, now - self._last_tick), now
-        self._timer = self._loop.call_later(0.01, self._tick)
-
-    def stop(self) -> float:
-        self._timer.cancel()
-        self._tick()
-        self._timer.cancel()
-        return self.longest_gap
+    def render(self, document: Document) -> Part:
+        self.thread_names.add(threading.current_thread().name)
+        return super().render(document)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ["a|b\n-|-\n", "![", "*a **b ", "_a_"])
-async def test_slow_parse_does_not_block_event_loop(unit: str) -> None:
+async def test_long_text_is_split_in_another_thread(unit: str) -> None:
     text = unit * (8000 // len(unit))
-    monitor = LoopMonitor()
     expected = Splitter(TelegramDialect()).update(text)
-    blocked_seconds = monitor.stop()
-    monitor = LoopMonitor()
-    assert await Splitter(TelegramDialect()).update_async(text) == expected
-    assert monitor.stop() < blocked_seconds / 4
+    dialect = ThreadRecorder()
+    assert await Splitter(dialect).update_async(text) == expected
+    assert threading.current_thread().name not in dialect.thread_names
+
+
+@pytest.mark.slow
+async def test_short_addition_to_slow_text_is_split_in_another_thread() -> None:
+    dialect = ThreadRecorder()
+    splitter = Splitter(dialect, timings=Timings(slow_split=0.0))
+    await splitter.update_async("*a_b" * 100)
+    dialect.thread_names.clear()
+    await splitter.update_async("*a_b" * 101)
+    assert dialect.thread_names
+    assert threading.current_thread().name not in dialect.thread_names
 
 
 class ObservedDialect(TelegramDialect):
@@ -337,10 +337,39 @@ class ObservedDialect(TelegramDialect):
 async def test_cancelling_stops_parsing() -> None:
     dialect = ObservedDialect()
     splitter = Splitter(dialect)
-    dialect.is_rendering.clear()
-    task = asyncio.create_task(splitter.update_async("![" * 50_000))
+    task = asyncio.create_task(splitter.update_async("*a_b" * 100_000))
     await dialect.is_rendering.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(10):  # the whole text takes minutes
-        await asyncio.get_running_loop().shutdown_default_executor()
+    await wait_for_idle_threads()
+    assert splitter.work < INITIAL_WORK / 4  # the whole text needs more than INITIAL_WORK
+
+
+async def wait_for_idle_threads() -> None:
+    """Wait until no thread splits."""
+    barrier = threading.Barrier(SPLIT_THREADS)
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(loop.run_in_executor(EXECUTOR, barrier.wait) for _ in range(SPLIT_THREADS)))
+
+
+class BlockingDialect(TelegramDialect):
+    """Renders nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_render = threading.Event()
+
+    def render(self, document: Document) -> Part:
+        self.may_render.wait()
+        return super().render(document)
+
+
+async def test_many_long_splits_leave_threads_to_others() -> None:
+    dialect = BlockingDialect()
+    splits = [asyncio.create_task(Splitter(dialect).update_async("word " * 300)) for _ in range(50)]
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(int, "7") == 7  # asyncio looks up host names in the same threads
+    assert not any(split.done() for split in splits)
+    dialect.may_render.set()
+    for parts in await asyncio.gather(*splits):
+        assert len(parts) == 1
