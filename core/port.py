@@ -323,6 +323,14 @@ class SupportsFiles(Protocol):
 
 
 @runtime_checkable
+class SupportsManagers(Protocol):
+    """Optional: for platforms whose events do not say whether their sender manages the chat."""
+
+    async def is_manager(self, place: Place, user: str) -> bool:
+        """Whether the person manages the chat; False if the platform does not answer in time."""
+
+
+@runtime_checkable
 class SupportsLiveness(Protocol):
     """Optional: lets the supervisor restart an adapter that has lost its platform without noticing."""
 

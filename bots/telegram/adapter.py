@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from telegram import Bot, LinkPreviewOptions, ReplyParameters, User
+from telegram import Bot, ChatMember, LinkPreviewOptions, ReplyParameters, User
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
@@ -44,6 +44,7 @@ GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
 # Telegram allows about 30 a second; requests bunch up on a busy machine, so stay well below.
 ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
 MAX_BACKGROUND_TASKS = 100
+MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 
 log = structlog.get_logger(__name__)
 
@@ -201,6 +202,16 @@ class TelegramAdapter:
             await coroutine
         except TelegramError as error:
             log.warning("telegram.background_failed", error=redact_token(str(error), self._bot.token))
+
+    async def is_manager(self, place: Place, user: str) -> bool:
+        """See `core.port.SupportsManagers`. Somebody who asked as the group presses buttons as a person."""
+        try:
+            async with asyncio.timeout(self._timings.member_timeout), self._request():
+                member = await self._bot.get_chat_member(int(place.chat), int(user))
+        except (DeliveryError, TimeoutError) as error:
+            log.info("telegram.member_unknown", chat=place.chat, error=str(error) or type(error).__name__)
+            return False
+        return member.status in MANAGER_STATUSES
 
     # Sending
 

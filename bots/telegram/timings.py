@@ -28,6 +28,8 @@ class TelegramTimings:
     """For the next byte of the response, in addition to `long_poll_timeout`."""
     confirm_timeout: float = 4.0
     """To confirm the stored updates when polling ends."""
+    member_timeout: float = 5.0
+    """For Telegram to say whether somebody manages a group."""
     background_timeout: float = 0.5
     """For background tasks to finish when the adapter stops."""
     webhook_check_interval: float = 60.0

@@ -2,6 +2,7 @@
 
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
 from core.commands.request import CommandRequest, Reply
+from core.port import SupportsFiles
 from core.texts import commands as texts
 
 
@@ -10,7 +11,9 @@ async def help_reply(request: CommandRequest) -> Reply:
     if not name:
         lines = [f"- {_usage(command)}: {command.description}" for command in COMMANDS]
         is_private = request.incoming.place.is_private
-        return Reply(texts.help_page(lines, is_private=is_private, reads_files=request.reads_files))
+        return Reply(
+            texts.help_page(lines, is_private=is_private, reads_files=isinstance(request.adapter, SupportsFiles))
+        )
     command = find_command(name)
     return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command))
 

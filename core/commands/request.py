@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences
-from core.port import Button, Capabilities, Incoming, MenuItem
+from core.port import Adapter, Button, Capabilities, Incoming, MenuItem
 from core.scopes import Scope, person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
@@ -23,13 +23,15 @@ class CommandRequest:
     turn_id: int
     conversation_id: int
     preferences: Preferences
-    capabilities: Capabilities
-    reads_files: bool = False
-    """Whether the adapter can fetch files."""
+    adapter: Adapter
 
     @property
     def argument(self) -> str:
         return self.incoming.text.strip()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.adapter.capabilities(self.incoming.place)
 
     @property
     def person_key(self) -> str:

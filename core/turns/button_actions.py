@@ -10,7 +10,7 @@ from core.commands.models import list_reply, menu_choice_reply, menu_reply
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
-from core.port import EventKind, Incoming
+from core.port import Adapter, EventKind, Incoming, SupportsManagers
 from core.scopes import conversation_key
 from core.services import Services
 from core.store.answer_parts import list_sent_parts
@@ -43,7 +43,9 @@ async def run_button(request: CommandRequest) -> Reply | None:
     return await action(request, press)
 
 
-async def find_permitted_turn(services: Services, incoming: Incoming, press: ButtonPress) -> StoredTurn | None:
+async def find_permitted_turn(
+    services: Services, adapter: Adapter, incoming: Incoming, press: ButtonPress
+) -> StoredTurn | None:
     """The turn that `press` names, if its sender may act on it.
 
     That is the person who asked, a manager of the chat, and in a shared conversation everyone.
@@ -57,6 +59,8 @@ async def find_permitted_turn(services: Services, incoming: Incoming, press: But
     if (question.place.account_key, question.place.chat) != (incoming.place.account_key, incoming.place.chat):
         return None
     if question.sender.user == incoming.sender.user or incoming.sender.is_manager:
+        return turn
+    if isinstance(adapter, SupportsManagers) and await adapter.is_manager(incoming.place, incoming.sender.user):
         return turn
     # A question asked before the chat shared a conversation belongs to another conversation.
     key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
@@ -76,7 +80,7 @@ async def stop_draft(request: CommandRequest) -> Reply | None:
 
 
 async def _stop(request: CommandRequest, press: ButtonPress) -> Reply | None:
-    target = await find_permitted_turn(request.services, request.incoming, press)
+    target = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
     if target is None:
         return Reply(texts.NOT_YOUR_ANSWER)
     if target.state.is_final:
@@ -100,13 +104,13 @@ async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | 
 
 async def _send_again(request: CommandRequest, press: ButtonPress) -> Reply:
     """Repeat an answer that may not have arrived."""
-    if await find_permitted_turn(request.services, request.incoming, press) is None:
+    if await find_permitted_turn(request.services, request.adapter, request.incoming, press) is None:
         return Reply(texts.NOT_YOUR_ANSWER)
     return Reply(await request.services.store.read(get_answer, press.turn_id or 0) or texts.ANSWER_NOT_STORED)
 
 
 async def _show_reasoning(request: CommandRequest, press: ButtonPress) -> Reply:
-    if await find_permitted_turn(request.services, request.incoming, press) is None:
+    if await find_permitted_turn(request.services, request.adapter, request.incoming, press) is None:
         return Reply(texts.NOT_YOUR_ANSWER)
     reasoning = (await request.services.store.read(get_reasoning, press.turn_id or 0) or "").strip()
     if not reasoning:

@@ -10,7 +10,7 @@ from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError
-from core.port import EventKind, SupportsFiles
+from core.port import EventKind
 from core.services import Services
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
 from core.texts import answers as texts
@@ -71,8 +71,6 @@ class Dispatcher:
 
     async def _run_command(self, claimed: ClaimedTurn, preferences: Preferences) -> Reply | None:
         turn, incoming = claimed.turn, claimed.turn.incoming
-        capabilities = claimed.adapter.capabilities(incoming.place)
-        reads_files = isinstance(claimed.adapter, SupportsFiles)
         request = CommandRequest(
             self._services,
             self._stop_local_turns,
@@ -80,8 +78,7 @@ class Dispatcher:
             turn.id,
             turn.conversation_id,
             preferences,
-            capabilities,
-            reads_files=reads_files,
+            claimed.adapter,
         )
         match incoming.kind:
             case EventKind.STOP:

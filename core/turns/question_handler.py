@@ -101,12 +101,16 @@ class QuestionHandler:
         """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`."""
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
-        if press is not None and await find_permitted_turn(self._services, incoming, press) is None:
+        if press is not None and not await self._is_permitted(claimed, press):
             raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
         await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
         return ResolvedPrompt(_validate_prompt(incoming, has_files=bool(_files_of(claimed))))
+
+    async def _is_permitted(self, claimed: ClaimedTurn, press: ButtonPress) -> bool:
+        incoming = claimed.turn.incoming
+        return await find_permitted_turn(self._services, claimed.adapter, incoming, press) is not None
 
     async def _earlier_question(self, conversation_id: int, press: ButtonPress | None) -> ResolvedPrompt:
         last = await self._store.read(last_question, conversation_id)

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from functools import partial
+from typing import Any
 
 from bots.sandbox.model.script import long_document
-from bots.sandbox.telegram import Chat, User
+from bots.sandbox.telegram import Chat, Message, User
 from core.texts.answers import NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
@@ -308,3 +309,26 @@ async def test_closed_access_costs_no_tokens_and_code_opens_it(harness: Harness)
     assert bot_texts(telegram.messages(other)) == []
     assert len(harness.model.requests) == 1
     await store.close()
+
+
+async def test_administrator_who_asked_anonymously_may_stop(harness: Harness) -> None:
+    """Telegram shows the question as the group's, and the press as the person's."""
+    telegram, model = harness.telegram, harness.model
+    model.tokens_per_second = 20
+    owner, bob = telegram.create_user("Owner"), telegram.create_user("Bob")
+    chat = telegram.create_group("Team", owner, bob)
+    as_group: dict[str, Any] = {"sender_chat": chat.json(), "from": {"id": 1, "is_bot": True, "first_name": "Group"}}
+    await telegram.send_message(owner, chat, f"@{telegram.bot.username} long 20000", **as_group)
+
+    def stop_buttons() -> list[tuple[Message, str]]:
+        messages = telegram.messages(chat)
+        return [(m, b["callback_data"]) for m in messages for b in m.buttons if b["text"] == "Stop"]
+
+    await telegram.wait_for(stop_buttons)
+    ((preview, stop),) = stop_buttons()
+    await telegram.press_button(bob, preview, stop)
+    await telegram.wait_for(lambda: NOT_YOUR_ANSWER in bot_texts(telegram.messages(chat)))
+    assert stop_buttons()
+    await telegram.press_button(owner, preview, stop)
+    await telegram.wait_for(lambda: "Stopped." in "".join(bot_texts(telegram.messages(chat))))
+    assert not stop_buttons()
