@@ -119,6 +119,8 @@ class Splitter:
         text = normalise_text(text)
         if not text.startswith(self._text):
             self._restart()
+        if len(self._text) > self._fit_end:
+            self._renderings.pop(len(self._text), None)
         self._text = text
         last = self._advance()
         parts = (*self._closed_parts, last) if last.text.strip() else tuple(self._closed_parts)
