@@ -108,7 +108,7 @@ def search_all() -> None:
     """Run in the child process: search every text with every pattern, naming each before it is tried."""
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
     for used in all_patterns():
-        sys.stdout.write(f"{used.name} {ascii(used.pattern.pattern)}\n")
+        sys.stdout.write(f"{used.name} {used.pattern.pattern!a}\n")
         sys.stdout.flush()
         for text in hostile_texts(used.pattern.pattern):
             search(used, text)
