@@ -41,6 +41,9 @@ from core.port import Part
 
 MAX_ENTITIES = 100
 CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
+MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
+WORD_JOINER = "\u2060"
+"""Invisible; keeps Telegram from notifying the person whose @name a model writes."""
 ENTITY_TYPES = {
     Strong: MessageEntity.BOLD,
     Emphasis: MessageEntity.ITALIC,
@@ -113,6 +116,7 @@ class _EntityWriter:
     def _write(self, text: str) -> None:
         if not self._position:
             text = text.lstrip()
+        text = MENTION_SIGN.sub(f"@{WORD_JOINER}", text)
         if text:
             self._text.append(text)
             self._position += utf16_length(text)

@@ -332,3 +332,15 @@ async def test_administrator_who_asked_anonymously_may_stop(harness: Harness) ->
     await telegram.press_button(owner, preview, stop)
     await telegram.wait_for(lambda: "Stopped." in "".join(bot_texts(telegram.messages(chat))))
     assert not stop_buttons()
+
+
+async def test_model_notifies_nobody(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob", username="bob_builder")
+    chat = telegram.create_group("Team", ann, bob)
+    model.answer = lambda _body: "@bob_builder, @**bob_builder** and ann@example.org: see https://t.me/@bob_builder"
+    await telegram.send_message(ann, chat, f"@{telegram.bot.username} whom did I mention?")
+    await telegram.wait_for(lambda: "bob_builder" in "".join(bot_texts(telegram.messages(chat))))
+    (answer,) = (message for message in telegram.messages(chat) if message.from_bot)
+    assert {entity["type"] for entity in answer.entities} == {"bold", "email", "url"}
+    assert "ann@example.org" in answer.text
