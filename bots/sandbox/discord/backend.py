@@ -16,7 +16,6 @@ from bots.sandbox.discord.state import (
     Interaction,
     Message,
     User,
-    emoji_json,
     iso_now,
     next_snowflake,
 )
@@ -28,7 +27,6 @@ MAX_INTERACTIONS = 5_000
 OLD_MESSAGE_SECONDS = 3600.0
 ACKNOWLEDGE_SECONDS = 3.0
 """A bot must respond to an interaction within this time."""
-REACTION_INTENTS = 1 << 10 | 1 << 13  # in guilds, in direct messages
 
 
 class Backend(ChatStandIn[Channel, Message, Call]):
@@ -48,7 +46,6 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self.application_id = self.bot.id
         self.gateway_url = ""
         self.commands: list[Json] = []
-        self.guild_commands: dict[str, list[Json]] = {}
         self.gateway = Gateway(
             token,
             message_content_allowed=message_content_allowed,
@@ -140,33 +137,6 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             await self.gateway.dispatch("MESSAGE_DELETE", payload)
         self.publish(message.channel, ChatEvent(ChatEventKind.DELETED, message))
 
-    async def set_reaction(self, user: User, message: Message, emoji: str, *, is_present: bool = True) -> None:
-        """Add or remove a reaction."""
-        await self.dispatch_pending()
-        user_ids = message.reactions.setdefault(emoji, set())
-        if is_present is (user.id in user_ids):
-            return
-        (user_ids.add if is_present else user_ids.discard)(user.id)
-        if not user_ids:
-            del message.reactions[emoji]
-        channel = message.channel
-        payload: Json = {
-            "user_id": str(user.id),
-            **channel.location_json(),
-            "message_id": str(message.id),
-            "emoji": emoji_json(emoji),
-            "type": 0,
-            "burst": False,
-        }
-        if is_present and channel.guild is not None:
-            payload["member"] = member_json(user)
-        if is_present:
-            payload["message_author_id"] = str(message.author.id)
-        if channel.bot_has_permission(VIEW_CHANNEL):
-            event = f"MESSAGE_REACTION_{'ADD' if is_present else 'REMOVE'}"
-            await self.gateway.dispatch(event, payload, required_intents=REACTION_INTENTS)
-        self.notify_waiters()
-
     def messages(self, channel: Channel) -> list[Message]:
         return [message for message in channel.messages if not message.is_deleted]
 
@@ -213,7 +183,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         mentions_bot = any(user["id"] == str(self.bot.id) for user in data["mentions"])
         if "guild_id" not in data or is_own or mentions_bot:
             return data
-        return {**data, "content": "", "attachments": [], "components": [], "embeds": []}
+        return {**data, "content": "", "attachments": [], "components": []}
 
     def _ready_payload(self) -> tuple[Json, list[Json]]:
         joined = [guild for guild in self.guilds if guild.has_bot]

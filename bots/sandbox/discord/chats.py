@@ -40,9 +40,6 @@ class ChatRoutes:
             raise not_found("user")
         return self._backend.users[user_id].json()
 
-    def get_gateway_url(self, _call: Call) -> Json:
-        return {"url": self._backend.gateway_url}
-
     def get_gateway(self, _call: Call) -> Json:
         gateway = self._backend.gateway
         limit = gateway.session_start_limit()

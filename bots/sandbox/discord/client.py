@@ -101,7 +101,7 @@ class ClientBackend(Backend):
         **options: str | float,
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none with this name and these options."""
-        command = await self._find_command(name, options, channel)
+        command = await self._find_command(name, options)
         data = _command_data(command, options)
         file_ids = [option["value"] for option in data["options"] if option["type"] == OptionType.ATTACHMENT]
         if file_ids:
@@ -114,14 +114,11 @@ class ClientBackend(Backend):
         """Upload a file for an option of a command. Returns the value of the option."""
         return str(self.add_attachment(name, content, media_type)["id"])
 
-    async def _find_command(
-        self, name: str, options: dict[str, Any], channel: Channel, *, is_partial: bool = False
-    ) -> Json:
+    async def _find_command(self, name: str, options: dict[str, Any], *, is_partial: bool = False) -> Json:
         # A bot may still be registering its commands.
         with contextlib.suppress(TimeoutError):
-            await self.wait_for(lambda: self.commands or self.guild_commands, REGISTRATION_TIMEOUT_SECONDS)
-        guild_commands = [] if channel.guild is None else self.guild_commands.get(str(channel.guild.id), [])
-        command = next((command for command in [*guild_commands, *self.commands] if command["name"] == name), None)
+            await self.wait_for(lambda: self.commands, REGISTRATION_TIMEOUT_SECONDS)
+        command = next((command for command in self.commands if command["name"] == name), None)
         if command is None:
             raise ValueError(f"no command {name!r}")
         options_by_name = {option["name"]: option for option in command.get("options") or []}
@@ -145,7 +142,7 @@ class ClientBackend(Backend):
     ) -> list[Json]:
         """The choices offered while a user types `option`, with the other options already filled in."""
         options = {**other_options, option: current}
-        data = _command_data(await self._find_command(name, options, channel, is_partial=True), options)
+        data = _command_data(await self._find_command(name, options, is_partial=True), options)
         data["options"][-1]["focused"] = True
         interaction = await self._create_interaction(InteractionType.AUTOCOMPLETE, user, channel, data)
         await self.wait_for(lambda: interaction.choices is not None, ACKNOWLEDGE_SECONDS)

@@ -13,7 +13,6 @@ UNKNOWN_OBJECTS = {
     "user": (10013, "Unknown User"),
     "webhook": (10015, "Unknown Webhook"),
     "interaction": (10062, "Unknown interaction"),
-    "command": (10063, "Unknown application command"),
 }
 
 

@@ -138,17 +138,14 @@ class Gateway:
             "max_concurrency": self.script.max_concurrency,
         }
 
-    async def dispatch(
-        self, event: str, data: Json, redact: Callable[[Json], Json] | None = None, *, required_intents: int = -1
-    ) -> None:
+    async def dispatch(self, event: str, data: Json, redact: Callable[[Json], Json] | None = None) -> None:
         """Send an event to every session, also to disconnected ones, which may resume.
 
-        `redact` removes what a session without the message content intent must not see. A session
-        needs any of `required_intents`.
+        `redact` removes what a session without the message content intent must not see.
         """
         self.dispatches.append((event, data))
         for session in list(self._sessions.values()):
-            if session.receives(data) and (required_intents < 0 or session.intents & required_intents):
+            if session.receives(data):
                 visible = data if redact is None or session.intents & MESSAGE_CONTENT_INTENT else redact(data)
                 await session.dispatch(event, visible)
 

@@ -15,7 +15,6 @@ BUCKET_PATTERNS = (
     ("edit", r"PATCH channels/(\d+)/messages/\d+"),
     ("delete", r"DELETE channels/(\d+)/messages/\d+"),
     ("typing", r"\w+ channels/(\d+)/typing"),
-    ("reaction", r"\w+ channels/(\d+)/messages/\d+/reactions/.*"),
     ("webhook", r"\w+ webhooks/\d+/(\w+).*"),
     ("webhook", r"\w+ (interactions/.*)"),
 )
@@ -38,7 +37,6 @@ class Limits:
     edit: FixedWindow | None = FixedWindow(5, 5)
     delete: FixedWindow | None = FixedWindow(5, 1)
     typing: FixedWindow | None = FixedWindow(5, 5)
-    reaction: FixedWindow | None = FixedWindow(1, 0.25)
     webhook: FixedWindow | None = FixedWindow(5, 2)
     old_edit: FixedWindow | None = FixedWindow(30, 60)
     """Edits of messages older than an hour. Discord has this limit; its figure is not known."""
@@ -46,7 +44,7 @@ class Limits:
 
     @classmethod
     def off(cls) -> "Limits":
-        return cls(None, None, None, None, None, None, None, None)
+        return cls(None, None, None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Messages over REST: create, read, edit and delete them, react to them."""
+"""Messages over REST: create, read, edit and delete them."""
 
 import re
 
@@ -12,22 +12,18 @@ from bots.sandbox.discord.errors import (
     missing_permissions,
 )
 from bots.sandbox.discord.state import (
-    ADD_REACTIONS,
     LOADING,
-    MANAGE_MESSAGES,
     Call,
     Channel,
     Message,
     iso_now,
     next_snowflake,
-    oldest_bulk_deletable,
 )
 from bots.sandbox.discord.targets import target_message
-from bots.sandbox.discord.validation import check_message, normalise_embeds
+from bots.sandbox.discord.validation import check_message
 from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, Json
 
 UNPARSED_TEXT = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
-EMOJI_PATTERN = re.compile(r"[^\w\s]\S{0,15}|[\w]{2,32}:\d{15,20}")  # a character, or NAME:ID of a custom emoji
 MAX_NONCES = 10_000
 NONCE_LIFETIME_SECONDS = 300.0
 
@@ -68,7 +64,6 @@ class MessageRoutes:
         message = Message(next_snowflake(), channel, self._backend.bot, content, reply_to_id=reply_to_id)
         message.attachments = [attachment for attachment in body.get("attachments") or [] if "url" in attachment]
         message.components = body.get("components") or []
-        message.embeds = normalise_embeds(body.get("embeds") or [])
         message.created_at = self._backend.clock.monotonic()
         message.flags = int(body.get("flags") or 0)
         self._set_mentions(message, body)
@@ -96,11 +91,6 @@ class MessageRoutes:
         limit = int(call.query.get("limit", "50"))
         if not 1 <= limit <= 100:
             raise invalid_form("limit", "NUMBER_TYPE_MAX", "int value should be between 1 and 100.")
-        if "around" in call.query:
-            middle = int(call.query["around"])
-            after = [m for m in messages if m.id > middle][-(limit // 2) :] if limit > 1 else []
-            rest = [m for m in messages if m.id <= middle][: limit - len(after)]
-            return [message.json() for message in [*after, *rest]]
         if "before" in call.query:
             messages = [m for m in messages if m.id < int(call.query["before"])]
         if "after" in call.query:
@@ -140,10 +130,9 @@ class MessageRoutes:
         requested = body.get("attachments", message.attachments) or []
         attachments = [current.get(str(attachment["id"]), attachment) for attachment in requested]
         attachments = [attachment for attachment in attachments if "url" in attachment]
-        embeds = normalise_embeds(body.get("embeds") or []) if "embeds" in body else message.embeds
-        if not (content or attachments or embeds):
+        if not (content or attachments):
             raise empty_message()
-        message.attachments, message.embeds = attachments, embeds
+        message.attachments = attachments
         if "content" in body:
             if not message.flags & LOADING:
                 message.previous_texts.append(message.content)
@@ -155,27 +144,3 @@ class MessageRoutes:
         message.edited_timestamp = iso_now()
         await self._backend.dispatch_message("MESSAGE_UPDATE", message)
         return message.json()
-
-    async def bulk_delete(self, call: Call, channel: Channel) -> None:
-        """Delete 2 to 100 messages that are at most two weeks old; ignore unknown IDs."""
-        if not channel.bot_has_permission(MANAGE_MESSAGES) or channel.guild is None:
-            raise missing_permissions()
-        ids = [str(id_) for id_ in call.body.get("messages") or []]
-        if not 2 <= len(ids) <= 100:
-            raise ApiError(400, 50016, "Provided too few or too many messages to delete.")
-        if any(not id_.isdecimal() or int(id_) < oldest_bulk_deletable() for id_ in ids):
-            raise ApiError(400, 50034, "A message provided was too old to bulk delete")
-        for message in filter(None, map(channel.find_message, ids)):
-            message.is_deleted = True
-            self._backend.publish(channel, ChatEvent(ChatEventKind.DELETED, message))
-        await self._backend.gateway.dispatch("MESSAGE_DELETE_BULK", {"ids": ids, **channel.location_json()})
-
-    async def set_reaction(self, call: Call, channel: Channel, message_id: str, emoji: str) -> None:
-        message = target_message(channel, message_id)
-        if channel.archived:
-            raise archived_thread()
-        if not channel.bot_has_permission(ADD_REACTIONS):
-            raise missing_permissions()
-        if not EMOJI_PATTERN.fullmatch(emoji):
-            raise ApiError(400, 10014, "Unknown Emoji")
-        await self._backend.set_reaction(self._backend.bot, message, emoji, is_present=call.method == "PUT")

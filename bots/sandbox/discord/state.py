@@ -14,12 +14,11 @@ from bots.sandbox.discord.enums import ChannelType, ComponentType, InteractionTy
 from bots.sandbox.stand_in import Json, RecordedCall
 
 DISCORD_EPOCH_MS = 1_420_070_400_000
-ADD_REACTIONS, VIEW_CHANNEL, SEND_MESSAGES, MANAGE_MESSAGES = 1 << 6, 1 << 10, 1 << 11, 1 << 13
+VIEW_CHANNEL, SEND_MESSAGES = 1 << 10, 1 << 11
 EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 14, 1 << 15, 1 << 16
 MANAGE_THREADS, CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
 DEFAULT_PERMISSIONS = (
-    ADD_REACTIONS
-    | VIEW_CHANNEL
+    VIEW_CHANNEL
     | SEND_MESSAGES
     | EMBED_LINKS
     | ATTACH_FILES
@@ -27,7 +26,6 @@ DEFAULT_PERMISSIONS = (
     | CREATE_PUBLIC_THREADS
     | SEND_MESSAGES_IN_THREADS
 )
-BULK_DELETE_MAX_AGE_MS = 14 * 86_400_000
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 """Flags of messages."""
 CONSTANT_FIELDS: dict[str, Json] = msgspec.json.decode(Path(__file__).with_name("constant_fields.json").read_bytes())
@@ -46,11 +44,6 @@ class _SnowflakeGenerator:
 
 
 next_snowflake = _SnowflakeGenerator()
-
-
-def oldest_bulk_deletable() -> int:
-    """The lowest ID of a message that bulk delete still accepts."""
-    return int(time.time() * 1000) - DISCORD_EPOCH_MS - BULK_DELETE_MAX_AGE_MS << 22
 
 
 def normalise_components(rows: list[Json]) -> list[Json]:
@@ -207,9 +200,6 @@ class Message:
     attachments: list[Json] = field(default_factory=list)
     previous_texts: list[str] = field(default_factory=list)
     edited_timestamp: str | None = None
-    embeds: list[Json] = field(default_factory=list)
-    reactions: dict[str, set[int]] = field(default_factory=dict)
-    """IDs of users by emoji."""
     created_at: float = 0.0
     """By the stand-in's clock."""
     thread: Channel | None = None
@@ -250,14 +240,12 @@ class Message:
             "mentions": [person.json() for person in self.mentions],
             "mention_roles": [str(role_id) for role_id in self.mention_roles],
             "attachments": self.attachments,
-            "embeds": self.embeds,
+            "embeds": [],
             "pinned": False,
             "type": self.type,
             "flags": self.flags,
             "components": normalise_components(self.components),
         }
-        if self.reactions:
-            payload["reactions"] = [_reaction_json(emoji, ids, self.author) for emoji, ids in self.reactions.items()]
         if self.thread is not None:
             payload["thread"] = self.thread.json()
         if self.thread_starter is not None:
@@ -277,22 +265,6 @@ class Message:
             if include_reply:
                 payload["referenced_message"] = None if target is None else target.json(include_reply=False)
         return payload
-
-
-def emoji_json(emoji: str) -> Json:
-    name, _, id_ = emoji.partition(":")
-    return {"id": id_ or None, "name": name}
-
-
-def _reaction_json(emoji: str, user_ids: set[int], bot: User) -> Json:
-    return {
-        "emoji": emoji_json(emoji),
-        "count": len(user_ids),
-        "count_details": {"burst": 0, "normal": len(user_ids)},
-        "burst_colors": [],
-        "me_burst": False,
-        "me": bot.is_bot and bot.id in user_ids,
-    }
 
 
 @dataclass(slots=True)

@@ -12,8 +12,6 @@ MAX_COMMANDS_BY_TYPE = {CommandType.CHAT_INPUT: 100, CommandType.USER: 15, Comma
 MAX_COMMAND_CHARS = 8000
 """Of names, descriptions and choices together."""
 MENTION_TYPES = ("users", "roles", "everyone")
-MAX_EMBEDS_CHARS = 6000
-"""Of all embeds of a message together."""
 MAX_FILE_BYTES = 10 * 1024 * 1024
 LINK_BUTTON_STYLE = 5
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
@@ -41,12 +39,13 @@ def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None
     if not isinstance(content, str | None):
         raise invalid_form("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
     check_length(body, "content", 0, 2000)
-    if is_new and not is_loading and not ((content or "").strip() or body.get("embeds") or body.get("attachments")):
+    if is_new and not is_loading and not ((content or "").strip() or body.get("attachments")):
         raise empty_message()
     if len(str(body.get("nonce", ""))) > MAX_NONCE_CHARS:
         raise invalid_form("nonce", "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length.")
     _check_allowed_mentions(body.get("allowed_mentions") or {})
-    _check_embeds(body)
+    if body.get("embeds"):
+        raise invalid_form("embeds", "BASE_TYPE_MAX_LENGTH", "The stand-in has no embeds.")
     _check_components(body)
 
 
@@ -59,37 +58,6 @@ def _check_allowed_mentions(allowed: Json) -> None:
         check_length(allowed, kind, 0, 100, "allowed_mentions.")
     if not set(parse) <= set(MENTION_TYPES):
         raise bad_choice("allowed_mentions.parse", MENTION_TYPES)
-
-
-def _check_embeds(body: Json) -> None:
-    check_length(body, "embeds", 0, 10)
-    total = 0
-    for index, embed in enumerate(body.get("embeds") or []):
-        path = f"embeds.{index}."
-        check_length(embed, "fields", 0, 25, path)
-        texts = [(embed, "title", 256, path), (embed, "description", 4096, path)]
-        texts += [(embed.get("footer") or {}, "text", 2048, f"{path}footer.")]
-        texts += [(embed.get("author") or {}, "name", 256, f"{path}author.")]
-        for field_index, field in enumerate(embed.get("fields") or []):
-            for name, max_length in (("name", 256), ("value", 1024)):
-                field_path = f"{path}fields.{field_index}."
-                if not str(field.get(name) or "").strip():
-                    raise invalid_form(field_path + name, "BASE_TYPE_REQUIRED", "This field is required")
-                texts.append((field, name, max_length, field_path))
-        for form, name, max_length, form_path in texts:
-            check_length(form, name, 0, max_length, form_path)
-            total += len(form.get(name) or "")
-    if total > MAX_EMBEDS_CHARS:
-        reason = f"Embed size exceeds maximum size of {MAX_EMBEDS_CHARS}"
-        raise invalid_form("embeds", "MAX_EMBED_SIZE_EXCEEDED", reason)
-
-
-def normalise_embeds(embeds: list[Json]) -> list[Json]:
-    """Embeds as Discord returns them."""
-    return [
-        {**embed, "type": "rich", "fields": [{"inline": False, **field} for field in embed.get("fields") or []]}
-        for embed in embeds
-    ]
 
 
 def check_modal(modal: Json) -> None:

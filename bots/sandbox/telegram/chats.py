@@ -6,7 +6,6 @@ from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import bad_request
 from bots.sandbox.telegram.members import chat_member, member_status
-from bots.sandbox.telegram.state import MemberStatus
 from bots.sandbox.telegram.targets import target_chat, target_thread
 
 MAX_TOPIC_NAME_CHARS = 128
@@ -47,15 +46,6 @@ def get_chat_member(backend: ClientBackend, params: Json) -> Json:
     if user is None:
         raise bad_request("user not found")
     return chat_member(user, member_status(chat, user))
-
-
-def get_chat_administrators(backend: ClientBackend, params: Json) -> list[Json]:
-    chat = target_chat(backend, params, for_writing=False)
-    if chat.is_private:
-        raise bad_request("there are no administrators in the private chat")
-    statuses = [(user, member_status(chat, user)) for user in (*chat.members, backend.bot)]
-    administrators = (MemberStatus.CREATOR, MemberStatus.ADMINISTRATOR)
-    return [chat_member(user, status) for user, status in statuses if status in administrators]
 
 
 def create_forum_topic(backend: ClientBackend, params: Json) -> Json:
@@ -102,7 +92,6 @@ CHAT_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "getfile": get_file,
     "getchat": get_chat,
     "getchatmember": get_chat_member,
-    "getchatadministrators": get_chat_administrators,
     "createforumtopic": create_forum_topic,
     "editforumtopic": edit_forum_topic,
     "logout": no_op,

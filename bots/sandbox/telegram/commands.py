@@ -45,10 +45,6 @@ class CommandRegistry:
     def get(self, _backend: ClientBackend, params: Json) -> list[Json]:
         return self.commands_by_scope.get(_scope_key(params), [])
 
-    def delete(self, _backend: ClientBackend, params: Json) -> bool:
-        self.commands_by_scope.pop(_scope_key(params), None)
-        return True
-
 
 def _scope_key(params: Json) -> tuple[str, str]:
     scope = params.get("scope") or {"type": "default"}

@@ -1,4 +1,4 @@
-"""Methods about messages: send, edit, delete, react, drafts, chat actions, answers to button presses."""
+"""Methods about messages: send, edit, delete, drafts, chat actions, answers to button presses."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,6 @@ from bots.sandbox.telegram.targets import target_chat, target_message, target_th
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
-MAX_DELETED_MESSAGES = 100
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
     "as a current content and reply markup of the message"
@@ -32,12 +31,6 @@ CHAT_ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-REACTIONS = """
-❤ 👍 👎 🔥 🥰 👏 😁 🤔 🤯 😱 🤬 😢 🎉 🤩 🤮 💩 🙏 👌 🕊 🤡 🥱 🥴 😍 🐳 ❤‍🔥
-🌚 🌭 💯 🤣 ⚡ 🍌 🏆 💔 🤨 😐 🍓 🍾 💋 🖕 😈 😴 😭 🤓 👻 👨‍💻 👀 🎃 🙈 😇 😨
-🤝 ✍ 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
-"""
-REACTION_EMOJI = frozenset(REACTIONS.split())
 
 
 def send_message(backend: ClientBackend, params: Json) -> Json:
@@ -134,40 +127,11 @@ def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: l
 
 def delete_message(backend: ClientBackend, params: Json) -> bool:
     message = target_message(backend, params, "delete")
-    if not _is_deletable(message):
+    if not (message.from_bot or message.chat.is_private or message.chat.bot_is_administrator):
         raise bad_request("message can't be deleted")
-    _delete(backend, message)
-    return True
-
-
-def delete_messages(backend: ClientBackend, params: Json) -> bool:
-    chat = target_chat(backend, params)
-    message_ids = params.get("message_ids")
-    if message_ids in (None, "", []):
-        raise bad_request("message identifiers are not specified")
-    if not isinstance(message_ids, list):
-        raise bad_request("expected an Array of message identifiers")
-    if len(message_ids) > MAX_DELETED_MESSAGES:
-        raise bad_request("too many message identifiers specified")
-    messages = [
-        message
-        for message_id in message_ids
-        if isinstance(message_id, int) and (message := chat.find_message(message_id)) is not None
-    ]
-    if not all(map(_is_deletable, messages)):
-        raise bad_request("message can't be deleted")
-    for message in messages:
-        _delete(backend, message)
-    return True
-
-
-def _is_deletable(message: Message) -> bool:
-    return message.from_bot or message.chat.is_private or message.chat.bot_is_administrator
-
-
-def _delete(backend: ClientBackend, message: Message) -> None:
     message.is_deleted = True
     backend.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
+    return True
 
 
 def send_chat_action(backend: ClientBackend, params: Json) -> bool:
@@ -175,23 +139,6 @@ def send_chat_action(backend: ClientBackend, params: Json) -> bool:
         raise bad_request("wrong parameter action in request")
     chat = target_chat(backend, params)
     backend.start_typing(chat, target_thread(chat, params))
-    return True
-
-
-def set_message_reaction(backend: ClientBackend, params: Json) -> bool:
-    reactions = params.get("reaction") or []
-    if not isinstance(reactions, list):
-        raise bad_request("expected an Array of ReactionType")
-    message = target_message(backend, params, "react", for_writing=False)
-    if len(reactions) > 1:
-        raise bad_request("REACTIONS_TOO_MANY")
-    for reaction in reactions:
-        if not isinstance(reaction, dict) or reaction.get("type") != "emoji":
-            raise bad_request("REACTION_INVALID")
-        if str(reaction.get("emoji")).rstrip("\ufe0f") not in REACTION_EMOJI:
-            raise bad_request("REACTION_INVALID")
-    message.reactions = reactions
-    backend.notify_waiters()
     return True
 
 
@@ -213,8 +160,6 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "editmessagetext": edit_message_text,
     "editmessagereplymarkup": edit_message_reply_markup,
     "deletemessage": delete_message,
-    "deletemessages": delete_messages,
     "sendchataction": send_chat_action,
-    "setmessagereaction": set_message_reaction,
     "answercallbackquery": answer_callback_query,
 }

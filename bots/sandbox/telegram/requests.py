@@ -53,8 +53,6 @@ JSON_PARAMETERS = frozenset(
         "commands",
         "scope",
         "allowed_updates",
-        "message_ids",
-        "reaction",
         "rich_message",
         "suggested_post_parameters",
     }

@@ -26,7 +26,6 @@ class Routes:
             **CHAT_METHODS,
             "setmycommands": commands.set,
             "getmycommands": commands.get,
-            "deletemycommands": commands.delete,
             "getwebhookinfo": _webhook_info,
         }
         self._methods = {name: method for name, method in methods.items() if name not in backend.unknown_methods}

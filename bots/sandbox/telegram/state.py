@@ -110,7 +110,6 @@ class Message:
     extra_fields: Json = field(default_factory=dict)
     previous_texts: list[str] = field(default_factory=list)
     edit_date: int | None = None
-    reactions: list[Json] = field(default_factory=list)
     is_deleted: bool = False
 
     @property

@@ -41,11 +41,11 @@ def target_thread(chat: Chat, params: Json) -> int | None:
     return int(thread_id)
 
 
-def target_message(backend: Backend, params: Json, action: str, *, for_writing: bool = True) -> Message:
-    """The message of a request. `action` (edit, delete, ...) is a word of the error text."""
+def target_message(backend: Backend, params: Json, action: str) -> Message:
+    """The message of a request. `action` (edit or delete) is a word of the error text."""
     if "inline_message_id" in params and "chat_id" not in params:
         raise bad_request("MESSAGE_ID_INVALID")
-    chat = target_chat(backend, params, for_writing=for_writing)
+    chat = target_chat(backend, params)
     message_id = params.get("message_id") or 0
     if message_id <= 0:
         raise bad_request("message identifier is not specified")

@@ -1,4 +1,4 @@
-"""Threads, reactions, guilds, command registration, limits of the gateway."""
+"""Threads, guilds, command registration, limits of the gateway."""
 
 import asyncio
 from typing import Any
@@ -9,9 +9,7 @@ import pytest
 from bots.sandbox.discord import DiscordStandIn, Limits
 from bots.sandbox.discord.limits import FixedWindow
 from bots.sandbox.discord.state import (
-    ADD_REACTIONS,
     DEFAULT_PERMISSIONS,
-    MANAGE_MESSAGES,
     MANAGE_THREADS,
 )
 from tests import api_specs
@@ -75,41 +73,6 @@ async def test_invalid_thread_is_refused(raw: RawClient, body: dict[str, Any]) -
     assert await raw.error_of("POST", f"/channels/{raw.dm.id}/threads", right) == (400, 50024)
 
 
-async def test_reactions_are_added_and_removed(server: DiscordStandIn, bot: Bot) -> None:
-    ann = server.create_user("Ann")
-    channel = server.create_channel(server.create_guild("Home", ann), "general")
-    message = await server.send_message(ann, channel, f"{server.mention} hi")
-    received = await next_item(bot.messages)
-    await received.add_reaction("👍")
-    await server.set_reaction(ann, message, "👍")
-    assert message.reactions == {"👍": {server.bot.id, ann.id}}
-    assert bot.user is not None
-    await received.remove_reaction("👍", bot.user)
-    assert message.reactions == {"👍": {ann.id}}
-    with pytest.raises(discord.HTTPException) as raised:
-        await received.add_reaction("nonsense")
-    assert raised.value.code == 10014
-    await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~ADD_REACTIONS)
-    with pytest.raises(discord.Forbidden):
-        await received.add_reaction("👍")
-    api_specs.require_specs()
-    assert spec_violations(server) == []
-
-
-async def test_bulk_delete_requires_permission(raw: RawClient) -> None:
-    server = raw.server
-    channel = server.create_channel(server.create_guild("Home", raw.ann), "general")
-    sent = [await server.send_message(raw.ann, channel, str(n)) for n in range(3)]
-    at = f"/channels/{channel.id}/messages/bulk-delete"
-    ids = {"messages": [str(message.id) for message in sent[:2]]}
-    assert await raw.error_of("POST", at, ids) == (403, 50013)
-    await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS | MANAGE_MESSAGES)
-    assert await raw.error_of("POST", at, {"messages": ids["messages"][:1]}) == (400, 50016)
-    assert await raw.error_of("POST", at, {"messages": ["1", "2"]}) == (400, 50034)
-    assert (await raw.call("POST", at, ids))[0] == 204
-    assert server.messages(channel) == sent[2:]
-
-
 async def test_guild_is_visible_to_members_only(raw: RawClient) -> None:
     server = raw.server
     guild = server.create_guild("Home", raw.ann)
@@ -122,37 +85,13 @@ async def test_guild_is_visible_to_members_only(raw: RawClient) -> None:
     assert await raw.error_of("GET", f"/guilds/{away.id}") == (404, 10004)
 
 
-async def test_commands_are_registered_one_by_one_and_by_guild(raw: RawClient) -> None:
-    server = raw.server
-    guild = server.create_guild("Home", raw.ann)
-    channel = server.create_channel(guild, "general")
-    everywhere = f"/applications/{server.application_id}/commands"
-    here = f"/applications/{server.application_id}/guilds/{guild.id}/commands"
-    status, created = await raw.call("POST", everywhere, command())
-    assert status == 201
-    check_response(created, "POST", everywhere, 201)
-    assert (await raw.call("POST", everywhere, command(description="new")))[0] == 200
-    path = f"{everywhere}/{created['id']}"
-    assert (await raw.call("GET", path))[1]["description"] == "new"
-    assert (await raw.call("PATCH", path, {"description": "newer"}))[1]["description"] == "newer"
-    assert await raw.error_of("PATCH", path, {"description": ""}) == (400, 50035)
-    _, local = await raw.call("PUT", here, [command("local")])
-    check_response(local, "PUT", here, 200)
-    assert (await server.use_command(raw.ann, channel, "local")).type == 2
-    with pytest.raises(ValueError, match="local"):
-        await server.use_command(raw.ann, raw.dm, "local")
-    assert (await raw.call("DELETE", path))[0] == 204
-    assert await raw.error_of("GET", path) == (404, 10063)
-    assert (await raw.call("GET", everywhere))[1] == []
-    other = here.replace(str(guild.id), "1")
-    assert await raw.error_of("PUT", other, []) == (403, 50001)
-
-
 async def test_daily_command_limit(raw: RawClient) -> None:
     at = f"/applications/{raw.server.application_id}/commands"
     names = [command(f"b{n}") for n in range(100)]
     for commands in ([command(f"a{n}") for n in range(100)], names):
-        assert (await raw.call("PUT", at, commands))[0] == 200
+        status, body = await raw.call("PUT", at, commands)
+        assert (status, len(body)) == (200, 100)
+        check_response(body, "PUT", at, 200)
     # Existing commands do not count.
     assert (await raw.call("PUT", at, names))[0] == 200
     assert await raw.error_of("PUT", at, [command("one-more")]) == (429, 30034)
@@ -196,18 +135,6 @@ async def test_autocomplete_receives_other_options(raw: RawClient) -> None:
     body = {"type": 8, "data": {"choices": [{"name": "phi", "value": "phi"}]}}
     await raw.call("POST", f"/interactions/{interaction.id}/{interaction.token}/callback", body)
     assert await task == [{"name": "phi", "value": "phi"}]
-
-
-async def test_around_is_centred(raw: RawClient) -> None:
-    sent = [await raw.server.send_message(raw.ann, raw.dm, str(n)) for n in range(7)]
-    # The later messages are far away in time: positions count, not distances.
-    sent[4].id += 1 << 40
-    sent[5].id += 1 << 41
-    sent[6].id += 1 << 42
-    _, messages = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=3")
-    assert [message["content"] for message in messages] == ["4", "3", "2"]
-    _, messages = await raw.call("GET", f"{raw.messages_path}?around={sent[3].id}&limit=1")
-    assert [message["content"] for message in messages] == ["3"]
 
 
 async def test_old_message_edits_have_own_limit() -> None:

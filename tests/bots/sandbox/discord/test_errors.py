@@ -50,11 +50,7 @@ BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
     (rows(menu(0)), 50035, "components"),
     (rows(menu(1), button()), 50035, "components"),
     ({"content": "x", "allowed_mentions": {"parse": ["all"]}}, 50035, "allowed_mentions"),
-    ({"embeds": [{"title": "t"}] * 11}, 50035, "embeds"),
-    ({"embeds": [{"description": "d" * 4097}]}, 50035, "embeds"),
-    ({"embeds": [{"description": "d" * 3001}] * 2}, 50035, "embeds"),
-    ({"embeds": [{"fields": [{"name": "n", "value": "v"}] * 26}]}, 50035, "embeds"),
-    ({"embeds": [{"fields": [{"name": "n", "value": ""}]}]}, 50035, "embeds"),
+    ({"content": "x", "embeds": [{"title": "t"}]}, 50035, "embeds"),
 ]
 
 

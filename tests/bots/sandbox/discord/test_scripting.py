@@ -20,12 +20,12 @@ async def test_scripted_replies_are_used_in_order_and_once(raw: RawClient) -> No
 
 async def test_held_call_gets_the_usual_reply(raw: RawClient) -> None:
     go = asyncio.Event()
-    raw.server.script.add("GET /gateway", ScriptedReply(None, hold_until=go))
-    calling = asyncio.create_task(raw.call("GET", "/gateway"))
-    await raw.server.wait_for(lambda: raw.server.calls_to("GET", "/gateway"))
+    raw.server.script.add("GET /gateway/bot", ScriptedReply(None, hold_until=go))
+    calling = asyncio.create_task(raw.call("GET", "/gateway/bot"))
+    await raw.server.wait_for(lambda: raw.server.calls_to("GET", "/gateway/bot"))
     assert not calling.done()
     go.set()
-    assert (await calling)[1] == {"url": raw.server.gateway_url}
+    assert (await calling)[1]["url"] == raw.server.gateway_url
 
 
 async def test_gateway_reports_scripted_limits(raw: RawClient) -> None:

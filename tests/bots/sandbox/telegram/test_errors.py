@@ -190,17 +190,7 @@ async def test_administrator_deletes_any_message(server: TelegramStandIn, bot: E
     own = await bot.send_message(group.id, "own")
     with pytest.raises(BadRequest, match=r"(?i)message can't be deleted"):
         await bot.delete_message(group.id, theirs.id)
-    await bot.delete_messages(group.id, [own.message_id, 4242])
+    await bot.delete_message(group.id, own.message_id)
     await server.promote_bot(ann, group)
     await bot.delete_message(group.id, theirs.id)
     assert server.messages(group) == []
-
-
-async def test_only_one_known_reaction_is_accepted(server: TelegramStandIn, bot: ExtBot[None], chat: Chat) -> None:
-    message = await server.send_message(chat.members[0], chat, "hm")
-    await bot.set_message_reaction(chat.id, message.id, "👀")
-    assert [reaction["emoji"] for reaction in message.reactions] == ["👀"]
-    with pytest.raises(BadRequest, match=r"(?i)REACTION_INVALID"):
-        await bot.set_message_reaction(chat.id, message.id, "🥔")
-    with pytest.raises(BadRequest, match=r"(?i)message to react not found"):
-        await bot.set_message_reaction(chat.id, 999, "👀")
