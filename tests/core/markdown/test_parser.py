@@ -1,3 +1,4 @@
+import re
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -23,6 +24,7 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
+from core.markdown.formulas import _is_money
 from core.markdown.plain_text import to_plain_text
 from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
@@ -77,6 +79,27 @@ def test_maths_in_all_spellings() -> None:
 @pytest.mark.parametrize("text", ["It costs $5, not $10.", "US$5 and US$6", "$ a $", "a $5 b"])
 def test_money_is_not_maths(text: str) -> None:
     assert only_block(text) == Paragraph((Text(text),))
+
+
+@given(st.text(alphabet="1.,a =^\\\n", min_size=1, max_size=12).filter(lambda text: not text[-1].isspace()))
+def test_amount_is_number_alone_or_with_words(text: str) -> None:
+    amount = re.compile(r"[\d.,]+(?:$|[^\\^_=+*/<>{}]*\s[^\\^_=+*/<>{}]*\Z)")  # cubic in the number of characters
+    assert _is_money(text) == (amount.match(text) is not None)
+
+
+def test_long_formula_that_begins_like_an_amount() -> None:
+    formula = "1" * 1300 + " " * 2600 + "="
+    assert only_block(f"${formula}$") == Paragraph((MathSpan(formula),))
+
+
+def test_table_of_thousands_of_columns_is_text() -> None:
+    table = "|" * 3000 + "\n" + "|-" * 3000 + "|\n" + "|\n" * 3000
+    assert all(isinstance(block, Paragraph) for block in parse_markdown(table).blocks)
+
+
+def test_deep_emphasis_keeps_text() -> None:
+    text = "*a " * 20_000 + "a* " * 20_000
+    assert letters(to_plain_text(parse_markdown(text))) == "a" * 40_000
 
 
 def test_tasks() -> None:
