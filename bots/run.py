@@ -4,18 +4,16 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from types import FrameType
-from typing import Any, TypeVar
 
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, create_adapters
 from core.app import open_services, serve
+from core.clock import run_until
 from core.settings import LoadedSettings
 from core.timings import Timings
-
-T = TypeVar("T")
 
 
 async def run_bot(
@@ -42,12 +40,12 @@ async def run_bot(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)  # not loop.add_signal_handler: the loop may be what hangs
     async with AsyncExitStack() as stack:
-        services = await _run_unless_stopped(
+        services = await run_until(
             stop_requested, stack.enter_async_context(open_services(settings.core, timings=timings))
         )
         if services is None:
             return
-        await _run_unless_stopped(stop_requested, stack.enter_async_context(services.store.exclusive()))
+        await run_until(stop_requested, stack.enter_async_context(services.store.exclusive()))
         if not stop_requested.is_set():
             adapters = create_adapters(settings, services, specs)
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code)
@@ -59,14 +57,3 @@ def create_stop_event() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
     return stop_requested
-
-
-async def _run_unless_stopped(stop_requested: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
-    """The coroutine's result, or None if a stop is requested first."""
-    task, stop_waiter = asyncio.create_task(coroutine), asyncio.create_task(stop_requested.wait())
-    await asyncio.wait({task, stop_waiter}, return_when=asyncio.FIRST_COMPLETED)
-    stop_waiter.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
-    return None if task.cancelled() else task.result()

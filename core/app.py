@@ -71,9 +71,7 @@ async def serve(
         asyncio.create_task(engine.run(), name="engine"),
         asyncio.create_task(services.models.refresh_periodically(), name="catalogue"),
         *(
-            asyncio.create_task(
-                supervise(adapter, engine.inbox, clock=timings.clock, timings=timings), name=adapter.platform
-            )
+            asyncio.create_task(supervise(adapter, engine.inbox, timings), name=adapter.platform)
             for adapter in adapters
         ),
     ]

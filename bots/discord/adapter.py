@@ -24,8 +24,6 @@ from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.receiving import EventReceiver, HasAccess, SuggestModels
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
-from core.backoff import Backoff
-from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
@@ -73,30 +71,26 @@ class DiscordAdapter:
         leases: Leases | None = None,
         history: EventHistory | None = None,
         max_backfill_age: float = 600.0,
-        timings: DiscordTimings | None = None,
-        clock: Clock | None = None,
+        timings: DiscordTimings = DiscordTimings(),
     ) -> None:
         token = token.strip()
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ConfigurationError("DISCORD_BOT_TOKEN is not a Discord bot token: it contains invalid characters.")
-        timings, clock = timings or DiscordTimings(), clock or SystemClock()
         self.account = _account_id(token)
         self.dialect: Dialect = DiscordDialect()
         self._timings = timings
-        self._http = HttpClient(token, api_base, timings, clock)
-        self._responder = InteractionResponder(self._http, timings, clock)
+        self._http = HttpClient(token, api_base, timings)
+        self._responder = InteractionResponder(self._http, timings)
         self._receiver = EventReceiver(
             self._http,
             self._responder,
-            account=self.account,
-            commands=commands,
-            suggest_models=suggest_models,
-            has_access=has_access,
-            timings=timings,
-            clock=clock,
+            self.account,
+            {command.name: command for command in commands},
+            suggest_models,
+            has_access,
+            timings,
         )
-        backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
-        self._command_sync = CommandSync(self._http, state, commands, backoff, clock)
+        self._command_sync = CommandSync(self._http, state, commands, timings)
         self._gateway_supervisor = GatewaySupervisor(
             token,
             self._http,
@@ -105,13 +99,12 @@ class DiscordAdapter:
             message_content=message_content,
             on_login=self._command_sync.start,
             timings=timings,
-            clock=clock,
             account=self.account,
             leases=leases,
             backfill_sources=BackfillSources(history, state, max_backfill_age) if history else None,
         )
-        self._forbidden_channels = ForbiddenChannels(self._http, timings, clock)
-        self._typing_paused = ExpiringSet(clock)
+        self._forbidden_channels = ForbiddenChannels(self._http, timings)
+        self._typing_paused = ExpiringSet(timings.clock)
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (the same everywhere)
         return CAPABILITIES

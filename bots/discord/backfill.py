@@ -28,7 +28,6 @@ from bots.discord.shard_allocator import Shard
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import channel_id
 from core.backoff import Backoff
-from core.clock import Clock
 from core.errors import DeliveryError, StoreError
 from core.port import Place
 from core.store.recent_activity import EventHistory
@@ -94,14 +93,13 @@ class Backfill:
         account: str,
         shard: Shard,
         timings: DiscordTimings,
-        clock: Clock,
     ) -> None:
         self._http = http
         self._sources = sources
         self._account = account
         self._shard = shard
         self._timings = timings
-        self._clock = clock
+        self._clock = timings.clock
         self._mark_name = f"discord.missed.{account}.{shard.count}.{shard.number}"
         self._attempt = ""
         self._start_points: list[StartPoint] | None = None

@@ -9,8 +9,8 @@ import structlog
 from bots.discord.commands import commands_digest, commands_payload
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
+from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
-from core.clock import Clock
 from core.commands.declarations import Command
 from core.errors import DeliveryError, StoreError
 
@@ -31,14 +31,14 @@ class CommandSync:
     """
 
     def __init__(
-        self, http: HttpClient, state: StateStore, commands: Sequence[Command], backoff: Backoff, clock: Clock
+        self, http: HttpClient, state: StateStore, commands: Sequence[Command], timings: DiscordTimings
     ) -> None:
         self._http = http
         self._state = state
         self._payload = commands_payload(commands)
         self._digest = commands_digest(self._payload)
-        self._backoff = backoff
-        self._clock = clock
+        self._backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
+        self._clock = timings.clock
         self._task: asyncio.Task[None] | None = None
 
     def start(self, application_id: str) -> None:

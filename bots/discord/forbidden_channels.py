@@ -37,11 +37,11 @@ class ExpiringSet:
 
 
 class ForbiddenChannels:
-    def __init__(self, http: HttpClient, timings: DiscordTimings, clock: Clock) -> None:
+    def __init__(self, http: HttpClient, timings: DiscordTimings) -> None:
         self._http = http
         self._timings = timings
-        self._paused_channels = ExpiringSet(clock)
-        self._notified = ExpiringSet(clock)
+        self._paused_channels = ExpiringSet(timings.clock)
+        self._notified = ExpiringSet(timings.clock)
 
     def check(self, place: Place) -> None:
         """Raise `DeliveryError` if a message to the channel was refused recently."""

@@ -8,7 +8,6 @@ from bots.discord.errors import TOKEN_REJECTED_TEXT, RefusedError
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
-from core.clock import Clock
 from core.errors import ConfigurationError, DeliveryError
 
 log = structlog.get_logger(__name__)
@@ -25,30 +24,29 @@ class GatewayEndpoint:
     """The number of shards that may IDENTIFY at the same time."""
 
 
+@dataclass(slots=True)
 class GatewayInfo:
     """Reads `GET /gateway/bot`. With a fixed `url`, there is no request and no session limit."""
 
-    def __init__(self, http: HttpClient, url: str | None, timings: DiscordTimings, clock: Clock) -> None:
-        self._http = http
-        self._url = url
-        self._timings = timings
-        self._clock = clock
-        self._unused_response: Json | None = None
-        """A response whose session limit has not been used yet."""
+    http: HttpClient
+    url: str | None
+    timings: DiscordTimings
+    _unused_response: Json | None = None
+    """A response whose session limit has not been used yet."""
 
     async def fetch_endpoint(self) -> GatewayEndpoint:
         """Ask until Discord answers. Raises `ConfigurationError`."""
-        if self._url is not None:
-            return GatewayEndpoint(self._url)
-        backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
+        if self.url is not None:
+            return GatewayEndpoint(self.url)
+        backoff = Backoff(self.timings.first_retry_delay, self.timings.max_retry_delay)
         while True:
             try:
-                response = await self._http.call("GET", "/gateway/bot")
+                response = await self.http.call("GET", "/gateway/bot")
             except DeliveryError as error:
                 if isinstance(error, RefusedError) and error.status == 401:
                     raise ConfigurationError(TOKEN_REJECTED_TEXT) from None
                 log.warning("discord.gateway_lookup_failed", failure=error.failure)
-                await self._clock.sleep(error.retry_after or backoff.next_delay())
+                await self.timings.clock.sleep(error.retry_after or backoff.next_delay())
                 continue
             self._unused_response = response
             return GatewayEndpoint(
@@ -62,15 +60,15 @@ class GatewayInfo:
 
         Discord counts the sessions of all processes, including those that have ended.
         """
-        if self._url is not None:
+        if self.url is not None:
             return 0.0
         response, self._unused_response = self._unused_response, None
-        limit = _session_limit(response or await self._http.call("GET", "/gateway/bot"))
+        limit = _session_limit(response or await self.http.call("GET", "/gateway/bot"))
         remaining, milliseconds = limit.get("remaining"), limit.get("reset_after")
         if not isinstance(remaining, int) or remaining > RESERVED_SESSIONS:
             return 0.0
         reset_seconds = float(milliseconds) / 1000 if isinstance(milliseconds, int | float) else 0.0
-        wait = min(max(reset_seconds, self._timings.min_session_wait), self._timings.max_session_wait)
+        wait = min(max(reset_seconds, self.timings.min_session_wait), self.timings.max_session_wait)
         log.warning("discord.session_limit_reached", remaining=remaining, retry_in=wait)
         return wait
 

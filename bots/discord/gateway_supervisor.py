@@ -18,7 +18,6 @@ from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard, ShardAllocator
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
-from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
 from core.store.leases import Leases
 
@@ -41,7 +40,6 @@ class GatewaySupervisor:
         message_content: bool,
         on_login: Callable[[str], None],
         timings: DiscordTimings,
-        clock: Clock,
         account: str,
         leases: Leases | None = None,
         backfill_sources: BackfillSources | None = None,
@@ -51,14 +49,14 @@ class GatewaySupervisor:
         self._message_content = message_content
         self._on_login = on_login
         self._timings = timings
-        self._clock = clock
+        self._clock = timings.clock
         self._http = http
         self._account = account
         self._backfill_sources = backfill_sources
-        self._gateway_info = GatewayInfo(http, gateway_url, timings, clock)
-        self._identify_limiter = IdentifyLimiter(account, self._gateway_info.session_wait, timings, clock, leases)
+        self._gateway_info = GatewayInfo(http, gateway_url, timings)
+        self._identify_limiter = IdentifyLimiter(account, self._gateway_info.session_wait, timings, leases)
         self._clients: dict[Shard, GatewayClient] = {}
-        self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings, clock) if leases else None
+        self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings) if leases else None
 
     @property
     def last_activity(self) -> float | None:
@@ -91,7 +89,7 @@ class GatewaySupervisor:
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         backfill: Backfill | None = None
         if self._backfill_sources is not None:
-            backfill = Backfill(self._http, self._backfill_sources, self._account, shard, self._timings, self._clock)
+            backfill = Backfill(self._http, self._backfill_sources, self._account, shard, self._timings)
         while True:
             started_at = self._clock.monotonic()
             client = GatewayClient(

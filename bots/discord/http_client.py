@@ -15,7 +15,6 @@ import msgspec
 
 from bots.discord.errors import CONNECTION_LOST_TEXT, DEFAULT_RETRY_SECONDS, RATE_LIMIT_TEXT, to_delivery_error
 from bots.discord.timings import DiscordTimings
-from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 
 Json = dict[str, object]
@@ -26,12 +25,12 @@ MAX_CONNECTIONS = 256
 
 
 class HttpClient:
-    def __init__(self, token: str, api_base: str, timings: DiscordTimings, clock: Clock) -> None:
+    def __init__(self, token: str, api_base: str, timings: DiscordTimings) -> None:
         self.api_base = api_base.rstrip("/")
         self._bot_headers = {"Authorization": f"Bot {token}", "User-Agent": USER_AGENT}
         self._anonymous_headers = {"User-Agent": USER_AGENT}
         self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout, connect=timings.connect_timeout)
-        self._clock = clock
+        self._clock = timings.clock
         self._session: aiohttp.ClientSession | None = None
         self._bucket_resets: dict[str, float] = {}
         self._global_reset = 0.0

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bots.discord.timings import DiscordTimings
-from core.clock import Clock
 from core.errors import StoreError, UnavailableError
 from core.store.leases import Leases
 
@@ -30,14 +29,13 @@ class IdentifyLimiter:
         account: str,
         session_wait: Callable[[], Awaitable[float]],
         timings: DiscordTimings,
-        clock: Clock,
         leases: Leases | None = None,
     ) -> None:
         self.concurrency = 1
         self._account = account
         self._session_wait = session_wait
         self._timings = timings
-        self._clock = clock
+        self._clock = timings.clock
         self._leases = leases
         self._identify_times: deque[float] = deque(maxlen=MAX_IDENTIFIES_PER_DAY)
         self._bucket_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)

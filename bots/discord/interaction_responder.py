@@ -15,7 +15,6 @@ from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_token import InteractionToken, ResponseMode
 from bots.discord.payloads import EPHEMERAL_FLAG, LOADING_FLAG, SUPPRESS_EMBEDS_FLAG
 from bots.discord.timings import DiscordTimings
-from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 
 MAX_INTERACTIONS = 5_000
@@ -36,18 +35,17 @@ class _InteractionState:
     """The messages sent through the interaction."""
 
 
+@dataclass(frozen=True, slots=True)
 class InteractionResponder:
     """Remembers at most `MAX_INTERACTIONS`, each until its token expires."""
 
-    def __init__(self, http: HttpClient, timings: DiscordTimings, clock: Clock) -> None:
-        self._http = http
-        self._timings = timings
-        self._clock = clock
-        self._states: OrderedDict[str, _InteractionState] = OrderedDict()
+    http: HttpClient
+    timings: DiscordTimings
+    _states: OrderedDict[str, _InteractionState] = field(default_factory=OrderedDict)
 
     def is_valid(self, token: InteractionToken) -> bool:
         """Whether Discord still accepts the token."""
-        return token.is_valid(self._clock.time())
+        return token.is_valid(self.timings.clock.time())
 
     def expect_acknowledgement(self, token: InteractionToken) -> None:
         """Make answers wait for an acknowledgement that is about to be sent."""
@@ -69,7 +67,7 @@ class InteractionResponder:
             body = {"type": types.deferred_channel_message.value, "data": {"flags": flags}}
         path = f"/interactions/{token.interaction_id}/{token.token}/callback?with_response=1"
         try:
-            response = await self._http.call("POST", path, body)
+            response = await self.http.call("POST", path, body)
             state.original_id = _response_message_id(response)
         except RefusedError as error:
             if error.code != ALREADY_ACKNOWLEDGED:
@@ -81,7 +79,7 @@ class InteractionResponder:
     async def answer_autocomplete(self, interaction_id: str, token: str, choices: list[Json]) -> None:
         path = f"/interactions/{interaction_id}/{token}/callback"
         body = {"type": discord.InteractionResponseType.autocomplete_result.value, "data": {"choices": choices}}
-        await self._http.call("POST", path, body, is_idempotent=False)
+        await self.http.call("POST", path, body, is_idempotent=False)
 
     async def original_message(self, token: InteractionToken) -> str | None:
         """The message that shows the question, as the target of replies; None if unknown."""
@@ -89,7 +87,7 @@ class InteractionResponder:
         await self._wait_acknowledged(state)
         if not state.original_id and self.is_valid(token) and token.mode is ResponseMode.CHANNEL:
             try:
-                original = await self._http.call("GET", _original_path(token))
+                original = await self.http.call("GET", _original_path(token))
             except DeliveryError:
                 return None  # the answer is then not a reply
             state.original_id = str(original.get("id", ""))
@@ -108,7 +106,7 @@ class InteractionResponder:
             return await self.follow_up(token, body, ephemeral=token.mode is ResponseMode.EPHEMERAL)
         state.is_filled = True
         try:
-            message = await self._http.call("PATCH", _original_path(token), body)
+            message = await self.http.call("PATCH", _original_path(token), body)
         except BaseException:
             state.is_filled = False
             raise
@@ -123,20 +121,20 @@ class InteractionResponder:
         self._require_valid(token)
         flags = SUPPRESS_EMBEDS_FLAG | (EPHEMERAL_FLAG if ephemeral else 0)
         path = f"{token.webhook_path}?wait=1"
-        message = await self._http.call("POST", path, {**body, "flags": flags}, is_idempotent=False)
+        message = await self.http.call("POST", path, {**body, "flags": flags}, is_idempotent=False)
         message_id = str(message.get("id", ""))
         state.sent_ids.add(message_id)
         return message_id
 
     async def edit(self, token: InteractionToken, message: str, body: Json) -> None:
-        await self._http.call("PATCH", await self._message_path(token, message), body)
+        await self.http.call("PATCH", await self._message_path(token, message), body)
 
     async def delete(self, token: InteractionToken, message: str) -> None:
-        await self._http.call("DELETE", await self._message_path(token, message))
+        await self.http.call("DELETE", await self._message_path(token, message))
 
     async def delete_original(self, token: InteractionToken) -> None:
         """Delete the first response."""
-        await self._http.call("DELETE", _original_path(token))
+        await self.http.call("DELETE", _original_path(token))
 
     def is_interaction_message(self, token: InteractionToken, message: str) -> bool:
         """Whether `message` can be edited only through the interaction."""
@@ -155,7 +153,7 @@ class InteractionResponder:
 
     async def _is_filled(self, token: InteractionToken, body: Json) -> bool:
         """Whether the deferred response has a text other than that of `body`."""
-        original = await self._http.call("GET", _original_path(token))
+        original = await self.http.call("GET", _original_path(token))
         flags = original.get("flags")
         is_loading = isinstance(flags, int) and bool(flags & LOADING_FLAG)
         return not is_loading and original.get("content") != body.get("content")
@@ -163,7 +161,7 @@ class InteractionResponder:
     async def _wait_acknowledged(self, state: _InteractionState) -> None:
         """Wait for the acknowledgement, because Discord accepts no answer before it."""
         if state.acknowledged is not None and not state.acknowledged.done():
-            await asyncio.wait({state.acknowledged}, timeout=self._timings.acknowledge_timeout)
+            await asyncio.wait({state.acknowledged}, timeout=self.timings.acknowledge_timeout)
 
     def _require_valid(self, token: InteractionToken) -> None:
         if not self.is_valid(token):
@@ -172,7 +170,7 @@ class InteractionResponder:
     def _state_of(self, token: InteractionToken) -> _InteractionState:
         state = self._states.get(token.interaction_id)
         if state is None:
-            now = self._clock.time()
+            now = self.timings.clock.time()
             while self._states and (
                 len(self._states) >= MAX_INTERACTIONS or next(iter(self._states.values())).expires_at < now
             ):

@@ -1,8 +1,8 @@
 """Hands Discord's events to the inbox and acknowledges interactions in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 import discord
@@ -24,7 +24,6 @@ from bots.discord.translate import (
     translate_message,
 )
 from core.backoff import Backoff
-from core.clock import Clock
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
@@ -43,35 +42,23 @@ MAX_CHOICES = 25
 MAX_CHOICE_CHARS = 100
 
 
+@dataclass(slots=True)
 class EventReceiver:
-    """Passes every event to `inbox`, which is set only while the adapter runs."""
+    """Passes every event to `inbox`, which is set only while the adapter runs. `commands` are by name."""
 
-    def __init__(
-        self,
-        http: HttpClient,
-        responder: InteractionResponder,
-        *,
-        account: str,
-        commands: Sequence[Command],
-        suggest_models: SuggestModels,
-        has_access: HasAccess,
-        timings: DiscordTimings,
-        clock: Clock,
-    ) -> None:
-        self.inbox: Inbox | None = None
-        self._account = account
-        self._http = http
-        self._responder = responder
-        self._commands = {command.name: command for command in commands}
-        self._suggest_models = suggest_models
-        self._has_access = has_access
-        self._timings = timings
-        self._clock = clock
-        self._store_tasks = BackgroundTasks()
-        self._place_locks: WeakValueDictionary[Place, asyncio.Lock] = WeakValueDictionary()
+    http: HttpClient
+    responder: InteractionResponder
+    account: str
+    commands: Mapping[str, Command]
+    suggest_models: SuggestModels
+    has_access: HasAccess
+    timings: DiscordTimings
+    inbox: Inbox | None = None
+    _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    _place_locks: WeakValueDictionary[Place, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def handle_message(self, message: discord.Message, bot_id: int) -> None:
-        incoming = translate_message(message, self._account, bot_id)
+        incoming = translate_message(message, self.account, bot_id)
         if incoming is None:
             return
         if await self._refusal_text(self._start_storing(incoming), incoming) == NOT_STORED_TEXT:
@@ -79,7 +66,7 @@ class EventReceiver:
 
     async def handle_missed_message(self, message: discord.Message, bot_id: int, place: Place) -> bool:
         """Store a message of `place` that backfill found; False if it could not be stored."""
-        incoming = translate_message(message, self._account, bot_id)
+        incoming = translate_message(message, self.account, bot_id)
         if incoming is None:
             return True
         # The library does not know the parent channel of an archived thread.
@@ -87,47 +74,47 @@ class EventReceiver:
         return await self._refusal_text(self._start_storing(incoming), incoming) != NOT_STORED_TEXT
 
     async def handle_command(self, interaction: Interaction) -> None:
-        await self._handle_interaction(translate_command(interaction, self._account, self._commands))
+        await self._handle_interaction(translate_command(interaction, self.account, self.commands))
 
     async def handle_button(self, interaction: Interaction, action: str) -> None:
-        await self._handle_interaction(translate_button(interaction, self._account, action))
+        await self._handle_interaction(translate_button(interaction, self.account, action))
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
         choices = await self._completions(interaction)
         try:
-            await self._responder.answer_autocomplete(str(interaction.id), interaction.token, choices)
+            await self.responder.answer_autocomplete(str(interaction.id), interaction.token, choices)
         except DeliveryError as error:
             log.info("discord.autocomplete_failed", failure=error.failure)
 
     async def _completions(self, interaction: Interaction) -> list[Json]:
         """None for people without access, to whom the bot does not react."""
         call = command_call(interaction)
-        focused = focused_argument(self._commands.get(call.name), call.options)
+        focused = focused_argument(self.commands.get(call.name), call.options)
         if focused is None or not focused.argument.autocompletes_models:
             return []
         try:
-            if not await self._has_access(translate_command(interaction, self._account, self._commands)):
+            if not await self.has_access(translate_command(interaction, self.account, self.commands)):
                 return []
         except StoreError as error:
             log.info("discord.access_not_checked", error=str(error))
             return []
         return [
             {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
-            for suggestion in self._suggest_models(focused.text)[:MAX_CHOICES]
+            for suggestion in self.suggest_models(focused.text)[:MAX_CHOICES]
             if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
         ]
 
     async def drain(self) -> None:
         """Wait until all received events are stored, at most for `drain_timeout`."""
-        await self._store_tasks.drain(self._timings.drain_timeout)
+        await self._store_tasks.drain(self.timings.drain_timeout)
         self.inbox = None
 
     async def _handle_interaction(self, incoming: Incoming) -> None:
         """Store an interaction and acknowledge it; acknowledge first if storing takes too long."""
         token = InteractionToken.decode(incoming.interaction_token or "")
-        self._responder.expect_acknowledgement(token)
+        self.responder.expect_acknowledgement(token)
         storing = self._start_storing(incoming)
-        done, _ = await asyncio.wait({storing}, timeout=self._timings.max_acknowledge_delay)
+        done, _ = await asyncio.wait({storing}, timeout=self.timings.max_acknowledge_delay)
         if done and (refusal := await self._refusal_text(storing, incoming)):
             await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
             return
@@ -137,7 +124,7 @@ class EventReceiver:
 
     async def _acknowledge(self, token: InteractionToken, message: Json | None) -> None:
         try:
-            await self._responder.acknowledge(token, message)
+            await self.responder.acknowledge(token, message)
         except DeliveryError as error:
             log.warning("discord.interaction_not_acknowledged", failure=error.failure)
 
@@ -157,17 +144,17 @@ class EventReceiver:
 
     async def _store_with_retry(self, inbox: Inbox, incoming: Incoming) -> None:
         """Retry while the database is unavailable, because Discord delivers an event only once."""
-        backoff = Backoff(self._timings.first_store_retry_delay, self._timings.max_store_retry_delay)
-        deadline = self._clock.monotonic() + self._timings.store_timeout
+        backoff = Backoff(self.timings.first_store_retry_delay, self.timings.max_store_retry_delay)
+        deadline = self.timings.clock.monotonic() + self.timings.store_timeout
         while True:
             try:
                 await inbox(incoming)
                 return
             except StoreError:
                 delay = backoff.next_delay()
-                if self._clock.monotonic() + delay > deadline:
+                if self.timings.clock.monotonic() + delay > deadline:
                     raise
-            await self._clock.sleep(delay)
+            await self.timings.clock.sleep(delay)
 
     async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str:
         """The notice for the person if the event was not stored; "" if it was stored."""
@@ -183,7 +170,7 @@ class EventReceiver:
     async def _reply_not_stored(self, message: discord.Message) -> None:
         body = message_payload(NOT_STORED_TEXT, nonce=f"s{message.id}", reply_to=str(message.id))
         try:
-            await self._http.call("POST", f"/channels/{message.channel.id}/messages", body)
+            await self.http.call("POST", f"/channels/{message.channel.id}/messages", body)
         except DeliveryError as error:
             log.warning("discord.notice_failed", failure=error.failure)
 
@@ -192,9 +179,9 @@ class EventReceiver:
         body = message_payload(refusal)
         try:
             if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
-                await self._responder.respond(token, body)
+                await self.responder.respond(token, body)
             else:
-                await self._responder.follow_up(token, body, ephemeral=True)
+                await self.responder.follow_up(token, body, ephemeral=True)
         except DeliveryError as error:
             log.warning("discord.notice_failed", failure=error.failure)
         if token.mode is ResponseMode.CHANNEL:
@@ -203,7 +190,7 @@ class EventReceiver:
     async def _delete_question(self, token: InteractionToken) -> None:
         """Delete the public question, because the bot must not publish the text of a rejected user."""
         try:
-            await self._responder.delete_original(token)
+            await self.responder.delete_original(token)
         except DeliveryError as error:
             log.warning("discord.question_not_deleted", failure=error.failure)
 

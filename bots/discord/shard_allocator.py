@@ -9,7 +9,6 @@ from functools import partial
 import structlog
 
 from bots.discord.timings import DiscordTimings
-from core.clock import Clock
 from core.errors import StoreError
 from core.port import Place
 from core.store.leases import Leases
@@ -35,6 +34,7 @@ class Shard:
         return (int(place.server) >> 22) % self.count == self.number
 
 
+@dataclass(frozen=True, slots=True)
 class ShardAllocator:
     """Claims one shard after another; the more it has, the more slowly.
 
@@ -43,19 +43,10 @@ class ShardAllocator:
     process without shards tries every second, one with two shards every two seconds.
     """
 
-    def __init__(
-        self,
-        leases: Leases,
-        account: str,
-        serve_shard: Callable[[Shard], Awaitable[None]],
-        timings: DiscordTimings,
-        clock: Clock,
-    ) -> None:
-        self._leases = leases
-        self._account = account
-        self._serve_shard = serve_shard
-        self._timings = timings
-        self._clock = clock
+    leases: Leases
+    account: str
+    serve_shard: Callable[[Shard], Awaitable[None]]
+    timings: DiscordTimings
 
     async def run(self, shard_count: int) -> None:
         """Serve as many shards as can be claimed, until cancelled.
@@ -70,20 +61,20 @@ class ShardAllocator:
                 shard = await self._claim_first_free(unclaimed)
                 if shard is not None:
                     unclaimed.remove(shard)
-                    work = partial(self._serve_shard, shard)
-                    group.create_task(self._leases.run_while_held(self._lease_name(shard), work))
+                    work = partial(self.serve_shard, shard)
+                    group.create_task(self.leases.run_while_held(self._lease_name(shard), work))
                 elif len(unclaimed) == shard_count and not is_logged:
                     is_logged = True
                     log.info("discord.shards_standing_by", shards=shard_count)
                 claimed_count = min(shard_count - len(unclaimed), MAX_DELAYING_SHARDS)
-                await self._clock.sleep(
-                    self._timings.shard_claim_interval + claimed_count * self._timings.extra_interval_per_shard
+                await self.timings.clock.sleep(
+                    self.timings.shard_claim_interval + claimed_count * self.timings.extra_interval_per_shard
                 )
 
     async def _claim_first_free(self, unclaimed: list[Shard]) -> Shard | None:
         for shard in unclaimed:
             try:
-                if await self._leases.try_acquire(self._lease_name(shard), self._timings.shard_claim_lease):
+                if await self.leases.try_acquire(self._lease_name(shard), self.timings.shard_claim_lease):
                     return shard
             except StoreError as error:
                 log.error("discord.shard_not_claimed", shard=shard.number, error=str(error))
@@ -91,4 +82,4 @@ class ShardAllocator:
         return None
 
     def _lease_name(self, shard: Shard) -> str:
-        return f"discord:shard:{self._account}:{shard.count}:{shard.number}"
+        return f"discord:shard:{self.account}:{shard.count}:{shard.number}"

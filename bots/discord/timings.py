@@ -1,10 +1,14 @@
-"""Every duration of the Discord adapter, in seconds. Tests pass shorter values."""
+"""Every duration of the Discord adapter, in seconds, and the clock that measures them. Tests pass shorter values."""
 
 from dataclasses import dataclass
+
+from core.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
 class DiscordTimings:
+    clock: Clock = SystemClock()
+
     # Requests
     request_timeout: float = 15.0
     connect_timeout: float = 10.0

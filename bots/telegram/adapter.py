@@ -22,12 +22,11 @@ from bots.telegram.files import download
 from bots.telegram.http_client import BotApiRequest, PollingRequest
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
-from bots.telegram.retries import Retrier
+from bots.telegram.retries import retry
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
 from bots.telegram.webhook import WebhookAddress, WebhookServer
-from core.clock import Clock, SystemClock
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
@@ -73,7 +72,6 @@ class TelegramAdapter:
         webhook: WebhookAddress | None = None,
         max_conflicts: int = MAX_CONFLICTS,
         timings: TelegramTimings = TelegramTimings(),
-        clock: Clock = SystemClock(),
     ) -> None:
         if not TOKEN_PATTERN.fullmatch(token):
             raise ConfigurationError("TELEGRAM_BOT_TOKEN is not a Telegram bot token.")
@@ -85,7 +83,6 @@ class TelegramAdapter:
         self._webhook = webhook
         self._max_conflicts = max_conflicts
         self._timings = timings
-        self._clock = clock
         self._bot = _create_bot(token, api_base.rstrip("/"), timings)
         self._drafts = DraftSender(self._bot)
         self._transport: Poller | WebhookServer | None = None
@@ -132,7 +129,7 @@ class TelegramAdapter:
                 me,
                 frozenset(command.name for command in self._commands),
                 lambda query_id: self._start_background(self._answer_callback_query(query_id)),
-                ThrottledLog(clock=self._clock),
+                ThrottledLog(clock=self._timings.clock),
             )
             await self._receive_updates(receiver)
         except InvalidToken:
@@ -146,7 +143,7 @@ class TelegramAdapter:
             await self._bot.shutdown()
 
     async def _connect(self) -> User:
-        await Retrier(self._bot.token, self._timings, self._clock).run("getMe", self._bot.initialize)
+        await retry("getMe", self._bot.initialize, self._bot.token, self._timings)
         me = self._bot.bot
         self._connected.set()
         has_privacy_mode = not me.can_read_all_group_messages
@@ -163,14 +160,12 @@ class TelegramAdapter:
 
     async def _receive_updates(self, receiver: UpdateReceiver) -> None:
         if self._webhook is not None:
-            server = WebhookServer(self._bot, self._webhook, receiver.receive, self._timings, self._clock)
+            server = WebhookServer(self._bot, self._webhook, receiver.receive, self._timings)
             await self._run_transport(server)
             return
 
         async def poll() -> None:
-            await self._run_transport(
-                Poller(self._bot, receiver.receive, self._timings, self._clock, max_conflicts=self._max_conflicts)
-            )
+            await self._run_transport(Poller(self._bot, receiver.receive, self._timings, self._max_conflicts))
 
         if self._leases is None:
             await poll()

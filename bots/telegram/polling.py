@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 from telegram import Bot, Update
@@ -9,9 +10,8 @@ from telegram.error import Conflict, TelegramError
 
 from bots.telegram.errors import redact_token
 from bots.telegram.receiving import ALLOWED_UPDATES
-from bots.telegram.retries import Retrier
+from bots.telegram.retries import retry
 from bots.telegram.timings import TelegramTimings
-from core.clock import Clock
 from core.errors import UnavailableError
 
 MAX_CONFLICTS = 5
@@ -19,6 +19,7 @@ MAX_CONFLICTS = 5
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
 class Poller:
     """Fetches updates and passes them to `receive`, one after the other.
 
@@ -26,49 +27,39 @@ class Poller:
     after `max_conflicts` refusals in a row, which mean that another process polls or has set a webhook.
     """
 
-    def __init__(
-        self,
-        bot: Bot,
-        receive: Callable[[Update], Awaitable[None]],
-        timings: TelegramTimings,
-        clock: Clock,
-        *,
-        max_conflicts: int = MAX_CONFLICTS,
-    ) -> None:
-        self._bot = bot
-        self._receive = receive
-        self._timings = timings
-        self._clock = clock
-        self._max_conflicts = max_conflicts
-        self._conflict_count = 0
-        self._offset = 0
-        self.last_activity = clock.monotonic()
-        """When Telegram last answered `getUpdates`, or when polling started."""
+    bot: Bot
+    receive: Callable[[Update], Awaitable[None]]
+    timings: TelegramTimings
+    max_conflicts: int = MAX_CONFLICTS
+    last_activity: float | None = None
+    """When Telegram last answered `getUpdates`, or when polling started."""
+    _conflict_count: int = 0
+    _offset: int = 0
 
     async def run(self) -> None:
         """Poll until cancelled. Raises `InvalidToken` and `UnavailableError`."""
-        retrier = Retrier(self._bot.token, self._timings, self._clock)
+        self.last_activity = self.timings.clock.monotonic()
         try:
-            await retrier.run("deleteWebhook", self._bot.delete_webhook)
+            await retry("deleteWebhook", self.bot.delete_webhook, self.bot.token, self.timings)
             while True:
-                await retrier.run("getUpdates", self._poll)
+                await retry("getUpdates", self._poll, self.bot.token, self.timings)
         finally:
             await self._confirm()
 
     async def _poll(self) -> None:
         try:
-            updates = await self._get_updates(self._timings.long_poll_timeout)
+            updates = await self._get_updates(self.timings.long_poll_timeout)
         except Conflict:
             self._count_conflict()
             raise
-        self.last_activity = self._clock.monotonic()
+        self.last_activity = self.timings.clock.monotonic()
         self._conflict_count = 0
         for update in updates:
-            await self._receive(update)
+            await self.receive(update)
             self._offset = update.update_id + 1
 
     async def _get_updates(self, timeout: int) -> tuple[Update, ...]:
-        return await self._bot.get_updates(offset=self._offset, timeout=timeout, allowed_updates=ALLOWED_UPDATES)
+        return await self.bot.get_updates(offset=self._offset, timeout=timeout, allowed_updates=ALLOWED_UPDATES)
 
     def _count_conflict(self) -> None:
         self._conflict_count += 1
@@ -77,7 +68,7 @@ class Poller:
             reason="another process polls with the same token, or has set a webhook",
             count=self._conflict_count,
         )
-        if self._conflict_count >= self._max_conflicts:
+        if self._conflict_count >= self.max_conflicts:
             raise UnavailableError(
                 "Another process receives the messages of this Telegram bot. "
                 "Stop it, or give each process its own TELEGRAM_BOT_TOKEN."
@@ -88,7 +79,7 @@ class Poller:
         if not self._offset:
             return
         try:
-            async with asyncio.timeout(self._timings.confirm_timeout):
+            async with asyncio.timeout(self.timings.confirm_timeout):
                 await self._get_updates(0)
         except (TelegramError, TimeoutError) as error:
-            log.warning("telegram.updates_not_confirmed", error=redact_token(str(error), self._bot.token))
+            log.warning("telegram.updates_not_confirmed", error=redact_token(str(error), self.bot.token))

@@ -7,6 +7,7 @@ stored, or need not be. All other updates are delivered again.
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -37,6 +38,7 @@ def sanitise_update(update: dict[str, Any]) -> dict[str, Any]:
     return update
 
 
+@dataclass(frozen=True, slots=True)
 class UpdateReceiver:
     """Translates updates and hands them to the inbox.
 
@@ -44,21 +46,13 @@ class UpdateReceiver:
     block later ones. Its sender gets no notice, because it is unknown whether they have access.
     """
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        me: User,
-        command_names: Collection[str],
-        answer_callback_query: Callable[[str], None],
-        throttled_log: ThrottledLog,
-    ) -> None:
-        self._inbox = inbox
-        self._me = me
-        self._command_names = command_names
-        self._answer_callback_query = answer_callback_query
-        self._throttled_log = throttled_log
-        self._failed_attempts: dict[int, int] = {}
-        """By update id, the oldest failure first."""
+    inbox: Inbox
+    me: User
+    command_names: Collection[str]
+    answer_callback_query: Callable[[str], None]
+    throttled_log: ThrottledLog
+    _failed_attempts: dict[int, int] = field(default_factory=dict)
+    """By update id, the oldest failure first."""
 
     async def receive(self, update: Update) -> None:
         """Store `update`. Raises `UpdateNotStoredError` if Telegram has to deliver it again."""
@@ -87,18 +81,18 @@ class UpdateReceiver:
 
     async def _handle_update(self, update: Update) -> None:
         if update.callback_query is not None:
-            self._answer_callback_query(update.callback_query.id)
-        incoming = translate(update, self._me, self._command_names)
+            self.answer_callback_query(update.callback_query.id)
+        incoming = translate(update, self.me, self.command_names)
         if incoming is not None:
             with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
-                await self._inbox(incoming)
+                await self.inbox(incoming)
         elif update.my_chat_member is not None:
             self._log_membership(update.my_chat_member)
 
     def _log_membership(self, membership: ChatMemberUpdated) -> None:
         """Anyone can add and remove the bot."""
         chat, status = membership.chat.id, membership.new_chat_member.status
-        self._throttled_log.log(
+        self.throttled_log.log(
             f"{chat} {status}",
             lambda suppressed: log.info("telegram.membership_changed", chat=chat, status=status, suppressed=suppressed),
         )

@@ -1,13 +1,17 @@
-"""How long the Telegram adapter waits for connections, requests and retries, in seconds.
+"""Every duration of the Telegram adapter, in seconds, and the clock that measures them.
 
 How often previews and drafts are sent is in `TelegramAdapter.capabilities`.
 """
 
 from dataclasses import dataclass
 
+from core.clock import Clock, SystemClock
+
 
 @dataclass(frozen=True, slots=True)
 class TelegramTimings:
+    clock: Clock = SystemClock()
+
     connect_timeout: float = 10.0
     """To open a connection, or to get one from the pool."""
     read_timeout: float = 30.0

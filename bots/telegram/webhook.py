@@ -24,9 +24,8 @@ from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.telegram.errors import UpdateNotStoredError, redact_token, retry_after
 from bots.telegram.receiving import ALLOWED_UPDATES, sanitise_update
-from bots.telegram.retries import Retrier
+from bots.telegram.retries import retry
 from bots.telegram.timings import TelegramTimings
-from core.clock import Clock
 from core.errors import ConfigurationError, UnavailableError
 from core.throttled_log import ThrottledLog
 
@@ -63,15 +62,14 @@ class WebhookServer:
         address: WebhookAddress,
         receive: Callable[[Update], Awaitable[None]],
         timings: TelegramTimings,
-        clock: Clock,
     ) -> None:
         self._bot = bot
         self._address = address
         self._receive = receive
         self._timings = timings
-        self._clock = clock
+        self._clock = timings.clock
         self._secret = derive_secret(bot.token).encode()
-        self._throttled_log = ThrottledLog(clock=clock)
+        self._throttled_log = ThrottledLog(clock=timings.clock)
         self._update_slots = asyncio.Semaphore(MAX_CONCURRENT_UPDATES)
         self._last_error_date: datetime | None = None
         """The date of the last delivery error that was logged."""
@@ -106,7 +104,7 @@ class WebhookServer:
             await runner.cleanup()
 
     async def _publish_address(self) -> None:
-        await Retrier(self._bot.token, self._timings, self._clock).run("setWebhook", self._set_webhook)
+        await retry("setWebhook", self._set_webhook, self._bot.token, self._timings)
         self.last_activity = self._clock.monotonic()
         log.info("telegram.webhook_set", listen=self._address.listen, port=self.port)
 

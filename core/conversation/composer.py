@@ -39,11 +39,11 @@ class ComposedRequest:
         return tuple(message for message in left_out if message.id > self.history.summary.up_to_message)
 
 
+@dataclass(frozen=True, slots=True)
 class Composer:
-    def __init__(self, store: Store, registry: ModelRegistry, estimators: TokenEstimators) -> None:
-        self._store = store
-        self._registry = registry
-        self.estimators = estimators
+    store: Store
+    registry: ModelRegistry
+    estimators: TokenEstimators
 
     async def compose(
         self,
@@ -63,11 +63,11 @@ class Composer:
         question and its answer out, because the question is asked again. `extend_instructions` adds to the
         instructions. Raises `PromptTooLongError` and `StoreError`.
         """
-        stored = await self._store.read(load_history, conversation_id, before_seq, MAX_HISTORY_MESSAGES)
+        stored = await self.store.read(load_history, conversation_id, before_seq, MAX_HISTORY_MESSAGES)
         if replaces_last:
             stored = _without_last(stored)
         estimator = await self.estimators.for_conversation(model, conversation_id)
-        context_tokens = context_tokens or self._registry.context_tokens(model)
+        context_tokens = context_tokens or self.registry.context_tokens(model)
         history = [Message(message.role, message.text) for message in stored.messages]
 
         def fit(system: str) -> FittedPrompt:
@@ -88,7 +88,7 @@ class Composer:
             with contextlib.suppress(PromptTooLongError):
                 fitted = fit(f"{system}\n\n{SUMMARY_HEADING}{stored.summary.text}".strip())
                 has_summary = True
-        known = self._registry.get(model)
+        known = self.registry.get(model)
         request = ChatRequest(
             model,
             fitted.messages,

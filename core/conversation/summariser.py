@@ -7,6 +7,7 @@ stored history does not change.
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -45,12 +46,12 @@ CHARS_PER_TOKEN = 3
 MAX_CONCURRENT_TASKS = 4
 
 
+@dataclass(frozen=True, slots=True)
 class Summariser:
-    def __init__(self, store: Store, registry: ModelRegistry, ledger: Ledger) -> None:
-        self._store = store
-        self._registry = registry
-        self._ledger = ledger
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+    store: Store
+    registry: ModelRegistry
+    ledger: Ledger
+    _tasks: "dict[int, asyncio.Task[None]]" = field(default_factory=dict)
 
     def summarise_if_needed(self, conversation_id: int, composed: ComposedRequest, api_key: ApiKey) -> None:
         """Start to summarise the messages that `composed` omits, if there are enough. Returns at once.
@@ -84,9 +85,7 @@ class Summariser:
             if model is None:
                 return
             new_summary = await self._summarise(model, summary, left_out, api_key)
-            is_stored = await self._store.write(
-                save_summary, conversation_id, new_summary, model, summary.up_to_message
-            )
+            is_stored = await self.store.write(save_summary, conversation_id, new_summary, model, summary.up_to_message)
             log.info("memory.history_summarised", conversation=conversation_id, model=model, is_stored=is_stored)
         except (ModelError, StoreError) as error:
             log.info("memory.summary_failed", conversation=conversation_id, error=str(error))
@@ -97,10 +96,10 @@ class Summariser:
         """The smallest non-reasoning model with a sufficient window and remaining quota."""
         candidates = [
             model
-            for model in self._registry.chat_models_by_size()
+            for model in self.registry.chat_models_by_size()
             if not model.has_reasoning and model.context_window >= MIN_CONTEXT_TOKENS
         ]
-        quotas = await self._ledger.get_quotas(api_key.key_id, [model.id for model in candidates])
+        quotas = await self.ledger.get_quotas(api_key.key_id, [model.id for model in candidates])
         for model in candidates:
             remaining = quotas[model.id].remaining
             if remaining is None or remaining > MIN_REMAINING_QUOTA_TOKENS:
@@ -114,7 +113,7 @@ class Summariser:
         left_out: Sequence[StoredMessage],
         api_key: ApiKey,
     ) -> ConversationSummary:
-        prompt_tokens = (self._registry.context_tokens(model) - SUMMARY_TOKENS) * MAX_PROMPT_FRACTION
+        prompt_tokens = (self.registry.context_tokens(model) - SUMMARY_TOKENS) * MAX_PROMPT_FRACTION
         max_chars = int(prompt_tokens * MIN_CHARS_PER_TOKEN) - MAX_SUMMARY_CHARS - len(SUMMARY_INSTRUCTIONS)
         text, up_to_message = summary.text, summary.up_to_message
         batch: list[str] = []
@@ -140,8 +139,8 @@ class Summariser:
         answer = ""
         prompt_tokens = len(prompt) // CHARS_PER_TOKEN
         async with (
-            self._ledger.charge(api_key.subjects, prompt_tokens + SUMMARY_TOKENS) as charge,
-            self._ledger.reserve(api_key.key_id, model, prompt_tokens, SUMMARY_TOKENS) as reservation,
+            self.ledger.charge(api_key.subjects, prompt_tokens + SUMMARY_TOKENS) as charge,
+            self.ledger.reserve(api_key.key_id, model, prompt_tokens, SUMMARY_TOKENS) as reservation,
             aclosing(api_key.api.stream(request)) as events,
         ):
             try:

@@ -1,6 +1,7 @@
 """The store of one turn: retries transactions while the database is briefly unavailable."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -16,6 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class RetryingStore:
     """Like `Store`, but retries failed transactions until `check_lease` raises because another process owns the turn.
 
@@ -24,38 +26,30 @@ class RetryingStore:
     available and the cause is another.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        check_lease: Callable[[], None],
-        *,
-        timings: Timings = Timings(),
-    ) -> None:
-        self._store = store
-        self.check_lease = check_lease
-        self._clock = timings.clock
-        self._timings = timings
+    store: Store
+    check_lease: Callable[[], None]
+    timings: Timings = Timings()
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._retry(partial(self._store.write, function, *args, **kwargs))
+        return await self._retry(partial(self.store.write, function, *args, **kwargs))
 
     async def write_with_priority(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return await self._retry(partial(self._store.write_with_priority, function, *args, **kwargs))
+        return await self._retry(partial(self.store.write_with_priority, function, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._retry(partial(self._store.read, function, *args, **kwargs))
+        return await self._retry(partial(self.store.read, function, *args, **kwargs))
 
     async def _retry(self, transaction: Callable[[], Awaitable[T]]) -> T:
-        deadline = self._clock.monotonic() + self._timings.max_store_retry
+        deadline = self.timings.clock.monotonic() + self.timings.max_store_retry
         while True:
             try:
                 return await transaction()
             except StoreError as error:
-                if self._clock.monotonic() > deadline:
+                if self.timings.clock.monotonic() > deadline:
                     raise
                 log.warning("store.retrying", error=str(error))
             self.check_lease()
-            await self._clock.sleep(self._timings.store_retry_interval)
+            await self.timings.clock.sleep(self.timings.store_retry_interval)
             self.check_lease()

@@ -1,6 +1,7 @@
 """An adapter that fails or falls silent runs again; one that cannot go on ends the process."""
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -47,7 +48,7 @@ async def inbox(incoming: Incoming) -> None:
 
 
 def start(adapter: ScriptedAdapter) -> "asyncio.Task[None]":
-    return asyncio.create_task(supervise(cast("Adapter", adapter), inbox, clock=adapter.clock, timings=TIMINGS))
+    return asyncio.create_task(supervise(cast("Adapter", adapter), inbox, replace(TIMINGS, clock=adapter.clock)))
 
 
 async def test_failed_adapter_is_restarted() -> None:

@@ -1,5 +1,6 @@
 """Interactions over REST: the response, its edits, follow-up messages."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend
@@ -16,27 +17,27 @@ MAX_USER_INSTALL_FOLLOWUPS = 5
 TYPES_WITH_MESSAGE = (ResponseType.CHANNEL_MESSAGE, ResponseType.DEFERRED_CHANNEL_MESSAGE, ResponseType.MESSAGE_UPDATE)
 
 
+@dataclass(frozen=True, slots=True)
 class InteractionRoutes:
-    def __init__(self, backend: Backend, messages: MessageRoutes) -> None:
-        self._backend = backend
-        self._messages = messages
+    backend: Backend
+    messages: MessageRoutes
 
     def _acknowledged(self, token: str) -> Interaction:
-        interaction = self._backend.interactions.get(token)
+        interaction = self.backend.interactions.get(token)
         if interaction is None or interaction.acknowledged_at is None:
             raise not_found("webhook")
-        if self._backend.clock.monotonic() - interaction.created_at > TOKEN_LIFETIME_SECONDS:
+        if self.backend.clock.monotonic() - interaction.created_at > TOKEN_LIFETIME_SECONDS:
             raise ApiError(401, 50027, "Invalid Webhook Token")
         return interaction
 
     async def respond(self, call: Call, interaction_id: str, token: str) -> Any:
         body = call.body
-        interaction = self._backend.interactions.get(token)
+        interaction = self.backend.interactions.get(token)
         if interaction is None or str(interaction.id) != interaction_id:
             raise not_found("interaction")
         if interaction.acknowledged_at is not None:
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
-        if self._backend.clock.monotonic() - interaction.created_at > ACKNOWLEDGE_SECONDS:
+        if self.backend.clock.monotonic() - interaction.created_at > ACKNOWLEDGE_SECONDS:
             interaction.has_failed = True
             raise not_found("interaction")
         data = body.get("data") or {}
@@ -45,7 +46,7 @@ class InteractionRoutes:
             case ResponseType.CHANNEL_MESSAGE | ResponseType.DEFERRED_CHANNEL_MESSAGE as type_ if not is_autocomplete:
                 is_deferred = type_ == ResponseType.DEFERRED_CHANNEL_MESSAGE
                 check_message(data, is_new=True, is_loading=is_deferred)
-                interaction.acknowledged_at = self._backend.clock.monotonic()
+                interaction.acknowledged_at = self.backend.clock.monotonic()
                 flags = int(data.get("flags") or 0) | (LOADING if is_deferred else 0)
                 await self._add_response(interaction, {**data, "flags": flags}, is_original=True)
             case ResponseType.DEFERRED_MESSAGE_UPDATE | ResponseType.MESSAGE_UPDATE as type_ if (
@@ -53,12 +54,12 @@ class InteractionRoutes:
                 and interaction.message is not None
             ):
                 if type_ == ResponseType.MESSAGE_UPDATE:
-                    await self._messages.edit(interaction.message, data)
-                interaction.acknowledged_at = self._backend.clock.monotonic()
+                    await self.messages.edit(interaction.message, data)
+                interaction.acknowledged_at = self.backend.clock.monotonic()
                 interaction.original_response = interaction.message
             case ResponseType.AUTOCOMPLETE_RESULT if is_autocomplete:
                 check_choices(data, "data.")
-                interaction.acknowledged_at = self._backend.clock.monotonic()
+                interaction.acknowledged_at = self.backend.clock.monotonic()
                 interaction.choices = data.get("choices") or []
             case ResponseType.MODAL if interaction.type in (
                 InteractionType.APPLICATION_COMMAND,
@@ -66,7 +67,7 @@ class InteractionRoutes:
             ):
                 check_modal(data)
                 interaction.modal = data
-                interaction.acknowledged_at = self._backend.clock.monotonic()
+                interaction.acknowledged_at = self.backend.clock.monotonic()
             case _:
                 raise bad_choice("type", "{4, 5, 6, 7}")
         if call.query.get("with_response") not in ("1", "true", "True"):
@@ -89,14 +90,14 @@ class InteractionRoutes:
         return response
 
     async def _add_response(self, interaction: Interaction, body: Json, *, is_original: bool = False) -> Message:
-        message = self._messages.new_message(interaction.channel, body)
+        message = self.messages.new_message(interaction.channel, body)
         message.interaction = interaction
         if is_original:
             interaction.original_response = message
         if message.flags & EPHEMERAL:
             message.ephemeral_to = interaction.user.id
         interaction.responses.append(message)
-        await self._backend.dispatch_message("MESSAGE_CREATE", message)
+        await self.backend.dispatch_message("MESSAGE_CREATE", message)
         return message
 
     async def follow_up(self, call: Call, token: str) -> Json:
@@ -106,7 +107,7 @@ class InteractionRoutes:
         original_response = interaction.original_response
         if original_response is not None and original_response.flags & LOADING:
             # The first follow-up fills the deferred message.
-            return await self._messages.edit(original_response, body)
+            return await self.messages.edit(original_response, body)
         if interaction.is_user_installed and interaction.followup_count >= MAX_USER_INSTALL_FOLLOWUPS:
             raise ApiError(400, 40094, "Maximum number of follow-up messages reached")
         interaction.followup_count += 1
@@ -120,4 +121,4 @@ class InteractionRoutes:
             message = next((m for m in own if str(m.id) == message_id), None)
         if message is None or message.is_deleted:
             raise not_found("message")
-        return await self._messages.get_edit_or_delete(call, message)
+        return await self.messages.get_edit_or_delete(call, message)

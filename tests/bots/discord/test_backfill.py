@@ -12,7 +12,6 @@ from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
 from bots.discord.shard_allocator import Shard
 from bots.sandbox.discord import ScriptedReply
-from core.clock import SystemClock
 from core.errors import StoreError
 from core.port import Incoming
 from core.scopes import conversation_key, person_key
@@ -345,10 +344,7 @@ async def test_lost_shard_does_not_end_backfill_of_new_owner(bot: BotProcess) ->
     await bot.received()
     await bot.backfill_completed()
     sources = BackfillSources(EventHistory(bot.store, "discord"), bot.harness.state, 600)
-    frozen, other = (
-        Backfill(adapter._http, sources, bot.harness.account, Shard(0, 1), FAST_TIMINGS, SystemClock())
-        for _ in range(2)
-    )
+    frozen, other = (Backfill(adapter._http, sources, bot.harness.account, Shard(0, 1), FAST_TIMINGS) for _ in range(2))
     await frozen.save_mark()
     await other.save_mark()
     await frozen._clear_mark()

@@ -10,7 +10,6 @@ from bots.discord.files import download
 from bots.discord.http_client import HttpClient
 from bots.discord.timings import DiscordTimings
 from bots.sandbox.discord import DiscordStandIn
-from core.clock import SystemClock
 from core.errors import DeliveryError, DeliveryFailure
 
 TIMINGS = DiscordTimings()
@@ -26,7 +25,7 @@ async def server() -> AsyncIterator[DiscordStandIn]:
 
 @pytest.fixture
 async def http(server: DiscordStandIn) -> AsyncIterator[HttpClient]:
-    http = HttpClient(server.token, server.api_base, TIMINGS, SystemClock())
+    http = HttpClient(server.token, server.api_base, TIMINGS)
     yield http
     await http.close()
 
@@ -73,7 +72,7 @@ async def test_endless_file_is_read_up_to_limit() -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    http = HttpClient("token", f"{base}/api/v10", TIMINGS, SystemClock())
+    http = HttpClient("token", f"{base}/api/v10", TIMINGS)
     async with asyncio.timeout(20):
         error = await failure_of(download(http, f"{base}/attachments/1/a.txt", 1_000_000, TIMINGS))
     await http.close()

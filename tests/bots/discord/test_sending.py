@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bots.sandbox.discord import Fault, FaultKind, ScriptedReply
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, Part
-from tests.bots.discord.conftest import AdapterHarness, messages_path
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 from tests.clock import FakeClock
 
 
@@ -126,7 +127,7 @@ async def test_slow_mode_has_retry_after(harness: AdapterHarness) -> None:
 async def test_rate_limit_is_kept_without_requests(harness: AdapterHarness) -> None:
     clock = FakeClock()
     harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(429, retry_after=30.0))
-    adapter = harness.build(clock=clock)
+    adapter = harness.build(timings=replace(FAST_TIMINGS, clock=clock))
     for seconds in (30.0, 20.0, 10.0):
         error = await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
         assert (error.failure, error.account_wide) == (DeliveryFailure.RATE_LIMITED, False)
@@ -137,7 +138,7 @@ async def test_rate_limit_is_kept_without_requests(harness: AdapterHarness) -> N
 
 
 async def test_rate_limit_of_channel_does_not_affect_others(harness: AdapterHarness) -> None:
-    adapter = harness.build(clock=FakeClock())
+    adapter = harness.build(timings=replace(FAST_TIMINGS, clock=FakeClock()))
     harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply.error(429, retry_after=30.0))
     await failure_of(adapter.send(harness.place(harness.channel), Part("x"), key="k"))
     async with asyncio.timeout(5):
@@ -154,7 +155,7 @@ async def test_global_rate_limit_is_account_wide(
 ) -> None:
     body = {"retry_after": 30.0, "code": 0, "message": "wait", **fields}
     harness.discord.script.add(f"POST {messages_path(harness.channel)}", ScriptedReply(429, body, headers))
-    adapter = harness.build(clock=FakeClock())
+    adapter = harness.build(timings=replace(FAST_TIMINGS, clock=FakeClock()))
     for channel in (harness.channel, harness.thread):
         error = await failure_of(adapter.send(harness.place(channel), Part("x"), key="k"))
         assert (error.failure, error.account_wide) == (DeliveryFailure.RATE_LIMITED, True)
@@ -177,7 +178,7 @@ async def test_edit_that_empties_bucket_returns_at_once(harness: AdapterHarness)
         "X-RateLimit-Bucket": "abc",
     }
     harness.discord.script.add(f"PATCH {messages_path(harness.channel)}/.*", ScriptedReply(200, {"id": "1"}, headers))
-    adapter, place = harness.build(clock=clock), harness.place(harness.channel)
+    adapter, place = harness.build(timings=replace(FAST_TIMINGS, clock=clock)), harness.place(harness.channel)
     message_id = await adapter.send(place, Part("x"), key="k")
     async with asyncio.timeout(5):
         await adapter.edit(place, message_id, Part("y"))

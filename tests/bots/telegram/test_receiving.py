@@ -186,7 +186,7 @@ async def test_poll_waits_as_long_as_telegram_asks(
 ) -> None:
     clock = FakeClock()
     bot_api.script.add("getUpdates", ScriptedReply.error(429, "Too Many Requests: retry after 9", retry_after=9))
-    async with run_adapter(clock=clock):
+    async with run_adapter(timings=replace(FAST_TIMINGS, clock=clock)):
         push_update(bot_api, message=message(PRIVATE, "hello"))
         await clock.wait_for_timer()
         await clock.advance(8.9)
@@ -208,7 +208,7 @@ async def test_cancel_is_prompt_and_confirms_updates(
 async def test_cancel_during_retry_delay(bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter) -> None:
     clock = FakeClock()
     inbox.fail_next(100)
-    async with run_adapter(clock=clock):
+    async with run_adapter(timings=replace(FAST_TIMINGS, clock=clock)):
         update_id = push_update(bot_api, message=message(PRIVATE, "hello"))
         await clock.wait_for_timer()
     assert inbox.attempts == 1

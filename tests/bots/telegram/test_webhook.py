@@ -106,7 +106,7 @@ async def test_wrong_secrets_are_logged_once_a_minute(
 ) -> None:
     clock = FakeClock()
     async with (
-        running_webhook(bot_api, inbox, unused_tcp_port, clock=clock) as url,
+        running_webhook(bot_api, inbox, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock)) as url,
         aiohttp.ClientSession() as session,
     ):
         with structlog.testing.capture_logs() as logs:
@@ -123,7 +123,7 @@ async def test_malformed_requests_are_logged_once_a_minute(
     bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()
-    async with running_webhook(bot_api, inbox, unused_tcp_port, clock=clock):
+    async with running_webhook(bot_api, inbox, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock)):
         with structlog.testing.capture_logs() as logs:
             for _ in range(4):
                 reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
@@ -213,7 +213,9 @@ async def test_set_webhook_respects_retry_after(
 ) -> None:
     clock = FakeClock()
     bot_api.script.add("setWebhook", ScriptedReply.error(429, "Too Many Requests: retry after 9", retry_after=9))
-    task = asyncio.create_task(webhook_adapter(bot_api, unused_tcp_port, clock=clock).run(inbox))
+    task = asyncio.create_task(
+        webhook_adapter(bot_api, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock)).run(inbox)
+    )
     await clock.wait_for_timer()
     assert clock.pending() == [9]
     await clock.advance(9)
@@ -248,7 +250,7 @@ async def test_unresolved_host_is_retried(bot_api: TelegramStandIn, inbox: FakeI
 async def test_removed_webhook_is_set_again(bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int) -> None:
     clock = FakeClock()
     async with (
-        running_webhook(bot_api, inbox, unused_tcp_port, clock=clock),
+        running_webhook(bot_api, inbox, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock)),
         aiohttp.ClientSession() as session,
     ):
         for _ in range(3):
@@ -265,7 +267,7 @@ async def test_webhook_error_is_logged_once(bot_api: TelegramStandIn, inbox: Fak
     clock = FakeClock()
     inbox.fail_next()
     with structlog.testing.capture_logs() as logs:
-        async with running_webhook(bot_api, inbox, unused_tcp_port, clock=clock):
+        async with running_webhook(bot_api, inbox, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock)):
             await send_message(bot_api, "private words")
             await inbox.wait_for_events(1)
             for _ in range(3):
@@ -278,7 +280,7 @@ async def test_webhook_error_is_logged_once(bot_api: TelegramStandIn, inbox: Fak
 
 async def test_last_activity_needs_round_trip(bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int) -> None:
     clock = FakeClock()
-    adapter = webhook_adapter(bot_api, unused_tcp_port, clock=clock)
+    adapter = webhook_adapter(bot_api, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock))
     async with running_adapter(bot_api, inbox, adapter):
         await run_next_check(bot_api, clock)
         checked_at = adapter.last_activity
@@ -295,7 +297,9 @@ async def test_last_activity_needs_round_trip(bot_api: TelegramStandIn, inbox: F
 
 async def test_revoked_token_ends_run(bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int) -> None:
     clock = FakeClock()
-    async with running_adapter(bot_api, inbox, webhook_adapter(bot_api, unused_tcp_port, clock=clock)) as task:
+    async with running_adapter(
+        bot_api, inbox, webhook_adapter(bot_api, unused_tcp_port, timings=replace(FAST_TIMINGS, clock=clock))
+    ) as task:
         bot_api.token = "123456:another"
         await clock.wait_for_timer()
         await clock.advance(FAST_TIMINGS.webhook_check_interval)
