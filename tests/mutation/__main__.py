@@ -1,0 +1,229 @@
+"""Mutation test: would the tests notice a defect?
+
+Changes the product in one place, runs the tests, and counts the changes that no test notices (survivors). Works on
+copies of the project, one for each worker; the working tree stays as it is. A mutant runs the tests of its mirrored
+folder first, then more. A test that fails counts only if it fails again and passes without the mutant.
+"""
+
+import difflib
+import os
+import queue
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutation.mutants import Mutant, find_mutants, product_files
+
+ROOT = Path(__file__).parents[2]
+EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent.toml")
+STAGE_SECONDS = 420.0
+TEST_SECONDS = 60
+MAX_FLAKY_TESTS = 3
+NO_TESTS_COLLECTED = 5
+FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
+
+MIRROR, OTHERS, SURVIVED, EQUIVALENT = "killed by its mirrored folder", "killed by others", "survived", "equivalent"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    mutant: Mutant
+    outcome: str
+    detail: str
+    """The test that failed, or the reason why the mutant is equivalent."""
+    seconds: float
+
+
+def main() -> int:
+    seed = int(os.environ.get("MUTANTS_SEED") or random.randrange(100_000))
+    count = int(os.environ.get("MUTANTS_COUNT") or 100)
+    workers = int(os.environ.get("MUTANTS_WORKERS") or 2)
+    prefix = os.environ.get("MUTANTS_PATH", "")
+    candidates = [mutant for mutant in find_mutants(ROOT, [*product_files(ROOT)]) if mutant.path.startswith(prefix)]
+    sample = random.Random(seed).sample(candidates, min(count, len(candidates)))
+    _print(f"MUTANTS_SEED={seed}: {len(sample)} of {len(candidates)} mutants")
+    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for mutant in sample:
+        waiting.put(mutant)
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="parley-mutants-") as folder:
+        threads = [
+            threading.Thread(target=_work, args=(Path(folder) / str(number), waiting, results), daemon=True)
+            for number in range(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    _report(results)
+    return int(len(results) < len(sample))
+
+
+def _work(copy: Path, waiting: "queue.SimpleQueue[Mutant]", results: list[Result]) -> None:
+    copy_project(copy)
+    while not waiting.empty():
+        try:
+            mutant = waiting.get_nowait()
+        except queue.Empty:
+            return
+        started_at = time.monotonic()
+        outcome, detail = _test_mutant(copy, mutant)
+        result = Result(mutant, outcome, detail, time.monotonic() - started_at)
+        results.append(result)
+        source = (ROOT / mutant.path).read_bytes()
+        _print(f"{len(results):4} {result.seconds:4.0f} s  {mutant.path}:{mutant.line(source)} {outcome}: {detail}")
+        if outcome == SURVIVED:
+            _print(diff(mutant))
+
+
+def copy_project(copy: Path) -> None:
+    """Copy the files of the working tree, without what git ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    (copy / ".tmp").mkdir()
+
+
+def _test_mutant(copy: Path, mutant: Mutant) -> tuple[str, str]:
+    if reason := equivalence(mutant):
+        return EQUIVALENT, reason
+    for outcome, arguments in _stages(copy, mutant):
+        ignored: list[str] = []
+        while len(ignored) <= MAX_FLAKY_TESTS:
+            with _Applied(copy, mutant):
+                failed = _run_tests(copy, [*arguments, *(f"--deselect={test}" for test in ignored)])
+                is_certain = failed is not None and ("::" not in failed or _run_tests(copy, [failed]) is not None)
+            if failed is None:
+                break
+            if is_certain and ("::" not in failed or _run_tests(copy, [failed]) is None):
+                return outcome, failed
+            ignored.append(failed)
+    return SURVIVED, mutant.replacement
+
+
+def _stages(copy: Path, mutant: Mutant) -> list[tuple[str, list[str]]]:
+    path = Path(mutant.path)
+    mirror = copy / "tests" / path.parent
+    own = mirror / f"test_{path.stem}.py"
+    tests = [own] if own.exists() else []
+    # A folder with its subfolders; of core/ and bots/ themselves, only the files.
+    tests += [mirror] if mirror.is_dir() and len(path.parts) > 2 else sorted(mirror.glob("test_*.py"))
+    mirrored = [test.relative_to(copy).as_posix() for test in tests]
+    wide = ["tests/core", "tests/bots", "tests/contract", f"--ignore={mirror.relative_to(copy).as_posix()}"]
+    if len(path.parts) == 2:
+        wide.pop()
+    return [
+        *([(MIRROR, [*mirrored, "--fast"]), (MIRROR, mirrored)] if mirrored else []),
+        (OTHERS, [*wide, "--fast"]),
+        (OTHERS, ["tests/end_to_end", "tests/contract"]),
+    ]
+
+
+class _Applied:
+    """The mutant is in the copy while this context is open."""
+
+    modified_at = time.time()
+
+    def __init__(self, copy: Path, mutant: Mutant) -> None:
+        self._file = copy / mutant.path
+        self._mutant = mutant
+
+    def __enter__(self) -> None:
+        self._original = self._file.read_bytes()
+        self._write(self._mutant.apply(self._original))
+
+    def __exit__(self, *_: object) -> None:
+        self._write(self._original)
+
+    def _write(self, source: bytes) -> None:
+        # Python recognises an outdated .pyc file by size and time in seconds.
+        _Applied.modified_at += 2
+        self._file.write_bytes(source)
+        os.utime(self._file, (self.modified_at, self.modified_at))
+
+
+def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
+    """The ID of the first test that fails, or what else went wrong; None if all pass."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
+    environment = os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(copy / ".tmp"), "COLUMNS": "400"}
+    process = subprocess.Popen(  # noqa: S603
+        [*command, *arguments],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=STAGE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return "took too long"
+    if process.returncode in (0, NO_TESTS_COLLECTED):
+        return None
+    failed = FAILED_TEST.search(output)
+    return failed[1] if failed else output.strip().rpartition("\n")[2][:200] or f"status {process.returncode}"
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let pytest stop the processes that it started; then make sure."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.communicate(timeout=15)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def equivalence(mutant: Mutant) -> str | None:
+    """Why the mutant behaves like the original, if equivalent.toml says so."""
+    source = (ROOT / mutant.path).read_bytes()
+    line = mutant.line(source) - 1
+    original = source.decode().splitlines()[line].strip()
+    mutated = mutant.apply(source).decode().splitlines()[line].strip()
+    for entry in tomllib.loads(EQUIVALENT_MUTANTS.read_text())["mutant"]:
+        if (entry["file"], entry["line"], entry["mutated"]) == (mutant.path, original, mutated):
+            return str(entry["reason"])
+    return None
+
+
+def diff(mutant: Mutant) -> str:
+    source = (ROOT / mutant.path).read_bytes()
+    texts = (text.decode().splitlines() for text in (source, mutant.apply(source)))
+    return "\n".join(difflib.unified_diff(*texts, mutant.path, mutant.path, lineterm="", n=2))
+
+
+def _report(results: Sequence[Result]) -> None:
+    counts = Counter(result.outcome for result in results)
+    relevant = len(results) - counts[EQUIVALENT]
+    _print("")
+    for outcome in (MIRROR, OTHERS, SURVIVED, EQUIVALENT):
+        share = f" ({counts[outcome] / relevant:.0%})" if relevant and outcome != EQUIVALENT else ""
+        _print(f"{outcome}: {counts[outcome]}{share}")
+    for result in results:
+        if result.outcome == SURVIVED:
+            _print(f"\n{diff(result.mutant)}")
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
