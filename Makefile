@@ -52,6 +52,9 @@ reference: install ## write docs/reference and parley.example.toml
 coverage: install ## all tests, with the lines they miss
 	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
 
+mutants: install ## would the tests notice a defect? (MUTANTS_SEED, MUTANTS_COUNT, MUTANTS_PATH; an hour for 100)
+	$(BIN)/python -m tests.mutation
+
 chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
 

@@ -50,47 +50,52 @@ def main() -> int:
     count = int(os.environ.get("MUTANTS_COUNT") or 100)
     workers = int(os.environ.get("MUTANTS_WORKERS") or 2)
     prefix = os.environ.get("MUTANTS_PATH", "")
-    candidates = [mutant for mutant in find_mutants(ROOT, [*product_files(ROOT)]) if mutant.path.startswith(prefix)]
-    sample = random.Random(seed).sample(candidates, min(count, len(candidates)))
-    _print(f"MUTANTS_SEED={seed}: {len(sample)} of {len(candidates)} mutants")
-    waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
-    for mutant in sample:
-        waiting.put(mutant)
-    results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="parley-mutants-") as folder:
+        original = Path(folder) / "original"
+        copy_project(original)
+        paths = [path for path in product_files(original) if path.startswith(prefix)]
+        candidates = find_mutants(original, paths)
+        sample = random.Random(seed).sample(candidates, min(count, len(candidates)))
+        _print(f"MUTANTS_SEED={seed}: {len(sample)} of {len(candidates)} mutants")
+        waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+        for mutant in sample:
+            waiting.put(mutant)
+        results: list[Result] = []
         threads = [
-            threading.Thread(target=_work, args=(Path(folder) / str(number), waiting, results), daemon=True)
+            threading.Thread(target=_work, args=(original, Path(folder) / f"{number}", waiting, results), daemon=True)
             for number in range(workers)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    _report(results)
+        _report(original, results)
     return int(len(results) < len(sample))
 
 
-def _work(copy: Path, waiting: "queue.SimpleQueue[Mutant]", results: list[Result]) -> None:
-    copy_project(copy)
+def _work(original: Path, copy: Path, waiting: "queue.SimpleQueue[Mutant]", results: list[Result]) -> None:
+    shutil.copytree(original, copy)
     while not waiting.empty():
         try:
             mutant = waiting.get_nowait()
         except queue.Empty:
             return
         started_at = time.monotonic()
-        outcome, detail = _test_mutant(copy, mutant)
+        outcome, detail = EQUIVALENT, equivalence(original, mutant)
+        if not detail:
+            outcome, detail = _test_mutant(copy, mutant)
         result = Result(mutant, outcome, detail, time.monotonic() - started_at)
         results.append(result)
-        source = (ROOT / mutant.path).read_bytes()
-        _print(f"{len(results):4} {result.seconds:4.0f} s  {mutant.path}:{mutant.line(source)} {outcome}: {detail}")
+        line = mutant.line((original / mutant.path).read_bytes())
+        _print(f"{len(results):4} {result.seconds:4.0f} s  {mutant.path}:{line} {outcome}: {detail}")
         if outcome == SURVIVED:
-            _print(diff(mutant))
+            _print(diff(original, mutant))
 
 
 def copy_project(copy: Path) -> None:
     """Copy the files of the working tree, without what git ignores."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +104,6 @@ def copy_project(copy: Path) -> None:
 
 
 def _test_mutant(copy: Path, mutant: Mutant) -> tuple[str, str]:
-    if reason := equivalence(mutant):
-        return EQUIVALENT, reason
     for outcome, arguments in _stages(copy, mutant):
         ignored: list[str] = []
         while len(ignored) <= MAX_FLAKY_TESTS:
@@ -158,9 +161,19 @@ class _Applied:
 
 def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
     """The ID of the first test that fails, or what else went wrong; None if all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-rfE",
+        "-p",
+        "no:cacheprovider",
+        f"--timeout={TEST_SECONDS}",
+    ]
     environment = os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(copy / ".tmp"), "COLUMNS": "400"}
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [*command, *arguments],
         cwd=copy,
         env=environment,
@@ -191,25 +204,24 @@ def _end(process: subprocess.Popen[str]) -> None:
             continue
 
 
-def equivalence(mutant: Mutant) -> str | None:
+def equivalence(original: Path, mutant: Mutant) -> str:
     """Why the mutant behaves like the original, if equivalent.toml says so."""
-    source = (ROOT / mutant.path).read_bytes()
+    source = (original / mutant.path).read_bytes()
     line = mutant.line(source) - 1
-    original = source.decode().splitlines()[line].strip()
-    mutated = mutant.apply(source).decode().splitlines()[line].strip()
+    before, after = (text.decode().splitlines()[line].strip() for text in (source, mutant.apply(source)))
     for entry in tomllib.loads(EQUIVALENT_MUTANTS.read_text())["mutant"]:
-        if (entry["file"], entry["line"], entry["mutated"]) == (mutant.path, original, mutated):
+        if (entry["file"], entry["line"], entry["mutated"]) == (mutant.path, before, after):
             return str(entry["reason"])
-    return None
+    return ""
 
 
-def diff(mutant: Mutant) -> str:
-    source = (ROOT / mutant.path).read_bytes()
-    texts = (text.decode().splitlines() for text in (source, mutant.apply(source)))
-    return "\n".join(difflib.unified_diff(*texts, mutant.path, mutant.path, lineterm="", n=2))
+def diff(original: Path, mutant: Mutant) -> str:
+    source = (original / mutant.path).read_bytes()
+    before, after = (text.decode().splitlines() for text in (source, mutant.apply(source)))
+    return "\n".join(difflib.unified_diff(before, after, mutant.path, mutant.path, lineterm="", n=2))
 
 
-def _report(results: Sequence[Result]) -> None:
+def _report(original: Path, results: Sequence[Result]) -> None:
     counts = Counter(result.outcome for result in results)
     relevant = len(results) - counts[EQUIVALENT]
     _print("")
@@ -218,7 +230,7 @@ def _report(results: Sequence[Result]) -> None:
         _print(f"{outcome}: {counts[outcome]}{share}")
     for result in results:
         if result.outcome == SURVIVED:
-            _print(f"\n{diff(result.mutant)}")
+            _print(f"\n{diff(original, result.mutant)}")
 
 
 def _print(text: str) -> None:
