@@ -11,7 +11,6 @@ although newer messages have been stored meanwhile.
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from bots.discord.shard_allocator import Shard
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import channel_id
 from core.backoff import Backoff
+from core.clock import wait_for_event
 from core.errors import DeliveryError, StoreError
 from core.port import Place
 from core.store.recent_activity import EventHistory
@@ -153,9 +153,7 @@ class Backfill:
         """Wait until the missed messages of a channel are handled, or `backfill_order_timeout` has passed."""
         is_read = self._pending_channels.get(str(channel))
         if is_read is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timings.backfill_order_timeout):
-                    await is_read.wait()
+            await wait_for_event(is_read, self._timings.backfill_order_timeout, self._clock)
 
     async def stop(self) -> None:
         task, self._task = self._task, None
@@ -211,12 +209,8 @@ class Backfill:
         """Wait until Discord has announced the guild of `place`; False if it does not do so in time."""
         if place.server is None or client.get_guild(int(place.server)) is None:
             return True
-        try:
-            async with asyncio.timeout(expected_until - self._clock.monotonic()):
-                await self._available_guilds[int(place.server)].wait()
-        except TimeoutError:
-            return False
-        return True
+        seconds = expected_until - self._clock.monotonic()
+        return await wait_for_event(self._available_guilds[int(place.server)], seconds, self._clock)
 
     async def _read_channel(self, client: "GatewayClient", point: StartPoint, result: ReadResult) -> None:
         """Handle the messages after the start point."""

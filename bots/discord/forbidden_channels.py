@@ -10,6 +10,7 @@ from bots.discord.http_client import HttpClient
 from bots.discord.payloads import message_payload
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import channel_id
+from core.bounded_dict import BoundedDict
 from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Place
@@ -24,12 +25,9 @@ class ExpiringSet:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._expires_at: dict[str, float] = {}
+        self._expires_at: BoundedDict[str, float] = BoundedDict(MAX_ENTRIES)
 
     def add(self, name: str, seconds: float) -> None:
-        self._expires_at.pop(name, None)
-        if len(self._expires_at) >= MAX_ENTRIES:
-            del self._expires_at[next(iter(self._expires_at))]
         self._expires_at[name] = self._clock.monotonic() + seconds
 
     def __contains__(self, name: str) -> bool:

@@ -18,8 +18,6 @@ from bots.sandbox.scripting import Script, drop_connection
 from core.clock import Clock
 
 T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
 ChatT = TypeVar("ChatT")
 MessageT = TypeVar("MessageT")
 CallT = TypeVar("CallT", bound="RecordedCall")
@@ -62,19 +60,6 @@ class ChatEventKind(StrEnum):
     DRAFT = "draft"
     DRAFT_GONE = "draft_gone"
     TYPING = "typing"
-
-
-class BoundedDict(dict[K, V]):
-    """Keeps the entries that were added last."""
-
-    def __init__(self, max_size: int) -> None:
-        super().__init__()
-        self._max_size = max_size
-
-    def __setitem__(self, key: K, value: V) -> None:
-        super().__setitem__(key, value)
-        if len(self) > self._max_size:
-            del self[next(iter(self))]
 
 
 class StandIn:

@@ -15,6 +15,7 @@ from telegram import ChatMemberUpdated, Update, User
 
 from bots.telegram.errors import UpdateNotStoredError
 from bots.telegram.translate import translate
+from core.bounded_dict import BoundedDict
 from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox
 from core.throttled_log import ThrottledLog
@@ -51,8 +52,8 @@ class UpdateReceiver:
     command_names: Collection[str]
     answer_callback_query: Callable[[str], None]
     throttled_log: ThrottledLog
-    _failed_attempts: dict[int, int] = field(default_factory=dict)
-    """By update id, the oldest failure first."""
+    _failed_attempts: BoundedDict[int, int] = field(default_factory=lambda: BoundedDict(MAX_TRACKED_UPDATES))
+    """By update ID."""
 
     async def receive(self, update: Update) -> None:
         """Store `update`. Raises `UpdateNotStoredError` if Telegram has to deliver it again."""
@@ -72,8 +73,6 @@ class UpdateReceiver:
             )
             if attempts < MAX_ATTEMPTS:
                 self._failed_attempts[update.update_id] = attempts
-                if len(self._failed_attempts) > MAX_TRACKED_UPDATES:
-                    del self._failed_attempts[next(iter(self._failed_attempts))]
                 raise UpdateNotStoredError from error
             log.error("telegram.update_dropped", update=update.update_id)
         else:

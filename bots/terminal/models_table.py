@@ -12,7 +12,7 @@ async def models_table(services: Services, search: str) -> Table:
 
     Raises `StoreError`.
     """
-    models = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
+    models = search_models(services.models, search)
     quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
     table = Table("model", "context", "reasoning", "images", "daily quota", "remaining", "")
     for model in models:

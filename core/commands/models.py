@@ -43,9 +43,9 @@ def suggest_models(registry: ModelRegistry, query: str) -> list[Suggestion]:
     ]
 
 
-def search_models(models: Sequence[Model], search: str) -> list[Model]:
+def search_models(registry: ModelRegistry, search: str) -> list[Model]:
     """The models whose IDs contain every word of `search`."""
-    words = search.casefold().split()
+    models, words = (*registry.chat_models(), *registry.embedding_models()), search.casefold().split()
     return [model for model in models if all(word in model.id.casefold() for word in words)]
 
 
@@ -139,7 +139,7 @@ async def models_reply(request: CommandRequest) -> Reply:
 async def list_reply(request: CommandRequest, search: str, number: int, *, edits_message: bool = False) -> Reply:
     """Page `number`, from 0, of the models that `search` finds."""
     services = request.services
-    matches = search_models([*services.models.chat_models(), *services.models.embedding_models()], search)
+    matches = search_models(services.models, search)
     if not matches:
         return Reply(texts.no_model_listed(search), edits_message=edits_message)
     page = paginate(matches, number, request.capabilities.list_page_size)

@@ -4,12 +4,12 @@ A personal key is stored encrypted with `PARLEY_SECRET_KEY`, used only for its o
 again.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import structlog
 
 from core.api.client import ModelApi
+from core.bounded_dict import BoundedDict
 from core.conversation.ledger import key_id_of
 from core.conversation.vault import Vault
 from core.port import Incoming
@@ -38,7 +38,7 @@ class ApiKeys:
         self._store = store
         self.bot_key = ApiKey(key_id_of(settings.api_key.get_secret_value() if settings.api_key else ""), api)
         self.vault = vault
-        self._decrypted: OrderedDict[str, tuple[str, ApiKey | None]] = OrderedDict()
+        self._decrypted: BoundedDict[str, tuple[str, ApiKey | None]] = BoundedDict(MAX_CACHED_KEYS)
         """By person: the stored encrypted key and its decrypted form."""
 
     async def for_sender(self, incoming: Incoming) -> ApiKey:
@@ -56,8 +56,6 @@ class ApiKeys:
             return self.bot_key
         if self._decrypted.get(person_key, ("",))[0] != encrypted:
             self._decrypted[person_key] = await self._decrypt(person_key, encrypted, self.vault)
-            while len(self._decrypted) > MAX_CACHED_KEYS:
-                self._decrypted.popitem(last=False)
         self._decrypted.move_to_end(person_key)
         return self._decrypted[person_key][1] or self.bot_key
 

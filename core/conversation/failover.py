@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from core.api.catalogue import Model, size_in_billions
 from core.api.model_data import BUILTIN_MODELS
 from core.backoff import Backoff
+from core.bounded_dict import BoundedDict
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
@@ -77,7 +78,7 @@ class CircuitBreaker:
     def __init__(self, *, timings: Timings = Timings()) -> None:
         self._clock = timings.clock
         self._timings = timings
-        self._circuits: dict[tuple[str, str], _Circuit] = {}
+        self._circuits: BoundedDict[tuple[str, str], _Circuit] = BoundedDict(MAX_CIRCUITS)
 
     def remaining_seconds(self, key_id: str, model: str) -> float:
         """Seconds until the model may be asked; 0: now. After a pause, only the first caller gets 0."""
@@ -98,10 +99,8 @@ class CircuitBreaker:
         retry_after = error.retry_after or 0.0
         if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE_LIMITED and retry_after):
             return
-        circuit = self._circuits.pop((key_id, model), None) or self._new_circuit()
+        circuit = self._circuits.get((key_id, model)) or self._new_circuit()
         self._circuits[key_id, model] = circuit
-        while len(self._circuits) > MAX_CIRCUITS:  # drop the one that failed longest ago
-            del self._circuits[next(iter(self._circuits))]
         circuit.failures += 1
         pause = retry_after
         if error.failure in BREAKER_FAILURES and circuit.failures >= FAILURE_THRESHOLD:

@@ -5,7 +5,6 @@ next request is the anchor plus an estimate of the messages since (see `context_
 model's estimates (see `tokens`).
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import structlog
 
 from core.api.client import Message
 from core.api.events import UsageReport
+from core.bounded_dict import BoundedDict
 from core.conversation import tokens
 from core.conversation.tokens import TokenWeights
 from core.errors import StoreError
@@ -63,8 +63,8 @@ class TokenEstimators:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._weights: OrderedDict[str, TokenWeights] = OrderedDict()
-        self._anchors: OrderedDict[int, CountedRequest] = OrderedDict()
+        self._weights: BoundedDict[str, TokenWeights] = BoundedDict(MAX_MODELS)
+        self._anchors: BoundedDict[int, CountedRequest] = BoundedDict(MAX_ANCHORS)
         self._unsaved_samples: dict[str, int] = {}
 
     async def for_conversation(self, model: str, conversation_id: int) -> TokenEstimator:
@@ -81,10 +81,8 @@ class TokenEstimators:
                 samples = msgspec.json.decode(samples_json, type=list[list[float]]) if samples_json else []
             except msgspec.DecodeError:
                 samples = []
-            weights = self._weights[model] = TokenWeights(samples)
-            while len(self._weights) > MAX_MODELS:
-                self._weights.popitem(last=False)
-        self._weights.move_to_end(model)
+            weights = TokenWeights(samples)
+        self._weights[model] = weights
         return weights
 
     async def record_usage(
@@ -112,9 +110,6 @@ class TokenEstimators:
             hash(answer),
             0 if has_reasoning else usage.completion_tokens,
         )
-        self._anchors.move_to_end(conversation_id)
-        while len(self._anchors) > MAX_ANCHORS:
-            self._anchors.popitem(last=False)
         self._unsaved_samples[model] = self._unsaved_samples.get(model, 0) + 1
         if self._unsaved_samples[model] >= SAVE_EVERY_SAMPLES:
             del self._unsaved_samples[model]

@@ -7,11 +7,11 @@ log, `parley pair`), and the person who sends it to the bot in a private chat be
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 
 import structlog
 from sqlalchemy import Connection
 
+from core.bounded_dict import BoundedDict
 from core.port import Incoming
 from core.scopes import ScopeKind, grant_subject, grant_subjects
 from core.settings import AccessMode
@@ -50,7 +50,7 @@ class AccessControl:
         self._cached_roles: dict[str, Role] = {}
         self._cached_at: float | None = None
         self._guessed_hash = ""
-        self._wrong_guesses: OrderedDict[str, int] = OrderedDict()
+        self._wrong_guesses: BoundedDict[str, int] = BoundedDict(MAX_TRACKED_GUESSERS)
         """By sender: wrong guesses at the code with `_guessed_hash`."""
         self._throttled_log = ThrottledLog(clock=timings.clock)
 
@@ -113,9 +113,6 @@ class AccessControl:
 
     def _count_wrong_guess(self, subject: str) -> None:
         guesses = self._wrong_guesses[subject] = self._wrong_guesses.get(subject, 0) + 1
-        self._wrong_guesses.move_to_end(subject)
-        if len(self._wrong_guesses) > MAX_TRACKED_GUESSERS:
-            self._wrong_guesses.popitem(last=False)
         self._throttled_log.log(
             f"guessed {subject}",
             lambda suppressed: log.info("access.wrong_code", subject=subject, suppressed=suppressed),

@@ -19,7 +19,8 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, ChatStandIn, Json
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind, ChatStandIn, Json
+from core.bounded_dict import BoundedDict
 from core.clock import Clock, SystemClock
 
 MAX_FILES = 200

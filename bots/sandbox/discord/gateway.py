@@ -14,7 +14,8 @@ from aiohttp import WSMsgType, web
 
 from bots.sandbox.discord.enums import CLOSE_REASONS, CloseCode, Opcode
 from bots.sandbox.discord.scripting import GatewayScript
-from bots.sandbox.stand_in import BoundedDict, Json
+from bots.sandbox.stand_in import Json
+from core.bounded_dict import BoundedDict
 from core.clock import Clock
 
 HEARTBEAT_INTERVAL = 41.25

@@ -6,7 +6,7 @@ Discord documents the headers, but not the figures; these were seen in practice.
 import re
 from dataclasses import dataclass
 
-from bots.sandbox.stand_in import BoundedDict
+from core.bounded_dict import BoundedDict
 from core.clock import Clock
 
 MAX_WINDOWS = 10_000

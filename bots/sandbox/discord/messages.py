@@ -21,7 +21,8 @@ from bots.sandbox.discord.state import (
 )
 from bots.sandbox.discord.targets import target_message
 from bots.sandbox.discord.validation import check_message
-from bots.sandbox.stand_in import BoundedDict, ChatEvent, ChatEventKind, Json
+from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
+from core.bounded_dict import BoundedDict
 
 UNPARSED_TEXT = re.compile(r"```.*?```|`[^`]*`|\\.", re.DOTALL)
 MAX_NONCES = 10_000

@@ -3,9 +3,8 @@
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.clock import Clock
 
@@ -30,7 +29,6 @@ class Account:
     """Tokens a day by model. A model without an entry has no quota."""
     is_paid: bool = False
     """The plan includes the models of higher tiers."""
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class UsageLedger:
@@ -75,27 +73,6 @@ class UsageLedger:
     def __getitem__(self, model: str) -> int:
         """Today's tokens of a model, of all accounts."""
         return self.tokens_used(model=model)
-
-    def token_usage_json(self, account: Account) -> dict[str, Any]:
-        """`GET /stats/token-usage`, which names models by UUID."""
-        categories = {
-            "chat": None,
-            "api_completions": Endpoint.CHAT,
-            "embeddings": Endpoint.EMBEDDINGS,
-        }
-        usage = [
-            {
-                "category": category,
-                "usage_per_model": {
-                    model_uuid(key.model): tokens
-                    for key, tokens in self.today.items()
-                    if key.api_key == account.api_key and key.endpoint == endpoint
-                },
-            }
-            for category, endpoint in categories.items()
-        ]
-        now = datetime.fromtimestamp(self.clock.time(), UTC).isoformat()
-        return {"user_id": account.id, "usage": usage, "timestamp": now}
 
 
 def model_uuid(model_id: str) -> str:

@@ -119,8 +119,6 @@ class ModelStandIn(StandIn):
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/api/v1/models", self._list_models)
-        app.router.add_get("/api/v1/embedding-models", self._list_models)
-        app.router.add_get("/api/v1/stats/token-usage", self._token_usage)
         app.router.add_post(
             "/api/v1/chat/completions", self._endpoint_handler(Endpoint.CHAT, ChatRequest, self._chat_completion)
         )
@@ -210,16 +208,9 @@ class ModelStandIn(StandIn):
         body = detail if isinstance(detail, dict) else {"detail": detail}
         return web.json_response(body, status=error.status, headers={**cloudflare_headers(), **error.headers})
 
-    async def _list_models(self, request: web.Request) -> web.Response:
-        for_embeddings = request.path.endswith("embedding-models")
-        models = [model for model in self.models.values() if model.is_embedding_model == for_embeddings]
+    async def _list_models(self, _request: web.Request) -> web.Response:
+        models = [model for model in self.models.values() if not model.is_embedding_model]
         return web.json_response(model_list(models, self.list_format), headers=cloudflare_headers())
-
-    async def _token_usage(self, request: web.Request) -> web.Response:
-        try:
-            return web.json_response(self.usage.token_usage_json(self._authenticate(request)))
-        except ApiError as error:
-            return self._reject(request, {}, error)
 
     def _usable_model(self, request: _EndpointRequest) -> Model:
         """The requested model, if this account may use it now."""

@@ -1,7 +1,8 @@
 """The files that users have sent, for the bot to download."""
 
-from bots.sandbox.stand_in import BoundedDict, Json
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
+from core.bounded_dict import BoundedDict
 
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 MAX_FILES = 100

@@ -26,14 +26,6 @@ async def test_published_models_are_listed(client: OpenAIClient) -> None:
     assert [model.id async for model in client.openai.models.list()] == list(windows)
 
 
-async def test_embedding_model_has_own_list(client: OpenAIClient) -> None:
-    api_specs.require_specs()
-    status, body, _ = await client.http("GET", "embedding-models")
-    assert status == 200
-    assert api_specs.model_errors("ListModelsResponse", body) == []
-    assert [model["id"] for model in body["data"]] == [EMBEDDER]
-
-
 async def test_whole_answer(client: OpenAIClient) -> None:
     api_specs.require_specs()
     body = await client.complete("repeat: It is all here.")
