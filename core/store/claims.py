@@ -68,19 +68,11 @@ def claim_turns(
     `busy_chats` contains the conversation key prefixes of chats from which it takes no more turns now.
     """
     other = turns.alias()
-    next_seq = (
-        select(func.min(other.c.seq))
-        .where(other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
-        .scalar_subquery()
-    )
+    is_open_beside = (other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
+    next_seq = select(func.min(other.c.seq)).where(*is_open_beside).scalar_subquery()
     earlier_commands = (
         select(other.c.id)
-        .where(
-            other.c.conversation_id == turns.c.conversation_id,
-            other.c.seq.is_(None),
-            other.c.finished_at.is_(None),
-            other.c.id < turns.c.id,
-        )
+        .where(*is_open_beside, other.c.seq.is_(None), other.c.id < turns.c.id)
         .offset(MAX_COMMANDS_AT_ONCE - 1)
         .limit(1)
     )

@@ -146,19 +146,19 @@ def mark_exhausted(connection: Connection, key: UsageKey) -> None:
 
 
 def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> None:
-    sums = {
-        "tokens": token_usage.c.tokens + tokens,
-        "request_count": token_usage.c.request_count + request_count,
-    }
-    upsert(connection, token_usage, asdict(key), {"tokens": tokens, "request_count": request_count}, update=sums)
+    _add(connection, token_usage, asdict(key), tokens=tokens, request_count=request_count)
 
 
 def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, tokens: int, questions: int) -> None:
     """Count usage for people and chats."""
     for subject in subjects:
-        values = {"tokens": tokens, "questions": questions}
-        sums = {"tokens": daily_usage.c.tokens + tokens, "questions": daily_usage.c.questions + questions}
-        upsert(connection, daily_usage, {"subject": subject, "day": day}, values, update=sums)
+        _add(connection, daily_usage, {"subject": subject, "day": day}, tokens=tokens, questions=questions)
+
+
+def _add(connection: Connection, table: Table, key: Mapping[str, str], **amounts: int) -> None:
+    """Add the amounts to the row with this key, or insert it."""
+    sums = {name: table.c[name] + amount for name, amount in amounts.items()}
+    upsert(connection, table, key, amounts, update=sums)
 
 
 def charge_daily_usage(connection: Connection, limits: Mapping[str, int], day: str, tokens: int) -> bool:

@@ -69,6 +69,7 @@ class Turn:
 class StoredTurn:
     """The data of a turn that the buttons under its answer need."""
 
+    id: int
     conversation_id: int
     incoming: Incoming
     state: TurnState
@@ -81,7 +82,7 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     ).first()
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
-    return StoredTurn(row.conversation_id, incoming, TurnState(row.state))
+    return StoredTurn(turn_id, row.conversation_id, incoming, TurnState(row.state))
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:

@@ -36,11 +36,13 @@ def target_turn(incoming: Incoming) -> int | None:
 
 async def run_button(request: CommandRequest) -> Reply | None:
     press = parse_action(request.incoming.text)
-    action = BUTTON_ACTIONS.get(press.action) if press else None
-    if press is None or action is None:
-        log.info("turn.button_unknown", turn=request.turn_id)
-        return Reply(texts.OUTDATED_BUTTON)
-    return await action(request, press)
+    if press is not None and (turn_action := TURN_ACTIONS.get(press.action)):
+        turn = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
+        return Reply(texts.NOT_YOUR_ANSWER) if turn is None else await turn_action(request, turn)
+    if press is not None and (menu_action := MENU_ACTIONS.get(press.action)):
+        return await menu_action(request, press)
+    log.info("turn.button_unknown", turn=request.turn_id)
+    return Reply(texts.OUTDATED_BUTTON)
 
 
 async def find_permitted_turn(
@@ -79,18 +81,15 @@ async def stop_draft(request: CommandRequest) -> Reply | None:
     return await _cancel_turns(request, target)
 
 
-async def _stop(request: CommandRequest, press: ButtonPress) -> Reply | None:
-    target = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
-    if target is None:
-        return Reply(texts.NOT_YOUR_ANSWER)
+async def _stop(request: CommandRequest, target: StoredTurn) -> Reply | None:
     if target.state.is_final:
-        return await _replace_orphaned_preview(request, press)
+        return await _replace_orphaned_preview(request, target)
     return await _cancel_turns(request, target)
 
 
-async def _replace_orphaned_preview(request: CommandRequest, press: ButtonPress) -> Reply | None:
+async def _replace_orphaned_preview(request: CommandRequest, turn: StoredTurn) -> Reply | None:
     """Replace a preview that no answer will ever replace: its process died before it stored the message's ID."""
-    sent = await request.services.store.read(list_sent_parts, press.turn_id or 0)
+    sent = await request.services.store.read(list_sent_parts, turn.id)
     if request.incoming.message_id in {part.message_id for part in sent.values()}:
         return None  # the preview became the final answer while the button was pressed
     return Reply(texts.PREVIEW_ORPHANED, edits_message=True)
@@ -102,17 +101,13 @@ async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | 
     return Reply(texts.messages_dropped(result.dropped)) if result.dropped else None
 
 
-async def _send_again(request: CommandRequest, press: ButtonPress) -> Reply:
+async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
     """Repeat an answer that may not have arrived."""
-    if await find_permitted_turn(request.services, request.adapter, request.incoming, press) is None:
-        return Reply(texts.NOT_YOUR_ANSWER)
-    return Reply(await request.services.store.read(get_answer, press.turn_id or 0) or texts.ANSWER_NOT_STORED)
+    return Reply(await request.services.store.read(get_answer, turn.id) or texts.ANSWER_NOT_STORED)
 
 
-async def _show_reasoning(request: CommandRequest, press: ButtonPress) -> Reply:
-    if await find_permitted_turn(request.services, request.adapter, request.incoming, press) is None:
-        return Reply(texts.NOT_YOUR_ANSWER)
-    reasoning = (await request.services.store.read(get_reasoning, press.turn_id or 0) or "").strip()
+async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
+    reasoning = (await request.services.store.read(get_reasoning, turn.id) or "").strip()
     if not reasoning:
         return Reply(texts.REASONING_NOT_STORED)
     excerpt = reasoning[:MAX_SHOWN_REASONING_CHARS]
@@ -136,10 +131,13 @@ def _page_number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0
 
 
-BUTTON_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply | None]]] = {
+TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitable[Reply | None]]] = {
     ButtonAction.STOP: _stop,
     ButtonAction.SEND_AGAIN: _send_again,
     ButtonAction.SHOW_REASONING: _show_reasoning,
+}
+"""For those who may act on the turn."""
+MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply]]] = {
     ButtonAction.SHOW_MODEL_MENU: _show_model_menu,
     ButtonAction.SHOW_MODEL_LIST: _show_model_list,
     ButtonAction.CHOOSE_MODEL: _choose_model,
