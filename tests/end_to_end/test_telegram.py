@@ -1,7 +1,6 @@
 """Conversations on Telegram, end to end."""
 
 import asyncio
-import time
 from functools import partial
 from typing import Any
 
@@ -154,10 +153,9 @@ async def test_stop_ends_stream_and_keeps_text(harness: Harness) -> None:
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "long 5000")
     await telegram.wait_for(lambda: any(draft.text for draft in telegram.draft_log))
-    began = time.monotonic()
     await telegram.send_message(ann, chat, "/stop")
     await model.wait_for(lambda: model.requests[0].disconnected_at)
-    assert (model.requests[0].disconnected_at or 0) - began < 1
+    assert not model.requests[0].is_completed
     await telegram.wait_for(
         lambda: any("Section 1" in t and "Stopped" in t for t in bot_texts(telegram.messages(chat)))
     )

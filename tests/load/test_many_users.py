@@ -1,7 +1,6 @@
 """A hundred concurrent people on both platforms, under the platforms' rate limits."""
 
 import asyncio
-import time
 from pathlib import Path
 
 from bots.sandbox.model import RecordedRequest
@@ -39,7 +38,7 @@ async def test_100_concurrent_users(tmp_path: Path) -> None:
                 90,
             )
 
-        async def stop_latency() -> float:
+        async def stop_one() -> None:
             await model.wait_for(lambda: len(model.requests) >= 2 * USERS_PER_PLATFORM, 60)
             person = telegram.create_user("Stopper")
             chat = telegram.open_private_chat(person)
@@ -50,17 +49,14 @@ async def test_100_concurrent_users(tmp_path: Path) -> None:
                 return [r for r in model.requests if "long 20000" in str(r.body["messages"][-1])]
 
             request = (await model.wait_for(matching_requests))[0]
-            sent_at = time.monotonic()
             await telegram.send_message(person, chat, "/stop")
             await model.wait_for(lambda: request.disconnected_at, 10)
-            return (request.disconnected_at or 0) - sent_at
+            assert not request.is_completed
 
         answers = [on_telegram(n) for n in range(USERS_PER_PLATFORM)] + [
             on_discord(n) for n in range(USERS_PER_PLATFORM)
         ]
-        stopping = asyncio.create_task(stop_latency())
-        await asyncio.gather(*answers)
-        assert await stopping < 1
+        await asyncio.gather(stop_one(), *answers)
         assert telegram.calls_with_status(429) == []
         assert discord.calls_with_status(429) == []
         previews = {draft.chat_id: 0 for draft in telegram.draft_log}

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -54,11 +53,9 @@ async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) 
     assert not second.is_connected()
     assert len(harness.discord.gateway.identifies) == 1
 
-    started_at = time.monotonic()
     first.leases.close()
     await harness.discord.wait_for(lambda: len(harness.discord.gateway.identifies) == 2)
     await harness.wait_for_connections(1)
-    assert time.monotonic() - started_at < 4
     assert second.is_connected()
     assert not first.is_connected()
     assert not first.running.done()
