@@ -104,21 +104,19 @@ class Outbox:
         For a preview, acquire a slot from the rate limiter before choosing the text.
         """
         sent, digest = self._sent_parts.get(position), _digest(part)
-        is_changed = sent is not None and sent.digest != digest
+        is_same = sent is not None and sent.digest == digest
+        is_extra_preview = priority is Priority.PREVIEW and not self._deduplicates_sends
         match sent:
-            case None | SentPart(state=PartState.REJECTED):
-                await self._send(position, part, digest, priority, ephemeral=ephemeral)
-            case SentPart(state=PartState.UNREACHABLE):
-                if is_changed:
-                    await self._send(position, part, digest, priority, ephemeral=ephemeral)
-            case SentPart(message_id=None) if is_changed:
-                # A preview must not add another message that may exist but cannot be edited.
-                if priority is not Priority.PREVIEW or self._deduplicates_sends:
-                    await self._send(position, part, digest, priority, ephemeral=ephemeral)
-            case SentPart(message_id=None):
+            case SentPart(state=PartState.SENT | PartState.UNREACHABLE) if is_same:
+                pass
+            case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_same:
                 self.is_uncertain = True
-            case SentPart(message_id=str(message_id)) if is_changed:
+            case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_extra_preview:
+                pass  # the message may exist and cannot be edited: a preview must not add another
+            case SentPart(message_id=str(message_id)):
                 await self._edit(position, message_id, part, digest, priority, ephemeral=ephemeral)
+            case _:
+                await self._send(position, part, digest, priority, ephemeral=ephemeral)
 
     async def drop_after(self, position: int) -> None:
         """Delete the messages after `position`: an earlier attempt's answer was longer."""

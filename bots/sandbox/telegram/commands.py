@@ -10,8 +10,8 @@ COMMAND_NAME = re.compile(r"[a-z0-9_]{1,32}")
 LANGUAGE_CODE = re.compile(r"[a-z]{2}")
 MAX_COMMANDS = 100
 MAX_DESCRIPTION_CHARS = 256
-GLOBAL_SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
-CHAT_SCOPES = frozenset({"chat", "chat_administrators", "chat_member"})
+SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
+"""Those of single chats are unknown here."""
 
 
 class CommandRegistry:
@@ -52,14 +52,8 @@ def _scope_key(params: Json) -> tuple[str, str]:
     if not isinstance(scope, dict):
         raise bad_request("can't parse BotCommandScope: BotCommandScope must be an Object")
     scope_type = scope.get("type")
-    if scope_type not in GLOBAL_SCOPES | CHAT_SCOPES:
+    if scope_type not in SCOPES:
         raise bad_request("can't parse BotCommandScope: Unsupported type specified")
     if language and not LANGUAGE_CODE.fullmatch(language):
         raise bad_request("invalid language code specified")
-    if scope_type in GLOBAL_SCOPES:
-        return str(scope_type), language
-    if scope.get("chat_id") in (None, ""):
-        raise bad_request("can't parse BotCommandScope: Empty chat_id specified")
-    if scope_type == "chat_member" and not scope.get("user_id"):
-        raise bad_request("can't parse BotCommandScope: Invalid user_id specified")
-    return f"{scope_type} {scope['chat_id']} {scope.get('user_id', '')}".strip(), language
+    return str(scope_type), language

@@ -2,7 +2,7 @@
 
 import aiohttp
 import pytest
-from telegram import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+from telegram import BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
 from telegram.error import (
     BadRequest,
     EndPointNotFound,
@@ -103,12 +103,12 @@ async def test_library_requests_match_spec(server: TelegramStandIn, bot: ExtBot[
 async def test_commands_are_stored_by_scope_and_language(
     server: TelegramStandIn, bot: ExtBot[None], call_method: CallMethod
 ) -> None:
-    everywhere, here = BotCommandScopeAllPrivateChats(), BotCommandScopeChat(1001)
+    everywhere, elsewhere = BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats()
     await bot.set_my_commands([BotCommand("ask", "Ask")], scope=everywhere)
     await bot.set_my_commands([BotCommand("frag", "Frag")], scope=everywhere, language_code="de")
     assert [c.command for c in await bot.get_my_commands(everywhere)] == ["ask"]
     assert [c.command for c in await bot.get_my_commands(everywhere, "de")] == ["frag"]
-    assert not await bot.get_my_commands(here)
+    assert not await bot.get_my_commands(elsewhere)
     for name, description, error in (
         ("Ask", "Ask", "BOT_COMMAND_INVALID"),
         ("a" * 33, "Ask", "BOT_COMMAND_INVALID"),
