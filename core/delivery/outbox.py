@@ -68,6 +68,8 @@ class Outbox:
         """Whether the turn waits for the platform, possibly for a long time, without using shared resources."""
         self.is_uncertain = False
         """Whether a final message may be missing."""
+        self.is_ephemeral = False
+        """Whether only the person who asked should see the messages, where the platform can do that."""
         self._interaction_token = incoming.interaction_token
         # Includes the event's key, because turn IDs restart at 1 in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
@@ -98,7 +100,7 @@ class Outbox:
 
     # Parts
 
-    async def put(self, position: int, part: Part, priority: Priority, *, ephemeral: bool = False) -> None:
+    async def put(self, position: int, part: Part, priority: Priority) -> None:
         """Make the message at `position` show `part`: send it, edit it, or do nothing. Raises `DeliveryError`.
 
         For a preview, acquire a slot from the rate limiter before choosing the text.
@@ -114,9 +116,9 @@ class Outbox:
             case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_extra_preview:
                 pass  # the message may exist and cannot be edited: a preview must not add another
             case SentPart(message_id=str(message_id)):
-                await self._edit(position, message_id, part, digest, priority, ephemeral=ephemeral)
+                await self._edit(position, message_id, part, digest, priority)
             case _:
-                await self._send(position, part, digest, priority, ephemeral=ephemeral)
+                await self._send(position, part, digest, priority)
 
     async def drop_after(self, position: int) -> None:
         """Delete the messages after `position`: an earlier attempt's answer was longer."""
@@ -172,16 +174,7 @@ class Outbox:
 
     # Sending and editing parts
 
-    async def _edit(
-        self,
-        position: int,
-        message_id: str,
-        part: Part,
-        digest: str,
-        priority: Priority,
-        *,
-        ephemeral: bool,
-    ) -> None:
+    async def _edit(self, position: int, message_id: str, part: Part, digest: str, priority: Priority) -> None:
         original_chat = self.place.chat
         if priority is Priority.PREVIEW and self._stored_digests.get(position):
             # This replaces the final text of an earlier attempt.
@@ -192,13 +185,13 @@ class Outbox:
             is_deleted = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
             if priority is Priority.PREVIEW or not (is_deleted or self.place.chat != original_chat):
                 raise
-            await self._send(position, part, digest, priority, ephemeral=ephemeral)
+            await self._send(position, part, digest, priority)
             return
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
         if priority is not Priority.PREVIEW:
             await self._store_part(position, self._sent_parts[position])
 
-    async def _send(self, position: int, part: Part, digest: str, priority: Priority, *, ephemeral: bool) -> None:
+    async def _send(self, position: int, part: Part, digest: str, priority: Priority) -> None:
         previous = self._sent_parts.get(position)
         if previous is not None:
             previous = replace(previous, digest=self._stored_digests.get(position, ""))
@@ -214,7 +207,7 @@ class Outbox:
                     key=f"{self._key}-{position}",
                     reply_to=self._reply_to if position == 0 else None,
                     interaction_token=self._interaction_token,
-                    ephemeral=ephemeral,
+                    ephemeral=self.is_ephemeral,
                 )
             except DeliveryError as error:
                 if is_recorded and _had_no_effect(error):

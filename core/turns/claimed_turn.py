@@ -2,8 +2,9 @@
 
 import asyncio
 import traceback
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 
 import structlog
 
@@ -71,7 +72,6 @@ class ClaimedTurn:
         note: str = "",
         buttons: tuple[Button, ...] = (),
         menu: tuple[MenuItem, ...] = (),
-        ephemeral: bool = False,
         is_stored: bool = False,
     ) -> None:
         """Send the whole `text`, in as many messages as it takes, with `note` under it.
@@ -81,7 +81,8 @@ class ClaimedTurn:
         parts = list(await self._split(text)) if text.strip() else []
         if note:
             self._append_note(parts, note)
-        await self._send_parts(parts, buttons, menu, ephemeral=ephemeral, is_stored=is_stored)
+        parts[-1] = replace(parts[-1], buttons=buttons, menu=menu)
+        await self._send_parts(parts, is_stored=is_stored)
 
     async def _split(self, text: str) -> tuple[Part, ...]:
         splitter = Splitter(self.adapter.dialect, timings=self.timings)
@@ -111,19 +112,9 @@ class ClaimedTurn:
     def _render_line(self, line: Inline) -> Part:
         return self.adapter.dialect.render(Document((Paragraph((line,)),)))
 
-    async def _send_parts(
-        self,
-        parts: list[Part],
-        buttons: tuple[Button, ...] = (),
-        menu: tuple[MenuItem, ...] = (),
-        *,
-        ephemeral: bool,
-        is_stored: bool = False,
-    ) -> None:
-        last = parts[-1]
-        parts[-1] = Part(last.text, last.native, buttons, menu)
+    async def _send_parts(self, parts: Sequence[Part], *, is_stored: bool = False) -> None:
         for position, part in enumerate(parts):
-            await self.outbox.put(position, part, Priority.FINAL, ephemeral=ephemeral)
+            await self.outbox.put(position, part, Priority.FINAL)
         await self.outbox.drop_after(len(parts) - 1)
         if self.outbox.is_uncertain:
             await self.warn_of_missing_parts(len(parts), is_stored=is_stored)
@@ -132,30 +123,30 @@ class ClaimedTurn:
         """Tell the person that parts before `position` may be missing. Raises `DeliveryError`."""
         line = self._render_line(Emphasis((Text(texts.DELIVERY_UNCERTAIN),)))
         send_again = Button(texts.SEND_AGAIN_BUTTON, encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
-        part = Part(line.text, line.native, (send_again,) if is_stored else ())
+        part = replace(line, buttons=(send_again,) if is_stored else ())
         await self.outbox.send_until_confirmed(position, part)
 
-    async def reply_and_finish(self, reply: Reply, *, ephemeral: bool = False) -> None:
+    async def reply_and_finish(self, reply: Reply) -> None:
         """Send the bot's own reply and finish the turn. Raises `DeliveryError`."""
         message_id = self.turn.incoming.message_id
         if reply.edits_message and message_id is not None:
-            await self._edit_pressed_message(message_id, reply, ephemeral=ephemeral)
+            await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:
-            await self._send_parts(render_collapsed(self.adapter.dialect, reply.text), ephemeral=ephemeral)
+            await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))
         else:
-            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, ephemeral=ephemeral)
+            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu)
         await self.finish(TurnState.DONE)
 
-    async def _edit_pressed_message(self, message_id: str, reply: Reply, *, ephemeral: bool) -> None:
+    async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
         part, *_ = await self._split(reply.text)
-        part = Part(part.text, part.native, reply.buttons, reply.menu)
+        part = replace(part, buttons=reply.buttons, menu=reply.menu)
         try:
             await self.outbox.edit_message(message_id, part)
         except DeliveryError as error:
             if error.failure is not DeliveryFailure.GONE:
                 raise
-            await self._send_parts([part], reply.buttons, reply.menu, ephemeral=ephemeral)
+            await self._send_parts([part])
 
     async def finish(self, state: TurnState) -> None:
         await self.store.write(finish_turn, self.turn, state)

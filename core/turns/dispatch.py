@@ -96,7 +96,8 @@ class Dispatcher:
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
             reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
-        await claimed.reply_and_finish(reply, ephemeral=EPHEMERAL_BY_COMMAND.get(incoming.command, True))
+        claimed.outbox.is_ephemeral = EPHEMERAL_BY_COMMAND.get(incoming.command, True)
+        await claimed.reply_and_finish(reply)
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:
         """Delete the message that contains an API key, and the stored text. False if the message remains."""
