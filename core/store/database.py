@@ -162,41 +162,29 @@ class Store:
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._write_queue.slot():
-            return await self._run(self._write_engine, function, *args, **kwargs)
+            return await self._run(self._write_engine, lambda connection: function(connection, *args, **kwargs))
 
     async def write_with_priority(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `write`, but ahead of all queued writes. For writes that a platform waits for."""
         async with self._write_queue.slot(priority=True):
-            return await self._run(self._write_engine, function, *args, **kwargs)
+            return await self._run(self._write_engine, lambda connection: function(connection, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._run(self._read_engine, function, *args, **kwargs)
+        return await self._run(self._read_engine, lambda connection: function(connection, *args, **kwargs))
 
-    async def _run(
-        self,
-        engine: AsyncEngine,
-        function: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    async def _run(self, engine: AsyncEngine, function: Callable[[Connection], T]) -> T:
         async with self._translate_errors():
-            transaction = self._transact(engine, function, *args, **kwargs)
+            transaction = self._transact(engine, function)
             # A connection whose transaction is cancelled would keep SQLite's lock, so that nobody could write again.
             return await (_run_to_end(transaction) if self.is_embedded else transaction)
 
-    async def _transact(
-        self,
-        engine: AsyncEngine,
-        function: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    async def _transact(self, engine: AsyncEngine, function: Callable[[Connection], T]) -> T:
         # Otherwise an unresponsive server would block its connections for a quarter of an hour.
         timeout = asyncio.timeout(None if self.is_embedded else self._timings.transaction_timeout)
         async with timeout, engine.begin() as connection:
-            return await connection.run_sync(function, *args, **kwargs)
+            return await connection.run_sync(function)
 
     @asynccontextmanager
     async def _translate_errors(self) -> AsyncIterator[None]:

@@ -116,5 +116,5 @@ class AttachmentReader:
                 delay = max(backoff.next_delay(), error.retry_after or 0.0)
                 if error.failure not in PASSING_FAILURES or delay > timings.max_fetch_retry_delay:
                     raise
-            await self.claimed.timings.clock.sleep(delay)
+            await timings.clock.sleep(delay)
         return await adapter.fetch(attachment, MAX_FILE_BYTES)
