@@ -35,9 +35,8 @@ async def context_reply(request: CommandRequest) -> Reply:
 
 def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:
     """The answer comes last."""
-    instruction_tokens = round(composed.estimator.estimate_text(instructions))
-    summary = composed.history.summary.text if composed.has_summary else ""
-    summary_tokens = round(composed.estimator.estimate_text(summary))
+    instruction_tokens = _estimate_tokens(composed, instructions)
+    summary_tokens = _estimate_tokens(composed, composed.history.summary.text) if composed.has_summary else 0
     message_count = len(composed.history.messages) - composed.prompt.omitted
     message_tokens = max(0, composed.prompt.estimated_tokens - instruction_tokens - summary_tokens)
     return [
@@ -46,6 +45,10 @@ def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tok
         WindowShare("█", f"messages ({message_count})", message_tokens if message_count else 0),
         WindowShare("·", "reserved for answer", answer_reserve(composed.context_tokens, max_answer_tokens)),
     ]
+
+
+def _estimate_tokens(composed: ComposedRequest, text: str) -> int:
+    return round(composed.estimator.estimate_text(text)) if text else 0  # no message, no overhead
 
 
 def _draw_chart(shares: list[WindowShare], context_tokens: int) -> str:

@@ -28,7 +28,7 @@ from tests.mutation.mutants import Mutant, find_mutants, product_files
 ROOT = Path(__file__).parents[2]
 EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent.toml")
 STAGE_SECONDS = 420.0
-TEST_SECONDS = 60
+TEST_SECONDS = 90
 MAX_FLAKY_TESTS = 3
 NO_TESTS_COLLECTED = 5
 FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)

@@ -80,6 +80,18 @@ async def test_connection_lost_after_acceptance_sends_once(harness: AdapterHarne
     assert len(harness.discord.calls_to("POST", messages_path(harness.channel))) == 2
 
 
+async def test_unreachable_service_certainly_got_nothing(harness: AdapterHarness, unused_tcp_port: int) -> None:
+    """A message that was certainly not sent may be sent again."""
+    adapter = harness.build(api_base=f"http://127.0.0.1:{unused_tcp_port}")
+    place = harness.place(harness.channel)
+    for request in (
+        adapter.send(place, Part("x"), key="k"),
+        adapter.edit(place, "1", Part("x")),
+        adapter.delete(place, "1"),
+    ):
+        assert (await failure_of(request)).failure is DeliveryFailure.TRANSIENT
+
+
 async def test_lost_edit_may_be_retried(harness: AdapterHarness) -> None:
     dropped = ScriptedReply(drops_connection=True)
     harness.discord.script.add(f"PATCH {messages_path(harness.channel)}/1", dropped, dropped)

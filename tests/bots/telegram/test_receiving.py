@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
-from bots.telegram.adapter import TelegramAdapter
+from bots.telegram.adapter import MAX_BACKGROUND_TASKS, TelegramAdapter
 from bots.telegram.receiving import ALLOWED_UPDATES
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
@@ -83,6 +83,21 @@ async def test_button_press_is_acknowledged_at_once(
         assert inbox.stored == []
         inbox.hold_until.set()
         assert [(event.kind, event.text) for event in await inbox.wait_for_events()] == [(EventKind.BUTTON, "m:3")]
+
+
+async def test_every_button_press_is_acknowledged(
+    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
+) -> None:
+    """The number of requests in flight is limited, not that of all presses."""
+    menu = message(PRIVATE, "Pick", message_id=12, **{"from": BOT})
+    async with run_adapter():
+        for last in range(40, 2 * MAX_BACKGROUND_TASKS, 40):
+            ids = [f"q{number}" for number in range(last - 40, last)]
+            for id_ in ids:
+                query = {"id": id_, "from": ADA, "chat_instance": "c", "message": menu, "data": "m:3"}
+                push_update(bot_api, callback_query=query)
+            calls = await wait_for_calls(bot_api, "answerCallbackQuery", last)
+            assert {call["callback_query_id"] for call in calls[-40:]} == set(ids)
 
 
 async def test_expired_button_press_is_received(

@@ -6,10 +6,13 @@ from pathlib import Path
 from bots.sandbox.model import ModelStandIn
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
+from core.texts.formatting import progress_bar
+from core.texts.usage import BAR_CHARS
 from tests.core.commands.conftest import LLAMA, PERSONAL_KEY
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
 BOB = "6"
+PHI = "microsoft/phi-4"
 
 
 async def make_bob_operator(chat: FakeAdapter) -> None:
@@ -58,6 +61,43 @@ async def test_low_personal_quota_does_not_warn_operator(tmp_path: Path, model: 
         await chat.ask(f"/key {PERSONAL_KEY}")
         await chat.ask(f"repeat: {'many words ' * 150}")
         assert await chat.ask("repeat: his", user=BOB) == "his"
+
+
+async def test_each_model_has_a_line_with_its_tokens_and_answers(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas={LLAMA: 1000, PHI: 0}, person_messages=50) as chat:
+        for text in ("repeat: one", "repeat: two", "/model phi-4", "repeat: three"):
+            await chat.ask(text)
+        await chat.wait_for_states(*["done"] * 4)
+        *of_llama, of_phi = [sum(request.token_usage) for request in model.requests]
+        lines = (await chat.ask("/usage")).splitlines()
+        remaining = 1000 - sum(of_llama)
+        bar = progress_bar(sum(of_llama) / 1000, BAR_CHARS)
+        assert lines[:2] == ["Tokens you used today:", ""]
+        rows = lines[3:5]
+        assert sorted(rows) == sorted(
+            [
+                f"{bar} {sum(of_llama):>9}  Llama-3.3-70B-Instruct (2 answers; {remaining} left, shared by everyone)",
+                f"{progress_bar(0, BAR_CHARS)} {of_phi:>9}  phi-4 (1 answer)",
+            ]
+        )
+        assert "You have used 3 of 50 questions today." in lines
+        assert not any("tokens today" in line for line in lines), "there is no limit on tokens"
+
+
+async def test_operator_sees_everyones_tokens_most_first(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas={LLAMA: 5000, PHI: 0}) as chat:
+        await make_bob_operator(chat)
+        assert "Everyone" not in await chat.ask("/usage", user=BOB), "nobody has asked"
+        await chat.ask("/model phi-4")
+        await chat.ask("repeat: one")
+        await chat.ask(f"repeat: {'many words ' * 100}", user=BOB)
+        await chat.wait_for_states(*["done"] * 4)
+        of_phi, of_llama = [sum(request.token_usage) for request in model.requests]
+        assert "Everyone" not in await chat.ask("/usage")
+        total = (await chat.ask("/usage", user=BOB)).partition("Everyone, on the bot's key:")[2].splitlines()
+        rows = [line.split(maxsplit=1)[1] for line in total if "Llama" in line or "phi" in line]
+        assert rows == [f"{of_llama}  Llama-3.3-70B-Instruct of 5,000", f"{of_phi}  phi-4"]
+        assert "own keys" not in "".join(total)
 
 
 async def test_reset_is_announced(tmp_path: Path, model: ModelStandIn) -> None:

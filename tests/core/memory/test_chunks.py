@@ -3,6 +3,7 @@ import re
 import tracemalloc
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,16 @@ def test_embedded_text_includes_headings() -> None:
     assert len(chunks) > 2
     assert all(chunk.embedding_text.startswith("Terms › Payment\n") for chunk in chunks)
     assert all(chunk.label == "Terms › Payment" for chunk in chunks)
+
+
+@pytest.mark.parametrize("heading", ["条款与付款方式" * 20, "Terms and payment " * 8], ids=["Chinese", "English"])
+@pytest.mark.parametrize("header", ["", "编号,姓名,分数," * 8], ids=["text", "table"])
+def test_heading_and_header_count_towards_the_size(heading: str, header: str) -> None:
+    chunks = split("这是一个句子。" * 400, label=heading, has_heading_label=True, header=header)
+    assert len(chunks) > 2
+    sizes = [estimate_tokens(chunk.embedding_text) for chunk in chunks]
+    assert max(sizes) <= CHUNK_TOKENS + 2
+    assert min(sizes[:-1]) > CHUNK_TOKENS / 2, "what remains is filled"
 
 
 @given(st.text(min_size=40, max_size=500))

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory import file_document
-from core.memory.extract import extract
+from core.memory.extract import extract, split
 from core.memory.file_document import FileDocument, FileKind
 from core.memory.file_reader import FileReader
 from core.timings import Timings
@@ -70,6 +70,23 @@ def test_password_protected_pdf_is_refused() -> None:
 )
 def test_unreadable_files_are_classified(name: str, content: bytes, failure: DocumentFailure) -> None:
     assert refusal(name, content) is failure
+
+
+def test_largest_files_are_read() -> None:
+    assert len(read("long.txt", b"word\n" * (file_document.MAX_TEXT_CHARS // 5)).sections[0].text) == (
+        file_document.MAX_TEXT_CHARS
+    )
+    file_document.check_file_size(file_document.MAX_FILE_BYTES)
+    assert refusal("thick.pdf", make_scanned_pdf(file_document.MAX_PAGES)) is DocumentFailure.NO_TEXT
+
+
+def test_number_of_chunks_is_limited() -> None:
+    document = read("a.txt", b"some words of it. " * 500)
+    chunks = split(document, 1000).chunks
+    assert len(split(document, len(chunks)).chunks) == len(chunks)
+    with pytest.raises(DocumentError) as caught:
+        split(document, len(chunks) - 1)
+    assert caught.value.failure is DocumentFailure.TOO_LARGE
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ async def test_recall_times_out(env: Environment) -> None:
 
 
 async def test_length_of_note_is_limited(env: Environment) -> None:
+    assert (await env.memory.add_note(env.account, ANN, f" {'x' * MAX_NOTE_CHARS} ")).number == 1
     with pytest.raises(DocumentError) as caught:
         await env.memory.add_note(env.account, ANN, "x" * (MAX_NOTE_CHARS + 1))
     assert caught.value.failure is DocumentFailure.TOO_LARGE

@@ -197,6 +197,23 @@ async def test_batch_is_bounded_and_ended_by_stop(store: Store) -> None:
     assert await store.write(claims.cancel_turns, conversation_id, FUTURE_TURN) == CancelResult([], 2)
 
 
+async def test_batch_takes_as_much_as_its_limits_allow(store: Store) -> None:
+    await accept_batch(store, "u1", "1234", UNNAMED, max_chars=10)
+    assert await accept_batch(store, "u2", "56789", UNNAMED, max_chars=10) is AcceptResult.MERGED, "with the newline"
+    assert await accept_batch(store, "u3", "", None, max_chars=10) is AcceptResult.MERGED
+    assert await accept_batch(store, "u4", "0", None, max_chars=10) is AcceptResult.NEW
+
+
+async def test_album_takes_a_limited_number_of_files(store: Store) -> None:
+    file = Attachment("file", "a.pdf")
+    results = [
+        await accept_batch(store, f"u{number}", "", ALBUM, attachments=(file,))
+        for number in range(inbound.MAX_BATCH_ATTACHMENTS + 1)
+    ]
+    merged = [AcceptResult.MERGED] * (inbound.MAX_BATCH_ATTACHMENTS - 1)
+    assert results == [AcceptResult.NEW, *merged, AcceptResult.NEW]
+
+
 async def test_batch_belongs_to_one_person(store: Store) -> None:
     await accept_batch(store, "u1", "Ann's", UNNAMED)
     event = replace(message_event("u2", "Bob's"), sender=Sender("telegram", "6", "Bob"))

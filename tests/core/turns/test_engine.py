@@ -213,6 +213,26 @@ async def test_taken_over_answer_is_delivered(tmp_path: Path, fast_model: ModelS
         assert adapter.messages == messages
 
 
+async def test_taken_over_command_is_answered_once(tmp_path: Path, fast_model: ModelStandIn) -> None:
+    """The process that answered the command died before it finished the turn."""
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask("/start")
+        await adapter.wait_for_states("done")
+        await adapter.store.write(reopen_command, 1)
+        await adapter.wait_for_states("done")
+        assert await adapter.store.read(attempts) == [2]
+        assert len(adapter.messages) == 1
+
+
+def reopen_command(connection: Connection, turn_id: int) -> None:
+    reopened = {"state": "running", "attempt": 1, "finished_at": None, "lease_expires_at": 0}
+    connection.execute(update(turns).where(turns.c.id == turn_id).values(**reopened))
+
+
+def attempts(connection: Connection) -> list[int]:
+    return list(connection.scalars(select(turns.c.attempt)))
+
+
 def free_turns(connection: Connection) -> int:
     is_free = turns.c.lease_expires_at < database_now()
     return connection.scalar(select(func.count()).select_from(turns).where(is_free)) or 0

@@ -1,0 +1,179 @@
+"""/model and /models: menus, lists, searches and who may choose for whom."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from core.api.catalogue import Model
+from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, quotas_by_model, search_models, suggest_models
+from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
+from core.store.token_usage import UsageKind
+from tests.core.commands.conftest import LLAMA
+from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
+
+PHI, EMBEDDER = "microsoft/phi-4", "mixedbread-ai/mxbai-embed-large-v1"
+SMALL_PAGES = replace(TYPING, menu_page_size=4, list_page_size=3)
+SERVER_PLACE = Place("fake", "1", "-7", server="42")
+
+
+class MenuAdapter(FakeAdapter):
+    """Keeps the parts of its messages, with their buttons and menus."""
+
+    def __init__(self) -> None:
+        super().__init__(SMALL_PAGES)
+        self.parts: dict[str, Part] = {}
+
+    def _show(self, message_id: str, part: Part) -> None:
+        self.parts[message_id] = part
+        super()._show(message_id, part)
+
+    @property
+    def menu(self) -> tuple[MenuItem, ...]:
+        return list(self.parts.values())[-1].menu
+
+    @property
+    def button_labels(self) -> list[str]:
+        return [button.label for button in list(self.parts.values())[-1].buttons]
+
+    async def press_last(self, action: str) -> None:
+        message_id, part = list(self.parts.items())[-1]
+        await self.press(action, message_id)
+        await self.wait_until(lambda: self.parts[message_id] is not part)
+
+
+def button_action(chat: MenuAdapter, label: str) -> str:
+    (action,) = [button.action for button in list(chat.parts.values())[-1].buttons if button.label == label]
+    return action
+
+
+async def test_menu_has_pages_and_marks_the_current_model(tmp_path: Path, model: ModelStandIn) -> None:
+    model.models = {id_: model.models[id_] for id_ in sorted(model.models)[:9] if "embed" not in id_}
+    async with running_engine(tmp_path, model, MenuAdapter(), default_model=PHI) as adapter:
+        chat = adapter
+        assert isinstance(chat, MenuAdapter)
+        await chat.models.fetch()
+        names = [offered.name for offered in chat.models.chat_models()]
+        await chat.ask(f"/model {names[1]}")
+        await chat.ask("/model")
+        assert [item.label.partition(" · ")[0] for item in chat.menu] == names[:4]
+        assert [item.is_selected for item in chat.menu] == [False, True, False, False]
+        assert chat.button_labels == ["◀", "1/3", "▶"]
+        await chat.press_last(button_action(chat, "▶"))
+        assert [item.label.partition(" · ")[0] for item in chat.menu] == names[4:8]
+        count = len(chat.messages)
+        await chat.press_last(chat.menu[2].action)
+        assert chat.texts[-1].startswith(f"Model: **{names[6]}**,")
+        assert len(chat.messages) == count, "in place of the menu"
+        assert f"Model: **{names[6]}** (chosen for this chat by Ann)" in await chat.ask("/model")
+
+
+async def test_choice_of_a_removed_model_is_refused(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.press("m:no/such", "1")
+        await chat.wait_for_states("done")
+        assert "Model: **Llama-3.3-70B-Instruct** (the default)" in await chat.ask("/model")
+
+
+async def test_list_has_pages_and_quotas(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, MenuAdapter(), quotas={PHI: 1000}) as adapter:
+        chat = adapter
+        assert isinstance(chat, MenuAdapter)
+        count = sum("deepseek" in id_ for id_ in model.models)
+        pages = -(-count // SMALL_PAGES.list_page_size)
+        assert (await chat.ask("/models deepseek")).startswith(f"{count} models. Quotas reset in ")
+        entries: set[str] = set()
+        for number in range(1, pages + 1):
+            assert f"{number}/{pages}" in chat.button_labels
+            entries |= {line for line in chat.texts[-1].splitlines() if line.startswith("- ")}
+            assert len(entries) == min(count, number * SMALL_PAGES.list_page_size), "the search goes on"
+            await chat.press_last(button_action(chat, "▶"))
+        reply = await chat.ask("/models phi-4")
+        assert "1k tokens left" in reply
+        assert chat.button_labels == []
+        assert "← current" not in reply
+        assert "← current" in await chat.ask("/models llama-3.3")
+        assert "embeddings only" in await chat.ask("/models mxbai")
+        assert await chat.ask("/models no such") == "No model matches “no such”."
+
+
+async def test_long_searches_are_cut_between_characters(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        cut = "x" + "ß" * ((MAX_SEARCH_BYTES - 1) // 2)
+        assert await chat.ask(f"/models x{'ß' * 40}") == f"No model matches “{cut}”."
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [
+        ("/model phi-4 here", "Model: **phi-4**, 16k tokens of context (this chat)"),
+        ("/model phi-4 me", "Model: **phi-4**, 16k tokens of context (all your chats)"),
+        ("/model phi-4 reset", "Back to the default: **Llama-3.3-70B-Instruct**"),
+        ("/model mxbai", "mxbai-embed-large-v1 only searches notes and files; it can't answer. See /models."),
+        ("/model nothing-like-it", "No model matches “nothing-like-it”. See /models."),
+    ],
+)
+async def test_model_is_chosen_by_name(tmp_path: Path, model: ModelStandIn, command: str, reply: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert await chat.ask(command) == reply
+
+
+async def test_ambiguous_name_offers_candidates(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        reply = await chat.ask("/model DeepSeek-R1-Distill")
+        assert reply.startswith("Several models match “DeepSeek-R1-Distill”. Choose one:")
+        assert reply.count("- `deepseek-ai/") == sum("R1-Distill" in id_ for id_ in model.models)
+
+
+async def ask_on_server(chat: FakeAdapter, text: str, *, is_manager: bool) -> str:
+    count = len(chat.messages)
+    sender = Sender("fake", "5", "Ann", is_manager=is_manager)
+    command, _, argument = text.removeprefix("/").partition(" ")
+    key = f"s{text}{is_manager}{count}"
+    await chat.inbox(Incoming(EventKind.COMMAND, key, SERVER_PLACE, sender, argument, command=command))
+    await chat.wait_until(lambda: len(chat.messages) > count)
+    return chat.texts[-1]
+
+
+async def test_only_managers_choose_for_the_server(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        refusal = "Only server managers can change the server's model."
+        assert await ask_on_server(chat, "/model phi-4 server", is_manager=False) == refusal
+        assert "phi-4" in await ask_on_server(chat, "/model phi-4 server", is_manager=True)
+        assert await ask_on_server(chat, "/model llama-3.3 here", is_manager=False) != refusal
+        reset = await ask_on_server(chat, "/model reset", is_manager=False)
+        assert reset.startswith("Back to the model of"), "the server's stays"
+        assert "**phi-4**" in reset
+
+
+# What the platforms complete
+
+
+def test_search_needs_every_word() -> None:
+    models = [Model("a/Llama-70B"), Model("a/Llama-8B"), Model("b/other-8B")]
+    assert search_models(models, "LLAMA 8b") == [models[1]]
+    assert search_models(models, "") == models
+    assert search_models(models, "llama other") == []
+
+
+async def test_suggestions_have_label_and_value(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        first = suggest_models(chat.models, "phi-4")[0]
+        assert (first.label, first.value) == ("phi-4 · 16k", PHI)
+        assert len(suggest_models(chat.models, "")) == MAX_SUGGESTIONS
+
+
+async def test_quota_of_each_model_is_that_of_its_kind(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/remember My bicycle is green.")
+        await chat.ask("repeat: hello")
+        ledger = chat.services.ledger
+        models = [*chat.models.chat_models(), *chat.models.embedding_models()]
+        quotas = await quotas_by_model(ledger, chat.key_id, models)
+        assert set(quotas) == {offered.id for offered in models}
+        embeddings = await ledger.get_quotas(chat.key_id, [EMBEDDER], UsageKind.EMBEDDINGS)
+        assert quotas[EMBEDDER].usage == embeddings[EMBEDDER].usage
+        assert quotas[EMBEDDER].usage.tokens > 0
+        assert quotas[LLAMA].usage.tokens > 0
+        assert quotas[PHI].usage.tokens == 0
