@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.terminal.dialect import TerminalDialect
 from core.buttons import ButtonAction, encode_action
 from core.delivery.draft_ids import turn_of_draft
 from core.delivery.outbox import Outbox
@@ -19,6 +20,7 @@ from core.store import claims, inbound
 from core.store.answer_parts import save_part
 from core.store.database import Store
 from core.store.inbound import InboundLimits
+from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
 from core.texts import answers as texts
 from core.timings import Timings
@@ -45,11 +47,16 @@ class Shown:
     draft_id: int = 0
 
 
+class SmallDialect(TerminalDialect):
+    limit = 400
+
+
 class RecordingAdapter(FakeAdapter):
     """Records what is shown, and when by the fake clock."""
 
     def __init__(self, capabilities: Capabilities, clock: FakeClock) -> None:
         super().__init__(capabilities)
+        self.dialect = SmallDialect()
         self.shown: list[Shown] = []
         self._clock = clock
 
@@ -87,7 +94,8 @@ class Environment:
 
     def create(self, capabilities: Capabilities = EDITING) -> Preview:
         self.adapter = RecordingAdapter(capabilities, self.clock)
-        outbox = Outbox(self.store.retrying(), self.adapter, self.rate_limiter, self.turn, timings=self.timings)
+        store = RetryingStore(self.store.as_store(), lambda: None, timings=self.timings)
+        outbox = Outbox(store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
         return Preview(outbox, on_gone=lambda: self.gone.append(True))
 
     async def start(self, capabilities: Capabilities = EDITING) -> Preview:
@@ -311,7 +319,7 @@ async def test_failures_that_pass_are_followed_by_the_next_text(env: Environment
     for _ in range(3):
         await env.clock.advance(INTERVAL)
     if passes:
-        await env.until_shown(2)
+        await env.adapter.wait_until(lambda: len(env.adapter.shown) == 2)
     assert [shown.text for shown in env.adapter.shown[1:]] == [f"{LONG_ENOUGH} 2"] * passes
 
 
@@ -327,7 +335,8 @@ async def test_requested_wait_holds_for_the_whole_chat(env: Environment) -> None
     await env.clock.advance(50)
     assert len(env.adapter.shown) == 1
     await env.clock.advance(20)
-    assert (await env.until_shown(2)).text == f"{LONG_ENOUGH} 2"
+    await env.adapter.wait_until(lambda: len(env.adapter.shown) == 2)
+    assert env.adapter.shown[-1].text == f"{LONG_ENOUGH} 2"
 
 
 async def test_previews_keep_the_pace_of_the_platform(env: Environment) -> None:
