@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.api.catalogue import Model
 from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, quotas_by_model, search_models, suggest_models
 from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
 from core.store.token_usage import UsageKind
@@ -150,11 +149,12 @@ async def test_only_managers_choose_for_the_server(tmp_path: Path, model: ModelS
 # What the platforms complete
 
 
-def test_search_needs_every_word() -> None:
-    models = [Model("a/Llama-70B"), Model("a/Llama-8B"), Model("b/other-8B")]
-    assert search_models(models, "LLAMA 8b") == [models[1]]
-    assert search_models(models, "") == models
-    assert search_models(models, "llama other") == []
+async def test_search_needs_every_word(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        ids = {found.id for found in search_models(chat.models, "LLAMA 70b")}
+        assert ids == {id_ for id_ in model.models if "Llama" in id_ and "70B" in id_}
+        assert {found.id for found in search_models(chat.models, "")} == set(model.models)
+        assert search_models(chat.models, "llama phi-4") == []
 
 
 async def test_suggestions_have_label_and_value(tmp_path: Path, model: ModelStandIn) -> None:
