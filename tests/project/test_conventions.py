@@ -59,6 +59,8 @@ def calls_by_function(node: ast.AST, function: str = "module") -> Iterator[tuple
 def find_calls(*names: str) -> Iterator[tuple[str, ast.Call]]:
     """Calls in tests/ of functions with one of these names, as methods too, with their location."""
     for call in calls_in_tests():
+        if call.path.startswith("tests/benchmarks/"):
+            continue
         if call.location not in ALLOWED and call.name.endswith(tuple(f".{name}" for name in names)):
             yield f"{call.path}:{call.node.lineno} ({call.function})", call.node
 

@@ -86,10 +86,8 @@ def hostile_texts(pattern: str) -> Iterator[str]:
     words = sorted(re.findall(r"[A-Za-z]{2,}", pattern), key=len)
     marks = sorted(set(re.findall(r"[^\w\s]", pattern)))
     all_marks = "".join(marks) or "-"
-    for unit in [*ALWAYS_TRIED, *marks, *(mark + " " for mark in marks), all_marks]:
-        text = unit * (CHARS // len(unit))
-        yield text
-        yield text + all_marks
+    for unit in [*ALWAYS_TRIED, *marks, all_marks, f"{all_marks} "]:
+        yield unit * (CHARS // len(unit)) + all_marks
     for word in words[-1:]:
         for char in ALWAYS_TRIED:
             yield word + char * CHARS

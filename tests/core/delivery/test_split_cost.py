@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 
 DIALECTS: tuple[Dialect, ...] = (TelegramDialect(), DiscordDialect())
 PROSE = "The quick brown fox jumps over it. "
-WORST_UNITS = ("*", "![", "[a](b", "*a_b", "|a|b|\n|-|-|\n")
+WORST_UNITS = ("*", "_", "![", "\\(", "[a](b", "*a_b", "*_", "- a\n", "|a|b|\n|-|-|\n", "> ")
 
 
 def max_work(text: str) -> int:
@@ -44,35 +44,38 @@ def test_repeated_mark_is_cheap(dialect: Dialect, unit: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
-def test_work_for_10000_repeated_characters_is_bounded(unit: str) -> None:
-    check_cost(DIALECTS[UNITS.index(unit) % 2], repeat(unit, 10_000))
+def test_work_for_1000_repeated_characters_is_bounded(unit: str) -> None:
+    check_cost(DIALECTS[UNITS.index(unit) % 2], repeat(unit, 1000))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", WORST_UNITS)
-def test_work_for_100000_repeated_characters_is_bounded(unit: str) -> None:
-    check_cost(DIALECTS[WORST_UNITS.index(unit) % 2], repeat(unit, 100_000))
+def test_work_for_10000_repeated_characters_is_bounded(unit: str) -> None:
+    check_cost(DIALECTS[WORST_UNITS.index(unit) % 2], repeat(unit, 10_000))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_work_for_100000_random_characters_is_bounded(seed: int) -> None:
-    check_cost(DIALECTS[seed], repeat("".join(generate_texts(seed, 300)), 100_000))
+def test_work_for_100000_repeated_characters_is_bounded() -> None:
+    check_cost(TelegramDialect(), repeat("![", 100_000))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", [PROSE, "*", "a|b\n-|-\n"])
+def test_work_for_100000_random_characters_is_bounded() -> None:
+    check_cost(TelegramDialect(), repeat("".join(generate_texts(1, 300)), 100_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [PROSE, "*"])
 def test_work_for_400000_repeated_characters_is_bounded(unit: str) -> None:
     check_cost(DiscordDialect(), repeat(unit, 400_000))
 
 
 @pytest.mark.slow
 def test_ordinary_text_is_never_plain() -> None:
-    for dialect in DIALECTS:
-        for text in (ANSWER * 20, *LONG.values()):
-            splitter = Splitter(dialect)
-            splitter.update(text)
-            assert not splitter.has_plain_part
+    for number, text in enumerate((ANSWER * 20, *LONG.values())):
+        splitter = Splitter(DIALECTS[number % 2])
+        splitter.update(text)
+        assert not splitter.has_plain_part
 
 
 def test_growing_text_costs_little_more_than_whole() -> None:
@@ -88,7 +91,7 @@ def test_growing_text_costs_little_more_than_whole() -> None:
 @pytest.mark.slow
 def test_costly_text_is_plain_and_complete() -> None:
     text = "".join(f"*_{number}**~~`[{number}](" for number in range(4_000))
-    for dialect in DIALECTS:
+    for dialect in DIALECTS[:1]:
         splitter = Splitter(dialect)
         parts = splitter.update(text)
         assert splitter.has_plain_part

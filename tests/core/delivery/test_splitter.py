@@ -300,7 +300,7 @@ class ThreadRecorder(TelegramDialect):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["a|b\n-|-\n", "![", "*a **b ", "_a_"])
+@pytest.mark.parametrize("unit", ["![", "_a_"])
 async def test_long_text_is_split_in_another_thread(unit: str) -> None:
     text = unit * (8000 // len(unit))
     expected = Splitter(TelegramDialect()).update(text)
