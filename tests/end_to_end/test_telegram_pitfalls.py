@@ -236,8 +236,8 @@ async def test_a_new_conversation_keeps_the_model(harness: Harness) -> None:
 async def test_stop_and_retry_are_personal(harness: Harness) -> None:
     telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 20
-    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
-    group = telegram.create_supergroup("Friends", ann, bob)
+    owner, ann, bob = (telegram.create_user(name) for name in ("Owner", "Ann", "Bob"))
+    group = telegram.create_supergroup("Friends", owner, ann, bob)
     at = f"@{telegram.bot.username}"
     texts_of = {person.name: f"{person.name} goes on " * 40 for person in (ann, bob)}
     for person in (ann, bob):
