@@ -128,3 +128,17 @@ async def test_channel_messages_are_stored_in_order(harness: AdapterHarness) -> 
     assert started == ["1", "elsewhere"]
     may_store_first.set()
     assert [(await harness.inbox.next()).text for _ in range(3)] == ["1", "2", "3"]
+
+
+async def test_adapter_that_stops_stores_what_it_has_received(harness: AdapterHarness) -> None:
+    adapter = harness.build()
+    running = harness.run(adapter)
+    await harness.discord.wait_until_ready()
+    harness.inbox.may_store.clear()
+    interaction = await harness.discord.use_command(harness.ann, harness.dm, "usage")
+    await harness.acknowledgement(interaction)
+    running.cancel()
+    await harness.wait_for_connections(0)
+    harness.inbox.may_store.set()
+    await asyncio.wait({running})
+    assert harness.inbox.events.get_nowait().command == "usage"

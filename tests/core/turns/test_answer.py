@@ -1,0 +1,224 @@
+"""Which model answers after a failure, and what the person is told and offered under an answer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.faults import Fault, StreamAction, http_error, stall
+from bots.sandbox.model.script import ScriptedAnswer
+from core.buttons import ButtonAction, encode_action
+from core.errors import DeliveryError, DeliveryFailure, ModelFailure
+from core.port import Part
+from core.scopes import ScopeKind, grant_subject
+from core.store.grants import Role, grant
+from core.store.schema import messages
+from core.texts import answers as texts
+from core.timings import Timings
+from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
+
+LLAMA, PHI, GEMMA = "meta-llama/Llama-3.3-70B-Instruct", "microsoft/phi-4", "google/gemma-2-9b-it"
+IMPATIENT = Timings(model_retry_delay=0.001, max_model_retry_delay=0.002)
+FALLBACKS = {"fallbacks": (PHI, GEMMA), "timings": IMPATIENT}
+
+
+class PartsAdapter(FakeAdapter):
+    """Keeps the labels of the buttons under the last message."""
+
+    def __init__(self, *, has_retry_button: bool = False) -> None:
+        super().__init__(replace(TYPING, has_retry_button=has_retry_button))
+        self.buttons: list[str] = []
+        self.actions: dict[str, str] = {}
+
+    def _show(self, message_id: str, part: Part) -> None:
+        self.buttons = [button.label for button in part.buttons]
+        self.actions = {button.label: button.action for button in part.buttons}
+        super()._show(message_id, part)
+
+
+def asked_models(model: ModelStandIn) -> list[str]:
+    return [request.body["model"] for request in model.requests]
+
+
+def fail_models(model: ModelStandIn, faults: Mapping[str, Fault]) -> None:
+    model.fault_hook = lambda body: faults.get(str(body["model"]))
+
+
+def stored_roles(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(messages.c.role).order_by(messages.c.id)))
+
+
+# Failover
+
+
+async def test_substitute_answers_and_says_so(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: http_error(503)})
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        reply = await chat.ask("repeat: hello")
+        assert reply.startswith("hello\n\n")
+        assert "Llama-3.3-70B-Instruct is unavailable. Answered by phi-4." in reply
+        await chat.wait_for_states("done")
+    assert asked_models(model)[-1] == PHI
+
+
+async def test_substitutes_are_asked_in_turn(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: http_error(503), PHI: http_error(503)})
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        assert "Llama-3.3-70B-Instruct is unavailable. Answered by gemma-2-9b-it." in await chat.ask("repeat: hello")
+
+
+async def test_failure_of_all_models_is_that_of_the_chosen_one(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: http_error(503), PHI: http_error(429), GEMMA: http_error(429)})
+    async with running_engine(tmp_path, model, PartsAdapter(), **FALLBACKS) as chat:  # type: ignore[arg-type]
+        reply = await chat.ask("repeat: hello")
+        assert texts.FAILURE_TEXTS[ModelFailure.UNAVAILABLE] in reply
+        assert reply.replace("\\", "").strip("* ").endswith("[1]"), "the number by which the operator finds it"
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.RETRY_BUTTON]
+        await chat.wait_for_states("failed")
+        assert await chat.store.read(stored_roles) == ["user"]
+
+
+@pytest.mark.parametrize("status", [401, 400], ids=["rejected key", "refused request"])
+async def test_failure_that_all_models_share_asks_no_other(tmp_path: Path, model: ModelStandIn, status: int) -> None:
+    model.fault_hook = lambda _body: http_error(status)
+    attempts: list[str] = []
+
+    def fail(body: dict[str, object]) -> Fault:
+        attempts.append(str(body["model"]))
+        return http_error(status)
+
+    model.fault_hook = fail
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        await chat.ask("repeat: hello")
+        await chat.wait_for_states("failed")
+    assert set(attempts) == {LLAMA}
+
+
+async def test_interrupted_answer_is_kept_and_can_be_continued(tmp_path: Path, model: ModelStandIn) -> None:
+    model.answer = lambda _body: ScriptedAnswer("word " * 40, action=StreamAction.CLOSE)
+    async with running_engine(tmp_path, model, PartsAdapter(), **FALLBACKS) as chat:  # type: ignore[arg-type]
+        reply = await chat.ask("hello")
+        assert reply.startswith("word word")
+        assert texts.FAILURE_TEXTS[ModelFailure.TRUNCATED] in reply
+        await chat.wait_for_states("done")
+        assert asked_models(model) == [LLAMA], "a part of the answer is visible"
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.CONTINUE_BUTTON, texts.RETRY_BUTTON]
+        model.answer = lambda _body: "and the rest"
+        await chat.press(chat.actions[texts.CONTINUE_BUTTON], "1")
+        await chat.wait_for_text("and the rest")
+        assert await chat.store.read(stored_roles) == ["user", "assistant"] * 2
+
+
+async def test_paused_model_is_not_asked(tmp_path: Path, model: ModelStandIn) -> None:
+    attempts: list[str] = []
+
+    def fail_llama(body: dict[str, object]) -> Fault | None:
+        attempts.append(str(body["model"]))
+        return http_error(503) if body["model"] == LLAMA else None
+
+    model.fault_hook = fail_llama
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        for _ in range(3):
+            await chat.ask("repeat: hello")
+        attempts.clear()
+        assert "Answered by phi-4" in await chat.ask("repeat: hello")
+        assert attempts == [PHI]
+
+
+# Notes and buttons
+
+
+async def test_plain_answer_has_neither_notes_nor_buttons(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, PartsAdapter()) as chat:
+        assert await chat.ask("repeat: hello") == "hello"
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == []
+
+
+async def test_platform_may_want_a_retry_button(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, PartsAdapter(has_retry_button=True)) as chat:
+        await chat.ask("repeat: hello")
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.RETRY_BUTTON]
+
+
+async def test_answer_at_its_maximum_length_can_be_continued(tmp_path: Path, model: ModelStandIn) -> None:
+    model.answer = lambda _body: "several words " * 100
+    async with running_engine(tmp_path, model, PartsAdapter()) as chat:
+        await chat.ask("/settings length 20")
+        assert texts.MAX_LENGTH_REACHED in await chat.ask("hello")
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.CONTINUE_BUTTON]
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+async def test_reasoning_has_a_button_unless_it_is_hidden(tmp_path: Path, model: ModelStandIn, is_shown: bool) -> None:
+    async with running_engine(tmp_path, model, PartsAdapter()) as chat:
+        if not is_shown:
+            await chat.ask("/settings reasoning off")
+        await chat.ask("think")
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.REASONING_BUTTON] * is_shown
+        turn_id = 1 if is_shown else 2
+        await chat.press(encode_action(ButtonAction.SHOW_REASONING, turn_id), "1")
+        await chat.wait_until(lambda: len(chat.messages) == 1 + turn_id)
+        assert (texts.REASONING_NOT_STORED in chat.texts[-1]) is not is_shown
+
+
+async def test_stopped_answer_says_so(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second = 20
+    model.answer = lambda _body: "word " * 400
+    async with running_engine(tmp_path, model) as chat:
+        await chat.say("hello")
+        await model.wait_for(lambda: bool(model.requests) and model.requests[0].token_usage[1] > 3)
+        await chat.say("/stop")
+        await chat.wait_for_states("stopped", "done")
+        (answer,) = [text for text in chat.texts if text.startswith("word word")]
+        assert texts.STOPPED in answer
+
+
+async def test_low_quota_warns_the_operator_in_private_once(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas={LLAMA: 300}) as chat:
+        await chat.store.write(grant, grant_subject(chat.platform, ScopeKind.PERSON, "6"), Role.OPERATOR, "Bob")
+        assert "quota used" not in await chat.ask(f"repeat: {'many words ' * 100}")
+        await chat.say("repeat: in a group", user="6", group="-7")
+        await chat.wait_for_text("in a group")
+        assert not any("quota used" in text for text in chat.texts)
+        assert "% of today's quota used. It resets in" in await chat.ask("repeat: hello", user="6")
+        assert "quota used" not in await chat.ask("repeat: again", user="6")
+
+
+# Delivery
+
+
+async def test_rejected_answer_is_reported(tmp_path: Path, model: ModelStandIn) -> None:
+    rejection = DeliveryError("The filter blocked it", DeliveryFailure.REJECTED)
+    chat = FakeAdapter()
+    chat.fail_next("send", rejection)
+    async with running_engine(tmp_path, model, chat):
+        assert "The filter blocked it" in await chat.ask("repeat: hello")
+        await chat.wait_for_states("failed")
+
+
+@pytest.mark.parametrize("failure", [DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE, DeliveryFailure.REJECTED])
+async def test_answer_that_nobody_can_see_ends_the_turn(
+    tmp_path: Path, model: ModelStandIn, failure: DeliveryFailure
+) -> None:
+    chat = FakeAdapter()
+    chat.errors["send"] = DeliveryError("no", failure)
+    async with running_engine(tmp_path, model, chat):
+        await chat.say("repeat: hello")
+        await chat.wait_for_states("failed")
+        assert await chat.store.read(stored_roles) == ["user", "assistant"]
+        assert chat.messages == {}
+
+
+async def test_stalled_model_is_replaced(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: stall()})
+    async with running_engine(tmp_path, model, first_token_timeout=1, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        assert "Llama-3.3-70B-Instruct stopped responding. Answered by phi-4." in await chat.ask("repeat: hello")

@@ -1,0 +1,106 @@
+"""What the inbox makes of an event before it stores it, and who may send how many."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from bots.sandbox.model import ModelStandIn
+from core.errors import AccessDeniedError
+from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.store.schema import turns
+from core.texts import answers as texts
+from core.texts import commands as command_texts
+from core.turns.inbox import is_question, is_stop_request
+from tests.core.turns.fake_adapter import running_engine
+
+PLACE = Place("fake", "1", "5", is_private=True)
+MESSAGE = Incoming(EventKind.PROMPT, "e1", PLACE, Sender("fake", "5", "Ann"), "hello")
+COMMAND = replace(MESSAGE, kind=EventKind.COMMAND)
+PRESS = replace(MESSAGE, kind=EventKind.BUTTON)
+SERVICE_KEY = f"io-v2-{'a1B2' * 10}"
+
+
+@pytest.mark.parametrize(
+    ("incoming", "question", "stop"),
+    [
+        (MESSAGE, True, False),
+        (replace(MESSAGE, text="/stop"), True, False),
+        (replace(COMMAND, command="ask"), True, False),
+        (replace(COMMAND, command="retry"), True, False),
+        (replace(COMMAND, command="model"), False, False),
+        (replace(COMMAND, command="stop"), False, True),
+        (replace(MESSAGE, kind=EventKind.STOP, text="65"), False, True),
+        (replace(PRESS, text="retry:1"), True, False),
+        (replace(PRESS, text="more:1"), True, False),
+        (replace(PRESS, text="stop:1"), False, True),
+        (replace(PRESS, text="again:1"), False, False),
+        (replace(PRESS, text="unknown"), False, False),
+        (replace(MESSAGE, text="retry:1"), True, False),
+        (replace(COMMAND, command="model", text="stop:1"), False, False),
+    ],
+    ids=lambda value: f"{value.kind} {value.command} {value.text}" if isinstance(value, Incoming) else "",
+)
+def test_questions_wait_and_requests_to_stop_overtake(incoming: Incoming, question: bool, stop: bool) -> None:
+    assert (is_question(incoming), is_stop_request(incoming)) == (question, stop)
+
+
+def stored_events(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(turns.c.incoming_json).order_by(turns.c.id)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/key sk-0123456789abcdef",
+        "  /KEY\nsk-0123456789abcdef",
+        "sk-0123456789abcdef",
+        f"My key is {SERVICE_KEY}, use it",
+    ],
+    ids=["pasted command", "in capitals", "key alone", "in a sentence"],
+)
+async def test_key_in_a_message_is_a_key_command(tmp_path: Path, model: ModelStandIn, text: str) -> None:
+    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
+        await chat.inbox(replace(MESSAGE, text=text, attachments=(Attachment("photo"),)))
+        await chat.wait_for_text(command_texts.KEY_REJECTED)
+        (stored,) = await chat.store.read(stored_events)
+        assert "sk-" not in stored
+        assert SERVICE_KEY not in stored
+        assert "photo" not in stored
+    assert not model.requests
+
+
+@pytest.mark.parametrize("text", ["What is sk-0123456789abcdef?", "sk-short", "/keys are for doors", "io-v2-short"])
+async def test_other_messages_are_questions(tmp_path: Path, model: ModelStandIn, text: str) -> None:
+    model.answer = lambda _body: "a question"
+    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
+        await chat.inbox(replace(MESSAGE, text=text))
+        await chat.wait_for_text("a question")
+
+
+async def test_key_is_not_stored_without_a_passphrase(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.inbox(replace(COMMAND, command="key", text="sk-0123456789abcdef"))
+        await chat.wait_for_text(command_texts.KEYS_DISABLED)
+        assert "sk-" not in (await chat.store.read(stored_events))[0]
+
+
+async def test_who_sends_too_fast_is_told_and_may_still_stop(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, messages_a_minute=2) as chat:
+        assert await chat.ask("/start") != texts.TOO_FAST
+        assert await chat.ask("/start") != texts.TOO_FAST
+        assert await chat.ask("/start") == texts.TOO_FAST
+        await chat.say("/start")
+        assert await chat.ask("/stop") == command_texts.NOTHING_TO_STOP
+        await chat.say("/stop")
+        with pytest.raises(AccessDeniedError, match=texts.TOO_FAST):
+            await chat.say("/start", interaction_token="t")
+        assert chat.texts.count(texts.TOO_FAST) == 1
+
+
+async def test_person_without_access_is_not_stored(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, access="pairing") as chat:
+        with pytest.raises(AccessDeniedError):
+            await chat.say("hello")
+        assert await chat.store.read(stored_events) == []

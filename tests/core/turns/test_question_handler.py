@@ -1,0 +1,274 @@
+"""Which questions are answered, which are refused, and with what words; files that come with a question."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, update
+
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.script import ScriptedAnswer
+from core.buttons import ButtonAction, encode_action
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.scopes import conversation_key
+from core.store.database import Store
+from core.store.inbound import InboundLimits, accept_event
+from core.store.schema import turns
+from core.texts import answers as texts
+from core.texts import memory as memory_texts
+from core.timings import Timings
+from core.turns.attachment_reader import MAX_FETCH_ATTEMPTS, MAX_FILES_PER_MESSAGE
+from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
+from core.turns.question_handler import CONTINUE_PROMPT, MAX_PROMPT_CHARS
+from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.sqlite import sqlite_url
+
+PLACE = Place("fake", "1", "5", is_private=True)
+ANN = Sender("fake", "5", "Ann")
+PATIENT = Timings(first_fetch_retry_delay=0.01, max_fetch_retry_delay=0.05)
+
+
+class FilesAdapter(FakeAdapter):
+    """Downloads files: their content is their ID."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
+        self.fetched.append(attachment.name)
+        await self._call("fetch")
+        return attachment.file_id.encode()
+
+
+def text_file(name: str, content: str = "Rent is due on the 3rd.") -> Attachment:
+    return Attachment("file", name, len(content), file_id=content, is_document=True)
+
+
+async def send(chat: FakeAdapter, text: str, attachments: Sequence[Attachment] = (), *, key: str = "k") -> str:
+    """Send a message with files and return the reply."""
+    count = len(chat.messages)
+    await chat.inbox(Incoming(EventKind.PROMPT, key, PLACE, ANN, text, attachments=tuple(attachments)))
+    await chat.wait_until(lambda: len(chat.messages) > count)
+    return list(chat.messages.values())[count].strip()
+
+
+def prompt_of(model: ModelStandIn) -> str:
+    return str(model.requests[-1].body["messages"][-1]["content"])
+
+
+# Prompts
+
+
+async def test_longest_prompt_is_answered(tmp_path: Path, model: ModelStandIn) -> None:
+    model.answer = lambda _body: "read it"
+    async with running_engine(tmp_path, model, default_model="jinaai/ReaderLM-v2", quotas={"*": 0}) as chat:
+        longest = "word " * (MAX_PROMPT_CHARS // 5 - 1) + "word."
+        assert len(longest) == MAX_PROMPT_CHARS
+        assert await chat.ask(f"{longest}!") == f"A message can have at most {MAX_PROMPT_CHARS:,} characters."
+        assert not model.requests
+        assert await chat.ask(f"  {longest}  ") == "read it"
+        assert prompt_of(model) == longest
+
+
+@pytest.mark.parametrize(
+    ("text", "attachments", "reply"),
+    [
+        (" ", (), texts.EMPTY_MESSAGE),
+        ("", (Attachment("sticker"),), texts.unreadable_attachments(["sticker"])),
+        ("", (Attachment("voice message"), Attachment("photo"), Attachment("photo")), "I can't read a photo, a voice"),
+    ],
+    ids=["empty", "sticker", "several"],
+)
+async def test_message_without_text_is_refused(
+    tmp_path: Path, model: ModelStandIn, text: str, attachments: Sequence[Attachment], reply: str
+) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert (await send(chat, text, attachments)).startswith(reply)
+    assert not model.requests
+
+
+async def test_text_beside_a_picture_is_answered(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert await send(chat, "repeat: hello", [Attachment("photo", file_id="1")]) == "hello"
+
+
+async def test_nothing_to_retry(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert await chat.ask("/retry") == texts.NO_QUESTION_YET
+
+
+async def test_retry_replaces_the_last_answer(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: one")
+        assert await chat.ask("/retry") == "one"
+        await chat.ask("repeat: two")
+        contents = [message["content"] for message in model.requests[-1].body["messages"]]
+        assert contents[1:] == ["repeat: one", "one", "repeat: two"]
+
+
+async def test_only_the_last_answer_continues(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: one")
+        await chat.ask("repeat: two")
+        await chat.press("more:1", "1")
+        await chat.wait_for_text(texts.ONLY_LAST_CONTINUES)
+        await chat.press("more:2", "1")
+        await model.wait_for(lambda: len(model.requests) == 3)
+        assert prompt_of(model) == CONTINUE_PROMPT
+
+
+async def test_question_of_somebody_else_is_not_retried(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: one")
+        await chat.press("retry:1", "1", user="6")
+        await chat.wait_for_text(texts.NOT_YOUR_ANSWER)
+    assert len(model.requests) == 1
+
+
+def make_old(connection: Connection, seconds: float) -> None:
+    connection.execute(update(turns).values(created_at=turns.c.created_at - seconds))
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_old_question_waits_for_retry(tmp_path: Path, model: ModelStandIn, is_old: bool) -> None:
+    """The bot was away when it was asked."""
+    store = Store(sqlite_url(tmp_path))
+    await store.open()
+    question = Incoming(EventKind.PROMPT, "e0", PLACE, ANN, "repeat: hello")
+    await store.write(
+        accept_event,
+        question,
+        conversation_key=conversation_key(PLACE, ANN, shared=False),
+        person_key="fake:5",
+        ordered=True,
+        limits=InboundLimits(),
+    )
+    await store.write(make_old, 110 if is_old else 50)
+    await store.close()
+    async with running_engine(tmp_path, model, too_old=100) as chat:
+        await chat.wait_until(lambda: len(chat.messages) == 1)
+        assert (texts.QUESTION_OUTDATED in chat.texts[0]) is is_old
+        await chat.wait_for_states("failed" if is_old else "done")
+        assert await chat.ask("/retry") == "hello"
+    assert len(model.requests) == 2 - is_old
+
+
+# Daily limits
+
+
+async def test_questions_end_at_the_daily_limit(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, person_messages=2) as chat:
+        assert await chat.ask("repeat: one") == "one"
+        await chat.wait_for_states("done")
+        assert await chat.ask("repeat: two") == "two"
+        await chat.wait_for_states("done", "done")
+        refusal = await chat.ask("repeat: three")
+        assert refusal.startswith("You've reached today's limit of 2 questions. It resets in ")
+        assert await chat.ask("/retry") == refusal
+        assert await chat.ask("repeat: four", user="6") == "four", "others have their own limit"
+
+
+async def test_chat_has_a_limit_of_its_own(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, chat_messages=1) as chat:
+        for user, reply in (("5", "hello"), ("6", "This chat has reached today's limit of 1 question.")):
+            await chat.say("repeat: hello", user=user, group="-7")
+            await chat.wait_until(lambda text=reply: any(shown.startswith(text) for shown in chat.texts))  # type: ignore[misc]
+            await chat.wait_for_states(*["done"] * (1 if user == "5" else 2))
+        assert await chat.ask("repeat: in private") == "in private"
+
+
+# Files
+
+
+async def test_file_without_question_is_stored(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        reply = await send(chat, "", [text_file("lease.txt")])
+        assert reply == f"Read lease.txt: 1 section. {memory_texts.ASK_ABOUT_FILE}"
+        assert "1 file here." in await chat.ask("/memory")
+    assert not model.requests
+
+
+async def test_question_about_a_file_is_answered_with_it(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        assert "repeated" in await send(chat, "repeat: repeated", [text_file("lease.txt")])
+        assert "Rent is due on the 3rd." in str(model.requests[-1].body["messages"][0])
+
+
+async def test_unreadable_file_is_reported_and_the_question_not_answered(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        files = [text_file("lease.txt"), text_file("a.zip", "PK\x03\x04\0\0")]
+        reply = (await send(chat, "repeat: hello", files)).replace("\\", "")
+        assert "Read lease.txt: 1 section." in reply
+        assert "a.zip is not a type I can read." in reply
+        assert memory_texts.ASK_ABOUT_FILE not in reply
+    assert not model.requests
+
+
+async def test_number_of_files_is_limited(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FilesAdapter()
+    async with running_engine(tmp_path, model, chat):
+        files = [text_file(f"{number}.txt", f"text {number}") for number in range(MAX_FILES_PER_MESSAGE + 1)]
+        reply = await send(chat, "", files)
+        assert chat.fetched == [file.name for file in files[:-1]]
+        assert texts.file_limit_reached(MAX_FILES_PER_MESSAGE) in reply
+        assert memory_texts.ASK_ABOUT_FILE not in reply
+        assert memory_texts.ASK_ABOUT_FILE in await send(chat, "", files[:-1], key="k2")
+
+
+@pytest.mark.parametrize("failure", DeliveryFailure)
+async def test_download_is_repeated_if_that_may_help(
+    tmp_path: Path, model: ModelStandIn, failure: DeliveryFailure
+) -> None:
+    passes = failure in (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
+    chat = FilesAdapter()
+    chat.fail_next("fetch", *[DeliveryError("The file is gone.", failure)] * (MAX_FETCH_ATTEMPTS - 1))
+    async with running_engine(tmp_path, model, chat, timings=PATIENT):
+        reply = await send(chat, "", [text_file("lease.txt")])
+        assert reply.startswith("Read lease.txt" if passes else "I couldn't download lease.txt: The file is gone.")
+        assert len(chat.fetched) == (MAX_FETCH_ATTEMPTS if passes else 1)
+
+
+async def test_download_is_not_repeated_for_ever(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FilesAdapter()
+    chat.errors["fetch"] = DeliveryError("Away", DeliveryFailure.TRANSIENT)
+    async with running_engine(tmp_path, model, chat, timings=PATIENT):
+        assert await send(chat, "", [text_file("lease.txt")]) == "I couldn't download lease.txt: Away."
+        assert len(chat.fetched) == MAX_FETCH_ATTEMPTS
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(0.05, 2), (0.06, 1)])
+async def test_download_waits_for_limited_time(
+    tmp_path: Path, model: ModelStandIn, seconds: float, attempts: int
+) -> None:
+    chat = FilesAdapter()
+    chat.fail_next("fetch", DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=seconds))
+    async with running_engine(tmp_path, model, chat, timings=PATIENT):
+        await send(chat, "", [text_file("lease.txt")])
+        assert len(chat.fetched) == attempts
+
+
+async def test_files_that_cannot_be_downloaded_are_not_read(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FilesAdapter()
+    async with running_engine(tmp_path, model, chat):
+        picture = replace(text_file("a.png"), kind="photo", is_document=False)
+        without_id = replace(text_file("b.txt"), file_id="")
+        assert await send(chat, "repeat: hello", [picture, without_id]) == "hello"
+    assert chat.fetched == []
+
+
+# Buttons
+
+
+@pytest.mark.parametrize("length", [MAX_SHOWN_REASONING_CHARS, MAX_SHOWN_REASONING_CHARS + 1])
+async def test_long_reasoning_is_cut(tmp_path: Path, model: ModelStandIn, length: int) -> None:
+    chat = FakeAdapter()
+    async with running_engine(tmp_path, model, chat):
+        model.answer = lambda _body: ScriptedAnswer("an answer", reasoning="x" * length)
+        await chat.ask("hello")
+        await chat.press(encode_action(ButtonAction.SHOW_REASONING, 1), "1")
+        await chat.wait_until(lambda: len(chat.messages) > 1)
+        assert chat.texts[1].count("x") == min(length, MAX_SHOWN_REASONING_CHARS)
+        assert ("…" in chat.texts[1]) is (length > MAX_SHOWN_REASONING_CHARS)
