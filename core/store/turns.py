@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 from core.errors import ParleyError
 from core.port import Incoming
 from core.store.incoming_codec import decode_incoming, encode_incoming
-from core.store.schema import IS_OPEN, database_now, turns
+from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, turns
 
 
 class LostLeaseError(ParleyError):
@@ -83,6 +83,19 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
     return StoredTurn(turn_id, row.conversation_id, incoming, TurnState(row.state))
+
+
+def find_turn_of_message(connection: Connection, conversation_key_prefix: str, message_id: str) -> StoredTurn | None:
+    """The turn that sent a message, in the conversations whose keys begin so; None if there is none."""
+    turn_id = connection.scalar(
+        select(turns.c.id)
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .join(answer_parts, answer_parts.c.turn_id == turns.c.id)
+        .where(conversations.c.key.startswith(conversation_key_prefix, autoescape=True))
+        .where(answer_parts.c.message_id == message_id)
+        .limit(1)
+    )
+    return None if turn_id is None else get_turn(connection, turn_id)
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:

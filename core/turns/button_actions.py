@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -11,17 +12,18 @@ from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
 from core.port import Adapter, EventKind, Incoming, SupportsManagers
-from core.scopes import conversation_key
+from core.scopes import conversation_key, conversation_key_prefix
 from core.services import Services
 from core.store.answer_parts import list_sent_parts
 from core.store.answers import get_answer, get_reasoning
 from core.store.conversations import find_conversation
-from core.store.turns import StoredTurn, get_turn
+from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
 
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
+MENU_COMMANDS = ("model", "models")
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -35,7 +37,13 @@ def target_turn(incoming: Incoming) -> int | None:
 
 
 async def run_button(request: CommandRequest) -> Reply | None:
-    press = parse_action(request.incoming.text)
+    reply = await _run_action(request, parse_action(request.incoming.text))
+    if reply is not None and reply.edits_message and not await _is_replaceable(request):
+        return replace(reply, edits_message=False)
+    return reply
+
+
+async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Reply | None:
     if press is not None and (turn_action := TURN_ACTIONS.get(press.action)):
         turn = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
         return Reply(texts.NOT_YOUR_ANSWER) if turn is None else await turn_action(request, turn)
@@ -43,6 +51,20 @@ async def run_button(request: CommandRequest) -> Reply | None:
         return await menu_action(request, press)
     log.info("turn.button_unknown", turn=request.turn_id)
     return Reply(texts.OUTDATED_BUTTON)
+
+
+async def _is_replaceable(request: CommandRequest) -> bool:
+    """Whether the pressed message is a menu or an orphaned preview, and not an answer or another reply.
+
+    A modified client of Telegram can send any action as if it had pressed a button of any message.
+    """
+    incoming = request.incoming
+    key_prefix = conversation_key_prefix(incoming.place)
+    turn = await request.services.store.read(find_turn_of_message, key_prefix, incoming.message_id or "")
+    if turn is None:
+        return True
+    press = parse_action(turn.incoming.text) if turn.incoming.kind is EventKind.BUTTON else None
+    return turn.incoming.command in MENU_COMMANDS or (press is not None and press.action in MENU_ACTIONS)
 
 
 async def find_permitted_turn(

@@ -10,7 +10,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import send_raw
 from core.delivery.collapsed import render_collapsed
-from core.port import Place
+from core.port import EventKind, Incoming, Place, Sender
 from core.store.grants import Role, grant, is_operator
 from core.texts.answers import REASONING_NOT_STORED
 from core.turns.access_control import MAX_WRONG_GUESSES, create_pairing_code
@@ -112,6 +112,30 @@ async def test_absurd_usage_is_answered_once(adapter: FakeAdapter, model: ModelS
     assert await adapter.ask("hello") == "said"
     assert await adapter.ask("hello again") == "said"
     assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize("action", ["mp:0", "ml:0:llama", "m:", "stop:2"])
+async def test_forged_press_replaces_no_answer(adapter: FakeAdapter, action: str) -> None:
+    await adapter.say("hello", user="5", group="-7")
+    await adapter.wait_until(lambda: len(adapter.messages) == 1)
+    await adapter.say("hello", user="6", group="-7")
+    await adapter.wait_until(lambda: len(adapter.messages) == 2)
+    [answer_id, _] = adapter.messages
+    group = Place(adapter.platform, adapter.account, "-7")
+    forger = Sender(adapter.platform, "6", "Bob")
+    await adapter.inbox(Incoming(EventKind.BUTTON, "b1", group, forger, action, message_id=answer_id))
+    await adapter.wait_for_states("done", "done", "done")
+    assert adapter.messages[answer_id].strip() == "an answer"
+
+
+async def test_menu_is_replaced_by_its_pages(adapter: FakeAdapter) -> None:
+    await adapter.ask("/models")
+    [menu_id] = adapter.messages
+    await adapter.press("ml:0:llama", menu_id)
+    await adapter.wait_until(lambda: "edit" in [call.method for call in adapter.calls])
+    await adapter.press("ml:0:llama", menu_id)
+    await adapter.wait_until(lambda: [call.method for call in adapter.calls].count("edit") == 2)
+    assert list(adapter.messages) == [menu_id]
 
 
 @pytest.mark.parametrize("access", ["open", "pairing"])
