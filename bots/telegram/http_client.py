@@ -22,7 +22,7 @@ class BotApiRequest(HTTPXRequest):
         """Replaces the library's own parser, which logs payloads that it cannot parse."""
         try:
             response = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             response = None
         if not isinstance(response, dict):
             raise TelegramError("Invalid server response") from None
@@ -37,5 +37,6 @@ class PollingRequest(BotApiRequest):
         response = BotApiRequest.parse_json_payload(payload)
         updates = response.get("result")
         if isinstance(updates, list):
-            response["result"] = [sanitise_update(update) for update in updates]
+            sanitised = map(sanitise_update, updates)
+            response["result"] = [update for update in sanitised if update is not None]
         return response

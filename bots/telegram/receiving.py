@@ -22,18 +22,22 @@ from core.throttled_log import ThrottledLog
 
 ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
 MAX_ATTEMPTS = 3
+MAX_UPDATE_ID = 2**63 - 1
 MAX_TRACKED_UPDATES = 1000
 """The number of failing updates whose attempts are counted at the same time."""
 
 log = structlog.get_logger(__name__)
 
 
-def sanitise_update(update: dict[str, Any]) -> dict[str, Any]:
-    """Parse an update; if the library fails, keep only its ID."""
+def sanitise_update(update: object) -> dict[str, Any] | None:
+    """Parse an update; if the library fails, keep only its ID. None for an update without an ID."""
+    update_id = update.get("update_id") if isinstance(update, dict) else None
+    if not isinstance(update, dict) or type(update_id) is not int or not 0 <= update_id <= MAX_UPDATE_ID:
+        log.error("telegram.update_unreadable", update=None, error="no update ID")
+        return None
     try:
         Update.de_json(update, None)
     except Exception as error:  # noqa: BLE001 (the library's parsers raise anything)
-        update_id = update.get("update_id", 0)
         log.error("telegram.update_unreadable", update=update_id, error=type(error).__name__)
         return {"update_id": update_id}
     return update

@@ -167,8 +167,11 @@ class WebhookServer:
                 return web.Response(status=400)
             except TimeoutError:
                 return web.Response(status=408)
+            update = sanitise_update(payload)
+            if update is None:
+                return web.Response()
             try:
-                await self._receive(Update.de_json(sanitise_update(payload), self._bot))
+                await self._receive(Update.de_json(update, self._bot))
             except UpdateNotStoredError:
                 return web.Response(status=503)  # Telegram delivers it again
         return web.Response()

@@ -28,7 +28,11 @@ class StoredIncoming(Incoming):
 
 
 def encode_incoming(incoming: Incoming) -> str:
-    return msgspec.json.encode(incoming).decode()
+    """Raises `TypeError` for an event with a field of another type: nobody could read it again."""
+    encoded = msgspec.json.encode(incoming).decode()
+    if decode_incoming(encoded) is None:
+        raise TypeError("The event has a field of another type")
+    return encoded
 
 
 def decode_incoming(encoded: str) -> StoredIncoming | None:

@@ -62,6 +62,18 @@ async def test_failing_update_is_skipped_and_logged_without_text(
     assert "secret words" not in str(logs)
 
 
+async def test_update_without_valid_id_blocks_no_other(
+    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
+) -> None:
+    async with run_adapter():
+        for invalid in (["5"], 2**70, -1, True):
+            push_update(bot_api, stopped_message_generation={"chat": 1})
+            bot_api.updates.pending[-1].update["update_id"] = invalid
+        update_id = push_update(bot_api, message=message(PRIVATE, "good"))
+        assert (await inbox.wait_for_events())[0].text == "good"
+        await bot_api.wait_for(lambda: is_confirmed(bot_api, update_id))
+
+
 async def test_unknown_group_commands_are_ignored(
     bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
 ) -> None:

@@ -145,6 +145,7 @@ async def test_unreadable_and_oversized_updates_are_skipped(
     ):
         for body, status in (
             (b'{"update_id": 5, "message": {"date": "nonsense"}}', 200),
+            (b'{"update_id": ["5"], "stopped_message_generation": {"chat": 1}}', 200),
             (b"[]", 400),
             (b'{"a":' * 50_000, 400),
             (b'{"a":"\xff\xfe"}', 400),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, select, update
 
 from core.port import Attachment, Batch, EventKind, Sender
@@ -26,6 +27,14 @@ async def test_redelivered_event_opens_no_turn(store: Store) -> None:
     assert await accept(store, "u1") is AcceptResult.NEW
     assert await accept(store, "u1") is AcceptResult.DUPLICATE
     assert len(await claim(store)) == 1
+
+
+async def test_event_that_cannot_be_read_again_is_not_stored(store: Store) -> None:
+    event = message_event("u1")
+    invalid = replace(event, sender=replace(event.sender, language=["en"]))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        await store.write(partial(accept_event, conversation_key="ann", person_key="telegram:5"), invalid)
+    assert await claim(store) == []
 
 
 async def test_concurrent_duplicates_open_one_turn(store: Store) -> None:
