@@ -54,7 +54,8 @@ def _to_matrix(rows: list[Any], count: int) -> NDArray[np.float32] | None:
     """The first `count` vectors in the order of the texts; None if any number is not finite."""
     try:
         vectors_by_index = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
-        matrix = np.array([vectors_by_index[index] for index in range(count)], dtype=np.float32)
+        with np.errstate(over="ignore"):  # too large a number becomes infinite
+            matrix = np.array([vectors_by_index[index] for index in range(count)], dtype=np.float32)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     return matrix if matrix.ndim == 2 and matrix.shape[1] and np.isfinite(matrix).all() else None

@@ -55,6 +55,7 @@ async def test_requests_float_encoding() -> None:
         answer([1, 0], [1]),
         answer([1, 0], "AAAA"),
         answer([1, 0], None),
+        answer([1e300, 0], [0, 1]),
         answer([], []),
         response(200, b'{"data":[{"embedding":[1e999]},{"embedding":[1]}]}'),
         response(200, b"[]"),
