@@ -58,8 +58,9 @@ mutants: install ## would the tests notice a defect? (MUTANTS_SEED, MUTANTS_COUN
 chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
 
-fuzz: install ## split generated hostile texts (FUZZ_TEXTS, FUZZ_SEED)
-	FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} $(BIN)/pytest tests/fuzz -s --timeout=0
+fuzz: install ## hostile texts, events and responses (FUZZ_TEXTS, FUZZ_EVENTS, FUZZ_RESPONSES, FUZZ_SEED)
+	FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} FUZZ_EVENTS=$${FUZZ_EVENTS:-10000} FUZZ_RESPONSES=$${FUZZ_RESPONSES:-20000} \
+		$(BIN)/pytest tests/fuzz -s --timeout=0
 
 sandbox: install ## try the whole product without an account
 	$(BIN)/parley sandbox

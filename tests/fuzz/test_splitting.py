@@ -3,7 +3,6 @@
 FUZZ_TEXTS is the number of texts, FUZZ_SEED the seed; `make fuzz` runs the long form.
 """
 
-import os
 import random
 
 import pytest
@@ -12,10 +11,10 @@ from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
 from core.delivery.splitter import INITIAL_WORK, WORK_PER_CHAR, Splitter
 from core.port import Dialect, Part
+from tests.fuzz.cases import SEED, Run, case_count, time_limit
 from tests.fuzz.texts import generate_texts
 
-TEXTS = int(os.environ.get("FUZZ_TEXTS", "300"))
-SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randint(1, 10**6)
+TEXTS = case_count("FUZZ_TEXTS", 300)
 MAX_GROWING_CHARS = 5000
 DIALECTS: tuple[Dialect, ...] = (TelegramDialect(), DiscordDialect(), TelegramDialect(300), DiscordDialect(200))
 COUNTED = "漢שé"
@@ -52,14 +51,12 @@ def check_sizes(dialect: Dialect, parts: tuple[Part, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0 if TEXTS > 1000 else 600)
+@pytest.mark.timeout(time_limit(TEXTS))
 def test_random_texts() -> None:
-    print(f"FUZZ_SEED={SEED}")  # noqa: T201 - repeats a failed run
     random_source = random.Random(SEED)
-    for number, text in enumerate(generate_texts(SEED, TEXTS)):
-        steps = 6 if len(text) <= MAX_GROWING_CHARS else 0
-        growth = sorted(random_source.choices(range(len(text) + 1), k=steps))
-        try:
-            check(DIALECTS[number % len(DIALECTS)], text, growth)
-        except Exception as error:
-            raise AssertionError(f"FUZZ_SEED={SEED}, text {number}: {text[:200]!r}") from error
+    with Run("texts") as run:
+        for number, text in enumerate(generate_texts(SEED, TEXTS)):
+            steps = 6 if len(text) <= MAX_GROWING_CHARS else 0
+            growth = sorted(random_source.choices(range(len(text) + 1), k=steps))
+            with run.case(number, text):
+                check(DIALECTS[number % len(DIALECTS)], text, growth)

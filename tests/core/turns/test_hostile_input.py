@@ -119,7 +119,7 @@ async def test_forged_press_replaces_no_answer(adapter: FakeAdapter, action: str
     await adapter.say("hello", user="5", group="-7")
     await adapter.wait_until(lambda: len(adapter.messages) == 1)
     await adapter.say("hello", user="6", group="-7")
-    await adapter.wait_until(lambda: len(adapter.messages) == 2)
+    await adapter.wait_for_states("done", "done")
     [answer_id, _] = adapter.messages
     group = Place(adapter.platform, adapter.account, "-7")
     forger = Sender(adapter.platform, "6", "Bob")
