@@ -170,6 +170,14 @@ class MenuItem:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that the bot sends."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One message, small enough for the platform: `Dialect.size(part) <= Dialect.limit`."""
 
@@ -179,6 +187,8 @@ class Part:
     drops it when the platform rejects the part and sends the plain text."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
+    file: File | None = None
+    """The part is the caption of this file. Sent by `SupportsUploads.send_file`, and never edited."""
 
 
 class PreviewMode(StrEnum):
@@ -320,6 +330,38 @@ class SupportsFiles(Protocol):
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         """Download it. `DeliveryFailure.REJECTED` if it is larger, `DeliveryFailure.GONE` if it no longer exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    max_bytes: int
+    max_caption_size: int
+    """The largest `Dialect.size` of a caption."""
+
+
+@runtime_checkable
+class SupportsUploads(Protocol):
+    """Optional: sends files. Without it, an answer takes as many messages as it needs."""
+
+    @property
+    def upload_limits(self) -> UploadLimits: ...
+
+    async def send_file(
+        self,
+        place: Place,
+        file: File,
+        caption: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        """Send a new message that consists of `file` and the text and buttons of `caption`. Return its ID.
+
+        The other arguments are those of `Adapter.send`. Within the limits, `DeliveryFailure.FORBIDDEN` may concern
+        only files: the place may allow messages without them.
+        """
 
 
 @runtime_checkable

@@ -8,12 +8,13 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bots.discord.backfill import BackfillSources
 from bots.discord.buttons import action_rows
 from bots.discord.command_sync import CommandSync, StateStore
-from bots.discord.dialect import DiscordDialect
-from bots.discord.errors import THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
+from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
+from bots.discord.errors import MISSING_PERMISSIONS, THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
 from bots.discord.files import download
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
@@ -26,7 +27,18 @@ from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
+from core.port import (
+    Attachment,
+    Capabilities,
+    Dialect,
+    File,
+    Inbox,
+    Part,
+    Place,
+    PreviewMode,
+    RateLimit,
+    UploadLimits,
+)
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
@@ -43,6 +55,8 @@ CAPABILITIES = Capabilities(
 ACCOUNT_RATE_LIMIT = RateLimit(burst=5, rate=42, reserve=2)
 """Discord allows 50 requests a second."""
 MAX_NONCE_CHARS = 25
+UPLOAD_LIMITS = UploadLimits(10 * 1024 * 1024, MAX_MESSAGE_CHARS - LENGTH_MARGIN_CHARS)
+"""Boosted servers allow more."""
 
 
 class DiscordAdapter:
@@ -56,6 +70,7 @@ class DiscordAdapter:
 
     platform = PLATFORM
     account_rate_limit = ACCOUNT_RATE_LIMIT
+    upload_limits = UPLOAD_LIMITS
 
     def __init__(
         self,
@@ -137,6 +152,32 @@ class DiscordAdapter:
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
+        return await self._send(place, part, key, reply_to, interaction_token, ephemeral=ephemeral)
+
+    async def send_file(
+        self,
+        place: Place,
+        file: File,
+        caption: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        part = replace(caption, file=file)
+        return await self._send(place, part, key, reply_to, interaction_token, ephemeral=ephemeral)
+
+    async def _send(
+        self,
+        place: Place,
+        part: Part,
+        key: str,
+        reply_to: str | None,
+        interaction_token: str | None,
+        *,
+        ephemeral: bool,
+    ) -> str:
         if not interaction_token:
             return await self._post_or_notify(place, part, key, reply_to)
         token = InteractionToken.decode(interaction_token)
@@ -145,8 +186,10 @@ class DiscordAdapter:
         if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
             try:
                 if _answers_through_interaction(token):
-                    return await self._responder.respond(token, body)
-                return await self._responder.follow_up(token, body, ephemeral=ephemeral or token.is_ephemeral)
+                    return await self._responder.respond(token, body, part.file)
+                return await self._responder.follow_up(
+                    token, body, part.file, ephemeral=ephemeral or token.is_ephemeral
+                )
             except DeliveryError as error:
                 # Nobody else sees a normal message in a direct message channel.
                 if error.failure is not DeliveryFailure.GONE or not (place.is_private and token.can_post):
@@ -158,7 +201,7 @@ class DiscordAdapter:
         except DeliveryError as error:
             if error.failure is not DeliveryFailure.FORBIDDEN or not self._responder.is_valid(token):
                 raise
-            return await self._responder.follow_up(token, body, ephemeral=token.is_ephemeral)
+            return await self._responder.follow_up(token, body, part.file, ephemeral=token.is_ephemeral)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         body = _payload(part)
@@ -206,7 +249,7 @@ class DiscordAdapter:
         try:
             return await self._post(place, part, key, reply_to)
         except DeliveryError as error:
-            if error.failure is DeliveryFailure.FORBIDDEN and reply_to:
+            if error.failure is DeliveryFailure.FORBIDDEN and reply_to and not _concerns_file(part, error):
                 await self._forbidden_channels.notify_sender(place, reply_to, error)
             raise
 
@@ -214,14 +257,16 @@ class DiscordAdapter:
         self._forbidden_channels.check(place)
         body = _payload(part, flags=SUPPRESS_EMBEDS_FLAG, nonce=key[:MAX_NONCE_CHARS], reply_to=reply_to)
         try:
-            message = await self._http.call("POST", f"/channels/{channel_id(place)}/messages", body)
+            message = await self._http.call("POST", f"/channels/{channel_id(place)}/messages", body, file=part.file)
         except DeliveryError as error:
-            self._forbidden_channels.record_failure(place, error)
+            if not _concerns_file(part, error):
+                self._forbidden_channels.record_failure(place, error)
             raise
         message_id = str(message.get("id", ""))
         if not _shows(message, part):
             # An earlier process sent the message with this key; it still has the old text.
-            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), _payload(part))
+            body = _payload(replace(part, file=None))
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
         return message_id
 
     async def _call_unarchiving(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
@@ -243,8 +288,15 @@ def _message_path(place: Place, message_id: str) -> str:
     return f"/channels/{channel_id(place)}/messages/{message_id}"
 
 
+def _concerns_file(part: Part, error: DeliveryError) -> bool:
+    """Whether the channel may only forbid the part's file."""
+    return part.file is not None and isinstance(error, RefusedError) and error.code == MISSING_PERMISSIONS
+
+
 def _payload(part: Part, *, flags: int = 0, nonce: str = "", reply_to: str | None = None) -> Json:
-    return message_payload(part.text, components=action_rows(part), flags=flags, nonce=nonce, reply_to=reply_to)
+    return message_payload(
+        part.text, components=action_rows(part), flags=flags, nonce=nonce, reply_to=reply_to, file=part.file
+    )
 
 
 def _shows(message: Json, part: Part) -> bool:

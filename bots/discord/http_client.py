@@ -6,6 +6,8 @@ has answered. If its bucket is empty, it fails at once with the seconds to wait,
 the requests.
 """
 
+import io
+import mimetypes
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
@@ -16,6 +18,7 @@ import msgspec
 from bots.discord.errors import CONNECTION_LOST_TEXT, DEFAULT_RETRY_SECONDS, RATE_LIMIT_TEXT, to_delivery_error
 from bots.discord.timings import DiscordTimings
 from core.errors import DeliveryError, DeliveryFailure
+from core.port import File
 
 Json = dict[str, object]
 
@@ -30,23 +33,27 @@ class HttpClient:
         self._bot_headers = {"Authorization": f"Bot {token}", "User-Agent": USER_AGENT}
         self._anonymous_headers = {"User-Agent": USER_AGENT}
         self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout, connect=timings.connect_timeout)
+        self._upload_timeout = aiohttp.ClientTimeout(total=timings.upload_timeout, connect=timings.connect_timeout)
         self._clock = timings.clock
         self._session: aiohttp.ClientSession | None = None
         self._bucket_resets: dict[str, float] = {}
         self._global_reset = 0.0
 
-    async def call(self, method: str, path: str, body: object = None, *, is_idempotent: bool = True) -> Json:
+    async def call(
+        self, method: str, path: str, body: object = None, *, file: File | None = None, is_idempotent: bool = True
+    ) -> Json:
         """Make a request and return the decoded object; {} when the response has none.
 
+        `file` is the content of the attachment that `body` declares with the ID 0.
         An `is_idempotent` request can be repeated without further effect (by nature, or through a nonce);
         it is repeated once if the connection is lost halfway. Raises `DeliveryError`.
         """
-        response = await self._request(method, path, body, is_idempotent=is_idempotent)
+        response = await self._request(method, path, body, file, is_idempotent=is_idempotent)
         return response if isinstance(response, dict) else {}
 
     async def get_list(self, path: str) -> list[Json]:
         """Raises `DeliveryError`."""
-        response = await self._request("GET", path, None, is_idempotent=True)
+        response = await self._request("GET", path, is_idempotent=True)
         return [row for row in response if isinstance(row, dict)] if isinstance(response, list) else []
 
     def open_anonymous(
@@ -61,13 +68,15 @@ class HttpClient:
         if session is not None:
             await session.close()
 
-    async def _request(self, method: str, path: str, body: object, *, is_idempotent: bool) -> object:
+    async def _request(
+        self, method: str, path: str, body: object = None, file: File | None = None, *, is_idempotent: bool
+    ) -> object:
         bucket = _bucket(method, path)
         self._check_rate_limits(bucket, path)
         was_interrupted = False
         for is_last in (not is_idempotent, True):
             try:
-                return await self._send(method, path, body, bucket, is_idempotent)
+                return await self._send(method, path, body, file, bucket, is_idempotent)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 if was_interrupted:
                     break
@@ -81,14 +90,21 @@ class HttpClient:
             DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN,
         )
 
-    async def _send(self, method: str, path: str, body: object, bucket: str, is_idempotent: bool) -> object:
+    async def _send(
+        self, method: str, path: str, body: object, file: File | None, bucket: str, is_idempotent: bool
+    ) -> object:
         as_bot = _uses_bot_token(path)
         headers = dict(self._bot_headers if as_bot else self._anonymous_headers)
-        data: bytes | None = None
-        if body is not None:
+        data: bytes | aiohttp.FormData | None = None
+        if file is not None:
+            data = _form(body, file)
+        elif body is not None:
             headers["Content-Type"] = "application/json"
             data = msgspec.json.encode(body)
-        async with self._open_session().request(method, self.api_base + path, data=data, headers=headers) as response:
+        timeout = self._timeout if file is None else self._upload_timeout
+        async with self._open_session().request(
+            method, self.api_base + path, data=data, headers=headers, timeout=timeout
+        ) as response:
             decoded = _decode(await response.read())
             self._read_rate_limit_headers(bucket, response.headers)
             if response.status < 300:
@@ -143,6 +159,14 @@ class HttpClient:
             self._bucket_resets = {name: until for name, until in self._bucket_resets.items() if until > now}
         if len(self._bucket_resets) < MAX_BUCKETS:
             self._bucket_resets[bucket] = max(self._bucket_resets.get(bucket, 0.0), now + seconds)
+
+
+def _form(body: object, file: File) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("payload_json", msgspec.json.encode(body).decode(), content_type="application/json")
+    media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    form.add_field("files[0]", io.BytesIO(file.content), filename=file.name, content_type=media_type)
+    return form
 
 
 def _uses_bot_token(path: str) -> bool:

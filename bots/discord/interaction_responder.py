@@ -16,6 +16,7 @@ from bots.discord.interaction_token import InteractionToken, ResponseMode
 from bots.discord.payloads import EPHEMERAL_FLAG, LOADING_FLAG, SUPPRESS_EMBEDS_FLAG
 from bots.discord.timings import DiscordTimings
 from core.errors import DeliveryError, DeliveryFailure
+from core.port import File
 
 MAX_INTERACTIONS = 5_000
 
@@ -93,7 +94,7 @@ class InteractionResponder:
             state.original_id = str(original.get("id", ""))
         return state.original_id or None
 
-    async def respond(self, token: InteractionToken, body: Json) -> str:
+    async def respond(self, token: InteractionToken, body: Json, file: File | None = None) -> str:
         """Fill the deferred response, or follow up if it is already filled. Returns the message's ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
@@ -103,10 +104,10 @@ class InteractionResponder:
             if state.is_filled is None:
                 state.is_filled = is_filled
         if state.is_filled:
-            return await self.follow_up(token, body, ephemeral=token.mode is ResponseMode.EPHEMERAL)
+            return await self.follow_up(token, body, file, ephemeral=token.mode is ResponseMode.EPHEMERAL)
         state.is_filled = True
         try:
-            message = await self.http.call("PATCH", _original_path(token), body)
+            message = await self.http.call("PATCH", _original_path(token), body, file=file)
         except BaseException:
             state.is_filled = False
             raise
@@ -114,14 +115,14 @@ class InteractionResponder:
         state.sent_ids.add(state.original_id)
         return state.original_id
 
-    async def follow_up(self, token: InteractionToken, body: Json, *, ephemeral: bool) -> str:
+    async def follow_up(self, token: InteractionToken, body: Json, file: File | None = None, *, ephemeral: bool) -> str:
         """Send another message through the interaction. Returns its ID."""
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         self._require_valid(token)
         flags = SUPPRESS_EMBEDS_FLAG | (EPHEMERAL_FLAG if ephemeral else 0)
         path = f"{token.webhook_path}?wait=1"
-        message = await self.http.call("POST", path, {**body, "flags": flags}, is_idempotent=False)
+        message = await self.http.call("POST", path, {**body, "flags": flags}, file=file, is_idempotent=False)
         message_id = str(message.get("id", ""))
         state.sent_ids.add(message_id)
         return message_id

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import discord
 
 from bots.discord.http_client import Json
+from core.port import File
 
 SUPPRESS_EMBEDS_FLAG = discord.MessageFlags.suppress_embeds.flag
 EPHEMERAL_FLAG = discord.MessageFlags.ephemeral.flag
@@ -21,6 +22,7 @@ def message_payload(
     flags: int = 0,
     nonce: str = "",
     reply_to: str | None = None,
+    file: File | None = None,
 ) -> Json:
     """A message that pings nobody. If `components` is None, an edit does not change them.
 
@@ -36,4 +38,6 @@ def message_payload(
         payload |= {"nonce": nonce, "enforce_nonce": True}
     if reply_to:
         payload["message_reference"] = {"message_id": reply_to, "fail_if_not_exists": False}
+    if file is not None:
+        payload["attachments"] = [{"id": 0, "filename": file.name}]
     return payload

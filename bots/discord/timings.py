@@ -11,6 +11,8 @@ class DiscordTimings:
 
     # Requests
     request_timeout: float = 15.0
+    upload_timeout: float = 60.0
+    """For a request with a file."""
     connect_timeout: float = 10.0
     download_timeout: float = 120.0
     """For a whole attachment."""

@@ -19,6 +19,8 @@ class VisibleMessage:
     text: str
     button_labels: tuple[str, ...] = ()
     is_partial: bool = False
+    file_links: tuple[str, ...] = ()
+    """Names and addresses of its files."""
 
 
 class ChatClient(Protocol):
@@ -78,7 +80,8 @@ class TelegramChatClient:
                 yield VisibleMessage(None, event.text or "Thinking…", is_partial=True)
             elif event.kind in (ChatEventKind.SENT, ChatEventKind.EDITED) and message is not None and message.from_bot:
                 labels = tuple(button["text"] for button in message.buttons)
-                yield VisibleMessage(message.id, message.text, labels, is_partial=STOP_LABEL in labels)
+                links = (f"{message.file_name} {self._server.document_url(message)}",) if message.file_name else ()
+                yield VisibleMessage(message.id, message.text, labels, STOP_LABEL in labels, links)
 
 
 class DiscordChatClient:
@@ -141,7 +144,8 @@ class DiscordChatClient:
                     for labelled in (item, *item.get("options", []))
                     if labelled.get("label")
                 )
-                yield VisibleMessage(message.id, message.content, labels, is_partial=STOP_LABEL in labels)
+                links = tuple(f"{file['filename']} {file['url']}" for file in message.attachments)
+                yield VisibleMessage(message.id, message.content, labels, STOP_LABEL in labels, links)
 
 
 def _items(message: discord.Message) -> list[Json]:

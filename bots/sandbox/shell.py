@@ -176,6 +176,8 @@ class SandboxShell:
             return
         self._printed[message.id] = message
         self._console.print(Markdown(message.text) if self._active_client.renders_markdown else Text(message.text))
+        for link in message.file_links:
+            self._console.print(Text(f"📎 {link}", "magenta"))
         if message.button_labels:
             self._console.print(Text("  ".join(f"[{label}]" for label in message.button_labels), "cyan"))
 

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from telegram import Bot, ChatMember, LinkPreviewOptions, ReplyParameters, User
-from telegram.constants import ChatAction
+from telegram import Bot, ChatMember, InputFile, LinkPreviewOptions, Message, ReplyParameters, User
+from telegram.constants import ChatAction, FileSizeLimit, MessageLimit
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.background_tasks import BackgroundTasks
@@ -29,7 +29,18 @@ from bots.telegram.translate import PLATFORM, thread_id
 from bots.telegram.webhook import WebhookAddress, WebhookServer
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit
+from core.port import (
+    Attachment,
+    Capabilities,
+    Dialect,
+    File,
+    Inbox,
+    Part,
+    Place,
+    PreviewMode,
+    RateLimit,
+    UploadLimits,
+)
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
@@ -42,6 +53,7 @@ PRIVATE_RATE_LIMIT = RateLimit(burst=3, rate=1)
 GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
 # Telegram allows about 30 a second; requests bunch up on a busy machine, so stay well below.
 ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
+UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
 MAX_BACKGROUND_TASKS = 100
 MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 
@@ -60,6 +72,7 @@ class TelegramAdapter:
 
     platform = PLATFORM
     account_rate_limit = ACCOUNT_RATE_LIMIT
+    upload_limits = UPLOAD_LIMITS
 
     def __init__(
         self,
@@ -219,20 +232,47 @@ class TelegramAdapter:
         reply_to: str | None = None,
         **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
-        reply_parameters = None
+        def send_message(options: dict[str, Any]) -> Awaitable[Message]:
+            return self._bot.send_message(
+                int(place.chat),
+                part.text,
+                entities=part_entities(part) or None,
+                link_preview_options=NO_LINK_PREVIEW,
+                **options,
+            )
+
+        return await self._create_message(send_message, place, part, key, reply_to)
+
+    async def send_file(
+        self, place: Place, file: File, caption: Part, *, key: str, reply_to: str | None = None, **_: Any
+    ) -> str:
+        def send_document(options: dict[str, Any]) -> Awaitable[Message]:
+            return self._bot.send_document(
+                int(place.chat),
+                InputFile(file.content, filename=file.name),
+                caption=caption.text or None,
+                caption_entities=part_entities(caption) or None,
+                disable_content_type_detection=True,
+                **options,
+            )
+
+        return await self._create_message(send_document, place, caption, key, reply_to)
+
+    async def _create_message(
+        self,
+        request: Callable[[dict[str, Any]], Awaitable[Message]],
+        place: Place,
+        part: Part,
+        key: str,
+        reply_to: str | None,
+    ) -> str:
+        """Call `request` with the arguments that all kinds of messages share. Returns the message's ID."""
+        options: dict[str, Any] = {"message_thread_id": thread_id(place), "reply_markup": inline_keyboard(part)}
         if reply_to is not None and not place.is_private:
-            reply_parameters = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
+            options["reply_parameters"] = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():
-                message = await self._bot.send_message(
-                    int(place.chat),
-                    part.text,
-                    entities=part_entities(part) or None,
-                    message_thread_id=thread_id(place),
-                    reply_parameters=reply_parameters,
-                    reply_markup=inline_keyboard(part),
-                    link_preview_options=NO_LINK_PREVIEW,
-                )
+                message = await request(options)
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
                 log.warning("telegram.send_uncertain", key=key, chat=place.chat)
@@ -293,6 +333,7 @@ def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
             connection_pool_size=256,
             read_timeout=timings.read_timeout,
             write_timeout=timings.write_timeout,
+            media_write_timeout=timings.write_timeout,
             connect_timeout=timings.connect_timeout,
             pool_timeout=timings.connect_timeout,
         ),

@@ -51,6 +51,7 @@ FORBIDDEN_TEXTS = (
     "chat_write_forbidden",
     "chat_restricted",
     "chat_send_plain_forbidden",
+    "chat_send_docs_forbidden",
     "topic_closed",
     "bot is not a member",
     "bot was kicked",

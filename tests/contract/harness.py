@@ -53,6 +53,7 @@ class Operation(StrEnum):
     TYPING = "typing"
     DRAFT = "draft"
     FETCH = "fetch"
+    SEND_FILE = "send file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class VisibleMessage:
     reply_to: str | None = None
     actions: tuple[str, ...] = ()
     """Of its buttons and menu items."""
+    files: tuple[tuple[str, bytes], ...] = ()
+    """Names and contents."""
 
 
 class ContractInbox:
@@ -172,6 +175,10 @@ class PlatformHarness(ABC):
     @abstractmethod
     def messages(self, place: Place, *, to_bob: bool = False) -> list[VisibleMessage]:
         """The bot's messages, oldest first, as Ann sees them, or Bob."""
+
+    async def forbid_files(self, place: Place) -> None:
+        """From now on, the bot may write but not send files there."""
+        raise NotImplementedError
 
     def is_typing(self, place: Place) -> bool:
         raise NotImplementedError

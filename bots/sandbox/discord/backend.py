@@ -233,6 +233,10 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self.files[attachment_id] = (attachment, content)
         return attachment
 
+    def file_contents(self, message: Message) -> list[bytes]:
+        """Of the message's attachments."""
+        return [self.files[attachment["id"]][1] for attachment in message.attachments]
+
 
 def member_json(user: User, *, bare: bool = False) -> Json:
     member = {**CONSTANT_FIELDS["member"], "joined_at": iso_now()}

@@ -12,6 +12,7 @@ from bots.sandbox.discord.errors import (
     missing_permissions,
 )
 from bots.sandbox.discord.state import (
+    ATTACH_FILES,
     LOADING,
     Call,
     Channel,
@@ -40,6 +41,8 @@ class MessageRoutes:
     async def create(self, call: Call, channel: Channel) -> Json:
         body = call.body
         check_message(body, is_new=True)
+        if body.get("attachments") and not channel.bot_has_permission(ATTACH_FILES):
+            raise missing_permissions()
         nonce = body.get("nonce")
         previous = self._nonces.get((channel.id, str(nonce)))
         if nonce is not None and body.get("enforce_nonce") and previous is not None:

@@ -74,7 +74,9 @@ class RequestHandler:
         try:
             if request.content_type.startswith("multipart/"):
                 form = await request.post()
-                body = msgspec.json.decode(str(form.get("payload_json", "{}")))
+                payload = form.get("payload_json", "{}")
+                # A field of type application/json arrives as bytes.
+                body = msgspec.json.decode(payload if isinstance(payload, bytes | bytearray) else str(payload))
                 self._add_attachments(body, {k: v for k, v in form.items() if isinstance(v, web.FileField)})
                 return body
             raw = await request.read()

@@ -17,7 +17,7 @@ from core.clock import Clock, SystemClock
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0
 GENERAL_TOPIC_ID = 1
-LIMITED_METHODS = frozenset({"sendmessage", "editmessagetext", "editmessagereplymarkup"})
+LIMITED_METHODS = frozenset({"sendmessage", "senddocument", "editmessagetext", "editmessagereplymarkup"})
 DRAFT_METHODS = frozenset({"sendmessagedraft"})
 
 
@@ -259,6 +259,7 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         lines = []
         for message in self.messages(chat, thread_id):
             text = message.text or f"<{', '.join(message.extra_fields)}>"
+            text += f" <{message.file_name}>" if message.file_name else ""
             edited = " (edited)" if message.edit_date is not None else ""
             labels = "".join(f" [{button['text']}]" for button in message.buttons)
             lines.append(f"{message.id} {message.sender.name}: {text}{labels}{edited}")

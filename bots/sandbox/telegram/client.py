@@ -108,9 +108,20 @@ class ClientBackend(Backend):
         media_type: str = "application/octet-stream",
         **options: Any,
     ) -> Message:
-        document = self.files.add(self._new_file(), name, content)
-        document |= {"file_name": name, "mime_type": media_type}
+        document = self.add_document(name, content, media_type)
         return await self.send_message(user, chat, caption, document=document, **options)
+
+    def add_document(self, name: str, content: bytes, media_type: str) -> Json:
+        """Store a file. Returns its object."""
+        document = self.files.add(self._new_file(), name, content)
+        return document | {"file_name": name, "mime_type": media_type}
+
+    def document_content(self, message: Message) -> bytes:
+        return self.files.content_by_id(message.extra_fields["document"]["file_id"])
+
+    def document_url(self, message: Message) -> str:
+        path = self.files.path_by_id(message.extra_fields["document"]["file_id"])
+        return f"{self.api_base}/file/bot{self.token}/{path}"
 
     async def send_photo(self, user: User, chat: Chat, *, caption: str = "", **options: Any) -> Message:
         photo = [

@@ -12,6 +12,7 @@ from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
 
 MAX_TEXT_UNITS = 4096
+MAX_CAPTION_UNITS = 1024
 """UTF-16 code units."""
 MAX_REQUEST_TEXT_BYTES = 1 << 15
 MAX_ENTITIES = 100
@@ -69,19 +70,31 @@ def parse_text(params: Json, *, allow_empty: bool = False) -> tuple[str, list[Js
 
     Markup is refused: bots of this project send entities.
     """
-    text = str(params.get("text") or "")
-    if not text and not allow_empty:
+    if not params.get("text") and not allow_empty:
         raise bad_request("message text is empty")
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_REQUEST_TEXT_BYTES:
-        raise bad_request("text is too long")
-    if params.get("parse_mode"):
-        raise bad_request("unsupported parse_mode")
-    text, entities = _trim(text, _check_entities(text, _read_entities(params.get("entities"))))
+    text, entities = _parse(params, str(params.get("text") or ""), params.get("entities"))
     if not text and not allow_empty:
         raise bad_request("text must be non-empty")
     if utf16_length(text) > MAX_TEXT_UNITS:
         raise bad_request("message is too long")
-    return text, detect_entities(text, entities)[:MAX_ENTITIES]
+    return text, entities
+
+
+def parse_caption(params: Json) -> tuple[str, list[Json]]:
+    """Like `parse_text`, for the text under a file."""
+    caption, entities = _parse(params, str(params.get("caption") or ""), params.get("caption_entities"))
+    if utf16_length(caption) > MAX_CAPTION_UNITS:
+        raise bad_request("message caption is too long")
+    return caption, entities
+
+
+def _parse(params: Json, text: str, entities: object) -> tuple[str, list[Json]]:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_REQUEST_TEXT_BYTES:
+        raise bad_request("text is too long")
+    if params.get("parse_mode"):
+        raise bad_request("unsupported parse_mode")
+    text, checked = _trim(text, _check_entities(text, _read_entities(entities)))
+    return text, detect_entities(text, checked)[:MAX_ENTITIES]
 
 
 def _sort_key(entity: Json) -> tuple[int, int]:

@@ -1,11 +1,23 @@
-"""The files that users have sent, for the bot to download."""
+"""The files that users and the bot have sent, for download."""
+
+from dataclasses import dataclass
 
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
 from core.bounded_dict import BoundedDict
 
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
+MAX_UPLOAD_BYTES = 50_000_000
 MAX_FILES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A parameter of a multipart request."""
+
+    name: str
+    content: bytes
+    media_type: str
 
 
 class FileStore:
@@ -28,6 +40,12 @@ class FileStore:
         if len(content) > MAX_DOWNLOAD_BYTES:
             raise bad_request("file is too big")
         return file | {"file_path": path}
+
+    def content_by_id(self, file_id: str) -> bytes:
+        return self._files[file_id][2]
+
+    def path_by_id(self, file_id: str) -> str:
+        return self._files[file_id][1]
 
     def clear(self) -> None:
         """Telegram no longer has any file."""

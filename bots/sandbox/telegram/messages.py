@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
-from bots.sandbox.telegram.entities import parse_text, utf16_length
-from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.entities import parse_caption, parse_text, utf16_length
+from bots.sandbox.telegram.errors import ApiError, bad_request
+from bots.sandbox.telegram.files import MAX_UPLOAD_BYTES, UploadedFile
 from bots.sandbox.telegram.keyboard import inline_keyboard
 from bots.sandbox.telegram.state import Chat, Draft, Message
 from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
@@ -38,20 +39,50 @@ def send_message(backend: ClientBackend, params: Json) -> Json:
     markup = inline_keyboard(params)
     if params.get("link_preview_options") and not isinstance(params["link_preview_options"], dict):
         raise bad_request("object expected as link preview options")
+    return _add_message(backend, params, text, entities, markup).json()
+
+
+def send_document(backend: ClientBackend, params: Json) -> Json:
+    caption, entities = parse_caption(params)
+    markup = inline_keyboard(params)
+    file = params.get("document")
+    if not isinstance(file, UploadedFile):
+        raise bad_request("wrong remote file identifier specified" if file else "there is no document in the request")
+    if len(file.content) > MAX_UPLOAD_BYTES:
+        raise ApiError(413, "Request Entity Too Large")
+    if not file.content:
+        raise bad_request("file must be non-empty")
+    chat = target_chat(backend, params)
+    if not (chat.is_private or chat.allows_documents or chat.bot_is_administrator):
+        raise bad_request("not enough rights to send documents to the chat")
+    message = _add_message(backend, params, caption, entities, markup, file)
+    return message.json()
+
+
+def _add_message(
+    backend: ClientBackend,
+    params: Json,
+    text: str,
+    entities: list[Json],
+    markup: Json | None,
+    file: UploadedFile | None = None,
+) -> Message:
     chat = target_chat(backend, params)
     thread = target_thread(chat, params)
     if params.get("message_effect_id") and not chat.is_private:
         raise bad_request("message effects can be used only in private chats")
-    message = backend.add_message(
+    reply_to_id = _reply_target(chat, params)
+    fields = {"document": backend.add_document(file.name, file.content, file.media_type)} if file is not None else {}
+    return backend.add_message(
         chat,
         backend.bot,
         text,
         thread_id=thread,
-        reply_to_id=_reply_target(chat, params),
+        reply_to_id=reply_to_id,
         entities=entities,
         reply_markup=markup,
+        extra_fields=fields,
     )
-    return message.json()
 
 
 def _reply_target(chat: Chat, params: Json) -> int | None:
@@ -96,7 +127,7 @@ def send_message_draft(backend: ClientBackend, params: Json) -> bool:
 def edit_message_text(backend: ClientBackend, params: Json) -> Json:
     text, entities = parse_text(params)
     message = _editable_message(backend, params)
-    if not message.text:
+    if not message.text or message.has_media:
         raise bad_request("there is no text in the message to edit")
     return _apply_edit(backend, message, text, entities, inline_keyboard(params))
 
@@ -156,6 +187,7 @@ def answer_callback_query(backend: ClientBackend, params: Json) -> bool:
 
 MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "sendmessage": send_message,
+    "senddocument": send_document,
     "sendmessagedraft": send_message_draft,
     "editmessagetext": edit_message_text,
     "editmessagereplymarkup": edit_message_reply_markup,

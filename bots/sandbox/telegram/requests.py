@@ -12,6 +12,7 @@ from bots.sandbox.scripting import drop_connection
 from bots.sandbox.stand_in import Fault, FaultKind, Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import ApiError, not_found
+from bots.sandbox.telegram.files import UploadedFile
 from bots.sandbox.telegram.routes import Routes
 from bots.sandbox.telegram.state import Call
 
@@ -41,12 +42,14 @@ BOOLEAN_PARAMETERS = frozenset(
         "show_alert",
         "drop_pending_updates",
         "is_big",
+        "disable_content_type_detection",
         "disable_web_page_preview",
     }
 )
 JSON_PARAMETERS = frozenset(
     {
         "entities",
+        "caption_entities",
         "reply_markup",
         "reply_parameters",
         "link_preview_options",
@@ -149,8 +152,15 @@ async def _read_parameters(request: web.Request) -> Json:
                 decoded = None
             raw.update(decoded if isinstance(decoded, dict) else {})
         elif content_type == "multipart/form-data":
-            raw.update(await request.post())
+            raw.update({name: _read_file(field) for name, field in (await request.post()).items()})
     return {name: _convert(name, value) for name, value in raw.items()}
+
+
+def _read_file(field: object) -> object:
+    """A file of a multipart form with its content; other fields unchanged."""
+    if isinstance(field, web.FileField):
+        return UploadedFile(field.filename, field.file.read(), field.content_type)
+    return field
 
 
 def _convert(name: str, value: object) -> object:

@@ -56,6 +56,8 @@ class Chat:
     is_forum: bool = False
     bot_status: MemberStatus = MemberStatus.MEMBER
     migrated_to_id: int | None = None
+    allows_documents: bool = True
+    """Members may send files; administrators always may."""
     topics: dict[int, str] = field(default_factory=dict)
     closed_topics: set[int] = field(default_factory=set)
     messages: "list[Message]" = field(default_factory=list)
@@ -117,6 +119,15 @@ class Message:
         return self.sender.is_bot
 
     @property
+    def has_media(self) -> bool:
+        return not MEDIA_FIELDS.isdisjoint(self.extra_fields)
+
+    @property
+    def file_name(self) -> str:
+        """Of its document; empty without one."""
+        return str(self.extra_fields.get("document", {}).get("file_name", ""))
+
+    @property
     def buttons(self) -> list[Json]:
         rows = (self.reply_markup or {}).get("inline_keyboard", [])
         return [button for row in rows for button in row]
@@ -130,7 +141,7 @@ class Message:
             **self.extra_fields,
         }
         if self.text:
-            text_field = "text" if MEDIA_FIELDS.isdisjoint(self.extra_fields) else "caption"
+            text_field = "caption" if self.has_media else "text"
             payload[text_field] = self.text
             if self.entities:
                 payload["entities" if text_field == "text" else "caption_entities"] = self.entities

@@ -9,7 +9,7 @@ from bots.discord.buttons import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM
 from bots.sandbox.discord import Channel, DiscordStandIn, Fault, FaultKind, Limits, Message, ScriptedReply
-from bots.sandbox.discord.state import Call
+from bots.sandbox.discord.state import ATTACH_FILES, Call
 from bots.sandbox.stand_in import Json
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
@@ -28,6 +28,7 @@ TIMINGS = DiscordTimings(
 )
 ROUTES = {
     Operation.SEND: ("POST", r"/channels/\d+/messages"),
+    Operation.SEND_FILE: ("POST", r"/channels/\d+/messages"),
     Operation.EDIT: ("PATCH", r"/channels/\d+/messages/\d+"),
     Operation.DELETE: ("DELETE", r"/channels/\d+/messages/\d+"),
     Operation.TYPING: ("POST", r"/channels/\d+/typing"),
@@ -151,10 +152,15 @@ class DiscordHarness(PlatformHarness):
                 str(message.id),
                 None if message.reply_to_id is None else str(message.reply_to_id),
                 _actions(message),
+                tuple(zip(_file_names(message), self.discord.file_contents(message), strict=True)),
             )
             for message in self.discord.messages(self._place_channel(place))
             if message.from_bot and message.ephemeral_to in (None, viewer.id)
         ]
+
+    async def forbid_files(self, place: Place) -> None:
+        channel = self._place_channel(place)
+        await self.discord.set_bot_permissions(channel, channel.bot_permissions & ~ATTACH_FILES)
 
     def is_typing(self, place: Place) -> bool:
         calls = self.discord.calls_to("POST", f"/channels/{self._place_channel(place).id}/typing")
@@ -199,6 +205,10 @@ class DiscordHarness(PlatformHarness):
 
 def _components(message: Message) -> list[Json]:
     return [item for row in message.components for item in row["components"]]
+
+
+def _file_names(message: Message) -> list[str]:
+    return [attachment["filename"] for attachment in message.attachments]
 
 
 def _actions(message: Message) -> tuple[str, ...]:

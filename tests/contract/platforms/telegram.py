@@ -21,6 +21,7 @@ METHODS = {
     Operation.TYPING: "sendChatAction",
     Operation.DRAFT: "sendMessageDraft",
     Operation.FETCH: "getFile",
+    Operation.SEND_FILE: "sendDocument",
 }
 REFUSALS = {
     DeliveryFailure.FORBIDDEN: ScriptedReply.error(403, "Forbidden: bot was kicked from the supergroup chat"),
@@ -89,10 +90,14 @@ class TelegramHarness(PlatformHarness):
                 str(message.id),
                 None if message.reply_to_id is None else str(message.reply_to_id),
                 tuple(button["callback_data"] for button in message.buttons),
+                ((message.file_name, self.telegram.document_content(message)),) if message.file_name else (),
             )
             for message in self.telegram.messages(self._chat(place))
             if message.from_bot
         ]
+
+    async def forbid_files(self, place: Place) -> None:
+        self._chat(place).allows_documents = False
 
     def is_typing(self, place: Place) -> bool:
         return self.telegram.is_typing(self._chat(place))

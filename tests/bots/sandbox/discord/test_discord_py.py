@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from bots.sandbox.discord import DiscordStandIn, Fault, FaultKind, Interaction, Limits
-from bots.sandbox.discord.state import VIEW_CHANNEL
+from bots.sandbox.discord.state import ATTACH_FILES, VIEW_CHANNEL
 from tests import api_specs
 from tests.bots.sandbox.discord.conftest import (
     INTENTS,
@@ -168,6 +168,17 @@ async def test_files_can_be_fetched(server: DiscordStandIn, bot: Bot) -> None:
     with pytest.raises(discord.HTTPException) as raised:
         await place.send(file=discord.File(io.BytesIO(bytes(11 << 20)), "large.bin"))
     assert raised.value.code == 40005
+
+
+async def test_channel_can_forbid_files(server: DiscordStandIn, bot: Bot) -> None:
+    channel = server.create_channel(server.create_guild("Home", server.create_user("Ann")), "general")
+    await server.set_bot_permissions(channel, channel.bot_permissions & ~ATTACH_FILES)
+    place = bot.get_partial_messageable(channel.id)
+    with pytest.raises(discord.Forbidden) as raised:
+        await place.send("whole", file=discord.File(io.BytesIO(b"# Answer"), "answer.md"))
+    assert raised.value.code == 50013
+    await place.send("hello")
+    assert [message.content for message in server.messages(channel)] == ["hello"]
 
 
 async def test_resume_replays_missed_events(server: DiscordStandIn, bot: Bot) -> None:
