@@ -69,3 +69,5 @@ class Reply:
     """Replaces the message whose button was pressed."""
     is_collapsed: bool = False
     """Hidden until the person expands it: long, and interesting to few."""
+    is_answer: bool = False
+    """An earlier answer of a model, which may take only some messages."""

@@ -12,6 +12,8 @@ ID after it. A process that takes over the turn reads the state and does the res
 A platform that deduplicates sends needs no `SENDING`: the next process sends the part again with the same key.
 Previews are stored with an empty digest, so that the next process edits them in any case.
 
+A file is a part like any other, except that it is never edited: a changed one is deleted and sent again.
+
 Final messages are retried for a day. Previews are not retried, because the next preview replaces a lost one.
 """
 
@@ -28,7 +30,7 @@ import structlog
 from core.backoff import Backoff
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import Adapter, Part, Place
+from core.port import Adapter, Part, Place, SupportsUploads
 from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
 from core.store.chat_migration import move_chat
 from core.store.retrying_store import RetryingStore
@@ -39,6 +41,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 NO_PART = Part("")
+FILE_DIGEST_PREFIX = "file-"
 
 
 class Outbox:
@@ -88,6 +91,11 @@ class Outbox:
     def part_count(self) -> int:
         return max(self._sent_parts, default=-1) + 1
 
+    def has_final_text(self, position: int) -> bool:
+        """Whether there is a message of text, or may be one, that is not only a preview."""
+        sent, digest = self._sent_parts.get(position), self._stored_digests.get(position, "")
+        return sent is not None and sent.state is not PartState.REJECTED and bool(digest) and not _is_file(digest)
+
     def check_lease(self) -> None:
         """Raises `LostLeaseError`."""
         self._store.check_lease()
@@ -115,6 +123,9 @@ class Outbox:
                 self.is_uncertain = True
             case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_extra_preview:
                 pass  # the message may exist and cannot be edited: a preview must not add another
+            case SentPart(message_id=str(), digest=old_digest) if part.file or _is_file(old_digest):
+                await self._drop(position)
+                await self._send(position, part, digest, priority)
             case SentPart(message_id=str(message_id)):
                 await self._edit(position, message_id, part, digest, priority)
             case _:
@@ -123,14 +134,17 @@ class Outbox:
     async def drop_after(self, position: int) -> None:
         """Delete the messages after `position`: an earlier attempt's answer was longer."""
         for surplus in sorted(p for p in self._sent_parts if p > position):
-            message_id = self._sent_parts[surplus].message_id
-            if message_id is not None:
-                try:
-                    await self.delete_message(message_id, Priority.FINAL)
-                except DeliveryError as error:
-                    log.info("delivery.part_not_deleted", turn=self.turn.id, part=surplus, failure=error.failure)
-            del self._sent_parts[surplus]
-            await self._store_part(surplus, None)
+            await self._drop(surplus)
+
+    async def _drop(self, position: int) -> None:
+        message_id = self._sent_parts[position].message_id
+        if message_id is not None:
+            try:
+                await self.delete_message(message_id, Priority.FINAL)
+            except DeliveryError as error:
+                log.info("delivery.part_not_deleted", turn=self.turn.id, part=position, failure=error.failure)
+        del self._sent_parts[position]
+        await self._store_part(position, None)
 
     async def send_until_confirmed(self, position: int, part: Part) -> None:
         """Send `part` until the platform confirms it; it may appear twice. Raises `DeliveryError`."""
@@ -201,14 +215,7 @@ class Outbox:
             if is_recorded:
                 await self._record_sending(position, digest, previous, priority)
             try:
-                return await self.adapter.send(
-                    self.place,
-                    current,
-                    key=f"{self._key}-{position}",
-                    reply_to=self._reply_to if position == 0 else None,
-                    interaction_token=self._interaction_token,
-                    ephemeral=self.is_ephemeral,
-                )
+                return await self._create_message(position, current)
             except DeliveryError as error:
                 if is_recorded and _had_no_effect(error):
                     await self._store_part(position, previous)
@@ -232,6 +239,25 @@ class Outbox:
         # Later previews are not stored, so the store must not contain a digest.
         stored_digest = "" if priority is Priority.PREVIEW else digest
         await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
+
+    async def _create_message(self, position: int, part: Part) -> str:
+        key, token = f"{self._key}-{position}", self._interaction_token
+        if part.file is None:
+            reply_to = self._reply_to if position == 0 else None
+            return await self.adapter.send(
+                self.place, part, key=key, reply_to=reply_to, interaction_token=token, ephemeral=self.is_ephemeral
+            )
+        if not isinstance(self.adapter, SupportsUploads):
+            raise DeliveryError("Files cannot be sent here", DeliveryFailure.REJECTED)
+        return await self.adapter.send_file(
+            self.place,
+            part.file,
+            replace(part, file=None),
+            key=f"{key}f",  # not the key of a preview that was at this position
+            reply_to=self._reply_to,
+            interaction_token=token,
+            ephemeral=self.is_ephemeral,
+        )
 
     async def _record_sending(self, position: int, digest: str, previous: SentPart | None, priority: Priority) -> None:
         """Store that the part is being sent, at a moment when the chat is not blocked."""
@@ -327,7 +353,15 @@ class Outbox:
 
 def _digest(part: Part) -> str:
     content = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
-    return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(msgspec.json.encode(content), digest_size=16)
+    if part.file is None:
+        return digest.hexdigest()
+    digest.update(part.file.name.encode() + part.file.content)
+    return FILE_DIGEST_PREFIX + digest.hexdigest()
+
+
+def _is_file(digest: str) -> bool:
+    return digest.startswith(FILE_DIGEST_PREFIX)
 
 
 def _had_no_effect(error: DeliveryError) -> bool:

@@ -5,6 +5,8 @@ allows. A full message becomes final, and the answer continues in the next one:
 
     update("A long")              ->  "A long…"                       preview of message 1
     update("A long answer th")    ->  "A long answer", "th…"          message 1 is final, preview of message 2
+
+After the last message that an answer may take, a line that counts its characters stands for the rest.
 """
 
 import asyncio
@@ -15,10 +17,10 @@ import structlog
 
 from core.buttons import ButtonAction, encode_action
 from core.clock import run_until, wait_for_any, wait_for_event
+from core.delivery.capped_splitter import CappedSplitter
 from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority
-from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Part, PreviewMode, SupportsDrafts
@@ -34,10 +36,11 @@ PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, Del
 class Preview:
     """The preview of one turn's answer.
 
-    `on_gone` is called when the person deletes the growing message or blocks the bot.
+    `on_gone` is called when the person deletes the growing message or blocks the bot. `max_messages`: None for as many
+    as it takes.
     """
 
-    def __init__(self, outbox: Outbox, on_gone: Callable[[], object]) -> None:
+    def __init__(self, outbox: Outbox, on_gone: Callable[[], object], *, max_messages: int | None = None) -> None:
         self._outbox = outbox
         self._adapter = outbox.adapter
         self._rate_limiter = outbox.rate_limiter
@@ -49,7 +52,7 @@ class Preview:
         self._close_requested = asyncio.Event()
         self._text = ""
         self._status = ""
-        self._splitter = Splitter(self._adapter.dialect, timings=self._timings)
+        self._splitter = CappedSplitter(self._adapter.dialect, max_messages, timings=self._timings)
         self._final_parts = 0
         self._capabilities = self._adapter.capabilities(outbox.place)
         stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
@@ -127,7 +130,7 @@ class Preview:
         if self._close_requested.is_set():
             return
         self._changed.clear()
-        parts = await self._splitter.update_async(self._text) if self._text else ()
+        parts = await self._split(self._text) if self._text else ()
         if self._close_requested.is_set():
             return
         for position in range(self._final_parts, len(parts) - 1):
@@ -142,6 +145,13 @@ class Preview:
             part = parts[-1] if parts else self._render_status(self._status or texts.THINKING)
             part = Part(part.text, part.native, self._buttons)
             await self._outbox.put(self._final_parts, part, Priority.PREVIEW)
+
+    async def _split(self, text: str) -> tuple[Part, ...]:
+        """The parts of `text`; the last one may still change."""
+        first = await self._splitter.update_async(text)
+        if first.is_complete:
+            return first.parts
+        return (*first.parts, self._render_status(texts.answer_continues(len(text))))
 
     def _draft_status(self) -> Part:
         # The platform shows "Thinking…" for an empty draft; a status is more informative.

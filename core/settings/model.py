@@ -79,6 +79,13 @@ class Settings(SettingsSection):
         "Encrypts people's own API keys. Enables /key. Keep it: without it, stored keys cannot be read",
         example="a long random text: openssl rand -base64 32",
     )
+    answer_messages: int = setting(
+        "PARLEY_ANSWER_MESSAGES",
+        5,
+        "Messages that an answer may take. All of a longer answer comes as a file below them",
+        ge=1,
+        le=50,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"
     )

@@ -22,6 +22,7 @@ STOPPED = "Stopped."
 ALREADY_STOPPING = "I'm already stopping."
 HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
 MAX_LENGTH_REACHED = "The answer reached its maximum length."
+LONG_ANSWER = "The answer is long. This file has all of it."
 DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
 PREVIEW_ORPHANED = "I was restarted while I wrote this. See the messages below for the answer."
 INTERNAL_ERROR = "Something went wrong on my side. Try again later."
@@ -76,6 +77,11 @@ SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
 
 def thinking_progress(seconds: int, tokens: int) -> str:
     return f"{THINKING} {seconds} s · {tokens:,} tokens"
+
+
+def answer_continues(chars: int) -> str:
+    """In place of the messages of an answer that takes too many; in whole thousands, so that it changes rarely."""
+    return f"The answer goes on: {chars // 1000 * 1000:,} characters so far."
 
 
 def reading_progress(name: str, percent: int) -> str:

@@ -192,7 +192,7 @@ async def _deliver_answer(
     claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], *, is_failure: bool = False
 ) -> None:
     try:
-        await claimed.deliver(text, note=note, buttons=buttons, is_stored=True)
+        await claimed.deliver(text, note=note, buttons=buttons, is_stored=True, is_answer=True)
     except DeliveryError as error:
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:

@@ -125,7 +125,8 @@ async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | 
 
 async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
     """Repeat an answer that may not have arrived."""
-    return Reply(await request.services.store.read(get_answer, turn.id) or texts.ANSWER_NOT_STORED)
+    answer = await request.services.store.read(get_answer, turn.id)
+    return Reply(answer, is_answer=True) if answer else Reply(texts.ANSWER_NOT_STORED)
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:

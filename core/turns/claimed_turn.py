@@ -10,14 +10,15 @@ import structlog
 
 from core.buttons import ButtonAction, encode_action
 from core.commands.request import Reply
+from core.delivery.capped_splitter import CappedSplitter, FirstParts
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.delivery.splitter import Splitter
 from core.errors import DeliveryError, DeliveryFailure
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
-from core.port import Adapter, Button, MenuItem, Part
+from core.markdown.parser import normalise_text
+from core.port import Adapter, Button, File, MenuItem, Part, SupportsUploads
 from core.scopes import person_key
 from core.store.database import Store
 from core.store.lease_keeper import Lease
@@ -28,6 +29,13 @@ from core.timings import Timings
 
 log = structlog.get_logger(__name__)
 
+ANSWER_FILE_NAME = "answer.md"
+FILE_REFUSALS = (DeliveryFailure.FORBIDDEN, DeliveryFailure.REJECTED)
+
+
+class _FileRefusedError(Exception):
+    """The place accepts no files, or not this one."""
+
 
 @dataclass(slots=True)
 class ClaimedTurn:
@@ -37,6 +45,8 @@ class ClaimedTurn:
     adapter: Adapter
     rate_limiter: RateLimiter
     timings: Timings = Timings()
+    answer_messages: int | None = None
+    """How many messages of text an answer may take before it is sent as a file; None: as many as it takes."""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """The person wants the answer to end."""
     store: RetryingStore = field(init=False)
@@ -63,7 +73,8 @@ class ClaimedTurn:
 
     def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""
-        return Preview(self.outbox, on_gone=self.stop_requested.set).running()
+        max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
+        return Preview(self.outbox, on_gone=self.stop_requested.set, max_messages=max_messages).running()
 
     async def deliver(
         self,
@@ -73,20 +84,51 @@ class ClaimedTurn:
         buttons: tuple[Button, ...] = (),
         menu: tuple[MenuItem, ...] = (),
         is_stored: bool = False,
+        is_answer: bool = False,
     ) -> None:
-        """Send the whole `text`, in as many messages as it takes, with `note` under it.
+        """Send the whole `text` with `note` under it.
 
-        `is_stored`: `text` is the turn's stored answer, so that it can be sent again. Raises `DeliveryError`.
+        It takes as many messages as necessary. If `is_answer`, the text is a model's: `answer_messages` of its
+        messages are sent, then all of it as a file. `is_stored`: `text` is the turn's stored answer, so that it can
+        be sent again. Raises `DeliveryError`.
         """
-        parts = list(await self._split(text)) if text.strip() else []
+        max_messages = self._max_messages(text) if is_answer else None
+        try:
+            await self._send_parts(
+                await self._build_parts(text, note, buttons, menu, max_messages), is_stored=is_stored
+            )
+        except _FileRefusedError:
+            await self._send_parts(await self._build_parts(text, note, buttons, menu, None), is_stored=is_stored)
+
+    def _max_messages(self, text: str) -> int | None:
+        """How many messages of `text` to send before it is sent as a file; None: all."""
+        if self.answer_messages is None or not isinstance(self.adapter, SupportsUploads):
+            return None
+        is_too_large = len(_answer_file(text).content) > self.adapter.upload_limits.max_bytes
+        # An earlier attempt, whose file was refused, began to send the other messages.
+        return None if is_too_large or self.outbox.has_final_text(self.answer_messages) else self.answer_messages
+
+    async def _build_parts(
+        self,
+        text: str,
+        note: str,
+        buttons: tuple[Button, ...],
+        menu: tuple[MenuItem, ...],
+        max_messages: int | None,
+    ) -> list[Part]:
+        first = await self._split(text, max_messages) if text.strip() else FirstParts((), is_complete=True)
+        parts = list(first.parts)
+        if not first.is_complete:
+            caption = self._render_line(Emphasis((Text(texts.LONG_ANSWER),)))
+            parts.append(replace(caption, file=_answer_file(text)))
         if note:
             self._append_note(parts, note)
         parts[-1] = replace(parts[-1], buttons=buttons, menu=menu)
-        await self._send_parts(parts, is_stored=is_stored)
+        return parts
 
-    async def _split(self, text: str) -> tuple[Part, ...]:
-        splitter = Splitter(self.adapter.dialect, timings=self.timings)
-        parts = await splitter.update_async(text)
+    async def _split(self, text: str, max_messages: int | None) -> FirstParts:
+        capped_splitter = CappedSplitter(self.adapter.dialect, max_messages, timings=self.timings)
+        first, splitter = await capped_splitter.update_async(text), capped_splitter.splitter
         if splitter.has_plain_part:
             # The error's message and its variables may contain the text.
             frames = traceback.extract_tb(splitter.failure.__traceback__) if splitter.failure else []
@@ -96,15 +138,17 @@ class ClaimedTurn:
                 error=type(splitter.failure).__name__ if splitter.failure else None,
                 place=f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None,
             )
-        return parts
+        return first
 
     def _append_note(self, parts: list[Part], note: str) -> None:
         """Append the note to the last part if it fits, or as a part of its own."""
         dialect = self.adapter.dialect
         if parts:
-            last = parts[-1]
-            combined = Part(f"{last.text}\n\n{self._render_line(Text(note)).text}", last.native)
-            if dialect.size(combined) <= dialect.limit:
+            last, limit = parts[-1], dialect.limit
+            if last.file and isinstance(self.adapter, SupportsUploads):
+                limit = self.adapter.upload_limits.max_caption_size
+            combined = replace(last, text=f"{last.text}\n\n{self._render_line(Text(note)).text}")
+            if dialect.size(combined) <= limit:
                 parts[-1] = combined
                 return
         parts.append(self._render_line(Emphasis((Text(note),))))
@@ -114,7 +158,13 @@ class ClaimedTurn:
 
     async def _send_parts(self, parts: Sequence[Part], *, is_stored: bool = False) -> None:
         for position, part in enumerate(parts):
-            await self.outbox.put(position, part, Priority.FINAL)
+            try:
+                await self.outbox.put(position, part, Priority.FINAL)
+            except DeliveryError as error:
+                if part.file is None or error.failure not in FILE_REFUSALS:
+                    raise
+                log.info("delivery.file_refused", turn=self.turn.id, failure=error.failure, error=str(error))
+                raise _FileRefusedError from error
         await self.outbox.drop_after(len(parts) - 1)
         if self.outbox.is_uncertain:
             await self.warn_of_missing_parts(len(parts), is_stored=is_stored)
@@ -134,12 +184,12 @@ class ClaimedTurn:
         elif reply.is_collapsed:
             await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))
         else:
-            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu)
+            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, is_answer=reply.is_answer)
         await self.finish(TurnState.DONE)
 
     async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
-        part, *_ = await self._split(reply.text)
+        part, *_ = (await self._split(reply.text, None)).parts
         part = replace(part, buttons=reply.buttons, menu=reply.menu)
         try:
             await self.outbox.edit_message(message_id, part)
@@ -150,3 +200,7 @@ class ClaimedTurn:
 
     async def finish(self, state: TurnState) -> None:
         await self.store.write(finish_turn, self.turn, state)
+
+
+def _answer_file(text: str) -> File:
+    return File(ANSWER_FILE_NAME, normalise_text(text).encode())

@@ -208,6 +208,7 @@ class Engine:
             self._adapters[account],
             self._rate_limits.limiter(account),
             self._timings,
+            self._services.settings.answer_messages,
         )
         task = asyncio.create_task(self._run_turn(claimed), name=f"turn {turn.id}")
         self._running[turn.id] = RunningTurn(claimed, task)

@@ -153,6 +153,8 @@ async def test_stop_works_for_asker_and_retry_after_restart(
 
 
 async def test_long_answer_keeps_fences(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(answer_messages=50)
     discord = harness.discord
     harness.model.tokens_per_second = 20_000
     ann = discord.create_user("Ann")

@@ -11,7 +11,7 @@ async def test_traffic_matches_specs(harness: Harness) -> None:
     ann = telegram.create_user("Ann")
     own, forum = telegram.open_private_chat(ann), telegram.create_forum("Forum", ann)
     topic = telegram.create_topic(forum, "topic")
-    for text in ("think", "/model", "/models", "/help", "long 6000", "/usage", "/nonsense"):
+    for text in ("think", "/model", "/models", "/help", "long 6000", "long 30000", "/usage", "/nonsense"):
         await telegram.send_message(ann, own, text)
     await telegram.send_sticker(ann, own)
     await telegram.send_message(ann, forum, f"@{telegram.bot.username} hello", thread=topic)
@@ -28,9 +28,13 @@ async def test_traffic_matches_specs(harness: Harness) -> None:
     await discord.use_command(eve, channel, "ask", prompt="hello")
     await discord.autocomplete(eve, channel, "model", "name", "llama")
     await discord.send_message(eve, direct, "long 5000")
+    await discord.send_message(eve, direct, "long 20000")
+    await discord.use_command(eve, channel, "ask", prompt="long 20000")
     await discord.send_message(eve, thread, f"{discord.mention} hello")
     await discord.wait_for(lambda: all(each.responses and each.responses[0].content for each in interactions))
     await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(thread)))
-    await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(direct)), 30)
+    await discord.wait_for(lambda: any(m.attachments for m in discord.messages(direct)), 30)
+    await discord.wait_for(lambda: any(m.attachments for m in discord.messages(channel)), 30)
+    await telegram.wait_for(lambda: telegram.calls_to("sendDocument"))
     violations = spec_violations(harness)
     assert not violations, "\n".join(sorted(violations))

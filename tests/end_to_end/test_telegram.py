@@ -175,6 +175,8 @@ async def test_client_stop_ends_stream(harness: Harness) -> None:
 
 
 async def test_long_answer_arrives_in_order(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(answer_messages=50)
     telegram = harness.telegram
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)

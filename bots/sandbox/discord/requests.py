@@ -89,7 +89,10 @@ class RequestHandler:
 
     def _add_attachments(self, body: Json, files: dict[str, web.FileField]) -> None:
         """Replace the files of a request by attachments of its message, after those that the message keeps."""
-        contents = {name: field.file.read() for name, field in files.items()}
+        contents = {}
+        for name, field in files.items():
+            with field.file:
+                contents[name] = field.file.read()
         check_files(list(contents.values()))
         data = body["data"] if isinstance(body.get("data"), dict) else body
         declared = {str(attachment.get("id")): attachment for attachment in data.get("attachments") or []}

@@ -159,7 +159,8 @@ async def _read_parameters(request: web.Request) -> Json:
 def _read_file(field: object) -> object:
     """A file of a multipart form with its content; other fields unchanged."""
     if isinstance(field, web.FileField):
-        return UploadedFile(field.filename, field.file.read(), field.content_type)
+        with field.file:
+            return UploadedFile(field.filename, field.file.read(), field.content_type)
     return field
 
 

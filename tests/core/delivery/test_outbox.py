@@ -10,7 +10,7 @@ import pytest
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, Sender
+from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, Sender
 from core.store import answer_parts, claims, inbound
 from core.store.answer_parts import PartState
 from core.store.database import Store
@@ -19,7 +19,7 @@ from core.store.turns import Refusal, Turn
 from core.timings import Timings
 from tests.clock import FakeClock
 from tests.core.faulty_store import FaultyStore
-from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter
+from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, UploadingAdapter
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
@@ -358,3 +358,131 @@ async def test_extra_message_in_old_chat_is_kept(env: Environment, migrating_ada
     migrating_adapter.has_moved = True
     await outbox.drop_after(0)
     assert migrating_adapter.texts == [PAGE.text, "more"]
+
+
+# Files
+
+
+FILE = Part("all of it", file=File("answer.md", b"all of the answer"))
+
+
+def uploading_outbox(env: Environment) -> tuple[UploadingAdapter, Outbox]:
+    adapter = UploadingAdapter(Capabilities(UNLIMITED))
+    return adapter, env.create_outbox(env.turn, adapter)
+
+
+async def taken_over(env: Environment, adapter: FakeAdapter) -> Outbox:
+    """The outbox of the next process."""
+    next_outbox = env.create_outbox((await env.take_over()).turn, adapter)
+    await next_outbox.load()
+    return next_outbox
+
+
+async def test_file_is_sent_once(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    await outbox.put(0, FILE, Priority.FINAL)
+    await (await taken_over(env, adapter)).put(0, FILE, Priority.FINAL)
+    assert (adapter.texts, adapter.files) == (["all of it"], ["all of the answer"])
+    assert len(adapter.sent_files) == 1
+
+
+async def test_file_in_flight_is_uncertain_after_takeover(env: Environment) -> None:
+    """The process dies between the record and the reply."""
+    adapter, outbox = uploading_outbox(env)
+    adapter.close_gate("send_file")
+    sending = asyncio.create_task(outbox.put(0, FILE, Priority.FINAL))
+    await adapter.started["send_file"].wait()
+    assert await env.stored_states() == [PartState.SENDING]
+    sending.cancel()
+    await asyncio.wait({sending})
+    adapter.gates["send_file"].set()
+    next_outbox = await taken_over(env, adapter)
+    await next_outbox.put(0, FILE, Priority.FINAL)
+    assert next_outbox.is_uncertain
+    assert adapter.messages == {}
+
+
+async def test_deduplicated_file_is_sent_again_with_the_same_key(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    adapter.private_capabilities = Capabilities(UNLIMITED, deduplicates_sends=True)
+    outbox = env.create_outbox(env.turn, adapter)
+    adapter.close_gate("send_file")
+    sending = asyncio.create_task(outbox.put(0, FILE, Priority.FINAL))
+    await adapter.started["send_file"].wait()
+    sending.cancel()
+    await asyncio.wait({sending})
+    adapter.gates["send_file"].set()
+    next_outbox = await taken_over(env, adapter)
+    await next_outbox.put(0, FILE, Priority.FINAL)
+    assert not next_outbox.is_uncertain
+    assert adapter.files == ["all of the answer"]
+    [first, second] = adapter.keys["send_file"]
+    assert first == second
+    assert len(first) <= 25
+
+
+async def test_preview_and_file_have_different_keys(env: Environment) -> None:
+    """A platform that deduplicates would return the deleted preview."""
+    adapter, outbox = uploading_outbox(env)
+    await outbox.put(0, PAGE, Priority.PREVIEW)
+    await outbox.put(0, FILE, Priority.FINAL)
+    assert (adapter.texts, adapter.files) == (["all of it"], ["all of the answer"])
+    assert adapter.keys["send"] != adapter.keys["send_file"]
+
+
+async def test_file_replaces_text_and_text_replaces_file(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    for part, files in ((PAGE, []), (FILE, ["all of the answer"]), (PAGE, [])):
+        await outbox.put(0, part, Priority.FINAL)
+        assert (adapter.texts, adapter.files) == ([part.text], files)
+        outbox = await taken_over(env, adapter)
+
+
+async def test_changed_file_replaces_the_old_one(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    await outbox.put(0, FILE, Priority.FINAL)
+    for changed in (replace(FILE, text="caption"), replace(FILE, file=File("answer.md", b"shorter"))):
+        await outbox.put(0, changed, Priority.FINAL)
+        assert changed.file is not None
+        assert (adapter.texts, adapter.files) == ([changed.text], [changed.file.content.decode()])
+
+
+async def test_surplus_file_is_deleted(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    await outbox.put(0, PAGE, Priority.FINAL)
+    await outbox.put(1, FILE, Priority.FINAL)
+    await (await taken_over(env, adapter)).drop_after(0)
+    assert (adapter.texts, adapter.files) == ([PAGE.text], [])
+
+
+async def test_file_waits_for_the_rate_limit(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    adapter.fail_next("send_file", DeliveryError("Wait", DeliveryFailure.RATE_LIMITED, retry_after=60))
+    sending = asyncio.create_task(outbox.put(0, FILE, Priority.FINAL))
+    await wait_until(lambda: env.rate_limiter.seconds_blocked(PLACE.chat) > 0)
+    assert adapter.messages == {}
+    await env.clock.advance(60 + MARGIN)
+    await sending
+    assert adapter.files == ["all of the answer"]
+    assert not outbox.is_uncertain
+    assert len([call for call in adapter.calls if call.method == "send_file"]) == 2
+
+
+async def test_final_text_is_told_from_previews_and_files(env: Environment) -> None:
+    adapter, outbox = uploading_outbox(env)
+    for part, priority, is_final_text in (
+        (PAGE, Priority.PREVIEW, False),
+        (FILE, Priority.FINAL, False),
+        (PAGE, Priority.FINAL, True),
+    ):
+        await outbox.put(0, part, priority)
+        outbox = await taken_over(env, adapter)
+        assert outbox.has_final_text(0) is is_final_text
+    assert not outbox.has_final_text(1)
+
+
+async def test_file_is_refused_where_files_cannot_be_sent(env: Environment) -> None:
+    with pytest.raises(DeliveryError) as raised:
+        await env.outbox.put(0, FILE, Priority.FINAL)
+    assert raised.value.failure is DeliveryFailure.REJECTED
+    assert env.adapter.messages == {}

@@ -16,7 +16,20 @@ from bots.terminal.dialect import TerminalDialect
 from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
-from core.port import AccountKey, Capabilities, EventKind, Inbox, Incoming, Part, Place, PreviewMode, RateLimit, Sender
+from core.port import (
+    AccountKey,
+    Capabilities,
+    EventKind,
+    File,
+    Inbox,
+    Incoming,
+    Part,
+    Place,
+    PreviewMode,
+    RateLimit,
+    Sender,
+    UploadLimits,
+)
 from core.services import Services, build_services
 from core.settings import Settings
 from core.store.schema import turns
@@ -63,7 +76,11 @@ class FakeAdapter:
         self.dialect = TerminalDialect()
         self.private_capabilities = self.group_capabilities = capabilities
         self.messages: dict[str, str] = {}
+        self.drafts: list[str] = []
+        """The texts of all versions of all drafts."""
         self.calls: list[AdapterCall] = []
+        self.keys: defaultdict[str, list[str]] = defaultdict(list)
+        """Of all calls, by method."""
         self.errors: dict[str, Exception] = {}
         """Raised by every call."""
         self.gates: dict[str, asyncio.Event] = {}
@@ -96,6 +113,7 @@ class FakeAdapter:
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
+        self.keys["send"].append(key)
         await self._call("send", reply_to)
         message_id = f"{next(self._numbers)}"
         self._show(message_id, part)
@@ -115,6 +133,8 @@ class FakeAdapter:
 
     async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
         await self._call("show_draft")
+        self.drafts.append(part.text)
+        self._changed.set()
 
     def _show(self, message_id: str, part: Part) -> None:
         self.messages[message_id] = part.text
@@ -203,6 +223,54 @@ class FakeAdapter:
         place = Place(self.platform, self.account, user, is_private=True)
         sender = Sender(self.platform, user, "Ann")
         await self.inbox(Incoming(kind, f"e{next(self._numbers)}", place, sender, action, message_id=message))
+
+
+class UploadingAdapter(FakeAdapter):
+    """Also sends files. `messages` has their captions."""
+
+    def __init__(
+        self, capabilities: Capabilities = TYPING, *, max_bytes: int = 10_000_000, max_caption_size: int = 100
+    ) -> None:
+        super().__init__(capabilities)
+        self.upload_limits = UploadLimits(max_bytes, max_caption_size)
+        self.sent_files: dict[str, File] = {}
+        """By message; also of deleted ones."""
+        self.buttons: dict[str, list[str]] = {}
+        """Labels, by message."""
+        self.shown_counts: list[int] = []
+        """How many messages there were after each change."""
+
+    @property
+    def files(self) -> list[str]:
+        """The contents of the files in the chat."""
+        return [file.content.decode() for message_id, file in self.sent_files.items() if message_id in self.messages]
+
+    async def send_file(
+        self,
+        place: Place,
+        file: File,
+        caption: Part,
+        *,
+        key: str,
+        reply_to: str | None = None,
+        interaction_token: str | None = None,
+        ephemeral: bool = False,
+    ) -> str:
+        self.keys["send_file"].append(key)
+        await self._call("send_file", reply_to)
+        message_id = f"{next(self._numbers)}"
+        self.sent_files[message_id] = file
+        self._show(message_id, caption)
+        return message_id
+
+    async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
+        assert message_id not in self.sent_files, "a file cannot become a text"
+        await super().edit(place, message_id, part, interaction_token=interaction_token)
+
+    def _show(self, message_id: str, part: Part) -> None:
+        super()._show(message_id, part)
+        self.buttons[message_id] = [button.label for button in part.buttons]
+        self.shown_counts.append(len(self.messages))
 
 
 def turn_states(connection: Connection) -> list[str]:

@@ -1,0 +1,52 @@
+"""Splits an answer that may take only some messages. The rest of a longer one is not split at all.
+
+With 2 messages of 10 characters each:
+
+    update("Hi. You are here")             ->  "Hi. You", "are here"    complete
+    update("Hi. You are here. I am, too")  ->  "Hi. You", "are here."   incomplete, and so it stays
+"""
+
+from dataclasses import dataclass
+
+from core.delivery.splitter import Splitter
+from core.port import Dialect, Part
+from core.timings import Timings
+
+STEP_RATIO = 2
+"""Characters of source per unit of the messages' limits that are split at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstParts:
+    parts: tuple[Part, ...]
+    is_complete: bool
+    """Whether they show the whole text. If not, none of them changes when the text grows."""
+
+
+class CappedSplitter:
+    """`max_parts`: None for no limit."""
+
+    def __init__(self, dialect: Dialect, max_parts: int | None, *, timings: Timings = Timings()) -> None:
+        self.splitter = Splitter(dialect, timings=timings)
+        self._max_parts = max_parts
+        self._step = (1 + (max_parts or 0)) * dialect.limit * STEP_RATIO
+        self._end = 0
+        self._full_text = ""
+        """The beginning of the text that has too many parts."""
+        self._first_parts: tuple[Part, ...] = ()
+
+    async def update_async(self, text: str) -> FirstParts:
+        """The first parts of `text`, the whole text so far. Starts again if it does not continue the previous text."""
+        if self._max_parts is None:
+            return FirstParts(await self.splitter.update_async(text), is_complete=True)
+        if self._full_text and text.startswith(self._full_text):
+            return FirstParts(self._first_parts, is_complete=False)
+        self._full_text = ""
+        while True:
+            self._end = min(self._end + self._step, len(text))
+            parts = await self.splitter.update_async(text[: self._end])
+            if len(parts) > self._max_parts:
+                self._full_text, self._first_parts = text[: self._end], parts[: self._max_parts]
+                return FirstParts(self._first_parts, is_complete=False)
+            if self._end == len(text):
+                return FirstParts(parts, is_complete=True)
