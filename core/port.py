@@ -188,7 +188,7 @@ class Part:
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
     file: File | None = None
-    """The part is the caption of this file. Sent by `SupportsUploads.send_file`, and never edited."""
+    """The part is the caption of this file. `SupportsUploads.send_file` sends it; see also `edits_attach_files`."""
 
 
 class PreviewMode(StrEnum):
@@ -235,6 +235,8 @@ class Capabilities:
     """A message that is sent twice with the same key appears once, with the later content, and both calls return its
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
     """
+    edits_attach_files: bool = False
+    """`edit` can turn a message of text into one with a file (`Part.file`)."""
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12

@@ -50,6 +50,7 @@ CAPABILITIES = Capabilities(
     has_stop_button=True,
     has_retry_button=True,
     deduplicates_sends=True,
+    edits_attach_files=True,
     menu_page_size=23,
 )
 ACCOUNT_RATE_LIMIT = RateLimit(burst=5, rate=42, reserve=2)
@@ -207,15 +208,15 @@ class DiscordAdapter:
         body = _payload(part)
         token = InteractionToken.decode(interaction_token) if interaction_token else None
         if token is not None and self._uses_interaction(token, message_id):
-            await self._responder.edit(token, message_id, body)
+            await self._responder.edit(token, message_id, body, part.file)
             return
         try:
-            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body, part.file)
         except RefusedError as error:
             if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
                 raise
             # An earlier process sent the message through the interaction.
-            await self._responder.edit(token, message_id, body)
+            await self._responder.edit(token, message_id, body, part.file)
 
     async def delete(self, place: Place, message_id: str, *, interaction_token: str | None = None) -> None:
         token = InteractionToken.decode(interaction_token) if interaction_token else None
@@ -269,15 +270,17 @@ class DiscordAdapter:
             await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
         return message_id
 
-    async def _call_unarchiving(self, place: Place, method: str, path: str, body: Json | None = None) -> None:
+    async def _call_unarchiving(
+        self, place: Place, method: str, path: str, body: Json | None = None, file: File | None = None
+    ) -> None:
         """Send a request; if the thread is archived, reopen it and repeat the request."""
         try:
-            await self._http.call(method, path, body)
+            await self._http.call(method, path, body, file=file)
         except RefusedError as error:
             if error.code != THREAD_ARCHIVED or place.thread is None:
                 raise
             await self._http.call("PATCH", f"/channels/{place.thread}", {"archived": False})
-            await self._http.call(method, path, body)
+            await self._http.call(method, path, body, file=file)
 
 
 def _answers_through_interaction(token: InteractionToken) -> bool:

@@ -127,8 +127,8 @@ class InteractionResponder:
         state.sent_ids.add(message_id)
         return message_id
 
-    async def edit(self, token: InteractionToken, message: str, body: Json) -> None:
-        await self.http.call("PATCH", await self._message_path(token, message), body)
+    async def edit(self, token: InteractionToken, message: str, body: Json, file: File | None = None) -> None:
+        await self.http.call("PATCH", await self._message_path(token, message), body, file=file)
 
     async def delete(self, token: InteractionToken, message: str) -> None:
         await self.http.call("DELETE", await self._message_path(token, message))

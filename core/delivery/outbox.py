@@ -12,7 +12,8 @@ ID after it. A process that takes over the turn reads the state and does the res
 A platform that deduplicates sends needs no `SENDING`: the next process sends the part again with the same key.
 Previews are stored with an empty digest, so that the next process edits them in any case.
 
-A file is a part like any other, except that it is never edited: a changed one is deleted and sent again.
+A file is a part like any other, except that it is never edited: a changed one is deleted and sent again. On some
+platforms, a message of text can become one with a file.
 
 Final messages are retried for a day. Previews are not retried, because the next preview replaces a lost one.
 """
@@ -123,13 +124,17 @@ class Outbox:
                 self.is_uncertain = True
             case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_extra_preview:
                 pass  # the message may exist and cannot be edited: a preview must not add another
-            case SentPart(message_id=str(), digest=old_digest) if part.file or _is_file(old_digest):
+            case SentPart(message_id=str(), digest=old_digest) if not self._can_edit(old_digest, part):
                 await self._drop(position)
                 await self._send(position, part, digest, priority)
             case SentPart(message_id=str(message_id)):
                 await self._edit(position, message_id, part, digest, priority)
             case _:
                 await self._send(position, part, digest, priority)
+
+    def _can_edit(self, old_digest: str, part: Part) -> bool:
+        is_text = not _is_file(old_digest)
+        return is_text and (part.file is None or self.adapter.capabilities(self.place).edits_attach_files)
 
     async def drop_after(self, position: int) -> None:
         """Delete the messages after `position`: an earlier attempt's answer was longer."""

@@ -148,3 +148,30 @@ async def test_file_answers_an_event_through_its_token(
     )
     assert last_message(platform).files == ((TEXT.name, TEXT.content),)
     assert bool(last_message(platform, to_bob=True).files) is not ephemeral
+
+
+def skip_without_attaching(platform: PlatformHarness, adapter: Adapter) -> None:
+    if not adapter.capabilities(platform.room).edits_attach_files:
+        pytest.skip(f"{platform.name} cannot add a file to a message: Capabilities.edits_attach_files")
+
+
+async def test_edit_attaches_a_file(platform: PlatformHarness, adapter: Adapter, uploader: SupportsUploads) -> None:
+    skip_without_attaching(platform, adapter)
+    message_id = await adapter.send(platform.room, Part("it goes on"), key="1-5")
+    for _ in range(2):  # once more has no further effect
+        await adapter.edit(platform.room, message_id, Part("all of it", buttons=BUTTONS, file=TEXT))
+        assert platform.messages(platform.room) == [
+            VisibleMessage("all of it", message_id, actions=("retry:1",), files=((TEXT.name, TEXT.content),))
+        ]
+
+
+async def test_forbidden_attachment_leaves_the_message(
+    platform: PlatformHarness, adapter: Adapter, uploader: SupportsUploads
+) -> None:
+    skip_without_attaching(platform, adapter)
+    message_id = await adapter.send(platform.room, Part("it goes on"), key="1-5")
+    await platform.forbid_files(platform.room)
+    error = await failure_of(adapter.edit(platform.room, message_id, Part("all of it", file=TEXT)))
+    assert error.failure is DeliveryFailure.FORBIDDEN
+    await adapter.edit(platform.room, message_id, Part("the rest"))
+    assert [message.text for message in platform.messages(platform.room)] == ["the rest"]

@@ -113,6 +113,9 @@ class MessageRoutes:
                 raise ApiError(403, 50005, "Cannot edit a message authored by another user")
             if channel.archived:
                 raise archived_thread()
+            new_files = any("url" in attachment for attachment in call.body.get("attachments") or [])
+            if new_files and not channel.bot_has_permission(ATTACH_FILES):
+                raise missing_permissions()
             self._backend.consume_old_edit_limit(message)
         return await self.get_edit_or_delete(call, message)
 

@@ -486,3 +486,16 @@ async def test_file_is_refused_where_files_cannot_be_sent(env: Environment) -> N
         await env.outbox.put(0, FILE, Priority.FINAL)
     assert raised.value.failure is DeliveryFailure.REJECTED
     assert env.adapter.messages == {}
+
+
+async def test_preview_becomes_the_file_where_edits_attach_files(env: Environment) -> None:
+    adapter, _ = uploading_outbox(env)
+    adapter.private_capabilities = Capabilities(UNLIMITED, edits_attach_files=True)
+    outbox = env.create_outbox(env.turn, adapter)
+    await outbox.put(0, PAGE, Priority.PREVIEW)
+    [message_id] = adapter.messages
+    await outbox.put(0, FILE, Priority.FINAL)
+    assert (list(adapter.messages), adapter.files) == ([message_id], ["all of the answer"])
+    await (await taken_over(env, adapter)).put(0, PAGE, Priority.FINAL)
+    assert (adapter.texts, adapter.files) == ([PAGE.text], [])
+    assert list(adapter.messages) != [message_id]

@@ -266,6 +266,9 @@ class UploadingAdapter(FakeAdapter):
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         assert message_id not in self.sent_files, "a file cannot become a text"
         await super().edit(place, message_id, part, interaction_token=interaction_token)
+        if part.file is not None:
+            assert self.capabilities(place).edits_attach_files
+            self.sent_files[message_id] = part.file
 
     def _show(self, message_id: str, part: Part) -> None:
         super()._show(message_id, part)
