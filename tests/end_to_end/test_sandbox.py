@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import re
 import sys
 from pathlib import Path
-
-from core.texts.answers import LONG_ANSWER
 
 LINES = """repeat: privately on Telegram
 /model phi-4 me
@@ -41,13 +38,6 @@ repeat: another answers
 /model falcon
 long 2000
 repeat: what is too long for it
-:quit
-"""
-
-
-LONG_ANSWERS = """long 20000
-:discord
-long 12000
 :quit
 """
 
@@ -111,13 +101,6 @@ async def test_service_failures_and_files_can_be_tried(tmp_path: Path) -> None:
     assert output.count("Hedda Brandt") >= 2
     assert output.count("Sources: [1] light house.txt, line 1") >= 2
     assert f"{file}.none: No such file" in output
-
-
-async def test_file_of_long_answer_is_shown_with_its_address() -> None:
-    output = await run_sandbox(LONG_ANSWERS)
-    assert output.count(LONG_ANSWER) == 2
-    assert re.search(r"📎 answer\.md http://127\.0\.0\.1:\d+/file/bot", output)
-    assert re.search(r"📎 answer\.md http://127\.0\.0\.1:\d+/attachments/", output)
 
 
 async def test_stop_and_page_buttons_work() -> None:
