@@ -234,7 +234,8 @@ class _OutlineBuilder:
             case "fence":
                 code = OpenBlock(OpenBlockKind.CODE, lines_before=(token.markup + fence_language(token),))
                 first, last = start + 1, start + 1 + token.content.count("\n")
-                self._add_leaf(first, last, code, range(first, last))
+                has_partial_line = token.content[-1:] not in ("", "\n")  # the text ends within the block
+                self._add_leaf(first, last + has_partial_line, code, range(first, last))
             case "formula":
                 closer = self._find_formula_closer(start)
                 formula = OpenBlock(OpenBlockKind.FORMULA, lines_before=(RESUME_MARK,), formula_closer=closer)

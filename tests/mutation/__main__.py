@@ -192,6 +192,8 @@ def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
     if process.returncode in (0, NO_TESTS_COLLECTED):
         return None
     failed = FAILED_TEST.search(output)
+    if failed is None and "+ Timeout +" in output:
+        return "a test hangs"
     return failed[1] if failed else output.strip().rpartition("\n")[2][:200] or f"status {process.returncode}"
 
 

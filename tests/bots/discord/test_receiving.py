@@ -1,11 +1,12 @@
 """Messages for the bot reach the inbox, and nothing else does."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.port import Attachment, EventKind, Incoming, Part
-from tests.bots.discord.conftest import AdapterHarness, messages_path
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 
 
 async def test_mention_is_stripped_from_prompt(harness: AdapterHarness) -> None:
@@ -142,3 +143,22 @@ async def test_adapter_that_stops_stores_what_it_has_received(harness: AdapterHa
     harness.inbox.may_store.set()
     await asyncio.wait({running})
     assert harness.inbox.events.get_nowait().command == "usage"
+
+
+async def test_nothing_is_being_stored_when_the_adapter_has_stopped(harness: AdapterHarness) -> None:
+    has_ended = False
+
+    async def store_for_ever(_incoming: Incoming) -> None:
+        nonlocal has_ended
+        try:
+            await asyncio.Event().wait()
+        finally:
+            has_ended = True
+
+    adapter = harness.build(timings=replace(FAST_TIMINGS, drain_timeout=0.02))
+    running = harness.run(adapter, store_for_ever)
+    await harness.discord.wait_until_ready()
+    await harness.acknowledgement(await harness.discord.use_command(harness.ann, harness.dm, "usage"))
+    running.cancel()
+    await asyncio.wait({running})
+    assert has_ended

@@ -373,3 +373,18 @@ async def test_many_long_splits_leave_threads_to_others() -> None:
     dialect.may_render.set()
     for parts in await asyncio.gather(*splits):
         assert len(parts) == 1
+
+
+@pytest.mark.parametrize(
+    "start", ["```\n", "- item\n  ```\n  ", "> ```\n> "], ids=["alone", "in an item", "in a quote"]
+)
+@pytest.mark.parametrize("words", ["code ", "code"], ids=["words", "one word"])
+def test_long_line_of_code_stays_code_in_every_part(start: str, words: str) -> None:
+    parts = check(DiscordDialect(150), f"{start}{words * 200}", step=50)
+    assert len(parts) > 5
+    for part in parts:
+        before, _, code = part.text.partition("```")
+        assert "code" not in before
+        assert set(letters(code)) <= set("code")
+        assert code.count("```") == 1, "the block is closed"
+    assert letters("".join(part.text for part in parts)).removeprefix("item") == "code" * 200
