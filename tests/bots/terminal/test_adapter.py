@@ -72,3 +72,11 @@ async def test_piped_lines_are_not_rate_limited(tmp_path: Path) -> None:
     output = await run_chat(tmp_path, "\n".join([*lines, "/quit", ""]))
     assert output.count("Unknown command.") == 45
     assert TOO_FAST not in output
+
+
+@pytest.mark.slow
+async def test_menu_is_a_list_with_the_current_model_marked(tmp_path: Path) -> None:
+    lines = [line.strip() for line in (await run_chat(tmp_path, "/model\n/quit\n")).splitlines()]
+    listed = [line for line in lines if line.startswith("•")]
+    assert len(listed) > 3
+    assert [line for line in listed if "✓" in line] == [line for line in listed if "Llama-3.3-70B" in line]

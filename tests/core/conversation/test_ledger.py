@@ -135,6 +135,19 @@ async def test_quota_error_at_midnight_belongs_to_previous_day(ledger: Ledger, c
     assert (await quota_of(ledger)).remaining == 0
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        *[ModelError("no", failure, status=429) for failure in ModelFailure if failure is not ModelFailure.QUOTA],
+        ModelError("the bot's own limit", ModelFailure.QUOTA),
+    ],
+    ids=lambda error: f"{error.failure} {error.status}",
+)
+async def test_only_the_services_word_exhausts_a_quota(ledger: Ledger, error: ModelError) -> None:
+    await ledger.record_refusal("a", PHI, error)
+    assert (await quota_of(ledger)).remaining == 1000
+
+
 async def test_exhausted_quota_sends_no_request(ledger: Ledger) -> None:
     async with ledger.reserve("a", PHI, 300) as reservation:
         reservation.reported_tokens = 1000
