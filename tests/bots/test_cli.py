@@ -174,6 +174,16 @@ def test_config_show_keeps_names_on_narrow_terminal() -> None:
         assert re.search(rf"^ *{definition.variable} .* default", output, re.MULTILINE)
 
 
+def test_config_show_describes_settings_on_wide_terminal() -> None:
+    wide = Console(width=220, file=io.StringIO())
+    print_settings(parse_settings({}, SETTINGS_SECTIONS), wide)
+    output = wide.file.getvalue()  # type: ignore[attr-defined]
+    header = next(line for line in output.splitlines() if line.strip())
+    assert re.split(r"\s{2,}", header.strip()) == ["variable", "value", "source", "key in parley.toml", "description"]
+    assert re.search(r"PARLEY_TOO_OLD .* too_old +Seconds after which", output)
+    assert "widen the terminal" not in output
+
+
 def test_misspelled_variable_is_reported(parley: Parley) -> None:
     result = parley("config", "show", TELEGRAM_TOKEN="1:hidden")
     assert "unknown variable TELEGRAM_TOKEN. Did you mean TELEGRAM_BOT_TOKEN?" in result.stderr

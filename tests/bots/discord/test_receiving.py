@@ -148,7 +148,7 @@ async def test_adapter_that_stops_stores_what_it_has_received(harness: AdapterHa
 async def test_nothing_is_being_stored_when_the_adapter_has_stopped(harness: AdapterHarness) -> None:
     has_ended = False
 
-    async def store_for_ever(_incoming: Incoming) -> None:
+    async def store_for_ever(incoming: Incoming) -> None:
         nonlocal has_ended
         try:
             await asyncio.Event().wait()
