@@ -111,7 +111,10 @@ class GatewayClient(discord.Client):
             await self._receiver.handle_autocomplete(interaction)
 
     async def handle_button(self, interaction: Interaction, action: str) -> None:
-        await self._receiver.handle_button(interaction, action)
+        try:
+            await self._receiver.handle_button(interaction, action)
+        except Exception:  # noqa: BLE001 (the library would log its text)
+            await self.on_error("handle_button")
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Log only the type of the error, because its text may contain a person's message."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_token import InteractionToken, ResponseMode
@@ -13,6 +14,7 @@ from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
 from tests.bots.discord.conftest import AdapterHarness, messages_path
+from tests.waiting import wait_until
 
 EPHEMERAL = 1 << 6
 QUESTION = "why is\nthe sky blue?"
@@ -312,3 +314,18 @@ async def test_ephemeral_menu_is_updated(harness: AdapterHarness) -> None:
     assert message.content == "Model 7 it is"
     path = f"/webhooks/{harness.account}/{interaction.token}/messages/@original"
     assert harness.discord.calls_to("PATCH", path)
+
+
+async def test_unreadable_press_is_logged_without_text(
+    harness: AdapterHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapter = await harness.start()
+    message_id = await adapter.send(harness.place(harness.dm), Part("x", buttons=(Button("Secret", "mp:0"),)), key="k")
+    await harness.discord.press_button(harness.ann, harness.message(message_id), "parley:mp:0")
+    await harness.inbox.next()
+    event, data = harness.discord.gateway.dispatches[-1]
+    with structlog.testing.capture_logs() as logs:
+        await harness.discord.gateway.dispatch(event, {key: value for key, value in data.items() if key != "user"})
+        await wait_until(lambda: any(entry["event"] == "discord.event_failed" for entry in logs))
+    assert [entry["handler"] for entry in logs if entry["event"] == "discord.event_failed"] == ["handle_button"]
+    assert "Secret" not in caplog.text
