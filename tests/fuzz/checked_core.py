@@ -5,11 +5,12 @@ nothing of Ada's changes unless the event comes from Ada or a manager.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -22,6 +23,7 @@ from core.timings import Timings
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.waiting import wait_until
 
+T = TypeVar("T")
 HANGING_QUESTION = "Think forever."
 MAX_EVENT_SECONDS = 60
 TURN_ACTIONS = ("stop", "retry", "more", "again", "think")
@@ -137,6 +139,14 @@ class CheckedCore:
     @property
     def draft_ids(self) -> list[int]:
         return [encode_draft_id(row.id, position) for row in self._adas_turns for position in (0, 1)]
+
+
+def choose_evenly(random_source: random.Random, events: Iterable[T], kind_of: Callable[[T], object]) -> T:
+    """A random event of a random kind: there are many more buttons than messages."""
+    by_kind: dict[object, list[T]] = {}
+    for event in events:
+        by_kind.setdefault(kind_of(event), []).append(event)
+    return random_source.choice(random_source.choice(list(by_kind.values())))
 
 
 def adas_turns(connection: Connection) -> list[Any]:

@@ -31,7 +31,7 @@ from core.commands.models import Suggestion
 from core.port import Button, MenuItem, Part, Place, Sender
 from tests.bots.discord.conftest import FAST_TIMINGS
 from tests.fuzz.cases import SEED, Run, case_count, time_limit
-from tests.fuzz.checked_core import CheckedAdapter, CheckedCore, running_checked_core
+from tests.fuzz.checked_core import CheckedAdapter, CheckedCore, choose_evenly, running_checked_core
 from tests.fuzz.mutations import JsonMutator
 
 EVENTS = case_count("FUZZ_EVENTS", 60)
@@ -162,6 +162,11 @@ def check_requests(core: CheckedCore, http: RecordingHttp) -> None:
         assert kind in ("interactions", "webhooks") or id_ in channels, path
 
 
+def kind_of(event: tuple[str, Json]) -> object:
+    name, data = event
+    return name, data.get("type") if name == "INTERACTION_CREATE" else None
+
+
 async def run_block(
     chats: Chats, core: CheckedCore, numbers: list[int], random_source: random.Random, run: Run
 ) -> None:
@@ -171,10 +176,10 @@ async def run_block(
     mutator = JsonMutator(random_source, chats.interesting_values(core), is_parsable=True)
     async with running_client(chats, core, http) as client:
         while numbers and not core.is_changed:
-            number = numbers.pop()
-            event, data = random_source.choice(events)
+            event, data = choose_evenly(random_source, events, kind_of)
             if event.startswith(("GUILD", "CHANNEL", "THREAD")) and random_source.random() < 0.8:
                 continue  # they change for all later events where people are
+            number = numbers.pop()
             content = {**data, "id": str(next_snowflake())} if "author" in data or "token" in data else data
             if random_source.random() < 0.9:
                 content = mutator.mutate(content)
