@@ -36,7 +36,7 @@ class Run:
 
     def __enter__(self) -> Self:
         print(f"FUZZ_SEED={SEED} {self.name}")  # noqa: T201 (repeats a failed run)
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         return self
 
     def __exit__(self, *_: object) -> None:
