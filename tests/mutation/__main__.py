@@ -5,6 +5,7 @@ copies of the project, one for each worker; the working tree stays as it is. A m
 folder first, then more. A test that fails counts only if it fails again and passes without the mutant.
 """
 
+import contextlib
 import difflib
 import os
 import queue
@@ -33,6 +34,10 @@ MAX_FLAKY_TESTS = 3
 NO_TESTS_COLLECTED = 5
 FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 
+RUNNING: set["subprocess.Popen[str]"] = set()
+IS_ENDING = threading.Event()
+"""Interrupted: no worker starts another process."""
+
 MIRROR, OTHERS, SURVIVED, EQUIVALENT = "killed by its mirrored folder", "killed by others", "survived", "equivalent"
 
 
@@ -46,6 +51,7 @@ class Result:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = int(os.environ.get("MUTANTS_SEED") or random.randrange(100_000))
     count = int(os.environ.get("MUTANTS_COUNT") or 100)
     workers = int(os.environ.get("MUTANTS_WORKERS") or 2)
@@ -65,10 +71,15 @@ def main() -> int:
             threading.Thread(target=_work, args=(original, Path(folder) / f"{number}", waiting, results), daemon=True)
             for number in range(workers)
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            IS_ENDING.set()
+            for process in list(RUNNING):
+                _kill(process)
         _report(original, results)
     return int(len(results) < len(sample))
 
@@ -183,12 +194,15 @@ def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
         errors="replace",
         start_new_session=True,
     )
+    RUNNING.add(process)
     try:
         output, _ = process.communicate(timeout=STAGE_SECONDS)
     except subprocess.TimeoutExpired:
-        _end(process)
+        _kill(process)
         _print(f"undecided after {STAGE_SECONDS:.0f} s: {' '.join(arguments)}")
         return None
+    finally:
+        RUNNING.discard(process)
     if process.returncode in (0, NO_TESTS_COLLECTED):
         return None
     failed = FAILED_TEST.search(output)
@@ -197,14 +211,11 @@ def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
     return failed[1] if failed else output.strip().rpartition("\n")[2][:200] or f"status {process.returncode}"
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Let pytest stop the processes that it started; then make sure."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.communicate(timeout=15)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill pytest and what it started. A PostgreSQL server of the tests notices and ends itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def equivalence(original: Path, mutant: Mutant) -> str:
