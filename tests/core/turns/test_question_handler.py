@@ -183,6 +183,7 @@ async def test_chat_has_a_limit_of_its_own(tmp_path: Path, model: ModelStandIn) 
 # Files
 
 
+@pytest.mark.slow
 async def test_file_without_question_is_stored(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FilesAdapter()) as chat:
         reply = await send(chat, "", [text_file("lease.txt")])
@@ -191,12 +192,14 @@ async def test_file_without_question_is_stored(tmp_path: Path, model: ModelStand
     assert not model.requests
 
 
+@pytest.mark.slow
 async def test_question_about_a_file_is_answered_with_it(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FilesAdapter()) as chat:
         assert "repeated" in await send(chat, "repeat: repeated", [text_file("lease.txt")])
         assert "Rent is due on the 3rd." in str(model.requests[-1].body["messages"][0])
 
 
+@pytest.mark.slow
 async def test_unreadable_file_is_reported_and_the_question_not_answered(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FilesAdapter()) as chat:
         files = [text_file("lease.txt"), text_file("a.zip", "PK\x03\x04\0\0")]
@@ -207,6 +210,7 @@ async def test_unreadable_file_is_reported_and_the_question_not_answered(tmp_pat
     assert not model.requests
 
 
+@pytest.mark.slow
 async def test_number_of_files_is_limited(tmp_path: Path, model: ModelStandIn) -> None:
     chat = FilesAdapter()
     async with running_engine(tmp_path, model, chat):
@@ -218,6 +222,7 @@ async def test_number_of_files_is_limited(tmp_path: Path, model: ModelStandIn) -
         assert memory_texts.ASK_ABOUT_FILE in await send(chat, "", files[:-1], key="k2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", DeliveryFailure)
 async def test_download_is_repeated_if_that_may_help(
     tmp_path: Path, model: ModelStandIn, failure: DeliveryFailure
@@ -239,6 +244,7 @@ async def test_download_is_not_repeated_for_ever(tmp_path: Path, model: ModelSta
         assert len(chat.fetched) == MAX_FETCH_ATTEMPTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "attempts"), [(0.05, 2), (0.06, 1)])
 async def test_download_waits_for_limited_time(
     tmp_path: Path, model: ModelStandIn, seconds: float, attempts: int
