@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Many tests wait more than they compute: four keep two cores busy.
+WORKERS ?= 4
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
@@ -32,14 +34,14 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,unused code,$(BIN)/vulture && $(BIN)/vulture core bots --exclude bots/sandbox/,Delete it. If a library calls it by name: add the name to tool.vulture in pyproject.toml)
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
-	$(call step,tests,$(BIN)/pytest -n 2 --dist worksteal --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
 fast: install ## quick tests, in under a minute: no child processes, no PostgreSQL
 	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/pytest tests/load
 
 format: install ## format the code and fix what the linter can fix
@@ -50,7 +52,7 @@ reference: install ## write docs/reference and parley.example.toml
 	$(BIN)/python -m tests.project.reference
 
 coverage: install ## all tests, with the lines they miss
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 mutants: install ## would the tests notice a defect? (MUTANTS_SEED, MUTANTS_COUNT, MUTANTS_PATH; an hour for 100)
 	$(BIN)/python -m tests.mutation
