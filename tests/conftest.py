@@ -16,7 +16,7 @@ import pytest
 from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
 
-SLOW_FOLDERS = ("tests/end_to_end/", "tests/faults/", "tests/load/")
+SLOW_FOLDERS = ("tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
 PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 
 is_test_running = False

@@ -13,6 +13,8 @@ from core.errors import ConfigurationError
 from core.port import Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 
+pytestmark = pytest.mark.slow
+
 COMMANDS_PATH = "/applications/.*/commands"
 
 

@@ -18,6 +18,8 @@ from core.store.leases import Leases
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
 from tests.sqlite import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 GATEWAY_PATH = "/gateway/bot"
 
 

@@ -29,6 +29,8 @@ from tests.bots.telegram.payloads import PRIVATE, message
 from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 POLLING_LEASE = "telegram:poller:123456"
 PART = Part("hello")
 

@@ -11,6 +11,8 @@ from core.timings import Timings
 from tests.core.commands.conftest import PERSONAL_KEY
 from tests.core.turns.fake_adapter import running_engine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("message_id", ["m1", None], ids=["message", "slash command"])
 async def test_key_sent_in_group_is_refused(tmp_path: Path, model: ModelStandIn, message_id: str | None) -> None:

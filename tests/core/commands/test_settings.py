@@ -8,6 +8,8 @@ from bots.sandbox.model import ModelStandIn
 from core.commands.settings import MAX_INSTRUCTIONS_CHARS
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
+pytestmark = pytest.mark.slow
+
 
 async def test_length_used_up_by_reasoning_is_reported(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from bots.sandbox.model import ModelStandIn
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
@@ -10,6 +12,8 @@ from core.texts.formatting import progress_bar
 from core.texts.usage import BAR_CHARS
 from tests.core.commands.conftest import LLAMA, PERSONAL_KEY
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+
+pytestmark = pytest.mark.slow
 
 BOB = "6"
 PHI = "microsoft/phi-4"

@@ -20,6 +20,8 @@ from core.store.personal_keys import get_encrypted_key, save_encrypted_key
 from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 PASSPHRASE = "the passphrase"
 
 

@@ -10,6 +10,8 @@ from core.delivery.splitter import Splitter
 from core.markdown.document import Document
 from core.port import Dialect, Part
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = long_document(20_000)
 DIALECTS = [DiscordDialect(), TelegramDialect()]
 SMALL = DiscordDialect(60)

@@ -240,6 +240,7 @@ async def test_vectors_of_changed_length_are_not_stored(env: Environment) -> Non
     assert await env.store.read(memories.list_entries, ANN) == []
 
 
+@pytest.mark.slow
 async def test_parallel_files_stay_within_the_daily_limit(env: Environment) -> None:
     ledger = Ledger(env.store, env.models, Settings(person_tokens=5000))
     memory = MemoryService(env.store, ledger)

@@ -51,6 +51,8 @@ from tests.core.store import sample_database
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.postgresql import empty_postgresql_url
 
+pytestmark = pytest.mark.slow
+
 DUMP = Path(__file__).parent / "data" / "previous_version.sql"
 PREVIOUS_REVISION = "0005"
 FAKE, DISCORD = AccountKey("fake", "1"), AccountKey("discord", "2")

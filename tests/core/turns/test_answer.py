@@ -20,6 +20,8 @@ from core.texts import answers as texts
 from core.timings import Timings
 from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
 
+pytestmark = pytest.mark.slow
+
 LLAMA, PHI, GEMMA = "meta-llama/Llama-3.3-70B-Instruct", "microsoft/phi-4", "google/gemma-2-9b-it"
 IMPATIENT = Timings(model_retry_delay=0.001, max_model_retry_delay=0.002)
 FALLBACKS = {"fallbacks": (PHI, GEMMA), "timings": IMPATIENT}

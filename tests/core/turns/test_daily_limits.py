@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bots.sandbox.model import ModelStandIn
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.store.token_usage import UsageKind, get_daily_usage
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 PERSONAL_KEY = "io-key-of-ann-0123456789"
 ANN = "person:fake:5"

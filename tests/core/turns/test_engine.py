@@ -24,6 +24,8 @@ from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLOW = 20
 FAST = 2000
 SMALL_MODEL = "nvidia/AceMath-7B-Instruct"

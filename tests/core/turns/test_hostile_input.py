@@ -19,6 +19,8 @@ from tests.core.turns.fake_adapter import FakeAdapter, running_engine, turn_stat
 from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 
 class FloodedGroup(FakeAdapter):
     """Messages to the group hang until `gates["flooded"]` is set."""

@@ -15,6 +15,8 @@ from core.texts import commands as command_texts
 from core.turns.inbox import is_question, is_stop_request
 from tests.core.turns.fake_adapter import running_engine
 
+pytestmark = pytest.mark.slow
+
 PLACE = Place("fake", "1", "5", is_private=True)
 MESSAGE = Incoming(EventKind.PROMPT, "e1", PLACE, Sender("fake", "5", "Ann"), "hello")
 COMMAND = replace(MESSAGE, kind=EventKind.COMMAND)

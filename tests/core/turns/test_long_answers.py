@@ -16,6 +16,8 @@ from core.texts import answers as texts
 from tests.core.api.raw_server import DONE, chunk, final_chunk
 from tests.core.turns.fake_adapter import EDITING, TYPING, UNLIMITED, FakeAdapter, UploadingAdapter, running_engine
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 3
 LONG = "".join(f"Sentence {number} of the answer. " for number in range(60)).strip()
 DIALECT = DiscordDialect(200)

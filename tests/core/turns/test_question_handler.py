@@ -25,6 +25,8 @@ from core.turns.question_handler import CONTINUE_PROMPT, MAX_PROMPT_CHARS
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.sqlite import sqlite_url
 
+pytestmark = pytest.mark.slow
+
 PLACE = Place("fake", "1", "5", is_private=True)
 ANN = Sender("fake", "5", "Ann")
 PATIENT = Timings(first_fetch_retry_delay=0.01, max_fetch_retry_delay=0.05)

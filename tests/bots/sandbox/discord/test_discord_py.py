@@ -21,6 +21,8 @@ from tests.bots.sandbox.discord.conftest import (
     spec_violations,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def test_mention_is_received_and_reply_edited(server: DiscordStandIn, bot: Bot) -> None:
     ann = server.create_user("Ann")

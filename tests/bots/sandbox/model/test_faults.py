@@ -15,6 +15,8 @@ from bots.sandbox.model.faults import ReasoningFormat, UsageReporting
 from bots.sandbox.model.script import long_document
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
 
+pytestmark = pytest.mark.slow
+
 
 async def packets_of(server: ModelStandIn, text: str = "repeat: one two three") -> list[bytes]:
     """The packets of a streamed answer."""

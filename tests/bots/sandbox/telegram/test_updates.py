@@ -12,6 +12,8 @@ from telegram.ext import Application, ContextTypes, ExtBot, MessageHandler, filt
 from bots.sandbox.telegram import TelegramStandIn
 from tests.bots.sandbox.telegram.conftest import CallMethod, make_client
 
+pytestmark = pytest.mark.slow
+
 
 async def test_application_polls_and_answers(server: TelegramStandIn) -> None:
     ann = server.create_user("Ann")
