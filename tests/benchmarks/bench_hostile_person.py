@@ -15,11 +15,13 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from tests.end_to_end.harness import Harness, running_harness
 
 QUESTIONS = 20
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 1.5
+"""Between two questions: a chat gets one message a second, so answers in quick succession would wait for that."""
 HOSTILE_TEXTS = (
     "$" + "1" * 1300 + " " * 2600 + "=$",
     "*" * 4000,
@@ -60,19 +62,30 @@ def start_conversations(harness: Harness, name: str) -> dict[str, Conversation]:
     }
 
 
-async def ask(harness: Harness, send: Send, number: int) -> float:
-    """The seconds until the model gets the question."""
-    model, text = harness.model, f"repeat: question {number}"
-    sent_at = time.monotonic()
-    await send(text)
-    await model.wait_for(lambda: any(text in str(request.body["messages"][-1]) for request in model.requests), 120)
-    return time.monotonic() - sent_at
+class Model:
+    """Answers, and records when Bob's questions arrive."""
+
+    def __init__(self) -> None:
+        self.arrived_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._hostile_answers = itertools.cycle(HOSTILE_ANSWERS)
+
+    def answer(self, body: dict[str, Any]) -> str:
+        if "Bob's question" not in str(body["messages"][-1]):
+            return next(self._hostile_answers)
+        if not self.arrived_at.done():
+            self.arrived_at.set_result(time.monotonic())
+        return "fine"
 
 
-async def median_wait(harness: Harness, send: Send, numbers: "itertools.count[int]") -> float:
+async def median_wait(model: Model, send: Send) -> float:
+    """The median of the seconds until the model gets one of Bob's questions."""
     waits = []
     for _ in range(QUESTIONS):
-        waits.append(await ask(harness, send, next(numbers)))
+        model.arrived_at = asyncio.get_running_loop().create_future()
+        sent_at = time.monotonic()
+        await send("Bob's question")
+        async with asyncio.timeout(120):
+            waits.append(await model.arrived_at - sent_at)
         await asyncio.sleep(PAUSE_SECONDS)
     return statistics.median(waits)
 
@@ -87,16 +100,15 @@ async def attack(conversations: dict[str, Conversation]) -> None:
 
 
 async def measure(folder: Path) -> None:
-    answers = itertools.cycle(HOSTILE_ANSWERS)
     async with running_harness(folder) as harness:
-        harness.model.answer = lambda body: "fine" if "question" in str(body["messages"][-1]) else next(answers)
+        model = Model()
+        harness.model.answer = model.answer
         # Without limits for a person, so that everything hostile is worked on.
         async with harness.run_process(PARLEY_MESSAGES_A_MINUTE="1000000", PARLEY_OPEN_TURNS="10000"):
             bob, eve = start_conversations(harness, "Bob"), start_conversations(harness, "Eve")
-            numbers = itertools.count(1)
-            alone = {name: await median_wait(harness, own.send, numbers) for name, own in bob.items()}
+            alone = {name: await median_wait(model, own.send) for name, own in bob.items()}
             attack_task = asyncio.create_task(attack(eve))
-            beside_eve = {name: await median_wait(harness, own.send, numbers) for name, own in bob.items()}
+            beside_eve = {name: await median_wait(model, own.send) for name, own in bob.items()}
             attack_task.cancel()
             for name, seconds in alone.items():
                 sys.stdout.write(
