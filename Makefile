@@ -61,7 +61,8 @@ chaos: install ## the fault tests in their long form (CHAOS_TURNS, CHAOS_SEED)
 	CHAOS_TURNS=$${CHAOS_TURNS:-2000} $(BIN)/pytest tests/faults -s
 
 fuzz: install ## hostile texts, events and responses (FUZZ_TEXTS, FUZZ_EVENTS, FUZZ_RESPONSES, FUZZ_SEED)
-	FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} FUZZ_EVENTS=$${FUZZ_EVENTS:-10000} FUZZ_RESPONSES=$${FUZZ_RESPONSES:-20000} \
+	FUZZ_SEED=$${FUZZ_SEED:-0} FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} \
+	FUZZ_EVENTS=$${FUZZ_EVENTS:-10000} FUZZ_RESPONSES=$${FUZZ_RESPONSES:-20000} \
 		$(BIN)/pytest tests/fuzz -s --timeout=0
 
 sandbox: install ## try the whole product without an account

@@ -11,7 +11,8 @@ from typing import Self
 
 import structlog
 
-SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randint(1, 10**6)
+SEED = int(os.environ.get("FUZZ_SEED", "1")) or random.SystemRandom().randint(1, 10**6)
+"""The suite always runs the same cases; `make fuzz` passes 0 and gets others each time."""
 MAX_SHORT_CASES = 1000
 
 
