@@ -15,10 +15,11 @@ import contextlib
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import structlog
 
@@ -33,6 +34,7 @@ from core.store.token_usage import TokenUsage, UsageKey, UsageKind
 from core.timings import Timings
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 QUOTA_WARNING_FRACTION = 0.8
 DAY_SECONDS = 86_400
@@ -118,11 +120,15 @@ class Reservation:
         return 0 if is_refused and not self.answer_tokens else self.prompt_tokens + self.answer_tokens
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Charge:
-    """What counts towards the daily limits of a person and a chat."""
+    """Requests that count towards the daily limits of a person and a chat."""
 
-    tokens: int = 0
+    reservations: list[Reservation] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        return sum(reservation.cost for reservation in self.reservations)
 
 
 class Ledger:
@@ -222,8 +228,8 @@ class Ledger:
     async def charge(self, subjects: Sequence[str], expected_tokens: int) -> AsyncIterator[Charge]:
         """Count the tokens of other requests than chat towards the daily limits of a person and a chat.
 
-        The expected tokens are counted while the body runs, then the real ones. Raises `ModelError` if a limit does
-        not allow them, and `StoreError`.
+        The expected tokens are counted while the body runs, then those of `Charge.reservations`. Raises `ModelError`
+        if a limit does not allow them, and `StoreError`.
         """
         charge, day = Charge(), self.today()
         limits = (self._settings.person_tokens, self._settings.chat_tokens)
@@ -231,7 +237,11 @@ class Ledger:
         if not limited:
             yield charge
             return
-        if not await self._store.write(token_usage.charge_daily_usage, limited, day, expected_tokens):
+        is_allowed = await _undo_if_cancelled(
+            self._store.write(token_usage.charge_daily_usage, limited, day, expected_tokens),
+            lambda is_counted: self._settle_charge(limited, day, -expected_tokens if is_counted else 0),
+        )
+        if not is_allowed:
             raise ModelError("Today's limit does not allow this request", ModelFailure.ALLOWANCE)
         try:
             yield charge
@@ -246,15 +256,12 @@ class Ledger:
 
     async def _reserve(self, key: UsageKey, expected_tokens: int) -> int | None:
         quota = self.daily_limit(key.model)
-        task = asyncio.ensure_future(self._store.write(token_usage.reserve, key, expected_tokens, quota))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # The reservation may already exist, and nothing else would settle it.
-            with contextlib.suppress(StoreError):
-                if (reservation_id := await task) is not None:
-                    await self._store.write(token_usage.settle_reservation, reservation_id, 0)
-            raise
+
+        async def undo(reservation_id: int | None) -> None:
+            if reservation_id is not None:
+                await self._store.write(token_usage.settle_reservation, reservation_id, 0)
+
+        return await _undo_if_cancelled(self._store.write(token_usage.reserve, key, expected_tokens, quota), undo)
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         try:
@@ -312,3 +319,14 @@ class Ledger:
         age = self._timings.max_request if older_than_seconds is None else older_than_seconds
         if settled := await self._store.write(token_usage.settle_abandoned, age):
             log.info("quota.abandoned_requests_booked", requests=settled)
+
+
+async def _undo_if_cancelled(write: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[None]]) -> T:
+    """The result of `write`. If this is cancelled, what was written is undone: nothing else would settle it."""
+    task = asyncio.create_task(write)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(StoreError):
+            await undo(await task)
+        raise

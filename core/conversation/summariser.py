@@ -143,14 +143,12 @@ class Summariser:
             self.ledger.reserve(api_key.key_id, model, prompt_tokens, SUMMARY_TOKENS) as reservation,
             aclosing(api_key.api.stream(request)) as events,
         ):
-            try:
-                async for event in events:
-                    match event:
-                        case TextDelta(text):
-                            answer += text
-                            reservation.answer_tokens = len(answer) // CHARS_PER_TOKEN
-                        case UsageReport(total_tokens=total):
-                            reservation.reported_tokens = total
-            finally:
-                charge.tokens = reservation.cost
+            charge.reservations.append(reservation)
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        answer += text
+                        reservation.answer_tokens = len(answer) // CHARS_PER_TOKEN
+                    case UsageReport(total_tokens=total):
+                        reservation.reported_tokens = total
         return redact(answer.strip())[:MAX_SUMMARY_CHARS]

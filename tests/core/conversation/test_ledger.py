@@ -12,11 +12,13 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import ModelError, ModelFailure
 from core.settings import Settings
 from core.store.database import Store
-from core.store.token_usage import TokenUsage
+from core.store.token_usage import TokenUsage, get_daily_usage
 from core.timings import Timings
 from tests.clock import FixedTimeClock
+from tests.core.faulty_store import FaultyStore
 from tests.sqlite import sqlite_url
 
+ANN = "person:fake:5"
 PHI = "microsoft/phi-4"
 NOON = 1_800_014_400.0
 """UTC."""
@@ -115,6 +117,29 @@ async def test_cancelled_reservation_leaves_nothing_reserved(ledger: Ledger) -> 
         await asyncio.wait({task})
     usage = await usage_of(ledger)
     assert (usage.tokens, usage.reserved) == (0, 0)
+
+
+async def test_cancelled_charge_counts_nothing(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path))
+    await store.open()
+    faulty_store = FaultyStore(store)
+    registry = ModelRegistry(ModelApi("http://127.0.0.1:1", "key"), store, Settings())
+    ledger = Ledger(faulty_store.as_store(), registry, Settings(person_tokens=1000))
+
+    async def use() -> None:
+        async with ledger.charge([ANN], 300):
+            raise AssertionError("cancelled before")
+
+    async def cancel() -> None:
+        task.cancel()
+        await asyncio.sleep(0)
+
+    faulty_store.after_next_write(cancel)
+    task = asyncio.create_task(use())
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert (await store.read(get_daily_usage, [ANN], ledger.today()))[ANN].tokens == 0
+    await store.close()
 
 
 async def test_short_quota_pause_does_not_block_day(ledger: Ledger) -> None:

@@ -264,6 +264,8 @@ async def test_failure_is_logged_and_stores_nothing(harness: SummariserHarness) 
         assert await starts(summariser, harness, composed_without("short"))
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("memory.summary_failed", "info")]
     assert harness.store.writes[save_summary.__name__] == 0
+    used = await harness.store.read(get_daily_usage, [ANN], harness.ledger.today())
+    assert used[ANN].tokens == 0, "the service refused the request"
 
 
 # Which model summarises

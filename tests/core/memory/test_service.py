@@ -22,13 +22,14 @@ from core.store import memories
 from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
 from core.store.schema import conversations
-from core.store.token_usage import TokenUsage, UsageKind
+from core.store.token_usage import TokenUsage, UsageKind, get_daily_usage
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
 from tests.sqlite import sqlite_url
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
+PERSON = "person:telegram:3"
 EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
 MAX_TOKENS = 2000
 
@@ -178,6 +179,20 @@ async def test_recall_times_out(env: Environment) -> None:
     assert recalled.failure is ModelFailure.STALLED
 
 
+async def test_abandoned_search_counts_for_the_daily_limit(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    before = (await env.booked_tokens()).tokens
+    ledger = Ledger(env.store, env.models, Settings(person_tokens=5000))
+    memory = MemoryService(env.store, ledger, timings=Timings(recall_timeout=0.2))
+    async with raw_server(lambda _n: [5.0]) as silent_server:
+        api = ModelApi(silent_server.url, "key")
+        await memory.search(ApiKey("house", api, subjects=(PERSON,)), ANN, QUESTION)
+        await api.close()
+    booked = (await env.booked_tokens()).tokens - before
+    counted = (await env.store.read(get_daily_usage, [PERSON], ledger.today()))[PERSON].tokens
+    assert counted == booked > 0
+
+
 async def test_length_of_note_is_limited(env: Environment) -> None:
     assert (await env.memory.add_note(env.account, ANN, f" {'x' * MAX_NOTE_CHARS} ")).number == 1
     with pytest.raises(DocumentError) as caught:
@@ -244,7 +259,7 @@ async def test_vectors_of_changed_length_are_not_stored(env: Environment) -> Non
 async def test_parallel_files_stay_within_the_daily_limit(env: Environment) -> None:
     ledger = Ledger(env.store, env.models, Settings(person_tokens=5000))
     memory = MemoryService(env.store, ledger)
-    account = replace(env.account, subjects=("person:telegram:3",))
+    account = replace(env.account, subjects=(PERSON,))
     files = [f"file {number} ".encode() + b"word " * 2000 for number in range(4)]
     results = await asyncio.gather(
         *(memory.add_file(account, ANN, f"{n}.txt", file, env.on_progress) for n, file in enumerate(files)),
