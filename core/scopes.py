@@ -2,6 +2,7 @@
 
     person        telegram:PERSON                            who asked, whose API key
     conversation  telegram:BOT:CHAT:THREAD:PERSON            messages, notes and files; THREAD and PERSON may be empty
+    chat          telegram:BOT:CHAT
     scope         person:telegram:PERSON                     where a preference holds, what a daily allowance is for
                   chat:telegram:BOT:CHAT
                   thread:telegram:BOT:CHAT:THREAD
@@ -42,18 +43,22 @@ def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
     return f"{conversation_key_prefix(place)}{place.thread or ''}:{person}"
 
 
+def chat_key(place: Place) -> str:
+    return f"{place.platform}:{place.account}:{place.chat}"
+
+
 def conversation_key_prefix(place: Place) -> str:
     """How the keys of all conversations in a chat begin."""
-    return f"{_chat_key(place)}:"
+    return f"{chat_key(place)}:"
 
 
 def chat_scope_key(place: Place) -> str:
-    return f"{ScopeKind.CHAT}:{_chat_key(place)}"
+    return f"{ScopeKind.CHAT}:{chat_key(place)}"
 
 
 def thread_scope_prefix(place: Place) -> str:
     """How the scope keys of all threads in a chat begin."""
-    return f"{ScopeKind.THREAD}:{_chat_key(place)}:"
+    return f"{ScopeKind.THREAD}:{chat_key(place)}:"
 
 
 def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
@@ -87,10 +92,6 @@ def grant_subjects(incoming: Incoming) -> list[str]:
     if place.server:
         subjects.append(grant_subject(place.platform, ScopeKind.SERVER, place.server))
     return subjects
-
-
-def _chat_key(place: Place) -> str:
-    return f"{place.platform}:{place.account}:{place.chat}"
 
 
 def _person_scope_key(sender: Sender) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
 from core.port import AccountKey, Place
-from core.scopes import ScopeKind, chat_scope_key, conversation_key_prefix, grant_subject, thread_scope_prefix
+from core.scopes import ScopeKind, chat_key, chat_scope_key, conversation_key_prefix, grant_subject, thread_scope_prefix
 from core.store.answer_parts import PartState
 from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import (
@@ -130,7 +130,11 @@ def _move_open_turns(connection: Connection, account: AccountKey, old_chat: str,
         if incoming is None or incoming.place.chat != old_chat:
             continue
         migrated = replace(incoming, place=replace(incoming.place, chat=new_chat), message_id=None)
-        connection.execute(update(turns).where(turns.c.id == row.id).values(incoming_json=encode_incoming(migrated)))
+        connection.execute(
+            update(turns)
+            .where(turns.c.id == row.id)
+            .values(chat_key=chat_key(migrated.place), incoming_json=encode_incoming(migrated))
+        )
         connection.execute(
             update(answer_parts)
             .where(answer_parts.c.turn_id == row.id, answer_parts.c.state == PartState.SENT)

@@ -19,11 +19,11 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, exists, false, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, case, exists, false, func, or_, select, true, update
 
 from core.port import AccountKey
 from core.store.incoming_codec import decode_incoming
-from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, conversations, database_now, turns
+from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ def claim_turns(
     """Claim up to `limit` turns of these accounts that are free and ready to run.
 
     `exclude` contains the turns that this process is still working on: a late heartbeat renews their leases.
-    `busy_chats` contains the conversation key prefixes of chats from which it takes no more turns now.
+    `busy_chats` contains the keys of chats from which it takes no more turns now.
     """
     other = turns.alias()
     is_open_beside = (other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
@@ -87,7 +87,7 @@ def claim_turns(
             or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
             or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
-            *(turns.c.conversation_id.not_in(_conversations_of(chat)) for chat in busy_chats),
+            turns.c.chat_key.not_in(busy_chats),
         )
         .order_by(turns.c.id)
         .limit(limit)
@@ -121,10 +121,6 @@ def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:
     return or_(false(), *(turns.c.event_key.startswith(f"{key}:", autoescape=True) for key in accounts))
 
 
-def _conversations_of(chat: str) -> Select[tuple[int]]:
-    return select(conversations.c.id).where(conversations.c.key.startswith(chat, autoescape=True))
-
-
 def _matches(claim_filter: ClaimFilter) -> ColumnElement[bool]:
     if claim_filter is ClaimFilter.SUSPECT:
         return turns.c.attempt >= SUSPECT_ATTEMPTS
@@ -138,7 +134,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
     if incoming is not None:
         return Turn(
             id=row.id,
-            conversation_id=row.conversation_id,
+            conversation_id=row.conversation_id or 0,
             seq=row.seq,
             state=TurnState(row.state),
             incoming=incoming,

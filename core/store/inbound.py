@@ -11,11 +11,13 @@ and the following ones are merged into it:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy import insert as plain_insert
 
 from core.port import EventKind, Incoming
+from core.scopes import chat_key
 from core.store.dialect import insert, upsert
 from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming
 from core.store.schema import IS_OPEN, conversations, database_now, turns
@@ -73,9 +75,11 @@ def accept_event(
         return AcceptResult.DUPLICATE
     conversation_id, seq = _advance_conversation(connection, conversation_key, int(ordered))
     if _is_stored(connection, event_key):  # by a transaction that locked the conversation's row until now
+        _delete_if_empty(connection, conversation_id)
         return AcceptResult.DUPLICATE
-    columns = {
+    columns: dict[str, Any] = {
         "conversation_id": conversation_id,
+        "chat_key": chat_key(incoming.place),
         "event_key": event_key,
         "incoming_json": encode_incoming(incoming),
         "person_key": person_key,
@@ -85,8 +89,10 @@ def accept_event(
         connection, incoming, conversation_id, person_key, timings, max_batch_chars
     )
     exceeded = None if is_merged else _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
-    if exceeded is AcceptResult.DROPPED:
+    if exceeded is not None:
         _delete_if_empty(connection, conversation_id)
+        columns["conversation_id"] = None
+    if exceeded is AcceptResult.DROPPED:
         return exceeded
     if is_merged or (is_stop and not exceeded and _has_equal_turn(connection, incoming, conversation_id, person_key)):
         merged = {"state": TurnState.MERGED, "finished_at": database_now()}

@@ -37,7 +37,7 @@ def find_recent_activity(
     """
     newest_turn = connection.scalar(select(func.max(turns.c.id))) or 0
     recent = (
-        select(turns.c.id, turns.c.event_key, turns.c.conversation_id, turns.c.created_at)
+        select(turns.c.id, turns.c.event_key, turns.c.conversation_id, turns.c.chat_key, turns.c.created_at)
         .where(turns.c.id <= (newest_turn if before_turn is None else before_turn))
         .order_by(turns.c.id.desc())
         .limit(MAX_SCANNED_TURNS)
@@ -49,7 +49,7 @@ def find_recent_activity(
             recent.c.event_key.startswith(f"{account}:", autoescape=True),
             recent.c.created_at >= database_now() - within_seconds,
         )
-        .group_by(recent.c.conversation_id)
+        .group_by(recent.c.conversation_id, recent.c.chat_key)
     )
     rows = connection.scalars(
         select(turns.c.incoming_json)

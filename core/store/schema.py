@@ -106,7 +106,8 @@ turns = Table(
     "turns",
     metadata,
     Column("id", Id, primary_key=True),
-    required("conversation_id", ForeignKey(conversations.c.id)),
+    Column("conversation_id", ForeignKey(conversations.c.id)),  # NULL: the event was refused
+    required("chat_key", String(300), server_default=""),  # platform:account:chat; empty: from before 0008
     Column("seq", Integer),
     required("event_key", String(200)),  # platform:account:key
     required("state", String(16)),

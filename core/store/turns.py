@@ -49,6 +49,7 @@ class Turn:
 
     id: int
     conversation_id: int
+    """0: none, because the event was refused."""
     seq: int | None
     """The position in the conversation; None for a turn that overtakes."""
     state: TurnState
@@ -71,6 +72,7 @@ class StoredTurn:
 
     id: int
     conversation_id: int
+    """0: none, because the event was refused."""
     incoming: Incoming
     state: TurnState
 
@@ -82,7 +84,7 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     ).first()
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
-    return StoredTurn(turn_id, row.conversation_id, incoming, TurnState(row.state))
+    return StoredTurn(turn_id, row.conversation_id or 0, incoming, TurnState(row.state))
 
 
 def find_turn_of_message(connection: Connection, conversation_key_prefix: str, message_id: str) -> StoredTurn | None:

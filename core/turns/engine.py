@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from core.clock import wait_for_event
 from core.errors import StoreError
 from core.port import AccountKey, Adapter, Incoming
-from core.scopes import conversation_key_prefix
+from core.scopes import chat_key
 from core.services import Services
 from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
 from core.store.inbound import AcceptResult
@@ -185,7 +185,7 @@ class Engine:
 
         # A claim takes no more turns than the chat with the most turns may still have.
         max_per_chat = max(MIN_TURNS_PER_CHAT, int(self._services.settings.turns_at_once * MAX_CHAT_SHARE))
-        chats = Counter(conversation_key_prefix(other.claimed.turn.incoming.place) for other in running)
+        chats = Counter(chat_key(other.claimed.turn.incoming.place) for other in running)
         busy_chats = [chat for chat, count in chats.items() if count >= max_per_chat]
         max_turns = max_per_chat - max((count for count in chats.values() if count < max_per_chat), default=0)
         turns: list[Turn] = []

@@ -67,10 +67,11 @@ class QuestionHandler:
         await AnswerPipeline(caller, notes).run()
 
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
-        """Store a question without an answer. Returns the buttons with which it can be asked again."""
+        """Store a question without an answer, unless it was refused. Returns the buttons to ask it again with."""
         incoming = claimed.turn.incoming
         prompt = incoming.text.strip()
-        if not prompt or not (incoming.kind is EventKind.PROMPT or incoming.command == "ask"):
+        is_question = incoming.kind is EventKind.PROMPT or incoming.command == "ask"
+        if not prompt or not is_question or claimed.turn.refusal is not None:
             return ()
         preferences = await self._store.read(load_preferences, incoming, self._settings)
         await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.port import EventKind, Incoming, Place, Sender
-from core.scopes import applicable_scopes, chat_scope_key, conversation_key
+from core.scopes import applicable_scopes, chat_key, chat_scope_key, conversation_key
 from core.store import (
     answer_parts,
     answers,
+    claims,
     conversations,
     grants,
     inbound,
@@ -293,3 +294,11 @@ async def test_notes_are_renumbered_and_recall_mode_is_kept(store: Store) -> Non
     assert await store.read(memories.list_entries, key_in(OLD_PLACE)) == []
     statistics = await store.read(memories.get_statistics, key_in(NEW_PLACE))
     assert (statistics.recall_mode, statistics.note_count) == (memories.RecallMode.OFF, 5)
+
+
+async def test_open_turns_count_for_new_chat(store: Store) -> None:
+    await accept(store, OLD_PLACE, "waiting")
+    await migrate_chat(store)
+    claim_others = partial(claims.claim_turns, lease_seconds=30, limit=9)
+    assert await store.write(partial(claim_others, busy_chats=[chat_key(NEW_PLACE)]), "me", [ACCOUNT]) == []
+    assert len(await store.write(partial(claim_others, busy_chats=[chat_key(OLD_PLACE)]), "me", [ACCOUNT])) == 1

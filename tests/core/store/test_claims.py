@@ -6,15 +6,16 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, update
 
-from core.port import AccountKey
+from core.port import AccountKey, Place
 from core.store import answer_parts, claims, schema, turns
 from core.store.answer_parts import PartState, SentPart
 from core.store.chat_migration import move_chat
 from core.store.claims import SUSPECT_ATTEMPTS, CancelResult, ClaimFilter
 from core.store.database import Store
+from core.store.inbound import InboundLimits
 from core.store.incoming_codec import encode_incoming
 from core.store.turns import LostLeaseError, TurnState
-from tests.core.store.turn_helpers import ACCOUNT, accept, claim
+from tests.core.store.turn_helpers import ACCOUNT, accept, accept_event, claim, message_event
 from tests.waiting import wait_until
 
 FUTURE_TURN = 2**31
@@ -55,12 +56,20 @@ async def test_commands_of_one_conversation_leave_room_for_others(store: Store) 
 
 
 async def test_no_turns_are_claimed_from_a_busy_chat(store: Store) -> None:
-    for person in ("ann", "bob"):
-        await accept(store, person, conversation=f"telegram:1:-7::{person}")
-    await accept(store, "elsewhere", conversation="telegram:1:-77::ann")
-    claim_others = partial(claims.claim_turns, lease_seconds=30, limit=50, busy_chats=["telegram:1:-7:"])
-    assert [turn.incoming.key for turn in await store.write(claim_others, "me", [ACCOUNT])] == ["elsewhere"]
-    assert await claimed_keys(store) == ["ann", "bob"]
+    busy, other = (Place("telegram", "1", chat) for chat in ("-7", "-77"))
+    full = InboundLimits(max_open=1)
+    for key, place, limits in (
+        ("asked", busy, InboundLimits()),
+        ("refused", busy, full),
+        ("elsewhere", other, InboundLimits()),
+        ("refused elsewhere", other, full),
+    ):
+        event = message_event(key, place=place)
+        await store.write(partial(accept_event, conversation_key=key, limits=limits), event)
+    claim_others = partial(claims.claim_turns, lease_seconds=30, limit=50, busy_chats=["telegram:1:-7"])
+    claimed = await store.write(claim_others, "me", [ACCOUNT])
+    assert [turn.incoming.key for turn in claimed] == ["elsewhere", "refused elsewhere"]
+    assert await claimed_keys(store) == ["asked", "refused"]
 
 
 async def test_turn_is_claimed_once(store: Store) -> None:

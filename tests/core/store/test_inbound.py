@@ -93,13 +93,37 @@ async def test_requests_to_stop_are_limited_per_minute(store: Store) -> None:
     ]
 
 
-async def test_dropped_messages_create_no_conversations(store: Store) -> None:
+def conversation_keys(connection: Connection) -> list[str]:
+    return sorted(connection.scalars(select(schema.conversations.c.key)))
+
+
+async def test_refused_messages_create_no_conversations(store: Store) -> None:
+    limits = InboundLimits(max_open=1)
+    results = [await accept(store, f"u{n}", conversation=f"chat {n}", limits=limits) for n in range(3)]
+    assert results == [AcceptResult.NEW] + [AcceptResult.QUEUE_FULL] * 2
     limits = InboundLimits(max_per_minute=1)
-    results = [await accept(store, f"u{n}", conversation=f"chat {n}", limits=limits) for n in range(5)]
-    assert results == [AcceptResult.NEW, AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 3
-    assert await accept(store, "u5", conversation="chat 0", limits=limits) is AcceptResult.DROPPED
-    keys = await store.read(lambda connection: connection.scalars(select(schema.conversations.c.key)).all())
-    assert sorted(keys) == ["chat 0", "chat 1"]
+    results = [await accept(store, f"v{n}", conversation=f"chat {n}", limits=limits) for n in range(3)]
+    assert results == [AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 2
+    assert await store.read(conversation_keys) == ["chat 0"]
+    claimed = await claim(store)
+    assert [turn.refusal for turn in claimed] == [None, *[Refusal.QUEUE_FULL] * 2, Refusal.RATE_LIMITED]
+
+
+async def test_redelivered_refused_message_is_refused_once(store: Store) -> None:
+    await accept(store, "u1")
+    refused = partial(accept, store, "u2", conversation="another", limits=InboundLimits(max_open=1))
+    results = await asyncio.gather(*(refused() for _ in range(8)))
+    assert Counter(results) == {AcceptResult.QUEUE_FULL: 1, AcceptResult.DUPLICATE: 7}
+    assert await store.read(conversation_keys) == ["ann"]
+
+
+async def test_conversation_survives_refused_messages(store: Store) -> None:
+    await accept(store, "u1")
+    assert await accept(store, "u2", limits=InboundLimits(max_open=1)) is AcceptResult.QUEUE_FULL
+    assert await store.read(conversation_keys) == ["ann"]
+    (asked, refused) = await claim(store)
+    assert (refused.seq, refused.refusal) == (None, Refusal.QUEUE_FULL)
+    assert asked.conversation_id
 
 
 async def test_limit_per_minute_ignores_turns_before_clock_was_set_back(store: Store) -> None:

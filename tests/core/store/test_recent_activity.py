@@ -15,14 +15,20 @@ ACCOUNT = AccountKey("discord", "7")
 ANN, BOB = Sender("discord", "ann", "Ann"), Sender("discord", "bob", "Bob")
 
 
-async def store_message(store: Store, text: str, place: Place, sender: Sender = ANN) -> None:
+async def store_message(
+    store: Store,
+    text: str,
+    place: Place,
+    sender: Sender = ANN,
+    limits: InboundLimits = InboundLimits(),  # noqa: B008 (immutable)
+) -> None:
     await store.write(
         accept_event,
         Incoming(EventKind.PROMPT, f"m{text}", place, sender, text),
         conversation_key=conversation_key(place, sender, shared=False),
         person_key=sender.user,
         ordered=True,
-        limits=InboundLimits(),
+        limits=limits,
     )
 
 
@@ -56,6 +62,12 @@ async def test_newest_places_are_listed(store: Store) -> None:
 def make_unreadable(connection: Connection, turn_id: int) -> None:
     encoded = func.replace(turns.c.incoming_json, '"kind":"prompt"', '"kind":"telepathy"')
     connection.execute(update(turns).where(turns.c.id == turn_id).values(incoming_json=encoded))
+
+
+async def test_places_of_refused_messages_are_listed(store: Store) -> None:
+    for text in "123":
+        await store_message(store, text, Place("discord", "7", f"channel {text}"), limits=InboundLimits(max_open=1))
+    assert await recent_texts(store) == ["3", "2", "1"]
 
 
 async def test_event_of_newer_version_hides_no_others(store: Store) -> None:

@@ -17,6 +17,7 @@ from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, Model
 from core.markdown.document import Document
 from core.port import Batch, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateLimit, Sender
 from core.store.answer_parts import save_part
+from core.store.answers import get_question
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
 from core.timings import Timings
@@ -129,6 +130,14 @@ async def test_abandoned_question_can_be_retried(tmp_path: Path, fast_model: Mod
         await adapter.press("retry:1", next(iter(adapter.messages)))
         await adapter.wait_for_text("word")
     assert prompts(fast_model.requests[0].body) == ["hello"]
+
+
+async def test_abandoned_refusal_ends_without_a_question_to_retry(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, max_attempts=0, messages_a_minute=1) as adapter:
+        await adapter.say("/help")
+        await adapter.say("hello")
+        await adapter.wait_for_states("failed", "failed")
+        assert await adapter.store.read(get_question, 2) is None
 
 
 # Retry and continue
