@@ -26,7 +26,6 @@ from bots.discord.translate import (
 from core.backoff import Backoff
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
-from core.conversation.redaction import REDACTED, find_api_key
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.port import Inbox, Incoming, Place
 
@@ -201,8 +200,6 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
     if token.mode is not ResponseMode.CHANNEL:
         return None
     question = incoming.text if incoming.command == "ask" else f"/{incoming.command} {incoming.text}"
-    if api_key := find_api_key(incoming.text):
-        question = question.replace(api_key, REDACTED)
     quote = "> " + question.strip().replace("\n", "\n> ")
     if len(quote) > MAX_MESSAGE_CHARS:
         quote = quote[: MAX_MESSAGE_CHARS - 1] + "…"

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.shell import ShellCommand
 from core.api.catalogue import Model, find_model
 
-MIN_WINDOW_TOKENS = 100
+MIN_WINDOW_TOKENS = 512
+REJECTABLE_FIELDS = ("stream_options", "max_completion_tokens", "max_tokens", "temperature", "reasoning_effort")
 PERSONAL_KEY = "io-v2-a-key-of-your-own"
 
 
@@ -44,5 +46,28 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         ShellCommand(":quota MODEL", "Use up today's quota of a model", use_up_quota),
         ShellCommand(":gone MODEL", "Remove a model from the service", remove),
         ShellCommand(":window MODEL TOKENS", "Make a context window smaller than announced", shrink_window),
+        *_strictness_commands(service.strictness),
         ShellCommand(":key", "Show an API key for /key", show_key),
+    ]
+
+
+def _strictness_commands(strictness: Strictness) -> list[ShellCommand]:
+    async def switch_system_role(_argument: str) -> str:
+        strictness.rejects_system_role = not strictness.rejects_system_role
+        return f"The service {'rejects' if strictness.rejects_system_role else 'accepts'} the system role."
+
+    async def switch_alternation(_argument: str) -> str:
+        strictness.requires_alternation = not strictness.requires_alternation
+        return f"Questions and answers {'must' if strictness.requires_alternation else 'need not'} alternate."
+
+    async def switch_field(field: str) -> str:
+        if field not in REJECTABLE_FIELDS:
+            raise ValueError(f"Which field? One of {', '.join(REJECTABLE_FIELDS)}")
+        strictness.rejected_fields ^= {field}
+        return f"The service {'rejects' if field in strictness.rejected_fields else 'accepts'} {field}."
+
+    return [
+        ShellCommand(":system", "Reject the system role, or accept it again", switch_system_role),
+        ShellCommand(":alternate", "Require questions and answers to alternate, or no longer", switch_alternation),
+        ShellCommand(":reject FIELD", "Reject a field of requests, or accept it again", switch_field),
     ]

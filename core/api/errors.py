@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import openai
 
+from core.api import context_overflow
 from core.errors import ModelError, ModelFailure
 
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
@@ -22,29 +23,7 @@ MAX_ERROR_TEXT_CHARS = 8_000
 QUOTA_RETRY_AFTER_SECONDS = 120.0
 """A 429 with a longer delay than this means that today's quota is used up."""
 
-OVERFLOW_PATTERN = re.compile(
-    r"maximum context length|context length is only|maximum model length|context window"
-    r"|context size|context_length_exceeded|exceed_context_size|max_tokens must be at least"
-    r"|max_(?:completion_)?tokens'? is too large|longer than the model's context"
-    r"|exceeds model's maximum|reduce the length of the|too large for model with"
-    r"|exceeded model token limit|maximum prompt length is|input token count"
-    r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded",
-    re.IGNORECASE,
-)
 RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests", re.IGNORECASE)
-LIMIT_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"context length (?:is only|is|of) (\d{1,12})",
-        r"context length \((\d{1,12})",
-        r"model length of (\d{1,12})",
-        r"context size \((\d{1,12})",
-        r"model with (\d{1,12}) maximum",
-        r"token limit: (\d{1,12})",
-        r"prompt length is (\d{1,12})",
-        r"tokens allowed \((\d{1,12})",
-    )
-)
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available|model .{0,200}(?:does not exist|not found)|unknown model"
     r"|model_not_found",
@@ -89,10 +68,7 @@ def _to_text(value: object) -> str:
 
 def _context_limit(failure: ModelFailure, text: str) -> int | None:
     """The model's context window, in tokens, if it is an overflow and the error names it."""
-    if failure is not ModelFailure.OVERFLOW:
-        return None
-    matches = (pattern.search(text) for pattern in LIMIT_PATTERNS)
-    return next((int(match[1]) for match in matches if match), None)
+    return context_overflow.find_limit(text) if failure is ModelFailure.OVERFLOW else None
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
@@ -146,7 +122,7 @@ def from_payload(payload: Any) -> ModelError:
 
 
 def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure:
-    if OVERFLOW_PATTERN.search(text) and not RATE_LIMIT_PATTERN.search(text):
+    if context_overflow.is_overflow(text) and not RATE_LIMIT_PATTERN.search(text):
         return ModelFailure.OVERFLOW
     if UNKNOWN_MODEL_PATTERN.search(text):
         return ModelFailure.UNKNOWN_MODEL

@@ -34,7 +34,7 @@ repeat: another answers
 :press Retry
 :group
 :window falcon x
-:window falcon 400
+:window falcon 600
 /model falcon
 long 2000
 repeat: what is too long for it

@@ -120,7 +120,7 @@ def test_every_pattern_is_found() -> None:
     names = {used.name.partition(":")[0] for used in all_patterns()}
     for name in (
         "core.delivery.splitter.TABLE_DELIMITER_PATTERN",
-        "core.api.errors.LIMIT_PATTERNS",
+        "core.api.context_overflow.LIMIT_PATTERNS",
         "bots/discord/translate.py",
     ):
         assert name in names

@@ -11,6 +11,7 @@ del server.models["owner/model"]
 server.add_model(Model("owner/new", 32_000))
 server.list_format = ModelListFormat.DOCUMENTED     # the format of GET /models
 server.overflow_response = OVERFLOW_RESPONSES["llama.cpp"]
+server.strictness.rejects_system_role = True        # refuse what some services refuse
 server.fail_next(faults.rate_limited(3), times=2, model="owner/model")
 server.fault_hook = lambda body: faults.gateway_error(502) if ... else None
 server.requests, server.rejected_requests

@@ -23,6 +23,7 @@ from bots.sandbox.model.streaming import (
     cloudflare_headers,
     usage_json,
 )
+from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.model.tokeniser import Tokeniser
 from bots.sandbox.model.validation import ChatRequest, EmbeddingsRequest, parse_body
 from bots.sandbox.stand_in import StandIn
@@ -104,6 +105,7 @@ class ModelStandIn(StandIn):
         self.paid_models: set[str] = set()
         self.optional_reasoning_models: set[str] = set()
         """Reasoning models that accept the effort "none"; the others refuse it."""
+        self.strictness = Strictness()
         self.list_format = ModelListFormat.RECORDED
         self.overflow_response = OVERFLOW_RESPONSES["vllm"]
         self.quota_message = "Daily token quota of {model} exceeded"
@@ -233,6 +235,7 @@ class ModelStandIn(StandIn):
 
     async def _chat_completion(self, request: _EndpointRequest) -> web.StreamResponse:
         model = self._usable_model(request)
+        self.strictness.check(request.body)
         completion, script = self._create_completion(request, model)
         record = self._record(request, token_usage=(completion.prompt_tokens, 0))
         try:

@@ -443,7 +443,7 @@ UNUSUAL_STREAMS = [
 
 def _overflow_case(name: str, overflow_response: OverflowResponse) -> Case:
     details: dict[str, Any] = {"status": overflow_response.status}
-    if "{limit}" in overflow_response.message_template:
+    if "{limit" in overflow_response.message_template:
         details["limit"] = 4000
     return Case(
         f"overflow: {name}",

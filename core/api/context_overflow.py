@@ -1,0 +1,60 @@
+"""Recognises the errors that say that a request does not fit a model's context window, and the window they name.
+
+Prompt has 5,958,968 tokens, but the configured context size is 256,000 tokens     256000
+prompt is too long: 213462 tokens > 200000 maximum                                 200000
+Your input exceeds the context window of this model                                none
+"""
+
+import re
+
+MIN_CONTEXT_TOKENS = 512
+"""No model has a smaller window: such a number means something else."""
+MAX_CONTEXT_TOKENS = 100_000_000
+
+OVERFLOW_PATTERN = re.compile(
+    r"maximum context length|context length is only|maximum model length|context window"
+    r"|context size|context_length_exceeded|exceed_context_size|max_tokens must be at least"
+    r"|max_(?:completion_)?tokens'? is too large|longer than the model's context"
+    r"|exceeds model's maximum|reduce the length of the|too large for model with"
+    r"|exceeded model token limit|maximum prompt length is|input token count"
+    r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded|tokens_limit_reached"
+    r"|(?:prompt|input|messages?|request|conversation|context|sequence) (?:is|are) too (?:long|large)"
+    r"|(?:prompt|input|context)_too_long|max(?:imum)? (?:input|prompt|sequence|context) length"
+    r"|`?inputs`? .{0,40}must|input length should be|only supports up to"
+    r"|(?:prompt|input|context|message)s?(?: tokens?| length| size)?(?: \(?\d{1,12}\)?)? exceeds? "
+    r".{0,40}(?:max|limit|length)",
+    re.IGNORECASE,
+)
+THOUSANDS_SEPARATOR_PATTERN = re.compile("(?<=\\d)[,_'\u00a0\u202f](?=\\d{3}(?!\\d))")
+
+WORDS = (
+    r"(?: (?:allowed|supported|input|prompt|context|sequence|model|total|number|of|tokens?|length|size|is|only)){0,8}"
+)
+"""Words between "maximum" and its number. A closed list: "exceeds the maximum by 1234" names no limit."""
+NUMBER = r"(\d{1,12}+) ?([km]?)\b(?! ?(?:completion|output|new)\b)"
+LIMIT_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:context|model|sequence) (?:length|size|window|limit){WORDS}[ :=(]{{1,3}}{NUMBER}",
+        rf"max(?:imum)?{WORDS}[ :=(]{{1,3}}{NUMBER}",
+        rf"(?:n_ctx|max_model_len|max_seq_len)[ :=(]{{1,3}}{NUMBER}",
+        rf"limit(?: is| of|:) {NUMBER}",
+        rf"(?:up to|at most|less than|more than|<=|≤|<|>) {NUMBER}",
+        rf"(?:with|the|a) {NUMBER}(?: maximum|[ -]token)",
+        rf"should be \[\d{{1,12}}+, ?{NUMBER}",
+    )
+)
+"""A number and its unit after what names the limit; the most certain wording first."""
+UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+
+
+def is_overflow(text: str) -> bool:
+    return OVERFLOW_PATTERN.search(text) is not None
+
+
+def find_limit(text: str) -> int | None:
+    """The context window in tokens that the text of an overflow error names; None without a plausible one."""
+    text = THOUSANDS_SEPARATOR_PATTERN.sub("", text)
+    matches = (match for pattern in LIMIT_PATTERNS for match in pattern.finditer(text))
+    limits = (int(match[1]) * UNITS[match[2].lower()] for match in matches)
+    return next((limit for limit in limits if MIN_CONTEXT_TOKENS <= limit <= MAX_CONTEXT_TOKENS), None)

@@ -1,0 +1,41 @@
+"""Commands of the sandbox that make the model service stricter."""
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model_controls import model_commands
+
+
+async def run(service: ModelStandIn, line: str) -> str | None:
+    name, _, argument = line.partition(" ")
+    commands = {command.name: command for command in model_commands(service)}
+    return await commands[name].run(argument)
+
+
+async def test_refusals_are_switched_on_and_off() -> None:
+    service = ModelStandIn()
+    strictness = service.strictness
+    assert await run(service, ":system") == "The service rejects the system role."
+    assert await run(service, ":alternate") == "Questions and answers must alternate."
+    assert await run(service, ":reject stream_options") == "The service rejects stream_options."
+    assert (strictness.rejects_system_role, strictness.requires_alternation) == (True, True)
+    assert strictness.rejected_fields == {"stream_options"}
+    assert await run(service, ":system") == "The service accepts the system role."
+    assert await run(service, ":alternate") == "Questions and answers need not alternate."
+    assert await run(service, ":reject stream_options") == "The service accepts stream_options."
+    assert (strictness.rejects_system_role, strictness.requires_alternation) == (False, False)
+    assert not strictness.rejected_fields
+
+
+async def test_unknown_field_is_explained() -> None:
+    with pytest.raises(ValueError, match="One of stream_options"):
+        await run(ModelStandIn(), ":reject messages")
+
+
+async def test_window_shrinks_to_a_plausible_size() -> None:
+    service = ModelStandIn()
+    assert (
+        await run(service, ":window falcon 600") == "tiiuae/Falcon3-10B-Instruct now refuses requests over 600 tokens."
+    )
+    with pytest.raises(ValueError, match="at least 512"):
+        await run(service, ":window falcon 400")
