@@ -1,11 +1,13 @@
 """Composes the request for a model: instructions, a summary of the older history, the newer history, the question.
 
-`context_window` decides how much of the history fits.
+`context_window` decides how much of the history fits. Questions without an answer are left out: many services require
+that questions and answers alternate, and what a content filter refused once would be refused again.
 """
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from core.api.client import ChatRequest, Message
 from core.conversation import context_window
@@ -66,6 +68,7 @@ class Composer:
         stored = await self.store.read(load_history, conversation_id, before_seq, MAX_HISTORY_MESSAGES)
         if replaces_last:
             stored = _without_last(stored)
+        stored = _without_unanswered(stored)
         estimator = await self.estimators.for_conversation(model, conversation_id)
         context_tokens = context_tokens or self.registry.context_tokens(model)
         history = [Message(message.role, message.text) for message in stored.messages]
@@ -104,3 +107,9 @@ class Composer:
 def _without_last(history: ConversationHistory) -> ConversationHistory:
     questions = [index for index, message in enumerate(history.messages) if message.role == "user"]
     return ConversationHistory(history.messages[: questions[-1]], history.summary) if questions else history
+
+
+def _without_unanswered(history: ConversationHistory) -> ConversationHistory:
+    pairs = pairwise(history.messages)
+    exchanges = [(first, second) for first, second in pairs if (first.role, second.role) == ("user", "assistant")]
+    return ConversationHistory(tuple(message for exchange in exchanges for message in exchange), history.summary)

@@ -21,18 +21,6 @@ LABELLED_SECRET = re.compile(
     re.IGNORECASE,
 )
 
-KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
-"""Discord sends a command that was pasted as text as a message."""
-KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
-SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{31,}[\w-])", re.ASCII)
-"""ASCII only, because in some scripts no space separates it from other words."""
-
-
-def find_api_key(text: str) -> str | None:
-    """The API key that a message is, or contains."""
-    match = KEY_COMMAND.fullmatch(text) or KEY_MESSAGE.fullmatch(text) or SERVICE_KEY.search(text)
-    return match[1].strip() if match else None
-
 
 def redact(text: str) -> str:
     """`text` with everything that looks like a secret replaced by `[removed]`."""

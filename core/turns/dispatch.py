@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import structlog
 
-from core.commands.declarations import COMMANDS, REMOVE
+from core.commands.declarations import COMMANDS
 from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
-from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.errors import DeliveryError, StoreError
 from core.port import EventKind
 from core.services import Services
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
@@ -94,27 +94,20 @@ class Dispatcher:
             return
         incoming = claimed.turn.incoming
         await claimed.outbox.load()
-        has_key = incoming.command == "key" and incoming.text.strip() not in ("", REMOVE)
-        if has_key and not await self._delete_key_message(claimed):
+        if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
             reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
         claimed.outbox.is_ephemeral = EPHEMERAL_BY_COMMAND.get(incoming.command, True)
         await claimed.reply_and_finish(reply)
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:
-        """Delete the message that contains an API key, then the stored text. False if the message remains."""
-        is_deleted = await self._delete_message(claimed)
-        # Until now, another process would have continued with the message.
-        await claimed.store.write(erase_event_text, claimed.turn)
-        return is_deleted
-
-    async def _delete_message(self, claimed: ClaimedTurn) -> bool:
-        """Delete the person's message. False if it remains."""
+        """Delete the message that contains an API key, and the stored text. False if the message remains."""
         message_id = claimed.turn.incoming.message_id
+        await claimed.store.write(erase_event_text, claimed.turn)
         if message_id is None:
             return True  # nobody else sees a slash command
         try:
             await claimed.outbox.delete_message(message_id)
         except DeliveryError as error:
             log.info("turn.key_message_not_deleted", turn=claimed.turn.id, failure=error.failure)
-            return error.failure is DeliveryFailure.GONE
+            return False
         return True

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences
-from core.conversation.redaction import find_api_key
 from core.conversation.vault import Vault
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming
@@ -25,6 +24,10 @@ log = structlog.get_logger(__name__)
 
 UNANSWERED_TEXTS = {AcceptResult.DROPPED: texts.TOO_FAST, AcceptResult.MERGED: texts.ALREADY_STOPPING}
 STOP_LIMIT_FACTOR = 2
+KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
+"""Discord sends a command that was pasted as text as a message."""
+KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
+SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{32,})")
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
@@ -114,14 +117,18 @@ def _as_key_command(incoming: Incoming) -> Incoming:
     """A text that is or contains an API key becomes `/key`: neither the model nor the database may see it."""
     if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or incoming.command == "key":
         return incoming
-    api_key = find_api_key(incoming.text)
-    if api_key is None:
+    match = (
+        KEY_COMMAND.fullmatch(incoming.text)
+        or KEY_MESSAGE.fullmatch(incoming.text)
+        or SERVICE_KEY.search(incoming.text)
+    )
+    if match is None:
         return incoming
     return replace(
         incoming,
         kind=EventKind.COMMAND,
         command="key",
-        text=api_key,
+        text=match[1].strip(),
         attachments=(),
         reply_to=None,
         batch=None,

@@ -6,7 +6,6 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import http_error
-from core.errors import DeliveryError, DeliveryFailure
 from core.texts import commands as texts
 from core.timings import Timings
 from tests.core.commands.conftest import PERSONAL_KEY
@@ -80,38 +79,3 @@ async def test_key_is_stored_unless_it_cannot_be_checked(
     async with running_engine(tmp_path, model, secret_key="a passphrase", timings=timings) as chat:
         model.fault_hook = lambda _body: http_error(status)
         assert await chat.ask(f"/key {PERSONAL_KEY}") == reply
-
-
-@pytest.mark.parametrize("failure", [DeliveryFailure.GONE, DeliveryFailure.REJECTED])
-async def test_person_is_told_only_if_the_key_remains(
-    tmp_path: Path, model: ModelStandIn, failure: DeliveryFailure
-) -> None:
-    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
-        chat.fail_next("delete", DeliveryError("no", failure))
-        await chat.say("/key short", message="m1")
-        await chat.wait_until(lambda: bool(chat.texts))
-        (reply,) = chat.texts
-        assert (texts.KEY_MESSAGE_REMAINS in reply) == (failure is DeliveryFailure.REJECTED)
-
-
-async def test_message_without_a_key_is_not_deleted(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
-        chat.messages["m1"] = "/key remove"
-        await chat.say("/key remove", message="m1")
-        await chat.wait_for_text(texts.NO_KEY)
-        assert not chat.started["delete"].is_set()
-
-
-async def test_key_is_deleted_after_a_takeover(tmp_path: Path, model: ModelStandIn) -> None:
-    """The process ended while the deletion waited for the platform."""
-    model.add_account(PERSONAL_KEY)
-    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
-        chat.messages["m1"] = f"/key {PERSONAL_KEY}"
-        chat.close_gate("delete")
-        await chat.say(f"/key {PERSONAL_KEY}", message="m1")
-        await chat.started["delete"].wait()
-        await chat.engine.close(0)
-    chat.gates.clear()
-    async with running_engine(tmp_path, model, chat, secret_key="a passphrase"):
-        await chat.wait_for_text(texts.KEY_STORED)
-        assert "m1" not in chat.messages

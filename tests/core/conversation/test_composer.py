@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.store.database import Store
 from core.store.history import ConversationSummary, save_summary
 from core.store.preferences import PreferenceName
-from tests.core.store.turn_helpers import accept, answer, claim
+from tests.core.store.turn_helpers import accept, answer, claim, history_texts
 from tests.sqlite import sqlite_url
 
 PHI, DEEPSEEK = "microsoft/phi-4", "deepseek-ai/DeepSeek-R1"
@@ -96,6 +96,32 @@ async def test_first_question_of_conversation_can_be_repeated(store: Store, comp
     assert [message.content for message in composed.request.messages[1:]] == ["one"]
     composed = await composer.compose(conversation_id + 1, None, PREFERENCES, "one", PHI, replaces_last=True)
     assert [message.content for message in composed.request.messages[1:]] == ["one"]
+
+
+async def test_unanswered_questions_are_left_out(store: Store, composer: Composer) -> None:
+    conversation_id = await converse(store, "one")
+    await converse(store, "refused", "stopped", text="")
+    await converse(store, "two")
+    await converse(store, "failed", text="")
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "three", PHI)
+    contents = [message.content for message in composed.request.messages]
+    assert contents == ["Be kind.", "one", "an answer", "two", "an answer", "three"]
+    stored = await history_texts(store, conversation_id)
+    assert {"refused", "stopped", "failed"} < set(stored), "the stored history is complete"
+
+
+async def test_repeated_unanswered_question_keeps_the_answers_before_it(store: Store, composer: Composer) -> None:
+    conversation_id = await converse(store, "one")
+    await converse(store, "failed", text="")
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "failed", PHI, replaces_last=True)
+    assert [message.content for message in composed.request.messages[1:]] == ["one", "an answer", "failed"]
+
+
+async def test_oversized_unanswered_question_leaves_the_context(store: Store, composer: Composer) -> None:
+    conversation_id = await converse(store, "one")
+    await converse(store, LONG_ANSWER * 3, text="")
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "two", PHI, context_tokens=SMALL_WINDOW)
+    assert [message.content for message in composed.request.messages[1:]] == ["one", "an answer", "two"]
 
 
 async def test_instructions_can_be_extended(store: Store, composer: Composer) -> None:

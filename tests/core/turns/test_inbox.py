@@ -73,15 +73,6 @@ async def test_key_in_a_message_is_a_key_command(tmp_path: Path, model: ModelSta
     assert not model.requests
 
 
-@pytest.mark.parametrize("text", ["我的密钥是{}，请用它", "Ключ:{}.", "{}..."])
-async def test_key_ends_with_its_last_character(tmp_path: Path, model: ModelStandIn, text: str) -> None:
-    model.add_account(SERVICE_KEY)
-    async with running_engine(tmp_path, model, secret_key="a passphrase") as chat:
-        await chat.inbox(replace(MESSAGE, text=text.format(SERVICE_KEY)))
-        await chat.wait_until(lambda: bool(chat.texts))
-        assert chat.texts == [command_texts.KEY_STORED]
-
-
 @pytest.mark.parametrize("text", ["What is sk-0123456789abcdef?", "sk-short", "/keys are for doors", "io-v2-short"])
 async def test_other_messages_are_questions(tmp_path: Path, model: ModelStandIn, text: str) -> None:
     model.answer = lambda _body: "a question"

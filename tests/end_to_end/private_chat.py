@@ -1,0 +1,37 @@
+"""Ann's private chat with the bot, alike on both platforms."""
+
+from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
+from tests.end_to_end.harness import Harness, bot_texts
+
+
+class PrivateChat:
+    def __init__(self, harness: Harness, platform: str) -> None:
+        self._harness = harness
+        self._is_telegram = platform == "telegram"
+        telegram, discord = harness.telegram, harness.discord
+        self._telegram_user, self._discord_user = telegram.create_user("Ann"), discord.create_user("Ann")
+        self._client: ChatClient = (
+            TelegramChatClient(telegram, self._telegram_user, is_group=False)
+            if self._is_telegram
+            else DiscordChatClient(discord, self._discord_user, is_dm=True)
+        )
+
+    @property
+    def texts(self) -> list[str]:
+        """What the bot has written."""
+        telegram, discord = self._harness.telegram, self._harness.discord
+        if self._is_telegram:
+            return bot_texts(telegram.messages(telegram.open_private_chat(self._telegram_user)))
+        return bot_texts(discord.messages(discord.open_dm(self._discord_user)))
+
+    async def ask(self, text: str, expected: str, timeout_seconds: float = 15) -> str:
+        """Send `text`, a question or a command, and wait for a new message that contains `expected`. Returns it."""
+        count = len(self.texts)
+        await self._client.send_message(text)
+        stand_in = self._harness.telegram if self._is_telegram else self._harness.discord
+
+        def new_text() -> str | None:
+            return next((new for new in self.texts[count:] if expected in new), None)
+
+        await stand_in.wait_for(lambda: new_text() is not None, timeout_seconds)
+        return new_text() or ""
