@@ -206,6 +206,8 @@ class Store:
 async def _run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which ends before this does, even if this is cancelled."""
     task = asyncio.create_task(work)
+    # Otherwise the event loop would log an error that no caller sees, with the statement's parameters.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

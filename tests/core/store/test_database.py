@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import traceback
 from contextlib import closing
@@ -222,3 +223,20 @@ async def test_cancelled_write_leaves_database_unlocked(tmp_path: Path) -> None:
         await asyncio.wait({write})
         await store.write(set_value, "other", f"{rounds}")
     await store.close()
+
+
+async def test_failure_of_a_cancelled_write_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop would log an error that nobody has seen, with the private parameters of its statement."""
+    store = Store(f"sqlite:///{tmp_path / 'parley.sqlite3'}")
+    await store.open()
+
+    def fail(connection: Connection) -> None:
+        writes[0].cancel()
+        connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("private text",))
+
+    writes = [asyncio.create_task(store.write(fail))]
+    await asyncio.wait(writes)
+    assert writes.pop().cancelled()
+    gc.collect()
+    await store.close()
+    assert caplog.text == ""
