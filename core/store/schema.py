@@ -147,6 +147,7 @@ answer_parts = Table(
     required("state", String(16)),
     Column("message_id", String(200)),  # NULL while unknown
     required("digest", String(64)),
+    Index("ix_answer_parts_message", "message_id"),
 )
 
 preferences = Table(

@@ -140,10 +140,17 @@ async def test_claim_uses_partial_indexes(store: Store) -> None:
     for number in range(20):
         await accept(store, f"u{number}", conversation=f"conversation {number}")
     await store.write(insert_finished_turns)
-    plan = await store.write(query_plan)
+    plan = await store.write(query_plan, claims.claim_turns, "me", [ACCOUNT], lease_seconds=-1, limit=50)
     assert "ix_turns_open" in plan, plan
     assert "ix_turns_next" in plan, plan
     assert not any(word in plan.lower() for word in ("seq scan", "scan turns\n")), plan
+
+
+async def test_pressed_message_is_found_among_many_by_an_index(store: Store) -> None:
+    await accept(store, "u0")
+    await store.write(insert_finished_turns)
+    plan = await store.write(query_plan, turns.find_turn_of_message, "telegram:1:5:", "77")
+    assert "ix_answer_parts_message" in plan, plan
 
 
 def insert_finished_turns(connection: Connection) -> None:
@@ -155,18 +162,24 @@ def insert_finished_turns(connection: Connection) -> None:
         ),
         {"many": FINISHED_TURNS},
     )
+    connection.execute(
+        text(
+            "INSERT INTO answer_parts (turn_id, position, state, message_id, digest)"
+            " SELECT id, 0, 'sent', 'm' || id, '' FROM turns"
+        )
+    )
     connection.execute(text("ANALYZE"))
 
 
-def query_plan(connection: Connection) -> str:
-    """How the database executes a claim."""
+def query_plan(connection: Connection, /, function: Callable[..., object], *args: object, **kwargs: object) -> str:
+    """How the database executes the only statement of `function`."""
     statements: list[tuple[str, Any]] = []
 
     def record(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         statements.append((statement, parameters))
 
     event.listen(connection, "before_cursor_execute", record)
-    claims.claim_turns(connection, "me", [ACCOUNT], lease_seconds=-1, limit=50)
+    function(connection, *args, **kwargs)
     event.remove(connection, "before_cursor_execute", record)
     ((statement, parameters),) = statements
     explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
