@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, RenderableType
-from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bots.rich_markdown import Markdown
 from bots.sandbox.chat_clients import ChatClient, VisibleMessage
 from bots.terminal.input import LineReader
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markdown import Markdown
 
+from bots.rich_markdown import Markdown
 from bots.terminal.dialect import TerminalDialect
 from bots.terminal.files import read_file
 from bots.terminal.input import LineReader

@@ -37,6 +37,7 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
+from core.markdown.emphasis import relax_emphasis
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 
@@ -143,6 +144,7 @@ def _link_rule(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInli
 
 def _build_grammar() -> MarkdownIt:
     grammar = MarkdownIt("commonmark", {"html": False, "maxNesting": 24})
+    relax_emphasis(grammar)
     grammar.enable(["table", "strikethrough"])
     grammar.disable(["code", "html_block", "html_inline", "reference", "lheading", "normalize"])
     paragraph_rules = ["paragraph", "reference"]
