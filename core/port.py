@@ -71,7 +71,11 @@ class Sender:
     language: str | None = None
     """The client's language as an IETF tag (`en-GB`); None if the platform does not say."""
     is_manager: bool = False
-    """May change settings for everyone in this place's group or server."""
+    """May change settings for everyone in this place's group or channel."""
+    is_server_manager: bool = False
+    """May change settings for everyone on the server."""
+    is_anonymous: bool = False
+    """An administrator who writes as the group: its other anonymous administrators have the same `user`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,8 @@ class Capabilities:
     """A message that is sent twice with the same key appears once, with the later content, and both calls return its
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
     """
+    has_ephemeral_messages: bool = False
+    """`ephemeral` messages are visible to one person only, also while they are edited."""
     edits_attach_files: bool = False
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
     menu_page_size: int = 8

@@ -4,6 +4,7 @@
     conversation  telegram:BOT:CHAT:THREAD:PERSON            messages, notes and files; THREAD and PERSON may be empty
     chat          telegram:BOT:CHAT
     scope         person:telegram:PERSON                     where a preference holds, what a daily allowance is for
+                  member:telegram:BOT:CHAT:PERSON
                   chat:telegram:BOT:CHAT
                   thread:telegram:BOT:CHAT:THREAD
                   server:discord:SERVER
@@ -19,6 +20,8 @@ from core.port import Incoming, Place, Sender
 
 
 class ScopeKind(StrEnum):
+    MEMBER = "member"
+    """One person in one group or channel."""
     THREAD = "thread"
     CHAT = "chat"
     PERSON = "person"
@@ -61,11 +64,18 @@ def thread_scope_prefix(place: Place) -> str:
     return f"{ScopeKind.THREAD}:{chat_key(place)}:"
 
 
+def member_scope_prefix(place: Place) -> str:
+    """How the scope keys of all people in a chat begin."""
+    return f"{ScopeKind.MEMBER}:{chat_key(place)}:"
+
+
 def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
     """The scopes whose preferences hold here; the first that has one wins."""
     scopes = [Scope(ScopeKind.CHAT, chat_scope_key(place)), Scope(ScopeKind.PERSON, _person_scope_key(sender))]
     if place.thread is not None:
         scopes.insert(0, Scope(ScopeKind.THREAD, thread_scope_prefix(place) + place.thread))
+    if not place.is_private and not sender.is_anonymous:
+        scopes.insert(0, Scope(ScopeKind.MEMBER, member_scope_prefix(place) + sender.user))
     if place.server is not None:
         scopes.append(Scope(ScopeKind.SERVER, f"{ScopeKind.SERVER}:{place.platform}:{place.server}"))
     return tuple(scopes)

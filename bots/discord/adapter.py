@@ -6,6 +6,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,6 +51,7 @@ CAPABILITIES = Capabilities(
     has_stop_button=True,
     has_retry_button=True,
     deduplicates_sends=True,
+    has_ephemeral_messages=True,
     edits_attach_files=True,
     menu_page_size=23,
 )
@@ -182,6 +184,13 @@ class DiscordAdapter:
         if not interaction_token:
             return await self._post_or_notify(place, part, key, reply_to)
         token = InteractionToken.decode(interaction_token)
+        if token.mode is ResponseMode.EPHEMERAL and not ephemeral:
+            return await self._announce(place, part, key, token)
+        return await self._answer_interaction(place, part, key, reply_to, token, ephemeral=ephemeral)
+
+    async def _answer_interaction(
+        self, place: Place, part: Part, key: str, reply_to: str | None, token: InteractionToken, *, ephemeral: bool
+    ) -> str:
         is_valid = self._responder.is_valid(token)
         body = _payload(part)
         if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
@@ -203,6 +212,17 @@ class DiscordAdapter:
             if error.failure is not DeliveryFailure.FORBIDDEN or not self._responder.is_valid(token):
                 raise
             return await self._responder.follow_up(token, body, part.file, ephemeral=token.is_ephemeral)
+
+    async def _announce(self, place: Place, part: Part, key: str, token: InteractionToken) -> str:
+        """Answer a command so that everyone sees it, in place of the deferred response, which only the person sees.
+
+        The response goes first: a follow-up to a deferred response would fill it.
+        """
+        with contextlib.suppress(DeliveryError):
+            await self._responder.delete_original(token)
+        if token.can_post:
+            return await self._post(place, part, key, None)
+        return await self._responder.follow_up(token, _payload(part), part.file, ephemeral=False)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         body = _payload(part)

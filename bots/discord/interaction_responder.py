@@ -135,6 +135,7 @@ class InteractionResponder:
 
     async def delete_original(self, token: InteractionToken) -> None:
         """Delete the first response."""
+        await self._wait_acknowledged(self._state_of(token))
         await self.http.call("DELETE", _original_path(token))
 
     def is_interaction_message(self, token: InteractionToken, message: str) -> bool:

@@ -156,16 +156,22 @@ def _sender(
     *,
     language: str | None = None,
 ) -> Sender:
-    """`permissions`: those in the place of the event; by default, those in the whole guild."""
+    """`permissions`: those in the channel of the event; by default, those in the whole guild."""
+    guild_permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
     if permissions is None:
-        permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
+        permissions = guild_permissions
     return Sender(
         platform=PLATFORM,
         user=str(user.id),
         name=user.display_name,
         language=language,
-        is_manager=permissions.administrator or permissions.manage_guild or permissions.manage_channels,
+        is_manager=_manages_server(permissions) or permissions.manage_channels,
+        is_server_manager=_manages_server(guild_permissions),
     )
+
+
+def _manages_server(permissions: discord.Permissions) -> bool:
+    return permissions.administrator or permissions.manage_guild
 
 
 def _mentioned_bot_roles(message: discord.Message, bot_id: int) -> frozenset[int]:

@@ -27,6 +27,7 @@ from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
 from bots.telegram.webhook import WebhookAddress, WebhookServer
+from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
@@ -55,6 +56,7 @@ GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
 ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
 UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
 MAX_BACKGROUND_TASKS = 100
+MAX_CACHED_MEMBERS = 1_000
 MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 
 log = structlog.get_logger(__name__)
@@ -101,6 +103,8 @@ class TelegramAdapter:
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._background_tasks = BackgroundTasks()
+        self._managers: BoundedDict[tuple[str, str], tuple[bool, float]] = BoundedDict(MAX_CACHED_MEMBERS)
+        """By chat and user: whether they manage the chat, and until when (`Clock.monotonic`) that holds."""
         # At lower levels, these log people's messages and URLs that contain the token.
         for name in ("httpx", "httpcore", "telegram"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -213,13 +217,19 @@ class TelegramAdapter:
 
     async def is_manager(self, place: Place, user: str) -> bool:
         """See `core.port.SupportsManagers`. Somebody who asked as the group presses buttons as a person."""
+        now, member_key = self._timings.clock.monotonic(), (place.chat, user)
+        is_manager, expires_at = self._managers.get(member_key, (False, 0.0))
+        if now < expires_at:
+            return is_manager
         try:
             async with asyncio.timeout(self._timings.member_timeout), self._request():
                 member = await self._bot.get_chat_member(int(place.chat), int(user))
         except (DeliveryError, TimeoutError) as error:
             log.info("telegram.member_unknown", chat=place.chat, error=str(error) or type(error).__name__)
             return False
-        return member.status in MANAGER_STATUSES
+        is_manager = member.status in MANAGER_STATUSES
+        self._managers[member_key] = is_manager, now + self._timings.manager_cache_lifetime
+        return is_manager
 
     # Sending
 

@@ -34,6 +34,8 @@ class TelegramTimings:
     """To confirm the stored updates when polling ends."""
     member_timeout: float = 5.0
     """For Telegram to say whether somebody manages a group."""
+    manager_cache_lifetime: float = 30.0
+    """How long it is remembered whether somebody manages a group."""
     background_timeout: float = 0.5
     """For background tasks to finish when the adapter stops."""
     webhook_check_interval: float = 60.0

@@ -150,7 +150,7 @@ def _sender(message: Message) -> Sender | None:
         # An anonymous administrator writes as the group.
         is_anonymous_admin = sender_chat.id == message.chat.id and message.chat.type != ChatType.CHANNEL
         return (
-            Sender(PLATFORM, str(sender_chat.id), sender_chat.title or "", is_manager=True)
+            Sender(PLATFORM, str(sender_chat.id), sender_chat.title or "", is_manager=True, is_anonymous=True)
             if is_anonymous_admin
             else None
         )

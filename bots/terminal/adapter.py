@@ -39,7 +39,7 @@ class TerminalAdapter:
     def __init__(self, console: Console, user: str) -> None:
         self.dialect = TerminalDialect()
         self.place = Place(self.platform, self.account, user, is_private=True)
-        self.sender = Sender(self.platform, user, user, is_manager=True)
+        self.sender = Sender(self.platform, user, user, is_manager=True, is_server_manager=True)
         self._console = console
         self._line_reader = LineReader(console, lambda: "[bold]> [/bold]")
         self._session = uuid.uuid4().hex

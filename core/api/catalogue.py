@@ -6,8 +6,9 @@ their models in different formats and omit much. Missing values come from the pu
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from rapidfuzz import fuzz, process
@@ -15,7 +16,6 @@ from rapidfuzz import fuzz, process
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_SIZE_IN_BILLIONS = 30.0
 MAX_CANDIDATES = 10
-MAX_SIMILAR_NAMES = 5
 MIN_SIMILARITY = 60.0
 """In percent."""
 MAX_MODELS = 1_000
@@ -31,6 +31,11 @@ VISION_NAME_PATTERN = re.compile(
     re.IGNORECASE,
 )
 SIZE_PATTERN = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)B\b", re.IGNORECASE)
+
+WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
+PART_PATTERN = re.compile(r"[^\W_]+(?:\.\d+)*")
+"""A part of a name, with the decimals of a version: "qwen2.5", "70b"."""
+MAX_QUERY_PARTS = 8
 
 ID_KEYS = ("id", "name", "model_id")
 NESTED_KEYS = ("metadata", "architecture", "meta")
@@ -64,10 +69,19 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ModelMatch:
-    """`model` if the query is unambiguous, else the candidates, best first."""
+    """What a query means: one model, several candidates, or none."""
 
-    model: Model | None
+    model: Model | None = None
+    """The only match."""
     candidates: tuple[Model, ...] = ()
+    """Several matches, best first."""
+    similar: Model | None = None
+    """Without a match: the model that was probably meant."""
+
+    @property
+    def models(self) -> list[Model]:
+        """All of them, best first."""
+        return [model for model in (self.model, *self.candidates, self.similar) if model is not None]
 
 
 def size_in_billions(model: Model) -> float:
@@ -162,29 +176,40 @@ def merge_models(
 def find_model(models: Sequence[Model], query: str) -> ModelMatch:
     """Find the model a person means.
 
-    An exact id or name beats a prefix, which beats any other part of a name. If nothing matches, punctuation is
-    ignored; then similar names count. "llama 3.3" finds "meta-llama/Llama-3.3-70B-Instruct".
+    Case and punctuation do not matter, and a match begins where a word of the name begins: "llama 3.3", "llama33" and
+    "70b llama" find "meta-llama/Llama-3.3-70B-Instruct"; "ama" and "llama please" do not. An exact name beats the
+    beginning of one, which beats words in the middle, which beat words in another order.
     """
-    query = query.strip()[:MAX_ID_CHARS]
-    if not query:
-        return ModelMatch(None)
-    for normalise in (str.casefold, _alphanumeric):
-        needle = normalise(query)
-        names = [(normalise(model.id), normalise(model.name)) for model in models]
-        for test in (str.__eq__, str.startswith, str.__contains__):
-            matches = [
-                model
-                for model, (id_, name) in zip(models, names, strict=True)
-                if test(id_, needle) or test(name, needle)
-            ]
-            if len(matches) == 1:
-                return ModelMatch(matches[0])
-            if matches:
-                ranked = sorted(matches, key=lambda model: (len(model.name), model.name))
-                return ModelMatch(None, tuple(ranked[:MAX_CANDIDATES]))
-    models_by_name = {_alphanumeric(model.name): model for model in models}
-    names_found = similar_names(_alphanumeric(query), models_by_name, MAX_SIMILAR_NAMES)
-    return ModelMatch(None, tuple(models_by_name[name] for name in names_found))
+    query = query[:MAX_ID_CHARS].casefold()
+    joined, parts = "".join(_words(query)), PART_PATTERN.findall(query)[:MAX_QUERY_PARTS]
+    if not joined:
+        return ModelMatch()
+    tests: tuple[Callable[[str], bool], ...] = (
+        lambda name: "".join(_words(name)) == joined,
+        lambda name: "".join(_words(name)).startswith(joined),
+        lambda name: _contains_at_word(_words(name), joined),
+        lambda name: all(any(_begins(word, part) for word in PART_PATTERN.findall(name)) for part in parts),
+    )
+    for is_match in tests:
+        matches = [m for m in models if is_match(m.id.casefold()) or is_match(m.name.casefold())]
+        if len(matches) == 1:
+            return ModelMatch(matches[0])
+        if matches:
+            ranked = sorted(matches, key=lambda model: (len(model.name), model.name))
+            return ModelMatch(candidates=tuple(ranked[:MAX_CANDIDATES]))
+    models_by_name = {"".join(_words(model.name.casefold())): model for model in models}
+    return ModelMatch(similar=next((models_by_name[name] for name in similar_names(joined, models_by_name, 1)), None))
+
+
+def _contains_at_word(words: Sequence[str], text: str) -> bool:
+    joined = "".join(words)
+    return any(joined.startswith(text, start) for start in accumulate(map(len, words), initial=0))
+
+
+def _begins(word: str, part: str) -> bool:
+    """Whether `word` begins with `part`. A number must not go on: "7b" does not begin "70b", nor "5" "50"."""
+    following = word[len(part) : len(part) + 1]
+    return word.startswith(part) and not (part[-1].isdigit() and following.isdigit())
 
 
 def similar_names(query: str, names: Iterable[str], limit: int) -> list[str]:
@@ -193,5 +218,6 @@ def similar_names(query: str, names: Iterable[str], limit: int) -> list[str]:
     return [name for name, _score, _index in found]
 
 
-def _alphanumeric(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.casefold())
+def _words(text: str) -> list[str]:
+    """Runs of letters and runs of digits: "phi-4", "phi4" and "phi 4" are the words "phi" and "4"."""
+    return WORD_PATTERN.findall(text)

@@ -26,8 +26,8 @@ MAX_PLACEHOLDER_CHOICES = 6
 class ScopeName(StrEnum):
     HERE = "here"
     ME = "me"
+    CHAT = "chat"
     SERVER = "server"
-    RESET = RESET
 
 
 class MemoryAction(StrEnum):
@@ -78,6 +78,12 @@ def find_command(name: str) -> Command | None:
     return next((command for command in COMMANDS if command.name == name), None)
 
 
+def is_ephemeral(name: str) -> bool:
+    """Whether only the person who used the command sees the replies, where the platform can do that."""
+    command = find_command(name)
+    return command is None or command.ephemeral
+
+
 def closest_command(name: str) -> str | None:
     """The command that was probably meant."""
     return next(iter(difflib.get_close_matches(name.casefold(), [command.name for command in COMMANDS], n=1)), None)
@@ -109,8 +115,10 @@ _OTHERS = (
             Argument("name", "A model's name, or part of it", autocompletes_models=True),
             Argument("scope", "Where to use it: here, in all your chats, or on the server", choices=tuple(ScopeName)),
         ),
-        details="Without a name it shows the current model and a menu. `here` is the default, `me` means all your "
-        "chats, and only server managers can use `server`. `/model reset` goes back to the default.",
+        details="Without a name it shows the current model and a menu. `me` means all your chats, `chat` everyone in "
+        "this chat, `server` everyone on the server. `here`, the default, means this chat or thread: for everyone in "
+        "it if you manage it, else for your messages. `/model reset`, with or without one of these words, removes "
+        "the choice made there.",
         example="/model llama-3.3 me",
     ),
     Command(
@@ -140,7 +148,8 @@ _OTHERS = (
         "system",
         "Show or set the model's instructions",
         (Argument("text", "The instructions, or reset"),),
-        details="The instructions apply to this chat. `/system reset` goes back to the default.",
+        details="The instructions apply to this chat, in a group to your messages unless you manage it. "
+        "`/system reset` goes back to the default.",
         example="/system Answer in one sentence.",
         ephemeral=False,  # everybody in the chat must see that the instructions change
     ),

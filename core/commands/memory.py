@@ -1,9 +1,10 @@
 """/remember and /memory: the notes and files of a conversation, and what is recalled."""
 
-from core.commands.declarations import MemoryAction
+from core.commands.declarations import MemoryAction, ScopeName
+from core.commands.permissions import announce, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.errors import DocumentError, DocumentFailure, ModelError
-from core.store.database import Store
+from core.scopes import Scope, ScopeKind
 from core.store.memories import (
     RecallMode,
     delete_all,
@@ -43,27 +44,38 @@ async def memory_reply(request: CommandRequest) -> Reply:
     store = request.services.store
     conversation_key = await store.read(get_conversation_key, request.conversation_id)
     action, _, argument = request.argument.partition(" ")
+    if action in ("", MemoryAction.LIST):
+        entries = await store.read(list_entries, conversation_key)
+        return Reply(texts.memory_list(entries, await store.read(get_statistics, conversation_key)))
+    scope = await _scope_of_memory(request)
+    if isinstance(scope, Reply):
+        return scope
     match action:
-        case "" | MemoryAction.LIST:
-            entries = await store.read(list_entries, conversation_key)
-            return Reply(texts.memory_list(entries, await store.read(get_statistics, conversation_key)))
         case MemoryAction.DELETE:
-            return await _delete(store, conversation_key, argument.strip().lstrip("#"))
+            return await _delete(request, scope, conversation_key, argument.strip().lstrip("#"))
         case MemoryAction.CLEAR:
             await store.write(delete_all, conversation_key)
-            return Reply(texts.ALL_DELETED)
+            return announce(request, Reply(texts.ALL_DELETED), scope)
         case MemoryAction.ON | MemoryAction.OFF | MemoryAction.RESET:
             mode = RECALL_MODES[MemoryAction(action)]
             await store.write(set_recall_mode, conversation_key, mode)
-            return Reply(texts.RECALL_CHANGED[mode])
+            return announce(request, Reply(texts.RECALL_CHANGED[mode]), scope)
         case _:
             return Reply(texts.UNKNOWN_ACTION)
 
 
-async def _delete(store: Store, conversation_key: str, number: str) -> Reply:
+async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
+    """Whom a change concerns: everyone in a shared conversation, which only some may change, else the sender."""
+    preferences = request.preferences
+    if preferences.is_shared:
+        return await find_scope(request, ScopeName.CHAT)
+    return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
+
+
+async def _delete(request: CommandRequest, scope: Scope, conversation_key: str, number: str) -> Reply:
     if not number:
         return Reply(texts.NUMBER_MISSING)
     deleted = None
     if number.isdecimal() and len(number) <= MAX_NUMBER_DIGITS:
-        deleted = await store.write(delete_entry, conversation_key, int(number))
-    return Reply(texts.entry_deleted(deleted) if deleted else texts.UNKNOWN_ENTRY)
+        deleted = await request.services.store.write(delete_entry, conversation_key, int(number))
+    return announce(request, Reply(texts.entry_deleted(deleted)), scope) if deleted else Reply(texts.UNKNOWN_ENTRY)

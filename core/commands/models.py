@@ -1,19 +1,20 @@
 """/model and /models: which model answers, and which there are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from core.api.catalogue import Model, find_model
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, ScopeName
 from core.commands.menus import paginate
+from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.preferences import EffectivePreference, Preferences, load_preferences, with_available_model
+from core.conversation.preferences import EffectivePreference, Preferences, with_available_model
 from core.port import MenuItem
-from core.scopes import Scope, ScopeKind
+from core.scopes import Scope
 from core.services import Services
 from core.store.preferences import PreferenceName, delete_preference
 from core.store.token_usage import UsageKind
@@ -22,7 +23,6 @@ from core.texts.formatting import format_context_length
 
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
-MAX_CANDIDATES = 10
 MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
 
@@ -59,49 +59,45 @@ async def quotas_by_model(ledger: Ledger, key_id: str, models: Sequence[Model]) 
 
 
 async def model_reply(request: CommandRequest) -> Reply:
-    """`/model`, `/model NAME [here|me|server]`, `/model reset`."""
-    models, words = request.services.models, request.argument.split()
-    scope_name = words.pop() if len(words) > 1 and words[-1] in set(ScopeName) else ScopeName.HERE
+    """`/model`, `/model NAME [SCOPE]`, `/model reset [SCOPE]`."""
+    words = request.argument.split()
+    scope_name = ScopeName(words.pop().casefold()) if words and words[-1].casefold() in set(ScopeName) else None
     query = " ".join(words)
     if not query:
-        return await menu_reply(request, 0)
-    scope = _find_scope(request, scope_name)
+        return await menu_reply(request, 0) if scope_name is None else Reply(texts.model_missing(scope_name))
+    scope = await find_scope(request, scope_name or ScopeName.HERE)
     if isinstance(scope, Reply):
         return scope
-    if RESET in (query, scope_name):
-        return await _reset(request)
+    if query.casefold() == RESET:
+        return await _reset(request, scope)
+    models = request.services.models
     match = models.find(query)
     if match.model is not None:
         return await _choose(request, match.model, scope)
     if match.candidates:
-        return Reply(texts.ambiguous_model(query, match.candidates[:MAX_CANDIDATES]))
+        return Reply(texts.ambiguous_model(query, match.candidates))
     embedding_model = find_model(models.embedding_models(), query).model
-    return Reply(texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query))
+    return Reply(
+        texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query, match.similar)
+    )
 
 
-def _find_scope(request: CommandRequest, name: str) -> Scope | Reply:
-    scopes = {scope.kind: scope for scope in request.preferences.scopes}
-    if name == ScopeName.ME:
-        return scopes[ScopeKind.PERSON]
-    if name != ScopeName.SERVER:
-        return request.scope
-    if ScopeKind.SERVER not in scopes:
-        return Reply(texts.NO_SERVER)
-    return scopes[ScopeKind.SERVER] if request.incoming.sender.is_manager else Reply(texts.MANAGERS_ONLY)
+async def _reset(request: CommandRequest, scope: Scope) -> Reply:
+    services = request.services
+    await services.store.write(delete_preference, [scope.key], PreferenceName.MODEL)
+    current = (await request.current_preferences()).values[PreferenceName.MODEL]
+    text = texts.model_reset(services.models.display_name(current.value), scope, current.scope)
+    return announce(request, Reply(text), scope)
 
 
-async def _reset(request: CommandRequest) -> Reply:
-    services, incoming = request.services, request.incoming
-    keys = [scope.key for scope in request.preferences.scopes if scope.kind is not ScopeKind.SERVER]
-    await services.store.write(delete_preference, keys, PreferenceName.MODEL)
-    preferences = await services.store.read(load_preferences, incoming, services.settings)
-    current = _current(services, preferences)
-    return Reply(texts.model_reset(services.models.display_name(current.value), current.scope))
-
-
-async def _choose(request: CommandRequest, model: Model, scope: Scope) -> Reply:
+async def _choose(request: CommandRequest, model: Model, scope: Scope, *, edits_message: bool = False) -> Reply:
     await request.set_preference(scope.key, PreferenceName.MODEL, model.id)
-    return Reply(texts.model_changed(model, scope))
+    ledger = request.services.ledger
+    quotas = await ledger.get_quotas((await request.api_key()).key_id, [model.id], UsageKind.CHAT)
+    text = texts.model_changed(model, scope)
+    if quotas[model.id].remaining == 0:
+        text += f"\n{texts.quota_used_up(ledger.seconds_until_reset())}"
+    return announce(request, Reply(text, edits_message=edits_message), scope)
 
 
 async def menu_choice_reply(request: CommandRequest) -> Reply:
@@ -110,7 +106,7 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
     model = next((model for model in models if _choice(model) == action), None)
     if model is None:
         return Reply(texts.MODEL_UNAVAILABLE)
-    return replace(await _choose(request, model, request.scope), edits_message=True)
+    return await _choose(request, model, await default_scope(request), edits_message=True)
 
 
 async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:

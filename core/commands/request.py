@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
-from core.conversation.preferences import Preferences
+from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.port import Adapter, Button, Capabilities, Incoming, MenuItem
-from core.scopes import Scope, person_key
+from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
 from core.store.preferences import Preference, PreferenceName, set_preference
@@ -37,11 +37,6 @@ class CommandRequest:
     def person_key(self) -> str:
         return person_key(self.incoming.sender)
 
-    @property
-    def scope(self) -> Scope:
-        """The narrowest scope: where a change applies by default."""
-        return self.preferences.scopes[0]
-
     async def api_key(self) -> ApiKey:
         """The key that pays for the sender's questions."""
         return await self.services.api_keys.for_sender(self.incoming)
@@ -49,6 +44,12 @@ class CommandRequest:
     async def set_preference(self, scope_key: str, name: PreferenceName, value: str) -> None:
         preference = Preference(value, self.incoming.sender.name[:MAX_SET_BY_CHARS])
         await self.services.store.write(set_preference, scope_key, name, preference)
+
+    async def current_preferences(self) -> Preferences:
+        """What holds after a change."""
+        services = self.services
+        preferences = await services.store.read(load_preferences, self.incoming, services.settings)
+        return with_available_model(preferences, services.models)
 
     async def cancel_turns(self, conversation_id: int) -> CancelResult:
         """Stop what is running and waiting in a conversation, up to this request."""
@@ -67,6 +68,8 @@ class Reply:
     menu: tuple[MenuItem, ...] = ()
     edits_message: bool = False
     """Replaces the message whose button was pressed."""
+    is_public: bool = False
+    """Everyone in the chat sees it, even if only the person sees the other replies to this command."""
     is_collapsed: bool = False
     """Hidden until the person expands it: long, and interesting to few."""
     is_answer: bool = False

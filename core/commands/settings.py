@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.commands.declarations import RESET, SETTING_NAMES
+from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
+from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
-from core.scopes import chat_scope_key
+from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.formatting import either
@@ -102,7 +103,7 @@ async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> 
     if not value:
         current = setting.format_current(request.preferences)
         return Reply(texts.setting_details(setting.label, current, setting.name, setting.accepted_values))
-    if value == RESET:
+    if value.casefold() == RESET:
         return await _reset(request, setting.name)
     accepted = setting.parse(value)
     if accepted is None:
@@ -128,37 +129,44 @@ def _list(request: CommandRequest) -> Reply:
 
 
 async def _set(request: CommandRequest, name: PreferenceName, value: str) -> Reply:
-    await request.set_preference(request.scope.key, name, value)
-    return Reply(texts.setting_changed(name, value, request.scope))
+    scope = await default_scope(request)
+    await request.set_preference(scope.key, name, value)
+    return announce(request, Reply(texts.setting_changed(name, value, scope)), scope)
 
 
 async def _reset(request: CommandRequest, name: PreferenceName) -> Reply:
-    await request.services.store.write(delete_preference, [request.scope.key], name)
-    return Reply(texts.setting_reset(name, request.scope))
+    scope = await default_scope(request)
+    await request.services.store.write(delete_preference, [scope.key], name)
+    return announce(request, Reply(texts.setting_reset(name, scope)), scope)
 
 
 async def _set_share(request: CommandRequest, value: str) -> Reply:
     place = request.incoming.place
-    if value not in (ON, OFF, RESET):
+    if value.casefold() not in (ON, OFF, RESET):
         return Reply(texts.invalid_setting("Share", either((ON, OFF))))
     if place.is_private:
         return Reply(texts.SHARE_IN_PRIVATE)
-    is_shared = value == ON
-    await request.set_preference(chat_scope_key(place), PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
-    return Reply(texts.SHARED if is_shared else texts.NOT_SHARED)
+    scope = await find_scope(request, ScopeName.CHAT)
+    if isinstance(scope, Reply):
+        return scope
+    is_shared = value.casefold() == ON
+    await request.set_preference(scope.key, PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
+    return announce(request, Reply(texts.SHARED if is_shared else texts.NOT_SHARED), scope)
 
 
 async def system_reply(request: CommandRequest) -> Reply:
     """`/system`, `/system TEXT`, `/system reset`."""
     instructions = request.argument
     if not instructions:
-        return Reply(texts.show_instructions(request.preferences.system_prompt))
-    if instructions == RESET:
-        return _announce(request, await _reset(request, PreferenceName.SYSTEM_PROMPT))
+        return Reply(texts.show_instructions(request.preferences))
+    if instructions.casefold() in RESET_WORDS:
+        return await _reset_instructions(request, PreferenceName.SYSTEM_PROMPT)
     if len(instructions) > MAX_INSTRUCTIONS_CHARS:
         return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
-    await _set(request, PreferenceName.SYSTEM_PROMPT, instructions)
-    return _announce(request, Reply(texts.instructions_changed(request.scope)))
+    scope = await default_scope(request)
+    await request.set_preference(scope.key, PreferenceName.SYSTEM_PROMPT, instructions)
+    await request.services.store.write(delete_preference, [scope.key], PreferenceName.PERSONA)
+    return announce(request, Reply(texts.instructions_changed(scope)), scope)
 
 
 async def persona_reply(request: CommandRequest) -> Reply:
@@ -168,16 +176,18 @@ async def persona_reply(request: CommandRequest) -> Reply:
         return Reply(texts.NO_PERSONAS)
     if not name:
         return Reply(texts.persona_list(personas, request.preferences.persona))
-    if name == RESET:
-        return _announce(request, await _reset(request, PreferenceName.PERSONA))
+    if name.casefold() in RESET_WORDS:
+        return await _reset_instructions(request, PreferenceName.PERSONA)
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
     if persona is None:
         return Reply(texts.unknown_persona(name))
-    await _reset(request, PreferenceName.SYSTEM_PROMPT)
-    return _announce(request, await _set(request, PreferenceName.PERSONA, persona))
+    scope = await default_scope(request)
+    await request.services.store.write(delete_preference, [scope.key], PreferenceName.SYSTEM_PROMPT)
+    return await _set(request, PreferenceName.PERSONA, persona)
 
 
-def _announce(request: CommandRequest, reply: Reply) -> Reply:
-    """Say who changed the instructions that the model follows for everyone in a group."""
-    incoming = request.incoming
-    return reply if incoming.place.is_private else Reply(f"{reply.text}\n{texts.changed_by(incoming.sender.name)}")
+async def _reset_instructions(request: CommandRequest, name: PreferenceName) -> Reply:
+    """Reset the instructions or the persona, and say what applies instead unless it is the default."""
+    reply = await _reset(request, name)
+    remaining = texts.remaining_instructions(await request.current_preferences())
+    return replace(reply, text=f"{reply.text}\n{remaining}") if remaining else reply

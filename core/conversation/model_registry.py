@@ -164,8 +164,7 @@ class ModelRegistry:
         """The chat models that `query` may mean, best first; all of them if it is empty."""
         models = self.chat_models()
         if query.strip():
-            match = find_model(models, query)
-            first = [match.model] if match.model else list(match.candidates)
+            first = find_model(models, query).models
             folded = query.casefold().strip()
             models = first + [model for model in models if folded in model.id.casefold() and model not in first]
         return models

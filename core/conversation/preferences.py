@@ -47,17 +47,17 @@ class Preferences:
 
     @property
     def persona(self) -> str:
-        """The name of the persona; empty if none is set or the operator removed it."""
+        """The name of the persona in force. Empty if there is none, if the operator removed it, or if somebody set
+        instructions in the same scope or a narrower one.
+        """
         name = self.values[PreferenceName.PERSONA].value
-        return name if name in self.personas else ""
+        is_in_force = self._rank(PreferenceName.PERSONA) < self._rank(PreferenceName.SYSTEM_PROMPT)
+        return name if name in self.personas and is_in_force else ""
 
     @property
     def system_prompt(self) -> str:
-        """The instructions set here, else the persona's, else the default."""
-        preference = self.values[PreferenceName.SYSTEM_PROMPT]
-        if preference.scope is None and self.persona:
-            return self.personas[self.persona]
-        return preference.value
+        """The instructions in force: those of a persona, those that somebody set, or the default."""
+        return self.personas[self.persona] if self.persona else self.values[PreferenceName.SYSTEM_PROMPT].value
 
     @property
     def temperature(self) -> float | None:
@@ -76,6 +76,11 @@ class Preferences:
     @property
     def shows_reasoning(self) -> bool:
         return self.values[PreferenceName.SHOW_REASONING].value == ON
+
+    def _rank(self, name: PreferenceName) -> int:
+        """0 for a preference of the narrowest scope, the largest for a default."""
+        scope = self.values[name].scope
+        return len(self.scopes) if scope is None else self.scopes.index(scope)
 
 
 def load_preferences(connection: Connection, incoming: Incoming, settings: Settings) -> Preferences:

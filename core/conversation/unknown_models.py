@@ -52,8 +52,7 @@ def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> l
 
 
 def _suggest(id_: str, models: Mapping[str, Model]) -> tuple[str, ...]:
-    match = find_model(list(models.values()), id_)
-    matches = [match.model] if match.model else list(match.candidates)
+    matches = find_model(list(models.values()), id_).models
     ids_by_folded = {model_id.casefold(): model_id for model_id in models}
     close_matches = similar_names(id_.casefold(), ids_by_folded, MAX_SUGGESTIONS)
     ids = [model.id for model in matches] + [ids_by_folded[folded] for folded in close_matches]

@@ -14,16 +14,19 @@ from core.settings.loading import (
     setting_definitions,
     setting_variables,
 )
-from core.settings.model import AccessMode, Settings
+from core.settings.model import AccessMode, Settings, SharedSettings
+from core.settings.parsing import RESET_WORDS
 from core.settings.section import SettingDefinition, SettingsSection, setting
 
 __all__ = [
+    "RESET_WORDS",
     "AccessMode",
     "LoadedSettings",
     "SettingDefinition",
     "SettingSource",
     "Settings",
     "SettingsSection",
+    "SharedSettings",
     "UnknownVariable",
     "find_misspelled_variables",
     "load_settings",

@@ -42,6 +42,13 @@ class AccessMode(StrEnum):
     OPEN = "open"
 
 
+class SharedSettings(StrEnum):
+    """Who may change what holds for everyone in a group or channel."""
+
+    MANAGERS = "managers"
+    EVERYONE = "everyone"
+
+
 def _use_default_database(value: object) -> object:
     return value or f"sqlite:///{Path(platformdirs.user_data_dir('parley')) / 'parley.sqlite3'}"
 
@@ -85,6 +92,12 @@ class Settings(SettingsSection):
         "Messages that an answer may take. All of a longer answer comes as a file below them",
         ge=1,
         le=50,
+    )
+    shared_settings: SharedSettings = setting(
+        "PARLEY_SHARED_SETTINGS",
+        SharedSettings.MANAGERS,
+        "Who may change the model, the instructions and other settings for everyone in a group or channel: managers "
+        "(administrators) or everyone",
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"

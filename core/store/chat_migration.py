@@ -6,7 +6,15 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
 from core.port import AccountKey, Place
-from core.scopes import ScopeKind, chat_key, chat_scope_key, conversation_key_prefix, grant_subject, thread_scope_prefix
+from core.scopes import (
+    ScopeKind,
+    chat_key,
+    chat_scope_key,
+    conversation_key_prefix,
+    grant_subject,
+    member_scope_prefix,
+    thread_scope_prefix,
+)
 from core.store.answer_parts import PartState
 from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import (
@@ -33,7 +41,8 @@ def move_chat(connection: Connection, account: AccountKey, old_chat: str, new_ch
     old, new = (Place(account.platform, account.account, chat) for chat in (old_chat, new_chat))
     _move_conversations(connection, conversation_key_prefix(old), conversation_key_prefix(new))
     _rename_keys(connection, preferences.c.scope, chat_scope_key(old), chat_scope_key(new))
-    _rename_keys(connection, preferences.c.scope, thread_scope_prefix(old), thread_scope_prefix(new))
+    for prefix in (thread_scope_prefix, member_scope_prefix):
+        _rename_keys(connection, preferences.c.scope, prefix(old), prefix(new))
     old_subject, new_subject = (grant_subject(account.platform, ScopeKind.CHAT, chat) for chat in (old_chat, new_chat))
     _rename_keys(connection, grants.c.subject, old_subject, new_subject)
     _merge_daily_usage(connection, chat_scope_key(old), chat_scope_key(new))

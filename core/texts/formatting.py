@@ -1,5 +1,6 @@
 """How names, numbers and durations appear in messages."""
 
+import re
 from collections.abc import Iterable
 
 from core.scopes import Scope, ScopeKind
@@ -8,6 +9,7 @@ SPECIAL_CHARS = "\\`*_]<>#~|$!&"
 """Without `[`, `(` and `)`: a backslash before them would make a formula."""
 MAX_QUOTE_CHARS = 80
 SCOPE_LABELS = {
+    ScopeKind.MEMBER: "your messages in this chat",
     ScopeKind.THREAD: "this thread",
     ScopeKind.CHAT: "this chat",
     ScopeKind.PERSON: "all your chats",
@@ -18,6 +20,13 @@ SCOPE_LABELS = {
 def escape_markdown(text: str) -> str:
     """`text` so that Markdown shows it as it is."""
     return "".join(f"\\{char}" if char in SPECIAL_CHARS else char for char in text)
+
+
+def code_block(text: str) -> str:
+    """`text` as it is, in a block whose fence is longer than any in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
 
 
 def quote(text: str) -> str:

@@ -17,8 +17,6 @@ from core.texts.formatting import (
 )
 
 MODEL_UNAVAILABLE = "This model is no longer available. See /model for the current ones."
-NO_SERVER = "This chat isn't on a server."
-MANAGERS_ONLY = "Only server managers can change the server's model."
 QUOTA_BAR_CHARS = 5
 
 
@@ -42,7 +40,7 @@ def current_model(name: str, preference: EffectivePreference, replaced: str) -> 
         reason = "the default"
     else:
         reason = f"chosen for {scope_label(preference.scope)}"
-        if preference.set_by and preference.scope.kind is not ScopeKind.PERSON:
+        if preference.set_by and preference.scope.kind not in (ScopeKind.PERSON, ScopeKind.MEMBER):
             reason += f" by {escape_markdown(preference.set_by)}"
     if replaced:
         reason = f"in place of {escape_markdown(replaced)}, {reason}, which is no longer available"
@@ -54,21 +52,28 @@ def model_changed(model: Model, scope: Scope) -> str:
     return f"Model: **{escape_markdown(model.name)}**, {length} tokens of context ({scope_label(scope)})"
 
 
-def model_reset(name: str, scope: Scope | None) -> str:
-    """`scope` is where the model that now holds was chosen; None: it is the default."""
-    origin = "the default" if scope is None else f"the model of {scope_label(scope)}"
-    return f"Back to {origin}: **{escape_markdown(name)}**"
+def model_reset(name: str, reset_scope: Scope, scope: Scope | None) -> str:
+    """`name` is the model that answers now; `scope` is where it was chosen, None: it is the default."""
+    model = f"**{escape_markdown(name)}**"
+    if scope is None:
+        return f"Back to the default: {model}"
+    return f"Model reset ({scope_label(reset_scope)}). {model}, chosen for {scope_label(scope)}, answers here."
 
 
-def unknown_model(query: str) -> str:
-    return f"No model matches {quote(query)}. See /models."
+def model_missing(scope_name: str) -> str:
+    return f"Add the model's name: `/model NAME {scope_name}`. To remove the choice: `/model reset {scope_name}`."
+
+
+def quota_used_up(seconds_until_reset: float) -> str:
+    return f"No tokens are left of its quota for today. Quotas reset in {format_duration(seconds_until_reset)}."
+
+
+def unknown_model(query: str, similar: Model | None) -> str:
+    return f"No model matches {quote(query)}. {f'Did you mean `{similar.id}`?' if similar else 'See /models.'}"
 
 
 def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
-    ids = [f"`{model.id}`" for model in candidates]
-    if len(ids) == 1:
-        return f"No model matches {quote(query)}. Did you mean {ids[0]}?"
-    return "\n".join([f"Several models match {quote(query)}. Choose one:", "", *(f"- {id_}" for id_ in ids)])
+    return "\n".join([f"Several models match {quote(query)}. Choose one:", "", *(f"- `{m.id}`" for m in candidates)])
 
 
 def embedding_model_chosen(model: Model) -> str:

@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable
 
-from core.scopes import Scope
+from core.conversation.preferences import Preferences
+from core.scopes import Scope, ScopeKind
 from core.store.preferences import PreferenceName
-from core.texts.formatting import either, escape_markdown, quote, scope_label
+from core.texts.formatting import code_block, either, escape_markdown, quote, scope_label
 
 MODEL_DEFAULT = "the model's default"
 SHARED = "Share: on. Everyone here shares one conversation from now on."
 NOT_SHARED = "Share: off. Everyone here has their own conversation from now on."
 SHARE_IN_PRIVATE = "Share is for groups; this chat is private."
+NO_SERVER = "This chat isn't on a server."
+ANONYMOUS = (
+    "You write as the group, so I can't tell you from its other anonymous administrators. Turn anonymity off to "
+    "change your own settings."
+)
 NO_PERSONAS = "This bot has no personas. Write your own instructions with /system."
 
 
@@ -45,18 +51,36 @@ def setting_details(label: str, value: str, name: str, accepted_values: str) -> 
     return f"{label}: {value}. Change it with `/settings {name} VALUE` ({accepted_values}) or `/settings {name} reset`."
 
 
-def show_instructions(instructions: str) -> str:
-    if not instructions:
+def show_instructions(preferences: Preferences) -> str:
+    if not preferences.system_prompt:
         return "The model has no instructions. Write some with `/system TEXT`."
-    return f"Instructions for the model:\n\n{instructions}"
+    scope = preferences.values[PreferenceName.SYSTEM_PROMPT].scope
+    origin = scope_label(scope) if scope else "the default"
+    if preferences.persona:
+        origin = f"the persona {escape_markdown(preferences.persona)}"
+    return f"Instructions for the model ({origin}):\n\n{code_block(preferences.system_prompt)}"
+
+
+def remaining_instructions(preferences: Preferences) -> str:
+    """What applies after a reset; empty if that is the default."""
+    if preferences.persona:
+        return f"The persona {escape_markdown(preferences.persona)} applies. Remove it with `/persona reset`."
+    scope = preferences.values[PreferenceName.SYSTEM_PROMPT].scope
+    return f"The instructions of {scope_label(scope)} apply. Show them with /system." if scope else ""
 
 
 def instructions_changed(scope: Scope) -> str:
     return f"Instructions changed ({scope_label(scope)})"
 
 
-def changed_by(name: str) -> str:
-    return f"Changed by {escape_markdown(name)} for everyone here"
+def changed_by(name: str, scope: Scope) -> str:
+    place = "on this server" if scope.kind is ScopeKind.SERVER else "here"
+    return f"Changed by {escape_markdown(name)} for everyone {place}"
+
+
+def managers_only(scope: Scope) -> str:
+    managers = "server managers" if scope.kind is ScopeKind.SERVER else "managers of this chat"
+    return f"Only {managers} can change this for everyone."
 
 
 def instructions_too_long(max_chars: int) -> str:

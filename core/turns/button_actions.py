@@ -8,10 +8,11 @@ import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
+from core.commands.permissions import is_manager
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
-from core.port import Adapter, EventKind, Incoming, SupportsManagers
+from core.port import Adapter, EventKind, Incoming
 from core.scopes import conversation_key, conversation_key_prefix
 from core.services import Services
 from core.store.answer_parts import list_sent_parts
@@ -82,9 +83,7 @@ async def find_permitted_turn(
     preferences = await store.read(load_preferences, incoming, services.settings)
     if (question.place.account_key, question.place.chat) != (incoming.place.account_key, incoming.place.chat):
         return None
-    if question.sender.user == incoming.sender.user or incoming.sender.is_manager:
-        return turn
-    if isinstance(adapter, SupportsManagers) and await adapter.is_manager(incoming.place, incoming.sender.user):
+    if question.sender.user == incoming.sender.user or await is_manager(adapter, incoming):
         return turn
     # A question asked before the chat shared a conversation belongs to another conversation.
     key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)

@@ -9,6 +9,7 @@ from dataclasses import InitVar, dataclass, field, replace
 import structlog
 
 from core.buttons import ButtonAction, encode_action
+from core.commands.declarations import is_ephemeral
 from core.commands.request import Reply
 from core.delivery.capped_splitter import CappedSplitter, FirstParts
 from core.delivery.collapsed import render_collapsed
@@ -18,7 +19,7 @@ from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.markdown.parser import normalise_text
-from core.port import Adapter, Button, File, MenuItem, Part, SupportsUploads
+from core.port import Adapter, Button, EventKind, File, MenuItem, Part, SupportsUploads
 from core.scopes import person_key
 from core.store.database import Store
 from core.store.lease_keeper import Lease
@@ -61,6 +62,8 @@ class ClaimedTurn:
             self.turn,
             timings=self.timings,
         )
+        incoming = self.turn.incoming
+        self.outbox.is_ephemeral = incoming.kind is EventKind.COMMAND and is_ephemeral(incoming.command)
 
     @property
     def person_key(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from core.commands.declarations import COMMANDS
+from core.commands.declarations import is_ephemeral
 from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
@@ -23,7 +23,6 @@ from core.turns.question_handler import QuestionHandler
 log = structlog.get_logger(__name__)
 
 REFUSAL_TEXTS = {Refusal.QUEUE_FULL: texts.QUEUE_FULL, Refusal.RATE_LIMITED: texts.TOO_FAST}
-EPHEMERAL_BY_COMMAND = {command.name: command.ephemeral for command in COMMANDS}
 
 
 class Dispatcher:
@@ -96,7 +95,7 @@ class Dispatcher:
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
             reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
-        claimed.outbox.is_ephemeral = EPHEMERAL_BY_COMMAND.get(incoming.command, True)
+        claimed.outbox.is_ephemeral = not reply.is_public and is_ephemeral(incoming.command)
         await claimed.reply_and_finish(reply)
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:

@@ -103,6 +103,7 @@ def test_listen_address_is_accepted(listen: str, monkeypatch: pytest.MonkeyPatch
         ("PARLEY_PERSONAS", "pirate=Talk", "JSON"),
         ("PARLEY_PERSONAS", '{"a b": "x"}', '"a b"'),
         ("PARLEY_PERSONAS", '{"a": 1}', '"a"'),
+        ("PARLEY_PERSONAS", '{"Reset": "You reset."}', "/persona Reset removes the persona"),
         ("PARLEY_PERSON_TOKENS", "-1", "from 0 to"),
         ("PARLEY_QUOTA_RESET_HOUR", "24", "from 0 to 23"),
         ("PARLEY_TURNS_AT_ONCE", "many", 'not "many"'),

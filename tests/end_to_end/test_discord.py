@@ -5,11 +5,15 @@ from functools import partial
 from typing import Any
 
 from bots.sandbox.discord import Channel
+from bots.sandbox.discord.state import MANAGE_CHANNELS
 from bots.sandbox.model.script import long_document
 from core.store import grants
 from core.store.database import Store
 from core.texts.answers import ACCESS_DENIED, NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
+
+SERVER_MANAGERS_ONLY = "Only server managers can change this for everyone."
+CHANGED_BY_BOB = "Temperature: 0.5 (this chat)\nChanged by Bob for everyone here"
 
 
 def channel_shows(harness: Harness, channel: Channel, text: str) -> bool:
@@ -85,7 +89,7 @@ async def test_model_choice_is_per_channel(harness: Harness) -> None:
     assert 1 <= len(choices) <= 25
     picked = next(c["value"] for c in choices if "phi-4" in c["name"])
     switched = await discord.use_command(ann, one, "model", name=picked)
-    await discord.wait_for(lambda: any("Model: **phi-4**" in m.content for m in switched.responses))
+    await discord.wait_for(lambda: any("Model: **phi-4**" in text for text in bot_texts(discord.messages(one))))
     assert all(m.ephemeral_to for m in switched.responses)
     for channel, expected in ((one, "microsoft/phi-4"), (two, "meta-llama/Llama-3.3-70B-Instruct")):
         await discord.send_message(ann, channel, f"{discord.mention} repeat: here")
@@ -268,3 +272,41 @@ async def test_everybody_sees_that_the_instructions_changed(harness: Harness) ->
     await discord.use_command(ann, channel, "system", text="Be rude.")
     await discord.wait_for(lambda: "Changed by Ann for everyone here" in "".join(bot_texts(discord.messages(channel))))
     assert all(m.ephemeral_to is None for m in discord.messages(channel))
+
+
+async def test_rights_of_channel_managers_end_at_their_channel(harness: Harness) -> None:
+    discord = harness.discord
+    ann, bob, carl = (discord.create_user(name) for name in ("Ann", "Bob", "Carl"))
+    channel = discord.create_channel(discord.create_guild("Home", ann, bob, carl), "general")
+    channel.granted_permissions[bob.id] = MANAGE_CHANNELS
+
+    refused = await discord.use_command(bob, channel, "model", name="phi-4", scope="server")
+    await discord.wait_for(lambda: [r.content for r in refused.responses] == [SERVER_MANAGERS_ONLY])
+    assert refused.responses[0].ephemeral_to == bob.id
+    changed = await discord.use_command(bob, channel, "settings", name="temperature", value="0.5")
+    await discord.wait_for(lambda: channel_shows(harness, channel, CHANGED_BY_BOB))
+    await discord.wait_for(lambda: not [r for r in changed.responses if not r.is_deleted])
+    private = await discord.use_command(carl, channel, "settings", name="temperature", value="1")
+    await discord.wait_for(
+        lambda: [r.content for r in private.responses] == ["Temperature: 1 (your messages in this chat)"]
+    )
+    assert private.responses[0].ephemeral_to == carl.id
+    await discord.use_command(ann, channel, "model", name="phi-4", scope="server")
+    await discord.wait_for(lambda: "Changed by Ann for everyone on this server" in discord.transcript(channel, carl))
+    await discord.send_message(bob, channel, f"{discord.mention} repeat: hello")
+    await discord.wait_for(lambda: channel_shows(harness, channel, "hello"))
+    request = harness.model.requests[-1].body
+    assert (request["model"], request["temperature"]) == ("microsoft/phi-4", 0.5)
+    assert "Temperature: 1" not in discord.transcript(channel, ann)
+
+
+async def test_choice_for_everyone_in_a_private_menu_is_announced(harness: Harness) -> None:
+    discord = harness.discord
+    ann, bob = discord.create_user("Ann"), discord.create_user("Bob")
+    channel = discord.create_channel(discord.create_guild("Home", ann, bob), "general")
+    opened = await discord.use_command(ann, channel, "model")
+    await discord.wait_for(lambda: opened.responses and opened.responses[0].components)
+    (menu,) = opened.responses
+    (select,) = [one for row in menu.components for one in row["components"] if "options" in one]
+    await discord.select_options(ann, menu, select["custom_id"], [select["options"][0]["value"]])
+    await discord.wait_for(lambda: "Changed by Ann for everyone here" in discord.transcript(channel, bob))

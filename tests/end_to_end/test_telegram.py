@@ -334,6 +334,28 @@ async def test_administrator_who_asked_anonymously_may_stop(harness: Harness) ->
     assert not stop_buttons()
 
 
+async def test_administrators_of_a_group_change_settings_for_everyone(harness: Harness) -> None:
+    telegram = harness.telegram
+    owner, bob = telegram.create_user("Owner"), telegram.create_user("Bob")
+    chat = telegram.create_group("Team", owner, bob)
+
+    async def reply_to(user: User, text: str, **fields: Any) -> str:
+        count = len(bot_texts(telegram.messages(chat)))
+        await telegram.send_message(user, chat, text, **fields)
+        await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > count)
+        return bot_texts(telegram.messages(chat))[-1]
+
+    assert await reply_to(bob, "/settings share on") == "Only managers of this chat can change this for everyone."
+    assert (await reply_to(owner, "/settings share on")).endswith("Changed by Owner for everyone here")
+    assert (await reply_to(owner, "/model phi-4")).endswith("(this chat)\nChanged by Owner for everyone here")
+    assert (await reply_to(bob, "/model llama-3.3")).endswith("(your messages in this chat)")
+    asked = [int(call.params["user_id"]) for call in telegram.calls if call.method.lower() == "getchatmember"]
+    assert sorted(asked) == sorted([bob.id, owner.id]), "once for each, not for each command"
+    as_group: dict[str, Any] = {"sender_chat": chat.json(), "from": {"id": 1, "is_bot": True, "first_name": "Group"}}
+    assert (await reply_to(owner, "/model phi-4 me", **as_group)).startswith("You write as the group, so I can't tell")
+    assert "(this chat)" in await reply_to(owner, "/model phi-4", **as_group)
+
+
 async def test_model_notifies_nobody(harness: Harness) -> None:
     telegram, model = harness.telegram, harness.model
     ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob", username="bob_builder")

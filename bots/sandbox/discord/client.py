@@ -9,7 +9,6 @@ from typing import Any
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend, member_json
 from bots.sandbox.discord.enums import CommandType, ComponentType, InteractionType, OptionType
 from bots.sandbox.discord.state import (
-    DEFAULT_PERMISSIONS,
     VIEW_CHANNEL,
     Channel,
     Interaction,
@@ -256,7 +255,7 @@ class ClientBackend(Backend):
                 "guild_id": str(guild.id),
                 "guild_locale": "en-US",
                 "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "member": {**member_json(user), "permissions": str(DEFAULT_PERMISSIONS)},
+                "member": {**member_json(user), "permissions": str(channel.permissions_of(user))},
             }
         if message is not None:
             payload["message"] = message.json()

@@ -26,6 +26,8 @@ DEFAULT_PERMISSIONS = (
     | CREATE_PUBLIC_THREADS
     | SEND_MESSAGES_IN_THREADS
 )
+MANAGE_CHANNELS = 1 << 4
+ALL_PERMISSIONS = (1 << 50) - 1
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 """Flags of messages."""
 CONSTANT_FIELDS: dict[str, Json] = msgspec.json.decode(Path(__file__).with_name("constant_fields.json").read_bytes())
@@ -113,6 +115,8 @@ class Channel:
     owner_id: int | None = None
     """Who started the thread."""
     bot_permissions: int = DEFAULT_PERMISSIONS
+    granted_permissions: dict[int, int] = field(default_factory=dict)
+    """What the channel allows single people in addition to their permissions on the server, by user ID."""
 
     def bot_has_permission(self, permission: int) -> bool:
         """Whether the bot may; in direct messages always, in group chats never, in threads as in their channels."""
@@ -122,6 +126,12 @@ class Channel:
         if self.parent is not None:
             granted = self.parent.bot_permissions & (self.bot_permissions | ~DEFAULT_PERMISSIONS)
         return self.guild.has_bot and permission & granted == permission
+
+    def permissions_of(self, user: User) -> int:
+        """A person's permissions in this channel of a guild."""
+        if self.guild is not None and self.guild.members[:1] == [user]:
+            return ALL_PERMISSIONS
+        return DEFAULT_PERMISSIONS | self.granted_permissions.get(user.id, 0)
 
     @property
     def is_group(self) -> bool:

@@ -254,7 +254,7 @@ def test_bots_and_channels_are_ignored() -> None:
 def test_anonymous_administrator_is_manager() -> None:
     anonymous = {"id": 1087968824, "is_bot": True, "first_name": "Group"}
     incoming = translate_message(command(GROUP, "/model@parley_bot x", sender_chat=GROUP, **{"from": anonymous}))
-    assert incoming.sender == Sender("telegram", "-1001", "Engines", is_manager=True)
+    assert incoming.sender == Sender("telegram", "-1001", "Engines", is_manager=True, is_anonymous=True)
     assert not translate_message(command(GROUP, "/model x")).sender.is_manager
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.api.catalogue import Model, merge_models, parse_models, size_in_billions
+from core.api.catalogue import Model, find_model, merge_models, parse_models, size_in_billions
 from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
 
 
@@ -117,3 +117,32 @@ def test_size_is_read_from_name_or_table() -> None:
 def test_model_stored_by_an_older_version_is_read() -> None:
     stored = b'[{"id": "lab/model", "context": 4096, "has_vision": true}]'
     assert msgspec.json.decode(stored, type=list[Model]) == [Model("lab/model", has_vision=True)]
+
+
+MODELS = list(BUILTIN_MODELS.values())
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("llama 3.3", "Llama-3.3-70B-Instruct"),
+        ("LLAMA33", "Llama-3.3-70B-Instruct"),
+        ("llama3.3", "Llama-3.3-70B-Instruct"),
+        ("meta-llama", "Llama-3.3-70B-Instruct"),
+        ("instruct 3.3 llama", "Llama-3.3-70B-Instruct"),
+        ("qwen 14b", "DeepSeek-R1-Distill-Qwen-14B"),
+        ("coder", "Qwen2.5-Coder-32B-Instruct"),
+        ("deepseek-r1", "DeepSeek-R1"),
+        ("phi", None),
+        ("ama", None),
+        ("llama 3.3 please", None),
+        ("llama 3b", None),
+        ("phi 5", None),
+        ("🦙", None),
+        ("", None),
+    ],
+)
+def test_model_is_found_by_words_of_its_name(query: str, name: str | None) -> None:
+    match = find_model(MODELS, query)
+    assert (match.model.name if match.model else None) == name
+    assert bool(match.candidates) is (query == "phi"), "no match means no match"

@@ -20,7 +20,7 @@ async def test_all_commands_are_listed_with_arguments(tmp_path: Path, model: Mod
         lines = (await chat.ask("/help")).splitlines()
     assert [line.split()[1].strip(":") for line in lines if line.startswith("- /")] == [f"/{c.name}" for c in COMMANDS]
     assert "- /ask `PROMPT [FILE]`: Ask the model" in lines
-    assert "- /model `[NAME] [here|me|server|reset]`: Show or change the model" in lines
+    assert "- /model `[NAME] [here|me|chat|server]`: Show or change the model" in lines
     assert "- /help `[COMMAND]`: Show all commands, or explain one" in lines
     assert "- /usage: Show the tokens used today" in lines
     assert not any("Send a file" in line for line in lines), "this platform has no files"
@@ -35,7 +35,7 @@ async def test_one_command_is_explained(tmp_path: Path, model: ModelStandIn) -> 
     async with running_engine(tmp_path, model) as chat:
         for text in ("/help model", "/help /Model"):
             explanation = await chat.ask(text)
-            assert explanation.startswith("/model `[NAME] [here|me|server|reset]`\n\nShow or change the model.")
+            assert explanation.startswith("/model `[NAME] [here|me|chat|server]`\n\nShow or change the model.")
             assert "- `name`: A model's name, or part of it" in explanation
             assert explanation.endswith("Example: `/model llama-3.3 me`")
         assert await chat.ask("/help modle") == "Unknown command. Did you mean /model?"

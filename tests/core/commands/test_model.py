@@ -111,8 +111,10 @@ async def test_group_greeting_explains_mention(tmp_path: Path, model: ModelStand
 async def test_reset_names_the_default(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/model phi-4")
-        await chat.ask("/model phi-4 me")
-        assert await chat.ask("/model reset") == "Back to the default: **Llama-3.3-70B-Instruct**"
+        await chat.ask("/model mistral-large me")
+        reset = "Model reset (this chat). **Mistral-Large-Instruct-2411**, chosen for all your chats, answers here."
+        assert await chat.ask("/model reset") == reset
+        assert await chat.ask("/model reset me") == "Back to the default: **Llama-3.3-70B-Instruct**"
         assert "Model: **Llama-3.3-70B-Instruct** (the default)" in await chat.ask("/model")
 
 

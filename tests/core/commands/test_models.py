@@ -108,7 +108,14 @@ async def test_long_searches_are_cut_between_characters(tmp_path: Path, model: M
     [
         ("/model phi-4 here", "Model: **phi-4**, 16k tokens of context (this chat)"),
         ("/model phi-4 me", "Model: **phi-4**, 16k tokens of context (all your chats)"),
-        ("/model phi-4 reset", "Back to the default: **Llama-3.3-70B-Instruct**"),
+        ("/model PHI 4 Chat", "Model: **phi-4**, 16k tokens of context (this chat)"),
+        ("/model RESET", "Back to the default: **Llama-3.3-70B-Instruct**"),
+        ("/model me", "Add the model's name: `/model NAME me`. To remove the choice: `/model reset me`."),
+        ("/model phi-4 server", "This chat isn't on a server."),
+        ("/model phi-5", "No model matches “phi-5”. Did you mean `microsoft/phi-4`?"),
+        ("/model phi-4 🙂", "Model: **phi-4**, 16k tokens of context (this chat)"),
+        ("/model 🦙", "No model matches “🦙”. See /models."),
+        ("/model use phi-4 from now on", "No model matches “use phi-4 from now on”. See /models."),
         ("/model mxbai", "mxbai-embed-large-v1 only searches notes and files; it can't answer. See /models."),
         ("/model nothing-like-it", "No model matches “nothing-like-it”. See /models."),
     ],
@@ -125,25 +132,36 @@ async def test_ambiguous_name_offers_candidates(tmp_path: Path, model: ModelStan
         assert reply.count("- `deepseek-ai/") == sum("R1-Distill" in id_ for id_ in model.models)
 
 
-async def ask_on_server(chat: FakeAdapter, text: str, *, is_manager: bool) -> str:
+async def test_model_without_quota_is_chosen_with_a_warning(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas={PHI: 1}) as chat:
+        await chat.ask("/model phi-4")
+        await chat.ask("repeat: hello")
+        assert "\nNo tokens are left of its quota for today. Quotas reset in" in await chat.ask("/model phi-4")
+        assert "No tokens" not in await chat.ask("/model llama-3.3")
+
+
+async def ask_on_server(chat: FakeAdapter, text: str, *, is_server_manager: bool) -> str:
     count = len(chat.messages)
-    sender = Sender("fake", "5", "Ann", is_manager=is_manager)
+    sender = Sender("fake", "5", "Ann", is_manager=True, is_server_manager=is_server_manager)
     command, _, argument = text.removeprefix("/").partition(" ")
-    key = f"s{text}{is_manager}{count}"
+    key = f"s{text}{is_server_manager}{count}"
     await chat.inbox(Incoming(EventKind.COMMAND, key, SERVER_PLACE, sender, argument, command=command))
     await chat.wait_until(lambda: len(chat.messages) > count)
     return chat.texts[-1]
 
 
-async def test_only_managers_choose_for_the_server(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_only_server_managers_choose_for_the_server(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        refusal = "Only server managers can change the server's model."
-        assert await ask_on_server(chat, "/model phi-4 server", is_manager=False) == refusal
-        assert "phi-4" in await ask_on_server(chat, "/model phi-4 server", is_manager=True)
-        assert await ask_on_server(chat, "/model llama-3.3 here", is_manager=False) != refusal
-        reset = await ask_on_server(chat, "/model reset", is_manager=False)
-        assert reset.startswith("Back to the model of"), "the server's stays"
-        assert "**phi-4**" in reset
+        refusal = "Only server managers can change this for everyone."
+        assert await ask_on_server(chat, "/model phi-4 server", is_server_manager=False) == refusal
+        reply = await ask_on_server(chat, "/model phi-4 server", is_server_manager=True)
+        assert reply.endswith("(this server)\nChanged by Ann for everyone on this server")
+        await ask_on_server(chat, "/model llama-3.3 chat", is_server_manager=False)
+        assert await ask_on_server(chat, "/model reset server", is_server_manager=False) == refusal
+        reset = await ask_on_server(chat, "/model reset", is_server_manager=False)
+        assert reset.startswith("Model reset (this chat). **phi-4**, chosen for this server, answers here.")
+        reset = await ask_on_server(chat, "/model reset server", is_server_manager=True)
+        assert reset.startswith("Back to the default: **Llama-3.3")
 
 
 # What the platforms complete

@@ -6,7 +6,7 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.commands.settings import MAX_INSTRUCTIONS_CHARS
-from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import running_engine
 
 pytestmark = pytest.mark.slow
 
@@ -81,22 +81,39 @@ async def test_longest_instructions_are_taken(tmp_path: Path, model: ModelStandI
         assert "- Instructions: 20,000 characters (/system)" in await chat.ask("/settings")
 
 
-async def test_instructions_are_shown(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_instructions_are_shown_literally(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, system_prompt="") as chat:
         assert (await chat.ask("/system")).startswith("The model has no instructions.")
+        await chat.ask("/system Use **bold**.\n```\ncode")
+        assert await chat.ask("/system") == (
+            "Instructions for the model (this chat):\n\n````\nUse **bold**.\n```\ncode\n````"
+        )
+
+
+@pytest.mark.parametrize("word", ["reset", "Clear", "off", "none", "default"])
+async def test_instructions_are_reset_by_other_words(tmp_path: Path, model: ModelStandIn, word: str) -> None:
+    async with running_engine(tmp_path, model, system_prompt="Be kind.") as chat:
         await chat.ask("/system Be brief.")
-        assert await chat.ask("/system") == "Instructions for the model:\n\nBe brief."
+        assert await chat.ask(f"/system {word}") == "Instructions reset (this chat)"
+        assert await chat.ask("/system") == "Instructions for the model (the default):\n\n```\nBe kind.\n```"
 
 
-async def test_persona_replaces_instructions(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_persona_and_instructions_replace_each_other(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, personas={"teacher": "You teach.", "pirate": "Arr."}) as chat:
         assert "- teacher\n- pirate" in await chat.ask("/persona")
         await chat.ask("/system Be brief.")
         await chat.ask("/persona pirate")
         assert "- teacher\n- pirate ← current" in await chat.ask("/persona")
-        assert (await chat.ask("/system")).endswith("Arr.")
-        await chat.ask("/persona reset")
+        assert await chat.ask("/system") == "Instructions for the model (the persona pirate):\n\n```\nArr.\n```"
+        reply = await chat.ask("/system reset")
+        assert reply.endswith("\nThe persona pirate applies. Remove it with `/persona reset`.")
+        await chat.ask("/system Be brief.")
         assert "current" not in await chat.ask("/persona")
+        reply = await chat.ask("/persona reset")
+        assert reply.endswith("\nThe instructions of this chat apply. Show them with /system.")
+        await chat.ask("/persona pirate")
+        assert await chat.ask("/persona RESET") == "Persona reset (this chat)"
+        assert "(the default)" in await chat.ask("/system")
 
 
 async def test_no_personas(tmp_path: Path, model: ModelStandIn) -> None:
@@ -106,23 +123,17 @@ async def test_no_personas(tmp_path: Path, model: ModelStandIn) -> None:
         )
 
 
-async def ask_in_group(chat: FakeAdapter, text: str, user: str = "5") -> str:
-    count = len(chat.messages)
-    await chat.say(text, group="-7", user=user)
-    await chat.wait_until(lambda: len(chat.messages) > count)
-    return chat.texts[-1]
-
-
 async def test_group_may_share_one_conversation(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        assert "Share: off (on or off: one conversation for everyone here)" in await ask_in_group(chat, "/settings")
-        assert (await ask_in_group(chat, "/settings share on")).startswith("Share: on.")
-        assert "Share: on (" in await ask_in_group(chat, "/settings")
-        await ask_in_group(chat, "repeat: of Ann")
-        await ask_in_group(chat, "repeat: of Bob", user="6")
+        chat.managers = {"5"}
+        assert "Share: off (on or off: one conversation for everyone here)" in await chat.ask("/settings", group="-7")
+        assert (await chat.ask("/settings share on", group="-7")).startswith("Share: on.")
+        assert "Share: on (" in await chat.ask("/settings", group="-7")
+        await chat.ask("repeat: of Ann", group="-7")
+        await chat.ask("repeat: of Bob", user="6", group="-7")
         assert "of Ann" in str(model.requests[-1].body["messages"])
-        assert (await ask_in_group(chat, "/settings share reset")).startswith("Share: off.")
-        await ask_in_group(chat, "repeat: again of Bob", user="6")
+        assert (await chat.ask("/settings share reset", group="-7")).startswith("Share: off.")
+        await chat.ask("repeat: again of Bob", user="6", group="-7")
         assert "of Ann" not in str(model.requests[-1].body["messages"])
         assert "Share" not in "".join((await chat.ask("/settings")).splitlines()[:8]), "a private chat has one person"
 
@@ -143,11 +154,72 @@ async def test_settings_are_listed(tmp_path: Path, model: ModelStandIn) -> None:
         )
 
 
-async def test_changed_instructions_are_announced_in_a_group(tmp_path: Path, model: ModelStandIn) -> None:
+# Groups: what holds for everyone
+
+
+EVERYONE = [
+    "/system Be rude.",
+    "/system reset",
+    "/persona teacher",
+    "/persona reset",
+    "/settings temperature 1",
+    "/settings temperature reset",
+    "/settings share on",
+    "/model phi-4",
+    "/model phi-4 chat",
+    "/model reset",
+    "/memory off",
+    "/memory clear",
+]
+
+
+async def test_changes_for_everyone_are_announced(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, personas={"teacher": "Explain."}) as chat:
-        for command in ("/system Be rude.", "/system reset", "/persona teacher", "/persona reset"):
-            count = len(chat.messages)
-            await chat.say(command, group="-7")
-            await chat.wait_until(lambda: len(chat.messages) > count)  # noqa: B023 (awaited here)
-            assert chat.texts[-1].endswith("Changed by Ann for everyone here")
-        assert "Changed by" not in await chat.ask("/system Be kind.")
+        chat.managers = {"5"}
+        await chat.ask("/settings share on", group="-7")
+        for command in EVERYONE:
+            reply = await chat.ask(command, group="-7")
+            assert reply.splitlines()[-1] == "Changed by Ann for everyone here", command
+            assert not chat.calls[-1].ephemeral, command
+            assert "Changed by" not in await chat.ask(command), "nobody else is in a private chat"
+
+
+async def test_others_change_their_own(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, personas={"teacher": "Explain."}) as chat:
+        for command in ("/system Be brief.", "/persona teacher", "/settings temperature 1", "/model phi-4"):
+            assert "(your messages in this chat)" in await chat.ask(command, group="-7", user="6"), command
+        assert chat.calls[-1].ephemeral
+        await chat.ask("repeat: of Bob", group="-7", user="6")
+        request = model.requests[-1].body
+        assert (request["model"], request["temperature"]) == ("microsoft/phi-4", 1)
+        assert request["messages"][0]["content"].startswith("Explain.")
+        await chat.ask("repeat: of Ann", group="-7")
+        assert model.requests[-1].body["model"] != "microsoft/phi-4"
+        await chat.ask("repeat: elsewhere", group="-8", user="6")
+        assert model.requests[-1].body["model"] != "microsoft/phi-4"
+
+
+@pytest.mark.parametrize("command", ["/settings share on", "/settings share off", "/model phi-4 chat"])
+async def test_others_change_nothing_for_everyone(tmp_path: Path, model: ModelStandIn, command: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        refusal = "Only managers of this chat can change this for everyone."
+        assert await chat.ask(command, group="-7", user="6") == refusal
+
+
+@pytest.mark.parametrize("command", ["/memory off", "/memory on", "/memory clear", "/memory delete 1"])
+async def test_others_do_not_change_a_shared_memory(tmp_path: Path, model: ModelStandIn, command: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        chat.managers = {"5"}
+        await chat.ask("/remember My dog is called Rex.", group="-7", user="6")
+        assert not (await chat.ask(command, group="-7", user="6")).startswith("Only managers"), "their own memory"
+        await chat.ask("/settings share on", group="-7")
+        await chat.ask("/remember My dog is called Rex.", group="-7")
+        refusal = "Only managers of this chat can change this for everyone."
+        assert await chat.ask(command, group="-7", user="6") == refusal
+        assert "Rex" in await chat.ask("/memory", group="-7", user="6")
+
+
+async def test_operator_lets_everyone_change_settings(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, shared_settings="everyone") as chat:
+        reply = await chat.ask("/system Be kind.", group="-7", user="6")
+        assert reply == "Instructions changed (this chat)\nChanged by Ann for everyone here"

@@ -73,7 +73,7 @@ async def test_zero_is_a_temperature(store: Store) -> None:
 
 async def test_narrowest_scope_wins(store: Store) -> None:
     kinds = [scope.kind for scope in SCOPES]
-    assert kinds == [ScopeKind.THREAD, ScopeKind.CHAT, ScopeKind.PERSON, ScopeKind.SERVER]
+    assert kinds == [ScopeKind.MEMBER, ScopeKind.THREAD, ScopeKind.CHAT, ScopeKind.PERSON, ScopeKind.SERVER]
     for scope in reversed(SCOPES):
         preferences = await load(store, scope=scope, model=f"model of {scope.kind}")
         assert preferences.model == f"model of {scope.kind}"
@@ -92,8 +92,8 @@ async def test_conversation_is_shared_in_the_whole_chat(store: Store, value: str
     assert (await load(store, scope=chat, share=value)).is_shared is is_shared
 
 
-async def test_sharing_is_not_a_matter_of_a_thread_or_person(store: Store) -> None:
-    for scope in (SCOPES[0], SCOPES[2], SCOPES[3]):
+async def test_only_a_chat_shares_its_conversation(store: Store) -> None:
+    for scope in (scope for scope in SCOPES if scope.kind is not ScopeKind.CHAT):
         assert not (await load(store, scope=scope, share=ON)).is_shared
 
 
@@ -115,7 +115,16 @@ async def test_own_instructions_precede_persona_and_default(
 ) -> None:
     preferences = await load(store, SETTINGS, scope=SCOPES[0], **values)
     assert preferences.system_prompt == instructions
-    assert preferences.persona == ("teacher" if values.get("persona") == "teacher" else "")
+    assert preferences.persona == ("teacher" if instructions == "You teach." else "")
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [("persona", "system"), ("system", "persona")])
+async def test_narrower_of_persona_and_instructions_is_in_force(store: Store, wide: str, narrow: str) -> None:
+    values = {"persona": "teacher", "system": "Be brief."}
+    await load(store, SETTINGS, scope=SCOPES[2], **{wide: values[wide]})
+    preferences = await load(store, SETTINGS, scope=SCOPES[1], **{narrow: values[narrow]})
+    assert preferences.system_prompt == ("Be brief." if narrow == "system" else "You teach.")
+    assert preferences.persona == ("" if narrow == "system" else "teacher")
 
 
 # Models that are no longer offered

@@ -99,6 +99,17 @@ async def test_conversations_preferences_and_grants_move(store: Store) -> None:
     assert await history_in(store, NEW_PLACE) == ["before", "yes", "waits", "yes"]
 
 
+async def test_preferences_of_all_scopes_in_the_chat_move(store: Store) -> None:
+    old, new = (applicable_scopes(replace(place, thread="3"), ANN) for place in (OLD_PLACE, NEW_PLACE))
+    for scope in old:
+        await set_model(store, scope.key, f"of the {scope.kind}")
+    await migrate_chat(store)
+    stored = await store.read(preferences.list_preferences, [scope.key for scope in new])
+    assert {key: preference.value for (key, _), preference in stored.items()} == {
+        scope.key: f"of the {scope.kind}" for scope in new
+    }
+
+
 async def test_messages_of_new_chat_follow_old_ones(store: Store) -> None:
     await accept(store, OLD_PLACE, "first")
     await answer_next(store)

@@ -60,6 +60,7 @@ class AdapterCall:
     started_at: float
     """By the monotonic clock."""
     reply_to: str | None = None
+    ephemeral: bool = False
 
 
 class FakeAdapter:
@@ -76,6 +77,8 @@ class FakeAdapter:
         self.dialect = TerminalDialect()
         self.private_capabilities = self.group_capabilities = capabilities
         self.messages: dict[str, str] = {}
+        self.managers: set[str] = set()
+        """The people who manage all groups."""
         self.drafts: list[str] = []
         """The texts of all versions of all drafts."""
         self.calls: list[AdapterCall] = []
@@ -114,7 +117,7 @@ class FakeAdapter:
         ephemeral: bool = False,
     ) -> str:
         self.keys["send"].append(key)
-        await self._call("send", reply_to)
+        await self._call("send", reply_to, ephemeral=ephemeral)
         message_id = f"{next(self._numbers)}"
         self._show(message_id, part)
         return message_id
@@ -140,8 +143,8 @@ class FakeAdapter:
         self.messages[message_id] = part.text
         self._changed.set()
 
-    async def _call(self, method: str, reply_to: str | None = None) -> None:
-        self.calls.append(AdapterCall(method, time.monotonic(), reply_to))
+    async def _call(self, method: str, reply_to: str | None = None, *, ephemeral: bool = False) -> None:
+        self.calls.append(AdapterCall(method, time.monotonic(), reply_to, ephemeral))
         self.started[method].set()
         self._changed.set()
         try:
@@ -188,10 +191,10 @@ class FakeAdapter:
 
         await wait_until(are_reached, 30)
 
-    async def ask(self, text: str, *, user: str = "5") -> str:
+    async def ask(self, text: str, *, user: str = "5", group: str = "") -> str:
         """Send `text`, wait for a message, and return its text."""
         count = len(self.messages)
-        await self.say(text, user=user)
+        await self.say(text, user=user, group=group)
         await self.wait_until(lambda: len(self.messages) > count)
         return list(self.messages.values())[-1]
 
@@ -210,7 +213,7 @@ class FakeAdapter:
             EventKind.COMMAND if command else EventKind.PROMPT,
             f"e{next(self._numbers)}",
             Place(self.platform, self.account, group or user, is_private=not group),
-            Sender(self.platform, user, "Ann"),
+            Sender(self.platform, user, "Ann", is_manager=user in self.managers),
             argument,
             command=command,
             message_id=message,
