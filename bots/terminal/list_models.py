@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from bots.terminal.models_table import models_table
+from core.api.advice import ADVICE
 from core.app import open_services
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services
 from core.settings import Settings
 
+SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_ADDRESS)
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
 
@@ -47,10 +49,11 @@ def _to_parley_error(error: ModelError, settings: Settings, models: ModelRegistr
     note = f"This is {origin}, which may be out of date."
     if error.failure is ModelFailure.AUTHENTICATION:
         return ConfigurationError(f"{KEY_REJECTED_TEXT} {note}")
-    if error.failure is ModelFailure.UNKNOWN_MODEL:
-        return ConfigurationError(f"The service at IOINTELLIGENCE_BASE_URL lists no models. {note}")
-    host = urlsplit(settings.base_url).hostname
-    return UnavailableError(f"{error} ({host}{_system_error_text(error)}). {note}")
+    url = urlsplit(settings.base_url)
+    if error.failure in SETUP_FAILURES:
+        return ConfigurationError(f"{error} ({url.hostname}{url.path}). {ADVICE[error.failure]} {note}")
+    advice = "" if error.failure is ModelFailure.UNREACHABLE else f"{ADVICE[error.failure]} "
+    return UnavailableError(f"{error} ({url.hostname}{_system_error_text(error)}). {advice}{note}")
 
 
 def _system_error_text(error: BaseException | None) -> str:

@@ -29,7 +29,12 @@ from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
 MAX_ATTEMPTS = 3
-RETRYABLE_FAILURES = (ModelFailure.UNAVAILABLE, ModelFailure.RATE_LIMITED)
+RETRYABLE_FAILURES = (
+    ModelFailure.UNREACHABLE,
+    ModelFailure.SERVER_ERROR,
+    ModelFailure.UNAVAILABLE,
+    ModelFailure.RATE_LIMITED,
+)
 NONEXISTENT_MODEL = "no/model"
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
@@ -137,9 +142,18 @@ class ModelApi:
         try:
             async with asyncio.timeout(self._timings.model_list_timeout):
                 async with self._openai.models.with_streaming_response.list() as response:
-                    return parse_models(decode_json(await read_body(response)))
+                    body = await read_body(response)
         except CLIENT_ERRORS as error:
             raise self._model_error(error) from error
+        if errors.is_html(body.decode(errors="replace"), response.headers):
+            raise ModelError("A page came instead of the list of models", ModelFailure.WRONG_ADDRESS)
+        try:
+            payload = decode_json(body)
+        except msgspec.DecodeError as error:
+            raise self._model_error(error) from error
+        if errors.is_error_payload(payload):
+            raise errors.from_payload(payload)
+        return parse_models(payload)
 
     async def embed(self, texts: Sequence[str], model: str = DEFAULT_EMBEDDING_MODEL) -> EmbeddingResult:
         """Compute the vectors of at most `embedding.MAX_TEXTS_PER_REQUEST` texts.

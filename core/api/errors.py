@@ -1,8 +1,8 @@
 """Classifies errors of a model service or its connection.
 
 The status alone is not enough: a context window overflow has status 400, 413, 422 or 500, or arrives inside a
-stream. The error's text decides then. The texts of `ModelError` appear in logs; `core.texts.answers` has the
-messages for people.
+stream; 403 means a wrong key, a country, a firewall or a content filter. The error's text decides then. The texts of
+`ModelError` appear in logs; `core.texts.answers` has the messages for people, `core.api.advice` those for the operator.
 """
 
 import math
@@ -25,22 +25,84 @@ QUOTA_RETRY_AFTER_SECONDS = 120.0
 
 RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests", re.IGNORECASE)
 UNKNOWN_MODEL_PATTERN = re.compile(
-    r"model is not available|model .{0,200}(?:does not exist|not found)|unknown model"
-    r"|model_not_found",
+    r"model is not available|model .{0,200}(?:does not exist|not found|decommissioned)"
+    r"|(?:unknown|invalid|no such) model|model_not_found|no endpoints found"
+    r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound",
     re.IGNORECASE | re.DOTALL,
 )
-QUOTA_PATTERN = re.compile(r"quota|per day|daily|insufficient_quota|tokens? per day", re.IGNORECASE)
+CREDIT_PATTERN = re.compile(
+    r"insufficient[ _-]?(?:\w{1,20} )?(?:quota|balance|credit|fund)|exceeded_current_quota"
+    r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b"
+    r"|(?:credits?|balance) .{0,40}(?:too low|exhausted|depleted|insufficient|used up|expired|negative)"
+    r"|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
+    r"|top up|recharge|余额不足|欠费",
+    re.IGNORECASE,
+)
+BILLING_PATTERN = re.compile(r"billing|exceeded your current quota", re.IGNORECASE)
+PLAN_PATTERN = re.compile(
+    r"\bplan\b|\btier\b|upgrade|subscri"
+    r"|model.{0,80}(?:not allowed|no access|gated|restricted|permission)"
+    r"|(?:access|permission).{0,40}\bmodel",
+    re.IGNORECASE,
+)
+REGION_PATTERN = re.compile(
+    r"unsupported_country|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
+    r"|not (?:supported|available|allowed|served) in (?:your|this) (?:country|region|territory|location)",
+    re.IGNORECASE,
+)
+FILTER_PATTERN = re.compile(
+    r"content[ _-]?(?:filter|polic|violat|management polic)|usage (?:guidelines|polic)|acceptable use"
+    r"|data_?inspection|(?:inappropriate|prohibited|unsafe|harmful|sensitive)[ _](?:content|text|information|words?)"
+    r"|safety (?:system|filter|polic|check|reasons|settings)|moderation|(?:was|been|is) flagged"
+    r"|violat\w{1,5} .{0,40}(?:guidelines|polic)|敏感|不安全",
+    re.IGNORECASE,
+)
+STREAMING_PATTERN = re.compile(
+    r"\bstream(?:ing)?\b.{0,40}(?:not|never|n't) (?:\w{1,20} )?(?:allow|support|availab|enabl|permit)"
+    r"|\bstream(?:ing)?\b (?:\w{1,20} ){0,2}(?:disabled|unsupported)|verified to stream"
+    r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}stream(?:ing)?\b",
+    re.IGNORECASE,
+)
+ADDRESS_PATTERN = re.compile(
+    r"page not found|unexpected endpoint|invalid url|no route matched|cannot (?:get|post) /"
+    r"|unknown (?:path|endpoint|url)",
+    re.IGNORECASE,
+)
+NETWORK_PATTERN = re.compile(
+    r"\bip\b.{0,60}(?:allowed|block|denied|whitelist|allowlist|banned)|firewall|access denied by|error code: 10\d\d"
+    r"|just a moment|captcha",
+    re.IGNORECASE,
+)
+SHORT_PERIOD_PATTERN = re.compile(
+    r"(?:per|a|each|every)[ _-]?(?:second|minute|hour)|/ ?(?:s|sec|min|h|hour)\b|\b[rt]p[sm]\b"
+    r"|(?:in|after) \d{1,6}(?:\.\d{1,6})? ?(?:ms|s|sec|seconds?)\b",
+    re.IGNORECASE,
+)
+"""A limit that ends within minutes, whatever else the text says about quotas."""
+DAY_PATTERN = re.compile(r"(?:per|a|each|every)[ _-]?day|daily|today|/ ?day\b|\b[rt]pd\b", re.IGNORECASE)
+QUOTA_PATTERN = re.compile(r"quota", re.IGNORECASE)
+MODEL_PATTERN = re.compile(r"\bmodels?\b", re.IGNORECASE)
+OVERLOAD_PATTERN = re.compile(r"overload|unavailable|capacity|too busy", re.IGNORECASE)
 
+FAILURES_BY_TEXT = (
+    (UNKNOWN_MODEL_PATTERN, ModelFailure.UNKNOWN_MODEL),
+    (CREDIT_PATTERN, ModelFailure.CREDIT),
+    (REGION_PATTERN, ModelFailure.REGION),
+    (STREAMING_PATTERN, ModelFailure.NO_STREAMING),
+    (FILTER_PATTERN, ModelFailure.FILTERED),
+    (ADDRESS_PATTERN, ModelFailure.WRONG_ADDRESS),
+)
+"""What a text means whatever the status is. The first match counts."""
 STATUS_BY_TEXT = {str(status): status for status in range(400, 600)}
 FAILURE_BY_STATUS = {
     401: ModelFailure.AUTHENTICATION,
-    402: ModelFailure.PAYMENT,
-    403: ModelFailure.AUTHENTICATION,
-    404: ModelFailure.UNKNOWN_MODEL,
+    405: ModelFailure.WRONG_ADDRESS,
+    407: ModelFailure.BLOCKED,
     408: ModelFailure.UNAVAILABLE,
     409: ModelFailure.UNAVAILABLE,
+    410: ModelFailure.UNKNOWN_MODEL,
     413: ModelFailure.OVERFLOW,
-    429: ModelFailure.RATE_LIMITED,
+    451: ModelFailure.REGION,
 }
 
 
@@ -96,9 +158,10 @@ def _bounded_seconds(seconds: float) -> float | None:
 
 def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: float) -> ModelError:
     """Classify a response that reports a failure by its status."""
-    text = parse_error_body(body)
+    is_page = is_html(body, headers)
+    text = "" if is_page else parse_error_body(body)
     retry_after = parse_retry_after(headers, now=now)
-    failure = _classify(status, text, retry_after)
+    failure = ModelFailure.BLOCKED if is_page and status == 403 else _classify(status, text, retry_after)
     return ModelError(
         f"The model service answered {status}",
         failure,
@@ -107,6 +170,20 @@ def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: fl
         limit=_context_limit(failure, text),
         request_id=headers.get("x-request-id"),
     )
+
+
+def is_html(body: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a body is a page, which the API itself never sends."""
+    return "html" in headers.get("content-type", "") or (isinstance(body, str) and body.lstrip().startswith("<"))
+
+
+def is_error_payload(payload: Any) -> bool:
+    """Whether a JSON value that came with status 200 reports an error."""
+    if not isinstance(payload, dict):
+        return False
+    if payload.get("object") == "error" or payload.get("error"):
+        return True
+    return "detail" in payload and "choices" not in payload
 
 
 def from_payload(payload: Any) -> ModelError:
@@ -124,15 +201,62 @@ def from_payload(payload: Any) -> ModelError:
 def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure:
     if context_overflow.is_overflow(text) and not RATE_LIMIT_PATTERN.search(text):
         return ModelFailure.OVERFLOW
-    if UNKNOWN_MODEL_PATTERN.search(text):
-        return ModelFailure.UNKNOWN_MODEL
-    if status == 429:
-        if (retry_after or 0) > QUOTA_RETRY_AFTER_SECONDS or QUOTA_PATTERN.search(text):
-            return ModelFailure.QUOTA
-        return ModelFailure.RATE_LIMITED
+    for pattern, failure in FAILURES_BY_TEXT:
+        if pattern.search(text):
+            return failure
     if status in FAILURE_BY_STATUS:
         return FAILURE_BY_STATUS[status]
-    return ModelFailure.UNAVAILABLE if status >= 500 else ModelFailure.REFUSED
+    if status in CLASSIFIERS_BY_STATUS:
+        return CLASSIFIERS_BY_STATUS[status](text, retry_after)
+    return _classify_server_error(status, text, retry_after) if status >= 500 else ModelFailure.REFUSED
+
+
+def _classify_server_error(status: int, text: str, retry_after: float | None) -> ModelFailure:
+    if _mentions_limit(text):
+        return _classify_limit(text, retry_after)
+    is_overloaded = status > 501 or OVERLOAD_PATTERN.search(text)
+    return ModelFailure.UNAVAILABLE if is_overloaded else ModelFailure.SERVER_ERROR
+
+
+def _mentions_limit(text: str) -> bool:
+    return bool(RATE_LIMIT_PATTERN.search(text) or QUOTA_PATTERN.search(text))
+
+
+def _classify_payment(text: str, _retry_after: float | None) -> ModelFailure:
+    return ModelFailure.PAYMENT if PLAN_PATTERN.search(text) else ModelFailure.CREDIT
+
+
+def _classify_forbidden(text: str, retry_after: float | None) -> ModelFailure:
+    if NETWORK_PATTERN.search(text):
+        return ModelFailure.BLOCKED
+    if _mentions_limit(text):
+        return _classify_limit(text, retry_after)
+    return ModelFailure.PAYMENT if PLAN_PATTERN.search(text) else ModelFailure.AUTHENTICATION
+
+
+def _classify_not_found(text: str, _retry_after: float | None) -> ModelFailure:
+    return ModelFailure.UNKNOWN_MODEL if MODEL_PATTERN.search(text) else ModelFailure.WRONG_ADDRESS
+
+
+def _classify_limit(text: str, retry_after: float | None) -> ModelFailure:
+    """Whether a limit ends soon, tomorrow, or when somebody pays."""
+    if SHORT_PERIOD_PATTERN.search(text):
+        return ModelFailure.RATE_LIMITED
+    if DAY_PATTERN.search(text):
+        return ModelFailure.QUOTA
+    if BILLING_PATTERN.search(text):
+        return ModelFailure.CREDIT
+    if retry_after is None:
+        return ModelFailure.QUOTA if QUOTA_PATTERN.search(text) else ModelFailure.RATE_LIMITED
+    return ModelFailure.QUOTA if retry_after > QUOTA_RETRY_AFTER_SECONDS else ModelFailure.RATE_LIMITED
+
+
+CLASSIFIERS_BY_STATUS = {
+    402: _classify_payment,
+    403: _classify_forbidden,
+    404: _classify_not_found,
+    429: _classify_limit,
+}
 
 
 def from_exception(error: Exception, *, now: float) -> ModelError:
@@ -145,6 +269,6 @@ def from_exception(error: Exception, *, now: float) -> ModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return ModelError("The model service did not answer in time", ModelFailure.STALLED)
         case openai.APIConnectionError() | httpx2.TransportError():
-            return ModelError("The model service cannot be reached", ModelFailure.UNAVAILABLE)
+            return ModelError("The model service cannot be reached", ModelFailure.UNREACHABLE)
         case _:
             return ModelError("The model service sent an invalid response", ModelFailure.MALFORMED)

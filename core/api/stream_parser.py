@@ -75,7 +75,7 @@ class StreamParser:
             if is_error:
                 raise errors.from_payload(data.decode(errors="replace")) from None
             raise _invalid_stream_error() from None
-        if is_error or (isinstance(payload, dict) and _is_error_payload(payload)):
+        if is_error or errors.is_error_payload(payload):
             raise errors.from_payload(payload)
         if not isinstance(payload, dict):
             return []
@@ -134,7 +134,7 @@ class StreamParser:
         self._count_chars(rest)
         yield from rest
         if not self._received_any:
-            raise ModelError("The model service sent nothing", ModelFailure.UNAVAILABLE)
+            raise ModelError("The model service sent nothing", ModelFailure.UNAVAILABLE, status=200)
         if self._finish_reason is None and not self.is_done:
             raise ModelError("The answer broke off", ModelFailure.TRUNCATED)
         if not self._text_chars:
@@ -152,12 +152,6 @@ class StreamParser:
             return ModelError(message, ModelFailure.OVERFLOW, limit=limit)
         message = "The model reasoned without answering" if self._reasoning_chars else "The answer is empty"
         return ModelError(message, ModelFailure.EMPTY)
-
-
-def _is_error_payload(payload: dict[str, Any]) -> bool:
-    if payload.get("object") == "error" or payload.get("error"):
-        return True
-    return "detail" in payload and "choices" not in payload
 
 
 def _invalid_stream_error() -> ModelError:

@@ -8,6 +8,11 @@ from core.errors import ModelError, ModelFailure
 from core.texts import commands as texts
 
 INCONCLUSIVE_FAILURES = (
+    ModelFailure.REGION,
+    ModelFailure.BLOCKED,
+    ModelFailure.WRONG_ADDRESS,
+    ModelFailure.UNREACHABLE,
+    ModelFailure.SERVER_ERROR,
     ModelFailure.UNAVAILABLE,
     ModelFailure.STALLED,
     ModelFailure.MALFORMED,

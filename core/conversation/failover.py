@@ -1,7 +1,7 @@
 """Failover: decides which failures try another model, which models to try, and which models are paused.
 
-Failover happens only while no text of the answer is visible. A wrong key, a refused request or a filtered answer
-does not cause failover, because every other model would fail the same way.
+Failover happens only while no text of the answer is visible. A wrong key, a lost connection, a refused request or a
+filtered answer does not cause failover, because every other model would fail the same way.
 """
 
 import math
@@ -15,18 +15,29 @@ from core.bounded_dict import BoundedDict
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
-COMMON_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.REFUSED, ModelFailure.FILTERED)
+COMMON_FAILURES = frozenset(
+    {
+        ModelFailure.AUTHENTICATION,
+        ModelFailure.REGION,
+        ModelFailure.BLOCKED,
+        ModelFailure.WRONG_ADDRESS,
+        ModelFailure.UNREACHABLE,
+        ModelFailure.REFUSED,
+        ModelFailure.FILTERED,
+    }
+)
 """Failures in which every other model would fail, too."""
 BREAKER_FAILURES = frozenset(
     {
+        ModelFailure.UNREACHABLE,
+        ModelFailure.SERVER_ERROR,
         ModelFailure.UNAVAILABLE,
         ModelFailure.STALLED,
         ModelFailure.TRUNCATED,
         ModelFailure.MALFORMED,
-        ModelFailure.EMPTY,
     }
 )
-"""Failures whose cause is the model."""
+"""Failures whose cause is the model or its service. An empty answer may be due to the question."""
 MAX_FALLBACKS = 3
 FAILURE_THRESHOLD = 3
 """Failures in a row that pause a model."""
@@ -34,8 +45,6 @@ MAX_CIRCUITS = 1000
 
 
 def can_fail_over(error: ModelError) -> bool:
-    if error.failure is ModelFailure.UNAVAILABLE and error.status is None:
-        return False  # the whole service is unreachable
     return error.failure not in COMMON_FAILURES
 
 
@@ -65,6 +74,8 @@ def fallback_models(chosen: str, models: Sequence[Model], preferred: Sequence[st
 @dataclass(slots=True)
 class _Circuit:
     backoff: Backoff
+    error: ModelError
+    """The last one."""
     failures: int = 0
     open_until: float = 0.0
 
@@ -79,6 +90,12 @@ class CircuitBreaker:
         self._clock = timings.clock
         self._timings = timings
         self._circuits: BoundedDict[tuple[str, str], _Circuit] = BoundedDict(MAX_CIRCUITS)
+
+    def check(self, key_id: str, model: str) -> None:
+        """Raise the `ModelError` for which the model is paused, with the remaining seconds as `retry_after`."""
+        if seconds := self.remaining_seconds(key_id, model):
+            cause = self._circuits[key_id, model].error
+            raise ModelError(f"Paused: {cause}", cause.failure, status=cause.status, retry_after=seconds)
 
     def remaining_seconds(self, key_id: str, model: str) -> float:
         """Seconds until the model may be asked; 0: now. After a pause, only the first caller gets 0."""
@@ -99,14 +116,15 @@ class CircuitBreaker:
         retry_after = error.retry_after or 0.0
         if error.failure not in BREAKER_FAILURES and not (error.failure is ModelFailure.RATE_LIMITED and retry_after):
             return
-        circuit = self._circuits.get((key_id, model)) or self._new_circuit()
+        circuit = self._circuits.get((key_id, model)) or self._new_circuit(error)
         self._circuits[key_id, model] = circuit
+        circuit.error = error
         circuit.failures += 1
         pause = retry_after
         if error.failure in BREAKER_FAILURES and circuit.failures >= FAILURE_THRESHOLD:
             pause = max(circuit.backoff.next_delay(), retry_after)
         circuit.open_until = max(circuit.open_until, self._clock.monotonic() + pause) if pause else 0.0
 
-    def _new_circuit(self) -> _Circuit:
+    def _new_circuit(self, error: ModelError) -> _Circuit:
         # No jitter: other processes do not share this pause.
-        return _Circuit(Backoff(self._timings.first_model_pause, self._timings.max_model_pause, jitter=max))
+        return _Circuit(Backoff(self._timings.first_model_pause, self._timings.max_model_pause, jitter=max), error)

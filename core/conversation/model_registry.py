@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import structlog
 
+from core.api.advice import ADVICE
 from core.api.catalogue import (
     DEFAULT_CONTEXT_TOKENS,
     Model,
@@ -78,7 +79,13 @@ class ModelRegistry:
         try:
             await self.fetch()
         except ModelError as error:
-            log.warning("model.catalogue_not_fetched", failure=error.failure)
+            log.warning(
+                "model.catalogue_not_fetched",
+                failure=error.failure,
+                status=error.status,
+                error=str(error),
+                advice=ADVICE[error.failure],
+            )
             return False
         return True
 

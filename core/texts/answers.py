@@ -40,9 +40,16 @@ ANSWER_NOT_STORED = "This answer is no longer stored. Ask again."
 REASONING_NOT_STORED = "The model's reasoning was not stored."
 OUTDATED_BUTTON = "This button is from an older version and no longer works."
 
+OPERATOR_ONLY = "Only the bot's operator can fix that."
+
 FAILURE_TEXTS: dict[ModelFailure, str] = {
-    ModelFailure.AUTHENTICATION: "The model service rejected this bot's API key. Only the bot's operator can fix that.",
+    ModelFailure.AUTHENTICATION: f"The model service rejected this bot's API key. {OPERATOR_ONLY}",
+    ModelFailure.CREDIT: f"This bot's account with the model service has no credit left. {OPERATOR_ONLY}",
     ModelFailure.PAYMENT: "This model needs a higher plan than this bot has. Choose another with /model.",
+    ModelFailure.REGION: f"The model service does not serve the country where this bot runs. {OPERATOR_ONLY}",
+    ModelFailure.BLOCKED: f"A firewall keeps this bot from the model service. {OPERATOR_ONLY}",
+    ModelFailure.WRONG_ADDRESS: f"This bot has a wrong address of its model service. {OPERATOR_ONLY}",
+    ModelFailure.NO_STREAMING: "The model service does not stream this model's answers. Choose another with /model.",
     ModelFailure.RATE_LIMITED: "The model is busy.",
     ModelFailure.QUOTA: "Today's quota for this model is used up. Choose another with /model.",
     ModelFailure.ALLOWANCE: "You've reached today's limit. See /usage.",
@@ -51,15 +58,29 @@ FAILURE_TEXTS: dict[ModelFailure, str] = {
     "with a larger context window with /model.",
     ModelFailure.REFUSED: "The model service rejected this request. Rephrase it, or choose another model with /model.",
     ModelFailure.FILTERED: "A content filter withheld the answer. Rephrase your question.",
-    ModelFailure.UNAVAILABLE: "The model service is unavailable. Try again in a few minutes.",
-    ModelFailure.STALLED: "The model stopped responding. Try again, or choose another with /model.",
+    ModelFailure.UNREACHABLE: "The model service cannot be reached.",
+    ModelFailure.SERVER_ERROR: "The model service reported an internal error.",
+    ModelFailure.UNAVAILABLE: "The model service is unavailable.",
+    ModelFailure.STALLED: "The model stopped responding.",
     ModelFailure.TRUNCATED: "The answer was cut off.",
-    ModelFailure.MALFORMED: "The model service sent an invalid response. Try again.",
-    ModelFailure.EMPTY: "The model returned no answer. Try again, or choose another with /model.",
+    ModelFailure.MALFORMED: "The model service sent an invalid response.",
+    ModelFailure.EMPTY: "The model returned no answer.",
 }
+
+FAILURE_REMEDIES: dict[ModelFailure, str] = {
+    ModelFailure.RATE_LIMITED: "Try again in a moment.",
+    ModelFailure.UNREACHABLE: "Try again in a few minutes.",
+    ModelFailure.SERVER_ERROR: "Try again, or choose another model with /model.",
+    ModelFailure.UNAVAILABLE: "Try again in a few minutes.",
+    ModelFailure.STALLED: "Try again, or choose another with /model.",
+    ModelFailure.MALFORMED: "Try again.",
+    ModelFailure.EMPTY: "Try again, or choose another with /model.",
+}
+"""What to do if the service does not say how long to wait."""
 
 PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: "The model service rejected your API key. Change or remove it with /key.",
+    ModelFailure.CREDIT: "The account of your API key has no credit left. Change or remove the key with /key.",
     ModelFailure.PAYMENT: "This model needs a higher plan than your API key has. Choose another with /model.",
     ModelFailure.QUOTA: "Today's quota of your API key for this model is used up. Choose another with /model.",
 }
@@ -67,8 +88,11 @@ PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
 SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
     ModelFailure.QUOTA: "has no quota left today",
     ModelFailure.RATE_LIMITED: "is busy",
+    ModelFailure.CREDIT: "needs more credit than this bot has",
     ModelFailure.PAYMENT: "needs a higher plan",
+    ModelFailure.NO_STREAMING: "does not stream its answers",
     ModelFailure.UNKNOWN_MODEL: "is no longer available",
+    ModelFailure.SERVER_ERROR: "reported an internal error",
     ModelFailure.STALLED: "stopped responding",
     ModelFailure.EMPTY: "returned no answer",
     ModelFailure.OVERFLOW: "has too small a context window for this",
@@ -93,12 +117,17 @@ def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = Fal
     text = FAILURE_TEXTS[error.failure]
     if is_personal_key:
         text = PERSONAL_KEY_FAILURE_TEXTS.get(error.failure, text)
-    wait = format_duration(error.retry_after) if error.retry_after else ""
-    if error.failure is ModelFailure.RATE_LIMITED:
-        text += f" Try again in {f'about {wait}' if wait else 'a moment'}."
-    elif error.failure is ModelFailure.QUOTA and wait:
-        text += f" It resets in about {wait}."
-    return f"{text} [{turn_id}]"
+    return f"{text} {_what_to_do(error)}".strip() + f" [{turn_id}]"
+
+
+def _what_to_do(error: ModelError) -> str:
+    if error.retry_after is None:
+        return FAILURE_REMEDIES.get(error.failure, "")
+    wait = format_duration(error.retry_after)
+    if error.failure is ModelFailure.QUOTA:
+        return f"It resets in about {wait}."
+    is_named = error.failure is ModelFailure.RATE_LIMITED
+    return f"Try again in about {wait}." if is_named else f"The model is busy: try again in about {wait}."
 
 
 def model_substituted(error: ModelError, chosen: str, answering: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
+from core.api.advice import ADVICE
 from core.buttons import ButtonAction, encode_action
 from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
@@ -75,13 +76,14 @@ class AnswerPipeline:
         for model in (chosen, *substitutes):
             try:
                 await self._caller.ask(model, preview)
-            except ModelError as error:
-                await self._handle_failure(model, error)
+            except ModelError as failure:
+                error = await self._handle_failure(model, failure)
                 if self._caller.answer.text:
                     return ModelOutcome(model, first_error, (self._failure_note(error),))
-                first_error = first_error or error
                 if not can_fail_over(error):
+                    first_error = error  # it concerns all models, also one that is paused for another reason
                     break
+                first_error = first_error or error
             except PromptTooLongError as error:
                 if first_error is None:
                     note = texts.prompt_too_long_for_model(models.display_name(model), error)
@@ -96,7 +98,12 @@ class AnswerPipeline:
             notes.append(texts.answer_limit_low(self._preferences.max_answer_tokens))
         return ModelOutcome(chosen, failure_notes=tuple(notes))
 
-    async def _handle_failure(self, model: str, error: ModelError) -> None:
+    async def _handle_failure(self, model: str, error: ModelError) -> ModelError:
+        """Log the failure and return it as it is known after another look at the list of models."""
+        if error.failure in (ModelFailure.UNKNOWN_MODEL, ModelFailure.WRONG_ADDRESS):
+            is_address_right = await self._services.models.refresh()
+            if is_address_right and error.failure is ModelFailure.WRONG_ADDRESS:
+                error = ModelError(str(error), ModelFailure.UNKNOWN_MODEL, status=error.status)
         log.warning(
             "model.failed",
             turn=self._claimed.turn.id,
@@ -105,9 +112,9 @@ class AnswerPipeline:
             status=error.status,
             request=error.request_id,
             error=str(error),
+            advice=ADVICE[error.failure],
         )
-        if error.failure is ModelFailure.UNKNOWN_MODEL:
-            await self._services.models.refresh()
+        return error
 
     def _failure_note(self, error: ModelError) -> str:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)

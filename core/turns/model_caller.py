@@ -61,9 +61,7 @@ class ModelCaller:
         Raises `ModelError`, perhaps after a part of the answer, and `PromptTooLongError`.
         """
         breaker, key_id = self.services.breaker, self.api_key.key_id
-        if pause := breaker.remaining_seconds(key_id, model):
-            message = "The model has failed several times"
-            raise ModelError(message, ModelFailure.UNAVAILABLE, status=503, retry_after=pause)
+        breaker.check(key_id, model)
         composed = await self._compose(model)
         try:
             composed = await self._request_fitting(composed, preview)

@@ -95,7 +95,7 @@ async def test_broken_model_is_replaced_and_skipped(harness: Harness) -> None:
             lambda n=number: last_text(harness, chat).startswith(f"answer {n}"),  # type: ignore[misc]
             20,
         )
-        assert "Llama-3.3-70B-Instruct is unavailable" in last_text(harness, chat)
+        assert "Llama-3.3-70B-Instruct reported an internal error" in last_text(harness, chat)
     tried = [r for r in model.requests if r.body["model"] == LLAMA]
     assert len(tried) == 9, "three turns of three tries, then it rests"
 

@@ -117,21 +117,21 @@ async def test_successful_endings(ending: bytes) -> None:
         pytest.param(final_chunk("content_filter"), ModelFailure.FILTERED, "", id="filtered"),
         pytest.param(
             chunk(content="a") + sse_event({"error": {"message": "broken", "code": 500}}),
-            ModelFailure.UNAVAILABLE,
+            ModelFailure.SERVER_ERROR,
             "a",
             id="error object",
         ),
-        pytest.param(sse_event({"error": "no"}), ModelFailure.UNAVAILABLE, "", id="error text"),
+        pytest.param(sse_event({"error": "no"}), ModelFailure.SERVER_ERROR, "", id="error text"),
         pytest.param(
             sse_event({"object": "error", "message": "no"}),
-            ModelFailure.UNAVAILABLE,
+            ModelFailure.SERVER_ERROR,
             "",
             id="old vLLM",
         ),
-        pytest.param(sse_event({"detail": "no"}), ModelFailure.UNAVAILABLE, "", id="detail"),
+        pytest.param(sse_event({"detail": "no"}), ModelFailure.SERVER_ERROR, "", id="detail"),
         pytest.param(
             b"event: error\n" + sse_event({"message": "no"}),
-            ModelFailure.UNAVAILABLE,
+            ModelFailure.SERVER_ERROR,
             "",
             id="event type",
         ),
@@ -155,7 +155,7 @@ async def test_broken_streams(stream: bytes, failure: ModelFailure, text: str) -
     [
         (response(401, b'{"detail":"Invalid API Key"}'), ModelFailure.AUTHENTICATION),
         (response(402, b'{"detail":"tier"}'), ModelFailure.PAYMENT),
-        (response(404, b"{}"), ModelFailure.UNKNOWN_MODEL),
+        (response(404, b"{}"), ModelFailure.WRONG_ADDRESS),
         (
             response(422, b'{"detail":[{"msg":"no","loc":["body","temperature"]}]}'),
             ModelFailure.REFUSED,
@@ -165,9 +165,9 @@ async def test_broken_streams(stream: bytes, failure: ModelFailure, text: str) -
         (response(429, b'{"detail":"daily quota"}'), ModelFailure.QUOTA),
         (response(502, b"<html>", content_type="text/html"), ModelFailure.UNAVAILABLE),
         (response(200, b"<html>", content_type="text/html"), ModelFailure.UNAVAILABLE),
-        (response(200, b'{"error":{"message":"broken"}}'), ModelFailure.UNAVAILABLE),
+        (response(200, b'{"error":{"message":"broken"}}'), ModelFailure.SERVER_ERROR),
         (response(200, b""), ModelFailure.UNAVAILABLE),
-        (b"", ModelFailure.UNAVAILABLE),
+        (b"", ModelFailure.UNREACHABLE),
     ],
 )
 async def test_refusals(answer: bytes, failure: ModelFailure) -> None:
@@ -214,7 +214,7 @@ async def test_stalled_stream_times_out(steps: list[bytes | float]) -> None:
 async def test_unreachable_service() -> None:
     result = await read_stream("http://127.0.0.1:9/api/v1/")
     assert result.error is not None
-    assert result.error.failure is ModelFailure.UNAVAILABLE
+    assert result.error.failure is ModelFailure.UNREACHABLE
 
 
 async def test_closing_stream_closes_connection() -> None:

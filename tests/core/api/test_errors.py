@@ -1,6 +1,6 @@
-"""Every known error of a model service, one case each: its classification and the message for people.
+"""How the client treats responses and streams that fail, and those that only look like it (`failure` is None).
 
-Also responses that look like errors and are none (`failure` is None).
+The wordings of errors are in `service_errors.py`.
 """
 
 import re
@@ -23,6 +23,7 @@ from core.api.client import ChatRequest, Message, StreamTimeouts
 from core.api.events import Finished, FinishReason, ReasoningDelta, TextWasReasoning
 from core.errors import ModelFailure
 from core.texts import answers as texts
+from tests.core.api.service_errors import SERVICE_ERRORS
 from tests.core.api.stream_result import LONG_TIMEOUTS, read_stream
 
 SECRET = "io-v2-0123456789abcdef-secret"
@@ -39,6 +40,7 @@ SHORT_TIMEOUTS = StreamTimeouts(connect=5, first_token=0.4, between_tokens=0.4, 
 
 MESSAGE_KEYWORDS = {
     ModelFailure.AUTHENTICATION: "key",
+    ModelFailure.CREDIT: "credit",
     ModelFailure.PAYMENT: "plan",
     ModelFailure.RATE_LIMITED: "busy",
     ModelFailure.QUOTA: "quota",
@@ -46,6 +48,8 @@ MESSAGE_KEYWORDS = {
     ModelFailure.OVERFLOW: "too long",
     ModelFailure.REFUSED: "rejected this request",
     ModelFailure.FILTERED: "withheld",
+    ModelFailure.UNREACHABLE: "cannot be reached",
+    ModelFailure.SERVER_ERROR: "internal error",
     ModelFailure.UNAVAILABLE: "unavailable",
     ModelFailure.STALLED: "stopped responding",
     ModelFailure.TRUNCATED: "cut off",
@@ -176,9 +180,9 @@ REFUSALS = [
         attempts=3,
     ),
     Case(
-        "429 quota by its code",
+        "429 credit by its code",
         faults.respond_with(429, {"error": {"message": LEAK, "code": "insufficient_quota"}}),
-        ModelFailure.QUOTA,
+        ModelFailure.CREDIT,
     ),
     Case(
         "429 infinite delay",
@@ -194,7 +198,7 @@ REFUSALS = [
     ),
     Case("408", faults.http_error(408), ModelFailure.UNAVAILABLE, attempts=3),
     Case("409", faults.http_error(409), ModelFailure.UNAVAILABLE, attempts=3),
-    Case("500", faults.http_error(500, LEAK), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("500", faults.http_error(500, LEAK), ModelFailure.SERVER_ERROR, attempts=3),
     *(
         Case(f"{code} page", faults.gateway_error(code), ModelFailure.UNAVAILABLE, attempts=3)
         for code in (502, 503, 504, 520, 521, 522, 523, 524)
@@ -206,13 +210,13 @@ NOT_STREAMS = [
     Case(
         "200 JSON error",
         faults.respond_with(200, {"error": SERVER_ERROR}),
-        ModelFailure.UNAVAILABLE,
+        ModelFailure.SERVER_ERROR,
         attempts=3,
     ),
     Case(
         "200 JSON detail",
         faults.respond_with(200, {"detail": LEAK}),
-        ModelFailure.UNAVAILABLE,
+        ModelFailure.SERVER_ERROR,
         attempts=3,
     ),
     Case(
@@ -254,7 +258,7 @@ IN_STREAMS = [
         Case(
             f"{name} in the middle of the stream",
             faults.send_event(payload, after_pieces=2, event_type=event),
-            ModelFailure.UNAVAILABLE,
+            ModelFailure.SERVER_ERROR,
             text="one two",
         )
         for name, payload, event in ERRORS_IN_STREAMS
@@ -263,7 +267,7 @@ IN_STREAMS = [
         Case(
             f"{name} as the first event",
             fail_first_chunk(payload, event),
-            ModelFailure.UNAVAILABLE,
+            ModelFailure.SERVER_ERROR,
             attempts=3,
         )
         for name, payload, event in ERRORS_IN_STREAMS
@@ -315,8 +319,8 @@ ENDS = [
     Case("no finish reason, no [DONE]", faults.end_stream(2), ModelFailure.TRUNCATED, text="one two"),
     Case("reset", faults.reset_connection(2), ModelFailure.TRUNCATED, text="one two"),
     Case("closed inside the body", faults.close_connection(2), ModelFailure.TRUNCATED, text="one two"),
-    Case("reset before the headers", faults.reset_connection(), ModelFailure.UNAVAILABLE, attempts=3),
-    Case("closed before the headers", faults.close_connection(), ModelFailure.UNAVAILABLE, attempts=3),
+    Case("reset before the headers", faults.reset_connection(), ModelFailure.UNREACHABLE, attempts=3),
+    Case("closed before the headers", faults.close_connection(), ModelFailure.UNREACHABLE, attempts=3),
     Case("silence before the headers", faults.stall(), ModelFailure.STALLED),
     Case("silence before the first token", faults.stall(0), ModelFailure.STALLED),
     Case("silence in the middle of the answer", faults.stall(2), ModelFailure.STALLED, text="one two"),
@@ -503,7 +507,8 @@ def test_case_names_are_unique() -> None:
 
 
 def test_every_failure_has_a_case() -> None:
-    assert {case.failure for case in CASES} == {*ModelFailure, None} - {ModelFailure.ALLOWANCE}, "not the service's"
+    recognised = {*(case.failure for case in CASES), *(row.failure for row in SERVICE_ERRORS)}
+    assert recognised == {*ModelFailure, None} - {ModelFailure.ALLOWANCE}, "not the service's"
 
 
 @pytest.mark.slow
@@ -541,7 +546,7 @@ async def test_unreachable_service(server: ModelStandIn) -> None:
     await server.close()
     result = await read_stream(server.base_url, REQUEST, key=SECRET)
     assert result.error is not None
-    assert (result.error.failure, result.events) == (ModelFailure.UNAVAILABLE, [])
+    assert (result.error.failure, result.events) == (ModelFailure.UNREACHABLE, [])
     assert "127.0.0.1" not in str(result.error)
 
 

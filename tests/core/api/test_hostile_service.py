@@ -197,10 +197,10 @@ async def test_invalid_json_error_is_classified_by_status(body: bytes) -> None:
     ("body", "failure"),
     [
         ({"detail": f"maximum context length is {'9' * 5000} tokens"}, ModelFailure.OVERFLOW),
-        ({"detail": HUGE_NUMBER}, ModelFailure.UNAVAILABLE),
-        ({"detail": [{"msg": HUGE_NUMBER, "loc": ["body", HUGE_NUMBER]}]}, ModelFailure.UNAVAILABLE),
-        ({"error": {"message": "x", "code": HUGE_NUMBER}}, ModelFailure.UNAVAILABLE),
-        ({"error": {"message": "x", "code": [404]}}, ModelFailure.UNAVAILABLE),
+        ({"detail": HUGE_NUMBER}, ModelFailure.SERVER_ERROR),
+        ({"detail": [{"msg": HUGE_NUMBER, "loc": ["body", HUGE_NUMBER]}]}, ModelFailure.SERVER_ERROR),
+        ({"error": {"message": "x", "code": HUGE_NUMBER}}, ModelFailure.SERVER_ERROR),
+        ({"error": {"message": "x", "code": [404]}}, ModelFailure.SERVER_ERROR),
         ({"detail": "Unknown model. Available models: [{{}}]"}, ModelFailure.UNKNOWN_MODEL),
         (
             {"detail": f"Unknown model. Available models: [{'-' * 5000}1]"},

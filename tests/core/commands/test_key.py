@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import http_error
+from bots.sandbox.model.faults import Fault, http_error
 from core.texts import commands as texts
 from core.timings import Timings
 from tests.core.commands.conftest import PERSONAL_KEY
@@ -70,12 +70,18 @@ async def test_wrong_key_is_refused(tmp_path: Path, model: ModelStandIn, key: st
 
 
 @pytest.mark.parametrize(
-    ("status", "reply"), [(503, texts.KEY_UNCHECKED), (404, texts.KEY_STORED)], ids=["unavailable", "no such model"]
+    ("fault", "reply"),
+    [
+        (http_error(503), texts.KEY_UNCHECKED),
+        (http_error(404), texts.KEY_UNCHECKED),
+        (http_error(404, "The model does not exist."), texts.KEY_STORED),
+    ],
+    ids=["unavailable", "wrong address", "no such model"],
 )
 async def test_key_is_stored_unless_it_cannot_be_checked(
-    tmp_path: Path, model: ModelStandIn, status: int, reply: str
+    tmp_path: Path, model: ModelStandIn, fault: Fault, reply: str
 ) -> None:
     timings = Timings(model_retry_delay=0.01, max_model_retry_delay=0.02)
     async with running_engine(tmp_path, model, secret_key="a passphrase", timings=timings) as chat:
-        model.fault_hook = lambda _body: http_error(status)
+        model.fault_hook = lambda _body: fault
         assert await chat.ask(f"/key {PERSONAL_KEY}") == reply

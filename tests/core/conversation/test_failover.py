@@ -32,14 +32,16 @@ MODELS = [REASONING, EMBEDDING, SMALL_WINDOW, LARGER, CHOSEN, SIMILAR]
 
 @pytest.mark.parametrize("failure", ModelFailure)
 def test_failure_that_every_model_shares_ends_the_question(failure: ModelFailure) -> None:
-    is_shared = failure in (ModelFailure.AUTHENTICATION, ModelFailure.REFUSED, ModelFailure.FILTERED)
+    is_shared = failure in (
+        ModelFailure.AUTHENTICATION,
+        ModelFailure.REGION,
+        ModelFailure.BLOCKED,
+        ModelFailure.WRONG_ADDRESS,
+        ModelFailure.UNREACHABLE,
+        ModelFailure.REFUSED,
+        ModelFailure.FILTERED,
+    )
     assert can_fail_over(ModelError("no", failure, status=500)) is not is_shared
-
-
-def test_unreachable_service_is_not_asked_for_another_model() -> None:
-    assert not can_fail_over(ModelError("no connection", ModelFailure.UNAVAILABLE))
-    assert can_fail_over(ModelError("down", ModelFailure.UNAVAILABLE, status=503))
-    assert can_fail_over(ModelError("silent", ModelFailure.STALLED))
 
 
 # Which model is asked
@@ -126,15 +128,27 @@ def test_pause_concerns_one_model_and_one_key() -> None:
 @pytest.mark.parametrize("failure", ModelFailure)
 def test_only_failures_of_the_model_pause_it(failure: ModelFailure) -> None:
     is_models_fault = failure in (
+        ModelFailure.UNREACHABLE,
+        ModelFailure.SERVER_ERROR,
         ModelFailure.UNAVAILABLE,
         ModelFailure.STALLED,
         ModelFailure.TRUNCATED,
         ModelFailure.MALFORMED,
-        ModelFailure.EMPTY,
     )
     breaker = CircuitBreaker(timings=Timings(clock=FakeClock()))
     fail(breaker, FAILURE_THRESHOLD, error=ModelError("no", failure))
     assert (breaker.remaining_seconds("key", PHI) > 0) is is_models_fault
+
+
+def test_pause_names_its_cause() -> None:
+    breaker = CircuitBreaker(timings=Timings(clock=FakeClock()))
+    breaker.check("key", PHI)
+    fail(breaker, FAILURE_THRESHOLD, error=ModelError("broken", ModelFailure.SERVER_ERROR, status=500))
+    with pytest.raises(ModelError, match="Paused: broken") as caught:
+        breaker.check("key", PHI)
+    error = caught.value
+    assert (error.failure, error.status) == (ModelFailure.SERVER_ERROR, 500)
+    assert error.retry_after == pytest.approx(30)
 
 
 async def test_requested_wait_is_obeyed_at_once() -> None:

@@ -1,0 +1,197 @@
+"""The errors that services answer with: what each means, and what the person and the operator are told.
+
+Add a row for each new wording. `person` and `operator` are parts of the messages.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import ModelFailure
+
+PAGE = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1><p>squid</p></body></html>"
+
+
+@dataclass(frozen=True)
+class ServiceError:
+    status: int
+    body: Any
+    """Sent as JSON; a text is sent as it is."""
+    failure: ModelFailure
+    person: str
+    operator: str
+    limit: int | None = None
+    """The context window that the error names, in tokens."""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+    @property
+    def name(self) -> str:
+        return f"{self.status} {self.body} {self.headers or ''}"[:100]
+
+
+def openai_error(message: str, code: object = None, kind: str = "") -> dict[str, object]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def key_rejected(status: int, body: Any) -> ServiceError:
+    return ServiceError(
+        status, body, ModelFailure.AUTHENTICATION, "rejected this bot's API key", "not accept the API key"
+    )
+
+
+def no_credit(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.CREDIT, "has no credit left", "add credit at the service")
+
+
+def needs_plan(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.PAYMENT, "needs a higher plan", "does not include this model")
+
+
+def wrong_country(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.REGION, "country where this bot runs", "does not serve the country")
+
+
+def blocked(status: int, body: Any, content_type: str = "application/json") -> ServiceError:
+    person, operator = "A firewall keeps this bot", "A proxy or a firewall answered"
+    return ServiceError(status, body, ModelFailure.BLOCKED, person, operator, content_type=content_type)
+
+
+def filtered(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.FILTERED, "Rephrase your question", "content filter")
+
+
+def no_streaming(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.NO_STREAMING, "does not stream", "does not stream")
+
+
+def busy(status: int, body: Any, **headers: str) -> ServiceError:
+    person, operator = "The model is busy", "some seconds or minutes"
+    return ServiceError(status, body, ModelFailure.RATE_LIMITED, person, operator, headers=headers)
+
+
+def quota_used_up(status: int, body: Any, **headers: str) -> ServiceError:
+    person, operator = "Today's quota for this model is used up", "for today is used up"
+    return ServiceError(status, body, ModelFailure.QUOTA, person, operator, headers=headers)
+
+
+def wrong_address(status: int, body: Any, content_type: str = "application/json") -> ServiceError:
+    person, operator = "wrong address of its model service", "For most services it ends in /v1"
+    return ServiceError(status, body, ModelFailure.WRONG_ADDRESS, person, operator, content_type=content_type)
+
+
+def unknown_model(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.UNKNOWN_MODEL, "no longer available", "does not offer this model")
+
+
+def internal_error(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.SERVER_ERROR, "reported an internal error", "has an internal error")
+
+
+def unavailable(status: int, body: Any) -> ServiceError:
+    return ServiceError(status, body, ModelFailure.UNAVAILABLE, "is unavailable", "overloaded or down")
+
+
+SERVICE_ERRORS = [
+    # The key
+    key_rejected(401, {"detail": "Invalid API Key"}),
+    key_rejected(401, openai_error("Incorrect API key provided: sk-abc.", "invalid_api_key")),
+    key_rejected(403, {"detail": "Invalid token"}),
+    key_rejected(403, openai_error("Forbidden", kind="permission_error")),
+    key_rejected(403, ""),
+    # The country
+    wrong_country(
+        403,
+        openai_error("Country, region, or territory not supported", "unsupported_country_region_territory"),
+    ),
+    wrong_country(400, openai_error("User location is not supported for the API use.", 400)),
+    wrong_country(403, {"detail": "This service is not available in your country."}),
+    wrong_country(451, {"detail": "Unavailable For Legal Reasons"}),
+    # A proxy or a firewall
+    blocked(403, PAGE, "text/html; charset=utf-8"),
+    blocked(403, PAGE, "application/json"),
+    blocked(403, "error code: 1020", "text/plain"),
+    blocked(403, {"error": "Your IP address is not allowed to access this resource"}),
+    blocked(407, "Proxy Authentication Required", "text/plain"),
+    # The content
+    filtered(403, {"error": "Content violates usage guidelines"}),
+    filtered(403, {"code": "permission-denied", "error": "Content violates usage guidelines. Failed check: SAFETY"}),
+    filtered(403, openai_error("Your chosen model requires moderation and your input was flagged for violence", 403)),
+    filtered(400, openai_error("The response was filtered due to the content management policy.", "content_filter")),
+    filtered(400, openai_error("Your request was rejected as a result of our safety system.", "moderation_blocked")),
+    filtered(400, {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content."}),
+    filtered(400, {"message": "<400> InternalError.Algo.DataInspectionFailed: Input text may be unsafe"}),
+    filtered(400, openai_error("系统检测到输入或生成内容可能包含不安全或敏感内容", "1301")),
+    # Streaming
+    no_streaming(403, {"error": "Streaming is not allowed"}),
+    no_streaming(400, openai_error("Your organization must be verified to stream this model.", "unsupported_value")),
+    no_streaming(400, {"detail": "This model does not support streaming."}),
+    no_streaming(422, {"detail": "stream: streaming responses are not supported"}),
+    # Credit
+    no_credit(402, ""),
+    no_credit(402, openai_error("Insufficient Balance", "invalid_request_error")),
+    no_credit(429, openai_error("You exceeded your current quota, please check your plan and billing details.")),
+    no_credit(429, openai_error("No.", "insufficient_quota", "insufficient_quota")),
+    no_credit(
+        429, openai_error("Your account is suspended due to insufficient balance", kind="exceeded_current_quota")
+    ),
+    no_credit(
+        402, openai_error("This request requires more credits, or fewer max_tokens. You can only afford 12.", 402)
+    ),
+    no_credit(400, openai_error("Your credit balance is too low to access the API.", kind="invalid_request_error")),
+    no_credit(403, openai_error("Access denied, please make sure your account is in good standing.", "Arrearage")),
+    no_credit(429, openai_error("余额不足或无可用资源包,请充值。", "1113")),
+    # A higher plan
+    needs_plan(402, {"detail": "This model is not included in your current plan"}),
+    needs_plan(402, {"detail": "This model needs tier 2"}),
+    needs_plan(403, openai_error("Access to model meta/llama is restricted", 403)),
+    needs_plan(403, {"detail": "Key not allowed to access model gpt-5"}),
+    # Limits of some minutes, whatever they call them
+    busy(429, openai_error("Quota exceeded for quota metric 'Generate requests per minute', limit 'per minute'", 429)),
+    busy(429, openai_error("You exceeded your current quota. Limit: 10 requests per minute. See billing.", 429)),
+    busy(
+        429, openai_error("Rate limit reached for m on tokens per min (TPM): Limit 90000 / min.", "rate_limit_exceeded")
+    ),
+    busy(429, {"detail": "Token quota exceeded. Your quota resets in 42 seconds."}),
+    busy(429, {"detail": "Quota exceeded"}, **{"retry-after": "30"}),
+    busy(429, {"detail": "TPM quota reached"}),
+    busy(403, openai_error("Rate Limit Exceeded: too many requests per second", "rateLimitExceeded")),
+    busy(429, {"detail": "slow down"}),
+    # Limits of a day
+    quota_used_up(429, {"detail": "Daily token quota of m exceeded"}),
+    quota_used_up(429, openai_error("Rate limit reached for m on requests per day (RPD): Limit 200 / day.")),
+    quota_used_up(429, {"detail": "Tokens per day (TPD) limit reached. Try again in 7m12s"}),
+    quota_used_up(429, {"detail": "Quota exceeded"}),
+    quota_used_up(429, {"detail": "slow down"}, **{"retry-after": "3600"}),
+    # A wrong address
+    wrong_address(404, "404 page not found", "text/plain"),
+    wrong_address(404, {"detail": "Not Found"}),
+    wrong_address(404, {"error": "Not Found"}),
+    wrong_address(404, PAGE.replace("403 Forbidden", "404 Not Found"), "text/html"),
+    wrong_address(404, openai_error("Invalid URL (POST /chat/completions)", kind="invalid_request_error")),
+    wrong_address(405, {"detail": "Method Not Allowed"}),
+    wrong_address(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+    # A model that the service does not offer
+    unknown_model(
+        404, openai_error("The model `m` does not exist or you do not have access to it.", "model_not_found")
+    ),
+    unknown_model(404, openai_error('model "m" not found, try pulling it first', kind="api_error")),
+    unknown_model(404, {"detail": "Unknown model: m"}),
+    unknown_model(404, openai_error("No endpoints found for m.", 404)),
+    unknown_model(400, openai_error("The model `m` has been decommissioned and is no longer supported.")),
+    unknown_model(
+        400, {"detail": "The requested model is not available for Chat Completions API. Available models: []"}
+    ),
+    unknown_model(410, {"detail": "Gone"}),
+    # A defect of the service is no lost connection
+    internal_error(500, {"detail": "Internal Server Error"}),
+    internal_error(500, ""),
+    internal_error(500, PAGE.replace("403 Forbidden", "500 Internal Server Error")),
+    quota_used_up(200, {"detail": "Daily token quota exceeded"}),
+    busy(500, {"detail": "litellm.RateLimitError: rate limit reached"}),
+    internal_error(200, openai_error("CUDA error", 500)),
+    internal_error(200, {"error": "something went wrong"}),
+    unavailable(500, {"detail": "The engine is overloaded"}),
+    unavailable(502, PAGE),
+    unavailable(503, {"detail": "Service Unavailable"}),
+    unavailable(529, openai_error("Overloaded", kind="overloaded_error")),
+]
