@@ -90,7 +90,7 @@ class Summariser:
         except (ModelError, StoreError) as error:
             log.info("memory.summary_failed", conversation=conversation_id, error=str(error))
         except Exception:
-            log.exception("memory.summary_interrupted", conversation=conversation_id)
+            log.exception("memory.summary_crashed", conversation=conversation_id)
 
     async def _choose_model(self, api_key: ApiKey) -> str | None:
         """The smallest non-reasoning model with a sufficient window and remaining quota."""

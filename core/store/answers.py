@@ -32,12 +32,14 @@ def store_answer(
     replaces_last: bool = False,
     buttons_json: str | None = None,
     reasoning: str = "",
+    final_state: TurnState = TurnState.DONE,
 ) -> bool:
     """Store the question, its answer and the cost, and set the turn to `DELIVERING`.
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
     the previous question and answer from the history, or this question if there is no new answer. An empty `answer`
-    stores only the question, so that it can be asked again. Raises `LostLeaseError`.
+    stores only the question, so that it can be asked again. `final_state` is the turn's after its delivery. Raises
+    `LostLeaseError`.
     """
     conversation_id = lock_conversation(connection, turn)
     is_stored = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id)) == TurnState.DELIVERING
@@ -47,6 +49,7 @@ def store_answer(
         state=TurnState.DELIVERING,
         note=note,
         buttons_json=buttons_json,
+        final_state=final_state,
         model=model,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,

@@ -145,6 +145,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
             note=row.note,
             refusal=Refusal(row.refusal) if row.refusal else None,
             buttons_json=row.buttons_json,
+            final_state=TurnState(row.final_state or TurnState.DONE),
         )
     if row.attempt < SUSPECT_ATTEMPTS:
         log.warning("turn.unreadable", turn=row.id)  # a newer process may be able to read it

@@ -121,6 +121,7 @@ turns = Table(
     Column("model", String(200)),
     Column("note", NulFreeText),  # the text under the answer
     Column("refusal", String(16)),
+    Column("final_state", String(16)),  # once the stored answer is delivered
     Column("buttons_json", NulFreeText),  # the buttons under the answer
     required("prompt_tokens", Integer, server_default="0"),
     required("completion_tokens", Integer, server_default="0"),

@@ -64,6 +64,8 @@ class Turn:
     refusal: Refusal | None = None
     buttons_json: str | None = None
     """The buttons under the answer, as given to `store_answer`."""
+    final_state: TurnState = TurnState.DONE
+    """After the stored answer is delivered."""
 
 
 @dataclass(frozen=True, slots=True)

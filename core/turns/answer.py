@@ -60,11 +60,10 @@ class AnswerPipeline:
             outcome = await self._ask_with_failover(preview)
         note = "\n".join(await self._collect_notes(outcome))
         buttons = self._answer_buttons(outcome)
+        final_state = self._final_state(outcome)
         self._claimed.check_lease()
-        await self._claimed.store.write(self._store_answer, outcome.model, note, buttons)
-        text = self._caller.answer.text
-        is_failure = bool(outcome.failure_notes) and not text
-        await _deliver_answer(self._claimed, text, note, buttons, is_failure=is_failure)
+        await self._claimed.store.write(self._store_answer, outcome.model, note, buttons, final_state)
+        await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state)
 
     # Asking
 
@@ -163,7 +162,14 @@ class AnswerPipeline:
             buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(buttons)
 
-    def _store_answer(self, connection: Connection, model: str, note: str, buttons: tuple[Button, ...]) -> None:
+    def _final_state(self, outcome: ModelOutcome) -> TurnState:
+        if outcome.failure_notes and not self._caller.answer.text:
+            return TurnState.FAILED
+        return TurnState.STOPPED if self._claimed.stop_requested.is_set() else TurnState.DONE
+
+    def _store_answer(
+        self, connection: Connection, model: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
+    ) -> None:
         """One transaction: the answer with its buttons and reasoning, and whose allowance it counts for."""
         claimed, answer = self._claimed, self._caller.answer
         is_stored = store_answer(
@@ -178,6 +184,7 @@ class AnswerPipeline:
             replaces_last=self._caller.replaces_answer,
             buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
+            final_state=final_state,
         )
         if not is_stored:
             return
@@ -192,11 +199,11 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
     await claimed.outbox.load()
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
-    await _deliver_answer(claimed, text, turn.note or "", buttons)
+    await _deliver_answer(claimed, text, turn.note or "", buttons, turn.final_state)
 
 
 async def _deliver_answer(
-    claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], *, is_failure: bool = False
+    claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
 ) -> None:
     try:
         await claimed.deliver(text, note=note, buttons=buttons, is_stored=True, is_answer=True)
@@ -206,8 +213,8 @@ async def _deliver_answer(
             await _deliver_rejection(claimed, error)
         await claimed.finish(TurnState.FAILED)
         return
-    was_stopped = claimed.stop_requested.is_set()
-    await claimed.finish(TurnState.FAILED if is_failure else TurnState.STOPPED if was_stopped else TurnState.DONE)
+    was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
+    await claimed.finish(TurnState.STOPPED if was_stopped else final_state)
 
 
 async def _deliver_rejection(claimed: ClaimedTurn, rejection: DeliveryError) -> None:

@@ -94,6 +94,7 @@ class QuestionHandler:
             note=note,
             model=preferences.model,
             replaces_last=prompt.replaces_answer,
+            final_state=TurnState.FAILED,
         )
 
     # The prompt

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +137,13 @@ async def test_first_summary_needs_one_message(harness: SummariserHarness) -> No
     assert body["max_completion_tokens"] == SUMMARY_TOKENS
 
 
-async def starts(summariser: Summariser, harness: SummariserHarness, composed: ComposedRequest) -> bool:
+async def starts(
+    summariser: Summariser, harness: SummariserHarness, composed: ComposedRequest, api_key: ApiKey | None = None
+) -> bool:
     """Whether the summariser has something to do; waits until it is done."""
     conversation_id = await harness.create_conversation()
     before = asyncio.all_tasks()
-    summariser.summarise_if_needed(conversation_id, composed, harness.api_key)
+    summariser.summarise_if_needed(conversation_id, composed, api_key or harness.api_key)
     started = asyncio.all_tasks() - before
     if started:
         await asyncio.wait(started)
@@ -266,6 +269,14 @@ async def test_failure_is_logged_and_stores_nothing(harness: SummariserHarness) 
     assert harness.store.writes[save_summary.__name__] == 0
     used = await harness.store.read(get_daily_usage, [ANN], harness.ledger.today())
     assert used[ANN].tokens == 0, "the service refused the request"
+
+
+async def test_defect_is_logged_as_such(harness: SummariserHarness) -> None:
+    summariser = await harness.start()
+    defective_key = replace(harness.api_key, api=None)  # type: ignore[arg-type]
+    with structlog.testing.capture_logs() as logs:
+        assert await starts(summariser, harness, composed_without("short"), defective_key)
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("memory.summary_crashed", "error")]
 
 
 # Which model summarises

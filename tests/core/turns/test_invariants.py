@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.faults import http_error
 from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
@@ -238,6 +239,42 @@ async def test_stored_answer_is_not_requested_again(database_url: str, tmp_path:
         await heir.wait_for_states("done")
     assert heir.texts == [ANSWER]
     assert len(model.requests) == 1
+
+
+async def die_while_delivering(adapter: FakeAdapter) -> None:
+    async with asyncio.timeout(30):
+        await adapter.started["send"].wait()
+    await adapter.engine.close(0)
+
+
+async def test_failed_answer_has_failed_after_another_process_delivers_it(
+    database_url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.fault_hook = lambda _body: http_error(400)
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying, database_url=database_url):
+        await dying.say("hello")
+        await die_while_delivering(dying)
+        assert await dying.store.read(turn_states) == ["delivering"]
+    async with running_engine(tmp_path, model, heir, database_url=database_url):
+        await heir.wait_for_states("failed")
+    assert len(heir.texts) == 1
+
+
+async def test_stopped_answer_is_stopped_after_another_process_delivers_it(
+    database_url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying, database_url=database_url):
+        await dying.say("hello")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        await dying.say("/stop")
+        await die_while_delivering(dying)
+    async with running_engine(tmp_path, model, heir, database_url=database_url):
+        await heir.wait_for_states("stopped", "done")
+    assert any(texts.STOPPED in text for text in heir.texts)
 
 
 # Turns that break their process

@@ -134,10 +134,9 @@ def make_old(connection: Connection, seconds: float) -> None:
     connection.execute(update(turns).values(created_at=turns.c.created_at - seconds))
 
 
-@pytest.mark.parametrize("is_old", [False, True])
-async def test_old_question_waits_for_retry(tmp_path: Path, model: ModelStandIn, is_old: bool) -> None:
-    """The bot was away when it was asked."""
-    store = Store(sqlite_url(tmp_path))
+async def store_question(folder: Path, age_seconds: float) -> None:
+    """A question that was asked while the bot was away."""
+    store = Store(sqlite_url(folder))
     await store.open()
     question = Incoming(EventKind.PROMPT, "e0", PLACE, ANN, "repeat: hello")
     await store.write(
@@ -148,8 +147,25 @@ async def test_old_question_waits_for_retry(tmp_path: Path, model: ModelStandIn,
         ordered=True,
         limits=InboundLimits(),
     )
-    await store.write(make_old, 110 if is_old else 50)
+    await store.write(make_old, age_seconds)
     await store.close()
+
+
+async def test_old_question_has_failed_after_another_process_says_so(tmp_path: Path, model: ModelStandIn) -> None:
+    await store_question(tmp_path, 110)
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying, too_old=100):
+        await dying.wait_until(lambda: bool(dying.calls))
+        await dying.engine.close(0)
+    async with running_engine(tmp_path, model, heir, too_old=100):
+        await heir.wait_for_states("failed")
+    assert [texts.QUESTION_OUTDATED in text for text in heir.texts] == [True]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_old_question_waits_for_retry(tmp_path: Path, model: ModelStandIn, is_old: bool) -> None:
+    await store_question(tmp_path, 110 if is_old else 50)
     async with running_engine(tmp_path, model, too_old=100) as chat:
         await chat.wait_until(lambda: len(chat.messages) == 1)
         assert (texts.QUESTION_OUTDATED in chat.texts[0]) is is_old

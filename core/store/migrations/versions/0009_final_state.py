@@ -1,0 +1,11 @@
+"""The state of a turn after its stored answer is delivered: another process may deliver it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    op.add_column("turns", sa.Column("final_state", sa.String(16), nullable=True))
