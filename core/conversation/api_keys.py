@@ -43,21 +43,21 @@ class ApiKeys:
 
     async def for_sender(self, incoming: Incoming) -> ApiKey:
         """The key that pays for what `incoming` causes. Raises `StoreError`."""
-        api_key = await self.for_person(person_key(incoming.sender))
-        return api_key if api_key.is_personal else replace(api_key, subjects=usage_subjects(incoming))
+        personal_key = await self.find_personal_key(person_key(incoming.sender))
+        return personal_key or replace(self.bot_key, subjects=usage_subjects(incoming))
 
-    async def for_person(self, person_key: str) -> ApiKey:
-        """Raises `StoreError`."""
+    async def find_personal_key(self, person_key: str) -> ApiKey | None:
+        """None if the person has none, or none that can be decrypted. Raises `StoreError`."""
         if self.vault is None:
-            return self.bot_key
+            return None
         encrypted = await self._store.read(get_encrypted_key, person_key)  # another process may have changed it
         if encrypted is None:
             self._decrypted.pop(person_key, None)
-            return self.bot_key
+            return None
         if self._decrypted.get(person_key, ("",))[0] != encrypted:
             self._decrypted[person_key] = await self._decrypt(person_key, encrypted, self.vault)
         self._decrypted.move_to_end(person_key)
-        return self._decrypted[person_key][1] or self.bot_key
+        return self._decrypted[person_key][1]
 
     async def _decrypt(self, person_key: str, encrypted: str, vault: Vault) -> tuple[str, ApiKey | None]:
         """The encrypted key as it is stored afterwards, and its decrypted form."""

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
+from core.conversation.ledger import key_id_of
 from core.conversation.vault import CIPHERTEXT_PREFIX, Vault, open_vault
 from core.settings import Settings
 from core.store.database import Store
@@ -51,13 +52,15 @@ def api_keys(store: Store, api: ModelApi, vault: Vault) -> ApiKeys:
 
 async def test_key_change_reaches_all_processes(store: Store, api: ModelApi, vault: Vault) -> None:
     one, other = (api_keys(store, api, vault) for _ in range(2))
-    assert not (await other.for_person("ann")).is_personal
+    assert await other.find_personal_key("ann") is None
     await one.save("ann", "Ann's key")
-    assert (await other.for_person("ann")).is_personal
+    assert await other.find_personal_key("ann") is not None
     await one.save("ann", "Ann's next key")
-    assert (await other.for_person("ann")).key_id == (await one.for_person("ann")).key_id
+    changed = await other.find_personal_key("ann")
+    assert changed is not None
+    assert changed.key_id == key_id_of("Ann's next key")
     await one.delete("ann")
-    assert not (await other.for_person("ann")).is_personal
+    assert await other.find_personal_key("ann") is None
 
 
 async def test_key_copied_to_another_person_cannot_be_used(store: Store, api: ModelApi, vault: Vault) -> None:
@@ -67,10 +70,10 @@ async def test_key_copied_to_another_person_cannot_be_used(store: Store, api: Mo
     assert encrypted is not None
     await store.write(save_encrypted_key, "eve", encrypted)
     with structlog.testing.capture_logs() as logs:
-        assert not (await keys.for_person("eve")).is_personal
+        assert await keys.find_personal_key("eve") is None
     assert [entry["event"] for entry in logs] == ["model.personal_key_unreadable"]
     assert await keys.has_undecryptable_key("eve")
-    assert (await keys.for_person("ann")).is_personal
+    assert await keys.find_personal_key("ann") is not None
 
 
 async def test_key_of_earlier_version_is_encrypted_anew_at_first_use(store: Store, api: ModelApi, vault: Vault) -> None:
@@ -78,14 +81,14 @@ async def test_key_of_earlier_version_is_encrypted_anew_at_first_use(store: Stor
     outdated = Fernet(base64.urlsafe_b64encode(key)).encrypt(b"Ann's key").decode()
     await store.write(save_encrypted_key, "ann", outdated)
     keys = api_keys(store, api, vault)
-    first = await keys.for_person("ann")
-    assert first.is_personal
+    first = await keys.find_personal_key("ann")
+    assert first is not None
     stored = await store.read(get_encrypted_key, "ann")
     assert stored is not None
     assert stored.startswith(CIPHERTEXT_PREFIX)
     assert vault.decrypt(stored, "ann") == "Ann's key"
     assert vault.decrypt(stored, "eve") is None
-    assert await keys.for_person("ann") is first, "decrypted once"
+    assert await keys.find_personal_key("ann") is first, "decrypted once"
 
 
 async def test_salt_is_per_database_and_survives_restart(store: Store, vault: Vault, tmp_path: Path) -> None:
