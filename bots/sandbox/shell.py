@@ -93,6 +93,7 @@ class SandboxShell:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     async def _handle_line(self, line: str) -> None:
+        self._print_late_answer()
         text = line.removesuffix(NO_WAIT_SUFFIX)
         try:
             notice = await (self._run_command(text) if text.startswith(":") else self._send(text))
@@ -145,6 +146,11 @@ class SandboxShell:
 
     # -- answers
 
+    def _print_late_answer(self) -> None:
+        """Print what came while nobody waited for it."""
+        if self._latest is not None and not self._latest.is_partial:
+            self._print(self._latest)
+
     def _forget_answer(self) -> None:
         self._latest = None
         self._changed.clear()
@@ -184,8 +190,7 @@ class SandboxShell:
     async def _watch(self, client: ChatClient) -> None:
         async for message in client.visible_messages():
             if client is self._active_client:
-                if self._latest is not None and not self._latest.is_partial:
-                    self._print(self._latest)  # an earlier part of the same answer
+                self._print_late_answer()  # an earlier part of the same answer
                 self._latest = message
                 self._changed.set()
 
