@@ -180,17 +180,34 @@ def pair(config_file: ConfigFile = None) -> None:
     asyncio.run(create())
 
 
+def _check_subject(subject: str) -> str:
+    """`subject` if `parley allow` takes it. Raises `typer.BadParameter`."""
+    from core.scopes import ScopeKind, grant_subject
+
+    patterns = {
+        grant_subject(spec.platform, ScopeKind(kind), "ID"): grant_subject(spec.platform, ScopeKind(kind), id_pattern)
+        for spec in ADAPTERS
+        for kind, id_pattern in spec.access_subjects.items()
+    }
+    if not re.fullmatch("|".join(patterns.values()), subject, re.ASCII):
+        raise typer.BadParameter(f'"{subject[:60]}" is none of {", ".join(patterns)}, where ID is a number.')
+    return subject
+
+
 @app.command()
 def allow(
-    subject: Annotated[str, typer.Argument(help="Such as telegram:person:ID, telegram:chat:ID or discord:server:ID.")],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="Such as telegram:person:ID, telegram:chat:ID or discord:server:ID.", callback=_check_subject
+        ),
+    ],
     config_file: ConfigFile = None,
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
     """Allow a person, a chat or a server to use the bot."""
     from core.store.grants import Role, add_member, revoke
-
-    _check_subject(subject)
 
     async def change() -> None:
         async with _open_store(config_file) as store:
@@ -222,20 +239,6 @@ def access_list(config_file: ConfigFile = None) -> None:
             print_grants(await store.read(list_grants), settings.access, _console())
 
     asyncio.run(show())
-
-
-def _check_subject(subject: str) -> None:
-    from core.scopes import ScopeKind, grant_subject
-
-    patterns = {
-        grant_subject(spec.platform, ScopeKind(kind), "ID"): grant_subject(spec.platform, ScopeKind(kind), id_pattern)
-        for spec in ADAPTERS
-        for kind, id_pattern in spec.access_subjects.items()
-    }
-    if not re.fullmatch("|".join(patterns.values()), subject, re.ASCII):
-        raise ConfigurationError(
-            f'"{subject[:60]}" is not a valid subject. Use one of {", ".join(patterns)}, where ID is a number.'
-        )
 
 
 @config_app.command("show")

@@ -31,7 +31,7 @@ async def run_terminal_chat(settings: Settings, model: str) -> None:
 async def _choose_model(services: Services, adapter: TerminalAdapter, query: str) -> None:
     match = services.models.find(query)
     if match.model is None:
-        raise ConfigurationError(f"{query!r} is not the name of exactly one model: see `parley models`.")
+        raise ConfigurationError(f"{query!r} matches no model, or several. `parley models` lists them.")
     scope = applicable_scopes(adapter.place, adapter.sender)[0]
     choice = Preference(match.model.id, adapter.sender.name)
     await services.store.write(set_preference, scope.key, PreferenceName.MODEL, choice)

@@ -352,7 +352,7 @@ def run_without_privileges(folder: Path, *arguments: str) -> Result:
 )
 def test_unknown_subject_is_refused(parley: Parley, subject: str) -> None:
     result = parley("allow", subject)
-    assert result.exit_code == 78
+    assert result.exit_code == 2
     assert subject in result.stderr
     assert "telegram:person:ID" in result.stderr
 
