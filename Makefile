@@ -7,7 +7,7 @@ WORKERS ?= 4
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help install check fast test format reference coverage chaos fuzz sandbox bench
+.PHONY: help install check fast test format reference coverage mutants chaos fuzz sandbox bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

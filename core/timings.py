@@ -19,7 +19,7 @@ class Timings:
     heartbeat_interval: float = 0.5
     """Between two renewals of all leases of a process. A `/stop` that another process received arrives with one."""
     claim_interval: float = 1.0
-    """Between two looks for turns and named leases that other processes let go."""
+    """Between two searches for turns and named leases that other processes let go."""
     lease_cancel_timeout: float = 6.0
     """For the work under a lost lease to end."""
 
@@ -27,7 +27,7 @@ class Timings:
     turn_cancel_timeout: float = 2.0
     """For cancelled turns to end at shutdown, before their leases are left to expire."""
     ledger_settle_interval: float = 900.0
-    """Between two looks for token reservations of processes that died."""
+    """Between two searches for token reservations of processes that died."""
     process_count_interval: float = 3.0
     """Between two counts of the processes that share an account's rate limit."""
     min_stored_wait: float = 1.0
@@ -130,7 +130,7 @@ class Timings:
     sqlite_busy_timeout: float = 10.0
     """How long SQLite waits for a lock that another process holds."""
     sqlite_poll_interval: float = 0.02
-    """Between two looks whether a database that another process opens is unlocked."""
+    """Between two checks whether a database that another process opens is unlocked."""
     process_lock_timeout: float = 25.0
     """For the process that served from an SQLite database before this one to end."""
     process_lock_poll_interval: float = 0.2

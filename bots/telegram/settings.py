@@ -32,7 +32,7 @@ class TelegramSettings(SettingsSection):
         "TELEGRAM_PREVIEW",
         "auto",
         "How a growing answer is shown. auto and draft: a draft in private chats, edits in groups; "
-        "edit: edits everywhere; off: only the typing status",
+        "edit: edits everywhere; off: only the typing indicator",
     )
     api_base: HttpUrl = setting("TELEGRAM_API_BASE", PUBLIC_API_URL, "Base URL of the Bot API server")
     webhook_url: str | None = setting(

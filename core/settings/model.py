@@ -89,7 +89,7 @@ class Settings(SettingsSection):
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
         5,
-        "Messages that an answer may take. All of a longer answer comes as a file below them",
+        "Messages that an answer may take. A file below them contains the whole of a longer answer",
         ge=1,
         le=50,
     )
@@ -134,13 +134,13 @@ class Settings(SettingsSection):
     contexts: ContextSizes = model_setting(
         "PARLEY_CONTEXTS",
         {},
-        "Context sizes in tokens that override the catalogue",
+        "Context windows in tokens, per model. They override the service's list of models",
         example={DEFAULT_MODEL: 128_000},
     )
     quotas: TokenQuotas = model_setting(
         "PARLEY_QUOTAS",
         {},
-        'Daily tokens per model that override the catalogue. "*" means every model, 0 means no limit',
+        'Daily tokens per model. They override the service\'s list of models. "*" means every model, 0 means no limit',
         example={DEFAULT_MODEL: 500_000, "*": 1_000_000},
     )
     fallbacks: ModelIds = model_setting(
@@ -173,7 +173,7 @@ class Settings(SettingsSection):
     too_old: float = timeout_setting(
         "PARLEY_TOO_OLD",
         600,
-        "Seconds after which a waiting question is not answered any more. The person is told, and /retry answers it",
+        "Seconds after which a waiting question is no longer answered. The person is told, and /retry answers it",
         ge=1,
         le=604_800,
     )

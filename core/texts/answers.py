@@ -157,7 +157,7 @@ def prompt_too_long(max_chars: int) -> str:
 
 
 def unreadable_attachments(kinds: Iterable[str]) -> str:
-    return f"I can't read {', '.join(f'a {kind}' for kind in kinds)} yet. Send text, a PDF or a text file."
+    return f"I can't read this yet: {', '.join(kinds)}. Send text, a PDF or a text file."
 
 
 def file_limit_reached(max_files: int) -> str:

@@ -28,7 +28,7 @@ CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 10
 """50 bits."""
 MAX_WRONG_GUESSES = 20
-"""After so many a sender's codes are ignored until there is a new one. Others can still use it."""
+"""After so many, a sender's codes are ignored until a new code is created. Others can still use this one."""
 MAX_TRACKED_GUESSERS = 1000
 MAX_NAME_CHARS = 200
 

@@ -80,7 +80,11 @@ async def test_longest_prompt_is_answered(tmp_path: Path, model: ModelStandIn) -
     [
         (" ", (), texts.EMPTY_MESSAGE),
         ("", (Attachment("sticker"),), texts.unreadable_attachments(["sticker"])),
-        ("", (Attachment("voice message"), Attachment("photo"), Attachment("photo")), "I can't read a photo, a voice"),
+        (
+            "",
+            (Attachment("voice message"), Attachment("photo"), Attachment("photo")),
+            "I can't read this yet: photo, voice message.",
+        ),
     ],
     ids=["empty", "sticker", "several"],
 )

@@ -19,8 +19,8 @@ MEANINGS_FILE = ROOT / "docs" / "reference" / "log-events.toml"
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 EVENT_PATTERN = re.compile(r"[a-z]+\.[a-z_]+")
 INTRODUCTION = """\
-On a terminal, logs are readable lines; elsewhere, each line is a JSON object. `event` is one of the names below, `level` its severity,
-`timestamp` the time in UTC. Logs contain no secrets and no message texts."""
+On a terminal, logs are readable lines; elsewhere, each line is a JSON object. `event` is one of the names below (in lines of libraries,
+a sentence), `level` its severity, `timestamp` the time in UTC. Logs contain no secrets and no message texts."""
 
 
 @dataclass(frozen=True, slots=True)
