@@ -65,10 +65,10 @@ class QuotaStatus:
 
     @property
     def remaining(self) -> int | None:
-        """Tokens; None: no quota."""
-        if self.limit is None:
-            return None
-        return 0 if self.usage.is_exhausted else max(0, self.limit - self.usage.tokens)
+        """Tokens; None: no known quota."""
+        if self.usage.is_exhausted:
+            return 0
+        return None if self.limit is None else max(0, self.limit - self.usage.tokens)
 
     @property
     def used_fraction(self) -> float:
@@ -220,6 +220,7 @@ class Ledger:
             yield reservation
         except ModelError as error:
             reservation.failure = error.failure
+            await self.record_refusal(key_id, model, error, kind)
             raise
         finally:
             await asyncio.shield(self._settle(reservation_id, key, reservation.cost))

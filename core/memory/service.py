@@ -182,15 +182,10 @@ class MemoryService:
 
     async def _embed(self, account: ApiKey, texts: Sequence[str], charge: Charge) -> EmbeddingResult:
         """Send one request; the ledger reserves its tokens before and books them after, also for `charge`."""
-        ledger, model = self._ledger, self._model
-        estimated_tokens = round(sum(map(estimate_tokens, texts)))
-        async with ledger.reserve(account.key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
+        key_id, model, estimated_tokens = account.key_id, self._model, round(sum(map(estimate_tokens, texts)))
+        async with self._ledger.reserve(key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
             charge.reservations.append(booking)
-            try:
-                result = await account.api.embed(texts, model)
-            except ModelError as error:
-                await ledger.record_refusal(account.key_id, model, error, UsageKind.EMBEDDINGS)
-                raise
+            result = await account.api.embed(texts, model)
             booking.reported_tokens = result.tokens
         return result
 

@@ -67,7 +67,6 @@ class ModelCaller:
             composed = await self._request_fitting(composed, preview)
         except ModelError as error:
             breaker.record_failure(key_id, model, error)
-            await self.services.ledger.record_refusal(key_id, model, error)
             raise
         if self.answer.text or not self.claimed.stop_requested.is_set():  # stopped before any text: no evidence
             breaker.record_success(key_id, model)

@@ -310,3 +310,14 @@ async def test_model_without_quota_may_summarise(harness: SummariserHarness) -> 
     summariser = await harness.start([SMALL], {SMALL.id: 0})
     await starts(summariser, harness, composed_without("short"))
     assert len(harness.prompts) == 1
+
+
+async def test_quota_that_the_service_calls_used_up_is_left_alone(harness: SummariserHarness) -> None:
+    summariser = await harness.start([SMALL, LARGE])
+    harness.service.quotas[SMALL.id] = 0
+    for conversation in ("ann", "bob"):
+        conversation_id = await harness.create_conversation(conversation)
+        summariser.summarise_if_needed(conversation_id, composed_without("short"), harness.api_key)
+        await wait_until(lambda: not summariser._tasks)
+    assert len(harness.service.rejected_requests) == 1
+    assert [request.body["model"] for request in harness.service.requests] == [LARGE.id]
