@@ -1,4 +1,4 @@
-"""Conventions that tools do not know, checked by reading the source of the tests."""
+"""Conventions that tools do not know, checked by reading the source of the tests and the names of migrations."""
 
 import ast
 from collections.abc import Iterator
@@ -90,3 +90,9 @@ def test_no_test_sleeps() -> None:
 
 def test_allowed_exceptions_are_needed() -> None:
     assert ALLOWED.keys() <= {call.location for call in calls_in_tests()}
+
+
+def test_each_migration_has_its_own_number() -> None:
+    """Two changes that were made at the same time may both take the next one."""
+    migrations = sorted((ROOT / "core/store/migrations/versions").glob("[0-9]*.py"))
+    assert [path.name[:4] for path in migrations] == [f"{number:04}" for number in range(1, len(migrations) + 1)]
