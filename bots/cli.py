@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bots import logging_setup
 from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
-from bots.settings_table import UNLIMITED_WIDTH, print_settings
+from bots.tables import UNLIMITED_WIDTH, print_settings
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import LoadedSettings, find_misspelled_variables, load_settings
 
@@ -91,7 +91,7 @@ def run(
 
     try:
         _run_bot(config_file)
-    except Exception as error:
+    except (ConfigurationError, ExceptionGroup) as error:
         expected = _expected_error(error)
         if not wait_after_configuration_error or not isinstance(expected, ConfigurationError):
             raise
@@ -230,7 +230,7 @@ def allow(
 @access_app.command("list")
 def access_list(config_file: ConfigFile = None) -> None:
     """List the people, chats and servers that may use the bot."""
-    from bots.grants_table import print_grants
+    from bots.tables import print_grants
     from core.store.grants import list_grants
 
     async def show() -> None:
@@ -265,7 +265,7 @@ def main() -> None:
     """Run the command line. Expected errors become one line of text and an exit code."""
     try:
         app()
-    except Exception as error:
+    except (ConfigurationError, UnavailableError, ExceptionGroup) as error:
         expected = _expected_error(error)
         if expected is None:
             raise

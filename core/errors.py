@@ -62,12 +62,7 @@ class DeliveryError(ParleyError):
     """A request to a platform failed."""
 
     def __init__(
-        self,
-        message: str,
-        failure: DeliveryFailure,
-        *,
-        retry_after: float | None = None,
-        account_wide: bool = False,
+        self, message: str, failure: DeliveryFailure, *, retry_after: float | None = None, account_wide: bool = False
     ) -> None:
         super().__init__(message)
         self.failure = failure

@@ -192,7 +192,7 @@ class Part:
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
     file: File | None = None
-    """The part is the caption of this file. `SupportsUploads.send_file` sends it; see also `edits_attach_files`."""
+    """The part is the caption of this file. Only for adapters with `SupportsUploads`; see also `edits_attach_files`."""
 
 
 class PreviewMode(StrEnum):
@@ -349,27 +349,13 @@ class UploadLimits:
 
 @runtime_checkable
 class SupportsUploads(Protocol):
-    """Optional: sends files. Without it, an answer takes as many messages as it needs."""
+    """Optional: `send` accepts parts with a file. Without it, an answer takes as many messages as it needs.
+
+    Within the limits, `DeliveryFailure.FORBIDDEN` may concern only files: the place may allow messages without them.
+    """
 
     @property
     def upload_limits(self) -> UploadLimits: ...
-
-    async def send_file(
-        self,
-        place: Place,
-        file: File,
-        caption: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        """Send a new message that consists of `file` and the text and buttons of `caption`. Return its ID.
-
-        The other arguments are those of `Adapter.send`. Within the limits, `DeliveryFailure.FORBIDDEN` may concern
-        only files: the place may allow messages without them.
-        """
 
 
 @runtime_checkable

@@ -12,34 +12,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bots.discord.backfill import BackfillSources
-from bots.discord.buttons import action_rows
-from bots.discord.command_sync import CommandSync, StateStore
+from bots.discord.commands import CommandSync, StateStore
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.errors import MISSING_PERMISSIONS, THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
-from bots.discord.files import download
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import InteractionResponder
-from bots.discord.interaction_token import InteractionToken, ResponseMode
-from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, message_payload
+from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
+from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import EventReceiver, HasAccess, SuggestModels
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import (
-    Attachment,
-    Capabilities,
-    Dialect,
-    File,
-    Inbox,
-    Part,
-    Place,
-    PreviewMode,
-    RateLimit,
-    UploadLimits,
-)
+from core.port import Attachment, Capabilities, Dialect, File, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
@@ -155,32 +141,6 @@ class DiscordAdapter:
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
-        return await self._send(place, part, key, reply_to, interaction_token, ephemeral=ephemeral)
-
-    async def send_file(
-        self,
-        place: Place,
-        file: File,
-        caption: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        part = replace(caption, file=file)
-        return await self._send(place, part, key, reply_to, interaction_token, ephemeral=ephemeral)
-
-    async def _send(
-        self,
-        place: Place,
-        part: Part,
-        key: str,
-        reply_to: str | None,
-        interaction_token: str | None,
-        *,
-        ephemeral: bool,
-    ) -> str:
         if not interaction_token:
             return await self._post_or_notify(place, part, key, reply_to)
         token = InteractionToken.decode(interaction_token)
@@ -258,7 +218,7 @@ class DiscordAdapter:
             self._typing_paused.add(channel, self._timings.typing_pause)
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
-        return await download(self._http, attachment.file_id, max_bytes, self._timings)
+        return await self._http.download(attachment.file_id, max_bytes)
 
     def _uses_interaction(self, token: InteractionToken, message_id: str) -> bool:
         """Whether to edit or delete `message_id` through the interaction instead of normally."""

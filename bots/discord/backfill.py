@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 import structlog
 
-from bots.discord.command_sync import StateStore
+from bots.discord.commands import StateStore
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
 from bots.discord.shard_allocator import Shard
@@ -87,12 +87,7 @@ class Backfill:
     """Backfill of one shard: `save_mark` before each session, then `start`, at the end `stop`."""
 
     def __init__(
-        self,
-        http: HttpClient,
-        sources: BackfillSources,
-        account: str,
-        shard: Shard,
-        timings: DiscordTimings,
+        self, http: HttpClient, sources: BackfillSources, account: str, shard: Shard, timings: DiscordTimings
     ) -> None:
         self._http = http
         self._sources = sources

@@ -1,14 +1,21 @@
-"""Translates the core's commands to Discord's application commands, and their options to arguments."""
+"""Translates the core's commands to Discord's application commands, registers them, and reads their arguments."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import discord
 import msgspec
+import structlog
 
+from bots.discord.errors import PERMANENT_FAILURES
+from bots.discord.http_client import HttpClient
+from bots.discord.timings import DiscordTimings
+from core.backoff import Backoff
 from core.commands.declarations import Argument, Command
+from core.errors import DeliveryError, StoreError
 
 MAX_OPTION_CHARS = 6000
 MAX_DESCRIPTION_CHARS = 100
@@ -16,6 +23,8 @@ ALL_CONTEXTS = [0, 1, 2]
 """Servers, direct messages with the bot, other private channels."""
 ALL_INTEGRATION_TYPES = [0, 1]
 """Installed to a server, installed to a user."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +95,62 @@ def _option(argument: Argument) -> dict[str, object]:
     if argument.autocompletes_models:
         option["autocomplete"] = True
     return option
+
+
+class StateStore(Protocol):
+    """Stores a few small strings beyond the process."""
+
+    async def load_state(self, name: str) -> str | None: ...
+    async def save_state(self, name: str, value: str) -> None: ...
+
+
+class CommandSync:
+    """Overwrites all commands if their digest differs from the saved one.
+
+    Runs independently of the connection, so that the bot can chat even if this fails.
+    """
+
+    def __init__(
+        self, http: HttpClient, state: StateStore, commands: Sequence[Command], timings: DiscordTimings
+    ) -> None:
+        self._http = http
+        self._state = state
+        self._payload = commands_payload(commands)
+        self._digest = commands_digest(self._payload)
+        self._backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
+        self._clock = timings.clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, application_id: str) -> None:
+        """Start in the background; further calls have no effect."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._sync_with_retry(application_id))
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _sync_with_retry(self, application_id: str) -> None:
+        while True:
+            retry_after: float | None = None
+            try:
+                await self._sync(application_id)
+                return
+            except DeliveryError as error:
+                log.warning("discord.commands_not_synced", failure=error.failure)
+                if error.failure in PERMANENT_FAILURES:
+                    return
+                retry_after = error.retry_after
+            except StoreError:
+                log.warning("discord.commands_not_synced", failure="store")
+            await self._clock.sleep(retry_after or self._backoff.next_delay())
+
+    async def _sync(self, application_id: str) -> None:
+        name = f"discord.commands.{application_id}"
+        if await self._state.load_state(name) == self._digest:
+            return
+        await self._http.call("PUT", f"/applications/{application_id}/commands", self._payload)
+        await self._state.save_state(name, self._digest)
+        log.info("discord.commands_synced", commands=len(self._payload))

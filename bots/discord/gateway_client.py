@@ -13,7 +13,6 @@ from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
 from bots.discord.backfill import Backfill
-from bots.discord.buttons import PressedButton, PressedMenu
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard
@@ -59,7 +58,6 @@ class GatewayClient(discord.Client):
         self._receiver = receiver
         self._identify_limiter = identify_limiter
         self._backfill = backfill
-        self.add_dynamic_items(PressedButton, PressedMenu)
         self._guard_parsers()
 
     async def on_connect(self) -> None:
@@ -109,12 +107,8 @@ class GatewayClient(discord.Client):
             await self._receiver.handle_command(interaction)
         elif interaction.type is discord.InteractionType.autocomplete:
             await self._receiver.handle_autocomplete(interaction)
-
-    async def handle_button(self, interaction: Interaction, action: str) -> None:
-        try:
-            await self._receiver.handle_button(interaction, action)
-        except Exception:  # noqa: BLE001 (the library would log its text)
-            await self.on_error("handle_button")
+        elif interaction.type is discord.InteractionType.component:
+            await self._receiver.handle_button(interaction)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Log only the type of the error, because its text may contain a person's message."""

@@ -9,7 +9,7 @@ the requests.
 import io
 import mimetypes
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from urllib.parse import urlsplit
 
 import aiohttp
 import discord
@@ -17,6 +17,7 @@ import msgspec
 
 from bots.discord.errors import CONNECTION_LOST_TEXT, DEFAULT_RETRY_SECONDS, RATE_LIMIT_TEXT, to_delivery_error
 from bots.discord.timings import DiscordTimings
+from bots.downloads import read_limited
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import File
 
@@ -26,6 +27,9 @@ USER_AGENT = f"DiscordBot (https://github.com/Rapptz/discord.py, {discord.__vers
 MAX_BUCKETS = 2_000
 MAX_CONNECTIONS = 256
 
+CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+CHUNK_BYTES = 65_536
+
 
 class HttpClient:
     def __init__(self, token: str, api_base: str, timings: DiscordTimings) -> None:
@@ -34,6 +38,9 @@ class HttpClient:
         self._anonymous_headers = {"User-Agent": USER_AGENT}
         self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout, connect=timings.connect_timeout)
         self._upload_timeout = aiohttp.ClientTimeout(total=timings.upload_timeout, connect=timings.connect_timeout)
+        self._download_timeout = aiohttp.ClientTimeout(
+            total=timings.download_timeout, connect=timings.connect_timeout, sock_read=timings.download_stall_timeout
+        )
         self._clock = timings.clock
         self._session: aiohttp.ClientSession | None = None
         self._bucket_resets: dict[str, float] = {}
@@ -56,11 +63,23 @@ class HttpClient:
         response = await self._request("GET", path, is_idempotent=True)
         return [row for row in response if isinstance(row, dict)] if isinstance(response, list) else []
 
-    def open_anonymous(
-        self, url: str, timeout: aiohttp.ClientTimeout
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """Read a URL without the bot's token and without following redirects."""
-        return self._open_session().get(url, headers=self._anonymous_headers, allow_redirects=False, timeout=timeout)
+    async def download(self, url: str, max_bytes: int) -> bytes:
+        """The content of the attachment at `url`, on Discord's own hosts only. Raises `DeliveryError`.
+
+        The request has no token and follows no redirects.
+        """
+        if not _is_trusted(url, self.api_base):
+            raise DeliveryError("This is not a file on Discord", DeliveryFailure.REJECTED)
+        try:
+            async with self._open_session().get(
+                url, headers=self._anonymous_headers, allow_redirects=False, timeout=self._download_timeout
+            ) as response:
+                if response.status != 200:
+                    failure = DeliveryFailure.TRANSIENT if response.status >= 500 else DeliveryFailure.GONE
+                    raise DeliveryError("Discord does not provide this file", failure)
+                return await read_limited(response.content.iter_chunked(CHUNK_BYTES), max_bytes)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from error
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -86,8 +105,7 @@ class HttpClient:
                 if is_last:
                     break
         raise DeliveryError(
-            CONNECTION_LOST_TEXT,
-            DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN,
+            CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN
         )
 
     async def _send(
@@ -110,11 +128,7 @@ class HttpClient:
             if response.status < 300:
                 return decoded
             error = to_delivery_error(
-                response.status,
-                decoded,
-                response.headers,
-                is_idempotent=is_idempotent,
-                as_bot=as_bot,
+                response.status, decoded, response.headers, is_idempotent=is_idempotent, as_bot=as_bot
             )
             if response.status == 429:
                 self._apply_rate_limit(bucket, error)
@@ -188,3 +202,11 @@ def _decode(body: bytes) -> object:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode(errors="replace")
     return decoded
+
+
+def _is_trusted(url: str, api_base: str) -> bool:
+    """Whether `url` is on Discord's CDN or on the API's server (the sandbox serves both)."""
+    target, api = urlsplit(url), urlsplit(api_base)
+    if target.scheme == "https" and target.netloc in CDN_HOSTS:
+        return True
+    return (target.scheme, target.netloc) == (api.scheme, api.netloc)

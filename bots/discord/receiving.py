@@ -12,17 +12,10 @@ from bots.background_tasks import BackgroundTasks
 from bots.discord.commands import focused_argument
 from bots.discord.dialect import MAX_MESSAGE_CHARS
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import InteractionResponder
-from bots.discord.interaction_token import InteractionToken, ResponseMode
+from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.timings import DiscordTimings
-from bots.discord.translate import (
-    Interaction,
-    command_call,
-    translate_button,
-    translate_command,
-    translate_message,
-)
+from bots.discord.translate import Interaction, command_call, translate_button, translate_command, translate_message
 from core.backoff import Backoff
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
@@ -76,8 +69,9 @@ class EventReceiver:
     async def handle_command(self, interaction: Interaction) -> None:
         await self._handle_interaction(translate_command(interaction, self.account, self.commands))
 
-    async def handle_button(self, interaction: Interaction, action: str) -> None:
-        await self._handle_interaction(translate_button(interaction, self.account, action))
+    async def handle_button(self, interaction: Interaction) -> None:
+        if (incoming := translate_button(interaction, self.account)) is not None:
+            await self._handle_interaction(incoming)
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
         choices = await self._completions(interaction)

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import discord
 
-from bots.discord.attachments import command_attachments, message_attachments, replied_files
 from bots.discord.commands import join_arguments
-from bots.discord.interaction_token import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
+from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
+from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
 from core.commands.declarations import Command
-from core.port import EventKind, Incoming, Place, Sender
+from core.port import Attachment, EventKind, Incoming, Place, Sender
 
 PLATFORM = "discord"
 
@@ -19,6 +19,9 @@ Interaction: TypeAlias = "discord.Interaction[discord.Client]"
 
 USER_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
 """Messages written by people; all other types are system messages."""
+
+DOCUMENT_KIND = "file"
+KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,13 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
     )
 
 
-def translate_button(interaction: Interaction, account: str, action: str) -> Incoming:
-    """A press of a button or a choice in a menu."""
+def translate_button(interaction: Interaction, account: str) -> Incoming | None:
+    """A press of a button or a choice in a menu; None if the bot did not make the button."""
+    data = _data(interaction)
+    custom_id, values = str(data.get("custom_id", "")), data.get("values")
+    action = values[0] if custom_id == MENU_CUSTOM_ID and values else custom_id.removeprefix(CUSTOM_ID_PREFIX)
+    if action == custom_id:
+        return None
     token = _interaction_token(interaction, ResponseMode.COMPONENT, can_post=_can_post(interaction))
     return Incoming(
         kind=EventKind.BUTTON,
@@ -151,10 +159,7 @@ def _place(channel: Any, guild_id: int | None, account: str, private: bool | Non
 
 
 def _sender(
-    user: discord.User | discord.Member,
-    permissions: discord.Permissions | None = None,
-    *,
-    language: str | None = None,
+    user: discord.User | discord.Member, permissions: discord.Permissions | None = None, *, language: str | None = None
 ) -> Sender:
     """`permissions`: those in the channel of the event; by default, those in the whole guild."""
     guild_permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
@@ -197,3 +202,44 @@ def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) 
     text = re.sub(rf"(?:(?<![ \t])[ \t]++)?(?:{bot_mention})[ \t]*+", " ", message.content)
     names = {str(user.id): user.display_name for user in message.mentions}
     return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text).strip()
+
+
+def message_attachments(message: discord.Message) -> tuple[Attachment, ...]:
+    return (
+        *map(_from_library, message.attachments),
+        *(Attachment("sticker", sticker.name) for sticker in message.stickers),
+    )
+
+
+def replied_files(reference: discord.MessageReference | None) -> tuple[Attachment, ...]:
+    """The readable files of the message that a person's reply refers to."""
+    original = reference.resolved if reference else None
+    if not isinstance(original, discord.Message) or original.author.bot:
+        return ()
+    return tuple(attachment for attachment in message_attachments(original) if attachment.is_document)
+
+
+def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The files of a command, from the `data` of its interaction."""
+    files: Mapping[str, Mapping[str, Any]] = (data.get("resolved") or {}).get("attachments") or {}
+    return tuple(map(_from_payload, files.values()))
+
+
+def _from_library(attachment: discord.Attachment) -> Attachment:
+    kind = "voice message" if attachment.is_voice_message() else _kind(attachment.content_type or "")
+    return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
+
+
+def _from_payload(file: Mapping[str, Any]) -> Attachment:
+    kind = _kind(str(file.get("content_type") or ""))
+    return Attachment(
+        kind,
+        str(file.get("filename", "")),
+        int(file.get("size", 0)),
+        str(file.get("url", "")),
+        is_document=kind == DOCUMENT_KIND,
+    )
+
+
+def _kind(media_type: str) -> str:
+    return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], DOCUMENT_KIND)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,12 +17,10 @@ from bots.telegram.buttons import inline_keyboard
 from bots.telegram.commands import publish_commands
 from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
-from bots.telegram.errors import delivery_errors, is_not_modified, redact_token
-from bots.telegram.files import download
-from bots.telegram.http_client import BotApiRequest, PollingRequest
+from bots.telegram.errors import delivery_errors, is_not_modified, redact_token, retry
+from bots.telegram.http_client import BotApiRequest, PollingRequest, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
-from bots.telegram.retries import retry
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
@@ -30,18 +28,7 @@ from bots.telegram.webhook import WebhookAddress, WebhookServer
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import (
-    Attachment,
-    Capabilities,
-    Dialect,
-    File,
-    Inbox,
-    Part,
-    Place,
-    PreviewMode,
-    RateLimit,
-    UploadLimits,
-)
+from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
@@ -242,52 +229,32 @@ class TelegramAdapter:
         reply_to: str | None = None,
         **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
-        def send_message(options: dict[str, Any]) -> Awaitable[Message]:
-            return self._bot.send_message(
-                int(place.chat),
-                part.text,
-                entities=part_entities(part) or None,
-                link_preview_options=NO_LINK_PREVIEW,
-                **options,
-            )
-
-        return await self._create_message(send_message, place, part, key, reply_to)
-
-    async def send_file(
-        self, place: Place, file: File, caption: Part, *, key: str, reply_to: str | None = None, **_: Any
-    ) -> str:
-        def send_document(options: dict[str, Any]) -> Awaitable[Message]:
-            return self._bot.send_document(
-                int(place.chat),
-                InputFile(file.content, filename=file.name),
-                caption=caption.text or None,
-                caption_entities=part_entities(caption) or None,
-                disable_content_type_detection=True,
-                **options,
-            )
-
-        return await self._create_message(send_document, place, caption, key, reply_to)
-
-    async def _create_message(
-        self,
-        request: Callable[[dict[str, Any]], Awaitable[Message]],
-        place: Place,
-        part: Part,
-        key: str,
-        reply_to: str | None,
-    ) -> str:
-        """Call `request` with the arguments that all kinds of messages share. Returns the message's ID."""
         options: dict[str, Any] = {"message_thread_id": thread_id(place), "reply_markup": inline_keyboard(part)}
         if reply_to is not None and not place.is_private:
             options["reply_parameters"] = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():
-                message = await request(options)
+                message = await self._create_message(int(place.chat), part, options)
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
                 log.warning("telegram.send_uncertain", key=key, chat=place.chat)
             raise
         return str(message.message_id)
+
+    async def _create_message(self, chat: int, part: Part, options: dict[str, Any]) -> Message:
+        entities = part_entities(part) or None
+        if part.file is None:
+            return await self._bot.send_message(
+                chat, part.text, entities=entities, link_preview_options=NO_LINK_PREVIEW, **options
+            )
+        return await self._bot.send_document(
+            chat,
+            InputFile(part.file.content, filename=part.file.name),
+            caption=part.text or None,
+            caption_entities=entities,
+            disable_content_type_detection=True,
+            **options,
+        )
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
@@ -348,8 +315,6 @@ def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
             pool_timeout=timings.connect_timeout,
         ),
         get_updates_request=PollingRequest(
-            connection_pool_size=2,
-            read_timeout=timings.poll_read_timeout,
-            connect_timeout=timings.connect_timeout,
+            connection_pool_size=2, read_timeout=timings.poll_read_timeout, connect_timeout=timings.connect_timeout
         ),
     )

@@ -44,11 +44,7 @@ CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
 WORD_JOINER = "\u2060"
 """Invisible; keeps Telegram from notifying the person whose @name a model writes."""
-ENTITY_TYPES = {
-    Strong: MessageEntity.BOLD,
-    Emphasis: MessageEntity.ITALIC,
-    Strikethrough: MessageEntity.STRIKETHROUGH,
-}
+ENTITY_TYPES = {Strong: MessageEntity.BOLD, Emphasis: MessageEntity.ITALIC, Strikethrough: MessageEntity.STRIKETHROUGH}
 
 
 class TelegramDialect:

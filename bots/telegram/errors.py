@@ -1,11 +1,12 @@
-"""Translates the library's exceptions into `DeliveryError`.
+"""Translates the library's exceptions into `DeliveryError`, and repeats requests that failed.
 
 Telegram gives most refusals the status 400, so their texts determine the meaning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import httpx
 import structlog
@@ -21,6 +22,8 @@ from telegram.error import (
     TimedOut,
 )
 
+from bots.telegram.timings import TelegramTimings
+from core.backoff import Backoff
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 
 log = structlog.get_logger(__name__)
@@ -76,6 +79,8 @@ OTHER_ERRORS: tuple[tuple[type[TelegramError], DeliveryFailure, str], ...] = (
 CONNECTION_LOST_TEXT = "The connection to Telegram was lost"
 UNREADABLE_TEXT = "Telegram sent an unreadable response"
 RATE_LIMIT_TEXT = "Telegram limits how often I may write"
+
+T = TypeVar("T")
 
 
 class ServerError(NetworkError):
@@ -171,3 +176,23 @@ def _from_network_error(error: NetworkError) -> DeliveryError:
 
 def _refused(text: str, failure: DeliveryFailure) -> DeliveryError:
     return DeliveryError(f"Telegram rejected the request: {text}", failure)
+
+
+async def retry(method: str, request: Callable[[], Awaitable[T]], token: str, timings: TelegramTimings) -> T:
+    """Repeat `request`, a call of `method`, until it succeeds, and return its result. Raises `InvalidToken`."""
+    backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
+    while True:
+        try:
+            return await request()
+        except InvalidToken:
+            raise
+        except (TelegramError, UpdateNotStoredError) as error:
+            # The time-out was a sufficient delay.
+            delay = 0.0 if isinstance(error, TimedOut) else max(backoff.next_delay(), retry_after(error))
+            log.warning(
+                "telegram.request_failed",
+                method=method,
+                error=redact_token(str(error), token),
+                retry_in=round(delay, 1),
+            )
+            await timings.clock.sleep(delay)

@@ -1,13 +1,19 @@
 """The HTTP layer of python-telegram-bot, changed to preserve the status of server errors and log no content."""
 
+import asyncio
 import json
 from typing import Any
 
+import httpx
+from telegram import File
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.telegram.errors import ServerError
+from bots.downloads import file_too_large, read_limited
+from bots.telegram.errors import CONNECTION_LOST_TEXT, ServerError
 from bots.telegram.receiving import sanitise_update
+from bots.telegram.timings import TelegramTimings
+from core.errors import DeliveryError, DeliveryFailure
 
 
 class BotApiRequest(HTTPXRequest):
@@ -40,3 +46,25 @@ class PollingRequest(BotApiRequest):
             sanitised = map(sanitise_update, updates)
             response["result"] = [update for update in sanitised if update is not None]
         return response
+
+
+async def download(file: File, max_bytes: int, timings: TelegramTimings) -> bytes:
+    """The content of `file`. Raises `DeliveryError`."""
+    if (file.file_size or 0) > max_bytes:
+        raise file_too_large()
+    if not (file.file_path or "").startswith(("http://", "https://")):
+        raise DeliveryError("Telegram does not provide this file", DeliveryFailure.GONE)
+    timeout = httpx.Timeout(timings.read_timeout, connect=timings.connect_timeout)
+    try:
+        async with (
+            asyncio.timeout(timings.download_timeout),
+            httpx.AsyncClient(timeout=timeout) as client,
+            client.stream("GET", str(file.file_path)) as response,
+        ):
+            if response.status_code != 200:
+                failure = DeliveryFailure.TRANSIENT if response.status_code >= 500 else DeliveryFailure.GONE
+                raise DeliveryError(f"Telegram answered with status {response.status_code}", failure)
+            return await read_limited(response.aiter_bytes(), max_bytes)
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+        # Without its cause, whose text may contain the URL.
+        raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from None

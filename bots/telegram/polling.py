@@ -8,9 +8,8 @@ import structlog
 from telegram import Bot, Update
 from telegram.error import Conflict, TelegramError
 
-from bots.telegram.errors import redact_token
+from bots.telegram.errors import redact_token, retry
 from bots.telegram.receiving import ALLOWED_UPDATES
-from bots.telegram.retries import retry
 from bots.telegram.timings import TelegramTimings
 from core.errors import UnavailableError
 

@@ -6,7 +6,6 @@ from typing import Any
 from telegram import CallbackQuery, Chat, Message, MessageEntity, Update, User
 from telegram.constants import ChatType
 
-from bots.telegram.attachments import extract_attachments
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "telegram"
@@ -15,6 +14,29 @@ MIN_SPLIT_UNITS = 3500
 """A message of at least this many UTF-16 units may be the first part of a longer text, because clients
 split long texts at 4096 units, or at the last gap before.
 """
+
+# The first field that is present counts, because a GIF is also a document, and a venue also a location.
+KIND_BY_FIELD = {
+    "animation": "GIF",
+    "audio": "audio file",
+    "document": "file",
+    "photo": "photo",
+    "sticker": "sticker",
+    "story": "story",
+    "video": "video",
+    "video_note": "video message",
+    "voice": "voice message",
+    "paid_media": "paid media",
+    "checklist": "checklist",
+    "contact": "contact",
+    "dice": "dice",
+    "game": "game",
+    "poll": "poll",
+    "venue": "place",
+    "location": "location",
+    "invoice": "invoice",
+    "giveaway": "giveaway",
+}
 
 
 def translate(update: Update, me: User, commands: Collection[str]) -> Incoming | None:
@@ -202,6 +224,7 @@ class _MessageText:
     def __init__(self, message: Message, me: User, *, is_private: bool) -> None:
         self.raw = message.text or message.caption or ""
         self._units = self.raw.encode("utf-16-le")
+        self.length_units = len(self._units) // 2
         entities = message.entities if message.text else message.caption_entities
         # In a private chat a mention is part of the sentence.
         mentions = [] if is_private else [entity for entity in entities if self._is_mention_of(entity, me)]
@@ -217,8 +240,8 @@ class _MessageText:
                 self.command, _, self.addressee = self._entity_text(entity).lower().removeprefix("/").partition("@")
                 start = entity.offset + entity.length
             break
-        text = self._without_mentions(mentions, start, len(self._units) // 2)
-        if mentions and self._is_at_start(mentions[0]):
+        text = self._without_mentions(mentions, start, self.length_units)
+        if mentions and not self._slice(0, mentions[0].offset).strip():
             text = text.lstrip(" ,:")
         self.text = text.strip()
 
@@ -232,15 +255,8 @@ class _MessageText:
     def _slice(self, start: int, end: int) -> str:
         return self._units[2 * start : 2 * end].decode("utf-16-le", "replace")
 
-    @property
-    def length_units(self) -> int:
-        return len(self._units) // 2
-
     def _entity_text(self, entity: MessageEntity) -> str:
         return self._slice(entity.offset, entity.offset + entity.length)
-
-    def _is_at_start(self, entity: MessageEntity) -> bool:
-        return not self._slice(0, entity.offset).strip()
 
     def _without_mentions(self, mentions: list[MessageEntity], start: int, end: int) -> str:
         """The text from `start` to `end`, without mentions and one space after each."""
@@ -253,3 +269,25 @@ class _MessageText:
                     start += 1
         segments.append(self._slice(start, end))
         return "".join(segments)
+
+
+def extract_attachments(message: Message) -> tuple[Attachment, ...]:
+    for field, kind in KIND_BY_FIELD.items():
+        content = getattr(message, field, None)
+        if not content:
+            continue
+        if field == "photo":
+            content = content[-1]  # the largest size
+        name = getattr(content, "file_name", None) or getattr(content, "emoji", None)
+        return (
+            Attachment(
+                kind,
+                name or "",
+                getattr(content, "file_size", None) or 0,
+                getattr(content, "file_id", ""),
+                is_document=field == "document",
+            ),
+        )
+    if "rich_message" in message.api_kwargs:
+        return (Attachment("rich message"),)
+    return ()

@@ -22,9 +22,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from telegram import Bot, Update, WebhookInfo
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
-from bots.telegram.errors import UpdateNotStoredError, redact_token, retry_after
+from bots.telegram.errors import UpdateNotStoredError, redact_token, retry, retry_after
 from bots.telegram.receiving import ALLOWED_UPDATES, sanitise_update
-from bots.telegram.retries import retry
 from bots.telegram.timings import TelegramTimings
 from core.errors import ConfigurationError, UnavailableError
 from core.throttled_log import ThrottledLog
@@ -57,11 +56,7 @@ class WebhookServer:
     """
 
     def __init__(
-        self,
-        bot: Bot,
-        address: WebhookAddress,
-        receive: Callable[[Update], Awaitable[None]],
-        timings: TelegramTimings,
+        self, bot: Bot, address: WebhookAddress, receive: Callable[[Update], Awaitable[None]], timings: TelegramTimings
     ) -> None:
         self._bot = bot
         self._address = address
@@ -145,9 +140,7 @@ class WebhookServer:
         if info.last_error_message and info.last_error_date != self._last_error_date:
             self._last_error_date = info.last_error_date
             log.warning(
-                "telegram.webhook_delivery_failed",
-                error=info.last_error_message,
-                pending=info.pending_update_count,
+                "telegram.webhook_delivery_failed", error=info.last_error_message, pending=info.pending_update_count
             )
 
     async def _handle_request(self, request: web.Request) -> web.Response:

@@ -4,27 +4,19 @@ import asyncio
 import itertools
 import signal
 import uuid
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
+from bots.downloads import file_too_large
 from bots.rich_markdown import Markdown
 from bots.terminal.dialect import TerminalDialect
-from bots.terminal.files import read_file
 from bots.terminal.input import LineReader
 from bots.terminal.translate import translate
-from core.errors import AccessDeniedError, StoreError
-from core.port import (
-    Attachment,
-    Capabilities,
-    Inbox,
-    Part,
-    Place,
-    PreviewMode,
-    RateLimit,
-    Sender,
-)
+from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
+from core.port import Attachment, Capabilities, Inbox, Part, Place, PreviewMode, RateLimit, Sender
 from core.texts.answers import THINKING
 
 UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
@@ -155,3 +147,15 @@ class TerminalAdapter:
 
     def _print_notice(self, text: str) -> None:
         self._console.print(text, style="yellow", markup=False, highlight=False)
+
+
+def read_file(path: str, max_bytes: int) -> bytes:
+    """The content of the file at `path`. Raises `DeliveryError`."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise DeliveryError(f"{error.strerror}", DeliveryFailure.GONE) from error
+    if len(content) > max_bytes:
+        raise file_too_large()
+    return content

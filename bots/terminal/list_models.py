@@ -1,17 +1,19 @@
-"""`parley models`: fetches the models and prints them."""
+"""`parley models`: fetches the models and prints them as a table."""
 
 import os
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.table import Table
 
-from bots.terminal.models_table import models_table
 from core.api.advice import ADVICE
 from core.app import open_services
+from core.commands.models import quotas_by_model, search_models
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services
 from core.settings import Settings
+from core.texts.formatting import format_context_length, format_duration
 
 SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_ADDRESS)
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
@@ -64,3 +66,26 @@ def _system_error_text(error: BaseException | None) -> str:
             return f": {reason}"
         error = error.__cause__ or error.__context__
     return ""
+
+
+async def models_table(services: Services, search: str) -> Table:
+    """The models whose names match `search`, with what remains today of the quotas of the bot's own key.
+
+    Raises `StoreError`.
+    """
+    models = search_models(services.models, search)
+    quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
+    table = Table("model", "context", "reasoning", "images", "daily quota", "remaining", "")
+    for model in models:
+        quota = quotas[model.id]
+        table.add_row(
+            model.id,
+            format_context_length(model.context_window),
+            "yes" if model.has_reasoning else "",
+            "yes" if model.has_vision else "",
+            "" if quota.limit is None else f"{quota.limit:,}",
+            "" if quota.remaining is None else f"{quota.remaining:,}",
+            "embeddings only" if model.is_embedding_model else "",
+        )
+    table.caption = f"Quotas reset in {format_duration(services.ledger.seconds_until_reset())}"
+    return table

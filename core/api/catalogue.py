@@ -27,8 +27,7 @@ MAX_QUOTA_TOKENS = 10**15
 EMBEDDING_NAME_PATTERN = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
 REASONING_NAME_PATTERN = re.compile(r"\br1\b|qwq|thinking|reason|\bo1\b", re.IGNORECASE)
 VISION_NAME_PATTERN = re.compile(
-    r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal",
-    re.IGNORECASE,
+    r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal", re.IGNORECASE
 )
 SIZE_PATTERN = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)B\b", re.IGNORECASE)
 
@@ -151,9 +150,7 @@ def _has_vision(model_id: str, fields: Mapping[str, Any]) -> bool:
 
 
 def merge_models(
-    offered_models: Mapping[str, Model],
-    known_models: Mapping[str, Model],
-    context_overrides: Mapping[str, int],
+    offered_models: Mapping[str, Model], known_models: Mapping[str, Model], context_overrides: Mapping[str, int]
 ) -> dict[str, Model]:
     """The offered models, completed from the known ones. The operator's context windows take precedence."""
     merged = {}

@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from core.commands.context import context_reply
-from core.commands.declarations import closest_command
-from core.commands.help import help_reply
+from core.commands.declarations import COMMANDS, Command, closest_command, find_command
 from core.commands.key import key_reply
 from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply
@@ -13,6 +12,7 @@ from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
+from core.port import SupportsFiles
 from core.store.conversations import reset_history
 from core.store.grants import is_operator
 from core.texts import answers
@@ -51,6 +51,31 @@ async def stop_reply(request: CommandRequest) -> Reply:
     if result.dropped:
         return Reply(answers.messages_dropped(result.dropped))
     return Reply(answers.STOPPED if result.running else texts.NOTHING_TO_STOP)
+
+
+async def help_reply(request: CommandRequest) -> Reply:
+    name = request.argument.removeprefix("/").casefold()
+    if not name:
+        lines = [f"- {_usage(command)}: {command.description}" for command in COMMANDS]
+        is_private = request.incoming.place.is_private
+        return Reply(
+            texts.help_page(lines, is_private=is_private, reads_files=isinstance(request.adapter, SupportsFiles))
+        )
+    command = find_command(name)
+    return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command))
+
+
+def _explain(command: Command) -> str:
+    blocks = [_usage(command), f"{command.description}. {command.details}".strip()]
+    if command.arguments:
+        blocks.append("\n".join(f"- `{argument.name}`: {argument.description}" for argument in command.arguments))
+    if command.example:
+        blocks.append(f"Example: `{command.example}`")
+    return "\n\n".join(blocks)
+
+
+def _usage(command: Command) -> str:
+    return f"/{command.name} `{command.usage}`" if command.usage else f"/{command.name}"
 
 
 HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {

@@ -1,19 +1,19 @@
 """/model and /models: which model answers, and which there are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 from core.api.catalogue import Model, find_model
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, ScopeName
-from core.commands.menus import paginate
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import EffectivePreference, Preferences, with_available_model
-from core.port import MenuItem
+from core.port import Button, MenuItem
 from core.scopes import Scope
 from core.services import Services
 from core.store.preferences import PreferenceName, delete_preference
@@ -25,6 +25,8 @@ MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
 MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +155,28 @@ def _current(services: Services, preferences: Preferences) -> EffectivePreferenc
 
 def _choice(model: Model) -> str:
     return encode_action(ButtonAction.CHOOSE_MODEL, model.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: Sequence[T]
+    number: int
+    """From 0."""
+    count: int
+
+    def buttons(self, action_for_page: Callable[[int], str]) -> tuple[Button, ...]:
+        """Back, the page's number, forward. No two buttons have the same action."""
+        if self.count == 1:
+            return ()
+        here = Button(f"{self.number + 1}/{self.count}", action_for_page(self.number))
+        forward = Button("▶", action_for_page((self.number + 1) % self.count))
+        if self.count == 2:
+            return here, forward
+        return Button("◀", action_for_page((self.number - 1) % self.count)), here, forward
+
+
+def paginate(items: Sequence[T], number: int, page_size: int) -> Page[T]:
+    """Page `number` of `items`, counted round: the one after the last is the first."""
+    count = max(1, -(-len(items) // page_size))
+    number %= count
+    return Page(items[number * page_size : (number + 1) * page_size], number, count)

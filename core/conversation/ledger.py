@@ -39,13 +39,7 @@ T = TypeVar("T")
 QUOTA_WARNING_FRACTION = 0.8
 DAY_SECONDS = 86_400
 BILLED_FAILURES = frozenset(
-    {
-        ModelFailure.STALLED,
-        ModelFailure.TRUNCATED,
-        ModelFailure.MALFORMED,
-        ModelFailure.EMPTY,
-        ModelFailure.FILTERED,
-    }
+    {ModelFailure.STALLED, ModelFailure.TRUNCATED, ModelFailure.MALFORMED, ModelFailure.EMPTY, ModelFailure.FILTERED}
 )
 """Failures after the service accepted the request, which it counts."""
 
@@ -185,10 +179,7 @@ class Ledger:
     async def get_allowances(self, subjects: Sequence[str]) -> list[Allowance]:
         """Today's limits of a person and, outside a private chat, of the chat. Raises `StoreError`."""
         settings = self._settings
-        limits = (
-            (settings.person_tokens, settings.person_messages),
-            (settings.chat_tokens, settings.chat_messages),
-        )
+        limits = ((settings.person_tokens, settings.person_messages), (settings.chat_tokens, settings.chat_messages))
         if not any(itertools.chain(*limits)):
             return []
         usage_by_subject = await self._store.read(token_usage.get_daily_usage, subjects, self.today())
@@ -210,11 +201,7 @@ class Ledger:
         key = UsageKey(key_id, model, kind, self.today())
         reservation_id = await self._reserve(key, prompt_tokens + answer_tokens)
         if reservation_id is None:
-            raise ModelError(
-                "Today's quota is used up",
-                ModelFailure.QUOTA,
-                retry_after=self.seconds_until_reset(),
-            )
+            raise ModelError("Today's quota is used up", ModelFailure.QUOTA, retry_after=self.seconds_until_reset())
         reservation = Reservation(prompt_tokens)
         try:
             yield reservation

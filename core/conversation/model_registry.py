@@ -6,22 +6,11 @@ import msgspec
 import structlog
 
 from core.api.advice import ADVICE
-from core.api.catalogue import (
-    DEFAULT_CONTEXT_TOKENS,
-    Model,
-    ModelMatch,
-    find_model,
-    merge_models,
-    size_in_billions,
-)
+from core.api.catalogue import DEFAULT_CONTEXT_TOKENS, Model, ModelMatch, find_model, merge_models, size_in_billions
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS
 from core.conversation.failover import fallback_models
-from core.conversation.unknown_models import (
-    DEFAULT_MODEL_SETTING,
-    UnknownModel,
-    find_unknown_models,
-)
+from core.conversation.unknown_models import DEFAULT_MODEL_SETTING, UnknownModel, find_unknown_models
 from core.errors import ModelError, ModelFailure, StoreError
 from core.settings import Settings
 from core.store.database import Store
@@ -35,14 +24,7 @@ EMBEDDING_CONTEXT_TOKENS = 512
 
 
 class ModelRegistry:
-    def __init__(
-        self,
-        api: ModelApi,
-        store: Store,
-        settings: Settings,
-        *,
-        timings: Timings = Timings(),
-    ) -> None:
+    def __init__(self, api: ModelApi, store: Store, settings: Settings, *, timings: Timings = Timings()) -> None:
         self._api = api
         self._store = store
         self._clock = timings.clock

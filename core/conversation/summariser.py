@@ -74,11 +74,7 @@ class Summariser:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _run(
-        self,
-        conversation_id: int,
-        summary: ConversationSummary,
-        left_out: Sequence[StoredMessage],
-        api_key: ApiKey,
+        self, conversation_id: int, summary: ConversationSummary, left_out: Sequence[StoredMessage], api_key: ApiKey
     ) -> None:
         try:
             model = await self._choose_model(api_key)
@@ -107,11 +103,7 @@ class Summariser:
         return None
 
     async def _summarise(
-        self,
-        model: str,
-        summary: ConversationSummary,
-        left_out: Sequence[StoredMessage],
-        api_key: ApiKey,
+        self, model: str, summary: ConversationSummary, left_out: Sequence[StoredMessage], api_key: ApiKey
     ) -> ConversationSummary:
         prompt_tokens = (self.registry.context_tokens(model) - SUMMARY_TOKENS) * MAX_PROMPT_FRACTION
         max_chars = int(prompt_tokens * MIN_CHARS_PER_TOKEN) - MAX_SUMMARY_CHARS - len(SUMMARY_INSTRUCTIONS)

@@ -246,21 +246,15 @@ class Outbox:
         await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
 
     async def _create_message(self, position: int, part: Part) -> str:
-        key, token = f"{self._key}-{position}", self._interaction_token
-        if part.file is None:
-            reply_to = self._reply_to if position == 0 else None
-            return await self.adapter.send(
-                self.place, part, key=key, reply_to=reply_to, interaction_token=token, ephemeral=self.is_ephemeral
-            )
-        if not isinstance(self.adapter, SupportsUploads):
+        if part.file is not None and not isinstance(self.adapter, SupportsUploads):
             raise DeliveryError("Files cannot be sent here", DeliveryFailure.REJECTED)
-        return await self.adapter.send_file(
+        key = f"{self._key}-{position}"
+        return await self.adapter.send(
             self.place,
-            part.file,
-            replace(part, file=None),
-            key=f"{key}f",  # not the key of a preview that was at this position
-            reply_to=self._reply_to,
-            interaction_token=token,
+            part,
+            key=f"{key}f" if part.file else key,  # not the key of a preview that was at this position
+            reply_to=self._reply_to if part.file or position == 0 else None,
+            interaction_token=self._interaction_token,
             ephemeral=self.is_ephemeral,
         )
 
@@ -293,12 +287,7 @@ class Outbox:
     # Requests
 
     async def _request_with_retries(
-        self,
-        priority: Priority,
-        request: Callable[[Part], Awaitable[T]],
-        part: Part = NO_PART,
-        *,
-        is_idempotent: bool,
+        self, priority: Priority, request: Callable[[Part], Awaitable[T]], part: Part = NO_PART, *, is_idempotent: bool
     ) -> T:
         """Call `request` with `part` when the rate limiter allows it, and retry after failures. Returns its result.
 

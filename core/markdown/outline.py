@@ -297,12 +297,7 @@ class _OutlineBuilder:
             self._add_break(line, BreakRank.BETWEEN_LINES, open_blocks)
 
     def _add_break(
-        self,
-        line: int,
-        rank: BreakRank,
-        open_blocks: tuple[OpenBlock, ...],
-        *,
-        orphans_heading: bool = False,
+        self, line: int, rank: BreakRank, open_blocks: tuple[OpenBlock, ...], *, orphans_heading: bool = False
     ) -> None:
         if line not in self._break_lines:
             self._break_lines.add(line)

@@ -40,8 +40,7 @@ CJK_PUNCTUATION = frozenset("。！？；，、")
 SENTENCE_END_PATTERN = re.compile(r"[.!?…][\"'”’)\]]*\s+$|[。！？]\s*$")
 ASCII_WEIGHTS = {
     chr(code): next(
-        (weight for chars, weight in CHARACTER_CLASSES if re.match(f"[{chars}]", chr(code))),
-        TOKENS_PER_OTHER_CHAR,
+        (weight for chars, weight in CHARACTER_CLASSES if re.match(f"[{chars}]", chr(code))), TOKENS_PER_OTHER_CHAR
     )
     for code in range(128)
 }

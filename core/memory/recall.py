@@ -113,10 +113,7 @@ class SearchResult:
             *texts[ChunkKind.FILE],
         ]
         return RecalledContext(
-            "\n\n".join(filter(None, parts)),
-            tuple(sources),
-            len(texts[ChunkKind.NOTE]),
-            len(texts[ChunkKind.MESSAGE]),
+            "\n\n".join(filter(None, parts)), tuple(sources), len(texts[ChunkKind.NOTE]), len(texts[ChunkKind.MESSAGE])
         )
 
     def _candidates(self, max_tokens: float) -> Sequence[ScoredChunk]:

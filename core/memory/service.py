@@ -239,11 +239,7 @@ class MemoryService:
         )
 
     async def _embed_query(
-        self,
-        account: ApiKey,
-        conversation_key: str,
-        question: str,
-        unindexed_messages: Sequence[UnindexedMessage],
+        self, account: ApiKey, conversation_key: str, question: str, unindexed_messages: Sequence[UnindexedMessage]
     ) -> Vectors:
         """The vector of a question. The request also embeds messages that have no vector yet."""
         max_tokens = CHUNK_TOKENS

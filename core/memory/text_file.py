@@ -17,14 +17,7 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 from pathlib import PurePath
 
 from core.errors import DocumentError, DocumentFailure
-from core.memory.file_document import (
-    MAX_PAGES,
-    FileDocument,
-    FileKind,
-    LineUnit,
-    Section,
-    remove_unstorable_chars,
-)
+from core.memory.file_document import MAX_PAGES, FileDocument, FileKind, LineUnit, Section, remove_unstorable_chars
 
 BYTE_ORDER_MARKS = (
     (BOM_UTF32_LE, "utf-32"),

@@ -73,10 +73,7 @@ def _merge_daily_usage(connection: Connection, old_subject: str, new_subject: st
         connection.execute(
             update(daily_usage)
             .where(daily_usage.c.subject == new_subject, daily_usage.c.day == row.day)
-            .values(
-                tokens=daily_usage.c.tokens + row.tokens,
-                questions=daily_usage.c.questions + row.questions,
-            )
+            .values(tokens=daily_usage.c.tokens + row.tokens, questions=daily_usage.c.questions + row.questions)
         )
     _rename_keys(connection, daily_usage.c.subject, old_subject, new_subject)
 

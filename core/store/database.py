@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,7 +27,6 @@ from core.clock import wait_for_event
 from core.errors import ConfigurationError, StoreError
 from core.store import migrate
 from core.store.process_lock import process_lock
-from core.store.write_queue import WriteQueue
 from core.timings import Timings
 
 P = ParamSpec("P")
@@ -261,3 +261,42 @@ def _asyncpg_url(url: URL) -> tuple[URL, dict[str, Any]]:
         connect_args["dsn"] = f"postgresql://?{urlencode(query, doseq=True)}"
     url_query = {name: value for name, value in url.query.items() if name in SQLALCHEMY_URL_PARAMETERS}
     return url.set(drivername="postgresql+asyncpg", query=url_query), connect_args
+
+
+class WriteQueue:
+    """A semaphore with two classes of waiters, each in the order of arrival."""
+
+    def __init__(self, capacity: int) -> None:
+        self._free_slots = capacity
+        self._priority_waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def slot(self, *, priority: bool = False) -> AsyncIterator[None]:
+        await self._acquire(priority=priority)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, *, priority: bool) -> None:
+        if self._free_slots:
+            self._free_slots -= 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        (self._priority_waiters if priority else self._waiters).append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # the slot was passed on before the cancellation arrived
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        for waiters in (self._priority_waiters, self._waiters):
+            while waiters:
+                waiter = waiters.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+                    return
+        self._free_slots += 1

@@ -56,8 +56,7 @@ def load_history(
         select(summaries.c.up_to_message, summaries.c.text)
         .join(conversations, conversations.c.id == summaries.c.conversation_id)
         .where(
-            summaries.c.conversation_id == conversation_id,
-            summaries.c.up_to_message > conversations.c.history_after,
+            summaries.c.conversation_id == conversation_id, summaries.c.up_to_message > conversations.c.history_after
         )
     ).first()
     return ConversationHistory(

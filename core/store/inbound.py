@@ -151,12 +151,7 @@ def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id:
 
 
 def _merge_into_batch(
-    connection: Connection,
-    incoming: Incoming,
-    conversation_id: int,
-    person_key: str,
-    timings: Timings,
-    max_chars: int,
+    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings, max_chars: int
 ) -> bool:
     """Merge `incoming` into a turn that waits for more of its batch, and extend the wait. False if there is none."""
     if incoming.kind is not EventKind.PROMPT:

@@ -336,8 +336,7 @@ def search(
             scores_by_id[row.id] = float(scores[index])
     matches = connection.execute(_select_chunks().where(memory_chunks.c.id.in_(scores_by_id)))
     return sorted(
-        (_scored_chunk(row, scores_by_id[row.id]) for row in matches),
-        key=lambda chunk: (-chunk.score, chunk.id),
+        (_scored_chunk(row, scores_by_id[row.id]) for row in matches), key=lambda chunk: (-chunk.score, chunk.id)
     )
 
 
@@ -383,11 +382,7 @@ def _is_message(conversation_key: str) -> ColumnElement[bool]:
 
 def _select_chunks() -> Select[Any]:
     return select(
-        memory_chunks.c.id,
-        memory_chunks.c.kind,
-        memory_chunks.c.label,
-        memory_chunks.c.text,
-        memory_entries.c.name,
+        memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.label, memory_chunks.c.text, memory_entries.c.name
     ).outerjoin(memory_entries, memory_entries.c.id == memory_chunks.c.entry_id)
 
 

@@ -71,23 +71,23 @@ def find_stored_keys(connection: Connection, account: AccountKey, keys: Sequence
     return {key.removeprefix(prefix) for key in rows}
 
 
+@dataclass(slots=True)
 class EventHistory:
     """The stored events of a platform. Every method raises `StoreError`."""
 
-    def __init__(self, store: Store, platform: str) -> None:
-        self._store = store
-        self._platform = platform
+    store: Store
+    platform: str
 
     async def recent_activity(
         self, account: str, *, max_places: int, within_seconds: float, before_turn: int | None
     ) -> RecentActivity:
-        return await self._store.read(
+        return await self.store.read(
             find_recent_activity,
-            AccountKey(self._platform, account),
+            AccountKey(self.platform, account),
             max_places=max_places,
             within_seconds=within_seconds,
             before_turn=before_turn,
         )
 
     async def stored_keys(self, account: str, keys: Sequence[str]) -> set[str]:
-        return await self._store.read(find_stored_keys, AccountKey(self._platform, account), keys)
+        return await self.store.read(find_stored_keys, AccountKey(self.platform, account), keys)

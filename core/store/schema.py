@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Text as LongText
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -43,6 +44,11 @@ metadata = MetaData(
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 required = partial(Column, nullable=False)
+primary_key = partial(Column, primary_key=True)
+
+
+def table(name: str, *columns: SchemaItem) -> Table:
+    return Table(name, metadata, *columns)
 
 
 class NulFreeText(TypeDecorator[str]):
@@ -76,10 +82,9 @@ def _database_now_postgresql(_element: database_now, _compiler: SQLCompiler, **_
     return "extract(epoch from clock_timestamp())::float8"
 
 
-conversations = Table(
+conversations = table(
     "conversations",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     required("key", String(400), unique=True),
     required("last_seq", Integer, server_default="0"),
     required("history_after", Id, server_default="0"),  # /new: the last message left out
@@ -88,10 +93,9 @@ conversations = Table(
     required("recall_after", Id, server_default="0"),  # the last message never recalled
 )
 
-messages = Table(
+messages = table(
     "messages",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     required("conversation_id", ForeignKey(conversations.c.id)),
     required("turn_id", Id),
     required("role", String(16)),
@@ -102,10 +106,9 @@ messages = Table(
     Index("ix_messages_turn", "turn_id"),
 )
 
-turns = Table(
+turns = table(
     "turns",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     Column("conversation_id", ForeignKey(conversations.c.id)),  # NULL: the event was refused
     required("chat_key", String(300), server_default=""),  # platform:account:chat; empty: from before 0008
     Column("seq", Integer),
@@ -140,84 +143,66 @@ index_open("ix_turns_open", turns.c.id)
 index_open("ix_turns_next", turns.c.conversation_id, turns.c.seq)
 index_open("ix_turns_person_open", turns.c.person_key)
 
-answer_parts = Table(
+answer_parts = table(
     "answer_parts",
-    metadata,
-    Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
-    Column("position", Integer, primary_key=True),
+    primary_key("turn_id", ForeignKey(turns.c.id)),
+    primary_key("position", Integer),
     required("state", String(16)),
     Column("message_id", String(200)),  # NULL while unknown
     required("digest", String(64)),
     Index("ix_answer_parts_message", "message_id"),
 )
 
-preferences = Table(
+preferences = table(
     "preferences",
-    metadata,
-    Column("scope", String(300), primary_key=True),
-    Column("name", String(40), primary_key=True),
+    primary_key("scope", String(300)),
+    primary_key("name", String(40)),
     required("value", NulFreeText),
     required("set_by", String(200)),
 )
 
-grants = Table(
+grants = table(
     "grants",
-    metadata,
-    Column("subject", String(200), primary_key=True),  # telegram:person:1, discord:server:2
+    primary_key("subject", String(200)),  # telegram:person:1, discord:server:2
     required("role", String(16)),
     required("name", String(200)),
     required("created_at", Float),
 )
 
-key_values = Table(
-    "key_values",
-    metadata,
-    Column("key", String(200), primary_key=True),
-    required("value", NulFreeText),
-)
+key_values = table("key_values", primary_key("key", String(200)), required("value", NulFreeText))
 
-leases = Table(
-    "leases",
-    metadata,
-    Column("name", String(200), primary_key=True),
-    required("owner", String(64)),
-    required("expires_at", Float),
-)
+leases = table("leases", primary_key("name", String(200)), required("owner", String(64)), required("expires_at", Float))
 
-rate_limits = Table(
+rate_limits = table(
     "rate_limits",
-    metadata,
-    Column("account_key", String(200), primary_key=True),  # platform:account
-    Column("chat", String(200), primary_key=True),  # "": every chat
+    primary_key("account_key", String(200)),  # platform:account
+    primary_key("chat", String(200)),  # "": every chat
     required("blocked_until", Float),
     Column("requested_seconds", Float),  # by the platform, from then on; NULL: unknown
 )
 
-token_usage = Table(
+token_usage = table(
     "token_usage",
-    metadata,
-    Column("key_id", String(40), primary_key=True),  # an API key, by its digest
-    Column("model", String(200), primary_key=True),
-    Column("kind", String(16), primary_key=True),
-    Column("day", String(10), primary_key=True),
+    primary_key("key_id", String(40)),  # an API key, by its digest
+    primary_key("model", String(200)),
+    primary_key("kind", String(16)),
+    primary_key("day", String(10)),
     required("tokens", BigInteger),
     required("request_count", Integer),
     required("is_exhausted", Boolean, server_default=text("false")),  # the service reported it
 )
 
-daily_usage = Table(
+daily_usage = table(
     "daily_usage",
-    metadata,
-    Column("subject", String(300), primary_key=True),  # person:telegram:1, chat:telegram:2:3
-    Column("day", String(10), primary_key=True),
+    primary_key("subject", String(300)),  # person:telegram:1, chat:telegram:2:3
+    primary_key("day", String(10)),
     required("tokens", BigInteger),
     required("questions", Integer),
 )
 
-reservations = Table(
+reservations = table(
     "reservations",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     required("key_id", String(40)),
     required("model", String(200)),
     required("kind", String(16)),
@@ -226,35 +211,27 @@ reservations = Table(
     required("created_at", Float),
 )
 
-summaries = Table(
+summaries = table(
     "summaries",
-    metadata,
-    Column("conversation_id", ForeignKey(conversations.c.id), primary_key=True),
+    primary_key("conversation_id", ForeignKey(conversations.c.id)),
     required("up_to_message", Id),  # the last message it replaces
     required("text", NulFreeText),
     required("model", String(200)),
     required("created_at", Float),
 )
 
-reasoning = Table(
-    "reasoning",
-    metadata,
-    Column("turn_id", ForeignKey(turns.c.id), primary_key=True),
-    required("text", NulFreeText),
-)
+reasoning = table("reasoning", primary_key("turn_id", ForeignKey(turns.c.id)), required("text", NulFreeText))
 
-personal_keys = Table(
+personal_keys = table(
     "personal_keys",
-    metadata,
-    Column("person_key", String(200), primary_key=True),
+    primary_key("person_key", String(200)),
     required("encrypted_key", NulFreeText),
     required("created_at", Float),
 )
 
-memory_entries = Table(
+memory_entries = table(
     "memory_entries",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     required("conversation_key", String(400)),
     required("number", Integer),  # people refer to it by this number, within the conversation
     required("kind", String(16)),
@@ -265,10 +242,9 @@ memory_entries = Table(
     UniqueConstraint("conversation_key", "number", name="uq_documents_scope_number"),
 )
 
-memory_chunks = Table(
+memory_chunks = table(
     "memory_chunks",
-    metadata,
-    Column("id", Id, primary_key=True),
+    primary_key("id", Id),
     required("conversation_key", String(400)),
     required("kind", String(16)),
     Column("entry_id", ForeignKey(memory_entries.c.id, ondelete="CASCADE")),  # of a note or file

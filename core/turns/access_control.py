@@ -77,8 +77,7 @@ class AccessControl:
     def log_denial(self, incoming: Incoming) -> None:
         subjects = grant_subjects(incoming)  # as `parley allow` takes them
         self._throttled_log.log(
-            f"denied {subjects}",
-            lambda suppressed: log.info("access.denied", subjects=subjects, suppressed=suppressed),
+            f"denied {subjects}", lambda suppressed: log.info("access.denied", subjects=subjects, suppressed=suppressed)
         )
 
     async def pair(self, incoming: Incoming) -> bool:

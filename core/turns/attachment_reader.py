@@ -82,12 +82,7 @@ class AttachmentReader:
             await show_progress(0)
             content = await self._fetch(attachment)
             file = await self.memory.add_file(
-                self.api_key,
-                conversation_key,
-                attachment.name,
-                content,
-                show_progress,
-                person=self.claimed.person_key,
+                self.api_key, conversation_key, attachment.name, content, show_progress, person=self.claimed.person_key
             )
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)

@@ -55,13 +55,7 @@ class ClaimedTurn:
 
     def __post_init__(self, base_store: Store) -> None:
         self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
-        self.outbox = Outbox(
-            self.store,
-            self.adapter,
-            self.rate_limiter,
-            self.turn,
-            timings=self.timings,
-        )
+        self.outbox = Outbox(self.store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
         incoming = self.turn.incoming
         self.outbox.is_ephemeral = incoming.kind is EventKind.COMMAND and is_ephemeral(incoming.command)
 
@@ -112,12 +106,7 @@ class ClaimedTurn:
         return None if is_too_large or self.outbox.has_final_text(self.answer_messages) else self.answer_messages
 
     async def _build_parts(
-        self,
-        text: str,
-        note: str,
-        buttons: tuple[Button, ...],
-        menu: tuple[MenuItem, ...],
-        max_messages: int | None,
+        self, text: str, note: str, buttons: tuple[Button, ...], menu: tuple[MenuItem, ...], max_messages: int | None
     ) -> list[Part]:
         first = await self._split(text, max_messages) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)

@@ -18,7 +18,7 @@ from rich.console import Console
 from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
 from bots.sandbox.model import ModelStandIn
-from bots.settings_table import print_settings
+from bots.tables import print_settings
 from core.settings import parse_settings, setting_definitions
 
 TOKEN = "123456789:AAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

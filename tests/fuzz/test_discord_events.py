@@ -14,12 +14,12 @@ from typing import Any, cast
 
 import pytest
 
-from bots.discord.buttons import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID, action_rows
 from bots.discord.commands import commands_payload
 from bots.discord.gateway_client import GatewayClient
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.interaction_responder import InteractionResponder
+from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID, action_rows
 from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard
 from bots.discord.translate import PLATFORM, channel_id

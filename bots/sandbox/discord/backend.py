@@ -94,22 +94,9 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         """A group chat of people, in which the bot is only used as an application they installed."""
         return self._add_channel(Channel(next_snowflake(), name, recipients=list(members)))
 
-    def create_thread(
-        self,
-        channel: Channel,
-        name: str,
-        *,
-        from_message: Message | None = None,
-        owner: User | None = None,
-    ) -> Channel:
-        """A public thread. A thread from a message has the ID of the message and starts with a reference to it."""
-        id_ = next_snowflake() if from_message is None else from_message.id
-        thread = Channel(id_, name, channel.guild, channel, owner_id=None if owner is None else owner.id)
-        if from_message is not None:
-            from_message.thread = thread
-            starter_message = Message(next_snowflake(), thread, from_message.author, "", thread_starter=from_message)
-            starter_message.created_at = self.clock.monotonic()
-            thread.messages.append(starter_message)
+    def create_thread(self, channel: Channel, name: str) -> Channel:
+        """A public thread of the guild's owner."""
+        thread = Channel(next_snowflake(), name, channel.guild, channel)
         if channel.guild is not None:
             channel.guild.channels.append(thread)
         self._pending_dispatches.append(("THREAD_CREATE", thread))
@@ -153,7 +140,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         """Count an edit of an old message. Raises `ApiError` for one too many."""
         if self.clock.monotonic() - message.created_at < OLD_MESSAGE_SECONDS:
             return
-        usage = self.rate_limits.consume_old_edit(message.channel.id)
+        usage = self.rate_limits.count("old_edit", str(message.channel.id))
         if usage is not None and usage.is_exceeded:
             message_text = "Maximum number of edits to messages older than 1 hour reached. Try again later"
             raise rate_limited(usage.retry_after, code=30046, message=message_text)
@@ -167,10 +154,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             data = message.json()
             guild = message.channel.guild
             if guild is not None:
-                data |= {
-                    "guild_id": str(guild.id),
-                    "member": member_json(message.author, bare=True),
-                }
+                data |= {"guild_id": str(guild.id), "member": member_json(message.author, bare=True)}
             if message.channel.bot_has_permission(VIEW_CHANNEL):
                 await self.gateway.dispatch(event, data, self._without_content)
         kind = ChatEventKind.SENT if event == "MESSAGE_CREATE" else ChatEventKind.EDITED

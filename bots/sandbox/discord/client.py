@@ -1,4 +1,4 @@
-"""What people do in a client: they write, use commands, fill in forms, press buttons, select options."""
+"""What people do in a client: they write, use commands, press buttons, select options."""
 
 import contextlib
 import re
@@ -9,6 +9,7 @@ from typing import Any
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend, member_json
 from bots.sandbox.discord.enums import CommandType, ComponentType, InteractionType, OptionType
 from bots.sandbox.discord.state import (
+    CONSTANT_FIELDS,
     VIEW_CHANNEL,
     Channel,
     Interaction,
@@ -17,7 +18,6 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
-from bots.sandbox.discord.validation import text_inputs
 from bots.sandbox.stand_in import Json
 from core.clock import Scheduled
 
@@ -52,8 +52,9 @@ class ClientBackend(Backend):
         message_id = next_snowflake() - (int(age * 1000) << 22)
         message = Message(message_id, channel, user, content, attachments=attachments or [])
         message.created_at = self.clock.monotonic() - age
+        people = {**self.users, str(self.bot.id): self.bot}
         mentioned = dict.fromkeys(re.findall(r"<@!?(\d+)>", content))
-        message.mentions = [person for user_id in mentioned if (person := self._find_user(user_id)) is not None]
+        message.mentions = [people[user_id] for user_id in mentioned if user_id in people]
         if channel.guild is not None and f"<@&{channel.guild.bot_role_id}>" in content:
             message.mention_roles.append(channel.guild.bot_role_id)
         message.mention_everyone = "@everyone" in content
@@ -64,9 +65,6 @@ class ClientBackend(Backend):
         channel.messages.append(message)
         await self.dispatch_message("MESSAGE_CREATE", message)
         return message
-
-    def _find_user(self, user_id: str) -> User | None:
-        return self.bot if user_id == str(self.bot.id) else self.users.get(user_id)
 
     async def send_file(
         self,
@@ -90,14 +88,7 @@ class ClientBackend(Backend):
         await self.dispatch_message("MESSAGE_UPDATE", message)
 
     async def use_command(
-        self,
-        user: User,
-        channel: Channel,
-        name: str,
-        /,
-        *,
-        is_user_installed: bool = False,
-        **options: str | float,
+        self, user: User, channel: Channel, name: str, /, *, is_user_installed: bool = False, **options: str | float
     ) -> Interaction:
         """Use a command. Raises `ValueError` when the bot registered none with this name and these options."""
         command = await self._find_command(name, options)
@@ -131,13 +122,7 @@ class ClientBackend(Backend):
         return command
 
     async def autocomplete(
-        self,
-        user: User,
-        channel: Channel,
-        name: str,
-        option: str,
-        current: str,
-        **other_options: str | float,
+        self, user: User, channel: Channel, name: str, option: str, current: str, **other_options: str | float
     ) -> list[Json]:
         """The choices offered while a user types `option`, with the other options already filled in."""
         options = {**other_options, option: current}
@@ -147,35 +132,6 @@ class ClientBackend(Backend):
         await self.wait_for(lambda: interaction.choices is not None, ACKNOWLEDGE_SECONDS)
         return interaction.choices or []
 
-    async def submit_modal(self, user: User, interaction: Interaction, values: dict[str, str]) -> Interaction:
-        """Submit the form with which the bot responded to `interaction`."""
-        if interaction.modal is None or interaction.user is not user:
-            raise ValueError("no form to fill in")
-        fields = text_inputs(interaction.modal)
-        if not values.keys() <= {field["custom_id"] for field in fields}:
-            raise ValueError(f"the form has no {sorted(values)}")
-        rows: list[Json] = []
-        for field in fields:
-            custom_id, is_required = field["custom_id"], field.get("required", True)
-            value = values.get(custom_id, field.get("value") or "")
-            min_length = field.get("min_length", 1 if is_required else 0)
-            if (value or is_required) and not min_length <= len(value) <= field.get("max_length", 4000):
-                raise ValueError(f"{custom_id!r} does not take {len(value)} characters")
-            item = {"type": ComponentType.TEXT_INPUT, "id": len(rows) + 1, "custom_id": custom_id, "value": value}
-            rows.append({"type": ComponentType.ACTION_ROW, "id": len(rows) + 101, "components": [item]})
-        data = {"custom_id": interaction.modal["custom_id"], "components": rows}
-        submission = await self._create_interaction(
-            InteractionType.MODAL_SUBMIT,
-            user,
-            interaction.channel,
-            data,
-            message=interaction.message,
-            is_user_installed=interaction.is_user_installed,
-            triggering_interaction=interaction,
-        )
-        interaction.modal = None
-        return submission
-
     async def press_button(self, user: User, message: Message, custom_id: str) -> Interaction:
         return await self._use_component(user, message, custom_id, ComponentType.BUTTON)
 
@@ -183,12 +139,7 @@ class ClientBackend(Backend):
         return await self._use_component(user, message, custom_id, ComponentType.SELECT, values=values)
 
     async def _use_component(
-        self,
-        user: User,
-        message: Message,
-        custom_id: str,
-        component_type: ComponentType,
-        **extra_data: list[str],
+        self, user: User, message: Message, custom_id: str, component_type: ComponentType, **extra_data: list[str]
     ) -> Interaction:
         items = [item for row in message.components for item in row["components"]]
         item = next((item for item in items if item.get("custom_id") == custom_id), None)
@@ -216,7 +167,6 @@ class ClientBackend(Backend):
         *,
         message: Message | None = None,
         is_user_installed: bool = False,
-        triggering_interaction: Interaction | None = None,
     ) -> Interaction:
         await self.dispatch_pending()
         interaction = Interaction(
@@ -229,22 +179,19 @@ class ClientBackend(Backend):
             message,
             is_user_installed=is_user_installed,
         )
-        interaction.triggering_interaction = triggering_interaction
         self.interactions[interaction.token] = interaction
         guild = channel.guild
         payload: Json = {
+            **CONSTANT_FIELDS["interaction"],
             "id": str(interaction.id),
             "application_id": str(self.application_id),
             "type": interaction_type,
             "token": interaction.token,
-            "version": 1,
             "channel_id": str(channel.id),
             "channel": channel.json(),
             "data": data,
             "app_permissions": str(VIEW_CHANNEL if is_user_installed and guild else channel.bot_permissions),
             "locale": user.locale,
-            "entitlements": [],
-            "attachment_size_limit": 10_485_760,
             "authorizing_integration_owners": interaction.json()["authorizing_integration_owners"],
             "context": 0 if guild else 2 if channel.is_group else 1,
         }

@@ -15,14 +15,12 @@ class MessageType(IntEnum):
     REPLY = 19
     CHAT_INPUT_COMMAND = 20
     """The response to a command."""
-    THREAD_STARTER_MESSAGE = 21
 
 
 class InteractionType(IntEnum):
     APPLICATION_COMMAND = 2
     COMPONENT = 3
     AUTOCOMPLETE = 4
-    MODAL_SUBMIT = 5
 
 
 class ResponseType(IntEnum):
@@ -33,13 +31,10 @@ class ResponseType(IntEnum):
     DEFERRED_MESSAGE_UPDATE = 6
     MESSAGE_UPDATE = 7
     AUTOCOMPLETE_RESULT = 8
-    MODAL = 9
 
 
 class CommandType(IntEnum):
     CHAT_INPUT = 1
-    USER = 2
-    MESSAGE = 3
 
 
 class OptionType(IntEnum):
@@ -50,7 +45,6 @@ class ComponentType(IntEnum):
     ACTION_ROW = 1
     BUTTON = 2
     SELECT = 3
-    TEXT_INPUT = 4
 
 
 class Opcode(IntEnum):

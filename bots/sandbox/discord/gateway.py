@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from bots.sandbox import stand_in
 from bots.sandbox.discord.enums import CLOSE_REASONS, CloseCode, Opcode
-from bots.sandbox.discord.scripting import GatewayScript
 from bots.sandbox.stand_in import Json
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
@@ -274,3 +274,29 @@ class Gateway:
                     await connection.send(frame)
         await session.dispatch("RESUMED", {})
         return session
+
+
+class ScriptedReply(stand_in.ScriptedReply):
+    @classmethod
+    def error(cls, status: int, code: int = 0, **fields: Any) -> "ScriptedReply":
+        return cls(status, {"code": code, "message": "scripted", **fields})
+
+
+@dataclass(slots=True)
+class GatewayScript:
+    """What the gateway recommends to bots, and what it does wrong."""
+
+    shard_count: int = 1
+    max_concurrency: int = 1
+    remaining_sessions: int | None = None
+    """Reported in place of the real count, with `session_reset_after`."""
+    session_reset_after: float = 0.0
+    """Seconds."""
+    close_code: int | None = None
+    """Closes every connection that identifies."""
+    malformed_readies: int = 0
+    """So many READY events to come lack the session ID."""
+    withholds_guilds: bool = False
+    """READY lists guilds that are never announced by GUILD_CREATE."""
+    ignores_close: bool = False
+    """A closing handshake of the bot gets no answer."""

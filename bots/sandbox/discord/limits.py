@@ -68,16 +68,14 @@ class RateLimitBuckets:
         matches = ((name, re.fullmatch(pattern, f"{method} {path}")) for name, pattern in BUCKET_PATTERNS)
         bucket, match = next(((name, match) for name, match in matches if match), ("", None))
         if bucket != "webhook":
-            overall = self._consume("overall", self._limits.overall)
+            overall = self.count("overall")
             if overall is not None and overall.is_exceeded:
                 return overall
-        return None if match is None else self._consume(bucket, getattr(self._limits, bucket), match[1])
+        return None if match is None else self.count(bucket, match[1])
 
-    def consume_old_edit(self, channel_id: int) -> BucketUsage | None:
-        """Count an edit of a message older than an hour."""
-        return self._consume("old_edit", self._limits.old_edit, str(channel_id))
-
-    def _consume(self, bucket: str, window: FixedWindow | None, scope_id: str = "") -> BucketUsage | None:
+    def count(self, bucket: str, scope_id: str = "") -> BucketUsage | None:
+        """Count a call in a bucket, which is a field of `Limits`; None if that limit is off."""
+        window: FixedWindow | None = getattr(self._limits, bucket)
         if window is None:
             return None
         now, key = self._clock.monotonic(), f"{bucket}:{scope_id}"

@@ -10,17 +10,9 @@ from bots.sandbox.discord.errors import (
     invalid_form,
     method_not_allowed,
     missing_permissions,
+    not_found,
 )
-from bots.sandbox.discord.state import (
-    ATTACH_FILES,
-    LOADING,
-    Call,
-    Channel,
-    Message,
-    iso_now,
-    next_snowflake,
-)
-from bots.sandbox.discord.targets import target_message
+from bots.sandbox.discord.state import ATTACH_FILES, LOADING, Call, Channel, Message, iso_now, next_snowflake
 from bots.sandbox.discord.validation import check_message
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from core.bounded_dict import BoundedDict
@@ -151,3 +143,11 @@ class MessageRoutes:
         message.edited_timestamp = iso_now()
         await self._backend.dispatch_message("MESSAGE_UPDATE", message)
         return message.json()
+
+
+def target_message(channel: Channel, message_id: str) -> Message:
+    """A message of the channel; ephemeral ones do not exist here."""
+    message = channel.find_message(message_id)
+    if message is None or message.ephemeral_to is not None:
+        raise not_found("message")
+    return message

@@ -2,17 +2,35 @@
 
 import inspect
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from bots.sandbox.discord.backend import Backend
-from bots.sandbox.discord.chats import ChatRoutes
-from bots.sandbox.discord.commands import CommandRegistry
-from bots.sandbox.discord.errors import ApiError, no_such_route, not_found
+from bots.sandbox.discord.errors import (
+    ApiError,
+    locked_thread,
+    missing_access,
+    missing_permissions,
+    no_such_route,
+    not_found,
+)
 from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import Call
-from bots.sandbox.discord.targets import visible_channel, writable_channel
+from bots.sandbox.discord.state import (
+    CONSTANT_FIELDS,
+    SEND_MESSAGES,
+    SEND_MESSAGES_IN_THREADS,
+    VIEW_CHANNEL,
+    Call,
+    Channel,
+    next_snowflake,
+)
+from bots.sandbox.discord.validation import check_commands
+from bots.sandbox.stand_in import Json
+
+MAX_CREATES_PER_DAY = 200
+DAY_SECONDS = 86_400.0
 
 
 class Routes:
@@ -20,23 +38,18 @@ class Routes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        chats, messages = ChatRoutes(backend), MessageRoutes(backend)
+        messages = MessageRoutes(backend)
         interactions = InteractionRoutes(backend, messages)
         routes: dict[str, Callable[..., Any]] = {
-            "GET users/@me": chats.get_self,
-            "GET (?:oauth2/)?applications/@me": chats.get_application,
-            "GET gateway/bot": chats.get_gateway,
-            "GET guilds/{guild_id}": chats.get_guild,
-            "GET guilds/{guild_id}/members/{user_id}": chats.get_member,
-            "POST users/@me/channels": chats.open_dm,
-            "GET users/{user_id}": chats.get_user,
+            "GET users/@me": self._get_self,
+            "GET (?:oauth2/)?applications/@me": self._get_application,
+            "GET gateway/bot": self._get_gateway,
+            "POST users/@me/channels": self._open_dm,
             "PUT applications/[^/]+/commands": CommandRegistry(backend).replace,
             "POST channels/{writable_channel}/typing": messages.start_typing,
             "POST channels/{writable_channel}/messages": messages.create,
-            "GET channels/{channel}": chats.get_channel,
-            "PATCH channels/{channel}": chats.edit_thread,
-            "POST channels/{channel}/threads": chats.start_thread,
-            "POST channels/{channel}/messages/{message_id}/threads": chats.start_thread_from_message,
+            "GET channels/{channel}": self._get_channel,
+            "PATCH channels/{channel}": self._reopen_thread,
             "GET channels/{channel}/messages": messages.history,
             r"\w+ channels/{channel}/messages/{message_id}": messages.route,
             "POST interactions/{interaction_id}/{token}/callback": interactions.respond,
@@ -67,3 +80,94 @@ class Routes:
         elif "writable_channel" in arguments:
             arguments["channel"] = writable_channel(self._backend, arguments.pop("writable_channel"))
         return arguments
+
+    def _get_self(self, _call: Call) -> Json:
+        return {**self._backend.bot.json(), **CONSTANT_FIELDS["own user"]}
+
+    def _get_gateway(self, _call: Call) -> Json:
+        gateway = self._backend.gateway
+        limit = gateway.session_start_limit()
+        return {"url": gateway.url, "shards": gateway.script.shard_count, "session_start_limit": limit}
+
+    def _get_application(self, _call: Call) -> Json:
+        backend = self._backend
+        return {
+            **CONSTANT_FIELDS["application"],
+            "id": str(backend.application_id),
+            "owner": backend.owner.json(),
+            "bot": backend.bot.json(),
+            "approximate_guild_count": len(backend.guilds),
+        }
+
+    def _open_dm(self, call: Call) -> Json:
+        recipient = self._backend.users.get(str(call.body.get("recipient_id")))
+        if recipient is None:
+            raise ApiError(400, 50033, "Invalid Recipient(s)")
+        return self._backend.open_dm(recipient).json()
+
+    def _get_channel(self, _call: Call, channel: Channel) -> Json:
+        return channel.json()
+
+    async def _reopen_thread(self, call: Call, channel: Channel) -> Json:
+        """The only change of a channel that the bot may make."""
+        if channel.parent is None or call.body != {"archived": False}:
+            raise missing_permissions()
+        if channel.locked:
+            raise locked_thread()
+        channel.archived = False
+        await self._backend.gateway.dispatch("THREAD_UPDATE", channel.json())
+        return channel.json()
+
+
+class CommandRegistry:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._create_times: deque[float] = deque()
+
+    def replace(self, call: Call) -> list[Json]:
+        check_commands(call.body)
+        existing = {command["name"]: command for command in self._backend.commands}
+        self._count_creates(sum(definition["name"] not in existing for definition in call.body))
+        commands = [self._command_json(definition, existing.get(definition["name"])) for definition in call.body]
+        self._backend.commands = commands
+        return commands
+
+    def _count_creates(self, count: int) -> None:
+        create_times, now = self._create_times, self._backend.clock.monotonic()
+        while create_times and now - create_times[0] >= DAY_SECONDS:
+            create_times.popleft()
+        if len(create_times) + count > MAX_CREATES_PER_DAY:
+            text = f"Max number of daily application command creates has been reached ({MAX_CREATES_PER_DAY})"
+            first_create_at = create_times[0] if create_times else now
+            raise ApiError(429, 30034, text, retry_after=DAY_SECONDS - (now - first_create_at))
+        create_times.extend([now] * count)
+
+    def _command_json(self, body: Json, existing: Json | None) -> Json:
+        return {
+            "id": str(next_snowflake()) if existing is None else existing["id"],
+            "application_id": str(self._backend.application_id),
+            "version": str(next_snowflake()),
+            **CONSTANT_FIELDS["command"],
+            **body,
+            "integration_types": body.get("integration_types") or [0],
+        }
+
+
+def visible_channel(backend: Backend, channel_id: str) -> Channel:
+    channel = backend.channels.get(channel_id)
+    if channel is None:
+        raise not_found("channel")
+    if not channel.bot_has_permission(VIEW_CHANNEL):
+        raise missing_access()
+    return channel
+
+
+def writable_channel(backend: Backend, channel_id: str) -> Channel:
+    channel = visible_channel(backend, channel_id)
+    if not channel.bot_has_permission(SEND_MESSAGES if channel.parent is None else SEND_MESSAGES_IN_THREADS):
+        raise missing_permissions()
+    if channel.locked:
+        raise locked_thread()
+    if channel.guild is None and channel.recipients[0].has_closed_dms:
+        raise ApiError(403, 50007, "Cannot send messages to this user")
+    return channel

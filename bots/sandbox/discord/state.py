@@ -16,7 +16,7 @@ from bots.sandbox.stand_in import Json, RecordedCall
 DISCORD_EPOCH_MS = 1_420_070_400_000
 VIEW_CHANNEL, SEND_MESSAGES = 1 << 10, 1 << 11
 EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 14, 1 << 15, 1 << 16
-MANAGE_THREADS, CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 34, 1 << 35, 1 << 38
+CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 35, 1 << 38
 DEFAULT_PERMISSIONS = (
     VIEW_CHANNEL
     | SEND_MESSAGES
@@ -112,8 +112,6 @@ class Channel:
     messages: "list[Message]" = field(default_factory=list)
     archived: bool = False
     locked: bool = False
-    owner_id: int | None = None
-    """Who started the thread."""
     bot_permissions: int = DEFAULT_PERMISSIONS
     granted_permissions: dict[int, int] = field(default_factory=dict)
     """What the channel allows single people in addition to their permissions on the server, by user ID."""
@@ -174,7 +172,7 @@ class Channel:
         return {
             **payload,
             "parent_id": str(self.parent.id),
-            "owner_id": str(self.owner_id or self.guild.members[0].id),
+            "owner_id": str(self.guild.members[0].id),
             "message_count": len(self.messages),
             "member_count": 1,
             "total_message_sent": len(self.messages),
@@ -212,9 +210,6 @@ class Message:
     edited_timestamp: str | None = None
     created_at: float = 0.0
     """By the stand-in's clock."""
-    thread: Channel | None = None
-    thread_starter: "Message | None" = None
-    """In the first message of a thread: the message it was started from."""
     interaction: "Interaction | None" = None
     """The interaction it responds to."""
     is_deleted: bool = False
@@ -226,8 +221,6 @@ class Message:
 
     @property
     def type(self) -> MessageType:
-        if self.thread_starter is not None:
-            return MessageType.THREAD_STARTER_MESSAGE
         interaction = self.interaction
         if (
             interaction is not None
@@ -239,29 +232,21 @@ class Message:
 
     def json(self, *, include_reply: bool = True) -> Json:
         payload: Json = {
+            **CONSTANT_FIELDS["message"],
             "id": str(self.id),
             "channel_id": str(self.channel.id),
             "author": self.author.json(),
             "content": self.content,
             "timestamp": snowflake_time(self.id),
             "edited_timestamp": self.edited_timestamp,
-            "tts": False,
             "mention_everyone": self.mention_everyone,
             "mentions": [person.json() for person in self.mentions],
             "mention_roles": [str(role_id) for role_id in self.mention_roles],
             "attachments": self.attachments,
-            "embeds": [],
-            "pinned": False,
             "type": self.type,
             "flags": self.flags,
             "components": normalise_components(self.components),
         }
-        if self.thread is not None:
-            payload["thread"] = self.thread.json()
-        if self.thread_starter is not None:
-            origin = self.thread_starter
-            payload["message_reference"] = {"type": 0, "message_id": str(origin.id), **origin.channel.location_json()}
-            payload["referenced_message"] = origin.json(include_reply=False)
         if self.nonce is not None:
             payload["nonce"] = self.nonce
         if self.interaction is not None:
@@ -291,10 +276,6 @@ class Interaction:
     original_response: Message | None = None
     responses: list[Message] = field(default_factory=list)
     choices: list[Json] | None = None
-    modal: Json | None = None
-    """The form that the client shows."""
-    triggering_interaction: "Interaction | None" = None
-    """The interaction whose response was the form that is submitted now."""
     followup_count: int = 0
     has_failed: bool = False
     """The client shows "The application did not respond"."""
@@ -308,15 +289,9 @@ class Interaction:
             "user": self.user.json(),
             "authorizing_integration_owners": ({"1": str(self.user.id)} if self.is_user_installed else {"0": home}),
         }
-        if self.triggering_interaction is not None:
-            payload["triggering_interaction_metadata"] = self.triggering_interaction.json()
-        elif self.message is not None:
+        if self.message is not None:
             payload["interacted_message_id"] = str(self.message.id)
         return payload
-
-
-class CreatedJson(Json):
-    """A result that is answered with status 201."""
 
 
 @dataclass(slots=True)

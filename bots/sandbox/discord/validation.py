@@ -8,7 +8,7 @@ from bots.sandbox.discord.errors import ApiError, bad_choice, empty_message, inv
 from bots.sandbox.stand_in import Json
 
 MAX_NONCE_CHARS = 25
-MAX_COMMANDS_BY_TYPE = {CommandType.CHAT_INPUT: 100, CommandType.USER: 15, CommandType.MESSAGE: 15}
+MAX_COMMANDS = 100
 MAX_COMMAND_CHARS = 8000
 """Of names, descriptions and choices together."""
 MENTION_TYPES = ("users", "roles", "everyone")
@@ -60,28 +60,6 @@ def _check_allowed_mentions(allowed: Json) -> None:
         raise bad_choice("allowed_mentions.parse", MENTION_TYPES)
 
 
-def check_modal(modal: Json) -> None:
-    """A form: up to five text inputs, each in a row or a label."""
-    check_length(modal, "title", 1, 45, "data.")
-    check_length(modal, "custom_id", 1, 100, "data.")
-    check_length(modal, "components", 1, 5, "data.")
-    fields = text_inputs(modal)
-    for field in fields:
-        check_length(field, "custom_id", 1, 100, "data.components.")
-    _check_custom_ids([field["custom_id"] for field in fields], "data.components")
-
-
-def _check_custom_ids(custom_ids: list[str], path: str) -> None:
-    check_unique(custom_ids, path, "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
-
-
-def text_inputs(modal: Json) -> list[Json]:
-    components: list[Json] = []
-    for row in modal["components"]:
-        components += row.get("components") or [row.get("component") or {}]
-    return [field for field in components if field.get("type", ComponentType.TEXT_INPUT) == ComponentType.TEXT_INPUT]
-
-
 def check_files(files: list[bytes]) -> None:
     """The files of a message."""
     check_length({"attachments": files}, "attachments", 0, 10)
@@ -113,7 +91,8 @@ def _check_components(body: Json) -> None:
             _check_component(item, f"{path}components.{index}.")
         items += row_items
     custom_ids = [item["custom_id"] for item in items if item.get("style") != LINK_BUTTON_STYLE]
-    _check_custom_ids(custom_ids, "components")
+    text = "Component custom id cannot be duplicated"
+    check_unique(custom_ids, "components", "COMPONENT_CUSTOM_ID_DUPLICATED", text)
 
 
 def _check_component(item: Json, path: str) -> None:
@@ -140,23 +119,17 @@ def _check_options(menu: Json, path: str) -> None:
     check_unique(values, f"{path}options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", text)
 
 
-def command_type(command: Json) -> int:
-    return int(command.get("type", CommandType.CHAT_INPUT))
-
-
 def check_commands(commands: Any) -> None:
     if not isinstance(commands, list):
         raise invalid_form("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
-    for type_, maximum in MAX_COMMANDS_BY_TYPE.items():
-        if sum(command_type(command) == type_ for command in commands) > maximum:
-            raise ApiError(400, 30032, f"Maximum number of application commands reached ({maximum}).")
-    names = [(command_type(command), command.get("name")) for command in commands]
+    if len(commands) > MAX_COMMANDS:
+        raise ApiError(400, 30032, f"Maximum number of application commands reached ({MAX_COMMANDS}).")
+    names = [command.get("name") for command in commands]
     check_unique(names, "0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
     for index, command in enumerate(commands):
-        if command_type(command) == CommandType.CHAT_INPUT:
-            _check_command(command, f"{index}.")
-        else:
-            check_length(command, "name", 1, 32, f"{index}.")
+        if command.get("type", CommandType.CHAT_INPUT) != CommandType.CHAT_INPUT:
+            raise bad_choice(f"{index}.type", [CommandType.CHAT_INPUT.value])
+        _check_command(command, f"{index}.")
 
 
 def _check_command(command: Json, path: str) -> None:

@@ -57,11 +57,7 @@ class UsageLedger:
         self.today[key] += tokens
 
     def tokens_used(
-        self,
-        *,
-        api_key: str | None = None,
-        model: str | None = None,
-        endpoint: Endpoint | None = None,
+        self, *, api_key: str | None = None, model: str | None = None, endpoint: Endpoint | None = None
     ) -> int:
         """Today's tokens, of everything or of what the arguments select."""
         return sum(

@@ -24,10 +24,7 @@ class OverflowResponse:
 
     def body(self, limit: int, prompt_tokens: int, requested_tokens: int) -> Any:
         message = self.message_template.format(
-            limit=limit,
-            prompt=prompt_tokens,
-            requested=requested_tokens,
-            total=prompt_tokens + requested_tokens,
+            limit=limit, prompt=prompt_tokens, requested=requested_tokens, total=prompt_tokens + requested_tokens
         )
         if not self.error_type:
             return message

@@ -27,12 +27,14 @@ from typing import Literal
 
 import msgspec
 
-from bots.sandbox.model.errors import ERROR_PAGE
-
 FOREVER_SECONDS = 3600.0
 """No stand-in runs as long."""
 JSON_CONTENT_TYPE = "application/json"
 TRUE_REASON = ""
+ERROR_PAGE = """<!DOCTYPE html>
+<html><head><title>api.intelligence.io.solutions | {status}: {words}</title></head>
+<body><h1>{words}</h1><span>Error code {status}</span><p>cloudflare</p></body></html>
+"""
 
 
 class StreamAction(StrEnum):
@@ -102,10 +104,7 @@ class Fault:
 
 
 def respond_with(
-    status: int,
-    body: bytes | str | object = b"",
-    headers: Mapping[str, str] | None = None,
-    content_type: str = "",
+    status: int, body: bytes | str | object = b"", headers: Mapping[str, str] | None = None, content_type: str = ""
 ) -> Fault:
     """Another response. Bytes and text are sent unchanged, as HTML by default; anything else as JSON."""
     is_json = not isinstance(body, bytes | str)
@@ -167,16 +166,8 @@ def send_raw(raw_bytes: bytes, *, after_pieces: int = 0, action: StreamAction = 
 
 
 def send_event(
-    payload: object,
-    *,
-    after_pieces: int = 0,
-    event_type: str = "",
-    action: StreamAction = StreamAction.END,
+    payload: object, *, after_pieces: int = 0, event_type: str = "", action: StreamAction = StreamAction.END
 ) -> Fault:
     """Send an event with this payload inside the stream."""
     name = f"event: {event_type}\n".encode() if event_type else b""
-    return send_raw(
-        name + b"data: " + msgspec.json.encode(payload) + b"\n\n",
-        after_pieces=after_pieces,
-        action=action,
-    )
+    return send_raw(name + b"data: " + msgspec.json.encode(payload) + b"\n\n", after_pieces=after_pieces, action=action)

@@ -19,6 +19,7 @@ from typing import Any
 from bots.sandbox.model.faults import StreamAction
 
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
+REASONING_MODEL_PATTERN = re.compile(r"R1|QwQ|o1|Sky-T1|Stratos")
 SHOWCASE = """## What a chat shows
 
 Plain words with **bold**, *italic*, ~~struck~~ and `inline code`, and a
@@ -62,7 +63,7 @@ class ScriptedAnswer:
 def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     chat_messages = [m for m in body["messages"] if m["role"] != "system"]
     prompt = str(chat_messages[-1]["content"])
-    reasoning = _reasoning(prompt) if _is_reasoning_model(str(body["model"])) else ""
+    reasoning = _reasoning(prompt) if REASONING_MODEL_PATTERN.search(str(body["model"])) else ""
     command, _, argument = prompt.partition(" ")
     number = int(argument) if re.fullmatch(r"\s*\d{1,6}\s*", argument) else None
     default_text = _default_text(body, chat_messages, prompt)
@@ -79,10 +80,6 @@ def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     if number is not None and command.lower() == "error" and 400 <= number < 600:
         return ScriptedAnswer("", status=number)
     return special.get(command.lower(), ScriptedAnswer(default_text, reasoning))
-
-
-def _is_reasoning_model(model: str) -> bool:
-    return re.search(r"R1|QwQ|o1|Sky-T1|Stratos", model) is not None
 
 
 def _reasoning(prompt: str) -> str:

@@ -12,20 +12,13 @@ from pydantic import BaseModel
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
-from bots.sandbox.model.errors import TOO_LARGE_PAGE, ApiError
 from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
-from bots.sandbox.model.streaming import (
-    Completion,
-    CompletionStream,
-    break_connection,
-    cloudflare_headers,
-    usage_json,
-)
+from bots.sandbox.model.streaming import Completion, CompletionStream, break_connection, cloudflare_headers, usage_json
 from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.model.tokeniser import Tokeniser
-from bots.sandbox.model.validation import ChatRequest, EmbeddingsRequest, parse_body
+from bots.sandbox.model.validation import ApiError, ChatRequest, EmbeddingsRequest, parse_body
 from bots.sandbox.stand_in import StandIn
 from core.api.catalogue import Model
 from core.api.model_data import BUILTIN_MODELS
@@ -35,6 +28,8 @@ MAX_RECORDS = 10_000
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_INPUTS = 2048
 """Texts in one request for embeddings."""
+TOO_LARGE_PAGE = """<html><head><title>413 Request Entity Too Large</title></head>
+<body><center><h1>413 Request Entity Too Large</h1></center></body></html>"""
 
 
 @dataclass(slots=True)
@@ -144,12 +139,7 @@ class ModelStandIn(StandIn):
         self.models[model.id] = model
 
     def fail_next(
-        self,
-        fault: Fault,
-        *,
-        times: int | None = 1,
-        model: str | None = None,
-        endpoint: Endpoint | None = None,
+        self, fault: Fault, *, times: int | None = 1, model: str | None = None, endpoint: Endpoint | None = None
     ) -> None:
         """Fail the next `times` requests (None: all) for `model` and `endpoint` (None: any).
 
@@ -221,10 +211,7 @@ class ModelStandIn(StandIn):
         if model is None or model.is_embedding_model != for_embeddings:
             names = [m.id for m in self.models.values() if m.is_embedding_model == for_embeddings]
             api = "Embeddings" if for_embeddings else "Chat Completions"
-            raise ApiError(
-                400,
-                f"The requested model is not available for {api} API. Available models: {names!r}",
-            )
+            raise ApiError(400, f"The requested model is not available for {api} API. Available models: {names!r}")
         if model.id in self.paid_models and not request.account.is_paid:
             raise ApiError(402, "This model is not included in your current plan")
         quota = request.account.quotas.get(model.id)
@@ -297,11 +284,7 @@ class ModelStandIn(StandIn):
         return ""
 
     async def _send_completion(
-        self,
-        request: _EndpointRequest,
-        record: RecordedRequest,
-        completion: Completion,
-        script: ScriptedAnswer,
+        self, request: _EndpointRequest, record: RecordedRequest, completion: Completion, script: ScriptedAnswer
     ) -> web.StreamResponse:
         def record_progress(sent_pieces: int) -> None:
             record.token_usage = completion.token_usage(sent_pieces)
@@ -318,11 +301,7 @@ class ModelStandIn(StandIn):
         return stream.response
 
     async def _send_unstreamed(
-        self,
-        request: _EndpointRequest,
-        record: RecordedRequest,
-        completion: Completion,
-        fault: Fault,
+        self, request: _EndpointRequest, record: RecordedRequest, completion: Completion, fault: Fault
     ) -> web.StreamResponse:
         if fault.action is StreamAction.STALL:
             await self.clock.sleep(fault.seconds)
@@ -343,8 +322,7 @@ class ModelStandIn(StandIn):
         counts = [tokeniser.count_text(text) for text in texts]
         if max(counts) > model.context_window:
             raise ApiError(
-                self.overflow_response.status,
-                self.overflow_response.body(model.context_window, max(counts), 0),
+                self.overflow_response.status, self.overflow_response.body(model.context_window, max(counts), 0)
             )
         self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.EMBEDDINGS), sum(counts))
         encoding = str(request.body.get("encoding_format") or "float")

@@ -41,13 +41,7 @@ class Completion:
 
     @classmethod
     def create(
-        cls,
-        model: str,
-        tokeniser: Tokeniser,
-        prompt_tokens: int,
-        max_tokens: int,
-        reasoning: str,
-        text: str,
+        cls, model: str, tokeniser: Tokeniser, prompt_tokens: int, max_tokens: int, reasoning: str, text: str
     ) -> "Completion":
         """An answer of at most `max_tokens`. An empty line follows the reasoning, as recorded."""
         reasoning_pieces = split_pieces(reasoning)
@@ -113,11 +107,7 @@ def usage_json(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
 
 def cloudflare_headers() -> dict[str, str]:
     """The headers of every answer. They say nothing about limits."""
-    return {
-        "x-request-id": str(uuid.uuid4()),
-        "CF-RAY": f"{uuid.uuid4().hex[:16]}-FRA",
-        "Server": "cloudflare",
-    }
+    return {"x-request-id": str(uuid.uuid4()), "CF-RAY": f"{uuid.uuid4().hex[:16]}-FRA", "Server": "cloudflare"}
 
 
 def break_connection(request: web.Request, action: StreamAction) -> None:

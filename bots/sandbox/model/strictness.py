@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from bots.sandbox.model.errors import ApiError
+from bots.sandbox.model.validation import ApiError
 
 UNSUPPORTED_VALUE_FIELDS = ("temperature", "reasoning_effort")
 """Models know these fields, but not all of their values."""

@@ -1,11 +1,10 @@
-"""Checks of request bodies, with the errors of FastAPI and pydantic."""
+"""Error answers, and checks of request bodies with the errors of FastAPI and pydantic."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, Field, ValidationError
-
-from bots.sandbox.model.errors import ApiError
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high"]
 TokenCount = Annotated[int, Field(ge=-(2**31), le=2**31)]
@@ -59,3 +58,15 @@ def parse_body(body_bytes: bytes, request_type: type[BaseModel]) -> dict[str, An
         errors = invalid.errors(include_url=False, include_context=False)
         raise ApiError(422, [{**error, "loc": ["body", *error["loc"]]} for error in errors]) from None
     return body
+
+
+class ApiError(Exception):
+    """`detail` is the body: a dictionary as it is, a text that begins with "<" as HTML, anything
+    else inside `{"detail": ...}`.
+    """
+
+    def __init__(self, status: int, detail: object, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}

@@ -2,8 +2,7 @@
 
 from bots.sandbox.stand_in import ChatEvent, Fault, FaultKind
 from bots.sandbox.telegram.limits import Limits
-from bots.sandbox.telegram.scripting import ScriptedReply
-from bots.sandbox.telegram.server import TelegramStandIn
+from bots.sandbox.telegram.server import ScriptedReply, TelegramStandIn
 from bots.sandbox.telegram.state import Call, Chat, Message, User
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import deque
-from collections.abc import Collection
 from functools import partial
 
 from bots.sandbox.stand_in import MAX_RECORDS, ChatEvent, ChatEventKind, ChatStandIn, Json
@@ -10,23 +9,20 @@ from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
 from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Message, User
-from bots.sandbox.telegram.updates import UpdateQueue
-from bots.sandbox.telegram.webhook import Webhook
+from bots.sandbox.telegram.updates import UpdateQueue, Webhook
 from core.clock import Clock, SystemClock
 
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0
 GENERAL_TOPIC_ID = 1
-LIMITED_METHODS = frozenset({"sendmessage", "senddocument", "editmessagetext", "editmessagereplymarkup"})
+LIMITED_METHODS = frozenset({"sendmessage", "senddocument", "editmessagetext"})
 DRAFT_METHODS = frozenset({"sendmessagedraft"})
 
 
 class Backend(ChatStandIn[Chat, Message, Call]):
     """`draft_log` holds every version of every draft.
 
-    `unknown_methods` (in lower case) are methods that this server does not know, as an older one
-    would not; it never knows rich messages. A webhook that fails gets its update again after
-    `webhook_retry_delay` seconds, then after twice as long, and so on.
+    A webhook that fails gets its update again after `webhook_retry_delay` seconds, then after twice as long, and so on.
     """
 
     def __init__(
@@ -35,14 +31,12 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         token: str = "123456789:AAsandbox-token-for-telegram-stand-in",  # noqa: S107 (a stand-in's)
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         clock: Clock = SystemClock(),
-        unknown_methods: Collection[str] = (),
         webhook_retry_delay: float = 1.0,
     ) -> None:
         super().__init__(clock)
         self.bot = bot = User(int(token.partition(":")[0]), "Parley", username="parley_sandbox_bot", is_bot=True)
         self.token = token
         self.flood_control = FloodControl(limits, clock)
-        self.unknown_methods = unknown_methods
         self.webhook: Webhook | None = None
         self.webhook_retry_delay = webhook_retry_delay
         self.chats: dict[int, Chat] = {}
@@ -93,9 +87,9 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         chat.is_forum = True
         return chat
 
-    def create_topic(self, chat: Chat, name: str, *, created_by: User | None = None) -> int:
-        """Create a topic in a forum or a private chat. Returns its thread ID."""
-        creator = created_by or chat.members[0]
+    def create_topic(self, chat: Chat, name: str) -> int:
+        """The first member creates a topic in a forum or a private chat. Returns its thread ID."""
+        creator = chat.members[0]
         thread_id = next(chat.next_message_ids)
         chat.topics[thread_id] = name
         fields = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
@@ -103,8 +97,7 @@ class Backend(ChatStandIn[Chat, Message, Call]):
             thread_id, chat, creator, "", int(self.clock.time()), thread_id=thread_id, extra_fields=fields
         )
         chat.add_message(message)
-        if not creator.is_bot:
-            self._queue_update("message", message)
+        self._queue_update("message", message)
         self.publish(chat, ChatEvent(ChatEventKind.SENT, message))
         return thread_id
 

@@ -1,4 +1,5 @@
 """What people do in a client: they write, edit, send files, press buttons, join and leave.
+Keeps the files that users and the bot have sent.
 
 Some methods are coroutines without need, so that both platforms are used alike.
 """
@@ -10,9 +11,13 @@ from typing import Any
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.entities import detect_entities
-from bots.sandbox.telegram.files import FileStore
-from bots.sandbox.telegram.members import chat_member
-from bots.sandbox.telegram.state import Chat, ChatType, MemberStatus, Message, User
+from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.state import BOT_API, Chat, ChatType, MemberStatus, Message, User, chat_member
+from core.bounded_dict import BoundedDict
+
+MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
+MAX_UPLOAD_BYTES = 50_000_000
+MAX_FILES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +92,7 @@ class ClientBackend(Backend):
         self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
 
     async def send_sticker(self, user: User, chat: Chat, *, emoji: str = "🙂", **options: Any) -> Message:
-        sticker = self._new_file() | {
-            "type": "regular",
-            "width": 512,
-            "height": 512,
-            "is_animated": False,
-            "is_video": False,
-            "emoji": emoji,
-        }
+        sticker = {**self._new_file(), **BOT_API["sticker"], "emoji": emoji}
         return await self.send_message(user, chat, "", sticker=sticker, **options)
 
     async def send_document(
@@ -172,10 +170,7 @@ class ClientBackend(Backend):
         if thread_id is not None:
             payload["message_thread_id"] = thread_id
         self.updates.add("stopped_message_generation", payload, chat.id)
-        if draft.keep_on_stop:
-            self.notify_waiters()
-        else:
-            self.end_draft(chat, thread_id)
+        self.end_draft(chat, thread_id)
 
     # -- members
 
@@ -221,12 +216,46 @@ class ClientBackend(Backend):
         self.add_service_message(supergroup, owner, migrate_from_chat_id=chat.id)
         return supergroup
 
-    def close_topic(self, chat: Chat, thread_id: int) -> None:
-        chat.closed_topics.add(thread_id)
 
-    def delete_topic(self, chat: Chat, thread_id: int) -> None:
-        """Delete a topic and its messages."""
-        del chat.topics[thread_id]
-        for message in chat.messages:
-            message.is_deleted = message.is_deleted or message.thread_id == thread_id
-        self.notify_waiters()
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A parameter of a multipart request."""
+
+    name: str
+    content: bytes
+    media_type: str
+
+
+class FileStore:
+    def __init__(self) -> None:
+        self._files: BoundedDict[str, tuple[Json, str, bytes]] = BoundedDict(MAX_FILES)
+
+    def add(self, file: Json, name: str, content: bytes) -> Json:
+        """Store a file for download. Returns its object, with the size."""
+        file = file | {"file_size": len(content)}
+        suffix = name.rpartition(".")[2] if "." in name else "bin"
+        path = f"documents/{file['file_id'].replace('-', '_')}.{suffix}"
+        self._files[file["file_id"]] = file, path, content
+        return file
+
+    def get_file(self, params: Json) -> Json:
+        """The method getFile."""
+        file, path, content = self._files.get(str(params.get("file_id")), ({}, "", b""))
+        if not file:
+            raise bad_request("invalid file_id")
+        if len(content) > MAX_DOWNLOAD_BYTES:
+            raise bad_request("file is too big")
+        return file | {"file_path": path}
+
+    def content_by_id(self, file_id: str) -> bytes:
+        return self._files[file_id][2]
+
+    def path_by_id(self, file_id: str) -> str:
+        return self._files[file_id][1]
+
+    def clear(self) -> None:
+        """Telegram no longer has any file."""
+        self._files.clear()
+
+    def content(self, path: str) -> bytes | None:
+        return next((content for _, file_path, content in self._files.values() if file_path == path), None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.errors import bad_request
+from bots.sandbox.telegram.state import BOT_API
 
 MAX_TEXT_UNITS = 4096
 MAX_CAPTION_UNITS = 1024
@@ -17,22 +18,7 @@ MAX_CAPTION_UNITS = 1024
 MAX_REQUEST_TEXT_BYTES = 1 << 15
 MAX_ENTITIES = 100
 """Telegram silently drops entities above this number."""
-ENTITY_TYPES = frozenset(
-    {
-        "bold",
-        "italic",
-        "underline",
-        "strikethrough",
-        "spoiler",
-        "blockquote",
-        "expandable_blockquote",
-        "code",
-        "pre",
-        "text_link",
-        "text_mention",
-        "custom_emoji",
-    }
-)
+ENTITY_TYPES = BOT_API["entity types"]
 """Telegram ignores all others in a request, because it finds mentions, links and the like itself."""
 LITERAL_TYPES = frozenset({"code", "pre", "text_link", "text_mention"})
 DETECTED_PATTERN = re.compile(

@@ -1,15 +1,17 @@
-"""Methods about messages: send, edit, delete, drafts, chat actions, answers to button presses."""
+"""Methods about messages: send, edit, delete, drafts, chat actions, answers to button presses.
+
+Checks of chats, topics, messages and keyboards raise `ApiError` as Telegram would answer.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
-from bots.sandbox.telegram.client import CallbackAnswer, ClientBackend
+from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
+from bots.sandbox.telegram.client import MAX_UPLOAD_BYTES, CallbackAnswer, ClientBackend, UploadedFile
 from bots.sandbox.telegram.entities import parse_caption, parse_text, utf16_length
-from bots.sandbox.telegram.errors import ApiError, bad_request
-from bots.sandbox.telegram.files import MAX_UPLOAD_BYTES, UploadedFile
-from bots.sandbox.telegram.keyboard import inline_keyboard
-from bots.sandbox.telegram.state import Chat, Draft, Message
-from bots.sandbox.telegram.targets import target_chat, target_message, target_thread
+from bots.sandbox.telegram.errors import ApiError, bad_request, forbidden
+from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Message
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
@@ -17,21 +19,13 @@ NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
     "as a current content and reply markup of the message"
 )
-CHAT_ACTIONS = frozenset(
-    {
-        "typing",
-        "upload_photo",
-        "record_video",
-        "upload_video",
-        "record_voice",
-        "upload_voice",
-        "upload_document",
-        "choose_sticker",
-        "find_location",
-        "record_video_note",
-        "upload_video_note",
-    }
-)
+CHAT_ACTIONS = BOT_API["chat actions"]
+
+MAX_CALLBACK_DATA_BYTES = 64
+MAX_BUTTONS_PER_ROW = 8
+MAX_BUTTONS = 100
+BUTTON_ACTIONS = BOT_API["button actions"]
+BUTTON_STYLES = frozenset({"danger", "primary", "success"})
 
 
 def send_message(backend: ClientBackend, params: Json) -> Json:
@@ -111,14 +105,7 @@ def send_message_draft(backend: ClientBackend, params: Json) -> bool:
     if draft_id == 0:
         raise bad_request("draft identifier must be non-zero")
     draft = Draft(
-        chat.id,
-        thread,
-        draft_id,
-        text,
-        backend.clock.monotonic(),
-        params.get("can_stop") is True,
-        params.get("keep_on_stop") is True,
-        tuple(entities),
+        chat.id, thread, draft_id, text, backend.clock.monotonic(), params.get("can_stop") is True, tuple(entities)
     )
     backend.show_draft(chat, draft)
     return True
@@ -126,26 +113,12 @@ def send_message_draft(backend: ClientBackend, params: Json) -> bool:
 
 def edit_message_text(backend: ClientBackend, params: Json) -> Json:
     text, entities = parse_text(params)
-    message = _editable_message(backend, params)
-    if not message.text or message.has_media:
-        raise bad_request("there is no text in the message to edit")
-    return _apply_edit(backend, message, text, entities, inline_keyboard(params))
-
-
-def edit_message_reply_markup(backend: ClientBackend, params: Json) -> Json:
     markup = inline_keyboard(params)
-    message = _editable_message(backend, params)
-    return _apply_edit(backend, message, message.text, message.entities, markup)
-
-
-def _editable_message(backend: ClientBackend, params: Json) -> Message:
     message = target_message(backend, params, "edit")
     if message.sender is not backend.bot:
         raise bad_request("message can't be edited")
-    return message
-
-
-def _apply_edit(backend: ClientBackend, message: Message, text: str, entities: list[Json], markup: Json | None) -> Json:
+    if not message.text or message.has_media:
+        raise bad_request("there is no text in the message to edit")
     if (text, entities, markup) == (message.text, message.entities, message.reply_markup):
         raise bad_request(NOT_MODIFIED)
     if text != message.text:
@@ -190,8 +163,102 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "senddocument": send_document,
     "sendmessagedraft": send_message_draft,
     "editmessagetext": edit_message_text,
-    "editmessagereplymarkup": edit_message_reply_markup,
     "deletemessage": delete_message,
     "sendchataction": send_chat_action,
     "answercallbackquery": answer_callback_query,
 }
+
+
+def target_chat(backend: Backend, params: Json, *, for_writing: bool = True) -> Chat:
+    """The chat of a request. Raises `ApiError` when it is unknown or closed to the bot."""
+    chat_id = params.get("chat_id")
+    if chat_id in (None, ""):
+        raise bad_request("chat_id is empty")
+    chat = backend.chats.get(chat_id) if isinstance(chat_id, int) else None
+    if chat is None:
+        raise bad_request("chat not found")
+    if chat.is_private:
+        if for_writing and chat.bot_status is MemberStatus.KICKED:
+            raise forbidden("bot was blocked by the user")
+        return chat
+    if chat.migrated_to_id is not None:
+        if not for_writing:
+            return chat
+        raise bad_request("group chat was upgraded to a supergroup chat", migrate_to_chat_id=chat.migrated_to_id)
+    if chat.bot_status is MemberStatus.KICKED:
+        raise forbidden(f"bot was kicked from the {chat.type} chat")
+    if chat.bot_status is MemberStatus.LEFT:
+        raise forbidden(f"bot is not a member of the {chat.type} chat")
+    return chat
+
+
+def target_thread(chat: Chat, params: Json) -> int | None:
+    """The topic of a request. Chats without topics ignore it, as on Telegram."""
+    thread_id = params.get("message_thread_id") or None
+    if thread_id is None or not (chat.is_private or chat.is_forum):
+        return None
+    if (thread_id == GENERAL_TOPIC_ID and chat.is_forum) or thread_id not in chat.topics:
+        raise bad_request("message thread not found")
+    return int(thread_id)
+
+
+def target_message(backend: Backend, params: Json, action: str) -> Message:
+    """The message of a request. `action` (edit or delete) is a word of the error text."""
+    if "inline_message_id" in params and "chat_id" not in params:
+        raise bad_request("MESSAGE_ID_INVALID")
+    chat = target_chat(backend, params)
+    message_id = params.get("message_id") or 0
+    if message_id <= 0:
+        raise bad_request("message identifier is not specified")
+    message = chat.find_message(message_id)
+    if message is None:
+        raise bad_request(f"message to {action} not found")
+    return message
+
+
+def inline_keyboard(params: Json) -> Json | None:
+    """The inline keyboard of a message, or None. Other markup only changes the client."""
+    markup = params.get("reply_markup")
+    if markup in (None, ""):
+        return None
+    if not isinstance(markup, dict):
+        raise bad_request("object expected as reply markup")
+    rows = markup.get("inline_keyboard")
+    if rows is None:
+        return None
+    if not isinstance(rows, list):
+        raise bad_request('field "inline_keyboard" must be of type Array')
+    for row in rows:
+        if not isinstance(row, list):
+            raise bad_request('field "inline_keyboard" of the InlineKeyboardMarkup must be an Array of Arrays')
+        for button in row:
+            _check_button(button)
+    rows = [row for row in rows if row]
+    if sum(map(len, rows)) > MAX_BUTTONS or any(len(row) > MAX_BUTTONS_PER_ROW for row in rows):
+        raise bad_request("reply markup is too long")
+    return {"inline_keyboard": rows} if rows else None
+
+
+def _check_button(button: Any) -> None:
+    prefix = "can't parse inline keyboard button: "
+    if not isinstance(button, dict):
+        raise bad_request(f"{prefix}InlineKeyboardButton must be an Object")
+    text = button.get("text")
+    if not isinstance(text, str):
+        raise bad_request(f'{prefix}Field "text" must be of type String')
+    if not text.strip():
+        raise bad_request("BUTTON_TEXT_INVALID")
+    if not any(button.get(action) not in (None, "") for action in BUTTON_ACTIONS):
+        raise bad_request(f"{prefix}Text buttons are unallowed in the inline keyboard")
+    data = button.get("callback_data")
+    if data is not None and not isinstance(data, str):
+        raise bad_request(f'{prefix}Field "callback_data" must be of type String')
+    if data and len(data.encode()) > MAX_CALLBACK_DATA_BYTES:
+        raise bad_request("BUTTON_DATA_INVALID")
+    copy_text = button.get("copy_text")
+    if copy_text is not None and not (
+        isinstance(copy_text, dict) and 1 <= len(str(copy_text.get("text") or "")) <= 256
+    ):
+        raise bad_request("BUTTON_COPY_TEXT_INVALID")
+    if button.get("style") not in (None, "") and button["style"] not in BUTTON_STYLES:
+        raise bad_request(f"{prefix}Invalid button style specified")

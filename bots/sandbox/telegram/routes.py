@@ -1,34 +1,42 @@
-"""The table of methods, and the methods by which a bot receives updates."""
+"""The table of methods, and those about the bot itself: its updates, webhook, commands, files and chats."""
 
+import re
 from collections.abc import Callable
 
 from bots.sandbox.stand_in import Json
-from bots.sandbox.telegram.chats import CHAT_METHODS
 from bots.sandbox.telegram.client import ClientBackend
-from bots.sandbox.telegram.commands import CommandRegistry
-from bots.sandbox.telegram.errors import not_found
-from bots.sandbox.telegram.messages import MESSAGE_METHODS
-from bots.sandbox.telegram.state import Call
-from bots.sandbox.telegram.updates import CONFLICT_WEBHOOK_SET
-from bots.sandbox.telegram.webhook import Webhook
+from bots.sandbox.telegram.errors import bad_request, not_found
+from bots.sandbox.telegram.messages import MESSAGE_METHODS, target_chat
+from bots.sandbox.telegram.state import BOT_API, Call, chat_member, member_status
+from bots.sandbox.telegram.updates import CONFLICT_WEBHOOK_SET, Webhook
 
 CONFLICT_WEBHOOK_ACTIVE = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 )
+
+COMMAND_NAME = re.compile(r"[a-z0-9_]{1,32}")
+LANGUAGE_CODE = re.compile(r"[a-z]{2}")
+MAX_COMMANDS = 100
+MAX_DESCRIPTION_CHARS = 256
+SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
+"""Those of single chats are unknown here."""
 
 
 class Routes:
     def __init__(self, backend: ClientBackend) -> None:
         self._backend = backend
         commands = CommandRegistry()
-        methods: dict[str, Callable[[ClientBackend, Json], object]] = {
+        self._methods: dict[str, Callable[[ClientBackend, Json], object]] = {
             **MESSAGE_METHODS,
-            **CHAT_METHODS,
+            "getme": get_me,
+            "getfile": lambda _, params: backend.files.get_file(params),
+            "getchatmember": get_chat_member,
+            "logout": no_op,
+            "close": no_op,
             "setmycommands": commands.set,
             "getmycommands": commands.get,
             "getwebhookinfo": _webhook_info,
         }
-        self._methods = {name: method for name, method in methods.items() if name not in backend.unknown_methods}
 
     async def route(self, call: Call) -> object:
         """The result of a call. Raises `ApiError`."""
@@ -68,11 +76,71 @@ class Routes:
 
 
 def _webhook_info(backend: ClientBackend, _params: Json) -> Json:
-    payload: Json = {
-        "url": "",
-        "has_custom_certificate": False,
-        "pending_update_count": len(backend.updates.pending),
-    }
+    payload: Json = {**BOT_API["getWebhookInfo"], "pending_update_count": len(backend.updates.pending)}
     if backend.updates.allowed_kinds:
         payload["allowed_updates"] = list(backend.updates.allowed_kinds)
     return payload | (backend.webhook.info() if backend.webhook is not None else {})
+
+
+class CommandRegistry:
+    def __init__(self) -> None:
+        self.commands_by_scope: dict[tuple[str, str], list[Json]] = {}
+
+    def set(self, _backend: ClientBackend, params: Json) -> bool:
+        key = _scope_key(params)
+        definitions = params.get("commands") or []
+        if not isinstance(definitions, list):
+            raise bad_request("expected an Array of BotCommand")
+        if len(definitions) > MAX_COMMANDS:
+            raise bad_request("BOT_COMMANDS_TOO_MUCH")
+        commands = []
+        for command in definitions:
+            if not isinstance(command, dict):
+                raise bad_request("can't parse BotCommand: expected an Object")
+            name, description = command.get("command"), command.get("description")
+            for field, value in (("command", name), ("description", description)):
+                if not isinstance(value, str):
+                    raise bad_request(f'can\'t parse BotCommand: Field "{field}" must be of type String')
+            name, description = str(name).removeprefix("/"), str(description)
+            if not COMMAND_NAME.fullmatch(name):
+                raise bad_request("BOT_COMMAND_INVALID")
+            if not 1 <= len(description.strip()) <= MAX_DESCRIPTION_CHARS:
+                raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
+            commands.append({"command": name, "description": description})
+        self.commands_by_scope[key] = commands
+        return True
+
+    def get(self, _backend: ClientBackend, params: Json) -> list[Json]:
+        return self.commands_by_scope.get(_scope_key(params), [])
+
+
+def _scope_key(params: Json) -> tuple[str, str]:
+    scope = params.get("scope") or {"type": "default"}
+    language = str(params.get("language_code") or "")
+    if not isinstance(scope, dict):
+        raise bad_request("can't parse BotCommandScope: BotCommandScope must be an Object")
+    scope_type = scope.get("type")
+    if scope_type not in SCOPES:
+        raise bad_request("can't parse BotCommandScope: Unsupported type specified")
+    if language and not LANGUAGE_CODE.fullmatch(language):
+        raise bad_request("invalid language code specified")
+    return str(scope_type), language
+
+
+def get_me(backend: ClientBackend, _params: Json) -> Json:
+    return {**backend.bot.json(), **BOT_API["getMe"], "can_read_all_group_messages": not backend.privacy_mode}
+
+
+def get_chat_member(backend: ClientBackend, params: Json) -> Json:
+    chat = target_chat(backend, params, for_writing=False)
+    user_id = params.get("user_id") or 0
+    if user_id <= 0:
+        raise bad_request("invalid user_id specified")
+    user = backend.users.get(user_id)
+    if user is None:
+        raise bad_request("user not found")
+    return chat_member(user, member_status(chat, user))
+
+
+def no_op(_backend: ClientBackend, _params: Json) -> bool:
+    return True

@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+
+import msgspec
 
 from bots.sandbox.stand_in import Json, RecordedCall
 
+BOT_API: Json = msgspec.json.decode(Path(__file__).with_name("bot_api.json").read_bytes())
+"""Names and constant fields of the Bot API."""
 MEDIA_FIELDS = frozenset({"audio", "document", "photo", "sticker", "video", "voice"})
 MAX_MESSAGES_PER_CHAT = 10_000
+
+ADMINISTRATOR_RIGHTS = BOT_API["administrator rights"]
 
 
 class ChatType(StrEnum):
@@ -59,7 +66,6 @@ class Chat:
     allows_documents: bool = True
     """Members may send files; administrators always may."""
     topics: dict[int, str] = field(default_factory=dict)
-    closed_topics: set[int] = field(default_factory=set)
     messages: "list[Message]" = field(default_factory=list)
     _messages_by_id: "dict[int, Message]" = field(default_factory=dict)
 
@@ -177,7 +183,6 @@ class Draft:
     text: str
     shown_at: float
     can_stop: bool = False
-    keep_on_stop: bool = False
     entities: tuple[Json, ...] = ()
 
 
@@ -188,3 +193,26 @@ class Call(RecordedCall):
     description: str = ""
     is_early: bool = False
     """The bot made it before its `retry_after` had passed."""
+
+
+def chat_member(user: User, status: MemberStatus) -> Json:
+    payload: Json = {"user": user.json(), "status": status}
+    match status:
+        case MemberStatus.ADMINISTRATOR:
+            payload |= {"can_be_edited": False, "is_anonymous": False}
+            payload |= dict.fromkeys(ADMINISTRATOR_RIGHTS, True)
+        case MemberStatus.CREATOR:
+            payload["is_anonymous"] = False
+        case MemberStatus.KICKED:
+            payload["until_date"] = 0
+    return payload
+
+
+def member_status(chat: Chat, user: User) -> MemberStatus:
+    """The first member of a group is its owner."""
+    if user.is_bot:
+        return chat.bot_status
+    if user not in chat.members:
+        return MemberStatus.LEFT
+    is_owner = not chat.is_private and user is chat.members[0]
+    return MemberStatus.CREATOR if is_owner else MemberStatus.MEMBER

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 from aiohttp import web
 
-from bots.discord.files import download
 from bots.discord.http_client import HttpClient
 from bots.discord.timings import DiscordTimings
 from bots.sandbox.discord import DiscordStandIn
@@ -51,7 +50,7 @@ async def failure_of(downloading: Awaitable[bytes]) -> DeliveryError:
     ],
 )
 async def test_other_hosts_are_refused(http: HttpClient, url: str) -> None:
-    error = await failure_of(download(http, url, 10**6, TIMINGS))
+    error = await failure_of(http.download(url, 10**6))
     assert error.failure is DeliveryFailure.REJECTED
 
 
@@ -74,7 +73,7 @@ async def test_endless_file_is_read_up_to_limit() -> None:
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     http = HttpClient("token", f"{base}/api/v10", TIMINGS)
     async with asyncio.timeout(20):
-        error = await failure_of(download(http, f"{base}/attachments/1/a.txt", 1_000_000, TIMINGS))
+        error = await failure_of(http.download(f"{base}/attachments/1/a.txt", 1_000_000))
     await http.close()
     await runner.cleanup()
     assert (error.failure, str(error)) == (DeliveryFailure.REJECTED, "The file is too large")

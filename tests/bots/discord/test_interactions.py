@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.interaction_token import InteractionToken, ResponseMode
+from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
 from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
@@ -327,5 +327,5 @@ async def test_unreadable_press_is_logged_without_text(
     with structlog.testing.capture_logs() as logs:
         await harness.discord.gateway.dispatch(event, {key: value for key, value in data.items() if key != "user"})
         await wait_until(lambda: any(entry["event"] == "discord.event_failed" for entry in logs))
-    assert [entry["handler"] for entry in logs if entry["event"] == "discord.event_failed"] == ["handle_button"]
+    assert [entry["handler"] for entry in logs if entry["event"] == "discord.event_failed"] == ["on_interaction"]
     assert "Secret" not in caplog.text

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from bots.discord.interaction_token import InteractionToken
+from bots.discord.interaction_responder import InteractionToken
 from bots.sandbox.discord import Interaction, ScriptedReply
 from bots.sandbox.discord.state import (
     DEFAULT_PERMISSIONS,

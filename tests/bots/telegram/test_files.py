@@ -7,7 +7,7 @@ from telegram import File
 
 from bots.sandbox.telegram import TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
-from bots.telegram.files import download
+from bots.telegram.http_client import download
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Attachment
 from tests.bots.telegram.conftest import FAST_TIMINGS, TOKEN, FakeInbox, RunAdapter

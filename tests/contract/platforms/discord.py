@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.buttons import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
+from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM
 from bots.sandbox.discord import Channel, DiscordStandIn, Fault, FaultKind, Limits, Message, ScriptedReply

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.commands.menus import paginate
+from core.commands.models import paginate
 
 LETTERS = "abcdefg"
 

@@ -66,7 +66,8 @@ class AdapterCall:
 class FakeAdapter:
     """An adapter without a platform: `messages` holds the text of every message by ID.
 
-    Tests make its methods fail and hang: by `fail_next` and `errors`, and by `gates`, all by method name.
+    Tests make its methods fail and hang: by `fail_next` and `errors`, and by `gates`, all by method name. "send_file" is
+    `send` with a file.
     """
 
     platform = "fake"
@@ -116,10 +117,11 @@ class FakeAdapter:
         interaction_token: str | None = None,
         ephemeral: bool = False,
     ) -> str:
-        self.keys["send"].append(key)
-        await self._call("send", reply_to, ephemeral=ephemeral)
+        method = "send" if part.file is None else "send_file"
+        self.keys[method].append(key)
+        await self._call(method, reply_to, ephemeral=ephemeral)
         message_id = f"{next(self._numbers)}"
-        self._show(message_id, part)
+        self._show_new(message_id, part)
         return message_id
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
@@ -138,6 +140,9 @@ class FakeAdapter:
         await self._call("show_draft")
         self.drafts.append(part.text)
         self._changed.set()
+
+    def _show_new(self, message_id: str, part: Part) -> None:
+        self._show(message_id, part)
 
     def _show(self, message_id: str, part: Part) -> None:
         self.messages[message_id] = part.text
@@ -248,23 +253,10 @@ class UploadingAdapter(FakeAdapter):
         """The contents of the files in the chat."""
         return [file.content.decode() for message_id, file in self.sent_files.items() if message_id in self.messages]
 
-    async def send_file(
-        self,
-        place: Place,
-        file: File,
-        caption: Part,
-        *,
-        key: str,
-        reply_to: str | None = None,
-        interaction_token: str | None = None,
-        ephemeral: bool = False,
-    ) -> str:
-        self.keys["send_file"].append(key)
-        await self._call("send_file", reply_to)
-        message_id = f"{next(self._numbers)}"
-        self.sent_files[message_id] = file
-        self._show(message_id, caption)
-        return message_id
+    def _show_new(self, message_id: str, part: Part) -> None:
+        if part.file is not None:
+            self.sent_files[message_id] = part.file
+        super()._show_new(message_id, part)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         assert message_id not in self.sent_files, "a file cannot become a text"

@@ -37,7 +37,6 @@ class Bot(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(_ask)
         self.tree.add_command(_slow)
-        self.tree.add_command(_form)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """The library would pause for five seconds here."""
@@ -87,18 +86,6 @@ async def _complete(_: discord.Interaction, current: str) -> list[app_commands.C
 @app_commands.command(name="slow", description="Never responds")
 async def _slow(interaction: discord.Interaction) -> None:
     """Never acknowledges."""
-
-
-class Form(discord.ui.Modal, title="Form"):
-    about: "discord.ui.TextInput[Form]" = discord.ui.TextInput(label="About", custom_id="about")
-
-    async def on_submit(self, interaction: discord.Interaction) -> None:
-        await interaction.response.send_message(f"about {self.about.value}", ephemeral=True)
-
-
-@app_commands.command(name="form", description="Asks for more")
-async def _form(interaction: discord.Interaction) -> None:
-    await interaction.response.send_modal(Form())
 
 
 @asynccontextmanager

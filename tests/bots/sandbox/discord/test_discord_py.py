@@ -138,12 +138,12 @@ async def test_threads_and_direct_messages_are_channels_too(server: DiscordStand
     assert received.channel.parent_id == channel.id
     await received.channel.send("there")
     assert server.messages(thread)[-1].content == "there"
-    user = await bot.fetch_user(ann.id)
-    await user.send("psst")
+    ann_in_guild = received.author
+    await ann_in_guild.send("psst")
     assert [m.content for m in server.messages(server.open_dm(ann))] == ["psst"]
     ann.has_closed_dms = True
     with pytest.raises(discord.Forbidden) as raised:
-        await user.send("again")
+        await ann_in_guild.send("again")
     assert raised.value.code == 50007
 
 

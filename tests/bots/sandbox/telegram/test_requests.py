@@ -42,19 +42,9 @@ async def test_method_names_are_case_insensitive(call_method: CallMethod) -> Non
     assert await call_method("getNothing") == (404, "Not Found: method not found")
 
 
-async def test_unsupported_methods_are_unknown(
-    bot: ExtBot[None],
-) -> None:
+async def test_unsupported_methods_are_unknown(bot: ExtBot[None]) -> None:
     with pytest.raises(EndPointNotFound):
         await bot.do_api_request("sendRichMessage", api_kwargs={"chat_id": 1})
-    older = TelegramStandIn(unknown_methods={"sendmessagedraft"})
-    await older.start()
-    ann = older.open_private_chat(older.create_user("Ann"))
-    async with make_client(older) as other:
-        with pytest.raises(InvalidToken, match=r"(?i)Not Found"):
-            await other.send_message_draft(ann.id, 1, "hi")
-        await other.send_message(ann.id, "hi")
-    await older.close()
 
 
 @pytest.mark.parametrize("encoding", ["json", "urlencoded", "multipart", "query"])

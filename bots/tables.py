@@ -1,11 +1,16 @@
-"""`parley config show`: every setting as a table."""
+"""The tables of `parley config show` and `parley access list`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from core.settings import LoadedSettings, SettingDefinition, SettingSource
+from core.settings import AccessMode, LoadedSettings, SettingDefinition, SettingSource
 from core.settings.formatting import format_plain
+from core.store.grants import Grant
 
 UNLIMITED_WIDTH = 100_000
 """Console width that never wraps, for output that is not a terminal."""
@@ -15,9 +20,8 @@ EMPTY_CELL = "-"
 
 def print_settings(settings: LoadedSettings, console: Console) -> None:
     """One row per setting. Narrow terminals get no descriptions."""
-    is_piped = console.width == UNLIMITED_WIDTH
     has_descriptions = console.width >= MIN_WIDTH_FOR_DESCRIPTIONS
-    table = Table(box=None if is_piped else box.SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    table = _create_table(console)
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
     table.add_column("source", no_wrap=True)
@@ -58,3 +62,31 @@ def _without_password(text: str) -> str:
     if separator and "?" in rest:
         rest = f"{rest.partition('?')[0]}?***"  # a parameter may be a password, too
     return scheme + separator + rest
+
+
+def print_grants(grants: Sequence[Grant], mode: AccessMode, console: Console) -> None:
+    """One row per grant. Times are UTC."""
+    if mode is AccessMode.OPEN:
+        console.print("PARLEY_ACCESS=open lets everyone use the bot.", highlight=False)
+    if not grants:
+        console.print("Nobody has been allowed. `parley pair` creates a pairing code.", highlight=False)
+        return
+    table = _create_table(console)
+    for column in ("platform", "kind", "ID", "role", "since (UTC)", "name"):
+        table.add_column(column, overflow="fold")
+    for grant in grants:
+        platform, kind, id_ = grant.subject.split(":", 2)
+        since = datetime.fromtimestamp(grant.created_at, UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(platform, kind, id_, grant.role, since, escape(_printable(grant.name)))
+    console.print(table)
+
+
+def _printable(name: str) -> str:
+    """People choose their names: without characters that control the terminal."""
+    return "".join(character for character in name if character.isprintable())
+
+
+def _create_table(console: Console) -> Table:
+    """Without lines if the output is piped."""
+    box_style = None if console.width == UNLIMITED_WIDTH else box.SIMPLE_HEAD
+    return Table(box=box_style, padding=(0, 2, 0, 0))
