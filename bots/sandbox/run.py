@@ -92,12 +92,7 @@ async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
     settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith("IOINTELLIGENCE_")}
     inherited = {name: value for name, value in os.environ.items() if name not in settings}
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bots.cli",
-        "run",
-        env={**inherited, **environment},
-        stdin=asyncio.subprocess.DEVNULL,
+        sys.executable, "-m", "bots.cli", "run", env={**inherited, **environment}, stdin=asyncio.subprocess.DEVNULL
     )
     try:
         yield

@@ -60,8 +60,4 @@ def announce(request: CommandRequest, reply: Reply, scope: Scope) -> Reply:
     return replace(reply, text=text, is_public=True, edits_message=edits_message)
 
 
-SCOPE_KINDS = {
-    ScopeName.ME: ScopeKind.PERSON,
-    ScopeName.CHAT: ScopeKind.CHAT,
-    ScopeName.SERVER: ScopeKind.SERVER,
-}
+SCOPE_KINDS = {ScopeName.ME: ScopeKind.PERSON, ScopeName.CHAT: ScopeKind.CHAT, ScopeName.SERVER: ScopeKind.SERVER}
