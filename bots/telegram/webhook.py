@@ -34,6 +34,8 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 (the name of a h
 MAX_UPDATE_BYTES = 1024 * 1024
 MAX_CONCURRENT_UPDATES = 100
 HEALTH_PATH = "/healthz"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, web.RequestPayloadError, ConnectionError)
+"""What reading a body raises that is no JSON, is not encoded as its headers say, or ends too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class WebhookServer:
             try:
                 async with asyncio.timeout(self._timings.webhook_read_timeout):
                     payload = msgspec.json.decode(await request.read(), type=dict)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 return web.Response(status=400)
             except TimeoutError:
                 return web.Response(status=408)
@@ -178,7 +180,7 @@ class _ServerLogger(logging.LoggerAdapter[logging.Logger]):
         self._throttled_log = throttled_log
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
-        if isinstance(exc_info, HttpProcessingError):
+        if isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):
             self._throttled_log.log(
                 "malformed request", lambda suppressed: log.info("telegram.webhook_malformed", suppressed=suppressed)
             )

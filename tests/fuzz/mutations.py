@@ -53,6 +53,10 @@ STRINGS = (
     "😀" * 300,
     *RAW_JSON,
 )
+HOSTILE_BYTES = (
+    *(b"\xff", b"\xc3", b"\xed\xa0\xbd", b"\xef\xbb\xbf", b"\0", b"\r\n", b"\r\n\r\n", b"\n", b":", b'"', b"\\u"),
+    *(b"[" * 5000, b"9" * 5000, b"a" * 20_000, b"NaN", b"\x1f\x8b"),
+)
 KEY = re.compile(r'(?<=[{,])"(?:[^"\\]|\\.)*":')
 
 
@@ -177,3 +181,19 @@ def _nodes(root: list[Any]) -> list[_Node]:
             if isinstance(container[key], dict | list):
                 pending.append(container[key])
     return found
+
+
+def mutate_bytes(random_source: random.Random, content: bytes, max_mutations: int = 3) -> bytes:
+    """`content` cut, repeated, or with bytes that are changed, in no encoding, or have a meaning of their own."""
+    for _ in range(random_source.randint(1, max_mutations)):
+        start, end = sorted(random_source.randrange(len(content) + 1) for _ in range(2))
+        match random_source.randrange(4):
+            case 0:
+                content = content[:start]
+            case 1:
+                content = content[:start] + content[end:]
+            case 2:
+                content = content[:end] + content[start:]
+            case _:
+                content = content[:start] + random_source.choice(HOSTILE_BYTES) + content[start + 1 :]
+    return content

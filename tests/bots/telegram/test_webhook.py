@@ -136,6 +136,40 @@ async def test_malformed_requests_are_logged_once_a_minute(
     assert "Error handling request" not in caplog.text
 
 
+@pytest.mark.parametrize(("secret", "status"), [("wrong", 401), (derive_secret(TOKEN), 400)], ids=["wrong", "right"])
+async def test_undecodable_body_is_refused_without_traceback(
+    bot_api: TelegramStandIn,
+    inbox: FakeInbox,
+    unused_tcp_port: int,
+    caplog: pytest.LogCaptureFixture,
+    secret: str,
+    status: int,
+) -> None:
+    headers = {SECRET_HEADER: secret, "Content-Encoding": "gzip"}
+    async with (
+        running_webhook(bot_api, inbox, unused_tcp_port) as url,
+        aiohttp.ClientSession() as session,
+        session.post(url, data=b"not compressed", headers=headers) as response,
+    ):
+        assert response.status == status
+    assert not [record for record in caplog.records if record.name == "aiohttp.server"]
+
+
+async def test_request_that_ends_too_early_leaves_no_traceback(
+    bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = f"{SECRET_HEADER}: {derive_secret(TOKEN)}\r\nContent-Length: 100\r\nExpect: 100-continue"
+    async with running_webhook(bot_api, inbox, unused_tcp_port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
+        assert b" 100 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        await send_message(bot_api, "still there")
+        await inbox.wait_for_events(1)
+    assert not [record for record in caplog.records if record.name == "aiohttp.server"]
+
+
 async def test_unreadable_and_oversized_updates_are_skipped(
     bot_api: TelegramStandIn, inbox: FakeInbox, unused_tcp_port: int
 ) -> None:
