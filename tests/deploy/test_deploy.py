@@ -18,6 +18,8 @@ from tests.deploy.systemd_unit import read_unit
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+SHUTDOWN_SECONDS = 20
+"""After SIGTERM, the bot has exited."""
 BOT_MEMORY_BYTES = 512 << 20
 """Enough for the bot itself."""
 
@@ -82,6 +84,11 @@ def test_compose_file_is_hardened_and_complete() -> None:
     service = compose["services"]["parley"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] <= 256
+    assert service["volumes"] == ["data:/data"]
+    assert "data" in compose["volumes"]
+    assert int(service["stop_grace_period"].removesuffix("s")) > SHUTDOWN_SECONDS
     assert set(service["environment"]) <= VARIABLES
     assert set(service["secrets"]) == set(compose["secrets"])
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import structlog
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
 from core.conversation.ledger import key_id_of
-from core.conversation.vault import CIPHERTEXT_PREFIX, Vault, open_vault
+from core.conversation.vault import CIPHERTEXT_PREFIX, SALT_KEY, Vault, open_vault
 from core.settings import Settings
 from core.store.database import Store
+from core.store.key_values import get_value
 from core.store.personal_keys import get_encrypted_key, save_encrypted_key
 from tests.postgresql import postgresql_url
 from tests.sqlite import sqlite_url
@@ -100,6 +102,19 @@ async def test_salt_is_per_database_and_survives_restart(store: Store, vault: Va
     elsewhere = Store(sqlite_url(tmp_path / "other"))
     assert (await open_vault(elsewhere, PASSPHRASE)).decrypt(encrypted, "ann") is None
     await elsewhere.close()
+
+
+async def test_stored_keys_stay_readable_and_cost_guessers_much(store: Store) -> None:
+    """The format and the derivation are part of the database: 2**17 steps of scrypt over the database's salt."""
+    vault = await open_vault(store, PASSPHRASE)
+    salt = await store.read(get_value, SALT_KEY)
+    assert salt is not None
+    key = hashlib.scrypt(
+        PASSPHRASE.encode(), salt=bytes.fromhex(salt), n=2**17, r=8, p=1, dklen=32, maxmem=2**28 + 2**20
+    )
+    nonce = b"0123456789ab"
+    data = nonce + AESGCM(key).encrypt(nonce, b"secret", b"ann")
+    assert vault.decrypt(f"{CIPHERTEXT_PREFIX}{base64.urlsafe_b64encode(data).decode()}", "ann") == "secret"
 
 
 async def test_damaged_ciphertext_is_unreadable(vault: Vault) -> None:
