@@ -90,10 +90,11 @@ class Engine:
 
     async def run(self) -> None:
         """Claim and run turns until cancelled. Other processes continue the turns that run then."""
+        interrupted = 0
         if self._store.is_exclusive:
             interrupted = await self._store.write(expire_leases, tuple(self._adapters))
             await self._services.ledger.settle_abandoned(0)
-            log.info("app.started", interrupted=interrupted)
+        log.info("app.started", interrupted=interrupted)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._claim_until_cancelled())

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import Connection, func, insert, select, update
 
 from bots.sandbox.model import ModelStandIn
@@ -23,6 +24,7 @@ from core.texts import answers as texts
 from core.timings import Timings
 from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
+from tests.postgresql import postgresql_url
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -74,6 +76,13 @@ async def test_batches_wait_as_long_as_timings_say(tmp_path: Path, model: ModelS
         sender = Sender(adapter.platform, "5", "Ann")
         await adapter.inbox(Incoming(EventKind.PROMPT, "e1", place, sender, "the first half", batch=Batch()))
         assert await adapter.store.read(batch_waits) == [pytest.approx(60, abs=1)]
+
+
+async def test_start_is_logged_on_a_shared_database_too(tmp_path: Path, model: ModelStandIn) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with running_engine(tmp_path, model, database_url=postgresql_url()) as adapter:
+            await adapter.ask("/help")
+    assert [line for line in logs if line["event"] == "app.started"]
 
 
 @pytest.mark.slow
