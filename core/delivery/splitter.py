@@ -33,7 +33,7 @@ import regex
 from core.delivery.cut_finder import Cut, CutFinder, resume_blocks
 from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBlock, Table
 from core.markdown.outline import open_formula_closer
-from core.markdown.parser import STOP_WORK, PlacedBlock, normalise_text, parse_blocks
+from core.markdown.parser import MAX_TABLE_COLUMNS, STOP_WORK, PlacedBlock, normalise_text, parse_blocks
 from core.markdown.plain_text import plain_paragraph
 from core.port import Dialect, Part
 from core.timings import Timings
@@ -42,8 +42,6 @@ INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 """Up to this many new characters are split without a thread."""
 MIN_SETTLED_ITEMS = 4
-MAX_DELIMITER_ROWS = 8
-"""A step of growth with more of them is too large."""
 MAX_SOURCE_RATIO = 8
 """A part is full with this many characters of source per unit of its limit, whatever they show."""
 MAX_GRAPHEME_CHARS = 256
@@ -61,9 +59,14 @@ WORK_PER_CHAR = 300
 """A part is plain text if those before it cost more than `INITIAL_WORK` and this for each of their characters."""
 SIZE_SLACK = 24
 """The maximum by which half a pair of marks makes a part larger than the complete pair."""
+COLUMN_SEPARATOR_CHARS = 5
+"""By how much a column makes a table's header and the line below it larger than the source."""
 MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|]")
 PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<]")
-TABLE_DELIMITER_PATTERN = re.compile(r"^[ \t>]*+(?:[|:][|: \t]*+-|-(?=[-|:]))[|:\- \t]*+(?=[^\n|:\- \t])", re.MULTILINE)
+TABLE_HEADER_PATTERN = re.compile(r"^([^|\n]*+\|[^\n]*+)(?=\n[ \t>]*+(?:[|:][|: \t]*+-|-[-|:]))", re.MULTILINE)
+"""A line that is the header of a table if the next one, as far as it goes, is the delimiter row."""
+ROW_END_PATTERN = re.compile(r"^([ \t]*+)(?:[\d+#*_`~$\\]|-(?!(?:[-:]++[ \t]*+)?+\|))", re.MULTILINE)
+"""The start of a line that may first be a row of a table, and then the beginning of another block."""
 LIST_ITEM_PATTERN = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 START_OF_TEXT = Cut(0, 0)
 SPLIT_THREADS = 2
@@ -135,9 +138,12 @@ class Splitter:
         """What closing the closed parts cost. Depends on their text alone, not on the steps in which it grew."""
         self.has_plain_part = False
         """Whether a part is plain text because of its cost, or of a failure."""
+        self._part_start = START_OF_TEXT
         self._begin_part(START_OF_TEXT)
 
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
+        # The next part is probably as long: a first step far beyond it would cost work that is not charged.
+        previous_chars = cut.resume_at - self._part_start.resume_at or INITIAL_STRIDE_CHARS
         self._part_start = cut
         self._part_work = 0
         work_per_char = WORK_PER_CHAR * self._allowance / self._dialect.limit
@@ -151,7 +157,7 @@ class Splitter:
         """What parsing the settled blocks and items cost."""
         self._settled_items: ListBlock | None = None
         """The settled items of the list at the beginning of the tail."""
-        self._stride = min(INITIAL_STRIDE_CHARS, self._max_stride)
+        self._stride = max(1, min(INITIAL_STRIDE_CHARS, self._max_stride, previous_chars))
         self._renderings: dict[int, _Rendering] = {}
 
     def _advance(self) -> Part:
@@ -176,11 +182,11 @@ class Splitter:
     def _grow_or_close_part(self) -> bool:
         """Try one step of growth; False if the text is too short for it.
 
-        The steps depend on the text alone: a step waits for all its characters, unless the part is full without them.
+        The steps depend on the text alone: a step waits for all its characters, unless the part may be full before.
         """
         end = self._fit_end + self._stride
         if end > len(self._text):
-            if self._stride == 1 or self._render_up_to(len(self._text)).size <= self._dialect.limit:
+            if self._fit_end == len(self._text) or self._fits_up_to(len(self._text)):
                 return False
             fits = False
         elif self._stride > 1:
@@ -265,23 +271,36 @@ class Splitter:
     def _fits_up_to(self, end: int) -> bool:
         """Whether the part fits at `end` and at every earlier end.
 
-        Half a pair of marks, or half a table, may show more than the whole. There, a nearly full part grows by single
-        characters.
+        Half a pair of marks, or a line that is part of a table for some characters, may show more than the whole.
+        There, a nearly full part grows by single characters.
         """
-        tail = self._text[self._tail_start : end]
-        max_size = self._dialect.limit - (SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(tail) else 0)
+        max_size = self._dialect.limit - self._max_excess(end)
         if self._render_up_to(end).size > max_size:
             return False
-        new_text = self._text[self._fit_end : end]
-        for count, delimiter in enumerate(TABLE_DELIMITER_PATTERN.finditer(new_text)):
-            # The text is a table up to here, but no longer with the next character.
-            if count == MAX_DELIMITER_ROWS or self._render_up_to(self._fit_end + delimiter.end()).size > max_size:
-                return False
-        if not MARKUP_PATTERN.search(new_text):
+        has_table = TABLE_HEADER_PATTERN.search(self._tail_prefix + self._text[self._tail_start : end])
+        if not has_table and not MARKUP_PATTERN.search(self._text, self._fit_end, end):
             return True
-        # The worst case: every mark is shown as a character.
-        unmarked_tail = self._text[self._tail_start : self._fit_end] + PAIRED_MARKUP_PATTERN.sub("@", new_text)
-        return self._render_tail(unmarked_tail).size <= max_size
+        return self._render_tail(self._worst_tail(end, has_table=bool(has_table))).size <= max_size
+
+    def _max_excess(self, end: int) -> int:
+        """By how much the part at an earlier end may be larger than at `end`, apart from what `_worst_tail` shows."""
+        excess = SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(self._text, self._tail_start, end) else 0
+        line_before = self._line_start(self._line_start(self._fit_end) - 1)
+        headers = TABLE_HEADER_PATTERN.findall(self._text[line_before:end])
+        return excess + max(map(_table_excess, headers), default=0)
+
+    def _worst_tail(self, end: int, *, has_table: bool) -> str:
+        """The tail as if every new mark is shown as a character, and every new line after a table is a row of it."""
+        new_text = PAIRED_MARKUP_PATTERN.sub("@", self._text[self._fit_end : end])
+        if not has_table:
+            return self._text[self._tail_start : self._fit_end] + new_text
+        line_start = self._line_start(self._fit_end)
+        new_rows = ROW_END_PATTERN.sub(r"\1@", self._text[line_start : self._fit_end] + new_text)
+        return self._text[self._tail_start : line_start] + new_rows
+
+    def _line_start(self, position: int) -> int:
+        """Where the line before or at `position` begins in the tail."""
+        return max(self._tail_start, self._text.rfind("\n", self._tail_start, max(self._tail_start, position)) + 1)
 
     def _render_up_to(self, end: int) -> _Rendering:
         rendering = self._renderings.get(end)
@@ -362,6 +381,13 @@ def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int
         # Later text may turn its lines into a part of the previous block.
         open_candidates.pop()
     return open_candidates[-1].line if open_candidates else 0
+
+
+def _table_excess(header: str) -> int:
+    """By how much a table of one row may be larger than the same lines as text."""
+    separators = header.count("|")
+    is_table = separators <= MAX_TABLE_COLUMNS + 1
+    return 2 * len(header) + COLUMN_SEPARATOR_CHARS * separators if is_table else 0
 
 
 def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:

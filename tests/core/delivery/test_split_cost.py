@@ -43,6 +43,14 @@ def test_repeated_mark_is_cheap(dialect: Dialect, unit: str) -> None:
 
 
 @pytest.mark.slow
+def test_rows_of_many_empty_cells_are_cheap() -> None:
+    columns = 30
+    splitter = Splitter(DiscordDialect())
+    splitter.update("|a" * columns + "\n" + "|-" * columns + "\n" + "|\n" * 300)
+    assert splitter.work < INITIAL_WORK  # 1.5 times as much if each part begins with a step of 500 characters
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_work_for_1000_repeated_characters_is_bounded(unit: str) -> None:
     check_cost(DIALECTS[UNITS.index(unit) % 2], repeat(unit, 1000))

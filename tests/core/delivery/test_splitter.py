@@ -283,6 +283,33 @@ def test_late_structure_changes(text: str) -> None:
         check(TelegramDialect(limit), text)
 
 
+ROWS = "a|b\n-|-\n"
+TABLE = f"{ROWS * 3}$1 {ROWS * 2}$1 {ROWS * 3}$1 $1 $1 {ROWS}a|b\n"
+WIDE_CELL = "x" * 30
+FENCES = "\n".join(" " * indent + "```" for indent in range(6)) + "\n     "
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        pytest.param(TelegramDialect(300), f"{TABLE}-{FENCES}", id="fences"),
+        pytest.param(DiscordDialect(336), "a|b\n-|-\n" + "c|d\n" * 20 + "123456789. x\n\nend", id="widening number"),
+        pytest.param(DiscordDialect(259), f"{WIDE_CELL}|b\n-|-\n" + "c|d\n" * 4 + "1. x\n\nend", id="number"),
+        pytest.param(DiscordDialect(259), f"{WIDE_CELL}|b\n-|-\n" + "c|d\n" * 4 + "```\nx\n```\n", id="fence"),
+        pytest.param(
+            DiscordDialect(278),
+            "a|b\n-|-\n" + "c|d\n" * 8 + "\\begin{aaaaaaaaaaaa}\nx\n\\end{aaaaaaaaaaaa}",
+            id="formula",
+        ),
+        pytest.param(DiscordDialect(114), f"{'a' * 40}|b|c\n-|-|-|-\nword word", id="too many delimiters"),
+        pytest.param(DiscordDialect(114), f"{'a' * 40}|b|c\n-|-|- x\nword word", id="word after delimiters"),
+        pytest.param(DiscordDialect(92), "|" + "a|" * 10 + "\n" + "-|" * 10 + "-|-|-\n\nwords", id="many columns"),
+    ],
+)
+def test_line_that_is_briefly_part_of_table(dialect: Dialect, text: str) -> None:
+    check(dialect, text)
+
+
 def test_number_outside_list_is_not_continued() -> None:
     text = "word word word word\n2. not a list\n" * 8
     parts = Splitter(TelegramDialect(64)).update(text)
