@@ -1,8 +1,9 @@
 """Hands Discord's events to the inbox and acknowledges interactions in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from weakref import WeakValueDictionary
 
 import discord
@@ -10,7 +11,7 @@ import structlog
 
 from bots.background_tasks import BackgroundTasks
 from bots.discord.commands import focused_argument
-from bots.discord.dialect import MAX_MESSAGE_CHARS
+from bots.discord.dialect import MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
@@ -20,6 +21,7 @@ from core.backoff import Backoff
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
+from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
 from core.port import Inbox, Incoming, Place
 
 log = structlog.get_logger(__name__)
@@ -190,11 +192,20 @@ class EventReceiver:
 
 
 def _question_message(incoming: Incoming, token: InteractionToken) -> Json | None:
-    """The question as a public quote: the response to a command that is answered in the channel."""
+    """The question as a public quote: the response to a command that is answered in the channel.
+
+    It is shown as it was typed, because the bot must not publish a disguised link of somebody.
+    """
     if token.mode is not ResponseMode.CHANNEL:
         return None
     question = incoming.text if incoming.command == "ask" else f"/{incoming.command} {incoming.text}"
-    quote = "> " + question.strip().replace("\n", "\n> ")
+    quote = _quote(question.strip())
     if len(quote) > MAX_MESSAGE_CHARS:
-        quote = quote[: MAX_MESSAGE_CHARS - 1] + "…"
+        quote = _quote(question.strip()[: MAX_MESSAGE_CHARS // 3] + "…")  # a line break takes three characters
     return message_payload(quote, flags=SUPPRESS_EMBEDS_FLAG)
+
+
+def _quote(text: str) -> str:
+    lines: Iterator[tuple[Inline, Inline]] = ((Text(line), LineBreak()) for line in text.split("\n"))
+    paragraph = Paragraph(tuple(chain.from_iterable(lines))[:-1])
+    return DiscordDialect().render(Document((Quote((paragraph,)),))).text

@@ -13,6 +13,7 @@ from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.port import SupportsFiles
+from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
 from core.store.grants import is_operator
 from core.texts import answers
@@ -50,7 +51,10 @@ async def stop_reply(request: CommandRequest) -> Reply:
     result = await request.cancel_turns(request.conversation_id)
     if result.dropped:
         return Reply(answers.messages_dropped(result.dropped))
-    return Reply(answers.STOPPED if result.running else texts.NOTHING_TO_STOP)
+    is_stopped = bool(result.running) or await request.services.store.read(
+        was_just_stopped, request.conversation_id, request.turn_id
+    )
+    return Reply(answers.STOPPED if is_stopped else texts.NOTHING_TO_STOP)
 
 
 async def help_reply(request: CommandRequest) -> Reply:

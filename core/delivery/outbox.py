@@ -80,7 +80,13 @@ class Outbox:
         self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
         self._question_message = incoming.message_id
         # In a private chat, answers directly follow their questions, unless a refusal comes between.
-        self._reply_to = None if incoming.place.is_private and not turn.refusal else self._question_message
+        self._reply_to: str | None = None
+        if not incoming.place.is_private or turn.refusal:
+            self.reply_to_question()
+
+    def reply_to_question(self) -> None:
+        """Show which question the messages are about, also where answers directly follow their questions."""
+        self._reply_to = self._question_message
 
     async def load(self) -> None:
         """Read which parts earlier attempts of the turn sent."""

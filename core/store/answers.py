@@ -17,6 +17,8 @@ NO_TOKENS = UsageReport()
 class Question:
     text: str
     turn_id: int
+    is_excluded: bool = False
+    """Not in the history: another turn asked it again, or it is from before /new."""
 
 
 def store_answer(
@@ -37,8 +39,9 @@ def store_answer(
     """Store the question, its answer and the cost, and set the turn to `DELIVERING`.
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
-    the previous question and answer from the history, or this question if there is no new answer. An empty `answer`
-    stores only the question, so that it can be asked again. `final_state` is the turn's after its delivery. Raises
+    the previous question and answer from the history, or this question if there is no new answer. After a /new that
+    is newer than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so
+    that it can be asked again. `final_state` is the turn's after its delivery. Raises
     `LostLeaseError`.
     """
     conversation_id = lock_conversation(connection, turn)
@@ -60,13 +63,16 @@ def store_answer(
     if reasoning:
         connection.execute(delete(reasoning_table).where(reasoning_table.c.turn_id == turn.id))
         connection.execute(insert(reasoning_table).values(turn_id=turn.id, text=reasoning))
+    reset_by_turn = connection.scalar(
+        select(conversations.c.reset_by_turn).where(conversations.c.id == conversation_id)
+    )
     if replaces_last and answer:
         _exclude_last_exchange(connection, conversation_id)
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
         "created_at": database_now(),
-        "is_excluded": replaces_last and not answer,
+        "is_excluded": turn.id < (reset_by_turn or 0) or (replaces_last and not answer),
     }
     connection.execute(insert(messages).values(role="user", text=prompt, **columns))
     if answer:
@@ -109,10 +115,12 @@ def get_answer(connection: Connection, turn_id: int) -> str:
     return connection.scalar(query) or ""
 
 
-def get_question(connection: Connection, turn_id: int) -> str | None:
+def get_question(connection: Connection, turn_id: int) -> Question | None:
     """The question of a turn, even if it is excluded from the history."""
-    query = select(messages.c.text).where(messages.c.turn_id == turn_id, messages.c.role == "user")
-    return connection.scalar(query.order_by(messages.c.id.desc()).limit(1))
+    columns = (messages.c.text, messages.c.turn_id, messages.c.is_excluded)
+    query = select(*columns).where(messages.c.turn_id == turn_id, messages.c.role == "user")
+    row = connection.execute(query.order_by(messages.c.id.desc()).limit(1)).first()
+    return Question(*row) if row else None
 
 
 def get_reasoning(connection: Connection, turn_id: int) -> str | None:

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AT_ONCE = 8
 """Of one conversation: whoever sends hundreds must not occupy a process."""
+RECENT_STOP_SECONDS = 15
 SUSPECT_ATTEMPTS = 7
 """Attempts after which a turn is suspected of crashing its processes."""
 
@@ -213,3 +214,14 @@ def cancel_turns(connection: Connection, conversation_id: int, before_turn: int)
         .returning(turns.c.id)
     ).all()
     return CancelResult(list(running), dropped)
+
+
+def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:
+    """Whether the last question before `before_turn` was stopped within the last `RECENT_STOP_SECONDS`."""
+    last = connection.execute(
+        select(turns.c.state, (database_now() - turns.c.finished_at).label("age"))
+        .where(turns.c.conversation_id == conversation_id, turns.c.id < before_turn, turns.c.seq.is_not(None))
+        .order_by(turns.c.id.desc())
+        .limit(1)
+    ).first()
+    return last is not None and last.state == TurnState.STOPPED and last.age < RECENT_STOP_SECONDS

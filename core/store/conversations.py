@@ -10,10 +10,17 @@ def find_conversation(connection: Connection, key: str) -> int | None:
 
 
 def reset_history(connection: Connection, conversation_id: int, before_turn: int) -> None:
-    """Exclude all messages before the turn from the history; they stay stored.
+    """Exclude all messages of turns before `before_turn` from the history, also those stored later; they stay stored.
 
     Repeated or delayed calls do not affect later messages.
     """
+    # Answers are stored either before this transaction or after it.
+    connection.execute(select(conversations.c.id).where(conversations.c.id == conversation_id).with_for_update())
+    connection.execute(
+        update(conversations)
+        .where(conversations.c.id == conversation_id, conversations.c.reset_by_turn < before_turn)
+        .values(reset_by_turn=before_turn)
+    )
     last_message = connection.scalar(
         select(func.coalesce(func.max(messages.c.id), 0)).where(
             messages.c.conversation_id == conversation_id, messages.c.turn_id < before_turn

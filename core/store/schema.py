@@ -88,6 +88,7 @@ conversations = table(
     required("key", String(400), unique=True),
     required("last_seq", Integer, server_default="0"),
     required("history_after", Id, server_default="0"),  # /new: the last message left out
+    required("reset_by_turn", Id, server_default="0"),  # the turn of the last /new
     required("truncation_notified", Boolean, server_default=text("false")),
     Column("recall_mode", String(16)),  # NULL: the default
     required("recall_after", Id, server_default="0"),  # the last message never recalled

@@ -58,6 +58,7 @@ class Dispatcher:
             else:
                 note = f"{texts.INTERNAL_ERROR} [{turn.id}]"
                 buttons = await self._questions.store_unanswered(claimed, note)
+                claimed.outbox.reply_to_question()
                 await claimed.deliver("", note=note, buttons=buttons)
         except DeliveryError as error:
             log.warning("turn.notice_not_delivered", turn=turn.id, failure=error.failure)

@@ -8,7 +8,7 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.port import Attachment, Button, EventKind, Incoming
 from core.services import Services
-from core.store.answers import get_question, last_question, store_answer
+from core.store.answers import Question, get_question, last_question, store_answer
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState
 from core.texts import answers as texts
@@ -52,6 +52,7 @@ class QuestionHandler:
         try:
             prompt = await self._resolve_prompt(claimed, api_key)
         except _QuestionRefused as refusal:
+            claimed.outbox.reply_to_question()
             await claimed.reply_and_finish(Reply(str(refusal)))
             return
         if turn.age_seconds > self._settings.too_old:
@@ -80,6 +81,7 @@ class QuestionHandler:
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
         await self._store_question(claimed, preferences, prompt, texts.QUESTION_OUTDATED)
+        claimed.outbox.reply_to_question()
         await claimed.deliver("", note=texts.QUESTION_OUTDATED)
         await claimed.finish(TurnState.FAILED)
 
@@ -122,8 +124,8 @@ class QuestionHandler:
             return ResolvedPrompt(CONTINUE_PROMPT)
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
-            if question is not None and (last is None or last.text != question):
-                return ResolvedPrompt(question)  # not the last one: its answer stays
+            if question is not None and not _is_same_question(question, last):
+                return ResolvedPrompt(question.text)  # not the last one: its answer stays
         if last is None:
             raise _QuestionRefused(texts.NO_QUESTION_YET)
         return ResolvedPrompt(last.text, replaces_answer=True)
@@ -164,6 +166,13 @@ class QuestionHandler:
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available
+
+
+def _is_same_question(question: Question, last: Question | None) -> bool:
+    """Whether `last` is `question`, or asked it again in its place."""
+    if last is None or last.text != question.text:
+        return False
+    return last.turn_id == question.turn_id or question.is_excluded
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:

@@ -60,11 +60,22 @@ async def test_ask_shows_question_and_answers_by_message(harness: AdapterHarness
     assert not harness.message(message_id).flags & EPHEMERAL
 
 
-async def test_long_question_is_truncated(harness: AdapterHarness) -> None:
+@pytest.mark.parametrize("prompt", ["x\n" * 3000, "*" * 5999], ids=["lines", "marks"])
+async def test_long_question_is_truncated(harness: AdapterHarness, prompt: str) -> None:
     await harness.start()
-    response = await harness.acknowledgement(await use_command(harness, "ask", prompt="x\n" * 3000))
+    response = await harness.acknowledgement(await use_command(harness, "ask", prompt=prompt))
     assert len(response["data"]["content"]) <= 2000
     assert len((await harness.inbox.next()).text) == 5999
+
+
+async def test_question_is_shown_as_it_was_typed(harness: AdapterHarness) -> None:
+    await harness.start()
+    prompt = "[your prize](https://example.org)\n# Big\n<@1> ||x||"
+    response = await harness.acknowledgement(await use_command(harness, "ask", prompt=prompt))
+    shown = response["data"]["content"]
+    assert shown.startswith("> \\[your prize\\](<https")
+    assert "\n> \\# Big\n" in shown
+    assert "||" not in shown
 
 
 async def test_ask_in_a_thread_posts_into_the_thread(harness: AdapterHarness) -> None:
@@ -218,8 +229,9 @@ async def test_expired_interaction_is_gone_where_posting_is_forbidden(harness: A
     def expired_token(mode: ResponseMode) -> str:
         return InteractionToken(mode, harness.account, "1", "t", expires_at=1, can_post=True).encode()
 
+    token = expired_token(ResponseMode.EPHEMERAL)
     with pytest.raises(DeliveryError) as caught:
-        await adapter.send(place, Part("x"), key="k", interaction_token=expired_token(ResponseMode.EPHEMERAL))
+        await adapter.send(place, Part("x"), key="k", interaction_token=token, ephemeral=True)
     assert caught.value.failure is DeliveryFailure.GONE
     message_id = await adapter.send(place, Part("x"), key="k", interaction_token=expired_token(ResponseMode.CHANNEL))
     assert harness.message(message_id).content == "x"

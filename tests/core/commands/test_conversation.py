@@ -29,6 +29,27 @@ async def test_new_conversation_leaves_earlier_messages_out(tmp_path: Path, mode
         assert "before" not in str(model.requests[-1].body["messages"])
 
 
+async def test_answer_that_is_being_written_stays_in_the_old_conversation(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second = 20
+    async with running_engine(tmp_path, model) as chat:
+        await chat.say("long 200")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        await chat.ask("/new")
+        await chat.wait_for_states("done", "done")
+        await chat.ask("repeat: after")
+        assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == ["repeat: after"]
+
+
+async def test_second_stop_confirms_the_first(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second = 5
+    async with running_engine(tmp_path, model) as chat:
+        await chat.say("long 5000")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        await chat.say("/stop")
+        await chat.wait_for_states("stopped", "done")
+        assert await chat.ask("/stop") == answers.STOPPED
+
+
 async def test_nothing_to_stop(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         assert await chat.ask("/stop") == texts.NOTHING_TO_STOP

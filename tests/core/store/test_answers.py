@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+import pytest
+
 from core.store import answers, conversations, token_usage, turns
 from core.store.database import Store
 from core.store.token_usage import ModelUsage
@@ -37,6 +39,18 @@ async def test_late_reset_spares_newer_messages(store: Store) -> None:
     await store.write(conversations.reset_history, turn.conversation_id, FUTURE_TURN)
     await store.write(conversations.reset_history, turn.conversation_id, turn.id)
     assert await history_texts(store, turn.conversation_id) == []
+
+
+@pytest.mark.parametrize("is_retry", [False, True])
+async def test_answer_to_a_question_before_reset_does_not_enter_the_new_history(store: Store, is_retry: bool) -> None:
+    for key in ("u1", "u2", "u3"):
+        await accept(store, key)
+    (running,) = await claim(store)
+    await store.write(conversations.reset_history, running.conversation_id, running.id + 1)
+    await answer(store, running, "before?", "late.", replaces_last=is_retry)
+    (turn,) = await claim(store)
+    await answer(store, turn, "after?", "new.")
+    assert await history_texts(store, turn.conversation_id) == ["after?", "new."]
 
 
 async def test_failed_retry_keeps_previous_answer(store: Store) -> None:

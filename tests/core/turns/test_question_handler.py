@@ -115,6 +115,39 @@ async def test_retry_replaces_the_last_answer(tmp_path: Path, model: ModelStandI
         assert contents[1:] == ["repeat: one", "one", "repeat: two"]
 
 
+async def test_retry_under_an_older_answer_to_the_same_question_keeps_the_last_one(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        for text in ("repeat: one", "repeat: two", "repeat: one"):
+            await chat.ask(text)
+        await chat.press("retry:1", "1")
+        await model.wait_for(lambda: len(model.requests) == 4)
+        await chat.wait_for_states(*["done"] * 4)
+        await chat.ask("repeat: three")
+        assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == [
+            *("repeat: one", "one", "repeat: two", "two", "repeat: one", "one", "repeat: one", "one", "repeat: three")
+        ]
+
+
+async def test_retry_under_a_replaced_answer_replaces_the_new_one(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: one")
+        await chat.ask("/retry")
+        await chat.press("retry:1", "1")
+        await chat.wait_for_states(*["done"] * 3)
+        await chat.ask("repeat: two")
+        contents = [message["content"] for message in model.requests[-1].body["messages"]]
+        assert contents[1:] == ["repeat: one", "one", "repeat: two"]
+
+
+async def test_refusals_in_private_chats_reply_to_their_question(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.say("x" * (MAX_PROMPT_CHARS + 1), message="9")
+        await chat.wait_for_text("A message can have at most")
+        assert chat.calls[-1].reply_to == "9"
+
+
 async def test_only_the_last_answer_continues(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("repeat: one")
