@@ -112,7 +112,9 @@ class _EntityWriter:
     def _write(self, text: str) -> None:
         if not self._position:
             text = text.lstrip()
-        text = MENTION_SIGN.sub(f"@{WORD_JOINER}", text)
+        self._append(MENTION_SIGN.sub(f"@{WORD_JOINER}", text))
+
+    def _append(self, text: str) -> None:
         if text:
             self._text.append(text)
             self._position += utf16_length(text)
@@ -139,8 +141,7 @@ class _EntityWriter:
         for span in reversed(self._open_spans):
             self._close(span)
         code = _Span(kind, language, self._position)
-        self._text.append(text)
-        self._position += utf16_length(text)
+        self._append(text)
         self._close(code)
         self._open_spans = [replace(span, start=self._position) for span in self._open_spans]
 
@@ -171,13 +172,21 @@ class _EntityWriter:
     def _link(self, link: Link) -> None:
         label = inlines_to_plain_text(link.children)
         if label == link.url or not label.strip():
-            self._write(link.url)
+            self._url(link.url)
         elif CLICKABLE_URL.match(link.url):
             with self._style(MessageEntity.TEXT_LINK, link.url):
                 self.inline(link.children)
         else:
             self.inline(link.children)
             self._write(f" ({link.url})")
+
+    def _url(self, url: str) -> None:
+        if CLICKABLE_URL.match(url) and MENTION_SIGN.search(url):
+            # In the text of a link, Telegram notifies nobody: the address needs no invisible character.
+            with self._style(MessageEntity.TEXT_LINK, url):
+                self._append(url)
+        else:
+            self._write(url)
 
     # Blocks
 
