@@ -29,6 +29,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Spoiler,
     Strikethrough,
     Strong,
     Table,
@@ -44,7 +45,14 @@ CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
 WORD_JOINER = "\u2060"
 """Invisible; keeps Telegram from notifying the person whose @name a model writes."""
-ENTITY_TYPES = {Strong: MessageEntity.BOLD, Emphasis: MessageEntity.ITALIC, Strikethrough: MessageEntity.STRIKETHROUGH}
+ENTITY_TYPES = {
+    Strong: MessageEntity.BOLD,
+    Emphasis: MessageEntity.ITALIC,
+    Strikethrough: MessageEntity.STRIKETHROUGH,
+    Spoiler: MessageEntity.SPOILER,
+}
+ENTITIES_WITHOUT_CODE = (MessageEntity.TEXT_LINK, MessageEntity.SPOILER)
+"""In them, code is text: it cannot be inside another entity, and must be neither uncovered nor cut from its link."""
 
 
 class TelegramDialect:
@@ -158,13 +166,13 @@ class _EntityWriter:
                     self._code_span(text)
                 case Link():
                     self._link(node)
-                case Strong(inner) | Emphasis(inner) | Strikethrough(inner):
+                case Strong(inner) | Emphasis(inner) | Strikethrough(inner) | Spoiler(inner):
                     with self._style(ENTITY_TYPES[type(node)]):
                         self.inline(inner)
 
     def _code_span(self, text: str) -> None:
-        is_in_link = any(span.kind == MessageEntity.TEXT_LINK for span in self._open_spans)
-        if is_in_link or not text.strip():
+        is_code_possible = all(span.kind not in ENTITIES_WITHOUT_CODE for span in self._open_spans)
+        if not is_code_possible or not text.strip():
             self._write(text)
         else:
             self._write_code(text.strip(), MessageEntity.CODE)
