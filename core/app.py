@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from core.api.client import ModelApi, StreamTimeouts
+from core.conversation.learned_facts import LearnedFacts
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.vault import open_vault
 from core.errors import ConfigurationError
@@ -30,23 +31,25 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
     if settings.api_key is None:
         raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
     store = Store(settings.database_url, timings=timings)
+    facts = LearnedFacts(store, settings.base_url, timings=timings)
     api = ModelApi(
         settings.base_url,
         settings.api_key.get_secret_value(),
         timeouts=StreamTimeouts(
             first_token=settings.first_token_timeout,
-            reasoning_first_token=settings.reasoning_timeout,
             between_tokens=settings.stall_timeout,
             total=settings.answer_timeout,
         ),
         timings=timings,
+        facts=facts,
     )
     try:
         await store.open()
+        await facts.refresh()
         models = ModelRegistry(api, store, settings, timings=timings)
         await models.load()
         vault = await open_vault(store, settings.secret_key.get_secret_value()) if settings.secret_key else None
-        yield build_services(settings, store, api, models, vault, timings=timings)
+        yield build_services(settings, store, api, models, facts, vault, timings=timings)
     finally:
         await api.close()
         await store.close()

@@ -130,8 +130,9 @@ class ModelFailure(StrEnum):
 class ModelError(ParleyError):
     """A model did not answer, or not completely.
 
-    `limit` is the model's context window in tokens, if an overflow error names it. `request_id` is the service's, for
-    the log.
+    `limit` is the model's context window in tokens, if an overflow error names it, or the count of a prompt that was
+    cut (`is_limit_counted`). `rejected_parts` are the parts of the request that the error names
+    (`core.api.adaptation`). `request_id` is the service's, for the log.
     """
 
     def __init__(
@@ -142,6 +143,8 @@ class ModelError(ParleyError):
         status: int | None = None,
         retry_after: float | None = None,
         limit: int | None = None,
+        is_limit_counted: bool = False,
+        rejected_parts: tuple[str, ...] = (),
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -149,6 +152,8 @@ class ModelError(ParleyError):
         self.status = status
         self.retry_after = retry_after
         self.limit = limit
+        self.is_limit_counted = is_limit_counted
+        self.rejected_parts = rejected_parts
         self.request_id = request_id
 
 

@@ -7,6 +7,7 @@ from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
 from core.conversation.composer import Composer
 from core.conversation.failover import CircuitBreaker
+from core.conversation.learned_facts import LearnedFacts
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import Summariser
@@ -26,6 +27,7 @@ class Services:
     store: Store
     api: ModelApi
     models: ModelRegistry
+    facts: LearnedFacts
     api_keys: ApiKeys
     ledger: Ledger
     breaker: CircuitBreaker
@@ -49,6 +51,7 @@ def build_services(
     store: Store,
     api: ModelApi,
     models: ModelRegistry,
+    facts: LearnedFacts,
     vault: Vault | None,
     *,
     timings: Timings = Timings(),
@@ -62,6 +65,7 @@ def build_services(
         store,
         api,
         models,
+        facts,
         api_keys,
         ledger,
         CircuitBreaker(timings=timings),

@@ -101,6 +101,8 @@ class Timings:
     """Between two fetches of the list of models."""
     catalogue_retry_interval: float = 60.0
     """The same after one that failed."""
+    learned_fact_lifetime: float = 86_400.0
+    """How long a process remembers what a service rejects, or the size of a context window."""
     quota_rollover: float = 600.0
     """A quota that returns sooner is not exhausted for the day."""
     max_request: float = 43_200.0

@@ -16,6 +16,7 @@ import httpx2
 import openai
 
 from core.api import context_overflow
+from core.api.adaptation import find_rejected_parts
 from core.errors import ModelError, ModelFailure
 
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
@@ -93,6 +94,8 @@ FAILURES_BY_TEXT = (
     (ADDRESS_PATTERN, ModelFailure.WRONG_ADDRESS),
 )
 """What a text means whatever the status is. The first match counts."""
+ADAPTABLE_FAILURES = (ModelFailure.REFUSED, ModelFailure.SERVER_ERROR, ModelFailure.UNAVAILABLE)
+"""Another form of the same request may succeed. Some services answer 500 to a role or a field that they do not know."""
 STATUS_BY_TEXT = {str(status): status for status in range(400, 600)}
 FAILURE_BY_STATUS = {
     401: ModelFailure.AUTHENTICATION,
@@ -133,6 +136,10 @@ def _context_limit(failure: ModelFailure, text: str) -> int | None:
     return context_overflow.find_limit(text) if failure is ModelFailure.OVERFLOW else None
 
 
+def _rejected_parts(failure: ModelFailure, body: Any) -> tuple[str, ...]:
+    return find_rejected_parts(body) if failure in ADAPTABLE_FAILURES else ()
+
+
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """The delay in seconds that `retry-after-ms` or `retry-after` (seconds or a date) asks for.
 
@@ -168,6 +175,7 @@ def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: fl
         status=status,
         retry_after=retry_after,
         limit=_context_limit(failure, text),
+        rejected_parts=_rejected_parts(failure, body),
         request_id=headers.get("x-request-id"),
     )
 
@@ -194,8 +202,13 @@ def from_payload(payload: Any) -> ModelError:
     code = details.get("code") if isinstance(details, dict) else None
     status = STATUS_BY_TEXT.get(_to_text(code))
     failure = _classify(status or 500, text, None)
-    limit = _context_limit(failure, text)
-    return ModelError("The model service reported an error", failure, status=status, limit=limit)
+    return ModelError(
+        "The model service reported an error",
+        failure,
+        status=status,
+        limit=_context_limit(failure, text),
+        rejected_parts=_rejected_parts(failure, payload),
+    )
 
 
 def _classify(status: int, text: str, retry_after: float | None) -> ModelFailure:

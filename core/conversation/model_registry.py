@@ -30,7 +30,6 @@ class ModelRegistry:
         self._clock = timings.clock
         self._timings = timings
         self._settings = settings
-        self._context_limits: dict[str, int] = {}
         self._models: Mapping[str, Model] = BUILTIN_MODELS
         self.is_loaded = False
         """Whether the list came from the service, so that a missing model is certainly not offered."""
@@ -136,15 +135,10 @@ class ModelRegistry:
         return model.name if model else id_.rpartition("/")[2]
 
     def context_tokens(self, id_: str) -> int:
-        """The size of a model's context window."""
+        """The size of a model's context window: the configured or listed one, or a smaller one that errors named."""
         model = self._models.get(id_)
         limit = self._settings.contexts.get(id_) or (model.context_window if model else DEFAULT_CONTEXT_TOKENS)
-        return min(limit, self._context_limits.get(id_, limit))
-
-    def record_context_limit(self, id_: str, limit: int) -> None:
-        """Remember that the service reported a smaller window than the catalogue's."""
-        if id_ in self._models and limit > 0:
-            self._context_limits[id_] = limit
+        return min(limit, self._api.facts.context_limit(id_) or limit)
 
     def find(self, query: str) -> ModelMatch:
         return find_model(self.chat_models(), query)

@@ -28,6 +28,8 @@ class EffectivePreference:
     scope: Scope | None
     """The scope in which it was set; None for a default."""
     set_by: str = ""
+    notified_model: str = ""
+    """The last model of which the person was told that it does not accept the value."""
     unavailable_model: str = ""
     """The model that was set, if the service no longer offers it and `value` is its successor."""
 
@@ -100,7 +102,9 @@ def load_preferences(connection: Connection, incoming: Incoming, settings: Setti
     for scope in reversed(applicable):
         for name in defaults:
             if preference := preferences.get((scope.key, name)):
-                values[name] = EffectivePreference(preference.value, scope, preference.set_by)
+                values[name] = EffectivePreference(
+                    preference.value, scope, preference.set_by, preference.notified_model
+                )
     shared = preferences.get((chat_scope_key(incoming.place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
     return Preferences(applicable, values, settings.personas, is_shared=shared.value == ON)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from core.store.dialect import upsert
 from core.store.schema import preferences
@@ -28,11 +28,23 @@ class Preference:
     value: str
     set_by: str
     """The name of the person who set it; may be empty."""
+    notified_model: str = ""
+    """The last model of which the person was told that it does not accept the value."""
 
 
 def set_preference(connection: Connection, scope: str, name: PreferenceName, preference: Preference) -> None:
-    values = {"value": preference.value, "set_by": preference.set_by}
+    values = {
+        "value": preference.value,
+        "set_by": preference.set_by,
+        "notified_model": preference.notified_model,
+    }
     upsert(connection, preferences, {"scope": scope, "name": name}, values)
+
+
+def mark_notified(connection: Connection, scope: str, name: PreferenceName, model: str) -> None:
+    """The person has been told that `model` does not accept this preference."""
+    is_preference = (preferences.c.scope == scope, preferences.c.name == name)
+    connection.execute(update(preferences).where(*is_preference).values(notified_model=model))
 
 
 def delete_preference(connection: Connection, scopes: Sequence[str], name: PreferenceName) -> int:
@@ -45,4 +57,4 @@ def delete_preference(connection: Connection, scopes: Sequence[str], name: Prefe
 def list_preferences(connection: Connection, scopes: Sequence[str]) -> dict[tuple[str, str], Preference]:
     """All preferences of `scopes`, by (scope, name)."""
     rows = connection.execute(select(preferences).where(preferences.c.scope.in_(scopes)))
-    return {(row.scope, row.name): Preference(row.value, row.set_by) for row in rows}
+    return {(row.scope, row.name): Preference(row.value, row.set_by, row.notified_model) for row in rows}

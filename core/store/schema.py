@@ -160,6 +160,7 @@ preferences = table(
     primary_key("name", String(40)),
     required("value", NulFreeText),
     required("set_by", String(200)),
+    required("notified_model", String(200), server_default=""),  # that does not accept it
 )
 
 grants = table(
@@ -180,6 +181,15 @@ rate_limits = table(
     primary_key("chat", String(200)),  # "": every chat
     required("blocked_until", Float),
     Column("requested_seconds", Float),  # by the platform, from then on; NULL: unknown
+)
+
+learned_facts = table(
+    "learned_facts",
+    primary_key("service", String(200)),  # host and path
+    primary_key("model", String(200)),
+    primary_key("kind", String(16)),
+    primary_key("detail", String(100)),
+    required("expires_at", Float),
 )
 
 token_usage = table(

@@ -21,8 +21,6 @@ THINKING = "Thinking…"
 STOPPED = "Stopped."
 ALREADY_STOPPING = "I'm already stopping."
 HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
-ONLY_REASONING = "The model ended inside its reasoning, without an answer. This is what it wrote."
-ANSWER_HAS_GAP = "A piece of this answer arrived damaged and is missing."
 MAX_LENGTH_REACHED = "The answer reached its maximum length."
 LONG_ANSWER = "The answer is long. This file has all of it."
 DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
@@ -102,8 +100,7 @@ SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
 
 
 def thinking_progress(seconds: int, tokens: int) -> str:
-    """`tokens`: 0 for a model that reasons silently."""
-    return f"{THINKING} {seconds} s · {tokens:,} tokens" if tokens else f"{THINKING} {seconds} s"
+    return f"{THINKING} {seconds} s · {tokens:,} tokens"
 
 
 def answer_continues(chars: int) -> str:
@@ -153,6 +150,11 @@ def prompt_too_long_for_model(model: str, error: PromptTooLongError) -> str:
 def answer_limit_low(max_tokens: int) -> str:
     """For a model that spends the whole limit on reasoning."""
     return f"Answers are limited to {max_tokens:,} tokens here, reasoning included. Change it with /settings length."
+
+
+def settings_ignored(model: str, settings: Iterable[str]) -> str:
+    """`settings` as in "temperature 0.3"."""
+    return f"{model} does not accept {' and '.join(settings)}, so its default applies. See /settings."
 
 
 def prompt_too_long(max_chars: int) -> str:

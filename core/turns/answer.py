@@ -23,6 +23,7 @@ from core.port import Button
 from core.store.answers import get_answer, store_answer
 from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
+from core.store.preferences import mark_notified
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
@@ -130,7 +131,8 @@ class AnswerPipeline:
         """What the person is told under the answer."""
         answer = self._caller.answer
         notes = [self._substitution_note(outcome), *self._notes]
-        notes += [texts.ONLY_REASONING] * answer.is_reasoning + [texts.ANSWER_HAS_GAP] * answer.has_gap
+        if self._caller.ignored_settings:
+            notes.append(self._ignored_settings_note(outcome.model))
         if answer.reached_token_limit or answer.reached_char_limit:
             notes.append(texts.MAX_LENGTH_REACHED)
         if self._caller.needs_truncation_note:
@@ -139,6 +141,11 @@ class AnswerPipeline:
         if self._claimed.stop_requested.is_set():
             notes.append(texts.STOPPED)
         return [note for note in notes if note]
+
+    def _ignored_settings_note(self, model: str) -> str:
+        values = self._preferences.values
+        settings = [f"{name} {values[name].value}" for name in self._caller.ignored_settings]
+        return texts.settings_ignored(self._services.models.display_name(model), settings)
 
     async def _quota_warnings(self) -> list[str]:
         """Pending warnings that a quota runs low; only for the operator, in a private chat."""
@@ -157,7 +164,7 @@ class AnswerPipeline:
         buttons = []
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
-        if outcome.failure_notes or answer.is_reasoning or answer.has_gap or has_retry_button:
+        if outcome.failure_notes or has_retry_button:
             buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))
@@ -191,6 +198,9 @@ class AnswerPipeline:
             return
         if self._caller.needs_truncation_note:
             mark_truncation_notified(connection, claimed.turn.conversation_id)
+        for name in self._caller.ignored_settings:
+            if (scope := self._preferences.values[name].scope) is not None:
+                mark_notified(connection, scope.key, name, model)
         add_daily_usage(connection, self._api_key.subjects, self._services.ledger.today(), self._caller.cost, 1)
 
 

@@ -1,11 +1,11 @@
 """Asks one model the question of a turn: composes the request, books its tokens, reads the stream."""
 
-import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
 import structlog
 
+from core.api.adaptation import MAX_COMPLETION_TOKENS, REASONING_EFFORT, TEMPERATURE, dropped_fields
 from core.api.client import ChatRequest
 from core.api.events import Finished, UsageReport
 from core.clock import run_until
@@ -17,6 +17,7 @@ from core.delivery.preview import Preview
 from core.errors import ModelError, ModelFailure
 from core.services import Services
 from core.store.conversations import is_truncation_notified
+from core.store.preferences import PreferenceName
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
@@ -26,6 +27,12 @@ log = structlog.get_logger(__name__)
 
 FULL_WINDOW_FRACTION = 0.99
 """A service that counts so much of the window as prompt has cut the prompt to fit."""
+SETTINGS_BY_FIELD = {
+    TEMPERATURE: PreferenceName.TEMPERATURE,
+    REASONING_EFFORT: PreferenceName.REASONING_EFFORT,
+    MAX_COMPLETION_TOKENS: PreferenceName.ANSWER_LENGTH,
+}
+"""The settings that people make, by the field of a request."""
 DEFAULT_ANSWER_TOKENS = 800
 """What the ledger expects of an answer without a maximum length."""
 
@@ -45,6 +52,8 @@ class ModelCaller:
     answer: StreamedAnswer = field(default_factory=StreamedAnswer)
     needs_truncation_note: bool = False
     """The request left out old messages, and the person has not been told so yet."""
+    ignored_settings: tuple[PreferenceName, ...] = ()
+    """What somebody has set and the model does not accept, unless it has been said before."""
     reservations: list[Reservation] = field(default_factory=list)
     started_at: float = field(init=False)
 
@@ -63,6 +72,7 @@ class ModelCaller:
         """
         breaker, key_id = self.services.breaker, self.api_key.key_id
         breaker.check(key_id, model)
+        await self.services.facts.refresh()
         composed = await self._compose(model)
         try:
             composed = await self._request_fitting(composed, preview)
@@ -71,8 +81,19 @@ class ModelCaller:
             raise
         if self.answer.text or not self.claimed.stop_requested.is_set():  # stopped before any text: no evidence
             breaker.record_success(key_id, model)
+        self.ignored_settings = self._ignored_settings(composed.request)
         if composed.prompt.omitted:
             await self._handle_truncation(composed)
+
+    def _ignored_settings(self, request: ChatRequest) -> tuple[PreferenceName, ...]:
+        rejected_parts = self.services.facts.rejected_parts(request.model)
+        fields = dropped_fields(request.to_payload(), rejected_parts)
+        settings = [
+            (name, self.preferences.values[name]) for field, name in SETTINGS_BY_FIELD.items() if field in fields
+        ]
+        return tuple(
+            name for name, setting in settings if setting.scope is not None and setting.notified_model != request.model
+        )
 
     async def _request_fitting(self, composed: ComposedRequest, preview: Preview) -> ComposedRequest:
         """Send the request, and after an overflow a smaller one. Returns the one that was answered."""
@@ -84,7 +105,7 @@ class ModelCaller:
             model, context_tokens = composed.request.model, composed.context_tokens
             log.info("model.overflowed", turn=self.claimed.turn.id, model=model, limit=error.limit)
             if error.limit is not None and error.limit < context_tokens:
-                self.services.models.record_context_limit(model, error.limit)
+                await self.services.facts.learn_context_limit(model, error.limit, is_counted=error.is_limit_counted)
             composed = await self._compose(model, min(error.limit or context_tokens, context_tokens * 3 // 4))
             await self._request(composed, preview)
         return composed
@@ -139,26 +160,13 @@ class ModelCaller:
     async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
         """Waits for nothing but the stream."""
         answer = self.answer
-        status_task = asyncio.create_task(self._show_waiting(answer, preview))
-        try:
-            async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
-                async for event in events:
-                    answer.add(event)
-                    if not isinstance(event, UsageReport | Finished):
-                        self._show(answer, preview)
-                    if answer.reached_char_limit:
-                        return
-        finally:
-            status_task.cancel()
-
-    async def _show_waiting(self, answer: StreamedAnswer, preview: Preview) -> None:
-        """Update the status of a model that sends nothing yet."""
-        while not answer.text:
-            await self.claimed.timings.clock.sleep(self.claimed.timings.thinking_status_interval)
-            self._show(answer, preview)
-
-    def _show(self, answer: StreamedAnswer, preview: Preview) -> None:
-        preview.update(answer.text, "" if answer.text else self._thinking_status())
+        async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
+            async for event in events:
+                answer.add(event)
+                if not isinstance(event, UsageReport | Finished):
+                    preview.update(answer.text, "" if answer.text else self._thinking_status())
+                if answer.reached_char_limit:
+                    return
 
     def _thinking_status(self) -> str:
         interval = self.claimed.timings.thinking_status_interval

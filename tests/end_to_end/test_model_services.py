@@ -1,9 +1,14 @@
 """Model services that are stricter than most, on both platforms: people see no failure that the bot can avoid."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bots.sandbox.model import faults
-from tests.end_to_end.harness import Harness
+from tests.end_to_end.harness import Harness, running_harness
 from tests.end_to_end.private_chat import PrivateChat
 
 FILTERED = {
@@ -12,6 +17,11 @@ FILTERED = {
         "message": "<400> InternalError.Algo.DataInspectionFailed: Input data may contain inappropriate content.",
     }
 }
+
+
+TURNS = 50
+SMALL_WINDOW = 4000
+LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 
 
 @pytest.fixture(params=["telegram", "discord"])
@@ -44,3 +54,51 @@ async def test_refused_long_question_leaves_the_context(harness: Harness, chat: 
     await chat.ask("repeat: and now", "and now")
     assert sent_texts(harness)[:2] == ["repeat: my dog is called Rex", "my dog is called Rex"]
     assert len(sent_texts(harness)) == 3
+
+
+async def test_ignored_setting_is_reported_once(harness: Harness, chat: PrivateChat) -> None:
+    harness.model.strictness.rejected_fields = {"temperature", "max_completion_tokens"}
+    await chat.ask("/settings temperature 0.3", "0.3")
+    await chat.ask("/settings length 500", "500")
+    reply = await chat.ask("repeat: one", "one")
+    await chat.ask("repeat: two", "two")
+    notes = [text for text in (reply, *chat.texts) if "does not accept temperature 0.3" in text.replace("\\", "")]
+    assert notes
+    assert len(set(notes)) == 1
+    assert not any("length 500" in text for text in chat.texts), "it is sent under an older name"
+    assert len(harness.model.rejected_requests) == 2
+    body = harness.model.requests[-1].body
+    assert "temperature" not in body
+    assert body["max_tokens"] == 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["telegram", "discord"])
+async def test_strictest_service_serves_a_long_conversation(tmp_path: Path, platform: str) -> None:
+    """No system role, strict alternation, an unknown field and a window much smaller than announced, all at once."""
+    async with running_harness(tmp_path, tokens_per_second=100_000) as harness:
+        await harness.start(messages_a_minute=1000)
+        await converse_with_strictest_service(harness, PrivateChat(harness, platform))
+
+
+async def converse_with_strictest_service(harness: Harness, chat: PrivateChat) -> None:
+    model = harness.model
+
+    def answer(body: dict[str, Any]) -> str:
+        is_summary = "You keep the memory" in str(body["messages"][0]["content"])
+        return "They count words." if is_summary else f"Answer {len(numbers)}. " + "several words of an answer " * 20
+
+    model.answer = answer
+    model.strictness.rejects_system_role = model.strictness.requires_alternation = True
+    model.strictness.rejected_fields = {"stream_options"}
+    model.models = {id_: replace(known, context_window=SMALL_WINDOW) for id_, known in model.models.items()}
+    numbers: list[int] = []
+    for number in range(TURNS):
+        numbers.append(number)
+        await chat.ask(f"{number}: " + "some words of a question " * 20, f"Answer {number + 1}.")
+    for text in chat.texts:
+        assert re.match(r"Answer \d+\. several words of an answer", text), "no failure is shown"
+    assert len(chat.texts) == TURNS
+    refused = [request for request in model.rejected_requests if "You keep the memory" not in str(request.body)]
+    assert len(refused) == 3, "the field, the role and the first overflow"
+    assert {request.body["model"] for request in model.requests if "You keep" not in str(request.body)} == {LLAMA}

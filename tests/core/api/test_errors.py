@@ -143,12 +143,6 @@ REFUSALS = [
     ),
     Case("400 anything else", faults.http_error(400, LEAK), ModelFailure.REFUSED),
     Case("402 higher tier", lambda server: server.paid_models.add(LLAMA), ModelFailure.PAYMENT),
-    Case(
-        "400 reasoning cannot be disabled",
-        inject(),
-        ModelFailure.REFUSED,
-        replace(REASONING_REQUEST, reasoning_effort="none"),
-    ),
     Case("413 too large", faults.http_error(413, "Payload too large"), ModelFailure.OVERFLOW),
     Case("429 without a delay", faults.rate_limited(), ModelFailure.RATE_LIMITED, attempts=3),
     Case("429 quota", exhaust_quota, ModelFailure.QUOTA, attempts=0, details={"status": 429}),
@@ -286,19 +280,19 @@ IN_STREAMS = [
     ),
     Case(
         "malformed JSON",
-        faults.send_raw(b"data: {oops\n\n" * 3, after_pieces=2),
+        faults.send_raw(b"data: {oops\n\n", after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
     Case(
         "malformed UTF-8",
-        faults.send_raw(b"data: \xff\xfe\n\n" * 3, after_pieces=2),
+        faults.send_raw(b'data: "\xff\xfe"\n\n', after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
     Case(
-        "invalid deltas",
-        faults.send_raw(b'data: {"choices":[{"delta":"x"}]}\n\n' * 3, after_pieces=2),
+        "an invalid delta",
+        faults.send_event({"choices": [{"delta": "x"}]}, after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
@@ -438,9 +432,8 @@ UNUSUAL_STREAMS = [
     Case(
         "reasoning without a closing tag",
         Fault(reasoning_format=ReasoningFormat.OPENING_TAG_ONLY),
-        None,
+        ModelFailure.EMPTY,
         REASONING_REQUEST,
-        text="",
         has_reasoning=True,
     ),
 ]

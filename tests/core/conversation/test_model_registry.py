@@ -45,6 +45,9 @@ class RegistryHarness:
     def create(self, settings: Settings = DEFAULTS) -> ModelRegistry:
         return ModelRegistry(self._api, self.store.as_store(), settings, timings=self._timings)
 
+    async def learn_context_limit(self, model: str, tokens: int) -> None:
+        await self._api.facts.learn_context_limit(model, tokens, is_counted=False)
+
     async def fetched(self, settings: Settings = DEFAULTS) -> ModelRegistry:
         registry = self.create(settings)
         await registry.fetch()
@@ -202,16 +205,14 @@ async def test_window_is_the_configured_then_the_listed_one(harness: RegistryHar
     assert registry.context_tokens("someone/gone-7B") == DEFAULT_CONTEXT_TOKENS
 
 
-async def test_smaller_window_that_the_service_reports_is_remembered(harness: RegistryHarness) -> None:
+async def test_smaller_window_that_the_service_reports_counts(harness: RegistryHarness) -> None:
     registry = await harness.fetched()
-    registry.record_context_limit("a/large-70B", 100_000)
+    await harness.learn_context_limit("a/large-70B", 100_000)
     assert registry.context_tokens("a/large-70B") == 64_000
-    registry.record_context_limit("a/large-70B", 1)
-    assert registry.context_tokens("a/large-70B") == 1
-    registry.record_context_limit("a/large-70B", 0)
-    assert registry.context_tokens("a/large-70B") == 1
-    registry.record_context_limit("someone/gone-7B", 10)
-    assert registry.context_tokens("someone/gone-7B") == DEFAULT_CONTEXT_TOKENS
+    await harness.learn_context_limit("a/large-70B", 4096)
+    assert registry.context_tokens("a/large-70B") == 4096
+    await harness.learn_context_limit("someone/gone-7B", 1024)
+    assert registry.context_tokens("someone/gone-7B") == 1024
 
 
 # Successors

@@ -18,6 +18,7 @@ import numpy as np
 
 from core.api.catalogue import Model
 from core.api.events import UsageReport
+from core.api.service_facts import Fact, FactKind
 from core.conversation.vault import open_vault
 from core.port import AccountKey, Attachment, Batch, Button, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key, person_key
@@ -30,6 +31,7 @@ from core.store import (
     history,
     inbound,
     key_values,
+    learned_facts,
     leases,
     memories,
     personal_keys,
@@ -239,6 +241,8 @@ async def _add_usage(store: Store) -> None:
     await store.write(leases.try_acquire, "telegram:polling", "earlier", YEARS)
     await store.write(rate_limits.save_rate_limit, FAKE, "-8", YEARS)
     await store.write(rate_limits.save_rate_limit, DISCORD, "", YEARS)
+    fact = Fact(MODEL, FactKind.REJECTED_PART, "stream_options")
+    await store.write(learned_facts.save_facts, "127.0.0.1/v1", [fact], YEARS)
 
 
 async def _print_dump() -> None:

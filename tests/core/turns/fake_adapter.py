@@ -299,7 +299,13 @@ async def running_engine(
     async with open_services(Settings(**values), timings=timings) as opened:  # type: ignore[arg-type]
         store = FaultyStore(opened.store)
         services = build_services(
-            opened.settings, store.as_store(), opened.api, opened.models, opened.api_keys.vault, timings=timings
+            opened.settings,
+            store.as_store(),
+            opened.api,
+            opened.models,
+            opened.facts,
+            opened.api_keys.vault,
+            timings=timings,
         )
         adapters = {AccountKey(adapter.platform, adapter.account): adapter}
         engine = Engine(services, adapters, max_attempts=max_attempts)
