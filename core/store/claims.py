@@ -61,12 +61,14 @@ def claim_turns(
     limit: int,
     exclude: Sequence[int] = (),
     busy_chats: Sequence[str] = (),
+    command_chats: Sequence[str] = (),
     claim_filter: ClaimFilter = ClaimFilter.NORMAL,
 ) -> list[Turn]:
     """Claim up to `limit` turns of these accounts that are free and ready to run.
 
     `exclude` contains the turns that this process is still working on: a late heartbeat renews their leases.
-    `busy_chats` contains the keys of chats from which it takes no more turns now.
+    `busy_chats` contains the keys of chats from which it takes only commands now, `command_chats` of those from which
+    it takes none of these.
     """
     other = turns.alias()
     is_open_beside = (other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
@@ -77,6 +79,7 @@ def claim_turns(
         .offset(MAX_COMMANDS_AT_ONCE - 1)
         .limit(1)
     )
+    is_command = turns.c.seq.is_(None) & turns.c.refusal.is_(None)
     claimable = (
         select(turns.c.id)
         .where(
@@ -88,7 +91,8 @@ def claim_turns(
             or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
             or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
-            turns.c.chat_key.not_in(busy_chats),
+            or_(is_command, turns.c.chat_key.not_in(busy_chats)),
+            or_(~is_command, turns.c.chat_key.not_in(command_chats)),
         )
         .order_by(turns.c.id)
         .limit(limit)

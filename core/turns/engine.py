@@ -42,7 +42,8 @@ MAX_EXTRA_COMMANDS = 20
 """Commands that run although `turns_at_once` turns are busy: whoever wants to stop one must not wait for it."""
 MIN_TURNS_PER_CHAT = 8
 MAX_CHAT_SHARE = 0.5
-"""Of `turns_at_once`: so many turns of one chat may run or wait, so that it cannot keep all others waiting."""
+"""Of `turns_at_once`: so many turns of one chat may run or wait, so that it cannot keep all others waiting. Beside them
+run `MIN_TURNS_PER_CHAT` of its commands."""
 WAITING_TURNS_FACTOR = 10
 """Times `turns_at_once`: so many turns may wait for their platforms while others run."""
 
@@ -181,12 +182,16 @@ class Engine:
                 limit=limit,
                 exclude=[other.claimed.turn.id for other in running],
                 busy_chats=busy_chats,
+                command_chats=[chat for chat, count in commands.items() if count >= MIN_TURNS_PER_CHAT],
                 claim_filter=claim_filter,
             )
 
         # A claim takes no more turns than the chat with the most turns may still have.
         max_per_chat = max(MIN_TURNS_PER_CHAT, int(self._services.settings.turns_at_once * MAX_CHAT_SHARE))
-        chats = Counter(chat_key(other.claimed.turn.incoming.place) for other in running)
+        chats, commands = Counter[str](), Counter[str]()
+        for turn in (other.claimed.turn for other in running):
+            counts = commands if turn.seq is None and turn.refusal is None else chats
+            counts[chat_key(turn.incoming.place)] += 1
         busy_chats = [chat for chat, count in chats.items() if count >= max_per_chat]
         max_turns = max_per_chat - max((count for count in chats.values() if count < max_per_chat), default=0)
         turns: list[Turn] = []

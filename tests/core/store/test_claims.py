@@ -55,6 +55,16 @@ async def test_commands_of_one_conversation_leave_room_for_others(store: Store) 
     assert await claimed_keys(store) == ["flood 8"]
 
 
+async def test_commands_are_claimed_from_a_busy_chat(store: Store) -> None:
+    await accept(store, "asked")
+    await accept(store, "command", ordered=False)
+    await accept(store, "refused", limits=InboundLimits(max_open=1))
+    claim_more = partial(claims.claim_turns, lease_seconds=30, limit=50, busy_chats=["telegram:1:5"])
+    assert await store.write(claim_more, "me", [ACCOUNT], command_chats=["telegram:1:5"]) == []
+    (turn,) = await store.write(claim_more, "me", [ACCOUNT])
+    assert turn.incoming.key == "command"
+
+
 async def test_no_turns_are_claimed_from_a_busy_chat(store: Store) -> None:
     busy, other = (Place("telegram", "1", chat) for chat in ("-7", "-77"))
     full = InboundLimits(max_open=1)

@@ -22,7 +22,7 @@ from core.store.answers import get_question
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
 from core.timings import Timings
-from core.turns.engine import MAX_ATTEMPTS, Engine
+from core.turns.engine import MAX_ATTEMPTS, MAX_CHAT_SHARE, MIN_TURNS_PER_CHAT, Engine
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 from tests.waiting import wait_until
@@ -370,6 +370,16 @@ async def test_commands_are_answered_when_all_slots_are_busy(tmp_path: Path, mod
         await adapter.say("/stop", user="5")
         await adapter.wait_for_text("Stopped")
         assert not model.requests[0].is_completed
+
+
+async def test_commands_are_answered_when_the_slots_of_the_chat_are_busy(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second = 2
+    async with running_engine(tmp_path, model) as adapter:
+        for person in range(max(MIN_TURNS_PER_CHAT, int(200 * MAX_CHAT_SHARE))):
+            await adapter.say("hello", user=f"1{person}", group="-7")
+        await model.wait_for(lambda: len(model.requests) == 100)
+        assert "31 models" in await adapter.ask("/models", user="6", group="-7")
+        await adapter.engine.close(0)
 
 
 async def test_stop_button_reports_dropped_turns(tmp_path: Path, model: ModelStandIn) -> None:
