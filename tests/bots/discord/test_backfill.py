@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.backfill import Backfill, BackfillSources
@@ -20,6 +21,7 @@ from core.store.inbound import AcceptResult, InboundLimits, accept_event
 from core.store.recent_activity import EventHistory, RecentActivity
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, FakeInbox, messages_path
 from tests.sqlite import sqlite_url
+from tests.waiting import wait_until
 
 HISTORY_PATH = r"/channels/\d+/messages"
 
@@ -294,6 +296,17 @@ async def test_unavailable_guild_is_backfilled_later(bot: BotProcess) -> None:
     bot.discord.gateway.script.withholds_guilds = False
     await bot.start()
     assert await bot.received() == ["missed"]
+
+
+async def test_guild_must_be_announced_in_each_session(bot: BotProcess) -> None:
+    await bot.start(timings=replace(FAST_TIMINGS, guild_timeout=0.1))
+    await bot.harness.mention("hello")
+    await bot.received()
+    bot.discord.gateway.script.withholds_guilds = True
+    with structlog.testing.capture_logs() as logs:
+        await bot.discord.gateway.invalidate_sessions()
+        await wait_until(lambda: "discord.backfill_finished" in [entry["event"] for entry in logs])
+    assert not bot.discord.calls_to("GET", messages_path(bot.harness.channel))
 
 
 async def test_failing_store_does_not_block_connecting(bot: BotProcess) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Fault, FaultKind, ScriptedReply
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, Part
@@ -84,8 +85,12 @@ async def test_unreachable_service_certainly_got_nothing(harness: AdapterHarness
     """A message that was certainly not sent may be sent again."""
     adapter = harness.build(api_base=f"http://127.0.0.1:{unused_tcp_port}")
     place = harness.place(harness.channel)
+    token = InteractionToken(
+        ResponseMode.COMPONENT, harness.account, "1", "t", expires_at=2**40, can_post=True
+    ).encode()
     for request in (
         adapter.send(place, Part("x"), key="k"),
+        adapter.send(place, Part("x"), key="k", interaction_token=token, ephemeral=True),
         adapter.edit(place, "1", Part("x")),
         adapter.delete(place, "1"),
     ):

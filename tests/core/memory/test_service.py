@@ -132,6 +132,15 @@ async def test_same_file_is_read_once(env: Environment) -> None:
 
 
 @pytest.mark.slow
+async def test_whole_file_is_found_beside_other_files(env: Environment) -> None:
+    contents = (make_pdf([f"Page about subject{n}. " * 30 for n in range(pages)]) for pages in (2, 5))
+    small, _large = [await env.memory.add_file(env.account, ANN, "a.pdf", c, env.on_progress) for c in contents]
+    result = await env.memory.search(env.account, ANN, "subject1", file_ids=[small.entry.id])
+    assert result.has_whole_files
+    assert len(result.leading_chunks) == small.entry.chunk_count
+
+
+@pytest.mark.slow
 async def test_oversized_chunks_are_halved(env: Environment) -> None:
     text = "\n".join(f"fact{n} " + "is a fact among many others here, " * 12 for n in range(30))
     usual = await env.memory.add_file(env.account, ANN, "usual.txt", text.encode(), env.on_progress)
