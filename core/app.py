@@ -37,6 +37,7 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
         settings.api_key.get_secret_value(),
         timeouts=StreamTimeouts(
             first_token=settings.first_token_timeout,
+            reasoning_first_token=settings.reasoning_timeout,
             between_tokens=settings.stall_timeout,
             total=settings.answer_timeout,
         ),

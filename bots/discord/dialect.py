@@ -8,13 +8,15 @@ import re
 
 from core.markdown.document import Document, Link
 from core.markdown.plain_text import inlines_to_plain_text
+from core.markdown.urls import find_urls
 from core.markdown.writer import MarkdownWriter
 from core.port import Part
 
 MAX_MESSAGE_CHARS = 2000
 LENGTH_MARGIN_CHARS = 10  # Discord and Python may count differently
-URL_PATTERN = re.compile(r"https?://[^\s<>\\]*[^\s<>\\.,;:!?\"'()\[\]{}*_~`|]")
 ESCAPED_CHARS = re.compile(r"[\\*_~`|<\[\]]|:(?=[\w+-]+:)|@(?=everyone|here)")
+INNER_FENCE_PATTERN = re.compile(r"`(?=``)")
+"""Whatever began the block, Discord ends it at the next three backticks; an invisible space separates them."""
 CLICKABLE_URL = re.compile(r"https?://[^\s<>]+\Z")
 LANGUAGE_PATTERN = re.compile(r"[\w+\-.#]+\Z", re.ASCII)
 
@@ -32,12 +34,13 @@ class DiscordDialect(MarkdownWriter):
         return len(part.text)
 
     def escape_text(self, text: str) -> str:
-        escaped, end = "", 0
-        for url in URL_PATTERN.finditer(text):
-            # A backslash would become part of the URL; the angle brackets suppress its preview.
-            escaped += _escape(text[end : url.start()]) + f"<{url[0]}>"
-            end = url.end()
-        return escaped + _escape(text[end:])
+        escaped, position = "", 0
+        for start, end in find_urls(text):
+            if CLICKABLE_URL.match(text, start, end):
+                # A backslash would become part of the URL; the angle brackets suppress its preview.
+                escaped += _escape(text[position:start]) + f"<{text[start:end]}>"
+                position = end
+        return escaped + _escape(text[position:])
 
     def write_link(self, link: Link, marks: frozenset[str]) -> str:
         label = inlines_to_plain_text(link.children)
@@ -49,6 +52,9 @@ class DiscordDialect(MarkdownWriter):
         if "://" in label or "\n" in label:
             return f"{inner} (<{link.url}>)"
         return f"[{inner}](<{link.url}>)"
+
+    def write_fence(self, text: str, language: str) -> str:
+        return super().write_fence(INNER_FENCE_PATTERN.sub("`\u200b", text), language)
 
     def code_language(self, language: str) -> str:
         return language if LANGUAGE_PATTERN.match(language) else ""

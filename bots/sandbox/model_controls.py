@@ -1,14 +1,29 @@
 """Shell commands that change the model service behind the bots."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.answer_shapes import AnswerShape
+from bots.sandbox.model.faults import ReasoningFormat
+from bots.sandbox.model.refusals import REFUSALS, refuse
 from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.shell import ShellCommand
 from core.api.catalogue import Model, find_model
 
 MIN_WINDOW_TOKENS = 512
 REJECTABLE_FIELDS = ("stream_options", "max_completion_tokens", "max_tokens", "temperature", "reasoning_effort")
+OFF = "off"
+REASONING_FORMATS = {
+    "field": ReasoningFormat.REASONING_CONTENT_FIELD,
+    "think": ReasoningFormat.THINK_TAGS,
+    "bracket": ReasoningFormat.BRACKET_TAGS,
+    "prefix": ReasoningFormat.PREFIXED_TAGS,
+    "upper": ReasoningFormat.UPPERCASE_TAGS,
+    "final": ReasoningFormat.FINAL_TAG,
+    "unclosed": ReasoningFormat.OPENING_TAG_ONLY,
+    "silent": ReasoningFormat.SILENT,
+}
 PERSONAL_KEY = "io-v2-a-key-of-your-own"
 
 
@@ -47,6 +62,7 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         ShellCommand(":gone MODEL", "Remove a model from the service", remove),
         ShellCommand(":window MODEL TOKENS", "Make a context window smaller than announced", shrink_window),
         *_strictness_commands(service.strictness),
+        *_answer_commands(service),
         ShellCommand(":key", "Show an API key for /key", show_key),
     ]
 
@@ -71,3 +87,30 @@ def _strictness_commands(strictness: Strictness) -> list[ShellCommand]:
         ShellCommand(":alternate", "Require questions and answers to alternate, or no longer", switch_alternation),
         ShellCommand(":reject FIELD", "Reject a field of requests, or accept it again", switch_field),
     ]
+
+
+def _answer_commands(service: ModelStandIn) -> list[ShellCommand]:
+    async def set_shape(name: str) -> str:
+        service.answer_shape = AnswerShape(_choose(name, tuple(AnswerShape)))
+        return f"Answers come as: {service.answer_shape}."
+
+    async def set_reasoning(name: str) -> str:
+        service.reasoning_format = REASONING_FORMATS[_choose(name, tuple(REASONING_FORMATS))]
+        return f"Reasoning comes as: {service.reasoning_format}."
+
+    async def set_refusal(name: str) -> str:
+        chosen = _choose(name, (*REFUSALS, OFF))
+        service.fault_hook = None if chosen == OFF else refuse(chosen)
+        return "The service answers again." if chosen == OFF else f"The service answers every question with: {chosen}."
+
+    return [
+        ShellCommand(":shape SHAPE", "Send answers in another form, such as parts, object or damaged", set_shape),
+        ShellCommand(":reasoning FORM", "Send the reasoning in another form, such as bracket or silent", set_reasoning),
+        ShellCommand(":refuse REASON", "Refuse all questions, such as for region or credit; off: no more", set_refusal),
+    ]
+
+
+def _choose(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise ValueError(f"Which? One of {', '.join(names)}")
+    return name

@@ -29,6 +29,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Spoiler,
     Strikethrough,
     Strong,
     Table,
@@ -44,7 +45,14 @@ CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
 WORD_JOINER = "\u2060"
 """Invisible; keeps Telegram from notifying the person whose @name a model writes."""
-ENTITY_TYPES = {Strong: MessageEntity.BOLD, Emphasis: MessageEntity.ITALIC, Strikethrough: MessageEntity.STRIKETHROUGH}
+ENTITY_TYPES = {
+    Strong: MessageEntity.BOLD,
+    Emphasis: MessageEntity.ITALIC,
+    Strikethrough: MessageEntity.STRIKETHROUGH,
+    Spoiler: MessageEntity.SPOILER,
+}
+ENTITIES_WITHOUT_CODE = (MessageEntity.TEXT_LINK, MessageEntity.SPOILER)
+"""In them, code is text: it cannot be inside another entity, and must be neither uncovered nor cut from its link."""
 
 
 class TelegramDialect:
@@ -112,7 +120,9 @@ class _EntityWriter:
     def _write(self, text: str) -> None:
         if not self._position:
             text = text.lstrip()
-        text = MENTION_SIGN.sub(f"@{WORD_JOINER}", text)
+        self._append(MENTION_SIGN.sub(f"@{WORD_JOINER}", text))
+
+    def _append(self, text: str) -> None:
         if text:
             self._text.append(text)
             self._position += utf16_length(text)
@@ -139,8 +149,7 @@ class _EntityWriter:
         for span in reversed(self._open_spans):
             self._close(span)
         code = _Span(kind, language, self._position)
-        self._text.append(text)
-        self._position += utf16_length(text)
+        self._append(text)
         self._close(code)
         self._open_spans = [replace(span, start=self._position) for span in self._open_spans]
 
@@ -157,13 +166,13 @@ class _EntityWriter:
                     self._code_span(text)
                 case Link():
                     self._link(node)
-                case Strong(inner) | Emphasis(inner) | Strikethrough(inner):
+                case Strong(inner) | Emphasis(inner) | Strikethrough(inner) | Spoiler(inner):
                     with self._style(ENTITY_TYPES[type(node)]):
                         self.inline(inner)
 
     def _code_span(self, text: str) -> None:
-        is_in_link = any(span.kind == MessageEntity.TEXT_LINK for span in self._open_spans)
-        if is_in_link or not text.strip():
+        is_code_possible = all(span.kind not in ENTITIES_WITHOUT_CODE for span in self._open_spans)
+        if not is_code_possible or not text.strip():
             self._write(text)
         else:
             self._write_code(text.strip(), MessageEntity.CODE)
@@ -171,13 +180,21 @@ class _EntityWriter:
     def _link(self, link: Link) -> None:
         label = inlines_to_plain_text(link.children)
         if label == link.url or not label.strip():
-            self._write(link.url)
+            self._url(link.url)
         elif CLICKABLE_URL.match(link.url):
             with self._style(MessageEntity.TEXT_LINK, link.url):
                 self.inline(link.children)
         else:
             self.inline(link.children)
             self._write(f" ({link.url})")
+
+    def _url(self, url: str) -> None:
+        if CLICKABLE_URL.match(url) and MENTION_SIGN.search(url):
+            # In the text of a link, Telegram notifies nobody: the address needs no invisible character.
+            with self._style(MessageEntity.TEXT_LINK, url):
+                self._append(url)
+        else:
+            self._write(url)
 
     # Blocks
 

@@ -22,9 +22,11 @@ from core.api.adaptation import RequestAdapter
 from core.api.catalogue import Model, parse_models
 from core.api.embedding import EmbeddingResult
 from core.api.events import StreamEvent
+from core.api.json_values import decode_values
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
-from core.api.response_body import MAX_ERROR_BODY_BYTES, decode_json, read_body, read_start, truncate_error_body
+from core.api.response_body import decode_json, read_body, read_start, truncate_error_body
 from core.api.service_facts import ServiceFacts
+from core.api.sse import MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
@@ -37,6 +39,7 @@ RETRYABLE_FAILURES = (
     ModelFailure.UNAVAILABLE,
     ModelFailure.RATE_LIMITED,
 )
+STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 NONEXISTENT_MODEL = "no/model"
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
@@ -78,8 +81,14 @@ class StreamTimeouts:
 
     connect: float = 10
     first_token: float = 120
+    reasoning_first_token: float = 600
+    """The same for models that are known to reason, which some services do silently."""
     between_tokens: float = 60
     total: float = 900
+
+    @property
+    def longest_silence(self) -> float:
+        return max(self.first_token, self.reasoning_first_token, self.between_tokens)
 
 
 class ModelApi:
@@ -103,7 +112,7 @@ class ModelApi:
             base_url=base_url,
             api_key=api_key,
             max_retries=0,
-            timeout=httpx2.Timeout(max(timeouts.first_token, timeouts.between_tokens), connect=timeouts.connect),
+            timeout=httpx2.Timeout(timeouts.longest_silence, connect=timeouts.connect),
             # The size of a compressed body is unknown until it is decompressed.
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAsyncHttpx2Client(limits=limits, event_hooks={"response": [truncate_error_body]}),
@@ -202,30 +211,18 @@ class ModelApi:
                     await retries.wait_after(error)
 
     async def _stream_once(self, payload: dict[str, Any], has_reasoning: bool) -> AsyncGenerator[StreamEvent, None]:
-        timeouts = self._timeouts
-        loop = asyncio.get_running_loop()
-        total_deadline = loop.time() + timeouts.total
-        deadline = min(total_deadline, loop.time() + timeouts.first_token)
         parser = StreamParser(has_reasoning=has_reasoning)
+        deadlines = _Deadlines(self._timeouts, has_reasoning=has_reasoning)
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(deadlines.next):
                     response = await stack.enter_async_context(
                         self._openai.chat.completions.with_streaming_response.create(**payload)
                     )
-                    await _check_content_type(response)
-                chunks = await stack.enter_async_context(aclosing(response.iter_bytes()))
-                while not parser.is_done:
-                    async with asyncio.timeout_at(deadline):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    content_chars = parser.content_chars
-                    for event in parser.feed(chunk):
+                chunks = await stack.enter_async_context(aclosing(_read_chunks(response)))
+                async with aclosing(_parse_chunks(chunks, parser, deadlines)) as events:
+                    async for event in events:
                         yield event
-                    if parser.content_chars != content_chars:
-                        # Comments that keep the connection alive do not extend the deadline.
-                        deadline = min(total_deadline, loop.time() + timeouts.between_tokens)
                 for event in parser.finish():
                     yield event
                 if parser.is_done:
@@ -268,12 +265,57 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-async def _check_content_type(response: Any) -> None:
-    """Raise the `ModelError` in a response with status 200 that is not a stream."""
+class _Deadlines:
+    """Until when the next piece of an answer must arrive, by the event loop's clock."""
+
+    def __init__(self, timeouts: StreamTimeouts, *, has_reasoning: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._between_tokens = timeouts.between_tokens
+        self._total = self._loop.time() + timeouts.total
+        first_token = timeouts.reasoning_first_token if has_reasoning else timeouts.first_token
+        self.next = min(self._total, self._loop.time() + first_token)
+
+    def extend(self) -> None:
+        self.next = min(self._total, self._loop.time() + self._between_tokens)
+
+
+async def _parse_chunks(
+    chunks: AsyncIterator[bytes], parser: StreamParser, deadlines: _Deadlines
+) -> AsyncGenerator[StreamEvent, None]:
+    """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
+    while not parser.is_done:
+        async with asyncio.timeout_at(deadlines.next):
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            return
+        content_chars = parser.content_chars
+        for event in parser.feed(chunk):
+            yield event
+        if parser.content_chars != content_chars:
+            # Comments that keep the connection alive do not extend the deadline.
+            deadlines.extend()
+
+
+async def _read_chunks(response: Any) -> AsyncGenerator[bytes, None]:
+    """The chunks of a stream. An answer that came as one JSON object becomes a stream of one event."""
     if "text/event-stream" in response.headers.get("content-type", ""):
+        async with aclosing(response.iter_bytes()) as chunks:
+            async for chunk in chunks:
+                yield chunk
         return
-    try:
-        payload = decode_json(await read_start(response, MAX_ERROR_BODY_BYTES))
-    except msgspec.DecodeError:
-        raise ModelError("The model service sent a page instead of an answer", ModelFailure.UNAVAILABLE) from None
-    raise errors.from_payload(payload if isinstance(payload, dict) else {})
+    body = (await read_start(response, MAX_EVENT_BYTES)).strip()
+    if body.startswith(STREAM_PREFIXES):
+        yield body
+        return
+    _check_completion(body)
+    yield b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
+
+
+def _check_completion(body: bytes) -> None:
+    """Raise `ModelError` if the body of a response with status 200 is no answer."""
+    values, _is_complete = decode_values(body)
+    if not values:
+        message = "The model service sent a page instead of an answer"
+        raise ModelError(message, ModelFailure.UNAVAILABLE, status=200)
+    if not any(isinstance(value, dict) and "choices" in value for value in values):
+        raise errors.from_payload(values[0])

@@ -30,6 +30,11 @@ class TextWasReasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyReasoning:
+    """The answer ended inside its reasoning: there is nothing else to show."""
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReport:
     """The service's token count of the request so far. The last report counts, also if the stream breaks off."""
 
@@ -55,6 +60,8 @@ class Finished:
     """The answer is complete. Always the last event."""
 
     reason: FinishReason
+    has_gap: bool = False
+    """A piece of the answer was unreadable and is missing."""
 
 
-StreamEvent: TypeAlias = ReasoningDelta | TextDelta | TextWasReasoning | UsageReport | Finished
+StreamEvent: TypeAlias = ReasoningDelta | TextDelta | TextWasReasoning | OnlyReasoning | UsageReport | Finished

@@ -5,20 +5,22 @@
     data: {"choices": [], "usage": {"prompt_tokens": 57, ...}}       UsageReport(57, ...)
     data: [DONE]                                                     Finished(FinishReason.STOP)
 
-Services differ: some send errors inside the stream, omit `[DONE]` or the finish reason, or end a
-stream without any text. Each failure raises the matching `ModelError`. Time limits belong to the client.
+Services differ: some send errors inside the stream, omit `[DONE]` or the finish reason, send typed parts or a complete
+answer, or end a stream without any text. An event that cannot be read leaves a gap in the answer; several end it. Each
+failure raises the matching `ModelError`. Time limits belong to the client.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from core.api import errors
+from core.api.content_parts import parse_content
 from core.api.context_overflow import MIN_CONTEXT_TOKENS
 from core.api.events import (
     Finished,
     FinishReason,
+    OnlyReasoning,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -26,13 +28,16 @@ from core.api.events import (
     UsageReport,
     parse_token_count,
 )
-from core.api.response_body import decode_json
+from core.api.json_values import SurrogateJoiner, decode_values
 from core.api.sse import ServerSentEvent, SSEDecoder
 from core.api.think_tags import ThinkTagParser
 from core.errors import ModelError, ModelFailure
 
 MAX_ANSWER_CHARS = 4_000_000
 """Limit for one answer, including its reasoning."""
+MAX_UNREADABLE_EVENTS = 2
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+TEXT_FIELDS = ("content", "refusal")
 
 
 class StreamParser:
@@ -45,43 +50,55 @@ class StreamParser:
         self._reasoning_chars = 0
         self._sse_decoder = SSEDecoder()
         self._think_tags = ThinkTagParser(has_reasoning)
+        self._text_joiner = SurrogateJoiner()
+        self._reasoning_joiner = SurrogateJoiner()
         self._finish_reason: FinishReason | None = None
         self._usage: UsageReport | None = None
         self._received_any = False
+        self._unreadable_events = 0
 
     @property
     def content_chars(self) -> int:
         """Characters of text and reasoning so far."""
-        return self._text_chars + self._reasoning_chars
+        return self._text_chars + self._reasoning_chars + self._think_tags.buffered_chars
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """The events that `chunk` completes. Raises `ModelError` for an error or invalid data."""
         for event in self._sse_decoder.feed(chunk):
             yield from self._parse_event(event)
 
-    def _parse_event(self, event: ServerSentEvent) -> list[StreamEvent]:
+    def _parse_event(self, event: ServerSentEvent) -> Iterator[StreamEvent]:
         data = event.data.strip()
         if self.is_done or not data:
-            return []
+            return
         self._received_any = True
         if data == b"[DONE]":
             self.is_done = True
-            return []
+            return
         is_error = event.name == b"error"
-        try:
-            payload = decode_json(data)
-        except msgspec.DecodeError:
-            if is_error:
-                raise errors.from_payload(data.decode(errors="replace")) from None
-            raise _invalid_stream_error() from None
+        payloads, is_complete = decode_values(data)
+        if is_error and not is_complete:
+            raise errors.from_payload(data.decode(errors="replace"))
+        for payload in payloads:
+            yield from self._parse_payload(payload, is_error=is_error)
+        if not is_complete:
+            self._count_unreadable()
+
+    def _parse_payload(self, payload: Any, *, is_error: bool) -> list[StreamEvent]:
         if is_error or errors.is_error_payload(payload):
             raise errors.from_payload(payload)
         if not isinstance(payload, dict):
             return []
         try:
-            return [*self._parse_usage(payload), *self._parse_content(payload)]
+            return [*self._parse_usage(payload), *self._parse_choices(payload)]
         except (AttributeError, TypeError):
-            raise _invalid_stream_error() from None
+            self._count_unreadable()
+            return []
+
+    def _count_unreadable(self) -> None:
+        self._unreadable_events += 1
+        if self._unreadable_events > MAX_UNREADABLE_EVENTS:
+            raise ModelError("The stream is invalid", ModelFailure.MALFORMED)
 
     def _parse_usage(self, payload: dict[str, Any]) -> list[StreamEvent]:
         fields = payload.get("usage")
@@ -94,23 +111,35 @@ class StreamParser:
         self._usage = usage
         return [usage]
 
-    def _parse_content(self, payload: dict[str, Any]) -> list[StreamEvent]:
+    def _parse_choices(self, payload: dict[str, Any]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         for choice in payload.get("choices") or ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
                 continue
-            delta = choice.get("delta") or {}
-            reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-            if isinstance(reasoning, str):
-                events.append(ReasoningDelta(reasoning))
-            text = delta.get("content")
-            if isinstance(text, str) and text:
-                events += self._think_tags.feed(text)
+            events += self._parse_delta(self._find_delta(choice))
             if reason := choice.get("finish_reason"):
                 known_reasons = FinishReason.__members__.values()
                 self._finish_reason = FinishReason(reason) if reason in known_reasons else FinishReason.OTHER
         self._count_chars(events)
         return events
+
+    def _find_delta(self, choice: dict[str, Any]) -> dict[str, Any]:
+        """The new part of the answer; of a complete answer all, unless it repeats what was streamed."""
+        if choice.get("delta") or not choice.get("message"):
+            return choice.get("delta") or {}
+        self._finish_reason = self._finish_reason or FinishReason.STOP
+        message: dict[str, Any] = choice["message"]
+        return {} if self.content_chars else message
+
+    def _parse_delta(self, delta: dict[str, Any]) -> Iterator[StreamEvent]:
+        reasoning = parse_content(_first_value(delta, REASONING_FIELDS))
+        parts = [replace(part, is_reasoning=True) for part in reasoning]
+        for part in parts + parse_content(_first_value(delta, TEXT_FIELDS)):
+            if part.is_reasoning:
+                self._think_tags.has_reasoning = False  # the service separates it, so tags are a part of the answer
+                yield ReasoningDelta(self._reasoning_joiner.feed(part.text))
+            else:
+                yield from self._think_tags.feed(self._text_joiner.feed(part.text))
 
     def _count_chars(self, events: Sequence[StreamEvent]) -> None:
         for event in events:
@@ -129,7 +158,8 @@ class StreamParser:
         """The last events. Raises `ModelError` if the stream broke off or has no answer."""
         for event in self._sse_decoder.flush():
             yield from self._parse_event(event)
-        rest = self._think_tags.flush()
+        rest: list[StreamEvent] = [ReasoningDelta(text) for text in [self._reasoning_joiner.flush()] if text]
+        rest += [*self._think_tags.feed(self._text_joiner.flush()), *self._think_tags.flush()]
         self._count_chars(rest)
         yield from rest
         if not self._received_any:
@@ -137,12 +167,20 @@ class StreamParser:
         if self._finish_reason is None and not self.is_done:
             raise ModelError("The answer broke off", ModelFailure.TRUNCATED)
         if not self._text_chars:
+            yield from self._finish_without_text()
+        yield Finished(self._finish_reason or FinishReason.STOP, has_gap=bool(self._unreadable_events))
+
+    def _finish_without_text(self) -> Iterator[StreamEvent]:
+        if self._think_tags.is_inside_reasoning and self._reasoning_chars:
+            yield OnlyReasoning()
+        else:
             raise self._no_text_error()
-        yield Finished(self._finish_reason or FinishReason.STOP)
 
     def _no_text_error(self) -> ModelError:
         if self._finish_reason is FinishReason.FILTERED:
             return ModelError("The answer was withheld", ModelFailure.FILTERED)
+        if self._unreadable_events:
+            return ModelError("The stream is invalid", ModelFailure.MALFORMED)
         usage = self._usage
         if self._finish_reason is FinishReason.LENGTH and usage and not usage.completion_tokens:
             # Some services silently truncate a long prompt, which leaves no room for an answer.
@@ -153,5 +191,5 @@ class StreamParser:
         return ModelError(message, ModelFailure.EMPTY)
 
 
-def _invalid_stream_error() -> ModelError:
-    return ModelError("The stream is invalid", ModelFailure.MALFORMED)
+def _first_value(fields: dict[str, Any], names: Sequence[str]) -> Any:
+    return next(filter(None, map(fields.get, names)), None)

@@ -5,108 +5,231 @@ Chunks may split tags anywhere, so text that may be the beginning of a tag is bu
     feed("<thi")                   []
     feed("nk>hm</think>yes")       [ReasoningDelta("hm"), TextDelta("yes")]
 
-An opening tag counts only at the beginning of the answer, so that an answer about tags stays intact.
-The opening tag may be missing, because some chat templates write it into the prompt. For models known
-to reason, a closing tag without it turns all text so far into reasoning:
+The names of tags differ: `[THINK]`, `<mm:think>`, `<|begin_of_thought|>`. An opening tag counts at the beginning of the
+answer. After such a block, or from a model known to reason, it also counts later, unless it is in code or never closed:
+an answer about tags stays intact. The opening tag may be missing, because some chat templates write it into the prompt.
+For models known to reason, a closing tag without it turns all text so far into reasoning:
 
     feed("hm")                     [TextDelta("hm")]
     feed("</think>yes")            [TextWasReasoning(), TextDelta("yes")]
+
+A tag such as `<final>`, which marks the answer, ends the reasoning as well.
 """
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeAlias
 
 from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
 
 ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
 
-OPENING_TAGS = ("<think>", "<thinking>", "<thought>")
-CLOSING_TAGS = ("</think>", "</thinking>", "</thought>")
-CLOSING_TAG_PATTERN = re.compile("|".join(CLOSING_TAGS))
-MAX_TAG_CHARS = max(map(len, CLOSING_TAGS))
+PREFIX = r"(?:[a-z][\w.-]{0,20}:)?"
+THINK = rf"{PREFIX}(?:think|thinking|thoughts?|reasoning)"
+ANSWER = rf"{PREFIX}(?:final|answer|final_answer)"
+TAG_PATTERN = re.compile(
+    rf"(?P<opening>[<\[◁]{THINK}[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>)"
+    rf"|(?P<closing>[<\[◁]/{THINK}[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>)"
+    rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>)"
+    rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response)\|>)",
+    re.IGNORECASE,
+)
+PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]?[\w:.|-]*")
+MAX_TAG_CHARS = 40
+CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")
+MIN_FENCE = 3
+
+
+class _State(Enum):
+    START = auto()
+    """The answer has no text yet."""
+    REASONING = auto()
+    TEXT = auto()
+    LATER_BLOCK = auto()
+    """In a block after text; if it is never closed, it is text."""
+
+
+@dataclass(slots=True)
+class _CodeTracker:
+    """Whether Markdown text, fed in pieces, ends inside a code span or a fenced block."""
+
+    _run: int = 0
+    """Backticks at the end of the text."""
+    _span: int = 0
+    """Backticks that opened the current code span; 0 outside."""
+    _fence: int = 0
+    """The same of a fenced block."""
+    _is_line_blank: bool = True
+
+    def feed(self, text: str) -> None:
+        for piece in CODE_PIECE_PATTERN.findall(text):
+            if piece[0] == "`":
+                self._run += len(piece)
+                continue
+            self._end_run()
+            if piece == "\n":
+                if self._is_line_blank:
+                    self._span = 0  # a code span ends with its paragraph
+                self._is_line_blank = True
+            elif not piece.isspace():
+                self._is_line_blank = False
+
+    def is_inside(self) -> bool:
+        self._end_run()
+        return bool(self._span or self._fence)
+
+    def _end_run(self) -> None:
+        run, self._run = self._run, 0
+        if not run:
+            return
+        if self._fence:
+            if run >= self._fence and self._is_line_blank:
+                self._fence = 0
+        elif self._span:
+            self._span = 0 if run == self._span else self._span
+        elif run >= MIN_FENCE and self._is_line_blank:
+            self._fence = run
+        else:
+            self._span = run
+        self._is_line_blank = False
 
 
 @dataclass(slots=True)
 class ThinkTagParser:
     has_reasoning: bool = False
-    """Whether the model is known to reason."""
-    _is_inside_tag: bool = False
-    _saw_tag: bool = False
-    _has_emitted_text: bool = False
-    _buffer: str = ""
+    """Whether the model is known to reason, in tags."""
+    _state: _State = _State.START
+    _saw_block: bool = False
+    _is_answer_marked: bool = False
+    """A tag for the answer was removed, so its end is removed, too."""
+    _ended_by_answer: bool = False
+    """The reasoning ended without a closing tag. If that comes later, it ends there."""
+    _partial_tag: str = ""
+    _later_block: list[str] = field(default_factory=list)
+    _later_chars: int = 0
+    _code: _CodeTracker = field(default_factory=_CodeTracker)
+    _events: list[ThinkTagEvent] = field(default_factory=list)
+
+    @property
+    def is_inside_reasoning(self) -> bool:
+        return self._state is _State.REASONING
+
+    @property
+    def buffered_chars(self) -> int:
+        return self._later_chars + len(self._partial_tag)
 
     def feed(self, chunk: str) -> list[ThinkTagEvent]:
-        self._buffer += chunk
-        if not self._has_emitted_text and not self._is_inside_tag and not self._parse_opening_tag():
-            return []
-        events: list[ThinkTagEvent] = []
-        if self._is_inside_tag:
-            events += self._emit_reasoning()
-            if self._is_inside_tag:
-                return events
-        if not self._has_emitted_text:
-            text = self._buffer.lstrip()
-            # A closing tag with no text before it: the prompt contained the opening tag.
-            closing = CLOSING_TAG_PATTERN.match(text)
-            self._buffer = text[closing.end() :].lstrip() if closing else text
-        return events + self._emit_text()
-
-    def _parse_opening_tag(self) -> bool:
-        """Remove the opening tag; False if the text so far may be the beginning of one."""
-        text = self._buffer.lstrip()
-        for tag in OPENING_TAGS:
-            if text.startswith(tag):
-                self._is_inside_tag = self._saw_tag = True
-                self._buffer = text.removeprefix(tag)
-                return True
-        if any(tag.startswith(text) for tag in OPENING_TAGS):
-            self._buffer = text
-            return False
-        return True
-
-    def _emit_reasoning(self) -> list[ThinkTagEvent]:
-        closing = CLOSING_TAG_PATTERN.search(self._buffer)
-        if closing:
-            reasoning, self._buffer = self._buffer[: closing.start()], self._buffer[closing.end() :]
-            self._is_inside_tag = False
-        else:
-            reasoning = self._take_all_but_partial_tag()
-        return [ReasoningDelta(reasoning)] if reasoning else []
-
-    def _emit_text(self) -> list[ThinkTagEvent]:
-        events: list[ThinkTagEvent] = []
-        text = self._buffer
-        if self.has_reasoning and not self._saw_tag:
-            closing = CLOSING_TAG_PATTERN.search(text)
-            if closing is None:
-                text = self._take_all_but_partial_tag()
-            else:
-                self._saw_tag = True
-                if reasoning := text[: closing.start()]:
-                    events.append(TextDelta(reasoning))
-                events.append(TextWasReasoning())
-                text, self._buffer = text[closing.end() :].lstrip(), ""
-                self._has_emitted_text = False
-        else:
-            self._buffer = ""
-        if text:
-            self._has_emitted_text = True
-            events.append(TextDelta(text))
-        return events
-
-    def _take_all_but_partial_tag(self) -> str:
-        """Take the buffered text, but leave an end that may begin a closing tag."""
-        text = self._buffer
-        start = text.rfind("<", max(0, len(text) - MAX_TAG_CHARS))
-        if start < 0 or not any(tag.startswith(text[start:]) for tag in CLOSING_TAGS):
-            start = len(text)
-        self._buffer = text[start:]
-        return text[:start]
+        text = self._partial_tag + chunk
+        end = _partial_tag_start(text)
+        self._partial_tag = text[end:]
+        position = 0
+        for match in TAG_PATTERN.finditer(text, 0, end):
+            self._add(text[position : match.start()])
+            if not self._handle_tag(match):
+                self._add(match[0])
+            position = match.end()
+        self._add(text[position:end])
+        return self._take_events()
 
     def flush(self) -> list[ThinkTagEvent]:
         """The rest of the buffer, at the end of the stream."""
-        rest, self._buffer = self._buffer, ""
-        if not rest.strip() and not self._has_emitted_text:
-            return []
-        return [ReasoningDelta(rest) if self._is_inside_tag else TextDelta(rest)] if rest else []
+        self._add(self._partial_tag)
+        self._partial_tag = ""
+        if self._state is _State.LATER_BLOCK:
+            self._events.append(TextDelta(self._take_later_block()))
+        return self._take_events()
+
+    def _add(self, text: str) -> None:
+        if self._state is _State.START:
+            text = text.lstrip()
+            self._state = _State.TEXT if text else _State.START
+        if not text:
+            return
+        if self._state is _State.REASONING:
+            self._events.append(ReasoningDelta(text))
+        elif self._state is _State.LATER_BLOCK:
+            self._later_block.append(text)
+            self._later_chars += len(text)
+        else:
+            self._code.feed(text)
+            self._events.append(TextDelta(text))
+
+    def _handle_tag(self, match: re.Match[str]) -> bool:
+        """Whether the tag has a meaning where it stands; otherwise it belongs to the text."""
+        match self._state:
+            case _State.START:
+                return self._handle_at_start(match.lastgroup)
+            case _State.REASONING:
+                return self._handle_in_reasoning(match.lastgroup)
+            case _State.TEXT:
+                return not self._code.is_inside() and self._handle_in_text(match)
+            case _State.LATER_BLOCK:
+                return self._handle_in_later_block(match.lastgroup)
+
+    def _handle_at_start(self, tag: str | None) -> bool:
+        if tag == "opening":
+            self._state, self._saw_block = _State.REASONING, True
+        elif tag == "answer" and self._saw_block:
+            self._is_answer_marked = True
+        else:
+            return tag == "closing"  # the prompt contained the opening tag
+        return True
+
+    def _handle_in_reasoning(self, tag: str | None) -> bool:
+        if tag not in ("closing", "answer"):
+            return False
+        self._state = _State.START
+        self._is_answer_marked = self._ended_by_answer = tag == "answer"
+        return True
+
+    def _handle_in_text(self, match: re.Match[str]) -> bool:
+        tag = match.lastgroup
+        if tag == "opening" and (self.has_reasoning or self._saw_block):
+            self._state = _State.LATER_BLOCK
+            self._later_block, self._later_chars = [match[0]], len(match[0])
+        elif tag == "closing" and (self._ended_by_answer or (self.has_reasoning and not self._saw_block)):
+            self._events.append(TextWasReasoning())
+            self._state, self._saw_block, self._ended_by_answer = _State.START, True, False
+            self._code = _CodeTracker()
+        elif tag == "answer_end" and self._is_answer_marked:
+            self._is_answer_marked = False
+        else:
+            return False
+        return True
+
+    def _handle_in_later_block(self, tag: str | None) -> bool:
+        if tag != "closing":
+            return False
+        _opening_tag, *reasoning = self._later_block
+        self._events.append(ReasoningDelta("".join(reasoning)))
+        self._take_later_block()
+        self._state, self._saw_block = _State.TEXT, True
+        return True
+
+    def _take_later_block(self) -> str:
+        text = "".join(self._later_block)
+        self._later_block, self._later_chars = [], 0
+        return text
+
+    def _take_events(self) -> list[ThinkTagEvent]:
+        events, self._events = self._events, []
+        return list(_merge(events))
+
+
+def _partial_tag_start(text: str) -> int:
+    """The position of an end that may begin a tag, or else the length of the text."""
+    tail = max(0, len(text) - MAX_TAG_CHARS)
+    start = max(text.rfind(bracket, tail) for bracket in "<[◁")
+    return start if start >= 0 and PARTIAL_TAG_PATTERN.fullmatch(text, start) else len(text)
+
+
+def _merge(events: Iterable[ThinkTagEvent]) -> Iterable[ThinkTagEvent]:
+    """The events, with neighbours of one kind joined and without empty ones."""
+    for kind, group in itertools.groupby(events, type):
+        if kind is TextWasReasoning:
+            yield TextWasReasoning()
+        elif text := "".join(event.text for event in group if not isinstance(event, TextWasReasoning)):
+            yield ReasoningDelta(text) if kind is ReasoningDelta else TextDelta(text)

@@ -61,8 +61,8 @@ SIZE_SLACK = 24
 """The maximum by which half a pair of marks makes a part larger than the complete pair."""
 COLUMN_SEPARATOR_CHARS = 5
 """By how much a column makes a table's header and the line below it larger than the source."""
-MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|]")
-PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<]")
+MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|=]")
+PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<=]|\|\|")
 TABLE_HEADER_PATTERN = re.compile(r"^([^|\n]*+\|[^\n]*+)(?=\n[ \t>]*+(?:[|:][|: \t]*+-|-[-|:]))", re.MULTILINE)
 """A line that is the header of a table if the next one, as far as it goes, is the delimiter row."""
 ROW_END_PATTERN = re.compile(r"^([ \t]*+)(?:[\d+#*_`~$\\]|-(?!(?:[-:]++[ \t]*+)?+\|))", re.MULTILINE)

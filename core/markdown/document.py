@@ -46,6 +46,13 @@ class Strikethrough:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoiler:
+    """Text that people uncover by tapping it."""
+
+    children: "tuple[Inline, ...]"
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link, or an image (its alternative text and address). `url` is exactly what the model wrote."""
 
@@ -53,7 +60,7 @@ class Link:
     children: "tuple[Inline, ...]"
 
 
-Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Link
+Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Spoiler | Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ close what is open: models write so, and nobody opens bold text in the middle of
 """
 
 import unicodedata
+from dataclasses import dataclass
 
 import regex
 from markdown_it import MarkdownIt
@@ -31,45 +32,61 @@ UNSPACED_PATTERN = regex.compile(
 VARIATION_SELECTORS = tuple(map(chr, range(0xFE00, 0xFE0F)))
 
 
-class _State(StateInline):
-    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N802, N803 - markdown-it's names
-        marker = self.src[start]
-        end = start
-        while end < self.posMax and self.src[end] == marker:
-            end += 1
-        before = _Neighbour(self._char_before(start))
-        after = _Neighbour(self.src[end] if end < self.posMax else " ")
-        opens = _is_flanking(after, before)
-        closes = _is_flanking(before, after)
-        can_open = opens and (canSplitWord or not closes or before.is_punctuation)
-        can_close = closes and (canSplitWord or not opens or after.is_punctuation)
-        if marker == "*" and end - start > 1:
-            can_close |= before.is_punctuation and not before.is_opening
-        return Scanned(can_open, can_close, end - start)
-
-    def _char_before(self, position: int) -> str:
-        if position > 1 and self.src[position - 1] in VARIATION_SELECTORS:
-            position -= 1
-        return self.src[position - 1] if position else " "
-
-
-class _Neighbour:
+class Neighbour:
     """The character before or after a run of marks."""
 
     def __init__(self, char: str) -> None:
         category = unicodedata.category(char)
+        is_unspaced = UNSPACED_PATTERN.match(char) is not None
         self.is_space = char.isspace()
         self.is_punctuation = category[0] in "PS"
         self.is_opening = category in ("Ps", "Pi")
-        self.is_unspaced = UNSPACED_PATTERN.match(char) is not None
-        self.separates = self.is_punctuation and not self.is_unspaced
+        self.is_unspaced = is_unspaced
+        self.is_spaced_word = char.isalnum() and not is_unspaced
+        self.separates = self.is_punctuation and not is_unspaced
+
+    def may_begin_after(self, outer: "Neighbour") -> bool:
+        """Whether marks between `outer` and this character can belong to text that begins, or ends, with it."""
+        if self.is_space:
+            return False
+        return not self.separates or outer.is_space or outer.separates or outer.is_unspaced
 
 
-def _is_flanking(inner: _Neighbour, outer: _Neighbour) -> bool:
-    """Whether marks between `outer` and `inner` can belong to text that begins, or ends, with `inner`."""
-    if inner.is_space:
-        return False
-    return not inner.separates or outer.is_space or outer.separates or outer.is_unspaced
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of equal marks."""
+
+    length: int
+    before: Neighbour
+    after: Neighbour
+    opens: bool
+    """Whether it may open emphasis, apart from the rules of each mark."""
+    closes: bool
+
+
+def scan_run(state: StateInline, start: int) -> Run:
+    end = start
+    while end < state.posMax and state.src[end] == state.src[start]:
+        end += 1
+    before = Neighbour(_char_before(state.src, start))
+    after = Neighbour(state.src[end] if end < state.posMax else " ")
+    return Run(end - start, before, after, after.may_begin_after(before), before.may_begin_after(after))
+
+
+def _char_before(text: str, position: int) -> str:
+    if position > 1 and text[position - 1] in VARIATION_SELECTORS:
+        position -= 1
+    return text[position - 1] if position else " "
+
+
+class _State(StateInline):
+    def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N802, N803 - markdown-it's names
+        run = scan_run(self, start)
+        can_open = run.opens and (canSplitWord or not run.closes or run.before.is_punctuation)
+        can_close = run.closes and (canSplitWord or not run.opens or run.after.is_punctuation)
+        if self.src[start] == "*" and run.length > 1:
+            can_close |= run.before.is_punctuation and not run.before.is_opening
+        return Scanned(can_open, can_close, run.length)
 
 
 class _Parser(ParserInline):

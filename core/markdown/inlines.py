@@ -19,6 +19,7 @@ from core.markdown.document import (
     Link,
     MathSpan,
     Paragraph,
+    Spoiler,
     Strikethrough,
     Strong,
     Text,
@@ -63,12 +64,14 @@ def _make_wrapper(token: Token, depth: int) -> InlineWrapper:
         return lambda children: _make_link(url, title, children)
     if depth < MAX_EMPHASIS_DEPTH:
         match token.type:
-            case "strong_open":
+            case "strong_open" | "highlight_open":
                 return lambda children: (Strong(children),)
             case "em_open":
                 return lambda children: (Emphasis(children),)
             case "s_open":
                 return lambda children: (Strikethrough(children),)
+            case "spoiler_open":
+                return lambda children: (Spoiler(children),)
     return None
 
 

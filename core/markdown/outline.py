@@ -27,9 +27,10 @@ from enum import Enum, IntEnum, auto
 
 from markdown_it.token import Token
 
-from core.markdown.document import Block, ListBlock, ListItem, Paragraph, Quote, Table
+from core.markdown.document import Block, CodeBlock, ListBlock, ListItem, Paragraph, Quote, Table
+from core.markdown.fences import CodeLines, Fence, FencedCode
 from core.markdown.formulas import RESUME_MARK, formula_closer
-from core.markdown.parser import fence_language, tokenize
+from core.markdown.parser import tokenize
 
 QUOTE_MARK_PATTERN = re.compile(r" {0,3}> ?")
 
@@ -150,9 +151,21 @@ def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBloc
             stripped = _strip_item(first, outermost.item_number, inner)
         case OpenBlockKind.PARAGRAPH, Paragraph(children):
             stripped = (Paragraph(children, is_continuation=True),)
+        case OpenBlockKind.CODE, CodeBlock(text):
+            code_lines = text.split("\n")[len(outermost.lines_before) - 1 :]
+            stripped = (replace(first, text="\n".join(code_lines)),)
         case OpenBlockKind.TABLE, Table(rows):
             stripped = (replace(first, rows=rows[1:], has_header=False),) if rows[1:] else ()
     return stripped + blocks[1:]
+
+
+def _without_item_indent(open_blocks: tuple[OpenBlock, ...]) -> tuple[OpenBlock, ...]:
+    """`open_blocks` for code that is indented less than the items, after the last quote, that contain it."""
+    items: list[OpenBlock] = []
+    outer = list(open_blocks)
+    while outer and outer[-1].kind is not OpenBlockKind.QUOTE:
+        items.append(replace(outer.pop(), later_prefix=""))
+    return (*outer, *reversed(items))
 
 
 def _strip_item(
@@ -232,16 +245,38 @@ class _OutlineBuilder:
             case "heading_open":
                 self._add_leaf(start, end, OpenBlock(OpenBlockKind.HEADING, token.markup + " "))
             case "fence":
-                code = OpenBlock(OpenBlockKind.CODE, lines_before=(token.markup + fence_language(token),))
-                first, last = start + 1, start + 1 + token.content.count("\n")
-                has_partial_line = token.content[-1:] not in ("", "\n")  # the text ends within the block
-                self._add_leaf(first, last + has_partial_line, code, range(first, last))
+                self._add_code_block(token, end)
             case "formula":
                 closer = self._find_formula_closer(start)
                 formula = OpenBlock(OpenBlockKind.FORMULA, lines_before=(RESUME_MARK,), formula_closer=closer)
                 self._add_leaf(start, end, formula, range(start + 1, end))
             case "table_open":
                 self._add_leaf(start, end, self._table_block(start))
+
+    def _add_code_block(self, token: Token, end: int) -> None:
+        code: FencedCode = token.meta["code"]
+        for section in code.sections:
+            open_blocks = self._open_code(token, code.indent, section)
+            self._leaves.append(LeafBlock(section.start, section.end, open_blocks))
+            has_partial_line = section.end == end and not token.content.endswith("\n")
+            for line in range(section.start, section.end - has_partial_line):
+                self._add_break(line, BreakRank.BETWEEN_LINES, open_blocks)
+
+    def _open_code(self, token: Token, indent: int, section: CodeLines) -> tuple[OpenBlock, ...]:
+        """The open blocks in lines of code, with the lines that open the code and its inner blocks again.
+
+        If the code is indented more or less than its item, one of them is no code: it says by how many columns.
+        """
+        column = self._columns[-1]
+        margin = " " * max(0, indent - column)
+        lines = [margin + token.markup + Fence(token.markup, token.info).language]
+        open_blocks = tuple(self._open_blocks)
+        if indent < column:
+            margin, open_blocks = " " * indent, _without_item_indent(open_blocks)
+        if indent != column:
+            lines.append(margin + RESUME_MARK)
+        lines += [margin + opener for opener in section.inner_openers]
+        return (*open_blocks, OpenBlock(OpenBlockKind.CODE, lines_before=tuple(lines)))
 
     def _find_formula_closer(self, start: int) -> str | None:
         if start == 0 and open_formula_closer(self._resumed_blocks):

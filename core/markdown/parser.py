@@ -5,10 +5,10 @@ markdown-it splits the text into a flat list of tokens; this module builds the t
     - [x] *done*      bullet_list_open, list_item_open, paragraph_open, inline, paragraph_close, ...
                       ListBlock((ListItem((Paragraph((Emphasis((Text("done"),)),)),), checked=True),))
 
-The grammar is CommonMark with tables, strikethrough, task lists and formulas, without HTML, reference
-links, indented code and underlined headings: no text may disappear, and later text may not change the
-meaning of earlier lines, because answers are parsed and sent while they grow. Whatever is not Markdown
-is text, so parsing never fails.
+The grammar is CommonMark with tables, strikethrough, task lists, formulas, spoilers and addresses in running text,
+without HTML, reference links, indented code and underlined headings: no text may disappear, and later text may not
+change the meaning of earlier lines, because answers are parsed and sent while they grow. Whatever is not Markdown is
+text, so parsing never fails.
 """
 
 import re
@@ -38,15 +38,17 @@ from core.markdown.document import (
     ThematicBreak,
 )
 from core.markdown.emphasis import relax_emphasis
+from core.markdown.fences import Fence, add_fences
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
+from core.markdown.pairs import add_pairs
+from core.markdown.urls import add_urls
 
 MAX_CONTAINER_DEPTH = 16
 """Quotes and lists nested deeper than this are text."""
 MAX_TABLE_COLUMNS = 64
 """A table with more columns is text: each row would show a cell for each of them."""
-LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")
-MARKS = "*_~`]!\\$&<>{}=+-#@:^%\n[[[["
+MARKS = "*_~`|]!\\$&<>{}=+-#@:^%\n[[[["
 """The characters in a paragraph at which the parser stops. It looks for the end of a link at each `[`."""
 STOP_WORK = 50
 """A stop costs about as much as this many characters of prose."""
@@ -153,7 +155,10 @@ def _build_grammar() -> MarkdownIt:
     grammar.block.ruler.at("list", _list_rule, {"alt": [*paragraph_rules, "blockquote"]})
     grammar.inline.ruler.at("link", _link_rule(link))
     grammar.inline.ruler.at("image", _link_rule(image))
+    add_fences(grammar)
     add_formulas(grammar)
+    add_urls(grammar)
+    add_pairs(grammar)
     _record_item_indent(grammar)
     # Addresses stay as written; a dialect decides which of them become links.
     grammar.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005 - passed by name
@@ -224,16 +229,10 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
             yield _build_table(tokens[start:end])
 
 
-def fence_language(token: Token) -> str:
-    """The language on the fence's line; "" if it has none."""
-    language = token.info.strip().partition(" ")[0]
-    return language if LANGUAGE_PATTERN.match(language) else ""
-
-
 def _build_fence(token: Token) -> Iterator[Block]:
     """A code block; text on the fence's line that is not its language becomes a paragraph."""
-    language = fence_language(token)
-    rest = token.info.strip().removeprefix(language).strip()
+    language = Fence(token.markup, token.info).language
+    rest = token.info.removeprefix(language).strip()
     if rest:
         yield Paragraph((Text(rest),))
     yield CodeBlock(token.content.removesuffix("\n"), language)

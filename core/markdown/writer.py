@@ -23,6 +23,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Spoiler,
     Strikethrough,
     Strong,
     Table,
@@ -33,7 +34,7 @@ from core.markdown.text_table import format_table
 
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
-INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~"}
+INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~", Spoiler: "||"}
 
 
 class MarkdownWriter:

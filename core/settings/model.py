@@ -166,6 +166,11 @@ class Settings(SettingsSection):
     first_token_timeout: float = timeout_setting(
         "PARLEY_FIRST_TOKEN_TIMEOUT", 120, "Seconds a model may take before it starts to answer"
     )
+    reasoning_timeout: float = timeout_setting(
+        "PARLEY_REASONING_TIMEOUT",
+        600,
+        "The same for a model that is known to reason. Some services send nothing while it does",
+    )
     stall_timeout: float = timeout_setting("PARLEY_STALL_TIMEOUT", 60, "Seconds a model may pause during an answer")
     answer_timeout: float = timeout_setting(
         "PARLEY_ANSWER_TIMEOUT", 900, "Seconds an answer may take in total", le=36_000

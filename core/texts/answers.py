@@ -21,6 +21,8 @@ THINKING = "Thinking…"
 STOPPED = "Stopped."
 ALREADY_STOPPING = "I'm already stopping."
 HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
+ONLY_REASONING = "The model ended inside its reasoning, without an answer. This is what it wrote."
+ANSWER_HAS_GAP = "A piece of this answer arrived damaged and is missing."
 MAX_LENGTH_REACHED = "The answer reached its maximum length."
 LONG_ANSWER = "The answer is long. This file has all of it."
 DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
@@ -100,7 +102,8 @@ SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
 
 
 def thinking_progress(seconds: int, tokens: int) -> str:
-    return f"{THINKING} {seconds} s · {tokens:,} tokens"
+    """`tokens`: 0 for a model that reasons silently."""
+    return f"{THINKING} {seconds} s · {tokens:,} tokens" if tokens else f"{THINKING} {seconds} s"
 
 
 def answer_continues(chars: int) -> str:

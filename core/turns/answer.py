@@ -131,6 +131,7 @@ class AnswerPipeline:
         """What the person is told under the answer."""
         answer = self._caller.answer
         notes = [self._substitution_note(outcome), *self._notes]
+        notes += [texts.ONLY_REASONING] * answer.is_reasoning + [texts.ANSWER_HAS_GAP] * answer.has_gap
         if self._caller.ignored_settings:
             notes.append(self._ignored_settings_note(outcome.model))
         if answer.reached_token_limit or answer.reached_char_limit:
@@ -164,7 +165,7 @@ class AnswerPipeline:
         buttons = []
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
-        if outcome.failure_notes or has_retry_button:
+        if outcome.failure_notes or answer.is_reasoning or answer.has_gap or has_retry_button:
             buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))

@@ -1,5 +1,6 @@
 """Asks one model the question of a turn: composes the request, books its tokens, reads the stream."""
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
@@ -160,13 +161,26 @@ class ModelCaller:
     async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
         """Waits for nothing but the stream."""
         answer = self.answer
-        async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
-            async for event in events:
-                answer.add(event)
-                if not isinstance(event, UsageReport | Finished):
-                    preview.update(answer.text, "" if answer.text else self._thinking_status())
-                if answer.reached_char_limit:
-                    return
+        status_task = asyncio.create_task(self._show_waiting(answer, preview))
+        try:
+            async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
+                async for event in events:
+                    answer.add(event)
+                    if not isinstance(event, UsageReport | Finished):
+                        self._show(answer, preview)
+                    if answer.reached_char_limit:
+                        return
+        finally:
+            status_task.cancel()
+
+    async def _show_waiting(self, answer: StreamedAnswer, preview: Preview) -> None:
+        """Update the status of a model that sends nothing yet."""
+        while not answer.text:
+            await self.claimed.timings.clock.sleep(self.claimed.timings.thinking_status_interval)
+            self._show(answer, preview)
+
+    def _show(self, answer: StreamedAnswer, preview: Preview) -> None:
+        preview.update(answer.text, "" if answer.text else self._thinking_status())
 
     def _thinking_status(self) -> str:
         interval = self.claimed.timings.thinking_status_interval

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from core.api.events import (
     Finished,
     FinishReason,
+    OnlyReasoning,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -26,6 +27,10 @@ class StreamedAnswer:
     usage: UsageReport = field(default_factory=UsageReport)
     reached_token_limit: bool = False
     """The model stopped at the longest answer it was allowed."""
+    is_reasoning: bool = False
+    """`text` is the reasoning, because the model wrote nothing else."""
+    has_gap: bool = False
+    """A piece could not be read and is missing."""
 
     def add(self, event: StreamEvent) -> None:
         match event:
@@ -35,10 +40,13 @@ class StreamedAnswer:
                 self.reasoning += text[: MAX_REASONING_CHARS - len(self.reasoning)]
             case TextWasReasoning():
                 self.reasoning, self.text = (self.reasoning + self.text)[:MAX_REASONING_CHARS], ""
+            case OnlyReasoning():
+                self.reasoning, self.text, self.is_reasoning = "", self.reasoning, True
             case UsageReport():
                 self.usage = event
-            case Finished(reason):
+            case Finished(reason, has_gap):
                 self.reached_token_limit = reason is FinishReason.LENGTH
+                self.has_gap = has_gap
 
     @property
     def reached_char_limit(self) -> bool:

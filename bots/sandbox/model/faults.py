@@ -72,6 +72,11 @@ class ReasoningFormat(StrEnum):
     THINK_TAGS = "<think>...</think> before the answer"
     CLOSING_TAG_ONLY = "...</think> before the answer"
     OPENING_TAG_ONLY = "<think>... and then the answer"
+    BRACKET_TAGS = "[THINK]...[/THINK] before the answer"
+    PREFIXED_TAGS = "<mm:think>...</mm:think> before the answer"
+    UPPERCASE_TAGS = "<THINK>...</THINK> before the answer"
+    FINAL_TAG = "<think>...<final> and then the answer"
+    SILENT = "nothing while the model reasons"
 
 
 @dataclass(frozen=True, slots=True)

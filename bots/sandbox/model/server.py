@@ -10,9 +10,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
+from bots.sandbox.model.answer_shapes import AnswerShape, shaped_response
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
-from bots.sandbox.model.faults import CannedResponse, Fault, StreamAction
+from bots.sandbox.model.faults import CannedResponse, Fault, ReasoningFormat, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
 from bots.sandbox.model.streaming import Completion, CompletionStream, break_connection, cloudflare_headers, usage_json
@@ -105,6 +106,9 @@ class ModelStandIn(StandIn):
         self.overflow_response = OVERFLOW_RESPONSES["vllm"]
         self.quota_message = "Daily token quota of {model} exceeded"
         self.quota_headers: dict[str, str] = {}
+        self.answer_shape = AnswerShape.STREAM
+        self.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
+        """Of answers without a fault."""
         self.usage = UsageLedger(clock)
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
@@ -246,8 +250,7 @@ class ModelStandIn(StandIn):
         """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
             self._record(request, is_completed=True)
-        headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}
-        return web.Response(status=response.status, body=response.body, headers=headers)
+        return _to_web_response(response)
 
     def _create_completion(self, request: _EndpointRequest, model: Model) -> tuple[Completion, ScriptedAnswer]:
         """The answer to a request, and its script. Raises `ApiError` when there is no room for an answer."""
@@ -289,9 +292,15 @@ class ModelStandIn(StandIn):
         def record_progress(sent_pieces: int) -> None:
             record.token_usage = completion.token_usage(sent_pieces)
 
-        fault = request.fault or Fault(after_pieces=completion.piece_count // 2, action=script.action)
+        fault = request.fault or Fault(
+            after_pieces=completion.piece_count // 2, action=script.action, reasoning_format=self.reasoning_format
+        )
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)
+        if self.answer_shape is not AnswerShape.STREAM:
+            record.token_usage = completion.token_usage(completion.piece_count)
+            record.is_completed = True
+            return _to_web_response(shaped_response(self.answer_shape, completion))
         speed = self.tokens_per_second * script.relative_speed
         stream = CompletionStream(request.http_request, completion, fault, speed, record_progress, self.clock)
         with contextlib.suppress(ConnectionError):  # the client has left; the caller records it
@@ -332,3 +341,8 @@ class ModelStandIn(StandIn):
         ]
         body = {"object": "list", "data": data, "model": model.id, "usage": usage_json(sum(counts), 0)}
         return web.json_response(body, headers=cloudflare_headers())
+
+
+def _to_web_response(response: CannedResponse) -> web.Response:
+    headers = {**cloudflare_headers(), "Content-Type": response.content_type, **response.headers}
+    return web.Response(status=response.status, body=response.body, headers=headers)

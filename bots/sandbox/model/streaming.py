@@ -23,6 +23,10 @@ REASONING_TAGS = {
     ReasoningFormat.THINK_TAGS: ("<think>", "</think>"),
     ReasoningFormat.CLOSING_TAG_ONLY: ("", "</think>"),
     ReasoningFormat.OPENING_TAG_ONLY: ("<think>", ""),
+    ReasoningFormat.BRACKET_TAGS: ("[THINK]", "[/THINK]"),
+    ReasoningFormat.PREFIXED_TAGS: ("<mm:think>", "</mm:think>"),
+    ReasoningFormat.UPPERCASE_TAGS: ("<THINK>", "</THINK>"),
+    ReasoningFormat.FINAL_TAG: ("<think>", "<final>"),
 }
 """The formats that put the reasoning into the content."""
 LINGER_ZERO = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
@@ -69,7 +73,7 @@ class Completion:
         opening, closing = REASONING_TAGS.get(reasoning_format, ("", ""))
         in_content = reasoning_format in REASONING_TAGS
         fields = []
-        if start < reasoning_count:
+        if start < reasoning_count and reasoning_format is not ReasoningFormat.SILENT:
             reasoning = "".join(self.reasoning_pieces[start:end])
             before, after = opening if start == 0 else "", closing if end >= reasoning_count else ""
             fields.append(("content" if in_content else reasoning_format.value, before + reasoning + after))
@@ -206,6 +210,8 @@ class CompletionStream:
             start = self._sent_pieces
             self._sent_pieces = min(end, reasoning_count) if start < reasoning_count else end
             self._on_progress(self._sent_pieces)
+            if self._fault.reasoning_format is ReasoningFormat.SILENT and start < reasoning_count:
+                continue
             [(name, value)] = self._completion.fields(start, self._sent_pieces, self._fault.reasoning_format)
             # The service sends the last content and the finish reason in one chunk.
             is_last = self._sent_pieces == self._completion.piece_count

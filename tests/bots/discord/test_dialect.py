@@ -73,8 +73,8 @@ def test_deep_headings_are_bold() -> None:
     assert render("#### a") == "**a**"
 
 
-def test_fence_is_longer_than_nested_fences() -> None:
-    assert render("````md\n```py\nx\n```\n````") == "````md\n```py\nx\n```\n````"
+def test_nested_fences_do_not_end_block() -> None:
+    assert render("````md\n```py\nx\n```\n````") == "```md\n`\u200b``py\nx\n`\u200b``\n```"
 
 
 def test_links_have_no_preview_and_only_safe_schemes() -> None:

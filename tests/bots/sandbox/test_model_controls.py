@@ -3,6 +3,9 @@
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.answer_shapes import AnswerShape
+from bots.sandbox.model.faults import ReasoningFormat
+from bots.sandbox.model.refusals import REFUSALS
 from bots.sandbox.model_controls import model_commands
 
 
@@ -39,3 +42,25 @@ async def test_window_shrinks_to_a_plausible_size() -> None:
     )
     with pytest.raises(ValueError, match="at least 512"):
         await run(service, ":window falcon 400")
+
+
+async def test_answers_change_their_form() -> None:
+    service = ModelStandIn()
+    assert await run(service, ":shape parts") == "Answers come as: parts."
+    assert service.answer_shape is AnswerShape.PARTS
+    assert await run(service, ":reasoning bracket") == "Reasoning comes as: [THINK]...[/THINK] before the answer."
+    assert service.reasoning_format is ReasoningFormat.BRACKET_TAGS
+    with pytest.raises(ValueError, match="One of stream, parts"):
+        await run(service, ":shape round")
+
+
+async def test_questions_are_refused_until_switched_off() -> None:
+    service = ModelStandIn()
+    assert await run(service, ":refuse region") == "The service answers every question with: region."
+    assert service.fault_hook is not None
+    assert service.fault_hook({"stream": True}) is REFUSALS["region"]
+    await run(service, ":refuse streaming")
+    assert service.fault_hook({"stream": True}) is REFUSALS["streaming"]
+    assert service.fault_hook({}) is None
+    assert await run(service, ":refuse off") == "The service answers again."
+    assert service.fault_hook is None

@@ -101,9 +101,9 @@ async def test_successful_endings(ending: bytes) -> None:
     [
         pytest.param(chunk(content="half"), ModelFailure.TRUNCATED, "half", id="no end"),
         pytest.param(b"", ModelFailure.UNAVAILABLE, "", id="no event"),
-        pytest.param(chunk(content="a") + b"data: {oops\n\n", ModelFailure.MALFORMED, "a", id="bad JSON"),
+        pytest.param(chunk(content="a") + b"data: {oops\n\n" * 3, ModelFailure.MALFORMED, "a", id="bad JSON"),
         pytest.param(
-            chunk(content="a") + b'data: "\xff\xfe"\n\n',
+            chunk(content="a") + b"data: \xff\xfe\n\n" * 3,
             ModelFailure.MALFORMED,
             "a",
             id="bad UTF-8",

@@ -280,19 +280,19 @@ IN_STREAMS = [
     ),
     Case(
         "malformed JSON",
-        faults.send_raw(b"data: {oops\n\n", after_pieces=2),
+        faults.send_raw(b"data: {oops\n\n" * 3, after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
     Case(
         "malformed UTF-8",
-        faults.send_raw(b'data: "\xff\xfe"\n\n', after_pieces=2),
+        faults.send_raw(b"data: \xff\xfe\n\n" * 3, after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
     Case(
-        "an invalid delta",
-        faults.send_event({"choices": [{"delta": "x"}]}, after_pieces=2),
+        "invalid deltas",
+        faults.send_raw(b'data: {"choices":[{"delta":"x"}]}\n\n' * 3, after_pieces=2),
         ModelFailure.MALFORMED,
         text="one two",
     ),
@@ -432,8 +432,9 @@ UNUSUAL_STREAMS = [
     Case(
         "reasoning without a closing tag",
         Fault(reasoning_format=ReasoningFormat.OPENING_TAG_ONLY),
-        ModelFailure.EMPTY,
+        None,
         REASONING_REQUEST,
+        text="",
         has_reasoning=True,
     ),
 ]

@@ -60,6 +60,8 @@ MALFORMED = (
     "```",
     "````md\n```py\nx\n```\n````\n",
     "~~~\nx\n~~~",
+    "```markdown\n# a\n```json\n{}\n```\n\n```\nb\n```\n\nc\n```\nd",
+    "1. a\n   ```py\nif x:\n    y\n   ```\n2. b\n      ```sh\n      ls\n```\nc https://x.y/_a_(b)_c_. d",
     "**bold *italic `code** x*",
     "***a** b*",
     "*a **b*** c",

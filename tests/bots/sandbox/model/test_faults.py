@@ -269,6 +269,11 @@ async def test_reasoning_placement(
         ReasoningFormat.THINK_TAGS: f"<think>{reasoning}</think>\n\nyes",
         ReasoningFormat.CLOSING_TAG_ONLY: f"{reasoning}</think>\n\nyes",
         ReasoningFormat.OPENING_TAG_ONLY: f"<think>{reasoning}\n\nyes",
+        ReasoningFormat.BRACKET_TAGS: f"[THINK]{reasoning}[/THINK]\n\nyes",
+        ReasoningFormat.PREFIXED_TAGS: f"<mm:think>{reasoning}</mm:think>\n\nyes",
+        ReasoningFormat.UPPERCASE_TAGS: f"<THINK>{reasoning}</THINK>\n\nyes",
+        ReasoningFormat.FINAL_TAG: f"<think>{reasoning}<final>\n\nyes",
+        ReasoningFormat.SILENT: "\n\nyes",
     }[reasoning_format]
     assert answer.text == message["content"] == expected
     has_field = reasoning_format in (ReasoningFormat.REASONING_CONTENT_FIELD, ReasoningFormat.REASONING_FIELD)

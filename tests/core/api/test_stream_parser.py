@@ -1,0 +1,156 @@
+"""Answers in unusual forms are still answers."""
+
+import pytest
+
+from core.api.events import Finished, FinishReason, OnlyReasoning, ReasoningDelta, TextDelta
+from core.errors import ModelFailure
+from tests.core.api.raw_server import DONE, SSE_HEAD, chunk, final_chunk, raw_server, response, sse_event
+from tests.core.api.stream_result import StreamResult, read_stream
+
+COMPLETION = (
+    b'{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hi",'
+    b'"reasoning_content":"hm"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2}}'
+)
+UNREADABLE = b'data: {"choices":[{"index":0,"delta":{"content":"da\n\n'
+
+
+def raw_chunk(content: str) -> bytes:
+    """A chunk whose content is written exactly so."""
+    return b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % content.encode()
+
+
+async def receive(content: bytes) -> StreamResult:
+    async with raw_server(lambda _n: [content]) as server:
+        return await read_stream(server.url)
+
+
+async def receive_stream(content: bytes) -> StreamResult:
+    return await receive(SSE_HEAD + content)
+
+
+@pytest.mark.parametrize(
+    ("parts", "reasoning", "text"),
+    [
+        ([{"type": "text", "text": "Hi"}], "", "Hi"),
+        (
+            [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Hi"}],
+            "hm",
+            "Hi",
+        ),
+        ([{"type": "thinking", "thinking": "hm"}, "Hi"], "hm", "Hi"),
+        ([{"type": "reasoning", "text": "hm"}, {"type": "output_text", "text": "Hi"}], "hm", "Hi"),
+        ({"type": "text", "text": "Hi"}, "", "Hi"),
+        ([{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "Hi"}], "", "Hi"),
+    ],
+)
+async def test_typed_parts(parts: object, reasoning: str, text: str) -> None:
+    result = await receive_stream(chunk(content=parts) + final_chunk())
+    assert (result.reasoning, result.text, result.error) == (reasoning, text, None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(response(200, COMPLETION), id="JSON"),
+        pytest.param(response(200, COMPLETION, content_type="text/plain"), id="text"),
+        pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n" + DONE, id="event"),
+        pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n", id="event without [DONE]"),
+        pytest.param(SSE_HEAD + chunk(reasoning_content="hm", content="Hi") + b"data: " + COMPLETION, id="repeated"),
+        pytest.param(
+            response(
+                200, chunk(reasoning_content="hm") + chunk(content="Hi") + final_chunk(), content_type="text/plain"
+            ),
+            id="a stream called text",
+        ),
+    ],
+)
+async def test_complete_answer(answer: bytes) -> None:
+    result = await receive(answer)
+    assert (result.reasoning, result.text, result.error) == ("hm", "Hi", None)
+    assert result.last_event == Finished(FinishReason.STOP)
+
+
+async def test_large_complete_answer_is_whole() -> None:
+    text = "word " * 100_000
+    body = COMPLETION.replace(b"Hi", text.encode())
+    assert (await receive(response(200, body))).text == text
+
+
+@pytest.mark.parametrize("separator", [b"", b" ", b"\ndata: "])
+async def test_two_objects_in_one_event(separator: bytes) -> None:
+    two = chunk(content="one ").strip() + separator + chunk(content="two").removeprefix(b"data: ")
+    result = await receive_stream(two + final_chunk())
+    assert (result.text, result.last_event) == ("one two", Finished(FinishReason.STOP))
+
+
+@pytest.mark.parametrize(
+    ("contents", "text"),
+    [
+        (["a\\ud83d", "\\ude00b"], "a😀b"),
+        (["\\ud83d", "", "\\ude00"], "😀"),
+        (["\\ud83d\\ude00"], "😀"),
+        (["\\ud83d", "x"], "\ufffdx"),
+        (["\\ude00x"], "\ufffdx"),
+        (["x\\ud83d"], "x\ufffd"),
+    ],
+)
+async def test_halves_of_characters(contents: list[str], text: str) -> None:
+    result = await receive_stream(b"".join(map(raw_chunk, contents)) + final_chunk())
+    assert (result.text, result.error) == (text, None)
+    result.text.encode()
+
+
+async def test_invalid_encoding_does_not_end_answer() -> None:
+    result = await receive_stream(chunk(content="a") + chunk(content="?").replace(b"?", b"\xff") + final_chunk())
+    assert (result.text, result.error) == ("a\ufffd", None)
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(UNREADABLE, id="half an object"),
+        pytest.param(b"data: oops\n\n", id="no JSON"),
+        pytest.param(sse_event({"choices": [{"delta": "x"}]}), id="no delta"),
+        pytest.param(sse_event({"choices": 5}), id="no choices"),
+        pytest.param(chunk(content=5), id="no content"),
+    ],
+)
+async def test_unreadable_event_leaves_gap(unreadable: bytes) -> None:
+    result = await receive_stream(chunk(content="one ") + unreadable + chunk(content="three") + final_chunk())
+    assert (result.text, result.error) == ("one three", None)
+    assert result.last_event == Finished(FinishReason.STOP, has_gap=True)
+
+
+async def test_several_unreadable_events_end_answer() -> None:
+    result = await receive_stream(chunk(content="one ") + UNREADABLE * 3 + chunk(content="three") + final_chunk())
+    assert result.text == "one "
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.MALFORMED
+
+
+async def test_answer_of_unreadable_events_is_malformed() -> None:
+    result = await receive_stream(UNREADABLE + final_chunk())
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.MALFORMED
+
+
+async def test_stream_of_comments_is_no_lost_connection() -> None:
+    result = await receive_stream(b": alive\n\n" * 3)
+    assert result.error is not None
+    assert (result.error.failure, result.error.status) == (ModelFailure.UNAVAILABLE, 200)
+
+
+async def test_unclosed_reasoning_is_all_there_is() -> None:
+    result = await receive_stream(chunk(content="<think>hm") + final_chunk())
+    assert result.events == [ReasoningDelta("hm"), OnlyReasoning(), Finished(FinishReason.STOP)]
+
+
+async def test_closed_reasoning_is_no_answer() -> None:
+    result = await receive_stream(chunk(content="<think>hm</think>") + final_chunk())
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.EMPTY
+
+
+async def test_reasoning_in_field_leaves_tags_alone() -> None:
+    result = await receive_stream(chunk(reasoning_content="hm") + chunk(content="a </think> b") + final_chunk())
+    assert TextDelta("a </think> b") in result.events

@@ -1,0 +1,96 @@
+"""Reasoning inside the answer: which tags count, and where."""
+
+import itertools
+
+import pytest
+
+from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
+from core.api.think_tags import ThinkTagParser
+
+
+def separate(pieces: list[str], *, has_reasoning: bool = False) -> tuple[str, str]:
+    """The reasoning and the text of an answer that arrives in `pieces`."""
+    parser, reasoning, text = ThinkTagParser(has_reasoning), "", ""
+    for event in itertools.chain(*map(parser.feed, pieces), parser.flush()):
+        match event:
+            case ReasoningDelta(piece):
+                reasoning += piece
+            case TextDelta(piece):
+                text += piece
+            case TextWasReasoning():
+                reasoning, text = reasoning + text, ""
+    return reasoning, text
+
+
+SEPARATED = [
+    ("[THINK]a[/THINK]b", "a", "b"),
+    ("<mm:think>a</mm:think>b", "a", "b"),
+    ("<seed:think>a</seed:think>b", "a", "b"),
+    ("<THINK>a</THINK>b", "a", "b"),
+    ("<Thinking>a</Thinking>\n\nb", "a", "b"),
+    ("◁think▷a◁/think▷b", "a", "b"),
+    ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "a", "b"),
+    # More blocks
+    ("<think>a</think>b<think>c</think>d", "ac", "bd"),
+    ("<think>a</think><think>c</think>d", "ac", "d"),
+    ("<think>a</think>b\n\n<think>c</think>\n\nd<think>e</think>f", "ace", "b\n\n\n\ndf"),
+    ("<think>a</think>b<think></think>c", "a", "bc"),
+    # Tags for the answer
+    ("<think>a<final>b</final>", "a", "b"),
+    ("<think>a</think><answer>b</answer>", "a", "b"),
+    ("<think>a</think>\n<final>\nb</final> c", "a", "b c"),
+    ("<think>I write <final> soon</think>b", "I write soon", "b"),
+    # Text about tags
+    ("Use the `<think>` tag.", "", "Use the `<think>` tag."),
+    ("`<think>` and `</think>` mark it.", "", "`<think>` and `</think>` mark it."),
+    ("a <think> in the text </think> stays", "", "a <think> in the text </think> stays"),
+    ("<think>a</think>Use the `<think>` tag, then `</think>`.", "a", "Use the `<think>` tag, then `</think>`."),
+    ("<think>a</think>Use the <think> tag.", "a", "Use the <think> tag."),
+    ("<think>a</think>```xml\n<think>b</think>\n```", "a", "```xml\n<think>b</think>\n```"),
+    ("<think>a</think>``x`<think>`` b", "a", "``x`<think>`` b"),
+    ("<final>b</final>", "", "<final>b</final>"),
+    ("[link](https://example.org) [1] [think about it]", "", "[link](https://example.org) [1] [think about it]"),
+    ("1 < 2 <b", "", "1 < 2 <b"),
+    # Code that has ended
+    ("<think>a</think>`x` <think>c</think>d", "ac", "`x` d"),
+    ("<think>a</think>a ` alone\n\n<think>c</think>d", "ac", "a ` alone\n\nd"),
+    ("<think>a</think>```\nx\n```\n<think>c</think>d", "ac", "```\nx\n```\nd"),
+]
+
+
+@pytest.mark.parametrize(("answer", "reasoning", "text"), SEPARATED)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_reasoning_is_separated(answer: str, reasoning: str, text: str, size: int) -> None:
+    pieces = [answer[start : start + size] for start in range(0, len(answer), size)]
+    assert separate(pieces) == (reasoning, text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasoning", "text"),
+    [
+        ("a</think>b", "a", "b"),
+        ("a[/THINK]b", "a", "b"),
+        ("Use the `<think>` tag and `</think>`.", "", "Use the `<think>` tag and `</think>`."),
+        ("b<think>c</think>d", "c", "bd"),
+        ("b<think>c", "", "b<think>c"),
+    ],
+)
+def test_model_known_to_reason(answer: str, reasoning: str, text: str) -> None:
+    for pieces in ([answer], list(answer)):
+        assert separate(pieces, has_reasoning=True) == (reasoning, text)
+
+
+def test_unclosed_reasoning_is_known() -> None:
+    parser = ThinkTagParser()
+    assert parser.feed("<think>a") == [ReasoningDelta("a")]
+    assert parser.is_inside_reasoning
+    parser.feed("</think>")
+    assert not parser.is_inside_reasoning
+
+
+def test_later_block_counts_as_progress() -> None:
+    parser = ThinkTagParser()
+    parser.feed("<think>a</think>b<think>c")
+    before = parser.buffered_chars
+    assert parser.feed("d") == []
+    assert parser.buffered_chars == before + 1
