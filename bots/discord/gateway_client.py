@@ -18,6 +18,7 @@ from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard
 from bots.discord.translate import Interaction
 from core.port import Place
+from core.proxies import find_proxy
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +55,16 @@ class GatewayClient(discord.Client):
             chunk_guilds_at_startup=False,
             shard_id=shard.number if is_sharded else None,
             shard_count=shard.count if is_sharded else None,
+            proxy=find_proxy(Route.BASE),  # for `login`
         )
         self._receiver = receiver
         self._identify_limiter = identify_limiter
         self._backfill = backfill
         self._guard_parsers()
+
+    async def connect(self, *, reconnect: bool = True) -> None:
+        self.http.proxy = find_proxy(str(DiscordWebSocket.DEFAULT_GATEWAY))
+        await super().connect(reconnect=reconnect)
 
     async def on_connect(self) -> None:
         """Called for new sessions; `on_resumed` is called for resumed ones."""

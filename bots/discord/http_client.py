@@ -20,6 +20,7 @@ from bots.discord.timings import DiscordTimings
 from bots.downloads import read_limited
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import File
+from core.proxies import find_proxy
 
 Json = dict[str, object]
 
@@ -29,11 +30,13 @@ MAX_CONNECTIONS = 256
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 CHUNK_BYTES = 65_536
+NOT_SENT_ERRORS = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
 class HttpClient:
     def __init__(self, token: str, api_base: str, timings: DiscordTimings) -> None:
         self.api_base = api_base.rstrip("/")
+        self._proxy = find_proxy(self.api_base)
         self._bot_headers = {"Authorization": f"Bot {token}", "User-Agent": USER_AGENT}
         self._anonymous_headers = {"User-Agent": USER_AGENT}
         self._timeout = aiohttp.ClientTimeout(total=timings.request_timeout, connect=timings.connect_timeout)
@@ -72,7 +75,11 @@ class HttpClient:
             raise DeliveryError("This is not a file on Discord", DeliveryFailure.REJECTED)
         try:
             async with self._open_session().get(
-                url, headers=self._anonymous_headers, allow_redirects=False, timeout=self._download_timeout
+                url,
+                headers=self._anonymous_headers,
+                allow_redirects=False,
+                timeout=self._download_timeout,
+                proxy=find_proxy(url),
             ) as response:
                 if response.status != 200:
                     failure = DeliveryFailure.TRANSIENT if response.status >= 500 else DeliveryFailure.GONE
@@ -96,7 +103,7 @@ class HttpClient:
         for is_last in (not is_idempotent, True):
             try:
                 return await self._send(method, path, body, file, bucket, is_idempotent)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            except NOT_SENT_ERRORS as error:
                 if was_interrupted:
                     break
                 raise DeliveryError("Discord cannot be reached", DeliveryFailure.TRANSIENT) from error
@@ -121,7 +128,7 @@ class HttpClient:
             data = msgspec.json.encode(body)
         timeout = self._timeout if file is None else self._upload_timeout
         async with self._open_session().request(
-            method, self.api_base + path, data=data, headers=headers, timeout=timeout
+            method, self.api_base + path, data=data, headers=headers, timeout=timeout, proxy=self._proxy
         ) as response:
             decoded = _decode(await response.read())
             self._read_rate_limit_headers(bucket, response.headers)

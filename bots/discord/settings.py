@@ -1,14 +1,31 @@
 """Discord's settings."""
 
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, SecretStr
+
 from core.settings import SettingsSection, setting
-from core.settings.parsing import ApiToken, HttpUrl, WebSocketUrl
+from core.settings.parsing import HttpUrl, WebSocketUrl, parse_api_token
+
+TOKEN_PATTERN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+
+
+def _parse_bot_token(value: SecretStr | None) -> SecretStr | None:
+    token = parse_api_token(value)
+    if token and not TOKEN_PATTERN.fullmatch(token.get_secret_value()):
+        raise ValueError(
+            "is not a Discord bot token: a token has three parts with dots between them. Copy it from the page Bot "
+            "of the developer portal (neither the client secret nor the public key)"
+        )
+    return token
 
 
 class DiscordSettings(SettingsSection):
     title = "Discord"
     key_prefix = "discord_"
 
-    token: ApiToken = setting(
+    token: Annotated[SecretStr | None, AfterValidator(_parse_bot_token)] = setting(
         "DISCORD_BOT_TOKEN", None, "Bot token from the developer portal. Enables Discord", example="MTIz..."
     )
     message_content: bool = setting(

@@ -29,6 +29,7 @@ from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
+from core.proxies import httpx_options
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
@@ -302,6 +303,7 @@ class TelegramAdapter:
 
 
 def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
+    proxy_options = httpx_options(api_base)
     return Bot(
         token,
         base_url=f"{api_base}/bot",
@@ -313,8 +315,12 @@ def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
             media_write_timeout=timings.write_timeout,
             connect_timeout=timings.connect_timeout,
             pool_timeout=timings.connect_timeout,
+            httpx_kwargs=proxy_options,
         ),
         get_updates_request=PollingRequest(
-            connection_pool_size=2, read_timeout=timings.poll_read_timeout, connect_timeout=timings.connect_timeout
+            connection_pool_size=2,
+            read_timeout=timings.poll_read_timeout,
+            connect_timeout=timings.connect_timeout,
+            httpx_kwargs=proxy_options,
         ),
     )

@@ -14,6 +14,7 @@ from bots.telegram.errors import CONNECTION_LOST_TEXT, ServerError
 from bots.telegram.receiving import sanitise_update
 from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
+from core.proxies import httpx_options
 
 
 class BotApiRequest(HTTPXRequest):
@@ -58,7 +59,7 @@ async def download(file: File, max_bytes: int, timings: TelegramTimings) -> byte
     try:
         async with (
             asyncio.timeout(timings.download_timeout),
-            httpx.AsyncClient(timeout=timeout) as client,
+            httpx.AsyncClient(timeout=timeout, **httpx_options(str(file.file_path))) as client,
             client.stream("GET", str(file.file_path)) as response,
         ):
             if response.status_code != 200:

@@ -30,6 +30,7 @@ from core.api.sse import MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
+from core.proxies import httpx_options
 from core.timings import Timings
 
 MAX_ATTEMPTS = 3
@@ -115,7 +116,9 @@ class ModelApi:
             timeout=httpx2.Timeout(timeouts.longest_silence, connect=timeouts.connect),
             # The size of a compressed body is unknown until it is decompressed.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=openai.DefaultAsyncHttpx2Client(limits=limits, event_hooks={"response": [truncate_error_body]}),
+            http_client=openai.DefaultAsyncHttpx2Client(
+                limits=limits, event_hooks={"response": [truncate_error_body]}, **httpx_options(base_url)
+            ),
         )
 
     async def close(self) -> None:

@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from core.errors import ConfigurationError
+from core.proxies import check_proxies
 from core.settings.errors import describe_invalid_value, describe_unknown_key
 from core.settings.model import Settings
+from core.settings.parsing import strip_quotes
 from core.settings.section import SettingDefinition, SettingsSection
 
 CONFIG_FILE_VARIABLE = "PARLEY_CONFIG"
@@ -82,16 +84,17 @@ def load_settings(sections: Sections, config_file: Path | None = None) -> Loaded
 
     Raises `ConfigurationError`. Its text names every wrong setting and never shows a secret.
     """
+    check_proxies()
     definitions = setting_definitions(sections)
     path = _config_path(config_file)
     values = _read_config_file(path, definitions) if path else {}
     sources = dict.fromkeys(values, SettingSource.CONFIG_FILE)
     for definition in definitions:
         # An empty variable counts as unset: env files often keep a blank line for each setting.
-        if os.environ.get(definition.variable, "").strip():
-            values[definition.key] = os.environ[definition.variable]
+        if value := _read_variable(definition.variable):
+            values[definition.key] = value
             sources[definition.key] = SettingSource.ENVIRONMENT
-        elif definition.is_secret and os.environ.get(f"{definition.variable}_FILE"):
+        elif definition.is_secret and _read_variable(f"{definition.variable}_FILE"):
             values[definition.key] = _read_secret_file(f"{definition.variable}_FILE")
             sources[definition.key] = SettingSource.SECRET_FILE
     return parse_settings(values, sections, sources=sources, config_file=path)
@@ -142,17 +145,22 @@ def find_misspelled_variables(sections: Sections) -> list[UnknownVariable]:
 
 
 def _config_path(config_file: Path | None) -> Path | None:
-    configured = os.environ.get(CONFIG_FILE_VARIABLE)
+    configured = _read_variable(CONFIG_FILE_VARIABLE)
     if config_file or configured:
-        return config_file or Path(str(configured))
+        return config_file or Path(configured)
     default_path = Path("parley.toml")
     return default_path if default_path.exists() else None
+
+
+def _read_variable(name: str) -> str:
+    """The variable without what tools leave around values (`docker run --env-file` keeps quotes); "" if it is unset."""
+    return strip_quotes(os.environ.get(name, ""))
 
 
 def _read_secret_file(variable: str) -> str:
     # Errors do not show the path: somebody may have put the secret itself there.
     try:
-        secret = Path(os.environ[variable]).read_text().strip()
+        secret = strip_quotes(Path(_read_variable(variable)).read_text())
     except OSError as error:
         raise ConfigurationError(f"{variable} must be the path of a readable file: {error.strerror}") from None
     except UnicodeDecodeError:

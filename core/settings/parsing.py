@@ -28,6 +28,14 @@ MIN_SECRET_CHARS = 12
 MAX_QUOTED_CHARS = 60
 
 
+def strip_quotes(value: str) -> str:
+    """`value` without white space around it, and without a pair of quotes around all of it."""
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" and value.count(value[0]) == 2:
+        return value[1:-1].strip()
+    return value
+
+
 def parse_url(value: str, *schemes: str) -> str:
     value = value.strip()
     try:
@@ -43,8 +51,8 @@ def parse_url(value: str, *schemes: str) -> str:
 def parse_api_token(value: SecretStr | None) -> SecretStr | None:
     """Accept what can be sent in an HTTP header. Blank means unset."""
     token = value.get_secret_value().strip() if value else ""
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("contains spaces or characters that are not allowed in a token")
+    if not token.isascii() or not token.isprintable() or set(token) & set(" \"'"):
+        raise ValueError("contains spaces, quotes or characters that are not allowed in a token")
     return SecretStr(token) if token else None
 
 

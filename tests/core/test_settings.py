@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.adapters import SETTINGS_SECTIONS
+from bots.discord.settings import DiscordSettings
 from bots.telegram.settings import TelegramSettings
 from core.errors import ConfigurationError
 from core.settings import (
@@ -158,6 +159,10 @@ def test_examples_in_errors_are_valid(monkeypatch: pytest.MonkeyPatch, tmp_path:
         ("IOINTELLIGENCE_API_KEY", "io-key with-a-space"),
         ("TELEGRAM_BOT_TOKEN", "not-a-token"),
         ("DISCORD_BOT_TOKEN", "Bot abc.def.ghi"),
+        ("DISCORD_BOT_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("DISCORD_BOT_TOKEN", "MTIz.secret"),
+        ("IOINTELLIGENCE_API_KEY", '"io-half-quoted'),
+        ("IOINTELLIGENCE_API_KEY", "io-v2\r-key"),
         ("PARLEY_SECRET_KEY", "short"),
         ("DATABASE_URL", "postgresql://u:hidden@host:port/x"),
         ("DATABASE_URL", "postgresql://u:hidden@host:99999/x"),
@@ -218,6 +223,47 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         monkeypatch.setenv(name, "")
     assert load().core.queue_length == 7
     assert load().sources["queue_length"] is SettingSource.CONFIG_FILE
+
+
+@pytest.mark.parametrize("wrapped", ['"{}"', "'{}'", " {} ", "{}\r", '"{}"\r', '" {} "'])
+def test_value_is_unwrapped(wrapped: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`docker run --env-file` keeps quotes, and files from Windows end lines with CR."""
+    for name, value in {
+        "IOINTELLIGENCE_API_KEY": "io-key",
+        "TELEGRAM_BOT_TOKEN": "1:token",
+        "DISCORD_BOT_TOKEN_FILE": str(tmp_path / "discord token"),
+        "IOINTELLIGENCE_BASE_URL": "https://api.example.org/v1",
+        "PARLEY_ACCESS": "open",
+        "PARLEY_QUEUE_LENGTH": "9",
+        "DISCORD_MESSAGE_CONTENT": "true",
+        "DATABASE_URL": "sqlite:///data.sqlite3",
+    }.items():
+        monkeypatch.setenv(name, wrapped.format(value))
+    (tmp_path / "discord token").write_text(wrapped.format("MTIz.abc.def") + "\r\n")
+    settings = load()
+    telegram, discord = settings.section(TelegramSettings).token, settings.section(DiscordSettings).token
+    assert settings.core.api_key is not None
+    assert settings.core.api_key.get_secret_value() == "io-key"
+    assert telegram is not None
+    assert telegram.get_secret_value() == "1:token"
+    assert discord is not None
+    assert discord.get_secret_value() == "MTIz.abc.def"
+    assert settings.core.base_url == "https://api.example.org/v1"
+    assert settings.core.access == "open"
+    assert settings.core.queue_length == 9
+    assert settings.core.database_url == "sqlite:///data.sqlite3"
+    assert settings.section(DiscordSettings).message_content
+
+
+def test_quotes_inside_text_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ('"Yes" or "no"', 'Say "yes"', "Don't"):
+        monkeypatch.setenv("PARLEY_SYSTEM_PROMPT", text)
+        assert load().core.system_prompt == text
+
+
+def test_socks_proxy_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = error_for(monkeypatch, "HTTPS_PROXY", "socks5://proxy:1080")
+    assert error.startswith("HTTPS_PROXY names a SOCKS proxy")
 
 
 def test_source_of_each_setting_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
