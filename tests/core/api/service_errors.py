@@ -3,12 +3,20 @@
 Add a row for each new wording. `person` and `operator` are parts of the messages.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import ModelFailure
 
 PAGE = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1><p>squid</p></body></html>"
+
+EXTRA_FORBIDDEN = "[{'type':'extra_forbidden','loc':('body','max_completion_tokens'),'msg':'Extra inputs are not permitted','input':9}]"
+EXTRA_FIELD = {
+    "type": "extra_forbidden",
+    "loc": ["body", "max_completion_tokens"],
+    "msg": "Extra inputs are not permitted",
+    "input": 9,
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,8 @@ class ServiceError:
     operator: str
     limit: int | None = None
     """The context window that the error names, in tokens."""
+    rejected_part: str = ""
+    """The part of the request that the error names; the request is repeated without it."""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
 
@@ -77,6 +87,16 @@ def quota_used_up(status: int, body: Any, **headers: str) -> ServiceError:
 def wrong_address(status: int, body: Any, content_type: str = "application/json") -> ServiceError:
     person, operator = "wrong address of its model service", "For most services it ends in /v1"
     return ServiceError(status, body, ModelFailure.WRONG_ADDRESS, person, operator, content_type=content_type)
+
+
+def part_rejected(status: int, body: Any, part: str) -> ServiceError:
+    person, operator = "rejected this request", "rejects a value or a field"
+    return ServiceError(status, body, ModelFailure.REFUSED, person, operator, rejected_part=part)
+
+
+def too_long(status: int, body: Any, limit: int | None = None) -> ServiceError:
+    person, operator = "too long for the model", "exceeds the model's context window"
+    return ServiceError(status, body, ModelFailure.OVERFLOW, person, operator, limit)
 
 
 def unknown_model(status: int, body: Any) -> ServiceError:
@@ -170,6 +190,51 @@ SERVICE_ERRORS = [
     wrong_address(404, openai_error("Invalid URL (POST /chat/completions)", kind="invalid_request_error")),
     wrong_address(405, {"detail": "Method Not Allowed"}),
     wrong_address(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+    # A part of the request that another form avoids
+    part_rejected(400, {"object": "error", "message": "System role not supported", "code": 400}, "system role"),
+    part_rejected(
+        400, {"message": "Conversation roles must alternate user/assistant/user/assistant/..."}, "system role"
+    ),
+    part_rejected(
+        400, {"error": {"message": "Developer instruction is not enabled for m", "code": 400}}, "system role"
+    ),
+    part_rejected(400, {"detail": "Extra inputs are not permitted, field: 'stream_options'"}, "stream_options"),
+    part_rejected(400, {"object": "error", "message": EXTRA_FORBIDDEN, "code": 400}, "max_completion_tokens"),
+    part_rejected(422, {"detail": [EXTRA_FIELD]}, "max_completion_tokens"),
+    part_rejected(
+        400,
+        openai_error(
+            "Unsupported value: 'temperature' does not support 0.3 with this model. Only 1 is supported.",
+            "unsupported_value",
+        ),
+        "temperature",
+    ),
+    part_rejected(400, openai_error("Unrecognized request argument supplied: reasoning_effort"), "reasoning_effort"),
+    part_rejected(400, openai_error("Reasoning cannot be disabled for model m"), "reasoning_effort"),
+    part_rejected(
+        400,
+        openai_error("Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."),
+        "max_tokens",
+    ),
+    part_rejected(400, openai_error("property 'reasoning_content' is unsupported"), ""),
+    part_rejected(400, {"detail": "Something else"}, ""),
+    replace(internal_error(500, {"message": "System role not supported", "code": 500}), rejected_part="system role"),
+    # A request that exceeds the window
+    too_long(400, openai_error("prompt is too long: 213462 tokens > 200000 maximum"), 200_000),
+    too_long(400, {"detail": "Your input is too long. Max input length is 4096 tokens, but you supplied 5441."}, 4096),
+    too_long(
+        422,
+        {"error": "`inputs` tokens + `max_new_tokens` must be <= 32512. Given: 40000 `inputs` tokens and 1000"},
+        32_512,
+    ),
+    too_long(400, openai_error("The input token count is 32825 but model only supports up to 32768.", 400), 32_768),
+    too_long(
+        400, {"detail": "Prompt has 5,958,968 tokens, but the configured context size is 256,000 tokens"}, 256_000
+    ),
+    too_long(400, {"detail": "This model's maximum context length is 272,000 tokens."}, 272_000),
+    too_long(400, openai_error("This model's maximum context length is 272 tokens.")),
+    too_long(400, openai_error("Your input exceeds the context window of this model", "context_length_exceeded")),
+    too_long(413, "Payload Too Large"),
     # A model that the service does not offer
     unknown_model(
         404, openai_error("The model `m` does not exist or you do not have access to it.", "model_not_found")

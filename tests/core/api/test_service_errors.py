@@ -20,6 +20,7 @@ async def test_error_is_understood(row: ServiceError) -> None:
         error = (await read_stream(server.url)).error
     assert error is not None
     assert (error.failure, error.limit) == (row.failure, row.limit)
+    assert "".join(error.rejected_parts[:1]) == row.rejected_part
     assert row.person in texts.model_failed(error, 17)
     assert row.operator in ADVICE[error.failure]
 
