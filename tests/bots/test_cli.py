@@ -445,6 +445,20 @@ async def test_models_reports_wrong_key(tmp_path: Path) -> None:
     assert not service.requests
 
 
+@pytest.mark.slow
+async def test_models_reports_address_without_version(tmp_path: Path) -> None:
+    service = ModelStandIn()
+    await service.start()
+    try:
+        result = await asyncio.to_thread(models, tmp_path, service.api_key, service.base_url.removesuffix("api/v1/"))
+    finally:
+        await service.close()
+    assert result.exit_code == 78
+    assert "answered 404 (127.0.0.1/)" in result.stderr
+    assert "IOINTELLIGENCE_BASE_URL is probably wrong. For most services it ends in /v1." in result.stderr
+    assert "microsoft/phi-4" in result.stdout
+
+
 def test_misspelled_model_is_reported(parley: Parley, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text('[contexts]\n"phi-4" = 9000\n"acme/unheard-of" = 9000\n')
     result = parley("config", "show")

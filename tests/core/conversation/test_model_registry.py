@@ -19,6 +19,7 @@ from core.store.database import Store
 from core.store.key_values import set_value
 from core.timings import Timings
 from tests.clock import FakeClock
+from tests.core.api.raw_server import raw_server, response
 from tests.core.faulty_store import FaultyStore
 from tests.sqlite import sqlite_url
 
@@ -118,6 +119,27 @@ async def test_empty_list_keeps_the_previous_one(harness: RegistryHarness) -> No
     assert caught.value.failure is ModelFailure.EMPTY
     assert not await registry.refresh()
     assert len(registry.chat_models()) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"404 page not found", "text/plain"),
+        (b"<html>Welcome</html>", "text/html"),
+        (b'{"error":"Unexpected endpoint"}', ""),
+    ],
+    ids=["unknown path", "website", "error with status 200"],
+)
+async def test_wrong_address_is_logged_with_advice(harness: RegistryHarness, body: bytes, content_type: str) -> None:
+    answer = response(404 if content_type == "text/plain" else 200, body, content_type=content_type)
+    async with raw_server(lambda _n: [answer]) as server:
+        api = ModelApi(server.url, "secret-key")
+        with structlog.testing.capture_logs() as logs:
+            assert not await ModelRegistry(api, harness.store.as_store(), Settings()).refresh()
+        await api.close()
+    (entry,) = logs
+    assert (entry["event"], entry["failure"]) == ("model.catalogue_not_fetched", ModelFailure.WRONG_ADDRESS)
+    assert "IOINTELLIGENCE_BASE_URL is probably wrong" in entry["advice"]
 
 
 async def test_list_that_cannot_be_stored_is_used(harness: RegistryHarness) -> None:

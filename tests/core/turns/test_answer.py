@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import Fault, StreamAction, http_error, stall
+from bots.sandbox.model.faults import Fault, ReasoningFormat, StreamAction, http_error, respond_with, stall
 from bots.sandbox.model.script import ScriptedAnswer
 from core.buttons import ButtonAction, encode_action
 from core.errors import DeliveryError, DeliveryFailure, ModelFailure
@@ -18,7 +18,7 @@ from core.store.grants import Role, grant
 from core.store.schema import messages
 from core.texts import answers as texts
 from core.timings import Timings
-from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import EDITING, TYPING, FakeAdapter, running_engine
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +130,66 @@ async def test_paused_model_is_not_asked(tmp_path: Path, model: ModelStandIn) ->
         attempts.clear()
         assert "Answered by phi-4" in await chat.ask("repeat: hello")
         assert attempts == [PHI]
+
+
+async def test_pause_does_not_hide_rejected_key(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: http_error(500)})
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        for _ in range(3):
+            await chat.ask("repeat: hello")
+        model.accounts.clear()
+        assert texts.FAILURE_TEXTS[ModelFailure.AUTHENTICATION] in await chat.ask("repeat: hello")
+
+
+async def test_all_paused_models_name_cause_and_wait(tmp_path: Path, model: ModelStandIn) -> None:
+    model.fault_hook = lambda _body: http_error(500)
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        for _ in range(3):
+            await chat.ask("repeat: hello")
+        reply = await chat.ask("repeat: hello")
+        assert texts.FAILURE_TEXTS[ModelFailure.SERVER_ERROR] in reply
+        assert "The model is busy: try again in about" in reply
+
+
+async def test_empty_answers_pause_no_model(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        for _ in range(4):
+            assert texts.FAILURE_TEXTS[ModelFailure.EMPTY] in await chat.ask("empty")
+        assert asked_models(model)[-3:] == [LLAMA, PHI, GEMMA]
+        assert await chat.ask("repeat: hello", user="6") == "hello"
+
+
+async def test_404_of_one_model_means_that_it_is_gone(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: respond_with(404, "404 page not found", content_type="text/plain")})
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        assert "Llama-3.3-70B-Instruct is no longer available. Answered by phi-4." in await chat.ask("repeat: hello")
+
+
+# Reasoning
+
+
+async def test_silent_reasoning_is_waited_for_with_status(tmp_path: Path, model: ModelStandIn) -> None:
+    model.reasoning_format, model.tokens_per_second = ReasoningFormat.SILENT, 50
+    model.answer = lambda _body: ScriptedAnswer("done", "hm " * 100)
+    timings = Timings(thinking_status_interval=1)
+    settings = {"default_model": "deepseek-ai/DeepSeek-R1", "first_token_timeout": 0.5, "reasoning_timeout": 30}
+    chat = FakeAdapter(EDITING)
+    async with running_engine(tmp_path, model, chat, timings=timings, **settings):  # type: ignore[arg-type]
+        await chat.say("hello")
+        await chat.wait_for_text("Thinking… 1 s")
+        await chat.wait_for_text("done")
+    assert len(model.requests) == 1
+
+
+async def test_unclosed_reasoning_can_be_continued_and_retried(tmp_path: Path, model: ModelStandIn) -> None:
+    model.answer = lambda _body: "<think>I wonder"
+    async with running_engine(tmp_path, model, PartsAdapter(), **FALLBACKS) as chat:  # type: ignore[arg-type]
+        reply = await chat.ask("hello")
+        assert reply.startswith("I wonder\n\n")
+        assert texts.ONLY_REASONING in reply
+        assert isinstance(chat, PartsAdapter)
+        assert chat.buttons == [texts.RETRY_BUTTON]
+        await chat.wait_for_states("done")
 
 
 # Notes and buttons
