@@ -123,6 +123,9 @@ class ThinkTagParser:
 
     def feed(self, chunk: str) -> list[ThinkTagEvent]:
         text = self._partial_tag + chunk
+        if self._state is _State.TEXT and not (self.has_reasoning or self._saw_block):
+            self._partial_tag = ""
+            return [TextDelta(text)] if text else []  # tags have no meaning any more
         end = _partial_tag_start(text)
         self._partial_tag = text[end:]
         position = 0
