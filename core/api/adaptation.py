@@ -2,6 +2,7 @@
 
     error: Extra inputs are not permitted, field: 'stream_options'       the request is sent again without it
     error: System role not supported                                     ... with the instructions in the question
+    error: Streaming is not allowed                                      ... for an answer that comes as a whole
 
 An error names parts; whether one of them was the cause shows when the adapted request succeeds. Pure.
 """
@@ -13,11 +14,12 @@ from itertools import islice
 from typing import Any
 
 SYSTEM_ROLE = "system role"
+STREAM = "stream"
 STREAM_OPTIONS, TEMPERATURE, REASONING_EFFORT = "stream_options", "temperature", "reasoning_effort"
 MAX_COMPLETION_TOKENS, MAX_TOKENS = "max_completion_tokens", "max_tokens"
 VALUE_FIELDS = (TEMPERATURE, REASONING_EFFORT)
 """Fields of which models reject some values."""
-OPTIONAL_FIELDS = (STREAM_OPTIONS, MAX_COMPLETION_TOKENS, MAX_TOKENS, *VALUE_FIELDS)
+OPTIONAL_FIELDS = (STREAM, STREAM_OPTIONS, MAX_COMPLETION_TOKENS, MAX_TOKENS, *VALUE_FIELDS)
 
 PART_PATTERNS = {
     name: re.compile(pattern, re.IGNORECASE)
@@ -84,6 +86,8 @@ def without_parts(payload: dict[str, Any], rejected_parts: AbstractSet[str]) -> 
     payload = dict(payload)
     if MAX_COMPLETION_TOKENS in rejected_parts and MAX_COMPLETION_TOKENS in payload:
         payload[MAX_TOKENS] = payload.pop(MAX_COMPLETION_TOKENS)
+    if STREAM in rejected_parts:
+        payload.pop(STREAM_OPTIONS, None)
     for name in OPTIONAL_FIELDS:
         if part_of(payload, name) in rejected_parts:
             del payload[name]

@@ -18,7 +18,7 @@ import openai
 from openai import AsyncOpenAI
 
 from core.api import embedding, errors
-from core.api.adaptation import RequestAdapter
+from core.api.adaptation import STREAM, RequestAdapter
 from core.api.catalogue import Model, parse_models
 from core.api.embedding import EmbeddingResult
 from core.api.events import StreamEvent
@@ -89,7 +89,12 @@ class StreamTimeouts:
 
     @property
     def longest_silence(self) -> float:
-        return max(self.first_token, self.reasoning_first_token, self.between_tokens)
+        return max(self.first_token, self.reasoning_first_token, self.between_tokens, self.total)
+
+    def until_first_token(self, *, is_streamed: bool, has_reasoning: bool) -> float:
+        if not is_streamed:
+            return self.total
+        return self.reasoning_first_token if has_reasoning else self.first_token
 
 
 class ModelApi:
@@ -215,7 +220,8 @@ class ModelApi:
 
     async def _stream_once(self, payload: dict[str, Any], has_reasoning: bool) -> AsyncGenerator[StreamEvent, None]:
         parser = StreamParser(has_reasoning=has_reasoning)
-        deadlines = _Deadlines(self._timeouts, has_reasoning=has_reasoning)
+        first_token = self._timeouts.until_first_token(is_streamed=STREAM in payload, has_reasoning=has_reasoning)
+        deadlines = _Deadlines(self._timeouts, first_token)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadlines.next):
@@ -271,11 +277,10 @@ class _Retries:
 class _Deadlines:
     """Until when the next piece of an answer must arrive, by the event loop's clock."""
 
-    def __init__(self, timeouts: StreamTimeouts, *, has_reasoning: bool) -> None:
+    def __init__(self, timeouts: StreamTimeouts, first_token: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._between_tokens = timeouts.between_tokens
         self._total = self._loop.time() + timeouts.total
-        first_token = timeouts.reasoning_first_token if has_reasoning else timeouts.first_token
         self.next = min(self._total, self._loop.time() + first_token)
 
     def extend(self) -> None:

@@ -16,7 +16,7 @@ import httpx2
 import openai
 
 from core.api import context_overflow
-from core.api.adaptation import find_rejected_parts
+from core.api.adaptation import STREAM, find_rejected_parts
 from core.errors import ModelError, ModelFailure
 
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
@@ -137,6 +137,8 @@ def _context_limit(failure: ModelFailure, text: str) -> int | None:
 
 
 def _rejected_parts(failure: ModelFailure, body: Any) -> tuple[str, ...]:
+    if failure is ModelFailure.NO_STREAMING:
+        return (STREAM,)
     return find_rejected_parts(body) if failure in ADAPTABLE_FAILURES else ()
 
 

@@ -66,7 +66,8 @@ async def test_unreadable_event_is_noted(harness: Harness, chat: PrivateChat) ->
 
 async def test_another_model_answers_after_comments_only(harness: Harness, chat: PrivateChat) -> None:
     model = "meta-llama/Llama-3.3-70B-Instruct"
-    harness.model.fail_next(faults.send_raw(b": keep-alive\n\n" * 3), times=None, model=model)
+    comments = faults.respond_with(200, b": keep-alive\n\n" * 3, content_type="text/event-stream")
+    harness.model.fail_next(comments, times=None, model=model)
     assert "Llama-3.3-70B-Instruct is unavailable. Answered by" in await chat.ask("repeat: hello", "hello", 30)
 
 
@@ -90,6 +91,14 @@ async def test_refusal_names_its_cause(harness: Harness, chat: PrivateChat, name
     await chat.ask("repeat: hello again", "hello again")
     if name == "minute":
         assert harness.model.requests[-1].body["model"] == harness.model.requests[0].body["model"], "not for the day"
+
+
+async def test_service_without_streaming_answers(harness: Harness, chat: PrivateChat) -> None:
+    harness.model.fault_hook = refuse("streaming")
+    for _ in range(2):
+        assert await chat.ask("repeat: all at once", "all at once") == "all at once"
+    streamed = [request for request in harness.model.requests if request.body.get("stream")]
+    assert len(streamed) == 1, "the bot remembers it"
 
 
 async def test_paused_model_names_its_cause(harness: Harness, chat: PrivateChat) -> None:
