@@ -25,9 +25,7 @@ MAX_CONTEXT_TOKENS = 100_000_000
 MAX_QUOTA_TOKENS = 10**15
 
 EMBEDDING_NAME_PATTERN = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
-REASONING_NAME_PATTERN = re.compile(
-    r"\br1\b|qwq|thinking|reason|\bo[134]\b|gpt-oss|magistral|\bglm-z1", re.IGNORECASE
-)
+REASONING_NAME_PATTERN = re.compile(r"\br1\b|qwq|thinking|reason|\bo[134]\b|gpt-oss|magistral|\bglm-z1", re.IGNORECASE)
 VISION_NAME_PATTERN = re.compile(
     r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal", re.IGNORECASE
 )

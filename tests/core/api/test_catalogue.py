@@ -146,3 +146,17 @@ def test_model_is_found_by_words_of_its_name(query: str, name: str | None) -> No
     match = find_model(MODELS, query)
     assert (match.model.name if match.model else None) == name
     assert bool(match.candidates) is (query == "phi"), "no match means no match"
+
+
+@pytest.mark.parametrize(
+    ("name", "has_reasoning"),
+    [
+        ("openai/gpt-oss-120b", True),
+        ("mistralai/Magistral-Small-2506", True),
+        ("openai/o3-mini", True),
+        ("lab/model-thinking", True),
+        ("meta-llama/Llama-3.3-70B-Instruct", False),
+    ],
+)
+def test_reasoning_is_guessed_from_name(name: str, *, has_reasoning: bool) -> None:
+    assert parse_model(name).has_reasoning is has_reasoning
