@@ -29,6 +29,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Reference,
     Spoiler,
     Strikethrough,
     Strong,
@@ -166,6 +167,8 @@ class _EntityWriter:
                     self._code_span(text)
                 case Link():
                     self._link(node)
+                case Reference():
+                    self.inline(node.literal())
                 case Strong(inner) | Emphasis(inner) | Strikethrough(inner) | Spoiler(inner):
                     with self._style(ENTITY_TYPES[type(node)]):
                         self.inline(inner)

@@ -34,6 +34,7 @@ from core.markdown.outline import (
 )
 from core.markdown.parser import PlacedBlock, parse_blocks
 from core.markdown.plain_text import to_plain_text
+from core.markdown.references import link_references
 from core.port import Dialect
 
 MAX_CANDIDATES = 24
@@ -138,6 +139,9 @@ class CutFinder:
         source = self._prefix + self._text[self._start : end] + suffix
         return self._parse(source, self._open_blocks)
 
+    def document_up_to(self, end: int) -> Document:
+        return link_references(self.blocks_up_to(end), hides_definitions=self._start == 0)
+
     # Candidates
 
     def _candidates(self, min_size: float) -> Iterator[Cut]:
@@ -201,7 +205,7 @@ class CutFinder:
 
     def _size_at(self, end: int) -> int:
         """The size of the part if it ended at `end`; 0 if it would show nothing."""
-        part = self._dialect.render(Document(self.blocks_up_to(end)))
+        part = self._dialect.render(self.document_up_to(end))
         return self._dialect.size(part) if part.text.strip() else 0
 
     # Tears

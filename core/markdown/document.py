@@ -60,7 +60,20 @@ class Link:
     children: "tuple[Inline, ...]"
 
 
-Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Spoiler | Link
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`[text][label]`, as long as no definition of the label is known. `[text][]` has no label but its text."""
+
+    children: "tuple[Inline, ...]"
+    label: str
+
+    def literal(self) -> "tuple[Inline, ...]":
+        return (Text("["), *self.children, Text(f"][{self.label}]"))
+
+
+Inline: TypeAlias = (
+    Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Spoiler | Link | Reference
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from core.markdown.document import (
     Link,
     MathSpan,
     Paragraph,
+    Reference,
     Spoiler,
     Strikethrough,
     Strong,
@@ -27,6 +28,13 @@ from core.markdown.document import (
 
 MAX_EMPHASIS_DEPTH = 12
 """Emphasis nested deeper than this is dropped; its text stays."""
+MARKS: dict[str, type[Strong | Emphasis | Strikethrough | Spoiler]] = {
+    "strong_open": Strong,
+    "highlight_open": Strong,
+    "em_open": Emphasis,
+    "s_open": Strikethrough,
+    "spoiler_open": Spoiler,
+}
 CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")
 
 InlineWrapper = Callable[[tuple[Inline, ...]], tuple[Inline, ...]] | None
@@ -62,16 +70,10 @@ def _make_wrapper(token: Token, depth: int) -> InlineWrapper:
     if token.type == "link_open":
         url, title = str(token.attrs.get("href", "")), str(token.attrs.get("title", ""))
         return lambda children: _make_link(url, title, children)
-    if depth < MAX_EMPHASIS_DEPTH:
-        match token.type:
-            case "strong_open" | "highlight_open":
-                return lambda children: (Strong(children),)
-            case "em_open":
-                return lambda children: (Emphasis(children),)
-            case "s_open":
-                return lambda children: (Strikethrough(children),)
-            case "spoiler_open":
-                return lambda children: (Spoiler(children),)
+    if token.type == "reference_open":
+        return lambda children: (Reference(children, str(token.attrs["label"])),)
+    if depth < MAX_EMPHASIS_DEPTH and (mark := MARKS.get(token.type)):
+        return lambda children: (mark(children),)
     return None
 
 

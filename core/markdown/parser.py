@@ -42,6 +42,7 @@ from core.markdown.fences import Fence, add_fences
 from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 from core.markdown.pairs import add_pairs
+from core.markdown.references import add_references
 from core.markdown.urls import add_urls
 
 MAX_CONTAINER_DEPTH = 16
@@ -159,6 +160,7 @@ def _build_grammar() -> MarkdownIt:
     add_formulas(grammar)
     add_urls(grammar)
     add_pairs(grammar)
+    add_references(grammar)
     _record_item_indent(grammar)
     # Addresses stay as written; a dialect decides which of them become links.
     grammar.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005 - passed by name

@@ -17,6 +17,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Reference,
     Table,
     Text,
     ThematicBreak,
@@ -48,6 +49,8 @@ def _inline_text(node: Inline) -> str:
         case Link(url, children):
             text = inlines_to_plain_text(children)
             return text if text == url else f"{text} ({url})"
+        case Reference():
+            return inlines_to_plain_text(node.literal())
     return inlines_to_plain_text(node.children)
 
 

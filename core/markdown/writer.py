@@ -23,6 +23,7 @@ from core.markdown.document import (
     MathSpan,
     Paragraph,
     Quote,
+    Reference,
     Spoiler,
     Strikethrough,
     Strong,
@@ -73,15 +74,23 @@ class MarkdownWriter:
         return "".join(self._write_inline(node, marks) for node in children)
 
     def _write_inline(self, node: Inline, marks: frozenset[str]) -> str:
+        written = ""
         match node:
             case Text(text):
-                return self.escape_text(text)
+                written = self.escape_text(text)
             case LineBreak():
-                return "\n"
+                written = "\n"
             case CodeSpan(text) | MathSpan(text):
-                return self.write_code_span(text)
+                written = self.write_code_span(text)
             case Link():
-                return self.write_link(node, marks)
+                written = self.write_link(node, marks)
+            case Reference():
+                written = self.write_inlines(node.literal(), marks)
+            case Strong() | Emphasis() | Strikethrough() | Spoiler():
+                written = self._write_marked(node, marks)
+        return written
+
+    def _write_marked(self, node: Strong | Emphasis | Strikethrough | Spoiler, marks: frozenset[str]) -> str:
         mark = INLINE_MARKS[type(node)]
         if mark in marks:
             return self.write_inlines(node.children, marks)

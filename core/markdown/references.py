@@ -1,0 +1,217 @@
+"""Reference links and footnotes.
+
+    See [the manual][1].            a link, if the same message contains the definition; otherwise as written
+    [1]: https://example.com        hidden in the first message if a link uses it, and shown in later ones:
+                                    earlier messages, which never change, may refer to it
+    A claim.[^1]                    a raised number
+    [^1]: Its source.               the number and the text
+
+While an answer grows, a definition comes after the text that refers to it. The parser therefore keeps both as they are,
+and `link_references` connects those of one message just before it is rendered.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
+
+from core.markdown.document import (
+    Block,
+    Document,
+    Emphasis,
+    Heading,
+    Inline,
+    LineBreak,
+    Link,
+    ListBlock,
+    Paragraph,
+    Quote,
+    Reference,
+    Spoiler,
+    Strikethrough,
+    Strong,
+    Table,
+    Text,
+)
+from core.markdown.plain_text import inlines_to_plain_text
+
+LABEL_PATTERN = re.compile(r"\[([^\[\]\n]{0,100})\](?!\()")
+SHORTCUT_PATTERN = re.compile(r"\[([^\[\]\n]{1,100})\]")
+FOOTNOTE_PATTERN = re.compile(r"\[\^([0-9]{1,4})\]")
+DEFINITION_PATTERN = re.compile(r"\s*\[([^\[\]^][^\[\]]{0,99})\]:\s*\Z")
+"""The text before the address."""
+DEFINITION_LINE_PATTERN = re.compile(r"^[ \t>*+-]*+\[[^\[\]\n]{1,100}\]:[^\n]*", re.MULTILINE)
+RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+
+InlineMap = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
+
+
+def add_references(grammar: MarkdownIt) -> None:
+    grammar.inline.ruler.before("link", "footnote", _footnote_rule)
+    grammar.inline.ruler.after("image", "reference_link", _reference_rule)
+
+
+def _footnote_rule(state: StateInline, silent: bool) -> bool:
+    match = FOOTNOTE_PATTERN.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    number, end = "".join(RAISED_DIGITS[int(digit)] for digit in match[1]), match.end()
+    is_definition = state.src.startswith(":", end) and state.src[state.pos - 1 : state.pos] in ("", "\n")
+    if not silent:
+        follows_number = state.pending.endswith(tuple(RAISED_DIGITS))
+        state.append_pending("," * follows_number + number)
+    state.pos = end + is_definition
+    return True
+
+
+def _reference_rule(state: StateInline, silent: bool) -> bool:
+    start, outer_end = state.pos, state.posMax
+    if state.src[start] == "!":
+        start += 1
+    if not state.src.startswith("[", start) or state.linkLevel or start > _last_label(state):
+        return False
+    text_end = state.md.helpers.parseLinkLabel(state, start, True)
+    label = LABEL_PATTERN.match(state.src, text_end + 1, outer_end) if text_end > start + 1 else None
+    if label is None:
+        return False
+    if not silent:
+        state.pos, state.posMax = start + 1, text_end
+        state.push("reference_open", "", 1).attrs = {"label": label[1]}
+        state.linkLevel += 1
+        state.md.inline.tokenize(state)
+        state.linkLevel -= 1
+        state.push("reference_close", "", -1)
+    state.pos, state.posMax = label.end(), outer_end
+    return True
+
+
+def _last_label(state: StateInline) -> int:
+    """Where the last label may begin: searching the end of a text costs much."""
+    last = state.env.get("last_label")
+    if last is None or last[0] is not state.src:
+        last = state.env["last_label"] = (state.src, state.src.rfind("]["))
+    return int(last[1])
+
+
+def max_reference_excess(text: str, new_text: str) -> int:
+    """By how much a message may be larger while the definitions in `new_text`, at the end of `text`, are incomplete."""
+    definitions = DEFINITION_LINE_PATTERN.findall(new_text)
+    if not definitions:
+        return 0
+    return 2 * sum(map(len, definitions + SHORTCUT_PATTERN.findall(text))) + 8 * text.count("[")
+
+
+def link_references(blocks: Sequence[Block], *, hides_definitions: bool) -> Document:
+    """The document in which references are links."""
+    definitions: dict[str, str] = {}
+    for line in _lines(blocks):
+        for key, url in _read_definition(line):
+            definitions.setdefault(key, url)
+    if not definitions:
+        return Document(tuple(blocks))
+    linker = _Linker(definitions)
+    linked = _map_blocks(blocks, linker.link)
+    return Document(_map_blocks(linked, linker.hide_definitions) if hides_definitions else linked)
+
+
+class _Linker:
+    def __init__(self, definitions: dict[str, str]) -> None:
+        self._definitions = definitions
+        self._used: set[str] = set()
+
+    def link(self, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
+        return tuple(linked for node in children for linked in self._link_node(node))
+
+    def _link_node(self, node: Inline) -> Iterator[Inline]:
+        match node:
+            case Text(text):
+                yield from self._link_shortcuts(text)
+            case Strong(children) | Emphasis(children) | Strikethrough(children) | Spoiler(children):
+                yield replace(node, children=self.link(children))
+            case Reference(children, label):
+                key = _key(label or inlines_to_plain_text(children))
+                yield Link(self._use(key), children) if key in self._definitions else node
+            case _:
+                yield node
+
+    def _link_shortcuts(self, text: str) -> Iterator[Inline]:
+        """Link `[text]` alone, unless it is a number: `[1]` says which source is meant."""
+        position = 0
+        for match in SHORTCUT_PATTERN.finditer(text):
+            key = _key(match[1])
+            if key in self._definitions and not key.isdecimal() and not text.startswith(":", match.end()):
+                yield from _texts(text[position : match.start()])
+                yield Link(self._use(key), (Text(match[1]),))
+                position = match.end()
+        yield from _texts(text[position:])
+
+    def _use(self, key: str) -> str:
+        self._used.add(key)
+        return self._definitions[key]
+
+    def hide_definitions(self, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
+        lines = [line for line in _split_lines(children) if not self._is_hidden(line)]
+        return tuple(node for index, line in enumerate(lines) for node in ((LineBreak(),) * bool(index) + line))
+
+    def _is_hidden(self, line: tuple[Inline, ...]) -> bool:
+        has_title = bool(inlines_to_plain_text(line[2:]).strip())
+        definitions = _read_definition(line)
+        return not has_title and any(key in self._used and self._definitions[key] == url for key, url in definitions)
+
+
+def _key(label: str) -> str:
+    return " ".join(label.split()).casefold()
+
+
+def _texts(text: str) -> tuple[Text, ...]:
+    return (Text(text),) if text else ()
+
+
+def _read_definition(line: tuple[Inline, ...]) -> Iterator[tuple[str, str]]:
+    match line:
+        case (Text(text), Link(url, (Text(label),)), *_) if url == label and (found := DEFINITION_PATTERN.match(text)):
+            yield _key(found[1]), url
+
+
+def _lines(blocks: Sequence[Block]) -> Iterator[tuple[Inline, ...]]:
+    """The lines of all paragraphs."""
+    for block in blocks:
+        match block:
+            case Paragraph(children):
+                yield from _split_lines(children)
+            case Quote(inner):
+                yield from _lines(inner)
+            case ListBlock(items):
+                for item in items:
+                    yield from _lines(item.children)
+
+
+def _split_lines(children: tuple[Inline, ...]) -> Iterator[tuple[Inline, ...]]:
+    start = 0
+    for index, node in enumerate(children):
+        if isinstance(node, LineBreak):
+            yield children[start:index]
+            start = index + 1
+    yield children[start:]
+
+
+def _map_blocks(blocks: Sequence[Block], change: InlineMap) -> tuple[Block, ...]:
+    """Change the content of every paragraph, heading and cell; drop paragraphs of which nothing remains."""
+    mapped = (_map_block(block, change) for block in blocks)
+    return tuple(block for block in mapped if not isinstance(block, Paragraph) or block.children)
+
+
+def _map_block(block: Block, change: InlineMap) -> Block:
+    match block:
+        case Paragraph(children) | Heading(_, children):
+            return replace(block, children=change(children))
+        case Quote(inner):
+            return replace(block, children=_map_blocks(inner, change))
+        case ListBlock(items):
+            changed = (replace(item, children=_map_blocks(item.children, change)) for item in items)
+            return replace(block, items=tuple(changed))
+        case Table(rows):
+            return replace(block, rows=tuple(tuple(map(change, row)) for row in rows))
+    return block
