@@ -71,7 +71,8 @@ def filtered(status: int, body: Any) -> ServiceError:
 
 
 def no_streaming(status: int, body: Any) -> ServiceError:
-    return ServiceError(status, body, ModelFailure.NO_STREAMING, "does not stream", "does not stream")
+    person, operator = "does not stream", "does not stream"
+    return ServiceError(status, body, ModelFailure.NO_STREAMING, person, operator, rejected_part="stream")
 
 
 def busy(status: int, body: Any, **headers: str) -> ServiceError:
