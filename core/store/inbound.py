@@ -27,6 +27,9 @@ from core.timings import Timings
 MAX_BATCH_ATTACHMENTS = 20
 MAX_BATCH_CHARS = 200_000
 MAX_COMPARED_TURNS = 50
+LIMIT_SECONDS = 60
+NOTICE_SECONDS = 10
+"""A person who sends too fast is told so once in this time."""
 
 
 class AcceptResult(StrEnum):
@@ -40,7 +43,7 @@ class AcceptResult(StrEnum):
     RATE_LIMITED = Refusal.RATE_LIMITED.value
     """This person sent too many events within a minute; stored as a refused turn."""
     DROPPED = "dropped"
-    """Like `RATE_LIMITED`, but the person was already notified within this minute; not stored."""
+    """Like `RATE_LIMITED`, but the person was just notified; not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,15 @@ def accept_event(
     person_key: str,
     ordered: bool,
     is_stop: bool = False,
+    is_exempt: bool = False,
     limits: InboundLimits,
     timings: Timings = Timings(),
     max_batch_chars: int = MAX_BATCH_CHARS,
 ) -> AcceptResult:
     """Store `incoming` and open a turn for it, or merge it into a waiting turn.
 
-    `ordered` turns run one after another; the others overtake. Equal requests to stop (`is_stop`) share a turn.
+    `ordered` turns run one after another; the others overtake. Equal requests to stop (`is_stop`) share a turn. Exempt
+    turns do not count towards the others' limit per minute, and have the same limit for themselves.
     """
     event_key = f"{incoming.place.account_key}:{incoming.key}"
     if _is_stored(connection, event_key):
@@ -83,12 +88,17 @@ def accept_event(
         "event_key": event_key,
         "incoming_json": encode_incoming(incoming),
         "person_key": person_key,
+        "is_exempt": is_exempt,
         "created_at": database_now(),
     }
     is_merged = ordered and _merge_into_batch(
         connection, incoming, conversation_id, person_key, timings, max_batch_chars
     )
-    exceeded = None if is_merged else _exceeded_limit(connection, conversation_id, person_key, limits, ordered=ordered)
+    exceeded = None
+    if not is_merged:
+        exceeded = _exceeded_limit(
+            connection, conversation_id, person_key, limits, ordered=ordered, is_exempt=is_exempt
+        )
     if exceeded is not None:
         _delete_if_empty(connection, conversation_id)
         columns["conversation_id"] = None
@@ -206,8 +216,30 @@ def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:
         offset += length + 1
 
 
+def seconds_until_accepted(connection: Connection, person_key: str, limits: InboundLimits, *, is_exempt: bool) -> float:
+    """How long a person must wait until the limit per minute allows one more event; 0: not at all."""
+    created_at = turns.c.created_at
+    counted = select((created_at + LIMIT_SECONDS - database_now()).label("seconds"))
+    counted = counted.where(*_counts_in_last_minute(person_key, is_exempt=is_exempt)).order_by(created_at.desc())
+    seconds: float | None = connection.scalar(counted.offset(max(0, limits.max_per_minute - 1)).limit(1))
+    return max(0.0, seconds or 0.0)
+
+
+def _counts_in_last_minute(person_key: str, *, is_exempt: bool) -> tuple[ColumnElement[bool], ...]:
+    # Turns from the future were created before the clock was set back.
+    is_recent = turns.c.created_at.between(database_now() - LIMIT_SECONDS, database_now())
+    is_accepted = turns.c.refusal.is_distinct_from(Refusal.RATE_LIMITED)
+    return turns.c.person_key == person_key, is_recent, is_accepted, turns.c.is_exempt.is_(is_exempt)
+
+
 def _exceeded_limit(
-    connection: Connection, conversation_id: int, person_key: str, limits: InboundLimits, *, ordered: bool
+    connection: Connection,
+    conversation_id: int,
+    person_key: str,
+    limits: InboundLimits,
+    *,
+    ordered: bool,
+    is_exempt: bool,
 ) -> AcceptResult | None:
     """The refusal for one more turn; None if it is within the limits."""
 
@@ -216,11 +248,11 @@ def _exceeded_limit(
 
     is_theirs = turns.c.person_key == person_key
     if limits.max_per_minute:
-        # Turns from the future were created before the clock was set back.
-        in_last_minute = (is_theirs, turns.c.created_at.between(database_now() - 60, database_now()))
-        if count(*in_last_minute) >= limits.max_per_minute:
-            is_notified = count(*in_last_minute, turns.c.refusal == Refusal.RATE_LIMITED)
-            return AcceptResult.DROPPED if is_notified else AcceptResult.RATE_LIMITED
+        in_last_minute = count(*_counts_in_last_minute(person_key, is_exempt=is_exempt))
+        if in_last_minute >= limits.max_per_minute:
+            is_new = turns.c.created_at.between(database_now() - NOTICE_SECONDS, database_now())
+            was_notified = count(is_theirs, is_new, turns.c.refusal == Refusal.RATE_LIMITED)
+            return AcceptResult.DROPPED if was_notified else AcceptResult.RATE_LIMITED
     if limits.max_open and count(is_theirs, IS_OPEN) >= limits.max_open:
         return AcceptResult.QUEUE_FULL
     if ordered and limits.max_queued:

@@ -122,6 +122,7 @@ turns = table(
     required("attempt", Integer, server_default="0"),
     required("cancel_requested", Boolean, server_default=text("false")),
     required("person_key", String(200)),
+    required("is_exempt", Boolean, server_default=text("false")),  # from the person's messages per minute
     Column("model", String(200)),
     Column("note", NulFreeText),  # the text under the answer
     Column("refusal", String(16)),

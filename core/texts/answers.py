@@ -30,7 +30,7 @@ PREVIEW_ORPHANED = "I was restarted while I wrote this. See the messages below f
 INTERNAL_ERROR = "Something went wrong on my side. Try again later."
 
 ACCESS_DENIED = "Only people approved by this bot's operator can use it."
-TOO_FAST = "You're sending messages too fast. Wait a minute, then try again."
+TOO_FAST = "You're sending messages too fast."
 QUEUE_FULL = "Too many of your messages are waiting. Wait for the next answer, then send this one again."
 QUESTION_OUTDATED = "I was offline when you sent this. Send /retry to have it answered now."
 EMPTY_MESSAGE = "That message is empty. Write a question and a model answers it."
@@ -99,6 +99,10 @@ SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
     ModelFailure.EMPTY: "returned no answer",
     ModelFailure.OVERFLOW: "has too small a context window for this",
 }
+
+
+def too_fast(seconds: float) -> str:
+    return f"{TOO_FAST} Try again in {format_duration(seconds)}."
 
 
 def thinking_progress(seconds: int, tokens: int) -> str:

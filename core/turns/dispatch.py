@@ -17,12 +17,10 @@ from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.inbox import is_question
+from core.turns.inbox import is_question, too_fast_notice
 from core.turns.question_handler import QuestionHandler
 
 log = structlog.get_logger(__name__)
-
-REFUSAL_TEXTS = {Refusal.QUEUE_FULL: texts.QUEUE_FULL, Refusal.RATE_LIMITED: texts.TOO_FAST}
 
 
 class Dispatcher:
@@ -39,7 +37,9 @@ class Dispatcher:
         preferences = await store.read(load_preferences, incoming, settings)
         try:
             if turn.refusal is not None:
-                await self._reply(claimed, Reply(REFUSAL_TEXTS[turn.refusal]))
+                is_too_fast = turn.refusal is Refusal.RATE_LIMITED
+                notice = await too_fast_notice(self._services, incoming) if is_too_fast else texts.QUEUE_FULL
+                await self._reply(claimed, Reply(notice))
             elif is_question(incoming):
                 await self._questions.answer(claimed, preferences)
             else:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -16,13 +17,12 @@ from core.port import EventKind, Incoming
 from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.chat_migration import move_chat
-from core.store.inbound import AcceptResult, InboundLimits, accept_event
+from core.store.inbound import AcceptResult, InboundLimits, accept_event, seconds_until_accepted
 from core.texts import answers as texts
 from core.turns.access_control import AccessControl
 
 log = structlog.get_logger(__name__)
 
-UNANSWERED_TEXTS = {AcceptResult.DROPPED: texts.TOO_FAST, AcceptResult.MERGED: texts.ALREADY_STOPPING}
 STOP_LIMIT_FACTOR = 2
 KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
 """Discord sends a command that was pasted as text as a message."""
@@ -50,8 +50,11 @@ class EventInbox:
             raise AccessDeniedError(texts.ACCESS_DENIED)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
-        if incoming.interaction_token is not None and accepted in UNANSWERED_TEXTS:
-            raise AccessDeniedError(UNANSWERED_TEXTS[accepted])  # the platform shows that it waits for a response
+        if incoming.interaction_token is not None:  # the platform shows that it waits for a response
+            if accepted is AcceptResult.MERGED:
+                raise AccessDeniedError(texts.ALREADY_STOPPING)
+            if accepted is AcceptResult.DROPPED:
+                raise AccessDeniedError(await too_fast_notice(self.services, incoming))
         self.on_stored(incoming, accepted)
 
     async def _move_chat(self, incoming: Incoming) -> None:
@@ -66,8 +69,7 @@ class EventInbox:
         preferences = load_preferences(connection, incoming, settings)
         is_stop = is_stop_request(incoming)
         # Who sends too much may still stop what is running, but not for ever.
-        factor = STOP_LIMIT_FACTOR if is_stop else 1
-        limits = InboundLimits(settings.queue_length, factor * settings.open_turns, factor * settings.messages_a_minute)
+        max_open = (STOP_LIMIT_FACTOR if is_stop else 1) * settings.open_turns
         return accept_event(
             connection,
             incoming,
@@ -75,9 +77,22 @@ class EventInbox:
             person_key=person_key(incoming.sender),
             ordered=is_question(incoming),
             is_stop=is_stop,
-            limits=limits,
+            is_exempt=is_exempt(incoming),
+            limits=InboundLimits(settings.queue_length, max_open, settings.messages_a_minute),
             timings=self.services.timings,
         )
+
+
+async def too_fast_notice(services: Services, incoming: Incoming) -> str:
+    """Tells the sender how long to wait for the limit per minute."""
+    limits = InboundLimits(max_per_minute=services.settings.messages_a_minute)
+    query = partial(seconds_until_accepted, limits=limits, is_exempt=is_exempt(incoming))
+    return texts.too_fast(await services.store.read(query, person_key(incoming.sender)))
+
+
+def is_exempt(incoming: Incoming) -> bool:
+    """Whether the event does not count towards the person's messages per minute."""
+    return is_stop_request(incoming) or (incoming.kind is EventKind.COMMAND and incoming.command == "usage")
 
 
 def is_question(incoming: Incoming) -> bool:

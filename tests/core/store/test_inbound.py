@@ -13,7 +13,7 @@ from core.port import Attachment, Batch, EventKind, Sender
 from core.store import claims, conversations, inbound, schema, turns
 from core.store.claims import CancelResult
 from core.store.database import Store
-from core.store.inbound import AcceptResult, InboundLimits
+from core.store.inbound import NOTICE_SECONDS, AcceptResult, InboundLimits, seconds_until_accepted
 from core.store.turns import Refusal, Turn, TurnState
 from core.timings import Timings
 from tests.core.store.turn_helpers import accept, accept_event, claim, end_batch_window, message_event
@@ -58,12 +58,42 @@ async def test_open_turns_are_limited_per_person(store: Store) -> None:
     assert await store.write(accept_other, message_event("v")) is AcceptResult.NEW
 
 
-async def test_rate_limit_notice_once_per_minute(store: Store) -> None:
+async def test_rate_limit_notice_once_in_some_seconds(store: Store) -> None:
     limits = InboundLimits(max_per_minute=3)
     results = [await accept(store, f"u{n}", limits=limits) for n in range(6)]
     assert results == [AcceptResult.NEW] * 3 + [AcceptResult.RATE_LIMITED] + [AcceptResult.DROPPED] * 2
     refused = [turn for turn in await claim(store) if turn.refusal is Refusal.RATE_LIMITED]
     assert [turn.incoming.key for turn in refused] == ["u3"]
+    await store.write(make_older, NOTICE_SECONDS + 1)
+    assert await accept(store, "u6", limits=limits) is AcceptResult.RATE_LIMITED
+
+
+async def test_refused_messages_do_not_prolong_the_wait(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=2)
+    wait = partial(seconds_until_accepted, limits=limits, is_exempt=False)
+    for number in range(2):
+        assert await store.read(wait, "telegram:5") == 0
+        await accept(store, f"u{number}", limits=limits)
+    for number in range(3):
+        await store.write(make_older, 15)
+        assert await accept(store, f"v{number}", limits=limits) is AcceptResult.RATE_LIMITED
+        assert await store.read(wait, "telegram:5") == pytest.approx(45 - 15 * number, abs=5)
+    await store.write(make_older, 15)
+    assert await accept(store, "w", limits=limits) is AcceptResult.NEW
+
+
+async def test_exempt_turns_have_a_limit_of_their_own(store: Store) -> None:
+    limits = InboundLimits(max_per_minute=2)
+    accept_exempt = partial(accept_event, is_exempt=True, ordered=False, limits=limits)
+    results = [await store.write(accept_exempt, message_event(f"x{n}")) for n in range(3)]
+    assert results == [AcceptResult.NEW] * 2 + [AcceptResult.RATE_LIMITED]
+    await store.write(make_older, NOTICE_SECONDS + 1)
+    results = [await accept(store, f"u{n}", limits=limits) for n in range(3)]
+    assert results == [AcceptResult.NEW] * 2 + [AcceptResult.RATE_LIMITED]
+
+
+def make_older(connection: Connection, seconds: float) -> None:
+    connection.execute(update(schema.turns).values(created_at=schema.turns.c.created_at - seconds))
 
 
 async def accept_stop(store: Store, key: str, *, limits: InboundLimits = InboundLimits()) -> AcceptResult:  # noqa: B008
