@@ -103,6 +103,37 @@ class Batch:
     """The messages of one batch carry the same ID. None: the person's next message belongs to it."""
 
 
+class QuoteKind(StrEnum):
+    REPLY = "reply"
+    """The sender replies to it."""
+    FORWARD = "forward"
+    """The sender forwarded it."""
+    LINK_PREVIEW = "link_preview"
+    """The platform shows it under the sender's message, because that contains a link."""
+    THREAD_START = "thread_start"
+    """The thread in which the sender writes began with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What comes with the sender's message and is not the sender's words. Neither a command nor instructions.
+
+    Its readable files are among the event's attachments.
+    """
+
+    kind: QuoteKind
+    text: str
+    """For a person who reads it: a poll with its options, `[photo]` for a picture."""
+    author: str = ""
+    """The display name; empty if unknown."""
+    message_id: str | None = None
+    """The quoted message if it is in this place; for a forward, the message that contains it."""
+    is_own: bool = False
+    """The bot wrote it."""
+    is_excerpt: bool = False
+    """The sender selected a part of the message."""
+
+
 class EventKind(StrEnum):
     PROMPT = "prompt"
     """A message for the model."""
@@ -131,8 +162,7 @@ class Incoming:
     """The person's message, or the message whose button was pressed. Answers in groups reply to it."""
     command: str = ""
     """The command's name in lower case, without the slash."""
-    reply_to: str | None = None
-    """The message this one replies to."""
+    quotes: tuple[Quote, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     batch: Batch | None = None
     """None: the message is complete."""

@@ -8,10 +8,12 @@ from typing import Any, TypeAlias
 import discord
 
 from bots.discord.commands import join_arguments
+from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
 from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
+from bots.discord.quotes import replied_files, replied_message, translate_quotes
 from core.commands.declarations import Command
-from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.port import EventKind, Incoming, Place, Sender
 
 PLATFORM = "discord"
 
@@ -19,9 +21,6 @@ Interaction: TypeAlias = "discord.Interaction[discord.Client]"
 
 USER_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
 """Messages written by people; all other types are system messages."""
-
-DOCUMENT_KIND = "file"
-KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
     roles = _mentioned_bot_roles(message, bot_id)
     if not _is_addressed(message, bot_id, roles):
         return None
-    reference = message.reference if message.type is discord.MessageType.reply else None
     return Incoming(
         kind=EventKind.PROMPT,
         key=f"m{message.id}",
@@ -46,8 +44,8 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         sender=_sender(message.author),
         text=_message_text(message, bot_id, roles),
         message_id=str(message.id),
-        reply_to=str(reference.message_id) if reference and reference.message_id else None,
-        attachments=message_attachments(message) or replied_files(reference),
+        quotes=translate_quotes(message, bot_id),
+        attachments=message_attachments(message) or replied_files(message),
     )
 
 
@@ -190,56 +188,12 @@ def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) 
         return True
     if roles or any(user.id == bot_id for user in message.mentions):
         return True
-    if message.type is not discord.MessageType.reply or message.reference is None:
-        return False
-    original = message.reference.resolved
-    return isinstance(original, discord.Message) and original.author.id == bot_id
+    original = replied_message(message)
+    return original is not None and original.author.id == bot_id
 
 
 def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) -> str:
     """The text without mentions of the bot; mentions of people become their names."""
     bot_mention = "|".join([f"<@!?{bot_id}>", *(f"<@&{role}>" for role in roles)])
     text = re.sub(rf"(?:(?<![ \t])[ \t]++)?(?:{bot_mention})[ \t]*+", " ", message.content)
-    names = {str(user.id): user.display_name for user in message.mentions}
-    return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text).strip()
-
-
-def message_attachments(message: discord.Message) -> tuple[Attachment, ...]:
-    return (
-        *map(_from_library, message.attachments),
-        *(Attachment("sticker", sticker.name) for sticker in message.stickers),
-    )
-
-
-def replied_files(reference: discord.MessageReference | None) -> tuple[Attachment, ...]:
-    """The readable files of the message that a person's reply refers to."""
-    original = reference.resolved if reference else None
-    if not isinstance(original, discord.Message) or original.author.bot:
-        return ()
-    return tuple(attachment for attachment in message_attachments(original) if attachment.is_document)
-
-
-def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """The files of a command, from the `data` of its interaction."""
-    files: Mapping[str, Mapping[str, Any]] = (data.get("resolved") or {}).get("attachments") or {}
-    return tuple(map(_from_payload, files.values()))
-
-
-def _from_library(attachment: discord.Attachment) -> Attachment:
-    kind = "voice message" if attachment.is_voice_message() else _kind(attachment.content_type or "")
-    return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
-
-
-def _from_payload(file: Mapping[str, Any]) -> Attachment:
-    kind = _kind(str(file.get("content_type") or ""))
-    return Attachment(
-        kind,
-        str(file.get("filename", "")),
-        int(file.get("size", 0)),
-        str(file.get("url", "")),
-        is_document=kind == DOCUMENT_KIND,
-    )
-
-
-def _kind(media_type: str) -> str:
-    return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], DOCUMENT_KIND)
+    return "\n\n".join(filter(None, (replace_mentions(text, message.mentions).strip(), describe_poll(message))))

@@ -6,7 +6,9 @@ from typing import Any
 from telegram import CallbackQuery, Chat, Message, MessageEntity, Update, User
 from telegram.constants import ChatType
 
-from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
+from bots.telegram.content import extract_attachments, read_additions, read_text
+from bots.telegram.quotes import replied_files, replied_message, translate_quotes
+from core.port import Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "telegram"
 STOP_UPDATE_FIELD = "stopped_message_generation"
@@ -14,29 +16,6 @@ MIN_SPLIT_UNITS = 3500
 """A message of at least this many UTF-16 units may be the first part of a longer text, because clients
 split long texts at 4096 units, or at the last gap before.
 """
-
-# The first field that is present counts, because a GIF is also a document, and a venue also a location.
-KIND_BY_FIELD = {
-    "animation": "GIF",
-    "audio": "audio file",
-    "document": "file",
-    "photo": "photo",
-    "sticker": "sticker",
-    "story": "story",
-    "video": "video",
-    "video_note": "video message",
-    "voice": "voice message",
-    "paid_media": "paid media",
-    "checklist": "checklist",
-    "contact": "contact",
-    "dice": "dice",
-    "game": "game",
-    "poll": "poll",
-    "venue": "place",
-    "location": "location",
-    "invoice": "invoice",
-    "giveaway": "giveaway",
-}
 
 
 def translate(update: Update, me: User, commands: Collection[str]) -> Incoming | None:
@@ -94,7 +73,6 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         return None
     is_private = _is_private(message.chat)
     content = _MessageText(message, me, is_private=is_private)
-    original = _replied_message(message)
     attachments = extract_attachments(message)
     if content.command is not None and not is_private:
         if content.addressee and content.addressee != (me.username or "").lower():
@@ -102,23 +80,28 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         is_for_bot = bool(content.addressee) or content.command in commands
     else:
         is_for_bot = is_private
+    original = replied_message(message)
     is_reply_to_bot = original is not None and original.from_user == me
     if not (is_for_bot or content.has_mention or is_reply_to_bot):
         return None
-    if not (attachments or content.raw):
+    if not (attachments or read_text(message)):
         return None  # a service message: somebody joined, the title changed
     return Incoming(
         kind=EventKind.PROMPT if content.command is None else EventKind.COMMAND,
         key=key,
         place=_place(message.chat.id, me, _topic_id(message), is_private=is_private),
         sender=sender,
-        text=_prepend_quote(message, content.text),
+        text=_join(content.text, read_additions(message)) if content.command is None else content.text,
         message_id=str(message.message_id),
         command=content.command or "",
-        reply_to=str(original.message_id) if original else None,
-        attachments=attachments or _replied_files(original),
+        quotes=translate_quotes(message, me),
+        attachments=attachments or replied_files(message),
         batch=_batch(message, content) if content.command is None else None,
     )
+
+
+def _join(*texts: str) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _batch(message: Message, content: "_MessageText") -> Batch | None:
@@ -185,35 +168,6 @@ def _sender_of_user(user: User) -> Sender:
     return Sender(PLATFORM, str(user.id), user.full_name, language=user.language_code)
 
 
-def _replied_message(message: Message) -> Message | None:
-    """Ignores that every message in a topic replies to the message that opened the topic."""
-    original = message.reply_to_message
-    if original is None or original.forum_topic_created is not None:
-        return None
-    if message.is_topic_message and original.message_id == message.message_thread_id:
-        return None
-    return original
-
-
-def _replied_files(original: Message | None) -> tuple[Attachment, ...]:
-    """The document of the original message, unless a bot sent it."""
-    if original is None or (original.from_user is not None and original.from_user.is_bot):
-        return ()
-    media_type = (original.document and original.document.mime_type) or ""
-    if media_type.startswith(("image/", "video/", "audio/")):
-        return ()
-    return tuple(attachment for attachment in extract_attachments(original) if attachment.is_document)
-
-
-def _prepend_quote(message: Message, text: str) -> str:
-    """Put the person's selection from the replied message before `text`."""
-    quote = message.quote
-    if quote is None or not quote.is_manual or not quote.text.strip():
-        return text
-    lines = "\n".join(f"> {line}" for line in quote.text.splitlines())
-    return f"{lines}\n\n{text}"
-
-
 class _MessageText:
     """Separates a message's text from mentions of the bot and from the command.
 
@@ -222,8 +176,7 @@ class _MessageText:
     """
 
     def __init__(self, message: Message, me: User, *, is_private: bool) -> None:
-        self.raw = message.text or message.caption or ""
-        self._units = self.raw.encode("utf-16-le")
+        self._units = (message.text or message.caption or "").encode("utf-16-le")
         self.length_units = len(self._units) // 2
         entities = message.entities if message.text else message.caption_entities
         # In a private chat a mention is part of the sentence.
@@ -269,25 +222,3 @@ class _MessageText:
                     start += 1
         segments.append(self._slice(start, end))
         return "".join(segments)
-
-
-def extract_attachments(message: Message) -> tuple[Attachment, ...]:
-    for field, kind in KIND_BY_FIELD.items():
-        content = getattr(message, field, None)
-        if not content:
-            continue
-        if field == "photo":
-            content = content[-1]  # the largest size
-        name = getattr(content, "file_name", None) or getattr(content, "emoji", None)
-        return (
-            Attachment(
-                kind,
-                name or "",
-                getattr(content, "file_size", None) or 0,
-                getattr(content, "file_id", ""),
-                is_document=field == "document",
-            ),
-        )
-    if "rich_message" in message.api_kwargs:
-        return (Attachment("rich message"),)
-    return ()

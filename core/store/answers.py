@@ -6,11 +6,13 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.api.events import UsageReport
 from core.store.history import select_history
-from core.store.schema import conversations, database_now, messages, turns
+from core.store.schema import answer_parts, conversations, database_now, messages, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
 NO_TOKENS = UsageReport()
+RECENT_MESSAGES = 10
+"""Whatever a context window leaves out, it is older than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +134,12 @@ def last_question(connection: Connection, conversation_id: int) -> Question | No
     query = select_history(conversation_id, messages.c.text, messages.c.turn_id).where(messages.c.role == "user")
     row = connection.execute(query.limit(1)).first()
     return Question(*row) if row else None
+
+
+def is_recent_answer(connection: Connection, conversation_id: int, message_id: str) -> bool:
+    """Whether a message of the platform belongs to one of the last answers in the history of a conversation."""
+    recent = select_history(conversation_id, messages.c.turn_id).limit(RECENT_MESSAGES).subquery()
+    query = select(answer_parts.c.turn_id).where(
+        answer_parts.c.message_id == message_id, answer_parts.c.turn_id.in_(select(recent.c.turn_id))
+    )
+    return connection.scalar(query.limit(1)) is not None

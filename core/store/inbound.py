@@ -25,6 +25,7 @@ from core.store.turns import Refusal, TurnState
 from core.timings import Timings
 
 MAX_BATCH_ATTACHMENTS = 20
+MAX_BATCH_QUOTES = 20
 MAX_BATCH_CHARS = 200_000
 MAX_COMPARED_TURNS = 50
 LIMIT_SECONDS = 60
@@ -185,7 +186,9 @@ def _merge_into_batch(
     if row is None or first is None or first.batch is None or first.batch.id != batch_id:
         return False
     merged = _merge(first, incoming)
-    if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.text) > max_chars:
+    if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.quotes) > MAX_BATCH_QUOTES:
+        return False
+    if len(merged.text) > max_chars:
         return False
     result = connection.execute(
         update(turns)
@@ -198,14 +201,19 @@ def _merge_into_batch(
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
     """Merge two events into one. Messages are sorted by time of writing, because deliveries may arrive out of order."""
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
-    # Message IDs grow on every platform.
-    texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: (len(piece[0]), piece[0]))
+    texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: _message_order(piece[0]))
     return replace(
         first,
         text="\n".join(text for _, text in texts),
         pieces=tuple(MessagePiece(message_id, len(text)) for message_id, text in texts),
         attachments=first.attachments + incoming.attachments,
+        quotes=tuple(sorted(first.quotes + incoming.quotes, key=lambda quote: _message_order(quote.message_id))),
     )
+
+
+def _message_order(message_id: str | None) -> tuple[int, str]:
+    """Message IDs grow on every platform."""
+    return len(message_id or ""), message_id or ""
 
 
 def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences
+from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
 from core.conversation.vault import Vault
 from core.errors import AccessDeniedError
-from core.port import EventKind, Incoming
+from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.chat_migration import move_chat
@@ -121,7 +122,14 @@ def _sanitise(incoming: Incoming) -> Incoming:
         command=_sanitise_text(incoming.command),
         sender=replace(incoming.sender, name=_sanitise_text(incoming.sender.name)),
         attachments=tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments),
+        quotes=tuple(map(_sanitise_quote, incoming.quotes[:MAX_QUOTES])),
     )
+
+
+def _sanitise_quote(quote: Quote) -> Quote:
+    """Neither the model nor the database may see an API key in it."""
+    text = SERVICE_KEY.sub("[API key]", shorten(_sanitise_text(quote.text), MAX_QUOTED_MESSAGE_CHARS))
+    return replace(quote, text=text, author=_sanitise_text(quote.author)[:MAX_AUTHOR_CHARS])
 
 
 def _sanitise_text(text: str) -> str:
@@ -145,7 +153,7 @@ def _as_key_command(incoming: Incoming) -> Incoming:
         command="key",
         text=match[1].strip(),
         attachments=(),
-        reply_to=None,
+        quotes=(),
         batch=None,
     )
 

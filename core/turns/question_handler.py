@@ -1,14 +1,16 @@
 """Answers the questions among the turns: resolves the prompt, checks the allowance, reads files, asks a model."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
-from core.port import Attachment, Button, EventKind, Incoming
+from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
+from core.port import Attachment, Button, EventKind, Incoming, Quote
 from core.services import Services
-from core.store.answers import Question, get_question, last_question, store_answer
+from core.store.answers import Question, get_question, is_recent_answer, last_question, store_answer
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState
 from core.texts import answers as texts
@@ -70,7 +72,7 @@ class QuestionHandler:
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Store a question without an answer, unless it was refused. Returns the buttons to ask it again with."""
         incoming = claimed.turn.incoming
-        prompt = incoming.text.strip()
+        prompt = render_prompt(incoming.text.strip(), incoming.quotes)
         is_question = incoming.kind is EventKind.PROMPT or incoming.command == "ask"
         if not prompt or not is_question or claimed.turn.refusal is not None:
             return ()
@@ -110,7 +112,15 @@ class QuestionHandler:
         await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
-        return ResolvedPrompt(_validate_prompt(incoming, has_files=bool(_files_of(claimed))))
+        quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
+        return ResolvedPrompt(_validate_prompt(incoming, quotes, has_files=bool(_files_of(claimed))))
+
+    async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
+        """A quoted answer that the model gets with the conversation is only named by its beginning."""
+        if not quote.is_own or quote.is_excerpt or quote.message_id is None or len(quote.text) <= MAX_KNOWN_CHARS:
+            return quote
+        is_known = await self._store.read(is_recent_answer, conversation_id, quote.message_id)
+        return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_known else quote
 
     async def _is_permitted(self, claimed: ClaimedTurn, press: ButtonPress) -> bool:
         incoming = claimed.turn.incoming
@@ -179,11 +189,12 @@ def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
 
 
-def _validate_prompt(incoming: Incoming, *, has_files: bool) -> str:
-    """The message's text; it may be empty if there are files to read. Raises `_QuestionRefused`."""
-    prompt = incoming.text.strip()
-    if not prompt and has_files:
+def _validate_prompt(incoming: Incoming, quotes: Sequence[Quote], *, has_files: bool) -> str:
+    """The message's text with its quotes; it may be empty if there are files to read. Raises `_QuestionRefused`."""
+    question = incoming.text.strip()
+    if not question and has_files:
         return ""
+    prompt = render_prompt(question, quotes)
     if not prompt and incoming.attachments:
         kinds = sorted({attachment.kind for attachment in incoming.attachments})
         raise _QuestionRefused(texts.unreadable_attachments(kinds))

@@ -168,7 +168,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         mentions_bot = any(user["id"] == str(self.bot.id) for user in data["mentions"])
         if "guild_id" not in data or is_own or mentions_bot:
             return data
-        return {**data, "content": "", "attachments": [], "components": []}
+        return {**data, "content": "", "attachments": [], "components": [], "embeds": []}
 
     def _ready_payload(self) -> tuple[Json, list[Json]]:
         joined = [guild for guild in self.guilds if guild.has_bot]

@@ -214,6 +214,7 @@ class Message:
     """The interaction it responds to."""
     is_deleted: bool = False
     ephemeral_to: int | None = None
+    extra_fields: Json = field(default_factory=dict)
 
     @property
     def from_bot(self) -> bool:
@@ -246,6 +247,7 @@ class Message:
             "type": self.type,
             "flags": self.flags,
             "components": normalise_components(self.components),
+            **self.extra_fields,
         }
         if self.nonce is not None:
             payload["nonce"] = self.nonce

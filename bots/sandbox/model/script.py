@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bots.sandbox.model.faults import StreamAction
+from core.conversation.quotes import QUOTE_END
 
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 REASONING_MODEL_PATTERN = re.compile(r"R1|QwQ|o1|Sky-T1|Stratos")
@@ -62,7 +63,8 @@ class ScriptedAnswer:
 
 def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     chat_messages = [m for m in body["messages"] if m["role"] != "system"]
-    prompt = str(chat_messages[-1]["content"])
+    # Quoted messages come first.
+    prompt = str(chat_messages[-1]["content"]).rpartition(f"{QUOTE_END}\n\n")[2]
     reasoning = _reasoning(prompt) if REASONING_MODEL_PATTERN.search(str(body["model"])) else ""
     command, _, argument = prompt.partition(" ")
     number = int(argument) if re.fullmatch(r"\s*\d{1,6}\s*", argument) else None

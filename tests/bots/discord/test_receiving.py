@@ -50,7 +50,7 @@ async def test_reply_to_bot_is_prompt(harness: AdapterHarness) -> None:
     answer_id = await adapter.send(incoming.place, Part("an answer"), key="k")
     await harness.say("go on", harness.channel, reply_to=harness.message(answer_id), ping=False)
     reply = await harness.inbox.next()
-    assert (reply.text, reply.reply_to) == ("go on", answer_id)
+    assert (reply.text, [quote.message_id for quote in reply.quotes]) == ("go on", [answer_id])
 
 
 async def test_unaddressed_and_everyone_messages_are_ignored(harness: AdapterHarness) -> None:

@@ -5,7 +5,7 @@ from telegram import Update, User
 
 from bots.sandbox.stand_in import Json
 from bots.telegram.translate import translate
-from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 from tests.bots.telegram.payloads import (
     ADA,
     BOB,
@@ -92,12 +92,30 @@ def test_unrelated_messages_are_ignored(content: Json) -> None:
 def test_reply_to_bot_is_prompt() -> None:
     answer = message(GROUP, "42", message_id=3, **{"from": BOT})
     incoming = translate_message(message(GROUP, "why?", reply_to_message=answer))
-    assert (incoming.text, incoming.reply_to) == ("why?", "3")
+    assert incoming.text == "why?"
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, "42", "Parley", "3", is_own=True),)
 
 
 def test_mention_in_reply_includes_replied_message() -> None:
     replied = message(GROUP, "well", message_id=4, **{"from": BOB})
-    assert translate_message(mention_message(GROUP, "@parley_bot true?", reply_to_message=replied)).reply_to == "4"
+    incoming = translate_message(mention_message(GROUP, "@parley_bot true?", reply_to_message=replied))
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, "well", "Bob", "4"),)
+
+
+def test_quote_is_no_argument_of_command() -> None:
+    replied = message(GROUP, "a long text", message_id=4, **{"from": BOB})
+    quote = {"text": "long", "position": 2, "is_manual": True}
+    incoming = translate_message(command(GROUP, "/model llama", reply_to_message=replied, quote=quote))
+    assert (incoming.command, incoming.text) == ("model", "llama")
+
+
+def test_message_of_another_chat_is_quoted() -> None:
+    origin = {"type": "channel", "date": 1, "chat": {"id": -1009, "type": "channel", "title": "News"}, "message_id": 8}
+    external = {"origin": origin, "photo": [FILE | {"width": 1, "height": 1}]}
+    question = message(PRIVATE, "true?", external_reply=external, quote={"text": "It rains", "position": 0})
+    assert translate_message(question).quotes == (Quote(QuoteKind.REPLY, "It rains", "News", is_excerpt=True),)
+    question = message(PRIVATE, "true?", external_reply=external)
+    assert translate_message(question).quotes == (Quote(QuoteKind.REPLY, "[photo]", "News"),)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +158,7 @@ def test_forum_topic_is_own_place(service: Json) -> None:
         "reply_to_message": root,
     }
     incoming = translate_message(mention_message(FORUM, "@parley_bot hi", **topic))
-    assert (incoming.place.thread, incoming.reply_to) == ("55", None)
+    assert (incoming.place.thread, incoming.quotes) == ("55", ())
     # A message in a topic that the bot opened is not a reply to the bot.
     assert to_incoming(message=message(FORUM, "hello all", **topic)) is None
 
@@ -221,13 +239,61 @@ FILE = {"file_id": "f", "file_unique_id": "u"}
             {"animation": FILE | {"width": 1, "height": 1, "duration": 1}, "document": FILE},
             Attachment("GIF", file_id="f"),
         ),
-        ({"location": {"latitude": 1.0, "longitude": 2.0}}, Attachment("location")),
         ({"rich_message": {"blocks": []}}, Attachment("rich message")),
     ],
 )
 def test_attachments(content: Json, attachment: Attachment) -> None:
     incoming = translate_message(message(PRIVATE, **content))
     assert (incoming.attachments, incoming.text) == ((attachment,), "")
+
+
+POLL = {
+    "id": "1",
+    "question": "When?",
+    "options": [
+        {"text": text, "voter_count": votes, "persistent_id": text} for text, votes in (("Friday", 2), ("Monday", 0))
+    ],
+    "total_voter_count": 2,
+    "is_closed": False,
+    "is_anonymous": True,
+    "type": "regular",
+    "allows_multiple_answers": False,
+    "allows_revoting": False,
+    "members_only": False,
+}
+LOCATION = {"latitude": 1.5, "longitude": -2.5}
+VENUE = {"location": LOCATION, "title": "Harbour", "address": "Quay 1"}
+TASKS = [{"id": 1, "text": "Pack"}, {"id": 2, "text": "Pay", "completion_date": 1_700_000_000}]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"poll": POLL}, "Poll: When?\n- Friday (2)\n- Monday (0)"),
+        ({"location": LOCATION}, "Location: 1.5, -2.5"),
+        ({"venue": VENUE, "location": LOCATION}, "Place: Harbour, Quay 1\nLocation: 1.5, -2.5"),
+        ({"contact": {"phone_number": "+4470", "first_name": "Bob", "last_name": "B."}}, "Contact: Bob B., +4470"),
+        ({"checklist": {"title": "Trip", "tasks": TASKS}}, "Checklist: Trip\n- [ ] Pack\n- [x] Pay"),
+        (
+            {"text": "read this", "entities": [entity("read this", "this", "text_link", url="https://example.com/a")]},
+            "read this\n\nhttps://example.com/a",
+        ),
+        (
+            {"text": "see", "link_preview_options": {"url": "https://example.com/b"}},
+            "see\n\nhttps://example.com/b",
+        ),
+        (
+            {"text": "https://example.com/c", "link_preview_options": {"url": "https://example.com/c"}},
+            "https://example.com/c",
+        ),
+    ],
+    ids=["poll", "location", "place", "contact", "checklist", "link", "preview", "visible link"],
+)
+def test_what_is_not_plain_text_is_read(content: Json, text: str) -> None:
+    incoming = translate_message(message(PRIVATE, **content))
+    assert (incoming.text, incoming.attachments) == (text, ())
+    reply = message(PRIVATE, "why?", reply_to_message=message(PRIVATE, message_id=3, **content))
+    assert [quote.text for quote in translate_message(reply).quotes] == [text]
 
 
 def test_caption_is_text() -> None:
@@ -262,14 +328,15 @@ def test_edits_are_ignored() -> None:
     assert to_incoming(edited_message=message(PRIVATE, "hello", edit_date=1_700_000_001)) is None
 
 
-def test_quote_precedes_question() -> None:
-    answer = message(PRIVATE, "first\nsecond", message_id=3, **{"from": BOT})
-    quote = {"text": "first\nsecond", "position": 0, "is_manual": True}
+def test_selected_part_is_quoted() -> None:
+    answer = message(PRIVATE, "zeroth\nfirst\nsecond", message_id=3, **{"from": BOT})
+    quote = {"text": "first\nsecond", "position": 7, "is_manual": True}
     incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=quote))
-    assert (incoming.text, incoming.reply_to) == ("> first\n> second\n\nwhy?", "3")
+    assert incoming.text == "why?"
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, "first\nsecond", "Parley", "3", is_own=True, is_excerpt=True),)
     automatic = quote | {"is_manual": False}
     incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=automatic))
-    assert incoming.text == "why?"
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, "zeroth\nfirst\nsecond", "Parley", "3", is_own=True),)
 
 
 @pytest.mark.parametrize(

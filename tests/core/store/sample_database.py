@@ -120,7 +120,7 @@ async def _add_conversation(writer: SampleWriter) -> None:
     await store.write(conversations.reset_history, turn.conversation_id, turn.id)
     await writer.finish(turn)
 
-    await writer.accept(EventKind.PROMPT, "u2", PRIVATE, ANN, QUESTION, message_id="2", reply_to="1")
+    await writer.accept(EventKind.PROMPT, "u2", PRIVATE, ANN, QUESTION, message_id="2")
     turn = await writer.claim("u2")
     buttons = (Button("Retry", "retry:3"), Button("Reasoning", "think:3", is_destructive=True))
     await writer.answer(

@@ -1,0 +1,77 @@
+"""Reads what a message contains besides plain text. Pure functions of discord.py's objects."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import discord
+
+from core.port import Attachment
+
+Content: TypeAlias = discord.Message | discord.MessageSnapshot
+
+DOCUMENT_KIND = "file"
+KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
+
+
+def message_attachments(content: Content) -> tuple[Attachment, ...]:
+    return (
+        *map(_from_library, content.attachments),
+        *(Attachment("sticker", sticker.name) for sticker in content.stickers),
+    )
+
+
+def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """The files of a command, from the `data` of its interaction."""
+    files: Mapping[str, Mapping[str, Any]] = (data.get("resolved") or {}).get("attachments") or {}
+    return tuple(map(_from_payload, files.values()))
+
+
+def read_text(content: Content) -> str:
+    """The text with people's names, then the poll and the embeds."""
+    names: Iterable[discord.User | discord.Member] = content.mentions if isinstance(content, discord.Message) else ()
+    poll = describe_poll(content) if isinstance(content, discord.Message) else ""
+    texts = (replace_mentions(content.content, names).strip(), poll, read_embeds(content))
+    return "\n\n".join(filter(None, texts))
+
+
+def replace_mentions(text: str, people: Iterable[discord.User | discord.Member]) -> str:
+    names = {str(user.id): user.display_name for user in people}
+    return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text)
+
+
+def describe_poll(message: discord.Message) -> str:
+    if message.poll is None:
+        return ""
+    answers = "\n".join(f"- {answer.text} ({answer.vote_count})" for answer in message.poll.answers)
+    return f"Poll: {message.poll.question}\n{answers}"
+
+
+def read_embeds(content: Content) -> str:
+    return "\n\n".join(filter(None, map(_read_embed, content.embeds)))
+
+
+def _read_embed(embed: discord.Embed) -> str:
+    fields = (f"{field.name}: {field.value}" for field in embed.fields)
+    lines = (embed.author.name, embed.title, embed.url, embed.description, *fields, embed.footer.text)
+    return "\n".join(filter(None, lines))
+
+
+def _from_library(attachment: discord.Attachment) -> Attachment:
+    kind = "voice message" if attachment.is_voice_message() else _kind(attachment.content_type or "")
+    return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
+
+
+def _from_payload(file: Mapping[str, Any]) -> Attachment:
+    kind = _kind(str(file.get("content_type") or ""))
+    return Attachment(
+        kind,
+        str(file.get("filename", "")),
+        int(file.get("size", 0)),
+        str(file.get("url", "")),
+        is_document=kind == DOCUMENT_KIND,
+    )
+
+
+def _kind(media_type: str) -> str:
+    return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], DOCUMENT_KIND)

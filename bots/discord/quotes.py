@@ -1,0 +1,48 @@
+"""Translates what a message replies to, and the previews of its links, to `Quote`s. Pure functions."""
+
+import discord
+
+from bots.discord.content import Content, message_attachments, read_embeds, read_text
+from core.port import Attachment, Quote, QuoteKind
+
+
+def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]:
+    quotes = []
+    if (original := replied_message(message)) is not None:
+        quotes.append(quote_message(original, QuoteKind.REPLY, bot_id))
+    quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message)))
+    return tuple(quote for quote in quotes if quote.text)
+
+
+def quote_message(original: discord.Message, kind: QuoteKind, bot_id: int) -> Quote:
+    text = "\n\n".join(filter(None, map(_read_quoted, _contents(original))))
+    author = original.author
+    return Quote(kind, text, author.display_name, str(original.id), is_own=author.id == bot_id)
+
+
+def replied_message(message: discord.Message) -> discord.Message | None:
+    """None if there is none, or if it was deleted."""
+    if message.type is not discord.MessageType.reply or message.reference is None:
+        return None
+    original = message.reference.resolved
+    return original if isinstance(original, discord.Message) else None
+
+
+def replied_files(message: discord.Message) -> tuple[Attachment, ...]:
+    """The readable files of the message that a person's reply refers to."""
+    original = replied_message(message)
+    if original is None or original.author.bot:
+        return ()
+    files = (file for content in _contents(original) for file in message_attachments(content))
+    return tuple(file for file in files if file.is_document)
+
+
+def _contents(message: discord.Message) -> tuple[Content, ...]:
+    """The message, and what it forwards."""
+    return (message, *message.message_snapshots)
+
+
+def _read_quoted(content: Content) -> str:
+    """The text, after what cannot be read: `[photo garden.png] Our garden`."""
+    marks = [f"[{' '.join(filter(None, (file.kind, file.name)))}]" for file in message_attachments(content)]
+    return " ".join(filter(None, (*marks, read_text(content))))
