@@ -263,8 +263,6 @@ class Capabilities:
     """Seconds between two calls of `show_typing`, with `PreviewMode.OFF`."""
     has_stop_button: bool = True
     """A preview carries a Stop button. False if it cannot, or if the platform has its own Stop control."""
-    has_retry_button: bool = False
-    """Each finished answer carries a Retry button."""
     deduplicates_sends: bool = False
     """A message that is sent twice with the same key appears once, with the later content, and both calls return its
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.

@@ -35,7 +35,6 @@ CAPABILITIES = Capabilities(
     preview_interval=1.3,
     slow_preview_after_chars=3000,
     has_stop_button=True,
-    has_retry_button=True,
     deduplicates_sends=True,
     has_ephemeral_messages=True,
     edits_attach_files=True,

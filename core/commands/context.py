@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from core.commands.request import CommandRequest, Reply
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
+from core.store.memories import RecallMode, get_conversation_key, get_statistics
 from core.texts import commands as texts
 
 BAR_WIDTH_CHARS = 24
@@ -30,6 +31,10 @@ async def context_reply(request: CommandRequest) -> Reply:
     text = texts.context_usage(name, composed.context_tokens, _draw_chart(shares, composed.context_tokens))
     if omitted := composed.prompt.omitted:
         text += f"\n\n{texts.messages_omitted(omitted, has_summary=composed.has_summary)}"
+    conversation_key = await services.store.read(get_conversation_key, request.conversation_id)
+    memory = await services.store.read(get_statistics, conversation_key)
+    if memory.recall_mode is not RecallMode.OFF and (memory.note_count or memory.file_count):
+        text += f"\n\n{texts.memory_beside_context(memory.note_count, memory.file_count)}"
     return Reply(text)
 
 

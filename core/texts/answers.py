@@ -20,7 +20,7 @@ THINKING = "Thinking…"
 
 STOPPED = "Stopped."
 ALREADY_STOPPING = "I'm already stopping."
-HISTORY_TRIMMED = "Older messages no longer fit this model's context window; a summary replaces them. See /context."
+HISTORY_TRIMMED = "Older messages no longer fit this model's context window. /context shows what the model still sees."
 ONLY_REASONING = "The model ended inside its reasoning, without an answer. This is what it wrote."
 ANSWER_HAS_GAP = "A piece of this answer arrived damaged and is missing."
 MAX_LENGTH_REACHED = "The answer reached its maximum length."

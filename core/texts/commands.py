@@ -71,6 +71,11 @@ def context_usage(model: str, context_tokens: int, chart: str) -> str:
     return f"**{escape_markdown(model)}** has a context window of {context_tokens:,} tokens:\n\n{chart}"
 
 
+def memory_beside_context(notes: int, files: int) -> str:
+    entries = [count(number, noun) for number, noun in ((notes, "note"), (files, "file")) if number]
+    return f"{' and '.join(entries)} beside: what fits a question is added to it. See /memory."
+
+
 def messages_omitted(number: int, *, has_summary: bool) -> str:
     replaces = "replaces" if has_summary else "will replace"
     return f"{count(number, 'older message')} no longer fit; a summary {replaces} them. None are deleted."

@@ -161,12 +161,10 @@ class AnswerPipeline:
 
     def _answer_buttons(self, outcome: ModelOutcome) -> tuple[Button, ...]:
         turn, answer = self._claimed.turn, self._caller.answer
-        has_retry_button = self._claimed.adapter.capabilities(turn.incoming.place).has_retry_button
         buttons = []
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
-        if outcome.failure_notes or answer.is_reasoning or answer.has_gap or has_retry_button:
-            buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
+        buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(buttons)

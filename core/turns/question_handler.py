@@ -12,7 +12,7 @@ from core.port import Attachment, Button, EventKind, Incoming, Quote
 from core.services import Services
 from core.store.answers import Question, get_question, is_recent_answer, last_question, store_answer
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.turns import TurnState
+from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts.formatting import count, escape_markdown
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
@@ -23,6 +23,7 @@ from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 
 MAX_PROMPT_CHARS = 400_000
+MAX_RETRIES_FOLLOWED = 20
 CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
 
 
@@ -134,11 +135,28 @@ class QuestionHandler:
             return ResolvedPrompt(CONTINUE_PROMPT)
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
-            if question is not None and not _is_same_question(question, last):
+            if question is not None and not await self._is_same_question(question, last):
                 return ResolvedPrompt(question.text)  # not the last one: its answer stays
         if last is None:
             raise _QuestionRefused(texts.NO_QUESTION_YET)
         return ResolvedPrompt(last.text, replaces_answer=True)
+
+    async def _is_same_question(self, question: Question, last: Question | None) -> bool:
+        """Whether `last` is `question`, or asked it again."""
+        if last is None or last.text != question.text:
+            return False
+        return question.is_excluded or await self._origin(last.turn_id) == await self._origin(question.turn_id)
+
+    async def _origin(self, turn_id: int) -> int:
+        """The turn that first asked what this turn asked by a Retry button."""
+        for _ in range(MAX_RETRIES_FOLLOWED):
+            turn = await self._store.read(get_turn, turn_id)
+            is_press = turn is not None and turn.incoming.kind is EventKind.BUTTON
+            press = parse_action(turn.incoming.text) if turn is not None and is_press else None
+            if press is None or press.action is not ButtonAction.RETRY or press.turn_id is None:
+                break
+            turn_id = press.turn_id
+        return turn_id
 
     async def _check_allowances(self, api_key: ApiKey) -> None:
         """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
@@ -176,13 +194,6 @@ class QuestionHandler:
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available
-
-
-def _is_same_question(question: Question, last: Question | None) -> bool:
-    """Whether `last` is `question`, or asked it again in its place."""
-    if last is None or last.text != question.text:
-        return False
-    return last.turn_id == question.turn_id or question.is_excluded
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:

@@ -193,5 +193,5 @@ async def test_turn_fits_reported_window(tmp_path: Path) -> None:
             answer = await chat.ask(f"{number}: " + "why is the old river of stone " * 4)
             assert texts.FAILURE_TEXTS[ModelFailure.OVERFLOW] not in answer
         assert chat.models.context_tokens(MODEL_NAME) == 512
-        assert texts.HISTORY_TRIMMED.split(";", maxsplit=1)[0] in "".join(chat.messages.values())
+        assert texts.HISTORY_TRIMMED.split(".", maxsplit=1)[0] in "".join(chat.messages.values())
         assert "has room for" in await chat.ask("why is the old river of stone " * 200)

@@ -100,3 +100,11 @@ async def test_instructions_that_exceed_the_window_are_reported(tmp_path: Path, 
         await chat.ask(f"/system {'word ' * 3900}")
         reply = await chat.ask("/context")
         assert re.match(r"The instructions alone are about [34],\d{3} tokens long; AceMath-7B-Instruct has room", reply)
+
+
+async def test_notes_and_files_are_counted(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/remember My dog is called Rex.")
+        assert (await chat.ask("/context")).endswith("1 note beside: what fits a question is added to it. See /memory.")
+        await chat.ask("/memory off")
+        assert "beside" not in await chat.ask("/context")

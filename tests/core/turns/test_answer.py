@@ -1,7 +1,6 @@
 """Which model answers after a failure, and what the person is told and offered under an answer."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from core.store.grants import Role, grant
 from core.store.schema import messages
 from core.texts import answers as texts
 from core.timings import Timings
-from tests.core.turns.fake_adapter import EDITING, TYPING, FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +29,8 @@ FALLBACKS = {"fallbacks": (PHI, GEMMA), "timings": IMPATIENT}
 class PartsAdapter(FakeAdapter):
     """Keeps the labels of the buttons under the last message."""
 
-    def __init__(self, *, has_retry_button: bool = False) -> None:
-        super().__init__(replace(TYPING, has_retry_button=has_retry_button))
+    def __init__(self) -> None:
+        super().__init__()
         self.buttons: list[str] = []
         self.actions: dict[str, str] = {}
 
@@ -195,16 +194,9 @@ async def test_unclosed_reasoning_can_be_continued_and_retried(tmp_path: Path, m
 # Notes and buttons
 
 
-async def test_plain_answer_has_neither_notes_nor_buttons(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_plain_answer_has_no_notes_and_can_be_retried(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, PartsAdapter()) as chat:
         assert await chat.ask("repeat: hello") == "hello"
-        assert isinstance(chat, PartsAdapter)
-        assert chat.buttons == []
-
-
-async def test_platform_may_want_a_retry_button(tmp_path: Path, model: ModelStandIn) -> None:
-    async with running_engine(tmp_path, model, PartsAdapter(has_retry_button=True)) as chat:
-        await chat.ask("repeat: hello")
         assert isinstance(chat, PartsAdapter)
         assert chat.buttons == [texts.RETRY_BUTTON]
 
@@ -215,7 +207,7 @@ async def test_answer_at_its_maximum_length_can_be_continued(tmp_path: Path, mod
         await chat.ask("/settings length 20")
         assert texts.MAX_LENGTH_REACHED in await chat.ask("hello")
         assert isinstance(chat, PartsAdapter)
-        assert chat.buttons == [texts.CONTINUE_BUTTON]
+        assert chat.buttons == [texts.CONTINUE_BUTTON, texts.RETRY_BUTTON]
 
 
 @pytest.mark.parametrize("is_shown", [True, False])
@@ -225,7 +217,7 @@ async def test_reasoning_has_a_button_unless_it_is_hidden(tmp_path: Path, model:
             await chat.ask("/settings reasoning off")
         await chat.ask("think")
         assert isinstance(chat, PartsAdapter)
-        assert chat.buttons == [texts.REASONING_BUTTON] * is_shown
+        assert chat.buttons == [texts.RETRY_BUTTON, *[texts.REASONING_BUTTON] * is_shown]
         turn_id = 1 if is_shown else 2
         await chat.press(encode_action(ButtonAction.SHOW_REASONING, turn_id), "1")
         await chat.wait_until(lambda: len(chat.messages) == 1 + turn_id)

@@ -116,7 +116,7 @@ async def test_failed_file_is_sent_again(tmp_path: Path, model: ModelStandIn, fa
 
 
 async def test_notes_and_buttons_are_under_the_file(tmp_path: Path, model: ModelStandIn) -> None:
-    adapter = uploading(Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, has_retry_button=True))
+    adapter = uploading()
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
         await adapter.say("/settings length 250")
         await adapter.wait_for_states("done")
