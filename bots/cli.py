@@ -1,7 +1,7 @@
 """The `parley` command.
 
 Exit codes: 0 success, 1 a defect, 2 wrong usage, 69 a service is unavailable (restarting may help),
-78 a configuration error (restarting does not help).
+78 a configuration error or a damaged database (restarting does not help), 130 interrupted (Ctrl+C).
 """
 
 import asyncio
@@ -22,6 +22,10 @@ from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
 from bots.tables import UNLIMITED_WIDTH, print_settings
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import LoadedSettings, find_misspelled_variables, load_settings
+
+CONFIGURATION_ERROR_CODE = ConfigurationError.exit_code
+INTERRUPTED_CODE = 130
+"""What typer makes of Ctrl+C."""
 
 if TYPE_CHECKING:
     from core.store.database import Store
@@ -84,16 +88,16 @@ def run(
     """Run the bot on every enabled platform until it is stopped (Ctrl+C or SIGTERM)."""
     from bots.run import create_stop_event
 
-    async def report_and_wait(error: ConfigurationError) -> None:
+    async def report_and_wait(error: ConfigurationError | UnavailableError) -> None:
         stop_requested = create_stop_event()
         _print_error(error)
         await stop_requested.wait()
 
     try:
         _run_bot(config_file)
-    except (ConfigurationError, ExceptionGroup) as error:
+    except (ConfigurationError, UnavailableError, ExceptionGroup) as error:
         expected = _expected_error(error)
-        if not wait_after_configuration_error or not isinstance(expected, ConfigurationError):
+        if expected is None or not (wait_after_configuration_error and expected.exit_code == CONFIGURATION_ERROR_CODE):
             raise
         asyncio.run(report_and_wait(expected))
         raise typer.Exit(expected.exit_code) from None
@@ -265,6 +269,10 @@ def main() -> None:
     """Run the command line. Expected errors become one line of text and an exit code."""
     try:
         app()
+    except SystemExit as error:
+        if error.code == INTERRUPTED_CODE:
+            _print_to_stderr("parley: interrupted")
+        raise
     except (ConfigurationError, UnavailableError, ExceptionGroup) as error:
         expected = _expected_error(error)
         if expected is None:

@@ -15,16 +15,18 @@ from core.store.grants import Grant
 UNLIMITED_WIDTH = 100_000
 """Console width that never wraps, for output that is not a terminal."""
 MIN_WIDTH_FOR_DESCRIPTIONS = 150
+MAX_SOURCE_WIDTH = 20
 EMPTY_CELL = "-"
 
 
 def print_settings(settings: LoadedSettings, console: Console) -> None:
-    """One row per setting. Narrow terminals get no descriptions."""
+    """One row per setting. Narrow terminals get no descriptions. The source of a value is the settings file's name."""
+    config_file = settings.config_file
     has_descriptions = console.width >= MIN_WIDTH_FOR_DESCRIPTIONS
     table = _create_table(console)
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
-    table.add_column("source", no_wrap=True)
+    table.add_column("source", max_width=MAX_SOURCE_WIDTH, overflow="fold")
     if has_descriptions:
         table.add_column("key in parley.toml", no_wrap=True)
         table.add_column("description", overflow="fold")
@@ -36,12 +38,14 @@ def print_settings(settings: LoadedSettings, console: Console) -> None:
         cells = [
             definition.variable,
             value_text,
-            str(settings.config_file if source is SettingSource.CONFIG_FILE else source),
+            config_file.name if config_file and source is SettingSource.CONFIG_FILE else str(source),
         ]
         if has_descriptions:
             cells += [EMPTY_CELL if definition.is_secret else definition.key, definition.description]
         table.add_row(*map(_escape_cell, cells))
     console.print(table)
+    if config_file and len(config_file.parts) > 1:
+        console.print(f"Settings file: {config_file}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _format_value(definition: SettingDefinition, value: object) -> str:

@@ -4,6 +4,7 @@
     ├── ConfigurationError     the operator must change something; exit code 78
     ├── UnavailableError       a service does not answer; exit code 69
     │   └── StoreError         the database cannot be read or written
+    │       └── DamagedStoreError  its file is damaged; exit code 78
     ├── AccessDeniedError      the sender may not use the bot
     ├── DeliveryError          a platform refused a request; see `DeliveryFailure`
     │   └── ChatMovedError     the chat has a new ID
@@ -35,6 +36,12 @@ class UnavailableError(ParleyError):
 
 class StoreError(UnavailableError):
     """The database cannot be read or written: full disk, read-only file, lost connection."""
+
+
+class DamagedStoreError(StoreError):
+    """The database file is damaged, or is none. Only a backup helps, not a restart."""
+
+    exit_code = ConfigurationError.exit_code
 
 
 class AccessDeniedError(ParleyError):

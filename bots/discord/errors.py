@@ -1,11 +1,13 @@
 """Translates Discord's errors: to `DeliveryError` for requests, to `ConfigurationError` for the gateway."""
 
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import aiohttp
 import discord
 
-from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
+from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
 
 UNKNOWN_MESSAGE = 10008
 ALREADY_ACKNOWLEDGED = 40060
@@ -137,6 +139,25 @@ def to_configuration_error(error: BaseException) -> ConfigurationError | None:
     if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CLOSE_CODES:
         return ConfigurationError(FATAL_CLOSE_CODES[error.code])
     return None
+
+
+def describe_connection_error(error: BaseException) -> str:
+    """Why there is no connection, for the log. Never the error's own text, which may hold a proxy's password."""
+    match error:
+        case aiohttp.ClientConnectorError():
+            number = error.os_error.errno or 0
+            cause = os.strerror(number) if number > 0 else error.os_error.strerror
+            return f"cannot connect to {error.host}:{error.port}: {cause}"
+        case aiohttp.ClientResponseError() | discord.HTTPException():  # the server, or the proxy before it
+            return f"answered with status {error.status}"
+        case discord.ConnectionClosed():
+            return f"closed with code {error.code}"
+        case TimeoutError():
+            return "no answer in time"
+        case UnavailableError() | DeliveryError():
+            return str(error)
+        case _:
+            return type(error).__name__
 
 
 def _retry_seconds(*candidates: object) -> float:

@@ -57,14 +57,21 @@ class GatewayClient(discord.Client):
             shard_count=shard.count if is_sharded else None,
             proxy=find_proxy(Route.BASE),  # for `login`
         )
+        self.server_url = Route.BASE
+        """Where it connects to: the REST API until it has logged in, then the gateway."""
         self._receiver = receiver
         self._identify_limiter = identify_limiter
         self._backfill = backfill
         self._guard_parsers()
 
     async def connect(self, *, reconnect: bool = True) -> None:
-        self.http.proxy = find_proxy(str(DiscordWebSocket.DEFAULT_GATEWAY))
-        await super().connect(reconnect=reconnect)
+        self.server_url = str(DiscordWebSocket.DEFAULT_GATEWAY)
+        self.http.proxy = find_proxy(self.server_url)
+        try:
+            await super().connect(reconnect=reconnect)
+        except AttributeError as error:
+            # The library fails in this way when the first connection could not be opened.
+            raise error.__context__ or error from None
 
     async def on_connect(self) -> None:
         """Called for new sessions; `on_resumed` is called for resumed ones."""

@@ -8,12 +8,15 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
 
 import discord
 import structlog
+from discord.gateway import DiscordWebSocket
 
 from bots.discord.backfill import Backfill, BackfillSources
-from bots.discord.errors import TOKEN_REJECTED_TEXT, RefusedError, to_configuration_error
+from bots.discord.errors import TOKEN_REJECTED_TEXT, RefusedError, describe_connection_error, to_configuration_error
 from bots.discord.gateway_client import GatewayClient, set_library_urls
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.identify_limiter import IdentifyLimiter
@@ -108,11 +111,11 @@ class GatewaySupervisor:
             self._clients[shard] = client
             try:
                 await self._run_client(client)
-                reason = "closed"
+                reason = "the connection was closed"
             except Exception as error:  # noqa: BLE001 (discord.py raises anything)
                 if (fatal_error := to_configuration_error(error)) is not None:
                     raise fatal_error from None
-                reason = type(error).__name__
+                reason = describe_connection_error(error)
             finally:
                 del self._clients[shard]
                 if backfill is not None:
@@ -121,7 +124,13 @@ class GatewaySupervisor:
             if self._clock.monotonic() - started_at > self._timings.max_retry_delay:
                 backoff.reset()
             delay = backoff.next_delay()
-            log.warning("discord.connection_lost", shard=shard.number, reason=reason, retry_in=delay)
+            log.warning(
+                "discord.connection_lost",
+                shard=shard.number,
+                address=_host(client.server_url),
+                reason=reason,
+                retry_in=round(delay, 1),
+            )
             await self._clock.sleep(delay)
 
     async def _run_client(self, client: GatewayClient) -> None:
@@ -155,12 +164,33 @@ class GatewaySupervisor:
 def _configure_library() -> None:
     """Keep secrets out of the log: below INFO discord.py logs whole messages and interaction tokens.
 
-    Also switches off its warnings about missing voice libraries.
+    Also replaces its report of a lost connection, a traceback, and switches off its warnings about missing voice
+    libraries.
     """
+    logging.getLogger("discord.client").addFilter(_report_reconnect)
     library = logging.getLogger("discord")
     if library.getEffectiveLevel() < logging.INFO:
         library.setLevel(logging.INFO)
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
+
+def _report_reconnect(record: logging.LogRecord) -> bool:
+    """Whether the library may log `record`; its retries are logged like the bot's own."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or not record.msg.startswith("Attempting a reconnect"):
+        return True
+    (delay,) = cast("tuple[float]", record.args)
+    log.warning(
+        "discord.connection_lost",
+        address=_host(str(DiscordWebSocket.DEFAULT_GATEWAY)),
+        reason=describe_connection_error(error),
+        retry_in=round(delay, 1),
+    )
+    return False
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
 
 
 def _first_error(errors: BaseExceptionGroup[ConfigurationError]) -> BaseException:
@@ -199,8 +229,14 @@ class GatewayInfo:
             except DeliveryError as error:
                 if isinstance(error, RefusedError) and error.status == 401:
                     raise ConfigurationError(TOKEN_REJECTED_TEXT) from None
-                log.warning("discord.gateway_lookup_failed", failure=error.failure)
-                await self.timings.clock.sleep(error.retry_after or backoff.next_delay())
+                delay = error.retry_after or backoff.next_delay()
+                log.warning(
+                    "discord.gateway_lookup_failed",
+                    address=_host(self.http.api_base),
+                    reason=describe_connection_error(error.__cause__ or error),
+                    retry_in=round(delay, 1),
+                )
+                await self.timings.clock.sleep(delay)
                 continue
             self._unused_response = response
             return GatewayEndpoint(

@@ -3,7 +3,7 @@
 from core.errors import ModelFailure
 
 ADVICE: dict[ModelFailure, str] = {
-    ModelFailure.AUTHENTICATION: "The service does not accept the API key.",
+    ModelFailure.AUTHENTICATION: "The service does not accept the API key: set IOINTELLIGENCE_API_KEY to a valid one.",
     ModelFailure.CREDIT: "The account of the API key has no credit left: add credit at the service or use free models.",
     ModelFailure.PAYMENT: "The plan of the API key does not include this model.",
     ModelFailure.REGION: "The service does not serve the country from which this machine connects: use another.",

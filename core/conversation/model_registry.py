@@ -71,10 +71,14 @@ class ModelRegistry:
         return True
 
     async def refresh_periodically(self) -> None:
-        """Refresh until cancelled. Logs each configured model that the service does not offer once."""
+        """Refresh until cancelled. Logs each configured model that the service does not offer once, and a wrong key."""
         logged = frozenset[UnknownModel]()
+        is_key_checked = False
         while True:
             is_fresh = await self.refresh()
+            if is_fresh and not is_key_checked:
+                await self._check_key()
+                is_key_checked = True
             unknown_models = frozenset(self.find_unknown_models())
             for unknown in sorted(unknown_models - logged, key=lambda unknown: (unknown.setting, unknown.model)):
                 is_default = unknown.setting == DEFAULT_MODEL_SETTING
@@ -89,6 +93,13 @@ class ModelRegistry:
             timings = self._timings
             await self._clock.sleep(
                 timings.catalogue_refresh_interval if is_fresh else timings.catalogue_retry_interval
+            )
+
+    async def _check_key(self) -> None:
+        """Report a wrong key, which many services do not need for their lists."""
+        if not await self._api.is_key_valid():
+            log.error(
+                "model.key_rejected", setting="IOINTELLIGENCE_API_KEY", advice=ADVICE[ModelFailure.AUTHENTICATION]
             )
 
     def _set_models(self, models: Sequence[Model]) -> None:

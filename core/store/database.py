@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.clock import wait_for_event
-from core.errors import ConfigurationError, StoreError
+from core.errors import ConfigurationError, DamagedStoreError, StoreError
 from core.store import migrate
 from core.store.process_lock import process_lock
 from core.timings import Timings
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 POSTGRESQL_CONNECTIONS = 10
 SQLITE_READERS = 4
+DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SQLALCHEMY_URL_PARAMETERS = ("host", "port", "user", "password")
 """URL parameters that SQLAlchemy reads itself."""
 LIBPQ_ONLY_PARAMETERS = re.compile(r"channel_binding|gssencmode|sslcompression|sslnegotiation|keepalives.*")
@@ -117,6 +118,8 @@ class Store:
             try:
                 async with self._translate_errors(), self._write_engine.begin() as connection:
                     await connection.run_sync(migrate.upgrade if migrates else migrate.create_or_check)
+            except DamagedStoreError:
+                raise
             except StoreError as error:
                 raise StoreError(f"{error} ({self._path if self.is_embedded else 'see DATABASE_URL'})") from None
 
@@ -195,6 +198,11 @@ class Store:
             yield
         except (SQLAlchemyError, OSError) as error:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+            if getattr(cause, "sqlite_errorcode", None) in DAMAGE_CODES:
+                raise DamagedStoreError(
+                    f"The database {self._path} is damaged or is no database: {_driver_message(cause)}. "
+                    "Restore a backup, or move the file away to begin with an empty database."
+                ) from None
             # Only the driver's message: a traceback would show the statement's parameters, which are private.
             raise StoreError(f"The database cannot be used: {_driver_message(cause)}") from None
         finally:

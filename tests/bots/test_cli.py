@@ -19,7 +19,7 @@ from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
 from bots.sandbox.model import ModelStandIn
 from bots.tables import print_settings
-from core.settings import parse_settings, setting_definitions
+from core.settings import SettingSource, parse_settings, setting_definitions
 
 TOKEN = "123456789:AAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -174,6 +174,22 @@ def test_config_show_keeps_names_on_narrow_terminal() -> None:
         assert re.search(rf"^ *{definition.variable} .* default", output, re.MULTILINE)
 
 
+def test_config_show_fits_100_columns_with_file_in_deep_folder() -> None:
+    console = Console(width=100, file=io.StringIO())
+    path = Path("/home/someone/a/very/long/folder/of/settings/for/the/bot/of/our/house/parley-settings.toml")
+    values = {"quotas": {"meta-llama/Llama-3.3-70B-Instruct": 500_000}, "queue_length": 7}
+    sources = dict.fromkeys(values, SettingSource.CONFIG_FILE)
+    print_settings(parse_settings(values, SETTINGS_SECTIONS, sources=sources, config_file=path), console)
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    table, _, file_line = output.rstrip().rpartition("\n")
+    assert max(map(len, table.splitlines())) <= 100
+    assert re.search(r"^ *PARLEY_QUEUE_LENGTH +7 +parley-settings.toml", output, re.MULTILINE)
+    assert re.search(
+        r"^ *PARLEY_QUOTAS +meta-llama/Llama-3.3-70B-Instruct=500000 +parley-settings.toml", output, re.MULTILINE
+    )
+    assert file_line == f"Settings file: {path}"
+
+
 def test_config_show_describes_settings_on_wide_terminal() -> None:
     wide = Console(width=220, file=io.StringIO())
     print_settings(parse_settings({}, SETTINGS_SECTIONS), wide)
@@ -213,6 +229,38 @@ def test_newer_database_is_refused(tmp_path: Path) -> None:
     result = parley_process(tmp_path, "run", IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN)
     assert result.exit_code == 78
     assert "newer" in result.stderr
+
+
+def damage(path: Path, kind: str) -> None:
+    if kind == "not a database":
+        path.write_bytes(b"These are notes. " * 500)
+        return
+    content = path.read_bytes()
+    path.write_bytes(content[:1024] + b"\xa5" * (len(content) - 1024))
+
+
+@pytest.mark.parametrize("kind", ["not a database", "overwritten"])
+@pytest.mark.parametrize("command", [["run"], ["pair"], ["access", "list"]])
+def test_damaged_database_is_named(parley: Parley, tmp_path: Path, kind: str, command: list[str]) -> None:
+    path = tmp_path / "parley.sqlite3"
+    assert parley("pair").exit_code == 0
+    damage(path, kind)
+    result = parley(*command, IOINTELLIGENCE_API_KEY="k", TELEGRAM_BOT_TOKEN=TOKEN)
+    assert result.exit_code == 78
+    assert str(path) in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_prints_one_line(parley: Parley, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", interrupt)
+    for command in ("run", "models", "chat", "pair"):
+        result = parley(command)
+        assert result.exit_code == 130
+        assert result.stderr == "parley: interrupted\n"
 
 
 @pytest.mark.slow

@@ -4,14 +4,18 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import structlog
 
 from bots.sandbox.discord import DiscordStandIn, ScriptedReply
 from core.commands.declarations import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
+from tests.ports import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +77,28 @@ async def test_disallowed_intent_is_configuration_error() -> None:
 async def test_fatal_close_codes_are_configuration_errors(harness: AdapterHarness, code: int) -> None:
     harness.discord.gateway.script.close_code = code
     assert await configuration_error(harness)
+
+
+@pytest.mark.parametrize("unreachable", ["api", "gateway", "gateway lookup"])
+async def test_connection_errors_name_address_cause_and_next_attempt(
+    harness: AdapterHarness, unreachable: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    settings: dict[str, Any] = {"gateway_url": f"ws://127.0.0.1:{port}/gateway"}
+    if unreachable != "gateway":
+        settings["api_base"] = f"http://127.0.0.1:{port}/api/v10"
+        settings["gateway_url"] = None if unreachable == "gateway lookup" else harness.discord.gateway_url
+    with structlog.testing.capture_logs() as logs:
+        running = harness.run(harness.build(**settings))
+        events = ("discord.connection_lost", "discord.gateway_lookup_failed")
+        await wait_until(lambda: len([entry for entry in logs if entry["event"] in events]) >= 3)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    for entry in (entry for entry in logs if entry["event"] in events):
+        assert entry["address"] == f"127.0.0.1:{port}"
+        assert entry["reason"] == f"cannot connect to 127.0.0.1:{port}: Connection refused"
+        assert 0 <= entry["retry_in"] < 5
+    assert not any(record.exc_info for record in caplog.records), "no traceback"
 
 
 async def test_commands_sync_once_across_restarts(harness: AdapterHarness) -> None:

@@ -168,6 +168,23 @@ async def test_list_is_fetched_again_sooner_after_a_failure(harness: RegistryHar
     assert warnings[0]["successor"] in OFFERED
 
 
+@pytest.mark.parametrize("is_valid", [True, False])
+async def test_wrong_key_is_reported_once_at_start(harness: RegistryHarness, clock: FakeClock, is_valid: bool) -> None:
+    """The service lists its models without a key."""
+    if not is_valid:
+        harness.service.accounts.clear()
+    registry = harness.create()
+    with structlog.testing.capture_logs() as logs:
+        refreshing = asyncio.create_task(registry.refresh_periodically())
+        await clock.wait_for_timer()
+        await clock.advance(3600)
+        await clock.wait_for_timer()
+        refreshing.cancel()
+    reports = [entry for entry in logs if entry["event"] == "model.key_rejected"]
+    assert len(reports) == (0 if is_valid else 1)
+    assert all(entry["setting"] == "IOINTELLIGENCE_API_KEY" and entry["log_level"] == "error" for entry in reports)
+
+
 # Models by kind, size and name
 
 

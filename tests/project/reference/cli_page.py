@@ -13,7 +13,8 @@ EXIT_CODES = {
     "1": "A defect in Parley, or a shutdown that had to be forced.",
     "2": "Wrong usage of the command line.",
     "69": "A service is unavailable: the database, the model service or a platform. Restarting may help.",
-    "78": "A configuration error: a setting, a token or a file is wrong. Restarting does not help.",
+    "78": "A configuration error: a setting, a token or a file is wrong, or the database is damaged. Restarting does not help.",
+    "130": "Interrupted by Ctrl+C. (`parley run` exits with 0 once it serves.)",
 }
 
 
