@@ -17,6 +17,7 @@ from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard
 from bots.discord.translate import Interaction
+from core.clock import Clock
 from core.port import Place
 from core.proxies import find_proxy
 
@@ -43,6 +44,7 @@ class GatewayClient(discord.Client):
         message_content: bool,
         shard: Shard,
         backfill: Backfill | None,
+        clock: Clock,
     ) -> None:
         is_sharded = shard.count > 1
         super().__init__(
@@ -61,7 +63,10 @@ class GatewayClient(discord.Client):
         """Where it connects to: the REST API until it has logged in, then the gateway."""
         self._receiver = receiver
         self._identify_limiter = identify_limiter
+        self._clock = clock
         self._backfill = backfill
+        self._lost_at: float | None = None
+        """When the connection was lost (`Clock.monotonic`); None while there is one."""
         self._guard_parsers()
 
     async def connect(self, *, reconnect: bool = True) -> None:
@@ -76,6 +81,7 @@ class GatewayClient(discord.Client):
     async def on_connect(self) -> None:
         """Called for new sessions; `on_resumed` is called for resumed ones."""
         log.info("discord.connected", shard=self.shard_id)
+        self._lost_at = None
         if self._backfill is not None:
             self._backfill.start(self)
 
@@ -88,9 +94,12 @@ class GatewayClient(discord.Client):
 
     async def on_resumed(self) -> None:
         log.info("discord.resumed", shard=self.shard_id)
+        self._lost_at = None
 
     async def on_disconnect(self) -> None:
         log.info("discord.disconnected", shard=self.shard_id)
+        if self._lost_at is None:
+            self._lost_at = self._clock.monotonic()
 
     async def on_message(self, message: discord.Message) -> None:
         if self._backfill is not None:
@@ -158,6 +167,11 @@ class GatewayClient(discord.Client):
         keep_alive = getattr(self.ws, "_keep_alive", None)
         acknowledged: float | None = getattr(keep_alive, "_last_ack", None)
         return None if acknowledged is None else time.perf_counter() - acknowledged  # the library's clock
+
+    @property
+    def seconds_without_session(self) -> float:
+        """How long the library has tried in vain to resume its session."""
+        return 0.0 if self._lost_at is None else self._clock.monotonic() - self._lost_at
 
     def _guard_parsers(self) -> None:
         """Log exceptions of the library's parsers, which would otherwise end the connection."""

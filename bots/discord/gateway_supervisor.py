@@ -107,6 +107,7 @@ class GatewaySupervisor:
                 message_content=self._message_content,
                 shard=shard,
                 backfill=backfill,
+                clock=self._clock,
             )
             self._clients[shard] = client
             try:
@@ -134,7 +135,7 @@ class GatewaySupervisor:
             await self._clock.sleep(delay)
 
     async def _run_client(self, client: GatewayClient) -> None:
-        """Log in and receive events until the connection ends. Raises if it becomes silent."""
+        """Log in and receive events until the connection ends. Raises if it becomes silent or cannot be resumed."""
         await client.login(self._token)
         self._on_login(str(client.application_id))
         await self._identify_limiter.reserve(client.shard_id or 0)
@@ -144,6 +145,8 @@ class GatewaySupervisor:
                 await asyncio.wait({connecting}, timeout=self._timings.heartbeat_check_interval)
                 if (client.heartbeat_age or 0.0) > self._timings.heartbeat_timeout:
                     raise UnavailableError("Discord's gateway became silent")
+                if client.seconds_without_session > self._timings.resume_timeout:
+                    raise UnavailableError("Discord's gateway resumes no session")
             await connecting
         finally:
             while not connecting.done():  # the library's `wait_for` swallows a cancellation if it fails at that moment

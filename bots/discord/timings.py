@@ -53,6 +53,8 @@ class DiscordTimings:
     """Bounds of the wait for Discord's daily session limit to reset."""
     heartbeat_timeout: float = 100.0
     """Without a heartbeat acknowledgement: two missed ones, and less than the core's limit for the adapter."""
+    resume_timeout: float = 180.0
+    """How long the library may try to resume a session before a new one replaces it."""
     heartbeat_check_interval: float = 5.0
     cancel_interval: float = 0.1
     """Between two cancellations of a connection that has to end."""

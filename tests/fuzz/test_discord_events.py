@@ -134,7 +134,9 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
         client_http, responder, chats.account, commands, suggest_models, has_access, FAST_TIMINGS, core.inbox
     )
     limiter = cast("IdentifyLimiter", None)
-    client = GatewayClient(receiver, limiter, message_content=True, shard=Shard(0, 1), backfill=None)
+    client = GatewayClient(
+        receiver, limiter, message_content=True, shard=Shard(0, 1), backfill=None, clock=FAST_TIMINGS.clock
+    )
     await client._async_setup_hook()
     try:
         ready, guilds = chats.server._ready_payload()

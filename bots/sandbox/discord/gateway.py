@@ -257,7 +257,10 @@ class Gateway:
     async def _resume(self, connection: Connection, data: Json) -> Session | None:
         self.resumes.append(data)
         session = self._sessions.get(str(data.get("session_id")))
-        last_sequence = int(data.get("seq") or 0)
+        last_sequence = data.get("seq") or 0
+        if not isinstance(last_sequence, int):
+            await connection.close(CloseCode.DECODE_ERROR)
+            return None
         if data.get("token") != self._token:
             await connection.close(CloseCode.AUTHENTICATION_FAILED)
             return None

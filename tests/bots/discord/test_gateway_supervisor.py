@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from bots.sandbox.discord import DiscordStandIn, ScriptedReply
+from bots.sandbox.discord.enums import Opcode
 from core.commands.declarations import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Part
@@ -168,6 +169,16 @@ async def test_rebuilds_client_after_library_error(harness: AdapterHarness) -> N
     await harness.say("hi")
     await harness.inbox.next()
     assert not running.done()
+
+
+async def test_session_that_cannot_be_resumed_is_replaced(harness: AdapterHarness) -> None:
+    await harness.start()
+    (session,) = harness.discord.gateway.connected_sessions
+    assert session.connection is not None
+    await session.connection.send({"op": Opcode.RECONNECT, "d": None, "s": {"no": "sequence"}})
+    await harness.discord.wait_for(lambda: len(harness.discord.gateway.identifies) == 2)
+    await harness.say("heard")
+    assert (await harness.inbox.next()).text == "heard"
 
 
 async def test_messages_during_reconnect_are_resumed_with_same_key(harness: AdapterHarness) -> None:
