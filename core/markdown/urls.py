@@ -20,7 +20,10 @@ WWW_PATTERN = re.compile(r"(?<![A-Za-z0-9])www\.(?=\w)")
 SCHEME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}\Z")
 MAX_SCHEME_CHARS = 16
 HOST_PATTERN = re.compile(r"[A-Za-z0-9.:@-]+")
-SPECIAL_PATTERN = re.compile(r"[\s<>\"`|\\()\[\]{}*~=，。、；：？！…—「」『』（）《》〈〉【】〔〕“”‘’]")
+SPECIAL_PATTERN = re.compile(
+    r"[\s<>\"`|\\()\[\]{}*~=，。、；：？！…—–「」『』（）《》〈〉【】〔〕“”„‘’«»‹›،؛؟۔।"
+    r"\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
 """The characters at which an address may end."""
 ALLOWED_PATTERN = re.compile(r"\|(?!\|)|\*(?!\*{0,2}[^\x00-\x7f])|[~=]|\\[_*~#&+=-]|[(\[{](?!\^)")
 """What does not end it."""

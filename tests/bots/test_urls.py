@@ -28,6 +28,8 @@ CASES = {
     "请访问https://x.y/_a_，然后": "https://x.y/_a_",
     "https://example.com**重要**です": "https://example.com",
     "https://ja.wikipedia.org/wiki/日本_(x)": "https://ja.wikipedia.org/wiki/日本_(x)",
+    "см. «https://x.y/_a_»": "https://x.y/_a_",
+    "انظر https://x.y/_a_، ثم": "https://x.y/_a_",
     "- https://x.y/_a_\n": "https://x.y/_a_",
     "> http://localhost:8080/_a_/": "http://localhost:8080/_a_/",
     "[a https://x.y/_b_](https://x.y/_b_)": "https://x.y/_b_",
