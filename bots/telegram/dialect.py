@@ -103,6 +103,8 @@ class _EntityWriter:
         self._open_spans: list[_Span] = []
         self._indent = ""
         self._is_in_quote = False
+        self._bare_url: _Span | None = None
+        """The address before `_position`. Telegram would add the letters of another script that follow it."""
 
     def part(self) -> Part:
         text = "".join(self._text).rstrip()
@@ -124,9 +126,13 @@ class _EntityWriter:
         self._append(MENTION_SIGN.sub(f"@{WORD_JOINER}", text))
 
     def _append(self, text: str) -> None:
-        if text:
-            self._text.append(text)
-            self._position += utf16_length(text)
+        if not text:
+            return
+        if self._bare_url and not text[0].isascii() and not text[0].isspace():
+            self._spans.append(self._bare_url)
+        self._bare_url = None
+        self._text.append(text)
+        self._position += utf16_length(text)
 
     def _line_break(self, separator: str = "\n") -> None:
         if self._position:
@@ -192,12 +198,18 @@ class _EntityWriter:
             self._write(f" ({link.url})")
 
     def _url(self, url: str) -> None:
-        if CLICKABLE_URL.match(url) and MENTION_SIGN.search(url):
+        """An address, which Telegram makes a link itself, unless it would make the wrong one."""
+        is_in_link = any(span.kind == MessageEntity.TEXT_LINK for span in self._open_spans)
+        if is_in_link or not CLICKABLE_URL.match(url):
+            self._write(url)
+        elif MENTION_SIGN.search(url):
             # In the text of a link, Telegram notifies nobody: the address needs no invisible character.
             with self._style(MessageEntity.TEXT_LINK, url):
                 self._append(url)
         else:
+            start = self._position
             self._write(url)
+            self._bare_url = _Span(MessageEntity.TEXT_LINK, url, start, self._position)
 
     # Blocks
 

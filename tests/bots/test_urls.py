@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from telegram import MessageEntity
 
 from core.markdown.plain_text import to_plain_text
-from tests.bots.formatted_text import discord_text, telegram_part, terminal_text
+from tests.bots.formatted_text import discord_text, telegram_part, telegram_texts, terminal_text
 from tests.core.markdown.samples import parse_markdown
 
 CASES = {
@@ -58,6 +59,18 @@ def test_other_addresses_keep_every_character(text: str) -> None:
 @pytest.mark.parametrize("text", ["https://", "a://", "www.", "x:y_z_", "://_a_", "http:/x"])
 def test_what_is_no_address_is_text(text: str) -> None:
     assert "<" not in discord_text(text)
+
+
+@pytest.mark.parametrize("text", ["https://x.y/_a_，然后", "**https://x.y/_a_**は公式", "> https://x.y/_a_”"])
+def test_telegram_adds_nothing_to_address(text: str) -> None:
+    assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["https://x.y/_a_"]
+
+
+@pytest.mark.parametrize(
+    "text", ["https://x.y/_a_", "(https://x.y/_a_), or", "https://x.y/_a_ 然后", "- https://x.y/a\n- б"]
+)
+def test_telegram_finds_other_addresses_itself(text: str) -> None:
+    assert telegram_texts(text, MessageEntity.TEXT_LINK) == []
 
 
 def test_table_keeps_addresses() -> None:
