@@ -12,6 +12,7 @@ from core.api.events import Finished, UsageReport
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
+from core.conversation.context_window import PromptTooLongError
 from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
 from core.delivery.preview import Preview
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 FULL_WINDOW_FRACTION = 0.99
 """A service that counts so much of the window as prompt has cut the prompt to fit."""
+MAX_SMALLER_REQUESTS = 2
 SETTINGS_BY_FIELD = {
     TEMPERATURE: PreferenceName.TEMPERATURE,
     REASONING_EFFORT: PreferenceName.REASONING_EFFORT,
@@ -98,18 +100,33 @@ class ModelCaller:
 
     async def _request_fitting(self, composed: ComposedRequest, preview: Preview) -> ComposedRequest:
         """Send the request, and after an overflow a smaller one. Returns the one that was answered."""
-        try:
-            await self._request(composed, preview)
-        except ModelError as error:
-            if not self._has_overflowed(composed, error) or self.answer.text:
-                raise
-            model, context_tokens = composed.request.model, composed.context_tokens
-            log.info("model.overflowed", turn=self.claimed.turn.id, model=model, limit=error.limit)
-            if error.limit is not None and error.limit < context_tokens:
-                await self.services.facts.learn_context_limit(model, error.limit, is_counted=error.is_limit_counted)
-            composed = await self._compose(model, min(error.limit or context_tokens, context_tokens * 3 // 4))
-            await self._request(composed, preview)
+        for _ in range(MAX_SMALLER_REQUESTS):
+            try:
+                await self._request(composed, preview)
+            except ModelError as error:
+                if not self._has_overflowed(composed, error) or self.answer.text:
+                    raise
+                composed = await self._compose_smaller(composed, error)
+            else:
+                return composed
+        await self._request(composed, preview)
         return composed
+
+    async def _compose_smaller(self, composed: ComposedRequest, error: ModelError) -> ComposedRequest:
+        """A request for the window that the error names, or for three quarters of the one that was too large.
+
+        Raises `error` if only the question is left.
+        """
+        model, context_tokens = composed.request.model, composed.context_tokens
+        log.info("model.overflowed", turn=self.claimed.turn.id, model=model, limit=error.limit)
+        if error.limit is not None and error.limit < context_tokens:
+            await self.services.facts.learn_context_limit(model, error.limit, is_counted=error.is_limit_counted)
+            return await self._compose(model, min(error.limit, context_tokens * 3 // 4))
+        prompt_tokens = composed.prompt.estimated_tokens + composed.prompt.reserve_tokens
+        try:
+            return await self._compose(model, min(context_tokens, prompt_tokens) * 3 // 4)
+        except PromptTooLongError:
+            raise error from None
 
     def _has_overflowed(self, composed: ComposedRequest, error: ModelError) -> bool:
         # A service that cuts the prompt silently leaves no room for an answer.

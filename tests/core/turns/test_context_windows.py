@@ -1,10 +1,14 @@
 """Models with windows of all sizes in one conversation. The service counts with its own tokeniser."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model import OVERFLOW_RESPONSES, ModelStandIn
+from bots.sandbox.model.faults import http_error
+from core.errors import ModelFailure
+from core.texts import answers as texts
 from tests.core.turns.fake_adapter import running_engine
 
 MODELS_BY_WINDOW = {
@@ -51,3 +55,24 @@ async def test_requested_length_is_bounded_by_window(tmp_path: Path, model: Mode
             await adapter.ask(f"/model {name}")
             assert (await adapter.ask("hello " * 100)).startswith("ответ")
     assert [(request.status, request.detail) for request in model.rejected_requests] == []
+
+
+@pytest.mark.parametrize(
+    ("wording", "is_learned"), [("openai without figures", False), ("vllm", True), ("silent", True)]
+)
+async def test_window_much_smaller_than_listed_stops_no_conversation(
+    tmp_path: Path, model: ModelStandIn, wording: str, is_learned: bool
+) -> None:
+    llama = "meta-llama/Llama-3.3-70B-Instruct"
+    model.models = {llama: replace(model.models[llama], context_window=1500)}
+    model.overflow_response = OVERFLOW_RESPONSES[wording]
+    async with running_engine(tmp_path, model, contexts={llama: 128_000}, quotas={"*": 0}) as adapter:
+        for turn in range(14):
+            assert (await adapter.ask(f"{turn}. " + "plain english words " * 20)).startswith("ответ")
+        assert (adapter.models.context_tokens(llama) <= 1500) is is_learned
+
+
+async def test_overflow_of_a_short_question_is_reported_as_it_is(tmp_path: Path, model: ModelStandIn) -> None:
+    model.fault_hook = lambda _body: http_error(400, "Your input exceeds the context window of this model")
+    async with running_engine(tmp_path, model) as adapter:
+        assert texts.FAILURE_TEXTS[ModelFailure.OVERFLOW][:40] in await adapter.ask("hello")
