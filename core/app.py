@@ -12,6 +12,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.conversation.vault import open_vault
 from core.errors import ConfigurationError
 from core.port import AccountKey, Adapter
+from core.retention import sweep_periodically
 from core.services import Services, build_services
 from core.settings import AccessMode, Settings
 from core.store.database import Store
@@ -75,6 +76,7 @@ async def serve(
     tasks = [
         asyncio.create_task(engine.run(), name="engine"),
         asyncio.create_task(services.models.refresh_periodically(), name="catalogue"),
+        asyncio.create_task(sweep_periodically(services), name="retention"),
         *(
             asyncio.create_task(supervise(adapter, engine.inbox, timings), name=adapter.platform)
             for adapter in adapters

@@ -115,6 +115,10 @@ class Timings:
     """How long an answer waits for the search in notes and files. Then the model answers without them."""
 
     # Storage
+    retention_interval: float = 3600.0
+    """Between two searches for rows that have been kept long enough."""
+    retention_pause: float = 0.2
+    """Between two batches of rows that are deleted."""
     batch_window: float = 1.2
     """How long a question waits for the next message of a batch (a split text, an album)."""
     max_batch: float = 15.0

@@ -30,11 +30,14 @@ from core.settings.section import SettingsSection, setting
 DEFAULT_MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 MAX_MESSAGES = 1_000_000
 MIN_ANSWER_TOKENS = 16
+MIN_RETENTION_DAYS = 2
+"""Platforms deliver an event again for a day."""
 
 model_setting = partial(setting, group="Models")
 timeout_setting = partial(setting, group="Timeouts", ge=0.1, le=3600)
 load_setting = partial(setting, group="Load", ge=1)
 daily_limit = partial(setting, group="Daily limits", ge=0)
+retention_setting = partial(setting, group="Retention", le=36_500)
 
 
 class AccessMode(StrEnum):
@@ -57,6 +60,15 @@ def _validate_answer_tokens(value: int) -> int:
     if 0 < value < MIN_ANSWER_TOKENS:
         raise ValueError(f"must be 0 or at least {MIN_ANSWER_TOKENS}")
     return value
+
+
+def _validate_days(value: int) -> int:
+    if 0 < value < MIN_RETENTION_DAYS:
+        raise ValueError(f"must be 0 or at least {MIN_RETENTION_DAYS}")
+    return value
+
+
+RetentionDays = Annotated[int, AfterValidator(_validate_days)]
 
 
 class Settings(SettingsSection):
@@ -208,4 +220,28 @@ class Settings(SettingsSection):
     )
     quota_reset_hour: int = daily_limit(
         "PARLEY_QUOTA_RESET_HOUR", 0, "Hour of the day (UTC) at which limits reset", le=23
+    )
+
+    button_days: int = retention_setting(
+        "PARLEY_BUTTON_DAYS",
+        30,
+        "Days for which the buttons under an answer work. Then the record of the question is deleted, but not the "
+        "conversation",
+        ge=MIN_RETENTION_DAYS,
+    )
+    reasoning_days: int = retention_setting(
+        "PARLEY_REASONING_DAYS", 7, "Days for which the reasoning of an answer can be shown", ge=1
+    )
+    history_days: RetentionDays = retention_setting(
+        "PARLEY_HISTORY_DAYS",
+        0,
+        "Days after which messages and summaries are deleted from conversations, with the buttons under the answers. "
+        "0: never",
+        ge=0,
+    )
+    memory_days: RetentionDays = retention_setting(
+        "PARLEY_MEMORY_DAYS", 0, "Days after which notes and files are deleted. 0: only by their owners", ge=0
+    )
+    usage_days: int = retention_setting(
+        "PARLEY_USAGE_DAYS", 90, "Days for which the daily token counts stay in the database", ge=MIN_RETENTION_DAYS
     )

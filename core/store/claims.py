@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, Row, case, exists, false, func, or_, select, true, update
 
 from core.port import AccountKey
-from core.store.incoming_codec import decode_incoming
+from core.store.incoming_codec import decode_incoming, erase_content
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
@@ -210,14 +210,18 @@ def cancel_turns(connection: Connection, conversation_id: int, before_turn: int)
         update(turns)
         .where(*is_older_question, turns.c.state == TurnState.QUEUED)
         .values(state=TurnState.STOPPED, finished_at=database_now())
-    ).rowcount
+        .returning(turns.c.id, turns.c.incoming_json)
+    ).all()
+    for row in dropped:
+        erased = {"incoming_json": erase_content(row.incoming_json)}
+        connection.execute(update(turns).where(turns.c.id == row.id).values(**erased))
     running = connection.scalars(
         update(turns)
         .where(*is_older_question, turns.c.state == TurnState.RUNNING)
         .values(cancel_requested=True)
         .returning(turns.c.id)
     ).all()
-    return CancelResult(list(running), dropped)
+    return CancelResult(list(running), len(dropped))
 
 
 def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:

@@ -50,7 +50,8 @@ def load_history(
     """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
     query = select_history(conversation_id, messages.c.id, messages.c.role, messages.c.text).limit(limit)
     if before_seq is not None:
-        query = query.join(turns, turns.c.id == messages.c.turn_id).where(turns.c.seq < before_seq)
+        query = query.outerjoin(turns, turns.c.id == messages.c.turn_id)
+        query = query.where((turns.c.seq < before_seq) | turns.c.id.is_(None))  # only old turns are deleted
     rows = connection.execute(query).all()
     summary = connection.execute(
         select(summaries.c.up_to_message, summaries.c.text)

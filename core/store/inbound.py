@@ -19,7 +19,7 @@ from sqlalchemy import insert as plain_insert
 from core.port import EventKind, Incoming
 from core.scopes import chat_key
 from core.store.dialect import insert, upsert
-from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming
+from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming, erase_content
 from core.store.schema import IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, TurnState
 from core.timings import Timings
@@ -107,6 +107,7 @@ def accept_event(
         return exceeded
     if is_merged or (is_stop and not exceeded and _has_equal_turn(connection, incoming, conversation_id, person_key)):
         merged = {"state": TurnState.MERGED, "finished_at": database_now()}
+        columns["incoming_json"] = erase_content(columns["incoming_json"])
         connection.execute(plain_insert(turns).values(**columns, **merged))
         return AcceptResult.MERGED
     opens_batch = ordered and not exceeded and incoming.batch is not None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.port import Incoming
+from core.port import EventKind, Incoming
 
 
 class MessagePiece(NamedTuple):
@@ -33,6 +33,28 @@ def encode_incoming(incoming: Incoming) -> str:
     if decode_incoming(encoded) is None:
         raise TypeError("The event has a field of another type")
     return encoded
+
+
+def erase_content(encoded: str) -> str:
+    """Keep only what redeliveries and the buttons under an answer need of an event that is done.
+
+    The text of a question is stored as a message. What cannot be decoded stays as it is.
+    """
+    incoming = decode_incoming(encoded)
+    if incoming is None:
+        return encoded
+    action = incoming.text if incoming.kind is EventKind.BUTTON else ""
+    return encode_incoming(
+        StoredIncoming(
+            incoming.kind,
+            incoming.key,
+            incoming.place,
+            incoming.sender,
+            action,
+            message_id=incoming.message_id,
+            command=incoming.command,
+        )
+    )
 
 
 def decode_incoming(encoded: str) -> StoredIncoming | None:

@@ -276,7 +276,7 @@ def index_messages(
     vectors: Vectors,
     limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Store the vectors of messages; beyond the limit, the oldest are deleted."""
+    """Store the vectors of messages, whose texts are stored already; beyond the limit, the oldest are deleted."""
     columns = {
         "conversation_key": conversation_key,
         "kind": ChunkKind.MESSAGE,
@@ -288,7 +288,7 @@ def index_messages(
     connection.execute(
         insert(memory_chunks),
         [
-            {**columns, "message_id": message.id, "text": message.text, "vector": vector.tobytes()}
+            {**columns, "message_id": message.id, "text": "", "vector": vector.tobytes()}
             for message, vector in zip(texts, vectors, strict=True)
         ],
     )
@@ -381,9 +381,12 @@ def _is_message(conversation_key: str) -> ColumnElement[bool]:
 
 
 def _select_chunks() -> Select[Any]:
-    return select(
-        memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.label, memory_chunks.c.text, memory_entries.c.name
-    ).outerjoin(memory_entries, memory_entries.c.id == memory_chunks.c.entry_id)
+    text = func.coalesce(messages.c.text, memory_chunks.c.text).label("text")
+    return (
+        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.label, text, memory_entries.c.name)
+        .outerjoin(memory_entries, memory_entries.c.id == memory_chunks.c.entry_id)
+        .outerjoin(messages, messages.c.id == memory_chunks.c.message_id)
+    )
 
 
 def _scored_chunk(row: Row[Any], score: float) -> ScoredChunk:

@@ -115,7 +115,7 @@ turns = table(
     Column("seq", Integer),
     required("event_key", String(200)),  # platform:account:key
     required("state", String(16)),
-    required("incoming_json", NulFreeText),
+    required("incoming_json", NulFreeText),  # without content once the turn is finished
     Column("owner", String(64)),
     required("lease_expires_at", Float, server_default="0"),
     required("not_before", Float, server_default="0"),  # until then, more of a batch may follow
@@ -136,6 +136,7 @@ turns = table(
     UniqueConstraint("event_key", name="uq_turns_key"),
     Index("ix_turns_conversation", "conversation_id", "id"),
     Index("ix_turns_person", "person_key", "created_at"),
+    Index("ix_turns_finished", "finished_at"),
 )
 
 IS_OPEN = turns.c.finished_at.is_(None)
@@ -202,6 +203,7 @@ token_usage = table(
     required("tokens", BigInteger),
     required("request_count", Integer),
     required("is_exhausted", Boolean, server_default=text("false")),  # the service reported it
+    Index("ix_token_usage_day", "day"),
 )
 
 daily_usage = table(
@@ -210,6 +212,7 @@ daily_usage = table(
     primary_key("day", String(10)),
     required("tokens", BigInteger),
     required("questions", Integer),
+    Index("ix_daily_usage_day", "day"),
 )
 
 reservations = table(

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from core.errors import ParleyError
 from core.port import Incoming
-from core.store.incoming_codec import decode_incoming, encode_incoming
+from core.store.incoming_codec import decode_incoming, encode_incoming, erase_content
 from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, turns
 
 
@@ -103,7 +103,13 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:
-    update_owned_turn(connection, turn, state=state, finished_at=database_now())
+    """Finish the turn and erase what only its processing needed. Raises `LostLeaseError`."""
+    # Not the event that was claimed: a chat migration changes the stored one.
+    stored = connection.scalar(select(turns.c.incoming_json).where(is_owned(turn)).with_for_update())
+    if stored is None:
+        raise LostLeaseError(f"Turn {turn.id} belongs to another process")
+    erased = {"incoming_json": erase_content(stored), "note": None, "buttons_json": None}
+    update_owned_turn(connection, turn, state=state, finished_at=database_now(), **erased)
 
 
 def erase_event_text(connection: Connection, turn: Turn) -> None:

@@ -37,9 +37,10 @@ EMPTY_MESSAGE = "That message is empty. Write a question and a model answers it.
 NO_QUESTION_YET = "There is no question to retry yet."
 ONLY_LAST_CONTINUES = "Only the last answer can be continued. Press Retry to ask this question again."
 
+ANSWER_EXPIRED = "This answer is too old for its buttons: what they need was deleted. Send your question again."
 NOT_YOUR_ANSWER = "This answer belongs to someone else."
 ANSWER_NOT_STORED = "This answer is no longer stored. Ask again."
-REASONING_NOT_STORED = "The model's reasoning was not stored."
+REASONING_NOT_STORED = "The model's reasoning for this answer is not stored, or was deleted after some days."
 OUTDATED_BUTTON = "This button is from an older version and no longer works."
 
 OPERATOR_ONLY = "Only the bot's operator can fix that."

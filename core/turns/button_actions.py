@@ -47,7 +47,7 @@ async def run_button(request: CommandRequest) -> Reply | None:
 async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Reply | None:
     if press is not None and (turn_action := TURN_ACTIONS.get(press.action)):
         turn = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
-        return Reply(texts.NOT_YOUR_ANSWER) if turn is None else await turn_action(request, turn)
+        return Reply(await refusal_text(request.services, press)) if turn is None else await turn_action(request, turn)
     if press is not None and (menu_action := MENU_ACTIONS.get(press.action)):
         return await menu_action(request, press)
     log.info("turn.button_unknown", turn=request.turn_id)
@@ -57,13 +57,16 @@ async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Rep
 async def _is_replaceable(request: CommandRequest) -> bool:
     """Whether the pressed message is a menu or an orphaned preview, and not an answer or another reply.
 
+    The message of a menu or an answer whose turn is deleted is unknown: it stays as it is.
+
     A modified client of Telegram can send any action as if it had pressed a button of any message.
     """
     incoming = request.incoming
     key_prefix = conversation_key_prefix(incoming.place)
     turn = await request.services.store.read(find_turn_of_message, key_prefix, incoming.message_id or "")
     if turn is None:
-        return True
+        pressed = parse_action(incoming.text)
+        return pressed is not None and pressed.action is ButtonAction.STOP
     press = parse_action(turn.incoming.text) if turn.incoming.kind is EventKind.BUTTON else None
     return turn.incoming.command in MENU_COMMANDS or (press is not None and press.action in MENU_ACTIONS)
 
@@ -89,6 +92,12 @@ async def find_permitted_turn(
     key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
     current_conversation = await store.read(find_conversation, key)
     return turn if turn.conversation_id == current_conversation else None
+
+
+async def refusal_text(services: Services, press: ButtonPress) -> str:
+    """Why `find_permitted_turn` found none."""
+    is_stored = press.turn_id is not None and await services.store.read(get_turn, press.turn_id) is not None
+    return texts.NOT_YOUR_ANSWER if is_stored else texts.ANSWER_EXPIRED
 
 
 async def stop_draft(request: CommandRequest) -> Reply | None:

@@ -17,7 +17,7 @@ from core.texts import answers as texts
 from core.texts.formatting import count, escape_markdown
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
-from core.turns.button_actions import find_permitted_turn
+from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
@@ -109,7 +109,7 @@ class QuestionHandler:
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
         if press is not None and not await self._is_permitted(claimed, press):
-            raise _QuestionRefused(texts.NOT_YOUR_ANSWER)
+            raise _QuestionRefused(await refusal_text(self._services, press))
         await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)

@@ -1,0 +1,77 @@
+"""Deletes in the background what has been kept long enough: on one process at a time, in small batches.
+
+A reservation in the database decides which process works until the next sweep. A sweep that takes longer stops, and
+the next one continues.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+from sqlalchemy import Connection
+
+from core.errors import StoreError
+from core.services import Services
+from core.settings import Settings
+from core.store.retention import (
+    Time,
+    delete_memories,
+    delete_messages,
+    delete_reasoning,
+    delete_summaries,
+    delete_turns,
+    delete_usage,
+)
+from core.store.schema import database_now
+
+log = structlog.get_logger(__name__)
+
+DAY_SECONDS = 86_400
+RESERVATION = "retention"
+
+BatchDeletion = Callable[[Connection], int]
+"""Deletes one batch of rows and returns their number; 0: nothing is left to delete."""
+
+
+async def sweep_periodically(services: Services) -> None:
+    """Delete until cancelled. While the database is unavailable, nothing is deleted."""
+    interval = services.timings.retention_interval
+    while True:
+        try:
+            if await services.leases.try_reserve(RESERVATION, interval):
+                await _sweep(services)
+        except StoreError as error:
+            log.error("retention.failed", error=str(error))
+        await services.timings.clock.sleep(interval)
+
+
+async def _sweep(services: Services) -> None:
+    """Delete what is old enough. Raises `StoreError`."""
+    timings, clock = services.timings, services.timings.clock
+    deadline = clock.monotonic() + timings.retention_interval
+    rows = 0
+    for delete_batch in batch_deletions(services.settings, database_now(), clock.time()):
+        while clock.monotonic() < deadline and (deleted := await services.store.write(delete_batch)):
+            rows += deleted
+            await clock.sleep(timings.retention_pause)  # others have to write, too
+    if rows:
+        log.info("retention.finished", rows=rows)
+
+
+def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Iterator[BatchDeletion]:
+    """What to delete: `now` is the time by the database's clock, `wall_clock_now` by this process's, which counts days.
+
+    Turns come first, because messages are needed while their turn is.
+    """
+    history_days = settings.history_days
+    turn_days = min(settings.button_days, history_days or settings.button_days)
+    yield partial(delete_turns, before=now - turn_days * DAY_SECONDS)
+    yield partial(delete_reasoning, before=now - settings.reasoning_days * DAY_SECONDS)
+    if history_days:
+        yield partial(delete_messages, before=now - history_days * DAY_SECONDS)
+        yield partial(delete_summaries, before=now - history_days * DAY_SECONDS)
+    if settings.memory_days:
+        yield partial(delete_memories, before=now - settings.memory_days * DAY_SECONDS)
+    first_day = datetime.fromtimestamp(wall_clock_now, UTC) - timedelta(days=settings.usage_days)
+    yield partial(delete_usage, before_day=first_day.date().isoformat())

@@ -1,0 +1,166 @@
+"""The background task that deletes what has been kept long enough, and what people see of it."""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, create_engine, func, select, text, update
+
+from bots.sandbox.model import ModelStandIn
+from core.api.events import UsageReport
+from core.app import open_services
+from core.port import Place
+from core.retention import DAY_SECONDS, batch_deletions, sweep_periodically
+from core.settings import Settings
+from core.store.answer_parts import PartState, SentPart, save_part
+from core.store.answers import store_answer
+from core.store.claims import claim_turns
+from core.store.database import Store
+from core.store.schema import messages, metadata, turns
+from core.store.token_usage import add_daily_usage
+from core.store.turns import TurnState, finish_turn
+from core.texts import answers as texts
+from core.timings import Timings
+from tests.clock import FakeClock
+from tests.core.store.turn_helpers import ACCOUNT, accept_event, message_event
+from tests.core.turns.fake_adapter import running_engine
+from tests.sqlite import sqlite_url
+from tests.waiting import wait_until
+
+QUESTIONS_A_DAY = 2
+CHATS = 20
+YEAR_DAYS = 365
+SWEEP_DAYS = 7
+EPOCH = 1_700_000_000.0
+QUESTION, ANSWER, REASONING = "question " * 20, "answer " * 150, "thought " * 300
+
+
+def simulate_day(connection: Connection, day: int, questions: int = QUESTIONS_A_DAY) -> None:
+    """Questions of people in several chats, each answered with reasoning."""
+    newest = connection.scalar(select(func.max(turns.c.id))) or 0
+    now = EPOCH + day * DAY_SECONDS
+    today = datetime.fromtimestamp(now, UTC).date().isoformat()
+    for number in range(questions):
+        person = (day * questions + number) % CHATS
+        place = Place("telegram", "1", f"{person}", is_private=True)
+        event = message_event(f"{day}.{number}", QUESTION, place=place)
+        accept_event(connection, event, conversation_key=f"telegram:1:{person}", person_key=f"telegram:{person}")
+        (turn,) = claim_turns(connection, "me", [ACCOUNT], lease_seconds=6, limit=1)
+        save_part(connection, turn, 0, SentPart(PartState.SENT, f"{turn.id}", "d" * 64))
+        usage = UsageReport(900, 400)
+        answer = partial(store_answer, connection, turn, prompt=QUESTION, answer=ANSWER, note="A note", model="m")
+        answer(usage=usage, reasoning=REASONING)
+        add_daily_usage(connection, [f"person:telegram:{person}"], today, 1300, 1)
+        finish_turn(connection, turn, TurnState.DONE)
+    times = {"created_at": now, "finished_at": now}
+    connection.execute(update(turns).where(turns.c.id > newest).values(**times))
+    connection.execute(update(messages).where(messages.c.turn_id > newest).values(created_at=now))
+
+
+def sweep_all(connection: Connection, settings: Settings, now: float) -> None:
+    for delete_batch in batch_deletions(settings, now, now):
+        while delete_batch(connection):
+            pass
+
+
+def simulate_year(connection: Connection, settings: Settings, questions: int = QUESTIONS_A_DAY) -> dict[str, int]:
+    """The rows of each table after a year; the most there were before a sweep."""
+    most: dict[str, int] = {}
+    for day in range(YEAR_DAYS):
+        simulate_day(connection, day, questions)
+        if day % SWEEP_DAYS:
+            continue
+        for table in metadata.sorted_tables:
+            rows = connection.scalar(select(func.count()).select_from(table)) or 0
+            most[table.name] = max(most.get(table.name, 0), rows)
+        sweep_all(connection, settings, EPOCH + (day + 1) * DAY_SECONDS)
+    return most
+
+
+def used_bytes(connection: Connection) -> int:
+    pages, free, size = (
+        connection.execute(text(f"PRAGMA {name}")).scalar_one()
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+@pytest.mark.slow
+def test_year_of_a_busy_bot_stays_bounded(tmp_path: Path) -> None:
+    """Everything but conversations has a bound without any setting, and conversations have with one."""
+    engine = create_engine(sqlite_url(tmp_path))
+    with engine.begin() as connection:
+        rows = simulate_year(connection, Settings(history_days=0))
+        month, week = 37 * QUESTIONS_A_DAY, 14 * QUESTIONS_A_DAY  # with the days until the next sweep
+        assert rows["turns"] <= month
+        assert rows["answer_parts"] <= month
+        assert rows["reasoning"] <= week
+        assert rows["daily_usage"] <= 97 * QUESTIONS_A_DAY
+        assert rows["conversations"] == CHATS
+        assert rows["messages"] == 2 * YEAR_DAYS * QUESTIONS_A_DAY
+        text_bytes = YEAR_DAYS * QUESTIONS_A_DAY * (len(QUESTION) + len(ANSWER))
+        assert used_bytes(connection) < 1.7 * text_bytes + 1_000_000
+        sweep_all(connection, Settings(history_days=30), EPOCH + YEAR_DAYS * DAY_SECONDS)
+        assert used_bytes(connection) < 1_000_000
+    engine.dispose()
+
+
+def age_turns(connection: Connection, days: float) -> None:
+    connection.execute(update(turns).values(finished_at=turns.c.finished_at - days * DAY_SECONDS))
+
+
+def count_turns(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(turns)) or 0
+
+
+@pytest.mark.slow
+async def test_one_process_at_a_time_deletes(tmp_path: Path, model: ModelStandIn) -> None:
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    first_clock, second_clock = FakeClock(EPOCH), FakeClock(EPOCH)
+    first_timings, second_timings = Timings(clock=first_clock), Timings(clock=second_clock)
+    async with (
+        open_services(settings, timings=first_timings) as first,
+        open_services(settings, timings=second_timings) as second,
+    ):
+        store = first.store
+        await store.write(simulate_day, -100)
+        first_task = asyncio.create_task(sweep_periodically(first))
+        await wait_until(partial(has_turns, store, 1), 30)
+        await store.write(simulate_day, -99)
+        await first_clock.wait_for_timer()
+        second_task = asyncio.create_task(sweep_periodically(second))
+        await second_clock.wait_for_timer()  # the other process waits for the next time
+        assert await store.read(count_turns) == 1 + QUESTIONS_A_DAY
+        await first_clock.advance(first_timings.retention_interval)
+        await first_clock.wait_for_timer()
+        await first_clock.advance(first_timings.retention_pause)
+        await wait_until(partial(has_turns, store, 1), 30)
+        for task in (first_task, second_task):
+            task.cancel()
+        await asyncio.wait([first_task, second_task])
+
+
+async def has_turns(store: Store, number: int) -> bool:
+    return await store.read(count_turns) == number
+
+
+@pytest.mark.slow
+async def test_old_button_says_what_happened(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, timings=Timings(retention_pause=0)) as chat:
+        await chat.ask("repeat: one")
+        await chat.ask("repeat: two")
+        await chat.wait_for_states("done", "done")
+        await chat.store.write(age_turns, 31)
+        await chat.store.write(sweep_all, chat.services.settings, chat.services.timings.clock.time())
+        for action in ("retry:1", "more:1", "again:1", "think:1", "stop:1"):
+            count = len(chat.messages)
+            await chat.press(action, "2")
+            await chat.wait_until(lambda count=count: len(chat.messages) > count)  # type: ignore[misc]
+            assert chat.texts[-1] == texts.ANSWER_EXPIRED, action
+        assert chat.messages["2"].strip() == "one"
+        await chat.ask("repeat: three")
+        contents = [message["content"] for message in model.requests[-1].body["messages"]]
+        assert contents[1:] == ["repeat: one", "one", "repeat: two", "two", "repeat: three"]
