@@ -6,6 +6,7 @@ from bots.sandbox.model import faults
 from bots.sandbox.model.answer_shapes import AnswerShape
 from bots.sandbox.model.faults import ReasoningFormat
 from bots.sandbox.model.refusals import refuse
+from bots.sandbox.model.script import ScriptedAnswer
 from core.texts import answers as texts
 from tests.end_to_end.harness import Harness
 from tests.end_to_end.private_chat import PrivateChat
@@ -48,6 +49,17 @@ async def test_reasoning_under_any_tag_is_separated(harness: Harness, chat: Priv
     assert await chat.ask("more", "second half") == "The first half. The second half."
     harness.model.answer = lambda _body: "Use the `<think>` tag."
     assert "<think>" in await chat.ask("which tag?", "tag.")
+
+
+async def test_silent_reasoning_is_waited_for(harness: Harness, chat: PrivateChat) -> None:
+    await harness.stop()
+    await harness.start(first_token_timeout=0.5, reasoning_timeout=30)
+    model = harness.model
+    model.reasoning_format, model.tokens_per_second = ReasoningFormat.SILENT, 50
+    model.answer = lambda _body: ScriptedAnswer("done", "hm " * 100)
+    await chat.ask(f"/model {REASONING_MODEL}", REASONING_MODEL)
+    assert await chat.ask("hello", "done") == "done"
+    assert len(model.requests) == 1
 
 
 async def test_unclosed_reasoning_is_shown_with_note(harness: Harness, chat: PrivateChat) -> None:

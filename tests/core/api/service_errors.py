@@ -119,6 +119,8 @@ SERVICE_ERRORS = [
     key_rejected(403, {"detail": "Invalid token"}),
     key_rejected(403, openai_error("Forbidden", kind="permission_error")),
     key_rejected(403, ""),
+    key_rejected(400, openai_error("API key not valid. Please pass a valid API key.", 400, "INVALID_ARGUMENT")),
+    key_rejected(403, {"message": "Missing Authentication Token"}),
     # The country
     wrong_country(
         403,
@@ -127,12 +129,15 @@ SERVICE_ERRORS = [
     wrong_country(400, openai_error("User location is not supported for the API use.", 400)),
     wrong_country(403, {"detail": "This service is not available in your country."}),
     wrong_country(451, {"detail": "Unavailable For Legal Reasons"}),
+    wrong_country(403, {"detail": "Your account does not have access to this endpoint in this region"}),
     # A proxy or a firewall
     blocked(403, PAGE, "text/html; charset=utf-8"),
     blocked(403, PAGE, "application/json"),
     blocked(403, "error code: 1020", "text/plain"),
     blocked(403, {"error": "Your IP address is not allowed to access this resource"}),
     blocked(407, "Proxy Authentication Required", "text/plain"),
+    blocked(403, "Forbidden", "text/plain"),
+    blocked(403, "<html><title>Just a moment...</title></html>", "text/html"),
     # The content
     filtered(403, {"error": "Content violates usage guidelines"}),
     filtered(403, {"code": "permission-denied", "error": "Content violates usage guidelines. Failed check: SAFETY"}),
@@ -147,6 +152,7 @@ SERVICE_ERRORS = [
     no_streaming(400, openai_error("Your organization must be verified to stream this model.", "unsupported_value")),
     no_streaming(400, {"detail": "This model does not support streaming."}),
     no_streaming(422, {"detail": "stream: streaming responses are not supported"}),
+    no_streaming(400, {"detail": "'stream' must be set to false for this model"}),
     # Credit
     no_credit(402, ""),
     no_credit(402, openai_error("Insufficient Balance", "invalid_request_error")),
@@ -161,6 +167,7 @@ SERVICE_ERRORS = [
     no_credit(400, openai_error("Your credit balance is too low to access the API.", kind="invalid_request_error")),
     no_credit(403, openai_error("Access denied, please make sure your account is in good standing.", "Arrearage")),
     no_credit(429, openai_error("余额不足或无可用资源包,请充值。", "1113")),
+    no_credit(400, openai_error("Budget has been exceeded! Current cost: 5, Max budget: 5", kind="budget_exceeded")),
     # A higher plan
     needs_plan(402, {"detail": "This model is not included in your current plan"}),
     needs_plan(402, {"detail": "This model needs tier 2"}),
@@ -177,12 +184,16 @@ SERVICE_ERRORS = [
     busy(429, {"detail": "TPM quota reached"}),
     busy(403, openai_error("Rate Limit Exceeded: too many requests per second", "rateLimitExceeded")),
     busy(429, {"detail": "slow down"}),
+    busy(429, {"detail": "Minute quota exceeded"}),
+    busy(429, {"detail": "quota exceeded (limit: 10/minute)"}),
+    busy(429, openai_error("Resource has been exhausted (e.g. check quota).", 429, "RESOURCE_EXHAUSTED")),
     # Limits of a day
     quota_used_up(429, {"detail": "Daily token quota of m exceeded"}),
     quota_used_up(429, openai_error("Rate limit reached for m on requests per day (RPD): Limit 200 / day.")),
     quota_used_up(429, {"detail": "Tokens per day (TPD) limit reached. Try again in 7m12s"}),
     quota_used_up(429, {"detail": "Quota exceeded"}),
     quota_used_up(429, {"detail": "slow down"}, **{"retry-after": "3600"}),
+    quota_used_up(429, {"detail": "Quota exceeded, try again tomorrow"}),
     # A wrong address
     wrong_address(404, "404 page not found", "text/plain"),
     wrong_address(404, {"detail": "Not Found"}),
@@ -248,6 +259,8 @@ SERVICE_ERRORS = [
         400, {"detail": "The requested model is not available for Chat Completions API. Available models: []"}
     ),
     unknown_model(410, {"detail": "Gone"}),
+    unknown_model(400, openai_error("Model Not Exist", "invalid_request_error")),
+    needs_plan(401, openai_error("key not allowed to access model. It can only access models=['x']")),
     # A defect of the service is no lost connection
     internal_error(500, {"detail": "Internal Server Error"}),
     internal_error(500, ""),
