@@ -22,7 +22,7 @@ KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE
 async def list_models(settings: Settings, search: str, console: Console, stderr: Console) -> None:
     """Print the models whose names match `search`, and warn on `stderr` about unknown models in the settings.
 
-    If the service does not list its models, or rejects the key, print the known models and raise
+    If the service does not list its models, or would refuse every question, print the known models and raise
     `UnavailableError` or `ConfigurationError`.
     """
     async with open_services(settings) as services:
@@ -34,8 +34,9 @@ async def list_models(settings: Settings, search: str, console: Console, stderr:
         await _print_models(services, search, console)
         for warning in services.models.find_unknown_models():
             stderr.print(f"parley: {warning}", markup=False, highlight=False, soft_wrap=True)
-        if not await services.api.is_key_valid():
-            raise ConfigurationError(KEY_REJECTED_TEXT)
+        if problem := await services.api.find_account_problem():
+            is_key_rejected = problem.failure is ModelFailure.AUTHENTICATION
+            raise ConfigurationError(KEY_REJECTED_TEXT if is_key_rejected else f"{problem}. {ADVICE[problem.failure]}")
 
 
 async def _print_models(services: Services, search: str, console: Console) -> None:

@@ -41,6 +41,7 @@ RETRYABLE_FAILURES = (
     ModelFailure.RATE_LIMITED,
 )
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
+ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
@@ -146,8 +147,8 @@ class ModelApi:
             if error.failure is not ModelFailure.EMPTY:
                 raise
 
-    async def is_key_valid(self) -> bool:
-        """Whether the service accepts the key.
+    async def find_account_problem(self) -> ModelError | None:
+        """Why the service would refuse every question; None if it would not.
 
         The list of models needs no key. The request therefore names a model that does not exist: the
         service checks the key first, and no tokens are spent.
@@ -155,8 +156,8 @@ class ModelApi:
         try:
             await self.probe(NONEXISTENT_MODEL)
         except ModelError as error:
-            return error.failure is not ModelFailure.AUTHENTICATION
-        return True
+            return error if error.failure in ACCOUNT_FAILURES else None
+        return None
 
     async def list_models(self) -> tuple[Model, ...]:
         """The models the service offers. Raises `ModelError`."""

@@ -18,6 +18,7 @@ from rich.console import Console
 from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.refusals import refuse
 from bots.tables import print_settings
 from core.settings import SettingSource, parse_settings, setting_definitions
 
@@ -504,6 +505,30 @@ async def test_models_reports_address_without_version(tmp_path: Path) -> None:
     assert result.exit_code == 78
     assert "answered 404 (127.0.0.1/)" in result.stderr
     assert "IOINTELLIGENCE_BASE_URL is probably wrong. For most services it ends in /v1." in result.stderr
+    assert "microsoft/phi-4" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("region", "does not serve the country"),
+        ("credit", "has no credit left"),
+        ("proxy", "A proxy or a firewall answered"),
+        ("path", ""),
+        ("internal", ""),
+    ],
+)
+async def test_models_reports_what_refuses_every_question(tmp_path: Path, reason: str, advice: str) -> None:
+    service = ModelStandIn()
+    await service.start()
+    service.fault_hook = refuse(reason)
+    try:
+        result = await asyncio.to_thread(models, tmp_path, service.api_key, service.base_url)
+    finally:
+        await service.close()
+    assert result.exit_code == (78 if advice else 0)
+    assert advice in result.stderr
     assert "microsoft/phi-4" in result.stdout
 
 
