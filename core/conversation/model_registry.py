@@ -71,14 +71,17 @@ class ModelRegistry:
         return True
 
     async def refresh_periodically(self) -> None:
-        """Refresh until cancelled. Logs each configured model that the service does not offer once, and a wrong key."""
+        """Refresh until cancelled.
+
+        Logs each configured model that the service does not offer once, and why the service refuses every question.
+        """
         logged = frozenset[UnknownModel]()
-        is_key_checked = False
+        is_account_checked = False
         while True:
             is_fresh = await self.refresh()
-            if is_fresh and not is_key_checked:
-                await self._check_key()
-                is_key_checked = True
+            if is_fresh and not is_account_checked:
+                await self._check_account()
+                is_account_checked = True
             unknown_models = frozenset(self.find_unknown_models())
             for unknown in sorted(unknown_models - logged, key=lambda unknown: (unknown.setting, unknown.model)):
                 is_default = unknown.setting == DEFAULT_MODEL_SETTING
@@ -95,12 +98,10 @@ class ModelRegistry:
                 timings.catalogue_refresh_interval if is_fresh else timings.catalogue_retry_interval
             )
 
-    async def _check_key(self) -> None:
-        """Report a wrong key, which many services do not need for their lists."""
-        if not await self._api.is_key_valid():
-            log.error(
-                "model.key_rejected", setting="IOINTELLIGENCE_API_KEY", advice=ADVICE[ModelFailure.AUTHENTICATION]
-            )
+    async def _check_account(self) -> None:
+        """Report a wrong key and the like, which many services do not check for their lists."""
+        if problem := await self._api.find_account_problem():
+            log.error("model.account_refused", failure=problem.failure, advice=ADVICE[problem.failure])
 
     def _set_models(self, models: Sequence[Model]) -> None:
         self._models = merge_models({m.id: m for m in models}, BUILTIN_MODELS, self._settings.contexts)

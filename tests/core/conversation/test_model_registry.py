@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.refusals import refuse
 from core.api.catalogue import DEFAULT_CONTEXT_TOKENS, Model
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
@@ -168,11 +169,15 @@ async def test_list_is_fetched_again_sooner_after_a_failure(harness: RegistryHar
     assert warnings[0]["successor"] in OFFERED
 
 
-@pytest.mark.parametrize("is_valid", [True, False])
-async def test_wrong_key_is_reported_once_at_start(harness: RegistryHarness, clock: FakeClock, is_valid: bool) -> None:
+@pytest.mark.parametrize("failure", [None, ModelFailure.AUTHENTICATION, ModelFailure.REGION])
+async def test_refused_account_is_reported_once_at_start(
+    harness: RegistryHarness, clock: FakeClock, failure: ModelFailure | None
+) -> None:
     """The service lists its models without a key."""
-    if not is_valid:
+    if failure is ModelFailure.AUTHENTICATION:
         harness.service.accounts.clear()
+    elif failure is ModelFailure.REGION:
+        harness.service.fault_hook = refuse("region")
     registry = harness.create()
     with structlog.testing.capture_logs() as logs:
         refreshing = asyncio.create_task(registry.refresh_periodically())
@@ -180,9 +185,9 @@ async def test_wrong_key_is_reported_once_at_start(harness: RegistryHarness, clo
         await clock.advance(3600)
         await clock.wait_for_timer()
         refreshing.cancel()
-    reports = [entry for entry in logs if entry["event"] == "model.key_rejected"]
-    assert len(reports) == (0 if is_valid else 1)
-    assert all(entry["setting"] == "IOINTELLIGENCE_API_KEY" and entry["log_level"] == "error" for entry in reports)
+    reports = [entry for entry in logs if entry["event"] == "model.account_refused"]
+    assert [entry["failure"] for entry in reports] == ([failure] if failure else [])
+    assert all(entry["advice"] and entry["log_level"] == "error" for entry in reports)
 
 
 # Models by kind, size and name
