@@ -37,7 +37,7 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
-from core.markdown.plain_text import inlines_to_plain_text
+from core.markdown.plain_text import inlines_to_plain_text, plain_paragraph
 from core.markdown.text_table import format_table
 from core.port import Part
 
@@ -93,6 +93,10 @@ class _Span:
 def _nesting_key(span: _Span) -> tuple[int, int, bool]:
     """Sorts outer entities before inner ones."""
     return span.start, -span.end, "blockquote" not in span.kind
+
+
+def _is_code(block: Block) -> bool:
+    return isinstance(block, CodeBlock | Table) or (isinstance(block, MathBlock) and block.text is None)
 
 
 class _EntityWriter:
@@ -165,7 +169,7 @@ class _EntityWriter:
     def inline(self, children: Iterable[Inline]) -> None:
         for node in children:
             match node:
-                case Text(text):
+                case Text(text) | MathSpan(_, str(text)):
                     self._write(text)
                 case LineBreak():
                     self._line_break()
@@ -240,6 +244,8 @@ class _EntityWriter:
                         self.inline(children)
             case CodeBlock(text, language):
                 self._code_block(text, language)
+            case MathBlock(_, str(text)):
+                self.inline(plain_paragraph(text).children)
             case MathBlock(tex):
                 self._code_block(tex, "tex")
             case Table():
@@ -284,7 +290,7 @@ class _EntityWriter:
         for index, block in enumerate(children):
             if index or isinstance(block, ListBlock | CodeBlock | MathBlock | Table):
                 item_indent = self._indent
-                if isinstance(block, CodeBlock | MathBlock | Table):
+                if _is_code(block):
                     self._indent = ""
                 self._line_break()
                 self._indent = item_indent

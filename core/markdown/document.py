@@ -28,6 +28,8 @@ class CodeSpan:
 @dataclass(frozen=True, slots=True)
 class MathSpan:
     tex: str
+    text: str | None = None
+    """The formula as Unicode text; None if it must stay TeX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,11 @@ class CodeBlock:
 
 @dataclass(frozen=True, slots=True)
 class MathBlock:
-    """A displayed formula in TeX."""
+    """A displayed formula."""
 
     tex: str
+    text: str | None = None
+    """The formula as lines of Unicode text; None if it must stay TeX."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@ r"""Adds TeX formulas to markdown-it's grammar.
 
 Inline formulas are `$..$` and `\(..\)`; displayed ones are `$$..$$`, `\[..\]` and
 `\begin{..}..\end{..}`. A dollar sign is money unless the text looks like a formula. As in pandoc, no
-space follows the opening `$` or precedes the closing one, and no digit follows the closing one;
-besides, a number alone, or a number and words, is an amount:
+space follows the opening `$` or precedes the closing one, and neither a digit nor the name of a
+variable of a shell follows the closing one; besides, a number alone, or a number and words, is an amount:
 
     $x^2$ and $5x$              two formulas
     It costs $5, not $10        text: a space precedes the second $
     $5 or 5$                    text: a number and words, without an operator
+    $HOME/bin:$PATH             text: a letter follows the second $
 
 A displayed formula whose end is missing counts as a formula up to the last line, so that a growing
 answer does not flicker while the formula arrives. A blank line ends the attempt: the text before it
@@ -29,7 +30,7 @@ DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]"}
 DISPLAY_OPENERS = {closer: opener for opener, closer in DISPLAY_DELIMITERS.items()}
 INLINE_DELIMITERS = {"\\(": "\\)", "\\[": "\\]"}
 DOUBLE_DOLLAR_PATTERN = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
-SINGLE_DOLLAR_PATTERN = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?!\d)", re.DOTALL)
+SINGLE_DOLLAR_PATTERN = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?![\dA-Z_{])", re.DOTALL)
 NUMBER_PATTERN = re.compile(r"[\d.,]++")
 OPERATOR_PATTERN = re.compile(r"[\\^_=+*/<>{}]")
 
@@ -40,6 +41,7 @@ class _DisplayFormula:
     """The line after the formula."""
     lines: list[str]
     """Its source without the delimiters; an environment keeps them."""
+    is_closed: bool = False
 
 
 def add_formulas(parser: MarkdownIt) -> None:
@@ -79,6 +81,7 @@ def _display_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool
         return True
     token = state.push("formula", "math", 0)
     token.content = "\n".join(formula.lines).strip("\n").strip()
+    token.meta["is_complete"] = formula.is_closed and not open_formula
     token.map = [start, formula.next_line]
     state.line = formula.next_line
     return True
@@ -103,7 +106,7 @@ def _scan_display_formula(
                 return None
             if not has_trailing_text:
                 lines[-1] = text[: position + len(closer)] if is_environment else text[:position]
-            return _DisplayFormula(line + 1, lines)
+            return _DisplayFormula(line + 1, lines, is_closed=True)
         line += 1
         if line >= end or state.sCount[line] < state.blkIndent:
             if not is_environment and not is_resumed and lines[0].strip():

@@ -25,6 +25,7 @@ from core.markdown.document import (
     Strong,
     Text,
 )
+from core.markdown.tex import tex_to_unicode
 
 MAX_EMPHASIS_DEPTH = 12
 """Emphasis nested deeper than this is dropped; its text stays."""
@@ -89,7 +90,8 @@ def _parse_leaf(token: Token) -> tuple[Inline, ...]:
         case "code_inline":
             return (CodeSpan(token.content),)
         case "formula":
-            return (MathSpan(token.content),)
+            text = tex_to_unicode(token.content)
+            return (MathSpan(token.content, text and text.replace("\n", " ")),)
         case "image":
             url, title = str(token.attrs.get("src", "")), str(token.attrs.get("title", ""))
             return _make_link(url, title, parse_inlines(token.children or []))

@@ -43,6 +43,7 @@ from core.markdown.formulas import add_formulas
 from core.markdown.inlines import parse_inlines, split_checkbox
 from core.markdown.pairs import add_pairs
 from core.markdown.references import add_references
+from core.markdown.tex import tex_to_unicode
 from core.markdown.urls import add_urls
 
 MAX_CONTAINER_DEPTH = 16
@@ -220,7 +221,7 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
         case "fence":
             yield from _build_fence(token)
         case "formula":
-            yield MathBlock(token.content)
+            yield MathBlock(token.content, tex_to_unicode(token.content) if token.meta["is_complete"] else None)
         case "hr":
             yield ThematicBreak()
         case "blockquote_open":

@@ -42,7 +42,7 @@ def inlines_to_plain_text(children: Iterable[Inline]) -> str:
 
 def _inline_text(node: Inline) -> str:
     match node:
-        case Text(text) | CodeSpan(text) | MathSpan(text):
+        case Text(text) | CodeSpan(text) | MathSpan(_, str(text)) | MathSpan(text):
             return text
         case LineBreak():
             return "\n"
@@ -62,7 +62,7 @@ def _block_text(block: Block) -> str:
     match block:
         case Paragraph(children) | Heading(_, children):
             return inlines_to_plain_text(children)
-        case CodeBlock(text) | MathBlock(text):
+        case CodeBlock(text) | MathBlock(_, str(text)) | MathBlock(text):
             return text
         case ThematicBreak():
             return "---"

@@ -31,6 +31,7 @@ from core.markdown.document import (
     Text,
     ThematicBreak,
 )
+from core.markdown.plain_text import plain_paragraph
 from core.markdown.text_table import format_table
 
 BACKTICKS_PATTERN = re.compile("`+")
@@ -76,7 +77,7 @@ class MarkdownWriter:
     def _write_inline(self, node: Inline, marks: frozenset[str]) -> str:
         written = ""
         match node:
-            case Text(text):
+            case Text(text) | MathSpan(_, str(text)):
                 written = self.escape_text(text)
             case LineBreak():
                 written = "\n"
@@ -118,6 +119,8 @@ class MarkdownWriter:
                 text = self._write_heading(level, children)
             case CodeBlock(code, language):
                 text = self.write_fence(code, language)
+            case MathBlock(_, str(lines)):
+                text = self.write_line(plain_paragraph(lines).children)
             case MathBlock(tex):
                 text = self.write_fence(tex, "tex")
             case ThematicBreak():

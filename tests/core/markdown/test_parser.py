@@ -67,12 +67,14 @@ def test_text_on_fence_line_is_kept() -> None:
 
 
 def test_maths_in_all_spellings() -> None:
-    assert only_block("$x^2$") == Paragraph((MathSpan("x^2"),))
-    assert only_block("\\(a_b*c*\\)") == Paragraph((MathSpan("a_b*c*"),))
-    assert only_block("\\[ a \\].") == Paragraph((MathSpan("a"), Text(".")))
-    assert only_block("$$\nE = mc^2\n$$") == MathBlock("E = mc^2")
-    assert only_block("\\[\nx\n\\]") == MathBlock("x")
-    assert only_block("\\begin{align}\na &= b\n\\end{align}") == MathBlock("\\begin{align}\na &= b\n\\end{align}")
+    assert only_block("$x^2$") == Paragraph((MathSpan("x^2", "x²"),))
+    assert only_block("\\(a_b*c*\\)") == Paragraph((MathSpan("a_b*c*", "a_b*c*"),))
+    assert only_block("\\[ a \\].") == Paragraph((MathSpan("a", "a"), Text(".")))
+    assert only_block("$$\nE = mc^2\n$$") == MathBlock("E = mc^2", "E = mc²")
+    assert only_block("\\[\nx\n\\]") == MathBlock("x", "x")
+    assert only_block("\\begin{align}\na &= b\n\\end{align}") == MathBlock(
+        "\\begin{align}\na &= b\n\\end{align}", "a = b"
+    )
     assert only_block("$$\nhalf of") == MathBlock("half of")
 
 
