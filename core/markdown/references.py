@@ -3,6 +3,7 @@
     See [the manual][1].            a link, if the same message contains the definition; otherwise as written
     [1]: https://example.com        hidden in the first message if a link uses it, and shown in later ones:
                                     earlier messages, which never change, may refer to it
+    [1][2]                          two sources, no link
     A claim.[^1]                    a raised number
     [^1]: Its source.               the number and the text
 
@@ -74,7 +75,7 @@ def _reference_rule(state: StateInline, silent: bool) -> bool:
         return False
     text_end = state.md.helpers.parseLinkLabel(state, start, True)
     label = LABEL_PATTERN.match(state.src, text_end + 1, outer_end) if text_end > start + 1 else None
-    if label is None:
+    if label is None or (label[1].isdecimal() and state.src[start + 1 : text_end].isdecimal()):
         return False
     if not silent:
         state.pos, state.posMax = start + 1, text_end

@@ -52,8 +52,9 @@ def test_reference_without_definition_stays(text: str) -> None:
     assert terminal_text(text).strip() == text
 
 
-def test_number_of_source_stays() -> None:
-    text = f"As [1] says.\n\n[1]: {URL}"
+@pytest.mark.parametrize("sources", ["[1]", "[1][2]", "[1] [2]", "[1][2][3]"])
+def test_numbers_of_sources_stay(sources: str) -> None:
+    text = f"As {sources} say.\n\n[1]: {URL}\n[2]: https://x.y"
     assert telegram_part(text).text == text
 
 
