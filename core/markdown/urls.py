@@ -29,6 +29,8 @@ ALLOWED_PATTERN = re.compile(r"\|(?!\|)|\*(?!\*{0,2}[^\x00-\x7f])|[~=]|\\[_*~#&+
 """What does not end it."""
 CLOSING_BRACKETS = {"(": ")", "[": "]", "{": "}"}
 SENTENCE_MARKS = "?!.,:;'"
+PLAIN_TEXT_CLOSERS = ("**", "~~")
+"""In text that is shown as it was written, these marks around an address are no part of it."""
 MAX_DELIMITERS = 64
 """How many marks before an address are searched for one that a mark in the address may close."""
 
@@ -37,11 +39,11 @@ def find_urls(text: str) -> Iterator[tuple[int, int]]:
     """Where each address in plain text begins and ends."""
     position = 0
     while match := START_PATTERN.search(text, position):
-        position = _find_end(text, match, len(text))
+        position = _find_end(text, match, len(text), PLAIN_TEXT_CLOSERS)
         yield match.start(), position
 
 
-def _find_end(text: str, match: re.Match[str], limit: int, closers: tuple[str, ...] = ()) -> int:
+def _find_end(text: str, match: re.Match[str], limit: int, closers: tuple[str, ...]) -> int:
     """The end of the address whose beginning is `match`, without punctuation that belongs to the sentence.
 
     `closers`: marks that close emphasis which began before the address.

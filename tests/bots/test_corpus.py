@@ -169,3 +169,4 @@ def check_growth_at(dialect: Dialect, text: str, ends: list[int]) -> None:
     assert growing.update(text) == whole
     assert growing.failure is None
     check(dialect, text, whole)
+    assert lost_words(text, to_plain_text(parse_markdown(text))) == set()

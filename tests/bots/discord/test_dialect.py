@@ -77,6 +77,12 @@ def test_nested_fences_do_not_end_block() -> None:
     assert render("````md\n```py\nx\n```\n````") == "```md\n`\u200b``py\nx\n`\u200b``\n```"
 
 
+def test_marks_around_address_in_plain_text_are_no_part_of_it() -> None:
+    assert render_literally("**https://x.y/a_b** ~~(http://z)~~") == (
+        "\\*\\*<https://x.y/a_b>\\*\\* \\~\\~(<http://z>)\\~\\~"
+    )
+
+
 def test_links_have_no_preview_and_only_safe_schemes() -> None:
     assert render("[a](https://x.y/z_z)") == "[a](<https://x.y/z_z>)"
     assert render("<https://x.y>") == "<https://x.y>"
