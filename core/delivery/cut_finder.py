@@ -13,7 +13,7 @@ moves a cut.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -34,8 +34,7 @@ from core.markdown.outline import (
 )
 from core.markdown.parser import PlacedBlock, parse_blocks
 from core.markdown.plain_text import to_plain_text
-from core.markdown.references import link_references
-from core.port import Dialect
+from core.port import Dialect, Part
 
 MAX_CANDIDATES = 24
 """The number of candidates examined for each minimum fill."""
@@ -103,7 +102,16 @@ class _Variant:
 class CutFinder:
     """Finds the cut of the part that begins at `start` and is full at `end`."""
 
-    def __init__(self, dialect: Dialect, text: str, start: Cut, end: int, allowance: int) -> None:
+    def __init__(
+        self,
+        render: Callable[[tuple[Block, ...]], Part],
+        dialect: Dialect,
+        text: str,
+        start: Cut,
+        end: int,
+        allowance: int,
+    ) -> None:
+        self._render = render
         self.work = 0
         """The cost of the search so far, in characters of prose."""
         self._dialect = dialect
@@ -138,9 +146,6 @@ class CutFinder:
         """The blocks of the part if it ended at `end`, followed by `suffix`."""
         source = self._prefix + self._text[self._start : end] + suffix
         return self._parse(source, self._open_blocks)
-
-    def document_up_to(self, end: int) -> Document:
-        return link_references(self.blocks_up_to(end), hides_definitions=self._start == 0)
 
     # Candidates
 
@@ -205,7 +210,7 @@ class CutFinder:
 
     def _size_at(self, end: int) -> int:
         """The size of the part if it ended at `end`; 0 if it would show nothing."""
-        part = self._dialect.render(self.document_up_to(end))
+        part = self._render(self.blocks_up_to(end))
         return self._dialect.size(part) if part.text.strip() else 0
 
     # Tears

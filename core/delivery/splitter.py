@@ -35,7 +35,7 @@ from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBl
 from core.markdown.outline import open_formula_closer
 from core.markdown.parser import MAX_TABLE_COLUMNS, STOP_WORK, PlacedBlock, normalise_text, parse_blocks
 from core.markdown.plain_text import plain_paragraph
-from core.markdown.references import link_references, max_reference_excess
+from core.markdown.references import Definitions, find_definitions, link_references, max_reference_excess
 from core.port import Dialect, Part
 from core.timings import Timings
 
@@ -135,6 +135,8 @@ class Splitter:
 
     def _restart(self) -> None:
         self._closed_parts: list[Part] = []
+        self._definitions: Definitions = {}
+        """The addresses of reference links that closed parts define."""
         self._closed_work = 0
         """What closing the closed parts cost. Depends on their text alone, not on the steps in which it grew."""
         self.has_plain_part = False
@@ -231,9 +233,11 @@ class Splitter:
             self._close_part()
 
     def _close_part(self) -> None:
-        finder = CutFinder(self._dialect, self._text, self._part_start, self._fit_end, self._allowance)
+        finder = CutFinder(self._render, self._dialect, self._text, self._part_start, self._fit_end, self._allowance)
         cut = finder.find()
-        part = self._dialect.render(finder.document_up_to(cut.end))
+        blocks = finder.blocks_up_to(cut.end)
+        part = self._render(blocks)
+        self._definitions = find_definitions(blocks, self._definitions)
         if part.text.strip():
             self._closed_parts.append(part)
         self._closed_work += self._part_work + finder.work
@@ -286,9 +290,8 @@ class Splitter:
     def _max_excess(self, end: int) -> int:
         """By how much the part at an earlier end may be larger than at `end`, apart from what `_worst_tail` shows."""
         excess = SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(self._text, self._tail_start, end) else 0
-        excess += max_reference_excess(
-            self._text[self._part_start.resume_at : end], self._text[self._line_start(self._fit_end) : end]
-        )
+        text, new_text = self._text[self._part_start.resume_at : end], self._text[self._line_start(self._fit_end) : end]
+        excess += max_reference_excess(text, new_text, self._definitions)
         line_before = self._line_start(self._line_start(self._fit_end) - 1)
         headers = TABLE_HEADER_PATTERN.findall(self._text[line_before:end])
         return excess + max(map(_table_excess, headers), default=0)
@@ -321,11 +324,13 @@ class Splitter:
             blocks = resume_blocks(blocks, open_blocks)
         if self._settled_items:
             blocks = _prepend_items(self._settled_items, blocks)
-        all_blocks = self._settled_blocks + tuple(placed.block for placed in blocks)
-        document = link_references(all_blocks, hides_definitions=self._part_start.resume_at == 0)
-        part = self._dialect.render(document)
+        part = self._render(self._settled_blocks + tuple(placed.block for placed in blocks))
         self.work += parsed.work + self._settled_work // 2
         return _Rendering(blocks, part, self._dialect.size(part), parsed.work)
+
+    def _render(self, blocks: tuple[Block, ...]) -> Part:
+        is_first = self._part_start.resume_at == 0
+        return self._dialect.render(link_references(blocks, self._definitions, hides_definitions=is_first))
 
     # Settling
 

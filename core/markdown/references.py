@@ -1,6 +1,6 @@
 """Reference links and footnotes.
 
-    See [the manual][1].            a link, if the same message contains the definition; otherwise as written
+    See [the manual][1].            a link, if this message or an earlier one has the definition; else as written
     [1]: https://example.com        hidden in the first message if a link uses it, and shown in later ones:
                                     earlier messages, which never change, may refer to it
     [1][2]                          two sources, no link
@@ -8,11 +8,11 @@
     [^1]: Its source.               the number and the text
 
 While an answer grows, a definition comes after the text that refers to it. The parser therefore keeps both as they are,
-and `link_references` connects those of one message just before it is rendered.
+and `link_references` connects them just before a message is rendered.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from markdown_it import MarkdownIt
@@ -46,6 +46,8 @@ DEFINITION_PATTERN = re.compile(r"\s*\[([^\[\]^][^\[\]]{0,99})\]:\s*\Z")
 DEFINITION_LINE_PATTERN = re.compile(r"^[ \t>*+-]*+\[[^\[\]\n]{1,100}\]:[^\n]*", re.MULTILINE)
 RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
+Definitions = Mapping[str, str]
+"""Addresses by label."""
 InlineMap = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
 
 
@@ -96,20 +98,34 @@ def _last_label(state: StateInline) -> int:
     return int(last[1])
 
 
-def max_reference_excess(text: str, new_text: str) -> int:
-    """By how much a message may be larger while the definitions in `new_text`, at the end of `text`, are incomplete."""
+def max_reference_excess(text: str, new_text: str, earlier: Definitions) -> int:
+    """By how much a message may be larger before the end of `new_text`, which ends `text`, than at its end.
+
+    While a new definition is incomplete, what refers to it is as written. Conversely, `[a][b]` is a link to a known
+    definition until `(` follows, and `[a]` until `:` follows.
+    """
+    excess = 0
+    if "](" in new_text or "]:" in new_text:
+        known = [*DEFINITION_LINE_PATTERN.findall(text), *earlier.values()]
+        excess = max(map(len, known), default=0)
     definitions = DEFINITION_LINE_PATTERN.findall(new_text)
-    if not definitions:
-        return 0
-    return 2 * sum(map(len, definitions + SHORTCUT_PATTERN.findall(text))) + 8 * text.count("[")
+    if definitions:
+        excess += 2 * sum(map(len, definitions + SHORTCUT_PATTERN.findall(text))) + 8 * text.count("[")
+    return excess
 
 
-def link_references(blocks: Sequence[Block], *, hides_definitions: bool) -> Document:
-    """The document in which references are links."""
+def find_definitions(blocks: Sequence[Block], earlier: Definitions) -> Definitions:
+    """The definitions in `blocks` and `earlier` ones. The first of a label counts."""
     definitions: dict[str, str] = {}
     for line in _lines(blocks):
         for key, url in _read_definition(line):
             definitions.setdefault(key, url)
+    return {**definitions, **earlier} if definitions else earlier
+
+
+def link_references(blocks: Sequence[Block], earlier: Definitions, *, hides_definitions: bool) -> Document:
+    """The document in which references are links. `earlier`: the definitions in earlier messages."""
+    definitions = find_definitions(blocks, earlier)
     if not definitions:
         return Document(tuple(blocks))
     linker = _Linker(definitions)
@@ -118,7 +134,7 @@ def link_references(blocks: Sequence[Block], *, hides_definitions: bool) -> Docu
 
 
 class _Linker:
-    def __init__(self, definitions: dict[str, str]) -> None:
+    def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._used: set[str] = set()
 
@@ -142,7 +158,7 @@ class _Linker:
         position = 0
         for match in SHORTCUT_PATTERN.finditer(text):
             key = _key(match[1])
-            if key in self._definitions and not key.isdecimal() and not text.startswith(":", match.end()):
+            if key in self._definitions and not key.isdecimal() and not DEFINITION_PATTERN.match(text):
                 yield from _texts(text[position : match.start()])
                 yield Link(self._use(key), (Text(match[1]),))
                 position = match.end()

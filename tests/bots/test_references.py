@@ -67,6 +67,15 @@ def test_definition_in_later_message_is_shown(dialect: Dialect) -> None:
     assert f"[1]: {URL}" in last.replace("<", "").replace(">", "")
 
 
+@pytest.mark.parametrize("dialect", [TelegramDialect(150), DiscordDialect(150)])
+def test_definition_in_earlier_message_is_used(dialect: Dialect) -> None:
+    text = f"[1]: {URL}\n\n{'word ' * 60}\n\nSee [page][1] and [it][2].\n\n[1]: https://other.example"
+    (part,) = [part for part in Splitter(dialect).update(text) if "page" in part.text.replace("a_b", "")]
+    urls = [entity.url for entity in part_entities(part) if entity.url]
+    assert urls == [URL] or f"[page](<{URL}>)" in part.text
+    assert "[it][2]" in part.text.replace("\\", "")
+
+
 def test_footnotes_have_raised_numbers() -> None:
     text = "A claim[^1], another.[^2][^12]\n\n[^1]: Its *source*.\n[^2]: https://x.y/_a_\n\n[^12]: The last."
     shown = "A claim¹, another.²,¹²\n\n¹ Its source.\n² https://x.y/_a_\n\n¹² The last."
