@@ -121,7 +121,6 @@ async def test_long_retry_after_means_exhausted_quota(server: Llmock) -> None:
     [
         ("disconnect", ModelFailure.TRUNCATED),
         ("truncate", ModelFailure.TRUNCATED),
-        ("malformed", ModelFailure.MALFORMED),
         ("stall", ModelFailure.STALLED),
     ],
 )
@@ -132,6 +131,13 @@ async def test_broken_streams(server: Llmock, kind: str, failure: ModelFailure) 
     assert result.error.failure is failure
     assert result.text
     assert server.request_count() == 1, "no retry after the first event"
+
+
+async def test_malformed_chunk_leaves_gap(server: Llmock) -> None:
+    server.plan(type="stream_fault", kind="malformed", after_chunks=3, times=None)
+    result = await ask(server)
+    assert result.text
+    assert result.last_event == Finished(FinishReason.STOP, has_gap=True)
 
 
 @pytest.mark.parametrize(("seconds", "failure"), [(0.5, None), (30, ModelFailure.STALLED)], ids=["in time", "too late"])
