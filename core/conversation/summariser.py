@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from core.api.client import ChatRequest, Message
-from core.api.events import TextDelta, UsageReport
+from core.api.events import OnlyReasoning, TextDelta, TextWasReasoning, UsageReport
 from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.redaction import redact
-from core.errors import ModelError, StoreError
+from core.errors import ModelError, ModelFailure, StoreError
 from core.store.database import Store
 from core.store.history import ConversationSummary, StoredMessage, save_summary
 
@@ -141,6 +141,10 @@ class Summariser:
                     case TextDelta(text):
                         answer += text
                         reservation.answer_tokens = len(answer) // CHARS_PER_TOKEN
+                    case TextWasReasoning():
+                        answer = ""
+                    case OnlyReasoning():
+                        raise ModelError("The summary is only reasoning", ModelFailure.EMPTY)
                     case UsageReport(total_tokens=total):
                         reservation.reported_tokens = total
         return redact(answer.strip())[:MAX_SUMMARY_CHARS]

@@ -271,6 +271,18 @@ async def test_failure_is_logged_and_stores_nothing(harness: SummariserHarness) 
     assert used[ANN].tokens == 0, "the service refused the request"
 
 
+async def test_reasoning_is_no_summary(harness: SummariserHarness) -> None:
+    harness.service.answer = lambda _: "<think>Ann counts <final>something</think>Ann counts."
+    assert (await harness.summarise(LONG)).text == "Ann counts."
+    harness.service.answer = lambda _: "<think>Ann seems to count"
+    summariser = await harness.start()
+    conversation_id = await harness.create_conversation("bob")
+    with structlog.testing.capture_logs() as logs:
+        summariser.summarise_if_needed(conversation_id, composed_without(LONG), harness.api_key)
+        await wait_until(lambda: bool(logs))
+    assert [entry["event"] for entry in logs] == ["memory.summary_failed"]
+
+
 async def test_defect_is_logged_as_such(harness: SummariserHarness) -> None:
     summariser = await harness.start()
     defective_key = replace(harness.api_key, api=None)  # type: ignore[arg-type]
