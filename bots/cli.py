@@ -255,7 +255,8 @@ def config_show(config_file: ConfigFile = None) -> None:
         _print_to_stderr(f"parley: unknown variable {variable.name}. Did you mean {variable.suggestion}?")
     settings = _load(config_file)
     print_settings(settings, _console())
-    for unknown in find_unknown_models(settings.core, BUILTIN_MODELS):
+    known_models = BUILTIN_MODELS if settings.core.uses_io_intelligence else {}
+    for unknown in find_unknown_models(settings.core, known_models, known_models):
         if unknown.suggestions:  # other names may be models that only the service lists
             _print_to_stderr(f"parley: {unknown} `parley models` lists the models.")
 

@@ -29,13 +29,16 @@ log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def open_services(settings: Settings, *, timings: Timings = Timings()) -> AsyncIterator[Services]:
     """Open the database and the API client. Raises `ConfigurationError` and `UnavailableError`."""
-    if settings.api_key is None:
-        raise ConfigurationError("IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed.")
+    if settings.api_key is None and settings.uses_io_intelligence:
+        raise ConfigurationError(
+            "IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed. For another service, set "
+            "IOINTELLIGENCE_BASE_URL."
+        )
     store = Store(settings.database_url, timings=timings)
     facts = LearnedFacts(store, settings.base_url, timings=timings)
     api = ModelApi(
         settings.base_url,
-        settings.api_key.get_secret_value(),
+        settings.api_key.get_secret_value() if settings.api_key else "",
         timeouts=StreamTimeouts(
             first_token=settings.first_token_timeout,
             reasoning_first_token=settings.reasoning_timeout,

@@ -49,7 +49,7 @@ async def _print_models(services: Services, search: str, console: Console) -> No
 
 def _to_parley_error(error: ModelError, settings: Settings, models: ModelRegistry) -> ParleyError:
     origin = "the list of an earlier run" if models.is_loaded else "the built-in list"
-    note = f"This is {origin}, which may be out of date."
+    note = f"This is {origin}, which may be out of date." if models.chat_models() else ""
     if error.failure is ModelFailure.AUTHENTICATION:
         return ConfigurationError(f"{KEY_REJECTED_TEXT} {note}")
     url = urlsplit(settings.base_url)

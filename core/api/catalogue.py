@@ -7,7 +7,7 @@ their models in different formats and omit much. Missing values come from the pu
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -41,6 +41,7 @@ NESTED_KEYS = ("metadata", "architecture", "meta")
 """Fields that contain further fields, as in IO Intelligence, OpenRouter and llama.cpp."""
 CONTEXT_KEYS = ("context_window", "context_length", "max_model_len", "max_tokens", "n_ctx")
 """`n_ctx` is the window of a running llama.cpp server; its model may support a larger one."""
+IO_INTELLIGENCE_OWNER = "io-intelligence"
 CHAT_QUOTA_KEY = "api_completions_daily_quota_tier_1"
 EMBEDDING_QUOTA_KEY = "embeddings_daily_quota_tier_1"
 VISION_KEYS = ("supports_images_input", "supports_images", "supports_vision", "vision")
@@ -57,6 +58,8 @@ class Model:
     is_embedding_model: bool = False
     daily_quota: int | None = None
     """Tokens a day; None if unknown."""
+    is_from_io_intelligence: bool = field(default=False, compare=False)
+    """Whether the list says so, whatever its address is: then the published quotas hold."""
     billion_parameters: float | None = None
     """The published size; None if unknown."""
 
@@ -124,6 +127,7 @@ def _parse_model(item: Any) -> Model | None:
         has_vision=_has_vision(model_id, fields),
         is_embedding_model=is_embedding_model,
         daily_quota=quota if type(quota) is int and 0 <= quota <= MAX_QUOTA_TOKENS else None,
+        is_from_io_intelligence=fields.get("owned_by") == IO_INTELLIGENCE_OWNER,
     )
 
 

@@ -43,6 +43,8 @@ RETRYABLE_FAILURES = (
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
+NO_KEY = "none"
+"""Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
 
@@ -117,7 +119,7 @@ class ModelApi:
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
         self._openai = AsyncOpenAI(
             base_url=base_url,
-            api_key=api_key,
+            api_key=api_key or NO_KEY,
             max_retries=0,
             timeout=httpx2.Timeout(timeouts.longest_silence, connect=timeouts.connect),
             # The size of a compressed body is unknown until it is decompressed.

@@ -48,3 +48,8 @@ BUILTIN_MODELS: Mapping[str, Model] = {
         Model(DEFAULT_EMBEDDING_MODEL, 512, is_embedding_model=True),
     )
 }
+
+MODELS_WITHOUT_QUOTAS: Mapping[str, Model] = {
+    id_: replace(model, daily_quota=None) for id_, model in BUILTIN_MODELS.items()
+}
+"""For services that offer some of these models without IO Intelligence's quotas."""

@@ -23,7 +23,7 @@ class LearnedFacts(ServiceFacts):
     def __init__(self, store: Store, base_url: str, *, timings: Timings = Timings()) -> None:
         super().__init__()
         self._store = store
-        self._service = _service_name(base_url)
+        self._service = service_name(base_url)
         self._timings = timings
 
     async def refresh(self) -> None:
@@ -55,7 +55,7 @@ class LearnedFacts(ServiceFacts):
             log.warning("model.facts_not_stored", error=str(error))
 
 
-def _service_name(base_url: str) -> str:
+def service_name(base_url: str) -> str:
     """Without a password, which the address may contain."""
     url = urlsplit(base_url)
     port = f":{url.port}" if url.port else ""

@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from core.api.model_data import BUILTIN_MODELS
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
@@ -165,8 +164,7 @@ class Ledger:
         """Tokens a day; None: no quota."""
         configured = self._settings.quotas.get(model, self._settings.quotas.get(EVERY_MODEL))
         if configured is None:
-            # The service may not list embedding models.
-            description = self._registry.get(model) or BUILTIN_MODELS.get(model)
+            description = self._registry.describe(model)
             configured = description.daily_quota if description else None
         return configured or None
 

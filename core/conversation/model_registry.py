@@ -8,8 +8,9 @@ import structlog
 from core.api.advice import ADVICE
 from core.api.catalogue import DEFAULT_CONTEXT_TOKENS, Model, ModelMatch, find_model, merge_models, size_in_billions
 from core.api.client import ModelApi
-from core.api.model_data import BUILTIN_MODELS
+from core.api.model_data import BUILTIN_MODELS, MODELS_WITHOUT_QUOTAS
 from core.conversation.failover import fallback_models
+from core.conversation.learned_facts import service_name
 from core.conversation.unknown_models import DEFAULT_MODEL_SETTING, UnknownModel, find_unknown_models
 from core.errors import ModelError, ModelFailure, StoreError
 from core.settings import Settings
@@ -19,8 +20,12 @@ from core.timings import Timings
 
 log = structlog.get_logger(__name__)
 
-CATALOGUE_KEY = "catalogue"
 EMBEDDING_CONTEXT_TOKENS = 512
+
+
+def catalogue_key(settings: Settings) -> str:
+    """Under which the list is stored: each service has its own."""
+    return f"catalogue:{service_name(settings.base_url)}"
 
 
 class ModelRegistry:
@@ -30,13 +35,18 @@ class ModelRegistry:
         self._clock = timings.clock
         self._timings = timings
         self._settings = settings
-        self._models: Mapping[str, Model] = BUILTIN_MODELS
+        # Until the list has come, other services are taken for one that offers the default model.
+        is_known = settings.uses_io_intelligence or settings.default_model in BUILTIN_MODELS
+        self._known_models: Mapping[str, Model] = BUILTIN_MODELS if is_known else {}
+        """Those that the service may offer without listing them."""
+        self._models: Mapping[str, Model] = self._known_models
+        self._catalogue_key = catalogue_key(settings)
         self.is_loaded = False
         """Whether the list came from the service, so that a missing model is certainly not offered."""
 
     async def load(self) -> None:
         """Use the stored list until `fetch` has a newer one. Raises `StoreError`."""
-        catalogue_json = await self._store.read(get_value, CATALOGUE_KEY)
+        catalogue_json = await self._store.read(get_value, self._catalogue_key)
         if catalogue_json is not None:
             try:
                 self._set_models(msgspec.json.decode(catalogue_json, type=list[Model]))
@@ -51,7 +61,7 @@ class ModelRegistry:
         self._set_models(models)
         encoded = msgspec.json.encode(list(models)).decode()
         try:
-            await self._store.write(set_value, CATALOGUE_KEY, encoded)
+            await self._store.write(set_value, self._catalogue_key, encoded)
         except StoreError as error:
             log.warning("model.catalogue_not_stored", error=str(error))
 
@@ -104,7 +114,10 @@ class ModelRegistry:
             log.error("model.account_refused", failure=problem.failure, advice=ADVICE[problem.failure])
 
     def _set_models(self, models: Sequence[Model]) -> None:
-        self._models = merge_models({m.id: m for m in models}, BUILTIN_MODELS, self._settings.contexts)
+        is_io_intelligence = self._settings.uses_io_intelligence or any(m.is_from_io_intelligence for m in models)
+        self._known_models = BUILTIN_MODELS if is_io_intelligence else {}
+        table = BUILTIN_MODELS if is_io_intelligence else MODELS_WITHOUT_QUOTAS
+        self._models = merge_models({m.id: m for m in models}, table, self._settings.contexts)
         self.is_loaded = True
 
     def chat_models(self) -> list[Model]:
@@ -119,7 +132,7 @@ class ModelRegistry:
         configured = self._settings.embedding_model
         models = {model.id: model for model in self._models.values() if model.is_embedding_model}
         unknown = Model(configured, EMBEDDING_CONTEXT_TOKENS, is_embedding_model=True)
-        models.setdefault(configured, BUILTIN_MODELS.get(configured, unknown))
+        models.setdefault(configured, self._known_models.get(configured, unknown))
         return list(models.values())
 
     def chat_models_by_size(self) -> list[Model]:
@@ -128,6 +141,10 @@ class ModelRegistry:
 
     def get(self, id_: str) -> Model | None:
         return self._models.get(id_)
+
+    def describe(self, id_: str) -> Model | None:
+        """The model, even if the service does not list it, as may be the case for embedding models."""
+        return self._models.get(id_) or self._known_models.get(id_)
 
     def successor(self, id_: str) -> str | None:
         """The model that replaces one that the service no longer offers; None if it is offered."""
@@ -140,7 +157,7 @@ class ModelRegistry:
 
     def find_unknown_models(self) -> list[UnknownModel]:
         """Configured models that the service does not offer; empty while its list is unknown."""
-        return find_unknown_models(self._settings, self._models) if self.is_loaded else []
+        return find_unknown_models(self._settings, self._models, self._known_models) if self.is_loaded else []
 
     def display_name(self, id_: str) -> str:
         model = self._models.get(id_)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from core.api.catalogue import Model, find_model, similar_names
-from core.api.model_data import BUILTIN_MODELS
 from core.settings import Settings
 
 DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
@@ -25,12 +24,14 @@ class UnknownModel:
         return f"{self.setting}: the model {self.model} is not offered.{hint}"
 
 
-def find_unknown_models(settings: Settings, available: Mapping[str, Model]) -> list[UnknownModel]:
+def find_unknown_models(
+    settings: Settings, available: Mapping[str, Model], known: Mapping[str, Model]
+) -> list[UnknownModel]:
     """Every model in the settings that is not in `available`.
 
-    Embedding models of the built-in table count as available, because the service may not list them.
+    Embedding models in `known` count as available, because the service may not list them.
     """
-    everything = {**BUILTIN_MODELS, **available}
+    everything = {**known, **available}
     embedding_models = {id_: model for id_, model in everything.items() if model.is_embedding_model}
     any_kind = {**available, **embedding_models}
     # The embedding model has an entry of its own.

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AfterValidator, BeforeValidator
@@ -28,6 +29,7 @@ from core.settings.parsing import (
 from core.settings.section import SettingsSection, setting
 
 DEFAULT_MODEL = "meta-llama/Llama-3.3-70B-Instruct"
+IO_INTELLIGENCE_URL = "https://api.intelligence.io.solutions/api/v1/"
 MAX_MESSAGES = 1_000_000
 MIN_ANSWER_TOKENS = 16
 MIN_RETENTION_DAYS = 2
@@ -77,7 +79,10 @@ class Settings(SettingsSection):
     title = "General"
 
     api_key: ApiToken = setting(
-        "IOINTELLIGENCE_API_KEY", None, "API key of IO Intelligence. Required", example="io-v2-..."
+        "IOINTELLIGENCE_API_KEY",
+        None,
+        "API key of the model service. Required for IO Intelligence",
+        example="io-v2-...",
     )
     access: AccessMode = setting(
         "PARLEY_ACCESS",
@@ -117,7 +122,7 @@ class Settings(SettingsSection):
 
     base_url: HttpUrl = model_setting(
         "IOINTELLIGENCE_BASE_URL",
-        "https://api.intelligence.io.solutions/api/v1/",
+        IO_INTELLIGENCE_URL,
         "Base URL of the model service. Any OpenAI-compatible API works",
     )
     default_model: ModelId = model_setting(
@@ -245,3 +250,8 @@ class Settings(SettingsSection):
     usage_days: int = retention_setting(
         "PARLEY_USAGE_DAYS", 90, "Days for which the daily token counts stay in the database", ge=MIN_RETENTION_DAYS
     )
+
+    @property
+    def uses_io_intelligence(self) -> bool:
+        """Whether the model service is IO Intelligence, whose key, models and quotas are known."""
+        return urlsplit(self.base_url).hostname == urlsplit(IO_INTELLIGENCE_URL).hostname

@@ -72,6 +72,12 @@ async def test_answer(server: Llmock) -> None:
     assert result.last_event == FINISHED
 
 
+async def test_no_key_is_needed(server: Llmock) -> None:
+    server.plan(type="reply", text="Come in.")
+    result = await read_stream(f"{server.url}/v1/", REQUEST, key="", timeouts=TIMEOUTS)
+    assert (result.text, result.error) == ("Come in.", None)
+
+
 @pytest.mark.parametrize(
     ("status", "failure", "requests"),
     [

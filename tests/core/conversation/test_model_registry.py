@@ -13,7 +13,7 @@ from bots.sandbox.model.refusals import refuse
 from core.api.catalogue import DEFAULT_CONTEXT_TOKENS, Model
 from core.api.client import ModelApi
 from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
-from core.conversation.model_registry import CATALOGUE_KEY, EMBEDDING_CONTEXT_TOKENS, ModelRegistry
+from core.conversation.model_registry import EMBEDDING_CONTEXT_TOKENS, ModelRegistry, catalogue_key
 from core.errors import ModelError, ModelFailure
 from core.settings import Settings
 from core.store.database import Store
@@ -103,7 +103,7 @@ async def test_fetched_list_outlives_the_process(harness: RegistryHarness) -> No
 
 
 async def test_unreadable_list_is_replaced_by_the_published_table(harness: RegistryHarness) -> None:
-    await harness.store.write(set_value, CATALOGUE_KEY, "{")
+    await harness.store.write(set_value, catalogue_key(DEFAULTS), "{")
     registry = harness.create()
     with structlog.testing.capture_logs() as logs:
         await registry.load()
@@ -200,7 +200,7 @@ async def test_models_are_ordered_by_size(harness: RegistryHarness) -> None:
 
 async def test_configured_embedding_model_need_not_be_listed(harness: RegistryHarness) -> None:
     """IO Intelligence lists its embedding models elsewhere; other services list them among the others."""
-    await harness.store.write(set_value, CATALOGUE_KEY, msgspec.json.encode(list(OFFERED.values())).decode())
+    await harness.store.write(set_value, catalogue_key(DEFAULTS), msgspec.json.encode(list(OFFERED.values())).decode())
 
     async def embedding_models(model: str) -> list[Model]:
         registry = harness.create(Settings(embedding_model=model))
