@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from core.scopes import Scope, ScopeKind
 
-SPECIAL_CHARS = "\\`*_]<>#~|$!&"
+SPECIAL_CHARS = "\\`*_]<>#~|$!&=:"
 """Without `[`, `(` and `)`: a backslash before them would make a formula."""
 MAX_QUOTE_CHARS = 80
 SCOPE_LABELS = {

@@ -13,6 +13,7 @@ from tests.core.markdown.samples import parse_markdown
 @example("report (final).pdf")
 @example("[draft] a \\(formula\\), or \\[x\\]")
 @example("[link](https://example.org) ![image](x)")
+@example("||a|| ==b== [a^1] [^1] 「**a**」 https://x.y/_a_(b)")
 @example("$x^2$ costs $5 or $6, R&amp;D, https://example.org, a@example.org")
 def test_quoted_text_is_escaped(words: str) -> None:
     said = parse_markdown(f"Read {escape_markdown(words)}: 3 pieces")
