@@ -3,7 +3,7 @@
 from core.commands.declarations import MemoryAction, ScopeName
 from core.commands.permissions import announce, find_scope
 from core.commands.request import CommandRequest, Reply
-from core.errors import DocumentError, DocumentFailure, ModelError
+from core.errors import DocumentError, DocumentFailure
 from core.scopes import Scope, ScopeKind
 from core.store.memories import (
     RecallMode,
@@ -30,13 +30,11 @@ async def remember_reply(request: CommandRequest) -> Reply:
     api_key = await request.api_key()
     conversation_key = await request.services.store.read(get_conversation_key, request.conversation_id)
     try:
-        entry = await request.services.memory.add_note(api_key, conversation_key, request.argument)
+        stored = await request.services.memory.add_note(api_key, conversation_key, request.argument)
     except DocumentError as error:
         is_too_long = error.failure is DocumentFailure.TOO_LARGE
         return Reply(texts.NOTE_TOO_LONG if is_too_long else texts.document_failed("The note", error))
-    except ModelError as error:
-        return Reply(texts.embedding_failed(error))
-    return Reply(texts.note_stored(entry.number))
+    return Reply(texts.note_stored(stored.entry.number, stored.failure))
 
 
 async def memory_reply(request: CommandRequest) -> Reply:
@@ -54,8 +52,8 @@ async def memory_reply(request: CommandRequest) -> Reply:
         case MemoryAction.DELETE:
             return await _delete(request, scope, conversation_key, argument.strip().lstrip("#"))
         case MemoryAction.CLEAR:
-            await store.write(delete_all, conversation_key)
-            return announce(request, Reply(texts.ALL_DELETED), scope)
+            is_confirmed = argument.strip().casefold() == texts.CONFIRM_CLEAR
+            return await _clear(request, scope, conversation_key, is_confirmed=is_confirmed)
         case MemoryAction.ON | MemoryAction.OFF | MemoryAction.RESET:
             mode = RECALL_MODES[MemoryAction(action)]
             await store.write(set_recall_mode, conversation_key, mode)
@@ -72,9 +70,17 @@ async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
     return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
 
 
+async def _clear(request: CommandRequest, scope: Scope, conversation_key: str, *, is_confirmed: bool) -> Reply:
+    store = request.services.store
+    if not is_confirmed:
+        return Reply(texts.confirm_clear(await store.read(get_statistics, conversation_key)))
+    await store.write(delete_all, conversation_key)
+    return announce(request, Reply(texts.ALL_DELETED), scope)
+
+
 async def _delete(request: CommandRequest, scope: Scope, conversation_key: str, number: str) -> Reply:
     if not number:
-        return Reply(texts.NUMBER_MISSING)
+        return Reply(texts.which_entry(await request.services.store.read(list_entries, conversation_key)))
     deleted = None
     if number.isdecimal() and len(number) <= MAX_NUMBER_DIGITS:
         deleted = await request.services.store.write(delete_entry, conversation_key, int(number))

@@ -7,7 +7,7 @@ from core.conversation.ledger import QuotaStatus
 from core.scopes import usage_subjects
 from core.services import Services
 from core.store.grants import is_operator
-from core.store.token_usage import get_daily_usage, usage_since
+from core.store.token_usage import UsageKind, get_daily_usage, usage_since
 from core.texts import usage as texts
 
 
@@ -16,10 +16,17 @@ async def usage_reply(request: CommandRequest) -> Reply:
     api_key = await request.api_key()
     usage = _personal_key_usage if api_key.is_personal else _bot_key_usage
     lines = await usage(request, api_key.key_id)
+    lines += await _embedding_usage(services, api_key.key_id)
     lines += ["", texts.quotas_reset(services.ledger.seconds_until_reset())]
     if await services.store.read(is_operator, sender.platform, sender.user):
         lines += await _total_usage(services)
     return Reply("\n".join(lines))
+
+
+async def _embedding_usage(services: Services, key_id: str) -> list[str]:
+    quotas = await services.ledger.get_quotas(key_id, [], UsageKind.EMBEDDINGS)
+    used = [quota for quota in quotas.values() if quota.usage.is_exhausted or quota.usage.tokens]
+    return ["", *(texts.embedding_usage(quota.usage.tokens, quota.remaining) for quota in used)] if used else []
 
 
 async def _personal_key_usage(request: CommandRequest, key_id: str) -> list[str]:

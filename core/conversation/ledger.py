@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 QUOTA_WARNING_FRACTION = 0.8
+EMBEDDING_SHARE = 0.5
+"""Of the embedding model's quota: so much one person may spend a day on storing files."""
 DAY_SECONDS = 86_400
 BILLED_FAILURES = frozenset(
     {ModelFailure.STALLED, ModelFailure.TRUNCATED, ModelFailure.MALFORMED, ModelFailure.EMPTY, ModelFailure.FILTERED}
@@ -211,15 +213,20 @@ class Ledger:
             await asyncio.shield(self._settle(reservation_id, key, reservation.cost))
 
     @asynccontextmanager
-    async def charge(self, subjects: Sequence[str], expected_tokens: int) -> AsyncIterator[Charge]:
+    async def charge(
+        self, subjects: Sequence[str], expected_tokens: int, *, embedding_model: str | None = None
+    ) -> AsyncIterator[Charge]:
         """Count the tokens of other requests than chat towards the daily limits of a person and a chat.
 
-        The expected tokens are counted while the body runs, then those of `Charge.reservations`. Raises `ModelError`
-        if a limit does not allow them, and `StoreError`.
+        The expected tokens are counted while the body runs, then those of `Charge.reservations`. With
+        `embedding_model`, one person gets at most `EMBEDDING_SHARE` of its quota. Raises `ModelError` if a limit does
+        not allow them, and `StoreError`.
         """
         charge, day = Charge(), self.today()
         limits = (self._settings.person_tokens, self._settings.chat_tokens)
         limited = {subject: limit for subject, limit in zip(subjects, limits, strict=False) if limit}
+        if subjects and embedding_model is not None and (quota := self.daily_limit(embedding_model)):
+            limited[f"embeddings:{subjects[0]}"] = round(quota * EMBEDDING_SHARE)
         if not limited:
             yield charge
             return

@@ -48,16 +48,18 @@ def extract(name: str, content: bytes, on_progress: Callable[[int, int], None]) 
     """
     check_file_size(len(content))
     if not content.strip():
-        raise DocumentError("The file is empty", DocumentFailure.NO_TEXT)
+        raise DocumentError("The file is empty", DocumentFailure.EMPTY)
     if b"%PDF-" in content[:1024]:
         return pdf.read(content, on_progress)
-    if content.startswith(UNSUPPORTED_SIGNATURES) or PurePath(name).suffix.lower() == ".pdf":
-        raise DocumentError("The content does not match the name", DocumentFailure.UNKNOWN)
+    if PurePath(name).suffix.lower() == ".pdf":
+        raise DocumentError("The content is not a PDF", DocumentFailure.BROKEN)
+    if content.startswith(UNSUPPORTED_SIGNATURES):
+        raise DocumentError("The format is mostly markup", DocumentFailure.UNKNOWN)
     document = text_file.read(name, content)
     if sum(len(section.text) for section in document.sections) > MAX_TEXT_CHARS:
         raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
     if not any(section.text.strip() or section.header for section in document.sections):
-        raise DocumentError("The file is empty", DocumentFailure.NO_TEXT)
+        raise DocumentError("The file is empty", DocumentFailure.EMPTY)
     return document
 
 

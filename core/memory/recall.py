@@ -63,7 +63,7 @@ class RecalledContext:
     note_count: int = 0
     message_count: int = 0
     failure: ModelFailure | None = None
-    """Why the search failed."""
+    """Why the search was by words only."""
 
     def cited_sources(self, answer: str) -> list[Source]:
         citations = CITATION_PATTERN.findall(answer)
@@ -85,8 +85,6 @@ class SearchResult:
 
     def fit(self, max_tokens: float) -> RecalledContext:
         """Select the best chunks, up to `max_tokens`."""
-        if self.failure is not None:
-            return RecalledContext(failure=self.failure)
         remaining = max_tokens - estimate_tokens(RECALL_INSTRUCTIONS) - estimate_tokens(CITATION_INSTRUCTIONS)
         texts: dict[ChunkKind, list[str]] = {kind: [] for kind in ChunkKind}
         sources: list[Source] = []
@@ -103,7 +101,7 @@ class SearchResult:
         if estimate_tokens(file_list) > remaining:
             file_list = ""
         if not file_list and not any(texts.values()):
-            return RecalledContext()
+            return RecalledContext(failure=self.failure)
         parts = [
             RECALL_INSTRUCTIONS,
             file_list,
@@ -113,7 +111,11 @@ class SearchResult:
             *texts[ChunkKind.FILE],
         ]
         return RecalledContext(
-            "\n\n".join(filter(None, parts)), tuple(sources), len(texts[ChunkKind.NOTE]), len(texts[ChunkKind.MESSAGE])
+            "\n\n".join(filter(None, parts)),
+            tuple(sources),
+            len(texts[ChunkKind.NOTE]),
+            len(texts[ChunkKind.MESSAGE]),
+            self.failure,
         )
 
     def _candidates(self, max_tokens: float) -> Sequence[ScoredChunk]:

@@ -1,7 +1,8 @@
 """The memory of a conversation: notes, files and, optionally, past messages.
 
 Texts are stored in chunks, each with a vector of the embedding model. `search` compares a question with
-them; `core.memory.ranking` selects the matches, and `core.memory.recall` the part that the answering model
+them, and finds chunks by their words where there are no vectors because the model failed or its quota was used up.
+`core.memory.ranking` selects the matches, and `core.memory.recall` the part that the answering model
 gets. Everything belongs to one conversation, identified by its key. Tokens of the embedding model are
 booked on the account that is passed.
 """
@@ -10,7 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -23,7 +24,7 @@ from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory.chunks import CHUNK_TOKENS, estimate_tokens, split_document, split_in_half, truncate
 from core.memory.file_document import Chunk, FileDocument, FileKind, Section
 from core.memory.file_reader import FileReader, ProgressCallback
-from core.memory.ranking import rank
+from core.memory.ranking import extract_terms, rank
 from core.memory.recall import SearchResult
 from core.store import memories
 from core.store.database import Store
@@ -34,6 +35,7 @@ from core.store.memories import (
     MemoryLimits,
     NewChunk,
     RecallMode,
+    ScoredChunk,
     UnindexedMessage,
     Vectors,
 )
@@ -57,8 +59,10 @@ MAX_FILENAME_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredEntry:
     entry: MemoryEntry
+    failure: ModelFailure | None = None
+    """Why it has no vectors, so that only its words are found; None if it has."""
     page_count: int = 0
     """0 for a file without pages, or one that is already stored."""
     blank_page_count: int = 0
@@ -82,8 +86,8 @@ class MemoryService:
         self._timings = timings
         self._reader = FileReader(timings=timings)
 
-    async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> MemoryEntry:
-        """Store a note. Raises `DocumentError` if it is too long or the memory is full, and `ModelError`."""
+    async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> StoredEntry:
+        """Store a note. Raises `DocumentError` if it is too long or the memory is full."""
         text = text.strip()
         if len(text) > MAX_NOTE_CHARS:
             raise DocumentError("The note is too long", DocumentFailure.TOO_LARGE)
@@ -101,12 +105,14 @@ class MemoryService:
         on_progress: ProgressCallback,
         *,
         person: str = "",
-    ) -> StoredFile:
-        """Read and store a file that `person` sent. Raises `DocumentError` and `ModelError`."""
+    ) -> StoredEntry:
+        """Read and store a file that `person` sent. Raises `DocumentError`."""
         name = safe_filename(name)
         existing = await self._store.read(memories.find_by_digest, conversation_key, self._digest(content))
         if existing is not None:
-            return StoredFile(existing)
+            if existing.name != name:  # citations name the file as the person calls it now
+                await self._store.write(memories.rename_entry, existing.id, name)
+            return StoredEntry(replace(existing, name=name))
 
         async def on_read(fraction: float) -> None:
             await on_progress(READING_SHARE * fraction)
@@ -115,8 +121,8 @@ class MemoryService:
             await on_progress(READING_SHARE + (1 - READING_SHARE) * fraction)
 
         file = await self._reader.read(name, content, on_read, person=person, max_chunks=self._limits.max_chunks)
-        entry = await self._store_chunks(account, conversation_key, file.kind, name, content, file.chunks, on_embed)
-        return StoredFile(entry, file.page_count, file.blank_page_count)
+        stored = await self._store_chunks(account, conversation_key, file.kind, name, content, file.chunks, on_embed)
+        return replace(stored, page_count=file.page_count, blank_page_count=file.blank_page_count)
 
     async def _store_chunks(
         self,
@@ -127,13 +133,16 @@ class MemoryService:
         content: bytes,
         chunks: list[Chunk],
         on_progress: ProgressCallback | None = None,
-    ) -> MemoryEntry:
+    ) -> StoredEntry:
         full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
-        expected_tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in chunks))
-        async with self._ledger.charge(account.subjects, expected_tokens) as charge:
-            chunks, vectors = await self._embed_chunks(account, chunks, on_progress, charge)
+        failure = None
+        try:
+            chunks, vectors = await self._embed_within_quota(account, chunks, on_progress)
+        except ModelError as error:
+            log.warning("memory.stored_without_vectors", failure=error.failure, chunks=len(chunks), model=self._model)
+            failure, vectors = error.failure, np.empty((len(chunks), 0), np.float32)
         entry = await self._store.write(
             memories.add_entry,
             conversation_key,
@@ -147,11 +156,23 @@ class MemoryService:
         )
         if entry is None:
             raise full_error
-        return entry
+        return StoredEntry(entry, failure)
 
     def _digest(self, content: bytes) -> str:
         """Identifies the content and the model: vectors of different models cannot be compared."""
         return hashlib.blake2b(content, key=self._model.encode()[:64], digest_size=16).hexdigest()
+
+    async def _embed_within_quota(
+        self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None
+    ) -> tuple[list[Chunk], Vectors]:
+        """Embed chunks, or spend no token if the quota does not suffice for all. Raises `ModelError`."""
+        expected_tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in chunks))
+        quotas = await self._ledger.get_quotas(account.key_id, [self._model], UsageKind.EMBEDDINGS)
+        remaining = quotas[self._model].remaining
+        if remaining is not None and expected_tokens > remaining - quotas[self._model].usage.reserved:
+            raise ModelError("Today's quota does not suffice", ModelFailure.QUOTA)
+        async with self._ledger.charge(account.subjects, expected_tokens, embedding_model=self._model) as charge:
+            return await self._embed_chunks(account, chunks, on_progress, charge)
 
     async def _embed_chunks(
         self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None, charge: Charge
@@ -194,7 +215,7 @@ class MemoryService:
     ) -> SearchResult:
         """Search for texts that fit a question; with `file_ids`, only in these files, which came with it.
 
-        A failure of the embedding model is part of the result, so that the question can be answered without memory.
+        If the embedding model fails, words decide, and the failure is part of the result.
         """
         statistics = await self._store.read(memories.get_statistics, conversation_key)
         unindexed_messages = await self._store.read(
@@ -205,22 +226,30 @@ class MemoryService:
         has_entries = statistics.note_count or statistics.file_count or statistics.message_count
         if not has_entries and not unindexed_messages:
             return SearchResult()
+        failure: ModelFailure | None = None
+        candidates: list[ScoredChunk] = []
         try:
             async with asyncio.timeout(self._timings.recall_timeout):
                 query = await self._embed_query(account, conversation_key, question, unindexed_messages)
-        except ModelError as error:
-            log.warning("memory.search_failed", failure=error.failure, model=self._model)
-            return SearchResult(failure=error.failure)
-        except TimeoutError:
-            log.warning("memory.search_failed", failure=ModelFailure.STALLED, model=self._model)
-            return SearchResult(failure=ModelFailure.STALLED)
-        candidates = await self._store.read(
-            memories.search,
+        except (ModelError, TimeoutError) as error:
+            failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
+            log.warning("memory.search_failed", failure=failure, model=self._model)
+        else:
+            candidates = await self._store.read(
+                memories.search,
+                conversation_key,
+                query,
+                self._model,
+                limit_per_kind=MAX_CANDIDATES_PER_KIND,
+                entry_ids=file_ids,
+            )
+        candidates += await self._store.read(
+            memories.search_words,
             conversation_key,
-            query,
-            self._model,
-            limit_per_kind=MAX_CANDIDATES_PER_KIND,
+            extract_terms(question),
+            limit=MAX_CANDIDATES_PER_KIND,
             entry_ids=file_ids,
+            only_without_vector=failure is None,
         )
         leading_chunks = [
             chunk
@@ -236,6 +265,7 @@ class MemoryService:
             tuple(files),
             tuple(leading_chunks),
             has_whole_files=has_whole_files,
+            failure=failure,
         )
 
     async def _embed_query(

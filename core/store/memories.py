@@ -4,19 +4,34 @@ Everything belongs to one conversation, identified by its key; no function cross
 the query with every vector of the conversation, at most a few thousand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from core.store.dialect import advisory_lock
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages
 
 NOTE_KIND = "note"
+MAX_SEARCHED_TERMS = 20
 RECENT_MESSAGES = 20
 """The newest messages are not recalled, because the model sees them anyway."""
 
@@ -202,6 +217,10 @@ def add_entry(
     return _entry(row)
 
 
+def rename_entry(connection: Connection, entry_id: int, name: str) -> None:
+    connection.execute(update(memory_entries).where(memory_entries.c.id == entry_id).values(name=name[:200]))
+
+
 def has_room(
     connection: Connection, conversation_key: str, chunk_count: int, limits: MemoryLimits = DEFAULT_LIMITS
 ) -> bool:
@@ -317,9 +336,11 @@ def search(
 
     With `entry_ids`, only chunks of these entries.
     """
-    condition = _search_condition(connection, conversation_key, model, entry_ids)
+    condition = _search_condition(connection, conversation_key, entry_ids)
     rows = connection.execute(
-        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector).where(condition)
+        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector).where(
+            condition, memory_chunks.c.model == model
+        )
     ).all()
     query_bytes = query.nbytes
     rows = [row for row in rows if len(row.vector) == query_bytes]
@@ -340,10 +361,39 @@ def search(
     )
 
 
-def _search_condition(
-    connection: Connection, conversation_key: str, model: str, entry_ids: Sequence[int]
-) -> ColumnElement[bool]:
-    in_conversation = and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.model == model)
+def search_words(
+    connection: Connection,
+    conversation_key: str,
+    terms: Collection[str],
+    *,
+    limit: int,
+    entry_ids: Sequence[int] = (),
+    only_without_vector: bool = False,
+) -> list[ScoredChunk]:
+    """The chunks that contain most of these terms, which are in lower case; all scores are 0.
+
+    An index of words would cost more than it saves: one conversation has at most a few thousand chunks.
+    """
+    if not terms:
+        return []
+    query = _select_chunks().where(_search_condition(connection, conversation_key, entry_ids))
+    if only_without_vector:
+        query = query.where(func.length(memory_chunks.c.vector) == 0)
+    columns = query.selected_columns
+    text = columns.text + " " + columns.label + " " + func.coalesce(columns.name, "")
+    longest = sorted(terms, key=lambda term: (-len(term), term))[:MAX_SEARCHED_TERMS]
+    # SQLite ignores case only in ASCII.
+    contained = [
+        or_(text.icontains(term, autoescape=True), text.contains(term.capitalize(), autoescape=True))
+        for term in longest
+    ]
+    count = sum((case((found, 1), else_=0) for found in contained), literal(0))
+    rows = connection.execute(query.where(or_(*contained)).order_by(count.desc(), columns.id).limit(limit))
+    return [_scored_chunk(row, 0.0) for row in rows]
+
+
+def _search_condition(connection: Connection, conversation_key: str, entry_ids: Sequence[int]) -> ColumnElement[bool]:
+    in_conversation = memory_chunks.c.conversation_key == conversation_key
     if entry_ids:
         return and_(in_conversation, memory_chunks.c.entry_id.in_(entry_ids))
     mode, _ = _recall_settings(connection, conversation_key)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
+from core.errors import DocumentError, DocumentFailure, ModelFailure
 from core.memory.file_document import MAX_FILE_BYTES, MAX_PAGES, MAX_TEXT_CHARS
 from core.memory.recall import RecalledContext
-from core.memory.service import MAX_NOTE_CHARS, StoredFile
+from core.memory.service import MAX_NOTE_CHARS, StoredEntry
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
 from core.texts.formatting import count, escape_markdown
 
@@ -17,7 +17,8 @@ ASK_ABOUT_FILE = "Ask me about it."
 NOTE_MISSING = "What should I remember? Use `/remember TEXT`."
 NOTE_TOO_LONG = f"A note can have at most {MAX_NOTE_CHARS:,} characters."
 ALL_DELETED = "All notes and files of this conversation are deleted."
-NUMBER_MISSING = "Which one? Use `/memory delete NUMBER`; /memory lists the numbers."
+NUMBER_MISSING = "Which one? Add its number, as in `/memory delete 1`."
+CONFIRM_CLEAR = "confirm"
 UNKNOWN_ENTRY = "No note or file has this number. See /memory."
 UNKNOWN_ACTION = "Unknown action. Choose list, delete, clear, on, off or reset."
 HOW_TO_CHANGE = (
@@ -42,6 +43,7 @@ DOCUMENT_FAILURE_TEXTS = {
         "characters of text."
     ),
     DocumentFailure.ENCRYPTED: "is encrypted. Send it without a password.",
+    DocumentFailure.EMPTY: "is empty.",
     DocumentFailure.NO_TEXT: "has no text. If its pages are scanned images, run text recognition on it first.",
     DocumentFailure.BROKEN: "is damaged; I couldn't read any text in it.",
     DocumentFailure.UNKNOWN: "is not a type I can read. Send a PDF, text, Markdown, CSV or source code file.",
@@ -54,36 +56,32 @@ def document_failed(name: str, error: DocumentError) -> str:
     return f"{name} {DOCUMENT_FAILURE_TEXTS[error.failure]}"
 
 
-def embedding_failed(error: ModelError) -> str:
-    """Why a note or file could not be stored."""
-    match error.failure:
+def _found_by_words(failure: ModelFailure) -> str:
+    """Why a note or file has no vectors."""
+    match failure:
         case ModelFailure.QUOTA:
-            return "Today's quota of the embedding model is used up, so nothing was stored."
+            reason = "Today's quota of the embedding model does not suffice for it"
         case ModelFailure.ALLOWANCE:
-            return "It needs more tokens than today's limit leaves you, so nothing was stored. See /usage."
-        case ModelFailure.RATE_LIMITED | ModelFailure.UNAVAILABLE | ModelFailure.STALLED:
-            return "The embedding model is unavailable, so nothing was stored. Try again later."
+            reason = "It needs more embedding tokens than today's limit leaves you (see /usage)"
         case _:
-            return "The embedding model failed, so nothing was stored."
+            reason = "The embedding model is unavailable"
+    return f"{reason}, so I find it by its words only."
 
 
-def file_stored(name: str, file: StoredFile) -> str:
+def file_stored(name: str, file: StoredEntry) -> str:
     text = f"Read {name}: {count(file.entry.chunk_count, 'section')}."
     if file.blank_page_count:
         text += f" {file.blank_page_count:,} of its {file.page_count:,} pages have no text."
-    return text
-
-
-def file_not_embedded(name: str, error: ModelError) -> str:
-    return f"I couldn't read {name}. {embedding_failed(error)}"
+    return f"{text} {_found_by_words(file.failure)}" if file.failure else text
 
 
 def file_not_fetched(name: str, reason: str) -> str:
     return f"I couldn't download {name}: {reason.rstrip('.')}."
 
 
-def note_stored(number: int) -> str:
-    return f"Remembered as number {number}. See all with /memory."
+def note_stored(number: int, failure: ModelFailure | None = None) -> str:
+    text = f"Remembered as number {number}. See all with /memory."
+    return f"{text} {_found_by_words(failure)}" if failure else text
 
 
 def memory_list(entries: Sequence[MemoryEntry], statistics: MemoryStatistics) -> str:
@@ -94,6 +92,16 @@ def memory_list(entries: Sequence[MemoryEntry], statistics: MemoryStatistics) ->
         head = "No notes or files yet."
     lines = [f"- **{entry.number}** {_entry(entry)}" for entry in entries]
     return "\n".join([f"{head} {RECALL_STATUS[statistics.recall_mode]}", "", *lines, "", HOW_TO_CHANGE])
+
+
+def which_entry(entries: Sequence[MemoryEntry]) -> str:
+    return "\n".join([NUMBER_MISSING, "", *(f"- **{entry.number}** {_entry(entry)}" for entry in entries)]).strip()
+
+
+def confirm_clear(statistics: MemoryStatistics) -> str:
+    counts = ((statistics.note_count, "note"), (statistics.file_count, "file"))
+    stored = " and ".join(count(number, noun) for number, noun in counts if number) or "what is recalled"
+    return f"This deletes {stored} of this conversation for good. To do so, send `/memory clear {CONFIRM_CLEAR}`."
 
 
 def entry_deleted(entry: MemoryEntry) -> str:
@@ -112,10 +120,10 @@ def recall_note(context: RecalledContext, answer: str) -> str:
     lines = []
     if context.failure is not None:
         reason = {
-            ModelFailure.QUOTA: "today's quota for searching them is used up",
+            ModelFailure.QUOTA: "today's quota of the embedding model is used up",
             ModelFailure.ALLOWANCE: "today's limit is used up",
-        }.get(context.failure, "searching them failed")
-        lines.append(f"Answered without your notes and files: {reason}.")
+        }.get(context.failure, "the embedding model failed")
+        lines.append(f"Your notes and files were searched by words only: {reason}.")
     counts = ((context.note_count, "note"), (context.message_count, "message"))
     if recalled := [count(number, noun) for number, noun in counts if number]:
         lines.append(f"Recalled {' and '.join(recalled)}.")

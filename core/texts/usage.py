@@ -33,6 +33,12 @@ def allowance(allowance: Allowance) -> str:
     return f"{subject} {allowance.used:,} of {allowance.limit:,} {allowance.unit}s today."
 
 
+def embedding_usage(tokens: int, remaining_tokens: int | None) -> str:
+    """Of a key, which several people may share."""
+    left = "" if remaining_tokens is None else f"; {remaining_tokens:,} left"
+    return f"Notes and files on this key: {tokens:,} embedding tokens{left}."
+
+
 def quotas_reset(seconds: float) -> str:
     return f"Quotas reset in {format_duration(seconds)}."
 

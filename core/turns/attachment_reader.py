@@ -9,7 +9,7 @@ from core.backoff import Backoff
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure, ModelError
+from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.service import MemoryService, safe_filename
 from core.port import Adapter, Attachment, Incoming, SupportsFiles
@@ -87,9 +87,6 @@ class AttachmentReader:
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
             report = memory.document_failed(name, error)
-        except ModelError as error:
-            log.warning("memory.file_not_embedded", turn=turn_id, failure=error.failure)
-            report = memory.file_not_embedded(name, error)
         except DeliveryError as error:
             log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure)
             report = memory.file_not_fetched(name, str(error))

@@ -256,7 +256,7 @@ async def test_past_messages_are_recalled_when_enabled(harness: Harness) -> None
         ("broken.pdf", b"%PDF-1.7 broken", "is damaged"),
         ("photo.zip", b"PK\x03\x04" + bytes(range(256)), "is not a type I can read"),
         ("many.pdf", make_scanned_pdf(1001), "is too large"),
-        ("@everyone <b>[x](http://evil.example)_.txt", b"", "has no text"),
+        ("@everyone <b>[x](http://evil.example)_.txt", b"", "is empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -281,11 +281,15 @@ async def test_answers_without_embedding_model(harness: Harness) -> None:
     del model.models["mixedbread-ai/mxbai-embed-large-v1"]
     await telegram.send_message(ann, chat, "repeat: hello")
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > 1)
-    assert last_text(telegram, chat) == ("hello\n\nAnswered without your notes and files: searching them failed.")
+    assert last_text(telegram, chat) == (
+        "hello\n\nYour notes and files were searched by words only: the embedding model failed."
+    )
     await telegram.send_message(ann, chat, "/remember And my car is red.")
-    await telegram.wait_for(lambda: "nothing was stored" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "by its words only" in last_text(telegram, chat))
     await telegram.send_document(ann, chat, "a.txt", b"words of a file")
-    await telegram.wait_for(lambda: "I couldn't read a.txt" in last_text(telegram, chat))
+    await telegram.wait_for(
+        lambda: "Read a.txt: 1 section. The embedding model is unavailable" in last_text(telegram, chat)
+    )
 
 
 async def test_photo_is_refused_with_supported_kinds(harness: Harness) -> None:

@@ -54,7 +54,10 @@ async def test_numbers_have_leading_zeros(tmp_path: Path, model: ModelStandIn) -
 async def test_everything_can_be_deleted(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/remember My dog is called Rex.")
-        assert await chat.ask("/memory clear") == texts.ALL_DELETED
+        question = await chat.ask("/memory clear")
+        assert question.startswith("This deletes 1 note of this conversation for good.")
+        assert (await chat.ask("/memory")).startswith("1 note here.")
+        assert await chat.ask("/memory clear confirm") == texts.ALL_DELETED
         assert (await chat.ask("/memory")).startswith("No notes or files yet.")
 
 
@@ -76,8 +79,23 @@ async def test_long_notes_are_refused(tmp_path: Path, model: ModelStandIn) -> No
         assert await chat.ask(f"/remember {'x ' * (MAX_NOTE_CHARS // 2)}") == texts.note_stored(1)
 
 
-async def test_note_is_not_stored_without_its_model(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_note_is_stored_without_its_model(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, person_tokens=10) as chat:
         reply = await chat.ask(f"/remember {'several words ' * 50}")
-        assert reply == "It needs more tokens than today's limit leaves you, so nothing was stored. See /usage."
-        assert (await chat.ask("/memory")).startswith("No notes or files yet.")
+        assert reply.startswith(texts.note_stored(1))
+        assert reply.endswith("so I find it by its words only.")
+
+
+async def test_delete_lists_what_can_be_deleted(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/remember My dog is called Rex.")
+        reply = await chat.ask("/memory delete")
+        assert reply.startswith(texts.NUMBER_MISSING)
+        assert "- **1** My dog is called Rex." in reply
+
+
+async def test_usage_shows_embeddings(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert "embedding tokens" not in await chat.ask("/usage")
+        await chat.ask("/remember My dog is called Rex.")
+        assert "Notes and files on this key: " in await chat.ask("/usage")

@@ -169,7 +169,7 @@ EVERYONE = [
     "/model phi-4 chat",
     "/model reset",
     "/memory off",
-    "/memory clear",
+    "/memory clear confirm",
 ]
 
 
@@ -206,7 +206,7 @@ async def test_others_change_nothing_for_everyone(tmp_path: Path, model: ModelSt
         assert await chat.ask(command, group="-7", user="6") == refusal
 
 
-@pytest.mark.parametrize("command", ["/memory off", "/memory on", "/memory clear", "/memory delete 1"])
+@pytest.mark.parametrize("command", ["/memory off", "/memory on", "/memory clear confirm", "/memory delete 1"])
 async def test_others_do_not_change_a_shared_memory(tmp_path: Path, model: ModelStandIn, command: str) -> None:
     async with running_engine(tmp_path, model) as chat:
         chat.managers = {"5"}
