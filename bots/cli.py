@@ -136,13 +136,20 @@ def chat(
 def models(
     config_file: ConfigFile = None,
     search: Annotated[str, typer.Option(help="List only models whose names contain this.")] = "",
+    *,
+    forget_facts: Annotated[
+        bool,
+        typer.Option(
+            "--forget-facts", help="First forget what the service has taught about its models, such as smaller windows."
+        ),
+    ] = False,
 ) -> None:
-    """List the models."""
+    """List the models, their quotas, and what the service has taught about them."""
     from bots.terminal.list_models import list_models
 
     settings = _load(config_file)
     logging_setup.configure("error")
-    asyncio.run(list_models(settings.core, search, _console(), Console(stderr=True)))
+    asyncio.run(list_models(settings.core, search, _console(), Console(stderr=True), forgets_facts=forget_facts))
 
 
 @app.command()

@@ -4,6 +4,7 @@ import os
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from core.api.advice import ADVICE
@@ -19,13 +20,19 @@ SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
 
-async def list_models(settings: Settings, search: str, console: Console, stderr: Console) -> None:
+async def list_models(
+    settings: Settings, search: str, console: Console, stderr: Console, *, forgets_facts: bool = False
+) -> None:
     """Print the models whose names match `search`, and warn on `stderr` about unknown models in the settings.
 
-    If the service does not list its models, or would refuse every question, print the known models and raise
+    Below them is what the service has taught about its models; with `forgets_facts`, it is deleted first. If the
+    service does not list its models, or would refuse every question, print the known models and raise
     `UnavailableError` or `ConfigurationError`.
     """
     async with open_services(settings) as services:
+        if forgets_facts:
+            count = await services.facts.reset()
+            stderr.print(f"parley: {count} learned facts are forgotten.", markup=False, highlight=False)
         try:
             await services.models.fetch()
         except ModelError as error:
@@ -45,6 +52,13 @@ async def _print_models(services: Services, search: str, console: Console) -> No
         console.print(table)
     else:
         console.print(f"No model's name contains {search!r}.", markup=False, highlight=False)
+    facts = await services.facts.list_facts()
+    if facts:
+        learned = Table("model", "learned", "detail", "forgotten in")
+        for item in facts:
+            fact = item.fact
+            learned.add_row(fact.model, fact.kind, escape(fact.detail), format_duration(item.remaining_seconds))
+        console.print(learned)
 
 
 def _to_parley_error(error: ModelError, settings: Settings, models: ModelRegistry) -> ParleyError:

@@ -1,6 +1,7 @@
 """`parley models` as an operator reads it."""
 
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -8,11 +9,13 @@ from rich.console import Console
 from bots.sandbox.model import ModelStandIn
 from bots.terminal.list_models import list_models
 from core.api.catalogue import Model
+from core.conversation.learned_facts import LearnedFacts
 from core.settings import Settings
+from core.store.database import Store
 from tests.sqlite import sqlite_url
 
 
-async def run_list_models(folder: Path, model: ModelStandIn, search: str = "") -> str:
+async def run_list_models(folder: Path, model: ModelStandIn, search: str = "", *, forgets_facts: bool = False) -> str:
     """What the command prints, warnings last."""
     settings = {
         "api_key": model.api_key,
@@ -22,8 +25,36 @@ async def run_list_models(folder: Path, model: ModelStandIn, search: str = "") -
     }
     stdout, stderr = io.StringIO(), io.StringIO()
     console = Console(file=stdout, width=160)
-    await list_models(Settings(**settings), search, console, Console(file=stderr))  # type: ignore[arg-type]
+    await list_models(
+        Settings(**settings),  # type: ignore[arg-type]
+        search,
+        console,
+        Console(file=stderr),
+        forgets_facts=forgets_facts,
+    )
     return stdout.getvalue() + stderr.getvalue()
+
+
+async def test_learned_facts_are_listed_and_forgotten(tmp_path: Path) -> None:
+    model = ModelStandIn()
+    await model.start()
+    try:
+        await run_list_models(tmp_path, model)  # creates the database
+        store = Store(sqlite_url(tmp_path))
+        await store.open()
+        facts = LearnedFacts(store, model.base_url)
+        await facts.learn_rejected_parts("microsoft/phi-4", ["system role"])
+        await facts.learn_context_limit("google/gemma-2-9b-it", 4096, is_counted=False)
+        await store.close()
+        output = await run_list_models(tmp_path, model, "phi")
+        assert re.search(r"microsoft/phi-4 .* rejected part .* system role .* 2[34] h", output)
+        assert re.search(r"google/gemma-2-9b-it .* context limit .* 4096", output)
+        forgotten = await run_list_models(tmp_path, model, forgets_facts=True)
+        assert "2 learned facts are forgotten" in forgotten
+        assert "system role" not in forgotten
+        assert "rejected part" not in await run_list_models(tmp_path, model)
+    finally:
+        await model.close()
 
 
 async def test_models_are_listed_with_capabilities(tmp_path: Path) -> None:
