@@ -38,7 +38,7 @@ from core.markdown.document import (
     ThematicBreak,
 )
 from core.markdown.plain_text import inlines_to_plain_text, plain_paragraph
-from core.markdown.text_table import format_table
+from core.markdown.text_table import format_grid, is_grid, table_records
 from core.port import Part
 
 MAX_ENTITIES = 100
@@ -96,7 +96,12 @@ def _nesting_key(span: _Span) -> tuple[int, int, bool]:
 
 
 def _is_code(block: Block) -> bool:
-    return isinstance(block, CodeBlock | Table) or (isinstance(block, MathBlock) and block.text is None)
+    match block:
+        case CodeBlock() | MathBlock(text=None):
+            return True
+        case Table():
+            return is_grid(block)
+    return False
 
 
 class _EntityWriter:
@@ -248,8 +253,10 @@ class _EntityWriter:
                 self.inline(plain_paragraph(text).children)
             case MathBlock(tex):
                 self._code_block(tex, "tex")
+            case Table() if is_grid(block):
+                self._code_block(format_grid(block), "")
             case Table():
-                self._code_block(format_table(block), "")
+                self.blocks(table_records(block), "\n\n")
             case ThematicBreak():
                 self._write("———")
             case Quote():

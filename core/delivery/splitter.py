@@ -25,17 +25,19 @@ function of it. A part that cannot be rendered because of a defect is plain text
 import asyncio
 import re
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import regex
 
 from core.delivery.cut_finder import Cut, CutFinder, resume_blocks
-from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBlock, Table
+from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBlock, Quote, Table
 from core.markdown.outline import open_formula_closer
 from core.markdown.parser import MAX_TABLE_COLUMNS, STOP_WORK, PlacedBlock, normalise_text, parse_blocks
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.references import Definitions, find_definitions, link_references, max_reference_excess
+from core.markdown.text_table import is_grid, narrow_start
 from core.port import Dialect, Part
 from core.timings import Timings
 
@@ -294,7 +296,16 @@ class Splitter:
         excess += max_reference_excess(text, new_text, self._definitions)
         line_before = self._line_start(self._line_start(self._fit_end) - 1)
         headers = TABLE_HEADER_PATTERN.findall(self._text[line_before:end])
-        return excess + max(map(_table_excess, headers), default=0)
+        tables = _wide_tables(placed.block for placed in self._render_up_to(end).tail_blocks)
+        return excess + max(map(_table_excess, headers), default=0) + sum(map(self._grid_excess, tables))
+
+    def _grid_excess(self, table: Table) -> int:
+        """By how much a table's first rows may be larger as columns than the whole wide table as records."""
+        start, added_size = narrow_start(table)
+        if not start.rows:
+            return 0
+        grid, records = (self._dialect.render(Document((shown,))) for shown in (start, table))
+        return max(0, self._dialect.size(grid) + added_size - self._dialect.size(records))
 
     def _worst_tail(self, end: int, *, has_table: bool) -> str:
         """The tail as if every new mark is shown as a character, and every new line after a table is a row of it."""
@@ -392,6 +403,17 @@ def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int
         # Later text may turn its lines into a part of the previous block.
         open_candidates.pop()
     return open_candidates[-1].line if open_candidates else 0
+
+
+def _wide_tables(blocks: Iterable[Block]) -> Iterator[Table]:
+    for block in blocks:
+        match block:
+            case Table() if not is_grid(block):
+                yield block
+            case Quote(children):
+                yield from _wide_tables(children)
+            case ListBlock(items):
+                yield from _wide_tables(child for item in items for child in item.children)
 
 
 def _table_excess(header: str) -> int:

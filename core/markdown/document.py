@@ -142,11 +142,12 @@ class Alignment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Every row has one cell for each of `alignments`. With `has_header`, `rows[0]` is the header."""
+    """`rows[0]` is the header. Every row has one cell for each of `alignments`."""
 
     rows: tuple[tuple[tuple[Inline, ...], ...], ...]
     alignments: tuple[Alignment, ...]
-    has_header: bool = True
+    is_continuation: bool = False
+    """Whether the table begins in the previous message, which shows its header."""
 
 
 Block: TypeAlias = Paragraph | Heading | CodeBlock | MathBlock | ThematicBreak | Quote | ListBlock | Table

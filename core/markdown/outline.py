@@ -155,7 +155,7 @@ def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBloc
             code_lines = text.split("\n")[len(outermost.lines_before) - 1 :]
             stripped = (replace(first, text="\n".join(code_lines)),)
         case OpenBlockKind.TABLE, Table(rows):
-            stripped = (replace(first, rows=rows[1:], has_header=False),) if rows[1:] else ()
+            stripped = (replace(first, is_continuation=True),) if rows[1:] else ()
     return stripped + blocks[1:]
 
 
@@ -251,7 +251,7 @@ class _OutlineBuilder:
                 formula = OpenBlock(OpenBlockKind.FORMULA, lines_before=(RESUME_MARK,), formula_closer=closer)
                 self._add_leaf(start, end, formula, range(start + 1, end))
             case "table_open":
-                self._add_leaf(start, end, self._table_block(start))
+                self._add_leaf(start, end, self._table_block(token, start))
 
     def _add_code_block(self, token: Token, end: int) -> None:
         code: FencedCode = token.meta["code"]
@@ -283,13 +283,10 @@ class _OutlineBuilder:
             return open_formula_closer(self._resumed_blocks)
         return formula_closer(self._lines[start].lstrip(" \t>-+*0123456789.)"))
 
-    def _table_block(self, start: int) -> OpenBlock:
+    def _table_block(self, token: Token, start: int) -> OpenBlock:
         if start == 0 and self._resumed_blocks and self._resumed_blocks[-1].kind is OpenBlockKind.TABLE:
             return self._resumed_blocks[-1]
-        line = self._lines[start + 1]
-        delimiter_row = line[container_indent(line, self._open_blocks) :].strip()
-        columns = delimiter_row.strip("|").count("|") + 1
-        return OpenBlock(OpenBlockKind.TABLE, lines_before=("|" + "x|" * columns, delimiter_row))
+        return OpenBlock(OpenBlockKind.TABLE, lines_before=token.meta["first_lines"])
 
     def _open_item(self, token: Token, start: int) -> None:
         list_state = self._lists[-1]

@@ -115,6 +115,10 @@ def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     first_token = len(state.tokens)
     if not table_rule(state, start, end, silent):
         return False
+    if silent:
+        return True
+    header, delimiter_row = getLine(state, start).strip(), getLine(state, start + 1).strip()
+    state.tokens[first_token].meta["first_lines"] = ("|" + header.removeprefix("|"), delimiter_row)
     line, columns, last_cell = start, 0, None
     for token in state.tokens[first_token:]:
         if token.type == "tr_open" and token.map:

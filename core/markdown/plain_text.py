@@ -70,8 +70,8 @@ def _block_text(block: Block) -> str:
             return _blocks_text(children, "\n")
         case ListBlock(items, start):
             return "\n".join(_item_text(item, start, index) for index, item in enumerate(items))
-        case Table(rows):
-            return "\n".join(" | ".join(inlines_to_plain_text(cell) for cell in row) for row in rows)
+        case Table(rows, is_continuation=is_continuation):
+            return "\n".join(" | ".join(inlines_to_plain_text(cell) for cell in row) for row in rows[is_continuation:])
 
 
 def _item_text(item: ListItem, start: int | None, index: int) -> str:

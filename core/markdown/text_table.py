@@ -1,37 +1,98 @@
-"""Formats a table as lines of equally wide columns, for platforms without tables.
+"""Shows tables on platforms without tables: narrow ones as lines of equally wide columns, others as records.
 
-    Model | Size
-    ------+-----
+    Model | Size        Model: meta-llama/Llama-3.3-70B-Instruct
+    ------+-----        Context: 131,072 tokens
     phi-4 |  14B
 
 Widths are those of a monospaced font, in which an East Asian character takes two columns.
 """
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
+from itertools import zip_longest
 
 from wcwidth import wcswidth
 
-from core.markdown.document import Alignment, Table
+from core.markdown.document import Alignment, Inline, LineBreak, Paragraph, Table, Text
 from core.markdown.plain_text import inlines_to_plain_text
 
-MAX_COLUMN_WIDTH = 40
-"""A longer cell sticks out of its column and does not widen it."""
+MAX_GRID_WIDTH = 40
+"""What a phone shows in a line."""
+SEPARATOR_WIDTH = 3
 
 
-def format_table(table: Table) -> str:
-    rows = [[_single_line(inlines_to_plain_text(cell)) for cell in row] for row in table.rows]
-    widths = [
-        max((min(_display_width(row[column]), MAX_COLUMN_WIDTH) for row in rows), default=0)
-        for column in range(len(table.alignments))
-    ]
-    lines = [" | ".join(map(_pad_cell, row, widths, table.alignments)).rstrip() for row in rows]
-    if table.has_header and lines:
-        lines.insert(1, "-+-".join("-" * width for width in widths))
-    return "\n".join(lines)
+def is_grid(table: Table) -> bool:
+    """Whether the table is narrow enough for columns."""
+    return _count_narrow_rows(table) == len(table.rows)
 
 
-def _single_line(text: str) -> str:
-    return " ".join(text.split())
+def narrow_start(table: Table) -> tuple[Table, int]:
+    """The rows before the one that makes the table too wide, and how much that row can add while it is still narrow.
+
+    It may widen the other rows' cells, too.
+    """
+    count = _count_narrow_rows(table)
+    line_count = 1 + sum(max(map(len, map(_cell_lines, row))) for row in table.rows[: count + 1])
+    return replace(table, rows=table.rows[:count]), line_count * (MAX_GRID_WIDTH + 1)
+
+
+def format_grid(table: Table) -> str:
+    rows = [list(map(_cell_lines, row)) for row in table.rows]
+    widths = [max(map(_lines_width, column)) for column in zip(*rows, strict=True)]
+    shown = ["\n".join(_format_row(row, widths, table.alignments)) for row in rows]
+    rule = "-+-".join("-" * width for width in widths)
+    return "\n".join(shown[1:] if table.is_continuation else (shown[0], rule, *shown[1:]))
+
+
+def table_records(table: Table) -> tuple[Paragraph, ...]:
+    """A paragraph for each row, with a line for each cell; only the first names its empty cells, too."""
+    header, *rows = table.rows
+    if not rows:
+        return (Paragraph(tuple(_join(header, Text(" | ")))),)
+    records = []
+    for index, row in enumerate(rows):
+        names_all = index == 0 and not table.is_continuation
+        lines = (_label(label, cell) for label, cell in zip(header, row, strict=True) if cell or (names_all and label))
+        records.append(Paragraph(tuple(_join(lines, LineBreak()))))
+    return tuple(records)
+
+
+def _label(label: tuple[Inline, ...], cell: tuple[Inline, ...]) -> tuple[Inline, ...]:
+    if not label:
+        return cell
+    is_list = bool(cell) and isinstance(cell[0], LineBreak)
+    return (*label, Text(":" if is_list or not cell else ": "), *cell)
+
+
+def _join(lines: Iterable[tuple[Inline, ...]], separator: Inline) -> Iterator[Inline]:
+    for index, line in enumerate(lines):
+        if index:
+            yield separator
+        yield from line
+
+
+def _count_narrow_rows(table: Table) -> int:
+    widths = [0] * len(table.alignments)
+    for index, row in enumerate(table.rows):
+        widths = list(map(max, widths, (_lines_width(_cell_lines(cell)) for cell in row)))
+        if sum(widths) + SEPARATOR_WIDTH * (len(widths) - 1) > MAX_GRID_WIDTH:
+            return index
+    return len(table.rows)
+
+
+def _cell_lines(cell: tuple[Inline, ...]) -> list[str]:
+    lines = (" ".join(line.split()) for line in inlines_to_plain_text(cell).split("\n"))
+    return list(filter(None, lines)) or [""]
+
+
+def _lines_width(lines: list[str]) -> int:
+    return max(map(_display_width, lines))
+
+
+def _format_row(row: list[list[str]], widths: list[int], alignments: tuple[Alignment, ...]) -> Iterator[str]:
+    for line in zip_longest(*row, fillvalue=""):
+        yield " | ".join(map(_pad_cell, line, widths, alignments)).rstrip()
 
 
 @lru_cache(4096)

@@ -32,7 +32,7 @@ from core.markdown.document import (
     ThematicBreak,
 )
 from core.markdown.plain_text import plain_paragraph
-from core.markdown.text_table import format_table
+from core.markdown.text_table import format_grid, is_grid, table_records
 
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
@@ -63,7 +63,9 @@ class MarkdownWriter:
         return language
 
     def write_table(self, table: Table) -> str:
-        return self.write_fence(format_table(table), "")
+        if is_grid(table):
+            return self.write_fence(format_grid(table), "")
+        return "\n\n".join(map(self.write_block, table_records(table)))
 
     # Inline content
 

@@ -122,6 +122,7 @@ PIECES = st.sampled_from(
         "|",
         "---",
         "|---|---|",
+        "|a cell wider than a phone shows in a line|漢字|",
         "```",
         "```py",
         "\n```markdown\n",

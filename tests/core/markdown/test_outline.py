@@ -20,7 +20,7 @@ from core.markdown.outline import BreakRank, build_outline, container_indent, co
         ("```py\nwhole line\nhalf a li", "```py\n"),
         ("- item\n  ```\n  code", "- ```\n  "),
         ("> ```\n> code", "> ```\n> "),
-        ("| a | b |\n|---|:-:|\n| 1 | 2 |", "|x|x|\n|---|:-:|\n"),
+        ("| a | b |\n|---|:-:|\n| 1 | 2 |", "| a | b |\n|---|:-:|\n"),
     ],
 )
 def test_rest_of_the_last_line_stays_in_its_block(text: str, prefix: str) -> None:

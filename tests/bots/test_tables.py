@@ -1,0 +1,88 @@
+"""Tables on every platform: narrow ones in columns, wide ones as records."""
+
+import pytest
+from telegram import MessageEntity
+
+from bots.discord.dialect import DiscordDialect
+from bots.telegram.dialect import TelegramDialect
+from core.delivery.splitter import Splitter
+from core.port import Dialect
+from tests.bots.formatted_text import discord_text, telegram_part, telegram_texts, terminal_text
+
+WIDE = """| Model | Context | Notes |
+|---|---:|---|
+| meta-llama/Llama-3.3-70B-Instruct | 131,072 | **fast** |
+| phi-4 | 16,384 | |
+"""
+RECORDS = [
+    "Model: meta-llama/Llama-3.3-70B-Instruct",
+    "Context: 131,072",
+    "Notes: fast",
+    "",
+    "Model: phi-4",
+    "Context: 16,384",
+]
+
+
+def test_wide_table_is_records() -> None:
+    assert telegram_part(WIDE).text.split("\n") == RECORDS
+    assert telegram_texts(WIDE, MessageEntity.BOLD) == ["fast"]
+    assert not telegram_texts(WIDE, MessageEntity.PRE)
+    assert discord_text(WIDE).replace("**", "").split("\n") == RECORDS
+    assert all(line in terminal_text(WIDE) for line in RECORDS)
+
+
+@pytest.mark.parametrize("width", [34, 35])
+def test_forty_columns_fit_a_phone(width: int) -> None:
+    text = f"| a | b |\n|---|---|\n| {'x' * width} | yy |\n| 1 | zzz |"
+    assert (telegram_texts(text, MessageEntity.PRE) != []) == (width == 34)
+
+
+@pytest.mark.parametrize(("cell", "is_narrow"), [("漢" * 18, True), ("漢" * 19, False), ("한" * 19, False)])
+def test_wide_characters_count_double(cell: str, is_narrow: bool) -> None:
+    text = f"| a | b |\n|---|---|\n| {cell} | 1 |"
+    assert (telegram_texts(text, MessageEntity.PRE) != []) == is_narrow
+    assert discord_text(text).startswith("```") == is_narrow
+    assert (f"a: {cell}" in terminal_text(text)) != is_narrow
+
+
+def test_links_in_wide_table_are_links() -> None:
+    text = f"| Page | Summary |\n|---|---|\n| [Home](https://x.y/) | {'word ' * 10}|"
+    assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["Home"]
+    assert "Page: [Home](<https://x.y/>)" in discord_text(text)
+
+
+def test_every_header_is_shown() -> None:
+    text = f"| Name | Remark | |\n|---|---|---|\n| {'x' * 40} | | y |\n| b | | |"
+    assert telegram_part(text).text == f"Name: {'x' * 40}\nRemark:\ny\n\nName: b"
+
+
+def test_header_alone_is_shown() -> None:
+    text = f"| {'a' * 30} | {'b' * 30} |\n|---|---|\n"
+    assert telegram_part(text).text == f"{'a' * 30} | {'b' * 30}"
+
+
+@pytest.mark.parametrize("prefix", ["", "> ", "- "])
+@pytest.mark.parametrize("dialect", [TelegramDialect(150), DiscordDialect(150)])
+def test_records_in_later_parts_name_their_cells(dialect: Dialect, prefix: str) -> None:
+    rows = "".join(f"| row {number} | {'word ' * 8}|\n" for number in range(12))
+    lines = f"| First one | Second one |\n|---|---|\n{rows}".splitlines()
+    rest = "  " if prefix == "- " else prefix
+    parts = Splitter(dialect).update(prefix + ("\n" + rest).join(lines))
+    assert len(parts) > 4
+    text = "\n".join(part.text for part in parts)
+    for number in range(12):
+        assert f"First one: row {number}\n" in text
+    assert text.count("Second one: word") == 12
+
+
+@pytest.mark.parametrize("first", [1, 30])
+@pytest.mark.parametrize("dialect", [TelegramDialect(200), DiscordDialect(200), DiscordDialect(120)])
+def test_growing_table_that_becomes_wide_keeps_closed_parts(dialect: Dialect, first: int) -> None:
+    lengths = [40 if n % 9 == 8 else first if n == 0 else 1 for n in range(30)]
+    rows = "".join(f"| {n} | {'x' * length} | y |\n" for n, length in enumerate(lengths))
+    text = f"| a | b | c |\n|---|---|---|\n{rows}"
+    whole, growing = Splitter(dialect).update(text), Splitter(dialect)
+    for end in range(len(text)):
+        closed = growing.update(text[:end])[:-1]
+        assert closed == whole[: len(closed)]
