@@ -32,12 +32,12 @@ PART_PATTERNS = {
         r"|support (?:reasoning|thinking)",
         SYSTEM_ROLE: r"\bsystem['\"`]?[_ ](?:role|prompt|message|instruction)|developer instruction"
         r"|\broles?\b.{0,60}\bsystem\b|\bsystem\b.{0,20}not (?:one of|a valid|allowed|supported)"
-        r"|roles must alternate|\b(?:first|start|begin)s?\b.{0,40}\buser\b|\buser\W{1,3}(?:and|or|,)\W{1,3}assistant\b",
+        r"|roles must alternate|\b(?:first|start|begin)s?\b.{0,40}\buser\b"
+        r"|\buser\W{1,4}(?:(?:and|or)\W{1,3})?assistant\b",
     }.items()
 }
 NEGATION_PATTERN = re.compile(
-    r"\bnot\b|n't\b|\bcannot\b|unsupported|unexpected|unknown|invalid|\bmust\b|\bonly\b|forbidden|extra|unrecogni[sz]ed"
-    r"|disallowed|should be",
+    r"\bnot\b|n't\b|\bcannot\b|unsupported|unexpected|unknown|invalid|\bmust\b|\bonly\b|forbidden|unrecogni[sz]ed",
     re.IGNORECASE,
 )
 ECHO_PATTERN = re.compile(r"['\"](?:input|ctx)['\"]:")
@@ -47,11 +47,14 @@ MAX_TEXT_CHARS = 4000
 MAX_DEPTH, MAX_ITEMS = 5, 10
 
 
-def find_rejected_parts(body: Any) -> tuple[str, ...]:
-    """The parts of a request that the body of an error names; the first one is most probably the cause."""
+def find_rejected_parts(body: Any, *, is_certain_rejection: bool) -> tuple[str, ...]:
+    """The parts of a request that the body of an error names; the first one is most probably the cause.
+
+    Without `is_certain_rejection`, as with status 500, the text must say that something is not accepted.
+    """
     text = " ".join(_texts(body))[:MAX_TEXT_CHARS]
     text = ECHO_PATTERN.split(text, maxsplit=1)[0]
-    if not NEGATION_PATTERN.search(text):
+    if not (is_certain_rejection or NEGATION_PATTERN.search(text)):
         return ()
     matches = {name: pattern.search(text) for name, pattern in PART_PATTERNS.items()}
     positions = {name: match.start() for name, match in matches.items() if match}

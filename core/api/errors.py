@@ -57,7 +57,9 @@ def _context_limit(failure: ModelFailure, text: str) -> int | None:
 def _rejected_parts(failure: ModelFailure, body: Any) -> tuple[str, ...]:
     if failure is ModelFailure.NO_STREAMING:
         return (STREAM,)
-    return find_rejected_parts(body) if failure in ADAPTABLE_FAILURES else ()
+    if failure not in ADAPTABLE_FAILURES:
+        return ()
+    return find_rejected_parts(body, is_certain_rejection=failure is ModelFailure.REFUSED)
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:

@@ -24,10 +24,13 @@ class PrivateChat:
             return bot_texts(telegram.messages(telegram.open_private_chat(self._telegram_user)))
         return bot_texts(discord.messages(discord.open_dm(self._discord_user)))
 
+    async def say(self, text: str) -> None:
+        await self._client.send_message(text)
+
     async def ask(self, text: str, expected: str, timeout_seconds: float = 15) -> str:
         """Send `text`, a question or a command, and wait for a new message that contains `expected`. Returns it."""
         count = len(self.texts)
-        await self._client.send_message(text)
+        await self.say(text)
         stand_in = self._harness.telegram if self._is_telegram else self._harness.discord
 
         def new_text() -> str | None:

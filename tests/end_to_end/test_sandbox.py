@@ -22,7 +22,10 @@ repeat: privately on Discord
 """
 
 
-FAILURES = """repeat: before
+FAILURES = """:system
+:alternate
+:reject stream_options
+repeat: before
 :quota llama-3.3
 repeat: another answers
 :gone no-such-model

@@ -19,6 +19,10 @@ from typing import Any
 from bots.sandbox.model.faults import StreamAction
 from core.conversation.quotes import QUOTE_END
 
+MERGED_COMMAND_PATTERN = re.compile(
+    r"\n\n((?:repeat:|(?:long|think|slow|error|cut|stall|empty)\b).*)", re.DOTALL | re.IGNORECASE
+)
+"""A command after the instructions, for models without a system role."""
 SOURCE_PATTERN = re.compile(r"^\[(\d+)\] [^\n]*\n<<<\n(.*?)\n>>>$", re.MULTILINE | re.DOTALL)
 REASONING_MODEL_PATTERN = re.compile(r"R1|QwQ|o1|Sky-T1|Stratos")
 SHOWCASE = """## What a chat shows
@@ -65,6 +69,8 @@ def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     chat_messages = [m for m in body["messages"] if m["role"] != "system"]
     # Quoted messages come first.
     prompt = str(chat_messages[-1]["content"]).rpartition(f"{QUOTE_END}\n\n")[2]
+    if len(body["messages"]) == 1 and (merged := MERGED_COMMAND_PATTERN.search(prompt)):
+        prompt = merged[1]
     reasoning = _reasoning(prompt) if REASONING_MODEL_PATTERN.search(str(body["model"])) else ""
     command, _, argument = prompt.partition(" ")
     number = int(argument) if re.fullmatch(r"\s*\d{1,6}\s*", argument) else None
@@ -103,9 +109,8 @@ def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], pro
 
 
 def _quote_source(body: dict[str, Any]) -> str:
-    """A sentence that cites the first numbered source in the system messages; "" without sources."""
-    system_text = " ".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
-    sources = SOURCE_PATTERN.findall(system_text)
+    """A sentence that cites the first numbered source in the instructions; "" without sources."""
+    sources = SOURCE_PATTERN.findall(str(body["messages"][0]["content"]))
     if not sources:
         return ""
     number, words = sources[0]

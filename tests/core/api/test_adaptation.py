@@ -46,12 +46,14 @@ def openai_error(message: str, param: str | None = None) -> dict[str, Any]:
             {"detail": [{"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'"}]},
             "system role",
         ),
+        ({"message": "Allowed roles are 'user', 'assistant' and 'tool'"}, "system role"),
+        ({"message": "Bad request", "param": "stream_options"}, "stream_options"),
         ({"message": "The first message must be from the user."}, "system role"),
         ({"error": "This model does not support system messages"}, "system role"),
     ],
 )
 def test_named_part_is_found(body: Any, part: str) -> None:
-    assert find_rejected_parts(body)[0] == part
+    assert find_rejected_parts(body, is_certain_rejection=True)[0] == part
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,12 @@ def test_named_part_is_found(body: Any, part: str) -> None:
     ],
 )
 def test_other_errors_name_no_part(body: Any) -> None:
-    assert find_rejected_parts(body) == ()
+    assert find_rejected_parts(body, is_certain_rejection=True) == ()
+
+
+def test_failing_service_must_say_that_it_rejects_something() -> None:
+    for text, parts in (("System role not supported", ("system role",)), ("The system prompt cache is full", ())):
+        assert find_rejected_parts({"message": text}, is_certain_rejection=False) == parts
 
 
 def payload(**fields: Any) -> dict[str, Any]:

@@ -49,3 +49,8 @@ async def test_fields_can_be_refused(server: ModelStandIn, client: OpenAIClient)
     status, body = await post(client, [{**conversation("hello")[0], "reasoning_content": "hm"}])
     assert (status, "'reasoning_content'" in body["message"]) == (400, True)
     assert (await post(client))[0] == 200
+
+
+async def test_scripted_commands_work_without_system_role(client: OpenAIClient) -> None:
+    answer = await client.stream("Be kind.\n\nrepeat: one\n\ntwo")
+    assert answer.text == "one\n\ntwo"
