@@ -180,3 +180,18 @@ def add_messages(connection: Connection, conversation_key: str, count: int) -> l
         ).scalar_one()
         for n in range(count)
     ]
+
+
+async def test_words_are_found_without_vectors(store: Store) -> None:
+    await add_entry(store, ANN, "Green 100% wool", unit_vector(1, 0))
+    await add_entry(store, ANN, "Überweisung", np.empty(0, np.float32))
+    await add_entry(store, BOB, "green", np.empty(0, np.float32))
+
+    async def find(*terms: str, only_without_vector: bool = False) -> list[str]:
+        search = partial(memories.search_words, limit=5, only_without_vector=only_without_vector)
+        return [chunk.text for chunk in await store.read(search, ANN, terms)]
+
+    assert await find("green", "überwe") == ["Green 100% wool 1", "Überweisung 1"]
+    assert await find("green", "überwe", only_without_vector=True) == ["Überweisung 1"]
+    assert await find("100%", "wool", "überwe") == ["Green 100% wool 1", "Überweisung 1"], "most terms first"
+    assert await find("1_0") == await find() == []
