@@ -6,6 +6,7 @@
     [1][2]                          two sources, no link
     A claim.[^1]                    a raised number
     [^1]: Its source.               the number and the text
+    A claim.[^note]                 [note], if the message contains the definition, [^note]: otherwise as written
 
 While an answer grows, a definition comes after the text that refers to it. The parser therefore keeps both as they are,
 and `link_references` connects them just before a message is rendered.
@@ -41,6 +42,7 @@ from core.markdown.plain_text import inlines_to_plain_text
 LABEL_PATTERN = re.compile(r"\[([^\[\]\n]{0,100})\](?!\()")
 SHORTCUT_PATTERN = re.compile(r"\[([^\[\]\n]{1,100})\]")
 FOOTNOTE_PATTERN = re.compile(r"\[\^([0-9]{1,4})\]")
+NAMED_FOOTNOTE_PATTERN = re.compile(r"\[\^([\w-]{1,40})\]")
 DEFINITION_PATTERN = re.compile(r"\s*\[([^\[\]^][^\[\]]{0,99})\]:\s*\Z")
 """The text before the address."""
 DEFINITION_LINE_PATTERN = re.compile(r"^[ \t>*+-]*+\[[^\[\]\n]{1,100}\]:[^\n]*", re.MULTILINE)
@@ -126,16 +128,18 @@ def find_definitions(blocks: Sequence[Block], earlier: Definitions) -> Definitio
 def link_references(blocks: Sequence[Block], earlier: Definitions, *, hides_definitions: bool) -> Document:
     """The document in which references are links. `earlier`: the definitions in earlier messages."""
     definitions = find_definitions(blocks, earlier)
-    if not definitions:
+    footnotes = {name for line in _lines(blocks) for name in _read_footnote(line)}
+    if not definitions and not footnotes:
         return Document(tuple(blocks))
-    linker = _Linker(definitions)
+    linker = _Linker(definitions, footnotes)
     linked = _map_blocks(blocks, linker.link)
     return Document(_map_blocks(linked, linker.hide_definitions) if hides_definitions else linked)
 
 
 class _Linker:
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, footnotes: set[str]) -> None:
         self._definitions = definitions
+        self._footnotes = footnotes
         self._used: set[str] = set()
 
     def link(self, children: tuple[Inline, ...]) -> tuple[Inline, ...]:
@@ -144,7 +148,7 @@ class _Linker:
     def _link_node(self, node: Inline) -> Iterator[Inline]:
         match node:
             case Text(text):
-                yield from self._link_shortcuts(text)
+                yield from self._link_shortcuts(NAMED_FOOTNOTE_PATTERN.sub(self._show_footnote, text))
             case Strong(children) | Emphasis(children) | Strikethrough(children) | Spoiler(children):
                 yield replace(node, children=self.link(children))
             case Reference(children, label):
@@ -152,6 +156,9 @@ class _Linker:
                 yield Link(self._use(key), children) if key in self._definitions else node
             case _:
                 yield node
+
+    def _show_footnote(self, match: re.Match[str]) -> str:
+        return f"[{match[1]}]" if match[1] in self._footnotes else match[0]
 
     def _link_shortcuts(self, text: str) -> Iterator[Inline]:
         """Link `[text]` alone, unless it is a number: `[1]` says which source is meant."""
@@ -190,6 +197,12 @@ def _read_definition(line: tuple[Inline, ...]) -> Iterator[tuple[str, str]]:
     match line:
         case (Text(text), Link(url, (Text(label),)), *_) if url == label and (found := DEFINITION_PATTERN.match(text)):
             yield _key(found[1]), url
+
+
+def _read_footnote(line: tuple[Inline, ...]) -> Iterator[str]:
+    match line:
+        case (Text(text), *_) if (found := NAMED_FOOTNOTE_PATTERN.match(text)) and text.startswith(":", found.end()):
+            yield found[1]
 
 
 def _lines(blocks: Sequence[Block]) -> Iterator[tuple[Inline, ...]]:

@@ -84,6 +84,14 @@ def test_footnotes_have_raised_numbers() -> None:
     assert "A claim¹, another.²,¹²" in terminal_text(text)
 
 
+def test_named_footnotes_have_names_without_marks() -> None:
+    text = "A claim[^my-note], not [^a-z].\n\n[^my-note]: Its source, [^my-note] again."
+    shown = "A claim[my-note], not [^a-z].\n\n[my-note]: Its source, [my-note] again."
+    assert telegram_part(text).text == shown
+    assert discord_text(text).replace("\\", "") == shown
+    assert terminal_text(text).split() == shown.split()
+
+
 def test_growing_text_is_never_too_large() -> None:
     text = "[a page][label of it] and [b][2], " * 12 + f"\n\n[2]: {URL}\n[label of it]: https://x.y\n\n" + "word " * 30
     for dialect in (TelegramDialect(400), DiscordDialect(420), DiscordDialect(700)):
