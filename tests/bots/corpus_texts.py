@@ -4,6 +4,7 @@ A file holds several answers; a line `%%% name` begins each.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ def lost_words(text: str, shown: str) -> set[str]:
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text))
+    """Letters and digits without accents; raised and lowered ones like others."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text)))
 
 
 def shown_text(parts: tuple[Part, ...]) -> str:
