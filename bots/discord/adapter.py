@@ -14,7 +14,14 @@ from dataclasses import replace
 from bots.discord.backfill import BackfillSources
 from bots.discord.commands import CommandSync, StateStore
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
-from bots.discord.errors import MISSING_PERMISSIONS, THREAD_ARCHIVED, UNKNOWN_MESSAGE, RefusedError
+from bots.discord.errors import (
+    MISSING_PERMISSIONS,
+    REFERENCE_NOT_ALLOWED,
+    REFERENCE_NOT_READABLE,
+    THREAD_ARCHIVED,
+    UNKNOWN_MESSAGE,
+    RefusedError,
+)
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
@@ -237,7 +244,7 @@ class DiscordAdapter:
         self._forbidden_channels.check(place)
         body = _payload(part, flags=SUPPRESS_EMBEDS_FLAG, nonce=key[:MAX_NONCE_CHARS], reply_to=reply_to)
         try:
-            message = await self._http.call("POST", f"/channels/{channel_id(place)}/messages", body, file=part.file)
+            message = await self._create_message(place, body, part.file)
         except DeliveryError as error:
             if not _concerns_file(part, error):
                 self._forbidden_channels.record_failure(place, error)
@@ -248,6 +255,17 @@ class DiscordAdapter:
             body = _payload(replace(part, file=None))
             await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
         return message_id
+
+    async def _create_message(self, place: Place, body: Json, file: File | None) -> Json:
+        """Post `body`, without the reply if Discord refuses only that."""
+        path = f"/channels/{channel_id(place)}/messages"
+        try:
+            return await self._http.call("POST", path, body, file=file)
+        except RefusedError as error:
+            if error.code not in (REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED) or "message_reference" not in body:
+                raise
+        body = {name: value for name, value in body.items() if name != "message_reference"}
+        return await self._http.call("POST", path, body, file=file)
 
     async def _call_unarchiving(
         self, place: Place, method: str, path: str, body: Json | None = None, file: File | None = None

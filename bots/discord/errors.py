@@ -13,6 +13,8 @@ UNKNOWN_MESSAGE = 10008
 ALREADY_ACKNOWLEDGED = 40060
 MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
 THREAD_ARCHIVED = 50083
+REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED = 160009, 160010
+"""The bot may not reply to this message. Writing without a reply is allowed."""
 
 COMMAND_EXPIRED_TEXT = "This command can no longer be answered"
 CONNECTION_LOST_TEXT = "The connection to Discord was lost"
@@ -43,6 +45,8 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
         50083: "The thread is archived",
         50278: "This person does not accept direct messages from me",
         160005: "The thread is locked",
+        160009: "I may not read the messages of this channel",
+        160010: "I may not reply to this message",
     },
     DeliveryFailure.REJECTED: {
         40005: "The message is too large for Discord",

@@ -10,6 +10,11 @@ def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]
     quotes = []
     if (original := replied_message(message)) is not None:
         quotes.append(quote_message(original, QuoteKind.REPLY, bot_id))
+    # Discord does not say who wrote a forwarded message.
+    quotes += [
+        Quote(QuoteKind.FORWARD, read_text(snapshot), message_id=str(message.id))
+        for snapshot in message.message_snapshots
+    ]
     quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message)))
     return tuple(quote for quote in quotes if quote.text)
 
@@ -26,6 +31,10 @@ def replied_message(message: discord.Message) -> discord.Message | None:
         return None
     original = message.reference.resolved
     return original if isinstance(original, discord.Message) else None
+
+
+def forwarded_files(message: discord.Message) -> tuple[Attachment, ...]:
+    return tuple(file for snapshot in message.message_snapshots for file in message_attachments(snapshot))
 
 
 def replied_files(message: discord.Message) -> tuple[Attachment, ...]:

@@ -11,9 +11,9 @@ from bots.discord.commands import join_arguments
 from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
 from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
-from bots.discord.quotes import replied_files, replied_message, translate_quotes
+from bots.discord.quotes import forwarded_files, replied_files, replied_message, translate_quotes
 from core.commands.declarations import Command
-from core.port import EventKind, Incoming, Place, Sender
+from core.port import Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "discord"
 
@@ -45,7 +45,9 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         text=_message_text(message, bot_id, roles),
         message_id=str(message.id),
         quotes=translate_quotes(message, bot_id),
-        attachments=message_attachments(message) or replied_files(message),
+        attachments=message_attachments(message) or forwarded_files(message) or replied_files(message),
+        # What the person writes about a forwarded message comes before or after it.
+        batch=Batch() if message.message_snapshots else None,
     )
 
 

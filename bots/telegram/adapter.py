@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import structlog
 from telegram import Bot, ChatMember, InputFile, LinkPreviewOptions, Message, ReplyParameters, User
@@ -17,7 +18,7 @@ from bots.telegram.buttons import inline_keyboard
 from bots.telegram.commands import publish_commands
 from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
-from bots.telegram.errors import delivery_errors, is_not_modified, redact_token, retry
+from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
 from bots.telegram.http_client import BotApiRequest, PollingRequest, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
@@ -48,6 +49,7 @@ MAX_CACHED_MEMBERS = 1_000
 MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class TelegramAdapter:
@@ -230,20 +232,21 @@ class TelegramAdapter:
         reply_to: str | None = None,
         **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
-        options: dict[str, Any] = {"message_thread_id": thread_id(place), "reply_markup": inline_keyboard(part)}
+        options: dict[str, Any] = {"reply_markup": inline_keyboard(part)}
         if reply_to is not None and not place.is_private:
             options["reply_parameters"] = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():
-                message = await self._create_message(int(place.chat), part, options)
+                message = await _in_topic(place, lambda place: self._create_message(place, part, options))
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
                 log.warning("telegram.send_uncertain", key=key, chat=place.chat)
             raise
         return str(message.message_id)
 
-    async def _create_message(self, chat: int, part: Part, options: dict[str, Any]) -> Message:
-        entities = part_entities(part) or None
+    async def _create_message(self, place: Place, part: Part, options: dict[str, Any]) -> Message:
+        chat, entities = int(place.chat), part_entities(part) or None
+        options = {**options, "message_thread_id": thread_id(place)}
         if part.file is None:
             return await self._bot.send_message(
                 chat, part.text, entities=entities, link_preview_options=NO_LINK_PREVIEW, **options
@@ -278,11 +281,14 @@ class TelegramAdapter:
 
     async def show_typing(self, place: Place) -> None:
         async with self._request():
-            await self._bot.send_chat_action(int(place.chat), ChatAction.TYPING, message_thread_id=thread_id(place))
+            await _in_topic(place, self._send_typing)
+
+    async def _send_typing(self, place: Place) -> None:
+        await self._bot.send_chat_action(int(place.chat), ChatAction.TYPING, message_thread_id=thread_id(place))
 
     async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
         async with self._request():
-            await self._drafts.send(place, draft_id, part)
+            await _in_topic(place, lambda place: self._drafts.send(place, draft_id, part))
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         async with self._request():
@@ -300,6 +306,16 @@ class TelegramAdapter:
         with delivery_errors():
             async with asyncio.timeout(self._timings.request_timeout):
                 yield
+
+
+async def _in_topic(place: Place, request: Callable[[Place], Awaitable[T]]) -> T:
+    """The result of `request`, which names the topic. If the topic no longer exists, the chat takes its place."""
+    try:
+        return await request(place)
+    except BadRequest as error:
+        if place.thread is None or not is_topic_gone(error):
+            raise
+    return await request(replace(place, thread=None))
 
 
 def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:

@@ -30,17 +30,16 @@ log = structlog.get_logger(__name__)
 
 NOT_MODIFIED_TEXT = "message is not modified"
 
+TOPIC_GONE_TEXTS = ("message thread not found", "topic_deleted", "topic_id_invalid")
 GONE_TEXTS = (
+    *TOPIC_GONE_TEXTS,
     "message to edit not found",
     "message can't be edited",
     "message to delete not found",
     "message to be replied not found",
     "message to reply not found",
     "replied message not found",
-    "message thread not found",
     "message_id_invalid",
-    "topic_deleted",
-    "topic_id_invalid",
     "chat not found",
     "user not found",
     "peer_id_invalid",
@@ -134,6 +133,10 @@ def to_delivery_error(error: TelegramError) -> DeliveryError:
 def is_not_modified(error: BadRequest) -> bool:
     """Whether Telegram refused an edit only because it changes nothing."""
     return NOT_MODIFIED_TEXT in error.message.lower()
+
+
+def is_topic_gone(error: BadRequest) -> bool:
+    return any(text in error.message.lower() for text in TOPIC_GONE_TEXTS)
 
 
 def retry_after(error: Exception) -> float:

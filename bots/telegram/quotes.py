@@ -31,6 +31,11 @@ def translate_quotes(message: Message, me: User) -> tuple[Quote, ...]:
     return (Quote(QuoteKind.REPLY, text, author, message_id, is_own=is_own, is_excerpt=bool(excerpt.strip())),)
 
 
+def quote_forward(message: Message, origin: MessageOrigin) -> tuple[Quote, ...]:
+    text = read_text(message)
+    return (Quote(QuoteKind.FORWARD, text, _origin_name(origin), str(message.message_id)),) if text else ()
+
+
 def replied_message(message: Message) -> Message | None:
     """Ignores that every message in a topic replies to the message that opened the topic."""
     original = message.reply_to_message

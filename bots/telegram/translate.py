@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from telegram import CallbackQuery, Chat, Message, MessageEntity, Update, User
+from telegram import CallbackQuery, Chat, Message, MessageEntity, MessageOrigin, Update, User
 from telegram.constants import ChatType
 
 from bots.telegram.content import extract_attachments, read_additions, read_text
-from bots.telegram.quotes import replied_files, replied_message, translate_quotes
+from bots.telegram.quotes import quote_forward, replied_files, replied_message, translate_quotes
 from core.port import Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "telegram"
@@ -74,6 +74,9 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     is_private = _is_private(message.chat)
     content = _MessageText(message, me, is_private=is_private)
     attachments = extract_attachments(message)
+    if message.forward_origin is not None:
+        # In groups, the forwarded words may mention the bot, but nobody has asked it anything.
+        return _translate_forward(message, message.forward_origin, me, sender, key) if is_private else None
     if content.command is not None and not is_private:
         if content.addressee and content.addressee != (me.username or "").lower():
             return None
@@ -97,6 +100,21 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         quotes=translate_quotes(message, me),
         attachments=attachments or replied_files(message),
         batch=_batch(message, content) if content.command is None else None,
+    )
+
+
+def _translate_forward(message: Message, origin: MessageOrigin, me: User, sender: Sender, key: str) -> Incoming:
+    """Somebody else's words, which are no command. What the person writes about them comes before or after."""
+    return Incoming(
+        kind=EventKind.PROMPT,
+        key=key,
+        place=_place(message.chat.id, me, _topic_id(message), is_private=True),
+        sender=sender,
+        text="",
+        message_id=str(message.message_id),
+        quotes=quote_forward(message, origin),
+        attachments=extract_attachments(message),
+        batch=Batch(),
     )
 
 
@@ -140,10 +158,11 @@ def _place(chat_id: int, me: User, thread: int | None = None, *, is_private: boo
 
 
 def _topic_id(message: Message) -> int | None:
-    """Outside forums, `message_thread_id` is only a chain of replies. Requests to the General topic must not
-    contain its ID, 1.
+    """In groups that are no forums, `message_thread_id` is only a chain of replies; so it is in General, whose own ID,
+    1, requests must not contain. In private chats, it is a topic in any case.
     """
-    if not message.is_topic_message or message.message_thread_id in {None, 1}:
+    is_topic = message.is_topic_message or _is_private(message.chat)
+    if not is_topic or message.message_thread_id in {None, 1}:
         return None
     return message.message_thread_id
 

@@ -86,7 +86,11 @@ def claim_turns(
             IS_OPEN,
             _of_accounts(accounts),
             turns.c.id.not_in(exclude),
-            turns.c.lease_expires_at < database_now(),
+            # A restarted turn is still leased to the process that gives it up.
+            or_(
+                turns.c.lease_expires_at < database_now(),
+                (turns.c.owner == owner) & (turns.c.state == TurnState.QUEUED),
+            ),
             # A turn from the future was created before the clock was set back: its batch is complete.
             or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
@@ -163,10 +167,13 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
 
 
 def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
-    """Renew the leases of `ids`. Returns the turns that `owner` still has, with whether each is to be cancelled."""
+    """Renew the leases of `ids`. Returns the turns that `owner` still has, with whether each is to be cancelled.
+
+    A turn that was restarted (`restart_turn`) is queued again and not among them.
+    """
     rows = connection.execute(
         update(turns)
-        .where(turns.c.id.in_(ids), turns.c.owner == owner, IS_OPEN)
+        .where(turns.c.id.in_(ids), turns.c.owner == owner, turns.c.state != TurnState.QUEUED, IS_OPEN)
         .values(lease_expires_at=database_now() + lease_seconds)
         .returning(turns.c.id, turns.c.cancel_requested)
     )

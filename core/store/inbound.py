@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 from sqlalchemy import insert as plain_insert
 
-from core.port import EventKind, Incoming
+from core.port import EventKind, Incoming, QuoteKind
 from core.scopes import chat_key
 from core.store.dialect import insert, upsert
 from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming, erase_content
 from core.store.schema import IS_OPEN, conversations, database_now, turns
-from core.store.turns import Refusal, TurnState
+from core.store.turns import Refusal, TurnState, restart_turn
 from core.timings import Timings
 
 MAX_BATCH_ATTACHMENTS = 20
@@ -165,38 +165,77 @@ def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id:
 def _merge_into_batch(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings, max_chars: int
 ) -> bool:
-    """Merge `incoming` into a turn that waits for more of its batch, and extend the wait. False if there is none."""
+    """Merge `incoming` into a question that waits for more, or that it was sent with. False if there is none.
+
+    Clients send the comment on a forwarded message as a message of its own, some of them first. A question that is
+    being answered starts again with what came with it.
+    """
     if incoming.kind is not EventKind.PROMPT:
         return False
-    is_waiting = (
-        turns.c.conversation_id == conversation_id,
-        turns.c.person_key == person_key,
-        turns.c.seq.is_not(None),
-        turns.c.state == TurnState.QUEUED,
-        turns.c.not_before > database_now(),
-        IS_OPEN,
+    first = _find_waiting(connection, incoming, conversation_id, person_key, timings) or _find_comment(
+        connection, incoming, conversation_id, person_key, timings
     )
-    row = connection.execute(
-        select(turns.c.id, turns.c.incoming_json)
-        .where(*is_waiting, turns.c.created_at > database_now() - timings.max_batch)
-        .order_by(turns.c.id.desc())
-        .limit(1)
-    ).first()
-    first = decode_incoming(row.incoming_json) if row else None
-    batch_id = incoming.batch.id if incoming.batch else None
-    if row is None or first is None or first.batch is None or first.batch.id != batch_id:
+    if first is None:
         return False
-    merged = _merge(first, incoming)
+    merged = _merge(first.incoming, incoming)
     if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.quotes) > MAX_BATCH_QUOTES:
         return False
     if len(merged.text) > max_chars:
         return False
-    result = connection.execute(
-        update(turns)
-        .where(turns.c.id == row.id, *is_waiting)
-        .values(incoming_json=encode_incoming(merged), not_before=database_now() + timings.batch_window)
-    )
-    return result.rowcount == 1
+    return restart_turn(connection, first.id, merged, wait_seconds=timings.batch_window)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenQuestion:
+    id: int
+    incoming: StoredIncoming
+
+
+def _find_waiting(
+    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
+) -> _OpenQuestion | None:
+    """The question that waits for more of the batch to which `incoming` belongs."""
+    waits = turns.c.not_before > database_now()
+    question = _find_open_question(connection, conversation_id, person_key, timings.max_batch, waits)
+    if question is None or question.incoming.batch is None:
+        return None
+    batch_id = incoming.batch.id if incoming.batch else None
+    return question if question.incoming.batch.id == batch_id else None
+
+
+def _find_comment(
+    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
+) -> _OpenQuestion | None:
+    """The question that was sent with the forwarded message `incoming`, and just before it."""
+    is_forward = not incoming.text and any(quote.kind is QuoteKind.FORWARD for quote in incoming.quotes)
+    if not is_forward:
+        return None
+    question = _find_open_question(connection, conversation_id, person_key, timings.batch_window)
+    if question is None or question.incoming.kind is not EventKind.PROMPT or question.incoming.batch is not None:
+        return None
+    return replace(question, incoming=replace(question.incoming, batch=incoming.batch))
+
+
+def _find_open_question(
+    connection: Connection, conversation_id: int, person_key: str, max_age: float, *conditions: ColumnElement[bool]
+) -> _OpenQuestion | None:
+    """The person's last question, if it is at most `max_age` seconds old and has no answer yet."""
+    row = connection.execute(
+        select(turns.c.id, turns.c.incoming_json)
+        .where(
+            turns.c.conversation_id == conversation_id,
+            turns.c.person_key == person_key,
+            turns.c.seq.is_not(None),
+            turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)),
+            turns.c.created_at > database_now() - max_age,
+            IS_OPEN,
+            *conditions,
+        )
+        .order_by(turns.c.id.desc())
+        .limit(1)
+    ).first()
+    incoming = decode_incoming(row.incoming_json) if row else None
+    return _OpenQuestion(row.id, incoming) if row and incoming else None
 
 
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:

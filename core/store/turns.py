@@ -118,8 +118,28 @@ def erase_event_text(connection: Connection, turn: Turn) -> None:
     update_owned_turn(connection, turn, incoming_json=erased)
 
 
+def restart_turn(connection: Connection, turn_id: int, incoming: Incoming, *, wait_seconds: float = 0.0) -> bool:
+    """Give a turn without an answer another event, after `wait_seconds` at the earliest. False if it has an answer.
+
+    Its owner, if it has one, can no longer write to it, and gives it up with its next heartbeat.
+    """
+    result = connection.execute(
+        update(turns)
+        .where(turns.c.id == turn_id, turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)), IS_OPEN)
+        .values(
+            incoming_json=encode_incoming(incoming),
+            state=TurnState.QUEUED,
+            cancel_requested=False,
+            not_before=database_now() + wait_seconds if wait_seconds else turns.c.not_before,
+        )
+    )
+    return result.rowcount == 1
+
+
 def is_owned(turn: Turn) -> ColumnElement[bool]:
-    return and_(turns.c.id == turn.id, turns.c.owner == turn.owner, turns.c.attempt == turn.attempt, IS_OPEN)
+    """Whether its owner may still write to it: no other process has claimed it, and it was not restarted."""
+    is_claimed = and_(turns.c.owner == turn.owner, turns.c.attempt == turn.attempt)
+    return and_(turns.c.id == turn.id, is_claimed, turns.c.state != TurnState.QUEUED, IS_OPEN)
 
 
 def update_owned_turn(connection: Connection, turn: Turn, **values: object) -> None:

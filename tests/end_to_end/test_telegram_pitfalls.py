@@ -6,6 +6,7 @@ Pitfalls that concern a single module are tested in tests/bots/telegram.
 import contextlib
 import re
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from bots.sandbox.model.faults import stall
 from bots.sandbox.model.script import long_document
-from bots.sandbox.telegram import Call, Fault, FaultKind
+from bots.sandbox.telegram import Call, Chat, Fault, FaultKind
 from core.commands.declarations import COMMANDS
 from core.store import grants
 from core.store.database import Store
@@ -481,3 +482,25 @@ async def test_timeout_sends_no_plain_copy(harness: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1:] == [texts.DELIVERY_UNCERTAIN])
     assert bot_texts(telegram.messages(chat)) == ["bold and code", texts.DELIVERY_UNCERTAIN]
     assert "entities" in met[0].params
+
+
+async def test_answer_survives_deleted_topic(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
+    model.tokens_per_second = 20
+    ann = telegram.create_user("Ann")
+    forum, private = telegram.create_forum("Forum", ann), telegram.open_private_chat(ann)
+    topics = [(chat, telegram.create_topic(chat, "plans")) for chat in (forum, private)]
+    text = "it goes on " * 8
+
+    def has_answer(chat: Chat) -> bool:
+        return text.strip() in bot_texts(telegram.messages(chat))
+
+    for chat, topic in topics:
+        mention = "" if chat.is_private else f"@{telegram.bot.username} "
+        await telegram.send_message(ann, chat, f"{mention}repeat: {text}", thread=topic)
+    await model.wait_for(lambda: len(model.requests) == 2)
+    for chat, topic in topics:
+        telegram.delete_topic(chat, topic)
+    model.tokens_per_second = 2000
+    for chat, _ in topics:
+        await telegram.wait_for(partial(has_answer, chat), 20)

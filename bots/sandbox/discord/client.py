@@ -21,6 +21,9 @@ from bots.sandbox.discord.state import (
 from bots.sandbox.stand_in import Json
 from core.clock import Scheduled
 
+SNAPSHOT_FIELDS = frozenset(
+    {"type", "content", "embeds", "attachments", "timestamp", "edited_timestamp", "flags", "mentions", "components"}
+)
 REGISTRATION_TIMEOUT_SECONDS = 3.0
 """A bot registers its commands within this time after it starts."""
 
@@ -82,6 +85,16 @@ class ClientBackend(Backend):
         """A message with a file."""
         attachment = self.add_attachment(name, content, media_type)
         return await self.send_message(user, channel, text, attachments=[attachment])
+
+    async def forward_message(self, user: User, channel: Channel, original: Message) -> Message:
+        """Discord does not say who wrote a forwarded message."""
+        snapshot = {
+            name: value for name, value in original.json(include_reply=False).items() if name in SNAPSHOT_FIELDS
+        }
+        reference = {"type": 1, "message_id": str(original.id), "channel_id": str(original.channel.id)}
+        return await self.send_message(
+            user, channel, "", message_reference=reference, message_snapshots=[{"message": snapshot}]
+        )
 
     async def edit_message(self, user: User, message: Message, content: str) -> None:
         if message.author is not user:

@@ -30,6 +30,10 @@ method_not_allowed = partial(ApiError, 405, 0, "405: Method Not Allowed")
 missing_access = partial(ApiError, 403, 50001, "Missing Access")
 missing_permissions = partial(ApiError, 403, 50013, "Missing Permissions")
 archived_thread = partial(ApiError, 400, 50083, "Thread is archived")
+unreadable_reference = partial(
+    ApiError, 400, 160009, "Cannot reference a message without permission to read message history"
+)
+age_restricted_reference = partial(ApiError, 400, 160010, "Cannot reference a message of an age-restricted channel")
 locked_thread = partial(ApiError, 400, 160005, "This thread is locked")
 empty_message = partial(ApiError, 400, 50006, "Cannot send an empty message")
 

@@ -5,14 +5,25 @@ import re
 from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.errors import (
     ApiError,
+    age_restricted_reference,
     archived_thread,
     empty_message,
     invalid_form,
     method_not_allowed,
     missing_permissions,
     not_found,
+    unreadable_reference,
 )
-from bots.sandbox.discord.state import ATTACH_FILES, LOADING, Call, Channel, Message, iso_now, next_snowflake
+from bots.sandbox.discord.state import (
+    ATTACH_FILES,
+    LOADING,
+    READ_MESSAGE_HISTORY,
+    Call,
+    Channel,
+    Message,
+    iso_now,
+    next_snowflake,
+)
 from bots.sandbox.discord.validation import check_message
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from core.bounded_dict import BoundedDict
@@ -47,6 +58,10 @@ class MessageRoutes:
             if reference.get("fail_if_not_exists", True):
                 raise invalid_form("message_reference", "MESSAGE_REFERENCE_UNKNOWN_MESSAGE", "Unknown message")
             target = None
+        if target is not None and not channel.bot_has_permission(READ_MESSAGE_HISTORY):
+            raise unreadable_reference()
+        if target is not None and channel.is_age_restricted:
+            raise age_restricted_reference()
         message = self.new_message(channel, body, int(target) if target is not None else None)
         if nonce is not None:
             message.nonce = str(nonce)

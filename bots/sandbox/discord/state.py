@@ -112,6 +112,7 @@ class Channel:
     messages: "list[Message]" = field(default_factory=list)
     archived: bool = False
     locked: bool = False
+    is_age_restricted: bool = False
     bot_permissions: int = DEFAULT_PERMISSIONS
     granted_permissions: dict[int, int] = field(default_factory=dict)
     """What the channel allows single people in addition to their permissions on the server, by user ID."""

@@ -101,6 +101,10 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         self.publish(chat, ChatEvent(ChatEventKind.SENT, message))
         return thread_id
 
+    def delete_topic(self, chat: Chat, thread_id: int) -> None:
+        """Telegram sends bots no update about it."""
+        del chat.topics[thread_id]
+
     def _add_chat(self, chat: Chat) -> Chat:
         self.chats[chat.id] = chat
         return chat

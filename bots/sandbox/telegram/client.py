@@ -75,6 +75,12 @@ class ClientBackend(Backend):
         self.notify_bot("message", message)
         return message
 
+    async def forward_message(self, user: User, chat: Chat, original: Message, **options: Any) -> Message:
+        origin = {"type": "user", "date": original.date, "sender_user": original.sender.json()}
+        return await self.send_message(
+            user, chat, original.text, forward_origin=origin, **original.extra_fields, **options
+        )
+
     def redeliver_last_update(self, chat: Chat) -> None:
         """Deliver the latest update of a chat to the bot once more."""
         self.updates.redeliver_last(chat.id)

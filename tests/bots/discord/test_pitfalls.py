@@ -26,6 +26,7 @@ from bots.discord.interaction_responder import InteractionToken
 from bots.sandbox.discord import Interaction, ScriptedReply
 from bots.sandbox.discord.state import (
     DEFAULT_PERMISSIONS,
+    READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
     SEND_MESSAGES_IN_THREADS,
     VIEW_CHANNEL,
@@ -57,6 +58,20 @@ async def test_deleted_question_is_still_answered(harness: AdapterHarness) -> No
     await harness.discord.delete_message(question)
     await adapter.send(incoming.place, Part("the answer"), key="k", reply_to=incoming.message_id)
     assert harness.bot_texts() == ["the answer"]
+
+
+@pytest.mark.parametrize("is_age_restricted", [False, True], ids=["160009", "160010"])
+async def test_answer_is_sent_without_refused_reference(harness: AdapterHarness, is_age_restricted: bool) -> None:
+    adapter = await harness.start()
+    await harness.mention("hello")
+    incoming = await harness.inbox.next()
+    harness.channel.is_age_restricted = is_age_restricted
+    if not is_age_restricted:
+        harness.channel.bot_permissions &= ~READ_MESSAGE_HISTORY
+    await adapter.send(incoming.place, Part("the answer"), key="k", reply_to=incoming.message_id)
+    assert harness.bot_texts() == ["the answer"]
+    refused = [call.status for call in harness.discord.calls if call.method == "POST" and "/messages" in call.path]
+    assert refused == [400, 200]
 
 
 async def test_deleted_answer_is_not_sent_again(harness: AdapterHarness) -> None:

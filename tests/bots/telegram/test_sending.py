@@ -67,6 +67,19 @@ async def test_sends_to_topic(bot_api: TelegramStandIn, run_adapter: RunAdapter)
     assert "message_thread_id" not in params_of(bot_api, "sendChatAction")[1]
 
 
+@pytest.mark.parametrize("text", ["message thread not found", "TOPIC_DELETED"])
+async def test_chat_takes_place_of_missing_topic(bot_api: TelegramStandIn, run_adapter: RunAdapter, text: str) -> None:
+    gone = ScriptedReply.error(400, f"Bad Request: {text}")
+    async with run_adapter() as adapter:
+        for method in ("sendMessage", "sendChatAction", "sendMessageDraft", "sendMessageDraft"):
+            bot_api.script.add(method, gone)
+        await adapter.send(TOPIC_PLACE, Part("hi"), key="k")
+        await adapter.show_typing(TOPIC_PLACE)
+        await adapter.show_draft(PRIVATE_TOPIC_PLACE, 5, Part("gro"))
+    for method in ("sendMessage", "sendChatAction", "sendMessageDraft"):
+        assert "message_thread_id" not in params_of(bot_api, method)[-1]
+
+
 async def test_buttons_and_menus(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
     buttons = tuple(Button(f"B{number}", f"b:{number}", is_destructive=number == 3) for number in range(4))
     menu = (MenuItem("Llama", "m:0", description="128k", is_selected=True), MenuItem("Qwen", "m:1"))

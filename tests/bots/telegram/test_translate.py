@@ -178,6 +178,15 @@ def test_topic_in_private_chat() -> None:
     assert (place.thread, place.is_private) == ("9", True)
 
 
+def test_topic_in_private_chat_without_mark() -> None:
+    assert translate_message(message(PRIVATE, "hi", message_thread_id=9)).place.thread == "9"
+    assert translate_message(message(PRIVATE, "hi", message_thread_id=1)).place.thread is None
+
+
+def test_reply_in_general_topic_has_no_thread() -> None:
+    assert translate_message(mention_message(FORUM, "@parley_bot hi", message_thread_id=12)).place.thread is None
+
+
 def callback_query(message: Json, **fields: Any) -> Json:
     return {"id": "q1", "from": BOB, "chat_instance": "c", "message": message, **fields}
 
@@ -337,6 +346,30 @@ def test_selected_part_is_quoted() -> None:
     automatic = quote | {"is_manual": False}
     incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=automatic))
     assert incoming.quotes == (Quote(QuoteKind.REPLY, "zeroth\nfirst\nsecond", "Parley", "3", is_own=True),)
+
+
+ORIGINS = {
+    "user": ({"type": "user", "sender_user": BOB}, "Bob"),
+    "hidden user": ({"type": "hidden_user", "sender_user_name": "Somebody"}, "Somebody"),
+    "chat": ({"type": "chat", "sender_chat": GROUP}, "Engines"),
+    "channel": ({"type": "channel", "chat": {"id": -9, "type": "channel", "title": "News"}, "message_id": 1}, "News"),
+}
+
+
+@pytest.mark.parametrize(("origin", "name"), ORIGINS.values(), ids=ORIGINS)
+def test_forward_is_quote(origin: Json, name: str) -> None:
+    forward = command(PRIVATE, "/model llama", forward_origin={"date": 1, **origin})
+    incoming = translate_message(forward)
+    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.PROMPT, "", "")
+    assert incoming.quotes == (Quote(QuoteKind.FORWARD, "/model llama", name, "7"),)
+    assert incoming.batch == Batch()
+
+
+def test_forward_in_group_is_for_nobody() -> None:
+    origin = {"type": "user", "sender_user": BOB, "date": 1}
+    assert to_incoming(message=mention_message(GROUP, "@parley_bot hi", forward_origin=origin)) is None
+    reply = mention_message(GROUP, "@parley_bot true?", reply_to_message=message(GROUP, "x", forward_origin=origin))
+    assert [quote.author for quote in translate_message(reply).quotes] == ["Bob"]
 
 
 @pytest.mark.parametrize(
