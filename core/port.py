@@ -111,7 +111,7 @@ class QuoteKind(StrEnum):
     LINK_PREVIEW = "link_preview"
     """The platform shows it under the sender's message, because that contains a link."""
     THREAD_START = "thread_start"
-    """The thread in which the sender writes began with it."""
+    """How the thread began in which the sender writes (`SupportsThreads`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +392,17 @@ class SupportsManagers(Protocol):
 
     async def is_manager(self, place: Place, user: str) -> bool:
         """Whether the person manages the chat; False if the platform does not answer in time."""
+
+
+@runtime_checkable
+class SupportsThreads(Protocol):
+    """Optional: for platforms whose threads begin with a message that people take as known."""
+
+    async def thread_start(self, place: Place, question_message: str | None) -> Quote | None:
+        """How the thread began: its title, tags and first message, which is left out if it is the question itself.
+
+        None if the thread does not tell. Raises `DeliveryError`.
+        """
 
 
 @runtime_checkable

@@ -28,11 +28,24 @@ from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import EventReceiver, HasAccess, SuggestModels
+from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, File, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
+from core.port import (
+    Attachment,
+    Capabilities,
+    Dialect,
+    File,
+    Inbox,
+    Part,
+    Place,
+    PreviewMode,
+    Quote,
+    RateLimit,
+    UploadLimits,
+)
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
@@ -115,6 +128,7 @@ class DiscordAdapter:
         )
         self._forbidden_channels = ForbiddenChannels(self._http, timings)
         self._typing_paused = ExpiringSet(timings.clock)
+        self._thread_start_reader = ThreadStartReader(self._http, self.account)
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (the same everywhere)
         return CAPABILITIES
@@ -225,6 +239,9 @@ class DiscordAdapter:
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._http.download(attachment.file_id, max_bytes)
+
+    async def thread_start(self, place: Place, question_message: str | None) -> Quote | None:
+        return await self._thread_start_reader.read(place, question_message)
 
     def _uses_interaction(self, token: InteractionToken, message_id: str) -> bool:
         """Whether to edit or delete `message_id` through the interaction instead of normally."""

@@ -31,7 +31,7 @@ def read_text(content: Content) -> str:
     """The text with people's names, then the poll and the embeds."""
     names: Iterable[discord.User | discord.Member] = content.mentions if isinstance(content, discord.Message) else ()
     poll = describe_poll(content) if isinstance(content, discord.Message) else ""
-    texts = (replace_mentions(content.content, names).strip(), poll, read_embeds(content))
+    texts = (replace_mentions(content.content, names).strip(), poll, read_embeds(content.embeds))
     return "\n\n".join(filter(None, texts))
 
 
@@ -47,8 +47,8 @@ def describe_poll(message: discord.Message) -> str:
     return f"Poll: {message.poll.question}\n{answers}"
 
 
-def read_embeds(content: Content) -> str:
-    return "\n\n".join(filter(None, map(_read_embed, content.embeds)))
+def read_embeds(embeds: Iterable[discord.Embed]) -> str:
+    return "\n\n".join(filter(None, map(_read_embed, embeds)))
 
 
 def _read_embed(embed: discord.Embed) -> str:

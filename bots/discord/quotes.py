@@ -15,7 +15,7 @@ def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]
         Quote(QuoteKind.FORWARD, read_text(snapshot), message_id=str(message.id))
         for snapshot in message.message_snapshots
     ]
-    quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message)))
+    quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message.embeds)))
     return tuple(quote for quote in quotes if quote.text)
 
 

@@ -23,7 +23,7 @@ DESCRIPTIONS = {
     QuoteKind.REPLY: "the message{author} that this question replies to",
     QuoteKind.FORWARD: "a message{author}, forwarded",
     QuoteKind.LINK_PREVIEW: "a preview of a link in this question",
-    QuoteKind.THREAD_START: "the message{author} that this thread began with",
+    QuoteKind.THREAD_START: "how this thread began{author}",
 }
 EXCERPT_DESCRIPTION = "a part of the message{author} that this question replies to"
 

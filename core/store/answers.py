@@ -143,3 +143,9 @@ def is_recent_answer(connection: Connection, conversation_id: int, message_id: s
         answer_parts.c.message_id == message_id, answer_parts.c.turn_id.in_(select(recent.c.turn_id))
     )
     return connection.scalar(query.limit(1)) is not None
+
+
+def has_answers(connection: Connection, conversation_id: int) -> bool:
+    """Whether the history contains an answer."""
+    query = select_history(conversation_id, messages.c.id).where(messages.c.role == "assistant")
+    return connection.scalar(query.limit(1)) is not None

@@ -122,11 +122,11 @@ def _sanitise(incoming: Incoming) -> Incoming:
         command=_sanitise_text(incoming.command),
         sender=replace(incoming.sender, name=_sanitise_text(incoming.sender.name)),
         attachments=tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments),
-        quotes=tuple(map(_sanitise_quote, incoming.quotes[:MAX_QUOTES])),
+        quotes=tuple(map(sanitise_quote, incoming.quotes[:MAX_QUOTES])),
     )
 
 
-def _sanitise_quote(quote: Quote) -> Quote:
+def sanitise_quote(quote: Quote) -> Quote:
     """Neither the model nor the database may see an API key in it."""
     text = SERVICE_KEY.sub("[API key]", shorten(_sanitise_text(quote.text), MAX_QUOTED_MESSAGE_CHARS))
     return replace(quote, text=text, author=_sanitise_text(quote.author)[:MAX_AUTHOR_CHARS])

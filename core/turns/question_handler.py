@@ -3,14 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
-from core.port import Attachment, Button, EventKind, Incoming, Quote
+from core.errors import DeliveryError
+from core.port import Attachment, Button, EventKind, Incoming, Quote, SupportsThreads
 from core.services import Services
-from core.store.answers import Question, get_question, is_recent_answer, last_question, store_answer
+from core.store.answers import (
+    Question,
+    get_question,
+    has_answers,
+    is_recent_answer,
+    last_question,
+    store_answer,
+)
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
@@ -19,8 +29,11 @@ from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.inbox import sanitise_quote
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
+
+log = structlog.get_logger(__name__)
 
 MAX_PROMPT_CHARS = 400_000
 MAX_RETRIES_FOLLOWED = 20
@@ -114,6 +127,8 @@ class QuestionHandler:
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
         quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
+        if (thread_start := await self._thread_start(claimed)) is not None:
+            quotes.insert(0, thread_start)
         return ResolvedPrompt(_validate_prompt(incoming, quotes, has_files=bool(_files_of(claimed))))
 
     async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
@@ -122,6 +137,21 @@ class QuestionHandler:
             return quote
         is_known = await self._store.read(is_recent_answer, conversation_id, quote.message_id)
         return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_known else quote
+
+    async def _thread_start(self, claimed: ClaimedTurn) -> Quote | None:
+        """How the thread began, for the first question of a conversation in it; later ones need no repetition."""
+        turn, adapter = claimed.turn, claimed.adapter
+        place = turn.incoming.place
+        if place.thread is None or not isinstance(adapter, SupportsThreads):
+            return None
+        if await self._store.read(has_answers, turn.conversation_id):
+            return None
+        try:
+            quote = await adapter.thread_start(place, turn.incoming.message_id)
+        except DeliveryError as error:
+            log.info("turn.thread_start_missing", turn=turn.id, failure=error.failure)
+            return None
+        return None if quote is None else sanitise_quote(quote)
 
     async def _is_permitted(self, claimed: ClaimedTurn, press: ButtonPress) -> bool:
         incoming = claimed.turn.incoming

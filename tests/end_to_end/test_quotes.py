@@ -168,3 +168,39 @@ async def test_forward_alone_is_question(harness: Harness, create_room: type[Tel
     await harness.model.wait_for(lambda: len(harness.model.requests) == 1)
     assert prompt_of(harness).endswith(f"> /model phi is what I would do\n{QUOTE_END}")
     assert ", forwarded]" in prompt_of(harness)
+
+
+# Threads on Discord
+
+
+async def test_thread_includes_message_it_began_with(harness: Harness) -> None:
+    room = DiscordRoom(harness)
+    discord = room.server
+    thread = discord.create_thread(room.group, "Harbour fair", await room.write("The fair is on Friday."))
+    for number in (1, 2):
+        await discord.send_message(room.ann, thread, f"{discord.mention} repeat: answer {number}")
+        await discord.wait_for(lambda: f"answer {number}" in bot_texts(discord.messages(thread)))  # noqa: B023
+    first, second = (str(request.body["messages"]) for request in harness.model.requests)
+    assert "how this thread began by Bob" in first
+    assert "> Title: Harbour fair\\n> \\n> The fair is on Friday." in first
+    assert second.count("The fair is on Friday.") == 1
+
+
+async def test_forum_post_includes_title_and_tags(harness: Harness) -> None:
+    room = DiscordRoom(harness)
+    discord = room.server
+    forum = discord.create_forum(room.group.guild, "help", ["bug", "urgent", "done"])
+    post = discord.create_thread(forum, "It rains in", tags=["bug", "urgent"])
+    await discord.send_message(room.bob, post, "The roof leaks.", id=post.id)
+    await discord.send_message(room.ann, post, f"{discord.mention} repeat: fix it")
+    await discord.wait_for(lambda: bot_texts(discord.messages(post)) == ["fix it"])
+    assert "> Title: It rains in\n> Tags: bug, urgent\n> \n> The roof leaks.\n" in prompt_of(harness)
+
+
+async def test_thread_without_readable_start_is_answered(harness: Harness) -> None:
+    room = DiscordRoom(harness)
+    discord = room.server
+    thread = discord.create_thread(room.group, "Loose talk")
+    await discord.send_message(room.ann, thread, f"{discord.mention} repeat: fine")
+    await discord.wait_for(lambda: bot_texts(discord.messages(thread)) == ["fine"])
+    assert "> Title: Loose talk\n[End" in prompt_of(harness)

@@ -1,6 +1,7 @@
 """The guilds, channels and messages, and the events that the bot gets of them."""
 
 import base64
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from bots.sandbox.discord.errors import rate_limited
@@ -94,9 +95,17 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         """A group chat of people, in which the bot is only used as an application they installed."""
         return self._add_channel(Channel(next_snowflake(), name, recipients=list(members)))
 
-    def create_thread(self, channel: Channel, name: str) -> Channel:
-        """A public thread of the guild's owner."""
-        thread = Channel(next_snowflake(), name, channel.guild, channel)
+    def create_forum(self, guild: Guild, name: str, tags: list[str]) -> Channel:
+        forum = self.create_channel(guild, name)
+        forum.tags = {tag: next_snowflake() for tag in tags}
+        return forum
+
+    def create_thread(
+        self, channel: Channel, name: str, starter: "Message | None" = None, tags: Sequence[str] = ()
+    ) -> Channel:
+        """A public thread of the guild's owner. `starter` is the message of the channel that it begins with."""
+        thread = Channel(starter.id if starter else next_snowflake(), name, channel.guild, channel)
+        thread.tags = {tag: channel.tags[tag] for tag in tags}
         if channel.guild is not None:
             channel.guild.channels.append(thread)
         self._pending_dispatches.append(("THREAD_CREATE", thread))

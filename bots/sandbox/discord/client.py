@@ -49,13 +49,14 @@ class ClientBackend(Backend):
         ping: bool = True,
         attachments: list[Json] | None = None,
         age: float = 0.0,
+        id: int | None = None,  # noqa: A002 (Discord's word)
         **extra_fields: Any,
     ) -> Message:
         """`age`: how many seconds ago the message was written, by its ID. `extra_fields` are further fields of
         Discord's object, such as embeds.
         """
         await self.dispatch_pending()
-        message_id = next_snowflake() - (int(age * 1000) << 22)
+        message_id = id or next_snowflake() - (int(age * 1000) << 22)
         message = Message(message_id, channel, user, content, attachments=attachments or [], extra_fields=extra_fields)
         message.created_at = self.clock.monotonic() - age
         people = {**self.users, str(self.bot.id): self.bot}

@@ -8,6 +8,7 @@ class ChannelType(IntEnum):
     PRIVATE = 1
     GROUP = 3
     PUBLIC_THREAD = 11
+    FORUM = 15
 
 
 class MessageType(IntEnum):

@@ -63,6 +63,11 @@ def normalise_components(rows: list[Json]) -> list[Json]:
     return normalised
 
 
+def _tags_json(tags: dict[str, int]) -> list[Json]:
+    constant = {"moderated": False, "emoji_id": None, "emoji_name": None}
+    return [{"id": str(id_), "name": name, **constant} for name, id_ in tags.items()]
+
+
 def iso_now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
@@ -113,6 +118,8 @@ class Channel:
     archived: bool = False
     locked: bool = False
     is_age_restricted: bool = False
+    tags: dict[str, int] = field(default_factory=dict)
+    """A forum's tags, or those of a post, with their IDs."""
     bot_permissions: int = DEFAULT_PERMISSIONS
     granted_permissions: dict[int, int] = field(default_factory=dict)
     """What the channel allows single people in addition to their permissions on the server, by user ID."""
@@ -140,7 +147,9 @@ class Channel:
     def type(self) -> ChannelType:
         if self.guild is None:
             return ChannelType.GROUP if self.is_group else ChannelType.PRIVATE
-        return ChannelType.TEXT if self.parent is None else ChannelType.PUBLIC_THREAD
+        if self.parent is None:
+            return ChannelType.FORUM if self.tags else ChannelType.TEXT
+        return ChannelType.PUBLIC_THREAD
 
     def location_json(self) -> Json:
         """The fields by which events name the channel."""
@@ -161,6 +170,7 @@ class Channel:
             return {
                 **payload,
                 **CONSTANT_FIELDS["text channel"],
+                **({"available_tags": _tags_json(self.tags)} if self.tags else {}),
                 "permission_overwrites": [
                     {
                         "id": str(self.guild.id),
@@ -173,6 +183,7 @@ class Channel:
         return {
             **payload,
             "parent_id": str(self.parent.id),
+            **({"applied_tags": list(map(str, self.tags.values()))} if self.tags else {}),
             "owner_id": str(self.guild.members[0].id),
             "message_count": len(self.messages),
             "member_count": 1,

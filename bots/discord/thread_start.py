@@ -1,0 +1,62 @@
+"""Reads how a thread began: its title, its tags, and its first message over REST."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+
+from bots.discord.content import read_embeds
+from bots.discord.errors import PERMANENT_FAILURES
+from bots.discord.http_client import HttpClient, Json
+from core.errors import DeliveryError
+from core.port import Place, Quote, QuoteKind
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStartReader:
+    """`account` is the bot's user ID."""
+
+    http: HttpClient
+    account: str
+
+    async def read(self, place: Place, question_message: str | None) -> Quote:
+        """Raises `DeliveryError` if the thread cannot be read."""
+        channel = await self.http.call("GET", f"/channels/{place.thread}")
+        parent = await self._get_or_empty(f"/channels/{place.chat}")
+        message: dict[str, Any] = {}
+        if question_message != place.thread:
+            # The first message of a thread has the thread's ID. A post's is in the thread, others' in the channel.
+            is_post = parent.get("type") in (discord.ChannelType.forum.value, discord.ChannelType.media.value)
+            message = await self._get_or_empty(
+                f"/channels/{place.thread if is_post else place.chat}/messages/{place.thread}"
+            )
+        author: dict[str, Any] = message.get("author") or {}
+        return Quote(
+            QuoteKind.THREAD_START,
+            "\n".join(filter(None, (f"Title: {channel.get('name')}", _describe_tags(channel, parent), _text(message)))),
+            str(author.get("global_name") or author.get("username") or ""),
+            place.thread,
+            is_own=author.get("id") == self.account,
+        )
+
+    async def _get_or_empty(self, path: str) -> Json:
+        """Empty if it does not exist, or if the bot may not read it."""
+        try:
+            return await self.http.call("GET", path)
+        except DeliveryError as error:
+            if error.failure not in PERMANENT_FAILURES:
+                raise
+            return {}
+
+
+def _describe_tags(channel: dict[str, Any], parent: dict[str, Any]) -> str:
+    names = {tag.get("id"): str(tag.get("name")) for tag in parent.get("available_tags") or ()}
+    tags = [names[tag] for tag in channel.get("applied_tags") or () if tag in names]
+    return f"Tags: {', '.join(tags)}" if tags else ""
+
+
+def _text(message: dict[str, Any]) -> str:
+    files = "".join(f"[file {attachment.get('filename')}] " for attachment in message.get("attachments") or ())
+    embeds = read_embeds(map(discord.Embed.from_dict, message.get("embeds") or ()))
+    text = "\n\n".join(filter(None, (files + str(message.get("content") or ""), embeds)))
+    return f"\n{text}" if text.strip() else ""
