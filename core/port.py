@@ -137,6 +137,10 @@ class Quote:
 class EventKind(StrEnum):
     PROMPT = "prompt"
     """A message for the model."""
+    EDIT = "edit"
+    """The person changed the message `message_id`, which was for the model: `text` is its new text. If it is a command,
+    `command` is its name. Whether anything follows is the core's decision.
+    """
     COMMAND = "command"
     """`/model phi`: `command` is `model`, `text` is `phi`."""
     BUTTON = "button"

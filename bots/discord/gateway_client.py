@@ -107,6 +107,12 @@ class GatewayClient(discord.Client):
         if self.user is not None:
             await self._receiver.handle_message(message, self.user.id)
 
+    async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        """Also called when Discord adds a link preview; `edited_at` is then missing, or has been reported already."""
+        message = payload.message
+        if self.user is not None and message.edited_at is not None:
+            await self._receiver.handle_edit(message, self.user.id)
+
     async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
         """Handle a message of `place` as if it had just arrived; False if it could not be stored.
 

@@ -16,7 +16,14 @@ from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.timings import DiscordTimings
-from bots.discord.translate import Interaction, command_call, translate_button, translate_command, translate_message
+from bots.discord.translate import (
+    Interaction,
+    command_call,
+    translate_button,
+    translate_command,
+    translate_edit,
+    translate_message,
+)
 from core.backoff import Backoff
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
@@ -58,6 +65,12 @@ class EventReceiver:
             return
         if await self._refusal_text(self._start_storing(incoming), incoming) == NOT_STORED_TEXT:
             await self._reply_not_stored(message)
+
+    async def handle_edit(self, message: discord.Message, bot_id: int) -> None:
+        """An edit that cannot be stored changes nothing: the question keeps its text, and the person can write anew."""
+        incoming = translate_edit(message, self.account, bot_id)
+        if incoming is not None:
+            await self._refusal_text(self._start_storing(incoming), incoming)
 
     async def handle_missed_message(self, message: discord.Message, bot_id: int, place: Place) -> bool:
         """Store a message of `place` that backfill found; False if it could not be stored."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import discord
@@ -49,6 +49,15 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         # What the person writes about a forwarded message comes before or after it.
         batch=Batch() if message.message_snapshots else None,
     )
+
+
+def translate_edit(message: discord.Message, account: str, bot_id: int) -> Incoming | None:
+    """The new text of a message for the bot; None for other messages, or if its text has never changed."""
+    incoming = translate_message(message, account, bot_id)
+    if incoming is None or message.edited_at is None:
+        return None
+    key = f"e{message.id}-{int(message.edited_at.timestamp() * 1000)}"
+    return replace(incoming, kind=EventKind.EDIT, key=key)
 
 
 def translate_command(interaction: Interaction, account: str, commands: Mapping[str, Command]) -> Incoming:

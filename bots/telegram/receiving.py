@@ -20,7 +20,7 @@ from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox
 from core.throttled_log import ThrottledLog
 
-ALLOWED_UPDATES = ("message", "callback_query", "my_chat_member", "stopped_message_generation")
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "stopped_message_generation")
 MAX_ATTEMPTS = 3
 MAX_UPDATE_ID = 2**63 - 1
 MAX_TRACKED_UPDATES = 1000

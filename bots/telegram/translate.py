@@ -1,6 +1,7 @@
 """Translates a Telegram update to `Incoming`. Pure functions."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from telegram import CallbackQuery, Chat, Message, MessageEntity, MessageOrigin, Update, User
@@ -27,6 +28,9 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
     key = f"u{update.update_id}"
     if update.message is not None:
         return _translate_migration(update.message, me, key) or _translate_message(update.message, me, commands, key)
+    if update.edited_message is not None:
+        incoming = _translate_message(update.edited_message, me, commands, key)
+        return replace(incoming, kind=EventKind.EDIT) if incoming else None
     if update.callback_query is not None:
         return _translate_button(update.callback_query, me, key)
     stop_payload = update.api_kwargs.get(STOP_UPDATE_FIELD)

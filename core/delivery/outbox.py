@@ -31,7 +31,7 @@ import structlog
 from core.backoff import Backoff
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import Adapter, Part, Place, SupportsUploads
+from core.port import Adapter, EventKind, Part, Place, SupportsUploads
 from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
 from core.store.chat_migration import move_chat
 from core.store.retrying_store import RetryingStore
@@ -89,8 +89,8 @@ class Outbox:
         self._reply_to = self._question_message
 
     async def load(self) -> None:
-        """Read which parts earlier attempts of the turn sent."""
-        if self.turn.attempt > 1:
+        """Read which parts earlier attempts of the turn sent, or which ones an edited question takes over."""
+        if self.turn.attempt > 1 or self.turn.incoming.kind is EventKind.EDIT:
             self._sent_parts = await self._store.read(list_sent_parts, self.turn.id)
             self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
 

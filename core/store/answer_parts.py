@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from core.store.dialect import upsert
 from core.store.schema import answer_parts
@@ -45,3 +45,15 @@ def save_part(connection: Connection, turn: Turn, position: int, part: SentPart 
         connection.execute(delete(answer_parts).filter_by(**key))
     else:
         upsert(connection, answer_parts, key, asdict(part))
+
+
+def take_over_parts(connection: Connection, turn: Turn, previous_turn: int) -> None:
+    """Make the messages that answered `previous_turn` those of `turn`, except messages that may not exist.
+
+    Raises `LostLeaseError`.
+    """
+    fence(connection, turn)
+    is_previous = answer_parts.c.turn_id == previous_turn
+    is_certain = answer_parts.c.message_id.is_not(None)
+    connection.execute(update(answer_parts).where(is_previous, is_certain).values(turn_id=turn.id))
+    connection.execute(delete(answer_parts).where(is_previous))

@@ -145,7 +145,15 @@ def is_recent_answer(connection: Connection, conversation_id: int, message_id: s
     return connection.scalar(query.limit(1)) is not None
 
 
-def has_answers(connection: Connection, conversation_id: int) -> bool:
-    """Whether the history contains an answer."""
+def has_answers(connection: Connection, conversation_id: int, *, except_turn: int | None = None) -> bool:
+    """Whether the history contains an answer of another turn than `except_turn`."""
     query = select_history(conversation_id, messages.c.id).where(messages.c.role == "assistant")
+    if except_turn is not None:
+        query = query.where(messages.c.turn_id != except_turn)
     return connection.scalar(query.limit(1)) is not None
+
+
+def previous_question(connection: Connection, turn: Turn) -> int:
+    """The turn of the question before this one in its conversation; 0 if there is none."""
+    query = select(turns.c.id).where(turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq)
+    return connection.scalar(query.order_by(turns.c.seq.desc()).limit(1)) or 0

@@ -8,7 +8,7 @@ and the following ones are merged into it:
     "ends"     -> merged: one question with three parts
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,8 @@ class AcceptResult(StrEnum):
     """This person or conversation has too many open questions; stored as a refused turn."""
     RATE_LIMITED = Refusal.RATE_LIMITED.value
     """This person sent too many events within a minute; stored as a refused turn."""
+    IGNORED = "ignored"
+    """An edit that changes no question without an answer, and not the last one; not stored."""
     DROPPED = "dropped"
     """Like `RATE_LIMITED`, but the person was just notified; not stored."""
 
@@ -126,6 +128,75 @@ def accept_event(
     if turn_id is None:
         return AcceptResult.DUPLICATE
     return exceeded or AcceptResult.NEW
+
+
+def accept_edit(
+    connection: Connection, incoming: Incoming, *, conversation_key: str, person_key: str, limits: InboundLimits
+) -> AcceptResult:
+    """Give a question its new text. One that is being answered starts again; the last answered one is asked again.
+
+    The latter is a turn of its own, with `EventKind.EDIT` and without files. A question of several messages is not
+    asked again, because the others' texts are no longer known apart.
+    """
+    event_key = f"{incoming.place.account_key}:{incoming.key}"
+    if connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key)) is None:
+        return AcceptResult.IGNORED
+    conversation_id, _ = _advance_conversation(connection, conversation_key, 0)  # locks it
+    if _is_stored(connection, event_key):
+        return AcceptResult.DUPLICATE
+    question = _find_edited(connection, incoming, conversation_id, person_key)
+    if question is None:
+        return AcceptResult.IGNORED
+    if _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False):
+        return AcceptResult.DROPPED
+    columns: dict[str, Any] = {
+        "conversation_id": conversation_id,
+        "chat_key": chat_key(incoming.place),
+        "event_key": event_key,
+        "person_key": person_key,
+        "created_at": database_now(),
+    }
+    if restart_turn(connection, question.id, question.incoming):
+        merged = {"state": TurnState.MERGED, "finished_at": database_now()}
+        event = erase_content(encode_incoming(incoming))
+        connection.execute(plain_insert(turns).values(**columns, **merged, incoming_json=event))
+        return AcceptResult.MERGED
+    _, seq = _advance_conversation(connection, conversation_key, 1)
+    again = encode_incoming(replace(incoming, attachments=(), batch=None))
+    connection.execute(plain_insert(turns).values(**columns, seq=seq, state=TurnState.QUEUED, incoming_json=again))
+    return AcceptResult.NEW
+
+
+@dataclass(frozen=True, slots=True)
+class _EditedQuestion:
+    id: int
+    incoming: StoredIncoming
+    """With the new text, if there is no answer yet."""
+
+
+def _find_edited(
+    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str
+) -> _EditedQuestion | None:
+    """The question that contains the edited message, if it has no answer yet and another text, or is the last."""
+    if not incoming.text or incoming.command not in ("", "ask"):
+        return None
+    rows = connection.execute(
+        select(turns.c.id, turns.c.person_key, turns.c.incoming_json, turns.c.state)
+        .where(turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None))
+        .order_by(turns.c.id.desc())
+        .limit(MAX_COMPARED_TURNS)
+    ).all()
+    for row in rows:
+        stored = decode_incoming(row.incoming_json) if row.person_key == person_key else None
+        if stored is None or stored.command != incoming.command:
+            continue
+        texts = dict(_split_batch(stored))
+        if incoming.message_id in texts:
+            changed = {**texts, incoming.message_id: incoming.text}
+            if row.state in (TurnState.QUEUED, TurnState.RUNNING):
+                return _EditedQuestion(row.id, _with_texts(stored, list(changed.items()))) if changed != texts else None
+            return _EditedQuestion(row.id, stored) if row is rows[0] and len(stored.pieces) <= 1 else None
+    return None
 
 
 def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:
@@ -243,11 +314,18 @@ def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
     texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: _message_order(piece[0]))
     return replace(
-        first,
-        text="\n".join(text for _, text in texts),
-        pieces=tuple(MessagePiece(message_id, len(text)) for message_id, text in texts),
+        _with_texts(first, texts),
         attachments=first.attachments + incoming.attachments,
         quotes=tuple(sorted(first.quotes + incoming.quotes, key=lambda quote: _message_order(quote.message_id))),
+    )
+
+
+def _with_texts(batch: StoredIncoming, texts: Sequence[tuple[str, str]]) -> StoredIncoming:
+    """`batch`, consisting of other message IDs and texts."""
+    return replace(
+        batch,
+        text="\n".join(text for _, text in texts),
+        pieces=tuple(MessagePiece(message_id, len(text)) for message_id, text in texts),
     )
 
 

@@ -36,7 +36,7 @@ def encode_incoming(incoming: Incoming) -> str:
 
 
 def erase_content(encoded: str) -> str:
-    """Keep only what redeliveries and the buttons under an answer need of an event that is done.
+    """Keep only what redeliveries, edits and the buttons under an answer need of an event that is done.
 
     The text of a question is stored as a message. What cannot be decoded stays as it is.
     """
@@ -53,6 +53,7 @@ def erase_content(encoded: str) -> str:
             action,
             message_id=incoming.message_id,
             command=incoming.command,
+            pieces=incoming.pieces,
         )
     )
 

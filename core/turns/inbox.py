@@ -18,7 +18,7 @@ from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.chat_migration import move_chat
-from core.store.inbound import AcceptResult, InboundLimits, accept_event, seconds_until_accepted
+from core.store.inbound import AcceptResult, InboundLimits, accept_edit, accept_event, seconds_until_accepted
 from core.texts import answers as texts
 from core.turns.access_control import AccessControl
 
@@ -71,15 +71,20 @@ class EventInbox:
         is_stop = is_stop_request(incoming)
         # Who sends too much may still stop what is running, but not for ever.
         max_open = (STOP_LIMIT_FACTOR if is_stop else 1) * settings.open_turns
+        key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
+        person = person_key(incoming.sender)
+        limits = InboundLimits(settings.queue_length, max_open, settings.messages_a_minute)
+        if incoming.kind is EventKind.EDIT:
+            return accept_edit(connection, incoming, conversation_key=key, person_key=person, limits=limits)
         return accept_event(
             connection,
             incoming,
-            conversation_key=conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared),
-            person_key=person_key(incoming.sender),
+            conversation_key=key,
+            person_key=person,
             ordered=is_question(incoming),
             is_stop=is_stop,
             is_exempt=is_exempt(incoming),
-            limits=InboundLimits(settings.queue_length, max_open, settings.messages_a_minute),
+            limits=limits,
             timings=self.services.timings,
         )
 
@@ -100,7 +105,7 @@ def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
     is_command = incoming.kind is EventKind.COMMAND and incoming.command in ("ask", "retry")
     is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.CONTINUE)
-    return incoming.kind is EventKind.PROMPT or is_command or is_press
+    return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
 
 
 def is_stop_request(incoming: Incoming) -> bool:
@@ -138,7 +143,7 @@ def _sanitise_text(text: str) -> str:
 
 def _as_key_command(incoming: Incoming) -> Incoming:
     """A text that is or contains an API key becomes `/key`: neither the model nor the database may see it."""
-    if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or incoming.command == "key":
+    if incoming.kind not in (EventKind.PROMPT, EventKind.EDIT, EventKind.COMMAND) or incoming.command == "key":
         return incoming
     match = (
         KEY_COMMAND.fullmatch(incoming.text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -13,12 +14,14 @@ from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
 from core.errors import DeliveryError
 from core.port import Attachment, Button, EventKind, Incoming, Quote, SupportsThreads
 from core.services import Services
+from core.store.answer_parts import take_over_parts
 from core.store.answers import (
     Question,
     get_question,
     has_answers,
     is_recent_answer,
     last_question,
+    previous_question,
     store_answer,
 )
 from core.store.preferences import Preference, PreferenceName, set_preference
@@ -71,6 +74,9 @@ class QuestionHandler:
             claimed.outbox.reply_to_question()
             await claimed.reply_and_finish(Reply(str(refusal)))
             return
+        if prompt is None:
+            await claimed.finish(TurnState.DONE)
+            return
         if turn.age_seconds > self._settings.too_old:
             await self._defer(claimed, preferences, prompt)
             return
@@ -117,8 +123,11 @@ class QuestionHandler:
 
     # The prompt
 
-    async def _resolve_prompt(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt:
-        """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`."""
+    async def _resolve_prompt(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
+        """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`.
+
+        None: nothing, because an edited question is unchanged or no longer part of the conversation.
+        """
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
         if press is not None and not await self._is_permitted(claimed, press):
@@ -126,10 +135,31 @@ class QuestionHandler:
         await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
+        if incoming.kind is EventKind.EDIT:
+            return await self._resolve_edit(claimed)
+        return ResolvedPrompt(await self._compose_prompt(claimed))
+
+    async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
+        """The edited question; its new answer takes the place of the old one, also in the chat."""
+        conversation_id = claimed.turn.conversation_id
+        edited_turn = await self._store.read(previous_question, claimed.turn)
+        last = await self._store.read(last_question, conversation_id)
+        is_stored = await self._store.read(get_question, edited_turn) is not None
+        if is_stored and (last is None or last.turn_id != edited_turn):
+            return None  # /new came between
+        prompt = await self._compose_prompt(claimed, edited_turn)
+        if last is not None and prompt == last.text:
+            return None
+        await self._store.write(take_over_parts, claimed.turn, edited_turn)
+        await claimed.outbox.load()
+        return ResolvedPrompt(prompt, replaces_answer=is_stored)
+
+    async def _compose_prompt(self, claimed: ClaimedTurn, edited_turn: int | None = None) -> str:
+        incoming = claimed.turn.incoming
         quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
-        if (thread_start := await self._thread_start(claimed)) is not None:
+        if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
-        return ResolvedPrompt(_validate_prompt(incoming, quotes, has_files=bool(_files_of(claimed))))
+        return _validate_prompt(incoming, quotes, has_files=bool(_files_of(claimed)))
 
     async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
         """A quoted answer that the model gets with the conversation is only named by its beginning."""
@@ -138,13 +168,13 @@ class QuestionHandler:
         is_known = await self._store.read(is_recent_answer, conversation_id, quote.message_id)
         return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_known else quote
 
-    async def _thread_start(self, claimed: ClaimedTurn) -> Quote | None:
+    async def _thread_start(self, claimed: ClaimedTurn, edited_turn: int | None) -> Quote | None:
         """How the thread began, for the first question of a conversation in it; later ones need no repetition."""
         turn, adapter = claimed.turn, claimed.adapter
         place = turn.incoming.place
         if place.thread is None or not isinstance(adapter, SupportsThreads):
             return None
-        if await self._store.read(has_answers, turn.conversation_id):
+        if await self._store.read(partial(has_answers, except_turn=edited_turn), turn.conversation_id):
             return None
         try:
             quote = await adapter.thread_start(place, turn.incoming.message_id)

@@ -333,8 +333,11 @@ def test_anonymous_administrator_is_manager() -> None:
     assert not translate_message(command(GROUP, "/model x")).sender.is_manager
 
 
-def test_edits_are_ignored() -> None:
-    assert to_incoming(edited_message=message(PRIVATE, "hello", edit_date=1_700_000_001)) is None
+def test_edit_has_new_text() -> None:
+    edited = to_incoming(edited_message=message(PRIVATE, "hello", edit_date=1_700_000_001))
+    assert edited is not None
+    assert (edited.kind, edited.message_id, edited.text, edited.key) == (EventKind.EDIT, "7", "hello", "u5")
+    assert to_incoming(edited_message=message(GROUP, "hello", edit_date=1_700_000_001)) is None
 
 
 def test_selected_part_is_quoted() -> None:
