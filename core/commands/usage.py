@@ -61,13 +61,13 @@ async def _bot_key_usage(request: CommandRequest, key_id: str) -> list[str]:
 
 def _row(services: Services, model: str, tokens: int, answers: int, quota: QuotaStatus, *, is_shared: bool) -> str:
     name = services.models.display_name(model)
-    return texts.usage_row(name, tokens, answers, quota.used_fraction, quota.remaining, is_shared=is_shared)
+    return texts.usage_row(name, tokens, answers, quota, is_shared=is_shared)
 
 
 async def _total_usage(services: Services) -> list[str]:
     quotas = await services.ledger.get_quotas(services.api_keys.bot_key.key_id, [])
     rows = [
-        texts.total_usage_row(services.models.display_name(model), quota.usage.tokens, quota.used_fraction, quota.limit)
+        texts.total_usage_row(services.models.display_name(model), quota)
         for model, quota in _most_used_first(quotas)
         if quota.usage.tokens or quota.usage.is_exhausted
     ]

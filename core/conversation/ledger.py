@@ -72,6 +72,11 @@ class QuotaStatus:
             return 1.0
         return min(1.0, self.usage.tokens / self.limit) if self.limit else 0.0
 
+    @property
+    def remaining_fraction(self) -> float | None:
+        """From 0 to 1; None: no known quota."""
+        return None if self.remaining is None else 1.0 - self.used_fraction
+
 
 @dataclass(frozen=True, slots=True)
 class QuotaWarning:

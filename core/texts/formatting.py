@@ -57,9 +57,15 @@ def format_context_length(tokens: int) -> str:
     return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
 
 
-def progress_bar(fraction: float, width: int) -> str:
-    """A bar of `width` characters. Any fraction above 0 fills at least one of them."""
-    filled = min(width, max(int(fraction > 0), round(fraction * width)))
+def quota_bar(remaining_fraction: float | None, width: int) -> str:
+    """A bar of `width` characters: what is left of a quota. Empty space without a quota.
+
+    Any rest fills at least one character, and any use empties at least one.
+    """
+    if remaining_fraction is None:
+        return " " * width
+    most = width - int(remaining_fraction < 1)
+    filled = min(most, max(int(remaining_fraction > 0), round(remaining_fraction * width)))
     return "█" * filled + "░" * (width - filled)
 
 

@@ -11,7 +11,7 @@ from core.texts.formatting import (
     escape_markdown,
     format_context_length,
     format_duration,
-    progress_bar,
+    quota_bar,
     quote,
     scope_label,
 )
@@ -90,7 +90,7 @@ def model_list_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> s
     if quota.remaining is not None:
         text += f" · {format_context_length(quota.remaining)} tokens left"
     if quota.used_fraction:
-        text += f" {progress_bar(quota.used_fraction, QUOTA_BAR_CHARS)}"
+        text += f" {quota_bar(quota.remaining_fraction, QUOTA_BAR_CHARS)}"
     return f"{text} ← current" if is_current else text
 
 

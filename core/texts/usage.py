@@ -2,24 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 
-from core.conversation.ledger import Allowance
-from core.texts.formatting import count, format_duration, progress_bar
+from core.conversation.ledger import Allowance, QuotaStatus
+from core.texts.formatting import count, format_duration, quota_bar
 
 BAR_CHARS = 12
 
 
 def personal_usage(rows: Sequence[str], *, on_personal_key: bool) -> list[str]:
     key = " on your own key" if on_personal_key else ""
-    return [f"Tokens you used today{key}:", "", _table(rows)] if rows else [f"You have used no tokens{key} today."]
+    if not rows:
+        return [f"You have used no tokens{key} today."]
+    return [f"Tokens you used today{key}; the bars show what is left of the quotas:", "", _table(rows)]
 
 
-def usage_row(
-    model: str, tokens: int, answers: int, used_fraction: float, remaining_tokens: int | None, *, is_shared: bool
-) -> str:
+def usage_row(model: str, tokens: int, answers: int, quota: QuotaStatus, *, is_shared: bool) -> str:
     details = count(answers, "answer")
-    if remaining_tokens is not None:
-        details += f"; {remaining_tokens:,} left{', shared by everyone' if is_shared else ''}"
-    return f"{progress_bar(used_fraction, BAR_CHARS)} {tokens:>9,}  {model} ({details})"
+    if quota.remaining is not None:
+        details += f"; {quota.remaining:,} left{', shared by everyone' if is_shared else ''}"
+    return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {tokens:>9,}  {model} ({details})"
 
 
 def other_key_usage(tokens: int, *, is_bot_key: bool) -> str:
@@ -51,9 +51,9 @@ def total_usage(rows: Sequence[str], personal_key_tokens: int) -> list[str]:
     return lines
 
 
-def total_usage_row(model: str, tokens: int, used_fraction: float, limit: int | None) -> str:
-    of_limit = "" if limit is None else f" of {limit:,}"
-    return f"{progress_bar(used_fraction, BAR_CHARS)} {tokens:>9,}  {model}{of_limit}"
+def total_usage_row(model: str, quota: QuotaStatus) -> str:
+    of_limit = "" if quota.limit is None else f" of {quota.limit:,}"
+    return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {quota.usage.tokens:>9,}  {model}{of_limit}"
 
 
 def _table(rows: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
-from core.texts.formatting import progress_bar
+from core.texts.formatting import quota_bar
 from core.texts.usage import BAR_CHARS
 from tests.core.commands.conftest import LLAMA, PERSONAL_KEY
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -36,7 +36,7 @@ async def test_personal_key_usage_is_separate(tmp_path: Path, model: ModelStandI
         await chat.ask("repeat: on my own key, which is longer")
         personal_tokens = sum(model.requests[-1].token_usage)
         usage = await chat.ask("/usage")
-        assert "Tokens you used today on your own key:" in usage
+        assert "Tokens you used today on your own key; the bars" in usage
         assert re.search(rf" {personal_tokens}  Llama\S+ \(1 answer; [\d,]+ left\)", usage)
         assert f"You also used {bot_key_tokens} tokens on the bot's key today." in usage
         assert "shared" not in usage
@@ -75,13 +75,13 @@ async def test_each_model_has_a_line_with_its_tokens_and_answers(tmp_path: Path,
         *of_llama, of_phi = [sum(request.token_usage) for request in model.requests]
         lines = (await chat.ask("/usage")).splitlines()
         remaining = 1000 - sum(of_llama)
-        bar = progress_bar(sum(of_llama) / 1000, BAR_CHARS)
-        assert lines[:2] == ["Tokens you used today:", ""]
+        bar = quota_bar(remaining / 1000, BAR_CHARS)
+        assert lines[:2] == ["Tokens you used today; the bars show what is left of the quotas:", ""]
         rows = lines[3:5]
         assert sorted(rows) == sorted(
             [
                 f"{bar} {sum(of_llama):>9}  Llama-3.3-70B-Instruct (2 answers; {remaining} left, shared by everyone)",
-                f"{progress_bar(0, BAR_CHARS)} {of_phi:>9}  phi-4 (1 answer)",
+                f"{quota_bar(None, BAR_CHARS)} {of_phi:>9}  phi-4 (1 answer)",
             ]
         )
         assert "You have used 3 of 50 questions today." in lines
@@ -99,7 +99,7 @@ async def test_operator_sees_everyones_tokens_most_first(tmp_path: Path, model: 
         of_phi, of_llama = [sum(request.token_usage) for request in model.requests]
         assert "Everyone" not in await chat.ask("/usage")
         total = (await chat.ask("/usage", user=BOB)).partition("Everyone, on the bot's key:")[2].splitlines()
-        rows = [line.split(maxsplit=1)[1] for line in total if "Llama" in line or "phi" in line]
+        rows = [line.lstrip(" █░") for line in total if "Llama" in line or "phi" in line]
         assert rows == [f"{of_llama}  Llama-3.3-70B-Instruct of 5,000", f"{of_phi}  phi-4"]
         assert "own keys" not in "".join(total)
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.markdown.document import Paragraph, Text
-from core.texts.formatting import escape_markdown
+from core.texts.formatting import escape_markdown, quota_bar
 from tests.core.markdown.samples import parse_markdown
 
 
@@ -23,3 +23,11 @@ def test_quoted_text_is_escaped(words: str) -> None:
 @pytest.mark.parametrize("words", ["(a) note", "[a] note", "[ ] note", "[x]: https://example.org"])
 def test_quoted_text_is_escaped_at_line_start(words: str) -> None:
     assert parse_markdown(escape_markdown(words)).blocks == (Paragraph((Text(words),)),)
+
+
+@pytest.mark.parametrize(
+    ("remaining_fraction", "bar"),
+    [(None, "    "), (1.0, "████"), (0.999, "███░"), (0.5, "██░░"), (0.001, "█░░░"), (0.0, "░░░░")],
+)
+def test_bar_shows_what_is_left_of_a_quota(remaining_fraction: float | None, bar: str) -> None:
+    assert quota_bar(remaining_fraction, 4) == bar
