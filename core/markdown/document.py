@@ -1,8 +1,8 @@
 """The document tree: every message Parley sends, independent of the platform.
 
 `core.markdown.parser` builds it from a model's Markdown; the bot's own messages are built by hand.
-Each platform's dialect renders it. There is no node for HTML: HTML stays literal text, so that
-nothing a model writes can have an effect or disappear.
+Each platform's dialect renders it. There is no node for HTML: a few tags mean what Markdown's marks
+mean, and everything else stays literal text, so that nothing can have an effect or disappear.
 """
 
 from dataclasses import dataclass

@@ -5,10 +5,10 @@ markdown-it splits the text into a flat list of tokens; this module builds the t
     - [x] *done*      bullet_list_open, list_item_open, paragraph_open, inline, paragraph_close, ...
                       ListBlock((ListItem((Paragraph((Emphasis((Text("done"),)),)),), checked=True),))
 
-The grammar is CommonMark with tables, strikethrough, task lists, formulas, spoilers and addresses in running text,
-without HTML, reference links, indented code and underlined headings: no text may disappear, and later text may not
-change the meaning of earlier lines, because answers are parsed and sent while they grow. Whatever is not Markdown is
-text, so parsing never fails.
+The grammar is CommonMark with tables, strikethrough, task lists, formulas, spoilers, addresses in running text and
+a few tags of HTML, without reference links, indented code and underlined headings: no text may disappear, and later
+text may not change the meaning of earlier lines, because answers are parsed and sent while they grow. Whatever is not
+Markdown is text, so parsing never fails.
 """
 
 import re
@@ -40,6 +40,7 @@ from core.markdown.document import (
 from core.markdown.emphasis import relax_emphasis
 from core.markdown.fences import Fence, add_fences
 from core.markdown.formulas import add_formulas
+from core.markdown.html import add_html
 from core.markdown.inlines import parse_inlines, split_checkbox
 from core.markdown.pairs import add_pairs
 from core.markdown.references import add_references
@@ -163,6 +164,7 @@ def _build_grammar() -> MarkdownIt:
     grammar.inline.ruler.at("image", _link_rule(image))
     add_fences(grammar)
     add_formulas(grammar)
+    add_html(grammar)
     add_urls(grammar)
     add_pairs(grammar)
     add_references(grammar)

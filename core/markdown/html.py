@@ -1,0 +1,128 @@
+"""Reads the HTML that models write in running text and table cells; every other tag is text.
+
+    a<br>b                                  two lines
+    H<sub>2</sub>O, x<sup>2</sup>           H₂O, x²
+    <b>, <i>, <s>, <code>, <a href="...">   what the Markdown marks mean
+    <ul><li>a</li><li>b</li></ul>           a line for each item
+
+A tag without its closing tag is text, too, so that a growing answer shows it until the end arrives. What is between two
+tags is Markdown; a dialect decides which addresses become links, as for Markdown's own.
+"""
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
+
+from core.markdown.tex_symbols import to_script
+
+TAG_PATTERN = re.compile(
+    r"<([a-z]{1,6})(?:\s+href=(?:\"([^\"<>\s]{1,2000})\"|'([^'<>\s]{1,2000})'))?\s{0,4}/?>", re.IGNORECASE
+)
+BREAK_PATTERN = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
+ITEM_PATTERN = re.compile(r"\s{0,100}<(/?)li>\s{0,100}", re.IGNORECASE)
+MARKUP = {
+    "b": "strong",
+    "strong": "strong",
+    "mark": "strong",
+    "summary": "strong",
+    "i": "em",
+    "em": "em",
+    "u": "em",
+    "s": "s",
+    "del": "s",
+    "strike": "s",
+    "a": "link",
+    "ul": "list",
+    "ol": "list",
+}
+SCRIPTS = {"sub": "_", "sup": "^"}
+RAW_TAGS = frozenset(("code", "sub", "sup"))
+
+
+def add_html(grammar: MarkdownIt) -> None:
+    grammar.inline.ruler.before("autolink", "html", _html_rule)
+
+
+def _html_rule(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] != "<":
+        return False
+    return _break_rule(state, silent) or _item_rule(state, silent) or _pair_rule(state, silent)
+
+
+def _break_rule(state: StateInline, silent: bool) -> bool:
+    tag = BREAK_PATTERN.match(state.src, state.pos, state.posMax)
+    if tag is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = tag.end()
+    return True
+
+
+def _item_rule(state: StateInline, silent: bool) -> bool:
+    tag = ITEM_PATTERN.match(state.src, state.pos, state.posMax)
+    if tag is None or not state.env.get("html_lists"):
+        return False
+    if not silent and not tag[1]:
+        state.push("hardbreak", "br", 0)
+        state.push("text", "", 0).content = "• "
+    state.pos = tag.end()
+    return True
+
+
+def _pair_rule(state: StateInline, silent: bool) -> bool:
+    tag = TAG_PATTERN.match(state.src, state.pos, state.posMax)
+    name = tag[1].lower() if tag else ""
+    url = tag and (tag[2] or tag[3])
+    if tag is None or name not in MARKUP.keys() | RAW_TAGS or (name == "a") != bool(url):
+        return False
+    closer = f"</{name}>"
+    end = _find_closer(state, closer, tag.end())
+    if end < 0:
+        return False
+    if name in RAW_TAGS:
+        content = state.src[tag.end() : end]
+        if not content.strip() or "<" in content:
+            return False
+        if not silent:
+            _push_raw(state, name, content)
+    elif not silent:
+        _push_pair(state, name, url or "", tag.end(), end)
+    state.pos = end + len(closer)
+    return True
+
+
+def _find_closer(state: StateInline, closer: str, start: int) -> int:
+    """Where `closer` begins; each text is searched once for the last one, so that many openers cost little."""
+    key = f"last {closer}"
+    last = state.env.get(key)
+    if last is None or last[0] is not state.src:
+        last = state.env[key] = (state.src, state.src.lower().rfind(closer))
+    if last[1] < start or last[1] >= state.posMax:
+        return -1
+    match = re.compile(re.escape(closer), re.IGNORECASE).search(state.src, start, state.posMax)
+    return match.start() if match else -1
+
+
+def _push_raw(state: StateInline, name: str, content: str) -> None:
+    if name == "code":
+        state.push("code_inline", "code", 0).content = content
+    else:
+        state.push("text", "", 0).content = to_script(content, SCRIPTS[name])
+
+
+def _push_pair(state: StateInline, name: str, url: str, start: int, end: int) -> None:
+    kind, pos_max = MARKUP[name], state.posMax
+    if state.level >= state.md.options.maxNesting:
+        state.push("text", "", 0).content = state.src[start:end]
+        return
+    token = state.push(f"{kind}_open", name, 1)
+    token.attrs = {"href": url} if url else {}
+    state.pos, state.posMax = start, end
+    lists = state.env.get("html_lists", 0)
+    state.env["html_lists"] = lists + (kind == "list")
+    state.md.inline.tokenize(state)
+    state.env["html_lists"] = lists
+    state.posMax = pos_max
+    state.push(f"{kind}_close", name, -1)

@@ -1,0 +1,48 @@
+"""HTML that models write, on every platform."""
+
+import pytest
+from telegram import MessageEntity
+
+from tests.bots.formatted_text import BOLD, discord_text, telegram_part, telegram_texts, terminal_text
+
+CASES = {
+    "a<br>b<br/>c<BR />d": "a\nb\nc\nd",
+    "H<sub>2</sub>O, x<sup>2</sup>, x<sub>AB</sub>": "H₂O, x², x_(AB)",
+    "<ul><li>a</li><li>b</li></ul>": "• a\n• b",
+    "| Step | Do |\n|---|---|\n| 1 | a<br>b |": "Step | Do\n-----+---\n1    | a\n     | b",
+    "| Step | Do |\n|---|---|\n| 1 | <ul><li>a</li><li>b</li></ul> |": "Step | Do\n-----+----\n1    | • a\n     | • b",
+    "a <b>c": "a <b>c",
+    "<script>alert(1)</script> <img src=x onerror=y> <!-- c --> vector<int> a<b": (
+        "<script>alert(1)</script> <img src=x onerror=y> <!-- c --> vector<int> a<b"
+    ),
+    '<b onclick="x">y</b>': '<b onclick="x">y</b>',
+    "`<b>x</b>`": "<b>x</b>",
+}
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_html_has_meaning_or_is_text(text: str) -> None:
+    assert telegram_part(text).text == CASES[text]
+    for line in CASES[text].split("\n"):
+        assert line.strip() in discord_text(text).replace("\\", "")
+        assert line.strip().removeprefix("• ") in terminal_text(text)
+
+
+@pytest.mark.parametrize("platform", BOLD)
+def test_tags_are_bold(platform: str) -> None:
+    assert BOLD[platform]("<b>x</b> and <STRONG>y z</STRONG>") == ["x", "y z"]
+
+
+def test_other_tags() -> None:
+    text = '<i>i</i> <s>s</s> <code>c</code> <a href="https://x.y/">l</a>'
+    assert telegram_texts(text, MessageEntity.ITALIC) == ["i"]
+    assert telegram_texts(text, MessageEntity.STRIKETHROUGH) == ["s"]
+    assert telegram_texts(text, MessageEntity.CODE) == ["c"]
+    assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["l"]
+    assert discord_text(text) == "*i* ~~s~~ `c` [l](<https://x.y/>)"
+
+
+def test_link_cannot_act() -> None:
+    text = '<a href="javascript:alert(1)">x</a>'
+    assert not telegram_texts(text, MessageEntity.TEXT_LINK)
+    assert "](" not in discord_text(text)
