@@ -35,16 +35,20 @@ class CappedSplitter:
         """The beginning of the text that has too many parts."""
         self._first_parts: tuple[Part, ...] = ()
 
-    async def update_async(self, text: str) -> FirstParts:
-        """The first parts of `text`, the whole text so far. Starts again if it does not continue the previous text."""
+    async def update_async(self, text: str, *, is_growing: bool = False) -> FirstParts:
+        """The first parts of `text`, the whole text so far. Starts again if it does not continue the previous text.
+
+        `is_growing`: see `Splitter.update`.
+        """
         if self._max_parts is None:
-            return FirstParts(await self.splitter.update_async(text), is_complete=True)
+            return FirstParts(await self.splitter.update_async(text, is_growing=is_growing), is_complete=True)
         if self._full_text and text.startswith(self._full_text):
             return FirstParts(self._first_parts, is_complete=False)
         self._full_text = ""
         while True:
             self._end = min(self._end + self._step, len(text))
-            parts = await self.splitter.update_async(text[: self._end])
+            has_more = is_growing or self._end < len(text)
+            parts = await self.splitter.update_async(text[: self._end], is_growing=has_more)
             if len(parts) > self._max_parts:
                 self._full_text, self._first_parts = text[: self._end], parts[: self._max_parts]
                 return FirstParts(self._first_parts, is_complete=False)

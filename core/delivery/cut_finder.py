@@ -154,9 +154,11 @@ class CutFinder:
             for cut in kind:
                 if self._would_start_block(cut):
                     continue
-                if self._size_at(cut.end) < min_size:
+                size = self._size_at(cut.end)
+                if size < min_size:
                     break
-                yield cut
+                if size <= self._max_size:
+                    yield cut
 
     def _candidates_by_kind(self) -> Iterator[Iterator[Cut]]:
         for rank in BreakRank:

@@ -148,7 +148,7 @@ class Preview:
 
     async def _split(self, text: str) -> tuple[Part, ...]:
         """The parts of `text`; the last one may still change."""
-        first = await self._splitter.update_async(text)
+        first = await self._splitter.update_async(text, is_growing=True)
         if first.is_complete:
             return first.parts
         return (*first.parts, self._render_status(texts.answer_continues(len(text))))

@@ -1,17 +1,20 @@
 """Splits a growing text into parts that each fit one message; only the last part still changes.
 
 A part is full when one more character would not fit. The cut (`core.delivery.cut_finder`) depends only on the part's
-text and that character. A closed part therefore never changes, whatever text follows and in however many steps: the
-parts are a pure function of the text. With 10 characters per message:
+text and that character. With 10 characters per message:
 
     update("Hi. You")           ->  "Hi. You"                      one open part
     update("Hi. You are he")    ->  "Hi. You", "are he"            "Hi. You ar" is full, the cut is after a word
     update("Hi. You are here")  ->  "Hi. You", "are here"
 
+A part grows in steps. Whether a step fits is decided once, when all its characters are there, because half of it may be
+larger than all of it. So a closed part never changes, whatever text follows and in whatever pieces. While the text is
+growing, the part is shown up to where it fits. When the text ends, the last steps are decided with what there is.
+
 Two techniques avoid parsing the whole part again on every update:
 
-- Strides: the part grows by as many characters as certainly fit, doubled after each success and halved after each
-  failure.
+- Strides: the steps double, but take at most half of the room that is left. After the first that does not fit, they are
+  halved.
 - Settled blocks: a block that is followed by another can no longer change. Only the *tail* of the part
   behind it is parsed again. The items of a long list settle in the same way.
 
@@ -25,19 +28,17 @@ function of it. A part that cannot be rendered because of a defect is plain text
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import regex
 
 from core.delivery.cut_finder import Cut, CutFinder, resume_blocks
-from core.markdown.document import Block, CodeBlock, Document, ListBlock, MathBlock, Quote, Table
+from core.markdown.document import Block, Document, ListBlock, MathBlock, Table
 from core.markdown.outline import open_formula_closer
-from core.markdown.parser import MAX_TABLE_COLUMNS, STOP_WORK, PlacedBlock, normalise_text, parse_blocks
+from core.markdown.parser import PlacedBlock, normalise_text, parse_blocks
 from core.markdown.plain_text import plain_paragraph
-from core.markdown.references import Definitions, find_definitions, link_references, max_reference_excess
-from core.markdown.text_table import is_grid, narrow_start
+from core.markdown.references import Definitions, find_definitions, link_references
 from core.port import Dialect, Part
 from core.timings import Timings
 
@@ -60,16 +61,6 @@ BASE_ALLOWANCE = 1000
 INITIAL_WORK = 30_000_000
 WORK_PER_CHAR = 300
 """A part is plain text if those before it cost more than `INITIAL_WORK` and this for each of their characters."""
-SIZE_SLACK = 24
-"""The maximum by which half a pair of marks makes a part larger than the complete pair."""
-COLUMN_SEPARATOR_CHARS = 5
-"""By how much a column makes a table's header and the line below it larger than the source."""
-MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<|=]")
-PAIRED_MARKUP_PATTERN = re.compile(r"[*_~`\[\]()!\\$&<=]|\|\|")
-TABLE_HEADER_PATTERN = re.compile(r"^([^|\n]*+\|[^\n]*+)(?=\n[ \t>]*+(?:[|:][|: \t]*+-|-[-|:]))", re.MULTILINE)
-"""A line that is the header of a table if the next one, as far as it goes, is the delimiter row."""
-ROW_END_PATTERN = re.compile(r"^([ \t]*+)(?:[\d+#*_`~$\\]|-(?!(?:[-:]++[ \t]*+)?+\|))", re.MULTILINE)
-"""The start of a line that may first be a row of a table, and then the beginning of another block."""
 LIST_ITEM_PATTERN = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 START_OF_TEXT = Cut(0, 0)
 SPLIT_THREADS = 2
@@ -103,32 +94,37 @@ class Splitter:
         """The defect in the parser or the dialect that made a part plain text."""
         self._restart()
 
-    async def update_async(self, text: str) -> tuple[Part, ...]:
+    async def update_async(self, text: str, *, is_growing: bool = False) -> tuple[Part, ...]:
         """Like `update`, but splits in a thread if that may take long."""
         if len(text) - len(self._text) <= MAX_INLINE_CHARS and not self._was_slow:
-            return self._timed_update(text)
+            return self._timed_update(text, is_growing)
         try:
-            return await asyncio.get_running_loop().run_in_executor(EXECUTOR, self._timed_update, text)
+            return await asyncio.get_running_loop().run_in_executor(EXECUTOR, self._timed_update, text, is_growing)
         except asyncio.CancelledError:
             self._is_cancelled = True
             raise
 
-    def _timed_update(self, text: str) -> tuple[Part, ...]:
+    def _timed_update(self, text: str, is_growing: bool) -> tuple[Part, ...]:
         started_at = time.thread_time()
         try:
-            return self.update(text)
+            return self.update(text, is_growing=is_growing)
         finally:
             self._was_slow = time.thread_time() - started_at > self._timings.slow_split
 
-    def update(self, text: str) -> tuple[Part, ...]:
-        """The parts of `text`, the whole text so far. Starts again if it does not continue the previous text."""
+    def update(self, text: str, *, is_growing: bool = False) -> tuple[Part, ...]:
+        """The parts of `text`, the whole text so far. Starts again if it does not continue the previous text.
+
+        With `is_growing`, all but the last part are the same for every text that begins with `text`. The last one may
+        then lack the newest characters.
+        """
         text = normalise_text(text)
-        if not text.startswith(self._text):
+        if not text.startswith(self._text) or (self._has_ended and text != self._text):
             self._restart()
         if len(self._text) > self._fit_end:
             self._renderings.pop(len(self._text), None)
         self._text = text
-        last = self._advance()
+        self._advance(is_growing)
+        last = self._open_part
         parts = (*self._closed_parts, last) if last.text.strip() else tuple(self._closed_parts)
         if not parts and text.strip():
             # Markup without content (a lone "#"): show its source rather than nothing.
@@ -143,11 +139,13 @@ class Splitter:
         """What closing the closed parts cost. Depends on their text alone, not on the steps in which it grew."""
         self.has_plain_part = False
         """Whether a part is plain text because of its cost, or of a failure."""
+        self._has_ended = False
+        """Whether steps were decided without all their characters, so that no text may follow."""
         self._part_start = START_OF_TEXT
         self._begin_part(START_OF_TEXT)
 
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
-        # The next part is probably as long: a first step far beyond it would cost work that is not charged.
+        # The next part is probably as long: a first step far beyond it would be costly and fail.
         previous_chars = cut.resume_at - self._part_start.resume_at or INITIAL_STRIDE_CHARS
         self._part_start = cut
         self._part_work = 0
@@ -163,76 +161,99 @@ class Splitter:
         self._settled_items: ListBlock | None = None
         """The settled items of the list at the beginning of the tail."""
         self._stride = max(1, min(INITIAL_STRIDE_CHARS, self._max_stride, previous_chars))
+        self._is_nearly_full = False
+        """Whether a step did not fit."""
         self._renderings: dict[int, _Rendering] = {}
+        self._open_part = Part("")
+        """The newest state of the part that fits."""
 
-    def _advance(self) -> Part:
+    def _advance(self, is_growing: bool) -> None:
         """Close every part that is full, and render the open one."""
         while not self._is_cancelled:
             try:
-                if self._is_plain:
-                    if not self._close_plain_part():
-                        last = self._render_plain(self._text[self._part_start.resume_at :])
-                        self.has_plain_part |= bool(last.text.strip())
-                        return last
-                elif not self._grow_or_close_part():
-                    return self._render_up_to(len(self._text)).part
+                if self._take_step():
+                    continue
+                if self._show_open_part() or is_growing:
+                    return
+                self._has_ended = True
+                self._shorten_step()
             except Exception as error:
                 if self._is_plain:
                     raise
                 # A defect in the parser or the dialect must not cost the answer.
                 self.failure = error
+                if is_growing and self._fit_end + self._stride > len(self._text):
+                    return
                 self._begin_part(self._part_start, is_plain=True)
-        return Part("")
 
-    def _grow_or_close_part(self) -> bool:
-        """Try one step of growth; False if the text is too short for it.
+    def _take_step(self) -> bool:
+        """Decide a step of growth, or close the part. False if the text is too short for it."""
+        if self._is_plain:
+            return self._close_plain_part()
+        if self._fit_end == len(self._text):
+            return False
+        if self._limit_part():
+            return True
+        if self._fit_end + self._stride > len(self._text):
+            return False
+        self._grow_or_shorten_step(self._fit_end + self._stride)
+        return True
 
-        The steps depend on the text alone: a step waits for all its characters, unless the part may be full before.
-        """
-        end = self._fit_end + self._stride
-        if end > len(self._text):
-            if self._fit_end == len(self._text) or self._fits_up_to(len(self._text)):
-                return False
-            fits = False
-        elif self._stride > 1:
-            fits = self._fits_up_to(end)
-        else:
-            is_empty = self._fit_end == self._part_start.resume_at
-            fits = is_empty or self._render_up_to(end).size <= self._dialect.limit
-        self._part_work += self._step_work()
-        if fits:
-            self._stride = min(self._stride * 2, self._max_stride)
-            self._settle_blocks(end)
+    def _grow_or_shorten_step(self, end: int) -> None:
+        rendering = self._render_up_to(end)
+        self._part_work += rendering.work + self._settled_work // 2 + self._stride
+        room = self._dialect.limit - rendering.size
+        if room < 0 and end > self._part_start.resume_at + 1:
+            self._shorten_step()
+            return
+        self._open_part = rendering.part
+        self._settle_blocks(end)
+        next_stride = self._stride // 2 if self._is_nearly_full else min(self._stride * 2, self._max_stride, room // 2)
+        self._stride = max(self._min_stride(), next_stride)
+
+    def _shorten_step(self) -> None:
+        """Try half of a step that does not fit, or close the part."""
+        self._is_nearly_full = True
+        if self._is_plain:
+            self._plain_chars //= 2
         elif self._stride > self._min_stride():
             self._stride //= 2
         else:
             self._close_part()
-            return True
-        self._limit_part()
-        return True
-
-    def _step_work(self) -> int:
-        """What a step of growth costs. Does not depend on how much of the step's text is there already."""
-        rendering = self._render_up_to(self._fit_end)
-        work = rendering.work
-        if rendering.tail_blocks and not isinstance(rendering.tail_blocks[-1].block, CodeBlock | MathBlock):
-            marks = PAIRED_MARKUP_PATTERN.findall(self._text, self._tail_start, self._fit_end)
-            work = max(work, STOP_WORK * len(marks))
-        return work + self._settled_work // 2 + self._stride
 
     def _min_stride(self) -> int:
         limit = self._dialect.limit
         is_costly = self._part_work > FINE_WORK * self._allowance and self._fit_end > self._part_start.resume_at
         return max(1, limit // COARSE_STRIDE_RATIO) if is_costly else 1
 
-    def _limit_part(self) -> None:
+    def _limit_part(self) -> bool:
         """Close a part that shows little for its length or its cost."""
         limit, length = self._dialect.limit, self._fit_end - self._part_start.resume_at
         if length > limit // 8 and not self._render_up_to(self._fit_end).part.text.strip():
             self._closed_work += self._part_work
             self._begin_part(self._part_start, is_plain=True)
-        elif length and (length > MAX_SOURCE_RATIO * limit or self._part_work > MAX_PART_WORK * self._allowance):
-            self._close_part()
+            return True
+        is_full = length > MAX_SOURCE_RATIO * limit or self._part_work > MAX_PART_WORK * self._allowance
+        if not is_full or not length:
+            return False
+        self._close_part()
+        return True
+
+    def _show_open_part(self) -> bool:
+        """Show the part as far as the text goes, if it fits."""
+        rest = self._text[self._fit_end :]
+        if self._is_plain:
+            part = self._render_plain(rest)
+            self.has_plain_part |= bool(part.text.strip())
+            size = self._dialect.size(part)
+        else:
+            rendering = self._render_up_to(len(self._text))
+            part, size = rendering.part, rendering.size
+        min_chars = 1 if self._is_plain else 0
+        fits = size <= self._dialect.limit or len(rest) <= min_chars
+        if fits:
+            self._open_part = part
+        return fits
 
     def _close_part(self) -> None:
         finder = CutFinder(self._render, self._dialect, self._text, self._part_start, self._fit_end, self._allowance)
@@ -251,14 +272,15 @@ class Splitter:
     def _close_plain_part(self) -> bool:
         """Close the plain part if it is full. Its size in source characters is fixed, so that nothing is searched."""
         start = self._part_start.resume_at
-        while True:
+        while len(self._text) - start > self._plain_chars:
             piece = self._text[start : start + self._plain_chars]
-            part = self._render_plain(piece)
-            if self._dialect.size(part) <= self._dialect.limit or self._plain_chars == 1:
-                break
+            if self._plain_chars == 1 or self._dialect.size(self._render_plain(piece)) <= self._dialect.limit:
+                self._end_plain_part(piece)
+                return True
             self._plain_chars //= 2
-        if len(self._text) - start <= self._plain_chars:
-            return False
+        return False
+
+    def _end_plain_part(self, piece: str) -> None:
         end = max(piece.rfind("\n"), piece.rfind(" ")) + 1
         if end <= len(piece) // 2:
             end = _last_grapheme_start(piece) or len(piece)
@@ -266,59 +288,14 @@ class Splitter:
         if part.text.strip():
             self._closed_parts.append(part)
             self.has_plain_part = True
-        self._begin_part(Cut(start + end, start + end))
-        return True
+        resume_at = self._part_start.resume_at + end
+        self._begin_part(Cut(resume_at, resume_at))
 
     def _render_plain(self, text: str) -> Part:
         self.work += len(text)
         return self._dialect.render(Document((plain_paragraph(text),)))
 
     # Growing
-
-    def _fits_up_to(self, end: int) -> bool:
-        """Whether the part fits at `end` and at every earlier end.
-
-        Half a pair of marks, or a line that is part of a table for some characters, may show more than the whole.
-        There, a nearly full part grows by single characters.
-        """
-        max_size = self._dialect.limit - self._max_excess(end)
-        if self._render_up_to(end).size > max_size:
-            return False
-        has_table = TABLE_HEADER_PATTERN.search(self._tail_prefix + self._text[self._tail_start : end])
-        if not has_table and not MARKUP_PATTERN.search(self._text, self._fit_end, end):
-            return True
-        return self._render_tail(self._worst_tail(end, has_table=bool(has_table))).size <= max_size
-
-    def _max_excess(self, end: int) -> int:
-        """By how much the part at an earlier end may be larger than at `end`, apart from what `_worst_tail` shows."""
-        excess = SIZE_SLACK if PAIRED_MARKUP_PATTERN.search(self._text, self._tail_start, end) else 0
-        text, new_text = self._text[self._part_start.resume_at : end], self._text[self._line_start(self._fit_end) : end]
-        excess += max_reference_excess(text, new_text, self._definitions)
-        line_before = self._line_start(self._line_start(self._fit_end) - 1)
-        headers = TABLE_HEADER_PATTERN.findall(self._text[line_before:end])
-        tables = _wide_tables(placed.block for placed in self._render_up_to(end).tail_blocks)
-        return excess + max(map(_table_excess, headers), default=0) + sum(map(self._grid_excess, tables))
-
-    def _grid_excess(self, table: Table) -> int:
-        """By how much a table's first rows may be larger as columns than the whole wide table as records."""
-        start, added_size = narrow_start(table)
-        if not start.rows:
-            return 0
-        grid, records = (self._dialect.render(Document((shown,))) for shown in (start, table))
-        return max(0, self._dialect.size(grid) + added_size - self._dialect.size(records))
-
-    def _worst_tail(self, end: int, *, has_table: bool) -> str:
-        """The tail as if every new mark is shown as a character, and every new line after a table is a row of it."""
-        new_text = PAIRED_MARKUP_PATTERN.sub("@", self._text[self._fit_end : end])
-        if not has_table:
-            return self._text[self._tail_start : self._fit_end] + new_text
-        line_start = self._line_start(self._fit_end)
-        new_rows = ROW_END_PATTERN.sub(r"\1@", self._text[line_start : self._fit_end] + new_text)
-        return self._text[self._tail_start : line_start] + new_rows
-
-    def _line_start(self, position: int) -> int:
-        """Where the line before or at `position` begins in the tail."""
-        return max(self._tail_start, self._text.rfind("\n", self._tail_start, max(self._tail_start, position)) + 1)
 
     def _render_up_to(self, end: int) -> _Rendering:
         rendering = self._renderings.get(end)
@@ -403,24 +380,6 @@ def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int
         # Later text may turn its lines into a part of the previous block.
         open_candidates.pop()
     return open_candidates[-1].line if open_candidates else 0
-
-
-def _wide_tables(blocks: Iterable[Block]) -> Iterator[Table]:
-    for block in blocks:
-        match block:
-            case Table() if not is_grid(block):
-                yield block
-            case Quote(children):
-                yield from _wide_tables(children)
-            case ListBlock(items):
-                yield from _wide_tables(child for item in items for child in item.children)
-
-
-def _table_excess(header: str) -> int:
-    """By how much a table of one row may be larger than the same lines as text."""
-    separators = header.count("|")
-    is_table = separators <= MAX_TABLE_COLUMNS + 1
-    return 2 * len(header) + COLUMN_SEPARATOR_CHARS * separators if is_table else 0
 
 
 def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:

@@ -45,7 +45,6 @@ FOOTNOTE_PATTERN = re.compile(r"\[\^([0-9]{1,4})\]")
 NAMED_FOOTNOTE_PATTERN = re.compile(r"\[\^([\w-]{1,40})\]")
 DEFINITION_PATTERN = re.compile(r"\s*\[([^\[\]^][^\[\]]{0,99})\]:\s*\Z")
 """The text before the address."""
-DEFINITION_LINE_PATTERN = re.compile(r"^[ \t>*+-]*+\[[^\[\]\n]{1,100}\]:[^\n]*", re.MULTILINE)
 RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 Definitions = Mapping[str, str]
@@ -98,22 +97,6 @@ def _last_label(state: StateInline) -> int:
     if last is None or last[0] is not state.src:
         last = state.env["last_label"] = (state.src, state.src.rfind("]["))
     return int(last[1])
-
-
-def max_reference_excess(text: str, new_text: str, earlier: Definitions) -> int:
-    """By how much a message may be larger before the end of `new_text`, which ends `text`, than at its end.
-
-    While a new definition is incomplete, what refers to it is as written. Conversely, `[a][b]` is a link to a known
-    definition until `(` follows, and `[a]` until `:` follows.
-    """
-    excess = 0
-    if "](" in new_text or "]:" in new_text:
-        known = [*DEFINITION_LINE_PATTERN.findall(text), *earlier.values()]
-        excess = max(map(len, known), default=0)
-    definitions = DEFINITION_LINE_PATTERN.findall(new_text)
-    if definitions:
-        excess += 2 * sum(map(len, definitions + SHORTCUT_PATTERN.findall(text))) + 8 * text.count("[")
-    return excess
 
 
 def find_definitions(blocks: Sequence[Block], earlier: Definitions) -> Definitions:

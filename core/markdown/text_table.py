@@ -8,7 +8,6 @@ Widths are those of a monospaced font, in which an East Asian character takes tw
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from itertools import zip_longest
 
@@ -24,17 +23,12 @@ SEPARATOR_WIDTH = 3
 
 def is_grid(table: Table) -> bool:
     """Whether the table is narrow enough for columns."""
-    return _count_narrow_rows(table) == len(table.rows)
-
-
-def narrow_start(table: Table) -> tuple[Table, int]:
-    """The rows before the one that makes the table too wide, and how much that row can add while it is still narrow.
-
-    It may widen the other rows' cells, too.
-    """
-    count = _count_narrow_rows(table)
-    line_count = 1 + sum(max(map(len, map(_cell_lines, row))) for row in table.rows[: count + 1])
-    return replace(table, rows=table.rows[:count]), line_count * (MAX_GRID_WIDTH + 1)
+    widths = [0] * len(table.alignments)
+    for row in table.rows:
+        widths = list(map(max, widths, (_lines_width(_cell_lines(cell)) for cell in row)))
+        if sum(widths) + SEPARATOR_WIDTH * (len(widths) - 1) > MAX_GRID_WIDTH:
+            return False
+    return True
 
 
 def format_grid(table: Table) -> str:
@@ -70,15 +64,6 @@ def _join(lines: Iterable[tuple[Inline, ...]], separator: Inline) -> Iterator[In
         if index:
             yield separator
         yield from line
-
-
-def _count_narrow_rows(table: Table) -> int:
-    widths = [0] * len(table.alignments)
-    for index, row in enumerate(table.rows):
-        widths = list(map(max, widths, (_lines_width(_cell_lines(cell)) for cell in row)))
-        if sum(widths) + SEPARATOR_WIDTH * (len(widths) - 1) > MAX_GRID_WIDTH:
-            return index
-    return len(table.rows)
 
 
 def _cell_lines(cell: tuple[Inline, ...]) -> list[str]:

@@ -57,7 +57,7 @@ def check_growth(dialect: Dialect, text: str) -> None:
         assert whole.failure is None
         assert not whole.has_plain_part
         check(dialect, text[:end], parts)
-        assert growing.update(text[:end]) == parts
+        assert growing.update(text[:end], is_growing=True) == parts
         assert parts[: len(closed)] == closed
         closed = parts[:-1]
 
@@ -163,8 +163,9 @@ def check_growth_at(dialect: Dialect, text: str, ends: list[int]) -> None:
     growing = Splitter(dialect)
     whole = Splitter(dialect).update(text)
     for end in ends:
-        parts = growing.update(text[:end])
-        check(dialect, text[:end], parts)
+        check(dialect, text[:end], Splitter(dialect).update(text[:end]))
+        parts = growing.update(text[:end], is_growing=True)
+        assert all(0 < dialect.size(part) <= dialect.limit for part in parts)
         assert parts[:-1] == whole[: len(parts[:-1])]
     assert growing.update(text) == whole
     assert growing.failure is None

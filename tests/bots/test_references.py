@@ -98,7 +98,7 @@ def test_growing_text_is_never_too_large() -> None:
         whole = Splitter(dialect).update(text)
         growing = Splitter(dialect)
         for end in range(len(text)):
-            parts = growing.update(text[:end])
+            parts = growing.update(text[:end], is_growing=True)
             assert all(dialect.size(part) <= dialect.limit for part in parts)
             assert parts[:-1] == whole[: len(parts[:-1])]
         assert growing.update(text) == whole

@@ -119,7 +119,7 @@ if __name__ == "__main__":
 def test_every_pattern_is_found() -> None:
     names = {used.name.partition(":")[0] for used in all_patterns()}
     for name in (
-        "core.delivery.splitter.TABLE_HEADER_PATTERN",
+        "core.delivery.splitter.LIST_ITEM_PATTERN",
         "core.api.context_overflow.LIMIT_PATTERNS",
         "bots/discord/translate.py",
     ):

@@ -46,7 +46,7 @@ def check(dialect: Dialect, text: str, step: int = 1) -> tuple[Part, ...]:
     whole = Splitter(dialect).update(text)
     growing = Splitter(dialect)
     for end in range(0, len(text), step):
-        parts = growing.update(text[:end])
+        parts = growing.update(text[:end], is_growing=True)
         assert all(0 < dialect.size(part) <= dialect.limit for part in parts)
         assert parts[:-1] == whole[: len(parts[:-1])], end
     assert growing.update(text) == whole
@@ -148,7 +148,7 @@ def test_result_is_independent_of_chunking(pieces: list[str], data: st.DataObjec
     whole = Splitter(dialect).update(text)
     growing = Splitter(dialect)
     for end in sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12))):
-        parts = growing.update(text[:end])
+        parts = growing.update(text[:end], is_growing=True)
         assert all(dialect.size(part) <= dialect.limit for part in parts)
         assert parts[:-1] == whole[: len(parts[:-1])]
     assert growing.update(text) == whole
@@ -320,6 +320,26 @@ FENCES = "\n".join(" " * indent + "```" for indent in range(6)) + "\n     "
 )
 def test_line_that_is_briefly_part_of_table(dialect: Dialect, text: str) -> None:
     check(dialect, text)
+
+
+class LargeOpenQuotes(TelegramDialect):
+    """A quotation mark takes the room of 60 characters until it is closed."""
+
+    def size(self, part: Part) -> int:
+        return super().size(part) + 60 * max(0, part.text.count("«") - part.text.count("»"))
+
+
+@pytest.mark.parametrize("limit", range(100, 150, 7))
+def test_part_that_is_briefly_too_large_changes_nothing(limit: int) -> None:
+    check(LargeOpenQuotes(limit), ("word " * 8 + "«quoted words» ") * 12)
+
+
+def test_growing_part_is_shown_as_far_as_it_fits() -> None:
+    splitter, text = Splitter(LargeOpenQuotes(100)), "word " * 12 + "«quoted"
+    states = [splitter.update(text[:end], is_growing=True) for end in range(len(text) + 1)]
+    assert [part.text for part in states[-1]] == [("word " * 12).rstrip()]
+    assert [part.text for part in splitter.update(text + "»", is_growing=True)] == [text + "»"]
+    assert " ".join(part.text for part in splitter.update(text)) == text
 
 
 def test_number_outside_list_is_not_continued() -> None:
