@@ -49,7 +49,7 @@ async def api() -> AsyncIterator[ModelApi]:
 
 
 def api_keys(store: Store, api: ModelApi, vault: Vault) -> ApiKeys:
-    return ApiKeys(store, api, Settings(api_key=SecretStr("bot's-key")), vault)
+    return ApiKeys(store, api, Settings(api_key=SecretStr("bots-key")), vault)
 
 
 async def test_key_change_reaches_all_processes(store: Store, api: ModelApi, vault: Vault) -> None:
