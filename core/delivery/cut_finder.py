@@ -3,7 +3,7 @@
 Candidates, from the best kind to the worst, and within a kind from the last to the first:
 
     between blocks, between the parts of one (list items, table rows), between lines,
-    after a sentence, after a word, between graphemes
+    after a sentence, after a word or table cell, between graphemes
 
 A candidate breaks markup if the two halves together show something other than the whole: half a link shows its
 brackets. The first candidate wins that breaks nothing and leaves the part at least half full, or else at least 5 %
@@ -66,7 +66,7 @@ BLOCK_START_PATTERN = re.compile(
 )
 """Begins a block at the start of a line, but not in the middle of a paragraph."""
 SENTENCE_END_PATTERN = re.compile(r"(?:(?<![.!?…])[.!?…]++[\"')\]*_»”’]*+\s++|(?<![。！？])[。！？]++[」』”]?+)(?=\S)")
-WORD_END_PATTERN = re.compile(r"(?<!\s)\s++(?=\S)")
+WORD_END_PATTERN = re.compile(r"(?<!\s)\s++(?=\S)|(?<=\|)(?=[^\s|])")
 
 
 @dataclass(frozen=True, slots=True)
