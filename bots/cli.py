@@ -125,11 +125,14 @@ def chat(
     model: Annotated[str, typer.Option(help="Model to use. Part of its name is enough.")] = "",
 ) -> None:
     """Chat with a model in this terminal."""
-    from bots.terminal.run import run_terminal_chat
+    from bots.terminal.run import UnknownModelError, run_terminal_chat
 
     settings = _load(config_file)
     logging_setup.configure("error")
-    asyncio.run(run_terminal_chat(settings.core, model))
+    try:
+        asyncio.run(run_terminal_chat(settings.core, model))
+    except UnknownModelError as error:
+        raise typer.BadParameter(str(error), param_hint="--model") from error
 
 
 @app.command()

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from bots.rich_markdown import Markdown
 from bots.sandbox.chat_clients import ChatClient, VisibleMessage
-from bots.terminal.input import LineReader
+from bots.terminal.input import LineReader, LineSource, standard_input
 
 QUIT_COMMANDS = (":quit", ":q", "/quit", "/exit")
 """The bot has no commands with these names."""
@@ -47,12 +46,19 @@ class ShellCommand:
 
 
 class SandboxShell:
-    """`clients` are selected by their names, such as ":telegram"."""
+    """`clients` are selected by their names, such as ":telegram". `source`: None: standard input."""
 
     def __init__(
-        self, console: Console, clients: Mapping[str, ChatClient], active: str, commands: Iterable[ShellCommand] = ()
+        self,
+        console: Console,
+        clients: Mapping[str, ChatClient],
+        active: str,
+        commands: Iterable[ShellCommand] = (),
+        *,
+        source: LineSource | None = None,
     ) -> None:
         self._console = console
+        self._source = source
         self._clients = clients
         self._active_client = clients[active]
         self._changed = asyncio.Event()
@@ -78,7 +84,8 @@ class SandboxShell:
 
     async def run(self) -> None:
         """Run until `:quit` or the end of the input."""
-        line_reader = LineReader(self._console, lambda: escape(f"[{self._active_client.name}] > "))
+        source = self._source or standard_input(self._console)
+        line_reader = LineReader(source, lambda: f"[{self._active_client.name}] > ")
         watchers = [asyncio.create_task(self._watch(client)) for client in self._clients.values()]
         try:
             while (line := await line_reader.read()) is not None:
@@ -88,6 +95,7 @@ class SandboxShell:
                 if text:
                     await self._handle_line(text)
         finally:
+            line_reader.close()
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)

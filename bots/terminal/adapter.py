@@ -2,8 +2,8 @@
 
 import asyncio
 import itertools
-import signal
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from rich.live import Live
 from bots.downloads import file_too_large
 from bots.rich_markdown import Markdown
 from bots.terminal.dialect import TerminalDialect
-from bots.terminal.input import LineReader
+from bots.terminal.input import LineReader, interrupt_handler, standard_input
 from bots.terminal.translate import translate
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
-from core.port import Attachment, Capabilities, Inbox, Part, Place, PreviewMode, RateLimit, Sender
+from core.port import Attachment, Capabilities, EventKind, Inbox, Part, Place, PreviewMode, RateLimit, Sender
 from core.texts.answers import THINKING
 
 UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
@@ -33,8 +33,10 @@ class TerminalAdapter:
         self.place = Place(self.platform, self.account, user, is_private=True)
         self.sender = Sender(self.platform, user, user, is_manager=True, is_server_manager=True)
         self._console = console
-        self._line_reader = LineReader(console, lambda: "[bold]> [/bold]")
-        self._session = uuid.uuid4().hex
+        self._line_reader = LineReader(standard_input(console), lambda: "> ")
+        self.session = uuid.uuid4().hex
+        """The keys of this session's events begin with it."""
+        self.has_asked = False
         self._event_numbers = itertools.count()
         self._live: Live | None = None
         self._answer_finished = asyncio.Event()
@@ -56,31 +58,30 @@ class TerminalAdapter:
                     await self._handle_line(text, inbox)
         finally:
             self._end_live()
+            self._line_reader.close()
 
     async def _handle_line(self, text: str, inbox: Inbox) -> None:
         """Wait for the answer to one line; Ctrl-C stops it."""
-        loop = asyncio.get_running_loop()
         try:
             incoming = translate(text, self._next_key(), self.place, self.sender)
         except ValueError as error:
             self._print_notice(str(error))
             return
         self._answer_finished.clear()
-        loop.add_signal_handler(signal.SIGINT, self._on_interrupt, inbox)
-        try:
-            await inbox(incoming)
-            await self._answer_finished.wait()
-        except (AccessDeniedError, StoreError) as error:
-            self._print_notice(str(error))
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
+        self.has_asked |= incoming.kind is EventKind.PROMPT
+        with interrupt_handler(partial(self._on_interrupt, inbox)):
+            try:
+                await inbox(incoming)
+                await self._answer_finished.wait()
+            except (AccessDeniedError, StoreError) as error:
+                self._print_notice(str(error))
 
     def _on_interrupt(self, inbox: Inbox) -> None:
         stop = translate("/stop", self._next_key(), self.place, self.sender)
         self._stop_task = asyncio.ensure_future(inbox(stop))  # the attribute keeps the task alive
 
     def _next_key(self) -> str:
-        return f"{self._session}-{next(self._event_numbers)}"
+        return f"{self.session}-{next(self._event_numbers)}"
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await asyncio.to_thread(read_file, attachment.file_id, max_bytes)

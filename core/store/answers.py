@@ -153,6 +153,16 @@ def has_answers(connection: Connection, conversation_id: int, *, except_turn: in
     return connection.scalar(query.limit(1)) is not None
 
 
+def is_any_event_answered(connection: Connection, event_key_prefix: str) -> bool:
+    """Whether an answer to an event is stored whose key, as PLATFORM:ACCOUNT:KEY, begins so."""
+    query = (
+        select(messages.c.id)
+        .join(turns, turns.c.id == messages.c.turn_id)
+        .where(turns.c.event_key.startswith(event_key_prefix, autoescape=True), messages.c.role == "assistant")
+    )
+    return connection.scalar(query.limit(1)) is not None
+
+
 def previous_question(connection: Connection, turn: Turn) -> int:
     """The turn of the question before this one in its conversation; 0 if there is none."""
     query = select(turns.c.id).where(turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq)

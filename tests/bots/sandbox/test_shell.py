@@ -11,15 +11,17 @@ from bots.sandbox.chat_clients import VisibleMessage
 from bots.sandbox.shell import SandboxShell
 
 
-class TypedConsole(Console):
-    """Its user types `lines`."""
+class TypedLines:
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str] = queue.Queue()
 
-    def __init__(self, output: StringIO) -> None:
-        super().__init__(file=output, width=400)
-        self.lines: queue.Queue[str] = queue.Queue()
+    def put(self, line: str) -> None:
+        self._lines.put(line)
 
-    def input(self, *_: object, **__: object) -> str:
-        return self.lines.get()
+    def read_line(self, prompt: str) -> str:
+        return self._lines.get()
+
+    def close(self) -> None: ...
 
 
 class SlowClient:
@@ -48,13 +50,13 @@ class SlowClient:
 
 async def test_answer_nobody_waited_for_is_printed_with_next_line() -> None:
     output, client = StringIO(), SlowClient()
-    console = TypedConsole(output)
-    running = asyncio.create_task(SandboxShell(console, {":slow": client}, ":slow").run())
-    console.lines.put("question &")
+    lines, console = TypedLines(), Console(file=output, width=400)
+    running = asyncio.create_task(SandboxShell(console, {":slow": client}, ":slow", source=lines).run())
+    lines.put("question &")
     await client.is_asked.wait()
     await client.messages.put(VisibleMessage(1, "The answer comes late."))
     await client.messages.join()
-    console.lines.put("next &")
-    console.lines.put(":quit")
+    lines.put("next &")
+    lines.put(":quit")
     await running
     assert output.getvalue().count("The answer comes late.") == 1
