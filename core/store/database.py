@@ -2,8 +2,8 @@
 
     turns = await store.write(claim_turns, owner, accounts, lease_seconds=6, limit=10)
 
-SQLite has one writer, so writes wait in a queue here; PostgreSQL gets up to ten connections. Both run the same
-functions.
+SQLite has one writer, so writes wait in a queue here; PostgreSQL gets connections for writes, for reads and for leases,
+so that none of these waits for another. Both run the same functions.
 """
 
 import asyncio
@@ -32,8 +32,10 @@ from core.timings import Timings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-POSTGRESQL_CONNECTIONS = 10
-SQLITE_READERS = 4
+POSTGRESQL_WRITERS = 6
+LEASE_WRITERS = 2
+"""Of a PostgreSQL database: two, because one may have to wait for a row that another process has locked."""
+READERS = 4
 DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SQLALCHEMY_URL_PARAMETERS = ("host", "port", "user", "password")
 """URL parameters that SQLAlchemy reads itself."""
@@ -46,8 +48,8 @@ ASYNCPG_VALUE_PATTERN = re.compile(r"(query argument \$\d+): .*")
 class Store:
     """The database at `url`: `sqlite:///path` or `postgresql://...`.
 
-    `read`, `write` and `write_with_priority` run `function(connection, ...)` as one transaction and raise
-    `StoreError` when the database fails.
+    `read`, `write`, `write_with_priority` and `write_leases` run `function(connection, ...)` as one transaction and
+    raise `StoreError` when the database fails.
     """
 
     def __init__(self, url: str, *, timings: Timings = Timings()) -> None:
@@ -61,22 +63,28 @@ class Store:
         self._active_transactions = 0
         self._idle = asyncio.Event()
         if self.is_embedded:
-            self._write_queue = WriteQueue(1)
             self._path = Path(parsed_url.database or "").expanduser()
             self._url = URL.create("sqlite+aiosqlite", database=str(self._path))
-            self._write_engine = self._create_sqlite_engine("BEGIN IMMEDIATE", pool_size=1)
-            self._read_engine = self._create_sqlite_engine("BEGIN", pool_size=SQLITE_READERS)
+            self._write_engine = self._lease_engine = self._create_sqlite_engine("BEGIN IMMEDIATE", pool_size=1)
+            self._write_queue = self._lease_queue = WriteQueue(1)
+            self._read_engine = self._create_sqlite_engine("BEGIN", pool_size=READERS)
         else:
-            self._write_queue = WriteQueue(POSTGRESQL_CONNECTIONS)
             self._url, connect_args = _asyncpg_url(parsed_url)
-            self._write_engine = self._read_engine = create_async_engine(
-                self._url,
-                pool_size=POSTGRESQL_CONNECTIONS,
-                max_overflow=0,
-                pool_pre_ping=True,
-                pool_timeout=timings.connection_pool_timeout,
-                connect_args=connect_args,
-            )
+            self._write_engine = self._create_postgresql_engine(connect_args, pool_size=POSTGRESQL_WRITERS)
+            self._write_queue = WriteQueue(POSTGRESQL_WRITERS)
+            self._lease_engine = self._create_postgresql_engine(connect_args, pool_size=LEASE_WRITERS)
+            self._lease_queue = WriteQueue(LEASE_WRITERS)
+            self._read_engine = self._create_postgresql_engine(connect_args, pool_size=READERS)
+
+    def _create_postgresql_engine(self, connect_args: dict[str, Any], *, pool_size: int) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=self._timings.connection_pool_timeout,
+            connect_args=connect_args,
+        )
 
     def _create_sqlite_engine(self, begin_statement: str, *, pool_size: int) -> AsyncEngine:
         engine = create_async_engine(
@@ -159,9 +167,8 @@ class Store:
         if self._active_transactions:
             self._idle.clear()
             await wait_for_event(self._idle, self._timings.store_close_timeout, self._clock)
-        await self._write_engine.dispose()
-        if self._read_engine is not self._write_engine:
-            await self._read_engine.dispose()
+        for engine in {self._write_engine, self._lease_engine, self._read_engine}:
+            await engine.dispose()
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._write_queue.slot():
@@ -173,6 +180,15 @@ class Store:
         """Like `write`, but ahead of all queued writes. For writes that a platform waits for."""
         async with self._write_queue.slot(priority=True):
             return await self._run(self._write_engine, lambda connection: function(connection, *args, **kwargs))
+
+    async def write_leases(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `write_with_priority`, but on a database server nothing else uses its connections. For renewals of
+        leases, which must not run out while other transactions are slow.
+        """
+        async with self._lease_queue.slot(priority=True):
+            return await self._run(self._lease_engine, lambda connection: function(connection, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(self._read_engine, lambda connection: function(connection, *args, **kwargs))

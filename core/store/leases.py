@@ -37,6 +37,10 @@ def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -
     return False
 
 
+def _renew(connection: Connection, names: list[str], owner: str, seconds: float) -> Collection[str]:
+    return [name for name in names if try_acquire(connection, name, owner, seconds)]
+
+
 def release(connection: Connection, name: str, owner: str) -> None:
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
@@ -132,7 +136,9 @@ class Leases:
             await self._clock.sleep(self._timings.claim_interval)
 
     async def _renew(self, names: list[str]) -> Collection[str]:
-        return [name for name in names if await self.try_acquire(name, self._timings.lease_duration)]
+        if self._closing.is_set():
+            return ()
+        return await self._store.write_leases(_renew, names, self._owner, self._timings.lease_duration)
 
     async def _release_quietly(self, name: str) -> None:
         try:

@@ -245,7 +245,7 @@ class Engine:
 
     async def _renew_leases(self, ids: list[int]) -> Collection[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        stop_flags, rate_limits = await self._store.write_with_priority(self._heartbeat, ids)
+        stop_flags, rate_limits = await self._store.write_leases(self._heartbeat, ids)
         self._rate_limits.apply(rate_limits)
         self._stop_turns([id_ for id_, is_stopped in stop_flags.items() if is_stopped])
         return stop_flags.keys()

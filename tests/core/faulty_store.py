@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 
 
 class FaultyStore:
-    """Delegates to a `Store`. Functions are those given to `write` and `write_with_priority`."""
+    """Delegates to a `Store`. Functions are those given to the methods that write."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -67,6 +67,9 @@ class FaultyStore:
 
     async def write_with_priority(self, function: Function, *args: Any, **kwargs: Any) -> Any:
         return await self._run(self._store.write_with_priority, function, *args, **kwargs)
+
+    async def write_leases(self, function: Function, *args: Any, **kwargs: Any) -> Any:
+        return await self._run(self._store.write_leases, function, *args, **kwargs)
 
     async def _run(self, write: Function, function: Function, *args: Any, **kwargs: Any) -> Any:
         name = function.__name__

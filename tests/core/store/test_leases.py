@@ -1,14 +1,17 @@
 """Named leases, on both databases."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, select, update
 
 from core.store import leases, schema
 from core.store.database import Store
 from core.store.leases import Leases
 from core.timings import Timings
+from tests.postgresql import endless_transactions, open_store, postgresql_url
 from tests.waiting import wait_until
 
 TIMINGS = Timings(claim_interval=0.05, heartbeat_interval=0.05)
@@ -93,6 +96,33 @@ async def test_lost_lease_stops_work(store: Store) -> None:
         assert await store.write(leases.try_acquire, "poller", "other", 60)
         await worker.ended.wait()
         task.cancel()
+
+
+def expiry(connection: Connection) -> float:
+    return float(connection.scalars(select(schema.leases.c.expires_at)).one())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("occupy", [Store.read, Store.write], ids=["reads", "writes"])
+async def test_lease_is_renewed_while_other_transactions_are_slow(
+    occupy: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    url, worker = postgresql_url(), Worker()
+    async with open_store(url) as store, open_store(url) as watcher:
+        run = asyncio.create_task(Leases(store, "own", timings=TIMINGS).run_while_held("poller", worker))
+        await worker.began.wait()
+        async with endless_transactions(url) as endless:
+            slow = [asyncio.create_task(occupy(store, endless)) for _ in range(20)]
+            await asyncio.wait(slow, timeout=0.5)
+            before = await watcher.read(expiry)
+
+            async def is_renewed() -> bool:
+                return await watcher.read(expiry) > before
+
+            await wait_until(is_renewed)
+        await asyncio.gather(*slow)
+        run.cancel()
+        await asyncio.wait({run})
 
 
 async def test_error_propagates_and_releases_lease(store: Store) -> None:

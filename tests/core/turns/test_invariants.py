@@ -32,7 +32,7 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
 from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.turns.fake_adapter import EDITING, UNLIMITED, FakeAdapter, running_engine
-from tests.postgresql import postgresql_url
+from tests.postgresql import endless_transactions, open_store, postgresql_url
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
@@ -58,6 +58,10 @@ def model(model: ModelStandIn) -> ModelStandIn:
 
 def expire_leases(connection: Connection) -> None:
     connection.execute(update(turns).values(lease_expires_at=0))
+
+
+def lease_expiry(connection: Connection) -> float:
+    return float(connection.scalars(select(turns.c.lease_expires_at)).one())
 
 
 def turn_attempts(connection: Connection) -> list[int]:
@@ -195,6 +199,26 @@ async def test_heartbeat_renews_only_running_turns(database_url: str, tmp_path: 
         await adapter.store.write(accept_and_claim, adapter.engine._owner, 0.5)
         await model.wait_for(lambda: len(model.requests) == 2, 15)
         assert not model.requests[0].is_completed
+        await adapter.engine.close(0)
+
+
+@pytest.mark.slow
+async def test_turn_is_kept_while_reads_are_slow(tmp_path: Path, model: ModelStandIn) -> None:
+    """Another process would answer the question again."""
+    model.tokens_per_second, url = 4, postgresql_url()
+    async with running_engine(tmp_path, model, database_url=url) as adapter, open_store(url) as watcher:
+        await adapter.say("hello")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        async with endless_transactions(url) as endless:
+            slow = [asyncio.create_task(adapter.store.read(endless)) for _ in range(20)]
+            await asyncio.wait(slow, timeout=0.5)
+            before = await watcher.read(lease_expiry)
+
+            async def is_renewed() -> bool:
+                return await watcher.read(lease_expiry) > before
+
+            await wait_until(is_renewed)
+        await asyncio.gather(*slow)
         await adapter.engine.close(0)
 
 
