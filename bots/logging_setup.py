@@ -6,12 +6,26 @@ Logs contain no secrets and no message texts.
 import logging
 import sys
 from enum import Enum
+from typing import TextIO
 
 import structlog
+from rich.file_proxy import FileProxy
 
 OWN_LOGGERS = ("core", "bots", "__main__")
 VERBOSE_LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohttp", "alembic", "telegram")
 """Libraries whose INFO lines contain URLs; Telegram's URLs contain the token."""
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Prints above a live display while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._stderr = sys.stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr if isinstance(sys.stderr, FileProxy) else self._stderr
+        super().emit(record)
 
 
 def configure(level: str) -> None:
@@ -37,7 +51,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level_number),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=processors,

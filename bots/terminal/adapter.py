@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 
 from bots.downloads import file_too_large
 from bots.rich_markdown import Markdown
 from bots.terminal.dialect import TerminalDialect
 from bots.terminal.input import LineReader, interrupt_handler, standard_input
+from bots.terminal.live_answer import LiveAnswer
 from bots.terminal.translate import translate
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
 from core.port import Attachment, Capabilities, EventKind, Inbox, Part, Place, PreviewMode, RateLimit, Sender
@@ -38,7 +38,7 @@ class TerminalAdapter:
         """The keys of this session's events begin with it."""
         self.has_asked = False
         self._event_numbers = itertools.count()
-        self._live: Live | None = None
+        self._live_answer = LiveAnswer(console)
         self._answer_finished = asyncio.Event()
 
     def capabilities(self, place: Place) -> Capabilities:  # noqa: ARG002 (there is one place)
@@ -57,7 +57,7 @@ class TerminalAdapter:
                 if text:
                     await self._handle_line(text, inbox)
         finally:
-            self._end_live()
+            self._live_answer.abandon()
             self._line_reader.close()
 
     async def _handle_line(self, text: str, inbox: Inbox) -> None:
@@ -95,7 +95,7 @@ class TerminalAdapter:
         ephemeral: bool = False,
         **_: Any,  # an answer is always below its question, and a terminal has no interaction tokens
     ) -> str:
-        if ephemeral and self._live is not None:  # the reply to Ctrl-C, above the answer that is being stopped
+        if ephemeral and self._live_answer.is_shown:  # the reply to Ctrl-C, above the answer that is being stopped
             self._console.print(Markdown(part.text))
         else:
             self._print(part)
@@ -116,7 +116,7 @@ class TerminalAdapter:
         draft_id: int,  # noqa: ARG002 (one answer grows at a time)
         part: Part,
     ) -> None:
-        self._show_live(part.text or THINKING)
+        self._live_answer.show(part.text or THINKING)
 
     async def delete(self, place: Place, message_id: str, **_: Any) -> None:
         """Printed text stays."""
@@ -124,25 +124,12 @@ class TerminalAdapter:
     async def show_typing(self, place: Place) -> None:
         """The draft shows "Thinking…" instead."""
 
-    def _show_live(self, text: str) -> None:
-        if self._live is None:
-            self._live = Live(console=self._console, refresh_per_second=12, vertical_overflow="visible")
-            self._live.start()
-        self._live.update(Markdown(text))
-
-    def _end_live(self) -> None:
-        """Leave on the screen what the draft shows."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
-
     def _print(self, part: Part) -> None:
         """Print a message in place of the draft; the person can write again."""
         text = part.text
         if part.menu:
             text += "\n\n" + "\n".join(f"- {'✓ ' * item.is_selected}{item.label}" for item in part.menu)
-        self._show_live(text)
-        self._end_live()
+        self._live_answer.finish(text)
         self._console.print()
         self._answer_finished.set()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from rich.console import Console
 
 from bots import logging_setup
 from core.errors import ModelFailure
@@ -47,3 +48,13 @@ def test_failure_is_logged_as_text(stream: io.StringIO) -> None:
     structlog.get_logger("test").warning("model.failed", failure=ModelFailure.UNKNOWN_MODEL)
     assert "unknown model" in stream.getvalue()
     assert "<ModelFailure" not in stream.getvalue()
+
+
+def test_lines_are_printed_above_live_display(stream: io.StringIO) -> None:
+    screen = Terminal()
+    with Console(file=screen, force_terminal=True).status("waiting"):
+        structlog.get_logger("core.test").warning("test.during")
+    structlog.get_logger("core.test").warning("test.after")
+    assert "test.during" in screen.getvalue()
+    assert "test.during" not in stream.getvalue()
+    assert "test.after" in stream.getvalue()

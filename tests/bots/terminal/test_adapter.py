@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import termios
@@ -26,6 +27,9 @@ repeat: and now without
 /quit
 """
 
+
+ROWS, COLUMNS = 24, 80
+TERMINAL_OUTPUT = re.compile(r"\x1b\[\??([\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 pytestmark = pytest.mark.slow
 
@@ -158,8 +162,28 @@ class Screen:
     async def wait_for(self, text: str) -> None:
         async with asyncio.timeout(60):
             while text not in self.text:
-                self._has_text.clear()
-                await self._has_text.wait()
+                await self.next_output()
+
+    async def next_output(self) -> None:
+        self._has_text.clear()
+        await self._has_text.wait()
+
+    def lines(self) -> list[str]:
+        """What a person sees when they scroll up."""
+        lines, row, column = [""], 0, 0
+        for count, command, control, text in TERMINAL_OUTPUT.findall(self.text):
+            if command == "A":
+                row = max(row - int(count or 1), len(lines) - ROWS, 0)  # never above the screen
+            elif command == "K":
+                lines[row] = ""
+            elif control == "\r":
+                column = 0
+            elif control == "\n":
+                row += 1
+                lines += [""] * (row == len(lines))
+            lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
+            column += len(text)
+        return lines
 
     async def type(self, text: str) -> None:
         await asyncio.to_thread(os.write, self.file, text.encode())  # waits for the reader
@@ -168,7 +192,7 @@ class Screen:
 @pytest.fixture
 async def screen(tmp_path: Path, model: ModelStandIn) -> AsyncIterator[Screen]:
     master, slave = pty.openpty()
-    termios.tcsetwinsize(master, (24, 80))
+    termios.tcsetwinsize(master, (ROWS, COLUMNS))
     process = await start_chat(tmp_path, model, stdin=slave)
     yield (screen := Screen(process, master))
     if process.returncode is None:
@@ -197,3 +221,21 @@ async def test_ctrl_c_at_terminal_leaves_it_usable(screen: Screen) -> None:
         assert await screen.process.wait() == 130
     assert termios.tcgetattr(screen.file) == mode
     assert screen.text.splitlines()[-1].strip() == "parley: interrupted"
+
+
+async def test_long_answer_is_in_the_scrollback_once(screen: Screen, model: ModelStandIn) -> None:
+    model.tokens_per_second = 1500  # it grows for some seconds
+    await screen.wait_for("> ")
+    await screen.type("long 9000\n")
+    await screen.wait_for("long 9000")
+    answer_start = len(screen.text)
+    async with asyncio.timeout(60):
+        while not re.search(r"\n\S*> ", screen.text[answer_start:]):
+            await screen.next_output()
+    lines = [line.strip() for line in screen.lines()]
+    sections = [line for line in lines if re.fullmatch(r"Section \d+", line)]
+    code = [line for line in lines if re.fullmatch(r"line_\d+_\d+ = .*", line)]
+    assert len(sections) > 3
+    assert len(sections) == len(set(sections))
+    assert len(code) == len(set(code))
+    assert not any(line.startswith("Thinking") for line in lines)
