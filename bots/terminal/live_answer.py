@@ -1,6 +1,6 @@
 """The growing answer at the bottom of the terminal.
 
-Only what fits on the screen is drawn: lines that have left it cannot be erased, so each change would add a copy of them.
+Only what fits on the screen is drawn: lines that have left it cannot be erased, so each change would add a copy.
 """
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
