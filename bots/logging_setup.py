@@ -16,7 +16,7 @@ VERBOSE_LOGGERS = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "aiohtt
 """Libraries whose INFO lines contain URLs; Telegram's URLs contain the token."""
 
 
-class StderrHandler(logging.StreamHandler[TextIO]):
+class StderrHandler(logging.StreamHandler[TextIO | FileProxy]):
     """Prints above a live display while there is one."""
 
     def __init__(self) -> None:
