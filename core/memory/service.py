@@ -26,6 +26,7 @@ from core.memory.file_document import Chunk, FileDocument, FileKind, Section
 from core.memory.file_reader import FileReader, ProgressCallback
 from core.memory.ranking import extract_terms, rank
 from core.memory.recall import SearchResult
+from core.memory.vector_search import VectorSearch
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import (
@@ -84,6 +85,7 @@ class MemoryService:
         self._model = model
         self._limits = limits
         self._timings = timings
+        self._vector_search = VectorSearch(store)
         self._reader = FileReader(timings=timings)
 
     async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> StoredEntry:
@@ -235,8 +237,7 @@ class MemoryService:
             failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
             log.warning("memory.search_failed", failure=failure, model=self._model)
         else:
-            candidates = await self._store.read(
-                memories.search,
+            candidates = await self._vector_search.search(
                 conversation_key,
                 query,
                 self._model,

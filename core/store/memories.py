@@ -1,10 +1,10 @@
 """The memory of a conversation: notes, files and past messages, in chunks with vectors.
 
-Everything belongs to one conversation, identified by its key; no function crosses conversations. A search compares
-the query with every vector of the conversation, at most a few thousand.
+Everything belongs to one conversation, identified by its key; no search crosses conversations.
+`core.memory.vector_search` compares the vectors.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -89,6 +89,16 @@ class NewChunk:
     label: str
     """The place of the text: "page 3", a heading, lines."""
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVector:
+    """Of a chunk."""
+
+    id: int
+    kind: ChunkKind
+    vector: bytes
+    """float32 values, of length 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,42 +333,25 @@ def index_messages(
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key), is_surplus))
 
 
-def search(
-    connection: Connection,
-    conversation_key: str,
-    query: Vectors,
-    model: str,
-    *,
-    limit_per_kind: int,
-    entry_ids: Sequence[int] = (),
-) -> list[ScoredChunk]:
-    """The chunks nearest to `query`, nearest first, up to `limit_per_kind` notes, messages and chunks of files each.
-
-    With `entry_ids`, only chunks of these entries.
-    """
+def list_vector_ids(
+    connection: Connection, conversation_key: str, model: str, *, vector_bytes: int, entry_ids: Sequence[int] = ()
+) -> list[int]:
+    """The chunks with a vector of this model and size that may be recalled; with `entry_ids`, only of these entries."""
     condition = _search_condition(connection, conversation_key, entry_ids)
-    rows = connection.execute(
-        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector).where(
-            condition, memory_chunks.c.model == model
-        )
-    ).all()
-    query_bytes = query.nbytes
-    rows = [row for row in rows if len(row.vector) == query_bytes]
-    if not rows:
-        return []
-    matrix = np.frombuffer(b"".join(row.vector for row in rows), np.float32)
-    scores = matrix.reshape(len(rows), -1) @ query
-    scores_by_id: dict[int, float] = {}
-    counts: dict[str, int] = {}
-    for index in np.argsort(-scores, kind="stable"):
-        row = rows[index]
-        if counts.get(row.kind, 0) < limit_per_kind:
-            counts[row.kind] = counts.get(row.kind, 0) + 1
-            scores_by_id[row.id] = float(scores[index])
-    matches = connection.execute(_select_chunks().where(memory_chunks.c.id.in_(scores_by_id)))
-    return sorted(
-        (_scored_chunk(row, scores_by_id[row.id]) for row in matches), key=lambda chunk: (-chunk.score, chunk.id)
-    )
+    is_comparable = and_(memory_chunks.c.model == model, func.length(memory_chunks.c.vector) == vector_bytes)
+    return sorted(connection.scalars(select(memory_chunks.c.id).where(condition, is_comparable)))
+
+
+def get_vectors(connection: Connection, chunk_ids: Sequence[int]) -> list[StoredVector]:
+    columns = (memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.vector)
+    rows = connection.execute(select(*columns).where(memory_chunks.c.id.in_(chunk_ids)))
+    return [StoredVector(row.id, ChunkKind(row.kind), row.vector) for row in rows]
+
+
+def get_chunks(connection: Connection, scores: Mapping[int, float]) -> list[ScoredChunk]:
+    """The chunks with these scores, by ID, best first."""
+    rows = connection.execute(_select_chunks().where(memory_chunks.c.id.in_(scores)))
+    return sorted((_scored_chunk(row, scores[row.id]) for row in rows), key=lambda chunk: (-chunk.score, chunk.id))
 
 
 def search_words(

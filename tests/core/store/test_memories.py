@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, func, select
 
+from core.memory.vector_search import VectorSearch
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage, Vectors
@@ -47,8 +48,8 @@ async def add_entry(
 async def nearest_texts(
     store: Store, conversation_key: str, *query: float, limit: int = 5, entry_ids: Sequence[int] = ()
 ) -> list[str]:
-    search = partial(memories.search, limit_per_kind=limit, entry_ids=entry_ids)
-    chunks = await store.read(search, conversation_key, unit_vector(*query), MODEL)
+    search = partial(VectorSearch(store).search, limit_per_kind=limit, entry_ids=entry_ids)
+    chunks = await search(conversation_key, unit_vector(*query), MODEL)
     return [chunk.text for chunk in chunks]
 
 
@@ -57,7 +58,7 @@ async def test_search_returns_nearest_of_each_kind(store: Store) -> None:
     await add_entry(store, ANN, "wifi", unit_vector(1, 0.2))
     assert await nearest_texts(store, ANN, 1, 0) == ["report 1", "wifi 1", "report 2", "report 3"]
     assert await nearest_texts(store, ANN, 1, 0, limit=1) == ["report 1", "wifi 1"]
-    nearest, _ = await store.read(memories.search, ANN, unit_vector(1, 1), MODEL, limit_per_kind=1)
+    nearest, _ = await VectorSearch(store).search(ANN, unit_vector(1, 1), MODEL, limit_per_kind=1)
     assert (nearest.name, nearest.label) == ("report", "page 2")
     assert nearest.score == pytest.approx(1.0, abs=1e-6)
 
@@ -78,7 +79,7 @@ async def test_conversations_are_separate(store: Store) -> None:
 
 async def test_vectors_of_other_models_are_ignored(store: Store) -> None:
     await add_entry(store, ANN, "old", unit_vector(1, 0))
-    assert await store.read(memories.search, ANN, unit_vector(1, 0), "another/embedder", limit_per_kind=5) == []
+    assert await VectorSearch(store).search(ANN, unit_vector(1, 0), "another/embedder", limit_per_kind=5) == []
 
 
 async def test_numbers_are_stable_after_removal(store: Store) -> None:

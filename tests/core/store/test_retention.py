@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from sqlalchemy import Connection, Table, func, select, update
 
+from core.memory.vector_search import VectorSearch
 from core.port import Attachment, EventKind, Incoming
 from core.store import claims, memories, retention
 from core.store.answer_parts import PartState, SentPart, save_part
@@ -166,7 +167,7 @@ async def test_text_of_a_recalled_message_is_stored_once(store: Store) -> None:
     vector = np.array([[1.0, 0.0]], np.float32)
     await store.write(memories.index_messages, "ann", "m", [question], vector)
     await store.write(lambda connection: connection.execute(update(conversations).values(history_after=9)))
-    (chunk,) = await store.read(partial(memories.search, limit_per_kind=1), "ann", vector[0], "m")
+    (chunk,) = await VectorSearch(store).search("ann", vector[0], "m", limit_per_kind=1)
     assert chunk.text == "q1"
     assert await store.read(lambda connection: connection.scalar(select(memory_chunks.c.text))) == ""
     assert turn.id == 1

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bots.sandbox.model.server import ModelStandIn
 from core.api.catalogue import Model
 from core.conversation.vault import open_vault
+from core.memory.vector_search import VectorSearch
 from core.port import AccountKey, Attachment, Batch, Button, Incoming
 from core.store import (
     answer_parts,
@@ -260,7 +261,7 @@ async def test_memory_is_kept(upgraded: Store) -> None:
     assert (statistics.recall_mode, statistics.message_count) == (RecallMode.WITH_MESSAGES, 1)
     assert await upgraded.read(memories.list_unindexed_messages, ANN, 9) == [UnindexedMessage(5, 'What is "ref": for?')]
     query = np.array([0, 0, 0, 1], dtype=np.float32)
-    (nearest, *_) = await upgraded.read(partial(memories.search, limit_per_kind=1), ANN, query, "some/embedder")
+    (nearest, *_) = await VectorSearch(upgraded).search(ANN, query, "some/embedder", limit_per_kind=1)
     assert (nearest.text, nearest.score) == ("before /new", 1.0)
 
     assert (await upgraded.read(memories.get_statistics, BOB)).recall_mode is RecallMode.OFF
