@@ -136,7 +136,6 @@ turns = table(
     UniqueConstraint("event_key", name="uq_turns_key"),
     Index("ix_turns_conversation", "conversation_id", "id"),
     Index("ix_turns_person", "person_key", "created_at"),
-    Index("ix_turns_finished", "finished_at"),
 )
 
 IS_OPEN = turns.c.finished_at.is_(None)
@@ -145,6 +144,7 @@ index_open = partial(Index, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 index_open("ix_turns_open", turns.c.id)
 index_open("ix_turns_next", turns.c.conversation_id, turns.c.seq)
 index_open("ix_turns_person_open", turns.c.person_key)
+Index("ix_turns_finished", turns.c.finished_at, sqlite_where=~IS_OPEN, postgresql_where=~IS_OPEN)
 
 answer_parts = table(
     "answer_parts",

@@ -22,6 +22,7 @@ def incoming_in(place: Place) -> Incoming:
 
 def test_narrowest_scope_comes_first() -> None:
     assert [scope.key for scope in applicable_scopes(THREAD, ANN)] == [
+        "member:discord:1:20:7",
         "thread:discord:1:20:30",
         "chat:discord:1:20",
         "person:discord:7",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bots.sandbox.telegram import Chat
+from core.texts.answers import HISTORY_TRIMMED
 from tests.end_to_end.harness import Harness, bot_texts, letters_only, running_harness
 
 
@@ -45,7 +46,7 @@ async def test_overflowing_history_is_summarised(harness: Harness) -> None:
     await harness.wait_until_stored("SELECT 1 FROM summaries")
     assert "Rex" in summarised[0]
     assert "hunter2xyz" not in summarised[0], "summaries contain no secrets"
-    notices = [t for t in bot_texts(telegram.messages(chat)) if "a summary replaces them" in t]
+    notices = [t for t in bot_texts(telegram.messages(chat)) if HISTORY_TRIMMED in t]
     assert len(notices) == 1
     await telegram.send_message(ann, chat, "What is my dog called?")
     await telegram.wait_for(lambda: len(answers(harness)) >= number + 2)
@@ -72,8 +73,7 @@ async def test_reasoning_is_on_demand_and_not_in_history(harness: Harness) -> No
     await telegram.wait_for(lambda: last_text(harness, chat) == "thought through")
     message = telegram.messages(chat)[-1]
     assert message.reply_markup is not None
-    ((button,),) = message.reply_markup["inline_keyboard"]
-    assert button["text"] == "Reasoning"
+    (button,) = [button for button in message.buttons if button["text"] == "Reasoning"]
     await telegram.press_button(ann, message, button["callback_data"])
     await telegram.wait_for(lambda: last_text(harness, chat) != "thought through")
     message = telegram.messages(chat)[-1]
@@ -85,7 +85,7 @@ async def test_reasoning_is_on_demand_and_not_in_history(harness: Harness) -> No
     await telegram.wait_for(lambda: "Reasoning: off" in last_text(harness, chat))
     await telegram.send_message(ann, chat, "repeat: silent")
     await telegram.wait_for(lambda: last_text(harness, chat) == "silent")
-    assert not telegram.messages(chat)[-1].reply_markup
+    assert [button["text"] for button in telegram.messages(chat)[-1].buttons] == ["Retry"]
 
 
 async def test_parameters_reach_model(tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ async def test_thread_is_own_conversation(harness: Harness) -> None:
     await discord.wait_for(lambda: "outside" in bot_texts(discord.messages(channel)))
     await discord.send_message(ann, thread, f"{discord.mention} repeat: inside")
     await discord.wait_for(lambda: "inside" in bot_texts(discord.messages(thread)))
-    assert [m["content"] for m in model.requests[-1].body["messages"][1:]] == ["repeat: inside"]
+    (question,) = [m["content"] for m in model.requests[-1].body["messages"][1:]]
+    assert "> Title: aside\n" in question
+    assert question.endswith("\n\nrepeat: inside")
+    assert "outside" not in question
 
 
 async def test_model_choice_is_per_channel(harness: Harness) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from core.errors import StoreError, UnavailableError
 from core.store.database import Store
-from core.store.schema import turns
+from core.store.schema import IS_OPEN, messages, turns
 from tests.end_to_end.harness import Harness
 from tests.faults.questions import PROMPT
 from tests.waiting import wait_until
@@ -166,7 +166,7 @@ class Fleet:
 
 def _stored_questions(connection: Connection) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for incoming, finished in connection.execute(select(turns.c.incoming_json, turns.c.finished_at)):
-        counts.update(PROMPT.findall(incoming))
-        counts["open"] += finished is None
+    for text in connection.scalars(select(messages.c.text).where(messages.c.role == "user")):
+        counts.update(PROMPT.findall(text))
+    counts["open"] = connection.scalar(select(func.count()).select_from(turns).where(IS_OPEN)) or 0
     return counts

@@ -6,13 +6,14 @@ FUZZ_EVENTS is ten times the number of frames, FUZZ_SEED the seed; `make fuzz` r
 import asyncio
 import contextlib
 import random
+from dataclasses import replace
 
 import pytest
 
 from bots.sandbox.discord import DiscordStandIn, Limits
 from bots.sandbox.discord.gateway import Connection
 from bots.sandbox.stand_in import Json
-from tests.bots.discord.conftest import AdapterHarness
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
 from tests.fuzz.cases import SEED, Run, case_count, time_limit
 from tests.fuzz.mutations import JsonMutator, mutate_bytes
 
@@ -49,7 +50,7 @@ async def test_bot_hears_people_after_mutated_frames() -> None:
     discord = DiscordStandIn(limits=Limits.off())
     await discord.start()
     harness = AdapterHarness(discord)
-    await harness.start()
+    await harness.start(timings=replace(FAST_TIMINGS, resume_timeout=1.0))
     mutator = JsonMutator(random_source, [*OPCODES, "READY", "RESUMED", "MESSAGE_CREATE", 41250])
     try:
         with Run("frames") as run:

@@ -31,7 +31,6 @@ FAST_TIMINGS = DiscordTimings(
     identify_retry_interval=0.02,
     close_timeout=1.0,
     heartbeat_check_interval=0.1,
-    resume_timeout=1.0,
     shard_claim_interval=0.05,
     extra_interval_per_shard=0.02,
 )

@@ -172,7 +172,7 @@ async def test_rebuilds_client_after_library_error(harness: AdapterHarness) -> N
 
 
 async def test_session_that_cannot_be_resumed_is_replaced(harness: AdapterHarness) -> None:
-    await harness.start()
+    await harness.start(timings=replace(FAST_TIMINGS, resume_timeout=0.5))
     (session,) = harness.discord.gateway.connected_sessions
     assert session.connection is not None
     await session.connection.send({"op": Opcode.RECONNECT, "d": None, "s": {"no": "sequence"}})

@@ -33,7 +33,7 @@ from bots.sandbox.discord.state import (
     next_snowflake,
 )
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Button, Incoming, Part
+from core.port import Button, EventKind, Incoming, Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 
 
@@ -83,14 +83,14 @@ async def test_deleted_answer_is_not_sent_again(harness: AdapterHarness) -> None
     assert harness.bot_texts() == []
 
 
-async def test_edits_and_link_embeds_are_not_questions(harness: AdapterHarness) -> None:
+async def test_link_embeds_are_no_edits(harness: AdapterHarness) -> None:
     await harness.start()
     question = await harness.mention("hello")
     await harness.inbox.next()
-    await harness.discord.edit_message(harness.ann, question, f"{harness.discord.mention} hello again")
     await harness.discord.gateway.dispatch("MESSAGE_UPDATE", {**question.json(), "embeds": []})
-    await harness.say("a direct message")
-    assert (await harness.inbox.next()).text == "a direct message"
+    await harness.discord.edit_message(harness.ann, question, f"{harness.discord.mention} hello again")
+    edit = await harness.inbox.next()
+    assert (edit.kind, edit.text) == (EventKind.EDIT, "hello again")
     assert harness.inbox.events.empty()
 
 
