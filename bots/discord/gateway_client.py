@@ -154,18 +154,20 @@ class GatewayClient(discord.Client):
         await self._identify_limiter.consume(shard_id or 0)
 
     async def clean_up(self) -> None:
-        """Clean up after a client that was closed while connecting: end its connection with the heartbeat
-        thread, and the task that waits for the guilds.
+        """Clean up what the library leaves behind: the connection of a client that was closed while connecting,
+        heartbeat threads, and the task that waits for the guilds.
         """
         own_state = self._connection
         if (ready_task := own_state._ready_task) is not None:  # noqa: SLF001 (there is no public way)
             ready_task.cancel()
+        current = getattr(self.ws, "_keep_alive", None)  # ends with its connection
         for thread in threading.enumerate():
-            if not isinstance(thread, KeepAliveHandler) or thread.ws is self.ws:
+            if not isinstance(thread, KeepAliveHandler) or thread is current:
                 continue
             if thread.ws._connection is own_state:  # noqa: SLF001 (there is no public way)
                 thread.stop()
-                await thread.ws.socket.close()
+                if thread.ws is not self.ws:
+                    await thread.ws.socket.close()
 
     @property
     def heartbeat_age(self) -> float | None:
