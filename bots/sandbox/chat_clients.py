@@ -1,14 +1,18 @@
 """The clients that the sandbox's user chats with: one chat each, in the stand-in of a platform."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bots.sandbox import discord, telegram
+from bots.sandbox.discord.state import next_snowflake
 from bots.sandbox.stand_in import ChatEventKind, Json
 from core.commands.declarations import COMMANDS
 
 STOP_LABEL = "Stop"
+FRIEND_NAME = "Bea"
+"""Who wrote the messages that the user forwards."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,27 @@ class ChatClient(Protocol):
     async def press_button(self, label: str) -> None:
         """Press the latest button, or select the latest option, whose label starts with `label`."""
 
+    async def reply(self, text: str) -> None:
+        """Reply to the latest message of the chat."""
+
+    async def edit(self, text: str) -> None:
+        """Replace the text of the user's latest message."""
+
+    async def forward(self, text: str, comment: str) -> bool:
+        """Forward what a friend wrote, with a comment if it is not empty. Returns whether the bot will answer."""
+
     def visible_messages(self) -> AsyncIterator[VisibleMessage]:
         """The bot's messages, whenever one appears or changes."""
 
 
 def _matches(text: str, label: str) -> bool:
     return text.casefold().startswith(label.casefold())
+
+
+def _last(messages: Sequence[T]) -> T:
+    if not messages:
+        raise ValueError("There is no such message yet.")
+    return messages[-1]
 
 
 def _no_button(label: str) -> ValueError:
@@ -64,6 +83,22 @@ class TelegramChatClient:
 
     async def send_file(self, name: str, content: bytes, text: str) -> None:
         await self._server.send_document(self._user, self._chat, name, content, caption=self._mention + text)
+
+    async def reply(self, text: str) -> None:
+        original = _last(self._server.messages(self._chat))
+        await self._server.send_message(self._user, self._chat, self._mention + text, reply_to=original)
+
+    async def edit(self, text: str) -> None:
+        own = [message for message in self._server.messages(self._chat) if message.sender is self._user]
+        await self._server.edit_message(_last(own), self._mention + text)
+
+    async def forward(self, text: str, comment: str) -> bool:
+        friend = self._server.create_user(FRIEND_NAME)
+        original = self._server.add_message(self._server.open_private_chat(friend), friend, text)
+        if comment:  # clients send it first
+            await self.send_message(comment)
+        await self._server.forward_message(self._user, self._chat, original)
+        return self._chat.is_private or bool(comment)
 
     async def press_button(self, label: str) -> None:
         for message in reversed(self._server.messages(self._chat)):
@@ -106,6 +141,22 @@ class DiscordChatClient:
 
     async def send_file(self, name: str, content: bytes, text: str) -> None:
         await self._server.send_file(self._user, self._channel, name, content, text=self._mention + text)
+
+    async def reply(self, text: str) -> None:
+        original = _last(self._server.messages(self._channel))
+        await self._server.send_message(self._user, self._channel, self._mention + text, reply_to=original)
+
+    async def edit(self, text: str) -> None:
+        own = [message for message in self._server.messages(self._channel) if message.author is self._user]
+        await self._server.edit_message(self._user, _last(own), self._mention + text)
+
+    async def forward(self, text: str, comment: str) -> bool:
+        friend = self._server.create_user(FRIEND_NAME)
+        original = discord.Message(next_snowflake(), self._channel, friend, text)
+        await self._server.forward_message(self._user, self._channel, original)
+        if comment:
+            await self.send_message(comment)
+        return self._channel.guild is None or bool(comment)
 
     async def _use_command(self, line: str) -> None:
         name, _, argument = line.partition(" ")

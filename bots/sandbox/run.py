@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from bots.adapters import SETTINGS_SECTIONS
@@ -19,10 +21,12 @@ from bots.sandbox.model_controls import model_commands
 from bots.sandbox.shell import SandboxShell, ShellCommand
 from bots.sandbox.telegram import TelegramStandIn
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import setting_variables
+from core.settings import config_file_keys, setting_variables
+from core.settings.loading import CONFIG_FILE_VARIABLE
 
 READY_TIMEOUT_SECONDS = 60.0
 SHUTDOWN_TIMEOUT_SECONDS = 20.0
+MAX_LOG_LINE_BYTES = 1_000_000
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 
 SCRIPT_HELP = "Prompts of the scripted model: repeat: TEXT, long 9000, think, slow, cut, stall, empty, error 500"
@@ -48,9 +52,10 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
             **discord.environment(),
             "PARLEY_ACCESS": "open",
             "PARLEY_SECRET_KEY": secrets.token_hex(16),
-            "PARLEY_PERSONAS": PERSONAS,
             "PARLEY_LOG_LEVEL": "warning",
         }
+        if "personas" not in _config_file_keys():
+            environment["PARLEY_PERSONAS"] = PERSONAS
         commands: list[ShellCommand] = []
         answer_source = "The answers come from a script; nothing leaves this machine."
         if model_api == "real":
@@ -66,7 +71,7 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
         shell = SandboxShell(console, _create_clients(telegram, discord), f":{platform}", commands)
-        await stack.enter_async_context(_bot_process(environment))
+        await stack.enter_async_context(_bot_process(environment, console))
         with console.status("Starting the bots …"):
             await _wait_until_connected(telegram, discord)
         console.print(WELCOME.format(answer_source=answer_source), end="")
@@ -86,25 +91,65 @@ def _create_clients(telegram: TelegramStandIn, discord: DiscordStandIn) -> dict[
     }
 
 
+def _config_file_keys() -> set[str]:
+    """The keys that the settings file sets. Raises `ConfigurationError`, also for what the sandbox cannot do."""
+    keys = config_file_keys(SETTINGS_SECTIONS)
+    if "telegram_webhook_url" in keys:
+        raise ConfigurationError("telegram_webhook_url in the settings file: the simulated Telegram needs polling.")
+    return keys
+
+
 @contextlib.asynccontextmanager
-async def _bot_process(environment: dict[str, str]) -> AsyncIterator[None]:
-    """`parley run` as a process that ends with the sandbox. It ignores the caller's settings, except the API's."""
-    settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith("IOINTELLIGENCE_")}
+async def _bot_process(environment: dict[str, str], console: Console) -> AsyncIterator[None]:
+    """`parley run` as a process that ends with the sandbox. Its log lines appear on the console.
+
+    Of the caller's settings, it uses those for the API and the settings file.
+    """
+    kept_prefixes = ("IOINTELLIGENCE_", CONFIG_FILE_VARIABLE)
+    settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith(kept_prefixes)}
     inherited = {name: value for name, value in os.environ.items() if name not in settings}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bots.cli", "run", env={**inherited, **environment}, stdin=asyncio.subprocess.DEVNULL
+        sys.executable,
+        "-m",
+        "bots.cli",
+        "run",
+        env={**inherited, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        limit=MAX_LOG_LINE_BYTES,
     )
+    log_task = asyncio.create_task(_print_log(process.stderr, console))
     try:
         yield
     finally:
-        if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             process.terminate()
-            try:
-                async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
+        try:
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
                 await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await log_task
+
+
+async def _print_log(stream: asyncio.StreamReader | None, console: Console) -> None:
+    """Print the log lines of `stream`, above a spinner if there is one, until the stream ends."""
+    while stream is not None and (line := await stream.readline()):
+        console.print(format_log_line(line), style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def format_log_line(line: bytes) -> str:
+    """A line of a JSON log as text; any other line as it is."""
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return line.decode(errors="replace").rstrip()
+    fields.pop("timestamp", None)
+    heading = f"{fields.pop('level', '')}: {fields.pop('event', '')}"
+    exception = fields.pop("exception", "")
+    values = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    return "\n".join(filter(None, (f"{heading} {values}", exception)))
 
 
 async def _wait_until_connected(telegram: TelegramStandIn, discord: DiscordStandIn) -> None:

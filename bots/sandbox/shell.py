@@ -4,7 +4,6 @@ Lines that start with a colon are commands of the shell itself. Everything else 
 """
 
 import asyncio
-import contextlib
 import difflib
 import shlex
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,7 +20,6 @@ from bots.terminal.input import LineReader, LineSource, standard_input
 
 QUIT_COMMANDS = (":quit", ":q", "/quit", "/exit")
 """The bot has no commands with these names."""
-ANSWER_TIMEOUT_SECONDS = 120.0
 SETTLE_SECONDS = 1.2
 """An answer is complete when nothing changes for this long."""
 NO_WAIT_SUFFIX = " &"
@@ -46,7 +44,10 @@ class ShellCommand:
 
 
 class SandboxShell:
-    """`clients` are selected by their names, such as ":telegram". `source`: None: standard input."""
+    """`clients` are selected by their names, such as ":telegram". `source`: None: standard input.
+
+    After `silence_seconds` without any sign of the bot, the shell says so and stops waiting.
+    """
 
     def __init__(
         self,
@@ -56,18 +57,21 @@ class SandboxShell:
         commands: Iterable[ShellCommand] = (),
         *,
         source: LineSource | None = None,
+        silence_seconds: float = 120.0,
     ) -> None:
         self._console = console
         self._source = source
-        self._clients = clients
-        self._active_client = clients[active]
+        self._silence_seconds = silence_seconds
+        self._chats = {name: _Chat(client) for name, client in clients.items()}
+        self._active_chat = self._chats[active]
         self._changed = asyncio.Event()
-        self._printed: dict[object, VisibleMessage] = {}
-        self._latest: VisibleMessage | None = None
         own_commands = (
             *(ShellCommand(name, f"Switch to {client.name}", self._select(name)) for name, client in clients.items()),
             ShellCommand(":press LABEL", "Press a button; the start of its label is enough", self._press),
             ShellCommand(":file PATH [TEXT]", "Send a file, with or without a text", self._send_file),
+            ShellCommand(":reply TEXT", "Reply to the latest message", self._reply),
+            ShellCommand(":edit TEXT", "Replace the text of your latest message", self._edit),
+            ShellCommand(":forward TEXT [| COMMENT]", "Forward what a friend wrote", self._forward),
             *commands,
             ShellCommand(":help", "Show these commands", self._show_help),
         )
@@ -85,8 +89,8 @@ class SandboxShell:
     async def run(self) -> None:
         """Run until `:quit` or the end of the input."""
         source = self._source or standard_input(self._console)
-        line_reader = LineReader(source, lambda: f"[{self._active_client.name}] > ")
-        watchers = [asyncio.create_task(self._watch(client)) for client in self._clients.values()]
+        line_reader = LineReader(source, lambda: f"[{self._active_chat.client.name}] > ")
+        watchers = [asyncio.create_task(self._watch(chat)) for chat in self._chats.values()]
         try:
             while (line := await line_reader.read()) is not None:
                 text = line.strip()
@@ -101,7 +105,7 @@ class SandboxShell:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     async def _handle_line(self, line: str) -> None:
-        self._print_late_answer()
+        self._print_answers()
         text = line.removesuffix(NO_WAIT_SUFFIX)
         try:
             notice = await (self._run_command(text) if text.startswith(":") else self._send(text))
@@ -127,18 +131,20 @@ class SandboxShell:
 
     async def _send(self, text: str) -> None:
         self._forget_answer()
-        await self._active_client.send_message(text)
+        await self._active_chat.client.send_message(text)
 
     def _select(self, name: str) -> Callable[[str], Awaitable[str]]:
         async def select(_argument: str) -> str:
-            self._active_client = self._clients[name]
+            self._active_chat = self._chats[name]
+            self._changed.clear()
+            self._print_answers()
             return ""
 
         return select
 
     async def _press(self, argument: str) -> None:
         self._forget_answer()
-        await self._active_client.press_button(ARROW_LABELS.get(argument, argument))
+        await self._active_chat.client.press_button(ARROW_LABELS.get(argument, argument))
 
     async def _send_file(self, argument: str) -> None:
         if not argument:
@@ -146,7 +152,27 @@ class SandboxShell:
         path, *words = shlex.split(argument)
         name, content = await asyncio.to_thread(_read_file, path)
         self._forget_answer()
-        await self._active_client.send_file(name, content, " ".join(words))
+        await self._active_chat.client.send_file(name, content, " ".join(words))
+
+    async def _reply(self, text: str) -> None:
+        if not text:
+            raise ValueError("What do you reply? Usage: :reply TEXT")
+        self._forget_answer()
+        await self._active_chat.client.reply(text)
+
+    async def _edit(self, text: str) -> None:
+        if not text:
+            raise ValueError("What is the new text? Usage: :edit TEXT")
+        self._forget_answer()
+        await self._active_chat.client.edit(text)
+
+    async def _forward(self, argument: str) -> str | None:
+        text, _, comment = argument.partition(" | ")
+        if not text:
+            raise ValueError("What did your friend write? Usage: :forward TEXT [| COMMENT]")
+        self._forget_answer()
+        is_question = await self._active_chat.client.forward(text, comment)
+        return None if is_question else "Forwarded. In groups the bot reads it when you :reply to it."
 
     async def _show_help(self, _argument: str) -> str:
         self._console.print(self.help())
@@ -154,53 +180,74 @@ class SandboxShell:
 
     # -- answers
 
-    def _print_late_answer(self) -> None:
-        """Print what came while nobody waited for it."""
-        if self._latest is not None and not self._latest.is_partial:
-            self._print(self._latest)
-
     def _forget_answer(self) -> None:
-        self._latest = None
+        self._active_chat.latest = None
         self._changed.clear()
 
     async def _wait_for_answer(self, *, until_first_message: bool) -> None:
         """Print the answer as it comes, until it is complete, or until it begins."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                with self._console.status("") as status:
-                    while True:
-                        is_complete = self._latest is not None and not self._latest.is_partial
-                        try:
-                            async with asyncio.timeout(SETTLE_SECONDS if is_complete else None):
-                                await self._changed.wait()
-                        except TimeoutError:
-                            return
-                        self._changed.clear()
-                        message = self._latest
-                        if until_first_message and message is not None:
-                            return
-                        if message is not None and message.is_partial:
-                            tail = " ".join(message.text.split())[-90:]
-                            status.update(Text(f"{len(message.text):>6} characters … {tail}"))
-                        elif message is not None:
-                            self._print(message)
+        with self._console.status("") as status:
+            while True:
+                latest = self._active_chat.latest
+                is_complete = latest is not None and not latest.is_partial
+                try:
+                    async with asyncio.timeout(SETTLE_SECONDS if is_complete else self._silence_seconds):
+                        await self._changed.wait()
+                except TimeoutError:
+                    break
+                self._changed.clear()
+                latest = self._active_chat.latest
+                if until_first_message and latest is not None:
+                    return
+                self._print_answers()
+                if latest is not None and latest.is_partial:
+                    tail = " ".join(latest.text.split())[-90:]
+                    status.update(Text(f"{len(latest.text):>6} characters … {tail}"))
+        if not is_complete:
+            notice = f"Nothing came for {self._silence_seconds:.0f} seconds. What comes later is shown in this chat."
+            self._console.print(notice, style="yellow")
+
+    def _print_answers(self) -> None:
+        """Print what came in the active chat, also while nobody waited for it."""
+        for message in self._active_chat.take_unprinted():
+            self._print(message)
 
     def _print(self, message: VisibleMessage) -> None:
-        if self._printed.get(message.id) == message:
-            return
-        self._printed[message.id] = message
-        self._console.print(Markdown(message.text) if self._active_client.renders_markdown else Text(message.text))
+        client = self._active_chat.client
+        self._console.print(Markdown(message.text) if client.renders_markdown else Text(message.text))
         for link in message.file_links:
             self._console.print(Text(f"📎 {link}", "magenta"))
         if message.button_labels:
             self._console.print(Text("  ".join(f"[{label}]" for label in message.button_labels), "cyan"))
 
-    async def _watch(self, client: ChatClient) -> None:
-        async for message in client.visible_messages():
-            if client is self._active_client:
-                self._print_late_answer()  # an earlier part of the same answer
-                self._latest = message
+    async def _watch(self, chat: "_Chat") -> None:
+        async for message in chat.client.visible_messages():
+            chat.add(message)
+            if chat is self._active_chat:
                 self._changed.set()
+
+
+class _Chat:
+    """A client, and which of the bot's messages are still to be printed."""
+
+    def __init__(self, client: ChatClient) -> None:
+        self.client = client
+        self.latest: VisibleMessage | None = None
+        """Since the user's last message."""
+        self._unprinted: dict[object, VisibleMessage] = {}
+        self._printed: dict[object, VisibleMessage] = {}
+
+    def add(self, message: VisibleMessage) -> None:
+        self.latest = message
+        self._unprinted.pop(message.id, None)
+        if not message.is_partial and self._printed.get(message.id) != message:
+            self._unprinted[message.id] = message
+
+    def take_unprinted(self) -> list[VisibleMessage]:
+        messages = list(self._unprinted.values())
+        self._printed |= self._unprinted
+        self._unprinted.clear()
+        return messages
 
 
 def _read_file(path: str) -> tuple[str, bytes]:

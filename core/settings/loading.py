@@ -144,6 +144,12 @@ def find_misspelled_variables(sections: Sections) -> list[UnknownVariable]:
     ]
 
 
+def config_file_keys(sections: Sections) -> set[str]:
+    """The keys that the settings file sets; none without a file. Raises `ConfigurationError`."""
+    path = _config_path(None)
+    return set(_read_config_file(path, setting_definitions(sections))) if path else set()
+
+
 def _config_path(config_file: Path | None) -> Path | None:
     configured = _read_variable(CONFIG_FILE_VARIABLE)
     if config_file or configured:

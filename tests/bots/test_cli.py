@@ -532,6 +532,13 @@ async def test_models_reports_what_refuses_every_question(tmp_path: Path, reason
     assert "microsoft/phi-4" in result.stdout
 
 
+def test_sandbox_names_setting_that_it_cannot_use(parley: Parley, tmp_path: Path) -> None:
+    (tmp_path / "parley.toml").write_text('telegram_webhook_url = "https://bot.example/hook"')
+    result = parley("sandbox")
+    assert result.exit_code == 78
+    assert "telegram_webhook_url" in result.stderr
+
+
 def test_misspelled_model_is_reported(parley: Parley, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text('[contexts]\n"phi-4" = 9000\n"acme/unheard-of" = 9000\n')
     result = parley("config", "show")

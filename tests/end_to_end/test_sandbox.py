@@ -55,7 +55,25 @@ repeat: this waits &
 """
 
 
-async def run_sandbox(lines: str) -> str:
+QUOTING = """:telegram
+my first question
+:edit repeat: my second question
+:reply what does this say?
+:forward the harbour opens at nine | when does it open?
+:group
+:forward the ferry leaves at ten
+:reply when does it leave?
+:discord
+repeat: the tower is closed
+:reply is it open?
+:dm
+:forward the bridge is new | how old is it?
+/persona
+:quit
+"""
+
+
+async def run_sandbox(lines: str, folder: Path | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -66,7 +84,8 @@ async def run_sandbox(lines: str) -> str:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": "400"},
+        env={**os.environ, "COLUMNS": "400", "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder,
     )
     async with asyncio.timeout(90):
         out, _ = await process.communicate(lines.encode())
@@ -113,3 +132,20 @@ async def test_stop_and_page_buttons_work() -> None:
     assert "this waits" not in output
     assert "Which file? Usage: :file PATH [TEXT]" in output
     assert "[◀]  [2/3]  [▶]" in output
+
+
+async def test_quotes_edits_and_settings_file_work(tmp_path: Path) -> None:
+    (tmp_path / "parley.toml").write_text('[personas]\nlibrarian = "You know every book."\n')
+    output = await run_sandbox(QUOTING, tmp_path)
+    assert "my second question" in output
+    for question in (
+        "what does this say?",
+        "when does it open?",
+        "when does it leave?",
+        "is it open?",
+        "how old is it?",
+    ):
+        assert f"You wrote: “{question}”" in output
+    assert output.count("In groups the bot reads it when you :reply to it.") == 1
+    assert "librarian" in output
+    assert "pirate" not in output
