@@ -5,8 +5,9 @@ maths or task lists. Lengths are in code points.
 """
 
 import re
+from collections.abc import Mapping
 
-from core.markdown.document import Document, Link
+from core.markdown.document import Document, Link, Marked, Underline
 from core.markdown.plain_text import inlines_to_plain_text
 from core.markdown.urls import find_urls
 from core.markdown.writer import MarkdownWriter
@@ -23,6 +24,7 @@ LANGUAGE_PATTERN = re.compile(r"[\w+\-.#]+\Z", re.ASCII)
 
 class DiscordDialect(MarkdownWriter):
     max_heading_level = 3
+    inline_marks: Mapping[type[Marked], str] = {**MarkdownWriter.inline_marks, Underline: "__"}
 
     def __init__(self, limit: int = MAX_MESSAGE_CHARS) -> None:
         self.limit = limit - LENGTH_MARGIN_CHARS

@@ -36,6 +36,7 @@ from core.markdown.document import (
     Table,
     Text,
     ThematicBreak,
+    Underline,
 )
 from core.markdown.plain_text import inlines_to_plain_text, plain_paragraph
 from core.markdown.text_table import format_grid, is_grid, table_records
@@ -50,6 +51,7 @@ ENTITY_TYPES = {
     Strong: MessageEntity.BOLD,
     Emphasis: MessageEntity.ITALIC,
     Strikethrough: MessageEntity.STRIKETHROUGH,
+    Underline: MessageEntity.UNDERLINE,
     Spoiler: MessageEntity.SPOILER,
 }
 ENTITIES_WITHOUT_CODE = (MessageEntity.TEXT_LINK, MessageEntity.SPOILER)
@@ -184,7 +186,7 @@ class _EntityWriter:
                     self._link(node)
                 case Reference():
                     self.inline(node.literal())
-                case Strong(inner) | Emphasis(inner) | Strikethrough(inner) | Spoiler(inner):
+                case Strong(inner) | Emphasis(inner) | Strikethrough(inner) | Underline(inner) | Spoiler(inner):
                     with self._style(ENTITY_TYPES[type(node)]):
                         self.inline(inner)
 

@@ -48,6 +48,11 @@ class Strikethrough:
 
 
 @dataclass(frozen=True, slots=True)
+class Underline:
+    children: "tuple[Inline, ...]"
+
+
+@dataclass(frozen=True, slots=True)
 class Spoiler:
     """Text that people uncover by tapping it."""
 
@@ -73,9 +78,8 @@ class Reference:
         return (Text("["), *self.children, Text(f"][{self.label}]"))
 
 
-Inline: TypeAlias = (
-    Text | LineBreak | CodeSpan | MathSpan | Strong | Emphasis | Strikethrough | Spoiler | Link | Reference
-)
+Marked: TypeAlias = Strong | Emphasis | Strikethrough | Underline | Spoiler
+Inline: TypeAlias = Text | LineBreak | CodeSpan | MathSpan | Marked | Link | Reference
 
 
 @dataclass(frozen=True, slots=True)

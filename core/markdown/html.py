@@ -28,7 +28,7 @@ MARKUP = {
     "summary": "strong",
     "i": "em",
     "em": "em",
-    "u": "em",
+    "u": "u",
     "s": "s",
     "del": "s",
     "strike": "s",

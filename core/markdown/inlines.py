@@ -17,6 +17,7 @@ from core.markdown.document import (
     Inline,
     LineBreak,
     Link,
+    Marked,
     MathSpan,
     Paragraph,
     Reference,
@@ -24,16 +25,18 @@ from core.markdown.document import (
     Strikethrough,
     Strong,
     Text,
+    Underline,
 )
 from core.markdown.tex import tex_to_unicode
 
 MAX_EMPHASIS_DEPTH = 12
 """Emphasis nested deeper than this is dropped; its text stays."""
-MARKS: dict[str, type[Strong | Emphasis | Strikethrough | Spoiler]] = {
+MARKS: dict[str, type[Marked]] = {
     "strong_open": Strong,
     "highlight_open": Strong,
     "em_open": Emphasis,
     "s_open": Strikethrough,
+    "u_open": Underline,
     "spoiler_open": Spoiler,
 }
 CHECKBOX_PATTERN = re.compile(r"\[([ xX])\](?:\s+|\Z)")

@@ -36,6 +36,7 @@ from core.markdown.document import (
     Strong,
     Table,
     Text,
+    Underline,
 )
 from core.markdown.plain_text import inlines_to_plain_text
 
@@ -132,8 +133,8 @@ class _Linker:
         match node:
             case Text(text):
                 yield from self._link_shortcuts(NAMED_FOOTNOTE_PATTERN.sub(self._show_footnote, text))
-            case Strong(children) | Emphasis(children) | Strikethrough(children) | Spoiler(children):
-                yield replace(node, children=self.link(children))
+            case Strong() | Emphasis() | Strikethrough() | Underline() | Spoiler():
+                yield replace(node, children=self.link(node.children))
             case Reference(children, label):
                 key = _key(label or inlines_to_plain_text(children))
                 yield Link(self._use(key), children) if key in self._definitions else node

@@ -5,7 +5,7 @@ link is written, and override what their platform writes differently.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from core.markdown.document import (
     Block,
@@ -19,6 +19,7 @@ from core.markdown.document import (
     Link,
     ListBlock,
     ListItem,
+    Marked,
     MathBlock,
     MathSpan,
     Paragraph,
@@ -30,18 +31,25 @@ from core.markdown.document import (
     Table,
     Text,
     ThematicBreak,
+    Underline,
 )
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.text_table import format_grid, is_grid, table_records
 
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
-INLINE_MARKS = {Strong: "**", Emphasis: "*", Strikethrough: "~~", Spoiler: "||"}
 
 
 class MarkdownWriter:
     max_heading_level = 6
     """Deeper headings become bold text."""
+    inline_marks: Mapping[type[Marked], str] = {
+        Strong: "**",
+        Emphasis: "*",
+        Strikethrough: "~~",
+        Underline: "*",  # Markdown itself has no mark for it
+        Spoiler: "||",
+    }
 
     def write_document(self, document: Document) -> str:
         text = ""
@@ -89,12 +97,12 @@ class MarkdownWriter:
                 written = self.write_link(node, marks)
             case Reference():
                 written = self.write_inlines(node.literal(), marks)
-            case Strong() | Emphasis() | Strikethrough() | Spoiler():
+            case Strong() | Emphasis() | Strikethrough() | Underline() | Spoiler():
                 written = self._write_marked(node, marks)
         return written
 
-    def _write_marked(self, node: Strong | Emphasis | Strikethrough | Spoiler, marks: frozenset[str]) -> str:
-        mark = INLINE_MARKS[type(node)]
+    def _write_marked(self, node: Marked, marks: frozenset[str]) -> str:
+        mark = self.inline_marks[type(node)]
         if mark in marks:
             return self.write_inlines(node.children, marks)
         inner = self.write_inlines(node.children, marks | {mark})

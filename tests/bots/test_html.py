@@ -34,12 +34,13 @@ def test_tags_are_bold(platform: str) -> None:
 
 
 def test_other_tags() -> None:
-    text = '<i>i</i> <s>s</s> <code>c</code> <a href="https://x.y/">l</a>'
+    text = '<i>i</i> <u>u</u> <s>s</s> <code>c</code> <a href="https://x.y/">l</a>'
     assert telegram_texts(text, MessageEntity.ITALIC) == ["i"]
+    assert telegram_texts(text, MessageEntity.UNDERLINE) == ["u"]
     assert telegram_texts(text, MessageEntity.STRIKETHROUGH) == ["s"]
     assert telegram_texts(text, MessageEntity.CODE) == ["c"]
     assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["l"]
-    assert discord_text(text) == "*i* ~~s~~ `c` [l](<https://x.y/>)"
+    assert discord_text(text) == "*i* __u__ ~~s~~ `c` [l](<https://x.y/>)"
 
 
 def test_link_cannot_act() -> None:
