@@ -11,6 +11,9 @@ from bots.discord.http_client import HttpClient, Json
 from core.errors import DeliveryError
 from core.port import Place, Quote, QuoteKind
 
+HIDDEN_CHANNEL_FLAG = 1 << 17
+"""Set in channels that the bot may not view. Their names are replaced."""
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadStartReader:
@@ -19,8 +22,8 @@ class ThreadStartReader:
     http: HttpClient
     account: str
 
-    async def read(self, place: Place, question_message: str | None) -> Quote:
-        """Raises `DeliveryError` if the thread cannot be read."""
+    async def read(self, place: Place, question_message: str | None) -> Quote | None:
+        """None if nothing is known of it. Raises `DeliveryError` if the thread cannot be read."""
         channel = await self.http.call("GET", f"/channels/{place.thread}")
         parent = await self._get_or_empty(f"/channels/{place.chat}")
         message: dict[str, Any] = {}
@@ -31,9 +34,12 @@ class ThreadStartReader:
                 f"/channels/{place.thread if is_post else place.chat}/messages/{place.thread}"
             )
         author: dict[str, Any] = message.get("author") or {}
+        text = "\n".join(filter(None, (_describe_title(channel), _describe_tags(channel, parent), _text(message))))
+        if not text:
+            return None
         return Quote(
             QuoteKind.THREAD_START,
-            "\n".join(filter(None, (f"Title: {channel.get('name')}", _describe_tags(channel, parent), _text(message)))),
+            text,
             str(author.get("global_name") or author.get("username") or ""),
             place.thread,
             is_own=author.get("id") == self.account,
@@ -47,6 +53,11 @@ class ThreadStartReader:
             if error.failure not in PERMANENT_FAILURES:
                 raise
             return {}
+
+
+def _describe_title(channel: dict[str, Any]) -> str:
+    is_hidden = int(channel.get("flags") or 0) & HIDDEN_CHANNEL_FLAG
+    return "" if is_hidden else f"Title: {channel.get('name')}"
 
 
 def _describe_tags(channel: dict[str, Any], parent: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import re
 from functools import partial
 from typing import Any
 
-from bots.sandbox.discord import Call, Channel, Fault, FaultKind
+from bots.sandbox.discord import Call, Channel, Fault, FaultKind, ScriptedReply
 from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import end_stream, stall
 from bots.sandbox.model.script import long_document
@@ -230,3 +230,20 @@ async def test_fast_writer_is_notified_and_keeps_messages(harness: Harness) -> N
         f"repeat: {number}" for number in range(6)
     ]
     assert not any(call.method == "DELETE" for call in discord.calls)
+
+
+async def test_question_in_hidden_channel_is_answered_without_its_stand_in_name(harness: Harness) -> None:
+    discord, model = harness.discord, harness.model
+    ann = discord.create_user("Ann")
+    channel = discord.create_channel(discord.create_guild("Home", ann), "general")
+    channel.bot_permissions = 0
+    thread = discord.create_thread(channel, "Summer party")
+    hidden = {**thread.json(), "name": "___hidden___", "flags": 1 << 17}
+    discord.script.add(f"GET /channels/{thread.id}", ScriptedReply(body=hidden))
+    for place in (channel, thread):
+        await discord.use_command(ann, place, "ask", prompt=f"repeat: in {place.name}")
+        await discord.wait_for(lambda place=place: f"in {place.name}" in bot_texts(discord.messages(place)))
+    assert [prompts_in(request.body) for request in model.requests] == [
+        ["repeat: in general"],
+        ["repeat: in Summer party"],
+    ]

@@ -122,6 +122,8 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             guild = source if isinstance(source, Guild) else source.guild
             if guild is None or not guild.has_bot:
                 continue
+            if event == "THREAD_CREATE" and not source.bot_has_permission(VIEW_CHANNEL):
+                continue
             data = self.guild_json(source) if isinstance(source, Guild) else source.json()
             if event == "THREAD_CREATE":
                 data["newly_created"] = True
@@ -206,7 +208,11 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             "roles": [everyone, bot_role],
             "members": [member_json(self.bot)],
             "channels": [channel.json() for channel in guild.channels if channel.parent is None],
-            "threads": [channel.json() for channel in guild.channels if channel.parent is not None],
+            "threads": [
+                channel.json()
+                for channel in guild.channels
+                if channel.parent is not None and channel.bot_has_permission(VIEW_CHANNEL)
+            ],
             "member_count": len(guild.members) + 1,
             "joined_at": iso_now(),
         }

@@ -207,7 +207,7 @@ class ClientBackend(Backend):
             "channel_id": str(channel.id),
             "channel": channel.json(),
             "data": data,
-            "app_permissions": str(VIEW_CHANNEL if is_user_installed and guild else channel.bot_permissions),
+            "app_permissions": str(VIEW_CHANNEL if is_user_installed and guild else channel.effective_bot_permissions),
             "locale": user.locale,
             "authorizing_integration_owners": interaction.json()["authorizing_integration_owners"],
             "context": 0 if guild else 2 if channel.is_group else 1,

@@ -30,6 +30,8 @@ MANAGE_CHANNELS = 1 << 4
 ALL_PERMISSIONS = (1 << 50) - 1
 EPHEMERAL, LOADING = 1 << 6, 1 << 7
 """Flags of messages."""
+HIDDEN_NAME, HIDDEN_FLAG = "___hidden___", 1 << 17
+"""What a bot sees of a channel that it may not view."""
 CONSTANT_FIELDS: dict[str, Json] = msgspec.json.decode(Path(__file__).with_name("constant_fields.json").read_bytes())
 """The fields of Discord's objects that are always the same here."""
 
@@ -125,13 +127,17 @@ class Channel:
     """What the channel allows single people in addition to their permissions on the server, by user ID."""
 
     def bot_has_permission(self, permission: int) -> bool:
-        """Whether the bot may; in direct messages always, in group chats never, in threads as in their channels."""
+        """Whether the bot may; in direct messages always, in group chats never."""
         if self.guild is None:
             return not self.is_group
-        granted = self.bot_permissions
-        if self.parent is not None:
-            granted = self.parent.bot_permissions & (self.bot_permissions | ~DEFAULT_PERMISSIONS)
-        return self.guild.has_bot and permission & granted == permission
+        return self.guild.has_bot and permission & self.effective_bot_permissions == permission
+
+    @property
+    def effective_bot_permissions(self) -> int:
+        """In threads at most those in their channels."""
+        if self.parent is None:
+            return self.bot_permissions
+        return self.parent.bot_permissions & (self.bot_permissions | ~DEFAULT_PERMISSIONS)
 
     def permissions_of(self, user: User) -> int:
         """A person's permissions in this channel of a guild."""
@@ -166,6 +172,10 @@ class Channel:
                 payload |= {"name": self.name, "icon": None, "owner_id": str(self.recipients[0].id)}
             return payload
         payload |= {"guild_id": str(self.guild.id), "name": self.name, **CONSTANT_FIELDS["guild channel"]}
+        if self.parent is None and not self.bot_has_permission(VIEW_CHANNEL):
+            overwrite = {"id": str(self.guild.id), "type": 0, "allow": "0", "deny": str(VIEW_CHANNEL)}
+            hidden = {"name": HIDDEN_NAME, "flags": HIDDEN_FLAG, "permission_overwrites": [overwrite]}
+            return {**payload, **CONSTANT_FIELDS["text channel"], **hidden}
         if self.parent is None:
             return {
                 **payload,

@@ -10,6 +10,7 @@ import structlog
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
+from bots.sandbox.discord.state import MANAGE_CHANNELS
 from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
@@ -117,6 +118,26 @@ async def test_user_installed_ask_is_answered_through_interaction(
     await adapter.edit(incoming.place, first, Part("part 1"), interaction_token=incoming.interaction_token)
     await adapter.edit(incoming.place, second, Part("part 2"), interaction_token=incoming.interaction_token)
     assert [harness.message(message_id).content for message_id in (first, second)] == ["part 1", "part 2"]
+    assert not harness.discord.calls_to("POST", "/channels/.*/messages")
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_command_in_hidden_channel_is_answered_through_interaction(
+    harness: AdapterHarness, in_thread: bool
+) -> None:
+    """Discord tells the bot neither the name nor the permissions of a channel that it may not view."""
+    harness.channel.bot_permissions = 0
+    harness.channel.granted_permissions[harness.ann.id] = MANAGE_CHANNELS
+    harness.thread.granted_permissions[harness.ann.id] = MANAGE_CHANNELS
+    adapter = await harness.start()
+    channel = harness.thread if in_thread else harness.channel
+    incoming, response = await use_ask(harness, channel)
+    assert incoming.place == harness.place(channel)
+    assert incoming.sender.is_manager
+    assert not incoming.sender.is_server_manager
+    assert response["type"] == 5
+    message_id = await send_answer(adapter, incoming, "because")
+    assert harness.message(message_id).content == "because"
     assert not harness.discord.calls_to("POST", "/channels/.*/messages")
 
 

@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from bots.sandbox.discord import DiscordStandIn, Fault, FaultKind, Interaction, Limits
-from bots.sandbox.discord.state import ATTACH_FILES, VIEW_CHANNEL
+from bots.sandbox.discord.state import ATTACH_FILES, DEFAULT_PERMISSIONS, VIEW_CHANNEL
 from tests import api_specs
 from tests.bots.sandbox.discord.conftest import (
     INTENTS,
@@ -269,6 +269,25 @@ async def test_missing_permissions_are_refused(server: DiscordStandIn, bot: Bot)
             await place.send("hello?")
         assert raised.value.code == code
     assert server.messages(channel) == []
+
+
+async def test_channel_that_bot_may_not_view_is_hidden(server: DiscordStandIn, bot: Bot) -> None:
+    ann = server.create_user("Ann")
+    channel = server.create_channel(server.create_guild("Home", ann), "general")
+    channel.bot_permissions = 0
+    thread = server.create_thread(channel, "secret plans")
+    await server.send_message(ann, channel, "hello?")
+    await server.wait_for(lambda: bot.get_channel(channel.id))
+    hidden = bot.get_channel(channel.id)
+    assert isinstance(hidden, discord.TextChannel)
+    assert hidden.name == "___hidden___"
+    assert channel.json()["flags"] == 1 << 17
+    assert list(hidden.overwrites) == [hidden.guild.default_role]
+    assert bot.get_channel(thread.id) is None
+    with pytest.raises(discord.Forbidden):
+        await bot.fetch_channel(channel.id)
+    await server.set_bot_permissions(channel, DEFAULT_PERMISSIONS)
+    await server.wait_for(lambda: hidden.name == "general")
 
 
 async def test_pings_follow_allowed_mentions(server: DiscordStandIn, bot: Bot) -> None:
