@@ -232,6 +232,10 @@ async def test_fast_writer_is_notified_and_keeps_messages(harness: Harness) -> N
     assert not any(call.method == "DELETE" for call in discord.calls)
 
 
+def is_answered(harness: Harness, place: Channel) -> bool:
+    return f"in {place.name}" in bot_texts(harness.discord.messages(place))
+
+
 async def test_question_in_hidden_channel_is_answered_without_its_stand_in_name(harness: Harness) -> None:
     discord, model = harness.discord, harness.model
     ann = discord.create_user("Ann")
@@ -242,7 +246,7 @@ async def test_question_in_hidden_channel_is_answered_without_its_stand_in_name(
     discord.script.add(f"GET /channels/{thread.id}", ScriptedReply(body=hidden))
     for place in (channel, thread):
         await discord.use_command(ann, place, "ask", prompt=f"repeat: in {place.name}")
-        await discord.wait_for(lambda place=place: f"in {place.name}" in bot_texts(discord.messages(place)))
+        await discord.wait_for(partial(is_answered, harness, place))
     assert [prompts_in(request.body) for request in model.requests] == [
         ["repeat: in general"],
         ["repeat: in Summer party"],

@@ -122,7 +122,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             guild = source if isinstance(source, Guild) else source.guild
             if guild is None or not guild.has_bot:
                 continue
-            if event == "THREAD_CREATE" and not source.bot_has_permission(VIEW_CHANNEL):
+            if isinstance(source, Channel) and source.parent and not source.bot_has_permission(VIEW_CHANNEL):
                 continue
             data = self.guild_json(source) if isinstance(source, Guild) else source.json()
             if event == "THREAD_CREATE":
