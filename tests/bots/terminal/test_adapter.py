@@ -239,3 +239,16 @@ async def test_long_answer_is_in_the_scrollback_once(screen: Screen, model: Mode
     assert len(sections) == len(set(sections))
     assert len(code) == len(set(code))
     assert not any(line.startswith("Thinking") for line in lines)
+
+
+async def test_ctrl_c_stops_answer(screen: Screen, model: ModelStandIn) -> None:
+    model.tokens_per_second = 20
+    await screen.wait_for("> ")
+    await screen.type("long 9000\n")
+    await screen.wait_for("Paragraph 1")
+    screen.process.send_signal(signal.SIGINT)
+    await screen.wait_for("Stopped")
+    await screen.type("/quit\n")
+    async with asyncio.timeout(20):
+        assert await screen.process.wait() == 0
+    assert screen.lines().count("Section 1") <= 1
