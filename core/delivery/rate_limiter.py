@@ -10,18 +10,24 @@ priority, then in the order of arrival. Example: a chat with `RateLimit(burst=3,
 
 If the platform still refuses a request, `apply_retry_after` blocks the chat or the account for as long as the platform
 demands. Other chats do not wait.
+
+Processes that serve the same account divide its limits without a request to each other. Each of N processes holds an
+Nth of every burst. The rate of a chat belongs to the processes that write to it now, in equal parts, because most chats
+are served by one process at a time. A process that comes back to a chat does not count the time in which others wrote.
 """
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from core.clock import Scheduled
 from core.errors import DeliveryError
 from core.port import RateLimit
+from core.store.rate_limits import ChatActivity
 from core.timings import Timings
 
 WHOLE_ACCOUNT = ""
@@ -40,23 +46,47 @@ class Priority(IntEnum):
 
 @dataclass(slots=True)
 class _Bucket:
-    """A token bucket; full at first."""
+    """A token bucket, or the part of one that belongs to this process; full at first."""
 
     rate_limit: RateLimit
-    tokens: float
     updated_at: float
+    tokens: float = math.inf
+    processes: int = 1
+    """That divide the burst."""
+    active_processes: int = 1
+    """That divide the rate."""
+
+    @property
+    def burst(self) -> float:
+        return max(1.0, self.rate_limit.burst / self.processes)
+
+    @property
+    def rate(self) -> float:
+        return self.rate_limit.rate / self.active_processes
+
+    @property
+    def reserve(self) -> float:
+        return min(self.rate_limit.reserve / self.processes, self.burst - 1)
 
     def seconds_until_token(self, now: float, priority: Priority) -> float:
         self._refill(now)
-        reserve = self.rate_limit.reserve if priority is Priority.PREVIEW else 0
-        return max(0.0, (1 + reserve - self.tokens) / self.rate_limit.rate)
+        reserve = self.reserve if priority is Priority.PREVIEW else 0
+        return max(0.0, (1 + reserve - self.tokens) / self.rate)
 
     def is_full(self, now: float) -> bool:
         self._refill(now)
-        return self.tokens >= self.rate_limit.burst
+        return self.tokens >= self.burst
+
+    def divide(self, now: float, processes: int, active_processes: int) -> None:
+        self._refill(now)
+        self.processes, self.active_processes = processes, active_processes
+
+    def skip_until(self, time: float) -> None:
+        """Let no token come back for the time since the last request until `time`."""
+        self.updated_at = max(self.updated_at, time)
 
     def _refill(self, now: float) -> None:
-        self.tokens = min(self.rate_limit.burst, self.tokens + (now - self.updated_at) * self.rate_limit.rate)
+        self.tokens = min(self.burst, self.tokens + (now - self.updated_at) * self.rate)
         self.updated_at = now
 
 
@@ -102,9 +132,11 @@ class RateLimiter:
         self._clock = timings.clock
         self._timings = timings
         self._on_limit = on_limit
-        self._account_rate_limit = account_rate_limit
         self._account_queue = self._new_queue(account_rate_limit)
         self._chat_queues: dict[str, _WaitQueue] = {}
+        self._processes = 1
+        self._active_processes: Mapping[str, int] = {}
+        """By chat, for the chats that this process writes to."""
         self._sequence = itertools.count()
 
     async def acquire(self, chat: str, rate_limit: RateLimit, priority: Priority) -> None:
@@ -119,10 +151,22 @@ class RateLimiter:
                 return
 
     def share_among(self, processes: int) -> None:
-        """Divide the account's limit equally among `processes` processes; this one uses its share."""
-        whole, parts = self._account_rate_limit, max(1, processes)
-        reserve = whole.reserve if parts == 1 else 0
-        self._account_queue.bucket.rate_limit = RateLimit(max(1.0, whole.burst / parts), whole.rate / parts, reserve)
+        """Divide the limits equally among `processes` processes; this one uses its share."""
+        self._processes = max(1, processes)
+        self._account_queue.bucket.divide(self._clock.monotonic(), self._processes, self._processes)
+
+    def share_chats(self, activity: Mapping[str, ChatActivity], new_chats: Collection[str]) -> None:
+        """Divide the limits of the chats that this process writes to. It begins to write to `new_chats`."""
+        now = self._clock.monotonic()
+        former = self._active_processes
+        self._active_processes = {chat: max(1, activity[chat].processes) for chat in activity}
+        for chat in activity.keys() & new_chats & self._chat_queues.keys():
+            self._chat_queues[chat].bucket.skip_until(now - activity[chat].idle_seconds)
+        for chat in (activity.keys() | former.keys()) & self._chat_queues.keys():
+            self._divide(chat, self._chat_queues[chat].bucket)
+
+    def _divide(self, chat: str, bucket: _Bucket) -> None:
+        bucket.divide(self._clock.monotonic(), self._processes, self._active_processes.get(chat, 1))
 
     def apply_retry_after(self, chat: str, error: DeliveryError) -> None:
         """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` demands."""
@@ -154,10 +198,11 @@ class RateLimiter:
             self._chat_queues[chat] = self._new_queue(rate_limit)
         queue = self._chat_queues[chat]
         queue.bucket.rate_limit = rate_limit
+        self._divide(chat, queue.bucket)
         return queue
 
     def _new_queue(self, rate_limit: RateLimit) -> _WaitQueue:
-        return _WaitQueue(_Bucket(rate_limit, rate_limit.burst, self._clock.monotonic()))
+        return _WaitQueue(_Bucket(rate_limit, self._clock.monotonic()))
 
     def _forget_idle_chats(self) -> None:
         now = self._clock.monotonic()

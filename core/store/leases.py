@@ -48,7 +48,9 @@ def release(connection: Connection, name: str, owner: str) -> None:
 def count_holders(connection: Connection, prefix: str) -> int:
     """Count the valid leases whose names begin with `prefix`. Deletes expired ones."""
     has_prefix = leases.c.name.startswith(prefix, autoescape=True)
-    connection.execute(delete(leases).where(has_prefix, leases.c.expires_at < database_now()))
+    # Processes that waited for each other's renewals here would be in a deadlock.
+    expired = select(leases.c.name).where(has_prefix, leases.c.expires_at < database_now())
+    connection.execute(delete(leases).where(leases.c.name.in_(expired.with_for_update(skip_locked=True))))
     count = connection.scalar(select(func.count()).select_from(leases).where(has_prefix))
     return count or 0
 

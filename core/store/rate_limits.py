@@ -1,16 +1,20 @@
-"""Waits that a platform asked for. They stay in force after a restart and apply to every process."""
+"""What processes must know of each other to keep a platform's rate limits: the waits that it asked for, which stay in
+force after a restart, and who writes to which chat.
+"""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
 from core.port import AccountKey
 from core.store.dialect import upsert
-from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, rate_limits
+from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, rate_limits, turns
 
 RETENTION_SECONDS = 60
 """How long expired rows stay. Deleting each one at once would cost more."""
+MAX_IDLE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,16 @@ class ActiveRateLimit:
     chat: str
     """Empty for all chats of the account."""
     remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChatActivity:
+    """Which processes write to a chat."""
+
+    processes: int
+    """How many have turns in it now."""
+    idle_seconds: float
+    """Since another process had one; 0 while one has, infinite after `MAX_IDLE_SECONDS`."""
 
 
 def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
@@ -56,3 +70,16 @@ def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -
             seconds = requested
         active.append(ActiveRateLimit(accounts_by_key[row.account_key], row.chat, seconds))
     return active
+
+
+def chat_activity(connection: Connection, owner: str, chat_keys: Collection[str]) -> dict[str, ChatActivity]:
+    """The activity in these chats, from the view of the process `owner`."""
+    now = database_now()
+    is_claimed = and_(turns.c.finished_at.is_(None), turns.c.lease_expires_at > now)
+    last_seen = func.max(case((is_claimed, now), else_=turns.c.finished_at)).filter(turns.c.owner != owner)
+    rows = connection.execute(
+        select(turns.c.chat_key, func.count(turns.c.owner.distinct()).filter(is_claimed), now - last_seen)
+        .where(turns.c.chat_key.in_(chat_keys), or_(is_claimed, turns.c.finished_at > now - MAX_IDLE_SECONDS))
+        .group_by(turns.c.chat_key)
+    )
+    return {key: ChatActivity(count, math.inf if idle is None else idle) for key, count, idle in rows}

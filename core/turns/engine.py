@@ -18,20 +18,19 @@ from sqlalchemy import Connection
 
 from core.clock import wait_for_event
 from core.errors import StoreError
-from core.port import AccountKey, Adapter, Incoming
+from core.port import AccountKey, Adapter, Incoming, Place
 from core.scopes import chat_key
 from core.services import Services
 from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
 from core.store.inbound import AcceptResult
 from core.store.lease_keeper import LeaseKeeper
-from core.store.rate_limits import ActiveRateLimit
 from core.store.turns import LostLeaseError, Turn
 from core.turns.access_control import AccessControl
 from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
 from core.turns.inbox import EventInbox, is_question, is_stop_request
-from core.turns.shared_rate_limits import SharedRateLimits
+from core.turns.shared_rate_limits import SharedRateLimits, SharedState
 
 log = structlog.get_logger(__name__)
 
@@ -151,11 +150,14 @@ class Engine:
         """Claim turns and start them."""
         requested_at = self._clock.monotonic()
         try:
-            turns, rate_limits = await self._store.write(self._claim, free_slots, list(self._running.values()))
+            turns, limits = await self._store.write(self._claim, free_slots, list(self._running.values()))
         except StoreError as error:
             log.error("turn.claim_failed", error=str(error))
             return []
-        self._rate_limits.apply(rate_limits)
+        if limits is not None:
+            former_chats = {chat_key(place) for place in self._places()}
+            places = (turn.incoming.place for turn in turns)
+            self._rate_limits.apply(limits, [place for place in places if chat_key(place) not in former_chats])
         for turn in turns:
             self._start_turn(turn, requested_at)
         return turns
@@ -168,7 +170,7 @@ class Engine:
 
     def _claim(
         self, connection: Connection, free_slots: int, running: list[RunningTurn]
-    ) -> tuple[list[Turn], list[ActiveRateLimit]]:
+    ) -> tuple[list[Turn], SharedState | None]:
         """The transaction that claims turns: suspects first, or they would wait for all turns that come later."""
 
         def claim(limit: int, claim_filter: ClaimFilter) -> list[Turn]:
@@ -201,7 +203,12 @@ class Engine:
             turns += claim(min(free_slots - len(turns), max_turns, MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL)
         elif free_slots > -MAX_EXTRA_COMMANDS:
             turns += claim(min(MAX_EXTRA_COMMANDS, max_turns), ClaimFilter.COMMANDS)
-        return turns, self._rate_limits.load(connection) if turns else []
+        claimed = [turn.incoming.place for turn in turns]
+        return turns, self._rate_limits.load(connection, [*self._places(), *claimed]) if turns else None
+
+    def _places(self) -> list[Place]:
+        """Where this process has turns."""
+        return [running.claimed.turn.incoming.place for running in self._running.values()]
 
     # Running
 
@@ -245,15 +252,15 @@ class Engine:
 
     async def _renew_leases(self, ids: list[int]) -> Collection[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        stop_flags, rate_limits = await self._store.write_leases(self._heartbeat, ids)
-        self._rate_limits.apply(rate_limits)
+        stop_flags, limits = await self._store.write_leases(self._heartbeat, ids)
+        self._rate_limits.apply(limits)
         self._stop_turns([id_ for id_, is_stopped in stop_flags.items() if is_stopped])
         return stop_flags.keys()
 
-    def _heartbeat(self, connection: Connection, ids: list[int]) -> tuple[dict[int, bool], list[ActiveRateLimit]]:
+    def _heartbeat(self, connection: Connection, ids: list[int]) -> tuple[dict[int, bool], SharedState]:
         """Which turns this process still has, and whether another process was asked to stop them."""
         stop_flags = heartbeat(connection, self._owner, ids, lease_seconds=self._timings.lease_duration)
-        return stop_flags, self._rate_limits.load(connection)
+        return stop_flags, self._rate_limits.load(connection, self._places())
 
     def _cancel_lost_turn(self, id_: int) -> None:
         if id_ in self._running:

@@ -1,11 +1,13 @@
 """The rate limiters of this process's accounts, kept in step with those of other processes.
 
 A wait that a platform asks for is stored, so that it holds in every process and after a restart. Processes that serve
-the same accounts divide the accounts' own limits among them.
+the same account divide its limits (`core.delivery.rate_limiter`): they are counted by their leases, one for each
+account, and their turns tell which chats they write to.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -13,14 +15,22 @@ from sqlalchemy import Connection
 
 from core.delivery.rate_limiter import RateLimiter
 from core.errors import StoreError
-from core.port import AccountKey, Adapter
+from core.port import AccountKey, Adapter, Place
+from core.scopes import chat_key
 from core.services import Services
 from core.store.leases import count_holders, try_acquire
-from core.store.rate_limits import ActiveRateLimit, active_rate_limits, save_rate_limit
+from core.store.rate_limits import ActiveRateLimit, ChatActivity, active_rate_limits, chat_activity, save_rate_limit
 
 log = structlog.get_logger(__name__)
 
 PROCESS_LEASE_PREFIX = "process:"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    waits: list[ActiveRateLimit]
+    chats: Mapping[tuple[AccountKey, str], ChatActivity]
+    """For chats in which this process has turns."""
 
 
 class SharedRateLimits:
@@ -37,13 +47,25 @@ class SharedRateLimits:
     def limiter(self, account: AccountKey) -> RateLimiter:
         return self._limiters[account]
 
-    def load(self, connection: Connection) -> list[ActiveRateLimit]:
-        """The stored waits, for `apply`; part of a transaction that happens anyway."""
-        return active_rate_limits(connection, self._limiters)
+    def load(self, connection: Connection, places: Iterable[Place]) -> SharedState:
+        """What to `apply`, for a process that has turns in `places`; part of a transaction that happens anyway."""
+        waits = active_rate_limits(connection, self._limiters)
+        if self._services.store.is_embedded:
+            return SharedState(waits, {})
+        by_key = {chat_key(place): (place.account_key, place.chat) for place in places}
+        activity = chat_activity(connection, self._services.owner, by_key)
+        return SharedState(waits, {chat: activity[key] for key, chat in by_key.items() if key in activity})
 
-    def apply(self, rate_limits: Iterable[ActiveRateLimit]) -> None:
-        for limit in rate_limits:
+    def apply(self, state: SharedState, new_places: Iterable[Place] = ()) -> None:
+        """`new_places`: where this process begins to write."""
+        for limit in state.waits:
             self._limiters[limit.account].block(limit.chat, limit.remaining_seconds)
+        new_chats = {(place.account_key, place.chat) for place in new_places}
+        for account, limiter in self._limiters.items():
+            limiter.share_chats(
+                {chat: activity for (of, chat), activity in state.chats.items() if of == account},
+                {chat for of, chat in new_chats if of == account},
+            )
 
     def _save_later(self, account: AccountKey, chat: str, seconds: float) -> None:
         if seconds < self._services.timings.min_stored_wait:
@@ -59,17 +81,21 @@ class SharedRateLimits:
             log.warning("delivery.rate_limit_not_stored", error=str(error))
 
     async def divide_among_processes(self) -> None:
-        """Count the processes on this database again and again, until cancelled."""
+        """Count the processes that serve each account again and again, until cancelled."""
         while True:
             try:
                 processes = await self._services.store.write_with_priority(self._count_processes)
-                for limiter in self._limiters.values():
-                    limiter.share_among(processes)
+                for account, count in processes.items():
+                    self._limiters[account].share_among(count)
             except StoreError as error:
                 log.error("delivery.processes_not_counted", error=str(error))
             await self._services.timings.clock.sleep(self._services.timings.process_count_interval)
 
-    def _count_processes(self, connection: Connection) -> int:
+    def _count_processes(self, connection: Connection) -> dict[AccountKey, int]:
         owner, lease_duration = self._services.owner, 2 * self._services.timings.process_count_interval
-        try_acquire(connection, PROCESS_LEASE_PREFIX + owner, owner, lease_duration)
-        return count_holders(connection, PROCESS_LEASE_PREFIX)
+        counts = {}
+        for account in self._limiters:
+            prefix = f"{PROCESS_LEASE_PREFIX}{account}:"
+            try_acquire(connection, prefix + owner, owner, lease_duration)
+            counts[account] = count_holders(connection, prefix)
+        return counts

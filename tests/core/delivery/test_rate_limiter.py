@@ -1,12 +1,15 @@
 """Client-side rate limits, per chat and per account."""
 
 import asyncio
+import math
+from dataclasses import dataclass
 
 import pytest
 
 from core.delivery.rate_limiter import MAX_TRACKED_CHATS, WHOLE_ACCOUNT, Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import RateLimit
+from core.store.rate_limits import ChatActivity
 from core.timings import Timings
 from tests.clock import FakeClock
 
@@ -166,3 +169,72 @@ async def test_refusal_blocks_concurrent_sends(requests: Requests, clock: FakeCl
     clock.now += 1  # one timer grants both
     await clock.advance(0)
     assert requests.granted == ["first", "second", "refused"]
+
+
+GROUP_LIMIT = RateLimit(burst=6, rate=0.2, reserve=2)
+
+
+@dataclass
+class Process:
+    """One of two that serve the account."""
+
+    requests: Requests
+    last_active: float = -math.inf
+
+    @property
+    def count(self) -> int:
+        return len(self.requests.granted)
+
+    async def write(self, other: "Process", messages: int = 1, *, until: float = 0, both: bool = False) -> None:
+        """Send messages to the chat within a turn that is stopped at this time."""
+        clock = self.requests.clock
+        activity = ChatActivity(2, 0) if both else ChatActivity(1, clock.now - other.last_active)
+        self.requests.limiter.share_chats({"a": activity}, {"a"})
+        for number in range(messages):
+            await self.requests.add(str(number), GROUP_LIMIT)
+        if until:
+            await clock.advance(until - clock.now)
+            for task in self.requests.tasks.values():
+                task.cancel()
+        self.last_active = clock.now
+
+
+@pytest.fixture
+def processes(clock: FakeClock) -> tuple[Process, Process]:
+    first, second = (Process(Requests(RateLimiter(UNLIMITED, timings=Timings(clock=clock)), clock)) for _ in range(2))
+    for process in (first, second):
+        process.requests.limiter.share_among(2)
+    return first, second
+
+
+async def test_processes_share_limit_of_chat(processes: tuple[Process, Process], clock: FakeClock) -> None:
+    first, second = processes
+    await first.write(second, 50, both=True)
+    await second.write(first, 50, both=True)
+    assert first.count + second.count == GROUP_LIMIT.burst
+    await clock.advance(100)
+    assert first.count == second.count == GROUP_LIMIT.burst / 2 + 100 * GROUP_LIMIT.rate / 2
+
+
+async def test_chat_of_one_process_is_not_slowed(processes: tuple[Process, Process], clock: FakeClock) -> None:
+    first, second = processes
+    await first.write(second, 50)
+    await clock.advance(100)
+    assert first.count == GROUP_LIMIT.burst / 2 + 100 * GROUP_LIMIT.rate
+
+
+@pytest.mark.parametrize("seconds", [1, 30], ids=["short turns", "long turns"])
+async def test_processes_that_take_turns_keep_limit_of_chat(
+    processes: tuple[Process, Process], clock: FakeClock, seconds: int
+) -> None:
+    for number in range(300 // seconds):
+        process, other = processes[number % 2], processes[1 - number % 2]
+        await process.write(other, 20, until=(number + 1) * seconds)
+    assert processes[0].count + processes[1].count <= GROUP_LIMIT.burst + 300 * GROUP_LIMIT.rate
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+async def test_previews_pass_in_every_share(requests: Requests, limiter: RateLimiter, count: int) -> None:
+    limiter.share_among(count)
+    await requests.add("preview", GROUP_LIMIT, priority=Priority.PREVIEW)
+    assert requests.granted == ["preview"]

@@ -5,7 +5,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, make_url, select, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from core.store import leases, schema
 from core.store.database import Store
@@ -100,6 +101,22 @@ async def test_lost_lease_stops_work(store: Store) -> None:
 
 def expiry(connection: Connection) -> float:
     return float(connection.scalars(select(schema.leases.c.expires_at)).one())
+
+
+@pytest.mark.slow
+async def test_counting_does_not_wait_for_a_renewal() -> None:
+    """A process that renews its lease late, and then counts, would wait in turn: a deadlock."""
+    url = postgresql_url()
+    async with open_store(url) as store, open_store(url) as other:
+        assert await store.write(leases.try_acquire, "process:late", "late", -1)
+        engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+        async with engine.connect() as late:
+            await late.run_sync(leases.try_acquire, "process:late", "late", 30)
+            async with asyncio.timeout(5):
+                await other.write(leases.count_holders, "process:")
+            await late.commit()
+        await engine.dispose()
+        assert await other.write(leases.count_holders, "process:") == 1
 
 
 @pytest.mark.slow

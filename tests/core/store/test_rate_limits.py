@@ -1,14 +1,21 @@
 """A wait that a platform asked for holds in every process."""
 
+import math
+
 import pytest
 from sqlalchemy import Connection, update
 
 from core.port import AccountKey
+from core.store import claims
 from core.store.database import Store
-from core.store.rate_limits import active_rate_limits, save_rate_limit
-from core.store.schema import rate_limits
+from core.store.rate_limits import ChatActivity, active_rate_limits, chat_activity, save_rate_limit
+from core.store.schema import rate_limits, turns
+from core.store.turns import TurnState, finish_turn
+from tests.core.store.turn_helpers import accept, claim
 
 ACCOUNT, OTHER_ACCOUNT = AccountKey("telegram", "1"), AccountKey("telegram", "2")
+CHAT = "telegram:1:5"
+FINISHED_TEN_SECONDS_EARLIER = update(turns).values(finished_at=turns.c.finished_at - 10)
 
 
 async def test_wait_is_shared_and_longest_counts(store: Store) -> None:
@@ -44,6 +51,26 @@ async def test_wait_after_clock_was_set_back_ends(store: Store) -> None:
     await store.write(save_rate_limit, ACCOUNT, "5", 3.0)
     (limit,) = await store.write(active_rate_limits, [ACCOUNT])
     assert 3.0 <= limit.remaining_seconds <= 8.0
+
+
+async def test_processes_of_chat_are_counted(store: Store) -> None:
+    await accept(store, "1", conversation="ann")
+    await accept(store, "2", conversation="bob")
+
+    async def activity(owner: str) -> tuple[int, float]:
+        (chat,) = (await store.read(chat_activity, owner, [CHAT, "another"])).values()
+        return chat.processes, round(chat.idle_seconds, -1)
+
+    assert await store.read(chat_activity, "me", [CHAT]) == {}, "nobody has claimed the turns"
+    first, second = await claim(store, "me")
+    assert await store.read(chat_activity, "me", [CHAT]) == {CHAT: ChatActivity(1, math.inf)}
+    assert await activity("other") == (1, 0)
+    await store.write(claims.release_turns, "me", [second.id])
+    await claim(store, "other")
+    assert await activity("me") == await activity("other") == (2, 0)
+    await store.write(finish_turn, first, TurnState.DONE)
+    await store.write(lambda connection: connection.execute(FINISHED_TEN_SECONDS_EARLIER))
+    assert await activity("other") == (1, 10)
 
 
 def set_clock_back(connection: Connection, seconds: float) -> None:
