@@ -260,7 +260,8 @@ class Splitter:
         cut = finder.find()
         blocks = finder.blocks_up_to(cut.end)
         part = self._render(blocks)
-        self._definitions = find_definitions(blocks, self._definitions)
+        for label, url in find_definitions(blocks).items():
+            self._definitions.setdefault(label, url)
         if part.text.strip():
             self._closed_parts.append(part)
         self._closed_work += self._part_work + finder.work

@@ -13,6 +13,7 @@ and `link_references` connects them just before a message is rendered.
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -48,7 +49,7 @@ DEFINITION_PATTERN = re.compile(r"\s*\[([^\[\]^][^\[\]]{0,99})\]:\s*\Z")
 """The text before the address."""
 RAISED_DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
-Definitions = Mapping[str, str]
+Definitions = dict[str, str]
 """Addresses by label."""
 InlineMap = Callable[[tuple[Inline, ...]], tuple[Inline, ...]]
 
@@ -100,18 +101,18 @@ def _last_label(state: StateInline) -> int:
     return int(last[1])
 
 
-def find_definitions(blocks: Sequence[Block], earlier: Definitions) -> Definitions:
-    """The definitions in `blocks` and `earlier` ones. The first of a label counts."""
-    definitions: dict[str, str] = {}
+def find_definitions(blocks: Sequence[Block]) -> Definitions:
+    """The first definition of each label."""
+    definitions: Definitions = {}
     for line in _lines(blocks):
         for key, url in _read_definition(line):
             definitions.setdefault(key, url)
-    return {**definitions, **earlier} if definitions else earlier
+    return definitions
 
 
 def link_references(blocks: Sequence[Block], earlier: Definitions, *, hides_definitions: bool) -> Document:
-    """The document in which references are links. `earlier`: the definitions in earlier messages."""
-    definitions = find_definitions(blocks, earlier)
+    """The document in which references are links. `earlier`: the definitions in earlier messages, which come first."""
+    definitions = ChainMap(earlier, find_definitions(blocks))  # no copy: an answer may have thousands
     footnotes = {name for line in _lines(blocks) for name in _read_footnote(line)}
     if not definitions and not footnotes:
         return Document(tuple(blocks))
@@ -121,7 +122,7 @@ def link_references(blocks: Sequence[Block], earlier: Definitions, *, hides_defi
 
 
 class _Linker:
-    def __init__(self, definitions: Definitions, footnotes: set[str]) -> None:
+    def __init__(self, definitions: Mapping[str, str], footnotes: set[str]) -> None:
         self._definitions = definitions
         self._footnotes = footnotes
         self._used: set[str] = set()
