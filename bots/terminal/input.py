@@ -88,11 +88,11 @@ class TerminalInput:
 
 
 class PipedInput:
-    """Standard input without `sys.stdin`: a thread that waits there holds a lock that Python needs to exit."""
+    """Standard input without the buffer of `sys.stdin`: a thread that waits there holds a lock that an exit needs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._file = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 (as long as the process)
+        self._file = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 (as long as the process)
 
     def read_line(self, prompt: str) -> str | None:
         self._console.print(prompt, end="", style="bold", markup=False, highlight=False)

@@ -101,7 +101,8 @@ def _fence_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     last = scanner.find_end()
     token = state.push("fence", "code", 0)
     token.info, token.markup = opener.info, opener.run
-    token.content = state.getLines(start + 1, last, scanner.indent, True)
+    lines = state.getLines(start + 1, last, scanner.indent, False)  # with the last line break it may fail at the end
+    token.content = f"{lines}\n" if last > start + 1 else ""
     state.line = last + scanner.is_closed
     token.map = [start, state.line]
     token.meta["code"] = FencedCode(scanner.indent, tuple(scanner.sections(last)))

@@ -6,7 +6,7 @@ from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
 from bots.terminal.dialect import TerminalDialect
 from core.delivery.splitter import Splitter
-from core.markdown.document import Block, CodeBlock, ListBlock, Paragraph, Text
+from core.markdown.document import Block, CodeBlock, ListBlock, ListItem, Paragraph, Quote, Text
 from core.port import Dialect
 from tests.core.markdown.samples import parse_markdown
 
@@ -147,3 +147,11 @@ def test_no_code_ends_block_on_discord() -> None:
 def test_terminal_shows_inner_fences() -> None:
     part = TerminalDialect().render(parse_markdown(f"```markdown\n{DOCUMENT}\n```"))
     assert part.text == f"````markdown\n{DOCUMENT}\n````"
+
+
+def test_code_block_in_containers_is_read_at_every_length() -> None:
+    text = "> - ```\n>   alpha\n>   ```"
+    for end in range(1, len(text) + 1):
+        assert parse_markdown(text[:end]).blocks
+    (quote,) = parse_markdown(text).blocks
+    assert quote == Quote((ListBlock((ListItem((CodeBlock("alpha"),)),)),))
