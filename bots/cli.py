@@ -143,16 +143,29 @@ def models(
     forget_facts: Annotated[
         bool,
         typer.Option(
-            "--forget-facts", help="First forget what the service has taught about its models, such as smaller windows."
+            "--forget-facts",
+            help="First forget what the service has taught about the listed models, such as smaller windows.",
         ),
     ] = False,
+    reset_pauses: Annotated[
+        bool, typer.Option("--reset-pauses", help="First end the pauses of the listed models that kept failing.")
+    ] = False,
 ) -> None:
-    """List the models, their quotas, and what the service has taught about them."""
+    """List the models, their quotas, which are paused, and what the service has taught about them."""
     from bots.terminal.list_models import list_models
 
     settings = _load(config_file)
     logging_setup.configure("error")
-    asyncio.run(list_models(settings.core, search, _console(), Console(stderr=True), forgets_facts=forget_facts))
+    asyncio.run(
+        list_models(
+            settings.core,
+            search,
+            _console(),
+            Console(stderr=True),
+            forgets_facts=forget_facts,
+            ends_pauses=reset_pauses,
+        )
+    )
 
 
 @app.command()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
 from core.conversation.composer import Composer
-from core.conversation.failover import CircuitBreaker
 from core.conversation.learned_facts import LearnedFacts
 from core.conversation.ledger import Ledger
+from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
@@ -30,7 +30,7 @@ class Services:
     facts: LearnedFacts
     api_keys: ApiKeys
     ledger: Ledger
-    breaker: CircuitBreaker
+    pauses: ModelPauses
     composer: Composer
     summariser: Summariser
     memory: MemoryService
@@ -68,7 +68,7 @@ def build_services(
         facts,
         api_keys,
         ledger,
-        CircuitBreaker(timings=timings),
+        ModelPauses(store, settings.base_url, timings=timings),
         Composer(store, models, TokenEstimators(store)),
         Summariser(store, models, ledger),
         MemoryService(store, ledger, model=settings.embedding_model, timings=timings),

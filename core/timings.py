@@ -103,6 +103,9 @@ class Timings:
     """The same after one that failed."""
     learned_fact_lifetime: float = 86_400.0
     """How long a process remembers what a service rejects, or the size of a context window."""
+    service_refresh_interval: float = 10.0
+    """Between two searches for what other processes learned about the service, which models they paused, and what an
+    operator reset. Shorter pauses are not shared."""
     quota_rollover: float = 600.0
     """A quota that returns sooner is not exhausted for the day."""
     max_request: float = 43_200.0

@@ -1,6 +1,7 @@
 """`parley models`: fetches the models and prints them as a table."""
 
 import os
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from core.api.advice import ADVICE
 from core.app import open_services
-from core.commands.models import quotas_by_model, search_models
+from core.commands.models import matches_search, quotas_by_model, search_models
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services
@@ -21,18 +22,29 @@ KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE
 
 
 async def list_models(
-    settings: Settings, search: str, console: Console, stderr: Console, *, forgets_facts: bool = False
+    settings: Settings,
+    search: str,
+    console: Console,
+    stderr: Console,
+    *,
+    forgets_facts: bool = False,
+    ends_pauses: bool = False,
 ) -> None:
     """Print the models whose names match `search`, and warn on `stderr` about unknown models in the settings.
 
-    Below them is what the service has taught about its models; with `forgets_facts`, it is deleted first. If the
-    service does not list its models, or would refuse every question, print the known models and raise
-    `UnavailableError` or `ConfigurationError`.
+    Below them are the pauses of these models and what the service has taught about them; with `ends_pauses` and
+    `forgets_facts`, they are deleted first. If the service does not list its models, or would refuse every question,
+    print the known models and raise `UnavailableError` or `ConfigurationError`.
     """
     async with open_services(settings) as services:
         if forgets_facts:
-            count = await services.facts.reset()
+            facts = {item.fact.model for item in await services.facts.list_facts()}
+            count = await services.facts.reset([model for model in facts if matches_search(model, search)])
             stderr.print(f"parley: {count} learned facts are forgotten.", markup=False, highlight=False)
+        if ends_pauses:
+            paused = {pause.model for pause in await services.pauses.list_pauses()}
+            count = await services.pauses.end([model for model in paused if matches_search(model, search)])
+            stderr.print(f"parley: {count} pauses are ended.", markup=False, highlight=False)
         try:
             await services.models.fetch()
         except ModelError as error:
@@ -52,13 +64,21 @@ async def _print_models(services: Services, search: str, console: Console) -> No
         console.print(table)
     else:
         console.print(f"No model's name contains {search!r}.", markup=False, highlight=False)
-    facts = await services.facts.list_facts()
-    if facts:
-        learned = Table("model", "learned", "detail", "forgotten in")
-        for item in facts:
-            fact = item.fact
+    pauses = Table("model", "paused for", "because", "until", "ends in")
+    now = datetime.now().astimezone()
+    for pause in await services.pauses.list_pauses():
+        if matches_search(pause.model, search):
+            key = "everyone" if pause.key_id == services.api_keys.bot_key.key_id else "one personal key"
+            until = f"{now + timedelta(seconds=pause.remaining_seconds):%H:%M:%S}"
+            pauses.add_row(pause.model, key, escape(str(pause.error)), until, format_duration(pause.remaining_seconds))
+    learned = Table("model", "learned", "detail", "forgotten in")
+    for item in await services.facts.list_facts():
+        fact = item.fact
+        if matches_search(fact.model, search):
             learned.add_row(fact.model, fact.kind, escape(fact.detail), format_duration(item.remaining_seconds))
-        console.print(learned)
+    for details in (pauses, learned):
+        if details.row_count:
+            console.print(details)
 
 
 def _to_parley_error(error: ModelError, settings: Settings, models: ModelRegistry) -> ParleyError:

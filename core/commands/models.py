@@ -47,8 +47,12 @@ def suggest_models(registry: ModelRegistry, query: str) -> list[Suggestion]:
 
 def search_models(registry: ModelRegistry, search: str) -> list[Model]:
     """The models whose IDs contain every word of `search`."""
-    models, words = (*registry.chat_models(), *registry.embedding_models()), search.casefold().split()
-    return [model for model in models if all(word in model.id.casefold() for word in words)]
+    return [m for m in (*registry.chat_models(), *registry.embedding_models()) if matches_search(m.id, search)]
+
+
+def matches_search(id_: str, search: str) -> bool:
+    """Whether a model's ID contains every word of `search`."""
+    return all(word in id_.casefold() for word in search.casefold().split())
 
 
 async def quotas_by_model(ledger: Ledger, key_id: str, models: Sequence[Model]) -> dict[str, QuotaStatus]:

@@ -109,7 +109,20 @@ class CircuitBreaker:
             circuit.open_until = now + self._timings.first_model_pause
         return remaining
 
-    def record_success(self, key_id: str, model: str) -> None:
+    def pause_end(self, key_id: str, model: str) -> float:
+        """When the last pause ends, by the monotonic clock; 0 if there was none."""
+        circuit = self._circuits.get((key_id, model))
+        return circuit.open_until if circuit else 0.0
+
+    def open(self, key_id: str, model: str, error: ModelError, seconds: float) -> None:
+        """Keep a pause that another process began."""
+        circuit = self._circuits.get((key_id, model)) or self._new_circuit(error)
+        self._circuits[key_id, model] = circuit
+        circuit.failures = max(circuit.failures, FAILURE_THRESHOLD)
+        circuit.open_until = max(circuit.open_until, self._clock.monotonic() + seconds)
+
+    def close(self, key_id: str, model: str) -> None:
+        """End the pause and forget the failures."""
         self._circuits.pop((key_id, model), None)
 
     def record_failure(self, key_id: str, model: str, error: ModelError) -> None:
@@ -126,5 +139,5 @@ class CircuitBreaker:
         circuit.open_until = max(circuit.open_until, self._clock.monotonic() + pause) if pause else 0.0
 
     def _new_circuit(self, error: ModelError) -> _Circuit:
-        # No jitter: other processes do not share this pause.
+        # No jitter: after a pause, a single question tries the model.
         return _Circuit(Backoff(self._timings.first_model_pause, self._timings.max_model_pause, jitter=max), error)

@@ -3,7 +3,7 @@
 Every fact expires, because services change. An expired fact costs one rejected request, which teaches it again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -25,21 +25,27 @@ class LearnedFacts(ServiceFacts):
         self._store = store
         self._service = service_name(base_url)
         self._timings = timings
+        self._next_refresh = 0.0
 
     async def refresh(self) -> None:
-        """Take over what other processes have learned, and forget what has expired. Raises `StoreError`."""
-        await self.list_facts()
+        """Take over what other processes have learned, and forget what has expired or was reset.
+
+        Reads the database once in `service_refresh_interval`. Raises `StoreError`.
+        """
+        if self._timings.clock.monotonic() >= self._next_refresh:
+            await self.list_facts()
 
     async def list_facts(self) -> list[StoredFact]:
         """All facts, ordered by model. Raises `StoreError`."""
         stored = await self._store.read(load_facts, self._service)
         self._facts = frozenset(item.fact for item in stored)
+        self._next_refresh = self._timings.clock.monotonic() + self._timings.service_refresh_interval
         return stored
 
-    async def reset(self, model: str | None = None) -> int:
-        """Forget the facts about `model`, or all. Returns how many there were. Raises `StoreError`."""
-        count = await self._store.write(delete_facts, self._service, model)
-        await self.refresh()
+    async def reset(self, models: Sequence[str]) -> int:
+        """Forget the facts about these models. Returns how many there were. Raises `StoreError`."""
+        count = await self._store.write(delete_facts, self._service, models)
+        await self.list_facts()
         return count
 
     async def _learn(self, facts: Iterable[Fact]) -> None:

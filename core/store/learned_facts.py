@@ -1,5 +1,6 @@
 """Facts about the models of a service, until they expire."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
@@ -37,9 +38,7 @@ def save_facts(connection: Connection, service: str, facts: list[Fact], seconds:
         upsert(connection, learned_facts, key, {"expires_at": database_now() + seconds})
 
 
-def delete_facts(connection: Connection, service: str, model: str | None) -> int:
-    """Delete the facts about one model, or about all. Returns how many there were."""
-    statement = delete(learned_facts).where(learned_facts.c.service == service)
-    if model is not None:
-        statement = statement.where(learned_facts.c.model == model)
-    return connection.execute(statement).rowcount
+def delete_facts(connection: Connection, service: str, models: Sequence[str]) -> int:
+    """Delete the facts about these models. Returns how many there were."""
+    is_selected = (learned_facts.c.service == service, learned_facts.c.model.in_(models))
+    return connection.execute(delete(learned_facts).where(*is_selected)).rowcount

@@ -194,6 +194,17 @@ learned_facts = table(
     required("expires_at", Float),
 )
 
+model_pauses = table(
+    "model_pauses",
+    primary_key("service", String(200)),  # host and path
+    primary_key("key_id", String(40)),  # an API key, by its digest
+    primary_key("model", String(200)),
+    required("failure", String(16)),
+    Column("status", Integer),  # of HTTP
+    required("cause", String(200)),
+    required("paused_until", Float),
+)
+
 token_usage = table(
     "token_usage",
     primary_key("key_id", String(40)),  # an API key, by its digest

@@ -73,17 +73,17 @@ class ModelCaller:
 
         Raises `ModelError`, perhaps after a part of the answer, and `PromptTooLongError`.
         """
-        breaker, key_id = self.services.breaker, self.api_key.key_id
-        breaker.check(key_id, model)
+        pauses, key_id = self.services.pauses, self.api_key.key_id
+        await pauses.check(key_id, model)
         await self.services.facts.refresh()
         composed = await self._compose(model)
         try:
             composed = await self._request_fitting(composed, preview)
         except ModelError as error:
-            breaker.record_failure(key_id, model, error)
+            await pauses.record_failure(key_id, model, error)
             raise
         if self.answer.text or not self.claimed.stop_requested.is_set():  # stopped before any text: no evidence
-            breaker.record_success(key_id, model)
+            await pauses.record_success(key_id, model)
         self.ignored_settings = self._ignored_settings(composed.request)
         if composed.prompt.omitted:
             await self._handle_truncation(composed)

@@ -9,13 +9,19 @@ from rich.console import Console
 from bots.sandbox.model import ModelStandIn
 from bots.terminal.list_models import list_models
 from core.api.catalogue import Model
+from core.conversation.failover import FAILURE_THRESHOLD
 from core.conversation.learned_facts import LearnedFacts
+from core.conversation.ledger import key_id_of
+from core.conversation.model_pauses import ModelPauses
+from core.errors import ModelError, ModelFailure
 from core.settings import Settings
 from core.store.database import Store
 from tests.sqlite import sqlite_url
 
 
-async def run_list_models(folder: Path, model: ModelStandIn, search: str = "", *, forgets_facts: bool = False) -> str:
+async def run_list_models(
+    folder: Path, model: ModelStandIn, search: str = "", *, forgets_facts: bool = False, ends_pauses: bool = False
+) -> str:
     """What the command prints, warnings last."""
     settings = {
         "api_key": model.api_key,
@@ -31,6 +37,7 @@ async def run_list_models(folder: Path, model: ModelStandIn, search: str = "", *
         console,
         Console(file=stderr),
         forgets_facts=forgets_facts,
+        ends_pauses=ends_pauses,
     )
     return stdout.getvalue() + stderr.getvalue()
 
@@ -46,13 +53,41 @@ async def test_learned_facts_are_listed_and_forgotten(tmp_path: Path) -> None:
         await facts.learn_rejected_parts("microsoft/phi-4", ["system role"])
         await facts.learn_context_limit("google/gemma-2-9b-it", 4096, is_counted=False)
         await store.close()
-        output = await run_list_models(tmp_path, model, "phi")
+        output = await run_list_models(tmp_path, model)
         assert re.search(r"microsoft/phi-4 .* rejected part .* system role .* 2[34] h", output)
         assert re.search(r"google/gemma-2-9b-it .* context limit .* 4096", output)
-        forgotten = await run_list_models(tmp_path, model, forgets_facts=True)
-        assert "2 learned facts are forgotten" in forgotten
-        assert "system role" not in forgotten
+        assert "gemma" not in await run_list_models(tmp_path, model, "phi")
+        forgotten = await run_list_models(tmp_path, model, "gemma", forgets_facts=True)
+        assert "1 learned facts are forgotten" in forgotten
+        output = await run_list_models(tmp_path, model, forgets_facts=True)
+        assert "1 learned facts are forgotten" in output
+        assert "system role" not in output
         assert "rejected part" not in await run_list_models(tmp_path, model)
+    finally:
+        await model.close()
+
+
+async def test_pauses_are_listed_and_ended(tmp_path: Path) -> None:
+    model = ModelStandIn()
+    await model.start()
+    try:
+        await run_list_models(tmp_path, model)  # creates the database
+        store = Store(sqlite_url(tmp_path))
+        await store.open()
+        pauses = ModelPauses(store, model.base_url)
+        error = ModelError("HTTP 503: overloaded", ModelFailure.UNAVAILABLE, retry_after=600)
+        for key in (key_id_of(model.api_key), "somebody's"):
+            for _ in range(FAILURE_THRESHOLD):
+                await pauses.record_failure(key, "microsoft/phi-4", error)
+        await store.close()
+        output = await run_list_models(tmp_path, model)
+        pattern = r"microsoft/phi-4 +│ {} +│ HTTP 503: overloaded │ \d\d:\d\d:\d\d │ (10|9) min"
+        assert re.search(pattern.format("everyone"), output)
+        assert re.search(pattern.format("one personal key"), output)
+        assert "0 pauses are ended" in await run_list_models(tmp_path, model, "gemma", ends_pauses=True)
+        output = await run_list_models(tmp_path, model, "phi", ends_pauses=True)
+        assert "2 pauses are ended" in output
+        assert "overloaded" not in output
     finally:
         await model.close()
 

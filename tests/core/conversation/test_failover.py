@@ -102,14 +102,14 @@ async def test_each_pause_is_twice_as_long() -> None:
         await clock.advance(pause)
         assert breaker.remaining_seconds("key", PHI) == 0, "one question tries the model"
         assert breaker.remaining_seconds("key", PHI) == 30, "the others wait for its result"
-    breaker.record_success("key", PHI)
+    breaker.close("key", PHI)
     assert breaker.remaining_seconds("key", PHI) == 0
 
 
 def test_success_starts_the_count_again() -> None:
     breaker = CircuitBreaker(timings=Timings(clock=FakeClock()))
     fail(breaker, FAILURE_THRESHOLD - 1)
-    breaker.record_success("key", PHI)
+    breaker.close("key", PHI)
     fail(breaker, FAILURE_THRESHOLD - 1)
     assert breaker.remaining_seconds("key", PHI) == 0
     fail(breaker)
@@ -122,7 +122,7 @@ def test_pause_concerns_one_model_and_one_key() -> None:
     assert breaker.remaining_seconds("key", PHI) > 0
     assert breaker.remaining_seconds("another key", PHI) == 0
     assert breaker.remaining_seconds("key", "another/model") == 0
-    breaker.record_success("another key", PHI)
+    breaker.close("another key", PHI)
 
 
 @pytest.mark.parametrize("failure", ModelFailure)

@@ -10,6 +10,7 @@ from core.conversation.learned_facts import LearnedFacts
 from core.store.database import Store
 from core.store.learned_facts import save_facts
 from core.timings import Timings
+from tests.clock import FakeClock
 from tests.core.faulty_store import FaultyStore
 from tests.sqlite import sqlite_url
 
@@ -31,10 +32,23 @@ async def test_other_processes_learn_from_one(store: Store) -> None:
     await first.learn_rejected_parts(GEMMA, ["system role"])
     await first.learn_context_limit(GEMMA, 4096, is_counted=False)
     assert second.context_limit(GEMMA) is None
-    await second.refresh()
+    await second.list_facts()
     assert second.rejected_parts(GEMMA) == {"system role"}
     assert second.context_limit(GEMMA) == 4096
     assert (second.rejected_parts(PHI), second.context_limit(PHI)) == (frozenset(), None)
+
+
+async def test_facts_are_read_once_in_an_interval(store: Store) -> None:
+    clock = FakeClock()
+    first, second = LearnedFacts(store, URL), LearnedFacts(store, URL, timings=Timings(clock=clock))
+    await second.refresh()
+    await first.learn_rejected_parts(GEMMA, ["system role"])
+    await clock.advance(9.9)
+    await second.refresh()
+    assert second.rejected_parts(GEMMA) == frozenset()
+    await clock.advance(0.1)
+    await second.refresh()
+    assert second.rejected_parts(GEMMA) == {"system role"}
 
 
 async def test_facts_are_of_one_service(store: Store) -> None:
@@ -48,7 +62,7 @@ async def test_facts_expire(store: Store) -> None:
     facts = LearnedFacts(store, URL, timings=Timings(learned_fact_lifetime=0))
     await facts.learn_rejected_parts(GEMMA, ["stream_options"])
     assert facts.rejected_parts(GEMMA)
-    await facts.refresh()
+    await facts.list_facts()
     assert facts.rejected_parts(GEMMA) == frozenset()
 
 
@@ -62,10 +76,10 @@ async def test_operator_sees_and_resets_facts(store: Store) -> None:
         Fact(PHI, FactKind.REJECTED_PART, "temperature=0.3"),
     ]
     assert listed[0].remaining_seconds == pytest.approx(DAY, abs=60)
-    assert await facts.reset(PHI) == 1
+    assert await facts.reset([PHI]) == 1
     assert facts.rejected_parts(PHI) == frozenset()
     assert facts.rejected_parts(GEMMA) == {"system role"}
-    assert await facts.reset() == 1
+    assert await facts.reset([GEMMA]) == 1
     assert await facts.list_facts() == []
 
 

@@ -20,6 +20,7 @@ from core.api.catalogue import Model
 from core.api.events import UsageReport
 from core.api.service_facts import Fact, FactKind
 from core.conversation.vault import open_vault
+from core.errors import ModelError, ModelFailure
 from core.port import AccountKey, Attachment, Batch, Button, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key, person_key
 from core.store import (
@@ -34,6 +35,7 @@ from core.store import (
     learned_facts,
     leases,
     memories,
+    model_pauses,
     personal_keys,
     preferences,
     rate_limits,
@@ -243,6 +245,8 @@ async def _add_usage(store: Store) -> None:
     await store.write(rate_limits.save_rate_limit, DISCORD, "", YEARS)
     fact = Fact(MODEL, FactKind.REJECTED_PART, "stream_options")
     await store.write(learned_facts.save_facts, "127.0.0.1/v1", [fact], YEARS)
+    error = ModelError("HTTP 503", ModelFailure.UNAVAILABLE, status=503)
+    await store.write(model_pauses.save_pause, "127.0.0.1/v1", "bot-key", MODEL, error, YEARS)
 
 
 async def _print_dump() -> None:

@@ -425,17 +425,18 @@ async def test_old_stop_button_does_not_stop_current_answer(tmp_path: Path, fast
 async def test_stop_before_first_token_is_no_model_success(tmp_path: Path, model: ModelStandIn) -> None:
     """Others must not wait for a model that hangs because one person stopped it."""
     async with running_engine(tmp_path, model) as adapter:
-        breaker = adapter.engine._services.breaker
+        pauses = adapter.engine._services.pauses
         target = adapter.key_id, adapter.engine._services.settings.default_model
         for _ in range(2):
-            breaker.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
+            await pauses.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
         model.fail_next(stall())
         await adapter.say("hello")
         await model.wait_for(lambda: len(model.requests) == 1)
         assert "Stopped" in await adapter.ask("/stop")
         await adapter.wait_for_states("stopped", "done")
-        breaker.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
-        assert breaker.remaining_seconds(*target) > 0
+        await pauses.record_failure(*target, ModelError("down", ModelFailure.UNAVAILABLE, status=503))
+        with pytest.raises(ModelError, match="Paused"):
+            await pauses.check(*target)
 
 
 # Keys and access
