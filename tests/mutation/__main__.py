@@ -1,8 +1,9 @@
 """Mutation test: would the tests notice a defect?
 
 Changes the product in one place, runs the tests, and counts the changes that no test notices (survivors). Works on
-copies of the project, one for each worker; the working tree stays as it is. A mutant runs the tests of its mirrored
-folder first, then more. A test that fails counts only if it fails again and passes without the mutant.
+copies of the project, one for each worker; the working tree stays as it is. A mutant runs the tests of its module
+first, then those of the mirrored folder, then more. A test that fails counts only if it fails again and passes
+without the mutant.
 """
 
 import contextlib
@@ -133,14 +134,14 @@ def _stages(copy: Path, mutant: Mutant) -> list[tuple[str, list[str]]]:
     path = Path(mutant.path)
     mirror = copy / "tests" / path.parent
     own = mirror / f"test_{path.stem}.py"
-    tests = [own] if own.exists() else []
     # A folder with its subfolders; of core/ and bots/ themselves, only the files.
-    tests += [mirror] if mirror.is_dir() and len(path.parts) > 2 else sorted(mirror.glob("test_*.py"))
-    mirrored = [test.relative_to(copy).as_posix() for test in tests]
+    folder = [mirror] if mirror.is_dir() and len(path.parts) > 2 else sorted(mirror.glob("test_*.py"))
+    mirrored = [test.relative_to(copy).as_posix() for test in folder]
     wide = ["tests/core", "tests/bots", "tests/contract", f"--ignore={mirror.relative_to(copy).as_posix()}"]
     if len(path.parts) == 2:
         wide.pop()
     return [
+        *([(MIRROR, [own.relative_to(copy).as_posix()])] if own.exists() else []),
         *([(MIRROR, [*mirrored, "--fast"]), (MIRROR, mirrored)] if mirrored else []),
         (OTHERS, [*wide, "--fast"]),
         (OTHERS, ["tests/end_to_end", "tests/contract"]),
