@@ -7,10 +7,11 @@ package ignores.
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, cast
 
 import httpx2
 import msgspec
@@ -28,9 +29,10 @@ from core.api.response_body import decode_json, read_body, read_start, truncate_
 from core.api.service_facts import ServiceFacts
 from core.api.sse import MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
+from core.api.transport import BODY_EXTENSION, AiohttpTransport
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
-from core.proxies import httpx_options
+from core.proxies import find_proxy, httpx_options
 from core.timings import Timings
 
 MAX_ATTEMPTS = 3
@@ -43,8 +45,11 @@ RETRYABLE_FAILURES = (
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
+MAX_CONNECTIONS = 1000
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
+Reader = Callable[[], Awaitable[bytes]]
+"""Reads what has arrived of a body; empty at its end."""
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
 
@@ -116,7 +121,6 @@ class ModelApi:
         self._timeouts = timeouts
         self._timings = timings
         self._clock = timings.clock
-        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
         self._openai = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
@@ -125,7 +129,7 @@ class ModelApi:
             # The size of a compressed body is unknown until it is decompressed.
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAsyncHttpx2Client(
-                limits=limits, event_hooks={"response": [truncate_error_body]}, **httpx_options(base_url)
+                event_hooks={"response": [truncate_error_body]}, **_connection_options(base_url, timeouts.connect)
             ),
         )
 
@@ -231,29 +235,36 @@ class ModelApi:
                     response = await stack.enter_async_context(
                         self._openai.chat.completions.with_streaming_response.create(**payload)
                     )
-                chunks = await stack.enter_async_context(aclosing(_read_chunks(response)))
-                async with aclosing(_parse_chunks(chunks, parser, deadlines)) as events:
+                    read = await _open_reader(response)
+                async with aclosing(_parse_chunks(read, parser, deadlines)) as events:
                     async for event in events:
                         yield event
                 for event in parser.finish():
                     yield event
                 if parser.is_done:
-                    await self._drain(chunks)
+                    await self._drain(read)
         except CLIENT_ERRORS as error:
             model_error = self._model_error(error)
             if parser.content_chars and not isinstance(error, TimeoutError):
                 model_error = ModelError("The connection broke off in the middle of an answer", ModelFailure.TRUNCATED)
             raise model_error from error
 
-    async def _drain(self, chunks: AsyncIterator[bytes]) -> None:
+    async def _drain(self, read: Reader) -> None:
         """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
         with suppress(TimeoutError, httpx2.HTTPError):
             async with asyncio.timeout(self._timings.stream_drain_timeout):
-                async for _ in chunks:
+                while await read():
                     pass
 
     def _model_error(self, error: Exception) -> ModelError:
         return errors.from_exception(error, now=self._clock.time())
+
+
+def _connection_options(base_url: str, connect_timeout: float) -> dict[str, Any]:
+    """Arguments of the openai package's HTTP client."""
+    if find_proxy(base_url):
+        return {"limits": httpx2.Limits(max_connections=MAX_CONNECTIONS), **httpx_options(base_url)}
+    return {"transport": AiohttpTransport(connect_timeout=connect_timeout, max_connections=MAX_CONNECTIONS)}
 
 
 class _Retries:
@@ -290,14 +301,12 @@ class _Deadlines:
         self.next = min(self._total, self._loop.time() + self._between_tokens)
 
 
-async def _parse_chunks(
-    chunks: AsyncIterator[bytes], parser: StreamParser, deadlines: _Deadlines
-) -> AsyncGenerator[StreamEvent, None]:
+async def _parse_chunks(read: Reader, parser: StreamParser, deadlines: _Deadlines) -> AsyncGenerator[StreamEvent, None]:
     """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
     while not parser.is_done:
         async with asyncio.timeout_at(deadlines.next):
-            chunk = await anext(chunks, None)
-        if chunk is None:
+            chunk = await read()
+        if not chunk:
             return
         content_chars = parser.content_chars
         for event in parser.feed(chunk):
@@ -307,19 +316,24 @@ async def _parse_chunks(
             deadlines.extend()
 
 
-async def _read_chunks(response: Any) -> AsyncGenerator[bytes, None]:
-    """The chunks of a stream. An answer that came as one JSON object becomes a stream of one event."""
+async def _open_reader(response: Any) -> Reader:
+    """Reads the chunks of a stream. An answer that came as one JSON object becomes a stream of one event."""
     if "text/event-stream" in response.headers.get("content-type", ""):
-        async with aclosing(response.iter_bytes()) as chunks:
-            async for chunk in chunks:
-                yield chunk
-        return
-    body = (await read_start(response, MAX_EVENT_BYTES)).strip()
-    if body.startswith(STREAM_PREFIXES):
-        yield body
-        return
-    _check_completion(body)
-    yield b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
+        body = response.http_response.extensions.get(BODY_EXTENSION)
+        if body is not None and "content-encoding" not in response.headers:
+            return cast("Reader", body.read)
+        chunks = response.iter_bytes()
+    else:
+        chunks = _completion_chunks(await read_start(response, MAX_EVENT_BYTES))
+    return partial(anext, chunks, b"")
+
+
+async def _completion_chunks(body: bytes) -> AsyncIterator[bytes]:
+    body = body.strip()
+    if not body.startswith(STREAM_PREFIXES):
+        _check_completion(body)
+        body = b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
+    yield body
 
 
 def _check_completion(body: bytes) -> None:

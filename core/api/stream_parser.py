@@ -11,7 +11,6 @@ failure raises the matching `ModelError`. Time limits belong to the client.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from core.api import errors
@@ -90,7 +89,7 @@ class StreamParser:
         if not isinstance(payload, dict):
             return []
         try:
-            return [*self._parse_usage(payload), *self._parse_choices(payload)]
+            return self._parse_usage(payload) + self._parse_choices(payload)
         except (AttributeError, TypeError):
             self._count_unreadable()
             return []
@@ -131,15 +130,19 @@ class StreamParser:
         message: dict[str, Any] = choice["message"]
         return {} if self.content_chars else message
 
-    def _parse_delta(self, delta: dict[str, Any]) -> Iterator[StreamEvent]:
+    def _parse_delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
         reasoning = parse_content(_first_value(delta, REASONING_FIELDS))
-        parts = [replace(part, is_reasoning=True) for part in reasoning]
-        for part in parts + parse_content(_first_value(delta, TEXT_FIELDS)):
+        events: list[StreamEvent] = [self._reasoning_delta(part.text) for part in reasoning]
+        for part in parse_content(_first_value(delta, TEXT_FIELDS)):
             if part.is_reasoning:
-                self._think_tags.has_reasoning = False  # the service separates it, so tags are a part of the answer
-                yield ReasoningDelta(self._reasoning_joiner.feed(part.text))
+                events.append(self._reasoning_delta(part.text))
             else:
-                yield from self._think_tags.feed(self._text_joiner.feed(part.text))
+                events += self._think_tags.feed(self._text_joiner.feed(part.text))
+        return events
+
+    def _reasoning_delta(self, text: str) -> ReasoningDelta:
+        self._think_tags.has_reasoning = False  # the service separates it, so tags are a part of the answer
+        return ReasoningDelta(self._reasoning_joiner.feed(text))
 
     def _count_chars(self, events: Sequence[StreamEvent]) -> None:
         for event in events:
@@ -156,8 +159,7 @@ class StreamParser:
 
     def finish(self) -> Iterator[StreamEvent]:
         """The last events. Raises `ModelError` if the stream broke off or has no answer."""
-        for event in self._sse_decoder.flush():
-            yield from self._parse_event(event)
+        yield from self.feed(b"\n\n")  # completes the last event, where a service omits the empty line
         rest: list[StreamEvent] = [ReasoningDelta(text) for text in [self._reasoning_joiner.flush()] if text]
         rest += [*self._think_tags.feed(self._text_joiner.flush()), *self._think_tags.flush()]
         self._count_chars(rest)
