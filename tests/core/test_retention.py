@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection, create_engine, func, select, text, update
+from sqlalchemy import Connection, create_engine, func, insert, select, text, update
 
 from bots.sandbox.model import ModelStandIn
 from core.api.events import UsageReport
@@ -19,7 +19,7 @@ from core.store.answer_parts import PartState, SentPart, save_part
 from core.store.answers import store_answer
 from core.store.claims import claim_turns
 from core.store.database import Store
-from core.store.schema import messages, metadata, turns
+from core.store.schema import conversations, memory_entries, messages, metadata, summaries, turns
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState, finish_turn
 from core.texts import answers as texts
@@ -105,6 +105,31 @@ def test_year_of_a_busy_bot_stays_bounded(tmp_path: Path) -> None:
         assert used_bytes(connection) < 1.7 * text_bytes + 1_000_000
         sweep_all(connection, Settings(history_days=30), EPOCH + YEAR_DAYS * DAY_SECONDS)
         assert used_bytes(connection) < 1_000_000
+    engine.dispose()
+
+
+def insert_old_content(connection: Connection, now: float, days: float) -> None:
+    """A message, a summary and a note of this age, in a conversation of their own."""
+    created_at = now - days * DAY_SECONDS
+    conversation = connection.scalar(insert(conversations).values(key=f"{days}").returning(conversations.c.id))
+    row = {"conversation_id": conversation, "text": f"{days}", "created_at": created_at}
+    connection.execute(insert(messages).values(row | {"turn_id": 0, "role": "user"}))
+    connection.execute(insert(summaries).values(row | {"up_to_message": 0, "model": "m"}))
+    note = {"conversation_key": "c", "number": days, "kind": "note", "name": f"{days}", "digest": "", "chunk_count": 1}
+    connection.execute(insert(memory_entries).values(note | {"created_at": created_at}))
+
+
+def test_content_is_deleted_at_its_age(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path))
+    with engine.begin() as connection:
+        for days in (9, 11, 19, 21):
+            insert_old_content(connection, EPOCH, days)
+        sweep_all(connection, Settings(history_days=10, memory_days=20), EPOCH)
+        assert connection.scalars(select(messages.c.text)).all() == ["9"]
+        assert connection.scalars(select(summaries.c.text)).all() == ["9"]
+        assert connection.scalars(select(memory_entries.c.name).order_by("id")).all() == ["9", "11", "19"]
+        sweep_all(connection, Settings(history_days=0, memory_days=0), EPOCH + 1000 * DAY_SECONDS)
+        assert connection.scalars(select(summaries.c.text)).all() == ["9"]
     engine.dispose()
 
 

@@ -143,8 +143,8 @@ def _stages(copy: Path, mutant: Mutant) -> list[tuple[str, list[str]]]:
     return [
         *([(MIRROR, [own.relative_to(copy).as_posix()])] if own.exists() else []),
         *([(MIRROR, [*mirrored, "--fast"]), (MIRROR, mirrored)] if mirrored else []),
+        # No end-to-end tests: they take too long, and they would say that something is wrong, but not where.
         (OTHERS, [*wide, "--fast"]),
-        (OTHERS, ["tests/end_to_end", "tests/contract"]),
     ]
 
 
