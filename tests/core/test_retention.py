@@ -122,12 +122,12 @@ def insert_old_content(connection: Connection, now: float, days: float) -> None:
 def test_content_is_deleted_at_its_age(tmp_path: Path) -> None:
     engine = create_engine(sqlite_url(tmp_path))
     with engine.begin() as connection:
-        for days in (9, 11, 19, 21):
+        for days in (21, 19, 11, 9):
             insert_old_content(connection, EPOCH, days)
         sweep_all(connection, Settings(history_days=10, memory_days=20), EPOCH)
         assert connection.scalars(select(messages.c.text)).all() == ["9"]
         assert connection.scalars(select(summaries.c.text)).all() == ["9"]
-        assert connection.scalars(select(memory_entries.c.name).order_by("id")).all() == ["9", "11", "19"]
+        assert connection.scalars(select(memory_entries.c.name).order_by("id")).all() == ["19", "11", "9"]
         sweep_all(connection, Settings(history_days=0, memory_days=0), EPOCH + 1000 * DAY_SECONDS)
         assert connection.scalars(select(summaries.c.text)).all() == ["9"]
     engine.dispose()
