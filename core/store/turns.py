@@ -29,7 +29,7 @@ class TurnState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     MERGED = "merged"
-    """The event was merged into an earlier turn."""
+    """The event was merged into an earlier turn, or is an edit that changes nothing."""
 
     @property
     def is_final(self) -> bool:

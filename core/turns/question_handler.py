@@ -75,7 +75,7 @@ class QuestionHandler:
             await claimed.reply_and_finish(Reply(str(refusal)))
             return
         if prompt is None:
-            await claimed.finish(TurnState.DONE)
+            await claimed.finish(TurnState.MERGED)
             return
         if turn.age_seconds > self._settings.too_old:
             await self._defer(claimed, preferences, prompt)

@@ -77,6 +77,22 @@ async def test_edit_replaces_last_answer(harness: Harness, create_chat: ChatType
 
 
 @CHATS
+async def test_edit_after_unchanged_edit_replaces_answer(harness: Harness, create_chat: ChatType) -> None:
+    """Telegram also reports edits of what the bot does not see."""
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await chat.edit(question, "repeat: old")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 2")
+    await chat.edit(question, "repeat: new")
+    await chat.server.wait_for(lambda: "new" in chat.answers())
+    assert chat.answers() == ["new"]
+    await chat.write("repeat: next")
+    await chat.server.wait_for(lambda: chat.answers()[-1] == "next")
+    assert conversation(harness) == ["repeat: new", "new", "repeat: next"]
+
+
+@CHATS
 async def test_queued_question_takes_new_text(harness: Harness, create_chat: ChatType) -> None:
     chat = create_chat(harness)
     harness.model.tokens_per_second = 5
