@@ -11,18 +11,23 @@ MIN_CONTEXT_TOKENS = 512
 """No model has a smaller window: such a number means something else."""
 MAX_CONTEXT_TOKENS = 100_000_000
 
+PROMPT_TOKENS = r"(?<!max[_ ])(?<!new[_ ])(?<!output[_ ])(?<!completion[_ ])tokens?\b"
+"""Tokens that are not said to be the answer's."""
 OVERFLOW_PATTERN = re.compile(
-    r"maximum context length|context length is only|maximum model length|context window"
-    r"|context size|context_length_exceeded|exceed_context_size|max_tokens must be at least"
-    r"|max_(?:completion_)?tokens'? is too large|longer than the model's context"
-    r"|exceeds model's maximum|reduce the length of the|too large for model with"
+    r"context (?:length|size|window|limit)|maximum model length|context_length_exceeded|exceed_context_size"
+    r"|max_tokens must be at least|max_(?:completion_)?tokens'? is too large(?!.{0,100}completion tokens)"
+    r"|longer than the model's context"
+    r"|exceeds model's maximum|reduce the length of the|too large for .{1,100}\bmodel\b"
     r"|exceeded model token limit|maximum prompt length is|input token count"
     r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded|tokens_limit_reached"
     r"|(?:prompt|input|messages?|request|conversation|context|sequence) (?:is|are) too (?:long|large)"
     r"|(?:prompt|input|context)_too_long|max(?:imum)? (?:input|prompt|sequence|context) length"
     r"|`?inputs`? .{0,40}must|input length should be|only supports up to"
     r"|(?:prompt|input|context|message)s?(?: tokens?| length| size)?(?: \(?\d{1,12}\)?)? exceeds? "
-    r".{0,40}(?:max|limit|length)",
+    r".{0,40}(?:max|limit|length)"
+    rf"|{PROMPT_TOKENS}.{{0,60}}\bexceed.{{0,40}}(?:max|limit|length|\d)"
+    rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
+    r"|(?:输入|上下文).{0,20}(?:超过|超出|过长)",
     re.IGNORECASE,
 )
 THOUSANDS_SEPARATOR_PATTERN = re.compile("(?<=\\d)[,_'\u00a0\u202f](?=\\d{3}(?!\\d))")
@@ -35,11 +40,13 @@ NUMBER = r"(\d{1,12}+) ?([km]?)\b(?! ?(?:completion|output|new)\b)"
 LIMIT_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
+        rf"(?:<=|≤|<|>) {NUMBER}",
         rf"(?:context|model|sequence) (?:length|size|window|limit){WORDS}[ :=(]{{1,3}}{NUMBER}",
         rf"max(?:imum)?{WORDS}[ :=(]{{1,3}}{NUMBER}",
-        rf"(?:n_ctx|max_model_len|max_seq_len)[ :=(]{{1,3}}{NUMBER}",
-        rf"limit(?: is| of|:) {NUMBER}",
-        rf"(?:up to|at most|less than|more than|<=|≤|<|>) {NUMBER}",
+        rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total)_tokens)[ :=(]{{1,3}}{NUMBER}",
+        rf"limit(?: is| of|:)? {NUMBER}",
+        rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
+        rf"(?:up to|at most|less than|more than) {NUMBER}",
         rf"(?:with|the|a) {NUMBER}(?: maximum|[ -]token)",
         rf"should be \[\d{{1,12}}+, ?{NUMBER}",
     )

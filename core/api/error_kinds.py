@@ -15,16 +15,17 @@ QUOTA_RETRY_AFTER_SECONDS = 120.0
 RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests", re.IGNORECASE)
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
-    r"|model [^ ]{1,200} is not available(?! in)|(?:unknown|invalid|no such) model|model_not_found|no endpoints found"
+    r"|model [^ ]{1,200} is not available(?! in)|(?:unknown|invalid|no such|not a valid) model|model_not_found"
+    r"|no endpoints found|no models? loaded|provider not provided"
     r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound",
     re.IGNORECASE | re.DOTALL,
 )
 CREDIT_PATTERN = re.compile(
     r"insufficient[ _-]?(?:\w{1,20}[ _])?(?:quota|balance|credit|fund)|exceeded_current_quota"
-    r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b"
+    r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
     r"|(?:credits?|balance) .{0,40}(?:too low|exhausted|depleted|used up|expired|negative)|balance insufficient"
     r"|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
-    r"|budget[ _](?:has been )?exceeded|top up|recharge|余额不足|额度不足|欠费",
+    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly|top up|recharge|余额不足|额度不足|欠费",
     re.IGNORECASE,
 )
 REGION_PATTERN = re.compile(
@@ -35,15 +36,16 @@ REGION_PATTERN = re.compile(
 STREAMING_PATTERN = re.compile(
     r"\bstream(?:ing)?\b.{0,40}(?:not|never|n't) (?:\w{1,20} )?(?:allow|support|availab|enabl|permit)"
     r"|\bstream(?:ing)?\b (?:\w{1,20} ){0,2}(?:disabled|unsupported)|verified to stream"
-    r"|\bstream\b['\"]? (?:must|should) be (?:set to )?false"
+    r"|\bstream\b['\"]? (?:must|should) be (?:set to )?false|only supports? non-?stream"
     r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}stream(?:ing)?\b",
     re.IGNORECASE,
 )
 FILTER_PATTERN = re.compile(
-    r"content[ _-]?(?:filter|polic|violat|management polic|(?:was |is )?blocked)|usage (?:guidelines|polic)"
+    r"content[ _-]?(?:filter|polic|violat|management polic|exists risk|(?:was |is )?blocked)|usage (?:guidelines|polic)"
     r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation"
     r"|(?:inappropriate|prohibited|unsafe|harmful|sensitive)[ _](?:content|text|information|words?)"
-    r"|(?:was|been|is) flagged|violat\w{1,5} .{0,40}(?:guidelines|polic)|敏感|不安全",
+    r"|(?:put|was|been|is) (?:flagged|new_sensitive)|blocked (?:by|for) safety|considered high risk"
+    r"|violat\w{1,5} .{0,40}(?:guidelines|polic)|敏感|不安全",
     re.IGNORECASE,
 )
 ADDRESS_PATTERN = re.compile(
@@ -74,7 +76,7 @@ MODEL_ACCESS_PATTERN = re.compile(
 PLAN_PATTERN = re.compile(r"\bplan\b|\btier\b|upgrade|subscri", re.IGNORECASE)
 NETWORK_PATTERN = re.compile(
     r"\bip\b.{0,60}(?:allowed|block|denied|whitelist|allowlist|banned)|firewall|access denied by|error code: 10\d\d"
-    r"|just a moment|captcha",
+    r"|just a moment|captcha|network settings",
     re.IGNORECASE,
 )
 CREDENTIAL_PATTERN = re.compile(r"key|token|credential|authori[sz]|authenti", re.IGNORECASE)
@@ -92,6 +94,8 @@ SHORT_WAIT_PATTERN = re.compile(
 BILLING_PATTERN = re.compile(r"billing|exceeded your current quota", re.IGNORECASE)
 OVERLOAD_PATTERN = re.compile(r"overload|unavailable|capacity|too busy", re.IGNORECASE)
 
+LIMIT_STATUSES = (402, 403, 429)
+"""With these, a number of tokens that is too large is not that of one request."""
 FAILURE_BY_STATUS = {
     405: ModelFailure.WRONG_ADDRESS,
     407: ModelFailure.BLOCKED,
@@ -105,7 +109,7 @@ FAILURE_BY_STATUS = {
 
 def classify(status: int, text: str, retry_after: float | None = None, *, is_json: bool = True) -> ModelFailure:
     """`retry_after` in seconds. `is_json`: False if the service's API itself did not write the error."""
-    if context_overflow.is_overflow(text) and not RATE_LIMIT_PATTERN.search(text):
+    if status not in LIMIT_STATUSES and context_overflow.is_overflow(text) and not _is_limit_in_time(text):
         return ModelFailure.OVERFLOW
     for pattern, failure in FAILURES_BY_TEXT:
         if pattern.search(text):
@@ -117,6 +121,10 @@ def classify(status: int, text: str, retry_after: float | None = None, *, is_jso
     if _is_limit(status, text):
         return _classify_limit(text, retry_after)
     return _classify_by_status(status, text)
+
+
+def _is_limit_in_time(text: str) -> bool:
+    return any(pattern.search(text) for pattern in (RATE_LIMIT_PATTERN, MINUTE_LIMIT_PATTERN, DAY_LIMIT_PATTERN))
 
 
 def _is_blocked(text: str, *, is_json: bool) -> bool:

@@ -137,6 +137,7 @@ SERVICE_ERRORS = [
     blocked(403, {"error": "Your IP address is not allowed to access this resource"}),
     blocked(407, "Proxy Authentication Required", "text/plain"),
     blocked(403, "Forbidden", "text/plain"),
+    blocked(403, openai_error("Access denied. Please check your network settings.")),
     blocked(403, "<html><title>Just a moment...</title></html>", "text/html"),
     # The content
     filtered(403, {"error": "Content violates usage guidelines"}),
@@ -147,7 +148,13 @@ SERVICE_ERRORS = [
     filtered(400, {"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content."}),
     filtered(400, {"message": "<400> InternalError.Algo.DataInspectionFailed: Input text may be unsafe"}),
     filtered(400, openai_error("系统检测到输入或生成内容可能包含不安全或敏感内容", "1301")),
+    filtered(403, openai_error("Your input was flagged for violence. No credits were charged.", 403)),
+    filtered(400, openai_error("Content Exists Risk", kind="invalid_request_error")),
+    filtered(400, openai_error("The request was rejected because it was considered high risk")),
+    filtered(400, {"base_resp": {}, "message": "input new_sensitive"}),
+    filtered(400, openai_error("Output blocked for safety")),
     # Streaming
+    no_streaming(400, openai_error("This model only supports non-streaming requests")),
     no_streaming(403, {"error": "Streaming is not allowed"}),
     no_streaming(400, openai_error("Your organization must be verified to stream this model.", "unsupported_value")),
     no_streaming(400, {"detail": "This model does not support streaming."}),
@@ -168,6 +175,8 @@ SERVICE_ERRORS = [
     no_credit(403, openai_error("Access denied, please make sure your account is in good standing.", "Arrearage")),
     no_credit(429, openai_error("余额不足或无可用资源包,请充值。", "1113")),
     no_credit(400, openai_error("Budget has been exceeded! Current cost: 5, Max budget: 5", kind="budget_exceeded")),
+    no_credit(403, openai_error("The free tier of the model has been exhausted.", "AllocationQuota.FreeTierOnly")),
+    no_credit(400, openai_error("ExceededBudget: User=x over budget. Spend=1.2, Budget=1.0")),
     # A higher plan
     needs_plan(402, {"detail": "This model is not included in your current plan"}),
     needs_plan(402, {"detail": "This model needs tier 2"}),
@@ -231,6 +240,15 @@ SERVICE_ERRORS = [
     part_rejected(400, openai_error("property 'reasoning_content' is unsupported"), ""),
     part_rejected(400, {"detail": "Something else"}, ""),
     replace(internal_error(500, {"message": "System role not supported", "code": 500}), rejected_part="system role"),
+    part_rejected(
+        400,
+        openai_error("max_completion_tokens is too large: 90000. This model supports at most 16384 completion tokens."),
+        "max_completion_tokens",
+    ),
+    part_rejected(
+        400, openai_error("Please ensure that multiturn requests alternate between user and model."), "system role"
+    ),
+    part_rejected(400, {"error": '"think" value "low" is not supported for this model'}, "reasoning_effort"),
     # A request that exceeds the window
     too_long(400, openai_error("prompt is too long: 213462 tokens > 200000 maximum"), 200_000),
     too_long(400, {"detail": "Your input is too long. Max input length is 4096 tokens, but you supplied 5441."}, 4096),
@@ -247,6 +265,31 @@ SERVICE_ERRORS = [
     too_long(400, openai_error("This model's maximum context length is 272 tokens.")),
     too_long(400, openai_error("Your input exceeds the context window of this model", "context_length_exceeded")),
     too_long(413, "Payload Too Large"),
+    too_long(
+        400,
+        openai_error("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease them"),
+        200_000,
+    ),
+    too_long(
+        400,
+        {"message": "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000."},
+        4081,
+    ),
+    too_long(400, {"error": "The number of tokens to keep from the prompt is greater than the context length"}),
+    too_long(400, {"error": "The model is loaded with context length of only 4096 tokens, which is not enough"}, 4096),
+    too_long(400, openai_error("Request body too large for m model. Max size: 8000 tokens."), 8000),
+    too_long(
+        400,
+        {"errors": [], "message": "the number of input tokens 5000 cannot exceed the total tokens limit 4096"},
+        4096,
+    ),
+    too_long(400, openai_error("prompt token count of 150000 exceeds the limit of 128000"), 128_000),
+    too_long(400, openai_error("Total tokens of image and text exceed max message tokens.")),
+    too_long(400, openai_error("context length exceeded: got 9000 tokens, max 8192"), 8192),
+    too_long(400, openai_error("Your request has 9000 tokens, which exceeds the context length of 8192."), 8192),
+    too_long(400, openai_error("number of input tokens (9000) has exceeded max_prompt_tokens (8192) limit"), 8192),
+    too_long(400, openai_error("The number of tokens (9000) is larger than the allowed maximum of 8192"), 8192),
+    too_long(400, openai_error("输入长度超过模型最大长度限制", "1261")),
     # A model that the service does not offer
     unknown_model(
         404, openai_error("The model `m` does not exist or you do not have access to it.", "model_not_found")
@@ -260,6 +303,9 @@ SERVICE_ERRORS = [
     ),
     unknown_model(410, {"detail": "Gone"}),
     unknown_model(400, openai_error("Model Not Exist", "invalid_request_error")),
+    unknown_model(400, openai_error("x/y is not a valid model ID", 400)),
+    unknown_model(400, openai_error("LLM Provider NOT provided. You passed model=x")),
+    unknown_model(404, openai_error("No models loaded. Please load a model in the developer page.")),
     needs_plan(401, openai_error("key not allowed to access model. It can only access models=['x']")),
     # A defect of the service is no lost connection
     internal_error(500, {"detail": "Internal Server Error"}),

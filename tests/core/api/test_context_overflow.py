@@ -30,11 +30,28 @@ TGI = "`inputs` tokens + `max_new_tokens` must be <= 32512. Given: 40000 `inputs
         ("The input is too long for a context window of 128k tokens", 128_000),
         ("The input is too long for a context window of 1M tokens", 1_000_000),
         ("maximum context length is 8'192 tokens", 8192),
+        ("prompt length 9000 exceeds the model's limit 8192", 8192),
+        (
+            "'max_tokens' is too large: 5000. This model's maximum context length is 4096 tokens (5000 > 4096 - 20)",
+            4096,
+        ),
     ],
 )
 def test_limit_is_read(text: str, limit: int) -> None:
     assert is_overflow(text)
     assert find_limit(text) == limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens (90000) exceeds the maximum of 8192",
+        "You requested 90000 completion tokens, which exceeds the limit of 8192",
+        "temperature exceeds the maximum of 2",
+    ],
+)
+def test_other_limits_are_no_overflow(text: str) -> None:
+    assert not is_overflow(text)
 
 
 @pytest.mark.parametrize(
