@@ -182,9 +182,7 @@ def _find_edited(
         return None
     rows = connection.execute(
         select(turns.c.id, turns.c.person_key, turns.c.incoming_json, turns.c.state)
-        .where(
-            turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None), turns.c.state != TurnState.MERGED
-        )
+        .where(turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None), turns.c.state != TurnState.MERGED)
         .order_by(turns.c.id.desc())
         .limit(MAX_COMPARED_TURNS)
     ).all()

@@ -81,6 +81,23 @@ FAILURE_REMEDIES: dict[ModelFailure, str] = {
 }
 """What to do if the service does not say how long to wait."""
 
+LASTING_FAILURES = frozenset(
+    {
+        ModelFailure.AUTHENTICATION,
+        ModelFailure.CREDIT,
+        ModelFailure.PAYMENT,
+        ModelFailure.REGION,
+        ModelFailure.BLOCKED,
+        ModelFailure.WRONG_ADDRESS,
+        ModelFailure.NO_STREAMING,
+        ModelFailure.UNKNOWN_MODEL,
+        ModelFailure.OVERFLOW,
+        ModelFailure.REFUSED,
+        ModelFailure.FILTERED,
+    }
+)
+"""Waiting does not help, even if the service says how long to wait."""
+
 PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: "The model service rejected your API key. Change or remove it with /key.",
     ModelFailure.CREDIT: "The account of your API key has no credit left. Change or remove the key with /key.",
@@ -91,7 +108,7 @@ PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
 SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
     ModelFailure.QUOTA: "has no quota left today",
     ModelFailure.RATE_LIMITED: "is busy",
-    ModelFailure.CREDIT: "needs more credit than this bot has",
+    ModelFailure.CREDIT: "needs more credit than is left",
     ModelFailure.PAYMENT: "needs a higher plan",
     ModelFailure.NO_STREAMING: "does not stream its answers",
     ModelFailure.UNKNOWN_MODEL: "is no longer available",
@@ -129,7 +146,7 @@ def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = Fal
 
 
 def _what_to_do(error: ModelError) -> str:
-    if error.retry_after is None:
+    if error.retry_after is None or error.failure in LASTING_FAILURES:
         return FAILURE_REMEDIES.get(error.failure, "")
     wait = format_duration(error.retry_after)
     if error.failure is ModelFailure.QUOTA:
@@ -140,7 +157,8 @@ def _what_to_do(error: ModelError) -> str:
 
 def model_substituted(error: ModelError, chosen: str, answering: str) -> str:
     reason = SUBSTITUTION_REASONS.get(error.failure, "is unavailable")
-    back = f" (back in {format_duration(error.retry_after)})" if error.retry_after else ""
+    seconds = None if error.failure in LASTING_FAILURES else error.retry_after
+    back = f" (back in {format_duration(seconds)})" if seconds else ""
     return f"{chosen} {reason}{back}. Answered by {answering}."
 
 
