@@ -5,9 +5,10 @@ Chunks may split tags anywhere, so text that may be the beginning of a tag is bu
     feed("<thi")                   []
     feed("nk>hm</think>yes")       [ReasoningDelta("hm"), TextDelta("yes")]
 
-The names of tags differ: `[THINK]`, `<mm:think>`, `<|begin_of_thought|>`. An opening tag counts at the beginning of the
-answer. After such a block, or from a model known to reason, it also counts later, unless it is in code or never closed:
-an answer about tags stays intact. The opening tag may be missing, because some chat templates write it into the prompt.
+The names of tags differ: `[THINK]`, `<mm:think>`, `<|begin_of_thought|>`, `<|channel|>analysis<|message|>`. An opening
+tag counts at the beginning of the answer. After such a block, or from a model known to reason, it also counts later,
+unless it is in code or never closed: an answer about tags stays intact. The opening tag may be missing, because some
+chat templates write it into the prompt.
 For models known to reason, a closing tag without it turns all text so far into reasoning:
 
     feed("hm")                     [TextDelta("hm")]
@@ -31,14 +32,18 @@ PREFIX = r"(?:[a-z][\w.-]{0,20}:)?"
 THINK = rf"{PREFIX}(?:think|thinking|thoughts?|reasoning)"
 ANSWER = rf"{PREFIX}(?:final|answer|final_answer)"
 TAG_PATTERN = re.compile(
-    rf"(?P<opening>[<\[◁]{THINK}[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>)"
-    rf"|(?P<closing>[<\[◁]/{THINK}[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>)"
-    rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>)"
-    rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response)\|>)",
+    rf"(?P<opening>[<\[◁]{THINK}[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>"
+    r"|<\|channel\|?>(?:analysis|commentary|thought))"
+    rf"|(?P<closing>[<\[◁]/{THINK}[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>|<channel\|>)"
+    rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>|<\|channel\|>final)"
+    rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response|return)\|>)"
+    r"|(?P<channel_end><\|end\|>)"
+    r"|(?P<channel_header><\|start\|>assistant|<\|message\|>)",
     re.IGNORECASE,
 )
-PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]?[\w:.|-]*")
+PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]{0,2}[\w:.|-]*|<\|(?:channel\|?|start\|)>[a-z]{0,10}", re.IGNORECASE)
 MAX_TAG_CHARS = 40
+BYTE_ORDER_MARK = "\ufeff"
 CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")
 MIN_FENCE = 3
 
@@ -123,7 +128,7 @@ class ThinkTagParser:
 
     def feed(self, chunk: str) -> list[ThinkTagEvent]:
         text = self._partial_tag + chunk
-        if self._state is _State.TEXT and not (self.has_reasoning or self._saw_block):
+        if self._state is _State.TEXT and not (self.has_reasoning or self._saw_block or self._is_answer_marked):
             self._partial_tag = ""
             return [TextDelta(text)] if text else []  # tags have no meaning any more
         end = _partial_tag_start(text)
@@ -147,7 +152,7 @@ class ThinkTagParser:
 
     def _add(self, text: str) -> None:
         if self._state is _State.START:
-            text = text.lstrip()
+            text = text.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip()
             self._state = _State.TEXT if text else _State.START
         if not text:
             return
@@ -164,7 +169,7 @@ class ThinkTagParser:
         """Whether the tag has a meaning where it stands; otherwise it belongs to the text."""
         match self._state:
             case _State.START:
-                return self._handle_at_start(match.lastgroup)
+                return self._handle_at_start(match)
             case _State.REASONING:
                 return self._handle_in_reasoning(match.lastgroup)
             case _State.TEXT:
@@ -172,18 +177,19 @@ class ThinkTagParser:
             case _State.LATER_BLOCK:
                 return self._handle_in_later_block(match.lastgroup)
 
-    def _handle_at_start(self, tag: str | None) -> bool:
+    def _handle_at_start(self, match: re.Match[str]) -> bool:
+        tag = match.lastgroup
         if tag == "opening":
             self._state, self._saw_block = _State.REASONING, True
-        elif tag == "answer" and self._saw_block:
+        elif tag == "answer" and (self._saw_block or match[0].startswith("<|")):
             self._is_answer_marked = True
         else:
-            return tag == "closing"  # the prompt contained the opening tag
+            return tag in ("closing", "channel_end", "channel_header")  # the prompt contained the opening tag
         return True
 
     def _handle_in_reasoning(self, tag: str | None) -> bool:
-        if tag not in ("closing", "answer"):
-            return False
+        if tag not in ("closing", "channel_end", "answer"):
+            return tag == "channel_header"
         self._state = _State.START
         self._is_answer_marked = self._ended_by_answer = tag == "answer"
         return True
@@ -197,15 +203,15 @@ class ThinkTagParser:
             self._events.append(TextWasReasoning())
             self._state, self._saw_block, self._ended_by_answer = _State.START, True, False
             self._code = _CodeTracker()
-        elif tag == "answer_end" and self._is_answer_marked:
+        elif tag in ("answer_end", "channel_end") and self._is_answer_marked:
             self._is_answer_marked = False
         else:
             return False
         return True
 
     def _handle_in_later_block(self, tag: str | None) -> bool:
-        if tag != "closing":
-            return False
+        if tag not in ("closing", "channel_end"):
+            return tag == "channel_header"
         _opening_tag, *reasoning = self._later_block
         self._events.append(ReasoningDelta("".join(reasoning)))
         self._take_later_block()

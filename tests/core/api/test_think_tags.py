@@ -30,6 +30,18 @@ SEPARATED = [
     ("<Thinking>a</Thinking>\n\nb", "a", "b"),
     ("◁think▷a◁/think▷b", "a", "b"),
     ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "a", "b"),
+    ("<|think|>a<|/think|>b", "a", "b"),
+    ("\ufeff<think>a</think>b", "a", "b"),
+    # Channels
+    (
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>",
+        "a",
+        "b",
+    ),
+    ("<|start|>assistant<|channel|>final<|message|>b<|end|>", "", "b"),
+    ("<|channel|>analysis<|message|>a<|end|><|channel|>commentary<|message|>c<|end|>b", "ac", "b"),
+    ("<|channel>thought\na<channel|>b", "\na", "b"),
+    ("The marks <|channel|>final and <|end|> are text.", "", "The marks <|channel|>final and <|end|> are text."),
     # More blocks
     ("<think>a</think>b<think>c</think>d", "ac", "bd"),
     ("<think>a</think><think>c</think>d", "ac", "d"),
@@ -73,6 +85,7 @@ def test_reasoning_is_separated(answer: str, reasoning: str, text: str, size: in
         ("Use the `<think>` tag and `</think>`.", "", "Use the `<think>` tag and `</think>`."),
         ("b<think>c</think>d", "c", "bd"),
         ("b<think>c", "", "b<think>c"),
+        ("b<|end|>", "", "b<|end|>"),
     ],
 )
 def test_model_known_to_reason(answer: str, reasoning: str, text: str) -> None:
