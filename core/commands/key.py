@@ -24,7 +24,7 @@ KEY_PATTERN = re.compile(r"[!-~]{8,500}")
 
 async def key_reply(request: CommandRequest) -> Reply:
     api_keys, argument = request.services.api_keys, request.argument
-    if argument == REMOVE:
+    if argument.casefold() == REMOVE:
         return Reply(texts.KEY_DELETED if await api_keys.delete(request.person_key) else texts.NO_KEY)
     if api_keys.vault is None:
         return _refuse(request, texts.KEYS_DISABLED)

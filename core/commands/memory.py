@@ -41,7 +41,8 @@ async def memory_reply(request: CommandRequest) -> Reply:
     """`/memory`, `/memory on|off|reset`, `/memory delete NUMBER`, `/memory clear`."""
     store = request.services.store
     conversation_key = await store.read(get_conversation_key, request.conversation_id)
-    action, _, argument = request.argument.partition(" ")
+    first_word, argument = request.first_word
+    action = first_word.casefold()
     if action in ("", MemoryAction.LIST):
         entries = await store.read(list_entries, conversation_key)
         return Reply(texts.memory_list(entries, await store.read(get_statistics, conversation_key)))
@@ -50,9 +51,9 @@ async def memory_reply(request: CommandRequest) -> Reply:
         return scope
     match action:
         case MemoryAction.DELETE:
-            return await _delete(request, scope, conversation_key, argument.strip().lstrip("#"))
+            return await _delete(request, scope, conversation_key, argument.lstrip("#"))
         case MemoryAction.CLEAR:
-            is_confirmed = argument.strip().casefold() == texts.CONFIRM_CLEAR
+            is_confirmed = argument.casefold() == texts.CONFIRM_CLEAR
             return await _clear(request, scope, conversation_key, is_confirmed=is_confirmed)
         case MemoryAction.ON | MemoryAction.OFF | MemoryAction.RESET:
             mode = RECALL_MODES[MemoryAction(action)]

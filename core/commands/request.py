@@ -30,6 +30,12 @@ class CommandRequest:
         return self.incoming.text.strip()
 
     @property
+    def first_word(self) -> tuple[str, str]:
+        """The first word of the argument, and the rest; either may be empty."""
+        first, rest = (*self.argument.split(maxsplit=1), "", "")[:2]
+        return first, rest
+
+    @property
     def capabilities(self) -> Capabilities:
         return self.adapter.capabilities(self.incoming.place)
 

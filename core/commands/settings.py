@@ -87,8 +87,7 @@ SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in
 
 async def settings_reply(request: CommandRequest) -> Reply:
     """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`."""
-    name, _, value = request.argument.partition(" ")
-    value = value.strip()
+    name, value = request.first_word
     if not name:
         return _list(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:

@@ -73,7 +73,7 @@ def context_usage(model: str, context_tokens: int, chart: str) -> str:
 
 def memory_beside_context(notes: int, files: int) -> str:
     entries = [count(number, noun) for number, noun in ((notes, "note"), (files, "file")) if number]
-    return f"{' and '.join(entries)} beside: what fits a question is added to it. See /memory."
+    return f"Not counted: {' and '.join(entries)}, of which the model gets what fits a question. See /memory."
 
 
 def messages_omitted(number: int, *, has_summary: bool) -> str:

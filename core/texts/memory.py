@@ -100,7 +100,7 @@ def which_entry(entries: Sequence[MemoryEntry]) -> str:
 
 def confirm_clear(statistics: MemoryStatistics) -> str:
     counts = ((statistics.note_count, "note"), (statistics.file_count, "file"))
-    stored = " and ".join(count(number, noun) for number, noun in counts if number) or "what is recalled"
+    stored = " and ".join(count(number, noun) for number, noun in counts if number) or "the memory"
     return f"This deletes {stored} of this conversation for good. To do so, send `/memory clear {CONFIRM_CLEAR}`."
 
 

@@ -166,6 +166,6 @@ def _as_key_command(incoming: Incoming) -> Incoming:
 def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
     """Encrypt the API key in a `/key` command, so that the database never contains it."""
     api_key = incoming.text.strip()
-    if incoming.command != "key" or api_key in ("", REMOVE):
+    if incoming.command != "key" or api_key.casefold() in ("", REMOVE):
         return incoming
     return replace(incoming, text=vault.encrypt(api_key, person_key(incoming.sender)) if vault else "…")

@@ -105,6 +105,8 @@ async def test_instructions_that_exceed_the_window_are_reported(tmp_path: Path, 
 async def test_notes_and_files_are_counted(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/remember My dog is called Rex.")
-        assert (await chat.ask("/context")).endswith("1 note beside: what fits a question is added to it. See /memory.")
+        assert (await chat.ask("/context")).endswith(
+            "Not counted: 1 note, of which the model gets what fits a question. See /memory."
+        )
         await chat.ask("/memory off")
         assert "beside" not in await chat.ask("/context")

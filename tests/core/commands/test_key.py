@@ -35,7 +35,7 @@ async def test_key_is_stored_used_and_removed(tmp_path: Path, model: ModelStandI
         assert await chat.ask("/key") == texts.PERSONAL_KEY_USED
         await chat.ask("repeat: hello")
         assert model.requests[-1].api_key == PERSONAL_KEY
-        assert await chat.ask("/key remove") == texts.KEY_DELETED
+        assert await chat.ask("/key Remove") == texts.KEY_DELETED
         assert await chat.ask("/key") == texts.BOT_KEY_USED
 
 

@@ -7,6 +7,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from core.commands.memory import MAX_NUMBER_DIGITS
 from core.memory.service import MAX_NOTE_CHARS
+from core.store.memories import RecallMode
 from core.texts import memory as texts
 from tests.core.turns.fake_adapter import running_engine
 
@@ -37,6 +38,13 @@ async def test_notes_are_numbered_listed_and_deleted(tmp_path: Path, model: Mode
         (f"/memory delete {'9' * MAX_NUMBER_DIGITS}", texts.UNKNOWN_ENTRY),
         (f"/memory delete {'9' * 40}", texts.UNKNOWN_ENTRY),
         ("/memory forget", texts.UNKNOWN_ACTION),
+        ("/memory OFF", texts.RECALL_CHANGED[RecallMode.OFF]),
+        ("/memory delete\n7", texts.UNKNOWN_ENTRY),
+        ("/memory Clear  Confirm", texts.ALL_DELETED),
+        (
+            "/memory clear",
+            "This deletes the memory of this conversation for good. To do so, send `/memory clear confirm`.",
+        ),
     ],
 )
 async def test_wrong_use_is_explained(tmp_path: Path, model: ModelStandIn, command: str, reply: str) -> None:

@@ -54,6 +54,7 @@ async def test_invalid_value_is_refused_and_value_can_be_reset(tmp_path: Path, m
         ("/settings length 100,001", "Length must be 16-100,000."),
         ("/settings length many", "Length must be 16-100,000."),
         ("/settings effort LOW", "Effort: low (this chat)"),
+        ("/settings effort\nlow", "Effort: low (this chat)"),
         ("/settings REASONING off", "Reasoning: off (this chat)"),
         ("/settings share", "Share must be on or off."),
         ("/settings effort huge", "Effort must be none, low, medium or high."),
