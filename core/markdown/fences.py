@@ -23,6 +23,8 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import mdTrim
 from markdown_it.rules_block import StateBlock
 
+from core.markdown.details import CLOSING_TAG, close_details, ends_details
+
 FENCE_PATTERN = re.compile(r"(?P<run>(?P<mark>[`~])(?P=mark){2,})(?P<info>.*)")
 LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")
 DOCUMENT_LANGUAGES = ("markdown", "md", "mdx")
@@ -110,10 +112,15 @@ def _fence_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _paragraph_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:  # noqa: ARG001
-    """A paragraph as in CommonMark, except that it ends before a fence however far that is indented."""
+    """A paragraph as in CommonMark, except that it ends before a fence however far that is indented.
+
+    It also ends with the tag that closes the `<details>` it is in.
+    """
     outer_type, state.parentType = state.parentType, "paragraph"
     end, line = state.lineMax, start + 1
-    while line < end and not state.isEmpty(line) and not _ends_paragraph(state, line, end):
+    is_last = ends_details(state, start)
+    while line < end and not is_last and not state.isEmpty(line) and not _ends_paragraph(state, line, end):
+        is_last = ends_details(state, line)
         line += 1
     state.parentType = outer_type
     state.line = line
@@ -122,6 +129,9 @@ def _paragraph_rule(state: StateBlock, start: int, end: int, silent: bool) -> bo
     content.map, content.children = [start, line], []
     content.content = mdTrim(state.getLines(start, line, state.blkIndent, False))
     state.push("paragraph_close", "p", -1)
+    if is_last:
+        content.content = content.content[: -len(CLOSING_TAG)].rstrip()
+        close_details(state, line - 1, end)
     return True
 
 

@@ -1,9 +1,10 @@
-"""Reads the HTML that models write in running text and table cells; every other tag is text.
+"""Reads the HTML that models write in running text and table cells; every other tag is text. `details` reads blocks.
 
     a<br>b                                  two lines
     H<sub>2</sub>O, x<sup>2</sup>           H₂O, x²
     <b>, <i>, <s>, <code>, <a href="...">   what the Markdown marks mean
     <ul><li>a</li><li>b</li></ul>           a line for each item
+    <details><summary>a</summary>b</details>    two lines, the first bold
 
 A tag without its closing tag is text, too, so that a growing answer shows it until the end arrives. What is between two
 tags is Markdown; a dialect decides which addresses become links, as for Markdown's own.
@@ -14,10 +15,11 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 
+from core.markdown.details import SUMMARY_PATTERN
 from core.markdown.tex_symbols import to_script
 
 TAG_PATTERN = re.compile(
-    r"<([a-z]{1,6})(?:\s+href=(?:\"([^\"<>\s]{1,2000})\"|'([^'<>\s]{1,2000})'))?\s{0,4}/?>", re.IGNORECASE
+    r"<([a-z]{1,7})(?:\s+href=(?:\"([^\"<>\s]{1,2000})\"|'([^'<>\s]{1,2000})'))?\s{0,4}/?>", re.IGNORECASE
 )
 BREAK_PATTERN = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
 ITEM_PATTERN = re.compile(r"\s{0,100}<(/?)li>\s{0,100}", re.IGNORECASE)
@@ -33,6 +35,7 @@ MARKUP = {
     "del": "s",
     "strike": "s",
     "a": "link",
+    "details": "details",
     "ul": "list",
     "ol": "list",
 }
@@ -87,8 +90,12 @@ def _pair_rule(state: StateInline, silent: bool) -> bool:
             return False
         if not silent:
             _push_raw(state, name, content)
+    elif name == "details" and not SUMMARY_PATTERN.match(state.src, tag.end(), end):
+        return False
     elif not silent:
         _push_pair(state, name, url or "", tag.end(), end)
+        if name == "summary":
+            state.push("hardbreak", "br", 0)
     state.pos = end + len(closer)
     return True
 

@@ -27,6 +27,7 @@ from enum import Enum, IntEnum, auto
 
 from markdown_it.token import Token
 
+from core.markdown.details import OPENING_TAG
 from core.markdown.document import Block, CodeBlock, ListBlock, ListItem, Paragraph, Quote, Table
 from core.markdown.fences import CodeLines, Fence, FencedCode
 from core.markdown.formulas import RESUME_MARK, formula_closer
@@ -37,6 +38,7 @@ QUOTE_MARK_PATTERN = re.compile(r" {0,3}> ?")
 
 class OpenBlockKind(Enum):
     QUOTE = auto()
+    DETAILS = auto()
     ITEM = auto()
     """Inside a list item."""
     LIST = auto()
@@ -143,7 +145,7 @@ def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBloc
     outermost, inner, first = open_blocks[0], open_blocks[1:], blocks[0]
     stripped: tuple[Block, ...] = (first,)
     match outermost.kind, first:
-        case OpenBlockKind.QUOTE, Quote(children):
+        case OpenBlockKind.QUOTE | OpenBlockKind.DETAILS, Quote(children):
             stripped = (replace(first, children=strip_continuation(children, inner)),)
         case OpenBlockKind.LIST, ListBlock(items, start):
             stripped = (ListBlock(items, None if start is None else outermost.item_number),)
@@ -187,6 +189,10 @@ def build_outline(text: str, resumed_blocks: Sequence[OpenBlock] = ()) -> Outlin
     return _OutlineBuilder(text, resumed_blocks).build()
 
 
+def _is_heading(token: Token) -> bool:
+    return token.type == "heading_close" or "is_summary" in token.meta
+
+
 @dataclass(slots=True)
 class _ListState:
     number: int | None
@@ -213,7 +219,7 @@ class _OutlineBuilder:
         previous: Token | None = None
         for token in self._tokens:
             if token.nesting >= 0 and token.map and token.type != "inline":
-                follows_heading = previous is not None and previous.type == "heading_close"
+                follows_heading = previous is not None and _is_heading(previous)
                 self._open_token(token, token.map[0], token.map[1], follows_heading=follows_heading)
             elif token.nesting < 0:
                 self._close_token(token)
@@ -236,8 +242,7 @@ class _OutlineBuilder:
         self._add_break(start, rank, tuple(self._open_blocks), orphans_heading=follows_heading)
         match token.type:
             case "blockquote_open":
-                self._open_blocks.append(OpenBlock(OpenBlockKind.QUOTE, "> ", "> "))
-                self._columns.append(0)
+                self._open_quote(is_details=token.markup == OPENING_TAG)
             case "bullet_list_open" | "ordered_list_open":
                 self._lists.append(self._list_state(token, start))
             case "paragraph_open":
@@ -252,6 +257,15 @@ class _OutlineBuilder:
                 self._add_leaf(start, end, formula, range(start + 1, end))
             case "table_open":
                 self._add_leaf(start, end, self._table_block(token, start))
+
+    def _open_quote(self, *, is_details: bool) -> None:
+        if is_details:
+            outer_prefix = "".join(block.later_prefix for block in self._open_blocks)
+            self._columns.append(self._columns[-1])
+            self._open_blocks.append(OpenBlock(OpenBlockKind.DETAILS, f"{OPENING_TAG}\n{outer_prefix}"))
+        else:
+            self._columns.append(0)
+            self._open_blocks.append(OpenBlock(OpenBlockKind.QUOTE, "> ", "> "))
 
     def _add_code_block(self, token: Token, end: int) -> None:
         code: FencedCode = token.meta["code"]

@@ -22,6 +22,7 @@ from markdown_it.rules_block.table import escapedSplit, getLine
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
+from core.markdown.details import MAX_CONTAINER_DEPTH, OPENING_TAG, add_details
 from core.markdown.document import (
     Alignment,
     Block,
@@ -33,6 +34,7 @@ from core.markdown.document import (
     MathBlock,
     Paragraph,
     Quote,
+    Strong,
     Table,
     Text,
     ThematicBreak,
@@ -47,8 +49,6 @@ from core.markdown.references import add_references
 from core.markdown.tex import tex_to_unicode
 from core.markdown.urls import add_urls
 
-MAX_CONTAINER_DEPTH = 16
-"""Quotes and lists nested deeper than this are text."""
 MAX_TABLE_COLUMNS = 64
 """A table with more columns is text: each row would show a cell for each of them."""
 MARKS = "*_~`|]!\\$&<>{}=+-#@:^%\n[[[["
@@ -162,6 +162,7 @@ def _build_grammar() -> MarkdownIt:
     grammar.block.ruler.at("list", _list_rule, {"alt": [*paragraph_rules, "blockquote"]})
     grammar.inline.ruler.at("link", _link_rule(link))
     grammar.inline.ruler.at("image", _link_rule(image))
+    add_details(grammar)
     add_fences(grammar)
     add_formulas(grammar)
     add_html(grammar)
@@ -221,7 +222,8 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
     token = tokens[start]
     match token.type:
         case "paragraph_open":
-            yield Paragraph(parse_inlines(tokens[start + 1].children or []))
+            children = parse_inlines(tokens[start + 1].children or [])
+            yield Paragraph((Strong(children),) if token.meta.get("is_summary") else children)
         case "heading_open":
             yield Heading(int(token.tag[1]), parse_inlines(tokens[start + 1].children or []))
         case "fence":
@@ -231,7 +233,7 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
         case "hr":
             yield ThematicBreak()
         case "blockquote_open":
-            yield Quote(_build_children(tokens, start, end))
+            yield Quote(_build_children(tokens, start, end), is_collapsed=token.markup == OPENING_TAG)
         case "bullet_list_open" | "ordered_list_open":
             yield _build_list(tokens, start, end)
         case "table_open":

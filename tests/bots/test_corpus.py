@@ -141,6 +141,10 @@ LEAVES = (
 )
 
 
+SUMMARIES = INLINES.map("<summary>{}</summary>\n".format) | st.just("")
+DETAILS_ENDS = st.sampled_from(["\n</details>", "</details>", ""])
+
+
 def contained(block: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     def indent(prefix: str, text: str) -> str:
         later = "> " if prefix == "> " else " " * len(prefix)
@@ -148,7 +152,8 @@ def contained(block: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
     prefixed = st.builds(indent, st.sampled_from(["> ", "- ", "1. ", "* ", "- [x] ", "    "]), block)
     joined = st.builds(lambda first, gap, second: first + gap + second, block, st.sampled_from(["\n", "\n\n"]), block)
-    return prefixed | joined
+    details = st.builds(lambda summary, inner, end: f"<details>\n{summary}{inner}{end}", SUMMARIES, block, DETAILS_ENDS)
+    return prefixed | joined | details
 
 
 DOCUMENTS = st.recursive(LEAVES, contained, max_leaves=8)

@@ -16,7 +16,21 @@ pytestmark = pytest.mark.timeout(900)
 
 DIALECTS: tuple[Dialect, ...] = (TelegramDialect(), DiscordDialect())
 PROSE = "The quick brown fox jumps over it. "
-WORST_UNITS = ("*", "_", "![", "\\(", "[a](b", "*a_b", "*_", "- a\n", "|a|b|\n|-|-|\n", "> ")
+WORST_UNITS = (
+    "*",
+    "_",
+    "![",
+    "\\(",
+    "[a](b",
+    "*a_b",
+    "*_",
+    "- a\n",
+    "|a|b|\n|-|-|\n",
+    "> ",
+    "<details>\n",
+    "<details><summary>a\n",
+    "</details>\n",
+)
 
 
 def max_work(text: str) -> int:
