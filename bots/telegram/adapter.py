@@ -30,7 +30,6 @@ from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
-from core.proxies import httpx_options
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
@@ -319,24 +318,12 @@ async def _in_topic(place: Place, request: Callable[[Place], Awaitable[T]]) -> T
 
 
 def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
-    proxy_options = httpx_options(api_base)
     return Bot(
         token,
         base_url=f"{api_base}/bot",
         base_file_url=f"{api_base}/file/bot",
-        request=BotApiRequest(
-            connection_pool_size=256,
-            read_timeout=timings.read_timeout,
-            write_timeout=timings.write_timeout,
-            media_write_timeout=timings.write_timeout,
-            connect_timeout=timings.connect_timeout,
-            pool_timeout=timings.connect_timeout,
-            httpx_kwargs=proxy_options,
-        ),
+        request=BotApiRequest(api_base, timings, read_timeout=timings.read_timeout, max_connections=256),
         get_updates_request=PollingRequest(
-            connection_pool_size=2,
-            read_timeout=timings.poll_read_timeout,
-            connect_timeout=timings.connect_timeout,
-            httpx_kwargs=proxy_options,
+            api_base, timings, read_timeout=timings.poll_read_timeout, max_connections=2
         ),
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-import httpx
+import aiohttp
 import structlog
 from telegram.error import (
     BadRequest,
@@ -62,11 +62,10 @@ FORBIDDEN_TEXTS = (
 
 # The request was not sent: there was no connection.
 NOT_SENT_ERRORS = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
     RuntimeError,  # the client is closed
 )
 

@@ -1,25 +1,75 @@
 """The HTTP layer of python-telegram-bot, changed to preserve the status of server errors and log no content."""
 
 import asyncio
+import io
 import json
 from typing import Any
 
+import aiohttp
 import httpx
 from telegram import File
-from telegram.error import TelegramError
-from telegram.request import HTTPXRequest
+from telegram.error import NetworkError, TelegramError, TimedOut
+from telegram.request import BaseRequest, RequestData
 
 from bots.downloads import file_too_large, read_limited
 from bots.telegram.errors import CONNECTION_LOST_TEXT, ServerError
 from bots.telegram.receiving import sanitise_update
 from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
+from core.http_session import open_session
 from core.proxies import httpx_options
 
 
-class BotApiRequest(HTTPXRequest):
-    async def do_request(self, *args: Any, **options: Any) -> tuple[int, bytes]:
-        status, payload = await super().do_request(*args, **options)
+class BotApiRequest(BaseRequest):
+    """Requests to `api_base`. `read_timeout`: seconds until the next byte of a response."""
+
+    def __init__(self, api_base: str, timings: TelegramTimings, *, read_timeout: float, max_connections: int) -> None:
+        self._api_base = api_base
+        self._connect_timeout = timings.connect_timeout
+        self._read_timeout = read_timeout
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def read_timeout(self) -> float:
+        return self._read_timeout
+
+    async def initialize(self) -> None:
+        if self._session is None or self._session.closed:
+            self._session = open_session(self._api_base, max_connections=self._max_connections)
+
+    async def shutdown(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        read_timeout: Any = BaseRequest.DEFAULT_NONE,
+        write_timeout: Any = None,  # noqa: ARG002 (the library's signature)
+        connect_timeout: Any = None,  # noqa: ARG002 (the library's signature)
+        pool_timeout: Any = None,  # noqa: ARG002 (the library's signature)
+    ) -> tuple[int, bytes]:
+        """Of the time limits, only `read_timeout` counts: the library passes it for long polling."""
+        if self._session is None or self._session.closed:
+            raise RuntimeError("The client is closed")
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=self._connect_timeout,
+            sock_read=self._read_timeout if read_timeout is BaseRequest.DEFAULT_NONE else read_timeout,
+        )
+        try:
+            async with self._session.request(
+                method, url, data=_encode_form(request_data), allow_redirects=False, timeout=timeout
+            ) as response:
+                status, payload = response.status, await response.read()
+        except TimeoutError as error:
+            raise TimedOut from error
+        except (aiohttp.ClientError, OSError) as error:
+            # Some errors' texts contain the URL and thereby the token.
+            raise NetworkError(type(error).__name__) from error
         if status >= 500:
             raise ServerError(status)
         return status, payload
@@ -34,6 +84,17 @@ class BotApiRequest(HTTPXRequest):
         if not isinstance(response, dict):
             raise TelegramError("Invalid server response") from None
         return response
+
+
+def _encode_form(request_data: RequestData | None) -> aiohttp.FormData | None:
+    if request_data is None:
+        return None
+    form = aiohttp.FormData(request_data.json_parameters)
+    for name, (filename, content, content_type) in request_data.multipart_data.items():
+        # Bytes as a file object: aiohttp would send large ones in one piece.
+        value = io.BytesIO(content) if isinstance(content, bytes) else content
+        form.add_field(name, value, filename=filename, content_type=content_type)
+    return form
 
 
 class PollingRequest(BotApiRequest):

@@ -16,7 +16,6 @@ class TelegramTimings:
     """To open a connection, or to get one from the pool."""
     read_timeout: float = 30.0
     """For the next byte of the response. Long, because a send that timed out may have arrived."""
-    write_timeout: float = 30.0
     request_timeout: float = 90.0
     """For a whole request, because a response that arrives byte by byte never reaches `read_timeout`."""
     download_timeout: float = 120.0

@@ -32,7 +32,6 @@ from core.api.stream_parser import StreamParser
 from core.api.transport import BODY_EXTENSION, AiohttpTransport
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
-from core.proxies import find_proxy, httpx_options
 from core.timings import Timings
 
 MAX_ATTEMPTS = 3
@@ -45,7 +44,6 @@ RETRYABLE_FAILURES = (
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
-MAX_CONNECTIONS = 1000
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
 Reader = Callable[[], Awaitable[bytes]]
@@ -129,7 +127,8 @@ class ModelApi:
             # The size of a compressed body is unknown until it is decompressed.
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAsyncHttpx2Client(
-                event_hooks={"response": [truncate_error_body]}, **_connection_options(base_url, timeouts.connect)
+                transport=AiohttpTransport(base_url, connect_timeout=timeouts.connect),
+                event_hooks={"response": [truncate_error_body]},
             ),
         )
 
@@ -258,13 +257,6 @@ class ModelApi:
 
     def _model_error(self, error: Exception) -> ModelError:
         return errors.from_exception(error, now=self._clock.time())
-
-
-def _connection_options(base_url: str, connect_timeout: float) -> dict[str, Any]:
-    """Arguments of the openai package's HTTP client."""
-    if find_proxy(base_url):
-        return {"limits": httpx2.Limits(max_connections=MAX_CONNECTIONS), **httpx_options(base_url)}
-    return {"transport": AiohttpTransport(connect_timeout=connect_timeout, max_connections=MAX_CONNECTIONS)}
 
 
 class _Retries:

@@ -128,7 +128,7 @@ class AnswerFeed(PollingRequest):
     """Answers each `getUpdates` with the next of `answers`."""
 
     def __init__(self) -> None:
-        super().__init__(connection_pool_size=1)
+        super().__init__("http://unused", FAST_TIMINGS, read_timeout=1, max_connections=1)
         self.answers: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
 
     async def do_request(

@@ -47,7 +47,7 @@ class UpdateFeed(PollingRequest):
     """Answers `getUpdates` with one update until it is confirmed, as Telegram does."""
 
     def __init__(self) -> None:
-        super().__init__(connection_pool_size=1)
+        super().__init__("http://unused", TIMINGS, read_timeout=1, max_connections=1)
         self._update = ""
         self._next_id = 0
         self._arrived = asyncio.Event()
