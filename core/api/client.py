@@ -232,7 +232,10 @@ class ModelApi:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadlines.next):
                     response = await stack.enter_async_context(
-                        self._openai.chat.completions.with_streaming_response.create(**payload)
+                        # As an extra body: the package spends milliseconds to transform the messages of a conversation.
+                        self._openai.chat.completions.with_streaming_response.create(
+                            model=payload["model"], messages=(), extra_body=payload
+                        )
                     )
                     read = await _open_reader(response)
                 async with aclosing(_parse_chunks(read, parser, deadlines)) as events:
