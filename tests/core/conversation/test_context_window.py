@@ -79,6 +79,21 @@ def test_reported_usage_calibrates_next_request() -> None:
     assert fitted.reserve_tokens < unanchored.reserve_tokens
 
 
+def test_left_out_message_reduces_the_count() -> None:
+    """The service has counted 60 % of what is estimated. Without one exchange, the request is that count less it."""
+    estimator = token_estimator.TokenEstimator(TokenWeights())
+    estimates = [estimator.estimate_text(message.content) for message in HISTORY]
+    counted = round(0.6 * sum(estimates))
+    hashes = tuple(hash(message.content) for message in HISTORY[:-1])
+    anchor = token_estimator.CountedRequest("m", hash(""), hashes, counted, hash(HISTORY[-1].content), 40)
+    anchored = token_estimator.TokenEstimator(TokenWeights(), anchor)
+    whole = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=8192, estimator=anchored)
+    available = whole.estimated_tokens + whole.reserve_tokens - 1
+    shorter = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=available * 4 // 3, estimator=anchored)
+    assert (whole.omitted, shorter.omitted) == (0, 2)
+    assert shorter.estimated_tokens == pytest.approx(whole.estimated_tokens - sum(estimates[:2]), abs=1)
+
+
 def test_question_fits_shrunken_window() -> None:
     """If nearly all counted messages are left out, an estimate of the rest is more certain than the difference."""
     long = [Message("user", "word " * 300), Message("assistant", "word " * 300)] * 10
