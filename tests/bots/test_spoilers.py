@@ -19,6 +19,11 @@ from tests.bots.formatted_text import BOLD, discord_text, discord_texts, telegra
         ("||a | b||", ["a | b"]),
         ("||https://x.y/_a_||", ["https://x.y/_a_"]),
         ("||the `code`||", ["the code"]),
+        ("un||believ||able", ["believ"]),
+        ("||the butler||'s and ||cook||s", ["the butler", "cook"]),
+        ("anti||hero|| and x||hidden words||", ["hero", "hidden words"]),
+        ("The end:\n||he dies\nand *she* too||.", ["he dies\nand she too"]),
+        ("||\nhe dies\n||\nafter", ["he dies"]),
     ],
 )
 def test_spoiler_is_hidden(text: str, hidden: list[str]) -> None:
@@ -29,7 +34,13 @@ def test_spoiler_is_hidden(text: str, hidden: list[str]) -> None:
     assert "||" in terminal_text(text)
 
 
-@pytest.mark.parametrize("text", ["a || b || c", "if (x||y) or (z||w)", "||||", "||x", "x||", "|| x ||", "|a|"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a || b || c", "if (x||y) or (z||w)", "||||", "||x", "x||", "|| x ||", "|a|"),
+        *("a||b||c", "is_a||is_b||is_c", "if a ||\nb ||\nc:", "x||f(y)||z", "a||\nb"),
+    ],
+)
 def test_other_bars_are_text(text: str) -> None:
     assert telegram_part(text).text == text
     assert not part_entities(telegram_part(text))
