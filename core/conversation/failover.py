@@ -78,6 +78,8 @@ class _Circuit:
     """The last one."""
     failures: int = 0
     open_until: float = 0.0
+    requested_until: float = 0.0
+    """The end of the longest delay that the service asked for."""
 
 
 class CircuitBreaker:
@@ -133,10 +135,16 @@ class CircuitBreaker:
         self._circuits[key_id, model] = circuit
         circuit.error = error
         circuit.failures += 1
-        pause = retry_after
+        now, pause = self._clock.monotonic(), retry_after
+        if retry_after:
+            circuit.requested_until = max(circuit.requested_until, now + retry_after)
         if error.failure in BREAKER_FAILURES and circuit.failures >= FAILURE_THRESHOLD:
             pause = max(circuit.backoff.next_delay(), retry_after)
-        circuit.open_until = max(circuit.open_until, self._clock.monotonic() + pause) if pause else 0.0
+        if pause:
+            circuit.open_until = max(circuit.open_until, now + pause)
+        else:
+            # What the service asked for still holds, but not the wait for the question that tried the model.
+            circuit.open_until = circuit.requested_until if circuit.requested_until > now else 0.0
 
     def _new_circuit(self, error: ModelError) -> _Circuit:
         # No jitter: after a pause, a single question tries the model.

@@ -170,6 +170,16 @@ def test_longer_of_pause_and_requested_wait_holds() -> None:
     assert breaker.remaining_seconds("other", PHI) == pytest.approx(30)
 
 
+async def test_failure_without_pause_does_not_end_requested_wait() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(timings=Timings(clock=clock, first_model_pause=30))
+    fail(breaker, error=ModelError("slow down", ModelFailure.RATE_LIMITED, retry_after=60))
+    fail(breaker)  # of a question that was under way
+    assert breaker.remaining_seconds("key", PHI) == pytest.approx(60)
+    await clock.advance(60)
+    assert breaker.remaining_seconds("key", PHI) == 0
+
+
 def test_breaker_forgets_old_keys() -> None:
     breaker = CircuitBreaker()
     fail(breaker, FAILURE_THRESHOLD, key="key 0")
