@@ -18,8 +18,12 @@ from markdown_it.rules_inline import StateInline
 from core.markdown.details import SUMMARY_PATTERN
 from core.markdown.tex_symbols import to_script
 
-TAG_PATTERN = re.compile(
-    r"<([a-z]{1,7})(?:\s+href=(?:\"([^\"<>\s]{1,2000})\"|'([^'<>\s]{1,2000})'))?\s{0,4}/?>", re.IGNORECASE
+TAG_PATTERN = re.compile(r"<([a-z]{1,7})\s{0,4}/?>", re.IGNORECASE)
+OTHER_ATTRIBUTES = r"(?:\s{1,4}(?!href\b)[a-z-]{1,20}\s?=\s?(?:\"[^\"<>]{0,200}\"|'[^'<>]{0,200}')){0,8}"
+LINK_PATTERN = re.compile(
+    rf"<(a){OTHER_ATTRIBUTES}\s{{1,4}}href\s?=\s?(?:\"([^\"<>\s]{{1,2000}})\"|'([^'<>\s]{{1,2000}})')"
+    rf"{OTHER_ATTRIBUTES}\s{{0,4}}>",
+    re.IGNORECASE,
 )
 BREAK_PATTERN = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
 ITEM_PATTERN = re.compile(r"\s{0,100}<(/?)li>\s{0,100}", re.IGNORECASE)
@@ -68,17 +72,26 @@ def _item_rule(state: StateInline, silent: bool) -> bool:
     if tag is None or not state.env.get("html_lists"):
         return False
     if not silent and not tag[1]:
-        state.push("hardbreak", "br", 0)
+        if not _begins_line(state):
+            state.push("hardbreak", "br", 0)
         state.push("text", "", 0).content = "• "
     state.pos = tag.end()
     return True
 
 
+def _begins_line(state: StateInline) -> bool:
+    """Whether a line break comes directly before, so that an item needs none."""
+    if state.pending:
+        return False
+    last = next((token.type for token in reversed(state.tokens) if token.type != "list_open"), "")
+    return last in ("softbreak", "hardbreak")
+
+
 def _pair_rule(state: StateInline, silent: bool) -> bool:
-    tag = TAG_PATTERN.match(state.src, state.pos, state.posMax)
+    link = LINK_PATTERN.match(state.src, state.pos, state.posMax)
+    tag = link or TAG_PATTERN.match(state.src, state.pos, state.posMax)
     name = tag[1].lower() if tag else ""
-    url = tag and (tag[2] or tag[3])
-    if tag is None or name not in MARKUP.keys() | RAW_TAGS or (name == "a") != bool(url):
+    if tag is None or name not in MARKUP.keys() | RAW_TAGS or (name == "a") != bool(link):
         return False
     closer = f"</{name}>"
     end = _find_closer(state, closer, tag.end())
@@ -93,7 +106,7 @@ def _pair_rule(state: StateInline, silent: bool) -> bool:
     elif name == "details" and not SUMMARY_PATTERN.match(state.src, tag.end(), end):
         return False
     elif not silent:
-        _push_pair(state, name, url or "", tag.end(), end)
+        _push_pair(state, name, link[2] or link[3] if link else "", tag.end(), end)
         if name == "summary":
             state.push("hardbreak", "br", 0)
     state.pos = end + len(closer)
@@ -126,6 +139,10 @@ def _push_pair(state: StateInline, name: str, url: str, start: int, end: int) ->
         return
     token = state.push(f"{kind}_open", name, 1)
     token.attrs = {"href": url} if url else {}
+    if kind == "list":  # without the line breaks before the first item and after the last one
+        content = state.src[start:end]
+        start += len(content) - len(content.lstrip())
+        end = max(start, end - (len(content) - len(content.rstrip())))
     state.pos, state.posMax = start, end
     lists = state.env.get("html_lists", 0)
     state.env["html_lists"] = lists + (kind == "list")

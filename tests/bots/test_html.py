@@ -11,11 +11,15 @@ CASES = {
     "<ul><li>a</li><li>b</li></ul>": "• a\n• b",
     "| Step | Do |\n|---|---|\n| 1 | a<br>b |": "Step | Do\n-----+---\n1    | a\n     | b",
     "| Step | Do |\n|---|---|\n| 1 | <ul><li>a</li><li>b</li></ul> |": "Step | Do\n-----+----\n1    | • a\n     | • b",
+    "x\n<ul>\n  <li>a</li>\n  <li>b</li>\n</ul>\ny": "x\n• a\n• b\ny",
+    "x<ul>\n</ul>y": "xy",
+    "Steps:<ol><li>a</li><li>b</li></ol>": "Steps:\n• a\n• b",
     "a <b>c": "a <b>c",
     "<script>alert(1)</script> <img src=x onerror=y> <!-- c --> vector<int> a<b": (
         "<script>alert(1)</script> <img src=x onerror=y> <!-- c --> vector<int> a<b"
     ),
     '<b onclick="x">y</b>': '<b onclick="x">y</b>',
+    '<a target="_blank">y</a>': '<a target="_blank">y</a>',
     "`<b>x</b>`": "<b>x</b>",
 }
 
@@ -41,6 +45,15 @@ def test_other_tags() -> None:
     assert telegram_texts(text, MessageEntity.CODE) == ["c"]
     assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["l"]
     assert discord_text(text) == "*i* __u__ ~~s~~ `c` [l](<https://x.y/>)"
+
+
+@pytest.mark.parametrize(
+    "attributes", ['href="{}" target="_blank" rel="x y"', "class='c' HREF = '{}'", 'href="{}" title=""']
+)
+def test_other_attributes_of_link_are_ignored(attributes: str) -> None:
+    text = f"see <a {attributes.format('https://x.y/_a_')}>*t*</a>"
+    assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["t"]
+    assert discord_text(text) == "see [*t*](<https://x.y/_a_>)"
 
 
 def test_link_cannot_act() -> None:
