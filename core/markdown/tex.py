@@ -60,6 +60,7 @@ ROOTS = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 LINE_ENVIRONMENTS = frozenset(("align", "aligned", "equation", "gather", "gathered", "split"))
 ENCLOSED_ENVIRONMENTS = {
     "matrix": "[]",
+    "array": "[]",
     "smallmatrix": "[]",
     "bmatrix": "[]",
     "pmatrix": "()",
@@ -279,8 +280,13 @@ class _Reader:
         label, arrow = self._argument(), LONG_ARROWS[name]
         return _Piece(f" {arrow}{to_script(label, '^')} " if label else f" {arrow} ")
 
+    def read_tag(self, _name: str) -> _Piece:
+        return _Piece(f" ({self._raw_argument()})")
+
     def read_environment(self, _name: str) -> _Piece:
         name = self._raw_argument()
+        if name == "array":
+            self._raw_argument()  # how the columns are aligned
         self._depth += 1
         rows = self._rows("\\end")
         self._depth -= 1
@@ -307,6 +313,7 @@ MACROS: dict[str, Callable[[_Reader, str], _Piece]] = {
     "binom": _Reader.read_binomial,
     "pmod": _Reader.read_remainder,
     "begin": _Reader.read_environment,
+    "tag": _Reader.read_tag,
 }
 
 

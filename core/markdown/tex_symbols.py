@@ -21,6 +21,8 @@ MORE_SYMBOLS = {
     "Longleftarrow": "⟸",
     "Longleftrightarrow": "⟺",
     "longleftrightarrow": "⟷",
+    "prime": "′",
+    "bot": "⊥",
     "ne": "≠",
     "div": "÷",
     "cdot": "·",
