@@ -1,5 +1,6 @@
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -160,7 +161,8 @@ def test_no_letter_is_lost(text: str) -> None:
     if "```" in text or "~~~" in text or "&" in text:
         parse_markdown(text)
         return
-    plain_text = to_plain_text(parse_markdown(text))
+    # Formulas raise and lower letters.
+    plain_text = unicodedata.normalize("NFKC", to_plain_text(parse_markdown(text)))
     for letter in "abx<;":
         assert plain_text.count(letter) >= text.count(letter)
 
