@@ -84,6 +84,9 @@ def run(
             "the exit code.",
         ),
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes to run, about one for each core. Needs PostgreSQL.")
+    ] = 1,
 ) -> None:
     """Run the bot on every enabled platform until it is stopped (Ctrl+C or SIGTERM)."""
     from bots.run import create_stop_event
@@ -94,7 +97,10 @@ def run(
         await stop_requested.wait()
 
     try:
-        _run_bot(config_file)
+        if workers > 1:
+            _run_workers(workers, config_file)
+        else:
+            _run_bot(config_file)
     except (ConfigurationError, UnavailableError, ExceptionGroup) as error:
         expected = _expected_error(error)
         if expected is None or not (wait_after_configuration_error and expected.exit_code == CONFIGURATION_ERROR_CODE):
@@ -114,6 +120,20 @@ def _run_bot(config_file: Path | None) -> None:
         )
     with asyncio.Runner(loop_factory=_event_loop_factory()) as runner:
         runner.run(run_bot(settings, show_pairing_code=_print_pairing_code))
+
+
+def _run_workers(count: int, config_file: Path | None) -> None:
+    from bots.workers import run_workers
+
+    settings = _load(config_file)
+    if settings.core.database_url.startswith("sqlite:"):
+        raise ConfigurationError(
+            "--workers needs PostgreSQL: with SQLite, only one process can serve. Set DATABASE_URL=postgresql://..."
+        )
+    logging_setup.configure(settings.core.log_level)
+    options = ["--config", str(config_file)] if config_file else []
+    if exit_code := asyncio.run(run_workers(count, options)):
+        raise typer.Exit(exit_code)
 
 
 def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

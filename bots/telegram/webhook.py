@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from telegram.error import BadRequest, InvalidToken, TelegramError
 from bots.telegram.errors import UpdateNotStoredError, redact_token, retry, retry_after
 from bots.telegram.receiving import ALLOWED_UPDATES, sanitise_update
 from bots.telegram.timings import TelegramTimings
+from bots.workers import WORKER_VARIABLE
 from core.errors import ConfigurationError, UnavailableError
 from core.throttled_log import ThrottledLog
 
@@ -89,7 +91,8 @@ class WebhookServer:
         try:
             host, _, port = self._address.listen.rpartition(":")
             try:
-                await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
+                is_worker = WORKER_VARIABLE in os.environ
+                await web.TCPSite(runner, host.strip("[]") or None, int(port), reuse_port=is_worker or None).start()
             except (OSError, OverflowError) as error:
                 raise UnavailableError(
                     f"TELEGRAM_WEBHOOK_LISTEN {self._address.listen}: {getattr(error, 'strerror', error)}"

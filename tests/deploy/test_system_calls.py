@@ -37,7 +37,7 @@ def filtered_python() -> list[str]:
 
 
 async def test_bot_answers_and_reads_files_under_filter(tmp_path: Path, filtered_python: list[str]) -> None:
-    async with running_harness(tmp_path) as harness, harness.run_process(filtered_python):
+    async with running_harness(tmp_path) as harness, harness.run_process(python=filtered_python):
         telegram = harness.telegram
         ann = telegram.create_user("Ann")
         chat = telegram.open_private_chat(ann)
@@ -57,7 +57,7 @@ async def test_bot_reads_by_webhook_under_filter(
     async with running_harness(tmp_path) as harness:
         listen = f"127.0.0.1:{unused_tcp_port}"
         webhook = {"TELEGRAM_WEBHOOK_URL": f"http://{listen}/hook", "TELEGRAM_WEBHOOK_LISTEN": listen}
-        async with harness.run_process(filtered_python, **webhook):
+        async with harness.run_process(python=filtered_python, **webhook):
             telegram = harness.telegram
             ann = telegram.create_user("Ann")
             chat = telegram.open_private_chat(ann)

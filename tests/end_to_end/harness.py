@@ -26,6 +26,9 @@ from tests.waiting import wait_until
 
 T = TypeVar("T")
 
+READY_SECONDS = 30
+"""Within which a bot must have started, even several at once on a busy machine."""
+
 
 class Harness:
     """The bot and the stand-ins. `start` and `stop` affect the bot only."""
@@ -84,8 +87,8 @@ class Harness:
         return sum(call.method.lower() in receiving for call in calls)
 
     async def _wait_until_ready(self, polls_before: int) -> None:
-        await self.telegram.wait_for(lambda: self.poll_count() > polls_before, 15)
-        await self.discord.wait_until_ready(15)
+        await self.telegram.wait_for(lambda: self.poll_count() > polls_before, READY_SECONDS)
+        await self.discord.wait_until_ready(READY_SECONDS)
 
     def environment(self) -> dict[str, str]:
         """The environment with which a bot process finds the stand-ins."""
@@ -100,15 +103,16 @@ class Harness:
 
     @asynccontextmanager
     async def run_process(
-        self, python: Sequence[str] = (sys.executable,), **changed: str
+        self, *options: str, python: Sequence[str] = (sys.executable,), **changed: str
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run the bot as a separate `parley run` process. `python` is the command that starts the interpreter."""
+        """Run `parley run OPTIONS` as a separate process. `python` is the command that starts the interpreter."""
         polls = self.poll_count()
         process = await asyncio.create_subprocess_exec(
             *python,
             "-m",
             "bots.cli",
             "run",
+            *options,
             env={**os.environ, **self.environment(), **changed},
         )
         try:
