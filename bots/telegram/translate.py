@@ -29,6 +29,8 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
     if update.message is not None:
         return _translate_migration(update.message, me, key) or _translate_message(update.message, me, commands, key)
     if update.edited_message is not None:
+        if update.edited_message.location is not None:
+            return None  # a live location, which moves for hours
         incoming = _translate_message(update.edited_message, me, commands, key)
         return replace(incoming, kind=EventKind.EDIT) if incoming else None
     if update.callback_query is not None:

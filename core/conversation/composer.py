@@ -36,7 +36,7 @@ class ComposedRequest:
 
     @property
     def unsummarised(self) -> tuple[StoredMessage, ...]:
-        """The number of messages that are neither in the request nor in the summary."""
+        """The messages that are neither in the request nor in the summary."""
         left_out = self.history.messages[: self.prompt.omitted]
         return tuple(message for message in left_out if message.id > self.history.summary.up_to_message)
 

@@ -340,6 +340,12 @@ def test_edit_has_new_text() -> None:
     assert to_incoming(edited_message=message(GROUP, "hello", edit_date=1_700_000_001)) is None
 
 
+def test_movement_of_live_location_is_no_edit() -> None:
+    moved = {"latitude": 52.5, "longitude": 13.4, "live_period": 3600}
+    assert to_incoming(message=message(PRIVATE, location=moved)) is not None
+    assert to_incoming(edited_message=message(PRIVATE, location=moved, edit_date=1_700_000_001)) is None
+
+
 def test_selected_part_is_quoted() -> None:
     answer = message(PRIVATE, "zeroth\nfirst\nsecond", message_id=3, **{"from": BOT})
     quote = {"text": "first\nsecond", "position": 7, "is_manual": True}
