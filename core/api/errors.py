@@ -24,6 +24,7 @@ MAX_ERROR_TEXT_CHARS = 8_000
 
 ADAPTABLE_FAILURES = (ModelFailure.REFUSED, ModelFailure.SERVER_ERROR, ModelFailure.UNAVAILABLE)
 """Another form of the same request may succeed. Some services answer 500 to a role or a field that they do not know."""
+SUCCESS_CODES = (0, 200, "0", "200")
 STATUS_BY_TEXT = {str(status): status for status in range(400, 600)}
 
 
@@ -36,7 +37,7 @@ def parse_error_body(body: Any) -> str:
             # The openai package passes the content of "error" only.
             texts = (_to_text(message), _to_text(rest.get("code")), _to_text(rest.get("type")))
             return " ".join(filter(None, texts))
-        case {"error": str(message)} | str(message):
+        case {"error": str(message)} | {"base_resp": {"status_msg": str(message)}} | str(message):
             return _to_text(message)
         case _:
             return ""
@@ -118,7 +119,17 @@ def is_error_payload(payload: Any) -> bool:
         return False
     if payload.get("object") == "error" or payload.get("error"):
         return True
-    return "detail" in payload and "choices" not in payload
+    match payload:
+        case {"base_resp": {"status_code": int(code)}}:
+            return code != 0
+        case {"choices": _}:
+            return False
+        case {"message": str(), "code": code}:
+            return code not in (None, *SUCCESS_CODES)
+        case {"detail": _}:
+            return True
+        case _:
+            return False
 
 
 def from_payload(payload: Any) -> ModelError:

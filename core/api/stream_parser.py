@@ -35,7 +35,8 @@ from core.errors import ModelError, ModelFailure
 MAX_ANSWER_CHARS = 4_000_000
 """Limit for one answer, including its reasoning."""
 MAX_UNREADABLE_EVENTS = 2
-REASONING_FIELDS = ("reasoning_content", "reasoning")
+END_MARK = b"[DONE]"
+REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 TEXT_FIELDS = ("content", "refusal")
 
 
@@ -71,9 +72,11 @@ class StreamParser:
         if self.is_done or not data:
             return
         self._received_any = True
-        if data == b"[DONE]":
+        if data.endswith(END_MARK):  # JSON never ends so; some services forget the empty line before it
             self.is_done = True
-            return
+            data = data.removesuffix(END_MARK).rstrip()
+            if not data:
+                return
         is_error = event.name == b"error"
         payloads, is_complete = decode_values(data)
         if is_error and not is_complete:
@@ -124,6 +127,8 @@ class StreamParser:
 
     def _find_delta(self, choice: dict[str, Any]) -> dict[str, Any]:
         """The new part of the answer; of a complete answer all, unless it repeats what was streamed."""
+        if isinstance(choice.get("text"), str):  # the older form of completions
+            return {"content": choice["text"]}
         if choice.get("delta") or not choice.get("message"):
             return choice.get("delta") or {}
         self._finish_reason = self._finish_reason or FinishReason.STOP

@@ -1,5 +1,6 @@
 """Answers in unusual forms are still answers."""
 
+import msgspec
 import pytest
 
 from core.api.events import Finished, FinishReason, OnlyReasoning, ReasoningDelta, TextDelta
@@ -68,6 +69,55 @@ async def test_complete_answer(answer: bytes) -> None:
     result = await receive(answer)
     assert (result.reasoning, result.text, result.error) == ("hm", "Hi", None)
     assert result.last_event == Finished(FinishReason.STOP)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(sse_event({"choices": [{"text": "Hi"}]}) + DONE, id="completion"),
+        pytest.param(
+            b'data: {"choices":[{"delta":{"content":"H"}}]}\n' + chunk(content="i") + DONE, id="no empty line"
+        ),
+        pytest.param(chunk(content="Hi").rstrip() + b"\n" + DONE, id="no empty line before the end"),
+        pytest.param(chunk(content="Hi").rstrip() + b" [DONE]\n\n", id="end in the last event"),
+    ],
+)
+async def test_answer_in_other_framing(answer: bytes) -> None:
+    result = await receive_stream(answer)
+    assert (result.text, result.last_event) == ("Hi", Finished(FinishReason.STOP))
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_text", "thinking"])
+async def test_reasoning_in_other_fields(field: str) -> None:
+    result = await receive_stream(chunk(**{field: "hm"}) + chunk(content="Hi") + final_chunk())
+    assert (result.reasoning, result.text) == ("hm", "Hi")
+
+
+async def test_reasoning_in_details() -> None:
+    details = [{"type": "reasoning.text", "text": "hm"}, {"type": "reasoning.encrypted", "data": "x"}]
+    result = await receive_stream(chunk(reasoning_details=details) + chunk(content="Hi") + final_chunk())
+    assert (result.reasoning, result.text) == ("hm", "Hi")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": "Arrearage", "message": "Access denied.", "request_id": "1"},
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+    ],
+)
+async def test_error_with_status_200(body: dict[str, object]) -> None:
+    for answer in (SSE_HEAD + sse_event(body), response(200, msgspec.json.encode(body))):
+        result = await receive(answer)
+        assert result.error is not None
+        assert result.error.failure is ModelFailure.CREDIT
+
+
+async def test_state_of_service_beside_answer_is_no_error() -> None:
+    state = {"base_resp": {"status_code": 0, "status_msg": ""}}
+    events = sse_event({"code": 0, "message": "ok"}), sse_event({"choices": [{"delta": {"content": "Hi"}}], **state})
+    result = await receive_stream(b"".join(events) + DONE)
+    assert (result.text, result.error) == ("Hi", None)
 
 
 async def test_large_complete_answer_is_whole() -> None:
