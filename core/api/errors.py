@@ -115,21 +115,17 @@ def _is_json(headers: Mapping[str, str]) -> bool:
 
 def is_error_payload(payload: Any) -> bool:
     """Whether a JSON value that came with status 200 reports an error."""
-    if not isinstance(payload, dict):
-        return False
-    if payload.get("object") == "error" or payload.get("error"):
-        return True
     match payload:
+        case {"object": "error"}:
+            return True
+        case {"error": error} if error:
+            return True
         case {"base_resp": {"status_code": int(code)}}:
             return code != 0
-        case {"choices": _}:
-            return False
-        case {"message": str(), "code": code}:
+        case {"message": str(), "code": code} if "choices" not in payload:
             return code not in (None, *SUCCESS_CODES)
-        case {"detail": _}:
-            return True
         case _:
-            return False
+            return isinstance(payload, dict) and "detail" in payload and "choices" not in payload
 
 
 def from_payload(payload: Any) -> ModelError:
