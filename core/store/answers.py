@@ -161,10 +161,3 @@ def is_any_event_answered(connection: Connection, event_key_prefix: str) -> bool
         .where(turns.c.event_key.startswith(event_key_prefix, autoescape=True), messages.c.role == "assistant")
     )
     return connection.scalar(query.limit(1)) is not None
-
-
-def previous_question(connection: Connection, turn: Turn) -> int:
-    """The turn of the question before this one in its conversation; 0 if there is none."""
-    is_question = (turns.c.conversation_id == turn.conversation_id, turns.c.state != TurnState.MERGED)
-    query = select(turns.c.id).where(*is_question, turns.c.seq < turn.seq)
-    return connection.scalar(query.order_by(turns.c.seq.desc()).limit(1)) or 0

@@ -8,20 +8,29 @@ and the following ones are merged into it:
     "ends"     -> merged: one question with three parts
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 from sqlalchemy import insert as plain_insert
 
+from core.buttons import ButtonAction, parse_action
 from core.port import EventKind, Incoming, QuoteKind
 from core.scopes import chat_key
+from core.store.answers import get_question
 from core.store.dialect import insert, upsert
-from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming, encode_incoming, erase_content
+from core.store.incoming_codec import (
+    MessagePiece,
+    StoredIncoming,
+    decode_incoming,
+    encode_incoming,
+    erase_content,
+    text_length,
+)
 from core.store.schema import IS_OPEN, conversations, database_now, turns
-from core.store.turns import Refusal, TurnState, restart_turn
+from core.store.turns import Refusal, Turn, TurnState, restart_turn
 from core.timings import Timings
 
 MAX_BATCH_ATTACHMENTS = 20
@@ -135,8 +144,7 @@ def accept_edit(
 ) -> AcceptResult:
     """Give a question its new text. One that is being answered starts again; the last answered one is asked again.
 
-    The latter is a turn of its own, with `EventKind.EDIT` and without files. A question of several messages is not
-    asked again, because the others' texts are no longer known apart.
+    The latter is a turn of its own, with `EventKind.EDIT` and without files.
     """
     event_key = f"{incoming.place.account_key}:{incoming.key}"
     if connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key)) is None:
@@ -145,9 +153,7 @@ def accept_edit(
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
     question = _find_edited(connection, incoming, conversation_id, person_key)
-    if question is None:
-        return AcceptResult.IGNORED
-    if _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False):
+    if question and _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False):
         return AcceptResult.DROPPED
     columns: dict[str, Any] = {
         "conversation_id": conversation_id,
@@ -156,13 +162,17 @@ def accept_edit(
         "person_key": person_key,
         "created_at": database_now(),
     }
-    if restart_turn(connection, question.id, question.incoming):
-        merged = {"state": TurnState.MERGED, "finished_at": database_now()}
-        event = erase_content(encode_incoming(incoming))
-        connection.execute(plain_insert(turns).values(**columns, **merged, incoming_json=event))
-        return AcceptResult.MERGED
+    if question is not None and question.is_open:
+        if restart_turn(connection, question.id, question.incoming):
+            merged = {"state": TurnState.MERGED, "finished_at": database_now()}
+            event = erase_content(encode_incoming(incoming))
+            connection.execute(plain_insert(turns).values(**columns, **merged, incoming_json=event))
+            return AcceptResult.MERGED
+        question = _find_edited(connection, incoming, conversation_id, person_key)  # its answer was stored meanwhile
+    if question is None or question.is_open:
+        return AcceptResult.IGNORED
     _, seq = _advance_conversation(connection, conversation_key, 1)
-    again = encode_incoming(replace(incoming, attachments=(), batch=None))
+    again = encode_incoming(question.incoming)
     connection.execute(plain_insert(turns).values(**columns, seq=seq, state=TurnState.QUEUED, incoming_json=again))
     return AcceptResult.NEW
 
@@ -170,8 +180,25 @@ def accept_edit(
 @dataclass(frozen=True, slots=True)
 class _EditedQuestion:
     id: int
+    incoming: Incoming
+    """The event with the new text."""
+    is_open: bool = False
+    """Whether it has no answer yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """The turn that asked what a message contains."""
+
+    id: int
+    person_key: str
     incoming: StoredIncoming
-    """With the new text, if there is no answer yet."""
+    is_open: bool
+    """Whether it has no answer yet."""
+    repeating_turns: tuple[int, ...]
+    """The turns that asked it again by a Retry, newest first."""
+    is_followed: bool
+    """Whether other questions came after it."""
 
 
 def _find_edited(
@@ -180,23 +207,77 @@ def _find_edited(
     """The question that contains the edited message, if it has no answer yet and another text, or is the last."""
     if not incoming.text or incoming.command not in ("", "ask"):
         return None
+    is_question = (turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None))
+    asked = _find_question(connection, incoming, *is_question)
+    if asked is None or asked.person_key != person_key:
+        return None
+    stored = asked.incoming
+    if asked.is_open:
+        texts = dict(_split_batch(stored))
+        changed = {**texts, incoming.message_id or "": incoming.text}
+        new = _with_texts(stored, list(changed.items()))
+        return _EditedQuestion(asked.id, new, is_open=True) if changed != texts else None
+    again = None if asked.is_followed else _ask_again(connection, asked, incoming)
+    return _EditedQuestion(asked.id, again) if again else None
+
+
+def _ask_again(connection: Connection, asked: AskedQuestion, incoming: Incoming) -> Incoming | None:
+    """The edited event, with the other messages of the question; None if their texts were deleted."""
+    again = replace(incoming, attachments=(), batch=None)
+    pieces = asked.incoming.pieces
+    if len(pieces) <= 1:
+        return again
+    question = get_question(connection, asked.id)
+    if question is None:
+        return None
+    batch = StoredIncoming(**{field.name: getattr(again, field.name) for field in fields(Incoming)}, pieces=pieces)
+    texts = dict(_split_batch(replace(batch, text=question.text[-text_length(pieces) :])))
+    return _with_texts(batch, list({**texts, incoming.message_id or "": incoming.text}.items()))
+
+
+def find_edited_question(connection: Connection, turn: Turn) -> AskedQuestion | None:
+    """The question that `turn`, an edit, asks anew."""
+    is_earlier = (turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq)
+    return _find_question(connection, turn.incoming, *is_earlier)
+
+
+def _find_question(
+    connection: Connection, incoming: Incoming, *conditions: ColumnElement[bool]
+) -> AskedQuestion | None:
+    """The last question that contains the message of `incoming`."""
     rows = connection.execute(
         select(turns.c.id, turns.c.person_key, turns.c.incoming_json, turns.c.state)
-        .where(turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None), turns.c.state != TurnState.MERGED)
-        .order_by(turns.c.id.desc())
+        .where(*conditions, turns.c.state != TurnState.MERGED)
+        .order_by(turns.c.seq.desc())
         .limit(MAX_COMPARED_TURNS)
-    ).all()
+    )
+    later: dict[int, StoredIncoming | None] = {}
     for row in rows:
-        stored = decode_incoming(row.incoming_json) if row.person_key == person_key else None
-        if stored is None or stored.command != incoming.command:
-            continue
-        texts = dict(_split_batch(stored))
-        if incoming.message_id in texts:
-            changed = {**texts, incoming.message_id: incoming.text}
-            if row.state in (TurnState.QUEUED, TurnState.RUNNING):
-                return _EditedQuestion(row.id, _with_texts(stored, list(changed.items()))) if changed != texts else None
-            return _EditedQuestion(row.id, stored) if row is rows[0] and len(stored.pieces) <= 1 else None
+        stored = decode_incoming(row.incoming_json)
+        if stored is not None and stored.command == incoming.command and incoming.message_id in _message_ids(stored):
+            repeatable = {row.id, *later}
+            return AskedQuestion(
+                row.id,
+                row.person_key,
+                stored,
+                is_open=row.state in (TurnState.QUEUED, TurnState.RUNNING),
+                repeating_turns=tuple(later),
+                is_followed=not all(_repeats(other, repeatable) for other in later.values()),
+            )
+        later[row.id] = stored
     return None
+
+
+def _message_ids(stored: StoredIncoming) -> set[str | None]:
+    return {piece.message_id for piece in stored.pieces} or {stored.message_id}
+
+
+def _repeats(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
+    """Whether an event asks the last question, or that of one of these turns, again."""
+    if stored is None or stored.kind is not EventKind.BUTTON:
+        return stored is not None and stored.command == "retry"
+    press = parse_action(stored.text)
+    return press is not None and press.action is ButtonAction.RETRY and press.turn_id in turn_ids
 
 
 def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:
@@ -312,7 +393,9 @@ def _find_open_question(
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
     """Merge two events into one. Messages are sorted by time of writing, because deliveries may arrive out of order."""
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
-    texts = sorted((piece for piece in texts if piece[1]), key=lambda piece: _message_order(piece[0]))
+    # Without the white space that the stored question will not have, so that edits find each message in it.
+    texts = [(message_id, text.strip()) for message_id, text in texts if text.strip()]
+    texts.sort(key=lambda piece: _message_order(piece[0]))
     return replace(
         _with_texts(first, texts),
         attachments=first.attachments + incoming.attachments,

@@ -3,6 +3,7 @@
 Renaming a field there requires a migration that renames it in `turns.incoming_json`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,11 @@ class MessagePiece(NamedTuple):
     message_id: str
     length: int
     """Length of its text in characters."""
+
+
+def text_length(pieces: Sequence[MessagePiece]) -> int:
+    """The length of the text that consists of these messages."""
+    return sum(piece.length + 1 for piece in pieces) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from core.store.answers import (
     has_answers,
     is_recent_answer,
     last_question,
-    previous_question,
     store_answer,
 )
+from core.store.inbound import find_edited_question
+from core.store.incoming_codec import text_length
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
@@ -141,18 +142,26 @@ class QuestionHandler:
 
     async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
         """The edited question; its new answer takes the place of the old one, also in the chat."""
-        conversation_id = claimed.turn.conversation_id
-        edited_turn = await self._store.read(previous_question, claimed.turn)
-        last = await self._store.read(last_question, conversation_id)
-        is_stored = await self._store.read(get_question, edited_turn) is not None
-        if is_stored and (last is None or last.turn_id != edited_turn):
+        asked = await self._store.read(find_edited_question, claimed.turn)
+        if asked is None or asked.is_followed:
+            return None
+        last = await self._store.read(last_question, claimed.turn.conversation_id)
+        stored = await self._store.read(get_question, asked.id)
+        is_last = last is not None and last.turn_id in (asked.id, *asked.repeating_turns)
+        if stored is not None and not is_last:
             return None  # /new came between
-        prompt = await self._compose_prompt(claimed, edited_turn)
+        answered_turn = last.turn_id if last is not None and is_last else asked.id
+        if stored is not None and asked.incoming.pieces:
+            # The quotes came with other messages of the question.
+            quotes = stored.text[: -text_length(asked.incoming.pieces)]
+            prompt = quotes + claimed.turn.incoming.text
+        else:
+            prompt = await self._compose_prompt(claimed, answered_turn)
         if last is not None and prompt == last.text:
             return None
-        await self._store.write(take_over_parts, claimed.turn, edited_turn)
+        await self._store.write(take_over_parts, claimed.turn, answered_turn)
         await claimed.outbox.load()
-        return ResolvedPrompt(prompt, replaces_answer=is_stored)
+        return ResolvedPrompt(prompt, replaces_answer=stored is not None)
 
     async def _compose_prompt(self, claimed: ClaimedTurn, edited_turn: int | None = None) -> str:
         incoming = claimed.turn.incoming

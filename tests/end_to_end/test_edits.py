@@ -1,9 +1,11 @@
 """Edited questions: the new text is used while there is no answer; afterwards the answer is replaced in place."""
 
+import re
 from typing import Any
 
 import pytest
 
+from bots.sandbox.model.faults import http_error
 from tests.end_to_end.harness import Harness, bot_texts
 
 NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
@@ -24,6 +26,18 @@ class TelegramChat:
     async def start_anew(self) -> None:
         await self.write("/new")
 
+    async def retry(self) -> None:
+        await self.write("/retry")
+
+    async def press_retry(self) -> None:
+        message = self.server.messages(self.chat)[-1]
+        (button,) = [button for button in message.buttons if button["text"] == "Retry"]
+        await self.server.press_button(self.ann, message, button["callback_data"])
+
+    async def write_as(self, user: Any, text: str) -> Any:
+        """In another chat."""
+        return await self.server.send_message(user, self.server.create_supergroup("Friends", self.ann, user), text)
+
     def answers(self) -> list[str]:
         return bot_texts(self.server.messages(self.chat))
 
@@ -42,6 +56,20 @@ class DiscordChat:
 
     async def start_anew(self) -> None:
         await self.server.use_command(self.ann, self.chat, "new")
+
+    async def retry(self) -> None:
+        await self.server.use_command(self.ann, self.chat, "retry")
+
+    async def press_retry(self) -> None:
+        message = self.server.messages(self.chat)[-1]
+        items = [item for row in message.components for item in row["components"]]
+        (button,) = [item for item in items if item.get("label") == "Retry"]
+        await self.server.press_button(self.ann, message, button["custom_id"])
+
+    async def write_as(self, user: Any, text: str) -> Any:
+        """In another chat."""
+        guild = self.server.create_guild("Home", self.ann, user)
+        return await self.server.send_message(user, self.server.create_channel(guild, "general"), text)
 
     def answers(self) -> list[str]:
         return bot_texts(self.server.messages(self.chat))
@@ -144,3 +172,67 @@ async def test_redelivered_edit_is_answered_once(harness: Harness) -> None:
     await chat.write("repeat: next")
     await chat.server.wait_for(lambda: chat.answers() == ["new", "next"])
     assert len(harness.model.requests) == 3
+
+
+@CHATS
+async def test_edit_after_retry_replaces_its_answer(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await chat.retry()
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE state = 'done') = 2")
+    shown = chat.answers()
+    await chat.edit(question, "repeat: new")
+    await chat.server.wait_for(lambda: chat.answers() == [*shown[:-1], "new"])
+    await chat.press_retry()
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 4)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    await chat.edit(question, "repeat: newest")
+    await chat.server.wait_for(lambda: chat.answers()[-1] == "newest")
+    assert conversation(harness) == ["repeat: newest"]
+
+
+@CHATS
+async def test_edit_after_failed_retry_replaces_answer(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.retry()
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'failed'")
+    await chat.edit(question, "repeat: new")
+    await chat.server.wait_for(lambda: chat.answers()[0] == "new")
+    assert conversation(harness) == ["repeat: new"]
+
+
+async def test_edit_of_one_of_several_messages_replaces_answer(harness: Harness) -> None:
+    chat = TelegramChat(harness)
+    first = await chat.write("repeat: " + "many words " * 350)
+    second = await chat.write("and the end")
+    await chat.server.wait_for(lambda: bool(chat.answers()) and chat.answers()[-1].endswith("and the end"))
+    for message, text, beginning, end in (
+        (second, "and another end", "many words", "and another end"),
+        (first, "repeat: few words", "few words", "and another end"),
+        (second, "and the last end", "few words", "and the last end"),
+    ):
+        await chat.edit(message, text)
+        pattern = re.compile(f"{beginning}.*{end}", re.DOTALL)
+        await chat.server.wait_for(lambda: pattern.fullmatch("".join(chat.answers())))  # noqa: B023
+        await harness.wait_until_stored(NO_OPEN_TURN)
+    assert conversation(harness) == ["repeat: few words\nand the last end"]
+
+
+@CHATS
+async def test_edited_comment_keeps_forwarded_message(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    bob = chat.server.create_user("Bob")
+    written = await chat.write_as(bob, "The fair is on Friday.")
+    comment = await chat.write("repeat: old")
+    await chat.server.forward_message(chat.ann, chat.chat, written)
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert "> The fair is on Friday." in conversation(harness)[0]
+    await chat.edit(comment, "repeat: new")
+    await chat.server.wait_for(lambda: chat.answers() == ["new"])
+    assert "> The fair is on Friday." in conversation(harness)[0]
+    assert conversation(harness)[0].endswith("\n\nrepeat: new")
