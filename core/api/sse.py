@@ -6,8 +6,8 @@ An event is a group of lines that ends with an empty line; the stream may be spl
     feed(b': 1}\n\nevent: err')     ServerSentEvent(b"", b'{"a": 1}')
     feed(b'or\ndata: no\n\n')       ServerSentEvent(b"error", b"no")
 
-Comments, ids and events without data are skipped. An event larger than a limit is an error, so that an
-endless event cannot fill the memory.
+Comments, ids and events without data are skipped. JSON without field names, which some services call a stream, is an
+event as well. An event larger than a limit is an error, so that an endless event cannot fill the memory.
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,8 @@ class SSEDecoder:
         self._event_name = b""
         self._data_lines: list[bytes] = []
         self._data_bytes = 0
+        self._is_bare_json = False
+        """Whether the lines of the current event have no field names."""
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """The events that `chunk` completes. Raises `ModelError` for an event that is too large."""
@@ -50,9 +52,12 @@ class SSEDecoder:
         line = line.rstrip(b"\r")
         if not line:
             name, data_lines = self._event_name, self._data_lines
-            self._event_name, self._data_lines, self._data_bytes = b"", [], 0
+            self._event_name, self._data_lines, self._data_bytes, self._is_bare_json = b"", [], 0, False
             return ServerSentEvent(name, b"\n".join(data_lines)) if data_lines else None
         field, _, value = line.partition(b":")
+        if line.startswith(b"{") or self._is_bare_json:
+            self._is_bare_json = True
+            field, value = b"data", line
         if field == b"data":
             value = value.removeprefix(b" ")
             self._data_lines.append(value)

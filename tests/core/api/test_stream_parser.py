@@ -56,6 +56,8 @@ async def test_typed_parts(parts: object, reasoning: str, text: str) -> None:
         pytest.param(response(200, COMPLETION, content_type="text/plain"), id="text"),
         pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n" + DONE, id="event"),
         pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n", id="event without [DONE]"),
+        pytest.param(SSE_HEAD + COMPLETION, id="JSON called event"),
+        pytest.param(SSE_HEAD + COMPLETION.replace(b",", b",\n  ") + b"\n\n" + DONE, id="indented JSON called event"),
         pytest.param(SSE_HEAD + chunk(reasoning_content="hm", content="Hi") + b"data: " + COMPLETION, id="repeated"),
         pytest.param(
             response(
