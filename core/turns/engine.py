@@ -150,7 +150,9 @@ class Engine:
         """Claim turns and start them."""
         requested_at = self._clock.monotonic()
         try:
-            turns, limits = await self._store.write(self._claim, free_slots, list(self._running.values()))
+            turns, limits = await self._store.write(
+                self._claim, free_slots, list(self._running.values()), self._places()
+            )
         except StoreError as error:
             log.error("turn.claim_failed", error=str(error))
             return []
@@ -169,7 +171,7 @@ class Engine:
         return min(max_turns - busy, max_turns * WAITING_TURNS_FACTOR - len(self._running))
 
     def _claim(
-        self, connection: Connection, free_slots: int, running: list[RunningTurn]
+        self, connection: Connection, free_slots: int, running: list[RunningTurn], places: list[Place]
     ) -> tuple[list[Turn], SharedState | None]:
         """The transaction that claims turns: suspects first, or they would wait for all turns that come later."""
 
@@ -204,7 +206,7 @@ class Engine:
         elif free_slots > -MAX_EXTRA_COMMANDS:
             turns += claim(min(MAX_EXTRA_COMMANDS, max_turns), ClaimFilter.COMMANDS)
         claimed = [turn.incoming.place for turn in turns]
-        return turns, self._rate_limits.load(connection, [*self._places(), *claimed]) if turns else None
+        return turns, self._rate_limits.load(connection, [*places, *claimed]) if turns else None
 
     def _places(self) -> list[Place]:
         """Where this process has turns."""
@@ -252,15 +254,17 @@ class Engine:
 
     async def _renew_leases(self, ids: list[int]) -> Collection[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        stop_flags, limits = await self._store.write_leases(self._heartbeat, ids)
+        stop_flags, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
         self._rate_limits.apply(limits)
         self._stop_turns([id_ for id_, is_stopped in stop_flags.items() if is_stopped])
         return stop_flags.keys()
 
-    def _heartbeat(self, connection: Connection, ids: list[int]) -> tuple[dict[int, bool], SharedState]:
+    def _heartbeat(
+        self, connection: Connection, ids: list[int], places: list[Place]
+    ) -> tuple[dict[int, bool], SharedState]:
         """Which turns this process still has, and whether another process was asked to stop them."""
         stop_flags = heartbeat(connection, self._owner, ids, lease_seconds=self._timings.lease_duration)
-        return stop_flags, self._rate_limits.load(connection, self._places())
+        return stop_flags, self._rate_limits.load(connection, places)
 
     def _cancel_lost_turn(self, id_: int) -> None:
         if id_ in self._running:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.store.database import WriteQueue
+from core.store.write_queue import WriteQueue
 
 
 async def test_urgent_writes_go_first_and_cancelled_ones_are_skipped() -> None:
