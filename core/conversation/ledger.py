@@ -263,18 +263,20 @@ class Ledger:
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         try:
-            await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
-            await self._warn_if_nearly_used(key)
+            usage = await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
         except StoreError as error:
             # Do not fail the answer: the expected cost stays reserved.
             log.warning("quota.usage_not_booked", key_id=key.key_id, model=key.model, error=str(error))
+            return
+        if usage is not None and key.day == self.today():
+            self._warn_if_nearly_used(key, usage)
 
-    async def _warn_if_nearly_used(self, key: UsageKey) -> None:
-        key_id, model, day = key.key_id, key.model, self.today()
+    def _warn_if_nearly_used(self, key: UsageKey, usage: TokenUsage) -> None:
+        key_id, model, day = key.key_id, key.model, key.day
         limit = self.daily_limit(model)
         if key_id != self._bot_key_id or limit is None or (key_id, model, day) in self._warned:
             return
-        quota = (await self.get_quotas(key_id, [model], key.kind))[model]
+        quota = QuotaStatus(limit, usage)
         if quota.used_fraction >= QUOTA_WARNING_FRACTION:
             self._warned = {warning for warning in self._warned if warning[2] == day}
             self._warned.add((key_id, model, day))

@@ -219,9 +219,8 @@ class MemoryService:
 
         If the embedding model fails, words decide, and the failure is part of the result.
         """
-        statistics = await self._store.read(memories.get_statistics, conversation_key)
-        unindexed_messages = await self._store.read(
-            memories.list_unindexed_messages, conversation_key, EMBEDDING_BATCH_SIZE - 1
+        statistics, unindexed_messages = await self._store.read(
+            memories.get_searched, conversation_key, EMBEDDING_BATCH_SIZE - 1
         )
         if statistics.recall_mode is RecallMode.OFF and not file_ids:
             return SearchResult()

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import cache
 
 from sqlalchemy import Connection, delete, select, update
 
-from core.store.dialect import upsert
+from core.store.dialect import Insert, InsertFactory, insert_factory
 from core.store.schema import answer_parts
 from core.store.turns import Turn, fence
 
@@ -44,7 +45,14 @@ def save_part(connection: Connection, turn: Turn, position: int, part: SentPart 
     if part is None:
         connection.execute(delete(answer_parts).filter_by(**key))
     else:
-        upsert(connection, answer_parts, key, asdict(part))
+        connection.execute(_replace_part(insert_factory(connection)), {**key, **asdict(part)})
+
+
+@cache
+def _replace_part(insert: InsertFactory) -> Insert:
+    statement = insert(answer_parts)
+    replaced = {name: statement.excluded[name] for name in ("state", "message_id", "digest")}
+    return statement.on_conflict_do_update(index_elements=["turn_id", "position"], set_=replaced)
 
 
 def take_over_parts(connection: Connection, turn: Turn, previous_turn: int) -> None:

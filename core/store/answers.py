@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from core.api.events import UsageReport
 from core.store.history import select_history
@@ -47,7 +47,7 @@ def store_answer(
     `LostLeaseError`.
     """
     conversation_id = lock_conversation(connection, turn)
-    is_stored = connection.scalar(select(turns.c.state).where(turns.c.id == turn.id)) == TurnState.DELIVERING
+    is_stored = connection.scalar(SELECT_STATE, {"turn_id": turn.id}) == TurnState.DELIVERING
     update_owned_turn(
         connection,
         turn,
@@ -65,21 +65,28 @@ def store_answer(
     if reasoning:
         connection.execute(delete(reasoning_table).where(reasoning_table.c.turn_id == turn.id))
         connection.execute(insert(reasoning_table).values(turn_id=turn.id, text=reasoning))
-    reset_by_turn = connection.scalar(
-        select(conversations.c.reset_by_turn).where(conversations.c.id == conversation_id)
-    )
+    reset_by_turn = connection.scalar(SELECT_RESET_BY_TURN, {"conversation_id": conversation_id})
     if replaces_last and answer:
         _exclude_last_exchange(connection, conversation_id)
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
-        "created_at": database_now(),
         "is_excluded": turn.id < (reset_by_turn or 0) or (replaces_last and not answer),
     }
-    connection.execute(insert(messages).values(role="user", text=prompt, **columns))
-    if answer:
-        connection.execute(insert(messages).values(role="assistant", text=answer, **columns))
+    texts = {"user": prompt} | ({"assistant": answer} if answer else {})
+    connection.execute(INSERT_MESSAGE, [{"role": role, "text": text, **columns} for role, text in texts.items()])
     return True
+
+
+SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
+SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
+INSERT_MESSAGE = insert(messages).values(created_at=database_now())
+LOCK_CONVERSATION = (
+    select(conversations.c.id)
+    .join(turns, turns.c.conversation_id == conversations.c.id)
+    .where(turns.c.id == bindparam("turn_id"))
+    .with_for_update(read=True, key_share=True, of=conversations)
+)
 
 
 def lock_conversation(connection: Connection, turn: Turn) -> int:
@@ -88,14 +95,9 @@ def lock_conversation(connection: Connection, turn: Turn) -> int:
     Call this before writing to the turn, because a chat migration locks conversations before turns. Raises
     `LostLeaseError`.
     """
-    query = (
-        select(conversations.c.id)
-        .join(turns, turns.c.conversation_id == conversations.c.id)
-        .where(turns.c.id == turn.id)
-        .with_for_update(read=True, key_share=True, of=conversations)
-    )
+    query, parameters = LOCK_CONVERSATION, {"turn_id": turn.id}
     # The first query finds nothing when the conversation was merged into another while it waited for the lock.
-    conversation_id: int | None = connection.scalar(query) or connection.scalar(query)
+    conversation_id: int | None = connection.scalar(query, parameters) or connection.scalar(query, parameters)
     if conversation_id is None:
         raise LostLeaseError(f"Turn {turn.id} has no conversation")
     return conversation_id

@@ -16,10 +16,26 @@ A turn that has been claimed many times may crash its processes. Such suspects a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Row, case, exists, false, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    Row,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from core.port import AccountKey
 from core.store.incoming_codec import decode_incoming, erase_content
@@ -70,6 +86,23 @@ def claim_turns(
     `busy_chats` contains the keys of chats from which it takes only commands now, `command_chats` of those from which
     it takes none of these.
     """
+    parameters = {
+        "claim_owner": owner,
+        "lease_seconds": lease_seconds,
+        "max_claimed": limit,
+        "excluded": exclude,
+        "busy_chats": busy_chats,
+        "command_chats": command_chats,
+    }
+    rows = connection.execute(_claim_statement(tuple(accounts), claim_filter), parameters).all()
+    if not rows and claim_filter is not ClaimFilter.SUSPECT:
+        _shorten_leases(connection, lease_seconds)
+    claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
+    return [turn for turn in claimed if turn is not None]
+
+
+@lru_cache(maxsize=64)
+def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter) -> Any:
     other = turns.alias()
     is_open_beside = (other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
     next_seq = select(func.min(other.c.seq)).where(*is_open_beside).scalar_subquery()
@@ -85,45 +118,47 @@ def claim_turns(
         .where(
             IS_OPEN,
             _of_accounts(accounts),
-            turns.c.id.not_in(exclude),
+            turns.c.id.not_in(bindparam("excluded", expanding=True)),
             # A restarted turn is still leased to the process that gives it up.
             or_(
                 turns.c.lease_expires_at < database_now(),
-                (turns.c.owner == owner) & (turns.c.state == TurnState.QUEUED),
+                (turns.c.owner == bindparam("claim_owner")) & (turns.c.state == TurnState.QUEUED),
             ),
             # A turn from the future was created before the clock was set back: its batch is complete.
             or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
             or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
-            or_(is_command, turns.c.chat_key.not_in(busy_chats)),
-            or_(~is_command, turns.c.chat_key.not_in(command_chats)),
+            or_(is_command, turns.c.chat_key.not_in(bindparam("busy_chats", expanding=True))),
+            or_(~is_command, turns.c.chat_key.not_in(bindparam("command_chats", expanding=True))),
         )
         .order_by(turns.c.id)
-        .limit(limit)
+        .limit(bindparam("max_claimed", type_=Integer))
         .with_for_update(skip_locked=True)
     )
-    rows = connection.execute(
+    return (
         update(turns)
         .where(turns.c.id.in_(claimable))
         .values(
-            owner=owner,
-            lease_expires_at=database_now() + lease_seconds,
+            owner=bindparam("claim_owner"),
+            lease_expires_at=LEASE_END,
             attempt=turns.c.attempt + 1,
             state=case((turns.c.state == TurnState.QUEUED, TurnState.RUNNING), else_=turns.c.state),
         )
         .returning(turns, (database_now() - turns.c.created_at).label("age_seconds"))
-    ).all()
-    if not rows:
-        _shorten_leases(connection, lease_seconds)
-    claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
-    return [turn for turn in claimed if turn is not None]
+    )
+
+
+LEASE_END = database_now() + bindparam("lease_seconds", type_=Float)
+SHORTEN_LEASES = (
+    update(turns)
+    .where(IS_OPEN, turns.c.lease_expires_at > LEASE_END + CLOCK_TOLERANCE_SECONDS)
+    .values(lease_expires_at=LEASE_END)
+)
 
 
 def _shorten_leases(connection: Connection, lease_seconds: float) -> None:
     """Give owners the usual time to renew leases that last longer: the clock was set back since they were acquired."""
-    expires_at = database_now() + lease_seconds
-    is_too_long = turns.c.lease_expires_at > expires_at + CLOCK_TOLERANCE_SECONDS
-    connection.execute(update(turns).where(IS_OPEN, is_too_long).values(lease_expires_at=expires_at))
+    connection.execute(SHORTEN_LEASES, {"lease_seconds": lease_seconds})
 
 
 def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:
@@ -166,17 +201,25 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
     return None
 
 
+RENEW_LEASES = (
+    update(turns)
+    .where(
+        turns.c.id.in_(bindparam("ids", expanding=True)),
+        turns.c.owner == bindparam("lease_owner"),
+        turns.c.state != TurnState.QUEUED,
+        IS_OPEN,
+    )
+    .values(lease_expires_at=LEASE_END)
+    .returning(turns.c.id, turns.c.cancel_requested)
+)
+
+
 def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
     """Renew the leases of `ids`. Returns the turns that `owner` still has, with whether each is to be cancelled.
 
     A turn that was restarted (`restart_turn`) is queued again and not among them.
     """
-    rows = connection.execute(
-        update(turns)
-        .where(turns.c.id.in_(ids), turns.c.owner == owner, turns.c.state != TurnState.QUEUED, IS_OPEN)
-        .values(lease_expires_at=database_now() + lease_seconds)
-        .returning(turns.c.id, turns.c.cancel_requested)
-    )
+    rows = connection.execute(RENEW_LEASES, {"ids": ids, "lease_owner": owner, "lease_seconds": lease_seconds})
     return {row.id: row.cancel_requested for row in rows}
 
 

@@ -1,15 +1,32 @@
 """SQL that differs between SQLite and PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+Insert = sqlite.Insert | postgresql.Insert
+InsertFactory = Callable[[Table], Insert]
 
-def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+
+def insert(connection: Connection, table: Table) -> Insert:
     """An `INSERT` that supports `ON CONFLICT`."""
-    return sqlite.insert(table) if _is_sqlite(connection) else postgresql.insert(table)
+    return insert_factory(connection)(table)
+
+
+def insert_factory(connection: Connection) -> InsertFactory:
+    """Creates an `INSERT` that supports `ON CONFLICT`. The key by which to cache statements."""
+    return sqlite.insert if _is_sqlite(connection) else postgresql.insert
+
+
+@cache
+def sum_statement(insert: InsertFactory, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Insert:
+    """Adds the parameters `sums` to the row with this unique key, or inserts it. They have the names of the columns."""
+    statement = insert(table)
+    totals = {name: table.c[name] + statement.excluded[name] for name in sums}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=totals)
 
 
 def upsert(

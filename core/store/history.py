@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, select
 
 from core.store.dialect import upsert
 from core.store.schema import conversations, database_now, messages, summaries, turns
@@ -30,7 +30,7 @@ class ConversationHistory:
     summary: ConversationSummary
 
 
-def select_history(conversation_id: int, *columns: Column[Any]) -> Select[Any]:
+def select_history(conversation_id: int | ColumnElement[int], *columns: Column[Any]) -> Select[Any]:
     """The messages since /new that are not excluded, newest first."""
     return (
         select(*columns)
@@ -44,22 +44,32 @@ def select_history(conversation_id: int, *columns: Column[Any]) -> Select[Any]:
     )
 
 
+SELECT_NEWEST = select_history(
+    bindparam("conversation_id", type_=Integer), messages.c.id, messages.c.role, messages.c.text
+).limit(bindparam("max_messages", type_=Integer))
+SELECT_NEWEST_BEFORE = SELECT_NEWEST.outerjoin(turns, turns.c.id == messages.c.turn_id).where(
+    (turns.c.seq < bindparam("before_seq")) | turns.c.id.is_(None)  # only old turns are deleted
+)
+SELECT_SUMMARY = (
+    select(summaries.c.up_to_message, summaries.c.text)
+    .join(conversations, conversations.c.id == summaries.c.conversation_id)
+    .where(
+        summaries.c.conversation_id == bindparam("conversation_id"),
+        summaries.c.up_to_message > conversations.c.history_after,
+    )
+)
+
+
 def load_history(
     connection: Connection, conversation_id: int, before_seq: int | None, limit: int
 ) -> ConversationHistory:
     """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
-    query = select_history(conversation_id, messages.c.id, messages.c.role, messages.c.text).limit(limit)
-    if before_seq is not None:
-        query = query.outerjoin(turns, turns.c.id == messages.c.turn_id)
-        query = query.where((turns.c.seq < before_seq) | turns.c.id.is_(None))  # only old turns are deleted
-    rows = connection.execute(query).all()
-    summary = connection.execute(
-        select(summaries.c.up_to_message, summaries.c.text)
-        .join(conversations, conversations.c.id == summaries.c.conversation_id)
-        .where(
-            summaries.c.conversation_id == conversation_id, summaries.c.up_to_message > conversations.c.history_after
-        )
-    ).first()
+    parameters = {"conversation_id": conversation_id, "max_messages": limit}
+    if before_seq is None:
+        rows = connection.execute(SELECT_NEWEST, parameters).all()
+    else:
+        rows = connection.execute(SELECT_NEWEST_BEFORE, {**parameters, "before_seq": before_seq}).all()
+    summary = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
     return ConversationHistory(
         tuple(StoredMessage(*row) for row in reversed(rows)),
         ConversationSummary(*summary) if summary else ConversationSummary(),

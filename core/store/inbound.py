@@ -11,16 +11,17 @@ and the following ones are merged into it:
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Float, ScalarSelect, Select, bindparam, case, delete, func, select
 from sqlalchemy import insert as plain_insert
 
 from core.buttons import ButtonAction, parse_action
 from core.port import EventKind, Incoming, QuoteKind
 from core.scopes import chat_key
 from core.store.answers import get_question
-from core.store.dialect import insert, upsert
+from core.store.dialect import InsertFactory, insert_factory, sum_statement
 from core.store.incoming_codec import (
     MessagePiece,
     StoredIncoming,
@@ -101,7 +102,6 @@ def accept_event(
         "incoming_json": encode_incoming(incoming),
         "person_key": person_key,
         "is_exempt": is_exempt,
-        "created_at": database_now(),
     }
     is_merged = ordered and _merge_into_batch(
         connection, incoming, conversation_id, person_key, timings, max_batch_chars
@@ -117,24 +117,16 @@ def accept_event(
     if exceeded is AcceptResult.DROPPED:
         return exceeded
     if is_merged or (is_stop and not exceeded and _has_equal_turn(connection, incoming, conversation_id, person_key)):
-        merged = {"state": TurnState.MERGED, "finished_at": database_now()}
         columns["incoming_json"] = erase_content(columns["incoming_json"])
-        connection.execute(plain_insert(turns).values(**columns, **merged))
+        connection.execute(INSERT_MERGED_TURN, columns)
         return AcceptResult.MERGED
     opens_batch = ordered and not exceeded and incoming.batch is not None
-    turn_id = connection.scalar(
-        insert(connection, turns)
-        .values(
-            **columns,
-            seq=seq if ordered and not exceeded else None,
-            state=TurnState.QUEUED,
-            refusal=Refusal(exceeded) if exceeded else None,
-            not_before=database_now() + timings.batch_window if opens_batch else 0.0,
-        )
-        .on_conflict_do_nothing(index_elements=["event_key"])
-        .returning(turns.c.id)
-    )
-    if turn_id is None:
+    columns |= {
+        "seq": seq if ordered and not exceeded else None,
+        "refusal": Refusal(exceeded) if exceeded else None,
+        "batch_window": timings.batch_window if opens_batch else 0.0,
+    }
+    if connection.scalar(_insert_queued_turn(insert_factory(connection)), columns) is None:
         return AcceptResult.DUPLICATE
     return exceeded or AcceptResult.NEW
 
@@ -160,21 +152,37 @@ def accept_edit(
         "chat_key": chat_key(incoming.place),
         "event_key": event_key,
         "person_key": person_key,
-        "created_at": database_now(),
+        "is_exempt": False,
     }
     if question is not None and question.is_open:
         if restart_turn(connection, question.id, question.incoming):
-            merged = {"state": TurnState.MERGED, "finished_at": database_now()}
-            event = erase_content(encode_incoming(incoming))
-            connection.execute(plain_insert(turns).values(**columns, **merged, incoming_json=event))
+            columns["incoming_json"] = erase_content(encode_incoming(incoming))
+            connection.execute(INSERT_MERGED_TURN, columns)
             return AcceptResult.MERGED
         question = _find_edited(connection, incoming, conversation_id, person_key)  # its answer was stored meanwhile
     if question is None or question.is_open:
         return AcceptResult.IGNORED
     _, seq = _advance_conversation(connection, conversation_key, 1)
-    again = encode_incoming(question.incoming)
-    connection.execute(plain_insert(turns).values(**columns, seq=seq, state=TurnState.QUEUED, incoming_json=again))
+    columns |= {"seq": seq, "refusal": None, "batch_window": 0.0, "incoming_json": encode_incoming(question.incoming)}
+    connection.execute(_insert_queued_turn(insert_factory(connection)), columns)
     return AcceptResult.NEW
+
+
+INSERT_MERGED_TURN = plain_insert(turns).values(
+    state=TurnState.MERGED, created_at=database_now(), finished_at=database_now()
+)
+
+
+@cache
+def _insert_queued_turn(insert: InsertFactory) -> Any:
+    """Returns the ID of the new turn, or nothing if the event is stored. With `batch_window`, it waits for more."""
+    batch_window = bindparam("batch_window", type_=Float)
+    statement = insert(turns).values(
+        state=TurnState.QUEUED,
+        created_at=database_now(),
+        not_before=case((batch_window > 0, database_now() + batch_window), else_=0.0),
+    )
+    return statement.on_conflict_do_nothing(index_elements=["event_key"]).returning(turns.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +290,22 @@ def _repeats(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
 
 def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:
     """Create or lock the conversation. Returns its ID, and the last `seq` after `turn_count` new turns."""
-    last_seq = conversations.c.last_seq + turn_count
-    row = upsert(connection, conversations, {"key": key}, {"last_seq": turn_count}, update={"last_seq": last_seq})
-    assert row is not None  # noqa: S101 (there is no `where`)
+    statement = _advance_statement(insert_factory(connection))
+    row = connection.execute(statement, {"key": key, "last_seq": turn_count}).one()
     return row.id, row.last_seq
 
 
+@cache
+def _advance_statement(insert: InsertFactory) -> Any:
+    statement = sum_statement(insert, conversations, ("key",), ("last_seq",))
+    return statement.returning(conversations.c.id, conversations.c.last_seq)
+
+
+SELECT_BY_EVENT_KEY = select(turns.c.id).where(turns.c.event_key == bindparam("event_key"))
+
+
 def _is_stored(connection: Connection, event_key: str) -> bool:
-    return connection.scalar(select(turns.c.id).where(turns.c.event_key == event_key)) is not None
+    return connection.scalar(SELECT_BY_EVENT_KEY, {"event_key": event_key}) is not None
 
 
 def _delete_if_empty(connection: Connection, conversation_id: int) -> None:
@@ -347,8 +363,7 @@ def _find_waiting(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
 ) -> _OpenQuestion | None:
     """The question that waits for more of the batch to which `incoming` belongs."""
-    waits = turns.c.not_before > database_now()
-    question = _find_open_question(connection, conversation_id, person_key, timings.max_batch, waits)
+    question = _find_open_question(connection, conversation_id, person_key, timings.max_batch, SELECT_WAITING_QUESTION)
     if question is None or question.incoming.batch is None:
         return None
     batch_id = incoming.batch.id if incoming.batch else None
@@ -362,30 +377,34 @@ def _find_comment(
     is_forward = not incoming.text and any(quote.kind is QuoteKind.FORWARD for quote in incoming.quotes)
     if not is_forward:
         return None
-    question = _find_open_question(connection, conversation_id, person_key, timings.batch_window)
+    question = _find_open_question(connection, conversation_id, person_key, timings.batch_window, SELECT_OPEN_QUESTION)
     if question is None or question.incoming.kind is not EventKind.PROMPT or question.incoming.batch is not None:
         return None
     return replace(question, incoming=replace(question.incoming, batch=incoming.batch))
 
 
+SELECT_OPEN_QUESTION = (
+    select(turns.c.id, turns.c.incoming_json)
+    .where(
+        turns.c.conversation_id == bindparam("conversation_id"),
+        turns.c.person_key == bindparam("person_key"),
+        turns.c.seq.is_not(None),
+        turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)),
+        turns.c.created_at > database_now() - bindparam("max_age", type_=Float),
+        IS_OPEN,
+    )
+    .order_by(turns.c.id.desc())
+    .limit(1)
+)
+SELECT_WAITING_QUESTION = SELECT_OPEN_QUESTION.where(turns.c.not_before > database_now())
+
+
 def _find_open_question(
-    connection: Connection, conversation_id: int, person_key: str, max_age: float, *conditions: ColumnElement[bool]
+    connection: Connection, conversation_id: int, person_key: str, max_age: float, statement: Select[tuple[int, str]]
 ) -> _OpenQuestion | None:
     """The person's last question, if it is at most `max_age` seconds old and has no answer yet."""
-    row = connection.execute(
-        select(turns.c.id, turns.c.incoming_json)
-        .where(
-            turns.c.conversation_id == conversation_id,
-            turns.c.person_key == person_key,
-            turns.c.seq.is_not(None),
-            turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)),
-            turns.c.created_at > database_now() - max_age,
-            IS_OPEN,
-            *conditions,
-        )
-        .order_by(turns.c.id.desc())
-        .limit(1)
-    ).first()
+    parameters = {"conversation_id": conversation_id, "person_key": person_key, "max_age": max_age}
+    row = connection.execute(statement, parameters).first()
     incoming = decode_incoming(row.incoming_json) if row else None
     return _OpenQuestion(row.id, incoming) if row and incoming else None
 
@@ -434,11 +453,27 @@ def seconds_until_accepted(connection: Connection, person_key: str, limits: Inbo
     return max(0.0, seconds or 0.0)
 
 
-def _counts_in_last_minute(person_key: str, *, is_exempt: bool) -> tuple[ColumnElement[bool], ...]:
+def _counts_in_last_minute(
+    person_key: ColumnElement[str] | str, *, is_exempt: ColumnElement[bool] | bool
+) -> tuple[ColumnElement[bool], ...]:
     # Turns from the future were created before the clock was set back.
     is_recent = turns.c.created_at.between(database_now() - LIMIT_SECONDS, database_now())
     is_accepted = turns.c.refusal.is_distinct_from(Refusal.RATE_LIMITED)
-    return turns.c.person_key == person_key, is_recent, is_accepted, turns.c.is_exempt.is_(is_exempt)
+    return turns.c.person_key == person_key, is_recent, is_accepted, turns.c.is_exempt == is_exempt
+
+
+def _count(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(turns).where(*conditions).scalar_subquery()
+
+
+IS_THEIRS = turns.c.person_key == bindparam("person_key")
+COUNT_OPEN_TURNS = select(
+    _count(*_counts_in_last_minute(bindparam("person_key"), is_exempt=bindparam("is_exempt"))).label("in_last_minute"),
+    _count(IS_THEIRS, IS_OPEN).label("open_turns"),
+    _count(turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN).label("queued"),
+)
+WAS_NOTIFIED = turns.c.created_at.between(database_now() - NOTICE_SECONDS, database_now())
+COUNT_NOTICES = select(_count(IS_THEIRS, WAS_NOTIFIED, turns.c.refusal == Refusal.RATE_LIMITED))
 
 
 def _exceeded_limit(
@@ -451,21 +486,14 @@ def _exceeded_limit(
     is_exempt: bool,
 ) -> AcceptResult | None:
     """The refusal for one more turn; None if it is within the limits."""
-
-    def count(*conditions: ColumnElement[bool]) -> int:
-        return connection.scalar(select(func.count()).select_from(turns).where(*conditions)) or 0
-
-    is_theirs = turns.c.person_key == person_key
-    if limits.max_per_minute:
-        in_last_minute = count(*_counts_in_last_minute(person_key, is_exempt=is_exempt))
-        if in_last_minute >= limits.max_per_minute:
-            is_new = turns.c.created_at.between(database_now() - NOTICE_SECONDS, database_now())
-            was_notified = count(is_theirs, is_new, turns.c.refusal == Refusal.RATE_LIMITED)
-            return AcceptResult.DROPPED if was_notified else AcceptResult.RATE_LIMITED
-    if limits.max_open and count(is_theirs, IS_OPEN) >= limits.max_open:
+    person = {"person_key": person_key}
+    count = connection.execute(
+        COUNT_OPEN_TURNS, {**person, "is_exempt": is_exempt, "conversation_id": conversation_id}
+    ).one()
+    if limits.max_per_minute and count.in_last_minute >= limits.max_per_minute:
+        return AcceptResult.DROPPED if connection.scalar(COUNT_NOTICES, person) else AcceptResult.RATE_LIMITED
+    if limits.max_open and count.open_turns >= limits.max_open:
         return AcceptResult.QUEUE_FULL
-    if ordered and limits.max_queued:
-        in_conversation = (turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None), IS_OPEN)
-        if count(*in_conversation) > limits.max_queued:
-            return AcceptResult.QUEUE_FULL
+    if ordered and limits.max_queued and count.queued > limits.max_queued:
+        return AcceptResult.QUEUE_FULL
     return None

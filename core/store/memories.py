@@ -17,6 +17,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -131,27 +132,29 @@ class MemoryStatistics:
 
 
 def get_conversation_key(connection: Connection, conversation_id: int) -> str:
-    query = select(conversations.c.key).where(conversations.c.id == conversation_id)
-    return str(connection.execute(query).scalar_one())
+    return str(connection.execute(SELECT_KEY, {"conversation_id": conversation_id}).scalar_one())
+
+
+def _is_message(conversation_key: ColumnElement[str] | str) -> ColumnElement[bool]:
+    return and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
+
+
+SELECT_KEY = select(conversations.c.key).where(conversations.c.id == bindparam("conversation_id"))
+IS_NOTE = memory_entries.c.kind == NOTE_KIND
+CONVERSATION_KEY: ColumnElement[str] = bindparam("conversation_key")
+SELECT_STATISTICS = select(
+    select(conversations.c.recall_mode).where(conversations.c.key == CONVERSATION_KEY).scalar_subquery(),
+    func.count().filter(IS_NOTE),
+    func.count().filter(~IS_NOTE),
+    func.coalesce(func.sum(memory_entries.c.chunk_count), 0),
+    select(func.count()).select_from(memory_chunks).where(_is_message(CONVERSATION_KEY)).scalar_subquery(),
+).where(memory_entries.c.conversation_key == CONVERSATION_KEY)
 
 
 def get_statistics(connection: Connection, conversation_key: str) -> MemoryStatistics:
-    is_note = memory_entries.c.kind == NOTE_KIND
-    note_count, file_count, chunk_count = connection.execute(
-        select(
-            func.count().filter(is_note),
-            func.count().filter(~is_note),
-            func.coalesce(func.sum(memory_entries.c.chunk_count), 0),
-        ).where(memory_entries.c.conversation_key == conversation_key)
-    ).one()
-    messages_query = select(func.count()).select_from(memory_chunks).where(_is_message(conversation_key))
-    return MemoryStatistics(
-        _recall_settings(connection, conversation_key)[0],
-        note_count,
-        file_count,
-        int(chunk_count),
-        connection.scalar(messages_query) or 0,
-    )
+    row = connection.execute(SELECT_STATISTICS, {"conversation_key": conversation_key}).one()
+    mode, note_count, file_count, chunk_count, message_count = row
+    return MemoryStatistics(_recall_mode(mode), note_count, file_count, int(chunk_count), message_count)
 
 
 def list_entries(connection: Connection, conversation_key: str) -> list[MemoryEntry]:
@@ -271,6 +274,16 @@ def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallM
     connection.execute(update(conversations).where(conversations.c.key == conversation_key).values(recall_mode=mode))
     if mode is not RecallMode.WITH_MESSAGES:
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key)))
+
+
+def get_searched(
+    connection: Connection, conversation_key: str, limit: int
+) -> tuple[MemoryStatistics, list[UnindexedMessage]]:
+    """What a search has to know: how much there is, and up to `limit` messages that have no vector yet."""
+    statistics = get_statistics(connection, conversation_key)
+    if statistics.recall_mode is not RecallMode.WITH_MESSAGES:
+        return statistics, []
+    return statistics, list_unindexed_messages(connection, conversation_key, limit)
 
 
 def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedMessage]:
@@ -419,10 +432,6 @@ def first_chunks(connection: Connection, conversation_key: str, entry_id: int, l
     return [_scored_chunk(row, 1.0) for row in rows]
 
 
-def _is_message(conversation_key: str) -> ColumnElement[bool]:
-    return and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
-
-
 def _select_chunks() -> Select[Any]:
     text = func.coalesce(messages.c.text, memory_chunks.c.text).label("text")
     return (
@@ -442,9 +451,14 @@ def _entry(row: Row[Any]) -> MemoryEntry:
 
 def _recall_settings(connection: Connection, conversation_key: str) -> tuple[RecallMode, int]:
     """The mode, and the last message that is never recalled."""
-    row = connection.execute(
-        select(conversations.c.recall_mode, conversations.c.recall_after).where(conversations.c.key == conversation_key)
-    ).first()
-    if row is None:
-        return RecallMode.NOTES_AND_FILES, 0
-    return RecallMode(row.recall_mode or RecallMode.NOTES_AND_FILES), row.recall_after
+    row = connection.execute(SELECT_RECALL_SETTINGS, {"conversation_key": conversation_key}).first()
+    return (_recall_mode(row.recall_mode), row.recall_after) if row else (_recall_mode(None), 0)
+
+
+SELECT_RECALL_SETTINGS = select(conversations.c.recall_mode, conversations.c.recall_after).where(
+    conversations.c.key == CONVERSATION_KEY
+)
+
+
+def _recall_mode(stored: str | None) -> RecallMode:
+    return RecallMode(stored or RecallMode.NOTES_AND_FILES)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from core.store.dialect import upsert
 from core.store.schema import preferences
@@ -54,7 +54,10 @@ def delete_preference(connection: Connection, scopes: Sequence[str], name: Prefe
     ).rowcount
 
 
+SELECT_PREFERENCES = select(preferences).where(preferences.c.scope.in_(bindparam("scopes", expanding=True)))
+
+
 def list_preferences(connection: Connection, scopes: Sequence[str]) -> dict[tuple[str, str], Preference]:
     """All preferences of `scopes`, by (scope, name)."""
-    rows = connection.execute(select(preferences).where(preferences.c.scope.in_(scopes)))
+    rows = connection.execute(SELECT_PREFERENCES, {"scopes": scopes})
     return {(row.scope, row.name): Preference(row.value, row.set_by, row.notified_model) for row in rows}

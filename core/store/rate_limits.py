@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
 
 from core.port import AccountKey
 from core.store.dialect import upsert
@@ -45,18 +45,19 @@ def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seco
     upsert(connection, rate_limits, key, wait, where=rate_limits.c.blocked_until < until)
 
 
+SELECT_ACTIVE = select(rate_limits, (rate_limits.c.blocked_until - database_now()).label("remaining_seconds")).where(
+    rate_limits.c.account_key.in_(bindparam("account_keys", expanding=True)),
+    rate_limits.c.blocked_until > database_now(),
+)
+
+
 def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -> list[ActiveRateLimit]:
     """The waits in force, each at most as long as the platform asked for.
 
     A longer one was stored before the clock was set back. It is shortened in the database too, so that it ends.
     """
     accounts_by_key = {str(account): account for account in accounts}
-    remaining = (rate_limits.c.blocked_until - database_now()).label("remaining_seconds")
-    rows = connection.execute(
-        select(rate_limits, remaining).where(
-            rate_limits.c.account_key.in_(accounts_by_key), rate_limits.c.blocked_until > database_now()
-        )
-    ).all()
+    rows = connection.execute(SELECT_ACTIVE, {"account_keys": list(accounts_by_key)}).all()
     active = []
     for row in rows:
         seconds, requested = row.remaining_seconds, row.requested_seconds
@@ -72,14 +73,21 @@ def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -
     return active
 
 
+IS_CLAIMED = and_(turns.c.finished_at.is_(None), turns.c.lease_expires_at > database_now())
+LAST_SEEN = func.max(case((IS_CLAIMED, database_now()), else_=turns.c.finished_at)).filter(
+    turns.c.owner != bindparam("this_owner")
+)
+SELECT_ACTIVITY = (
+    select(turns.c.chat_key, func.count(turns.c.owner.distinct()).filter(IS_CLAIMED), database_now() - LAST_SEEN)
+    .where(
+        turns.c.chat_key.in_(bindparam("chat_keys", expanding=True)),
+        or_(IS_CLAIMED, turns.c.finished_at > database_now() - MAX_IDLE_SECONDS),
+    )
+    .group_by(turns.c.chat_key)
+)
+
+
 def chat_activity(connection: Connection, owner: str, chat_keys: Collection[str]) -> dict[str, ChatActivity]:
     """The activity in these chats, from the view of the process `owner`."""
-    now = database_now()
-    is_claimed = and_(turns.c.finished_at.is_(None), turns.c.lease_expires_at > now)
-    last_seen = func.max(case((is_claimed, now), else_=turns.c.finished_at)).filter(turns.c.owner != owner)
-    rows = connection.execute(
-        select(turns.c.chat_key, func.count(turns.c.owner.distinct()).filter(is_claimed), now - last_seen)
-        .where(turns.c.chat_key.in_(chat_keys), or_(is_claimed, turns.c.finished_at > now - MAX_IDLE_SECONDS))
-        .group_by(turns.c.chat_key)
-    )
+    rows = connection.execute(SELECT_ACTIVITY, {"this_owner": owner, "chat_keys": list(chat_keys)})
     return {key: ChatActivity(count, math.inf if idle is None else idle) for key, count, idle in rows}

@@ -7,11 +7,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select
 
-from core.store.dialect import upsert
+from core.store.dialect import InsertFactory, insert_factory, sum_statement, upsert
 from core.store.schema import daily_usage, database_now, reservations, token_usage, turns
 
 
@@ -62,27 +63,27 @@ def get_usage_by_model(
     connection: Connection, key_id: str, day: str, models: Sequence[str], kind: UsageKind = UsageKind.CHAT
 ) -> dict[str, TokenUsage]:
     """Usage of each of `models`; if empty, of all models used."""
-    used = _of_day(token_usage, key_id, day, kind)
-    reserved = _of_day(reservations, key_id, day, kind)
-    if models:
-        used.append(token_usage.c.model.in_(models))
-        reserved.append(reservations.c.model.in_(models))
-    usage = {
-        row.model: TokenUsage(row.tokens, 0, row.request_count, row.is_exhausted)
-        for row in connection.execute(select(token_usage).where(*used))
-    }
-    rows = connection.execute(
-        select(reservations.c.model, func.sum(reservations.c.expected_tokens).label("tokens"))
-        .where(*reserved)
-        .group_by(reservations.c.model)
-    )
-    for row in rows:
+    used, reserved = (SELECT_USAGE, SELECT_RESERVED) if models else (SELECT_ALL_USAGE, SELECT_ALL_RESERVED)
+    parameters = {"key_id": key_id, "day": day, "kind": kind} | ({"models": models} if models else {})
+    usage = {row.model: _token_usage(row) for row in connection.execute(used, parameters)}
+    for row in connection.execute(reserved, parameters):
         usage[row.model] = replace(usage.get(row.model, TokenUsage()), reserved=int(row.tokens))
     return {model: usage.get(model, TokenUsage()) for model in (models or usage)}
 
 
-def _of_day(table: Table, key_id: str, day: str, kind: UsageKind) -> list[ColumnElement[bool]]:
-    return [table.c.key_id == key_id, table.c.day == day, table.c.kind == kind]
+def _of_day(statement: Select[Any], table: Table) -> Select[Any]:
+    return statement.where(*(table.c[name] == bindparam(name) for name in ("key_id", "day", "kind")))
+
+
+SELECT_ALL_USAGE = _of_day(select(token_usage), token_usage)
+SELECT_USAGE = SELECT_ALL_USAGE.where(token_usage.c.model.in_(bindparam("models", expanding=True)))
+SUM_RESERVED = select(reservations.c.model, func.sum(reservations.c.expected_tokens).label("tokens"))
+SELECT_ALL_RESERVED = _of_day(SUM_RESERVED, reservations).group_by(reservations.c.model)
+SELECT_RESERVED = SELECT_ALL_RESERVED.where(reservations.c.model.in_(bindparam("models", expanding=True)))
+
+
+def _token_usage(row: Row[Any]) -> TokenUsage:
+    return TokenUsage(row.tokens, 0, row.request_count, row.is_exhausted)
 
 
 def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
@@ -101,29 +102,33 @@ def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: 
     `quota` is in tokens; None: unlimited. While nothing else is reserved, a request may exceed the remaining quota,
     so that the quota can be used up.
     """
-    _add_usage(connection, key, 0, 0)  # locks the row, so that one transaction at a time checks and reserves
-    usage = get_usage_by_model(connection, key.key_id, key.day, [key.model], key.kind)[key.model]
+    usage = _add_usage(connection, key, 0, 0)  # locks the row, so that one transaction at a time checks and reserves
     if usage.is_exhausted:
         return None
-    if quota is not None and (
-        usage.tokens >= quota or (usage.reserved and usage.tokens + usage.reserved + expected_tokens > quota)
-    ):
-        return None
-    reservation_id: int = connection.execute(
-        insert(reservations)
-        .values(**asdict(key), expected_tokens=expected_tokens, created_at=database_now())
-        .returning(reservations.c.id)
-    ).scalar_one()
+    if quota is not None:
+        reserved = connection.execute(SELECT_RESERVED, {**_columns(key), "models": [key.model]}).first()
+        if usage.tokens >= quota or (reserved and usage.tokens + reserved.tokens + expected_tokens > quota):
+            return None
+    row = {**_columns(key), "expected_tokens": expected_tokens}
+    reservation_id: int = connection.execute(INSERT_RESERVATION, row).scalar_one()
     return reservation_id
 
 
-def settle_reservation(connection: Connection, reservation_id: int, tokens: int) -> None:
-    """Book the real cost of a request. A second call for the same reservation does nothing."""
-    row = connection.execute(
-        delete(reservations).where(reservations.c.id == reservation_id).returning(reservations)
-    ).first()
-    if row is not None and tokens:
-        _add_usage(connection, _usage_key(row), tokens, 1)
+INSERT_RESERVATION = insert(reservations).values(created_at=database_now()).returning(reservations.c.id)
+DELETE_RESERVATION = (
+    delete(reservations).where(reservations.c.id == bindparam("reservation_id")).returning(reservations)
+)
+
+
+def settle_reservation(connection: Connection, reservation_id: int, tokens: int) -> TokenUsage | None:
+    """Book the real cost of a request. Returns the day's usage, without what is reserved.
+
+    None: a call for the same reservation was before. It does nothing again.
+    """
+    row = connection.execute(DELETE_RESERVATION, {"reservation_id": reservation_id}).first()
+    if row is None:
+        return None
+    return _add_usage(connection, _usage_key(row), tokens, 1 if tokens else 0)
 
 
 def settle_abandoned(connection: Connection, older_than_seconds: float) -> int:
@@ -145,20 +150,29 @@ def mark_exhausted(connection: Connection, key: UsageKey) -> None:
     upsert(connection, token_usage, asdict(key), {"tokens": 0, "request_count": 0, **is_exhausted}, update=is_exhausted)
 
 
-def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> None:
-    _add(connection, token_usage, asdict(key), tokens=tokens, request_count=request_count)
+def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> TokenUsage:
+    """Returns the sums."""
+    statement = _add_usage_statement(insert_factory(connection))
+    amounts = {"tokens": tokens, "request_count": request_count}
+    return _token_usage(connection.execute(statement, {**_columns(key), **amounts}).one())
+
+
+@cache
+def _add_usage_statement(insert: InsertFactory) -> Any:
+    key = ("key_id", "model", "kind", "day")
+    return sum_statement(insert, token_usage, key, ("tokens", "request_count")).returning(token_usage)
+
+
+def _columns(key: UsageKey) -> dict[str, Any]:
+    return {"key_id": key.key_id, "model": key.model, "kind": key.kind, "day": key.day}
 
 
 def add_daily_usage(connection: Connection, subjects: Iterable[str], day: str, tokens: int, questions: int) -> None:
     """Count usage for people and chats."""
-    for subject in subjects:
-        _add(connection, daily_usage, {"subject": subject, "day": day}, tokens=tokens, questions=questions)
-
-
-def _add(connection: Connection, table: Table, key: Mapping[str, str], **amounts: int) -> None:
-    """Add the amounts to the row with this key, or insert it."""
-    sums = {name: table.c[name] + amount for name, amount in amounts.items()}
-    upsert(connection, table, key, amounts, update=sums)
+    amounts = {"day": day, "tokens": tokens, "questions": questions}
+    if rows := [{"subject": subject, **amounts} for subject in subjects]:
+        statement = sum_statement(insert_factory(connection), daily_usage, ("subject", "day"), ("tokens", "questions"))
+        connection.execute(statement, rows)
 
 
 def charge_daily_usage(connection: Connection, limits: Mapping[str, int], day: str, tokens: int) -> bool:
@@ -173,9 +187,14 @@ def charge_daily_usage(connection: Connection, limits: Mapping[str, int], day: s
 
 def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, DailyUsage]:
     """By subject."""
-    rows = connection.execute(select(daily_usage).where(daily_usage.c.subject.in_(subjects), daily_usage.c.day == day))
+    rows = connection.execute(SELECT_DAILY_USAGE, {"subjects": subjects, "day": day})
     usage = {row.subject: DailyUsage(int(row.tokens), int(row.questions)) for row in rows}
     return {subject: usage.get(subject, DailyUsage()) for subject in subjects}
+
+
+SELECT_DAILY_USAGE = select(daily_usage).where(
+    daily_usage.c.subject.in_(bindparam("subjects", expanding=True)), daily_usage.c.day == bindparam("day")
+)
 
 
 def usage_since(

@@ -7,8 +7,10 @@ than the current owner raises `LostLeaseError` and changes nothing.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, select, update
 
 from core.errors import ParleyError
 from core.port import Incoming
@@ -105,11 +107,11 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
 def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:
     """Finish the turn and erase what only its processing needed. Raises `LostLeaseError`."""
     # Not the event that was claimed: a chat migration changes the stored one.
-    stored = connection.scalar(select(turns.c.incoming_json).where(is_owned(turn)).with_for_update())
+    stored = connection.scalar(SELECT_OWNED_EVENT, _ownership(turn))
     if stored is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
-    erased = {"incoming_json": erase_content(stored), "note": None, "buttons_json": None}
-    update_owned_turn(connection, turn, state=state, finished_at=database_now(), **erased)
+    outcome = {"new_state": state, "erased_json": erase_content(stored)}
+    connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
 
 
 def erase_event_text(connection: Connection, turn: Turn) -> None:
@@ -136,20 +138,47 @@ def restart_turn(connection: Connection, turn_id: int, incoming: Incoming, *, wa
     return result.rowcount == 1
 
 
-def is_owned(turn: Turn) -> ColumnElement[bool]:
-    """Whether its owner may still write to it: no other process has claimed it, and it was not restarted."""
-    is_claimed = and_(turns.c.owner == turn.owner, turns.c.attempt == turn.attempt)
-    return and_(turns.c.id == turn.id, is_claimed, turns.c.state != TurnState.QUEUED, IS_OPEN)
+IS_OWNED = and_(
+    turns.c.id == bindparam("turn_id"),
+    turns.c.owner == bindparam("turn_owner"),
+    turns.c.attempt == bindparam("turn_attempt"),
+    turns.c.state != TurnState.QUEUED,
+    IS_OPEN,
+)
+"""Whether its owner may still write to a turn: no other process has claimed it, and it was not restarted."""
+SELECT_OWNED_EVENT = select(turns.c.incoming_json).where(IS_OWNED).with_for_update()
+LOCK_OWNED = select(turns.c.id).where(IS_OWNED).with_for_update(key_share=True)
+FINISH_TURN = (
+    update(turns)
+    .where(IS_OWNED)
+    .values(
+        state=bindparam("new_state"),
+        finished_at=database_now(),
+        incoming_json=bindparam("erased_json"),
+        note=None,
+        buttons_json=None,
+    )
+)
+
+
+def _ownership(turn: Turn) -> dict[str, Any]:
+    """The parameters of `IS_OWNED`."""
+    return {"turn_id": turn.id, "turn_owner": turn.owner, "turn_attempt": turn.attempt}
+
+
+@cache
+def _update_owned(columns: tuple[str, ...]) -> Update:
+    return update(turns).where(IS_OWNED).values({name: bindparam(f"new_{name}") for name in columns})
 
 
 def update_owned_turn(connection: Connection, turn: Turn, **values: object) -> None:
     """Raises `LostLeaseError`."""
-    if connection.execute(update(turns).where(is_owned(turn)).values(**values)).rowcount != 1:
+    new_values = {f"new_{name}": value for name, value in values.items()}
+    if connection.execute(_update_owned(tuple(values)), {**_ownership(turn), **new_values}).rowcount != 1:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
 
 
 def fence(connection: Connection, turn: Turn) -> None:
     """Keep others from claiming the turn before this transaction ends. Raises `LostLeaseError`."""
-    query = select(turns.c.id).where(is_owned(turn)).with_for_update(key_share=True)
-    if connection.scalar(query) is None:
+    if connection.scalar(LOCK_OWNED, _ownership(turn)) is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")

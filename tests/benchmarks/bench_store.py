@@ -31,10 +31,9 @@ from core.store.claims import ClaimFilter, claim_turns, heartbeat
 from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import InboundLimits, accept_event
-from core.store.learned_facts import load_facts
-from core.store.memories import get_conversation_key, get_statistics, list_unindexed_messages
+from core.store.memories import get_conversation_key, get_searched
 from core.store.rate_limits import active_rate_limits
-from core.store.token_usage import UsageKey, UsageKind, add_daily_usage, get_usage_by_model, reserve, settle_reservation
+from core.store.token_usage import UsageKey, UsageKind, add_daily_usage, reserve, settle_reservation
 from core.store.turns import Turn, TurnState, finish_turn
 from tests.sqlite import sqlite_url
 
@@ -101,14 +100,11 @@ class Chat:
     async def answer(self, turn: Turn) -> None:
         subjects = (f"person:telegram:{self.number}",)
         await self.read(load_preferences, turn.incoming, SETTINGS)
-        await self.read(load_facts, "127.0.0.1")
         conversation_key = await self.read(get_conversation_key, turn.conversation_id)
-        await self.read(get_statistics, conversation_key)
-        await self.read(list_unindexed_messages, conversation_key, 10)
+        await self.read(get_searched, conversation_key, 10)
         await self.read(load_history, turn.conversation_id, turn.seq, 2000)
         reservation = await self.write(reserve, MODEL, 2000, 500_000_000)
         await self.write(settle_reservation, reservation, 1500)
-        await self.read(get_usage_by_model, MODEL.key_id, MODEL.day, [MODEL.model])
         await self.write(store, turn, subjects)
         await self.write(save_part, turn, 0, SentPart(PartState.SENDING, None, "d" * 32), priority=True)
         await self.write(save_part, turn, 0, SentPart(PartState.SENT, f"{turn.id}", "d" * 32))

@@ -257,6 +257,15 @@ async def test_only_refusals_reply_in_private_chat(env: Environment, refusal: Re
 # Takeover
 
 
+async def test_edits_of_a_preview_write_nothing(env: Environment) -> None:
+    """Only its message's ID is stored, which the next process needs to edit it."""
+    for length in range(1, 9):
+        await env.outbox.put(0, Part(PAGE.text[:length]), Priority.PREVIEW)
+    assert env.store.writes[answer_parts.save_part.__name__] == 1
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert env.store.writes[answer_parts.save_part.__name__] == 2
+
+
 async def test_final_page_reverted_to_preview_becomes_final(env: Environment) -> None:
     """One process sent the final page, the next started the answer again; both died."""
     await env.outbox.put(0, PAGE, Priority.FINAL)
