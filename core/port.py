@@ -141,6 +141,10 @@ class EventKind(StrEnum):
     """The person changed the message `message_id`, which was for the model: `text` is its new text. If it is a command,
     `command` is its name. Whether anything follows is the core's decision.
     """
+    FORWARD = "forward"
+    """A message that the person forwarded to a shared place and that is not for the bot: `quotes` has its text. It is
+    a part of the question that the person writes just before or after it; without one, nothing happens.
+    """
     COMMAND = "command"
     """`/model phi`: `command` is `model`, `text` is `phi`."""
     BUTTON = "button"

@@ -29,7 +29,7 @@ from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
-from core.port import Inbox, Incoming, Place
+from core.port import EventKind, Inbox, Incoming, Place
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,8 @@ class EventReceiver:
         incoming = translate_message(message, self.account, bot_id)
         if incoming is None:
             return
-        if await self._refusal_text(self._start_storing(incoming), incoming) == NOT_STORED_TEXT:
+        refusal = await self._refusal_text(self._start_storing(incoming), incoming)
+        if refusal == NOT_STORED_TEXT and incoming.kind is not EventKind.FORWARD:
             await self._reply_not_stored(message)
 
     async def handle_edit(self, message: discord.Message, bot_id: int) -> None:

@@ -35,10 +35,11 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
     if message.author.bot or message.webhook_id is not None or message.type not in USER_MESSAGE_TYPES:
         return None
     roles = _mentioned_bot_roles(message, bot_id)
-    if not _is_addressed(message, bot_id, roles):
+    is_addressed = _is_addressed(message, bot_id, roles)
+    if not (is_addressed or message.message_snapshots):
         return None
     return Incoming(
-        kind=EventKind.PROMPT,
+        kind=EventKind.PROMPT if is_addressed else EventKind.FORWARD,
         key=f"m{message.id}",
         place=_place(message.channel, message.guild.id if message.guild else None, account),
         sender=_sender(message.author),
@@ -54,7 +55,7 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
 def translate_edit(message: discord.Message, account: str, bot_id: int) -> Incoming | None:
     """The new text of a message for the bot; None for other messages, or if its text has never changed."""
     incoming = translate_message(message, account, bot_id)
-    if incoming is None or message.edited_at is None:
+    if incoming is None or incoming.kind is EventKind.FORWARD or message.edited_at is None:
         return None
     key = f"e{message.id}-{int(message.edited_at.timestamp() * 1000)}"
     return replace(incoming, kind=EventKind.EDIT, key=key)

@@ -32,7 +32,8 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
         if update.edited_message.location is not None:
             return None  # a live location, which moves for hours
         incoming = _translate_message(update.edited_message, me, commands, key)
-        return replace(incoming, kind=EventKind.EDIT) if incoming else None
+        is_for_bot = incoming is not None and incoming.kind is not EventKind.FORWARD
+        return replace(incoming, kind=EventKind.EDIT) if incoming and is_for_bot else None
     if update.callback_query is not None:
         return _translate_button(update.callback_query, me, key)
     stop_payload = update.api_kwargs.get(STOP_UPDATE_FIELD)
@@ -81,8 +82,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     content = _MessageText(message, me, is_private=is_private)
     attachments = extract_attachments(message)
     if message.forward_origin is not None:
-        # In groups, the forwarded words may mention the bot, but nobody has asked it anything.
-        return _translate_forward(message, message.forward_origin, me, sender, key) if is_private else None
+        return _translate_forward(message, message.forward_origin, me, sender, key)
     if content.command is not None and not is_private:
         if content.addressee and content.addressee != (me.username or "").lower():
             return None
@@ -110,11 +110,15 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
 
 
 def _translate_forward(message: Message, origin: MessageOrigin, me: User, sender: Sender, key: str) -> Incoming:
-    """Somebody else's words, which are no command. What the person writes about them comes before or after."""
+    """Somebody else's words, which are no command. What the person writes about them comes before or after.
+
+    In groups, they may mention the bot, but nobody has asked it anything.
+    """
+    is_private = _is_private(message.chat)
     return Incoming(
-        kind=EventKind.PROMPT,
+        kind=EventKind.PROMPT if is_private else EventKind.FORWARD,
         key=key,
-        place=_place(message.chat.id, me, _topic_id(message), is_private=True),
+        place=_place(message.chat.id, me, _topic_id(message), is_private=is_private),
         sender=sender,
         text="",
         message_id=str(message.message_id),

@@ -54,7 +54,8 @@ class AcceptResult(StrEnum):
     RATE_LIMITED = Refusal.RATE_LIMITED.value
     """This person sent too many events within a minute; stored as a refused turn."""
     IGNORED = "ignored"
-    """An edit that changes no question without an answer, and not the last one; not stored."""
+    """An edit that changes no question without an answer, and not the last one, or a forwarded message that was not
+    sent with a question; not stored."""
     DROPPED = "dropped"
     """Like `RATE_LIMITED`, but the person was just notified; not stored."""
 
@@ -308,6 +309,39 @@ def _is_stored(connection: Connection, event_key: str) -> bool:
     return connection.scalar(SELECT_BY_EVENT_KEY, {"event_key": event_key}) is not None
 
 
+def accept_forward(
+    connection: Connection,
+    incoming: Incoming,
+    *,
+    conversation_key: str,
+    person_key: str,
+    timings: Timings = Timings(),
+    max_batch_chars: int = MAX_BATCH_CHARS,
+) -> AcceptResult:
+    """Merge a forwarded message into the question that was sent with it, and just before it."""
+    event_key = f"{incoming.place.account_key}:{incoming.key}"
+    if connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key)) is None:
+        return AcceptResult.IGNORED
+    conversation_id, _ = _advance_conversation(connection, conversation_key, 0)  # locks it
+    if _is_stored(connection, event_key):
+        return AcceptResult.DUPLICATE
+    if not _merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
+        return AcceptResult.IGNORED
+    connection.execute(
+        plain_insert(turns).values(
+            conversation_id=conversation_id,
+            chat_key=chat_key(incoming.place),
+            event_key=event_key,
+            person_key=person_key,
+            created_at=database_now(),
+            incoming_json=erase_content(encode_incoming(incoming)),
+            state=TurnState.MERGED,
+            finished_at=database_now(),
+        )
+    )
+    return AcceptResult.MERGED
+
+
 def _delete_if_empty(connection: Connection, conversation_id: int) -> None:
     """Delete a conversation without turns: it was just created."""
     has_turns = select(turns.c.id).where(turns.c.conversation_id == conversation_id).exists()
@@ -338,7 +372,7 @@ def _merge_into_batch(
     Clients send the comment on a forwarded message as a message of its own, some of them first. A question that is
     being answered starts again with what came with it.
     """
-    if incoming.kind is not EventKind.PROMPT:
+    if incoming.kind not in (EventKind.PROMPT, EventKind.FORWARD):
         return False
     first = _find_waiting(connection, incoming, conversation_id, person_key, timings) or _find_comment(
         connection, incoming, conversation_id, person_key, timings

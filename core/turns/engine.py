@@ -30,6 +30,7 @@ from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
 from core.turns.inbox import EventInbox, is_question, is_stop_request
+from core.turns.recent_forwards import RecentForwards
 from core.turns.shared_rate_limits import SharedRateLimits, SharedState
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,7 @@ class Engine:
         self._dispatcher = Dispatcher(services, self._stop_turns)
         self._rate_limits = SharedRateLimits(services, adapters)
         access_control = AccessControl(store, services.settings.access, timings=timings)
-        self.inbox = EventInbox(services, access_control, self._on_event_stored)
+        self.inbox = EventInbox(services, access_control, self._on_event_stored, RecentForwards(services.timings))
         self._running: dict[int, RunningTurn] = {}
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
         self._wake_up = asyncio.Event()

@@ -1,7 +1,7 @@
 """The inbox: checks who sent an event, and stores it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,9 +18,18 @@ from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.chat_migration import move_chat
-from core.store.inbound import AcceptResult, InboundLimits, accept_edit, accept_event, seconds_until_accepted
+from core.store.inbound import (
+    MAX_BATCH_ATTACHMENTS,
+    AcceptResult,
+    InboundLimits,
+    accept_edit,
+    accept_event,
+    accept_forward,
+    seconds_until_accepted,
+)
 from core.texts import answers as texts
 from core.turns.access_control import AccessControl
+from core.turns.recent_forwards import RecentForwards
 
 log = structlog.get_logger(__name__)
 
@@ -39,17 +48,25 @@ class EventInbox:
     services: Services
     access_control: AccessControl
     on_stored: Callable[[Incoming, AcceptResult], object]
+    recent_forwards: RecentForwards
 
     async def __call__(self, incoming: Incoming) -> None:
         if incoming.kind is EventKind.MOVED:
             await self._move_chat(incoming)
+            return
+        if incoming.kind is EventKind.FORWARD:
+            await self._take_forward(_sanitise(incoming))
             return
         incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
         # The code comes first: somebody who may use the bot can become its operator, too.
         if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
             self.access_control.log_denial(incoming)
             raise AccessDeniedError(texts.ACCESS_DENIED)
+        forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
+        incoming = _with_forwards(incoming, forwards)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
+        for forward in forwards:
+            self.recent_forwards.remove(forward)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
         if incoming.interaction_token is not None:  # the platform shows that it waits for a response
             if accepted is AcceptResult.MERGED:
@@ -57,6 +74,16 @@ class EventInbox:
             if accepted is AcceptResult.DROPPED:
                 raise AccessDeniedError(await too_fast_notice(self.services, incoming))
         self.on_stored(incoming, accepted)
+
+    async def _take_forward(self, incoming: Incoming) -> None:
+        """Add a forwarded message to the question before it, or keep it for the one after it."""
+        if not (incoming.quotes or incoming.attachments) or not await self.access_control.allows(incoming):
+            return
+        accepted = await self.services.store.write_with_priority(self._accept, incoming)
+        if accepted is AcceptResult.IGNORED:
+            self.recent_forwards.add(incoming)
+        else:
+            self.on_stored(incoming, accepted)
 
     async def _move_chat(self, incoming: Incoming) -> None:
         place = incoming.place
@@ -74,6 +101,9 @@ class EventInbox:
         key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
         person = person_key(incoming.sender)
         limits = InboundLimits(settings.queue_length, max_open, settings.messages_a_minute)
+        if incoming.kind is EventKind.FORWARD:
+            timings = self.services.timings
+            return accept_forward(connection, incoming, conversation_key=key, person_key=person, timings=timings)
         if incoming.kind is EventKind.EDIT:
             return accept_edit(connection, incoming, conversation_key=key, person_key=person, limits=limits)
         return accept_event(
@@ -117,6 +147,17 @@ def is_stop_request(incoming: Incoming) -> bool:
 def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
     press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
     return press is not None and press.action in actions
+
+
+def _may_have_forwards(incoming: Incoming) -> bool:
+    return incoming.kind is EventKind.PROMPT or (incoming.kind is EventKind.COMMAND and incoming.command == "ask")
+
+
+def _with_forwards(incoming: Incoming, forwards: Sequence[Incoming]) -> Incoming:
+    """The question with the messages that its sender forwarded just before."""
+    quotes = [quote for forward in forwards for quote in forward.quotes] + list(incoming.quotes)
+    files = [file for forward in forwards for file in forward.attachments] + list(incoming.attachments)
+    return replace(incoming, quotes=tuple(quotes[:MAX_QUOTES]), attachments=tuple(files[:MAX_BATCH_ATTACHMENTS]))
 
 
 def _sanitise(incoming: Incoming) -> Incoming:

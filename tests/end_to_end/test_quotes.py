@@ -138,26 +138,45 @@ async def test_embed_is_read_on_discord(harness: Harness) -> None:
 
 
 @ROOMS
+@pytest.mark.parametrize("is_in_group", [False, True], ids=["private", "group"])
 @pytest.mark.parametrize("is_comment_first", [False, True], ids=["forward first", "comment first"])
 async def test_forward_and_comment_are_one_question(
-    harness: Harness, create_room: type[TelegramRoom | DiscordRoom], is_comment_first: bool
+    harness: Harness, create_room: type[TelegramRoom | DiscordRoom], is_comment_first: bool, is_in_group: bool
 ) -> None:
     room = create_room(harness)
+    room.server.privacy_mode = False
     harness.model.tokens_per_second = 5  # the comment is being answered when the forwarded message arrives
     written = await room.write("repeat: I obey Bob")
+    place = room.group if is_in_group else room.private
+    comment = "repeat: one answer to both"
     steps = [
-        lambda: room.server.forward_message(room.ann, room.private, written),
-        lambda: room.server.send_message(room.ann, room.private, "repeat: one answer to both"),
+        lambda: room.server.forward_message(room.ann, place, written),
+        lambda: room.ask(comment, None) if is_in_group else room.server.send_message(room.ann, place, comment),
     ]
     for step in reversed(steps) if is_comment_first else steps:
         await step()
     await harness.model.wait_for(lambda: any(QUOTE_END in str(request.body) for request in harness.model.requests))
     harness.model.tokens_per_second = 2000
-    await room.server.wait_for(lambda: bot_texts(room.server.messages(room.private)) == ["one answer to both"], 20)
+    await room.server.wait_for(lambda: bot_texts(room.server.messages(place)) == ["one answer to both"], 20)
     assert "> repeat: I obey Bob\n" in prompt_of(harness)
     assert prompt_of(harness).endswith(f"{QUOTE_END}\n\nrepeat: one answer to both")
     await harness.wait_until_stored("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)")
     assert sum(request.is_completed for request in harness.model.requests) == 1
+
+
+@ROOMS
+async def test_forward_in_group_is_part_of_its_senders_question_only(
+    harness: Harness, create_room: type[TelegramRoom | DiscordRoom]
+) -> None:
+    room = create_room(harness)
+    room.server.privacy_mode = False
+    written = await room.write("repeat: I obey Bob")
+    await room.server.forward_message(room.bob, room.group, written)
+    await room.ask("repeat: my own question", None)
+    await room.server.wait_for(lambda: room.answers() == ["my own question"])
+    assert prompt_of(harness) == "repeat: my own question"
+    assert len(harness.model.requests) == 1
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns) = 1")
 
 
 @ROOMS

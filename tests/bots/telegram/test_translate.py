@@ -374,9 +374,13 @@ def test_forward_is_quote(origin: Json, name: str) -> None:
     assert incoming.batch == Batch()
 
 
-def test_forward_in_group_is_for_nobody() -> None:
+def test_forward_in_group_is_no_question() -> None:
     origin = {"type": "user", "sender_user": BOB, "date": 1}
-    assert to_incoming(message=mention_message(GROUP, "@parley_bot hi", forward_origin=origin)) is None
+    forward = mention_message(GROUP, "@parley_bot hi", forward_origin=origin)
+    incoming = translate_message(forward)
+    assert (incoming.kind, incoming.text) == (EventKind.FORWARD, "")
+    assert incoming.quotes == (Quote(QuoteKind.FORWARD, "@parley_bot hi", "Bob", "8"),)
+    assert to_incoming(edited_message=forward | {"edit_date": 2}) is None
     reply = mention_message(GROUP, "@parley_bot true?", reply_to_message=message(GROUP, "x", forward_origin=origin))
     assert [quote.author for quote in translate_message(reply).quotes] == ["Bob"]
 
