@@ -36,6 +36,7 @@ class Ability(StrEnum):
     REFUSALS = "refused requests"
     REPLIES = "replies"
     SIZE_LIMIT = "a size limit"
+    THREADS = "threads"
     TYPING = "a typing indicator"
 
 
@@ -175,6 +176,15 @@ class PlatformHarness(ABC):
     @abstractmethod
     def messages(self, place: Place, *, to_bob: bool = False) -> list[VisibleMessage]:
         """The bot's messages, oldest first, as Ann sees them, or Bob."""
+
+    async def open_thread(self, title: str, first_text: str = "") -> Place:
+        """Ann opens a thread in `room`. With `first_text`, it begins with this message of hers, which is not for the
+        bot, if the platform has such messages.
+        """
+        raise NotImplementedError
+
+    async def remove_thread(self, thread: Place) -> None:
+        raise NotImplementedError
 
     async def forbid_files(self, place: Place) -> None:
         """From now on, the bot may write but not send files there."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from bots.discord.adapter import DiscordAdapter
@@ -119,7 +120,16 @@ class DiscordHarness(PlatformHarness):
         return self.discord.connection_count
 
     def _place_channel(self, place: Place) -> Channel:
+        if place.thread is not None:
+            return self.discord.channels[place.thread]
         return self._dm if place.is_private else self._channel
+
+    async def open_thread(self, title: str, first_text: str = "") -> Place:
+        starter = await self.discord.send_message(self._ann, self._channel, first_text) if first_text else None
+        return replace(self.room, thread=str(self.discord.create_thread(self._channel, title, starter).id))
+
+    async def remove_thread(self, thread: Place) -> None:
+        del self.discord.channels[str(thread.thread)]
 
     async def write(self, place: Place, text: str) -> None:
         mention = "" if place.is_private else f"{self.discord.mention} "

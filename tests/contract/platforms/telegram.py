@@ -1,5 +1,6 @@
 """Telegram under the contract suite: the real library against the stand-in, by long polling."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from bots.sandbox.stand_in import Fault, FaultKind
@@ -67,7 +68,11 @@ class TelegramHarness(PlatformHarness):
 
     async def write(self, place: Place, text: str) -> None:
         mention = "" if place.is_private else f"@{self.telegram.bot.username} "
-        await self.telegram.send_message(self._ann, self._chat(place), mention + text)
+        await self.telegram.send_message(self._ann, self._chat(place), mention + text, thread=_topic(place))
+
+    async def open_thread(self, title: str, first_text: str = "") -> Place:
+        self._group.is_forum = True
+        return replace(self.room, thread=str(self.telegram.create_topic(self._group, title)))
 
     async def use_command(self, place: Place, command: str, argument: str) -> None:
         await self.telegram.send_message(self._ann, self._chat(place), f"/{command} {argument}")
@@ -93,14 +98,14 @@ class TelegramHarness(PlatformHarness):
                 ((message.file_name, self.telegram.document_content(message)),) if message.file_name else (),
             )
             for message in self.telegram.messages(self._chat(place))
-            if message.from_bot
+            if message.from_bot and message.thread_id == _topic(place)
         ]
 
     async def forbid_files(self, place: Place) -> None:
         self._chat(place).allows_documents = False
 
     def is_typing(self, place: Place) -> bool:
-        return self.telegram.is_typing(self._chat(place))
+        return self.telegram.is_typing(self._chat(place), _topic(place))
 
     def draft(self) -> str | None:
         drafts = self.telegram.live_drafts(self._private_chat)
@@ -141,3 +146,7 @@ class TelegramHarness(PlatformHarness):
 
     async def go_offline(self) -> None:
         await self.telegram.close()
+
+
+def _topic(place: Place) -> int | None:
+    return None if place.thread is None else int(place.thread)

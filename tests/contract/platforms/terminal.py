@@ -68,6 +68,7 @@ class TerminalHarness(PlatformHarness):
         Ability.REFUSALS: "printing does not fail",
         Ability.REPLIES: "an answer is below its question",
         Ability.SIZE_LIMIT: "a terminal scrolls",
+        Ability.THREADS: "there is one conversation",
         Ability.TYPING: 'the draft says "Thinking…"',
     }
 

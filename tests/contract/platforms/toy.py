@@ -53,6 +53,7 @@ class ToyHarness(PlatformHarness):
         Ability.ACCOUNT_WIDE_LIMITS: "it limits each room",
         Ability.INTERACTION_TOKENS: "messages need none",
         Ability.REDELIVERY: "an acknowledged event is deleted",
+        Ability.THREADS: "rooms have none",
     }
     refusable = tuple(STATUSES)
     room = Place("toy", "parley", "kitchen")
