@@ -212,10 +212,11 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
     """
     if token.mode is not ResponseMode.CHANNEL:
         return None
-    question = incoming.text if incoming.command == "ask" else f"/{incoming.command} {incoming.text}"
-    quote = _quote(question.strip())
+    is_question = incoming.command == "ask" and bool(incoming.text.strip())  # Discord refuses an empty message
+    question = (incoming.text if is_question else f"/{incoming.command} {incoming.text}").strip()
+    quote = _quote(question)
     if len(quote) > MAX_MESSAGE_CHARS:
-        quote = _quote(question.strip()[: MAX_MESSAGE_CHARS // 3] + "…")  # a line break takes three characters
+        quote = _quote(question[: MAX_MESSAGE_CHARS // 3] + "…")  # a line break takes three characters
     return message_payload(quote, flags=SUPPRESS_EMBEDS_FLAG)
 
 

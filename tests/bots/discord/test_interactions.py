@@ -79,6 +79,13 @@ async def test_question_is_shown_as_it_was_typed(harness: AdapterHarness) -> Non
     assert "||" not in shown
 
 
+@pytest.mark.parametrize("prompt", ["   ", "\n\n", "\u3000"])
+async def test_blank_question_is_acknowledged(harness: AdapterHarness, prompt: str) -> None:
+    await harness.start()
+    response = await harness.acknowledgement(await use_command(harness, "ask", prompt=prompt))
+    assert (response["type"], response["data"]["content"]) == (4, "> /ask")
+
+
 async def test_ask_in_a_thread_posts_into_the_thread(harness: AdapterHarness) -> None:
     adapter = await harness.start()
     incoming, _ = await use_ask(harness, harness.thread)
