@@ -85,7 +85,7 @@ class Store:
                 await self._wait_for_wal()
             try:
                 async with self._translate_errors():
-                    await self._connections.migrate(migrate.upgrade if migrates else migrate.create_or_check)
+                    await self._connections.migrate(migrate.create_or_upgrade if migrates else migrate.create_or_check)
             except DamagedStoreError:
                 raise
             except StoreError as error:

@@ -1,17 +1,18 @@
-"""Numbered migrations, run at start. An embedded database is backed up before they change it."""
+"""Numbered migrations, run at start. An embedded database is backed up before they change it.
+
+Alembic is imported only when there is something to migrate: a new database gets the newest schema, and the names of
+the migrations' files say which versions there are.
+"""
 
 import contextlib
 import sqlite3
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, select
 
 from core.errors import ConfigurationError
+from core.store import schema
 from core.store.dialect import advisory_lock
 
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
@@ -19,57 +20,79 @@ MIGRATION_LOCK_ID = 0x5061726C6579
 """Arbitrary, but the same in every version."""
 MAX_BACKUPS = 3
 
-
-def _alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS_DIRECTORY))
-    return config
+version_table = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""As Alembic creates it; it is no part of the schema that the migrations describe."""
 
 
 @cache
-def _load_migrations() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_alembic_config())
+def known_revisions() -> tuple[str, ...]:
+    """All versions of the schema, oldest first: the numbers with which the names of the migrations' files begin."""
+    return tuple(sorted(path.name.partition("_")[0] for path in MIGRATIONS_DIRECTORY.glob("versions/[0-9]*.py")))
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Migrate the schema to `revision`. Raises `ConfigurationError` if a newer version has written the database."""
+def newest_revision() -> str:
+    return known_revisions()[-1]
+
+
+def create_or_upgrade(connection: Connection) -> None:
+    """Create the schema in an empty database, or migrate it to the newest version.
+
+    Raises `ConfigurationError` if a newer version has written the database.
+    """
     advisory_lock(connection, MIGRATION_LOCK_ID)
-    scripts = _load_migrations()
-    current = _current_revision(connection, scripts)
-    if current == scripts.get_current_head():
-        return
-    config = _alembic_config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    current = _current_revision(connection)
+    if current is None:
+        _create(connection)
+    elif current != newest_revision():
+        upgrade(connection)
 
 
 def create_or_check(connection: Connection) -> None:
     """Create the schema in an empty database. Raises `ConfigurationError` if another version wrote the database."""
-    scripts = _load_migrations()
-    current = _current_revision(connection, scripts)
+    current = _current_revision(connection)
     if current is None:
-        upgrade(connection)
-    elif current != (head := scripts.get_current_head()):
+        create_or_upgrade(connection)
+    elif current != newest_revision():
         raise ConfigurationError(
-            f"The database has schema version {current}, and this version of Parley needs {head}. Stop the older "
-            "processes and start `parley run` of this version: it migrates the database. Or use the `parley` that "
-            "belongs to the running bot."
+            f"The database has schema version {current}, and this version of Parley needs {newest_revision()}. Stop "
+            "the older processes and start `parley run` of this version: it migrates the database. Or use the `parley` "
+            "that belongs to the running bot."
         )
 
 
-def _current_revision(connection: Connection, scripts: ScriptDirectory) -> str | None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to `revision`."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIRECTORY))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _create(connection: Connection) -> None:
+    schema.metadata.create_all(connection, checkfirst=False)
+    version_table.create(connection)
+    connection.execute(insert(version_table).values(version_num=newest_revision()))
+
+
+def _current_revision(connection: Connection) -> str | None:
     """None: the database is empty. Raises `ConfigurationError` if a newer version has written it."""
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in _known_revisions(scripts):
+    if not inspect(connection).has_table(version_table.name):
+        return None
+    current = connection.scalar(select(version_table.c.version_num))
+    if current is not None and current not in known_revisions():
         raise ConfigurationError(
             f"The database has schema version {current}, which this version of Parley does not know: a newer version "
             "wrote it. Install that version or restore a backup."
         )
     return current
-
-
-def _known_revisions(scripts: ScriptDirectory) -> set[str]:
-    return {script.revision for script in scripts.walk_revisions()}
 
 
 def is_outdated(path: Path) -> bool:
@@ -82,8 +105,7 @@ def is_outdated(path: Path) -> bool:
 
 
 def _is_older(revision: str | None) -> bool:
-    scripts = _load_migrations()
-    return revision in _known_revisions(scripts) and revision != scripts.get_current_head()
+    return revision in known_revisions() and revision != newest_revision()
 
 
 def back_up(path: Path) -> None:

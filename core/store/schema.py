@@ -4,8 +4,8 @@
 turn for the length of a lease, and `finished_at` is set when the outcome is known. `seq` orders the turns of a
 conversation; commands and buttons overtake and have none.
 
-Migrations define the tables (`migrations/`); a test compares them with this module. Constraints keep the name
-they were created with, because SQLite cannot rename them.
+A new database gets these tables at once. Migrations (`migrations/`) make the same tables of an older one, which a test
+checks. Constraints keep the name they were created with, because SQLite cannot rename them.
 """
 
 from functools import partial
@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Constraint,
     Float,
     ForeignKey,
     Index,
@@ -33,12 +34,33 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
+FORMER_NAMES = {
+    "answer_parts": "parts",
+    "preferences": "choices",
+    "key_values": "state",
+    "rate_limits": "waits",
+    "token_usage": "spending",
+    "daily_usage": "allowances",
+    "reservations": "requests",
+    "reasoning": "thoughts",
+    "personal_keys": "keys",
+    "memory_entries": "documents",
+    "memory_chunks": "memories",
+}
+"""The names under which tables were created that have been renamed. Their constraints contain them."""
+
+
+def _first_name(_constraint: Constraint, table: Table) -> str:
+    return FORMER_NAMES.get(table.name, table.name)
+
+
 metadata = MetaData(
     naming_convention={
+        "first_name": _first_name,
         "ix": "ix_%(column_0_N_label)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
+        "pk": "pk_%(first_name)s",
     }
 )
 
@@ -97,7 +119,7 @@ conversations = table(
 messages = table(
     "messages",
     primary_key("id", Id),
-    required("conversation_id", ForeignKey(conversations.c.id)),
+    required("conversation_id", ForeignKey(conversations.c.id, name="fk_messages_conversation")),
     required("turn_id", Id),
     required("role", String(16)),
     required("text", NulFreeText),
@@ -110,7 +132,9 @@ messages = table(
 turns = table(
     "turns",
     primary_key("id", Id),
-    Column("conversation_id", ForeignKey(conversations.c.id)),  # NULL: the event was refused
+    Column(
+        "conversation_id", ForeignKey(conversations.c.id, name="fk_turns_conversation")
+    ),  # NULL: the event was refused
     required("chat_key", String(300), server_default=""),  # platform:account:chat; empty: from before 0008
     Column("seq", Integer),
     required("event_key", String(200)),  # platform:account:key
@@ -148,7 +172,7 @@ Index("ix_turns_finished", turns.c.finished_at, sqlite_where=~IS_OPEN, postgresq
 
 answer_parts = table(
     "answer_parts",
-    primary_key("turn_id", ForeignKey(turns.c.id)),
+    primary_key("turn_id", ForeignKey(turns.c.id, name="fk_parts_turn")),
     primary_key("position", Integer),
     required("state", String(16)),
     Column("message_id", String(200)),  # NULL while unknown
@@ -239,14 +263,16 @@ reservations = table(
 
 summaries = table(
     "summaries",
-    primary_key("conversation_id", ForeignKey(conversations.c.id)),
+    primary_key("conversation_id", ForeignKey(conversations.c.id, name="fk_summaries_conversation")),
     required("up_to_message", Id),  # the last message it replaces
     required("text", NulFreeText),
     required("model", String(200)),
     required("created_at", Float),
 )
 
-reasoning = table("reasoning", primary_key("turn_id", ForeignKey(turns.c.id)), required("text", NulFreeText))
+reasoning = table(
+    "reasoning", primary_key("turn_id", ForeignKey(turns.c.id, name="fk_thoughts_turn")), required("text", NulFreeText)
+)
 
 personal_keys = table(
     "personal_keys",
@@ -273,7 +299,9 @@ memory_chunks = table(
     primary_key("id", Id),
     required("conversation_key", String(400)),
     required("kind", String(16)),
-    Column("entry_id", ForeignKey(memory_entries.c.id, ondelete="CASCADE")),  # of a note or file
+    Column(
+        "entry_id", ForeignKey(memory_entries.c.id, name="fk_memories_document", ondelete="CASCADE")
+    ),  # of a note or file
     required("position", Id),  # within the entry
     Column("message_id", Id),  # of a message
     required("label", String(200)),

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, text
 
 from core.errors import ConfigurationError, StoreError, UnavailableError
@@ -94,7 +93,7 @@ async def test_upgrade_makes_readable_backup(tmp_path: Path, monkeypatch: pytest
     await store.open()
     await store.write(set_value, "key", "value")
     await store.close()
-    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _self: "9999")
+    monkeypatch.setattr(migrate, "newest_revision", lambda: "9999")
     migrate.back_up(file)
     (backup,) = tmp_path.glob("*.backup")
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}, "only the owner can read it"

@@ -5,17 +5,19 @@
 
 import importlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Boolean, Connection, MetaData, func, insert, make_url, select, text, update
+from alembic.script import ScriptDirectory
+from sqlalchemy import Boolean, Connection, MetaData, func, insert, inspect, make_url, select, text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bots.sandbox.model.server import ModelStandIn
@@ -115,6 +117,55 @@ def count_rows(connection: Connection) -> dict[str, int]:
 
 def schema_differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection), schema.metadata))
+
+
+def test_names_of_files_are_versions() -> None:
+    scripts = ScriptDirectory(str(migrate.MIGRATIONS_DIRECTORY))
+    assert migrate.known_revisions() == tuple(script.revision for script in scripts.walk_revisions())[::-1]
+    assert migrate.newest_revision() == scripts.get_current_head()
+
+
+def describe_database(connection: Connection) -> dict[str, object]:
+    """All that other code can rely on, names of constraints included: a later migration may drop them by name."""
+    inspector = inspect(connection)
+
+    def describe_column(column: Mapping[str, Any]) -> object:
+        default = {"false": "0"}.get(column["default"], column["default"])  # the same to SQLite
+        if column["name"] == "id":
+            default = None  # a sequence, whose name nothing uses
+        return column["name"], str(column["type"]), column["nullable"], default
+
+    def describe_index(index: Mapping[str, Any]) -> object:
+        return (
+            index["name"],
+            index["column_names"],
+            {key: str(value) for key, value in index["dialect_options"].items()},
+        )
+
+    return {
+        table: (
+            sorted(map(describe_column, inspector.get_columns(table))),
+            sorted(map(describe_index, inspector.get_indexes(table))),
+            inspector.get_pk_constraint(table),
+            sorted(inspector.get_unique_constraints(table), key=str),
+            sorted(inspector.get_foreign_keys(table), key=str),
+        )
+        for table in inspector.get_table_names()
+    }
+
+
+@pytest.mark.parametrize("engine_name", ["sqlite", "postgresql"])
+async def test_new_database_is_like_migrated_one(engine_name: str, tmp_path: Path) -> None:
+    databases = []
+    for number, create in enumerate((migrate.create_or_upgrade, migrate.upgrade)):
+        url = f"sqlite:///{tmp_path / f'{number}.sqlite3'}" if engine_name == "sqlite" else empty_postgresql_url()
+        store = Store(url)
+        await store.write(create)
+        databases.append(await store.read(describe_database))
+        await store.close()
+    created, migrated = databases
+    assert created == migrated
+    assert set(created) > set(schema.metadata.tables)
 
 
 async def test_every_row_is_kept(upgraded: Store) -> None:
