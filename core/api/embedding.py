@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from openai import AsyncOpenAI
 
 from core.api import errors
@@ -14,12 +12,16 @@ from core.api.events import parse_token_count
 from core.api.response_body import decode_json, read_body
 from core.errors import ModelError, ModelFailure
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 MAX_TEXTS_PER_REQUEST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResult:
-    vectors: NDArray[np.float32]
+    vectors: "NDArray[np.float32]"
     """One row for each text, of Euclidean length 1."""
     tokens: int
     """The service's token count; 0 if it reports none."""
@@ -50,8 +52,10 @@ def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
     raise ModelError("The vectors are invalid", ModelFailure.MALFORMED)
 
 
-def _to_matrix(rows: list[Any], count: int) -> NDArray[np.float32] | None:
+def _to_matrix(rows: list[Any], count: int) -> "NDArray[np.float32] | None":
     """The first `count` vectors in the order of the texts; None if any number is not finite."""
+    import numpy as np
+
     try:
         vectors_by_index = {int(row.get("index", position)): row["embedding"] for position, row in enumerate(rows)}
         with np.errstate(over="ignore"):  # too large a number becomes infinite
@@ -61,7 +65,9 @@ def _to_matrix(rows: list[Any], count: int) -> NDArray[np.float32] | None:
     return matrix if matrix.ndim == 2 and matrix.shape[1] and np.isfinite(matrix).all() else None
 
 
-def _normalise(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalise(matrix: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    import numpy as np
+
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.asarray(matrix / np.maximum(lengths, 1e-12), dtype=np.float32)
 

@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import structlog
 
 from core.api.embedding import EmbeddingResult
@@ -136,6 +135,8 @@ class MemoryService:
         chunks: list[Chunk],
         on_progress: ProgressCallback | None = None,
     ) -> StoredEntry:
+        import numpy as np
+
         full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
@@ -180,6 +181,8 @@ class MemoryService:
         self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None, charge: Charge
     ) -> tuple[list[Chunk], Vectors]:
         """Embed chunks; halve those that are too long for the model. Returns the final chunks and their vectors."""
+        import numpy as np
+
         embedded: list[Chunk] = []
         vectors: list[Vectors] = []
         remaining = chunks

@@ -8,8 +8,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import ChunkKind, ScoredChunk, StoredVector, Vectors
@@ -48,6 +46,8 @@ def _select_nearest(
     nearest: list[_Match], page: Sequence[StoredVector], query: Vectors, limit_per_kind: int
 ) -> list[_Match]:
     """The nearest of those known so far and of a page."""
+    import numpy as np
+
     matrix = np.frombuffer(b"".join(stored.vector for stored in page), np.float32).reshape(-1, query.size)
     distances = (-(matrix @ query)).tolist()
     matches = [(distance, stored.id, stored.kind) for distance, stored in zip(distances, page, strict=True)]

@@ -7,10 +7,8 @@ Everything belongs to one conversation, identified by its key; no search crosses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -31,12 +29,16 @@ from sqlalchemy import (
 from core.store.dialect import advisory_lock
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 NOTE_KIND = "note"
 MAX_SEARCHED_TERMS = 20
 RECENT_MESSAGES = 20
 """The newest messages are not recalled, because the model sees them anyway."""
 
-Vectors = NDArray[np.float32]
+Vectors: TypeAlias = "NDArray[np.float32]"
 
 
 class ChunkKind(StrEnum):

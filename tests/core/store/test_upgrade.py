@@ -144,8 +144,8 @@ def describe_database(connection: Connection) -> dict[str, object]:
 
     return {
         table: (
-            sorted(map(describe_column, inspector.get_columns(table))),
-            sorted(map(describe_index, inspector.get_indexes(table))),
+            sorted(map(describe_column, inspector.get_columns(table)), key=str),
+            sorted(map(describe_index, inspector.get_indexes(table)), key=str),
             inspector.get_pk_constraint(table),
             sorted(inspector.get_unique_constraints(table), key=str),
             sorted(inspector.get_foreign_keys(table), key=str),
