@@ -156,6 +156,11 @@ SHORTEN_LEASES = (
 )
 
 
+def has_open_turns(connection: Connection, accounts: Sequence[AccountKey]) -> bool:
+    """Whether any turn of these accounts is unfinished, even if it cannot be claimed yet."""
+    return connection.scalar(select(turns.c.id).where(IS_OPEN, _of_accounts(accounts)).limit(1)) is not None
+
+
 def _shorten_leases(connection: Connection, lease_seconds: float) -> None:
     """Give owners the usual time to renew leases that last longer: the clock was set back since they were acquired."""
     connection.execute(SHORTEN_LEASES, {"lease_seconds": lease_seconds})

@@ -140,6 +140,8 @@ class Leases:
     async def _renew(self, names: list[str]) -> Collection[str]:
         if self._closing.is_set():
             return ()
+        if self._store.is_exclusive:
+            return names  # no other process can acquire them, whatever the database says
         return await self._store.write_leases(_renew, names, self._owner, self._timings.lease_duration)
 
     async def _release_quietly(self, name: str) -> None:

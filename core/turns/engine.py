@@ -21,7 +21,15 @@ from core.errors import StoreError
 from core.port import AccountKey, Adapter, Incoming, Place
 from core.scopes import chat_key
 from core.services import Services
-from core.store.claims import SUSPECT_ATTEMPTS, ClaimFilter, claim_turns, expire_leases, heartbeat, release_turns
+from core.store.claims import (
+    SUSPECT_ATTEMPTS,
+    ClaimFilter,
+    claim_turns,
+    expire_leases,
+    has_open_turns,
+    heartbeat,
+    release_turns,
+)
 from core.store.inbound import AcceptResult
 from core.store.lease_keeper import LeaseKeeper
 from core.store.turns import LostLeaseError, Turn
@@ -144,8 +152,20 @@ class Engine:
             turns = [] if self._is_closing else await self._claim_turns(free_slots)
             if turns and len(turns) != free_slots:
                 continue  # there may be more
-            await wait_for_event(self._wake_up, self._timings.claim_interval, self._clock)
+            if await self._is_idle():
+                await self._wake_up.wait()
+            else:
+                await wait_for_event(self._wake_up, self._timings.claim_interval, self._clock)
             self._wake_up.clear()
+
+    async def _is_idle(self) -> bool:
+        """Whether there is nothing to claim before this process stores an event."""
+        if self._running or not self._store.is_exclusive:
+            return False
+        try:
+            return not await self._store.read(has_open_turns, tuple(self._adapters))
+        except StoreError:
+            return False
 
     async def _claim_turns(self, free_slots: int) -> list[Turn]:
         """Claim turns and start them."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from core.store import leases, schema
 from core.store.database import Store
 from core.store.leases import Leases
 from core.timings import Timings
+from tests.clock import FakeClock
 from tests.postgresql import endless_transactions, open_store, postgresql_url
+from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
 TIMINGS = Timings(claim_interval=0.05, heartbeat_interval=0.05)
@@ -101,6 +104,25 @@ async def test_lost_lease_stops_work(store: Store) -> None:
 
 def expiry(connection: Connection) -> float:
     return float(connection.scalars(select(schema.leases.c.expires_at)).one())
+
+
+async def test_lease_in_database_of_one_process_is_not_renewed(tmp_path: Path) -> None:
+    clock = FakeClock()
+    timings = Timings(clock=clock)
+    store = Store(sqlite_url(tmp_path), timings=timings)
+    await store.open()
+    async with store.exclusive(), asyncio.timeout(15):
+        own, worker = Leases(store, "own", timings=timings), Worker()
+        task = asyncio.create_task(own.run_while_held("poller", worker))
+        await worker.began.wait()
+        expires_at = await store.read(expiry)
+        await clock.advance(10 * timings.lease_duration)
+        assert await store.read(expiry) == expires_at
+        assert not worker.ended.is_set()
+        own.close()
+        await worker.ended.wait()
+        task.cancel()
+    await store.close()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -283,9 +283,10 @@ async def running_engine(
     *,
     timings: Timings = Timings(),
     max_attempts: int = MAX_ATTEMPTS,
+    is_exclusive: bool = False,
     **settings: object,
 ) -> AsyncIterator[FakeAdapter]:
-    """The core with `model`, without a platform."""
+    """The core with `model`, without a platform. `is_exclusive`: no other process uses the database."""
     values = {
         "api_key": model.api_key,
         "base_url": model.base_url,
@@ -296,7 +297,10 @@ async def running_engine(
     }
     adapter = adapter or FakeAdapter()
     adapter.key_id = key_id_of(model.api_key)
-    async with open_services(Settings(**values), timings=timings) as opened:  # type: ignore[arg-type]
+    async with AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(open_services(Settings(**values), timings=timings))  # type: ignore[arg-type]
+        if is_exclusive:
+            await stack.enter_async_context(opened.store.exclusive())
         store = FaultyStore(opened.store)
         services = build_services(
             opened.settings,

@@ -23,6 +23,7 @@ from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
 from core.timings import Timings
 from core.turns.engine import MAX_ATTEMPTS, MAX_CHAT_SHARE, MIN_TURNS_PER_CHAT, Engine
+from tests.clock import FakeClock
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
 from tests.postgresql import postgresql_url
 from tests.waiting import wait_until
@@ -59,6 +60,19 @@ def prompts(body: dict[str, object]) -> list[str]:
 
 
 # Leases and attempts
+
+
+async def test_process_alone_with_its_database_searches_for_turns_only_when_it_stores_one(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    clock = FakeClock()
+    timings = Timings(clock=clock, heartbeat_interval=60)
+    async with running_engine(tmp_path, model, timings=timings, is_exclusive=True) as adapter:
+        assert adapter.store is not None
+        await adapter.store.wait_for_writes(Engine._claim)
+        await clock.settle()
+        assert min(clock.pending()) > timings.claim_interval
+        await asyncio.gather(adapter.store.wait_for_writes(Engine._claim), adapter.ask("hello"))
 
 
 def expire_leases(connection: Connection) -> None:
