@@ -1,6 +1,7 @@
 """`parley run`: serve every enabled platform until a signal, and exit in time whatever hangs."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -48,6 +49,8 @@ async def run_bot(
         await run_until(stop_requested, stack.enter_async_context(services.store.exclusive()))
         if not stop_requested.is_set():
             adapters = create_adapters(settings, services, specs)
+            gc.freeze()  # what exists now stays, so that collections need not search it
+            gc.enable()
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -10,7 +11,9 @@ from rich.table import Table
 
 from core.settings import AccessMode, LoadedSettings, SettingDefinition, SettingSource
 from core.settings.formatting import format_plain
-from core.store.grants import Grant
+
+if TYPE_CHECKING:
+    from core.store.grants import Grant
 
 UNLIMITED_WIDTH = 100_000
 """Console width that never wraps, for output that is not a terminal."""
@@ -68,7 +71,7 @@ def _without_password(text: str) -> str:
     return scheme + separator + rest
 
 
-def print_grants(grants: Sequence[Grant], mode: AccessMode, console: Console) -> None:
+def print_grants(grants: "Sequence[Grant]", mode: AccessMode, console: Console) -> None:
     """One row per grant. Times are UTC."""
     if mode is AccessMode.OPEN:
         console.print("PARLEY_ACCESS=open lets everyone use the bot.", highlight=False)

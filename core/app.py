@@ -9,7 +9,6 @@ import structlog
 from core.api.client import ModelApi, StreamTimeouts
 from core.conversation.learned_facts import LearnedFacts
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.vault import open_vault
 from core.errors import ConfigurationError
 from core.port import AccountKey, Adapter
 from core.retention import sweep_periodically
@@ -53,7 +52,11 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
         await facts.refresh()
         models = ModelRegistry(api, store, settings, timings=timings)
         await models.load()
-        vault = await open_vault(store, settings.secret_key.get_secret_value()) if settings.secret_key else None
+        vault = None
+        if settings.secret_key:
+            from core.conversation.vault import open_vault
+
+            vault = await open_vault(store, settings.secret_key.get_secret_value())
         yield build_services(settings, store, api, models, facts, vault, timings=timings)
     finally:
         await api.close()

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.api.client import ModelApi
 from core.conversation.api_keys import ApiKeys
@@ -12,13 +13,15 @@ from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
-from core.conversation.vault import Vault
 from core.memory.service import MemoryService
 from core.settings import Settings
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.store.leases import Leases
 from core.timings import Timings
+
+if TYPE_CHECKING:
+    from core.conversation.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def build_services(
     api: ModelApi,
     models: ModelRegistry,
     facts: LearnedFacts,
-    vault: Vault | None,
+    vault: "Vault | None",
     *,
     timings: Timings = Timings(),
 ) -> Services:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from telegram import Bot, ChatMember, InputFile, LinkPreviewOptions, Message, ReplyParameters, User
@@ -25,13 +25,15 @@ from bots.telegram.receiving import UpdateReceiver
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
-from bots.telegram.webhook import WebhookAddress, WebhookServer
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
+
+if TYPE_CHECKING:
+    from bots.telegram.webhook import WebhookAddress, WebhookServer
 
 # Without this, the library warns at every 429 that the type of `retry_after` will change.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
@@ -73,7 +75,7 @@ class TelegramAdapter:
         preview_mode: PreviewMode = PreviewMode.DRAFT,
         commands: Sequence[Command] = (),
         leases: Leases | None = None,
-        webhook: WebhookAddress | None = None,
+        webhook: "WebhookAddress | None" = None,
         max_conflicts: int = MAX_CONFLICTS,
         timings: TelegramTimings = TelegramTimings(),
     ) -> None:
@@ -166,6 +168,8 @@ class TelegramAdapter:
 
     async def _receive_updates(self, receiver: UpdateReceiver) -> None:
         if self._webhook is not None:
+            from bots.telegram.webhook import WebhookServer
+
             server = WebhookServer(self._bot, self._webhook, receiver.receive, self._timings)
             await self._run_transport(server)
             return
@@ -178,7 +182,7 @@ class TelegramAdapter:
         else:
             await self._leases.run_while_held(f"telegram:poller:{self.account}", poll)
 
-    async def _run_transport(self, transport: Poller | WebhookServer) -> None:
+    async def _run_transport(self, transport: "Poller | WebhookServer") -> None:
         self._transport = transport
         try:
             await transport.run()

@@ -15,17 +15,21 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
     if settings.token is None:
         return None
     from bots.telegram.adapter import TelegramAdapter
-    from bots.telegram.webhook import WebhookAddress
     from core.commands.declarations import COMMANDS
     from core.port import PreviewMode
 
+    webhook = None
+    if settings.webhook_url:
+        from bots.telegram.webhook import WebhookAddress
+
+        webhook = WebhookAddress(settings.webhook_url, settings.webhook_listen)
     return TelegramAdapter(
         settings.token.get_secret_value(),
         api_base=settings.api_base,
         preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
         commands=COMMANDS,
         leases=services.leases,
-        webhook=WebhookAddress(settings.webhook_url, settings.webhook_listen) if settings.webhook_url else None,
+        webhook=webhook,
     )
 
 

@@ -5,18 +5,21 @@ again.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import structlog
 
 from core.api.client import ModelApi
 from core.bounded_dict import BoundedDict
 from core.conversation.ledger import key_id_of
-from core.conversation.vault import Vault
 from core.port import Incoming
 from core.scopes import person_key, usage_subjects
 from core.settings import Settings
 from core.store.database import Store
 from core.store.personal_keys import delete_key, get_encrypted_key, replace_encrypted_key, save_encrypted_key
+
+if TYPE_CHECKING:
+    from core.conversation.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +37,7 @@ class ApiKey:
 
 
 class ApiKeys:
-    def __init__(self, store: Store, api: ModelApi, settings: Settings, vault: Vault | None) -> None:
+    def __init__(self, store: Store, api: ModelApi, settings: Settings, vault: "Vault | None") -> None:
         self._store = store
         self.bot_key = ApiKey(key_id_of(settings.api_key.get_secret_value() if settings.api_key else ""), api)
         self.vault = vault
@@ -59,7 +62,7 @@ class ApiKeys:
         self._decrypted.move_to_end(person_key)
         return self._decrypted[person_key][1]
 
-    async def _decrypt(self, person_key: str, encrypted: str, vault: Vault) -> tuple[str, ApiKey | None]:
+    async def _decrypt(self, person_key: str, encrypted: str, vault: "Vault") -> tuple[str, ApiKey | None]:
         """The encrypted key as it is stored afterwards, and its decrypted form."""
         secret = vault.decrypt(encrypted, person_key)
         if secret is None:

@@ -12,8 +12,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 MODEL_ID_PATTERN = re.compile(r"[^\s,=]{1,200}")
 PERSONA_NAME_PATTERN = re.compile(r"[\w-]{1,32}")
@@ -74,6 +72,9 @@ def _parse_host_port(value: str) -> str:
 
 
 def _parse_database_url(value: object) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     value = str(value).strip()
     if value.startswith("postgres://"):
         value = "postgresql://" + value.removeprefix("postgres://")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Connection
@@ -12,7 +13,6 @@ from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
-from core.conversation.vault import Vault
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
@@ -30,6 +30,9 @@ from core.store.inbound import (
 from core.texts import answers as texts
 from core.turns.access_control import AccessControl
 from core.turns.recent_forwards import RecentForwards
+
+if TYPE_CHECKING:
+    from core.conversation.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -204,7 +207,7 @@ def _as_key_command(incoming: Incoming) -> Incoming:
     )
 
 
-def _encrypt_api_key(incoming: Incoming, vault: Vault | None) -> Incoming:
+def _encrypt_api_key(incoming: Incoming, vault: "Vault | None") -> Incoming:
     """Encrypt the API key in a `/key` command, so that the database never contains it."""
     api_key = incoming.text.strip()
     if incoming.command != "key" or api_key.casefold() in ("", REMOVE):

@@ -174,8 +174,7 @@ async def running_checked_core(
     folder.mkdir()
     await model.start()
     try:
-        settings = {"open_turns": 10_000, "first_token_timeout": 3600}
-        async with running_engine(folder, model, adapter, timings=TIMINGS, **settings):
+        async with running_engine(folder, model, adapter, timings=TIMINGS, open_turns=10_000, first_token_timeout=3600):
             core = CheckedCore(adapter, ada, private_place, group)
             await core.prepare()
             yield core
