@@ -95,8 +95,6 @@ def claim_turns(
         "command_chats": command_chats,
     }
     rows = connection.execute(_claim_statement(tuple(accounts), claim_filter), parameters).all()
-    if not rows and claim_filter is not ClaimFilter.SUSPECT:
-        _shorten_leases(connection, lease_seconds)
     claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
     return [turn for turn in claimed if turn is not None]
 
@@ -161,7 +159,7 @@ def has_open_turns(connection: Connection, accounts: Sequence[AccountKey]) -> bo
     return connection.scalar(select(turns.c.id).where(IS_OPEN, _of_accounts(accounts)).limit(1)) is not None
 
 
-def _shorten_leases(connection: Connection, lease_seconds: float) -> None:
+def shorten_leases(connection: Connection, lease_seconds: float) -> None:
     """Give owners the usual time to renew leases that last longer: the clock was set back since they were acquired."""
     connection.execute(SHORTEN_LEASES, {"lease_seconds": lease_seconds})
 

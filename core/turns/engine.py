@@ -29,6 +29,7 @@ from core.store.claims import (
     has_open_turns,
     heartbeat,
     release_turns,
+    shorten_leases,
 )
 from core.store.inbound import AcceptResult
 from core.store.lease_keeper import LeaseKeeper
@@ -95,6 +96,8 @@ class Engine:
         self._max_suspects = 1
         """How many suspects run at once. One may kill the process, and the others would be blamed for it. Each that
         ends well doubles the number: as the process lives, most of them are innocent."""
+        self._next_thorough_claim = 0.0
+        """When to look for suspects and leases that are too long, by `Clock.monotonic`: not with every claim."""
         self._is_closing = False
 
     async def run(self) -> None:
@@ -148,9 +151,7 @@ class Engine:
 
     async def _claim_until_cancelled(self) -> None:
         while True:
-            free_slots = self._free_slots()
-            turns = [] if self._is_closing else await self._claim_turns(free_slots)
-            if turns and len(turns) != free_slots:
+            if not self._is_closing and await self._claim_turns():
                 continue  # there may be more
             if await self._is_idle():
                 await self._wake_up.wait()
@@ -167,23 +168,28 @@ class Engine:
         except StoreError:
             return False
 
-    async def _claim_turns(self, free_slots: int) -> list[Turn]:
-        """Claim turns and start them."""
+    async def _claim_turns(self) -> bool:
+        """Claim turns and start them. Returns whether there may be more that can start."""
         requested_at = self._clock.monotonic()
+        free_slots = self._free_slots()
+        # While there is hardly room for normal turns, suspects would wait for all of them.
+        is_thorough = requested_at >= self._next_thorough_claim or free_slots < MAX_TURNS_PER_CLAIM
+        if is_thorough:
+            self._next_thorough_claim = requested_at + self._timings.claim_interval
         try:
-            turns, limits = await self._store.write(
-                self._claim, free_slots, list(self._running.values()), self._places()
+            turns, has_more, limits = await self._store.write(
+                self._claim, free_slots, list(self._running.values()), self._places(), is_thorough=is_thorough
             )
         except StoreError as error:
             log.error("turn.claim_failed", error=str(error))
-            return []
+            return False
         if limits is not None:
             former_chats = {chat_key(place) for place in self._places()}
             places = (turn.incoming.place for turn in turns)
             self._rate_limits.apply(limits, [place for place in places if chat_key(place) not in former_chats])
         for turn in turns:
             self._start_turn(turn, requested_at)
-        return turns
+        return has_more
 
     def _free_slots(self) -> int:
         """How many turns may start; negative if more run than should."""
@@ -192,9 +198,18 @@ class Engine:
         return min(max_turns - busy, max_turns * WAITING_TURNS_FACTOR - len(self._running))
 
     def _claim(
-        self, connection: Connection, free_slots: int, running: list[RunningTurn], places: list[Place]
-    ) -> tuple[list[Turn], SharedState | None]:
-        """The transaction that claims turns: suspects first, or they would wait for all turns that come later."""
+        self,
+        connection: Connection,
+        free_slots: int,
+        running: list[RunningTurn],
+        places: list[Place],
+        *,
+        is_thorough: bool,
+    ) -> tuple[list[Turn], bool, SharedState | None]:
+        """The transaction that claims turns. Also returns whether there may be more.
+
+        A thorough claim looks for suspects first, and for leases that are too long.
+        """
 
         def claim(limit: int, claim_filter: ClaimFilter) -> list[Turn]:
             if limit <= 0:
@@ -219,15 +234,22 @@ class Engine:
             counts[chat_key(turn.incoming.place)] += 1
         busy_chats = [chat for chat, count in chats.items() if count >= max_per_chat]
         max_turns = max_per_chat - max((count for count in chats.values() if count < max_per_chat), default=0)
-        turns: list[Turn] = []
+        suspects: list[Turn] = []
+        if is_thorough and free_slots > 0:
+            busy_suspects = sum(other.is_busy_suspect for other in running)
+            suspects = claim(min(free_slots, self._max_suspects - busy_suspects), ClaimFilter.SUSPECT)
         if free_slots > 0:
-            suspects = sum(other.is_busy_suspect for other in running)
-            turns += claim(min(free_slots, self._max_suspects - suspects), ClaimFilter.SUSPECT)
-            turns += claim(min(free_slots - len(turns), max_turns, MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL)
-        elif free_slots > -MAX_EXTRA_COMMANDS:
-            turns += claim(min(MAX_EXTRA_COMMANDS, max_turns), ClaimFilter.COMMANDS)
+            limit, claim_filter = min(free_slots - len(suspects), max_turns, MAX_TURNS_PER_CLAIM), ClaimFilter.NORMAL
+        else:
+            limit = min(MAX_EXTRA_COMMANDS, max_turns) if free_slots > -MAX_EXTRA_COMMANDS else 0
+            claim_filter = ClaimFilter.COMMANDS
+        others = claim(limit, claim_filter)
+        turns = suspects + others
+        if is_thorough and not turns:
+            shorten_leases(connection, self._timings.lease_duration)
         claimed = [turn.incoming.place for turn in turns]
-        return turns, self._rate_limits.load(connection, [*places, *claimed]) if turns else None
+        limits = self._rate_limits.load(connection, [*places, *claimed]) if turns else None
+        return turns, len(others) == limit > 0, limits
 
     def _places(self) -> list[Place]:
         """Where this process has turns."""
@@ -258,6 +280,7 @@ class Engine:
             else:
                 await self._dispatcher.run(claimed)
             if turn.attempt > SUSPECT_ATTEMPTS:
+                self._next_thorough_claim = 0.0
                 self._max_suspects = min(2 * self._max_suspects, MAX_TURNS_PER_CLAIM)
         except LostLeaseError:
             log.warning("turn.lease_lost", turn=turn.id)
