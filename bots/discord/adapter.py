@@ -194,15 +194,12 @@ class DiscordAdapter:
             return await self._responder.follow_up(token, body, part.file, ephemeral=token.is_ephemeral)
 
     async def _announce(self, place: Place, part: Part, key: str, token: InteractionToken) -> str:
-        """Answer a command so that everyone sees it, in place of the deferred response, which only the person sees.
-
-        The response goes first: a follow-up to a deferred response would fill it.
-        """
+        """Answer a command so that everyone sees it, in place of the deferred response, which only the person sees."""
+        if not token.can_post:
+            return await self._responder.announce(token, _payload(part), part.file)
         with contextlib.suppress(DeliveryError):
             await self._responder.delete_original(token)
-        if token.can_post:
-            return await self._post(place, part, key, None)
-        return await self._responder.follow_up(token, _payload(part), part.file, ephemeral=False)
+        return await self._post(place, part, key, None)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         body = _payload(part)

@@ -6,6 +6,7 @@ data that another process needs to answer.
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -203,6 +204,33 @@ class InteractionResponder:
         state.sent_ids.add(message_id)
         return message_id
 
+    async def announce(self, token: InteractionToken, body: Json, file: File | None = None) -> str:
+        """Follow up for everyone to see, in place of the deferred response, which only the person sees.
+
+        Discord knows follow-ups by no key. The response is therefore filled before the follow-up and deleted after it:
+        if an earlier process has filled it, the follow-up may exist and is not repeated, and the person keeps the
+        response. Returns the message's ID; "" if an earlier process has done all.
+        """
+        state = self._state_of(token)
+        await self._wait_acknowledged(state)
+        self._require_valid(token)
+        if state.is_filled is None:
+            try:
+                original = await self.http.call("GET", _original_path(token))
+            except DeliveryError as error:
+                if error.failure is not DeliveryFailure.GONE:
+                    raise
+                return ""
+            if not _is_loading(original):
+                return str(original.get("id", ""))
+        if not state.is_filled:
+            await self.http.call("PATCH", _original_path(token), {**body, "components": []})
+            state.is_filled = True
+        message_id = await self.follow_up(token, body, file, ephemeral=False)
+        with contextlib.suppress(DeliveryError):
+            await self.delete_original(token)
+        return message_id
+
     async def edit(self, token: InteractionToken, message: str, body: Json, file: File | None = None) -> None:
         await self.http.call("PATCH", await self._message_path(token, message), body, file=file)
 
@@ -232,9 +260,7 @@ class InteractionResponder:
     async def _is_filled(self, token: InteractionToken, body: Json) -> bool:
         """Whether the deferred response has a text other than that of `body`."""
         original = await self.http.call("GET", _original_path(token))
-        flags = original.get("flags")
-        is_loading = isinstance(flags, int) and bool(flags & LOADING_FLAG)
-        return not is_loading and original.get("content") != body.get("content")
+        return not _is_loading(original) and original.get("content") != body.get("content")
 
     async def _wait_acknowledged(self, state: _InteractionState) -> None:
         """Wait for the acknowledgement, because Discord accepts no answer before it."""
@@ -255,6 +281,11 @@ class InteractionResponder:
                 self._states.popitem(last=False)
             state = self._states[token.interaction_id] = _InteractionState(token.expires_at)
         return state
+
+
+def _is_loading(message: Json) -> bool:
+    flags = message.get("flags")
+    return isinstance(flags, int) and bool(flags & LOADING_FLAG)
 
 
 def _original_path(token: InteractionToken) -> str:

@@ -448,11 +448,11 @@ def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
     texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
     # Without the white space that the stored question will not have, so that edits find each message in it.
     texts = [(message_id, text.strip()) for message_id, text in texts if text.strip()]
-    texts.sort(key=lambda piece: _message_order(piece[0]))
+    texts.sort(key=lambda piece: message_order(piece[0]))
     return replace(
         _with_texts(first, texts),
         attachments=first.attachments + incoming.attachments,
-        quotes=tuple(sorted(first.quotes + incoming.quotes, key=lambda quote: _message_order(quote.message_id))),
+        quotes=tuple(sorted(first.quotes + incoming.quotes, key=lambda quote: message_order(quote.message_id))),
     )
 
 
@@ -465,7 +465,7 @@ def _with_texts(batch: StoredIncoming, texts: Sequence[tuple[str, str]]) -> Stor
     )
 
 
-def _message_order(message_id: str | None) -> tuple[int, str]:
+def message_order(message_id: str | None) -> tuple[int, str]:
     """Message IDs grow on every platform."""
     return len(message_id or ""), message_id or ""
 

@@ -18,6 +18,7 @@ from core.services import Services
 from core.store.answer_parts import list_sent_parts
 from core.store.answers import get_answer, get_reasoning
 from core.store.conversations import find_conversation
+from core.store.inbound import message_order
 from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
 
@@ -66,9 +67,17 @@ async def _is_replaceable(request: CommandRequest) -> bool:
     turn = await request.services.store.read(find_turn_of_message, key_prefix, incoming.message_id or "")
     if turn is None:
         pressed = parse_action(incoming.text)
-        return pressed is not None and pressed.action is ButtonAction.STOP
+        is_stop = pressed is not None and pressed.action is ButtonAction.STOP
+        return is_stop and await _is_after_question(request, pressed.turn_id if pressed else None)
     press = parse_action(turn.incoming.text) if turn.incoming.kind is EventKind.BUTTON else None
     return turn.incoming.command in MENU_COMMANDS or (press is not None and press.action in MENU_ACTIONS)
+
+
+async def _is_after_question(request: CommandRequest, turn_id: int | None) -> bool:
+    """Whether the pressed message came after the question of the turn, as a preview of its answer does."""
+    turn = await request.services.store.read(get_turn, turn_id or 0)
+    question = turn.incoming.message_id if turn is not None else None
+    return question is None or message_order(request.incoming.message_id) > message_order(question)
 
 
 async def find_permitted_turn(

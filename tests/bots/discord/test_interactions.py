@@ -1,6 +1,7 @@
 """Commands, completions, buttons and menus are stored, acknowledged in time and answered where they belong."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -213,6 +214,33 @@ async def test_ephemeral_command_is_answered_privately(harness: AdapterHarness) 
     assert all(harness.message(message_id).flags & EPHEMERAL for message_id in (first, second))
     await adapter.delete(incoming.place, second, interaction_token=incoming.interaction_token)
     assert harness.bot_texts() == ["one"]
+
+
+@pytest.mark.parametrize("dies_after", ["fill", "follow-up", "all"])
+async def test_announcement_is_not_repeated_where_posting_is_forbidden(
+    harness: AdapterHarness, dies_after: str
+) -> None:
+    adapter = await harness.start()
+    interaction = await harness.discord.use_command(
+        harness.ann, channel_of_guild_without_bot(harness), "model", is_user_installed=True, name="phi"
+    )
+    incoming = await harness.inbox.next()
+    await harness.acknowledgement(interaction)
+    refused = {"fill": "POST /webhooks/[^/]+/[^/]+", "follow-up": "DELETE /webhooks/.*"}
+    if dies_after in refused:
+        harness.discord.script.add(refused[dies_after], ScriptedReply.error(400, 50035))
+    with contextlib.suppress(DeliveryError):
+        await send_answer(adapter, incoming, "Changed.")
+    adapter = await harness.restart()
+    await send_answer(adapter, incoming, "Changed.")
+    shown = [message for message in interaction.responses if not message.is_deleted]
+    public = [message.content for message in shown if not message.flags & EPHEMERAL]
+    private = [message.content for message in shown if message.flags & EPHEMERAL]
+    assert (public, private) == {
+        "fill": ([], ["Changed."]),
+        "follow-up": (["Changed."], ["Changed."]),
+        "all": (["Changed."], []),
+    }[dies_after]
 
 
 async def test_undeclared_command_reaches_core(harness: AdapterHarness) -> None:

@@ -130,6 +130,16 @@ async def test_forged_press_replaces_no_answer(adapter: FakeAdapter, action: str
     assert adapter.messages[answer_id].strip() == "an answer"
 
 
+async def test_forged_stop_replaces_no_older_message(adapter: FakeAdapter) -> None:
+    """The turn of an old answer is deleted, so its message is unknown."""
+    await adapter.say("hello", message="50")
+    await adapter.wait_for_states("done")
+    adapter.messages["9"] = "an old answer"
+    await adapter.press("stop:1", "9")
+    await adapter.wait_for_states("done", "done")
+    assert adapter.messages["9"] == "an old answer"
+
+
 async def test_menu_is_replaced_by_its_pages(adapter: FakeAdapter) -> None:
     await adapter.ask("/models")
     [menu_id] = adapter.messages
