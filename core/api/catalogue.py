@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
-from rapidfuzz import fuzz, process
-
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_SIZE_IN_BILLIONS = 30.0
 MAX_CANDIDATES = 10
@@ -215,6 +213,8 @@ def _begins(word: str, part: str) -> bool:
 
 def similar_names(query: str, names: Iterable[str], limit: int) -> list[str]:
     """The most similar names, best first."""
+    from rapidfuzz import fuzz, process
+
     found = process.extract(query, list(names), scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY, limit=limit)
     return [name for name, _score, _index in found]
 

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import zip_longest
 
-from wcwidth import wcswidth
-
 from core.markdown.document import Alignment, Inline, LineBreak, Paragraph, Table, Text
 from core.markdown.plain_text import inlines_to_plain_text
 
@@ -84,6 +82,8 @@ def _format_row(row: list[list[str]], widths: list[int], alignments: tuple[Align
 def _display_width(text: str) -> int:
     if text.isascii():
         return len(text)
+    from wcwidth import wcswidth
+
     width = wcswidth(text)
     return len(text) if width < 0 else width
 

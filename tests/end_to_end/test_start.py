@@ -24,6 +24,9 @@ RARELY_NEEDED = {
     "core.conversation.vault",  # personal API keys
     "numpy",  # notes and files
     "pypdf",
+    "rapidfuzz",  # names of models that are not exact
+    "sqlalchemy.orm",
+    "wcwidth",  # tables in other scripts
 }
 
 
