@@ -15,7 +15,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services
 from core.settings import Settings
-from core.texts.formatting import format_context_length, format_duration
+from core.texts.formatting import count, format_context_length, format_duration
 
 SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_ADDRESS)
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
@@ -39,12 +39,12 @@ async def list_models(
     async with open_services(settings) as services:
         if forgets_facts:
             facts = {item.fact.model for item in await services.facts.list_facts()}
-            count = await services.facts.reset([model for model in facts if matches_search(model, search)])
-            stderr.print(f"parley: {count} learned facts are forgotten.", markup=False, highlight=False)
+            number = await services.facts.reset([model for model in facts if matches_search(model, search)])
+            stderr.print(f"parley: Forgot {count(number, 'learned fact')}.", markup=False, highlight=False)
         if ends_pauses:
             paused = {pause.model for pause in await services.pauses.list_pauses()}
-            count = await services.pauses.end([model for model in paused if matches_search(model, search)])
-            stderr.print(f"parley: {count} pauses are ended.", markup=False, highlight=False)
+            number = await services.pauses.end([model for model in paused if matches_search(model, search)])
+            stderr.print(f"parley: Ended {count(number, 'pause')}.", markup=False, highlight=False)
         try:
             await services.models.fetch()
         except ModelError as error:

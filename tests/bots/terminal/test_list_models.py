@@ -58,9 +58,9 @@ async def test_learned_facts_are_listed_and_forgotten(tmp_path: Path) -> None:
         assert re.search(r"google/gemma-2-9b-it .* context limit .* 4096", output)
         assert "gemma" not in await run_list_models(tmp_path, model, "phi")
         forgotten = await run_list_models(tmp_path, model, "gemma", forgets_facts=True)
-        assert "1 learned facts are forgotten" in forgotten
+        assert "Forgot 1 learned fact." in forgotten
         output = await run_list_models(tmp_path, model, forgets_facts=True)
-        assert "1 learned facts are forgotten" in output
+        assert "Forgot 1 learned fact." in output
         assert "system role" not in output
         assert "rejected part" not in await run_list_models(tmp_path, model)
     finally:
@@ -84,9 +84,9 @@ async def test_pauses_are_listed_and_ended(tmp_path: Path) -> None:
         pattern = r"microsoft/phi-4 +│ {} +│ HTTP 503: overloaded │ \d\d:\d\d:\d\d │ (10|9) min"
         assert re.search(pattern.format("everyone"), output)
         assert re.search(pattern.format("one personal key"), output)
-        assert "0 pauses are ended" in await run_list_models(tmp_path, model, "gemma", ends_pauses=True)
+        assert "Ended 0 pauses." in await run_list_models(tmp_path, model, "gemma", ends_pauses=True)
         output = await run_list_models(tmp_path, model, "phi", ends_pauses=True)
-        assert "2 pauses are ended" in output
+        assert "Ended 2 pauses." in output
         assert "overloaded" not in output
     finally:
         await model.close()
