@@ -120,7 +120,7 @@ def _run_bot(config_file: Path | None) -> None:
         structlog.get_logger(__name__).warning(
             "settings.unknown_variable", name=variable.name, suggestion=variable.suggestion
         )
-    with asyncio.Runner(loop_factory=_event_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=event_loop_factory()) as runner:
         runner.run(run_bot(settings, show_pairing_code=_print_pairing_code))
 
 
@@ -138,7 +138,7 @@ def _run_workers(count: int, config_file: Path | None) -> None:
         raise typer.Exit(exit_code)
 
 
-def _event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop of uvloop, where it is installed: it needs less processor time than the one of Python."""
     try:
         import uvloop

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import httpx2
 import msgspec
@@ -34,6 +34,8 @@ from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 
+T = TypeVar("T")
+
 MAX_ATTEMPTS = 3
 RETRYABLE_FAILURES = (
     ModelFailure.UNREACHABLE,
@@ -44,6 +46,7 @@ RETRYABLE_FAILURES = (
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
+BUSY_CHECK_SECONDS = 1.0
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
 Reader = Callable[[], Awaitable[bytes]]
@@ -227,18 +230,12 @@ class ModelApi:
     async def _stream_once(self, payload: dict[str, Any], has_reasoning: bool) -> AsyncGenerator[StreamEvent, None]:
         parser = StreamParser(has_reasoning=has_reasoning)
         first_token = self._timeouts.until_first_token(is_streamed=STREAM in payload, has_reasoning=has_reasoning)
-        deadlines = _Deadlines(self._timeouts, first_token)
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout_at(deadlines.next):
-                    response = await stack.enter_async_context(
-                        # As an extra body: the package spends milliseconds to transform the messages of a conversation.
-                        self._openai.chat.completions.with_streaming_response.create(
-                            model=payload["model"], messages=(), extra_body=payload
-                        )
-                    )
-                    read = await _open_reader(response)
-                async with aclosing(_parse_chunks(read, parser, deadlines)) as events:
+                watchdog = _Watchdog(self._timeouts, first_token)
+                stack.callback(watchdog.stop)
+                read = await watchdog.wait(self._open_stream(payload, stack))
+                async with aclosing(_parse_chunks(read, parser, watchdog)) as events:
                     async for event in events:
                         yield event
                 for event in parser.finish():
@@ -250,6 +247,13 @@ class ModelApi:
             if parser.content_chars and not isinstance(error, TimeoutError):
                 model_error = ModelError("The connection broke off in the middle of an answer", ModelFailure.TRUNCATED)
             raise model_error from error
+
+    async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Reader:
+        """Send the request. `stack` closes the response."""
+        # As an extra body: the package spends milliseconds to transform the messages of a conversation.
+        create = self._openai.chat.completions.with_streaming_response.create
+        request = create(model=payload["model"], messages=(), extra_body=payload)
+        return await _open_reader(await stack.enter_async_context(request))
 
     async def _drain(self, read: Reader) -> None:
         """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
@@ -283,24 +287,58 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-class _Deadlines:
-    """Until when the next piece of an answer must arrive, by the event loop's clock."""
+class _Watchdog:
+    """Ends the wait for the next piece of an answer at its deadline.
+
+    One timer for the whole stream: `asyncio.timeout` would start one for each piece.
+    """
 
     def __init__(self, timeouts: StreamTimeouts, first_token: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._between_tokens = timeouts.between_tokens
         self._total = self._loop.time() + timeouts.total
-        self.next = min(self._total, self._loop.time() + first_token)
+        self._deadline = min(self._total, self._loop.time() + first_token)
+        self._waiting_task: asyncio.Task[Any] | None = None
+        self._has_expired = False
+        self._start_timer()
 
     def extend(self) -> None:
-        self.next = min(self._total, self._loop.time() + self._between_tokens)
+        self._deadline = min(self._total, self._loop.time() + self._between_tokens)
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """The result of `work`. Raises `TimeoutError` at the deadline."""
+        task = self._waiting_task = asyncio.current_task()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled the task at the same moment.
+            if self._has_expired and task is not None and not task.uncancel():
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waiting_task = None
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _start_timer(self) -> None:
+        # A later `extend` may bring the deadline forward, but not to a time before this one.
+        self._timer = self._loop.call_at(min(self._deadline, self._loop.time() + self._between_tokens), self._check)
+
+    def _check(self) -> None:
+        if self._loop.time() < self._deadline:
+            self._start_timer()
+        elif self._waiting_task is not None:
+            self._has_expired = True
+            self._waiting_task.cancel()
+        else:  # the consumer of the stream is busy
+            self._timer = self._loop.call_later(BUSY_CHECK_SECONDS, self._check)
 
 
-async def _parse_chunks(read: Reader, parser: StreamParser, deadlines: _Deadlines) -> AsyncGenerator[StreamEvent, None]:
+async def _parse_chunks(read: Reader, parser: StreamParser, watchdog: _Watchdog) -> AsyncGenerator[StreamEvent, None]:
     """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
     while not parser.is_done:
-        async with asyncio.timeout_at(deadlines.next):
-            chunk = await read()
+        chunk = await watchdog.wait(read())
         if not chunk:
             return
         content_chars = parser.content_chars
@@ -308,7 +346,7 @@ async def _parse_chunks(read: Reader, parser: StreamParser, deadlines: _Deadline
             yield event
         if parser.content_chars != content_chars:
             # Comments that keep the connection alive do not extend the deadline.
-            deadlines.extend()
+            watchdog.extend()
 
 
 async def _open_reader(response: Any) -> Reader:
