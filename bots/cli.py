@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -55,6 +54,8 @@ def _console() -> Console:
 
 def _print_version(requested: bool) -> None:
     if requested:
+        from importlib.metadata import version
+
         _console().print(f"parley {version('parley')}", highlight=False)
         raise typer.Exit
 
