@@ -20,6 +20,9 @@ class Timings:
     """Between two renewals of all leases of a process. A `/stop` that another process received arrives with one."""
     claim_interval: float = 1.0
     """Between two searches for turns and named leases that other processes let go."""
+    idle_claim_interval: float = 10.0
+    """The same for turns while none is open and no other process uses the database. Finds an event whose receiver was
+    cancelled while it was stored."""
     lease_cancel_timeout: float = 6.0
     """For the work under a lost lease to end."""
 

@@ -153,10 +153,9 @@ class Engine:
         while True:
             if not self._is_closing and await self._claim_turns():
                 continue  # there may be more
-            if await self._is_idle():
-                await self._wake_up.wait()
-            else:
-                await wait_for_event(self._wake_up, self._timings.claim_interval, self._clock)
+            timings = self._timings
+            interval = timings.idle_claim_interval if await self._is_idle() else timings.claim_interval
+            await wait_for_event(self._wake_up, interval, self._clock)
             self._wake_up.clear()
 
     async def _is_idle(self) -> bool:
