@@ -9,7 +9,7 @@ from rich.console import Console
 from bots.terminal.adapter import TerminalAdapter
 from core.app import open_services, serve
 from core.errors import ParleyError, UnavailableError
-from core.scopes import applicable_scopes
+from core.scopes import applicable_scopes, person_key
 from core.services import Services
 from core.settings import AccessMode, Settings
 from core.store.answers import is_any_event_answered
@@ -35,7 +35,7 @@ async def run_terminal_chat(settings: Settings, model: str) -> None:
         await serve(services, [adapter], asyncio.Event())
         if adapter.has_asked and not sys.stdin.isatty():
             key_prefix = f"{adapter.place.account_key}:{adapter.session}"
-            if not await services.store.read(is_any_event_answered, key_prefix):
+            if not await services.store.read(is_any_event_answered, person_key(adapter.sender), key_prefix):
                 raise UnavailableError("No question was answered.")
 
 

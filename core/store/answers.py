@@ -155,11 +155,15 @@ def has_answers(connection: Connection, conversation_id: int, *, except_turn: in
     return connection.scalar(query.limit(1)) is not None
 
 
-def is_any_event_answered(connection: Connection, event_key_prefix: str) -> bool:
-    """Whether an answer to an event is stored whose key, as PLATFORM:ACCOUNT:KEY, begins so."""
+def is_any_event_answered(connection: Connection, person_key: str, event_key_prefix: str) -> bool:
+    """Whether an answer to an event of this person is stored whose key, as PLATFORM:ACCOUNT:KEY, begins so."""
     query = (
         select(messages.c.id)
         .join(turns, turns.c.id == messages.c.turn_id)
-        .where(turns.c.event_key.startswith(event_key_prefix, autoescape=True), messages.c.role == "assistant")
+        .where(
+            turns.c.person_key == person_key,
+            turns.c.event_key.startswith(event_key_prefix, autoescape=True),
+            messages.c.role == "assistant",
+        )
     )
     return connection.scalar(query.limit(1)) is not None

@@ -327,18 +327,15 @@ def accept_forward(
         return AcceptResult.DUPLICATE
     if not _merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
         return AcceptResult.IGNORED
-    connection.execute(
-        plain_insert(turns).values(
-            conversation_id=conversation_id,
-            chat_key=chat_key(incoming.place),
-            event_key=event_key,
-            person_key=person_key,
-            created_at=database_now(),
-            incoming_json=erase_content(encode_incoming(incoming)),
-            state=TurnState.MERGED,
-            finished_at=database_now(),
-        )
-    )
+    columns = {
+        "conversation_id": conversation_id,
+        "chat_key": chat_key(incoming.place),
+        "event_key": event_key,
+        "person_key": person_key,
+        "is_exempt": False,
+        "incoming_json": erase_content(encode_incoming(incoming)),
+    }
+    connection.execute(INSERT_MERGED_TURN, columns)
     return AcceptResult.MERGED
 
 

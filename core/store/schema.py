@@ -101,7 +101,8 @@ def _database_now_sqlite(_element: database_now, _compiler: SQLCompiler, **_: ob
 
 @compiles(database_now, "postgresql")
 def _database_now_postgresql(_element: database_now, _compiler: SQLCompiler, **_: object) -> str:
-    return "extract(epoch from clock_timestamp())::float8"
+    # Unlike `clock_timestamp`, it does not change within a statement, so that conditions on times can use indexes.
+    return "extract(epoch from statement_timestamp())::float8"
 
 
 conversations = table(
@@ -268,6 +269,7 @@ summaries = table(
     required("text", NulFreeText),
     required("model", String(200)),
     required("created_at", Float),
+    Index("ix_summaries_created", "created_at"),
 )
 
 reasoning = table(

@@ -1,0 +1,358 @@
+"""No query of the product scans a table that grows, on either database.
+
+Every function of the store runs on a database with many rows, and the plan of each of its statements is read. By
+default there are 10,000 messages; the long form takes PLANS_MESSAGES=1000000.
+"""
+
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection, event, text
+
+import core.store
+from core.api.events import UsageReport
+from core.api.service_facts import Fact, FactKind
+from core.errors import ModelError, ModelFailure
+from core.port import Batch, EventKind, Incoming, Quote, QuoteKind
+from core.store import (
+    answer_parts,
+    answers,
+    chat_migration,
+    claims,
+    conversations,
+    grants,
+    history,
+    inbound,
+    key_values,
+    learned_facts,
+    leases,
+    memories,
+    model_pauses,
+    personal_keys,
+    preferences,
+    rate_limits,
+    recent_activity,
+    retention,
+    schema,
+    token_usage,
+    turns,
+)
+from core.store.answer_parts import PartState, SentPart
+from core.store.claims import ClaimFilter
+from core.store.database import Store
+from core.store.history import ConversationSummary
+from core.store.inbound import InboundLimits
+from core.store.memories import NewChunk, RecallMode, UnindexedMessage
+from core.store.preferences import Preference, PreferenceName
+from core.store.token_usage import UsageKey, UsageKind
+from core.store.turns import Turn, TurnState
+from tests.core.store import many_rows
+from tests.core.store.turn_helpers import ACCOUNT, ANN, PLACE
+from tests.postgresql import postgresql_url
+from tests.sqlite import sqlite_url
+
+MESSAGES = int(os.environ.get("PLANS_MESSAGES", "10000"))
+KEY = "telegram:1:5::"
+PERSON = "telegram:5"
+MODEL = UsageKey("key", "m", UsageKind.CHAT, "2026-01-01")
+LIMITS = InboundLimits(5, 50, 1000)
+NO_VECTORS = np.zeros((1, 2), np.float32)
+
+SMALL_TABLES = {
+    "alembic_version",
+    "grants",
+    "key_values",
+    "leases",
+    "learned_facts",
+    "model_pauses",
+    "rate_limits",
+    "reservations",
+}
+"""As large as the operator's configuration, or what is going on at the moment."""
+OPEN_TURNS = {"ix_turns_open", "ix_turns_next", "ix_turns_person_open"}
+"""Indexes of open turns only, of which there are few."""
+BOUNDED = {
+    "delete_messages": "the oldest rows, up to a limit",
+    "delete_memories": "the oldest rows, up to a limit",
+    "delete_reasoning": "the oldest rows, up to a limit",
+    "move_chat": "a platform moves a chat once",
+}
+"""Functions that may scan a table that grows."""
+SERVER_ONLY = {"chat_activity"}
+"""An embedded database has no other process to ask about."""
+
+
+@dataclass(slots=True)
+class Plans:
+    """The plans of the statements that run on one connection, and the functions that scan."""
+
+    function: str = ""
+    statements: int = 0
+    scans: dict[str, set[str]] = field(default_factory=dict)
+
+    def explain(
+        self, connection: Connection, _cursor: object, sql: str, parameters: Any, _context: object, many: bool
+    ) -> None:
+        if sql.startswith(("EXPLAIN", "BEGIN", "ANALYZE", "SET")) or not self.function:
+            return
+        self.statements += 1
+        first = parameters[0] if many else parameters
+        is_sqlite = connection.dialect.name == "sqlite"
+        rows = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN' if is_sqlite else '(FORMAT JSON)'} {sql}", first)
+        details = [scan for row in rows for scan in (sqlite_scans(row[3]) if is_sqlite else postgresql_scans(row[0]))]
+        if details:
+            self.scans.setdefault(self.function, set()).update(details)
+
+
+def sqlite_scans(detail: str) -> Iterator[str]:
+    """`SCAN turns USING INDEX ix`, but not `SEARCH turns USING INDEX ix (id=?)`."""
+    match = re.fullmatch(r"SCAN (\w+?)(?:_\d+)?( USING (?:COVERING )?INDEX (\w+))?", detail)
+    if match and match[1] not in SMALL_TABLES and match[3] not in OPEN_TURNS and match[1] in schema.metadata.tables:
+        yield f"{match[1]} by {match[3]}"
+
+
+def postgresql_scans(plan: Any) -> Iterator[str]:
+    for root in json.loads(plan) if isinstance(plan, str) else plan:
+        yield from _scans_below(root["Plan"])
+
+
+def _scans_below(node: dict[str, Any], *, is_limited: bool = False) -> Iterator[str]:
+    is_scan = node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan")
+    index = node.get("Index Name")
+    is_small = node.get("Relation Name") in SMALL_TABLES or index in OPEN_TURNS
+    reads_few_rows = is_limited and "Filter" not in node
+    if is_scan and not is_small and not reads_few_rows and "Index Cond" not in node:
+        yield f"{node.get('Relation Name')} by {index}"
+    for child in node.get("Plans", ()):
+        yield from _scans_below(child, is_limited=node["Node Type"] == "Limit")
+
+
+def store_functions() -> set[str]:
+    """Those that are the body of a transaction."""
+    modules = [
+        importlib.import_module(f"core.store.{module.name}")
+        for module in pkgutil.iter_modules(core.store.__path__)
+        if module.name not in ("dialect", "migrate", "migrations")
+    ]
+    return {
+        name
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and not name.startswith("_")
+        and next(iter(inspect.signature(function).parameters), "") == "connection"
+    }
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(sqlite_url(tmp_path) if request.param == "sqlite" else postgresql_url())
+    await store.write(many_rows.insert_rows, MESSAGES, 5)
+    yield store
+    await store.close()
+
+
+def run_everything(connection: Connection) -> Plans:
+    """Every function of the store, with arguments like the product's."""
+    plans, called = Plans(), set[str]()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL enable_seqscan = off"))  # the rows are few enough to scan them
+
+    def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        plans.function = function.__name__
+        called.add(function.__name__)
+        try:
+            return function(connection, *args, **kwargs)
+        finally:
+            plans.function = ""
+
+    event.listen(connection, "before_cursor_execute", plans.explain)
+    try:
+        run_all(run)
+    finally:
+        event.remove(connection, "before_cursor_execute", plans.explain)
+    assert store_functions() - called == set(), "functions without a call here"
+    return plans
+
+
+def run_all(run: Callable[..., Any]) -> None:
+    turn = run_turn(run)
+    run_commands(run, turn)
+    run_memory(run)
+    run_operation(run)
+    run_retention(run)
+
+
+def event_of(key: str, **fields: Any) -> Incoming:
+    return Incoming(EventKind.PROMPT, key, PLACE, ANN, **{"text": "hello", "message_id": key} | fields)
+
+
+def run_turn(run: Callable[..., Any]) -> Turn:
+    """An answer, from its question to its end."""
+    accept = {"conversation_key": KEY, "person_key": PERSON, "limits": LIMITS}
+    run(inbound.accept_event, event_of("a", batch=Batch()), ordered=True, **accept)
+    run(inbound.accept_event, event_of("b"), ordered=True, **accept)
+    forward = (Quote(QuoteKind.FORWARD, "quoted", message_id="c"),)
+    run(inbound.accept_event, event_of("c", text="", quotes=forward), ordered=True, **accept)
+    run(inbound.accept_forward, event_of("c2", text="", quotes=forward), conversation_key=KEY, person_key=PERSON)
+    stop = replace(event_of("d"), kind=EventKind.COMMAND, command="stop", text="")
+    for key in "de":
+        run(inbound.accept_event, replace(stop, key=key), ordered=False, is_stop=True, **accept)
+    run(inbound.accept_event, event_of("a"), ordered=True, **accept)
+    run(inbound.seconds_until_accepted, PERSON, LIMITS, is_exempt=False)
+    claim = partial(run, claims.claim_turns, "me", [ACCOUNT], lease_seconds=6, limit=10, busy_chats=["x"])
+    for claim_filter in ClaimFilter:
+        claim(claim_filter=claim_filter)
+    run(lambda connection: connection.execute(schema.turns.update().values(not_before=0).where(schema.IS_OPEN)))
+    turn: Turn = next(turn for turn in claim(exclude=[1, 2]) if turn.seq is not None)
+    run(claims.has_open_turns, [ACCOUNT])
+    run(claims.heartbeat, "me", [turn.id], lease_seconds=6)
+    run(inbound.accept_edit, replace(event_of("f"), kind=EventKind.EDIT, message_id="none"), **accept)
+    run(inbound.find_edited_question, replace(turn, incoming=replace(turn.incoming, kind=EventKind.EDIT)))
+    run(preferences.list_preferences, ["person:telegram:5", "chat:telegram:1:5"])
+    run(history.load_history, turn.conversation_id, turn.seq, 2000)
+    run(history.load_history, turn.conversation_id, None, 2000)
+    run(answers.last_question, turn.conversation_id)
+    run(answers.is_recent_answer, turn.conversation_id, "m1")
+    run(answers.has_answers, turn.conversation_id, except_turn=7)
+    run(answers.get_question, turn.id)
+    run(personal_keys.get_encrypted_key, PERSON)
+    reservation = run(token_usage.reserve, MODEL, 10, 1000)
+    run(token_usage.settle_reservation, reservation, 5)
+    run(turns.fence, turn)
+    run(turns.update_owned_turn, turn, note="")
+    run(turns.erase_event_text, turn)
+    run(answers.lock_conversation, turn)
+    answer = {"prompt": "q", "answer": "a", "note": "", "model": "m", "usage": UsageReport(1, 1), "reasoning": "r"}
+    run(answers.store_answer, turn, **answer, replaces_last=True)
+    run(conversations.is_truncation_notified, turn.conversation_id)
+    run(conversations.mark_truncation_notified, turn.conversation_id)
+    run(preferences.mark_notified, "person:telegram:5", PreferenceName.ANSWER_LENGTH, "m")
+    run(token_usage.add_daily_usage, ["person:telegram:5", "chat:telegram:1:5"], MODEL.day, 1, 1)
+    run(answer_parts.save_part, turn, 0, SentPart(PartState.SENDING, None, ""))
+    run(answer_parts.save_part, turn, 0, None)
+    run(answer_parts.take_over_parts, turn, 7)
+    run(answer_parts.list_sent_parts, turn.id)
+    run(answers.get_answer, turn.id)
+    run(answers.get_reasoning, turn.id)
+    run(turns.finish_turn, turn, TurnState.DONE)
+    return turn
+
+
+def run_commands(run: Callable[..., Any], turn: Turn) -> None:
+    run(turns.get_turn, turn.id)
+    run(turns.find_turn_of_message, "telegram:1:5:", "m5")
+    run(turns.restart_turn, turn.id, turn.incoming)
+    run(claims.cancel_turns, 5, 10**9)
+    run(claims.was_just_stopped, 5, 10**9)
+    run(conversations.find_conversation, KEY)
+    run(conversations.reset_history, 5, turn.id)
+    run(history.save_summary, 5, ConversationSummary(3, "summary"), "m", 1)
+    run(preferences.set_preference, "person:telegram:5", PreferenceName.MODEL, Preference("m", "Ann"))
+    run(preferences.delete_preference, ["person:telegram:5"], PreferenceName.MODEL)
+    run(token_usage.get_usage_by_model, MODEL.key_id, MODEL.day, ["m"])
+    run(token_usage.get_usage_by_model, MODEL.key_id, MODEL.day, [])
+    run(token_usage.get_daily_usage, ["person:telegram:5"], MODEL.day)
+    run(token_usage.charge_daily_usage, {"person:telegram:5": 1000}, MODEL.day, 1)
+    run(token_usage.tokens_on_other_keys, MODEL.key_id, MODEL.day)
+    run(token_usage.usage_since, PERSON, 0.0)
+    run(token_usage.mark_exhausted, MODEL)
+    run(personal_keys.save_encrypted_key, PERSON, "x")
+    run(personal_keys.replace_encrypted_key, PERSON, "x", "y")
+    run(personal_keys.delete_key, PERSON)
+
+
+def run_memory(run: Callable[..., Any]) -> None:
+    run(memories.get_conversation_key, 5)
+    run(memories.get_statistics, KEY)
+    run(memories.has_room, KEY, 1)
+    entry = run(
+        memories.add_entry,
+        KEY,
+        kind="txt",
+        name="file",
+        digest="d",
+        model="m",
+        chunks=[NewChunk("", "words")],
+        vectors=NO_VECTORS,
+    )
+    run(memories.list_entries, KEY)
+    run(memories.find_by_digest, KEY, "d")
+    run(memories.rename_entry, entry.id, "other")
+    run(memories.set_recall_mode, KEY, RecallMode.WITH_MESSAGES)
+    run(memories.get_searched, KEY, 10)
+    run(memories.list_unindexed_messages, KEY, 10)
+    run(memories.index_messages, KEY, "m", [UnindexedMessage(9, "text")], NO_VECTORS)
+    ids = run(memories.list_vector_ids, KEY, "m", vector_bytes=8)
+    run(memories.list_vector_ids, KEY, "m", vector_bytes=8, entry_ids=[entry.id])
+    run(memories.search_words, KEY, ["words"], limit=5)
+    run(memories.search_words, KEY, ["words"], limit=5, entry_ids=[entry.id])
+    run(memories.search_words, KEY, ["words"], limit=5, only_without_vector=True)
+    run(memories.get_vectors, ids)
+    run(memories.get_chunks, dict.fromkeys(ids, 1.0))
+    run(memories.first_chunks, KEY, entry.id, 3)
+    run(memories.set_recall_mode, KEY, RecallMode.OFF)
+    run(memories.delete_entry, KEY, entry.number)
+    run(memories.delete_all, KEY)
+
+
+def run_operation(run: Callable[..., Any]) -> None:
+    """What happens beside answers."""
+    run(claims.expire_leases, [ACCOUNT])
+    run(claims.shorten_leases, lease_seconds=6.0)
+    run(claims.release_turns, "me", [1, 2])
+    run(token_usage.settle_abandoned, 60.0)
+    run(rate_limits.save_rate_limit, ACCOUNT, "5", 10.0)
+    run(rate_limits.active_rate_limits, [ACCOUNT])
+    run(rate_limits.chat_activity, "me", ["telegram:1:5", "telegram:1:6"])
+    run(recent_activity.find_recent_activity, ACCOUNT, max_places=5, within_seconds=3600.0)
+    run(recent_activity.find_stored_keys, ACCOUNT, ["1", "none"])
+    run(answers.is_any_event_answered, PERSON, "telegram:1:session")
+    run(chat_migration.move_chat, ACCOUNT, "6", "7")
+    run(leases.try_acquire, "lease", "me", 6.0)
+    run(leases.release, "lease", "me")
+    run(leases.count_holders, "process:")
+    run(leases.delete_leases)
+    run(key_values.set_value, "key", "value")
+    run(key_values.get_value, "key")
+    run(key_values.get_or_create_value, "key", "value")
+    run(key_values.delete_value, "key", "value")
+    run(grants.grant, "telegram:person:5", grants.Role.MEMBER, "Ann")
+    run(grants.add_member, "telegram:person:5")
+    run(grants.list_grants)
+    run(grants.roles_by_subject)
+    run(grants.is_operator, "telegram", "5")
+    run(grants.revoke, "telegram:person:5")
+    run(learned_facts.save_facts, "service", [Fact("m", FactKind.REJECTED_PART, "temperature")], 60.0)
+    run(learned_facts.load_facts, "service")
+    run(learned_facts.delete_facts, "service", ["m"])
+    run(model_pauses.save_pause, "service", "key", "m", ModelError("down", ModelFailure.STALLED), 60.0)
+    run(model_pauses.load_pauses, "service")
+    run(model_pauses.delete_pauses, "service", ["m"])
+
+
+def run_retention(run: Callable[..., Any]) -> None:
+    for delete in (retention.delete_reasoning, retention.delete_turns, retention.delete_messages):
+        run(delete, 5.0)
+    run(retention.delete_summaries, 2.0)
+    run(retention.delete_memories, 2.0)
+    run(retention.delete_usage, "2011-01-01")
+
+
+async def test_no_query_scans_a_table_that_grows(store: Store) -> None:
+    plans = await store.write(run_everything)
+    assert plans.statements > 150
+    allowed = set(BOUNDED) | (SERVER_ONLY if store.is_embedded else set())
+    scans = {function: tables for function, tables in plans.scans.items() if function not in allowed}
+    assert scans == {}
