@@ -20,6 +20,8 @@ from core.port import Attachment, Capabilities, EventKind, Inbox, Part, Place, P
 from core.texts.answers import THINKING
 
 UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
+QUIT_COMMANDS = ("/quit", "/exit", ":quit", ":q")
+"""Those of the sandbox end it, too."""
 WELCOME_TEXT = "Write a message. /help lists commands, /file PATH TEXT sends a file, /quit ends."
 
 
@@ -52,7 +54,7 @@ class TerminalAdapter:
         try:
             while (line := await self._line_reader.read()) is not None:
                 text = line.strip()
-                if text in ("/quit", "/exit"):
+                if text in QUIT_COMMANDS:
                     return
                 if text:
                     await self._handle_line(text, inbox)

@@ -73,6 +73,15 @@ repeat: the tower is closed
 """
 
 
+QUITTING = """long 200000 &
+:group
+:file {file} what is in it? &
+:discord
+long 200000 &
+:quit
+"""
+
+
 async def run_sandbox(lines: str, folder: Path | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -149,3 +158,9 @@ async def test_quotes_edits_and_settings_file_work(tmp_path: Path) -> None:
     assert output.count("In groups the bot reads it when you :reply to it.") == 1
     assert "librarian" in output
     assert "pirate" not in output
+
+
+async def test_quit_ends_answers_and_files(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("words and more words in here. " * 40_000)
+    await run_sandbox(QUITTING.format(file=file))

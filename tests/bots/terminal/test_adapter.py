@@ -99,6 +99,14 @@ async def test_piped_lines_are_not_rate_limited(tmp_path: Path, model: ModelStan
     assert TOO_FAST not in output
 
 
+@pytest.mark.parametrize("command", ["/quit", "/exit", ":quit", ":q"])
+async def test_quit_ends_the_chat(tmp_path: Path, model: ModelStandIn, command: str) -> None:
+    output = await run_chat(tmp_path, model, f"{command}\nrepeat: not asked\n")
+    assert "not asked" not in output
+    assert "Traceback" not in output
+    assert not model.requests
+
+
 async def test_menu_is_a_list_with_the_current_model_marked(tmp_path: Path, model: ModelStandIn) -> None:
     lines = [line.strip() for line in (await run_chat(tmp_path, model, "/model\n/quit\n")).splitlines()]
     listed = [line for line in lines if line.startswith("•")]
