@@ -36,7 +36,7 @@ from core.store.memories import (
     NewChunk,
     RecallMode,
     ScoredChunk,
-    UnindexedMessage,
+    SearchedMemory,
     Vectors,
 )
 from core.store.token_usage import UsageKind
@@ -53,6 +53,7 @@ READING_SHARE = 0.3
 """The share of the progress that reading a file takes; embedding takes the rest."""
 MIN_QUERY_TOKENS = 50.0
 """The shortest form of a question to search for if the model refuses longer ones."""
+QUOTA_FAILURES = (ModelFailure.QUOTA, ModelFailure.ALLOWANCE)
 QUERY_PREFIX = "Represent this sentence for searching relevant passages: "
 """The prefix that mxbai models expect before a question."""
 MAX_FILENAME_CHARS = 80
@@ -170,12 +171,16 @@ class MemoryService:
     ) -> tuple[list[Chunk], Vectors]:
         """Embed chunks, or spend no token if the quota does not suffice for all. Raises `ModelError`."""
         expected_tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in chunks))
-        quotas = await self._ledger.get_quotas(account.key_id, [self._model], UsageKind.EMBEDDINGS)
-        remaining = quotas[self._model].remaining
-        if remaining is not None and expected_tokens > remaining - quotas[self._model].usage.reserved:
-            raise ModelError("Today's quota does not suffice", ModelFailure.QUOTA)
+        await self._require_quota(account, expected_tokens)
         async with self._ledger.charge(account.subjects, expected_tokens, embedding_model=self._model) as charge:
             return await self._embed_chunks(account, chunks, on_progress, charge)
+
+    async def _require_quota(self, account: ApiKey, tokens: int) -> None:
+        """Raise `ModelError` if today's quota does not suffice for so many tokens."""
+        quotas = await self._ledger.get_quotas(account.key_id, [self._model], UsageKind.EMBEDDINGS)
+        remaining = quotas[self._model].remaining
+        if remaining is not None and tokens > remaining - quotas[self._model].usage.reserved:
+            raise ModelError("Today's quota does not suffice", ModelFailure.QUOTA)
 
     async def _embed_chunks(
         self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None, charge: Charge
@@ -222,19 +227,18 @@ class MemoryService:
 
         If the embedding model fails, words decide, and the failure is part of the result.
         """
-        statistics, unindexed_messages = await self._store.read(
-            memories.get_searched, conversation_key, EMBEDDING_BATCH_SIZE - 1
-        )
+        memory = await self._store.read(memories.get_searched, conversation_key, EMBEDDING_BATCH_SIZE - 1)
+        statistics = memory.statistics
         if statistics.recall_mode is RecallMode.OFF and not file_ids:
             return SearchResult()
         has_entries = statistics.note_count or statistics.file_count or statistics.message_count
-        if not has_entries and not unindexed_messages:
+        if not has_entries and not memory.messages:
             return SearchResult()
         failure: ModelFailure | None = None
         candidates: list[ScoredChunk] = []
         try:
             async with asyncio.timeout(self._timings.recall_timeout):
-                query = await self._embed_query(account, conversation_key, question, unindexed_messages)
+                query = await self._embed_query(account, conversation_key, question, memory)
         except (ModelError, TimeoutError) as error:
             failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
             log.warning("memory.search_failed", failure=failure, model=self._model)
@@ -272,28 +276,43 @@ class MemoryService:
         )
 
     async def _embed_query(
-        self, account: ApiKey, conversation_key: str, question: str, unindexed_messages: Sequence[UnindexedMessage]
+        self, account: ApiKey, conversation_key: str, question: str, memory: SearchedMemory
     ) -> Vectors:
-        """The vector of a question. The request also embeds messages that have no vector yet."""
-        max_tokens = CHUNK_TOKENS
+        """The vector of a question. The request also embeds messages, notes and files that have no vector yet.
+
+        Notes and files wait while the quota, or the person's share of it, does not suffice.
+        """
+        max_tokens, messages, chunks = CHUNK_TOKENS, memory.messages, memory.chunks
         prefix = QUERY_PREFIX if "mxbai" in self._model else ""
         while True:
             query = prefix + truncate(question, max_tokens - estimate_tokens(prefix))
-            messages = [UnindexedMessage(m.id, truncate(m.text, max_tokens)) for m in unindexed_messages]
-            texts = [query, *(message.text or "…" for message in messages)]
+            stored_texts = [message.text for message in messages] + [chunk.text for chunk in chunks]
+            texts = [query, *(truncate(text, max_tokens) or "…" for text in stored_texts)]
+            expected_tokens = round(sum(map(estimate_tokens, texts)))
+            shared_model = self._model if chunks else None
             try:
-                async with self._ledger.charge(account.subjects, round(sum(map(estimate_tokens, texts)))) as charge:
+                if chunks:
+                    await self._require_quota(account, expected_tokens)
+                async with self._ledger.charge(
+                    account.subjects, expected_tokens, embedding_model=shared_model
+                ) as charge:
                     result = await self._embed(account, texts, charge)
             except ModelError as error:
+                if chunks and error.failure in QUOTA_FAILURES:
+                    chunks = ()
+                    continue
                 max_tokens /= 2
                 if error.failure is not ModelFailure.OVERFLOW or max_tokens < MIN_QUERY_TOKENS:
                     raise
                 continue
-            if messages:
-                await self._store.write(
-                    memories.index_messages, conversation_key, self._model, messages, result.vectors[1:], self._limits
-                )
             vector: Vectors = result.vectors[0]
+            if messages:
+                vectors = result.vectors[1 : 1 + len(messages)]
+                await self._store.write(
+                    memories.index_messages, conversation_key, self._model, messages, vectors, self._limits
+                )
+            if chunks:
+                await self._store.write(memories.index_chunks, self._model, chunks, result.vectors[1 + len(messages) :])
             return vector
 
 

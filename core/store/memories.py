@@ -125,12 +125,30 @@ class UnindexedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class UnindexedChunk:
+    """A chunk of a note or file without a vector, because there was no quota or the model failed."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryStatistics:
     recall_mode: RecallMode
     note_count: int
     file_count: int
     chunk_count: int
     message_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedMemory:
+    """What a search has to know of a memory."""
+
+    statistics: MemoryStatistics
+    messages: Sequence[UnindexedMessage]
+    """Without a vector."""
+    chunks: Sequence[UnindexedChunk]
 
 
 def get_conversation_key(connection: Connection, conversation_id: int) -> str:
@@ -278,14 +296,35 @@ def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallM
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key)))
 
 
-def get_searched(
-    connection: Connection, conversation_key: str, limit: int
-) -> tuple[MemoryStatistics, list[UnindexedMessage]]:
-    """What a search has to know: how much there is, and up to `limit` messages that have no vector yet."""
+def get_searched(connection: Connection, conversation_key: str, limit: int) -> SearchedMemory:
+    """How much there is, and up to `limit` texts that have no vector yet."""
     statistics = get_statistics(connection, conversation_key)
-    if statistics.recall_mode is not RecallMode.WITH_MESSAGES:
-        return statistics, []
-    return statistics, list_unindexed_messages(connection, conversation_key, limit)
+    has_messages = statistics.recall_mode is RecallMode.WITH_MESSAGES
+    messages = list_unindexed_messages(connection, conversation_key, limit) if has_messages else []
+    has_chunks = statistics.chunk_count and len(messages) < limit
+    chunks = _list_unindexed_chunks(connection, conversation_key, limit - len(messages)) if has_chunks else []
+    return SearchedMemory(statistics, messages, chunks)
+
+
+def _list_unindexed_chunks(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedChunk]:
+    rows = connection.execute(
+        select(memory_chunks.c.id, memory_chunks.c.text)
+        .where(
+            memory_chunks.c.conversation_key == conversation_key,
+            memory_chunks.c.kind != ChunkKind.MESSAGE,
+            func.length(memory_chunks.c.vector) == 0,
+        )
+        .order_by(memory_chunks.c.id)
+        .limit(limit)
+    )
+    return [UnindexedChunk(*row) for row in rows]
+
+
+def index_chunks(connection: Connection, model: str, chunks: Sequence[UnindexedChunk], vectors: Vectors) -> None:
+    """Store the vectors of chunks that had none."""
+    for chunk, vector in zip(chunks, vectors, strict=True):
+        is_chunk = (memory_chunks.c.id == chunk.id, func.length(memory_chunks.c.vector) == 0)
+        connection.execute(update(memory_chunks).where(*is_chunk).values(model=model, vector=vector.tobytes()))
 
 
 def list_unindexed_messages(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedMessage]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from bots.sandbox.model import ModelStandIn
 from core.api.client import ModelApi
@@ -21,7 +21,7 @@ from core.settings import Settings
 from core.store import memories
 from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
-from core.store.schema import conversations
+from core.store.schema import conversations, memory_chunks
 from core.store.token_usage import TokenUsage, UsageKind, get_daily_usage
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
@@ -63,6 +63,11 @@ class Environment:
     def limit_context(self, tokens: int) -> None:
         """Reduce the context window of the embedding model."""
         self.model.models[EMBEDDER] = replace(self.model.models[EMBEDDER], context_window=tokens)
+
+
+def count_without_vector(connection: Connection) -> int:
+    query = select(func.count()).select_from(memory_chunks).where(func.length(memory_chunks.c.vector) == 0)
+    return connection.scalar(query) or 0
 
 
 def create_conversations(connection: Connection) -> None:
@@ -124,6 +129,39 @@ async def test_entries_without_vectors_are_found_beside_others(env: Environment)
     env.model.models[EMBEDDER] = embedder
     recalled = await env.recall(ANN, "die überweisung")
     assert ("Überweisung" in recalled.text, recalled.failure) == (True, None)
+
+
+async def test_entries_get_their_vectors_when_quota_is_back(env: Environment) -> None:
+    """Searches embed them, some at a time; meanwhile their words are found."""
+    embedder = env.model.models.pop(EMBEDDER)
+    text = "\n\n".join(
+        f"Room {number} is painted {'green' if number == 60 else 'white'}. " * 20 for number in range(90)
+    )
+    stored = await env.memory.add_file(env.account, ANN, "rooms.txt", text.encode(), env.on_progress)
+    assert stored.failure is not None
+    env.model.models[EMBEDDER] = embedder
+    missing = stored.entry.chunk_count
+    assert missing > EMBEDDING_BATCH_SIZE
+    while missing:
+        recalled = await env.recall(ANN, "Which room is green?")
+        assert ("painted green" in recalled.text, recalled.failure) == (True, None)
+        remaining = await env.store.read(count_without_vector)
+        assert remaining == max(0, missing - EMBEDDING_BATCH_SIZE + 1)
+        missing = remaining
+    tokens = env.model.usage[EMBEDDER]
+    await env.recall(ANN, "Which room is green?")
+    assert env.model.usage[EMBEDDER] - tokens < 100, "the question alone"
+
+
+async def test_search_works_while_entries_wait_for_quota(env: Environment) -> None:
+    ledger = Ledger(env.store, env.models, Settings(quotas={EMBEDDER: 1500}))
+    memory = MemoryService(env.store, ledger)
+    text = "\n\n".join(f"Room {number} is painted white. " * 20 for number in range(20))
+    assert (await memory.add_file(env.account, ANN, "a.txt", text.encode(), env.on_progress)).failure is not None
+    await memory.add_note(env.account, ANN, NOTE)
+    result = await memory.search(env.account, ANN, "the number of the dentist?")
+    assert ("555-0142" in result.fit(MAX_TOKENS).text, result.failure) == (True, None)
+    assert env.model.usage[EMBEDDER] < 200
 
 
 @pytest.mark.slow
