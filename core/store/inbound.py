@@ -146,8 +146,11 @@ def accept_edit(
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
     question = _find_edited(connection, incoming, conversation_id, person_key)
-    if question and _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False):
-        return AcceptResult.DROPPED
+    if question is not None:
+        refusal = _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False)
+        # A question that waits already makes the queue no longer.
+        if refusal and not (refusal is AcceptResult.QUEUE_FULL and question.is_open):
+            return AcceptResult.DROPPED
     columns: dict[str, Any] = {
         "conversation_id": conversation_id,
         "chat_key": chat_key(incoming.place),

@@ -281,3 +281,18 @@ async def test_batch_belongs_to_one_person(store: Store) -> None:
     await accept_batch(store, "u1", "Ann's", UNNAMED)
     event = replace(message_event("u2", "Bob's"), sender=Sender("telegram", "6", "Bob"))
     assert await store.write(partial(accept_event, person_key="telegram:6"), event) is AcceptResult.NEW
+
+
+async def test_full_queue_takes_the_new_text_of_a_waiting_question(store: Store) -> None:
+    limits = InboundLimits(max_open=1)
+    question = replace(message_event("u1"), message_id="m1")
+    await store.write(partial(accept_event, question, limits=limits))
+    edit = replace(question, kind=EventKind.EDIT, key="u2", text="better")
+    accept_edit = partial(inbound.accept_edit, conversation_key="ann", person_key="telegram:5", limits=limits)
+    assert await store.write(partial(accept_edit, incoming=edit)) is AcceptResult.MERGED
+    [turn] = await claim(store)
+    assert turn.incoming.text == "better"
+    too_often = partial(
+        accept_edit, incoming=replace(edit, key="u3", text="best"), limits=InboundLimits(max_per_minute=1)
+    )
+    assert await store.write(too_often) is AcceptResult.DROPPED
