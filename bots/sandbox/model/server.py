@@ -1,9 +1,10 @@
 """The server: models, chat completions, embeddings and usage over HTTP, with keys, quotas and faults."""
 
 import contextlib
+from array import array
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +17,14 @@ from bots.sandbox.model.embeddings import embed_text, encode_embedding
 from bots.sandbox.model.faults import CannedResponse, Fault, ReasoningFormat, StreamAction
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
-from bots.sandbox.model.streaming import Completion, CompletionStream, break_connection, cloudflare_headers, usage_json
+from bots.sandbox.model.streaming import (
+    CHUNK_INTERVAL,
+    Completion,
+    CompletionStream,
+    break_connection,
+    cloudflare_headers,
+    usage_json,
+)
 from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.model.tokeniser import Tokeniser
 from bots.sandbox.model.validation import ApiError, ChatRequest, EmbeddingsRequest, parse_body
@@ -44,6 +52,10 @@ class RecordedRequest:
     token_usage: tuple[int, int] = (0, 0)
     """Tokens of the prompt, and of the completion so far."""
     api_key: str = ""
+    received_at: float = 0.0
+    """By the stand-in's clock."""
+    piece_times: "array[float]" = field(default_factory=lambda: array("d"))
+    """When each piece of a stream was sent, by the stand-in's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,8 @@ class ModelStandIn(StandIn):
         self.accounts: dict[str, Account] = {}
         self.quotas = self.add_account(api_key, quotas=quotas).quotas
         self.tokens_per_second = tokens_per_second
+        self.chunk_interval = CHUNK_INTERVAL
+        """Seconds between the chunks of a stream."""
         self.answer = answer
         self.models: dict[str, Model] = dict(BUILTIN_MODELS)
         self.paid_models: set[str] = set()
@@ -241,7 +255,9 @@ class ModelStandIn(StandIn):
             self.notify_waiters()
 
     def _record(self, request: _EndpointRequest, **outcome: Any) -> RecordedRequest:
-        record = RecordedRequest(request.body, api_key=request.account.api_key, **outcome)
+        record = RecordedRequest(
+            request.body, api_key=request.account.api_key, received_at=self.clock.monotonic(), **outcome
+        )
         self.requests.append(record)
         self.notify_waiters()
         return record
@@ -291,6 +307,8 @@ class ModelStandIn(StandIn):
     ) -> web.StreamResponse:
         def record_progress(sent_pieces: int) -> None:
             record.token_usage = completion.token_usage(sent_pieces)
+            new_pieces = sent_pieces - len(record.piece_times)
+            record.piece_times.extend([self.clock.monotonic()] * new_pieces)
 
         fault = request.fault or Fault(
             after_pieces=completion.piece_count // 2, action=script.action, reasoning_format=self.reasoning_format
@@ -302,7 +320,9 @@ class ModelStandIn(StandIn):
             record.is_completed = True
             return _to_web_response(shaped_response(self.answer_shape, completion))
         speed = self.tokens_per_second * script.relative_speed
-        stream = CompletionStream(request.http_request, completion, fault, speed, record_progress, self.clock)
+        stream = CompletionStream(
+            request.http_request, completion, fault, speed, record_progress, self.clock, self.chunk_interval
+        )
         with contextlib.suppress(ConnectionError):  # the client has left; the caller records it
             record.is_completed = await stream.run()
             if fault.action not in (StreamAction.RESET, StreamAction.CLOSE):

@@ -137,6 +137,7 @@ class CompletionStream:
         pieces_per_second: float,
         on_progress: Callable[[int], None],
         clock: Clock,
+        chunk_interval: float = CHUNK_INTERVAL,
     ) -> None:
         headers = {"Content-Type": "text/event-stream; charset=utf-8", **cloudflare_headers()}
         self.response = web.StreamResponse(headers=headers)
@@ -146,6 +147,7 @@ class CompletionStream:
         self._pieces_per_second = pieces_per_second
         self._on_progress = on_progress
         self._clock = clock
+        self._chunk_interval = chunk_interval
         self._sent_pieces = 0
         self._has_finish_reason = False
         self._chunk_fields: dict[str, Any] = {
@@ -198,10 +200,10 @@ class CompletionStream:
     async def _send_pieces(self, end: int) -> None:
         started_at, start = self._clock.monotonic(), self._sent_pieces
         while self._sent_pieces < end:
-            seconds = self._clock.monotonic() - started_at + CHUNK_INTERVAL
+            seconds = self._clock.monotonic() - started_at + self._chunk_interval
             await self._send_due(min(end, start + int(seconds * self._pieces_per_second) + 1))
             if self._sent_pieces < end:
-                await self._clock.sleep(CHUNK_INTERVAL)
+                await self._clock.sleep(self._chunk_interval)
 
     async def _send_due(self, end: int) -> None:
         """Send the pieces before `end`, reasoning and text in separate chunks."""

@@ -9,6 +9,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.script import long_document, scripted_answer
 from bots.sandbox.model.streaming import CHUNK_INTERVAL
+from bots.sandbox.model.tokeniser import split_pieces
 from core.api.model_data import BUILTIN_MODELS
 from tests import api_specs
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
@@ -142,6 +143,9 @@ async def test_requests_are_recorded(server: ModelStandIn, client: OpenAIClient)
     assert record.is_completed
     assert record.disconnected_at is None
     assert record.token_usage == answer.usages[-1]
+    assert len(record.piece_times) == len(split_pieces(answer.text))
+    assert record.received_at <= record.piece_times[0]
+    assert list(record.piece_times) == sorted(record.piece_times)
 
 
 async def test_disconnect_during_answer_is_recorded(server: ModelStandIn, client: OpenAIClient) -> None:
