@@ -286,7 +286,7 @@ async def test_batch_belongs_to_one_person(store: Store) -> None:
 async def test_full_queue_takes_the_new_text_of_a_waiting_question(store: Store) -> None:
     limits = InboundLimits(max_open=1)
     question = replace(message_event("u1"), message_id="m1")
-    await store.write(partial(accept_event, question, limits=limits))
+    await store.write(partial(accept_event, incoming=question, limits=limits))
     edit = replace(question, kind=EventKind.EDIT, key="u2", text="better")
     accept_edit = partial(inbound.accept_edit, conversation_key="ann", person_key="telegram:5", limits=limits)
     assert await store.write(partial(accept_edit, incoming=edit)) is AcceptResult.MERGED
