@@ -15,6 +15,8 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
+from core.memory.chunks import estimate_tokens, split_document
+from core.memory.file_document import FileDocument, FileKind, Section
 from core.memory.recall import RecalledContext
 from core.memory.service import EMBEDDING_BATCH_SIZE, MAX_NOTE_CHARS, MemoryService, safe_filename
 from core.settings import Settings
@@ -248,6 +250,16 @@ async def test_quota_is_estimated_before_a_file_is_embedded(env: Environment) ->
     assert (await memory.add_note(env.account, ANN, NOTE)).failure is None
     recalled = (await memory.search(env.account, ANN, "What is on page17?")).fit(MAX_TOKENS)
     assert "page17" in recalled.text
+
+
+@pytest.mark.parametrize(("missing_tokens", "failure"), [(0, None), (1, ModelFailure.QUOTA)])
+async def test_last_tokens_of_the_quota_are_used(
+    env: Environment, missing_tokens: int, failure: ModelFailure | None
+) -> None:
+    note = FileDocument(FileKind.TEXT, (Section(NOTE, "note"),))
+    tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in split_document(note)))
+    ledger = Ledger(env.store, env.models, Settings(quotas={EMBEDDER: tokens - missing_tokens}))
+    assert (await MemoryService(env.store, ledger).add_note(env.account, ANN, NOTE)).failure is failure
 
 
 async def test_recall_works_without_embedding_model(env: Environment) -> None:
