@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import httpx2
 import msgspec
@@ -30,11 +30,10 @@ from core.api.service_facts import ServiceFacts
 from core.api.sse import MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
 from core.api.transport import BODY_EXTENSION, AiohttpTransport
+from core.api.watchdog import Watchdog
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
-
-T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
 RETRYABLE_FAILURES = (
@@ -46,7 +45,6 @@ RETRYABLE_FAILURES = (
 STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
-BUSY_CHECK_SECONDS = 1.0
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
 Reader = Callable[[], Awaitable[bytes]]
@@ -232,7 +230,7 @@ class ModelApi:
         first_token = self._timeouts.until_first_token(is_streamed=STREAM in payload, has_reasoning=has_reasoning)
         try:
             async with AsyncExitStack() as stack:
-                watchdog = _Watchdog(self._timeouts, first_token)
+                watchdog = Watchdog(first_token, self._timeouts.between_tokens, self._timeouts.total)
                 stack.callback(watchdog.stop)
                 read = await watchdog.wait(self._open_stream(payload, stack))
                 async with aclosing(_parse_chunks(read, parser, watchdog)) as events:
@@ -287,55 +285,7 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-class _Watchdog:
-    """Ends the wait for the next piece of an answer at its deadline.
-
-    One timer for the whole stream: `asyncio.timeout` would start one for each piece.
-    """
-
-    def __init__(self, timeouts: StreamTimeouts, first_token: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._between_tokens = timeouts.between_tokens
-        self._total = self._loop.time() + timeouts.total
-        self._deadline = min(self._total, self._loop.time() + first_token)
-        self._waiting_task: asyncio.Task[Any] | None = None
-        self._has_expired = False
-        self._start_timer()
-
-    def extend(self) -> None:
-        self._deadline = min(self._total, self._loop.time() + self._between_tokens)
-
-    async def wait(self, work: Awaitable[T]) -> T:
-        """The result of `work`. Raises `TimeoutError` at the deadline."""
-        task = self._waiting_task = asyncio.current_task()
-        try:
-            return await work
-        except asyncio.CancelledError:
-            # Somebody else may have cancelled the task at the same moment.
-            if self._has_expired and task is not None and not task.uncancel():
-                raise TimeoutError from None
-            raise
-        finally:
-            self._waiting_task = None
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _start_timer(self) -> None:
-        # A later `extend` may bring the deadline forward, but not to a time before this one.
-        self._timer = self._loop.call_at(min(self._deadline, self._loop.time() + self._between_tokens), self._check)
-
-    def _check(self) -> None:
-        if self._loop.time() < self._deadline:
-            self._start_timer()
-        elif self._waiting_task is not None:
-            self._has_expired = True
-            self._waiting_task.cancel()
-        else:  # the consumer of the stream is busy
-            self._timer = self._loop.call_later(BUSY_CHECK_SECONDS, self._check)
-
-
-async def _parse_chunks(read: Reader, parser: StreamParser, watchdog: _Watchdog) -> AsyncGenerator[StreamEvent, None]:
+async def _parse_chunks(read: Reader, parser: StreamParser, watchdog: Watchdog) -> AsyncGenerator[StreamEvent, None]:
     """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
     while not parser.is_done:
         chunk = await watchdog.wait(read())
