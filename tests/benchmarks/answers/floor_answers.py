@@ -9,7 +9,6 @@ import asyncio
 import math
 import os
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,14 +63,18 @@ class GrowingAnswer:
 
 
 class Presenter:
-    """Calls `show(answer, text)` for one outdated answer after another, at most `calls_per_second`."""
+    """Calls `show(answer, text)` for one outdated answer after another, evenly, `calls_per_second`.
+
+    `show` returns for how many seconds the platform wants no further calls.
+    """
 
     def __init__(
-        self, show: Callable[[GrowingAnswer, str], Awaitable[None]], *, calls_per_second: int, max_chars: int
+        self, show: Callable[[GrowingAnswer, str], Awaitable[float]], *, calls_per_second: int, max_chars: int
     ) -> None:
         self._show = show
         self._max_chars = max_chars
-        self._call_times: deque[float] = deque([0.0] * calls_per_second, maxlen=calls_per_second)
+        self._interval = 1 / calls_per_second
+        self._next_call_at = 0.0
         self._answers: set[GrowingAnswer] = set()
         self._wake = asyncio.Event()
 
@@ -88,7 +91,7 @@ class Presenter:
             now = time.monotonic()
             outdated = [answer for answer in self._answers if answer.has_new_text and not answer.is_busy]
             ready = [answer for answer in outdated if answer.due_at() <= now]
-            next_at = max(min((answer.due_at() for answer in outdated), default=math.inf), self._call_times[0] + 1.0)
+            next_at = max(min((answer.due_at() for answer in outdated), default=math.inf), self._next_call_at)
             if ready and next_at <= now:
                 self._update(min(ready, key=lambda a: (a.message_id is not None, not a.is_complete, a.shown_at)))
                 continue
@@ -101,7 +104,7 @@ class Presenter:
         text = answer.next_text(self._max_chars)
         if text and text != answer.shown_text:
             answer.is_busy, answer.shown_at = True, time.monotonic()
-            self._call_times.append(answer.shown_at)
+            self._next_call_at = answer.shown_at + self._interval
             start_task(self._call(answer, text))
         elif len(answer.text) - answer.start > self._max_chars:  # this message is full
             answer.start += answer.text[answer.start :].rfind("\n", 1, self._max_chars)
@@ -110,12 +113,11 @@ class Presenter:
             self._answers.discard(answer)
 
     async def _call(self, answer: GrowingAnswer, text: str) -> None:
-        try:
-            await self._show(answer, text)
-        finally:
-            answer.is_busy = False
-            answer.has_new_text |= answer.shown_text != text or answer.is_complete
-            self.notice()
+        pause_seconds = await self._show(answer, text)
+        self._next_call_at = max(self._next_call_at, time.monotonic() + pause_seconds)
+        answer.is_busy = False
+        answer.has_new_text |= answer.shown_text != text or answer.is_complete
+        self.notice()
 
 
 async def stream_answer(model: HttpClient, prompt: str, answer: GrowingAnswer, presenter: Presenter) -> None:
