@@ -20,6 +20,7 @@ from itertools import islice
 
 import regex
 
+from core.delivery.part_parser import PartParser
 from core.markdown.document import Block, Document
 from core.markdown.outline import (
     BreakRank,
@@ -32,7 +33,7 @@ from core.markdown.outline import (
     open_formula_closer,
     strip_continuation,
 )
-from core.markdown.parser import PlacedBlock, parse_blocks
+from core.markdown.parser import parse_blocks
 from core.markdown.plain_text import to_plain_text
 from core.port import Dialect, Part
 
@@ -96,7 +97,7 @@ class _Variant:
     """The rendered part if `closer` comes next."""
 
     closer: str
-    visible_text: str
+    blocks: tuple[Block, ...]
 
 
 class CutFinder:
@@ -105,6 +106,7 @@ class CutFinder:
     def __init__(
         self,
         render: Callable[[tuple[Block, ...]], Part],
+        parser: PartParser,
         dialect: Dialect,
         text: str,
         start: Cut,
@@ -112,8 +114,11 @@ class CutFinder:
         allowance: int,
     ) -> None:
         self._render = render
+        self._parser = parser
+        self.cost = 0
+        """What the search did cost, in characters of prose, if nothing had been parsed before."""
         self.work = 0
-        """The cost of the search so far, in characters of prose."""
+        """What it did cost, apart from the work of `parser`."""
         self._dialect = dialect
         self._max_size = dialect.limit
         self._allowance = allowance
@@ -133,7 +138,7 @@ class CutFinder:
         fallback: Cut | None = None
         for min_fill in MIN_FILL_RATIOS:
             for cut in islice(self._candidates(self._max_size * min_fill), MAX_CANDIDATES):
-                if self.work > MAX_WORK * self._allowance:
+                if self.cost > MAX_WORK * self._allowance:
                     return cut
                 tear = self._tear(cut, variants)
                 if tear is _Tear.NONE:
@@ -144,8 +149,9 @@ class CutFinder:
 
     def blocks_up_to(self, end: int, suffix: str = "") -> tuple[Block, ...]:
         """The blocks of the part if it ended at `end`, followed by `suffix`."""
-        source = self._prefix + self._text[self._start : end] + suffix
-        return self._parse(source, self._open_blocks)
+        parsed = self._parser.parse(self._text, end, suffix)
+        self.cost += parsed.cost
+        return parsed.blocks
 
     # Candidates
 
@@ -219,37 +225,39 @@ class CutFinder:
 
     def _variants(self) -> list[_Variant]:
         """The part as it is, and once for each mark that may still be open, with that mark closed."""
-        visible_text = _visible_text(self.blocks_up_to(self._end))
-        variants = [_Variant("", visible_text)]
+        blocks = self.blocks_up_to(self._end)
+        variants = [_Variant("", blocks)]
         last_paragraph = self._text[self._start : self._end].rpartition("\n\n")[2]
         for closer, opener in OPENER_BY_CLOSER.items():
             if opener in last_paragraph:
-                closed_text = _visible_text(self.blocks_up_to(self._end, closer))
-                if closed_text != visible_text + closer:
-                    variants.append(_Variant(closer, closed_text))
+                closed_blocks = self.blocks_up_to(self._end, closer)
+                if not _shows_same(closed_blocks, blocks, closer):
+                    variants.append(_Variant(closer, closed_blocks))
         return variants
 
     def _tear(self, cut: Cut, variants: list[_Variant]) -> _Tear:
-        first_half = _visible_text(self.blocks_up_to(cut.end))
+        first_half = self.blocks_up_to(cut.end)
         rest = cut.prefix() + self._text[cut.resume_at : self._end]
         for variant in variants:
-            second_half = _visible_text(self._parse(rest + variant.closer, cut.open_blocks))
-            if first_half + second_half != variant.visible_text:
+            second_half = _visible_text(self._parse_rest(rest + variant.closer, cut.open_blocks))
+            if not _shows_same(variant.blocks, first_half, second_half):
                 return _Tear.POSSIBLE if variant.closer else _Tear.CERTAIN
         return _Tear.NONE
 
-    def _parse(self, source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
-        parsed = parse_blocks(source, open_formula_closer(open_blocks))
-        self.work += parsed.work
-        return tuple(placed.block for placed in resume_blocks(parsed.blocks, open_blocks))
+    def _parse_rest(self, source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
+        placed = parse_blocks(source, open_formula_closer(open_blocks))
+        work = len(source) + sum(block.work for block in placed)
+        self.cost += work
+        self.work += work
+        return strip_continuation(tuple(block.block for block in placed), open_blocks)
 
 
-def resume_blocks(blocks: list[PlacedBlock], open_blocks: tuple[OpenBlock, ...]) -> list[PlacedBlock]:
-    """`blocks` of a continuation without the blocks that only its prefix added."""
-    if not open_blocks or not blocks:
-        return blocks
-    first, *others = blocks
-    return [PlacedBlock(first.line, block) for block in strip_continuation((first.block,), open_blocks)] + others
+def _shows_same(whole: tuple[Block, ...], first: tuple[Block, ...], second_text: str) -> bool:
+    """Whether `whole` shows what `first` shows, and then `second_text`."""
+    common = 0
+    while common < min(len(whole), len(first)) and whole[common] is first[common]:
+        common += 1
+    return _visible_text(whole[common:]) == _visible_text(first[common:]) + second_text
 
 
 def _visible_text(blocks: tuple[Block, ...]) -> str:

@@ -15,8 +15,8 @@ Two techniques avoid parsing the whole part again on every update:
 
 - Strides: the steps double, but take at most half of the room that is left. After the first that does not fit, they are
   halved.
-- Settled blocks: a block that is followed by another can no longer change. Only the *tail* of the part
-  behind it is parsed again. The items of a long list settle in the same way.
+- Settled blocks: a block that is followed by another can no longer change. Only what follows it is parsed again
+  (`core.delivery.part_parser`).
 
 The work for a text is proportional to its length, whatever it is (`*****...` looks different after each character).
 Each step of growth and of the search for a cut is charged. A part that costs much is full a little earlier, one that
@@ -26,17 +26,16 @@ function of it. A part that cannot be rendered because of a defect is plain text
 """
 
 import asyncio
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import regex
 
-from core.delivery.cut_finder import Cut, CutFinder, resume_blocks
-from core.markdown.document import Block, Document, ListBlock, MathBlock, Table
-from core.markdown.outline import open_formula_closer
-from core.markdown.parser import PlacedBlock, normalise_text, parse_blocks
+from core.delivery.cut_finder import Cut, CutFinder
+from core.delivery.part_parser import PartParser
+from core.markdown.document import Block, Document
+from core.markdown.parser import normalise_text
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.references import Definitions, find_definitions, link_references
 from core.port import Dialect, Part
@@ -45,7 +44,6 @@ from core.timings import Timings
 INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 """Up to this many new characters are split without a thread."""
-MIN_SETTLED_ITEMS = 4
 MAX_SOURCE_RATIO = 8
 """A part is full with this many characters of source per unit of its limit, whatever they show."""
 MAX_GRAPHEME_CHARS = 256
@@ -61,7 +59,6 @@ BASE_ALLOWANCE = 1000
 INITIAL_WORK = 30_000_000
 WORK_PER_CHAR = 300
 """A part is plain text if those before it cost more than `INITIAL_WORK` and this for each of their characters."""
-LIST_ITEM_PATTERN = re.compile(r"^(?:[-*+]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 START_OF_TEXT = Cut(0, 0)
 SPLIT_THREADS = 2
 EXECUTOR = ThreadPoolExecutor(SPLIT_THREADS, "splitter")
@@ -72,11 +69,10 @@ EXECUTOR = ThreadPoolExecutor(SPLIT_THREADS, "splitter")
 class _Rendering:
     """The open part, as if it ended at a certain position."""
 
-    tail_blocks: list[PlacedBlock]
     part: Part
     size: int
-    work: int
-    """What parsing the tail cost, in characters of prose."""
+    cost: int
+    """See `ParsedPart.cost`."""
 
 
 class Splitter:
@@ -86,13 +82,21 @@ class Splitter:
         self._allowance = dialect.limit + BASE_ALLOWANCE
         self._max_stride = max(1, dialect.limit // 4)
         self._text = ""
+        self._source = ""
         self._was_slow = False
         self._is_cancelled = False
-        self.work = 0
-        """The cost of all that was parsed so far, in characters of prose."""
+        self._finished_work = 0
+        """The work for earlier parts."""
         self.failure: Exception | None = None
         """The defect in the parser or the dialect that made a part plain text."""
+        self._part_start = START_OF_TEXT
+        self._parser = PartParser(0)
         self._restart()
+
+    @property
+    def work(self) -> int:
+        """The cost of all that was parsed and rendered so far, in characters of prose."""
+        return self._finished_work + self._parser.work
 
     async def update_async(self, text: str, *, is_growing: bool = False) -> tuple[Part, ...]:
         """Like `update`, but splits in a thread if that may take long."""
@@ -117,12 +121,7 @@ class Splitter:
         With `is_growing`, all but the last part are the same for every text that begins with `text`. The last one may
         then lack the newest characters.
         """
-        text = normalise_text(text)
-        if not text.startswith(self._text) or (self._has_ended and text != self._text):
-            self._restart()
-        if len(self._text) > self._fit_end:
-            self._renderings.pop(len(self._text), None)
-        self._text = text
+        self._read(text)
         self._advance(is_growing)
         last = self._open_part
         parts = (*self._closed_parts, last) if last.text.strip() else tuple(self._closed_parts)
@@ -131,35 +130,44 @@ class Splitter:
             return (self._render_plain(text.strip()),)
         return parts
 
+    def _read(self, source: str) -> None:
+        """Append what is new in `source` to the text."""
+        addition = source.removeprefix(self._source)
+        if not source.startswith(self._source) or (self._has_ended and addition):
+            self._restart()
+            self._source = self._text = ""
+            addition = source
+        elif addition and len(self._text) > self._fit_end:
+            self._renderings.pop(len(self._text), None)
+        if addition.startswith("\n") and self._source.endswith("\r"):
+            addition = addition[1:]
+        self._source = source
+        self._text += normalise_text(addition)
+
     def _restart(self) -> None:
         self._closed_parts: list[Part] = []
         self._definitions: Definitions = {}
         """The addresses of reference links that closed parts define."""
-        self._closed_work = 0
+        self._closed_cost = 0
         """What closing the closed parts cost. Depends on their text alone, not on the steps in which it grew."""
         self.has_plain_part = False
         """Whether a part is plain text because of its cost, or of a failure."""
         self._has_ended = False
         """Whether steps were decided without all their characters, so that no text may follow."""
-        self._part_start = START_OF_TEXT
         self._begin_part(START_OF_TEXT)
 
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
         # The next part is probably as long: a first step far beyond it would be costly and fail.
         previous_chars = cut.resume_at - self._part_start.resume_at or INITIAL_STRIDE_CHARS
         self._part_start = cut
-        self._part_work = 0
+        self._part_cost = 0
         work_per_char = WORK_PER_CHAR * self._allowance / self._dialect.limit
-        self._is_plain = is_plain or self._closed_work > INITIAL_WORK + work_per_char * cut.resume_at
+        self._finished_work += self._parser.work
+        self._is_plain = is_plain or self._closed_cost > INITIAL_WORK + work_per_char * cut.resume_at
         self._plain_chars = max(1, self._dialect.limit // 2)
-        self._fit_end = self._tail_start = cut.resume_at
-        """Text up to `_fit_end` fits the part; text from `_tail_start` on is not settled."""
-        self._tail_prefix = cut.prefix()
-        self._settled_blocks: tuple[Block, ...] = ()
-        self._settled_work = 0
-        """What parsing the settled blocks and items cost."""
-        self._settled_items: ListBlock | None = None
-        """The settled items of the list at the beginning of the tail."""
+        self._fit_end = cut.resume_at
+        """Text up to here fits the part."""
+        self._parser = PartParser(cut.resume_at, cut.prefix(), cut.open_blocks)
         self._stride = max(1, min(INITIAL_STRIDE_CHARS, self._max_stride, previous_chars))
         self._is_nearly_full = False
         """Whether a step did not fit."""
@@ -201,13 +209,14 @@ class Splitter:
 
     def _grow_or_shorten_step(self, end: int) -> None:
         rendering = self._render_up_to(end)
-        self._part_work += rendering.work + self._settled_work // 2 + self._stride
+        self._part_cost += rendering.cost + self._stride
         room = self._dialect.limit - rendering.size
         if room < 0 and end > self._part_start.resume_at + 1:
             self._shorten_step()
             return
         self._open_part = rendering.part
-        self._settle_blocks(end)
+        self._fit_end = end
+        self._renderings = {position: known for position, known in self._renderings.items() if position >= end}
         next_stride = self._stride // 2 if self._is_nearly_full else min(self._stride * 2, self._max_stride, room // 2)
         self._stride = max(self._min_stride(), next_stride)
 
@@ -223,17 +232,17 @@ class Splitter:
 
     def _min_stride(self) -> int:
         limit = self._dialect.limit
-        is_costly = self._part_work > FINE_WORK * self._allowance and self._fit_end > self._part_start.resume_at
+        is_costly = self._part_cost > FINE_WORK * self._allowance and self._fit_end > self._part_start.resume_at
         return max(1, limit // COARSE_STRIDE_RATIO) if is_costly else 1
 
     def _limit_part(self) -> bool:
         """Close a part that shows little for its length or its cost."""
         limit, length = self._dialect.limit, self._fit_end - self._part_start.resume_at
         if length > limit // 8 and not self._render_up_to(self._fit_end).part.text.strip():
-            self._closed_work += self._part_work
+            self._closed_cost += self._part_cost
             self._begin_part(self._part_start, is_plain=True)
             return True
-        is_full = length > MAX_SOURCE_RATIO * limit or self._part_work > MAX_PART_WORK * self._allowance
+        is_full = length > MAX_SOURCE_RATIO * limit or self._part_cost > MAX_PART_WORK * self._allowance
         if not is_full or not length:
             return False
         self._close_part()
@@ -256,7 +265,9 @@ class Splitter:
         return fits
 
     def _close_part(self) -> None:
-        finder = CutFinder(self._render, self._dialect, self._text, self._part_start, self._fit_end, self._allowance)
+        finder = CutFinder(
+            self._render, self._parser, self._dialect, self._text, self._part_start, self._fit_end, self._allowance
+        )
         cut = finder.find()
         blocks = finder.blocks_up_to(cut.end)
         part = self._render(blocks)
@@ -264,8 +275,8 @@ class Splitter:
             self._definitions.setdefault(label, url)
         if part.text.strip():
             self._closed_parts.append(part)
-        self._closed_work += self._part_work + finder.work
-        self.work += finder.work
+        self._closed_cost += self._part_cost + finder.cost
+        self._finished_work += finder.work
         self._begin_part(cut)
 
     # Plain text
@@ -293,7 +304,7 @@ class Splitter:
         self._begin_part(Cut(resume_at, resume_at))
 
     def _render_plain(self, text: str) -> Part:
-        self.work += len(text)
+        self._finished_work += len(text)
         return self._dialect.render(Document((plain_paragraph(text),)))
 
     # Growing
@@ -301,94 +312,15 @@ class Splitter:
     def _render_up_to(self, end: int) -> _Rendering:
         rendering = self._renderings.get(end)
         if rendering is None:
-            rendering = self._renderings[end] = self._render_tail(self._text[self._tail_start : end])
+            parsed = self._parser.parse(self._text, end)
+            part = self._render(parsed.blocks)
+            self._finished_work += len(part.text) // 2
+            rendering = self._renderings[end] = _Rendering(part, self._dialect.size(part), parsed.cost)
         return rendering
-
-    def _render_tail(self, tail: str) -> _Rendering:
-        open_blocks = self._part_start.open_blocks
-        closing_text = open_formula_closer(open_blocks) if self._tail_prefix else None
-        parsed = parse_blocks(self._tail_prefix + tail, closing_text)
-        blocks = parsed.blocks
-        if self._tail_prefix or self._tail_start == self._part_start.resume_at:
-            blocks = resume_blocks(blocks, open_blocks)
-        if self._settled_items:
-            blocks = _prepend_items(self._settled_items, blocks)
-        part = self._render(self._settled_blocks + tuple(placed.block for placed in blocks))
-        self.work += parsed.work + self._settled_work // 2
-        return _Rendering(blocks, part, self._dialect.size(part), parsed.work)
 
     def _render(self, blocks: tuple[Block, ...]) -> Part:
         is_first = self._part_start.resume_at == 0
         return self._dialect.render(link_references(blocks, self._definitions, hides_definitions=is_first))
-
-    # Settling
-
-    def _settle_blocks(self, end: int) -> None:
-        """Grow the part to `end`, and settle the blocks that no later text can change."""
-        rendering = self._render_up_to(end)
-        self._fit_end = end
-        tail = self._tail_source()
-        first_open_line = _first_open_line(rendering.tail_blocks, tail.count("\n"))
-        if first_open_line:
-            blocks = rendering.tail_blocks
-            self._settled_blocks += tuple(placed.block for placed in blocks if placed.line < first_open_line)
-            self._settled_items = None
-            open_blocks = [
-                PlacedBlock(placed.line - first_open_line, placed.block)
-                for placed in blocks
-                if placed.line >= first_open_line
-            ]
-            rendering = self._drop_from_tail(tail, first_open_line, replace(rendering, tail_blocks=open_blocks))
-            self._renderings = {}
-        later = {position: rendered for position, rendered in self._renderings.items() if position > end}
-        self._renderings = later | {end: rendering}
-        match rendering.tail_blocks:
-            case [PlacedBlock(block=ListBlock() as list_block)]:
-                self._settle_items(list_block)
-
-    def _settle_items(self, list_block: ListBlock) -> None:
-        """Settle all but the last item of a long list at the beginning of the tail."""
-        tail = self._tail_source()
-        item_starts = [match.start() for match in LIST_ITEM_PATTERN.finditer(tail)]
-        settled_count = len(self._settled_items.items) if self._settled_items else 0
-        is_whole_list = settled_count + len(item_starts) == len(list_block.items)
-        if len(item_starts) < MIN_SETTLED_ITEMS or item_starts[0] != 0 or not is_whole_list:
-            return
-        if "\n" not in tail[item_starts[-1] :]:
-            item_starts.pop()
-        self._settled_items = ListBlock(list_block.items[: settled_count + len(item_starts) - 1], list_block.start)
-        rendering = self._renderings[self._fit_end]
-        rendering = self._drop_from_tail(tail, tail.count("\n", 0, item_starts[-1]), rendering)
-        self._renderings = {self._fit_end: rendering}
-
-    def _tail_source(self) -> str:
-        return self._tail_prefix + self._text[self._tail_start : self._fit_end]
-
-    def _drop_from_tail(self, tail: str, line_count: int, rendering: _Rendering) -> _Rendering:
-        lines = tail.split("\n", line_count)[:line_count]
-        dropped = sum(len(line) + 1 for line in lines)
-        self._tail_start += dropped - len(self._tail_prefix)
-        self._tail_prefix = ""
-        dropped_work = rendering.work * dropped // len(tail)
-        self._settled_work += dropped_work
-        return replace(rendering, work=rendering.work - dropped_work)
-
-
-def _first_open_line(blocks: list[PlacedBlock], complete_line_count: int) -> int:
-    """The first line whose block may still change if the first `complete_line_count` lines are complete."""
-    open_candidates = [placed for placed in blocks if placed.line < complete_line_count]
-    while open_candidates and isinstance(open_candidates[-1].block, MathBlock | Table):
-        # Later text may turn its lines into a part of the previous block.
-        open_candidates.pop()
-    return open_candidates[-1].line if open_candidates else 0
-
-
-def _prepend_items(items: ListBlock, blocks: list[PlacedBlock]) -> list[PlacedBlock]:
-    """`blocks`, which begin with the rest of a list, completed with the list's settled items."""
-    first = blocks[0].block if blocks else None
-    if isinstance(first, ListBlock):
-        return [PlacedBlock(0, ListBlock(items.items + first.items, items.start)), *blocks[1:]]
-    return [PlacedBlock(0, items), *blocks]
 
 
 def _last_grapheme_start(text: str) -> int:

@@ -51,10 +51,13 @@ from core.markdown.urls import add_urls
 
 MAX_TABLE_COLUMNS = 64
 """A table with more columns is text: each row would show a cell for each of them."""
-MARKS = "*_~`|]!\\$&<>{}=+-#@:^%\n[[[["
-"""The characters in a paragraph at which the parser stops. It looks for the end of a link at each `[`."""
+MARK_PATTERN = re.compile(r"[*_~`|\[\]!\\$&<>{}=+\-#@:^%\n]")
+"""The characters in a paragraph at which the parser stops."""
+LINK_STOPS = 3
+"""How many more stops a `[` costs, at which the parser looks for the end of a link."""
 STOP_WORK = 50
 """A stop costs about as much as this many characters of prose."""
+LIST_TOKENS = ("bullet_list_open", "ordered_list_open")
 LONE_SURROGATE_PATTERN = re.compile("[\ud800-\udfff]")
 
 
@@ -63,33 +66,68 @@ class PlacedBlock:
     line: int
     """The source line on which the block begins."""
     block: Block
+    work: int
+    """What parsing its marks cost, in characters of prose. Its characters come on top."""
+    items: tuple["PlacedItem", ...] = ()
+    """The items of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedItem:
+    line: int
+    work_before: int
+    """What parsing the marks of the items before it cost."""
 
 
 def normalise_text(text: str) -> str:
     """Replace what platforms reject: other line ends than LF, NUL characters and lone surrogates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    return LONE_SURROGATE_PATTERN.sub("\ufffd", text)
+    return text if text.isascii() else LONE_SURROGATE_PATTERN.sub("\ufffd", text)
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedText:
-    blocks: list[PlacedBlock]
-    work: int
-    """What parsing cost, in characters of prose."""
-
-
-def parse_blocks(text: str, open_formula: str | None = None) -> ParsedText:
+def parse_blocks(text: str, open_formula: str | None = None) -> list[PlacedBlock]:
     """Parse normalised text. If it begins inside a displayed formula, `open_formula` is the closer."""
     tokens = tokenize(text, open_formula)
-    blocks = list(_build_blocks(tokens, 0, len(tokens)))
-    return ParsedText(blocks, len(text) + STOP_WORK * sum(map(_count_stops, tokens)))
+    blocks = []
+    start = 0
+    while start < len(tokens):
+        end = _index_after(tokens, start)
+        line = _line(tokens[start])
+        if tokens[start].type in LIST_TOKENS:
+            items, work = _place_items(tokens, start, end)
+            blocks.append(PlacedBlock(line, _build_list(tokens, start, end), work, items))
+        else:
+            work = _count_work(tokens, start, end)
+            blocks += [PlacedBlock(line, block, work) for block in _build_block(tokens, start, end)]
+        start = end
+    return blocks
+
+
+def _place_items(tokens: Sequence[Token], start: int, end: int) -> tuple[tuple[PlacedItem, ...], int]:
+    """The items of a list, and what it costs with the marks of all of them."""
+    items, work, index = [], 0, start + 1
+    while index < end - 1:
+        items.append(PlacedItem(_line(tokens[index]), work))
+        next_index = _index_after(tokens, index)
+        work += _count_work(tokens, index, next_index)
+        index = next_index
+    return tuple(items), work
+
+
+def _line(token: Token) -> int:
+    return token.map[0] if token.map else 0
+
+
+def _count_work(tokens: Sequence[Token], start: int, end: int) -> int:
+    return STOP_WORK * sum(map(_count_stops, tokens[start:end]))
 
 
 def _count_stops(token: Token) -> int:
     """How often the parser stopped in the token: for each mark, even if it turned out to be text."""
     if token.type != "inline":
         return 1
-    return 1 + len(token.children or ()) + sum(map(token.content.count, MARKS))
+    marks = len(MARK_PATTERN.findall(token.content)) + LINK_STOPS * token.content.count("[")
+    return 1 + len(token.children or ()) + marks
 
 
 def tokenize(text: str, open_formula: str | None = None, *, inline: bool = True) -> list[Token]:
@@ -192,19 +230,15 @@ def _record_item_indent(grammar: MarkdownIt) -> None:
 GRAMMAR = _build_grammar()
 
 
-def _build_blocks(tokens: Sequence[Token], start: int, end: int) -> Iterator[PlacedBlock]:
-    while start < end:
-        token = tokens[start]
-        next_start = _index_after(tokens, start)
-        line = token.map[0] if token.map else 0
-        for block in _build_block(tokens, start, next_start):
-            yield PlacedBlock(line, block)
-        start = next_start
-
-
 def _build_children(tokens: Sequence[Token], start: int, end: int) -> tuple[Block, ...]:
     """The blocks inside the container that begins at `start` and ends before `end`."""
-    return tuple(placed.block for placed in _build_blocks(tokens, start + 1, end - 1))
+    blocks: list[Block] = []
+    index = start + 1
+    while index < end - 1:
+        next_index = _index_after(tokens, index)
+        blocks += _build_block(tokens, index, next_index)
+        index = next_index
+    return tuple(blocks)
 
 
 def _index_after(tokens: Sequence[Token], start: int) -> int:
@@ -234,7 +268,7 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
             yield ThematicBreak()
         case "blockquote_open":
             yield Quote(_build_children(tokens, start, end), is_collapsed=token.markup == OPENING_TAG)
-        case "bullet_list_open" | "ordered_list_open":
+        case _ if token.type in LIST_TOKENS:
             yield _build_list(tokens, start, end)
         case "table_open":
             yield _build_table(tokens[start:end])

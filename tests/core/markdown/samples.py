@@ -5,7 +5,7 @@ from core.markdown.parser import normalise_text, parse_blocks
 
 
 def parse_markdown(text: str) -> Document:
-    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text)).blocks))
+    return Document(tuple(placed.block for placed in parse_blocks(normalise_text(text))))
 
 
 ANSWER = """# Sorting in Python

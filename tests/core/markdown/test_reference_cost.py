@@ -24,7 +24,7 @@ class WatchedDefinitions(dict[str, str]):
 def test_earlier_definitions_come_first_and_are_not_copied() -> None:
     earlier = WatchedDefinitions({f"{number}": f"https://example.com/{number}" for number in range(5000)})
     parsed = parse_blocks("See [one][1].\n\n[1]: https://example.com/later\n[x]: https://example.com/x\n")
-    blocks = [placed.block for placed in parsed.blocks]
+    blocks = [placed.block for placed in parsed]
     (paragraph, *_) = link_references(blocks, earlier, hides_definitions=False).blocks
     assert isinstance(paragraph, Paragraph)
     assert Link("https://example.com/1", (Text("one"),)) in paragraph.children
