@@ -9,7 +9,9 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from telegram import MessageEntity
 
@@ -43,6 +45,7 @@ from core.markdown.text_table import format_grid, is_grid, table_records
 from core.port import Part
 
 MAX_ENTITIES = 100
+MAX_CACHED_PIECES = 4096
 CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
 WORD_JOINER = "\u2060"
@@ -63,9 +66,23 @@ class TelegramDialect:
         self.limit = limit
 
     def render(self, document: Document) -> Part:
-        writer = _EntityWriter()
-        writer.blocks(document.blocks, "\n\n")
-        return writer.part()
+        chunks: list[str] = []
+        spans: list[tuple[_Span, int]] = []
+        position = 0
+        for block in document.blocks:
+            separator = "\n\n"
+            for piece in _pieces(block):
+                written = _write_piece(piece, is_first=not position)
+                if not written.length:
+                    continue
+                if position:
+                    chunks.append(separator)
+                    position += len(separator)
+                chunks.append(written.text)
+                spans += [(span, position) for span in written.spans]
+                position += written.length
+                separator = "\n"
+        return _make_part("".join(chunks).rstrip(), spans)
 
     def size(self, part: Part) -> int:
         """UTF-16 units; above `limit` if Telegram would drop entities."""
@@ -81,8 +98,7 @@ def utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """An entity; `end` is 0 while it is open."""
 
     kind: str
@@ -90,6 +106,48 @@ class _Span:
     """The URL of a link, the language of a code block."""
     start: int
     end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenPiece:
+    text: str
+    length: int
+    """In UTF-16 units, like the positions of the spans."""
+    spans: tuple[_Span, ...]
+
+
+def _pieces(block: Block) -> Iterable[Block]:
+    """The items of a list, which are on lines of their own, or else the block itself."""
+    if not isinstance(block, ListBlock):
+        return (block,)
+    start = block.start
+    return (ListBlock((item,), None if start is None else start + index) for index, item in enumerate(block.items))
+
+
+@lru_cache(MAX_CACHED_PIECES)
+def _write_piece(block: Block, *, is_first: bool) -> _WrittenPiece:
+    """What `block` shows. While an answer grows, most of its blocks stay as they are."""
+    writer = _EntityWriter(0 if is_first else 1)
+    writer.block(block)
+    return writer.written()
+
+
+def _make_part(text: str, spans: Iterable[tuple[_Span, int]]) -> Part:
+    """`spans`: each with the position of its piece."""
+    text_end = utf16_length(text)
+    entities = (
+        _make_entity(span.kind, position + span.start, min(position + span.end, text_end), span.detail)
+        for span, position in spans
+        if position + span.start < text_end
+    )
+    return Part(text, {"entities": tuple(entities)})
+
+
+@lru_cache(MAX_CACHED_PIECES)
+def _make_entity(kind: str, start: int, end: int, detail: str) -> MessageEntity:
+    url = detail if kind == MessageEntity.TEXT_LINK else None
+    language = detail or None if kind == MessageEntity.PRE else None
+    return MessageEntity(kind, start, end - start, url=url, language=language)
 
 
 def _nesting_key(span: _Span) -> tuple[int, int, bool]:
@@ -107,9 +165,11 @@ def _is_code(block: Block) -> bool:
 
 
 class _EntityWriter:
-    def __init__(self) -> None:
+    """Writes one block. `start`: more than 0 if other text precedes it in the message."""
+
+    def __init__(self, start: int) -> None:
         self._text: list[str] = []
-        self._position = 0
+        self._start = self._position = start
         self._spans: list[_Span] = []
         self._open_spans: list[_Span] = []
         self._indent = ""
@@ -117,17 +177,12 @@ class _EntityWriter:
         self._bare_url: _Span | None = None
         """The address before `_position`. Telegram would add the letters of another script that follow it."""
 
-    def part(self) -> Part:
-        text = "".join(self._text).rstrip()
-        text_end = utf16_length(text)
-        entities = []
-        for span in sorted(self._spans, key=_nesting_key):
-            length = min(span.end, text_end) - span.start
-            if length > 0:
-                url = span.detail if span.kind == MessageEntity.TEXT_LINK else None
-                language = span.detail or None if span.kind == MessageEntity.PRE else None
-                entities.append(MessageEntity(span.kind, span.start, length, url=url, language=language))
-        return Part(text, {"entities": tuple(entities)})
+    def written(self) -> _WrittenPiece:
+        spans = tuple(
+            span._replace(start=span.start - self._start, end=span.end - self._start)
+            for span in sorted(self._spans, key=_nesting_key)
+        )
+        return _WrittenPiece("".join(self._text), self._position - self._start, spans)
 
     # Text and entities
 
@@ -151,7 +206,7 @@ class _EntityWriter:
 
     def _close(self, span: _Span) -> None:
         if self._position > span.start:
-            self._spans.append(replace(span, end=self._position))
+            self._spans.append(span._replace(end=self._position))
 
     @contextmanager
     def _style(self, kind: str, detail: str = "") -> Iterator[None]:
@@ -169,7 +224,7 @@ class _EntityWriter:
         code = _Span(kind, language, self._position)
         self._append(text)
         self._close(code)
-        self._open_spans = [replace(span, start=self._position) for span in self._open_spans]
+        self._open_spans = [span._replace(start=self._position) for span in self._open_spans]
 
     # Inside a paragraph
 

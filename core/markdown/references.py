@@ -14,7 +14,7 @@ and `link_references` connects them just before a message is rendered.
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from markdown_it import MarkdownIt
@@ -103,8 +103,12 @@ def _last_label(state: StateInline) -> int:
 
 def find_definitions(blocks: Sequence[Block]) -> Definitions:
     """The first definition of each label."""
+    return _read_definitions(_possible_definitions(blocks))
+
+
+def _read_definitions(lines: Iterable[tuple[Inline, ...]]) -> Definitions:
     definitions: Definitions = {}
-    for line in _lines(blocks):
+    for line in lines:
         for key, url in _read_definition(line):
             definitions.setdefault(key, url)
     return definitions
@@ -112,8 +116,9 @@ def find_definitions(blocks: Sequence[Block]) -> Definitions:
 
 def link_references(blocks: Sequence[Block], earlier: Definitions, *, hides_definitions: bool) -> Document:
     """The document in which references are links. `earlier`: the definitions in earlier messages, which come first."""
-    definitions = ChainMap(earlier, find_definitions(blocks))  # no copy: an answer may have thousands
-    footnotes = {name for line in _lines(blocks) for name in _read_footnote(line)}
+    lines = list(_possible_definitions(blocks))
+    definitions = ChainMap(earlier, _read_definitions(lines))  # no copy: an answer may have thousands
+    footnotes = {name for line in lines for name in _read_footnote(line)}
     if not definitions and not footnotes:
         return Document(tuple(blocks))
     linker = _Linker(definitions, footnotes)
@@ -190,17 +195,18 @@ def _read_footnote(line: tuple[Inline, ...]) -> Iterator[str]:
             yield found[1]
 
 
-def _lines(blocks: Sequence[Block]) -> Iterator[tuple[Inline, ...]]:
-    """The lines of all paragraphs."""
+def _possible_definitions(blocks: Sequence[Block]) -> Iterator[tuple[Inline, ...]]:
+    """The lines of all paragraphs that may define a label."""
     for block in blocks:
         match block:
             case Paragraph(children):
-                yield from _split_lines(children)
+                if any(isinstance(node, Text) and "[" in node.text for node in children):
+                    yield from _split_lines(children)
             case Quote(inner):
-                yield from _lines(inner)
+                yield from _possible_definitions(inner)
             case ListBlock(items):
                 for item in items:
-                    yield from _lines(item.children)
+                    yield from _possible_definitions(item.children)
 
 
 def _split_lines(children: tuple[Inline, ...]) -> Iterator[tuple[Inline, ...]]:

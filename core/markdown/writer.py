@@ -6,6 +6,7 @@ link is written, and override what their platform writes differently.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from core.markdown.document import (
     Block,
@@ -36,6 +37,7 @@ from core.markdown.document import (
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.text_table import format_grid, is_grid, table_records
 
+MAX_CACHED_BLOCKS = 4096
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
 
@@ -54,7 +56,7 @@ class MarkdownWriter:
     def write_document(self, document: Document) -> str:
         text = ""
         for block in document.blocks:
-            lines = self.write_block(block)
+            lines = _write_block(self, block)
             if lines.strip():
                 text += lines + ("\n" if isinstance(block, Heading) else "\n\n")
         return text.strip("\n").rstrip()
@@ -168,7 +170,7 @@ class MarkdownWriter:
         head = "" if item.is_continuation else marker + checkbox
         lines = []
         for block in item.children:
-            text = self.write_block(block)
+            text = _write_block(self, block)
             if _has_fence(text):
                 # Not indented: platforms would show the indentation as part of the code.
                 lines += [head.rstrip(), text] if head else [text]
@@ -177,6 +179,12 @@ class MarkdownWriter:
                 lines.append((head or indent) + text.replace("\n", "\n" + indent))
                 head = ""
         return "\n".join([*lines, head.rstrip()] if head else lines)
+
+
+@lru_cache(MAX_CACHED_BLOCKS)
+def _write_block(writer: MarkdownWriter, block: Block) -> str:
+    """`writer.write_block(block)`; while an answer grows, most of its blocks stay as they are."""
+    return writer.write_block(block)
 
 
 def _longest_backtick_run(text: str) -> int:
