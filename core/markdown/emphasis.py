@@ -14,6 +14,7 @@ close what is open: models write so, and nobody opens bold text in the middle of
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 import regex
 from markdown_it import MarkdownIt
@@ -64,12 +65,17 @@ class Run:
     closes: bool
 
 
+@lru_cache(4096)
+def _neighbour(char: str) -> Neighbour:
+    return Neighbour(char)
+
+
 def scan_run(state: StateInline, start: int) -> Run:
     end = start
     while end < state.posMax and state.src[end] == state.src[start]:
         end += 1
-    before = Neighbour(_char_before(state.src, start))
-    after = Neighbour(state.src[end] if end < state.posMax else " ")
+    before = _neighbour(_char_before(state.src, start))
+    after = _neighbour(state.src[end] if end < state.posMax else " ")
     return Run(end - start, before, after, after.may_begin_after(before), before.may_begin_after(after))
 
 
