@@ -62,8 +62,6 @@ class Timings:
     """For an answer to grow beyond its first token before it is previewed."""
     preview_finish_timeout: float = 10.0
     """For a preview that is being sent when the answer is complete."""
-    slow_split: float = 0.02
-    """Processor time of one split from which the next one runs in a thread."""
 
     # Supervision
     adapter_silence_timeout: float = 120.0

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from core.delivery.splitter import Splitter
 from core.port import Dialect, Part
-from core.timings import Timings
 
 STEP_RATIO = 2
 """Characters of source per unit of the messages' limits that are split at once."""
@@ -26,8 +25,8 @@ class FirstParts:
 class CappedSplitter:
     """`max_parts`: None for no limit."""
 
-    def __init__(self, dialect: Dialect, max_parts: int | None, *, timings: Timings = Timings()) -> None:
-        self.splitter = Splitter(dialect, timings=timings)
+    def __init__(self, dialect: Dialect, max_parts: int | None) -> None:
+        self.splitter = Splitter(dialect)
         self._max_parts = max_parts
         self._step = (1 + (max_parts or 0)) * dialect.limit * STEP_RATIO
         self._end = 0

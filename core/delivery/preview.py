@@ -52,7 +52,7 @@ class Preview:
         self._close_requested = asyncio.Event()
         self._text = ""
         self._status = ""
-        self._splitter = CappedSplitter(self._adapter.dialect, max_messages, timings=self._timings)
+        self._splitter = CappedSplitter(self._adapter.dialect, max_messages)
         self._final_parts = 0
         self._capabilities = self._adapter.capabilities(outbox.place)
         stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)

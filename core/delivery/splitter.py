@@ -26,24 +26,24 @@ function of it. A part that cannot be rendered because of a defect is plain text
 """
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import regex
 
 from core.delivery.cut_finder import Cut, CutFinder
 from core.delivery.part_parser import PartParser
 from core.markdown.document import Block, Document
-from core.markdown.parser import normalise_text
+from core.markdown.parser import estimate_work, normalise_text
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.references import Definitions, find_definitions, link_references
 from core.port import Dialect, Part
-from core.timings import Timings
 
 INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
-"""Up to this many new characters are split without a thread."""
+MAX_INLINE_WORK = 40_000
+"""An update that adds more or probably costs more, a few milliseconds, runs in a thread."""
 MAX_SOURCE_RATIO = 8
 """A part is full with this many characters of source per unit of its limit, whatever they show."""
 MAX_GRAPHEME_CHARS = 256
@@ -76,14 +76,14 @@ class _Rendering:
 
 
 class Splitter:
-    def __init__(self, dialect: Dialect, *, timings: Timings = Timings()) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._timings = timings
         self._allowance = dialect.limit + BASE_ALLOWANCE
         self._max_stride = max(1, dialect.limit // 4)
         self._text = ""
         self._source = ""
-        self._was_slow = False
+        self._open_work = 0
+        """What showing the open part did cost last time."""
         self._is_cancelled = False
         self._finished_work = 0
         """The work for earlier parts."""
@@ -100,20 +100,19 @@ class Splitter:
 
     async def update_async(self, text: str, *, is_growing: bool = False) -> tuple[Part, ...]:
         """Like `update`, but splits in a thread if that may take long."""
-        if len(text) - len(self._text) <= MAX_INLINE_CHARS and not self._was_slow:
-            return self._timed_update(text, is_growing)
+        if self._is_cheap(text):
+            return self.update(text, is_growing=is_growing)
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(EXECUTOR, self._timed_update, text, is_growing)
+            return await loop.run_in_executor(EXECUTOR, partial(self.update, text, is_growing=is_growing))
         except asyncio.CancelledError:
             self._is_cancelled = True
             raise
 
-    def _timed_update(self, text: str, is_growing: bool) -> tuple[Part, ...]:
-        started_at = time.thread_time()
-        try:
-            return self.update(text, is_growing=is_growing)
-        finally:
-            self._was_slow = time.thread_time() - started_at > self._timings.slow_split
+    def _is_cheap(self, text: str) -> bool:
+        addition = text.removeprefix(self._source)
+        # The open part may be parsed twice: once for a step of growth.
+        return len(addition) <= MAX_INLINE_CHARS and 2 * (self._open_work + estimate_work(addition)) <= MAX_INLINE_WORK
 
     def update(self, text: str, *, is_growing: bool = False) -> tuple[Part, ...]:
         """The parts of `text`, the whole text so far. Starts again if it does not continue the previous text.
@@ -256,7 +255,9 @@ class Splitter:
             self.has_plain_part |= bool(part.text.strip())
             size = self._dialect.size(part)
         else:
+            earlier_work = self.work
             rendering = self._render_up_to(len(self._text))
+            self._open_work = self.work - earlier_work
             part, size = rendering.part, rendering.size
         min_chars = 1 if self._is_plain else 0
         fits = size <= self._dialect.limit or len(rest) <= min_chars

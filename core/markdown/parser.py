@@ -126,8 +126,16 @@ def _count_stops(token: Token) -> int:
     """How often the parser stopped in the token: for each mark, even if it turned out to be text."""
     if token.type != "inline":
         return 1
-    marks = len(MARK_PATTERN.findall(token.content)) + LINK_STOPS * token.content.count("[")
-    return 1 + len(token.children or ()) + marks
+    return 1 + len(token.children or ()) + _count_marks(token.content)
+
+
+def _count_marks(text: str) -> int:
+    return len(MARK_PATTERN.findall(text)) + LINK_STOPS * text.count("[")
+
+
+def estimate_work(text: str) -> int:
+    """About what parsing the text costs, in characters of prose."""
+    return len(text) + STOP_WORK * _count_marks(text)
 
 
 def tokenize(text: str, open_formula: str | None = None, *, inline: bool = True) -> list[Token]:

@@ -119,7 +119,7 @@ class ClaimedTurn:
         return parts
 
     async def _split(self, text: str, max_messages: int | None) -> FirstParts:
-        capped_splitter = CappedSplitter(self.adapter.dialect, max_messages, timings=self.timings)
+        capped_splitter = CappedSplitter(self.adapter.dialect, max_messages)
         first, splitter = await capped_splitter.update_async(text), capped_splitter.splitter
         if splitter.has_plain_part:
             # The error's message and its variables may contain the text.

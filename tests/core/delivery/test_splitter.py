@@ -15,7 +15,6 @@ from bots.terminal.dialect import TerminalDialect
 from core.delivery.splitter import EXECUTOR, INITIAL_WORK, SPLIT_THREADS, Splitter
 from core.markdown.document import Document
 from core.port import Dialect, Part
-from core.timings import Timings
 from tests.core.markdown.samples import ANSWER, MALFORMED, parse_markdown
 
 DialectFactory = Callable[[int], Dialect]
@@ -371,12 +370,20 @@ async def test_long_text_is_split_in_another_thread(unit: str) -> None:
 @pytest.mark.slow
 async def test_short_addition_to_slow_text_is_split_in_another_thread() -> None:
     dialect = ThreadRecorder()
-    splitter = Splitter(dialect, timings=Timings(slow_split=0.0))
-    await splitter.update_async("*a_b" * 100)
+    splitter = Splitter(dialect)
+    await splitter.update_async("*a_b" * 200)
     dialect.thread_names.clear()
-    await splitter.update_async("*a_b" * 101)
+    await splitter.update_async("*a_b" * 201)
     assert dialect.thread_names
     assert threading.current_thread().name not in dialect.thread_names
+
+
+async def test_ordinary_growth_needs_no_thread() -> None:
+    dialect = ThreadRecorder()
+    splitter = Splitter(dialect)
+    for end in range(0, 6 * len(ANSWER), 100):
+        await splitter.update_async((ANSWER * 6)[:end], is_growing=True)
+    assert dialect.thread_names == {threading.current_thread().name}
 
 
 class ObservedDialect(TelegramDialect):
