@@ -18,10 +18,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from core.markdown.document import Block, ListBlock, MathBlock, Table
+from core.markdown.formulas import DISPLAY_OPENER_PATTERN
 from core.markdown.outline import OpenBlock, open_formula_closer, strip_continuation
 from core.markdown.parser import PlacedBlock, parse_blocks
 
-ITEM_PATTERN = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t]")
+ITEM_PATTERN = re.compile(r"(?:[-*+]|\d{1,9}[.)])[ \t][^|\n]*\n")
+"""The first line of an item that would not begin a table if no item preceded it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,11 @@ class PartParser:
 
     def _settle(self, tail: "_Tail") -> None:
         for boundary in tail.boundaries():
-            if boundary.start > self._boundaries[-1].start and boundary.start >= self._start:
+            last = self._boundaries[-1]
+            if boundary.start > last.start and boundary.start >= self._start:
                 first = tail.boundary.block_count
                 self._settled += tail.blocks[len(self._settled) - first : boundary.block_count - first]
-                self._boundaries.append(boundary)
+                self._boundaries.append(replace(boundary, min_end=max(boundary.min_end, last.min_end)))
 
 
 def _min_end(boundary: _Boundary) -> int:
@@ -138,7 +141,7 @@ class _Tail:
             # Later text may turn the lines of a formula or a table into a part of the previous block.
             is_unsure = isinstance(block.block, MathBlock | Table)
             if previous.line < block.line < len(line_starts) - 1 and not is_unsure:
-                start, min_end = (self.boundary.start + line_starts[block.line + offset] for offset in (0, 1))
+                start, min_end = self._line_range(line_starts, block.line)
                 last = _Boundary(start, min_end, start, block_count, work)
                 yield last
         if last.block_count == self.boundary.block_count + len(self.blocks) - 1:
@@ -154,11 +157,18 @@ class _Tail:
             line = placed_items[index].line
             if line < len(line_starts) - 1 and index + earlier_items > 0:
                 if ITEM_PATTERN.match(self.source, line_starts[line]):
-                    start, min_end = (self.boundary.start + line_starts[line + offset] for offset in (0, 1))
+                    start, min_end = self._line_range(line_starts, line)
                     items = ListBlock(list_block.items[: index + earlier_items], list_block.start)
                     items_work = block.items_work + placed_items[index].work_before
                     yield replace(block, start=start, min_end=min_end, items=items, items_work=items_work)
                 return
+
+    def _line_range(self, line_starts: list[int], line: int) -> tuple[int, int]:
+        """Where the line begins, and where a text must end at least for the line to begin a block."""
+        start = self.boundary.start
+        # A formula without end takes up the rest of the text, until the text shows that it is none.
+        is_uncertain = DISPLAY_OPENER_PATTERN.search(self.source) is not None
+        return start + line_starts[line], start + (len(self.source) if is_uncertain else line_starts[line + 1])
 
     def _line_starts(self) -> list[int]:
         return [0, *(match.end() for match in re.finditer("\n", self.source))]

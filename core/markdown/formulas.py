@@ -29,6 +29,7 @@ ENVIRONMENT_PATTERN = re.compile(r"\\begin\{([A-Za-z]+\*?)\}")
 DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]"}
 DISPLAY_OPENERS = {closer: opener for opener, closer in DISPLAY_DELIMITERS.items()}
 INLINE_DELIMITERS = {"\\(": "\\)", "\\[": "\\]"}
+DISPLAY_OPENER_PATTERN = re.compile(r"\$\$|\\\[|\\begin\{")
 DOUBLE_DOLLAR_PATTERN = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 SINGLE_DOLLAR_PATTERN = re.compile(r"\$(?!\s)((?:[^$\\]|\\.)+?)(?<!\s)\$(?![\dA-Z_{])", re.DOTALL)
 NUMBER_PATTERN = re.compile(r"[\d.,]++")
@@ -71,7 +72,7 @@ def _display_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool
         formula = _scan_display_formula(state, start + 1, end, open_formula, [], is_resumed=True)
     else:
         closer = formula_closer(first_line)
-        if closer is None or start < state.env.get(closer, 0):
+        if closer is None or start < state.env.get(_container(state, end, closer), 0):
             return False
         rest = first_line if closer.startswith("\\end") else first_line[2:]
         formula = _scan_display_formula(state, start, end, closer, [rest], is_resumed=False)
@@ -85,6 +86,11 @@ def _display_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool
     token.map = [start, formula.next_line]
     state.line = formula.next_line
     return True
+
+
+def _container(state: StateBlock, end: int, closer: str) -> str:
+    """Where no formula can end before a line, if one could not; but one in an inner list or quote ends with that."""
+    return f"{closer} {end} {state.blkIndent} {state.level}"
 
 
 def _scan_display_formula(
@@ -102,7 +108,7 @@ def _scan_display_formula(
             position = text.index(closer)
             has_trailing_text = bool(text[position + len(closer) :].strip())
             if has_trailing_text and not is_resumed:
-                state.env[closer] = line
+                state.env[_container(state, end, closer)] = line
                 return None
             if not has_trailing_text:
                 lines[-1] = text[: position + len(closer)] if is_environment else text[:position]
@@ -116,7 +122,7 @@ def _scan_display_formula(
         text = _line_text(state, line)
         if not text.strip():
             # No formula that begins before this line can end: openers up to here need no new scan.
-            state.env[closer] = line
+            state.env[_container(state, end, closer)] = line
             return _DisplayFormula(line, lines) if is_resumed else None
         lines.append(text)
 
