@@ -120,11 +120,15 @@ class SearchResult:
 
     def _candidates(self, max_tokens: float) -> Sequence[ScoredChunk]:
         """New files as a whole if they fit; otherwise the beginning of the first one, and the matches."""
-        file_tokens = sum(estimate_tokens(chunk.text) + WHOLE_FILE_OVERHEAD_TOKENS for chunk in self.leading_chunks)
-        if self.has_whole_files and file_tokens < max_tokens:
+        if self.has_whole_files and count_file_tokens(self.leading_chunks) < max_tokens:
             return self.leading_chunks
         first = self.leading_chunks[:1]
         return [*first, *(chunk for chunk in self.matches if chunk.id not in {f.id for f in first})]
+
+
+def count_file_tokens(chunks: Sequence[ScoredChunk]) -> float:
+    """What a file takes that is included as a whole."""
+    return sum(estimate_tokens(chunk.text) + WHOLE_FILE_OVERHEAD_TOKENS for chunk in chunks)
 
 
 def _format_files(files: Sequence[MemoryEntry]) -> str:

@@ -24,7 +24,7 @@ from core.memory.chunks import CHUNK_TOKENS, estimate_tokens, split_document, sp
 from core.memory.file_document import Chunk, FileDocument, FileKind, Section
 from core.memory.file_reader import FileReader, ProgressCallback
 from core.memory.ranking import extract_terms, rank
-from core.memory.recall import SearchResult
+from core.memory.recall import SearchResult, count_file_tokens
 from core.memory.vector_search import VectorSearch
 from core.store import memories
 from core.store.database import Store
@@ -49,6 +49,11 @@ EMBEDDING_BATCH_SIZE = 32
 MAX_CANDIDATES_PER_KIND = 200
 MAX_LEADING_CHUNKS = 12
 """The number of first chunks of an attached file that are used even if they do not fit the question."""
+SMALL_FILE_TOKENS = 1500.0
+"""A file up to this size is not embedded: the model reads all of it with the question that it came with. Later
+questions embed it if there are any."""
+WHOLE_FILE_SHARE = 0.8
+"""Of the room for what is found; the rest is for the list of files and the like."""
 READING_SHARE = 0.3
 """The share of the progress that reading a file takes; embedding takes the rest."""
 MIN_QUERY_TOKENS = 50.0
@@ -141,12 +146,14 @@ class MemoryService:
         full_error = DocumentError("The conversation's memory is full", DocumentFailure.FULL)
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
-        failure = None
+        failure, vectors = None, np.empty((len(chunks), 0), np.float32)
+        is_small_file = kind != NOTE_KIND and sum(estimate_tokens(chunk.text) for chunk in chunks) <= SMALL_FILE_TOKENS
         try:
-            chunks, vectors = await self._embed_within_quota(account, chunks, on_progress)
+            if not is_small_file:
+                chunks, vectors = await self._embed_within_quota(account, chunks, on_progress)
         except ModelError as error:
             log.warning("memory.stored_without_vectors", failure=error.failure, chunks=len(chunks), model=self._model)
-            failure, vectors = error.failure, np.empty((len(chunks), 0), np.float32)
+            failure = error.failure
         entry = await self._store.write(
             memories.add_entry,
             conversation_key,
@@ -221,11 +228,18 @@ class MemoryService:
         return result
 
     async def search(
-        self, account: ApiKey, conversation_key: str, question: str, *, file_ids: Sequence[int] = ()
+        self,
+        account: ApiKey,
+        conversation_key: str,
+        question: str,
+        *,
+        file_ids: Sequence[int] = (),
+        max_tokens: float = 0.0,
     ) -> SearchResult:
         """Search for texts that fit a question; with `file_ids`, only in these files, which came with it.
 
-        If the embedding model fails, words decide, and the failure is part of the result.
+        If the embedding model fails, words decide, and the failure is part of the result. Nothing is embedded if
+        `max_tokens`, the room for what is found, suffices for these files as a whole.
         """
         memory = await self._store.read(memories.get_searched, conversation_key, EMBEDDING_BATCH_SIZE - 1)
         statistics = memory.statistics
@@ -234,15 +248,26 @@ class MemoryService:
         has_entries = statistics.note_count or statistics.file_count or statistics.message_count
         if not has_entries and not memory.messages:
             return SearchResult()
+        leading_chunks = [
+            chunk
+            for file_id in file_ids
+            for chunk in await self._store.read(memories.first_chunks, conversation_key, file_id, MAX_LEADING_CHUNKS)
+        ]
+        files = [
+            entry for entry in await self._store.read(memories.list_entries, conversation_key) if not entry.is_note
+        ]
+        has_whole_files = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
         failure: ModelFailure | None = None
+        query: Vectors | None = None
+        if not has_whole_files or count_file_tokens(leading_chunks) > WHOLE_FILE_SHARE * max_tokens:
+            try:
+                async with asyncio.timeout(self._timings.recall_timeout):
+                    query = await self._embed_query(account, conversation_key, question, memory)
+            except (ModelError, TimeoutError) as error:
+                failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
+                log.warning("memory.search_failed", failure=failure, model=self._model)
         candidates: list[ScoredChunk] = []
-        try:
-            async with asyncio.timeout(self._timings.recall_timeout):
-                query = await self._embed_query(account, conversation_key, question, memory)
-        except (ModelError, TimeoutError) as error:
-            failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
-            log.warning("memory.search_failed", failure=failure, model=self._model)
-        else:
+        if query is not None:
             candidates = await self._vector_search.search(
                 conversation_key,
                 query,
@@ -256,17 +281,8 @@ class MemoryService:
             extract_terms(question),
             limit=MAX_CANDIDATES_PER_KIND,
             entry_ids=file_ids,
-            only_without_vector=failure is None,
+            only_without_vector=query is not None,
         )
-        leading_chunks = [
-            chunk
-            for file_id in file_ids
-            for chunk in await self._store.read(memories.first_chunks, conversation_key, file_id, MAX_LEADING_CHUNKS)
-        ]
-        files = [
-            entry for entry in await self._store.read(memories.list_entries, conversation_key) if not entry.is_note
-        ]
-        has_whole_files = 0 < sum(file.chunk_count for file in files if file.id in file_ids) == len(leading_chunks)
         return SearchResult(
             tuple(await asyncio.to_thread(rank, question, candidates)),
             tuple(files),

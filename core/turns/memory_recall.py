@@ -36,13 +36,14 @@ class MemoryRecall:
         if self.matches is None:
             conversation_key = await self.services.store.read(get_conversation_key, self.conversation_id)
             search = self.services.memory.search
-            self.matches = await search(self.api_key, conversation_key, prompt, file_ids=self.file_ids)
+            max_tokens = _room([prompt], context_tokens, answer_tokens)
+            self.matches = await search(
+                self.api_key, conversation_key, prompt, file_ids=self.file_ids, max_tokens=max_tokens
+            )
         matches = self.matches
 
         def extend(instructions: str) -> str:
-            taken = ESTIMATE_MARGIN * tokens.estimate_messages([instructions, prompt])
-            room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN
-            self.recalled = matches.fit(min(MAX_RECALL_TOKENS, room * MAX_RECALL_FRACTION))
+            self.recalled = matches.fit(_room([instructions, prompt], context_tokens, answer_tokens))
             return "\n\n".join(filter(None, (instructions, self.recalled.text)))
 
         return extend
@@ -50,3 +51,10 @@ class MemoryRecall:
     def note(self, answer: str) -> str:
         """What the person is told under `answer` about it; may be empty."""
         return recall_note(self.recalled, answer) if answer else ""
+
+
+def _room(texts: Sequence[str], context_tokens: int, answer_tokens: int) -> float:
+    """How many tokens of what is found fit a request that contains these texts."""
+    taken = ESTIMATE_MARGIN * tokens.estimate_messages(texts)
+    room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN
+    return min(MAX_RECALL_TOKENS, room * MAX_RECALL_FRACTION)

@@ -286,10 +286,8 @@ async def test_answers_without_embedding_model(harness: Harness) -> None:
     )
     await telegram.send_message(ann, chat, "/remember And my car is red.")
     await telegram.wait_for(lambda: "by its words only" in last_text(telegram, chat))
-    await telegram.send_document(ann, chat, "a.txt", b"words of a file")
-    await telegram.wait_for(
-        lambda: "Read a.txt: 1 section. The embedding model is unavailable" in last_text(telegram, chat)
-    )
+    await telegram.send_document(ann, chat, "a.txt", b"words of a file that is not small. " * 400)
+    await telegram.wait_for(lambda: "sections. The embedding model is unavailable" in last_text(telegram, chat))
 
 
 async def test_photo_is_refused_with_supported_kinds(harness: Harness) -> None:

@@ -166,6 +166,28 @@ async def test_search_works_while_entries_wait_for_quota(env: Environment) -> No
     assert env.model.usage[EMBEDDER] < 200
 
 
+async def test_small_file_is_read_as_a_whole_without_embedding(env: Environment) -> None:
+    stored = await env.memory.add_file(env.account, ANN, "a.txt", f"A line.\n{NOTE}".encode(), env.on_progress)
+    assert stored.failure is None
+    result = await env.memory.search(
+        env.account, ANN, "Whom do I call?", file_ids=[stored.entry.id], max_tokens=MAX_TOKENS
+    )
+    assert ("555-0142" in result.fit(MAX_TOKENS).text, result.failure) == (True, None)
+    assert env.model.usage[EMBEDDER] == 0
+    assert "555-0142" in (await env.recall(ANN)).text
+    assert env.model.usage[EMBEDDER] > 0, "a later question searches for it"
+    assert await env.store.read(count_without_vector) == 0
+
+
+async def test_small_file_is_searched_if_the_window_is_smaller(env: Environment) -> None:
+    content = "\n\n".join(f"Paragraph {number} about something else. " * 3 for number in range(30)) + NOTE
+    stored = await env.memory.add_file(env.account, ANN, "a.txt", content.encode(), env.on_progress)
+    assert env.model.usage[EMBEDDER] == 0
+    result = await env.memory.search(env.account, ANN, QUESTION, file_ids=[stored.entry.id], max_tokens=500)
+    assert "555-0142" in result.matches[0].text
+    assert env.model.usage[EMBEDDER] > 0
+
+
 @pytest.mark.slow
 async def test_person_may_spend_a_share_of_the_quota_on_files(env: Environment) -> None:
     ledger = Ledger(env.store, env.models, Settings(quotas={EMBEDDER: 10_000}))
