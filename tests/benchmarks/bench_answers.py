@@ -37,7 +37,7 @@ from tests.benchmarks.answers.targets import targets
 
 T = TypeVar("T")
 SHORT_LOAD = Load(people=10, questions=1, tokens=100, tokens_per_second=50, ramp_seconds=0.5, pause_seconds=0)
-LONG_ANSWERS = Load(people=5, questions=1, tokens=2500, tokens_per_second=100)
+LONG_ANSWERS = Load(people=5, questions=1, tokens=2500)
 DEFAULT_OUTPUT = Path("build/benchmarks/answers")
 PLOTTED_RATIOS = ("CPU/answer", "calls", "delay", "age")
 
@@ -53,6 +53,8 @@ async def measure(platform: str, bots: list[str], loads: list[Load], folder: Pat
         await asyncio.gather(*(bot.warm_up(loads[0]) for bot in running))
         for load in loads:
             for bot in running:
+                if load == LONG_ANSWERS and bot.name == "naive":
+                    continue  # the ratio to the floor says it all, and an answer takes a minute
                 results.append(await bot.measure(load))
                 sys.stderr.write(f"{platform}, {load_name(load)}: {bot.name}\n")
     return results
@@ -113,7 +115,7 @@ def print_report(results: list[Figures]) -> None:
     sys.stdout.write(f"{ratio_table(comparisons)}\n\n{figure_table(results)}\n")
     for comparison in comparisons:
         sys.stdout.write(f"\n{comparison.name}\n")
-        sys.stdout.writelines(f"  {target}\n" for target in targets(comparison))
+        sys.stdout.writelines(f"  {target}\n" for target in targets(comparison, comparisons))
 
 
 async def run_short(*, is_recording: bool) -> int:

@@ -200,14 +200,12 @@ class RunningBot:
         async with aclosing(self.service.events(person)) as events:  # type: ignore[type-var]
             next_event = asyncio.ensure_future(anext(events))
             await self.service.ask(person, question.text)
-            while True:
+            while self.service.message_letters(person) != expected:
                 done, _ = await asyncio.wait({next_event}, timeout=1.0)
                 if done:
                     changed_at = time.monotonic()
                     next_event = asyncio.ensure_future(anext(events))
-                if self.service.message_letters(person) == expected or self._is_given_up(
-                    question, asked_at, changed_at
-                ):
+                elif self._is_given_up(question, asked_at, changed_at):
                     break
             next_event.cancel()
             with suppress(asyncio.CancelledError):

@@ -2,11 +2,11 @@
 except where people feel the absolute time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.answers.measurement import Figures
-from tests.benchmarks.answers.report import Comparison, ratio
+from tests.benchmarks.answers.report import Comparison, load_name, ratio
 
 USUAL_TOKENS = 200
 ADDED_SECONDS = 0.1
@@ -30,11 +30,13 @@ class Target:
         return f"{'met   ' if self.is_met else 'MISSED'}  {self.name}: {value}, at most {self.limit:.2f}"
 
 
-def targets(comparison: Comparison) -> Iterator[Target]:
+def targets(comparison: Comparison, run: Sequence[Comparison]) -> Iterator[Target]:
+    """The targets for one load of a run."""
     parley, floor, naive = comparison.parley, comparison.floor, comparison.naive
     yield Target("answers that are not whole", parley.asked - parley.whole, 0)
     yield Target("refusals", parley.refusals, 0)
     if parley.load.tokens != USUAL_TOKENS:
+        yield from _cost_of_length(comparison, run)
         return
     people = parley.load.people
     if floor is not None and people > 1:
@@ -48,6 +50,14 @@ def targets(comparison: Comparison) -> Iterator[Target]:
     yield Target("idle memory, MB", parley.idle_bytes / 1e6, MAX_IDLE_BYTES / 1e6)
     yield Target("memory per stream, KB", parley.bytes_per_stream / 1e3, MAX_STREAM_BYTES / 1e3)
     yield Target("start to first poll, s", parley.start_seconds, MAX_START_SECONDS)
+
+
+def _cost_of_length(comparison: Comparison, run: Sequence[Comparison]) -> Iterator[Target]:
+    parley = comparison.parley
+    for other in (other.parley for other in run):
+        if (other.platform, other.load.tokens) == (parley.platform, USUAL_TOKENS) and other.load.people > 1:
+            name = f"CPU per token, relative to {load_name(other.load)}"
+            yield Target(name, ratio(parley.cpu_per_token, other.cpu_per_token), 1)
 
 
 def _later_than_floor(parley: Figures, floor: Figures) -> Iterator[Target]:
