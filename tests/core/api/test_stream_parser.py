@@ -197,10 +197,14 @@ async def test_unclosed_reasoning_is_all_there_is() -> None:
     assert result.events == [ReasoningDelta("hm"), OnlyReasoning(), Finished(FinishReason.STOP)]
 
 
-async def test_closed_reasoning_is_no_answer() -> None:
-    result = await receive_stream(chunk(content="<think>hm</think>") + final_chunk())
+@pytest.mark.parametrize(
+    ("content", "reason"), [("<think>hm</think>", "reasoned without answering"), ("", "answer is empty")]
+)
+async def test_stream_without_text_is_no_answer(content: str, reason: str) -> None:
+    result = await receive_stream(chunk(content=content) + final_chunk())
     assert result.error is not None
     assert result.error.failure is ModelFailure.EMPTY
+    assert reason in str(result.error)
 
 
 async def test_reasoning_in_field_leaves_tags_alone() -> None:
