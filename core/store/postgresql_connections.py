@@ -34,7 +34,7 @@ class PostgresqlConnections:
         self._is_closed = False
         asyncpg_url, connect_args = _asyncpg_url(url)
 
-        def create_engine(pool_size: int) -> AsyncEngine:
+        def create_engine(pool_size: int, **options: Any) -> AsyncEngine:
             return create_async_engine(
                 asyncpg_url,
                 pool_size=pool_size,
@@ -42,11 +42,13 @@ class PostgresqlConnections:
                 pool_pre_ping=True,
                 pool_timeout=timings.connection_pool_timeout,
                 connect_args=connect_args,
+                **options,
             )
 
         self._write_engine, self._write_queue = create_engine(WRITERS), WriteQueue(WRITERS)
         self._lease_engine, self._lease_queue = create_engine(LEASE_WRITERS), WriteQueue(LEASE_WRITERS)
-        self._read_engine = create_engine(READERS)
+        # Each statement of a transaction sees the newest state anyway, and BEGIN and COMMIT would take a request each.
+        self._read_engine = create_engine(READERS, isolation_level="AUTOCOMMIT")
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         return await self._run(self._read_engine, function)
