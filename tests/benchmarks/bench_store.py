@@ -3,7 +3,8 @@
 Conversations take turns, one or many at a time, each with the transactions of a question and its answer: accept,
 claim, what the request is composed of, reservation, answer, the records around the message, finish. Then sqlite3 alone
 executes the recorded statements and transactions on a copy of the database. Prints the processor time per answer in
-milliseconds (all threads), the ratio, and how many transactions and statements an answer takes.
+milliseconds (all threads), the ratio, how many transactions and statements an answer takes, and by how much the
+database grows.
 
 Run by hand: `python -m tests.benchmarks.bench_store [ANSWERS]`.
 """
@@ -201,7 +202,7 @@ async def run(url: str, simultaneous: int, answers: int, recording: Recording | 
 
 def main() -> None:
     answers = int(sys.argv[1]) if len(sys.argv) > 1 else ANSWERS
-    sys.stdout.write("at once  ms an answer  sqlite3 alone  ratio  wall  transactions  statements\n")
+    sys.stdout.write("at once  ms an answer  sqlite3 alone  ratio  wall  transactions  statements  bytes\n")
     for simultaneous in SIMULTANEOUS:
         count = answers // simultaneous * simultaneous
         recording = Recording()
@@ -209,13 +210,16 @@ def main() -> None:
             for name in ("measured", "recorded", "replayed"):
                 (Path(folder) / name).mkdir()
             urls = [sqlite_url(Path(folder) / name) for name in ("measured", "recorded", "replayed")]
+            database = Path(urls[0].removeprefix("sqlite:///"))
+            empty_size = database.stat().st_size
             used, duration = asyncio.run(run(urls[0], simultaneous, count))
+            growth = (database.stat().st_size - empty_size) // count
             asyncio.run(run(urls[1], simultaneous, count, recording))
             alone = replay(Path(urls[2].removeprefix("sqlite:///")), recording)
         statements = sum(map(len, recording.transactions))
         sys.stdout.write(
             f"{simultaneous:7}  {used / count * 1e3:12.2f}  {alone / count * 1e3:13.2f}  {used / alone:5.1f}  "
-            f"{duration / count * 1e3:4.1f}  {len(recording.transactions) / count:12.1f}  {statements / count:10.1f}\n"
+            f"{duration / count * 1e3:4.1f}  {len(recording.transactions) / count:12.1f}  {statements / count:10.1f}  {growth:5}\n"
         )
 
 
