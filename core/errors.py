@@ -69,7 +69,13 @@ class DeliveryError(ParleyError):
     """A request to a platform failed."""
 
     def __init__(
-        self, message: str, failure: DeliveryFailure, *, retry_after: float | None = None, account_wide: bool = False
+        self,
+        message: str,
+        failure: DeliveryFailure,
+        *,
+        retry_after: float | None = None,
+        account_wide: bool = False,
+        is_foreseen: bool = False,
     ) -> None:
         super().__init__(message)
         self.failure = failure
@@ -77,6 +83,8 @@ class DeliveryError(ParleyError):
         """Seconds to wait, with `DeliveryFailure.RATE_LIMITED` only; None: the platform does not say."""
         self.account_wide = account_wide
         """The wait applies to the whole account instead of one chat."""
+        self.is_foreseen = is_foreseen
+        """The platform has announced that it would refuse the request, so nothing was sent."""
 
 
 class ChatMovedError(DeliveryError):

@@ -12,15 +12,15 @@ makes one request per call, keeps no queue, and tells nothing to the platform be
 A person writes "hi" in a private chat, and the model's answer grows in one message:
 
     inbox(Incoming(EventKind.PROMPT, key="m7", place, sender, "hi", message_id="7"))
-    send(place, Part("Thinking…"), key="12-0")        -> "8"
-    edit(place, "8", Part("Hello, how"))
+    show_typing(place)
+    send(place, Part("Hello, how"), key="12-0")        -> "8"
     edit(place, "8", Part("Hello, how are you?"))
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from core.markdown.document import Document
 
@@ -245,13 +245,28 @@ class PreviewMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
-    """A token bucket: `burst` requests at once, refilled with `rate` per second."""
+class Window:
+    """At most `count` requests in any `seconds`."""
 
-    burst: float
-    rate: float
-    reserve: float = 0
-    """Requests of the burst that previews leave to final messages and replies to commands."""
+    count: int
+    seconds: float
+    spacing: float = 0.0
+    """Seconds between two requests as soon as half of the window is full, so that it does not empty in bursts."""
+
+
+RateLimit: TypeAlias = tuple[Window, ...]
+"""All windows hold at once. Without any, requests are not limited. Make a window a little longer than the platform's:
+requests do not all take the same time to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class FastStart:
+    """The first previews of an answer follow each other faster."""
+
+    interval: float
+    """Seconds between two previews."""
+    seconds: float
+    """For so long after the first text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,16 +274,21 @@ class Capabilities:
     """What one place on the platform can do. The defaults suit a platform whose messages can be edited."""
 
     rate_limit: RateLimit
-    """For requests to this place's chat."""
+    """For messages in this place's chat."""
+    edit_rate_limit: RateLimit | None = None
+    """For edits; None: they count as messages."""
+    draft_rate_limit: RateLimit | None = None
+    """For drafts, which then do not count in the account's limit either; None: they count as messages."""
     preview_mode: PreviewMode = PreviewMode.EDIT
     preview_interval: float = 1.0
     """Seconds between two previews of one answer."""
+    fast_start: FastStart | None = None
     slow_preview_after_chars: int = 0
     """Answers longer than this are previewed at 1.5 times the interval; 0: never."""
     draft_refresh_interval: float | None = None
     """Seconds after which an unchanged draft is sent again, before the platform removes it; None: it stays."""
     typing_interval: float = 4.5
-    """Seconds between two calls of `show_typing`, with `PreviewMode.OFF`."""
+    """Seconds between two calls of `show_typing`."""
     has_stop_button: bool = True
     """A preview carries a Stop button. False if it cannot, or if the platform has its own Stop control."""
     deduplicates_sends: bool = False

@@ -58,8 +58,14 @@ class Timings:
     """Added to what a platform asks to wait."""
     default_retry_after: float = 1.0
     """The wait if a platform limits requests and does not say for how long."""
-    first_preview_delay: float = 0.3
-    """For an answer to grow beyond its first token before it is previewed."""
+    typing_delay: float = 0.5
+    """Until the bot appears to be typing, if there is no text yet."""
+    thinking_status_delay: float = 1.5
+    """Until "Thinking…" is shown, if nothing has arrived yet."""
+    tolerated_lateness: float = 0.05
+    """How late the event loop may be on average before previews become rarer."""
+    long_platform_wait: float = 20.0
+    """People are told why an answer waits so long for its platform."""
     preview_finish_timeout: float = 10.0
     """For a preview that is being sent when the answer is complete."""
 

@@ -18,8 +18,9 @@ import msgspec
 from bots.discord.errors import CONNECTION_LOST_TEXT, DEFAULT_RETRY_SECONDS, RATE_LIMIT_TEXT, to_delivery_error
 from bots.discord.timings import DiscordTimings
 from bots.downloads import read_limited
+from core.bounded_dict import BoundedDict
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import File
+from core.port import File, RateLimit, Window
 from core.proxies import find_proxy
 
 Json = dict[str, object]
@@ -27,6 +28,9 @@ Json = dict[str, object]
 USER_AGENT = f"DiscordBot (https://github.com/Rapptz/discord.py, {discord.__version__}) Parley"
 MAX_BUCKETS = 2_000
 MAX_CONNECTIONS = 256
+MAX_WINDOW_SECONDS = 120.0
+WINDOW_MARGIN_SECONDS = 0.2
+"""Requests do not all take the same time to arrive."""
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 CHUNK_BYTES = 65_536
@@ -47,6 +51,8 @@ class HttpClient:
         self._clock = timings.clock
         self._session: aiohttp.ClientSession | None = None
         self._bucket_resets: dict[str, float] = {}
+        self._windows: BoundedDict[str, Window] = BoundedDict(MAX_BUCKETS)
+        """The limits that Discord reports, by bucket."""
         self._global_reset = 0.0
 
     async def call(
@@ -87,6 +93,11 @@ class HttpClient:
                 return await read_limited(response.content.iter_chunked(CHUNK_BYTES), max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from error
+
+    def rate_limit(self, method: str, path: str) -> RateLimit | None:
+        """The limit of these requests as Discord reports it; None if it has not yet."""
+        window = self._windows.get(_bucket(method, path))
+        return None if window is None else (window,)
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -154,18 +165,24 @@ class HttpClient:
         wait = max(global_wait, self._bucket_resets.get(bucket, 0.0) - now)
         if wait > 0:
             raise DeliveryError(
-                RATE_LIMIT_TEXT, DeliveryFailure.RATE_LIMITED, retry_after=wait, account_wide=wait == global_wait
+                RATE_LIMIT_TEXT,
+                DeliveryFailure.RATE_LIMITED,
+                retry_after=wait,
+                account_wide=wait == global_wait,
+                is_foreseen=True,
             )
         self._bucket_resets.pop(bucket, None)
 
     def _read_rate_limit_headers(self, bucket: str, headers: Mapping[str, str]) -> None:
-        if headers.get("X-RateLimit-Remaining") != "0":
-            return
         try:
-            seconds = float(headers.get("X-RateLimit-Reset-After", "0"))
-        except ValueError:
+            limit, remaining = int(headers["X-RateLimit-Limit"]), int(headers["X-RateLimit-Remaining"])
+            seconds = float(headers["X-RateLimit-Reset-After"])
+        except (KeyError, ValueError):
             return
-        self._block_bucket(bucket, seconds)
+        if remaining == 0:
+            self._block_bucket(bucket, seconds)
+        if remaining == limit - 1 and 0 < seconds <= MAX_WINDOW_SECONDS:  # a window has just begun
+            self._windows[bucket] = Window(limit, seconds + WINDOW_MARGIN_SECONDS)
 
     def _apply_rate_limit(self, bucket: str, error: DeliveryError) -> None:
         seconds = DEFAULT_RETRY_SECONDS if error.retry_after is None else error.retry_after

@@ -28,7 +28,19 @@ from bots.telegram.translate import PLATFORM, thread_id
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
-from core.port import Attachment, Capabilities, Dialect, Inbox, Part, Place, PreviewMode, RateLimit, UploadLimits
+from core.port import (
+    Attachment,
+    Capabilities,
+    Dialect,
+    FastStart,
+    Inbox,
+    Part,
+    Place,
+    PreviewMode,
+    RateLimit,
+    UploadLimits,
+    Window,
+)
 from core.store.leases import Leases
 from core.throttled_log import ThrottledLog
 
@@ -39,11 +51,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
-PRIVATE_RATE_LIMIT = RateLimit(burst=3, rate=1)
-# Telegram allows 20 in any minute; a full burst plus a minute's refill stays below.
-GROUP_RATE_LIMIT = RateLimit(burst=7, rate=12 / 60, reserve=3)
-# Telegram allows about 30 a second; requests bunch up on a busy machine, so stay well below.
-ACCOUNT_RATE_LIMIT = RateLimit(burst=3, rate=20, reserve=1)
+# Telegram allows about one message a second, and a few at once. Edits count as messages.
+PRIVATE_RATE_LIMIT: RateLimit = (Window(5, 5.3),)
+# And 20 in any minute in a group. The second more makes up for requests that arrive faster than earlier ones.
+GROUP_RATE_LIMIT: RateLimit = (*PRIVATE_RATE_LIMIT, Window(20, 61.0, spacing=1.0))
+# Drafts do not count as messages: seen to pass are up to 20 in 5 and 40 in 30 seconds.
+DRAFT_RATE_LIMIT: RateLimit = (Window(16, 5.0), Window(36, 30.0))
+# Telegram allows 30 a second. The shorter window spreads requests, because they bunch up on a busy machine.
+ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.05), Window(8, 0.28))
 UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
 MAX_BACKGROUND_TASKS = 100
 MAX_CACHED_MEMBERS = 1_000
@@ -113,18 +128,18 @@ class TelegramAdapter:
             return Capabilities(
                 rate_limit=GROUP_RATE_LIMIT,
                 preview_mode=preview_mode,
-                preview_interval=3.0,
                 slow_preview_after_chars=2000,
             )
         if preview_mode is PreviewMode.DRAFT:
             return Capabilities(
                 rate_limit=PRIVATE_RATE_LIMIT,
                 preview_mode=preview_mode,
-                preview_interval=0.8,
+                draft_rate_limit=DRAFT_RATE_LIMIT,
+                fast_start=FastStart(interval=0.4, seconds=5.0),
                 draft_refresh_interval=25.0,  # Telegram removes a draft after 30 seconds
                 has_stop_button=False,  # the client shows its own Stop on a draft
             )
-        return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview_mode, preview_interval=1.2)
+        return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview_mode)
 
     # Receiving
 

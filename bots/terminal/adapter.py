@@ -19,7 +19,7 @@ from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, Store
 from core.port import Attachment, Capabilities, EventKind, Inbox, Part, Place, PreviewMode, RateLimit, Sender
 from core.texts.answers import THINKING
 
-UNLIMITED_RATE = RateLimit(burst=1000, rate=1000)
+UNLIMITED_RATE: RateLimit = ()
 QUIT_COMMANDS = ("/quit", "/exit", ":quit", ":q")
 """Those of the sandbox end it, too."""
 WELCOME_TEXT = "Write a message. /help lists commands, /file PATH TEXT sends a file, /quit ends."

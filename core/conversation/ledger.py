@@ -263,7 +263,8 @@ class Ledger:
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         try:
-            usage = await self._store.write(token_usage.settle_reservation, reservation_id, tokens)
+            # With priority, because a complete answer waits for it.
+            usage = await self._store.write_with_priority(token_usage.settle_reservation, reservation_id, tokens)
         except StoreError as error:
             # Do not fail the answer: the expected cost stays reserved.
             log.warning("quota.usage_not_booked", key_id=key.key_id, model=key.model, error=str(error))

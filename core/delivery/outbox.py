@@ -29,7 +29,7 @@ import msgspec
 import structlog
 
 from core.backoff import Backoff
-from core.delivery.rate_limiter import Priority, RateLimiter
+from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import Adapter, EventKind, Part, Place, SupportsUploads
 from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
@@ -98,6 +98,11 @@ class Outbox:
     def part_count(self) -> int:
         return max(self._sent_parts, default=-1) + 1
 
+    def has_message(self, position: int) -> bool:
+        """Whether a preview at `position` would change a message."""
+        sent = self._sent_parts.get(position)
+        return sent is not None and sent.message_id is not None
+
     def has_final_text(self, position: int) -> bool:
         """Whether there is a message of text, or may be one, that is not only a preview."""
         sent, digest = self._sent_parts.get(position), self._stored_digests.get(position, "")
@@ -122,7 +127,7 @@ class Outbox:
         """
         sent, digest = self._sent_parts.get(position), _digest(part)
         is_same = sent is not None and sent.digest == digest
-        is_extra_preview = priority is Priority.PREVIEW and not self._deduplicates_sends
+        is_extra_preview = priority.is_preview and not self._deduplicates_sends
         match sent:
             case SentPart(state=PartState.SENT | PartState.UNREACHABLE) if is_same:
                 pass
@@ -169,24 +174,33 @@ class Outbox:
                 interaction_token=self._interaction_token,
             )
 
-        await self._request_with_retries(Priority.FINAL, request, part, is_idempotent=True)
+        await self._request_with_retries(Priority.FINAL, RequestKind.MESSAGE, request, part, is_idempotent=True)
 
     async def edit_message(self, message_id: str, part: Part, priority: Priority = Priority.CONTROL) -> None:
         """Edit any message of this place, such as a menu. Raises `DeliveryError`."""
         token = self._interaction_token
         await self._change_message(
-            lambda current: self.adapter.edit(self.place, message_id, current, interaction_token=token), priority, part
+            RequestKind.EDIT,
+            lambda current: self.adapter.edit(self.place, message_id, current, interaction_token=token),
+            priority,
+            part,
         )
 
     async def delete_message(self, message_id: str, priority: Priority = Priority.CONTROL) -> None:
         """Delete any message of this place. Raises `DeliveryError`."""
         token = self._interaction_token
         await self._change_message(
-            lambda _: self.adapter.delete(self.place, message_id, interaction_token=token), priority
+            RequestKind.MESSAGE,
+            lambda _: self.adapter.delete(self.place, message_id, interaction_token=token),
+            priority,
         )
 
     async def _change_message(
-        self, change: Callable[[Part], Awaitable[None]], priority: Priority, part: Part = NO_PART
+        self,
+        kind: RequestKind,
+        change: Callable[[Part], Awaitable[None]],
+        priority: Priority,
+        part: Part = NO_PART,
     ) -> None:
         original_chat = self.place.chat
 
@@ -195,32 +209,32 @@ class Outbox:
                 raise DeliveryError("The message is in the old chat", DeliveryFailure.GONE)
             await change(current)
 
-        await self._request_with_retries(priority, request, part, is_idempotent=True)
+        await self._request_with_retries(priority, kind, request, part, is_idempotent=True)
 
     # Sending and editing parts
 
     async def _edit(self, position: int, message_id: str, part: Part, digest: str, priority: Priority) -> None:
         original_chat = self.place.chat
-        if priority is Priority.PREVIEW and self._stored_digests.get(position):
+        if priority.is_preview and self._stored_digests.get(position):
             # This replaces the final text of an earlier attempt.
             await self._store_part(position, SentPart(PartState.SENT, message_id, ""))
         try:
             await self.edit_message(message_id, part, priority)
         except DeliveryError as error:
             is_deleted = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
-            if priority is Priority.PREVIEW or not (is_deleted or self.place.chat != original_chat):
+            if priority.is_preview or not (is_deleted or self.place.chat != original_chat):
                 raise
             await self._send(position, part, digest, priority)
             return
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
-        if priority is not Priority.PREVIEW:
+        if not priority.is_preview:
             await self._store_part(position, self._sent_parts[position])
 
     async def _send(self, position: int, part: Part, digest: str, priority: Priority) -> None:
         previous = self._sent_parts.get(position)
         if previous is not None:
             previous = replace(previous, digest=self._stored_digests.get(position, ""))
-        is_recorded = priority is not Priority.PREVIEW and not self._deduplicates_sends
+        is_recorded = not priority.is_preview and not self._deduplicates_sends
 
         async def request(current: Part) -> str:
             if is_recorded:
@@ -236,7 +250,9 @@ class Outbox:
                 raise
 
         try:
-            message_id = await self._request_with_retries(priority, request, part, is_idempotent=False)
+            message_id = await self._request_with_retries(
+                priority, RequestKind.MESSAGE, request, part, is_idempotent=False
+            )
         except DeliveryError as error:
             if error.failure is not DeliveryFailure.UNKNOWN:
                 await self._store_part(position, SentPart(PartState.REJECTED, None, digest))
@@ -244,11 +260,11 @@ class Outbox:
             log.warning("delivery.uncertain", turn=self.turn.id, part=position)
             self._mark_uncertain(position, digest)
             await self._store_part(position, SentPart(PartState.UNCERTAIN, None, digest))
-            self.is_uncertain = self.is_uncertain or priority is not Priority.PREVIEW
+            self.is_uncertain = self.is_uncertain or not priority.is_preview
             return
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
         # Later previews are not stored, so the store must not contain a digest.
-        stored_digest = "" if priority is Priority.PREVIEW else digest
+        stored_digest = "" if priority.is_preview else digest
         await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
 
     async def _create_message(self, position: int, part: Part) -> str:
@@ -276,7 +292,7 @@ class Outbox:
                     return
                 # Meanwhile the platform blocked the chat because of another turn.
                 await self._store_part(position, previous)
-                await self._acquire_slot(priority)
+                await self._acquire_slot(priority, RequestKind.MESSAGE)
                 self.check_lease()
         except asyncio.CancelledError:
             await self._store_part(position, previous)
@@ -293,7 +309,13 @@ class Outbox:
     # Requests
 
     async def _request_with_retries(
-        self, priority: Priority, request: Callable[[Part], Awaitable[T]], part: Part = NO_PART, *, is_idempotent: bool
+        self,
+        priority: Priority,
+        kind: RequestKind,
+        request: Callable[[Part], Awaitable[T]],
+        part: Part = NO_PART,
+        *,
+        is_idempotent: bool,
     ) -> T:
         """Call `request` with `part` when the rate limiter allows it, and retry after failures. Returns its result.
 
@@ -303,22 +325,22 @@ class Outbox:
         backoff = Backoff(self.timings.first_delivery_retry_delay, self.timings.max_delivery_retry_delay)
         deadline = self._clock.monotonic() + self.timings.delivery_deadline
         while True:
-            if priority is Priority.PREVIEW:
+            if priority.is_preview:
                 self.check_preview_allowed()
             else:
-                await self._acquire_slot(priority)
+                await self._acquire_slot(priority, kind)
                 self.check_lease()
             try:
                 return await request(part)
             except ChatMovedError as moved:
                 await self._follow_chat(moved.new_chat)
-                if priority is Priority.PREVIEW:  # the next preview goes to the new chat
+                if priority.is_preview:  # the next preview goes to the new chat
                     raise DeliveryError(str(moved), DeliveryFailure.TRANSIENT) from moved
             except DeliveryError as error:
                 log.info("delivery.failed", turn=self.turn.id, failure=error.failure, error=str(error))
                 if error.failure is DeliveryFailure.RATE_LIMITED:
-                    self.rate_limiter.apply_retry_after(self.place.chat, error)
-                if priority is Priority.PREVIEW or self._clock.monotonic() > deadline:
+                    self.rate_limiter.apply_retry_after(self.place.chat, error, kind)
+                if priority.is_preview or self._clock.monotonic() > deadline:
                     raise
                 if error.failure is DeliveryFailure.REJECTED and part.native:
                     part = replace(part, native={})  # the formatting may be the cause
@@ -329,10 +351,10 @@ class Outbox:
                 elif error.failure is not DeliveryFailure.RATE_LIMITED:
                     raise
 
-    async def _acquire_slot(self, priority: Priority) -> None:
+    async def _acquire_slot(self, priority: Priority, kind: RequestKind) -> None:
         # A final message may wait long, because many may queue in a slow chat.
         self.is_waiting = priority is Priority.FINAL or self.rate_limiter.seconds_blocked(self.place.chat) > 0
-        await self.rate_limiter.acquire(self.place.chat, self.adapter.capabilities(self.place).rate_limit, priority)
+        await self.rate_limiter.acquire(self.place.chat, self.adapter.capabilities(self.place), priority, kind)
         self.is_waiting = False
 
     # Chat migration

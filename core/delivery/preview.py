@@ -1,17 +1,21 @@
 """Previews: shows an answer while it grows. Best effort, rate limited, always the newest text.
 
 The reader of the model's stream calls `update`, which never waits. `run` shows the newest text whenever the platform
-allows. A full message becomes final, and the answer continues in the next one:
+allows, the first words at once:
 
-    update("A long")              ->  "A long…"                       preview of message 1
-    update("A long answer th")    ->  "A long answer", "th…"          message 1 is final, preview of message 2
+    0.5 s   no text yet                   typing, or an empty draft
+    1.5 s   no text yet                   "Thinking…"; at 0.5 s if the model reasons
+            update("A long")              "A long…"                 preview of message 1
+            update("A long answer th")    "A long answer", "th…"    message 1 is final, preview of message 2
 
 After the last message that an answer may take, a line that counts its characters stands for the rest.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeGuard
 
 import structlog
 
@@ -20,7 +24,8 @@ from core.clock import run_until, wait_for_any, wait_for_event
 from core.delivery.capped_splitter import CappedSplitter
 from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
-from core.delivery.rate_limiter import Priority
+from core.delivery.preview_load import PreviewLoad
+from core.delivery.rate_limiter import Priority, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Part, PreviewMode, SupportsDrafts
@@ -28,8 +33,11 @@ from core.texts import answers as texts
 
 log = structlog.get_logger(__name__)
 
-MIN_FIRST_PREVIEW_CHARS = 24
 SLOW_PREVIEW_FACTOR = 1.5
+MAX_SLOWED_INTERVAL = 5.0
+"""The longest interval after refusals, unless it is longer anyway."""
+MAX_WAIT_WITH_PREVIEWS = 30.0
+"""An answer has no further previews after the platform demanded to wait longer."""
 PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
 
 
@@ -40,7 +48,14 @@ class Preview:
     as it takes.
     """
 
-    def __init__(self, outbox: Outbox, on_gone: Callable[[], object], *, max_messages: int | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        on_gone: Callable[[], object],
+        *,
+        load: PreviewLoad | None = None,
+        max_messages: int | None = None,
+    ) -> None:
         self._outbox = outbox
         self._adapter = outbox.adapter
         self._rate_limiter = outbox.rate_limiter
@@ -48,21 +63,40 @@ class Preview:
         self._on_gone = on_gone
         self._timings = outbox.timings
         self._clock = outbox.timings.clock
+        self._load = load or PreviewLoad(outbox.timings)
         self._changed = asyncio.Event()
         self._close_requested = asyncio.Event()
         self._text = ""
         self._status = ""
         self._splitter = CappedSplitter(self._adapter.dialect, max_messages)
         self._final_parts = 0
+        self._started_at = self._clock.monotonic()
+        self._first_text_at: float | None = None
+        """When the first words were shown."""
+        self._shown_at = -math.inf
+        """When the text or the status that is shown was the newest."""
+        self._shown_status: str | None = None
+        self._typing_at = -math.inf
+        self._retry_at = -math.inf
+        """When to try again after a failure."""
+        self._interrupted = asyncio.Event()
+        """The preview ends, or the first words have arrived, which are more urgent than what is waiting."""
         self._capabilities = self._adapter.capabilities(outbox.place)
         stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
         """Set the newest text, or the bot's current activity while there is no text. Never waits."""
-        if text != self._text or status != self._status:
-            self._text, self._status = text, status
-            self._changed.set()
+        if not self._text and text.isspace():
+            text = ""  # not words yet
+        if text == self._text and status == self._status:
+            return
+        if text and not self._text:
+            self._interrupted.set()
+        elif self._text and not text and not self._close_requested.is_set():
+            self._interrupted.clear()
+        self._text, self._status = text, status
+        self._changed.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Preview"]:
@@ -84,17 +118,20 @@ class Preview:
             await run_until(self._close_requested, self._keep_typing())
             return
         while not self._close_requested.is_set():
+            await run_until(self._close_requested, self._wait_until_due())
+            if self._close_requested.is_set():
+                return
             try:
                 await self._show_newest()
             except DeliveryError as error:
                 self._handle_failure(error)
-                if error.failure not in PASSING_FAILURES:
+                if error.failure not in PASSING_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
                     return
-            await run_until(self._close_requested, self._wait_for_change())
 
     def close(self) -> None:
         """Stop previews. `run` returns after the request in flight."""
         self._close_requested.set()
+        self._interrupted.set()
 
     async def _finish(self, run_task: "asyncio.Task[None]") -> BaseException | None:
         """Close and return `run`'s exception. Waits for an edit in flight, which could overwrite the final text."""
@@ -108,43 +145,114 @@ class Preview:
 
     def _handle_failure(self, error: DeliveryError) -> None:
         log.info("preview.failed", turn=self._turn_id, failure=error.failure)
+        self._retry_at = self._clock.monotonic() + self._interval()
         if error.failure is DeliveryFailure.RATE_LIMITED:
-            self._rate_limiter.apply_retry_after(self._outbox.place.chat, error)
+            self._rate_limiter.apply_retry_after(self._outbox.place.chat, error, self._kind())
         if error.failure in (DeliveryFailure.GONE, DeliveryFailure.FORBIDDEN):
             self._on_gone()  # nobody would see the rest of the answer, so do not pay for it
 
-    async def _wait_for_change(self) -> None:
-        capabilities, interval = self._capabilities, self._capabilities.preview_interval
-        if 0 < capabilities.slow_preview_after_chars < len(self._text):
+    # When
+
+    async def _wait_until_due(self) -> None:
+        """Wait until there is something to show: the first words at once, what follows at a pace."""
+        if (seconds := self._retry_at - self._clock.monotonic()) > 0:
+            await self._clock.sleep(seconds)
+        if self._first_text_at is None:
+            while not self._text and (seconds := self._seconds_until_sign_of_life()) > 0:
+                self._changed.clear()
+                await self._wait_for_change(seconds)
+            return
+        if (seconds := self._shown_at + self._interval() - self._clock.monotonic()) > 0:
+            await self._load.pause(seconds)
+        await self._wait_for_change(self._capabilities.draft_refresh_interval)
+
+    def _seconds_until_sign_of_life(self) -> float:
+        """How long to wait for the first text before the person sees what happens."""
+        now, typing_from = self._clock.monotonic(), self._started_at + self._timings.typing_delay
+        if self._shown_status is not None:
+            is_changed = self._current_status() != self._shown_status
+            wait = self._interval() if is_changed else self._capabilities.draft_refresh_interval
+            return math.inf if wait is None else self._shown_at + wait - now
+        if self._status:  # news is shown at once, that the model reasons only if it does so for a moment
+            return typing_from - now if self._status == texts.THINKING else 0.0
+        typing_at = max(typing_from, self._typing_at + self._capabilities.typing_interval)
+        return min(typing_at, self._started_at + self._timings.thinking_status_delay) - now
+
+    def _current_status(self) -> str:
+        return self._status or texts.THINKING
+
+    def _interval(self) -> float:
+        """Seconds between two previews."""
+        capabilities, start = self._capabilities, self._capabilities.fast_start
+        interval = capabilities.preview_interval
+        if start and self._first_text_at is not None and self._shown_at - self._first_text_at < start.seconds:
+            interval = start.interval
+        elif 0 < capabilities.slow_preview_after_chars < len(self._text):
             interval *= SLOW_PREVIEW_FACTOR
-        await self._clock.sleep(interval)
-        if capabilities.draft_refresh_interval is None:
+        slowed = interval * self._rate_limiter.interval_factor(self._outbox.place.chat, capabilities, self._kind())
+        return max(interval, min(slowed, MAX_SLOWED_INTERVAL)) * self._load.stretch
+
+    async def _wait_for_change(self, timeout: float | None) -> None:
+        if timeout is None or math.isinf(timeout):
             await self._changed.wait()
-        else:  # repeat an unchanged draft before the platform removes it
-            await wait_for_event(self._changed, capabilities.draft_refresh_interval, self._clock)
-        if self._final_parts == 0 and 0 < len(self._text) < MIN_FIRST_PREVIEW_CHARS:
-            await self._clock.sleep(self._timings.first_preview_delay)
+        else:
+            await wait_for_event(self._changed, timeout, self._clock)
+
+    # What
 
     async def _show_newest(self) -> None:
-        await run_until(self._close_requested, self._acquire_slot())
-        if self._close_requested.is_set():
+        if not self._text and not self._is_status_due():
+            await self._show_activity()
+            return
+        if not await self._acquire_slot(self._kind()):
             return
         self._changed.clear()
-        parts = await self._split(self._text) if self._text else ()
+        text, self._shown_at = self._text, self._clock.monotonic()
+        parts = await self._split(text) if text else ()
         if self._close_requested.is_set():
             return
         for position in range(self._final_parts, len(parts) - 1):
             await self._outbox.put(position, parts[position], Priority.CONTROL)
             self._final_parts = position + 1
-        if self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(self._adapter, SupportsDrafts):
-            part = parts[-1] if parts else self._draft_status()
-            self._outbox.check_preview_allowed()
-            draft_id = encode_draft_id(self._turn_id, self._final_parts)
-            await self._adapter.show_draft(self._outbox.place, draft_id, part)
+        if self._uses_drafts(self._adapter):
+            await self._show_draft(self._adapter, parts[-1] if parts else self._draft_status())
         else:
-            part = parts[-1] if parts else self._render_status(self._status or texts.THINKING)
+            part = parts[-1] if parts else self._render_status(self._current_status())
             part = Part(part.text, part.native, self._buttons)
-            await self._outbox.put(self._final_parts, part, Priority.PREVIEW)
+            await self._outbox.put(self._final_parts, part, self._priority(text))
+        self._shown_status = None if text else self._current_status()
+        if text and self._first_text_at is None:
+            self._first_text_at = self._shown_at
+
+    def _is_status_due(self) -> bool:
+        thinking_from = self._started_at + self._timings.thinking_status_delay
+        return bool(self._status) or self._shown_status is not None or self._clock.monotonic() >= thinking_from
+
+    async def _show_activity(self) -> None:
+        """Show that the bot is at work, although there is nothing to say yet."""
+        self._typing_at = self._clock.monotonic()
+        if not self._uses_drafts(self._adapter):
+            await run_until(self._interrupted, self._show_typing())
+        elif await self._acquire_slot(RequestKind.DRAFT):
+            await self._show_draft(self._adapter, Part(""))  # the platform shows "Thinking…"
+            self._shown_at, self._shown_status = self._typing_at, texts.THINKING
+
+    async def _show_draft(self, adapter: SupportsDrafts, part: Part) -> None:
+        self._outbox.check_preview_allowed()
+        draft_id = encode_draft_id(self._turn_id, self._final_parts)
+        await adapter.show_draft(self._outbox.place, draft_id, part)
+
+    def _uses_drafts(self, adapter: object) -> TypeGuard[SupportsDrafts]:
+        return self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(adapter, SupportsDrafts)
+
+    def _kind(self) -> RequestKind:
+        """What the next preview is."""
+        if self._uses_drafts(self._adapter):
+            return RequestKind.DRAFT
+        return RequestKind.EDIT if self._outbox.has_message(self._final_parts) else RequestKind.MESSAGE
+
+    def _priority(self, text: str) -> Priority:
+        return Priority.FIRST_TEXT if text and self._first_text_at is None else Priority.PREVIEW
 
     async def _split(self, text: str) -> tuple[Part, ...]:
         """The parts of `text`; the last one may still change."""
@@ -154,24 +262,34 @@ class Preview:
         return (*first.parts, self._render_status(texts.answer_continues(len(text))))
 
     def _draft_status(self) -> Part:
-        # The platform shows "Thinking…" for an empty draft; a status is more informative.
-        return self._render_status(self._status) if self._status else Part("")
+        # The platform shows "Thinking…" for an empty draft; another status is more informative.
+        return Part("") if self._current_status() == texts.THINKING else self._render_status(self._status)
 
     def _render_status(self, status: str) -> Part:
         return self._adapter.dialect.render(Document((Paragraph((Emphasis((Text(status),)),)),)))
 
     async def _keep_typing(self) -> None:
         while True:
-            try:
-                await self._acquire_slot()
-                self._outbox.check_preview_allowed()
-                await self._adapter.show_typing(self._outbox.place)
-            except DeliveryError as error:
-                log.info("preview.typing_failed", turn=self._turn_id, failure=error.failure)
-                if error.failure is DeliveryFailure.RATE_LIMITED:
-                    self._rate_limiter.apply_retry_after(self._outbox.place.chat, error)
+            await self._show_typing()
             await self._clock.sleep(self._capabilities.typing_interval)
 
-    async def _acquire_slot(self) -> None:
-        chat = self._outbox.place.chat
-        await self._rate_limiter.acquire(chat, self._capabilities.rate_limit, Priority.PREVIEW)
+    async def _show_typing(self) -> None:
+        try:
+            await self._acquire(RequestKind.TYPING, Priority.PREVIEW)
+            self._outbox.check_preview_allowed()
+            await self._adapter.show_typing(self._outbox.place)
+        except DeliveryError as error:
+            log.info("preview.typing_failed", turn=self._turn_id, failure=error.failure)
+            if error.failure is DeliveryFailure.RATE_LIMITED and not error.is_foreseen:
+                self._rate_limiter.apply_retry_after(self._outbox.place.chat, error, RequestKind.TYPING)
+
+    async def _acquire_slot(self, kind: RequestKind) -> bool:
+        """Wait for this preview's turn. False if the preview ends, or the first words arrive, which are more urgent."""
+        interruption = self._close_requested if self._text else self._interrupted
+        await run_until(interruption, self._acquire(kind, self._priority(self._text)))
+        return not interruption.is_set()
+
+    async def _acquire(self, kind: RequestKind, priority: Priority) -> None:
+        since = None if math.isinf(self._shown_at) else self._shown_at
+        capabilities = self._adapter.capabilities(self._outbox.place)  # limits may change
+        await self._rate_limiter.acquire(self._outbox.place.chat, capabilities, priority, kind, since=since)

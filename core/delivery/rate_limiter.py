@@ -1,39 +1,54 @@
 """Client-side rate limiting: delays requests so that the platform never has to refuse one.
 
-A request takes one token from its chat's bucket, then one from the account's bucket. Waiting requests are granted by
-priority, then in the order of arrival. Example: a chat with `RateLimit(burst=3, rate=1, reserve=1)`
+The limits are sliding windows (`core.delivery.sliding_windows`), for each chat and for the whole account. Waiting
+requests are granted by priority, then the one that has been waiting longest. Requests of low priority leave room for
+what is known to come: the final message of each open answer, and for as many new answers as there were lately. Example:
+a group with `Window(count=20, seconds=60)` and one open answer
 
-    0.0 s   preview, preview      granted: 3 tokens, previews leave 1
-            preview               waits for a second token, until 1.0 s
-    0.2 s   final                 granted: takes the reserved token
-            final                 waits, ahead of the preview
+    0 s     first text     granted: the answer's final message still has its place
+    1 s     preview        granted
+    2 s     preview        waits until 2.4 s: the fewer requests are left, the rarer are previews
+    5 s     final          granted at once
+
+What a final message needs is kept fully where the window is long, and hardly where it is short: there it can wait.
 
 If the platform still refuses a request, `apply_retry_after` blocks the chat or the account for as long as the platform
-demands. Other chats do not wait.
+demands, and slows it down for some minutes. Other chats do not wait.
 
-Processes that serve the same account divide its limits without a request to each other. Each of N processes holds an
-Nth of every burst. The rate of a chat belongs to the processes that write to it now, in equal parts, because most chats
-are served by one process at a time. A process that comes back to a chat does not count the time in which others wrote.
+Processes that serve the same account divide its limits without a request to each other. Each of N processes has an Nth
+of the account's limit. The limit of a chat belongs to the processes that write to it (`core.delivery.chat_shares`).
 """
 
 import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from core.clock import Scheduled
+from core.delivery.chat_shares import MAX_AGE_SECONDS, ChatShare, entry_count
+from core.delivery.sliding_windows import SlidingWindows
 from core.errors import DeliveryError
-from core.port import RateLimit
-from core.store.rate_limits import ChatActivity
+from core.port import Capabilities, RateLimit, Window
+from core.store.rate_limits import MAX_IDLE_SECONDS, ChatActivity
 from core.timings import Timings
 
 WHOLE_ACCOUNT = ""
 """Used instead of a chat for all chats of the account."""
 MAX_TRACKED_CHATS = 1000
 """Idle chats are forgotten when there are more."""
+LONG_WINDOW_SECONDS = 60.0
+"""Windows of this length or more keep a place for all that is known to come; shorter ones in proportion."""
+REQUESTS_PER_ANSWER = 2
+"""What a new answer needs at least: its first text and its final message."""
+WIDE_REFUSAL_CHATS = 3
+WIDE_REFUSAL_SECONDS = 600.0
+"""When so many chats were refused within this time, the platform's limits are lower than thought: new chats begin
+slowly."""
 
 
 class Priority(IntEnum):
@@ -41,79 +56,63 @@ class Priority(IntEnum):
     """A complete answer."""
     CONTROL = 1
     """A complete part of a growing answer, or a changed menu."""
-    PREVIEW = 2
+    FIRST_TEXT = 2
+    """The preview that shows the first words of an answer."""
+    PREVIEW = 3
+
+    @property
+    def is_preview(self) -> bool:
+        """The request may fail or be left out."""
+        return self >= Priority.FIRST_TEXT
+
+
+class RequestKind(Enum):
+    """What a request does. Kinds with a limit of their own are counted apart."""
+
+    MESSAGE = "message"
+    EDIT = "edit"
+    DRAFT = "draft"
+    TYPING = "typing"
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """A token bucket, or the part of one that belongs to this process; full at first."""
+class _Chat:
+    queues: "dict[RequestKind, _Queue]" = field(default_factory=dict)
+    blocked_until: float = -math.inf
+    open_answers: int = 0
+    """Whose final messages are still to be sent."""
+    opened_at: deque[float] = field(default_factory=lambda: deque(maxlen=20))
+    """When the last answers began."""
+    share: ChatShare | None = None
 
-    rate_limit: RateLimit
-    updated_at: float
-    tokens: float = math.inf
-    processes: int = 1
-    """That divide the burst."""
-    active_processes: int = 1
-    """That divide the rate."""
 
-    @property
-    def burst(self) -> float:
-        return max(1.0, self.rate_limit.burst / self.processes)
+@dataclass(slots=True)
+class _Queue:
+    """The requests that wait for one limit, with a single timer."""
 
-    @property
-    def rate(self) -> float:
-        return self.rate_limit.rate / self.active_processes
+    windows: SlidingWindows
+    chat: _Chat
+    has_finals: bool = True
+    """Whether final messages count in this limit. Otherwise its requests do not count in the account's limit."""
+    waiters: "list[_Waiter]" = field(default_factory=list)
+    timer: Scheduled | None = None
 
-    @property
-    def reserve(self) -> float:
-        return min(self.rate_limit.reserve / self.processes, self.burst - 1)
-
-    def seconds_until_token(self, now: float, priority: Priority) -> float:
-        self._refill(now)
-        reserve = self.reserve if priority is Priority.PREVIEW else 0
-        return max(0.0, (1 + reserve - self.tokens) / self.rate)
-
-    def is_full(self, now: float) -> bool:
-        self._refill(now)
-        return self.tokens >= self.burst
-
-    def divide(self, now: float, processes: int, active_processes: int) -> None:
-        self._refill(now)
-        self.processes, self.active_processes = processes, active_processes
-
-    def skip_until(self, time: float) -> None:
-        """Let no token come back for the time since the last request until `time`."""
-        self.updated_at = max(self.updated_at, time)
-
-    def _refill(self, now: float) -> None:
-        self.tokens = min(self.burst, self.tokens + (now - self.updated_at) * self.rate)
-        self.updated_at = now
+    def first_waiter(self) -> "_Waiter | None":
+        while self.waiters and self.waiters[0].grant.done():
+            heapq.heappop(self.waiters)  # cancelled while it waited
+        return self.waiters[0] if self.waiters else None
 
 
 @dataclass(order=True, slots=True)
 class _Waiter:
     priority: Priority
+    since: float
     sequence: int
+    queue: _Queue = field(compare=False)
     grant: "asyncio.Future[None]" = field(compare=False)
-    chat: str = field(compare=False)
-
-
-@dataclass(slots=True)
-class _WaitQueue:
-    """The requests that wait for one bucket, with a single timer."""
-
-    bucket: _Bucket
-    waiters: list[_Waiter] = field(default_factory=list)
-    timer: Scheduled | None = None
-    blocked_until: float = 0.0
-
-    def first_waiter(self) -> _Waiter | None:
-        while self.waiters and self.waiters[0].grant.done():
-            heapq.heappop(self.waiters)  # cancelled while it waited
-        return self.waiters[0] if self.waiters else None
-
-    def is_idle(self, now: float) -> bool:
-        return not self.waiters and self.blocked_until <= now and self.bucket.is_full(now)
+    is_pending: bool = field(compare=False, default=False)
+    """It has its place in the chat's windows and waits for the account."""
+    granted_at: float | None = field(compare=False, default=None)
 
 
 class RateLimiter:
@@ -132,106 +131,260 @@ class RateLimiter:
         self._clock = timings.clock
         self._timings = timings
         self._on_limit = on_limit
-        self._account_queue = self._new_queue(account_rate_limit)
-        self._chat_queues: dict[str, _WaitQueue] = {}
+        self._account = _Chat()
+        self._account_queue = _Queue(SlidingWindows(account_rate_limit), self._account)
+        self._chats: dict[str, _Chat] = {}
         self._processes = 1
-        self._active_processes: Mapping[str, int] = {}
-        """By chat, for the chats that this process writes to."""
+        self._refusals: deque[tuple[str, float]] = deque(maxlen=50)
+        """The chats that the platform refused lately, and when."""
         self._sequence = itertools.count()
 
-    async def acquire(self, chat: str, rate_limit: RateLimit, priority: Priority) -> None:
-        """Wait until a request may be sent to `chat`, whose current limit is `rate_limit`."""
+    # Requests
+
+    async def acquire(
+        self,
+        chat: str,
+        capabilities: Capabilities,
+        priority: Priority,
+        kind: RequestKind = RequestKind.MESSAGE,
+        *,
+        since: float | None = None,
+    ) -> None:
+        """Wait until a request may be sent to `chat`, which has these capabilities now.
+
+        `since`: when the person saw the last of what the request shows (`Clock.monotonic`); now, if it is new.
+        """
+        since = self._clock.monotonic() if since is None else since
         while True:
-            queue = self._queue_of(chat, rate_limit)
-            grant = asyncio.get_running_loop().create_future()
-            heapq.heappush(queue.waiters, _Waiter(priority, next(self._sequence), grant, chat))
-            self._grant_waiters(queue)
-            await grant
+            queue = self._queue_of(chat, capabilities, kind)
+            grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiter = _Waiter(priority, since, next(self._sequence), queue, grant)
+            heapq.heappush(queue.waiters, waiter)
+            self._serve(queue)
+            try:
+                await grant
+            except asyncio.CancelledError:
+                self._withdraw(waiter)
+                raise
             if self.seconds_blocked(chat) == 0:  # not blocked since the grant
                 return
+
+    @contextmanager
+    def expect_final(self, chat: str) -> Iterator[None]:
+        """Keep a place for the final message of an answer, until the block ends."""
+        state = self._chat(chat)
+        state.open_answers += 1
+        state.opened_at.append(self._clock.monotonic())
+        try:
+            yield
+        finally:
+            state.open_answers -= 1
+            for queue in state.queues.values():
+                self._serve(queue)
+
+    def estimate_wait(self, chat: str, capabilities: Capabilities) -> float:
+        """Seconds until a final message may be sent to `chat`, behind those that wait already."""
+        queue, now = self._queue_of(chat, capabilities, RequestKind.MESSAGE), self._clock.monotonic()
+        waiting = sum(
+            waiter.priority is Priority.FINAL and not waiter.grant.done()
+            for kind_queue in queue.chat.queues.values()
+            for waiter in kind_queue.waiters
+        )
+        return max(
+            self.seconds_blocked(chat),
+            queue.windows.estimate_wait(now, lambda window: self._share(queue, window), waiting),
+        )
+
+    # Refusals
+
+    def apply_retry_after(self, chat: str, error: DeliveryError, kind: RequestKind = RequestKind.MESSAGE) -> None:
+        """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` demands, and slow it down."""
+        seconds = (error.retry_after or self._timings.default_retry_after) + self._timings.retry_after_margin
+        blocked_chat = WHOLE_ACCOUNT if error.account_wide else chat
+        is_new = self._blocked_until(blocked_chat) <= self._clock.monotonic()
+        self.block(blocked_chat, seconds)
+        if is_new and not error.is_foreseen:  # not one of several that were on their way
+            self._slow_down(blocked_chat, kind)
+        if self._on_limit is not None:
+            self._on_limit(blocked_chat, seconds)
+
+    def _slow_down(self, chat: str, kind: RequestKind) -> None:
+        state = self._account if chat == WHOLE_ACCOUNT else self._chat(chat)
+        queues = state.queues
+        queue = self._account_queue if chat == WHOLE_ACCOUNT else queues.get(kind, queues.get(RequestKind.MESSAGE))
+        if queue is not None:
+            queue.windows.slowdown.escalate(state.blocked_until)
+        self._refusals.append((chat, self._clock.monotonic()))
+
+    def block(self, chat: str, seconds: float) -> None:
+        """Grant no request to `chat` (or `WHOLE_ACCOUNT`) for `seconds`, then one after the other."""
+        state = self._account if chat == WHOLE_ACCOUNT else self._chat(chat)
+        state.blocked_until = max(state.blocked_until, self._clock.monotonic() + seconds)
+        queues = (self._account_queue,) if chat == WHOLE_ACCOUNT else state.queues.values()
+        for queue in queues:
+            queue.windows.resume_at(state.blocked_until)
+
+    def seconds_blocked(self, chat: str) -> float:
+        """Seconds for which `chat` or the whole account is still blocked."""
+        blocked_until = max(self._account.blocked_until, self._blocked_until(chat))
+        return max(0.0, blocked_until - self._clock.monotonic())
+
+    def interval_factor(self, chat: str, capabilities: Capabilities, kind: RequestKind) -> float:
+        """How many times longer than usual the intervals between previews should be, because of earlier refusals."""
+        now = self._clock.monotonic()
+        windows = self._queue_of(chat, capabilities, kind).windows
+        return max(windows.slowdown.interval_factor(now), self._account_queue.windows.slowdown.interval_factor(now))
+
+    def _blocked_until(self, chat: str) -> float:
+        state = self._account if chat == WHOLE_ACCOUNT else self._chats.get(chat)
+        return state.blocked_until if state else -math.inf
+
+    # Other processes
 
     def share_among(self, processes: int) -> None:
         """Divide the limits equally among `processes` processes; this one uses its share."""
         self._processes = max(1, processes)
-        self._account_queue.bucket.divide(self._clock.monotonic(), self._processes, self._processes)
+        self._serve(self._account_queue)
 
     def share_chats(self, activity: Mapping[str, ChatActivity], new_chats: Collection[str]) -> None:
         """Divide the limits of the chats that this process writes to. It begins to write to `new_chats`."""
         now = self._clock.monotonic()
-        former = self._active_processes
-        self._active_processes = {chat: max(1, activity[chat].processes) for chat in activity}
-        for chat in activity.keys() & new_chats & self._chat_queues.keys():
-            self._chat_queues[chat].bucket.skip_until(now - activity[chat].idle_seconds)
-        for chat in (activity.keys() | former.keys()) & self._chat_queues.keys():
-            self._divide(chat, self._chat_queues[chat].bucket)
+        for chat, seen in activity.items():
+            state = self._chat(chat)
+            if state.share is None or now - state.share.updated_at >= MAX_IDLE_SECONDS:
+                state.share = ChatShare.begin(now)
+            state.share.update(now, seen, is_new=chat in new_chats)
+            for queue in state.queues.values():
+                self._serve(queue)
+        for state in self._chats.values():
+            if state.share is not None and now - state.share.updated_at > MAX_AGE_SECONDS:
+                state.share = None
 
-    def _divide(self, chat: str, bucket: _Bucket) -> None:
-        bucket.divide(self._clock.monotonic(), self._processes, self._active_processes.get(chat, 1))
+    def _share(self, queue: _Queue, window: Window) -> int:
+        """How many requests of `window` this process may send."""
+        if queue is self._account_queue:
+            return max(1, window.count // self._processes)
+        if queue.chat.share is not None:
+            return queue.chat.share.count(window, self._clock.monotonic(), self._processes)
+        return max(1, window.count - (self._processes - 1) * entry_count(window, self._processes))
 
-    def apply_retry_after(self, chat: str, error: DeliveryError) -> None:
-        """Block `chat`, or the account, for as long as a `DeliveryFailure.RATE_LIMITED` demands."""
-        seconds = (error.retry_after or self._timings.default_retry_after) + self._timings.retry_after_margin
-        blocked_chat = WHOLE_ACCOUNT if error.account_wide else chat
-        self.block(blocked_chat, seconds)
-        if self._on_limit is not None:
-            self._on_limit(blocked_chat, seconds)
+    # Queues
 
-    def block(self, chat: str, seconds: float) -> None:
-        """Grant no request to `chat` (or `WHOLE_ACCOUNT`) for `seconds`, then one, then at the usual rate."""
-        queue = self._chat_queues.get(chat) if chat != WHOLE_ACCOUNT else self._account_queue
-        if queue is None:
-            # A placeholder: `acquire` knows the chat's limit and replaces it.
-            queue = self._chat_queues[chat] = self._new_queue(RateLimit(burst=1, rate=1))
-        queue.blocked_until = max(queue.blocked_until, self._clock.monotonic() + seconds)
-        queue.bucket.tokens = min(queue.bucket.tokens, 1)
-
-    def seconds_blocked(self, chat: str) -> float:
-        """Seconds for which `chat` or the whole account is still blocked."""
-        now = self._clock.monotonic()
-        queues = (self._account_queue, self._chat_queues.get(chat))
-        return max(0.0, *(queue.blocked_until - now for queue in queues if queue))
-
-    def _queue_of(self, chat: str, rate_limit: RateLimit) -> _WaitQueue:
-        if chat not in self._chat_queues:
-            if len(self._chat_queues) >= MAX_TRACKED_CHATS:
+    def _chat(self, chat: str) -> _Chat:
+        if chat not in self._chats:
+            if len(self._chats) >= MAX_TRACKED_CHATS:
                 self._forget_idle_chats()
-            self._chat_queues[chat] = self._new_queue(rate_limit)
-        queue = self._chat_queues[chat]
-        queue.bucket.rate_limit = rate_limit
-        self._divide(chat, queue.bucket)
+            self._chats[chat] = _Chat()
+        return self._chats[chat]
+
+    def _queue_of(self, chat: str, capabilities: Capabilities, kind: RequestKind) -> _Queue:
+        state = self._chat(chat)
+        kind, rate_limit = _limit_of(capabilities, kind)
+        if kind not in state.queues:
+            queue = _Queue(SlidingWindows(rate_limit), state, has_finals=kind is not RequestKind.DRAFT)
+            queue.windows.resume_at(state.blocked_until)
+            if self._are_many_chats_refused():
+                queue.windows.slowdown.escalate(self._clock.monotonic())
+            state.queues[kind] = queue
+        queue = state.queues[kind]
+        queue.windows.rate_limit = rate_limit
         return queue
 
-    def _new_queue(self, rate_limit: RateLimit) -> _WaitQueue:
-        return _WaitQueue(_Bucket(rate_limit, self._clock.monotonic()))
+    def _are_many_chats_refused(self) -> bool:
+        since = self._clock.monotonic() - WIDE_REFUSAL_SECONDS
+        return len({chat for chat, time in self._refusals if time > since}) >= WIDE_REFUSAL_CHATS
 
     def _forget_idle_chats(self) -> None:
         now = self._clock.monotonic()
-        self._chat_queues = {chat: queue for chat, queue in self._chat_queues.items() if not queue.is_idle(now)}
+        self._chats = {chat: state for chat, state in self._chats.items() if not _is_idle(state, now)}
 
-    def _grant_waiters(self, queue: _WaitQueue) -> None:
-        """Give available tokens to waiters: a chat's waiters move to the account's queue, the account's are granted."""
-        if queue.timer is not None:
-            queue.timer.cancel()
-            queue.timer = None
+    def _serve(self, queue: _Queue) -> None:
+        """Grant what may be sent: a chat's waiters move to the account's queue, the account's are granted."""
         while (waiter := queue.first_waiter()) is not None:
             now = self._clock.monotonic()
-            delay = max(queue.blocked_until - now, queue.bucket.seconds_until_token(now, waiter.priority))
-            if delay > 0:
-                queue.timer = self._clock.call_later(delay, lambda: self._grant_waiters(queue))
+            ready_at = max(queue.chat.blocked_until, self._ready_at(queue, waiter.priority, now))
+            if ready_at > now:
+                self._set_timer(queue, ready_at - now)
                 return
             heapq.heappop(queue.waiters)
-            queue.bucket.tokens -= 1
-            if queue is self._account_queue:
-                self._grant(waiter)
-            else:
+            if queue is not self._account_queue and queue.has_finals:
+                waiter.is_pending = True
+                queue.windows.pending += 1
                 heapq.heappush(self._account_queue.waiters, waiter)
-                self._grant_waiters(self._account_queue)
+                self._serve(self._account_queue)
+            else:
+                self._grant(waiter, now)
 
-    def _grant(self, waiter: _Waiter) -> None:
-        queue = self._chat_queues.get(waiter.chat)
-        if queue is not None and queue.blocked_until > self._clock.monotonic():
-            # The chat was blocked while the request waited for the account.
-            heapq.heappush(queue.waiters, waiter)
-            self._grant_waiters(queue)
-        else:
-            waiter.grant.set_result(None)
+    def _set_timer(self, queue: _Queue, seconds: float) -> None:
+        if queue.timer is not None:
+            queue.timer.cancel()
+        # A request that waits for the account comes first: what follows it is served when it is granted.
+        is_waiting = seconds < math.inf
+        queue.timer = self._clock.call_later(seconds, lambda: self._serve(queue)) if is_waiting else None
+
+    def _ready_at(self, queue: _Queue, priority: Priority, now: float) -> float:
+        leaves_room = priority.is_preview and queue.has_finals
+        return queue.windows.ready_at(
+            now,
+            lambda window: self._share(queue, window),
+            (lambda window: self._reserve(queue, window, priority, now)) if leaves_room else None,
+            is_preview=leaves_room and priority is Priority.PREVIEW,
+        )
+
+    def _reserve(self, queue: _Queue, window: Window, priority: Priority, now: float) -> int:
+        """How many requests a preview leaves to final messages and to the first texts of new answers."""
+        if queue is self._account_queue:
+            return 1 if priority is Priority.PREVIEW else 0
+        chat = queue.chat
+        most = int(window.count * min(1.0, window.seconds / LONG_WINDOW_SECONDS))
+        if priority is Priority.FIRST_TEXT:
+            return min(chat.open_answers, most)
+        new_answers = sum(time > now - window.seconds for time in chat.opened_at)
+        return min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, most))
+
+    def _grant(self, waiter: _Waiter, now: float) -> None:
+        queue = waiter.queue
+        if waiter.is_pending:
+            waiter.is_pending = False
+            queue.windows.pending -= 1
+            if queue.chat.blocked_until > now:  # blocked while the request waited for the account
+                heapq.heappush(queue.waiters, waiter)
+                self._serve(queue)
+                return
+        is_preview = waiter.priority is Priority.PREVIEW
+        queue.windows.record(now, is_preview=is_preview)
+        if queue.has_finals:
+            self._account_queue.windows.record(now, is_preview=is_preview)
+        waiter.granted_at = now
+        waiter.grant.set_result(None)
+        if queue.has_finals:
+            self._serve(queue)
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """The request is not sent: give back what it has taken."""
+        queue = waiter.queue
+        if waiter.is_pending:
+            waiter.is_pending = False
+            queue.windows.pending -= 1
+        if waiter.granted_at is not None:
+            queue.windows.forget(waiter.granted_at)
+            if queue.has_finals:
+                self._account_queue.windows.forget(waiter.granted_at)
+        self._serve(queue)
+
+
+def _limit_of(capabilities: Capabilities, kind: RequestKind) -> tuple[RequestKind, RateLimit]:
+    """The limit that counts requests of this kind, and the kind under which they are counted."""
+    if kind is RequestKind.DRAFT and capabilities.draft_rate_limit is not None:
+        return kind, capabilities.draft_rate_limit
+    if kind is RequestKind.EDIT and capabilities.edit_rate_limit is not None:
+        return kind, capabilities.edit_rate_limit
+    if kind is RequestKind.TYPING:
+        return kind, ()
+    return RequestKind.MESSAGE, capabilities.rate_limit
+
+
+def _is_idle(state: _Chat, now: float) -> bool:
+    if state.open_answers or state.blocked_until > now or state.share is not None:
+        return False
+    return all(not queue.waiters and queue.windows.is_idle(now) for queue in state.queues.values())

@@ -19,6 +19,7 @@ SEND_AGAIN_BUTTON = "Send again"
 THINKING = "Thinking…"
 
 STOPPED = "Stopped."
+PLATFORM_WAIT = "This answer comes late because I may write only so many messages here in a minute."
 ALREADY_STOPPING = "I'm already stopping."
 HISTORY_TRIMMED = "Older messages no longer fit this model's context window. /context shows what the model still sees."
 ONLY_REASONING = "The model ended inside its reasoning, without an answer. This is what it wrote."

@@ -57,13 +57,17 @@ class AnswerPipeline:
 
     async def run(self) -> None:
         """The outbox must be loaded. Raises `LostLeaseError` and `StoreError`."""
+        with self._claimed.expecting_final():
+            await self._run()
+
+    async def _run(self) -> None:
         async with self._claimed.previewing() as preview:
             outcome = await self._ask_with_failover(preview)
         note = "\n".join(await self._collect_notes(outcome))
         buttons = self._answer_buttons(outcome)
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
-        await self._claimed.store.write(self._store_answer, outcome.model, note, buttons, final_state)
+        await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
         await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state)
 
     # Asking
@@ -141,6 +145,8 @@ class AnswerPipeline:
         notes += [*outcome.failure_notes, self._caller.recall.note(answer.text), *await self._quota_warnings()]
         if self._claimed.stop_requested.is_set():
             notes.append(texts.STOPPED)
+        if self._claimed.platform_wait() >= self._claimed.timings.long_platform_wait:
+            notes.append(texts.PLATFORM_WAIT)
         return [note for note in notes if note]
 
     def _ignored_settings_note(self, model: str) -> str:

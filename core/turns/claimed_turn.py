@@ -3,7 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import InitVar, dataclass, field, replace
 
 import structlog
@@ -15,6 +15,7 @@ from core.delivery.capped_splitter import CappedSplitter, FirstParts
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
+from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
@@ -48,6 +49,8 @@ class ClaimedTurn:
     timings: Timings = Timings()
     answer_messages: int | None = None
     """How many messages of text an answer may take before it is sent as a file; None: as many as it takes."""
+    preview_load: PreviewLoad = field(default_factory=PreviewLoad)
+    """Of the process."""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """The person wants the answer to end."""
     store: RetryingStore = field(init=False)
@@ -71,7 +74,18 @@ class ClaimedTurn:
     def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""
         max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
-        return Preview(self.outbox, on_gone=self.stop_requested.set, max_messages=max_messages).running()
+        return Preview(
+            self.outbox, on_gone=self.stop_requested.set, load=self.preview_load, max_messages=max_messages
+        ).running()
+
+    def expecting_final(self) -> AbstractContextManager[None]:
+        """Keep a place in the platform's limits for the answer, until the block ends."""
+        return self.rate_limiter.expect_final(self.outbox.place.chat)
+
+    def platform_wait(self) -> float:
+        """Seconds for which the platform's limits will keep the answer waiting, roughly."""
+        place = self.outbox.place
+        return self.rate_limiter.estimate_wait(place.chat, self.adapter.capabilities(place))
 
     async def deliver(
         self,

@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.clock import wait_for_event
+from core.delivery.preview_load import PreviewLoad
 from core.errors import StoreError
 from core.port import AccountKey, Adapter, Incoming, Place
 from core.scopes import chat_key
@@ -91,6 +92,7 @@ class Engine:
         access_control = AccessControl(store, services.settings.access, timings=timings)
         self.inbox = EventInbox(services, access_control, self._on_event_stored, RecentForwards(services.timings))
         self._running: dict[int, RunningTurn] = {}
+        self._preview_load = PreviewLoad(timings)
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
         self._wake_up = asyncio.Event()
         self._max_suspects = 1
@@ -266,7 +268,10 @@ class Engine:
             self._rate_limits.limiter(account),
             self._timings,
             self._services.settings.answer_messages,
+            self._preview_load,
         )
+        if turn.seq is not None:
+            self._preview_load.question_claimed(turn.id)
         task = asyncio.create_task(self._run_turn(claimed), name=f"turn {turn.id}")
         self._running[turn.id] = RunningTurn(claimed, task)
 
@@ -289,6 +294,7 @@ class Engine:
             # A defect in one turn must not end the others. The lease expires, and the turn is tried again.
             log.exception("turn.failed", turn=turn.id)
         finally:
+            self._preview_load.question_started(turn.id)  # or never will be
             self._lease_keeper.remove(turn.id)
             self._running.pop(turn.id, None)
             self._wake_up.set()

@@ -178,6 +178,7 @@ class ModelCaller:
     async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
         """Waits for nothing but the stream."""
         answer = self.answer
+        self.claimed.preview_load.question_started(self.claimed.turn.id)
         status_task = asyncio.create_task(self._show_waiting(answer, preview))
         try:
             async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
@@ -186,7 +187,9 @@ class ModelCaller:
                     if not isinstance(event, UsageReport | Finished):
                         self._show(answer, preview)
                     if answer.reached_char_limit:
-                        return
+                        break
+            if answer.text:
+                preview.close()  # a request in flight ends while the tokens are booked
         finally:
             status_task.cancel()
 

@@ -167,3 +167,8 @@ def letters_only(text: str) -> str:
 def bot_texts(messages: list[Any]) -> list[str]:
     """The texts of the bot's messages."""
     return [str(getattr(m, "text", None) or getattr(m, "content", "")) for m in messages if m.from_bot]
+
+
+def complete_texts(messages: list[Any]) -> list[str]:
+    """The texts of the bot's messages that do not grow any more: without a Stop button."""
+    return bot_texts([m for m in messages if "stop:" not in str(m.buttons if hasattr(m, "buttons") else m.components)])

@@ -1,7 +1,7 @@
 """Ann's private chat with the bot, alike on both platforms."""
 
 from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
-from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.harness import Harness, complete_texts
 
 
 class PrivateChat:
@@ -18,11 +18,11 @@ class PrivateChat:
 
     @property
     def texts(self) -> list[str]:
-        """What the bot has written."""
+        """What the bot has written, without an answer that still grows."""
         telegram, discord = self._harness.telegram, self._harness.discord
         if self._is_telegram:
-            return bot_texts(telegram.messages(telegram.open_private_chat(self._telegram_user)))
-        return bot_texts(discord.messages(discord.open_dm(self._discord_user)))
+            return complete_texts(telegram.messages(telegram.open_private_chat(self._telegram_user)))
+        return complete_texts(discord.messages(discord.open_dm(self._discord_user)))
 
     async def say(self, text: str) -> None:
         await self._client.send_message(text)

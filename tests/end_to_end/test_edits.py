@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bots.sandbox.model.faults import http_error
-from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.harness import Harness, complete_texts
 
 NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
 
@@ -39,7 +39,7 @@ class TelegramChat:
         return await self.server.send_message(user, self.server.create_supergroup("Friends", self.ann, user), text)
 
     def answers(self) -> list[str]:
-        return bot_texts(self.server.messages(self.chat))
+        return complete_texts(self.server.messages(self.chat))
 
 
 class DiscordChat:
@@ -72,7 +72,7 @@ class DiscordChat:
         return await self.server.send_message(user, self.server.create_channel(guild, "general"), text)
 
     def answers(self) -> list[str]:
-        return bot_texts(self.server.messages(self.chat))
+        return complete_texts(self.server.messages(self.chat))
 
 
 CHATS = pytest.mark.parametrize("create_chat", [TelegramChat, DiscordChat], ids=["telegram", "discord"])

@@ -75,8 +75,9 @@ async def test_lost_message_can_be_requested_again(harness: Harness) -> None:
     # Edits are repeated because they are idempotent.
     telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_BEFORE))
     await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited")
+    async with asyncio.timeout(10):
+        await met.wait()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited"])
-    assert met.is_set()
 
 
 async def test_kill_during_send_leaves_one_answer(

@@ -1,7 +1,7 @@
 """Questions about files that were sent earlier or are in the replied-to message."""
 
 from tests.core.memory.sample_files import make_pdf
-from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.harness import Harness, bot_texts, complete_texts
 
 MENU = "Dinner: on Friday the canteen serves smoked eel with horseradish."
 QUESTION = "repeat: What does the canteen serve on Friday?"
@@ -20,7 +20,7 @@ async def test_reply_asks_about_file_in_telegram_group(harness: Harness) -> None
     sent = await telegram.send_document(ann, group, "menu.txt", MENU.encode())
     mention = f"@{telegram.bot.username}"
     await telegram.send_message(bob, group, f"{mention} {QUESTION}", reply_to=sent)
-    await telegram.wait_for(lambda: ANSWER in " ".join(bot_texts(telegram.messages(group))))
+    await telegram.wait_for(lambda: ANSWER in " ".join(complete_texts(telegram.messages(group))))
     assert "smoked eel" in system_prompt(harness)
     assert "Searched menu.txt" in bot_texts(telegram.messages(group))[-1]
     await telegram.send_message(ann, group, f"{mention} {QUESTION}")

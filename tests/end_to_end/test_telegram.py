@@ -31,6 +31,7 @@ async def test_private_chat_streams_drafts(harness: Harness) -> None:
 
 async def test_group_is_answered_by_edits_when_mentioned(harness: Harness) -> None:
     telegram = harness.telegram
+    harness.model.tokens_per_second = 10
     ann = telegram.create_user("Ann")
     chat = telegram.create_supergroup("Friends", ann)
     await telegram.send_message(ann, chat, "nobody asked the bot")
@@ -152,7 +153,7 @@ async def test_stop_ends_stream_and_keeps_text(harness: Harness) -> None:
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await telegram.send_message(ann, chat, "long 5000")
-    await telegram.wait_for(lambda: any(draft.text for draft in telegram.draft_log))
+    await telegram.wait_for(lambda: any("Section 1" in draft.text for draft in telegram.draft_log))
     await telegram.send_message(ann, chat, "/stop")
     await model.wait_for(lambda: model.requests[0].disconnected_at)
     assert not model.requests[0].is_completed

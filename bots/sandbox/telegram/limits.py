@@ -1,8 +1,8 @@
 """Flood control: how often a bot may write, and how long it must wait after one call too many.
 
 Telegram does not publish its figures. These follow its FAQ (about one message a second in a chat
-with short bursts, 20 a minute in a group, 30 a second overall) and its developers (edits count
-like messages).
+with short bursts, 20 a minute in a group, 30 a second overall), its developers (edits count like
+messages) and what others have seen of drafts (20 in 5 and 40 in 30 seconds, apart from messages).
 """
 
 import math
@@ -34,18 +34,19 @@ class SlidingWindow:
 class Limits:
     """None switches a limit off.
 
-    `private` and `group` count the messages and edits of each chat, `drafts` the drafts of each
-    chat, `overall` everything that the bot sends.
+    `private` and `group` count the messages and edits of each chat, `drafts` and `many_drafts` the
+    drafts of each chat, `overall` all messages and edits.
     """
 
     private: TokenBucket | None = TokenBucket(burst=5, rate=1.0, penalty_seconds=3)
     group: SlidingWindow | None = SlidingWindow(count=20, seconds=60, penalty_seconds=5)
-    drafts: TokenBucket | None = TokenBucket(burst=10, rate=2.0, penalty_seconds=3)
+    drafts: SlidingWindow | None = SlidingWindow(count=20, seconds=5, penalty_seconds=3)
+    many_drafts: SlidingWindow | None = SlidingWindow(count=40, seconds=30, penalty_seconds=3)
     overall: SlidingWindow | None = SlidingWindow(count=30, seconds=1, penalty_seconds=1)
 
     @classmethod
     def off(cls) -> "Limits":
-        return cls(None, None, None, None)
+        return cls(None, None, None, None, None)
 
 
 class _TokenBucketMeter:
@@ -83,7 +84,7 @@ class FloodControl:
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self.limits = limits
         self._clock = clock
-        self._meters: dict[tuple[int, bool], _TokenBucketMeter | _SlidingWindowMeter] = {}
+        self._meters: dict[tuple[int, str], _TokenBucketMeter | _SlidingWindowMeter] = {}
         self._blocked_until: dict[int, float] = {}
 
     def block(self, chat_id: int, seconds: float) -> None:
@@ -98,11 +99,17 @@ class FloodControl:
     def admit(self, chat_id: int, *, is_private: bool, is_draft: bool) -> int:
         """Count a call and return 0, or return its penalty in whole seconds."""
         now, limits = self._clock.monotonic(), self.limits
-        chat_limit = limits.drafts if is_draft else limits.private if is_private else limits.group
-        meters = [
-            (chat_id, self._meter((chat_id, is_draft), chat_limit, now)),
-            (0, self._meter((0, False), limits.overall, now)),
-        ]
+        if is_draft:
+            meters = [
+                (chat_id, self._meter((chat_id, "drafts"), limits.drafts, now)),
+                (chat_id, self._meter((chat_id, "many_drafts"), limits.many_drafts, now)),
+            ]
+        else:
+            chat_limit = limits.private if is_private else limits.group
+            meters = [
+                (chat_id, self._meter((chat_id, "messages"), chat_limit, now)),
+                (0, self._meter((0, "messages"), limits.overall, now)),
+            ]
         for blocked_id, meter in meters:
             wait = math.ceil(meter.retry_after(now)) if meter is not None else 0
             if wait > 0:
@@ -114,7 +121,7 @@ class FloodControl:
         return 0
 
     def _meter(
-        self, key: tuple[int, bool], limit: TokenBucket | SlidingWindow | None, now: float
+        self, key: tuple[int, str], limit: TokenBucket | SlidingWindow | None, now: float
     ) -> _TokenBucketMeter | _SlidingWindowMeter | None:
         if limit is None:
             return None

@@ -11,7 +11,7 @@ import pytest
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Fault, FaultKind, ScriptedReply
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Button, Part
+from core.port import Button, Part, Window
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 from tests.clock import FakeClock
 
@@ -202,9 +202,34 @@ async def test_edit_that_empties_bucket_returns_at_once(harness: AdapterHarness)
     error = await failure_of(adapter.edit(place, message_id, Part("z")))
     assert error.failure is DeliveryFailure.RATE_LIMITED
     assert error.retry_after == pytest.approx(0.3)
+    assert error.is_foreseen
     await clock.advance(error.retry_after or 0)
     await adapter.edit(place, message_id, Part("z"))
     assert harness.message(message_id).content == "z"
+
+
+async def test_limits_that_discord_reports_are_kept(harness: AdapterHarness) -> None:
+    """Of each channel, for messages and edits apart; a window's length is known when it begins."""
+    adapter, place, other = harness.build(), harness.place(harness.channel), harness.place(harness.thread)
+    usual = adapter.capabilities(place)
+
+    def reported(remaining: str) -> ScriptedReply:
+        headers = {
+            "X-RateLimit-Limit": "3",
+            "X-RateLimit-Remaining": remaining,
+            "X-RateLimit-Reset-After": "9.8",
+            "X-RateLimit-Bucket": "abc",
+        }
+        return ScriptedReply(200, {"id": "1"}, headers)
+
+    harness.discord.script.add(f"PATCH {messages_path(harness.channel)}/.*", reported("1"), reported("2"))
+    message_id = await adapter.send(place, Part("x"), key="k")
+    await adapter.edit(place, message_id, Part("y"))
+    assert adapter.capabilities(place).edit_rate_limit == usual.edit_rate_limit
+    await adapter.edit(place, message_id, Part("z"))
+    assert adapter.capabilities(place).edit_rate_limit == (Window(3, 10.0),)
+    assert adapter.capabilities(place).rate_limit[0].count == 5
+    assert adapter.capabilities(other) == usual
 
 
 async def test_archived_thread_is_reopened_for_edit(harness: AdapterHarness) -> None:

@@ -1,6 +1,7 @@
 """What a person sees of an answer that is being written, when, and what ends it."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -8,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from bots.telegram.adapter import DRAFT_RATE_LIMIT, TelegramAdapter
 from bots.terminal.dialect import TerminalDialect
 from core.buttons import ButtonAction, encode_action
 from core.delivery.draft_ids import turn_of_draft
 from core.delivery.outbox import Outbox
-from core.delivery.preview import MIN_FIRST_PREVIEW_CHARS, SLOW_PREVIEW_FACTOR, Preview
-from core.delivery.rate_limiter import RateLimiter
+from core.delivery.preview import SLOW_PREVIEW_FACTOR, Preview
+from core.delivery.preview_load import PreviewLoad
+from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, StoreError
-from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateLimit, Sender
+from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender, Window
 from core.store import claims, inbound
 from core.store.answer_parts import save_part
 from core.store.database import Store
@@ -31,7 +34,6 @@ from tests.sqlite import sqlite_url
 
 PLACE = Place("fake", "1", "5", is_private=True)
 INTERVAL = 2.0
-FIRST_DELAY = 0.5
 EDITING = Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=INTERVAL, deduplicates_sends=True)
 DRAFT = replace(EDITING, preview_mode=PreviewMode.DRAFT, draft_refresh_interval=25.0)
 TYPING = replace(EDITING, preview_mode=PreviewMode.OFF, typing_interval=4.0)
@@ -86,17 +88,28 @@ class Environment:
     rate_limiter: RateLimiter
     exits: AsyncExitStack
     gone: list[bool] = field(default_factory=list)
+    load: PreviewLoad = field(init=False)
     adapter: RecordingAdapter = field(init=False)
+    timings: Timings = field(init=False)
 
-    @property
-    def timings(self) -> Timings:
-        return Timings(clock=self.clock, first_preview_delay=FIRST_DELAY, preview_finish_timeout=10.0)
+    def __post_init__(self) -> None:
+        # "Thinking…" is shown at once.
+        self.timings = Timings(clock=self.clock, typing_delay=0, thinking_status_delay=0, preview_finish_timeout=10.0)
+        self.load = PreviewLoad(self.timings)
 
     def create(self, capabilities: Capabilities = EDITING) -> Preview:
         self.adapter = RecordingAdapter(capabilities, self.clock)
         store = RetryingStore(self.store.as_store(), lambda: None, timings=self.timings)
         outbox = Outbox(store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
-        return Preview(outbox, on_gone=lambda: self.gone.append(True))
+        return Preview(outbox, on_gone=lambda: self.gone.append(True), load=self.load)
+
+    async def begin(self, capabilities: Capabilities = EDITING) -> Preview:
+        """A preview with the usual delays, which runs until the test ends; nothing is shown yet."""
+        self.timings = Timings(clock=self.clock)
+        preview = self.create(capabilities)
+        await self.exits.enter_async_context(running(preview, self))
+        await self.clock.settle()
+        return preview
 
     async def start(self, capabilities: Capabilities = EDITING) -> Preview:
         """A preview that runs until the test ends."""
@@ -108,7 +121,10 @@ class Environment:
     async def until_shown(self, count: int) -> Shown:
         """Wait (in real time, for the database) until something was shown `count` times."""
         await self.adapter.wait_until(lambda: len(self.adapter.shown) >= count)
-        await self.clock.wait_for_timer()
+        sent = sum(shown.method == "send" for shown in self.adapter.shown)
+        if (unsaved := sent - self.store.writes[save_part.__name__]) > 0:
+            await self.store.wait_for_writes(save_part, unsaved)
+        await self.clock.settle()
         assert len(self.adapter.shown) == count
         return self.adapter.shown[-1]
 
@@ -141,6 +157,111 @@ async def env(tmp_path: Path) -> AsyncIterator[Environment]:
     async with AsyncExitStack() as exits:
         yield Environment(FaultyStore(store), turn, clock, limiter, exits)
     await store.close()
+
+
+# The first words
+
+
+async def test_first_words_are_shown_at_once(env: Environment) -> None:
+    """There is no placeholder before them, and nothing waits for more text."""
+    preview = await env.begin()
+    preview.update("\n", texts.THINKING)
+    await env.clock.advance(0.3)
+    preview.update("\nA")
+    assert (await env.until_shown(1)) == Shown("send", "A", 0.3, env.adapter.shown[0].buttons)
+
+
+async def test_typing_is_shown_until_there_is_text(env: Environment) -> None:
+    preview = await env.begin(replace(EDITING, typing_interval=0.6))
+    await env.clock.advance(1.3)
+    assert [(shown.method, shown.time) for shown in env.adapter.shown] == [("typing", 0.5), ("typing", 1.1)]
+    preview.update("A")
+    assert (await env.until_shown(3)).text == "A"
+    await env.clock.advance(5)
+    assert len(env.adapter.shown) == 3
+
+
+async def test_model_that_sends_nothing_is_thinking(env: Environment) -> None:
+    preview = await env.begin()
+    await env.clock.advance(1.4)
+    assert [shown.method for shown in env.adapter.shown] == ["typing"]
+    await env.clock.advance(0.1)
+    thinking = await env.until_shown(2)
+    assert (thinking.method, thinking.text, thinking.time) == ("send", f"*{texts.THINKING}*", 1.5)
+    await env.clock.advance(0.1)
+    preview.update("A")
+    first = await env.until_shown(3)
+    assert (first.method, first.text, first.time) == ("edit", "A", 1.6), "the first words wait for no interval"
+
+
+async def test_reasoning_is_shown_soon(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update("", texts.THINKING)
+    await env.clock.advance(0.5)
+    assert (await env.until_shown(1)).text == f"*{texts.THINKING}*"
+
+
+async def test_other_status_is_shown_at_once(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update("", "Reading a.pdf")
+    shown = await env.until_shown(1)
+    assert (shown.text, shown.time) == ("*Reading a.pdf*", 0)
+
+
+async def test_private_chat_has_an_empty_draft_until_there_is_text(env: Environment) -> None:
+    preview = await env.begin(DRAFT)
+    await env.clock.advance(5)
+    assert [(shown.method, shown.text, shown.time) for shown in env.adapter.shown] == [("draft", "", 0.5)]
+    preview.update("", "Thinking… 5 s")
+    assert (await env.until_shown(2)).text == "*Thinking… 5 s*"
+    preview.update("A")
+    assert (await env.until_shown(3)) == Shown("draft", "A", 5.0, (), env.adapter.shown[0].draft_id)
+
+
+async def test_first_words_overtake_status_that_waits(env: Environment) -> None:
+    preview = await env.begin(replace(EDITING, rate_limit=(Window(2, 10.0),)))
+    for _ in range(2):
+        await env.rate_limiter.acquire(PLACE.chat, preview._capabilities, Priority.FINAL)
+    waiting = asyncio.create_task(env.rate_limiter.acquire(PLACE.chat, preview._capabilities, Priority.PREVIEW))
+    await env.clock.advance(5.0)
+    assert env.adapter.texts == [], "the status waits"
+    preview.update("A")
+    await env.clock.advance(5.0)
+    await env.adapter.wait_until(lambda: env.adapter.texts == ["A"])
+    waiting.cancel()
+
+
+async def test_text_that_was_reasoning_is_replaced_by_a_status(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update("hmm")
+    await env.until_shown(1)
+    preview.update("", texts.THINKING)
+    await env.clock.advance(INTERVAL)
+    assert (await env.until_shown(2)).text == f"*{texts.THINKING}*"
+    preview.update(LONG_ENOUGH)
+    await env.clock.advance(INTERVAL)
+    assert (await env.until_shown(3)).text == LONG_ENOUGH
+
+
+async def test_text_that_was_reasoning_before_it_was_shown(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update("hmm")
+    preview.update("", texts.THINKING)
+    await env.clock.advance(0.5)
+    assert (await env.until_shown(1)).text == f"*{texts.THINKING}*"
+
+
+async def test_first_words_that_fail_are_tried_again_after_an_interval(env: Environment) -> None:
+    preview = env.create()
+    env.adapter.fail_next("send", *[DeliveryError("no", DeliveryFailure.TRANSIENT)] * 2)
+    await env.exits.enter_async_context(running(preview, env))
+    preview.update("A")
+    await env.adapter.wait_until(lambda: len(env.adapter.calls) == 1)
+    for _ in range(2):
+        await env.clock.settle()
+        await env.clock.wait_for_timer()
+        await env.clock.advance(INTERVAL)
+    assert (await env.until_shown(1)).time == 2 * INTERVAL
 
 
 # The growing message
@@ -185,25 +306,10 @@ async def test_unchanged_text_is_not_shown_again(env: Environment) -> None:
     assert len(env.adapter.shown) == 2
 
 
-@pytest.mark.parametrize("length", [MIN_FIRST_PREVIEW_CHARS - 1, MIN_FIRST_PREVIEW_CHARS])
-async def test_first_words_wait_for_more(env: Environment, length: int) -> None:
-    preview = await env.start()
-    preview.update("x" * length)
-    await env.clock.advance(INTERVAL)
-    if length < MIN_FIRST_PREVIEW_CHARS:
-        assert env.clock.pending() == [FIRST_DELAY]
-        preview.update("x" * length + LONG_ENOUGH)
-        await env.clock.advance(FIRST_DELAY)
-        assert (await env.until_shown(2)).text == "x" * length + LONG_ENOUGH
-    else:
-        assert (await env.until_shown(2)).time == INTERVAL
-
-
 @pytest.mark.parametrize("length", [100, 101])
 async def test_long_text_is_shown_less_often(env: Environment, length: int) -> None:
     preview = await env.start(replace(EDITING, slow_preview_after_chars=100))
     preview.update("x" * length)
-    await env.clock.advance(INTERVAL)
     await env.until_shown(2)
     expected = INTERVAL * SLOW_PREVIEW_FACTOR if length > 100 else INTERVAL
     assert env.clock.pending() == [expected]
@@ -255,7 +361,7 @@ async def test_unchanged_draft_is_repeated_before_it_vanishes(env: Environment) 
     assert len(env.adapter.shown) == 2
     await env.clock.advance(25.0)
     repeated = await env.until_shown(3)
-    assert (repeated.method, repeated.text, repeated.time) == ("draft", LONG_ENOUGH, 2 * INTERVAL + 25)
+    assert (repeated.method, repeated.text, repeated.time) == ("draft", LONG_ENOUGH, INTERVAL + 25)
 
 
 async def test_part_after_a_full_message_has_another_draft(env: Environment) -> None:
@@ -269,6 +375,92 @@ async def test_part_after_a_full_message_has_another_draft(env: Environment) -> 
     assert turn_of_draft(following.draft_id) == env.turn.id
 
 
+async def test_drafts_keep_their_pace(env: Environment) -> None:
+    """0.4 s apart in the first five seconds, later 1 s: never more than Telegram accepts."""
+    place = TelegramAdapter("123456:" + "a" * 35).capabilities(PLACE)
+    preview = await env.begin(place)
+    for number in range(400):
+        preview.update(f"{LONG_ENOUGH} {number}")
+        await env.clock.advance(0.1)
+    times = [shown.time for shown in env.adapter.shown]
+    intervals = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert intervals[:13] == pytest.approx([0.4] * 13, abs=0.11)
+    assert sum(time < 30 for time in times) >= 34
+    for window in DRAFT_RATE_LIMIT:
+        for start in times:
+            assert sum(start <= time < start + window.seconds for time in times) <= window.count
+
+
+async def test_refused_drafts_are_followed_by_silence_then_slower(env: Environment) -> None:
+    place = TelegramAdapter("123456:" + "a" * 35).capabilities(PLACE)
+    preview = await env.begin(place)
+    preview.update(LONG_ENOUGH)
+    await env.until_shown(1)
+    env.adapter.fail_next("show_draft", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=10))
+    for number in range(300):
+        preview.update(f"{LONG_ENOUGH} {number}")
+        await env.clock.advance(0.1)
+    before, *times = [shown.time for shown in env.adapter.shown]
+    assert before == 0
+    assert times[0] >= 10.5
+    intervals = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert min(intervals) >= 2.0
+
+
+async def test_long_refusal_ends_the_previews_of_an_answer(env: Environment) -> None:
+    preview = await env.begin(DRAFT)
+    env.adapter.fail_next("show_draft", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=31))
+    preview.update(LONG_ENOUGH)
+    await env.adapter.wait_until(lambda: len(env.adapter.calls) == 1)
+    for number in range(100):
+        preview.update(f"{LONG_ENOUGH} {number}")
+        await env.clock.advance(1)
+    assert env.adapter.shown == []
+    assert env.rate_limiter.interval_factor(PLACE.chat, DRAFT, RequestKind.DRAFT) == 1.7
+
+
+# Load
+
+
+async def test_previews_are_rarer_when_the_event_loop_is_late(env: Environment) -> None:
+    for _ in range(60):
+        sleeping = asyncio.create_task(env.load.pause(1.0))
+        await env.clock.settle()
+        env.clock.now += 1.2  # the timer is 0.2 s late
+        await env.clock.advance(0)
+        await sleeping
+    assert env.load.stretch == pytest.approx(4.0, abs=0.1)
+    preview = await env.begin()
+    preview.update(LONG_ENOUGH)
+    await env.until_shown(1)
+    preview.update(f"{LONG_ENOUGH} 2")
+    assert env.clock.pending() == [pytest.approx(INTERVAL * 4, abs=0.2)]
+
+
+async def test_previews_wait_while_questions_start(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update(LONG_ENOUGH)
+    await env.until_shown(1)
+    preview.update(f"{LONG_ENOUGH} 2")
+    await env.clock.advance(INTERVAL - 0.1)
+    env.load.question_claimed(7)
+    await env.clock.advance(0.5)
+    assert len(env.adapter.shown) == 1
+    env.load.question_started(7)
+    await env.until_shown(2)
+
+
+async def test_question_that_never_starts_delays_previews_for_limited_time(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update(LONG_ENOUGH)
+    await env.until_shown(1)
+    env.load.question_claimed(7)
+    for number in range(3):
+        preview.update(f"{LONG_ENOUGH} {number}")
+        await env.clock.advance(2 * INTERVAL)
+        await env.until_shown(number + 2)
+
+
 # Typing
 
 
@@ -279,6 +471,16 @@ async def test_typing_is_repeated(env: Environment) -> None:
     await env.until_shown(2)
     assert [shown.method for shown in env.adapter.shown] == ["typing", "typing"]
     assert env.adapter.messages == {}
+
+
+async def test_typing_limit_that_is_foreseen_blocks_no_messages(env: Environment) -> None:
+    """A platform that counts typing apart says when it would refuse more of it."""
+    preview = env.create(TYPING)
+    failure = DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=30, is_foreseen=True)
+    env.adapter.fail_next("show_typing", failure)
+    await env.exits.enter_async_context(running(preview, env))
+    await env.clock.wait_for_timer()
+    assert env.rate_limiter.seconds_blocked(PLACE.chat) == 0
 
 
 async def test_typing_survives_failures_and_obeys_waits(env: Environment) -> None:
@@ -309,7 +511,6 @@ async def test_failures_that_pass_are_followed_by_the_next_text(env: Environment
     preview = await env.start()
     env.adapter.fail_next("edit", DeliveryError("no", failure, retry_after=None))
     preview.update(LONG_ENOUGH)
-    await env.clock.advance(INTERVAL)
     await env.adapter.wait_until(lambda: [call.method for call in env.adapter.calls].count("edit") == 1)
     await env.clock.settle()
     assert env.gone == [True] * is_gone, "do not pay for what nobody sees"
@@ -325,22 +526,21 @@ async def test_failures_that_pass_are_followed_by_the_next_text(env: Environment
 
 async def test_requested_wait_holds_for_the_whole_chat(env: Environment) -> None:
     preview = await env.start()
-    env.adapter.fail_next("edit", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=60))
+    env.adapter.fail_next("edit", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=25))
     preview.update(LONG_ENOUGH)
-    await env.clock.advance(INTERVAL)
     await env.adapter.wait_until(lambda: [call.method for call in env.adapter.calls].count("edit") == 1)
     await env.clock.wait_for_timer()
-    assert env.rate_limiter.seconds_blocked(PLACE.chat) >= 60
+    assert env.rate_limiter.seconds_blocked(PLACE.chat) >= 25
     preview.update(f"{LONG_ENOUGH} 2")
-    await env.clock.advance(50)
-    assert len(env.adapter.shown) == 1
     await env.clock.advance(20)
+    assert len(env.adapter.shown) == 1
+    await env.clock.advance(10)
     await env.adapter.wait_until(lambda: len(env.adapter.shown) == 2)
     assert env.adapter.shown[-1].text == f"{LONG_ENOUGH} 2"
 
 
 async def test_previews_keep_the_pace_of_the_platform(env: Environment) -> None:
-    preview = await env.start(replace(EDITING, rate_limit=RateLimit(burst=1, rate=0.1)))
+    preview = await env.start(replace(EDITING, rate_limit=(Window(1, 10.0),)))
     preview.update(LONG_ENOUGH)
     await env.clock.advance(9.0)
     assert len(env.adapter.shown) == 1
@@ -350,6 +550,18 @@ async def test_previews_keep_the_pace_of_the_platform(env: Environment) -> None:
 
 
 # The end
+
+
+async def test_final_text_waits_for_no_interval(env: Environment) -> None:
+    preview = env.create()
+    async with preview.running():
+        await env.until_shown(1)
+        preview.update(LONG_ENOUGH)
+        await env.until_shown(2)
+        preview.update(f"{LONG_ENOUGH} 2")
+        before = env.clock.now
+    assert env.clock.now == before
+    assert env.clock.pending() == []
 
 
 async def test_nothing_is_shown_after_the_end(env: Environment) -> None:

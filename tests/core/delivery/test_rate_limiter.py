@@ -2,19 +2,46 @@
 
 import asyncio
 import math
+import random
+from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import MAX_TRACKED_CHATS, WHOLE_ACCOUNT, Priority, RateLimiter
+from bots.discord.adapter import ACCOUNT_RATE_LIMIT as DISCORD_ACCOUNT
+from bots.discord.adapter import CAPABILITIES as DISCORD
+from bots.telegram.adapter import ACCOUNT_RATE_LIMIT as TELEGRAM_ACCOUNT
+from bots.telegram.adapter import DRAFT_RATE_LIMIT, GROUP_RATE_LIMIT, PRIVATE_RATE_LIMIT
+from core.delivery.rate_limiter import (
+    MAX_TRACKED_CHATS,
+    WHOLE_ACCOUNT,
+    WIDE_REFUSAL_CHATS,
+    Priority,
+    RateLimiter,
+    RequestKind,
+)
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import RateLimit
+from core.port import Capabilities, RateLimit, Window
 from core.store.rate_limits import ChatActivity
 from core.timings import Timings
 from tests.clock import FakeClock
 
-UNLIMITED = RateLimit(burst=1000, rate=1000)
+UNLIMITED: RateLimit = ()
+UNLIMITED_PLACE = Capabilities(UNLIMITED)
 MARGIN = Timings().retry_after_margin
+GROUP = Capabilities(GROUP_RATE_LIMIT)
+PRIVATE = Capabilities(PRIVATE_RATE_LIMIT, draft_rate_limit=DRAFT_RATE_LIMIT)
+
+
+def limited(count: int, seconds: float) -> Capabilities:
+    return Capabilities((Window(count, seconds),))
+
+
+def refusal(seconds: float, *, account_wide: bool = False) -> DeliveryError:
+    return DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=seconds, account_wide=account_wide)
 
 
 @pytest.fixture
@@ -34,25 +61,41 @@ class Requests:
         self.limiter = limiter
         self.clock = clock
         self.granted: list[str] = []
+        self.times: list[float] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def add(
         self,
         name: str,
-        rate_limit: RateLimit = UNLIMITED,
+        capabilities: Capabilities = UNLIMITED_PLACE,
         *,
         chat: str = "a",
         priority: Priority = Priority.FINAL,
+        kind: RequestKind = RequestKind.MESSAGE,
+        since: float | None = None,
         block_seconds: float = 0,
     ) -> None:
         async def acquire() -> None:
-            await self.limiter.acquire(chat, rate_limit, priority)
+            await self.limiter.acquire(chat, capabilities, priority, kind, since=since)
             self.granted.append(name)
+            self.times.append(self.clock.now)
             if block_seconds:
                 self.limiter.block(chat, block_seconds)
 
         self.tasks[name] = asyncio.create_task(acquire())
         await self.clock.settle()
+
+    async def add_many(
+        self,
+        count: int,
+        capabilities: Capabilities,
+        *,
+        chat: str = "a",
+        priority: Priority = Priority.FINAL,
+        kind: RequestKind = RequestKind.MESSAGE,
+    ) -> None:
+        for number in range(count):
+            await self.add(f"{priority.name} {number}", capabilities, chat=chat, priority=priority, kind=kind)
 
 
 @pytest.fixture
@@ -60,33 +103,218 @@ def requests(limiter: RateLimiter, clock: FakeClock) -> Requests:
     return Requests(limiter, clock)
 
 
-async def test_burst_passes_and_next_waits(requests: Requests, clock: FakeClock) -> None:
-    rate_limit = RateLimit(burst=2, rate=0.5)
+async def test_window_fills_and_next_request_waits(requests: Requests, clock: FakeClock) -> None:
     for name in ("first", "second", "third"):
-        await requests.add(name, rate_limit)
+        await requests.add(name, limited(2, 4.0))
     assert requests.granted == ["first", "second"]
-    await clock.advance(1.9)
+    await clock.advance(3.9)
     assert requests.granted == ["first", "second"]
     await clock.advance(0.1)
     assert requests.granted == ["first", "second", "third"]
 
 
 async def test_final_overtakes_previews(requests: Requests, clock: FakeClock) -> None:
-    rate_limit = RateLimit(burst=1, rate=1)
-    await requests.add("first", rate_limit)
-    await requests.add("preview", rate_limit, priority=Priority.PREVIEW)
-    await requests.add("final", rate_limit)
-    await clock.advance(2)
-    assert requests.granted == ["first", "final", "preview"]
+    await requests.add("first", limited(1, 1.0))
+    await requests.add("preview", limited(1, 1.0), priority=Priority.PREVIEW)
+    await requests.add("first text", limited(1, 1.0), priority=Priority.FIRST_TEXT)
+    await requests.add("final", limited(1, 1.0))
+    await clock.advance(3)
+    assert requests.granted == ["first", "final", "first text", "preview"]
 
 
-async def test_previews_leave_reserve_to_finals(requests: Requests) -> None:
-    rate_limit = RateLimit(burst=3, rate=0.001, reserve=2)
-    for name in ("preview 1", "preview 2"):
-        await requests.add(name, rate_limit, priority=Priority.PREVIEW)
-    for name in ("final 1", "final 2"):
-        await requests.add(name, rate_limit)
-    assert requests.granted == ["preview 1", "final 1", "final 2"]
+async def test_most_outdated_preview_is_first(requests: Requests, clock: FakeClock) -> None:
+    await clock.advance(10)
+    await requests.add("first", limited(1, 1.0))
+    for name, since in (("shown lately", 9.0), ("most outdated", 2.0), ("outdated", 5.0)):
+        await requests.add(name, limited(1, 1.0), priority=Priority.PREVIEW, since=since)
+    await clock.advance(3)
+    assert requests.granted == ["first", "most outdated", "outdated", "shown lately"]
+
+
+async def test_previews_leave_reserve_to_finals(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
+    """Of 20 requests in a minute, two open answers need 2 final messages, and as many new ones would need 4."""
+    minute = limited(20, 60.0)
+    with limiter.expect_final("a"), limiter.expect_final("a"):
+        await requests.add_many(30, minute, priority=Priority.PREVIEW)
+        await clock.advance(59)
+        assert len(requests.granted) <= 14
+        previews = len(requests.granted)
+        await requests.add_many(20 - previews, minute, priority=Priority.FINAL)
+        assert len(requests.granted) == 20
+        for task in requests.tasks.values():
+            task.cancel()
+
+
+async def test_first_texts_leave_a_place_to_each_final(requests: Requests, limiter: RateLimiter) -> None:
+    minute = limited(20, 60.0)
+    with ExitStack() as answers:
+        for _ in range(12):
+            answers.enter_context(limiter.expect_final("a"))
+        await requests.add_many(12, minute, priority=Priority.FIRST_TEXT)
+        assert len(requests.granted) == 8
+        await requests.add_many(12, minute)
+        assert len(requests.granted) == 20
+
+
+async def test_first_texts_use_a_short_window_fully(requests: Requests, limiter: RateLimiter) -> None:
+    """Final messages can wait for the next one."""
+    with ExitStack() as answers:
+        for _ in range(5):
+            answers.enter_context(limiter.expect_final("a"))
+        await requests.add_many(5, limited(5, 5.0), priority=Priority.FIRST_TEXT)
+        assert len(requests.granted) == 5
+
+
+async def test_end_of_answer_frees_its_place(requests: Requests, limiter: RateLimiter) -> None:
+    with limiter.expect_final("a"):
+        with limiter.expect_final("a"):
+            await requests.add_many(3, limited(3, 60.0), priority=Priority.FIRST_TEXT)
+            assert len(requests.granted) == 1
+        await requests.clock.settle()
+        assert len(requests.granted) == 2
+
+
+async def test_previews_become_rarer_as_window_fills(requests: Requests, clock: FakeClock) -> None:
+    await requests.add_many(40, limited(20, 60.0), priority=Priority.PREVIEW)
+    await clock.advance(60)
+    intervals = [later - earlier for earlier, later in zip(requests.times[:10], requests.times[1:11], strict=True)]
+    assert intervals[0] <= 1.2
+    assert intervals == sorted(intervals)
+    assert intervals[-1] >= 1.7
+
+
+async def test_group_uses_its_whole_minute(requests: Requests, clock: FakeClock) -> None:
+    """In any minute in which finals wait, at least 18 of 20 requests are finals."""
+    await requests.add_many(100, GROUP, priority=Priority.FIRST_TEXT)
+    await requests.add_many(100, GROUP, priority=Priority.PREVIEW)
+    await clock.advance(60)
+    waiting_since = clock.now
+    await requests.add_many(200, GROUP)
+    await clock.advance(400)
+    finals = [
+        time
+        for name, time in zip(requests.granted, requests.times, strict=True)
+        if name.startswith(Priority.FINAL.name)
+    ]
+    for second in range(int(waiting_since), int(waiting_since) + 340):
+        assert sum(second <= time < second + 60 for time in finals) >= 18
+    assert all(name.startswith(Priority.FINAL.name) for name in requests.granted[-len(finals) :])
+
+
+async def test_account_uses_its_second(clock: FakeClock) -> None:
+    requests = Requests(RateLimiter(TELEGRAM_ACCOUNT, timings=Timings(clock=clock)), clock)
+    for number in range(300):
+        await requests.add(str(number), chat=str(number))
+    await clock.advance(10)
+    assert len(requests.granted) >= 27 * 10
+
+
+async def test_drafts_have_their_own_limit(clock: FakeClock) -> None:
+    """They take nothing from messages, neither in the chat nor of the account."""
+    limiter = RateLimiter((Window(1, 1000.0),), timings=Timings(clock=clock))
+    requests = Requests(limiter, clock)
+    await requests.add_many(50, PRIVATE, priority=Priority.PREVIEW, kind=RequestKind.DRAFT)
+    assert len(requests.granted) == 16
+    await requests.add("final", PRIVATE)
+    assert requests.granted[-1] == "final"
+    await clock.advance(29.9)
+    drafts = [time for name, time in zip(requests.granted, requests.times, strict=True) if name != "final"]
+    assert len(drafts) == 36
+
+
+async def test_edits_with_their_own_limit_take_nothing_from_messages(requests: Requests) -> None:
+    capabilities = Capabilities((Window(2, 60.0),), edit_rate_limit=(Window(1, 60.0),))
+    await requests.add_many(3, capabilities, kind=RequestKind.EDIT)
+    assert len(requests.granted) == 1
+    await requests.add_many(3, capabilities)
+    assert len(requests.granted) == 3
+
+
+async def test_typing_counts_only_for_the_account(requests: Requests, limiter: RateLimiter) -> None:
+    for _ in range(5):
+        await requests.add("typing", limited(1, 60.0), priority=Priority.PREVIEW, kind=RequestKind.TYPING)
+    await requests.add("final", limited(1, 60.0))
+    assert requests.granted == ["typing"] * 5 + ["final"]
+
+
+@dataclass
+class Arrival:
+    delay: float
+    chat: int
+    priority: Priority
+    kind: RequestKind
+    is_cancelled: bool
+
+
+ARRIVALS = st.lists(
+    st.builds(
+        Arrival,
+        st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.3, 1.0, 7.0]),
+        st.integers(0, 2),
+        st.sampled_from(Priority),
+        st.sampled_from(RequestKind),
+        st.booleans(),
+    ),
+    min_size=20,
+    max_size=120,
+)
+PLATFORMS = [(GROUP, TELEGRAM_ACCOUNT), (PRIVATE, TELEGRAM_ACCOUNT), (DISCORD, DISCORD_ACCOUNT)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(PLATFORMS), ARRIVALS)
+def test_no_window_is_ever_exceeded(platform: tuple[Capabilities, RateLimit], arrivals: list[Arrival]) -> None:
+    asyncio.run(check_windows(*platform, arrivals))
+
+
+async def check_windows(capabilities: Capabilities, account: RateLimit, arrivals: list[Arrival]) -> None:
+    clock = FakeClock()
+    requests = Requests(RateLimiter(account, timings=Timings(clock=clock)), clock)
+    with requests.limiter.expect_final("0"):
+        for number, arrival in enumerate(arrivals):
+            await clock.advance(arrival.delay)
+            name = f"{arrival.chat} {arrival.kind.value} {number}"
+            await requests.add(name, capabilities, chat=str(arrival.chat), priority=arrival.priority, kind=arrival.kind)
+            if arrival.is_cancelled:
+                requests.tasks[name].cancel()
+        await clock.advance(600)
+    assert all(task.done() for task in requests.tasks.values()), "nobody starves"
+    sent: dict[tuple[str, str], list[float]] = {}
+    for name, time in zip(requests.granted, requests.times, strict=True):
+        chat, kind, _ = name.split()
+        has_own_limit = {
+            "draft": capabilities.draft_rate_limit is not None,
+            "edit": capabilities.edit_rate_limit is not None,
+            "typing": True,
+            "message": True,
+        }[kind]
+        sent.setdefault((chat, kind if has_own_limit else "message"), []).append(time)
+        if kind != "draft" or not has_own_limit:
+            sent.setdefault(("", "account"), []).append(time)
+    limits = {
+        "message": capabilities.rate_limit,
+        "edit": capabilities.edit_rate_limit or (),
+        "draft": capabilities.draft_rate_limit or (),
+        "typing": (),
+        "account": account,
+    }
+    for (_, kind), times in sent.items():
+        for window in limits[kind]:
+            assert max_in_window(times, window.seconds) <= window.count
+
+
+def max_in_window(times: list[float], seconds: float) -> int:
+    recent: deque[float] = deque()
+    most = 0
+    for time in sorted(times):
+        recent.append(time)
+        while recent[0] <= time - seconds + 1e-6:
+            recent.popleft()
+        most = max(most, len(recent))
+    return most
+
+
+# Refusals
 
 
 async def test_blocked_chat_delays_no_other(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
@@ -104,14 +332,96 @@ async def test_new_blocked_chat_keeps_its_rate_limit(
     requests: Requests, limiter: RateLimiter, clock: FakeClock
 ) -> None:
     limiter.block("a", 0)
-    for number in range(20):
-        await requests.add(str(number), RateLimit(burst=5, rate=64))
-    await clock.advance(19 / 64)
+    await requests.add_many(20, limited(5, 1.0))
+    await clock.advance(4)
     assert len(requests.granted) == 20
 
 
+@pytest.mark.parametrize("kind", RequestKind)
+async def test_refused_chat_is_completely_silent(
+    requests: Requests, limiter: RateLimiter, clock: FakeClock, kind: RequestKind
+) -> None:
+    """Whatever was refused: drafts, edits, messages and typing wait until the end."""
+    await requests.add("refused", PRIVATE, kind=kind)
+    limiter.apply_retry_after("a", refusal(30), kind)
+    for other in RequestKind:
+        await requests.add(other.value, PRIVATE, kind=other)
+    await clock.advance(30 + MARGIN - 0.01)
+    assert requests.granted == ["refused"]
+    await clock.advance(10)
+    assert len(requests.granted) == 1 + len(RequestKind)
+
+
+async def test_silence_is_followed_by_single_requests(
+    requests: Requests, limiter: RateLimiter, clock: FakeClock
+) -> None:
+    """If the platform still refuses, it refuses one request and not five."""
+    limiter.block("a", 30)
+    await requests.add_many(10, limited(5, 5.0))
+    await clock.advance(30)
+    assert len(requests.granted) == 1
+    await clock.advance(1)
+    assert len(requests.granted) == 2
+
+
+async def test_refused_drafts_are_slower_and_recover_minute_by_minute(
+    requests: Requests, limiter: RateLimiter, clock: FakeClock
+) -> None:
+    await requests.add("refused", PRIVATE, kind=RequestKind.DRAFT)
+    limiter.apply_retry_after("a", refusal(10 - MARGIN), RequestKind.DRAFT)
+    limiter.apply_retry_after("a", refusal(10 - MARGIN), RequestKind.DRAFT)  # it was on its way
+    await clock.advance(10)
+
+    def factor() -> float:
+        return limiter.interval_factor("a", PRIVATE, RequestKind.DRAFT)
+
+    assert factor() == 2.0
+    await clock.advance(59)
+    assert factor() == 2.0
+    factors = []
+    for _ in range(6):
+        await clock.advance(60)
+        factors.append(factor())
+    assert factors == pytest.approx([1.7, 1.445, 1.228, 1.044, 1.0, 1.0], abs=0.001)
+    limiter.apply_retry_after("a", refusal(1), RequestKind.DRAFT)
+    await clock.advance(2)
+    limiter.apply_retry_after("a", refusal(1), RequestKind.DRAFT)
+    assert factor() == 4.0
+
+
+async def test_refused_chat_has_smaller_windows(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
+    await requests.add("refused", PRIVATE, kind=RequestKind.DRAFT)
+    limiter.apply_retry_after("a", refusal(1), RequestKind.DRAFT)
+    await clock.advance(40)
+    count = len(requests.granted)
+    await requests.add_many(50, PRIVATE, priority=Priority.PREVIEW, kind=RequestKind.DRAFT)
+    assert len(requests.granted) == count + int(16 * 0.7)
+    await requests.add_many(9, PRIVATE)
+    assert len(requests.granted) == count + int(16 * 0.7) + 5, "messages were not refused"
+
+
+async def test_many_refused_chats_slow_new_ones(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
+    for number in range(WIDE_REFUSAL_CHATS):
+        assert limiter.interval_factor("new", PRIVATE, RequestKind.DRAFT) == 1.0
+        limiter.apply_retry_after(str(number), refusal(1), RequestKind.DRAFT)
+        await clock.advance(5)
+    assert limiter.interval_factor("newer", PRIVATE, RequestKind.DRAFT) == 2.0
+
+
+async def test_wait_is_foreseen(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
+    minute = limited(20, 60.0)
+    assert limiter.estimate_wait("a", minute) == 0
+    await requests.add_many(20, minute)
+    await clock.advance(10)
+    assert limiter.estimate_wait("a", minute) == 50
+    await requests.add_many(25, minute)
+    assert limiter.estimate_wait("a", minute) == pytest.approx(110)
+    limiter.block("a", 300)
+    assert limiter.estimate_wait("a", minute) == 300
+
+
 async def test_account_limit_is_first_come_first_served(clock: FakeClock) -> None:
-    requests = Requests(RateLimiter(RateLimit(burst=1, rate=64), timings=Timings(clock=clock)), clock)
+    requests = Requests(RateLimiter((Window(1, 1 / 64),), timings=Timings(clock=clock)), clock)
     for chat in "abcd":
         await requests.add(chat, chat=chat, priority=Priority.PREVIEW)
     await clock.advance(3 / 64)
@@ -119,9 +429,8 @@ async def test_account_limit_is_first_come_first_served(clock: FakeClock) -> Non
 
 
 async def test_cancelled_waiter_uses_no_token(requests: Requests, clock: FakeClock) -> None:
-    rate_limit = RateLimit(burst=1, rate=10)
     for name in ("first", "cancelled", "last"):
-        await requests.add(name, rate_limit)
+        await requests.add(name, limited(1, 0.1))
     requests.tasks["cancelled"].cancel()
     await clock.advance(0.1)
     assert requests.granted == ["first", "last"]
@@ -129,9 +438,9 @@ async def test_cancelled_waiter_uses_no_token(requests: Requests, clock: FakeClo
 
 async def test_idle_chats_are_forgotten(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
     for number in range(3 * MAX_TRACKED_CHATS):
-        await limiter.acquire(str(number), UNLIMITED, Priority.FINAL)
+        await limiter.acquire(str(number), limited(5, 0.1), Priority.FINAL)
         await clock.advance(0.001)
-    assert len(limiter._chat_queues) <= MAX_TRACKED_CHATS
+    assert len(limiter._chats) <= MAX_TRACKED_CHATS
 
 
 async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
@@ -140,9 +449,7 @@ async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
         UNLIMITED, on_limit=lambda chat, seconds: limits.append((chat, seconds)), timings=Timings(clock=clock)
     )
     requests = Requests(limiter, clock)
-    limiter.apply_retry_after(
-        "a", DeliveryError("wait", DeliveryFailure.RATE_LIMITED, retry_after=60, account_wide=True)
-    )
+    limiter.apply_retry_after("a", refusal(60, account_wide=True))
     await requests.add("other", chat="b")
     assert requests.granted == []
     assert limiter.seconds_blocked("b") == 60 + MARGIN
@@ -152,7 +459,7 @@ async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
 
 
 async def test_processes_share_account_limit(clock: FakeClock) -> None:
-    limiter = RateLimiter(RateLimit(burst=4, rate=0.001), timings=Timings(clock=clock))
+    limiter = RateLimiter((Window(4, 1000.0),), timings=Timings(clock=clock))
     requests = Requests(limiter, clock)
     limiter.share_among(4)
     await requests.add("first", chat="a")
@@ -161,7 +468,7 @@ async def test_processes_share_account_limit(clock: FakeClock) -> None:
 
 
 async def test_refusal_blocks_concurrent_sends(requests: Requests, clock: FakeClock) -> None:
-    rate_limit = RateLimit(burst=2, rate=100)
+    rate_limit = limited(2, 1.0)
     for name in ("first", "second"):
         await requests.add(name, rate_limit)
     for name in ("refused", "concurrent"):
@@ -171,70 +478,125 @@ async def test_refusal_blocks_concurrent_sends(requests: Requests, clock: FakeCl
     assert requests.granted == ["first", "second", "refused"]
 
 
-GROUP_LIMIT = RateLimit(burst=6, rate=0.2, reserve=2)
+# Several processes
+
+CHAT_LIMIT = limited(12, 60.0)
 
 
-@dataclass
 class Process:
     """One of two that serve the account."""
 
-    requests: Requests
-    last_active: float = -math.inf
+    def __init__(self, clock: FakeClock) -> None:
+        self.requests = Requests(RateLimiter(UNLIMITED, timings=Timings(clock=clock)), clock)
+        self.requests.limiter.share_among(2)
+        self.last_active = -math.inf
 
     @property
-    def count(self) -> int:
-        return len(self.requests.granted)
+    def times(self) -> list[float]:
+        return self.requests.times
 
-    async def write(self, other: "Process", messages: int = 1, *, until: float = 0, both: bool = False) -> None:
-        """Send messages to the chat within a turn that is stopped at this time."""
+    async def write(
+        self, other: "Process", messages: int = 1, *, seconds: float = 0, both: bool = False, is_new: bool = True
+    ) -> None:
+        """Send messages to the chat within a turn that is stopped after `seconds`."""
         clock = self.requests.clock
-        activity = ChatActivity(2, 0) if both else ChatActivity(1, clock.now - other.last_active)
-        self.requests.limiter.share_chats({"a": activity}, {"a"})
-        for number in range(messages):
-            await self.requests.add(str(number), GROUP_LIMIT)
-        if until:
-            await clock.advance(until - clock.now)
+        for number in range(max(1, int(seconds / HEARTBEAT))):
+            activity = ChatActivity(2, 0) if both else ChatActivity(1, clock.now - other.last_active)
+            self.requests.limiter.share_chats({"a": activity}, {"a"} if is_new else ())
+            is_new = False
+            if number == 0:
+                await self.requests.add_many(messages, CHAT_LIMIT)
+            self.last_active = clock.now
+            await clock.advance(HEARTBEAT if seconds else 0)
+        if seconds:
             for task in self.requests.tasks.values():
                 task.cancel()
-        self.last_active = clock.now
+            await clock.settle()
+
+
+HEARTBEAT = 0.5
 
 
 @pytest.fixture
 def processes(clock: FakeClock) -> tuple[Process, Process]:
-    first, second = (Process(Requests(RateLimiter(UNLIMITED, timings=Timings(clock=clock)), clock)) for _ in range(2))
-    for process in (first, second):
-        process.requests.limiter.share_among(2)
-    return first, second
+    return Process(clock), Process(clock)
+
+
+def max_together(first: Process, second: Process) -> int:
+    return max_in_window(first.times + second.times, CHAT_LIMIT.rate_limit[0].seconds)
 
 
 async def test_processes_share_limit_of_chat(processes: tuple[Process, Process], clock: FakeClock) -> None:
     first, second = processes
-    await first.write(second, 50, both=True)
-    await second.write(first, 50, both=True)
-    assert first.count + second.count == GROUP_LIMIT.burst
-    await clock.advance(100)
-    assert first.count == second.count == GROUP_LIMIT.burst / 2 + 100 * GROUP_LIMIT.rate / 2
+    await first.write(second, 0, both=True)
+    await second.write(first, 0, both=True)
+    for process in processes:
+        await process.requests.add_many(100, CHAT_LIMIT)
+    for _ in range(600):
+        await clock.advance(HEARTBEAT)
+        for process in processes:
+            process.requests.limiter.share_chats({"a": ChatActivity(2, 0)}, ())
+    assert max_together(first, second) == 12
+    for process in processes:
+        assert sum(time > 240 for time in process.times) == 6, "half of the limit each"
 
 
-async def test_chat_of_one_process_is_not_slowed(processes: tuple[Process, Process], clock: FakeClock) -> None:
+async def test_chat_of_one_process_is_hardly_slowed(processes: tuple[Process, Process], clock: FakeClock) -> None:
     first, second = processes
-    await first.write(second, 50)
-    await clock.advance(100)
-    assert first.count == GROUP_LIMIT.burst / 2 + 100 * GROUP_LIMIT.rate
+    await first.write(second, 100)
+    await clock.advance(600)
+    assert len(first.times) >= 9 * 10, "it leaves 3 of 12 requests to the other one"
 
 
-@pytest.mark.parametrize("seconds", [1, 30], ids=["short turns", "long turns"])
+async def test_process_that_begins_has_requests_at_once(processes: tuple[Process, Process], clock: FakeClock) -> None:
+    first, second = processes
+    await first.write(second, 100, seconds=20)
+    await second.write(first, 100, both=True)
+    assert len(second.times) == 3
+    assert max_together(first, second) <= 12
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 90], ids=["short turns", "long turns", "very long turns"])
 async def test_processes_that_take_turns_keep_limit_of_chat(
     processes: tuple[Process, Process], clock: FakeClock, seconds: int
 ) -> None:
-    for number in range(300 // seconds):
+    for number in range(600 // seconds):
         process, other = processes[number % 2], processes[1 - number % 2]
-        await process.write(other, 20, until=(number + 1) * seconds)
-    assert processes[0].count + processes[1].count <= GROUP_LIMIT.burst + 300 * GROUP_LIMIT.rate
+        await process.write(other, 20, seconds=seconds)
+    assert max_together(*processes) <= 12
+    assert len(processes[0].times) + len(processes[1].times) >= 60
+
+
+async def test_random_activity_keeps_limit_of_chat(clock: FakeClock) -> None:
+    """Three processes have turns in the chat now and then, and send as much as they may."""
+    generator, limit = random.Random(7), CHAT_LIMIT.rate_limit[0]
+    processes = [Requests(RateLimiter(UNLIMITED, timings=Timings(clock=clock)), clock) for _ in range(3)]
+    ends, seen = [0.0] * 3, [-math.inf] * 3
+    for process in processes:
+        process.limiter.share_among(3)
+    for _ in range(3000):
+        for number, process in enumerate(processes):
+            is_new = ends[number] <= clock.now and generator.random() < 0.02
+            if is_new:
+                ends[number] = clock.now + generator.choice([1, 5, 40])
+            if ends[number] <= clock.now:
+                continue
+            others = [other for other in range(3) if other != number]
+            active = 1 + sum(ends[other] > clock.now for other in others)
+            idle = 0 if active > 1 else clock.now - max(seen[other] for other in others)
+            process.limiter.share_chats({"a": ChatActivity(active, idle)}, {"a"} if is_new else ())
+            seen[number] = clock.now
+            task = asyncio.create_task(process.limiter.acquire("a", CHAT_LIMIT, Priority.FINAL))
+            await clock.settle(3)
+            if task.done():
+                process.times.append(clock.now)
+            task.cancel()
+        await clock.advance(HEARTBEAT)
+    assert max_in_window([time for process in processes for time in process.times], limit.seconds) <= limit.count
 
 
 @pytest.mark.parametrize("count", [1, 3, 50])
 async def test_previews_pass_in_every_share(requests: Requests, limiter: RateLimiter, count: int) -> None:
     limiter.share_among(count)
-    await requests.add("preview", GROUP_LIMIT, priority=Priority.PREVIEW)
+    await requests.add("preview", CHAT_LIMIT, priority=Priority.PREVIEW)
     assert requests.granted == ["preview"]

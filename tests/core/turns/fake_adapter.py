@@ -39,7 +39,7 @@ from tests.core.faulty_store import FaultyStore
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
-UNLIMITED = RateLimit(burst=1_000_000, rate=1_000_000)
+UNLIMITED: RateLimit = ()
 TYPING = Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
 EDITING = Capabilities(UNLIMITED, preview_mode=PreviewMode.EDIT, preview_interval=0.1, deduplicates_sends=True)
 

@@ -1,6 +1,7 @@
 """Which model answers after a failure, and what the person is told and offered under an answer."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ from bots.sandbox.model.faults import Fault, ReasoningFormat, StreamAction, http
 from bots.sandbox.model.script import ScriptedAnswer
 from core.buttons import ButtonAction, encode_action
 from core.errors import DeliveryError, DeliveryFailure, ModelFailure
-from core.port import Part
+from core.port import Part, Window
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
-from core.store.schema import messages
+from core.store.schema import messages, turns
 from core.texts import answers as texts
 from core.timings import Timings
-from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import EDITING, TYPING, FakeAdapter, running_engine
 
 pytestmark = pytest.mark.slow
 
@@ -276,3 +277,22 @@ async def test_stalled_model_is_replaced(tmp_path: Path, model: ModelStandIn) ->
     fail_models(model, {LLAMA: stall()})
     async with running_engine(tmp_path, model, first_token_timeout=1, **FALLBACKS) as chat:  # type: ignore[arg-type]
         assert "Llama-3.3-70B-Instruct stopped responding. Answered by phi-4." in await chat.ask("repeat: hello")
+
+
+# The platform's limits
+
+
+def last_note(connection: Connection) -> str:
+    return connection.scalars(select(turns.c.note).order_by(turns.c.id.desc())).first() or ""
+
+
+async def test_long_wait_for_the_platform_is_explained(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FakeAdapter(replace(TYPING, rate_limit=(Window(1, 1000.0),)))
+    async with running_engine(tmp_path, model, chat) as chat:
+        await chat.ask("first")
+        await chat.wait_for_states("done")
+        assert texts.PLATFORM_WAIT not in await chat.store.read(last_note)
+        await chat.say("second")
+        await chat.wait_for_states("done", "delivering")
+        assert texts.PLATFORM_WAIT in await chat.store.read(last_note)
+        await chat.engine.close(0)

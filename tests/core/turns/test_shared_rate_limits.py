@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.port import AccountKey, Capabilities, PreviewMode, RateLimit
+from core.port import AccountKey, Capabilities, PreviewMode, RateLimit, Window
 from core.timings import Timings
 from core.turns.shared_rate_limits import SharedRateLimits
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 TIMINGS = Timings(process_count_interval=0.05)
-TWO_MESSAGES = RateLimit(burst=2, rate=0.001)
+TWO_MESSAGES: RateLimit = (Window(2, 1000.0),)
 
 
 class LimitedAdapter(FakeAdapter):
@@ -30,7 +30,7 @@ async def wait_for_counts(*adapters: FakeAdapter) -> None:
 
 def waits_for_chat(adapter: FakeAdapter) -> bool:
     limiter = adapter.engine._rate_limits.limiter(AccountKey(adapter.platform, adapter.account))
-    return any(queue.waiters for queue in limiter._chat_queues.values())
+    return any(queue.waiters for chat in limiter._chats.values() for queue in chat.queues.values())
 
 
 async def test_limit_of_group_holds_for_all_processes(tmp_path: Path, model: ModelStandIn) -> None:
@@ -46,7 +46,7 @@ async def test_limit_of_group_holds_for_all_processes(tmp_path: Path, model: Mod
             for user in ("5", "6"):
                 await adapter.say("/help", user=user, group="9")
             await wait_until(lambda adapter=adapter: waits_for_chat(adapter))
-        assert len(first.messages) + len(second.messages) == TWO_MESSAGES.burst
+        assert len(first.messages) + len(second.messages) == TWO_MESSAGES[0].count
         first.engine._is_closing = second.engine._is_closing = True
         await asyncio.gather(first.engine.close(0), second.engine.close(0))
 
@@ -61,4 +61,4 @@ async def test_processes_of_other_accounts_do_not_count(tmp_path: Path, model: M
         await wait_for_counts(first, second)
         for user in ("5", "6"):
             await first.say("/help", user=user)
-        await first.wait_until(lambda: len(first.messages) == TWO_MESSAGES.burst)
+        await first.wait_until(lambda: len(first.messages) == TWO_MESSAGES[0].count)

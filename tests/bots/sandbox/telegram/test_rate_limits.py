@@ -76,16 +76,26 @@ async def test_calls_during_penalty_are_counted(server: TelegramStandIn, bot: Ex
     await bot.send_message(other.id, "nobody else waits")
 
 
-async def test_drafts_have_own_limit(server: TelegramStandIn, bot: ExtBot[None], clock: FakeClock) -> None:
+async def test_drafts_have_own_limits(server: TelegramStandIn, bot: ExtBot[None], clock: FakeClock) -> None:
+    """20 in 5 seconds and 40 in 30, apart from messages and from what the bot may send in a second."""
     chat = server.open_private_chat(server.create_user("Ann"))
-    for number in range(40):
-        clock.now += 0.5
+    for number in range(20):
         await bot.send_message_draft(chat.id, 1, f"{number}")
     await bot.send_message(chat.id, "final")
-    for number in range(9):  # the rest of the burst
-        await bot.send_message_draft(chat.id, 2, f"{number}")
     with pytest.raises(RetryAfter):
         await bot.send_message_draft(chat.id, 2, "one more")
+    clock.now += 10
+    for number in range(20):
+        await bot.send_message_draft(chat.id, 2, f"{number}")
+    clock.now += 10
+    with pytest.raises(RetryAfter):
+        await bot.send_message_draft(chat.id, 2, "one more")
+    clock.now += 30
+    for person in range(3):
+        other = server.open_private_chat(server.create_user(f"P{person}"))
+        for number in range(20):
+            await bot.send_message_draft(other.id, 1, f"{number}")
+    await bot.send_message(chat.id, "not too many for the bot")
 
 
 async def test_bot_limit_is_thirty_per_second(server: TelegramStandIn, bot: ExtBot[None], clock: FakeClock) -> None:

@@ -1,0 +1,54 @@
+"""How much a process can spend on previews: they become rarer when it is busy, and wait while questions start.
+
+Every preview measures how late its timer was. The event loop is late when it has too much to do: then all intervals
+grow in proportion, so that previews take only the time that answers leave.
+"""
+
+import asyncio
+
+from core.clock import wait_for_event
+from core.timings import Timings
+
+LATENESS_WEIGHT = 0.1
+"""Of a new measurement in the average."""
+MAX_STRETCH = 10.0
+MAX_START_SECONDS = 1.0
+"""Questions that take longer to start read files or wait for something else: previews need not wait for them."""
+
+
+class PreviewLoad:
+    """Shared by the previews of one process."""
+
+    def __init__(self, timings: Timings = Timings()) -> None:
+        self._clock = timings.clock
+        self._timings = timings
+        self._lateness = 0.0
+        self._starting: dict[int, float] = {}
+        """Questions for which no model has been asked yet, and since when."""
+        self._all_started = asyncio.Event()
+        self._all_started.set()
+
+    @property
+    def stretch(self) -> float:
+        """How many times longer than usual the intervals between previews should be."""
+        return min(MAX_STRETCH, max(1.0, self._lateness / self._timings.tolerated_lateness))
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two previews of an answer: also while other questions start, but not longer than twice."""
+        due_at = self._clock.monotonic() + seconds
+        await self._clock.sleep(seconds)
+        lateness = max(0.0, self._clock.monotonic() - due_at)
+        self._lateness += (lateness - self._lateness) * LATENESS_WEIGHT
+        if any(self._clock.monotonic() - time < MAX_START_SECONDS for time in self._starting.values()):
+            await wait_for_event(self._all_started, seconds, self._clock)
+
+    def question_claimed(self, turn_id: int) -> None:
+        """A question starts; `question_started` must follow."""
+        self._starting[turn_id] = self._clock.monotonic()
+        self._all_started.clear()
+
+    def question_started(self, turn_id: int) -> None:
+        """The model was asked, or will not be."""
+        self._starting.pop(turn_id, None)
+        if not self._starting:
+            self._all_started.set()
