@@ -1,11 +1,17 @@
 """The work for splitting a text is proportional to its length, whatever the text is."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
+from core.delivery.capped_splitter import CappedSplitter
 from core.delivery.splitter import INITIAL_WORK, WORK_PER_CHAR, Splitter
 from core.markdown.document import Document
+from core.markdown.parser import parse_blocks
 from core.markdown.plain_text import to_plain_text
 from core.port import Dialect, Part
 from tests.core.delivery.test_splitter import LONG
@@ -31,6 +37,38 @@ WORST_UNITS = (
     "<details><summary>a\n",
     "</details>\n",
 )
+
+HOSTILE_UNITS = {
+    "TeX, inline": "$\\frac{x",
+    "TeX, groups": "\\({{{{\\sqrt[",
+    "TeX, displayed": "\\[\\begin{matrix}a&b\\\\\n",
+    "TeX, closed": "$\\frac{a^{2}}{b_1}$ ",
+    "HTML, open": "<b><sub>",
+    "HTML, closed": "<b>a</b><sup>2</sup><br>",
+    "HTML, closers": "</sub></b>",
+    "HTML, links": '<a href="x">',
+    "HTML, lists": "<ul><li>",
+    "HTML, details": "<details>\n<summary>",
+    "table": "|a|b|\n|-|-|\n|c|\n",
+    "table, columns": "|a" * 64 + "\n" + "|-" * 64 + "\n",
+    "table, too many columns": "|a" * 65 + "\n" + "|-" * 65 + "\n",
+}
+
+
+def count_calls(function: Callable[[str], object], text: str) -> int:
+    """How many functions were called."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event.endswith("call")
+
+    sys.setprofile(count)
+    try:
+        function(text)
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 def max_work(text: str) -> int:
@@ -90,6 +128,38 @@ def test_work_for_100000_random_characters_is_bounded() -> None:
 @pytest.mark.parametrize("unit", [PROSE, "*"])
 def test_work_for_400000_repeated_characters_is_bounded(unit: str) -> None:
     check_cost(DiscordDialect(), repeat(unit, 400_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in HOSTILE_UNITS if not name.startswith("table")])
+def test_hostile_tex_and_html_are_parsed_in_linear_time(name: str) -> None:
+    unit = HOSTILE_UNITS[name]
+    calls = count_calls(parse_blocks, repeat(unit, 10_000))
+    assert count_calls(parse_blocks, repeat(unit, 100_000)) < 10.5 * calls
+
+
+@pytest.mark.slow
+def test_table_is_parsed_in_linear_time() -> None:
+    calls = count_calls(parse_blocks, repeat(HOSTILE_UNITS["table"], 2_000))
+    assert count_calls(parse_blocks, repeat(HOSTILE_UNITS["table"], 20_000)) < 10.5 * calls
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE_UNITS)
+def test_work_for_10000_characters_of_tex_html_and_tables_is_bounded(name: str) -> None:
+    check_cost(DIALECTS[len(name) % 2], repeat(HOSTILE_UNITS[name], 10_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["TeX, closed", "HTML, closed", "table, columns"])
+async def test_capped_answer_costs_no_more_the_longer_it_is(name: str) -> None:
+    works = []
+    for chars in (40_000, 100_000, 400_000):
+        capped = CappedSplitter(DiscordDialect(), 2)
+        first = await capped.update_async(repeat(HOSTILE_UNITS[name], chars))
+        assert len(first.parts) == 2
+        works.append(capped.splitter.work)
+    assert works[0] == works[1] == works[2] < max_work("")
 
 
 @pytest.mark.slow
