@@ -53,7 +53,7 @@ from core.store.claims import ClaimFilter
 from core.store.database import Store
 from core.store.history import ConversationSummary
 from core.store.inbound import InboundLimits
-from core.store.memories import NewChunk, RecallMode, UnindexedMessage
+from core.store.memories import NewChunk, RecallMode, UnindexedChunk, UnindexedMessage
 from core.store.preferences import Preference, PreferenceName
 from core.store.token_usage import UsageKey, UsageKind
 from core.store.turns import Turn, TurnState
@@ -294,6 +294,7 @@ def run_memory(run: Callable[..., Any]) -> None:
     run(memories.get_searched, KEY, 10)
     run(memories.list_unindexed_messages, KEY, 10)
     run(memories.index_messages, KEY, "m", [UnindexedMessage(9, "text")], NO_VECTORS)
+    run(memories.index_chunks, "m", [UnindexedChunk(5, "a note")], NO_VECTORS)
     ids = run(memories.list_vector_ids, KEY, "m", vector_bytes=8)
     run(memories.list_vector_ids, KEY, "m", vector_bytes=8, entry_ids=[entry.id])
     run(memories.search_words, KEY, ["words"], limit=5)
