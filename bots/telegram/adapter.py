@@ -58,7 +58,7 @@ GROUP_RATE_LIMIT: RateLimit = (*PRIVATE_RATE_LIMIT, Window(20, 61.0, spacing=1.0
 # Drafts do not count as messages: seen to pass are up to 20 in 5 and 40 in 30 seconds.
 DRAFT_RATE_LIMIT: RateLimit = (Window(16, 5.0), Window(36, 30.0))
 # Telegram allows 30 a second. The shorter window spreads requests, because they bunch up on a busy machine.
-ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.05), Window(8, 0.28))
+ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.15), Window(6, 0.22))
 UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
 MAX_BACKGROUND_TASKS = 100
 MAX_CACHED_MEMBERS = 1_000

@@ -325,13 +325,14 @@ class Outbox:
         backoff = Backoff(self.timings.first_delivery_retry_delay, self.timings.max_delivery_retry_delay)
         deadline = self._clock.monotonic() + self.timings.delivery_deadline
         while True:
+            granted_at: float | None = None
             if priority.is_preview:
                 self.check_preview_allowed()
             else:
-                await self._acquire_slot(priority, kind)
+                granted_at = await self._acquire_slot(priority, kind)
                 self.check_lease()
             try:
-                return await request(part)
+                return await self._count_until_answered(request(part), granted_at)
             except ChatMovedError as moved:
                 await self._follow_chat(moved.new_chat)
                 if priority.is_preview:  # the next preview goes to the new chat
@@ -351,11 +352,20 @@ class Outbox:
                 elif error.failure is not DeliveryFailure.RATE_LIMITED:
                     raise
 
-    async def _acquire_slot(self, priority: Priority, kind: RequestKind) -> None:
+    async def _count_until_answered(self, request: Awaitable[T], granted_at: float | None) -> T:
+        try:
+            return await request
+        finally:
+            if granted_at is not None:
+                self.rate_limiter.request_ended(granted_at)
+
+    async def _acquire_slot(self, priority: Priority, kind: RequestKind) -> float:
         # A final message may wait long, because many may queue in a slow chat.
         self.is_waiting = priority is Priority.FINAL or self.rate_limiter.seconds_blocked(self.place.chat) > 0
-        await self.rate_limiter.acquire(self.place.chat, self.adapter.capabilities(self.place), priority, kind)
+        capabilities = self.adapter.capabilities(self.place)
+        granted_at = await self.rate_limiter.acquire(self.place.chat, capabilities, priority, kind)
         self.is_waiting = False
+        return granted_at
 
     # Chat migration
 

@@ -149,8 +149,8 @@ class RateLimiter:
         kind: RequestKind = RequestKind.MESSAGE,
         *,
         since: float | None = None,
-    ) -> None:
-        """Wait until a request may be sent to `chat`, which has these capabilities now.
+    ) -> float:
+        """Wait until a request may be sent to `chat`, which has these capabilities now. Returns when that was.
 
         `since`: when the person saw the last of what the request shows (`Clock.monotonic`); now, if it is new.
         """
@@ -167,7 +167,11 @@ class RateLimiter:
                 self._withdraw(waiter)
                 raise
             if self.seconds_blocked(chat) == 0:  # not blocked since the grant
-                return
+                return self._clock.monotonic() if waiter.granted_at is None else waiter.granted_at
+
+    def request_ended(self, granted_at: float) -> None:
+        """The request that was granted then has been answered. It may have arrived only now, on a busy machine."""
+        self._account_queue.windows.postpone(granted_at, self._clock.monotonic())
 
     @contextmanager
     def expect_final(self, chat: str) -> Iterator[None]:

@@ -127,6 +127,12 @@ class SlidingWindows:
         if is_preview:
             self._last_preview_at = now
 
+    def postpone(self, time: float, now: float) -> None:
+        """A request that was counted at `time` may have arrived as late as now."""
+        if time in self._times:
+            self._times.remove(time)
+            self._times.append(now)
+
     def forget(self, time: float) -> None:
         """A request that was counted at this time is not sent."""
         if time in self._times:

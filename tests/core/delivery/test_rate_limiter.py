@@ -206,7 +206,21 @@ async def test_account_uses_its_second(clock: FakeClock) -> None:
     for number in range(300):
         await requests.add(str(number), chat=str(number))
     await clock.advance(10)
-    assert len(requests.granted) >= 27 * 10
+    assert len(requests.granted) >= 25 * 10
+
+
+async def test_request_counts_until_it_is_answered(clock: FakeClock) -> None:
+    """On a busy machine, it may reach the platform late."""
+    limiter = RateLimiter((Window(1, 1.0),), timings=Timings(clock=clock))
+    granted_at = await limiter.acquire("a", UNLIMITED_PLACE, Priority.FINAL)
+    await clock.advance(0.8)
+    limiter.request_ended(granted_at)
+    requests = Requests(limiter, clock)
+    await requests.add("next", chat="b")
+    await clock.advance(0.9)
+    assert requests.granted == []
+    await clock.advance(0.1)
+    assert requests.granted == ["next"]
 
 
 async def test_drafts_have_their_own_limit(clock: FakeClock) -> None:
