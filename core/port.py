@@ -225,8 +225,8 @@ class Part:
 
     text: str
     native: Mapping[str, object] = field(default_factory=dict)
-    """Formatting that `Dialect.render` adds and the same adapter's `send` reads (Telegram's entities). The core
-    drops it when the platform rejects the part and sends the plain text."""
+    """Formatting that `Dialect.render` adds and the same adapter's `send` reads (Telegram's entities); what msgspec can
+    encode. The core drops it when the platform rejects the part and sends the plain text."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
     file: File | None = None

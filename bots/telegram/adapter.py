@@ -16,7 +16,7 @@ from telegram.error import BadRequest, InvalidToken, TelegramError
 from bots.background_tasks import BackgroundTasks
 from bots.telegram.buttons import inline_keyboard
 from bots.telegram.commands import publish_commands
-from bots.telegram.dialect import TelegramDialect, part_entities
+from bots.telegram.dialect import TelegramDialect, entity_parameters
 from bots.telegram.drafts import DraftSender
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
 from bots.telegram.http_client import BotApiRequest, PollingRequest, download
@@ -263,18 +263,22 @@ class TelegramAdapter:
         return str(message.message_id)
 
     async def _create_message(self, place: Place, part: Part, options: dict[str, Any]) -> Message:
-        chat, entities = int(place.chat), part_entities(part) or None
+        chat = int(place.chat)
         options = {**options, "message_thread_id": thread_id(place)}
         if part.file is None:
             return await self._bot.send_message(
-                chat, part.text, entities=entities, link_preview_options=NO_LINK_PREVIEW, **options
+                chat,
+                part.text,
+                link_preview_options=NO_LINK_PREVIEW,
+                api_kwargs=entity_parameters(part),
+                **options,
             )
         return await self._bot.send_document(
             chat,
             InputFile(part.file.content, filename=part.file.name),
             caption=part.text or None,
-            caption_entities=entities,
             disable_content_type_detection=True,
+            api_kwargs=entity_parameters(part, "caption_entities"),
             **options,
         )
 
@@ -285,7 +289,7 @@ class TelegramAdapter:
                     part.text,
                     chat_id=int(place.chat),
                     message_id=int(message_id),
-                    entities=part_entities(part) or None,
+                    api_kwargs=entity_parameters(part),
                     reply_markup=inline_keyboard(part),
                     link_preview_options=NO_LINK_PREVIEW,
                 )

@@ -3,7 +3,7 @@
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken
 
-from bots.telegram.dialect import part_entities
+from bots.telegram.dialect import entity_parameters
 from bots.telegram.translate import thread_id
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Part, Place
@@ -39,8 +39,7 @@ class DraftSender:
                 draft_id,
                 part.text,
                 message_thread_id=thread_id(place),
-                entities=part_entities(part) or None,
-                api_kwargs={"can_stop": True} if can_stop else None,
+                api_kwargs=entity_parameters(part) | ({"can_stop": True} if can_stop else {}),
             )
         except InvalidToken as error:
             if "not found" not in error.message.lower():

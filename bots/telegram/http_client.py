@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+import msgspec
 from telegram import File
 from telegram.error import NetworkError, TelegramError, TimedOut
 from telegram.request import BaseRequest, RequestData
@@ -18,6 +19,8 @@ from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
 from core.http_session import open_session
 from core.proxies import httpx_options
+
+JSON_HEADERS = {"Content-Type": "application/json"}
 
 
 class BotApiRequest(BaseRequest):
@@ -62,7 +65,7 @@ class BotApiRequest(BaseRequest):
         )
         try:
             async with self._session.request(
-                method, url, data=_encode_form(request_data), allow_redirects=False, timeout=timeout
+                method, url, allow_redirects=False, timeout=timeout, **_body(request_data)
             ) as response:
                 status, payload = response.status, await response.read()
         except TimeoutError as error:
@@ -86,15 +89,18 @@ class BotApiRequest(BaseRequest):
         return response
 
 
-def _encode_form(request_data: RequestData | None) -> aiohttp.FormData | None:
+def _body(request_data: RequestData | None) -> dict[str, Any]:
+    """The arguments of a request with these parameters: JSON, or a form if there are files."""
     if request_data is None:
-        return None
+        return {}
+    if not request_data.contains_files:
+        return {"data": msgspec.json.encode(request_data.parameters), "headers": JSON_HEADERS}
     form = aiohttp.FormData(request_data.json_parameters)
     for name, (filename, content, content_type) in request_data.multipart_data.items():
         # Bytes as a file object: aiohttp would send large ones in one piece.
         value = io.BytesIO(content) if isinstance(content, bytes) else content
         form.add_field(name, value, filename=filename, content_type=content_type)
-    return form
+    return {"data": form}
 
 
 class PollingRequest(BotApiRequest):

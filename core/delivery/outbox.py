@@ -384,7 +384,7 @@ class Outbox:
 
 
 def _digest(part: Part) -> str:
-    content = (part.text, sorted(part.native), repr(part.native), part.buttons, part.menu)
+    content = (part.text, part.native, part.buttons, part.menu)
     digest = hashlib.blake2b(msgspec.json.encode(content), digest_size=16)
     if part.file is None:
         return digest.hexdigest()

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from telegram import MessageEntity
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
+from bots.telegram.dialect import Entity
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
 from tests.bots.telegram.conftest import (
@@ -21,7 +21,7 @@ from tests.bots.telegram.conftest import (
     params_of,
 )
 
-BOLD = Part("bold", {"entities": (MessageEntity("bold", 0, 4),)})
+BOLD = Part("bold", {"entities": (Entity("bold", 0, 4),)})
 
 
 def test_adapter_supports_drafts() -> None:
