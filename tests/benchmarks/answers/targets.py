@@ -53,11 +53,18 @@ def targets(comparison: Comparison, run: Sequence[Comparison]) -> Iterator[Targe
 
 
 def _cost_of_length(comparison: Comparison, run: Sequence[Comparison]) -> Iterator[Target]:
+    """Relative to usual answers of a few people: under more load, tokens that arrive together cost less."""
     parley = comparison.parley
-    for other in (other.parley for other in run):
-        if (other.platform, other.load.tokens) == (parley.platform, USUAL_TOKENS) and other.load.people > 1:
-            name = f"CPU per token, relative to {load_name(other.load)}"
-            yield Target(name, ratio(parley.cpu_per_token, other.cpu_per_token), 1)
+    usual = [
+        other.parley
+        for other in run
+        if (other.parley.platform, other.parley.load.tokens) == (parley.platform, USUAL_TOKENS)
+        and other.parley.load.people > 1
+    ]
+    if usual:
+        reference = min(usual, key=lambda figures: figures.load.people)
+        name = f"CPU per token, relative to {load_name(reference.load)}"
+        yield Target(name, ratio(parley.cpu_per_token, reference.cpu_per_token), 1)
 
 
 def _later_than_floor(parley: Figures, floor: Figures) -> Iterator[Target]:
