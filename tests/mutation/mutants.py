@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<=",
@@ -34,6 +35,7 @@ OPERATORS: dict[type[ast.operator], str] = {
     ast.LShift: ">>",
     ast.RShift: "<<",
 }
+LARGE_NUMBER = 100
 LOGGERS = ("log", "logger", "_log")
 EnumMembers = Mapping[str, tuple[str, ...]]
 """The members of each enum, by the name of its class."""
@@ -168,7 +170,9 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.value, bool):
             self._replace(node, str(not node.value))
         elif self._is_number(node):
-            self._replace(node, f"{node.value + 1}")  # type: ignore[operator]
+            # A large number is a unit or a limit: one more would be a matter of taste.
+            value: Any = node.value
+            self._replace(node, f"{value + 1 if value < LARGE_NUMBER else 2 * value}")
 
     @staticmethod
     def _is_number(node: ast.expr) -> bool:
@@ -195,7 +199,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Return(self, node: ast.Return) -> None:
         if node.value is None:
             self._replace(node, "pass")
-        elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        elif not (isinstance(node.value, ast.Constant) and not node.value.value):  # None would mean the same
             self._replace(node.value, "None")
         self.generic_visit(node)
 
