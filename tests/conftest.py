@@ -17,6 +17,7 @@ from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
 
 SLOW_FOLDERS = ("tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
+LONGEST_FOLDER = "tests/faults/"
 PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 
 is_test_running = False
@@ -45,8 +46,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
     elif hasattr(config, "workerinput"):
-        # In a worker of pytest-xdist. The longest tests first, so that no worker is alone with them at the end.
-        items.sort(key=lambda item: not is_in_slow_folder(item))
+        items[:] = longest_first(items, config.workerinput["workercount"])
+
+
+def longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """An order for pytest-xdist, which gives each worker one stretch of the tests to begin with.
+
+    Each stretch begins with some of the longest tests, so that no worker is alone with them at the end.
+    """
+    long = sorted(filter(is_in_slow_folder, items), key=lambda item: not item.nodeid.startswith(LONGEST_FOLDER))
+    short = [item for item in items if not is_in_slow_folder(item)]
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        start, end = (len(short) * number // workers for number in (worker, worker + 1))
+        ordered += long[worker::workers] + short[start:end]
+    return ordered
 
 
 def pytest_collection_finish() -> None:

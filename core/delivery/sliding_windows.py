@@ -25,7 +25,7 @@ RECOVERED_COUNT_FACTOR = 1.1
 """What each minute without a refusal does to them, until they are as before."""
 MAX_INTERVAL_FACTOR = 12.5
 MIN_COUNT_FACTOR = 0.2
-PREVIEW_SPREAD = 3
+PREVIEW_SPREAD = 4
 """A preview waits for the length of the window, divided by this and by the requests that are left for previews. So
 previews are frequent while the window is empty, and leave some room for what comes later."""
 

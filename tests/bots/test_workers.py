@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from bots import cli
 from bots.workers import WorkerSupervisor
 from core.errors import ConfigurationError
+from tests.bots.test_shutdown import running_process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -63,9 +62,8 @@ async def test_configuration_error_ends_all_workers(tmp_path: Path) -> None:
     assert not any(map(is_running, pids(tmp_path)))
 
 
-def test_workers_need_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IOINTELLIGENCE_API_KEY", "k")
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/parley.sqlite3")
-    result = CliRunner().invoke(cli.app, ["run", "--workers", "2"])
-    assert isinstance(result.exception, ConfigurationError)
-    assert "PostgreSQL" in str(result.exception)
+def test_workers_need_postgresql(tmp_path: Path) -> None:
+    with running_process("-m", "bots.cli", "run", "--workers", "2", folder=tmp_path) as process:
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == ConfigurationError.exit_code
+    assert "PostgreSQL" in errors

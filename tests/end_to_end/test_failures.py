@@ -74,10 +74,11 @@ async def test_lost_message_can_be_requested_again(harness: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN, "lost"])
     # Edits are repeated because they are idempotent.
     telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_BEFORE))
-    await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited")
+    harness.model.tokens_per_second = 5
+    await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited in a few words")
     async with asyncio.timeout(10):
         await met.wait()
-    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited"])
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited in a few words"])
 
 
 async def test_kill_during_send_leaves_one_answer(

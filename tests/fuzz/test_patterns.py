@@ -134,6 +134,6 @@ def test_every_pattern_is_found() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_pattern_is_linear() -> None:
-    command = [sys.executable, "-m", "tests.project.test_patterns"]
+    command = [sys.executable, "-m", "tests.fuzz.test_patterns"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"Too slow, or failed: {run.stdout.splitlines()[-1:]} {run.stderr}"

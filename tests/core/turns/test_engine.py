@@ -352,20 +352,20 @@ async def test_preview_in_flight_ends_with_turn(
     tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn that is cancelled while it waits for the last preview cancels the preview."""
-    closed = asyncio.Event()
-    close = Preview.close
+    is_finishing = asyncio.Event()
+    finish = Preview._finish
 
-    def close_and_notify(preview: Preview) -> None:
-        close(preview)
-        closed.set()
+    async def notify_and_finish(preview: Preview, task: "asyncio.Task[None]") -> BaseException | None:
+        is_finishing.set()
+        return await finish(preview, task)
 
-    monkeypatch.setattr(Preview, "close", close_and_notify)
+    monkeypatch.setattr(Preview, "_finish", notify_and_finish)
     model.tokens_per_second = 60
     async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as adapter:
         adapter.close_gate("edit")
         await adapter.say("hello")
         await adapter.started["edit"].wait()
-        await closed.wait()
+        await is_finishing.wait()
         assert not adapter.cancelled["edit"].is_set()
         await adapter.engine.close(0)
         assert adapter.cancelled["edit"].is_set()
