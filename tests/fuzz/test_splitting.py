@@ -37,8 +37,8 @@ def check(dialect: Dialect, text: str, growth: list[int]) -> None:
     check_sizes(dialect, parts)
     assert bool(parts) == bool(text.strip())
     if not any(mark in text for mark in HIDING_MARKS):
-        # In a formula, an accent is combined with its letter.
-        shown, source = (normalize("NFC", whole) for whole in ("".join(part.text for part in parts), text))
+        # In a formula, an accent is combined with its letter, which may be lowered.
+        shown, source = (normalize("NFKC", whole) for whole in ("".join(part.text for part in parts), text))
         if "]:" in text or "|" in text:
             # On Discord, each link that refers to an address repeats it. The rows of a wide table repeat its header.
             assert all(shown.count(char) >= source.count(char) for char in COUNTED)
