@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Many tests wait more than they compute: four keep two cores busy.
-WORKERS ?= 4
+# Many tests wait more than they compute: six keep two cores busy.
+WORKERS ?= 6
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 

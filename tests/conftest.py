@@ -46,20 +46,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
     elif hasattr(config, "workerinput"):
-        items[:] = longest_first(items, config.workerinput["workercount"])
+        items[:] = long_beside_short(items, config.workerinput["workercount"])
 
 
-def longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+def long_beside_short(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """An order for pytest-xdist, which gives each worker one stretch of the tests to begin with.
 
-    Each stretch begins with some of the longest tests, so that no worker is alone with them at the end.
+    Long tests wait more than they compute. So two workers begin with short tests, which compute, the others with long
+    ones.
     """
     long = sorted(filter(is_in_slow_folder, items), key=lambda item: not item.nodeid.startswith(LONGEST_FOLDER))
     short = [item for item in items if not is_in_slow_folder(item)]
-    ordered: list[pytest.Item] = []
+    long_workers = max(1, workers - 2)
+    size, ordered, used = -(-len(items) // workers), list[pytest.Item](), 0
     for worker in range(workers):
-        start, end = (len(short) * number // workers for number in (worker, worker + 1))
-        ordered += long[worker::workers] + short[start:end]
+        stretch = long[worker::long_workers][:size] if worker < long_workers else []
+        used_before, used = used, used + size - len(stretch)
+        ordered += stretch + short[used_before:used]
     return ordered
 
 
