@@ -17,7 +17,7 @@ from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
 
 SLOW_FOLDERS = ("tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
-LONGEST_FOLDER = "tests/faults/"
+LONGEST_TESTS = ("tests/faults/", "tests/end_to_end/test_busy_group.py", "tests/end_to_end/test_model_services.py")
 PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 
 is_test_running = False
@@ -55,7 +55,7 @@ def long_beside_short(items: list[pytest.Item], workers: int) -> list[pytest.Ite
     Long tests wait more than they compute. So two workers begin with short tests, which compute, the others with long
     ones.
     """
-    long = sorted(filter(is_in_slow_folder, items), key=lambda item: not item.nodeid.startswith(LONGEST_FOLDER))
+    long = sorted(filter(is_in_slow_folder, items), key=lambda item: not item.nodeid.startswith(LONGEST_TESTS))
     short = [item for item in items if not is_in_slow_folder(item)]
     long_workers = max(1, workers - 2)
     size, ordered, used = -(-len(items) // workers), list[pytest.Item](), 0
