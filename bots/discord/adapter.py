@@ -54,6 +54,7 @@ from core.store.recent_activity import EventHistory
 MESSAGE_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
 EDIT_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
 CAPABILITIES = Capabilities(
+    preview_interval=0.9,  # edits have a limit of their own: 5 in 5 seconds
     rate_limit=MESSAGE_RATE_LIMIT,
     edit_rate_limit=EDIT_RATE_LIMIT,
     preview_mode=PreviewMode.EDIT,
