@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import re
 import signal
@@ -10,9 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+import structlog
 from rich.console import Console
 
 from bots import cli
@@ -56,6 +58,10 @@ Parley = Callable[..., Result]
 @pytest.fixture
 def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Parley:
     """Run a command in this process, in `tmp_path`."""
+    configure_logging = structlog.configure
+
+    def configure(**options: Any) -> None:
+        configure_logging(**options | {"cache_logger_on_first_use": False})
 
     def run(*arguments: str, **environment: str) -> Result:
         with monkeypatch.context() as patch:
@@ -64,8 +70,14 @@ def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'parley.sqlite3'}")
             for name, value in environment.items():
                 patch.setenv(name, value)
+            # Loggers that are cached now would keep this configuration in all later tests of this process.
+            patch.setattr(structlog, "configure", configure)
+            handlers, level = logging.root.handlers[:], logging.root.level
             with pytest.raises(SystemExit) as exit_info:
                 cli.main()
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
+            structlog.reset_defaults()
         return Result(int(exit_info.value.code or 0), *capsys.readouterr())
 
     return run
