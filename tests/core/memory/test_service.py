@@ -133,6 +133,7 @@ async def test_entries_without_vectors_are_found_beside_others(env: Environment)
     assert ("Überweisung" in recalled.text, recalled.failure) == (True, None)
 
 
+@pytest.mark.slow
 async def test_entries_get_their_vectors_when_quota_is_back(env: Environment) -> None:
     """Searches embed them, some at a time; meanwhile their words are found."""
     embedder = env.model.models.pop(EMBEDDER)
@@ -155,6 +156,7 @@ async def test_entries_get_their_vectors_when_quota_is_back(env: Environment) ->
     assert env.model.usage[EMBEDDER] - tokens < 100, "the question alone"
 
 
+@pytest.mark.slow
 async def test_search_works_while_entries_wait_for_quota(env: Environment) -> None:
     ledger = Ledger(env.store, env.models, Settings(quotas={EMBEDDER: 1500}))
     memory = MemoryService(env.store, ledger)
@@ -166,6 +168,7 @@ async def test_search_works_while_entries_wait_for_quota(env: Environment) -> No
     assert env.model.usage[EMBEDDER] < 200
 
 
+@pytest.mark.slow
 async def test_small_file_is_read_as_a_whole_without_embedding(env: Environment) -> None:
     stored = await env.memory.add_file(env.account, ANN, "a.txt", f"A line.\n{NOTE}".encode(), env.on_progress)
     assert stored.failure is None
@@ -179,6 +182,7 @@ async def test_small_file_is_read_as_a_whole_without_embedding(env: Environment)
     assert await env.store.read(count_without_vector) == 0
 
 
+@pytest.mark.slow
 async def test_small_file_is_searched_if_the_window_is_smaller(env: Environment) -> None:
     content = "\n\n".join(f"Paragraph {number} about something else. " * 3 for number in range(30)) + NOTE
     stored = await env.memory.add_file(env.account, ANN, "a.txt", content.encode(), env.on_progress)
