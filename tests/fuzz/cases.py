@@ -14,6 +14,7 @@ import structlog
 SEED = int(os.environ.get("FUZZ_SEED", "1")) or random.SystemRandom().randint(1, 10**6)
 """The suite always runs the same cases; `make fuzz` passes 0 and gets others each time."""
 MAX_SHORT_CASES = 1000
+CASES_PER_PROGRESS_LINE = 5000
 
 
 def case_count(variable: str, default: int) -> int:
@@ -54,5 +55,7 @@ class Run:
             raise AssertionError(f"FUZZ_SEED={SEED}, {self.name} {number}: {content!r:.3000}") from error
         seconds = time.perf_counter() - started_at
         self.count += 1
+        if self.count % CASES_PER_PROGRESS_LINE == 0:
+            print(f"{self.name}: {self.count} cases", flush=True)  # noqa: T201
         if seconds > self.slowest_seconds:
             self.slowest_seconds, self.slowest_case, self.slowest_content = seconds, number, content
