@@ -259,20 +259,24 @@ def allow(
     subject: Annotated[
         str,
         typer.Argument(
-            help="Such as telegram:person:ID, telegram:chat:ID or discord:server:ID.", callback=_check_subject
+            help="Such as telegram:person:ID, telegram:chat:ID, discord:server:ID or discord:role:ID.",
+            callback=_check_subject,
         ),
     ],
     config_file: ConfigFile = None,
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
-    """Allow a person, a chat or a server to use the bot."""
+    """Allow a person, a chat, a server or a role to use the bot."""
     from core.store.grants import Role, add_member, revoke
 
     async def change() -> None:
         async with _open_store(config_file) as store:
             if not remove:
-                if await store.write(add_member, subject) is Role.OPERATOR:
+                role = await store.write(add_member, subject)
+                if role is Role.BANNED:
+                    _console().print(f"{subject} is banned. Lift the ban first: parley ban {subject} --remove")
+                elif role is Role.OPERATOR:
                     _console().print(
                         f"{subject} is an operator of the bot already and stays one. To take that right away, "
                         "revoke the permission with --remove first."
@@ -287,9 +291,43 @@ def allow(
     asyncio.run(change())
 
 
+@app.command()
+def ban(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="Such as telegram:person:ID, discord:server:ID or discord:role:ID.", callback=_check_subject
+        ),
+    ],
+    config_file: ConfigFile = None,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Lift the ban instead.")] = False,
+) -> None:
+    """Ban a person, a chat, a server or a role. They get nothing from the bot, not even a refusal."""
+    from core.store.grants import Role, lift_ban
+    from core.store.grants import ban as ban_subject
+
+    async def change() -> None:
+        async with _open_store(config_file) as store:
+            if not remove:
+                if await store.write(ban_subject, subject) is Role.OPERATOR:
+                    _console().print(
+                        f"{subject} is an operator of the bot. Revoke that permission first: "
+                        f"parley allow {subject} --remove"
+                    )
+                else:
+                    _console().print(f"{subject} is banned. The bot no longer reacts to them.")
+            elif await store.write(lift_ban, subject):
+                _console().print(f"{subject} is no longer banned.")
+            else:
+                _console().print(f"{subject} was not banned.")
+
+    asyncio.run(change())
+
+
 @access_app.command("list")
 def access_list(config_file: ConfigFile = None) -> None:
-    """List the people, chats and servers that may use the bot."""
+    """List who may use the bot, and who is banned: people, chats, servers and roles."""
     from bots.tables import print_grants
     from core.store.grants import list_grants
 

@@ -15,7 +15,7 @@ from core.retention import sweep_periodically
 from core.services import Services, build_services
 from core.settings import AccessMode, Settings
 from core.store.database import Store
-from core.store.grants import roles_by_subject
+from core.store.grants import Role, roles_by_subject
 from core.store.leases import delete_leases
 from core.supervision import supervise
 from core.timings import Timings
@@ -109,7 +109,7 @@ async def serve(
 async def _offer_pairing(services: Services, show_pairing_code: Callable[[str], None] | None) -> None:
     """Show a pairing code while nobody may use the bot."""
     roles = await services.store.read(roles_by_subject)
-    if roles or services.settings.access is not AccessMode.PAIRING:
+    if set(roles.values()) - {Role.BANNED} or services.settings.access is not AccessMode.PAIRING:
         return
     code = await create_pairing_code(services.store, timings=services.timings)
     if show_pairing_code is not None:

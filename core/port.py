@@ -76,6 +76,8 @@ class Sender:
     """May change settings for everyone on the server."""
     is_anonymous: bool = False
     """An administrator who writes as the group: its other anonymous administrators have the same `user`."""
+    roles: tuple[str, ...] = ()
+    """The sender's roles on the server, by ID, on platforms that have roles. The core does not store them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ class Inbox(Protocol):
 
         Raises `StoreError` if the event could not be stored: let the platform deliver it again, or call again.
         Raises `AccessDeniedError` if the sender may not use the bot, or, for events with an interaction token,
-        sends too fast: the event is done; show the error's text only to the sender, or nothing.
+        sends too fast: the event is done; show the error's text only to the sender, or nothing. If the error has no
+        text, the sender is banned: do no more than the platform demands.
         """
 
 

@@ -8,7 +8,7 @@
                   chat:telegram:BOT:CHAT
                   thread:telegram:BOT:CHAT:THREAD
                   server:discord:SERVER
-    grant         telegram:person:PERSON, telegram:chat:CHAT, discord:server:SERVER
+    grant         telegram:person:PERSON, telegram:chat:CHAT, discord:server:SERVER, discord:role:ROLE
 
 BOT is the bot's account. The strings are stored: changing one takes a migration. Pure functions.
 """
@@ -26,6 +26,8 @@ class ScopeKind(StrEnum):
     CHAT = "chat"
     PERSON = "person"
     SERVER = "server"
+    ROLE = "role"
+    """Of a server's members; only for grants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +90,34 @@ def usage_subjects(incoming: Incoming) -> tuple[str, ...]:
 
 
 def grant_subject(platform: str, kind: ScopeKind, id_: str) -> str:
-    """A person, chat or server that may be granted access."""
+    """A person, chat, server or role that may be granted access, or banned."""
     return f"{platform}:{kind}:{id_}"
 
 
+def person_subject(sender: Sender) -> str:
+    return grant_subject(sender.platform, ScopeKind.PERSON, sender.user)
+
+
+def person_key_of_subject(subject: str) -> str | None:
+    """The `person_key` of a person who may be granted access; None for a chat, server or role."""
+    platform, kind, id_ = subject.split(":", 2)
+    return f"{platform}:{id_}" if kind == ScopeKind.PERSON else None
+
+
 def grant_subjects(incoming: Incoming) -> list[str]:
-    """The subjects of which one must have a grant for the sender to use the bot in this place."""
+    """The subjects of which one, or a role, must have a grant for the sender to use the bot in this place."""
     place = incoming.place
     subjects = [
-        grant_subject(place.platform, ScopeKind.PERSON, incoming.sender.user),
+        person_subject(incoming.sender),
         grant_subject(place.platform, ScopeKind.CHAT, place.chat),
     ]
     if place.server:
         subjects.append(grant_subject(place.platform, ScopeKind.SERVER, place.server))
     return subjects
+
+
+def role_subjects(sender: Sender) -> list[str]:
+    return [grant_subject(sender.platform, ScopeKind.ROLE, role) for role in sender.roles]
 
 
 def _person_scope_key(sender: Sender) -> str:

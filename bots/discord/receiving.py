@@ -125,12 +125,19 @@ class EventReceiver:
         self.responder.expect_acknowledgement(token)
         storing = self._start_storing(incoming)
         done, _ = await asyncio.wait({storing}, timeout=self.timings.max_acknowledge_delay)
-        if done and (refusal := await self._refusal_text(storing, incoming)):
-            await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
+        if done and (refusal := await self._refusal_text(storing, incoming)) is not None:
+            await self._refuse(token, refusal)
             return
         await self._acknowledge(token, _question_message(incoming, token))
-        if not done and (refusal := await self._refusal_text(storing, incoming)):
+        if not done and (refusal := await self._refusal_text(storing, incoming)) is not None:
             await self._answer_refusal(token, refusal)
+
+    async def _refuse(self, token: InteractionToken, refusal: str) -> None:
+        """Without a text, the person is banned: a press has to be acknowledged, and a command gets nothing."""
+        if refusal:
+            await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
+        elif token.mode is ResponseMode.COMPONENT:
+            await self._acknowledge(token, None)
 
     async def _acknowledge(self, token: InteractionToken, message: Json | None) -> None:
         try:
@@ -166,8 +173,8 @@ class EventReceiver:
                     raise
             await self.timings.clock.sleep(delay)
 
-    async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str:
-        """The notice for the person if the event was not stored; "" if it was stored."""
+    async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str | None:
+        """The notice for the person if the event was not stored, "" for a banned person; None if it was stored."""
         try:
             await storing
         except AccessDeniedError as denied:
@@ -175,7 +182,7 @@ class EventReceiver:
         except Exception as error:  # noqa: BLE001 (the person must be notified of any error)
             log.error("discord.event_not_stored", key=incoming.key, error=type(error).__name__)
             return NOT_STORED_TEXT
-        return ""
+        return None
 
     async def _reply_not_stored(self, message: discord.Message) -> None:
         body = message_payload(NOT_STORED_TEXT, nonce=f"s{message.id}", reply_to=str(message.id))
@@ -185,7 +192,13 @@ class EventReceiver:
             log.warning("discord.notice_failed", failure=error.failure)
 
     async def _answer_refusal(self, token: InteractionToken, refusal: str) -> None:
-        """Tell the person that their interaction, already acknowledged, was not stored."""
+        """Tell the person that their interaction, already acknowledged, was not stored. A banned person is not told."""
+        if refusal:
+            await self._send_refusal(token, refusal)
+        if token.mode is ResponseMode.CHANNEL or not (refusal or token.mode is ResponseMode.COMPONENT):
+            await self._delete_response(token)
+
+    async def _send_refusal(self, token: InteractionToken, refusal: str) -> None:
         body = message_payload(refusal)
         try:
             if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
@@ -194,11 +207,11 @@ class EventReceiver:
                 await self.responder.follow_up(token, body, ephemeral=True)
         except DeliveryError as error:
             log.warning("discord.notice_failed", failure=error.failure)
-        if token.mode is ResponseMode.CHANNEL:
-            await self._delete_question(token)
 
-    async def _delete_question(self, token: InteractionToken) -> None:
-        """Delete the public question, because the bot must not publish the text of a rejected user."""
+    async def _delete_response(self, token: InteractionToken) -> None:
+        """Delete the public question, because the bot must not publish the text of a rejected user, or what shows a
+        banned person that the bot works on something.
+        """
         try:
             await self.responder.delete_original(token)
         except DeliveryError as error:

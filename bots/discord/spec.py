@@ -41,6 +41,6 @@ DISCORD = AdapterSpec(
     platform="discord",
     section=DiscordSettings,
     enabled_by="DISCORD_BOT_TOKEN",
-    access_subjects={ScopeKind.PERSON: r"\d{1,20}", ScopeKind.CHAT: r"\d{1,20}", ScopeKind.SERVER: r"\d{1,20}"},
+    access_subjects=dict.fromkeys((ScopeKind.PERSON, ScopeKind.CHAT, ScopeKind.SERVER, ScopeKind.ROLE), r"\d{1,20}"),
     create=_create,
 )

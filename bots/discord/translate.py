@@ -182,7 +182,13 @@ def _sender(
         language=language,
         is_manager=_manages_server(permissions) or permissions.manage_channels,
         is_server_manager=_manages_server(guild_permissions),
+        roles=_role_ids(user),
     )
+
+
+def _role_ids(user: discord.User | discord.Member) -> tuple[str, ...]:
+    """Without the role that every member has. Empty outside of servers, and where the bot is no member."""
+    return tuple(str(role.id) for role in getattr(user, "roles", ()) if not role.is_default())
 
 
 def _manages_server(permissions: discord.Permissions) -> bool:

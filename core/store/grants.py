@@ -1,19 +1,23 @@
-"""Who may use the bot. Subjects are persons, chats and servers: see `core.scopes`."""
+"""Who may use the bot, and who never may. Subjects are persons, chats, servers and roles: see `core.scopes`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
-from core.scopes import ScopeKind, grant_subject
+from core.scopes import ScopeKind, grant_subject, person_key_of_subject
 from core.store.dialect import insert, upsert
-from core.store.schema import database_now, grants
+from core.store.incoming_codec import erase_content
+from core.store.schema import IS_OPEN, database_now, grants, turns
+from core.store.turns import TurnState
 
 
 class Role(StrEnum):
     OPERATOR = "operator"
     """An operator of the bot: sees everyone's usage and receives warnings."""
     MEMBER = "member"
+    BANNED = "banned"
+    """No grant: whoever is banned, in person or by the place or a role, gets nothing, whatever else they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Grant:
     subject: str
     role: Role
     name: str
-    """The person's name when they paired; empty for other grants."""
+    """The person's name when they paired or were approved; empty for other grants."""
     created_at: float
 
 
@@ -30,16 +34,61 @@ def grant(connection: Connection, subject: str, role: Role, name: str) -> None:
     upsert(connection, grants, {"subject": subject}, {**values, "created_at": database_now()}, update=values)
 
 
-def add_member(connection: Connection, subject: str) -> Role:
-    """Let the subject use the bot. Returns its role: an operator stays one."""
-    row = {"subject": subject, "role": Role.MEMBER, "name": "", "created_at": database_now()}
+def add_member(connection: Connection, subject: str, name: str = "") -> Role:
+    """Let the subject use the bot. Returns its role: an operator stays one, and a ban stays."""
+    row = {"subject": subject, "role": Role.MEMBER, "name": name, "created_at": database_now()}
     connection.execute(insert(connection, grants).values(**row).on_conflict_do_nothing())
     return Role(connection.scalars(select(grants.c.role).where(grants.c.subject == subject)).one())
 
 
 def revoke(connection: Connection, subject: str) -> bool:
-    """Whether the subject had a grant."""
-    return connection.execute(delete(grants).where(grants.c.subject == subject)).rowcount == 1
+    """Take a grant away; a ban stays. Whether the subject had one."""
+    return _delete(connection, subject, grants.c.role != Role.BANNED)
+
+
+def ban(connection: Connection, subject: str) -> Role:
+    """Ban the subject, and end what a banned person has running and waiting, without a word.
+
+    Returns its role: an operator is not banned.
+    """
+    row = {"subject": subject, "role": Role.BANNED, "name": "", "created_at": database_now()}
+    statement = insert(connection, grants).values(**row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["subject"], set_={"role": Role.BANNED}, where=grants.c.role != Role.OPERATOR
+        )
+    )
+    role = Role(connection.scalars(select(grants.c.role).where(grants.c.subject == subject)).one())
+    person_key = person_key_of_subject(subject)
+    if role is Role.BANNED and person_key is not None:
+        _end_turns(connection, person_key)
+    return role
+
+
+def lift_ban(connection: Connection, subject: str) -> bool:
+    """Whether the subject was banned."""
+    return _delete(connection, subject, grants.c.role == Role.BANNED)
+
+
+def _delete(connection: Connection, subject: str, condition: ColumnElement[bool]) -> bool:
+    return connection.execute(delete(grants).where(grants.c.subject == subject, condition)).rowcount == 1
+
+
+def _end_turns(connection: Connection, person_key: str) -> None:
+    """Finish the person's open turns. The processes that run some lose them with their next heartbeat."""
+    is_theirs = (turns.c.person_key == person_key, IS_OPEN)
+    for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(*is_theirs)).all():
+        connection.execute(
+            update(turns)
+            .where(turns.c.id == row.id, IS_OPEN)
+            .values(
+                state=TurnState.STOPPED,
+                finished_at=database_now(),
+                incoming_json=erase_content(row.incoming_json),
+                note=None,
+                buttons_json=None,
+            )
+        )
 
 
 def list_grants(connection: Connection) -> list[Grant]:

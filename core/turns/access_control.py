@@ -1,4 +1,4 @@
-"""Who may use the bot. People without a grant get no reply and no answer, and cost no token.
+"""Who may use the bot. People without a grant get no answer and cost no token; banned people get nothing at all.
 
 In the mode `pairing` nobody has a grant until the operator pairs: a code is shown where only the operator sees it (the
 log, `parley pair`), and the person who sends it to the bot in a private chat becomes the operator.
@@ -7,13 +7,14 @@ log, `parley pair`), and the person who sends it to the bot in a private chat be
 import hashlib
 import hmac
 import secrets
+from enum import Enum, auto
 
 import structlog
 from sqlalchemy import Connection
 
 from core.bounded_dict import BoundedDict
 from core.port import Incoming
-from core.scopes import ScopeKind, grant_subject, grant_subjects
+from core.scopes import grant_subjects, person_subject, role_subjects
 from core.settings import AccessMode
 from core.store.database import Store
 from core.store.grants import Role, grant, roles_by_subject
@@ -41,6 +42,13 @@ async def create_pairing_code(store: Store, *, timings: Timings = Timings()) -> 
     return f"{code[:5]}-{code[5:]}"
 
 
+class Access(Enum):
+    ALLOWED = auto()
+    DENIED = auto()
+    """No grant."""
+    BANNED = auto()
+
+
 class AccessControl:
     def __init__(self, store: Store, mode: AccessMode, *, timings: Timings = Timings()) -> None:
         self._store = store
@@ -55,13 +63,23 @@ class AccessControl:
         self._throttled_log = ThrottledLog(clock=timings.clock)
 
     async def allows(self, incoming: Incoming) -> bool:
-        if self._mode is AccessMode.OPEN:
-            return True
-        subjects = set(grant_subjects(incoming))
-        for max_age in (self._timings.grant_cache_lifetime, self._timings.denial_cache_lifetime):
-            if not subjects.isdisjoint(await self._roles(max_age)):
-                return True
-        return False
+        return await self.check(incoming) is Access.ALLOWED
+
+    async def check(self, incoming: Incoming) -> Access:
+        """What the sender of an event may do here. Reads the grants at most once in `grant_cache_lifetime`, or, for
+        people without one, in `denial_cache_lifetime`.
+        """
+        subjects = [*grant_subjects(incoming), *role_subjects(incoming.sender)]
+        access = self._find(subjects, await self._roles(self._timings.grant_cache_lifetime))
+        if access is Access.DENIED:
+            access = self._find(subjects, await self._roles(self._timings.denial_cache_lifetime))
+        return access
+
+    def _find(self, subjects: list[str], roles: dict[str, Role]) -> Access:
+        held = [roles[subject] for subject in subjects if subject in roles]
+        if Role.BANNED in held:
+            return Access.BANNED
+        return Access.ALLOWED if held or self._mode is AccessMode.OPEN else Access.DENIED
 
     async def _roles(self, max_age: float) -> dict[str, Role]:
         now = self._clock.monotonic()
@@ -74,10 +92,12 @@ class AccessControl:
         """Read the grants again: they may have changed."""
         self._cached_at = None
 
-    def log_denial(self, incoming: Incoming) -> None:
+    def log_denial(self, incoming: Incoming, access: Access = Access.DENIED) -> None:
         subjects = grant_subjects(incoming)  # as `parley allow` takes them
+        is_banned = access is Access.BANNED
         self._throttled_log.log(
-            f"denied {subjects}", lambda suppressed: log.info("access.denied", subjects=subjects, suppressed=suppressed)
+            f"denied {subjects}",
+            lambda suppressed: log.info("access.denied", subjects=subjects, banned=is_banned, suppressed=suppressed),
         )
 
     async def pair(self, incoming: Incoming) -> bool:
@@ -85,12 +105,11 @@ class AccessControl:
         code = incoming.text.strip()
         if incoming.command != "start" or not incoming.place.is_private or len(_normalise_code(code)) != CODE_LENGTH:
             return False
-        sender = incoming.sender
-        subject = grant_subject(sender.platform, ScopeKind.PERSON, sender.user)
+        subject = person_subject(incoming.sender)
         stored_code = await self._store.read(get_value, PAIRING_STATE_KEY)
         if stored_code is None or not self._is_right(code, stored_code, subject):
             return False
-        if not await self._store.write(_redeem_code, stored_code, subject, sender.name[:MAX_NAME_CHARS]):
+        if not await self._store.write(_redeem_code, stored_code, subject, incoming.sender.name[:MAX_NAME_CHARS]):
             return False
         self.invalidate()
         log.info("access.paired", subject=subject)

@@ -28,7 +28,7 @@ from core.store.inbound import (
     seconds_until_accepted,
 )
 from core.texts import answers as texts
-from core.turns.access_control import AccessControl
+from core.turns.access_control import Access, AccessControl
 from core.turns.recent_forwards import RecentForwards
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class EventInbox:
             await self._take_forward(_sanitise(incoming))
             return
         incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
-        # The code comes first: somebody who may use the bot can become its operator, too.
-        if not (await self.access_control.pair(incoming) or await self.access_control.allows(incoming)):
-            self.access_control.log_denial(incoming)
-            raise AccessDeniedError(texts.ACCESS_DENIED)
+        await self._check_access(incoming)
+        incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
@@ -78,10 +76,19 @@ class EventInbox:
                 raise AccessDeniedError(await too_fast_notice(self.services, incoming))
         self.on_stored(incoming, accepted)
 
+    async def _check_access(self, incoming: Incoming) -> None:
+        """Raises `AccessDeniedError` if the sender may not use the bot; without a text if they are banned."""
+        access = await self.access_control.check(incoming)
+        # Somebody who may use the bot can become its operator, too.
+        if access is Access.BANNED or not (await self.access_control.pair(incoming) or access is Access.ALLOWED):
+            self.access_control.log_denial(incoming, access)
+            raise AccessDeniedError("" if access is Access.BANNED else texts.ACCESS_DENIED)
+
     async def _take_forward(self, incoming: Incoming) -> None:
         """Add a forwarded message to the question before it, or keep it for the one after it."""
         if not (incoming.quotes or incoming.attachments) or not await self.access_control.allows(incoming):
             return
+        incoming = _without_roles(incoming)
         accepted = await self.services.store.write_with_priority(self._accept, incoming)
         if accepted is AcceptResult.IGNORED:
             self.recent_forwards.add(incoming)
@@ -161,6 +168,12 @@ def _with_forwards(incoming: Incoming, forwards: Sequence[Incoming]) -> Incoming
     quotes = [quote for forward in forwards for quote in forward.quotes] + list(incoming.quotes)
     files = [file for forward in forwards for file in forward.attachments] + list(incoming.attachments)
     return replace(incoming, quotes=tuple(quotes[:MAX_QUOTES]), attachments=tuple(files[:MAX_BATCH_ATTACHMENTS]))
+
+
+def _without_roles(incoming: Incoming) -> Incoming:
+    """They matter for access only, and may be many."""
+    sender = incoming.sender
+    return replace(incoming, sender=replace(sender, roles=())) if sender.roles else incoming
 
 
 def _sanitise(incoming: Incoming) -> Incoming:

@@ -325,6 +325,27 @@ def test_allowing_operator_does_not_demote(parley: Parley, tmp_path: Path) -> No
     assert "operator" not in parley("access", "list").stdout
 
 
+def test_ban_outlasts_permissions_until_it_is_lifted(parley: Parley) -> None:
+    assert parley("allow", "telegram:person:42").exit_code == 0
+    assert "is banned" in parley("ban", "telegram:person:42").stdout
+    assert "Lift the ban first" in parley("allow", "telegram:person:42").stdout
+    assert "no permission to revoke" in parley("allow", "telegram:person:42", "--remove").stdout
+    assert "banned" in parley("access", "list").stdout
+    assert "no longer banned" in parley("ban", "telegram:person:42", "--remove").stdout
+    assert "was not banned" in parley("ban", "telegram:person:42", "--remove").stdout
+    assert parley("ban", "discord:role:5").exit_code == 0
+    assert parley("ban", "telegram:role:5").exit_code == 2
+
+
+def test_operator_is_not_banned(parley: Parley, tmp_path: Path) -> None:
+    assert parley("pair").exit_code == 0  # creates the database
+    with sqlite3.connect(tmp_path / "parley.sqlite3") as database:
+        database.execute("INSERT INTO grants VALUES ('telegram:person:42', 'operator', 'Ann', 0)")
+    database.close()
+    assert "is an operator" in parley("ban", "telegram:person:42").stdout
+    assert "operator" in parley("access", "list").stdout
+
+
 def test_access_list_shows_every_grant(parley: Parley, tmp_path: Path) -> None:
     assert "Nobody" in parley("access", "list").stdout
     with sqlite3.connect(tmp_path / "parley.sqlite3") as database:

@@ -79,6 +79,12 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self._pending_dispatches.append(("GUILD_CREATE", guild))
         return guild
 
+    def create_role(self, guild: Guild, *members: User) -> int:
+        """Create a role before the bot hears of the guild. Returns its ID."""
+        role_id = next_snowflake()
+        guild.roles[role_id] = list(members)
+        return role_id
+
     def create_channel(self, guild: Guild, name: str) -> Channel:
         channel = Channel(next_snowflake(), name, guild)
         guild.channels.append(channel)
@@ -165,7 +171,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
             data = message.json()
             guild = message.channel.guild
             if guild is not None:
-                data |= {"guild_id": str(guild.id), "member": member_json(message.author, bare=True)}
+                data |= {"guild_id": str(guild.id), "member": member_json(message.author, guild, bare=True)}
             if message.channel.bot_has_permission(VIEW_CHANNEL):
                 await self.gateway.dispatch(event, data, self._without_content)
         kind = ChatEventKind.SENT if event == "MESSAGE_CREATE" else ChatEventKind.EDITED
@@ -200,12 +206,13 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         }
         bot_role = {**everyone, "id": str(guild.bot_role_id), "name": self.bot.name, "permissions": "0", "position": 1}
         bot_role |= {"managed": True, "tags": {"bot_id": str(self.bot.id)}}
+        roles = [{**everyone, "id": str(role_id), "name": f"role {role_id}"} for role_id in guild.roles]
         return {
             **CONSTANT_FIELDS["guild"],
             "id": str(guild.id),
             "name": guild.name,
             "owner_id": str(guild.members[0].id if guild.members else self.bot.id),
-            "roles": [everyone, bot_role],
+            "roles": [everyone, bot_role, *roles],
             "members": [member_json(self.bot)],
             "channels": [channel.json() for channel in guild.channels if channel.parent is None],
             "threads": [
@@ -237,6 +244,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         return [self.files[attachment["id"]][1] for attachment in message.attachments]
 
 
-def member_json(user: User, *, bare: bool = False) -> Json:
-    member = {**CONSTANT_FIELDS["member"], "joined_at": iso_now()}
+def member_json(user: User, guild: Guild | None = None, *, bare: bool = False) -> Json:
+    roles = guild.role_ids(user) if guild else []
+    member = {**CONSTANT_FIELDS["member"], "joined_at": iso_now(), "roles": roles}
     return member if bare else {**member, "user": user.json()}

@@ -219,7 +219,7 @@ class ClientBackend(Backend):
                 "guild_id": str(guild.id),
                 "guild_locale": "en-US",
                 "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "member": {**member_json(user), "permissions": str(channel.permissions_of(user))},
+                "member": {**member_json(user, guild), "permissions": str(channel.permissions_of(user))},
             }
         if message is not None:
             payload["message"] = message.json()

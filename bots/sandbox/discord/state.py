@@ -107,6 +107,11 @@ class Guild:
     has_bot: bool = True
     bot_role_id: int = field(default_factory=next_snowflake)
     """The role that Discord creates for the bot."""
+    roles: "dict[int, list[User]]" = field(default_factory=dict)
+    """The members of each other role, by its ID."""
+
+    def role_ids(self, user: "User") -> list[str]:
+        return [str(role_id) for role_id, members in self.roles.items() if user in members]
 
 
 @dataclass(slots=True)

@@ -53,12 +53,13 @@ class FakeState:
 
 @dataclass
 class FakeInbox:
-    """Queues events. Waits for `may_store`, fails while `is_failing`, rejects the sender while `denies`."""
+    """Queues events. Waits for `may_store`, fails while `is_failing`, rejects the sender while `denies` or `bans`."""
 
     events: asyncio.Queue[Incoming] = field(default_factory=asyncio.Queue)
     may_store: asyncio.Event = field(default_factory=asyncio.Event)
     is_failing: bool = False
     denies: bool = False
+    bans: bool = False
     has_failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,9 @@ class FakeInbox:
         if self.is_failing:
             self.has_failed.set()
             raise StoreError("The disk is full.")
+        if self.bans:
+            self.has_failed.set()
+            raise AccessDeniedError("")
         if self.denies:
             raise AccessDeniedError(ACCESS_DENIED)
         await self.events.put(incoming)

@@ -203,6 +203,51 @@ async def test_question_of_denied_user_is_removed(harness: AdapterHarness) -> No
     assert notice.flags & EPHEMERAL
 
 
+@pytest.mark.parametrize("name", ["ask", "model"])
+@pytest.mark.parametrize("is_acknowledged_first", [False, True])
+async def test_banned_person_gets_nothing_for_a_command(
+    harness: AdapterHarness, name: str, is_acknowledged_first: bool
+) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.bans = True
+    options = {"prompt": QUESTION} if name == "ask" else {}
+    if is_acknowledged_first:
+        harness.inbox.may_store.clear()
+    interaction = await use_command(harness, name, **options)
+    if is_acknowledged_first:
+        await harness.acknowledgement(interaction)
+        harness.inbox.may_store.set()
+        await harness.discord.wait_for(lambda: harness.bot_messages() == [])
+    await harness.inbox.has_failed.wait()
+    harness.inbox.bans = False
+    await harness.say("hello")
+    await harness.inbox.next()
+    assert harness.bot_messages() == []
+    assert bool(harness.discord.calls_to("POST", "/interactions/.*")) is is_acknowledged_first
+
+
+async def test_press_of_a_banned_person_is_acknowledged_and_no_more(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    message_id = await adapter.send(
+        harness.place(harness.channel), Part("hi", buttons=(Button("Retry", "retry:1"),)), key="k"
+    )
+    message = harness.message(message_id)
+    harness.inbox.bans = True
+    custom_id = message.components[0]["components"][0]["custom_id"]
+    interaction = await harness.discord.press_button(harness.ann, message, custom_id)
+    assert await harness.acknowledgement(interaction) == {"type": 6}
+    assert harness.bot_texts() == ["hi"]
+
+
+async def test_roles_of_the_sender_reach_the_inbox(harness: AdapterHarness) -> None:
+    roles = [harness.discord.create_role(harness.guild, harness.ann), harness.discord.create_role(harness.guild)]
+    await harness.start()
+    assert (await harness.mentioned()).sender.roles == (str(roles[0]),)
+    command, _ = await use_ask(harness)
+    assert command.sender.roles == (str(roles[0]),)
+
+
 async def test_ephemeral_command_is_answered_privately(harness: AdapterHarness) -> None:
     adapter = await harness.start()
     await use_command(harness, "model", scope="me", name="llama")

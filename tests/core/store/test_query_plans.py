@@ -65,6 +65,7 @@ from tests.sqlite import sqlite_url
 MESSAGES = int(os.environ.get("PLANS_MESSAGES", "10000"))
 KEY = "telegram:1:5::"
 PERSON = "telegram:5"
+PERSON_SUBJECT = "telegram:person:5"
 MODEL = UsageKey("key", "m", UsageKind.CHAT, "2026-01-01")
 LIMITS = InboundLimits(5, 50, 1000)
 NO_VECTORS = np.zeros((1, 2), np.float32)
@@ -335,6 +336,8 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(grants.roles_by_subject)
     run(grants.is_operator, "telegram", "5")
     run(grants.revoke, "telegram:person:5")
+    run(grants.ban, PERSON_SUBJECT)
+    run(grants.lift_ban, PERSON_SUBJECT)
     run(learned_facts.save_facts, "service", [Fact("m", FactKind.REJECTED_PART, "temperature")], 60.0)
     run(learned_facts.load_facts, "service")
     run(learned_facts.delete_facts, "service", ["m"])

@@ -7,15 +7,23 @@ from pathlib import Path
 
 import pytest
 import structlog
+from sqlalchemy import select
 
 from bots.sandbox.model import ModelStandIn
 from core.errors import AccessDeniedError
 from core.port import EventKind, Incoming, Place, Sender
 from core.settings import AccessMode
 from core.store.database import Store
-from core.store.grants import Role, grant, roles_by_subject
+from core.store.grants import Role, add_member, ban, grant, lift_ban, roles_by_subject
+from core.store.schema import turns
 from core.timings import Timings
-from core.turns.access_control import MAX_TRACKED_GUESSERS, MAX_WRONG_GUESSES, AccessControl, create_pairing_code
+from core.turns.access_control import (
+    MAX_TRACKED_GUESSERS,
+    MAX_WRONG_GUESSES,
+    Access,
+    AccessControl,
+    create_pairing_code,
+)
 from tests.clock import FakeClock
 from tests.core.turns.fake_adapter import running_engine
 from tests.postgresql import postgresql_url
@@ -108,6 +116,61 @@ async def test_new_grant_counts_soon(store: Store, clock: FakeClock, access_cont
     assert not await access_control.allows(event), "the grants were just read"
     await clock.advance(TIMINGS.denial_cache_lifetime + 0.1)
     assert await access_control.allows(event)
+
+
+@pytest.mark.parametrize("mode", AccessMode)
+async def test_ban_wins_over_every_permission(store: Store, clock: FakeClock, mode: AccessMode) -> None:
+    access_control = AccessControl(store, mode, timings=replace(TIMINGS, clock=clock))
+    place = Place("discord", "1", "6", server="7")
+    event = Incoming(EventKind.PROMPT, "m1", place, Sender("discord", "5", "Ann", roles=("8",)), "hello")
+    await store.write(grant, "discord:person:5", Role.MEMBER, "Ann")
+    for subject in ("discord:chat:6", "discord:server:7", "discord:role:8"):
+        await store.write(ban, subject)
+        await clock.advance(TIMINGS.grant_cache_lifetime + 0.1)
+        assert await access_control.check(event) is Access.BANNED
+        await store.write(lift_ban, subject)
+    await clock.advance(TIMINGS.grant_cache_lifetime + 0.1)
+    assert await access_control.check(event) is Access.ALLOWED
+
+
+async def test_role_may_be_allowed(store: Store, access_control: AccessControl) -> None:
+    await store.write(add_member, "discord:role:8")
+    event = Incoming(EventKind.PROMPT, "m1", Place("discord", "1", "6"), Sender("discord", "5", "Ann"), "hello")
+    assert not await access_control.allows(event)
+    assert await access_control.allows(replace(event, sender=replace(event.sender, roles=("9", "8"))))
+
+
+async def test_ban_ends_what_runs_and_waits_without_a_word(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, access="open") as adapter:
+        adapter.close_gate("send")
+        for text in ("one", "two"):
+            await adapter.say(text, user="77")
+        await adapter.started["send"].wait()
+        await adapter.store.write(ban, "fake:person:77")
+        await adapter.cancelled["send"].wait()
+        await adapter.wait_for_states("stopped", "stopped")
+        adapter.gates["send"].set()
+        assert await adapter.ask("repeat: hello", user="5") == "hello"
+        assert adapter.texts == ["hello"]
+
+
+async def test_banned_person_cannot_pair(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, access="pairing") as adapter:
+        await adapter.store.write(ban, "fake:person:77")
+        code = await create_pairing_code(adapter.services.store)
+        with pytest.raises(AccessDeniedError, match=r"^$"):
+            await adapter.say(f"/start {code}", user="77")
+        await adapter.say(f"/start {code}", user="5")
+        await adapter.wait_for_text("You are now an operator")
+
+
+async def test_roles_are_not_stored(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as adapter:
+        sender = Sender("fake", "5", "Ann", roles=("815",))
+        await adapter.inbox(Incoming(EventKind.PROMPT, "m1", Place("fake", "1", "6"), sender, "repeat: hello"))
+        await adapter.wait_for_text("hello")
+        (event,) = await adapter.store.read(lambda connection: connection.scalars(select(turns.c.incoming_json)).all())
+        assert "815" not in event
 
 
 async def test_denied_access_is_logged_with_id(tmp_path: Path, model: ModelStandIn) -> None:
