@@ -27,7 +27,7 @@ class CappedSplitter:
 
     def __init__(self, dialect: Dialect, max_parts: int | None) -> None:
         self.splitter = Splitter(dialect)
-        self._max_parts = max_parts
+        self.max_parts = max_parts
         self._step = (1 + (max_parts or 0)) * dialect.limit * STEP_RATIO
         self._end = 0
         self._full_text = ""
@@ -39,7 +39,7 @@ class CappedSplitter:
 
         `is_growing`: see `Splitter.update`.
         """
-        if self._max_parts is None:
+        if self.max_parts is None:
             return FirstParts(await self.splitter.update_async(text, is_growing=is_growing), is_complete=True)
         if self._full_text and text.startswith(self._full_text):
             return FirstParts(self._first_parts, is_complete=False)
@@ -48,8 +48,8 @@ class CappedSplitter:
             self._end = min(self._end + self._step, len(text))
             has_more = is_growing or self._end < len(text)
             parts = await self.splitter.update_async(text[: self._end], is_growing=has_more)
-            if len(parts) > self._max_parts:
-                self._full_text, self._first_parts = text[: self._end], parts[: self._max_parts]
+            if len(parts) > self.max_parts:
+                self._full_text, self._first_parts = text[: self._end], parts[: self.max_parts]
                 return FirstParts(self._first_parts, is_complete=False)
             if self._end == len(text):
                 return FirstParts(parts, is_complete=True)

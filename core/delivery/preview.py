@@ -44,8 +44,8 @@ PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, Del
 class Preview:
     """The preview of one turn's answer.
 
-    `on_gone` is called when the person deletes the growing message or blocks the bot. `max_messages`: None for as many
-    as it takes.
+    `on_gone` is called when the person deletes the growing message or blocks the bot. `splitter` can split the whole
+    answer afterwards, because it knows most of the parts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Preview:
         on_gone: Callable[[], object],
         *,
         load: PreviewLoad | None = None,
-        max_messages: int | None = None,
+        splitter: CappedSplitter | None = None,
     ) -> None:
         self._outbox = outbox
         self._adapter = outbox.adapter
@@ -68,7 +68,7 @@ class Preview:
         self._close_requested = asyncio.Event()
         self._text = ""
         self._status = ""
-        self._splitter = CappedSplitter(self._adapter.dialect, max_messages)
+        self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
         self._final_parts = 0
         self._started_at = self._clock.monotonic()
         self._first_text_at: float | None = None

@@ -84,7 +84,8 @@ class Splitter:
         self._source = ""
         self._open_work = 0
         """What showing the open part did cost last time."""
-        self._is_cancelled = False
+        self.is_cancelled = False
+        """Whether a split was abandoned, so that the splitter is of no more use."""
         self._finished_work = 0
         """The work for earlier parts."""
         self.failure: Exception | None = None
@@ -106,7 +107,7 @@ class Splitter:
         try:
             return await loop.run_in_executor(EXECUTOR, partial(self.update, text, is_growing=is_growing))
         except asyncio.CancelledError:
-            self._is_cancelled = True
+            self.is_cancelled = True
             raise
 
     def _is_cheap(self, text: str) -> bool:
@@ -176,7 +177,7 @@ class Splitter:
 
     def _advance(self, is_growing: bool) -> None:
         """Close every part that is full, and render the open one."""
-        while not self._is_cancelled:
+        while not self.is_cancelled:
             try:
                 if self._take_step():
                     continue

@@ -55,6 +55,8 @@ class ClaimedTurn:
     """The person wants the answer to end."""
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
+    _splitter: CappedSplitter | None = field(init=False, default=None)
+    """It has split the previews."""
 
     def __post_init__(self, base_store: Store) -> None:
         self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
@@ -74,8 +76,9 @@ class ClaimedTurn:
     def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""
         max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
+        self._splitter = CappedSplitter(self.adapter.dialect, max_messages)
         return Preview(
-            self.outbox, on_gone=self.stop_requested.set, load=self.preview_load, max_messages=max_messages
+            self.outbox, on_gone=self.stop_requested.set, load=self.preview_load, splitter=self._splitter
         ).running()
 
     def expecting_final(self) -> AbstractContextManager[None]:
@@ -133,7 +136,10 @@ class ClaimedTurn:
         return parts
 
     async def _split(self, text: str, max_messages: int | None) -> FirstParts:
-        capped_splitter = CappedSplitter(self.adapter.dialect, max_messages)
+        capped_splitter = self._splitter
+        # Whatever it has split before, the parts depend on the text alone.
+        if capped_splitter is None or capped_splitter.max_parts != max_messages or capped_splitter.splitter.is_cancelled:
+            capped_splitter = CappedSplitter(self.adapter.dialect, max_messages)
         first, splitter = await capped_splitter.update_async(text), capped_splitter.splitter
         if splitter.has_plain_part:
             # The error's message and its variables may contain the text.
