@@ -43,6 +43,42 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(seconds, callback)
 
 
+class Interruption:
+    """An event that ends what tasks wait for, without another task for each wait."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._scopes: set[asyncio.Timeout] = set()
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        while self._scopes:
+            self._scopes.pop().reschedule(asyncio.get_running_loop().time())
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def cuts_short(self, work: Coroutine[Any, Any, object]) -> bool:
+        """Whether the event was set before `work` ended, which was then cancelled."""
+        if self._is_set:
+            work.close()
+            return True
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._scopes.add(scope)
+                await work
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        finally:
+            self._scopes.discard(scope)
+        return self._is_set
+
+
 async def run_until(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`; None if `event` is set first: then `work` was cancelled and has ended."""
     if event.is_set():
@@ -65,6 +101,8 @@ async def run_until(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | N
 
 async def wait_for_event(event: asyncio.Event, timeout: float, clock: Clock) -> bool:
     """Whether `event` is set, after at most `timeout` seconds."""
+    if event.is_set():
+        return True
     waiter = asyncio.ensure_future(event.wait())
     try:
         await wait_for_any({waiter}, timeout, clock)

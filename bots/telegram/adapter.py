@@ -8,18 +8,19 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import structlog
-from telegram import Bot, ChatMember, InputFile, LinkPreviewOptions, Message, ReplyParameters, User
+from telegram import Bot, ChatMember, InputFile, ReplyParameters, User
 from telegram.constants import ChatAction, FileSizeLimit, MessageLimit
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.background_tasks import BackgroundTasks
 from bots.telegram.buttons import inline_keyboard
 from bots.telegram.commands import publish_commands
-from bots.telegram.dialect import TelegramDialect, entity_parameters
+from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
-from bots.telegram.http_client import BotApiRequest, PollingRequest, download
+from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
 from bots.telegram.settings import TOKEN_PATTERN
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 # Without this, the library warns at every 429 that the type of `retry_after` will change.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-NO_LINK_PREVIEW = LinkPreviewOptions(is_disabled=True)
+NO_LINK_PREVIEW = {"is_disabled": True}
 # Telegram allows about one message a second, and a few at once. Edits count as messages.
 PRIVATE_RATE_LIMIT: RateLimit = (Window(5, 5.3),)
 # And 20 in any minute in a group. The second more makes up for requests that arrive faster than earlier ones.
@@ -250,49 +251,45 @@ class TelegramAdapter:
         reply_to: str | None = None,
         **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
-        options: dict[str, Any] = {"reply_markup": inline_keyboard(part)}
+        reply = None
         if reply_to is not None and not place.is_private:
-            options["reply_parameters"] = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
+            reply = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():
-                message = await _in_topic(place, lambda place: self._create_message(place, part, options))
+                message_id = await _in_topic(place, lambda place: self._create_message(place, part, reply))
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
                 log.warning("telegram.send_uncertain", key=key, chat=place.chat)
             raise
-        return str(message.message_id)
+        return str(message_id)
 
-    async def _create_message(self, place: Place, part: Part, options: dict[str, Any]) -> Message:
+    async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None) -> int:
         chat = int(place.chat)
-        options = {**options, "message_thread_id": thread_id(place)}
         if part.file is None:
-            return await self._bot.send_message(
-                chat,
-                part.text,
-                link_preview_options=NO_LINK_PREVIEW,
-                api_kwargs=entity_parameters(part),
-                **options,
-            )
-        return await self._bot.send_document(
+            parameters = {
+                "chat_id": chat,
+                "message_thread_id": thread_id(place),
+                "reply_parameters": reply and reply.to_dict(),
+                **_text_parameters(part),
+            }
+            return int((await call_method(self._bot, "sendMessage", parameters))["message_id"])
+        message = await self._bot.send_document(
             chat,
             InputFile(part.file.content, filename=part.file.name),
             caption=part.text or None,
             disable_content_type_detection=True,
-            api_kwargs=entity_parameters(part, "caption_entities"),
-            **options,
+            message_thread_id=thread_id(place),
+            reply_parameters=reply,
+            reply_markup=inline_keyboard(part),
+            api_kwargs={"caption_entities": msgspec.to_builtins(part_entities(part)) or None},
         )
+        return message.message_id
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
             try:
-                await self._bot.edit_message_text(
-                    part.text,
-                    chat_id=int(place.chat),
-                    message_id=int(message_id),
-                    api_kwargs=entity_parameters(part),
-                    reply_markup=inline_keyboard(part),
-                    link_preview_options=NO_LINK_PREVIEW,
-                )
+                parameters = {"chat_id": int(place.chat), "message_id": int(message_id), **_text_parameters(part)}
+                await call_method(self._bot, "editMessageText", parameters)
             except BadRequest as error:
                 if not is_not_modified(error):
                     raise
@@ -328,6 +325,17 @@ class TelegramAdapter:
         with delivery_errors():
             async with asyncio.timeout(self._timings.request_timeout):
                 yield
+
+
+def _text_parameters(part: Part) -> dict[str, object]:
+    """The parameters of a Bot API method for the text and the buttons of `part`."""
+    keyboard = inline_keyboard(part)
+    return {
+        "text": part.text,
+        "entities": part_entities(part) or None,
+        "link_preview_options": NO_LINK_PREVIEW,
+        "reply_markup": keyboard and keyboard.to_dict(),
+    }
 
 
 async def _in_topic(place: Place, request: Callable[[Place], Awaitable[T]]) -> T:

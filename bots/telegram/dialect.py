@@ -105,12 +105,6 @@ def part_entities(part: Part) -> tuple[Entity, ...]:
     return entities if isinstance(entities, tuple) else ()
 
 
-def entity_parameters(part: Part, name: str = "entities") -> dict[str, object]:
-    """The parameter of a Bot API method for the entities of `part`."""
-    entities = part_entities(part)
-    return {name: msgspec.to_builtins(entities)} if entities else {}
-
-
 def utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 

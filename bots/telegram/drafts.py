@@ -3,7 +3,8 @@
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken
 
-from bots.telegram.dialect import entity_parameters
+from bots.telegram.dialect import part_entities
+from bots.telegram.http_client import call_method
 from bots.telegram.translate import thread_id
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Part, Place
@@ -34,12 +35,17 @@ class DraftSender:
 
     async def _send(self, place: Place, draft_id: int, part: Part, *, can_stop: bool) -> None:
         try:
-            await self._bot.send_message_draft(
-                int(place.chat),
-                draft_id,
-                part.text,
-                message_thread_id=thread_id(place),
-                api_kwargs=entity_parameters(part) | ({"can_stop": True} if can_stop else {}),
+            await call_method(
+                self._bot,
+                "sendMessageDraft",
+                {
+                    "chat_id": int(place.chat),
+                    "message_thread_id": thread_id(place),
+                    "draft_id": draft_id,
+                    "text": part.text,
+                    "entities": part_entities(part) or None,
+                    "can_stop": can_stop or None,
+                },
             )
         except InvalidToken as error:
             if "not found" not in error.message.lower():

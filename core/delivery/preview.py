@@ -20,7 +20,7 @@ from typing import TypeGuard
 import structlog
 
 from core.buttons import ButtonAction, encode_action
-from core.clock import run_until, wait_for_any, wait_for_event
+from core.clock import Interruption, wait_for_any, wait_for_event
 from core.delivery.capped_splitter import CappedSplitter
 from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
@@ -65,7 +65,7 @@ class Preview:
         self._clock = outbox.timings.clock
         self._load = load or PreviewLoad(outbox.timings)
         self._changed = asyncio.Event()
-        self._close_requested = asyncio.Event()
+        self._close_requested = Interruption()
         self._text = ""
         self._status = ""
         self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
@@ -79,7 +79,7 @@ class Preview:
         self._typing_at = -math.inf
         self._retry_at = -math.inf
         """When to try again after a failure."""
-        self._interrupted = asyncio.Event()
+        self._interrupted = Interruption()
         """The preview ends, or the first words have arrived, which are more urgent than what is waiting."""
         self._capabilities = self._adapter.capabilities(outbox.place)
         stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
@@ -115,11 +115,10 @@ class Preview:
     async def run(self) -> None:
         """Show previews until `close`. Raises `LostLeaseError` and `StoreError`, never `DeliveryError`."""
         if self._capabilities.preview_mode is PreviewMode.OFF:
-            await run_until(self._close_requested, self._keep_typing())
+            await self._close_requested.cuts_short(self._keep_typing())
             return
         while not self._close_requested.is_set():
-            await run_until(self._close_requested, self._wait_until_due())
-            if self._close_requested.is_set():
+            if await self._close_requested.cuts_short(self._wait_until_due()):
                 return
             try:
                 await self._show_newest()
@@ -232,7 +231,7 @@ class Preview:
         """Show that the bot is at work, although there is nothing to say yet."""
         self._typing_at = self._clock.monotonic()
         if not self._uses_drafts(self._adapter):
-            await run_until(self._interrupted, self._show_typing())
+            await self._interrupted.cuts_short(self._show_typing())
         elif await self._acquire_slot(RequestKind.DRAFT):
             await self._show_draft(self._adapter, Part(""))  # the platform shows "Thinking…"
             self._shown_at, self._shown_status = self._typing_at, texts.THINKING
@@ -286,8 +285,7 @@ class Preview:
     async def _acquire_slot(self, kind: RequestKind) -> bool:
         """Wait for this preview's turn. False if the preview ends, or the first words arrive, which are more urgent."""
         interruption = self._close_requested if self._text else self._interrupted
-        await run_until(interruption, self._acquire(kind, self._priority(self._text)))
-        return not interruption.is_set()
+        return not await interruption.cuts_short(self._acquire(kind, self._priority(self._text)))
 
     async def _acquire(self, kind: RequestKind, priority: Priority) -> None:
         since = None if math.isinf(self._shown_at) else self._shown_at
