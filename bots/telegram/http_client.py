@@ -35,7 +35,9 @@ async def call_method(bot: Bot, method: str, parameters: Mapping[str, object]) -
 
     For frequent requests: the library's objects for parameters and results cost several times as much as the request.
     """
-    body = _EncodedParameters(msgspec.json.encode({key: value for key, value in parameters.items() if value is not None}))
+    body = _EncodedParameters(
+        msgspec.json.encode({key: value for key, value in parameters.items() if value is not None})
+    )
     # The library hands the parameters to `do_request` and raises its exceptions.
     return await bot.request.post(f"{bot.base_url}/{method}", body)  # type: ignore[arg-type]
 

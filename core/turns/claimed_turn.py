@@ -138,7 +138,11 @@ class ClaimedTurn:
     async def _split(self, text: str, max_messages: int | None) -> FirstParts:
         capped_splitter = self._splitter
         # Whatever it has split before, the parts depend on the text alone.
-        if capped_splitter is None or capped_splitter.max_parts != max_messages or capped_splitter.splitter.is_cancelled:
+        if (
+            capped_splitter is None
+            or capped_splitter.max_parts != max_messages
+            or capped_splitter.splitter.is_cancelled
+        ):
             capped_splitter = CappedSplitter(self.adapter.dialect, max_messages)
         first, splitter = await capped_splitter.update_async(text), capped_splitter.splitter
         if splitter.has_plain_part:

@@ -39,9 +39,7 @@ class CountingDialect(DiscordDialect):
 
 
 def accept_and_claim(connection: Connection) -> Turn:
-    accept_event(
-        connection, QUESTION, conversation_key="6", person_key="fake:6", ordered=True, limits=InboundLimits()
-    )
+    accept_event(connection, QUESTION, conversation_key="6", person_key="fake:6", ordered=True, limits=InboundLimits())
     (turn,) = claim_turns(connection, "me", [AccountKey("fake", "1")], lease_seconds=30, limit=1)
     return turn
 
