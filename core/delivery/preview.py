@@ -117,6 +117,10 @@ class Preview:
         if self._capabilities.preview_mode is PreviewMode.OFF:
             await self._close_requested.cuts_short(self._keep_typing())
             return
+        with self._load.previewing():
+            await self._show_until_closed()
+
+    async def _show_until_closed(self) -> None:
         while not self._close_requested.is_set():
             if await self._close_requested.cuts_short(self._wait_until_due()):
                 return
@@ -189,7 +193,7 @@ class Preview:
         elif 0 < capabilities.slow_preview_after_chars < len(self._text):
             interval *= SLOW_PREVIEW_FACTOR
         slowed = interval * self._rate_limiter.interval_factor(self._outbox.place.chat, capabilities, self._kind())
-        return max(interval, min(slowed, MAX_SLOWED_INTERVAL)) * self._load.stretch
+        return self._load.interval(max(interval, min(slowed, MAX_SLOWED_INTERVAL)))
 
     async def _wait_for_change(self, timeout: float | None) -> None:
         if timeout is None or math.isinf(timeout):

@@ -1,10 +1,13 @@
 """How much a process can spend on previews: they become rarer when it is busy, and wait while questions start.
 
-Every preview measures how late its timer was. The event loop is late when it has too much to do: then all intervals
-grow in proportion, so that previews take only the time that answers leave.
+All previews of the process together are at most `MAX_PREVIEWS_PER_SECOND`: what many answers cost at once is mostly
+their previews. Besides, every preview measures how late its timer was. The event loop is late when it has too much to
+do: then all intervals grow in proportion, so that previews take only the time that answers leave.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.clock import wait_for_event
 from core.timings import Timings
@@ -12,6 +15,9 @@ from core.timings import Timings
 LATENESS_WEIGHT = 0.1
 """Of a new measurement in the average."""
 MAX_STRETCH = 10.0
+MAX_PREVIEWS_PER_SECOND = 50
+MAX_SHARED_INTERVAL = 5.0
+"""The longest interval for the sake of other answers: most answers end sooner."""
 MAX_START_SECONDS = 1.0
 """Questions that take longer to start read files or wait for something else: previews need not wait for them."""
 
@@ -23,15 +29,26 @@ class PreviewLoad:
         self._clock = timings.clock
         self._timings = timings
         self._lateness = 0.0
+        self._previews = 0
+        """How many answers have a preview now."""
         self._starting: dict[int, float] = {}
         """Questions for which no model has been asked yet, and since when."""
         self._all_started = asyncio.Event()
         self._all_started.set()
 
-    @property
-    def stretch(self) -> float:
-        """How many times longer than usual the intervals between previews should be."""
-        return min(MAX_STRETCH, max(1.0, self._lateness / self._timings.tolerated_lateness))
+    def interval(self, usual: float) -> float:
+        """Seconds between two previews of an answer, instead of the usual ones."""
+        stretch = min(MAX_STRETCH, max(1.0, self._lateness / self._timings.tolerated_lateness))
+        return max(usual * stretch, min(MAX_SHARED_INTERVAL, self._previews / MAX_PREVIEWS_PER_SECOND))
+
+    @contextmanager
+    def previewing(self) -> Iterator[None]:
+        """An answer has a preview until the block ends."""
+        self._previews += 1
+        try:
+            yield
+        finally:
+            self._previews -= 1
 
     async def pause(self, seconds: float) -> None:
         """Wait between two previews of an answer: also while other questions start, but not longer than twice."""
