@@ -25,6 +25,7 @@ from core.api.embedding import EmbeddingResult
 from core.api.events import StreamEvent
 from core.api.json_values import decode_values
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
+from core.api.read_pacer import ReadPacer
 from core.api.response_body import decode_json, read_body, read_start, truncate_error_body
 from core.api.service_facts import ServiceFacts
 from core.api.sse import MAX_EVENT_BYTES
@@ -120,6 +121,7 @@ class ModelApi:
         self._timeouts = timeouts
         self._timings = timings
         self._clock = timings.clock
+        self._read_pacer = ReadPacer()
         self._openai = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
@@ -233,7 +235,8 @@ class ModelApi:
                 watchdog = Watchdog(first_token, self._timeouts.between_tokens, self._timeouts.total)
                 stack.callback(watchdog.stop)
                 read = await watchdog.wait(self._open_stream(payload, stack))
-                async with aclosing(_parse_chunks(read, parser, watchdog)) as events:
+                stack.enter_context(self._read_pacer.stream())
+                async with aclosing(self._parse_chunks(read, parser, watchdog)) as events:
                     async for event in events:
                         yield event
                 for event in parser.finish():
@@ -245,6 +248,21 @@ class ModelApi:
             if parser.content_chars and not isinstance(error, TimeoutError):
                 model_error = ModelError("The connection broke off in the middle of an answer", ModelFailure.TRUNCATED)
             raise model_error from error
+
+    async def _parse_chunks(
+        self, read: Reader, parser: StreamParser, watchdog: Watchdog
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
+        while chunk := await watchdog.wait(read()):
+            content_chars = parser.content_chars
+            for event in parser.feed(chunk):
+                yield event
+            if parser.content_chars != content_chars:
+                # Comments that keep the connection alive do not extend the deadline.
+                watchdog.extend()
+            if parser.is_done:
+                return
+            await self._read_pacer.pause()
 
     async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Reader:
         """Send the request. `stack` closes the response."""
@@ -283,20 +301,6 @@ class _Retries:
         if self._attempts == MAX_ATTEMPTS or error.failure not in RETRYABLE_FAILURES or delay > self._max_delay:
             raise error
         await self._clock.sleep(delay)
-
-
-async def _parse_chunks(read: Reader, parser: StreamParser, watchdog: Watchdog) -> AsyncGenerator[StreamEvent, None]:
-    """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
-    while not parser.is_done:
-        chunk = await watchdog.wait(read())
-        if not chunk:
-            return
-        content_chars = parser.content_chars
-        for event in parser.feed(chunk):
-            yield event
-        if parser.content_chars != content_chars:
-            # Comments that keep the connection alive do not extend the deadline.
-            watchdog.extend()
 
 
 async def _open_reader(response: Any) -> Reader:

@@ -28,6 +28,7 @@ from core.api.events import (
     parse_token_count,
 )
 from core.api.json_values import SurrogateJoiner, decode_values
+from core.api.plain_event import decode_plain_text
 from core.api.sse import ServerSentEvent, SSEDecoder
 from core.api.think_tags import ThinkTagParser
 from core.errors import ModelError, ModelFailure
@@ -78,6 +79,11 @@ class StreamParser:
             if not data:
                 return
         is_error = event.name == b"error"
+        if not is_error and (text := decode_plain_text(data)) is not None:
+            events = self._feed_text(text)
+            self._count_chars(events)
+            yield from events
+            return
         payloads, is_complete = decode_values(data)
         if is_error and not is_complete:
             raise errors.from_payload(data.decode(errors="replace"))
@@ -142,8 +148,11 @@ class StreamParser:
             if part.is_reasoning:
                 events.append(self._reasoning_delta(part.text))
             else:
-                events += self._think_tags.feed(self._text_joiner.feed(part.text))
+                events += self._feed_text(part.text)
         return events
+
+    def _feed_text(self, text: str) -> Sequence[StreamEvent]:
+        return self._think_tags.feed(self._text_joiner.feed(text))
 
     def _reasoning_delta(self, text: str) -> ReasoningDelta:
         self._think_tags.has_reasoning = False  # the service separates it, so tags are a part of the answer

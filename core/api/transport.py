@@ -54,8 +54,12 @@ class ResponseBody(httpx2.AsyncByteStream):
 
     async def read(self) -> bytes:
         """All bytes that have arrived, at least one; empty at the end. Raises `httpx2.TransportError`."""
+        content = self._response.content
+        # After a failure, `readany` would not return what had arrived before.
+        if content.exception() is not None and (rest := content._read_nowait(-1)):  # noqa: SLF001
+            return rest
         with _translate_errors():
-            return await self._response.content.readany()
+            return await content.readany()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self.read():
