@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from core.commands.request import CommandRequest, Reply
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
+from core.store.history import count_answers_before
 from core.store.memories import RecallMode, get_conversation_key, get_statistics
 from core.texts import commands as texts
 
@@ -29,13 +30,22 @@ async def context_reply(request: CommandRequest) -> Reply:
         return Reply(texts.instructions_exceed_context(name, error))
     shares = _measure_shares(composed, preferences.system_prompt, preferences.max_answer_tokens)
     text = texts.context_usage(name, composed.context_tokens, _draw_chart(shares, composed.context_tokens))
-    if omitted := composed.prompt.omitted:
+    if omitted := await _count_omitted(request, composed):
         text += f"\n\n{texts.messages_omitted(omitted, has_summary=composed.has_summary)}"
     conversation_key = await services.store.read(get_conversation_key, request.conversation_id)
     memory = await services.store.read(get_statistics, conversation_key)
     if memory.recall_mode is not RecallMode.OFF and (memory.note_count or memory.file_count):
         text += f"\n\n{texts.memory_beside_context(memory.note_count, memory.file_count)}"
     return Reply(text)
+
+
+async def _count_omitted(request: CommandRequest, composed: ComposedRequest) -> int:
+    """The messages that do not fit, also those that were not loaded."""
+    if not composed.prompt.omitted:
+        return 0
+    oldest = composed.history.messages[0].id
+    answers = await request.services.store.read(count_answers_before, request.conversation_id, oldest)
+    return composed.prompt.omitted + 2 * answers
 
 
 def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:

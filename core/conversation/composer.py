@@ -5,7 +5,7 @@ that questions and answers alternate, and what a content filter refused once wou
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +20,8 @@ from core.store.history import ConversationHistory, StoredMessage, load_history
 
 MAX_HISTORY_MESSAGES = 2000
 """No window fits more."""
+LOADED_FACTOR = 1.5
+"""Times the tokens that fit: so many are loaded, because messages may have fewer tokens than estimated."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"
 
 
@@ -28,6 +30,7 @@ class ComposedRequest:
     request: ChatRequest
     prompt: FittedPrompt
     history: ConversationHistory
+    """The newer part of the conversation, longer than fits."""
     estimator: TokenEstimator
     context_tokens: int
     """The size of the context window."""
@@ -36,7 +39,7 @@ class ComposedRequest:
 
     @property
     def unsummarised(self) -> tuple[StoredMessage, ...]:
-        """The messages that are neither in the request nor in the summary."""
+        """The messages that are neither in the request nor in the summary, as far as they were loaded."""
         left_out = self.history.messages[: self.prompt.omitted]
         return tuple(message for message in left_out if message.id > self.history.summary.up_to_message)
 
@@ -65,12 +68,21 @@ class Composer:
         question and its answer out, because the question is asked again. `extend_instructions` adds to the
         instructions. Raises `PromptTooLongError` and `StoreError`.
         """
-        stored = await self.store.read(load_history, conversation_id, before_seq, MAX_HISTORY_MESSAGES)
-        if replaces_last:
-            stored = _without_last(stored)
-        stored = _without_unanswered(stored)
         estimator = await self.estimators.for_conversation(model, conversation_id)
         context_tokens = context_tokens or self.registry.context_tokens(model)
+        max_answer_tokens = preferences.max_answer_tokens
+        available_tokens = context_tokens - context_window.answer_reserve(context_tokens, max_answer_tokens)
+        stored = await self.store.read(
+            load_history,
+            conversation_id,
+            before_seq,
+            MAX_HISTORY_MESSAGES,
+            max_size=LOADED_FACTOR * available_tokens,
+            measure=estimator.estimate_text,
+        )
+        if replaces_last:
+            stored = _without_last(stored)
+        stored = ConversationHistory(answered_exchanges(stored.messages), stored.summary)
         history = [Message(message.role, message.text) for message in stored.messages]
 
         def fit(system: str) -> FittedPrompt:
@@ -79,7 +91,7 @@ class Composer:
                 history,
                 prompt,
                 context_tokens=context_tokens,
-                max_answer_tokens=preferences.max_answer_tokens,
+                max_answer_tokens=max_answer_tokens,
                 estimator=estimator,
             )
 
@@ -97,7 +109,7 @@ class Composer:
             fitted.messages,
             temperature=preferences.temperature,
             # For the service, the maximum length of the answer is part of the window.
-            max_tokens=min(preferences.max_answer_tokens, fitted.remaining_tokens(context_tokens)) or None,
+            max_tokens=min(max_answer_tokens, fitted.remaining_tokens(context_tokens)) or None,
             reasoning_effort=preferences.reasoning_effort,
             has_reasoning=known is not None and known.has_reasoning,
         )
@@ -109,7 +121,7 @@ def _without_last(history: ConversationHistory) -> ConversationHistory:
     return ConversationHistory(history.messages[: questions[-1]], history.summary) if questions else history
 
 
-def _without_unanswered(history: ConversationHistory) -> ConversationHistory:
-    pairs = pairwise(history.messages)
-    exchanges = [(first, second) for first, second in pairs if (first.role, second.role) == ("user", "assistant")]
-    return ConversationHistory(tuple(message for exchange in exchanges for message in exchange), history.summary)
+def answered_exchanges(messages: Sequence[StoredMessage]) -> tuple[StoredMessage, ...]:
+    """The messages without questions that have no answer."""
+    exchanges = [pair for pair in pairwise(messages) if (pair[0].role, pair[1].role) == ("user", "assistant")]
+    return tuple(message for exchange in exchanges for message in exchange)

@@ -14,13 +14,13 @@ import structlog
 from core.api.client import ChatRequest, Message
 from core.api.events import OnlyReasoning, TextDelta, TextWasReasoning, UsageReport
 from core.conversation.api_keys import ApiKey
-from core.conversation.composer import ComposedRequest
+from core.conversation.composer import MAX_HISTORY_MESSAGES, ComposedRequest, answered_exchanges
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.redaction import redact
 from core.errors import ModelError, ModelFailure, StoreError
 from core.store.database import Store
-from core.store.history import ConversationSummary, StoredMessage, save_summary
+from core.store.history import ConversationSummary, StoredMessage, load_messages_between, save_summary
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,10 @@ class Summariser:
             model = await self._choose_model(api_key)
             if model is None:
                 return
-            new_summary = await self._summarise(model, summary, left_out, api_key)
+            older = await self.store.read(
+                load_messages_between, conversation_id, summary.up_to_message, left_out[0].id, MAX_HISTORY_MESSAGES
+            )
+            new_summary = await self._summarise(model, summary, [*answered_exchanges(older), *left_out], api_key)
             is_stored = await self.store.write(save_summary, conversation_id, new_summary, model, summary.up_to_message)
             log.info("memory.history_summarised", conversation=conversation_id, model=model, is_stored=is_stored)
         except (ModelError, StoreError) as error:

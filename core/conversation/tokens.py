@@ -40,8 +40,11 @@ CHARACTER_CLASSES: tuple[tuple[str, float], ...] = (
     ("\u3040-\u30ff", 0.52),
     ("\u3400-\u9fff\uf900-\ufaff", 0.81),
 )
-"""Regular expression classes of characters, and the tokens per character."""
-CLASS_PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CHARACTER_CLASSES)
+"""Regular expression classes of characters, and the tokens per character. ASCII comes first."""
+ASCII_CLASSES = tuple(
+    b"".join(re.findall(f"[{chars}]".encode(), bytes(range(128)))) for chars, _ in CHARACTER_CLASSES if chars.isascii()
+)
+OTHER_PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CHARACTER_CLASSES if not chars.isascii())
 WORD_PATTERN = re.compile(r"\w+")
 
 TEXT_WEIGHTS: Features = (*(weight for _, weight in CHARACTER_CLASSES), TOKENS_PER_OTHER_CHAR, TOKENS_PER_WORD)
@@ -57,24 +60,29 @@ MAX_CACHED_TEXT_CHARS = 20_000
 
 @lru_cache(maxsize=4096)
 def _count_features(text: str) -> tuple[float, ...]:
-    counts = [sum(map(len, pattern.findall(text))) for pattern in CLASS_PATTERNS]
-    words = sum(1 for _ in WORD_PATTERN.finditer(text))
-    return (*counts, len(text) - sum(counts), words)
+    ascii_text = text.encode("ascii", "ignore")
+    counts = [len(ascii_text) - len(ascii_text.translate(None, chars)) for chars in ASCII_CLASSES]
+    if text.isascii():
+        counts += [0] * len(OTHER_PATTERNS)
+    else:
+        counts += [sum(map(len, pattern.findall(text))) for pattern in OTHER_PATTERNS]
+    return (*counts, len(text) - sum(counts), len(WORD_PATTERN.findall(text)))
+
+
+def _features_of(text: str) -> tuple[float, ...]:
+    return _count_features(text) if len(text) < MAX_CACHED_TEXT_CHARS else _count_features.__wrapped__(text)
 
 
 def count_features(texts: Iterable[str]) -> Features:
     """The features of a request with these messages."""
-    rows = [
-        _count_features(text) if len(text) < MAX_CACHED_TEXT_CHARS else _count_features.__wrapped__(text)
-        for text in texts
-    ]
+    rows = [_features_of(text) for text in texts]
     sums = map(sum, zip(*rows, strict=True)) if rows else (0.0 for _ in TEXT_WEIGHTS)
     return (*sums, len(rows), 1.0)
 
 
 def estimate_text(text: str, weights: Features = PRIOR_WEIGHTS) -> float:
     """The tokens of `text` as one of several messages."""
-    return _dot(count_features([text])[:-1], weights[:-1])
+    return _dot((*_features_of(text), 1.0), weights)
 
 
 def estimate_messages(texts: Iterable[str], weights: Features = PRIOR_WEIGHTS) -> float:

@@ -1,12 +1,17 @@
 """The history of a conversation, and the summary that replaces its older part in requests."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, func, select
 
 from core.store.dialect import upsert
 from core.store.schema import conversations, database_now, messages, summaries, turns
+
+PAGE_SIZE = 100
+MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,19 @@ def select_history(conversation_id: int | ColumnElement[int], *columns: Column[A
     )
 
 
-SELECT_NEWEST = select_history(
-    bindparam("conversation_id", type_=Integer), messages.c.id, messages.c.role, messages.c.text
-).limit(bindparam("max_messages", type_=Integer))
+SELECT_NEWEST = (
+    select_history(bindparam("conversation_id", type_=Integer), messages.c.id, messages.c.role, messages.c.text)
+    .where(messages.c.id > bindparam("after_id"), messages.c.id < bindparam("before_id"))
+    .limit(bindparam("max_messages", type_=Integer))
+)
 SELECT_NEWEST_BEFORE = SELECT_NEWEST.outerjoin(turns, turns.c.id == messages.c.turn_id).where(
     (turns.c.seq < bindparam("before_seq")) | turns.c.id.is_(None)  # only old turns are deleted
+)
+COUNT_ANSWERS = (
+    select_history(bindparam("conversation_id", type_=Integer))
+    .with_only_columns(func.count())
+    .where(messages.c.id < bindparam("before_id"), messages.c.role == "assistant")
+    .order_by(None)
 )
 SELECT_SUMMARY = (
     select(summaries.c.up_to_message, summaries.c.text)
@@ -61,19 +74,52 @@ SELECT_SUMMARY = (
 
 
 def load_history(
-    connection: Connection, conversation_id: int, before_seq: int | None, limit: int
+    connection: Connection,
+    conversation_id: int,
+    before_seq: int | None,
+    limit: int,
+    *,
+    max_size: float = math.inf,
+    measure: Callable[[str], float] = len,
 ) -> ConversationHistory:
-    """The newest `limit` messages since /new (of turns before `before_seq`, if given), and the summary."""
-    parameters = {"conversation_id": conversation_id, "max_messages": limit}
-    if before_seq is None:
-        rows = connection.execute(SELECT_NEWEST, parameters).all()
-    else:
-        rows = connection.execute(SELECT_NEWEST_BEFORE, {**parameters, "before_seq": before_seq}).all()
+    """The newest messages since /new (of turns before `before_seq`, if given), and the summary.
+
+    At most `limit` messages, and hardly more than have together the size `max_size`, which `measure` determines.
+    """
+    statement = SELECT_NEWEST if before_seq is None else SELECT_NEWEST_BEFORE
+    loaded: list[StoredMessage] = []
+    size = 0.0
+    while len(loaded) < limit and size < max_size:
+        parameters = {
+            "conversation_id": conversation_id,
+            "after_id": 0,
+            "before_id": loaded[-1].id if loaded else MAX_ID,
+            "before_seq": before_seq,
+            "max_messages": min(PAGE_SIZE, limit - len(loaded)),
+        }
+        page = [StoredMessage(*row) for row in connection.execute(statement, parameters)]
+        loaded += page
+        size += sum(measure(message.text) for message in page)
+        if len(page) < PAGE_SIZE:
+            break
     summary = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
     return ConversationHistory(
-        tuple(StoredMessage(*row) for row in reversed(rows)),
-        ConversationSummary(*summary) if summary else ConversationSummary(),
+        tuple(reversed(loaded)), ConversationSummary(*summary) if summary else ConversationSummary()
     )
+
+
+def load_messages_between(
+    connection: Connection, conversation_id: int, after_id: int, before_id: int, limit: int
+) -> tuple[StoredMessage, ...]:
+    """The newest `limit` messages between these two, oldest first."""
+    parameters = {"after_id": after_id, "before_id": before_id, "max_messages": limit}
+    rows = connection.execute(SELECT_NEWEST, {"conversation_id": conversation_id, **parameters}).all()
+    return tuple(StoredMessage(*row) for row in reversed(rows))
+
+
+def count_answers_before(connection: Connection, conversation_id: int, message_id: int) -> int:
+    parameters = {"conversation_id": conversation_id, "before_id": message_id}
+    return connection.scalar(COUNT_ANSWERS, parameters) or 0
 
 
 def save_summary(

@@ -6,6 +6,7 @@ from pathlib import Path
 from bots.sandbox.model import ModelStandIn
 from core.commands.context import BAR_WIDTH_CHARS
 from core.store.history import ConversationSummary, save_summary
+from tests.core.store.many_rows import insert_messages
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
 SUMMARY = "Ann counts. " * 20
@@ -92,6 +93,18 @@ async def test_summary_that_does_not_exist_yet_is_announced(tmp_path: Path, mode
         assert shown is not None
         assert left_out is not None
         assert int(shown[1]) + int(left_out[1]) == 16
+
+
+async def test_all_messages_that_do_not_fit_are_counted(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas=NO_SUMMARISER) as chat:
+        await chat.ask(f"/model {SMALL_MODEL}")
+        await chat.ask("hi")
+        await chat.store.write(insert_messages, 1, 1000)
+        reply = await chat.ask("/context")
+        shown, left_out = re.search(r"messages \((\d+)\)", reply), re.search(r"(\d+) older messages", reply)
+        assert shown is not None
+        assert left_out is not None
+        assert int(shown[1]) + int(left_out[1]) == 1002
 
 
 async def test_instructions_that_exceed_the_window_are_reported(tmp_path: Path, model: ModelStandIn) -> None:

@@ -16,6 +16,7 @@ from core.settings import Settings
 from core.store.database import Store
 from core.store.history import ConversationSummary, save_summary
 from core.store.preferences import PreferenceName
+from tests.core.store.many_rows import insert_messages
 from tests.core.store.turn_helpers import accept, answer, claim, history_texts
 from tests.sqlite import sqlite_url
 
@@ -168,6 +169,16 @@ async def test_summary_that_leaves_no_room_for_the_question_is_left_out(store: S
     composed = await composer.compose(conversation_id, None, PREFERENCES, "two", PHI, context_tokens=SMALL_WINDOW)
     assert not composed.has_summary
     assert composed.request.messages == (Message("system", "Be kind."), Message("user", "two"))
+
+
+async def test_of_a_long_history_little_more_is_loaded_than_fits(store: Store, composer: Composer) -> None:
+    conversation_id = await converse(store, "first")
+    await store.write(insert_messages, conversation_id, 1000)
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "next", PHI, context_tokens=4000)
+    used_tokens = composed.prompt.estimated_tokens + composed.prompt.reserve_tokens
+    assert used_tokens > 0.9 * (4000 - answer_reserve(4000)), "the window is full"
+    assert composed.prompt.omitted
+    assert len(composed.history.messages) <= 4 * len(composed.request.messages)
 
 
 async def test_question_that_does_not_fit_is_refused(composer: Composer) -> None:

@@ -33,6 +33,7 @@ from core.store.database import Store
 from core.store.history import ConversationHistory, ConversationSummary, StoredMessage, load_history, save_summary
 from core.store.token_usage import get_daily_usage
 from tests.core.faulty_store import FaultyStore
+from tests.core.store.many_rows import insert_messages
 from tests.core.store.turn_helpers import accept, claim
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
@@ -191,6 +192,24 @@ async def test_next_summary_continues_the_last(harness: SummariserHarness) -> No
     assert await harness.summarise("one", LONG, LONG, summary=summary) == ConversationSummary(3, "Ann counts.")
     (prompt,) = harness.prompts
     assert prompt.startswith(f"Summary so far:\nAnn lives in Rome.\n\nMessages:\nassistant: {LONG}\nuser: {LONG}")
+
+
+async def test_messages_that_were_not_loaded_are_summarised(harness: SummariserHarness) -> None:
+    summariser = await harness.start([LARGE])
+    conversation_id = await harness.create_conversation()
+    await harness.store.write(insert_messages, conversation_id, 20)
+    stored = (await harness.store.read(load_history, conversation_id, None, 20)).messages
+    summary = ConversationSummary(stored[1].id, "Ann lives in Rome.")
+    await harness.store.write(save_summary, conversation_id, summary, "m", 0)
+    prompt = FittedPrompt((), 10, 100, 10)
+    loaded = ConversationHistory(stored[8:], summary)
+    composed = ComposedRequest(ChatRequest("m", ()), prompt, loaded, ESTIMATOR, 400, has_summary=True)
+    writing = asyncio.create_task(harness.store.wait_for_writes(save_summary))
+    await asyncio.sleep(0)
+    summariser.summarise_if_needed(conversation_id, composed, harness.api_key)
+    await writing
+    lines = harness.prompts[0].partition("\n\nMessages:\n")[2].split("\n")
+    assert lines == [f"{message.role}: {message.text}" for message in stored[2:18]]
 
 
 async def test_secrets_are_neither_sent_nor_stored(harness: SummariserHarness) -> None:

@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection, text
 
+from core.store.schema import messages
+
 ROWS = (
     """INSERT INTO conversations (key, last_seq)
     SELECT 'telegram:1:' || i || '::', 1000 FROM {conversations}""",
@@ -52,3 +54,13 @@ def insert_rows(connection: Connection, message_count: int, messages_per_convers
     for statement in ROWS:
         connection.execute(text(statement.format(**names).replace("::'", "\\:\\:'").replace("::bytea", "\\:\\:bytea")))
     connection.execute(text("ANALYZE"))
+
+
+def insert_messages(connection: Connection, conversation_id: int, count: int) -> None:
+    """Questions and answers whose turns are deleted."""
+    values = [
+        {"conversation_id": conversation_id, "role": role, "text": f"Some sixty characters of a conversation, {number}"}
+        for number in range(count // 2)
+        for role in ("user", "assistant")
+    ]
+    connection.execute(messages.insert().values(turn_id=0, created_at=0), values)

@@ -224,6 +224,8 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(preferences.list_preferences, ["person:telegram:5", "chat:telegram:1:5"])
     run(history.load_history, turn.conversation_id, turn.seq, 2000)
     run(history.load_history, turn.conversation_id, None, 2000)
+    run(history.load_messages_between, turn.conversation_id, 2, 10, 2000)
+    run(history.count_answers_before, turn.conversation_id, 10)
     run(answers.last_question, turn.conversation_id)
     run(answers.is_recent_answer, turn.conversation_id, "m1")
     run(answers.has_answers, turn.conversation_id, except_turn=7)
