@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 
 from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext_noop
 
 
 def file_too_large() -> DeliveryError:
-    return DeliveryError("The file is too large", DeliveryFailure.REJECTED)
+    return DeliveryError(gettext_noop("The file is too large"), DeliveryFailure.REJECTED)
 
 
 async def read_limited(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:

@@ -25,6 +25,8 @@ class ButtonAction(StrEnum):
     """Argument: the model's ID, or its digest."""
     SHOW_MODEL_MENU = "mp"
     """Argument: the page."""
+    CHOOSE_LANGUAGE = "lang"
+    """Argument: the language's code, or `auto`."""
     SHOW_MODEL_LIST = "ml"
     """Argument: the page and what to search for, `PAGE:SEARCH`."""
 

@@ -176,9 +176,16 @@ class Incoming:
     attachments: tuple[Attachment, ...] = ()
     batch: Batch | None = None
     """None: the message is complete."""
+    place_language: str | None = None
+    """The language of the server or channel as an IETF tag, for senders whose own is unknown."""
     interaction_token: str | None = None
     """For platforms that allow answers only through a token of the event (Discord's interactions). Opaque to the
     core, which stores it and passes it to every call that answers this event."""
+
+    @property
+    def language(self) -> str | None:
+        """The IETF tag of the language in which to answer, as far as the event tells it."""
+        return self.sender.language or self.place_language
 
 
 class Inbox(Protocol):

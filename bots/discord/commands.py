@@ -89,7 +89,10 @@ def _option(argument: Argument) -> dict[str, object]:
     if argument.is_file:
         return option
     if argument.choices:
-        option["choices"] = [{"name": choice, "value": choice} for choice in argument.choices]
+        labels = argument.choice_labels or argument.choices
+        option["choices"] = [
+            {"name": label, "value": choice} for label, choice in zip(labels, argument.choices, strict=True)
+        ]
         return option
     option["max_length"] = MAX_OPTION_CHARS
     if argument.autocompletes_models:

@@ -6,18 +6,23 @@ from typing import Any, TypeAlias
 
 import discord
 
+from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
 Content: TypeAlias = discord.Message | discord.MessageSnapshot
 
-DOCUMENT_KIND = "file"
-KIND_BY_MEDIA_FAMILY = {"image": "photo", "video": "video", "audio": "audio file"}
+DOCUMENT_KIND = gettext_noop("file")
+KIND_BY_MEDIA_FAMILY = {
+    "image": gettext_noop("photo"),
+    "video": gettext_noop("video"),
+    "audio": gettext_noop("audio file"),
+}
 
 
 def message_attachments(content: Content) -> tuple[Attachment, ...]:
     return (
         *map(_from_library, content.attachments),
-        *(Attachment("sticker", sticker.name) for sticker in content.stickers),
+        *(Attachment(gettext_noop("sticker"), sticker.name) for sticker in content.stickers),
     )
 
 
@@ -58,7 +63,7 @@ def _read_embed(embed: discord.Embed) -> str:
 
 
 def _from_library(attachment: discord.Attachment) -> Attachment:
-    kind = "voice message" if attachment.is_voice_message() else _kind(attachment.content_type or "")
+    kind = gettext_noop("voice message") if attachment.is_voice_message() else _kind(attachment.content_type or "")
     return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
 
 

@@ -8,6 +8,7 @@ import aiohttp
 import discord
 
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
+from core.i18n.translation import gettext_noop
 
 UNKNOWN_MESSAGE = 10008
 ALREADY_ACKNOWLEDGED = 40060
@@ -17,11 +18,12 @@ REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED = 160009, 160010
 """The bot may not reply to this message. Writing without a reply is allowed."""
 
 COMMAND_EXPIRED_TEXT = "This command can no longer be answered"
-CONNECTION_LOST_TEXT = "The connection to Discord was lost"
-NO_WRITE_PERMISSION_TEXT = "I do not have permission to write in this channel"
-RATE_LIMIT_TEXT = "Discord limits how often I may write"
+CONNECTION_LOST_TEXT = gettext_noop("The connection to Discord was lost")
+NO_WRITE_PERMISSION_TEXT = gettext_noop("I do not have permission to write in this channel")
+RATE_LIMIT_TEXT = gettext_noop("Discord limits how often I may write")
 TOKEN_REJECTED_TEXT = "Discord rejected the bot's token. Set DISCORD_BOT_TOKEN to the current one."  # noqa: S105 (no token)
 
+# What people see is marked for translation: refused answers and files, and channels without permission.
 TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
     DeliveryFailure.GONE: {
         10003: "The channel no longer exists",
@@ -38,28 +40,28 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
         30046: "Too many edits of an old message",
     },
     DeliveryFailure.FORBIDDEN: {
-        50001: "I cannot see this channel",
-        50005: "I can only edit my own messages",
-        50007: "This person does not accept direct messages from me",
+        50001: gettext_noop("I cannot see this channel"),
+        50005: gettext_noop("I can only edit my own messages"),
+        50007: gettext_noop("This person does not accept direct messages from me"),
         50013: NO_WRITE_PERMISSION_TEXT,
-        50083: "The thread is archived",
-        50278: "This person does not accept direct messages from me",
-        160005: "The thread is locked",
-        160009: "I may not read the messages of this channel",
-        160010: "I may not reply to this message",
+        50083: gettext_noop("The thread is archived"),
+        50278: gettext_noop("This person does not accept direct messages from me"),
+        160005: gettext_noop("The thread is locked"),
+        160009: gettext_noop("I may not read the messages of this channel"),
+        160010: gettext_noop("I may not reply to this message"),
     },
     DeliveryFailure.REJECTED: {
-        40005: "The message is too large for Discord",
-        50006: "Discord does not accept empty messages",
-        50035: "Discord rejected the message as malformed",
-        200000: "This server's AutoMod blocked the message",
-        200001: "This server's AutoMod blocked the message",
+        40005: gettext_noop("The message is too large for Discord"),
+        50006: gettext_noop("Discord does not accept empty messages"),
+        50035: gettext_noop("Discord rejected the message as malformed"),
+        200000: gettext_noop("This server's AutoMod blocked the message"),
+        200001: gettext_noop("This server's AutoMod blocked the message"),
     },
 }
 FAILURES_BY_CODE = {code: (failure, text) for failure, texts in TEXTS_BY_CODE.items() for code, text in texts.items()}
 FAILURES_BY_STATUS: Mapping[int, tuple[DeliveryFailure, str]] = {
     401: (DeliveryFailure.TRANSIENT, "Discord rejected the bot's token"),
-    403: (DeliveryFailure.FORBIDDEN, "Discord does not allow this"),
+    403: (DeliveryFailure.FORBIDDEN, gettext_noop("Discord does not allow this")),
     404: (DeliveryFailure.GONE, "Discord no longer has this"),
     408: (DeliveryFailure.TRANSIENT, "Discord took too long to respond"),
     429: (DeliveryFailure.RATE_LIMITED, RATE_LIMIT_TEXT),
@@ -123,7 +125,9 @@ def to_delivery_error(
     elif status != 429 and code in FAILURES_BY_CODE:
         failure, text = FAILURES_BY_CODE[code]
     else:
-        failure, text = FAILURES_BY_STATUS.get(status, (DeliveryFailure.REJECTED, "Discord rejected the request"))
+        failure, text = FAILURES_BY_STATUS.get(
+            status, (DeliveryFailure.REJECTED, gettext_noop("Discord rejected the request"))
+        )
     if failure is not DeliveryFailure.RATE_LIMITED:
         return RefusedError(text, failure, status, code)
     seconds = _retry_seconds(fields.get("retry_after"), headers.get("Retry-After"))

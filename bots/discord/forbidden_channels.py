@@ -13,6 +13,7 @@ from bots.discord.translate import channel_id
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
 from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext
 from core.port import Place
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,12 @@ class ForbiddenChannels:
                 return
             self._notified.add(f"{channel} {user_id}", self._timings.notice_interval)
             dm_channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user_id})
-            notice = message_payload(f"I couldn't answer you in <#{channel}>: {error}.", nonce=f"f{message_id}")
+            notice = message_payload(
+                gettext("I couldn't answer you in {channel}: {reason}.").format(
+                    channel=f"<#{channel}>", reason=gettext(str(error))
+                ),
+                nonce=f"f{message_id}",
+            )
             await self._http.call("POST", f"/channels/{dm_channel.get('id')}/messages", notice)
         except DeliveryError as notice_error:
             log.info("discord.notice_failed", failure=notice_error.failure)

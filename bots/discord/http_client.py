@@ -20,6 +20,7 @@ from bots.discord.timings import DiscordTimings
 from bots.downloads import read_limited
 from core.bounded_dict import BoundedDict
 from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext_noop
 from core.port import File, RateLimit, Window
 from core.proxies import find_proxy
 
@@ -78,7 +79,7 @@ class HttpClient:
         The request has no token and follows no redirects.
         """
         if not _is_trusted(url, self.api_base):
-            raise DeliveryError("This is not a file on Discord", DeliveryFailure.REJECTED)
+            raise DeliveryError(gettext_noop("This is not a file on Discord"), DeliveryFailure.REJECTED)
         try:
             async with self._open_session().get(
                 url,
@@ -89,7 +90,7 @@ class HttpClient:
             ) as response:
                 if response.status != 200:
                     failure = DeliveryFailure.TRANSIENT if response.status >= 500 else DeliveryFailure.GONE
-                    raise DeliveryError("Discord does not provide this file", failure)
+                    raise DeliveryError(gettext_noop("Discord does not provide this file"), failure)
                 return await read_limited(response.content.iter_chunked(CHUNK_BYTES), max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT) from error
@@ -117,7 +118,7 @@ class HttpClient:
             except NOT_SENT_ERRORS as error:
                 if was_interrupted:
                     break
-                raise DeliveryError("Discord cannot be reached", DeliveryFailure.TRANSIENT) from error
+                raise DeliveryError(gettext_noop("Discord cannot be reached"), DeliveryFailure.TRANSIENT) from error
             except (aiohttp.ClientError, TimeoutError, OSError):
                 was_interrupted = True
                 if is_last:

@@ -28,6 +28,7 @@ from core.backoff import Backoff
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
+from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
 from core.port import EventKind, Inbox, Incoming, Place
 
@@ -39,7 +40,7 @@ SuggestModels = Callable[[str], Sequence[Suggestion]]
 HasAccess = Callable[[Incoming], Awaitable[bool]]
 """Whether the sender of an event may use the bot. Raises `StoreError`."""
 
-NOT_STORED_TEXT = "I couldn't save your message, so it won't be answered. Send it again in a few minutes."
+NOT_STORED_TEXT = gettext_noop("I couldn't save your message, so it won't be answered. Send it again in a few minutes.")
 MAX_CHOICES = 25
 MAX_CHOICE_CHARS = 100
 
@@ -65,7 +66,7 @@ class EventReceiver:
             return
         refusal = await self._refusal_text(self._start_storing(incoming), incoming)
         if refusal == NOT_STORED_TEXT and incoming.kind is not EventKind.FORWARD:
-            await self._reply_not_stored(message)
+            await self._reply_not_stored(message, await _translate_refusal(refusal, incoming))
 
     async def handle_edit(self, message: discord.Message, bot_id: int) -> None:
         """An edit that cannot be stored changes nothing: the question keeps its text, and the person can write anew."""
@@ -108,9 +109,11 @@ class EventReceiver:
         except StoreError as error:
             log.info("discord.access_not_checked", error=str(error))
             return []
+        with speaking(await load_catalogue(match_language(str(interaction.locale)))):
+            suggestions = self.suggest_models(focused.text)[:MAX_CHOICES]
         return [
             {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
-            for suggestion in self.suggest_models(focused.text)[:MAX_CHOICES]
+            for suggestion in suggestions
             if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
         ]
 
@@ -126,11 +129,11 @@ class EventReceiver:
         storing = self._start_storing(incoming)
         done, _ = await asyncio.wait({storing}, timeout=self.timings.max_acknowledge_delay)
         if done and (refusal := await self._refusal_text(storing, incoming)) is not None:
-            await self._refuse(token, refusal)
+            await self._refuse(token, await _translate_refusal(refusal, incoming))
             return
         await self._acknowledge(token, _question_message(incoming, token))
         if not done and (refusal := await self._refusal_text(storing, incoming)) is not None:
-            await self._answer_refusal(token, refusal)
+            await self._answer_refusal(token, await _translate_refusal(refusal, incoming))
 
     async def _refuse(self, token: InteractionToken, refusal: str) -> None:
         """Without a text, the person is banned: a press has to be acknowledged, and a command gets nothing."""
@@ -184,8 +187,8 @@ class EventReceiver:
             return NOT_STORED_TEXT
         return None
 
-    async def _reply_not_stored(self, message: discord.Message) -> None:
-        body = message_payload(NOT_STORED_TEXT, nonce=f"s{message.id}", reply_to=str(message.id))
+    async def _reply_not_stored(self, message: discord.Message, notice: str) -> None:
+        body = message_payload(notice, nonce=f"s{message.id}", reply_to=str(message.id))
         try:
             await self.http.call("POST", f"/channels/{message.channel.id}/messages", body)
         except DeliveryError as error:
@@ -216,6 +219,12 @@ class EventReceiver:
             await self.responder.delete_original(token)
         except DeliveryError as error:
             log.warning("discord.question_not_deleted", failure=error.failure)
+
+
+async def _translate_refusal(text: str, incoming: Incoming) -> str:
+    """In the language of the client or the server: the one that a person chose is in the database, which is away."""
+    with speaking(await load_catalogue(match_language(incoming.language))):
+        return gettext(text)
 
 
 def _question_message(incoming: Incoming, token: InteractionToken) -> Json | None:

@@ -49,6 +49,7 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         attachments=message_attachments(message) or forwarded_files(message) or replied_files(message),
         # What the person writes about a forwarded message comes before or after it.
         batch=Batch() if message.message_snapshots else None,
+        place_language=str(message.guild.preferred_locale) if message.guild else None,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from telegram import Checklist, Contact, ExternalReplyInfo, Location, Message, MessageEntity, Poll, Venue
 
+from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
 Content: TypeAlias = Message | ExternalReplyInfo
@@ -13,20 +14,20 @@ MAX_LINKS = 20
 
 # The first field that is present counts, because a GIF is also a document.
 KIND_BY_FIELD = {
-    "animation": "GIF",
-    "audio": "audio file",
-    "document": "file",
-    "photo": "photo",
-    "sticker": "sticker",
-    "story": "story",
-    "video": "video",
-    "video_note": "video message",
-    "voice": "voice message",
-    "paid_media": "paid media",
-    "dice": "dice",
-    "game": "game",
-    "invoice": "invoice",
-    "giveaway": "giveaway",
+    "animation": gettext_noop("GIF"),
+    "audio": gettext_noop("audio file"),
+    "document": gettext_noop("file"),
+    "photo": gettext_noop("photo"),
+    "sticker": gettext_noop("sticker"),
+    "story": gettext_noop("story"),
+    "video": gettext_noop("video"),
+    "video_note": gettext_noop("video message"),
+    "voice": gettext_noop("voice message"),
+    "paid_media": gettext_noop("paid media"),
+    "dice": gettext_noop("dice"),
+    "game": gettext_noop("game"),
+    "invoice": gettext_noop("invoice"),
+    "giveaway": gettext_noop("giveaway"),
 }
 
 
@@ -48,7 +49,7 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
             ),
         )
     if "rich_message" in content.api_kwargs:
-        return (Attachment("rich message"),)
+        return (Attachment(gettext_noop("rich message")),)
     return ()
 
 

@@ -25,6 +25,7 @@ from telegram.error import (
 from bots.telegram.timings import TelegramTimings
 from core.backoff import Backoff
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext_noop
 
 log = structlog.get_logger(__name__)
 
@@ -70,13 +71,14 @@ NOT_SENT_ERRORS = (
 )
 
 OTHER_ERRORS: tuple[tuple[type[TelegramError], DeliveryFailure, str], ...] = (
-    (Forbidden, DeliveryFailure.FORBIDDEN, "Telegram does not let me write here"),
+    (Forbidden, DeliveryFailure.FORBIDDEN, gettext_noop("Telegram does not let me write here")),
     (InvalidToken, DeliveryFailure.TRANSIENT, "Telegram rejected the bot's token"),
     (Conflict, DeliveryFailure.TRANSIENT, "Telegram reported a conflict"),
 )
-CONNECTION_LOST_TEXT = "The connection to Telegram was lost"
-UNREADABLE_TEXT = "Telegram sent an unreadable response"
-RATE_LIMIT_TEXT = "Telegram limits how often I may write"
+REJECTED_TEXT = gettext_noop("Telegram rejected the request")
+CONNECTION_LOST_TEXT = gettext_noop("The connection to Telegram was lost")
+UNREADABLE_TEXT = gettext_noop("Telegram sent an unreadable response")
+RATE_LIMIT_TEXT = gettext_noop("Telegram limits how often I may write")
 
 T = TypeVar("T")
 
@@ -168,7 +170,7 @@ def _from_network_error(error: NetworkError) -> DeliveryError:
         was_forwarded = error.status == 504 or error.status >= 520
         return DeliveryError(error.message, DeliveryFailure.UNKNOWN if was_forwarded else DeliveryFailure.TRANSIENT)
     if isinstance(cause, NOT_SENT_ERRORS):
-        return DeliveryError("Telegram cannot be reached", DeliveryFailure.TRANSIENT)
+        return DeliveryError(gettext_noop("Telegram cannot be reached"), DeliveryFailure.TRANSIENT)
     if isinstance(error, TimedOut) or cause is not None:
         return DeliveryError(CONNECTION_LOST_TEXT, DeliveryFailure.UNKNOWN)
     if "too many requests" in error.message.lower():
@@ -177,7 +179,7 @@ def _from_network_error(error: NetworkError) -> DeliveryError:
 
 
 def _refused(text: str, failure: DeliveryFailure) -> DeliveryError:
-    return DeliveryError(f"Telegram rejected the request: {text}", failure)
+    return DeliveryError(f"{REJECTED_TEXT}: {text}", failure)
 
 
 async def retry(method: str, request: Callable[[], Awaitable[T]], token: str, timings: TelegramTimings) -> T:

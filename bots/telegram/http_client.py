@@ -20,6 +20,7 @@ from bots.telegram.receiving import sanitise_update
 from bots.telegram.timings import TelegramTimings
 from core.errors import DeliveryError, DeliveryFailure
 from core.http_session import open_session
+from core.i18n.translation import gettext_noop
 from core.proxies import httpx_options
 
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -142,7 +143,7 @@ async def download(file: File, max_bytes: int, timings: TelegramTimings) -> byte
     if (file.file_size or 0) > max_bytes:
         raise file_too_large()
     if not (file.file_path or "").startswith(("http://", "https://")):
-        raise DeliveryError("Telegram does not provide this file", DeliveryFailure.GONE)
+        raise DeliveryError(gettext_noop("Telegram does not provide this file"), DeliveryFailure.GONE)
     timeout = httpx.Timeout(timings.read_timeout, connect=timings.connect_timeout)
     try:
         async with (

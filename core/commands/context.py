@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from core.commands.request import CommandRequest, Reply
 from core.conversation.composer import ComposedRequest
 from core.conversation.context_window import PromptTooLongError, answer_reserve
+from core.i18n.translation import gettext
+from core.markdown.text_table import display_width
 from core.store.history import count_answers_before
 from core.store.memories import RecallMode, get_conversation_key, get_statistics
 from core.texts import commands as texts
+from core.texts.formatting import format_number
 
 BAR_WIDTH_CHARS = 24
+MIN_LABEL_COLUMNS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,14 @@ def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tok
     message_count = len(composed.history.messages) - composed.prompt.omitted
     message_tokens = max(0, composed.prompt.estimated_tokens - instruction_tokens - summary_tokens)
     return [
-        WindowShare("▓", "instructions", instruction_tokens),
-        WindowShare("▒", "summary", summary_tokens),
-        WindowShare("█", f"messages ({message_count})", message_tokens if message_count else 0),
-        WindowShare("·", "reserved for answer", answer_reserve(composed.context_tokens, max_answer_tokens)),
+        WindowShare("▓", gettext("instructions"), instruction_tokens),
+        WindowShare("▒", gettext("summary"), summary_tokens),
+        WindowShare(
+            "█",
+            gettext("messages ({count})").format(count=format_number(message_count)),
+            message_tokens if message_count else 0,
+        ),
+        WindowShare("·", gettext("reserved for answer"), answer_reserve(composed.context_tokens, max_answer_tokens)),
     ]
 
 
@@ -67,8 +75,14 @@ def _estimate_tokens(composed: ComposedRequest, text: str) -> int:
 
 
 def _draw_chart(shares: list[WindowShare], context_tokens: int) -> str:
-    free = WindowShare("░", "free", max(0, context_tokens - sum(share.tokens for share in shares)))
-    lines = [f"{share.symbol} {share.label:<19} {share.tokens:>8,}" for share in (*shares, free) if share.tokens]
+    free = WindowShare("░", gettext("free"), max(0, context_tokens - sum(share.tokens for share in shares)))
+    shown = [share for share in (*shares, free) if share.tokens]
+    label_width = max(MIN_LABEL_COLUMNS, *(display_width(share.label) for share in shown))
+    lines = [
+        f"{share.symbol} {share.label}{' ' * (label_width - display_width(share.label))} "
+        f"{format_number(share.tokens):>8}"
+        for share in shown
+    ]
     return "\n".join(["```", _draw_bar(shares, context_tokens), "", *lines, "```"])
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.conversation.preferences import OFF, ON
+from core.i18n.translation import LANGUAGES, gettext_noop
 from core.store.preferences import PreferenceName
 
 RESET = "reset"
 """In place of a value: go back to the default."""
 REMOVE = "remove"
+AUTOMATIC_LANGUAGE = "auto"
 SETTING_NAMES = (
     PreferenceName.TEMPERATURE,
     PreferenceName.ANSWER_LENGTH,
@@ -45,6 +47,8 @@ class Argument:
     description: str
     is_required: bool = False
     choices: tuple[str, ...] = ()
+    choice_labels: tuple[str, ...] = ()
+    """How a platform's list of choices shows them; () if they speak for themselves."""
     autocompletes_models: bool = False
     """The platform may complete it from the list of models."""
     is_file: bool = False
@@ -91,129 +95,174 @@ def closest_command(name: str) -> str | None:
 
 _START = Command(
     "start",
-    "Say hello",
-    (Argument("code", "A pairing code, if you were given one"),),
-    details="Whoever sends the pairing code in a private chat becomes an operator of this bot.",
+    gettext_noop("Say hello"),
+    (Argument("code", gettext_noop("A pairing code, if you were given one")),),
+    details=gettext_noop("Whoever sends the pairing code in a private chat becomes an operator of this bot."),
 )
 _OTHERS = (
     Command(
         "ask",
-        "Ask the model",
+        gettext_noop("Ask the model"),
         (
-            Argument("prompt", "Your question", is_required=True),
-            Argument("file", "A file the question is about", is_file=True),
+            Argument("prompt", gettext_noop("Your question"), is_required=True),
+            Argument("file", gettext_noop("A file the question is about"), is_file=True),
         ),
-        details="In a private chat a message without a command does the same. In a group you can also reply to me or "
-        "mention me.",
+        details=gettext_noop(
+            "In a private chat a message without a command does the same. In a group you can also reply to me or "
+            "mention me."
+        ),
         example="/ask Why is the sky blue?",
         ephemeral=False,
     ),
     Command(
         "model",
-        "Show or change the model",
+        gettext_noop("Show or change the model"),
         (
-            Argument("name", "A model's name, or part of it", autocompletes_models=True),
-            Argument("scope", "Where to use it: here, in all your chats, or on the server", choices=tuple(ScopeName)),
+            Argument("name", gettext_noop("A model's name, or part of it"), autocompletes_models=True),
+            Argument(
+                "scope",
+                gettext_noop("Where to use it: here, in all your chats, or on the server"),
+                choices=tuple(ScopeName),
+            ),
         ),
-        details="Without a name it shows the current model and a menu. `me` means all your chats, `chat` everyone in "
-        "this chat, `server` everyone on the server. `here`, the default, means this chat or thread: for everyone in "
-        "it if you manage it, else for your messages. `/model reset`, with or without one of these words, removes "
-        "the choice made there.",
+        details=gettext_noop(
+            "Without a name it shows the current model and a menu. `me` means all your chats, `chat` everyone in "
+            "this chat, `server` everyone on the server. `here`, the default, means this chat or thread: for everyone "
+            "in it if you manage it, else for your messages. `/model reset`, with or without one of these words, "
+            "removes the choice made there."
+        ),
         example="/model llama-3.3 me",
     ),
     Command(
         "models",
-        "List all models",
-        (Argument("search", "Part of a name"),),
-        details="Shows each model's context window, its features and the tokens left of today's quota.",
+        gettext_noop("List all models"),
+        (Argument("search", gettext_noop("Part of a name")),),
+        details=gettext_noop("Shows each model's context window, its features and the tokens left of today's quota."),
         example="/models llama",
     ),
     Command(
         "new",
-        "Start a new conversation",
-        details="The model no longer sees earlier messages. Notes, files and settings stay.",
+        gettext_noop("Start a new conversation"),
+        details=gettext_noop("The model no longer sees earlier messages. Notes, files and settings stay."),
     ),
     Command(
         "stop",
-        "Stop the current answer",
-        details="Your messages that wait for an answer are dropped.",
+        gettext_noop("Stop the current answer"),
+        details=gettext_noop("Your messages that wait for an answer are dropped."),
     ),
     Command(
         "retry",
-        "Answer your last message again",
-        details="The new answer replaces the last one in the conversation.",
+        gettext_noop("Answer your last message again"),
+        details=gettext_noop("The new answer replaces the last one in the conversation."),
         ephemeral=False,
     ),
     Command(
         "system",
-        "Show or set the model's instructions",
-        (Argument("text", "The instructions, or reset"),),
-        details="The instructions apply to this chat, in a group to your messages unless you manage it. "
-        "`/system reset` goes back to the default.",
+        gettext_noop("Show or set the model's instructions"),
+        (Argument("text", gettext_noop("The instructions, or reset")),),
+        details=gettext_noop(
+            "The instructions apply to this chat, in a group to your messages unless you manage it. "
+            "`/system reset` goes back to the default."
+        ),
         example="/system Answer in one sentence.",
         ephemeral=False,  # everybody in the chat must see that the instructions change
     ),
     Command(
         "persona",
-        "List or choose a persona",
-        (Argument("name", "A persona's name, or reset"),),
-        details="A persona is a set of instructions that the operator prepared. It replaces those of /system.",
+        gettext_noop("List or choose a persona"),
+        (Argument("name", gettext_noop("A persona's name, or reset")),),
+        details=gettext_noop(
+            "A persona is a set of instructions that the operator prepared. It replaces those of /system."
+        ),
         example="/persona teacher",
         ephemeral=False,
     ),
     Command(
         "context",
-        "Show what fills the model's context window",
-        details="A model sees only as many tokens of a conversation as its context window holds.",
+        gettext_noop("Show what fills the model's context window"),
+        details=gettext_noop("A model sees only as many tokens of a conversation as its context window holds."),
     ),
     Command(
         "remember",
-        "Store a note",
-        (Argument("text", "What to remember", is_required=True),),
-        details="The model sees the note whenever it fits a question in this conversation.",
+        gettext_noop("Store a note"),
+        (Argument("text", gettext_noop("What to remember"), is_required=True),),
+        details=gettext_noop("The model sees the note whenever it fits a question in this conversation."),
         example="/remember My bicycle is green.",
     ),
     Command(
         "memory",
-        "Show, delete or turn off what I remember",
+        gettext_noop("Show, delete or turn off what I remember"),
         (
-            Argument("action", "on also recalls past messages, off recalls nothing", choices=tuple(MemoryAction)),
-            Argument("number", "The note or file to delete"),
+            Argument(
+                "action",
+                gettext_noop("on also recalls past messages, off recalls nothing"),
+                choices=tuple(MemoryAction),
+            ),
+            Argument("number", gettext_noop("The note or file to delete")),
         ),
-        details="I remember notes and files of this conversation, and with `/memory on` past messages too.",
+        details=gettext_noop(
+            "I remember notes and files of this conversation, and with `/memory on` past messages too."
+        ),
         example="/memory delete 3",
     ),
     Command(
         "usage",
-        "Show the tokens used today",
-        details="Shows them for each model, with what is left of its quota.",
+        gettext_noop("Show the tokens used today"),
+        details=gettext_noop("Shows them for each model, with what is left of its quota."),
     ),
     Command(
         "key",
-        "Use your own API key",
-        (Argument("key", "Your key, or remove"),),
-        details="Your questions then use your own IO Intelligence key and its quota. Send it only in a private chat. "
-        "`/key remove` deletes it.",
+        gettext_noop("Use your own API key"),
+        (Argument("key", gettext_noop("Your key, or remove")),),
+        details=gettext_noop(
+            "Your questions then use your own IO Intelligence key and its quota. Send it only in a private chat. "
+            "`/key remove` deletes it."
+        ),
         example="/key remove",
     ),
     Command(
         "settings",
-        "Show or change how the model answers here",
+        gettext_noop("Show or change how the model answers here"),
         (
-            Argument("name", "The setting", choices=SETTING_NAMES),
-            Argument("value", "The new value, or reset"),
+            Argument("name", gettext_noop("The setting"), choices=SETTING_NAMES),
+            Argument("value", gettext_noop("The new value, or reset")),
         ),
-        details="`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
-        "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a group "
-        "shares one conversation.",
+        details=gettext_noop(
+            "`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
+            "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a "
+            "group shares one conversation."
+        ),
         example="/settings temperature 0.2",
     ),
 )
+_LANGUAGE = Command(
+    "language",
+    gettext_noop("Choose my language"),
+    (
+        Argument(
+            "name",
+            gettext_noop("A language, or auto for that of your app"),
+            choices=(AUTOMATIC_LANGUAGE, *LANGUAGES),
+            choice_labels=(AUTOMATIC_LANGUAGE, *LANGUAGES.values()),
+        ),
+    ),
+    details=gettext_noop(
+        "It is the language of my own messages to you, in all your chats. The model answers in the language of your "
+        "question. `/language auto` goes back to the language of your app."
+    ),
+    example="/language English",
+)
 _HELP = Command(
     "help",
-    "Show all commands, or explain one",
-    (Argument("command", "The command to explain", choices=("start", "help", *(other.name for other in _OTHERS))),),
+    gettext_noop("Show all commands, or explain one"),
+    (
+        Argument(
+            "command",
+            gettext_noop("The command to explain"),
+            choices=("start", "help", *(other.name for other in _OTHERS), "language"),
+        ),
+    ),
     example="/help model",
 )
 
-COMMANDS: tuple[Command, ...] = (_START, _HELP, *_OTHERS)
+COMMANDS: tuple[Command, ...] = (_START, _HELP, *_OTHERS, _LANGUAGE)

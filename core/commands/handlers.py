@@ -6,12 +6,14 @@ from dataclasses import replace
 from core.commands.context import context_reply
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
 from core.commands.key import key_reply
+from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
+from core.i18n.translation import gettext
 from core.port import SupportsFiles
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
@@ -54,13 +56,13 @@ async def stop_reply(request: CommandRequest) -> Reply:
     is_stopped = bool(result.running) or await request.services.store.read(
         was_just_stopped, request.conversation_id, request.turn_id
     )
-    return Reply(answers.STOPPED if is_stopped else texts.NOTHING_TO_STOP)
+    return Reply(gettext(answers.STOPPED if is_stopped else texts.NOTHING_TO_STOP))
 
 
 async def help_reply(request: CommandRequest) -> Reply:
     name = request.argument.removeprefix("/").casefold()
     if not name:
-        lines = [f"- {_usage(command)}: {command.description}" for command in COMMANDS]
+        lines = [texts.command_line(_usage(command), command.description) for command in COMMANDS]
         is_private = request.incoming.place.is_private
         return Reply(
             texts.help_page(lines, is_private=is_private, reads_files=isinstance(request.adapter, SupportsFiles))
@@ -70,11 +72,13 @@ async def help_reply(request: CommandRequest) -> Reply:
 
 
 def _explain(command: Command) -> str:
-    blocks = [_usage(command), f"{command.description}. {command.details}".strip()]
+    blocks = [_usage(command), texts.command_details(command.description, command.details)]
     if command.arguments:
-        blocks.append("\n".join(f"- `{argument.name}`: {argument.description}" for argument in command.arguments))
+        blocks.append(
+            "\n".join(texts.command_line(f"`{argument.name}`", argument.description) for argument in command.arguments)
+        )
     if command.example:
-        blocks.append(f"Example: `{command.example}`")
+        blocks.append(texts.command_example(command.example))
     return "\n\n".join(blocks)
 
 
@@ -97,4 +101,5 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "settings": settings_reply,
     "new": new_reply,
     "stop": stop_reply,
+    "language": language_reply,
 }

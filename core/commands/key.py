@@ -5,6 +5,7 @@ import re
 from core.commands.declarations import REMOVE
 from core.commands.request import CommandRequest, Reply
 from core.errors import ModelError, ModelFailure
+from core.i18n.translation import gettext
 from core.texts import commands as texts
 
 INCONCLUSIVE_FAILURES = (
@@ -25,7 +26,7 @@ KEY_PATTERN = re.compile(r"[!-~]{8,500}")
 async def key_reply(request: CommandRequest) -> Reply:
     api_keys, argument = request.services.api_keys, request.argument
     if argument.casefold() == REMOVE:
-        return Reply(texts.KEY_DELETED if await api_keys.delete(request.person_key) else texts.NO_KEY)
+        return Reply(gettext(texts.KEY_DELETED if await api_keys.delete(request.person_key) else texts.NO_KEY))
     if api_keys.vault is None:
         return _refuse(request, texts.KEYS_DISABLED)
     if not argument:
@@ -34,15 +35,15 @@ async def key_reply(request: CommandRequest) -> Reply:
         return _refuse(request, texts.KEY_IN_GROUP)
     secret = api_keys.vault.decrypt(argument, request.person_key)
     if secret is None or not KEY_PATTERN.fullmatch(secret):
-        return Reply(texts.KEY_MALFORMED)
+        return Reply(gettext(texts.KEY_MALFORMED))
     return await _check_and_store(request, secret)
 
 
 async def _status(request: CommandRequest) -> Reply:
     if (await request.api_key()).is_personal:
-        return Reply(texts.PERSONAL_KEY_USED)
+        return Reply(gettext(texts.PERSONAL_KEY_USED))
     is_unreadable = await request.services.api_keys.has_undecryptable_key(request.person_key)
-    return Reply(texts.KEY_UNREADABLE if is_unreadable else texts.BOT_KEY_USED)
+    return Reply(gettext(texts.KEY_UNREADABLE if is_unreadable else texts.BOT_KEY_USED))
 
 
 async def _check_and_store(request: CommandRequest, secret: str) -> Reply:
@@ -53,14 +54,14 @@ async def _check_and_store(request: CommandRequest, secret: str) -> Reply:
             await services.api_keys.from_secret(secret).api.probe(models[0].id)
     except ModelError as error:
         if error.failure is ModelFailure.AUTHENTICATION:
-            return Reply(texts.KEY_REJECTED)
+            return Reply(gettext(texts.KEY_REJECTED))
         if error.failure in INCONCLUSIVE_FAILURES:
-            return Reply(texts.KEY_UNCHECKED)
+            return Reply(gettext(texts.KEY_UNCHECKED))
     await services.api_keys.save(request.person_key, secret)
-    return Reply(texts.KEY_STORED)
+    return Reply(gettext(texts.KEY_STORED))
 
 
 def _refuse(request: CommandRequest, reason: str) -> Reply:
     """Others may have read a key that came in a message; nobody else sees a slash command."""
     was_exposed = bool(request.argument) and request.incoming.message_id is not None
-    return Reply(f"{reason} {texts.KEY_EXPOSED}" if was_exposed else reason)
+    return Reply(f"{gettext(reason)} {gettext(texts.KEY_EXPOSED)}" if was_exposed else gettext(reason))

@@ -4,6 +4,7 @@ from core.commands.declarations import MemoryAction, ScopeName
 from core.commands.permissions import announce, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.errors import DocumentError, DocumentFailure
+from core.i18n.translation import gettext
 from core.scopes import Scope, ScopeKind
 from core.store.memories import (
     RecallMode,
@@ -26,14 +27,14 @@ RECALL_MODES = {
 
 async def remember_reply(request: CommandRequest) -> Reply:
     if not request.argument:
-        return Reply(texts.NOTE_MISSING)
+        return Reply(gettext(texts.NOTE_MISSING))
     api_key = await request.api_key()
     conversation_key = await request.services.store.read(get_conversation_key, request.conversation_id)
     try:
         stored = await request.services.memory.add_note(api_key, conversation_key, request.argument)
     except DocumentError as error:
         is_too_long = error.failure is DocumentFailure.TOO_LARGE
-        return Reply(texts.NOTE_TOO_LONG if is_too_long else texts.document_failed("The note", error))
+        return Reply(texts.note_too_long() if is_too_long else texts.document_failed("", error))
     return Reply(texts.note_stored(stored.entry.number, stored.failure))
 
 
@@ -58,9 +59,9 @@ async def memory_reply(request: CommandRequest) -> Reply:
         case MemoryAction.ON | MemoryAction.OFF | MemoryAction.RESET:
             mode = RECALL_MODES[MemoryAction(action)]
             await store.write(set_recall_mode, conversation_key, mode)
-            return announce(request, Reply(texts.RECALL_CHANGED[mode]), scope)
+            return announce(request, Reply(gettext(texts.RECALL_CHANGED[mode])), scope)
         case _:
-            return Reply(texts.UNKNOWN_ACTION)
+            return Reply(gettext(texts.UNKNOWN_ACTION))
 
 
 async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
@@ -76,7 +77,7 @@ async def _clear(request: CommandRequest, scope: Scope, conversation_key: str, *
     if not is_confirmed:
         return Reply(texts.confirm_clear(await store.read(get_statistics, conversation_key)))
     await store.write(delete_all, conversation_key)
-    return announce(request, Reply(texts.ALL_DELETED), scope)
+    return announce(request, Reply(gettext(texts.ALL_DELETED)), scope)
 
 
 async def _delete(request: CommandRequest, scope: Scope, conversation_key: str, number: str) -> Reply:
@@ -85,4 +86,8 @@ async def _delete(request: CommandRequest, scope: Scope, conversation_key: str, 
     deleted = None
     if number.isdecimal() and len(number) <= MAX_NUMBER_DIGITS:
         deleted = await request.services.store.write(delete_entry, conversation_key, int(number))
-    return announce(request, Reply(texts.entry_deleted(deleted)), scope) if deleted else Reply(texts.UNKNOWN_ENTRY)
+    return (
+        announce(request, Reply(texts.entry_deleted(deleted)), scope)
+        if deleted
+        else Reply(gettext(texts.UNKNOWN_ENTRY))
+    )

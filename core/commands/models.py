@@ -13,6 +13,7 @@ from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import Ledger, QuotaStatus
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import EffectivePreference, Preferences, with_available_model
+from core.i18n.translation import gettext
 from core.port import Button, MenuItem
 from core.scopes import Scope
 from core.services import Services
@@ -111,7 +112,7 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
     models, action = request.services.models.chat_models(), request.incoming.text
     model = next((model for model in models if _choice(model) == action), None)
     if model is None:
-        return Reply(texts.MODEL_UNAVAILABLE)
+        return Reply(gettext(texts.MODEL_UNAVAILABLE))
     return await _choose(request, model, await default_scope(request), edits_message=True)
 
 

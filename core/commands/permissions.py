@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from core.commands.declarations import ScopeName
 from core.commands.request import CommandRequest, Reply
+from core.i18n.translation import gettext
 from core.port import Adapter, Incoming, SupportsManagers
 from core.scopes import Scope, ScopeKind
 from core.settings import SharedSettings
@@ -44,9 +45,9 @@ async def find_scope(request: CommandRequest, name: ScopeName) -> Scope | Reply:
         return await default_scope(request)
     scope = next((scope for scope in request.preferences.scopes if scope.kind is SCOPE_KINDS[name]), None)
     if scope is None:
-        return Reply(texts.NO_SERVER)
+        return Reply(gettext(texts.NO_SERVER))
     if scope.kind is ScopeKind.PERSON and request.incoming.sender.is_anonymous:
-        return Reply(texts.ANONYMOUS)
+        return Reply(gettext(texts.ANONYMOUS))
     return scope if await may_change(request, scope) else Reply(texts.managers_only(scope))
 
 

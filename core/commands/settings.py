@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
+from core.i18n.translation import gettext
 from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
-from core.texts.formatting import either
+from core.texts.formatting import either, format_number
 
 MAX_INSTRUCTIONS_CHARS = 20_000
 MAX_ANSWER_TOKENS = 100_000
@@ -22,19 +24,15 @@ MAX_TEMPERATURE = 2
 @dataclass(frozen=True, slots=True)
 class ChatSetting:
     name: PreferenceName
-    accepted_values: str
-    """As in "Temperature must be 0-2"."""
+    describe_values: Callable[[], str]
+    """What is accepted, as in "Temperature must be 0-2"."""
     parse: Callable[[str], str | None]
     """The value to store; None for one that is not accepted."""
     current_value: Callable[[Preferences], str]
     """"" for the model's default."""
 
-    @property
-    def label(self) -> str:
-        return self.name.capitalize()
-
     def format_current(self, preferences: Preferences) -> str:
-        return self.current_value(preferences) or texts.MODEL_DEFAULT
+        return self.current_value(preferences) or gettext(texts.MODEL_DEFAULT)
 
 
 def _parse_temperature(value: str) -> str | None:
@@ -59,25 +57,25 @@ def _one_of(*values: str) -> Callable[[str], str | None]:
 CHAT_SETTINGS = (
     ChatSetting(
         PreferenceName.TEMPERATURE,
-        f"0-{MAX_TEMPERATURE}",
+        partial(texts.number_range, 0, MAX_TEMPERATURE),
         _parse_temperature,
         lambda preferences: "" if preferences.temperature is None else f"{preferences.temperature:g}",
     ),
     ChatSetting(
         PreferenceName.ANSWER_LENGTH,
-        f"{MIN_ANSWER_TOKENS}-{MAX_ANSWER_TOKENS:,}",
+        partial(texts.number_range, MIN_ANSWER_TOKENS, MAX_ANSWER_TOKENS),
         _parse_length,
-        lambda preferences: f"{preferences.max_answer_tokens:,}" if preferences.max_answer_tokens else "",
+        lambda preferences: format_number(preferences.max_answer_tokens) if preferences.max_answer_tokens else "",
     ),
     ChatSetting(
         PreferenceName.REASONING_EFFORT,
-        either(ReasoningEffort),
+        partial(either, tuple(ReasoningEffort)),
         _one_of(*ReasoningEffort),
         lambda preferences: preferences.reasoning_effort or "",
     ),
     ChatSetting(
         PreferenceName.SHOW_REASONING,
-        either((ON, OFF)),
+        partial(either, (ON, OFF)),
         _one_of(ON, OFF),
         lambda preferences: ON if preferences.shows_reasoning else OFF,
     ),
@@ -101,28 +99,40 @@ async def settings_reply(request: CommandRequest) -> Reply:
 async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> Reply:
     if not value:
         current = setting.format_current(request.preferences)
-        return Reply(texts.setting_details(setting.label, current, setting.name, setting.accepted_values))
+        return Reply(texts.setting_details(setting.name, current, setting.describe_values()))
     if value.casefold() == RESET:
         return await _reset(request, setting.name)
     accepted = setting.parse(value)
     if accepted is None:
-        return Reply(texts.invalid_setting(setting.label, setting.accepted_values))
+        return Reply(texts.invalid_setting(setting.name, setting.describe_values()))
     return await _set(request, setting.name, accepted)
 
 
 def _list(request: CommandRequest) -> Reply:
     preferences = request.preferences
     lines = [
-        texts.setting_line(setting.label, setting.format_current(preferences), setting.accepted_values)
+        texts.setting_line(
+            texts.setting_label(setting.name), setting.format_current(preferences), setting.describe_values()
+        )
         for setting in CHAT_SETTINGS
     ]
     if not request.incoming.place.is_private:
         value = ON if preferences.is_shared else OFF
-        lines.append(texts.setting_line("Share", value, "on or off: one conversation for everyone here"))
+        lines.append(
+            texts.setting_line(
+                texts.setting_label(PreferenceName.SHARED_CONVERSATION), value, texts.share_explanation()
+            )
+        )
     lines += [
-        texts.setting_line("Persona", preferences.persona or "none", "/persona"),
-        texts.setting_line("Instructions", f"{len(preferences.system_prompt):,} characters", "/system"),
-        texts.setting_line("Model", request.services.models.display_name(preferences.model), "/model"),
+        texts.setting_line(texts.label(PreferenceName.PERSONA), preferences.persona or texts.no_persona(), "/persona"),
+        texts.setting_line(
+            texts.label(PreferenceName.SYSTEM_PROMPT),
+            texts.instructions_length(len(preferences.system_prompt)),
+            "/system",
+        ),
+        texts.setting_line(
+            texts.label(PreferenceName.MODEL), request.services.models.display_name(preferences.model), "/model"
+        ),
     ]
     return Reply(texts.setting_list(lines))
 
@@ -142,15 +152,15 @@ async def _reset(request: CommandRequest, name: PreferenceName) -> Reply:
 async def _set_share(request: CommandRequest, value: str) -> Reply:
     place = request.incoming.place
     if value.casefold() not in (ON, OFF, RESET):
-        return Reply(texts.invalid_setting("Share", either((ON, OFF))))
+        return Reply(texts.invalid_setting(PreferenceName.SHARED_CONVERSATION, either((ON, OFF))))
     if place.is_private:
-        return Reply(texts.SHARE_IN_PRIVATE)
+        return Reply(gettext(texts.SHARE_IN_PRIVATE))
     scope = await find_scope(request, ScopeName.CHAT)
     if isinstance(scope, Reply):
         return scope
     is_shared = value.casefold() == ON
     await request.set_preference(scope.key, PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
-    return announce(request, Reply(texts.SHARED if is_shared else texts.NOT_SHARED), scope)
+    return announce(request, Reply(gettext(texts.SHARED if is_shared else texts.NOT_SHARED)), scope)
 
 
 async def system_reply(request: CommandRequest) -> Reply:
@@ -172,7 +182,7 @@ async def persona_reply(request: CommandRequest) -> Reply:
     """`/persona`, `/persona NAME`, `/persona reset`."""
     name, personas = request.argument, request.services.settings.personas
     if not personas:
-        return Reply(texts.NO_PERSONAS)
+        return Reply(gettext(texts.NO_PERSONAS))
     if not name:
         return Reply(texts.persona_list(personas, request.preferences.persona))
     if name.casefold() in RESET_WORDS:

@@ -7,12 +7,14 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from core.conversation.model_registry import ModelRegistry
+from core.i18n.translation import ENGLISH, match_language
 from core.port import Incoming
-from core.scopes import Scope, applicable_scopes, chat_scope_key
+from core.scopes import Scope, ScopeKind, applicable_scopes, chat_scope_key
 from core.settings import Settings
-from core.store.preferences import Preference, PreferenceName, list_preferences
+from core.store.preferences import Preference, PreferenceName, list_preferences, set_preference
 
 ON, OFF = "on", "off"
+NOTHING = Preference("", "")
 
 
 class ReasoningEffort(StrEnum):
@@ -42,6 +44,12 @@ class Preferences:
     personas: Mapping[str, str]
     is_shared: bool
     """Whether everyone in this chat shares one conversation."""
+    language: str = ENGLISH
+    """Of the bot's own messages to the person: one of `LANGUAGES`."""
+    chosen_language: str = ""
+    """The same if the person chose it; "" if it is that of the client."""
+    client_language: str = ""
+    """The language of the person's client, as far as it was stored."""
 
     @property
     def model(self) -> str:
@@ -106,7 +114,28 @@ def load_preferences(connection: Connection, incoming: Incoming, settings: Setti
                     preference.value, scope, preference.set_by, preference.notified_model
                 )
     shared = preferences.get((chat_scope_key(incoming.place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
-    return Preferences(applicable, values, settings.personas, is_shared=shared.value == ON)
+    person = next(scope.key for scope in applicable if scope.kind is ScopeKind.PERSON)
+    chosen = preferences.get((person, PreferenceName.LANGUAGE), NOTHING).value
+    stored = preferences.get((person, PreferenceName.CLIENT_LANGUAGE), NOTHING).value
+    return Preferences(
+        applicable,
+        values,
+        settings.personas,
+        is_shared=shared.value == ON,
+        language=chosen or match_language(incoming.sender.language or stored or incoming.place_language),
+        chosen_language=chosen,
+        client_language=stored,
+    )
+
+
+def remember_client_language(connection: Connection, incoming: Incoming, preferences: Preferences) -> None:
+    """Not every event tells it: Discord's messages do not. Writes only what has changed."""
+    if not incoming.sender.language:
+        return
+    language = match_language(incoming.sender.language)
+    if language != preferences.client_language:
+        person = next(scope.key for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
+        set_preference(connection, person, PreferenceName.CLIENT_LANGUAGE, Preference(language, ""))
 
 
 def with_available_model(preferences: Preferences, models: ModelRegistry) -> Preferences:

@@ -31,6 +31,7 @@ import structlog
 from core.backoff import Backoff
 from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext_noop
 from core.port import Adapter, EventKind, Part, Place, SupportsUploads
 from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
 from core.store.chat_migration import move_chat
@@ -269,7 +270,7 @@ class Outbox:
 
     async def _create_message(self, position: int, part: Part) -> str:
         if part.file is not None and not isinstance(self.adapter, SupportsUploads):
-            raise DeliveryError("Files cannot be sent here", DeliveryFailure.REJECTED)
+            raise DeliveryError(gettext_noop("Files cannot be sent here"), DeliveryFailure.REJECTED)
         key = f"{self._key}-{position}"
         return await self.adapter.send(
             self.place,

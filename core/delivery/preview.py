@@ -27,6 +27,7 @@ from core.delivery.outbox import Outbox
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.port import Button, Part, PreviewMode, SupportsDrafts
 from core.texts import answers as texts
@@ -70,6 +71,7 @@ class Preview:
         self._status = ""
         self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
         self._final_parts = 0
+        self._thinking = gettext(texts.THINKING)
         self._started_at = self._clock.monotonic()
         self._first_text_at: float | None = None
         """When the first words were shown."""
@@ -82,7 +84,9 @@ class Preview:
         self._interrupted = Interruption()
         """The preview ends, or the first words have arrived, which are more urgent than what is waiting."""
         self._capabilities = self._adapter.capabilities(outbox.place)
-        stop_button = Button(texts.STOP_BUTTON, encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True)
+        stop_button = Button(
+            gettext(texts.STOP_BUTTON), encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True
+        )
         self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
@@ -177,12 +181,12 @@ class Preview:
             wait = self._interval() if is_changed else self._capabilities.draft_refresh_interval
             return math.inf if wait is None else self._shown_at + wait - now
         if self._status:  # news is shown at once, that the model reasons only if it does so for a moment
-            return typing_from - now if self._status == texts.THINKING else 0.0
+            return typing_from - now if self._status == self._thinking else 0.0
         typing_at = max(typing_from, self._typing_at + self._capabilities.typing_interval)
         return min(typing_at, self._started_at + self._timings.thinking_status_delay) - now
 
     def _current_status(self) -> str:
-        return self._status or texts.THINKING
+        return self._status or self._thinking
 
     def _interval(self) -> float:
         """Seconds between two previews."""
@@ -238,7 +242,7 @@ class Preview:
             await self._interrupted.cuts_short(self._show_typing())
         elif await self._acquire_slot(RequestKind.DRAFT):
             await self._show_draft(self._adapter, Part(""))  # the platform shows "Thinking…"
-            self._shown_at, self._shown_status = self._typing_at, texts.THINKING
+            self._shown_at, self._shown_status = self._typing_at, self._thinking
 
     async def _show_draft(self, adapter: SupportsDrafts, part: Part) -> None:
         self._outbox.check_preview_allowed()
@@ -266,7 +270,7 @@ class Preview:
 
     def _draft_status(self) -> Part:
         # The platform shows "Thinking…" for an empty draft; another status is more informative.
-        return Part("") if self._current_status() == texts.THINKING else self._render_status(self._status)
+        return Part("") if self._current_status() == self._thinking else self._render_status(self._status)
 
     def _render_status(self, status: str) -> Part:
         return self._adapter.dialect.render(Document((Paragraph((Emphasis((Text(status),)),)),)))

@@ -70,7 +70,7 @@ def _cell_lines(cell: tuple[Inline, ...]) -> list[str]:
 
 
 def _lines_width(lines: list[str]) -> int:
-    return max(map(_display_width, lines))
+    return max(map(display_width, lines))
 
 
 def _format_row(row: list[list[str]], widths: list[int], alignments: tuple[Alignment, ...]) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _format_row(row: list[list[str]], widths: list[int], alignments: tuple[Align
 
 
 @lru_cache(4096)
-def _display_width(text: str) -> int:
+def display_width(text: str) -> int:
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
@@ -89,6 +89,6 @@ def _display_width(text: str) -> int:
 
 
 def _pad_cell(text: str, width: int, alignment: Alignment) -> str:
-    padding = max(0, width - _display_width(text))
+    padding = max(0, width - display_width(text))
     before = {Alignment.LEFT: 0, Alignment.CENTER: padding // 2, Alignment.RIGHT: padding}[alignment]
     return " " * before + text + " " * (padding - before)

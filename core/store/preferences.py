@@ -21,6 +21,10 @@ class PreferenceName(StrEnum):
     ANSWER_LENGTH = "length"
     REASONING_EFFORT = "effort"
     SHOW_REASONING = "reasoning"
+    LANGUAGE = "language"
+    """Which the person chose for the bot's own messages."""
+    CLIENT_LANGUAGE = "client language"
+    """Of the person's client, as its last event that named one said."""
 
 
 @dataclass(frozen=True, slots=True)

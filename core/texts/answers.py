@@ -6,79 +6,100 @@ Notes are plain text; what the dispatcher replies is Markdown.
 from collections.abc import Iterable
 
 from core.conversation.context_window import PromptTooLongError
-from core.conversation.ledger import QuotaWarning
-from core.errors import ModelError, ModelFailure
-from core.texts.formatting import count, format_duration
+from core.conversation.ledger import Allowance, QuotaWarning
+from core.errors import DeliveryError, ModelError, ModelFailure
+from core.i18n.translation import gettext, gettext_noop, ngettext
+from core.texts.formatting import format_duration, format_number, format_seconds, isolate, join_all
 
-STOP_BUTTON = "Stop"
-RETRY_BUTTON = "Retry"
-CONTINUE_BUTTON = "Continue"
-REASONING_BUTTON = "Reasoning"
-SEND_AGAIN_BUTTON = "Send again"
+STOP_BUTTON = gettext_noop("Stop")
+RETRY_BUTTON = gettext_noop("Retry")
+CONTINUE_BUTTON = gettext_noop("Continue")
+REASONING_BUTTON = gettext_noop("Reasoning")
+SEND_AGAIN_BUTTON = gettext_noop("Send again")
 
-THINKING = "Thinking…"
+THINKING = gettext_noop("Thinking…")
 
-STOPPED = "Stopped."
-PLATFORM_WAIT = "This answer comes late because I may write only so many messages here in a minute."
-ALREADY_STOPPING = "I'm already stopping."
-HISTORY_TRIMMED = "Older messages no longer fit this model's context window. /context shows what the model still sees."
-ONLY_REASONING = "The model ended inside its reasoning, without an answer. This is what it wrote."
-ANSWER_HAS_GAP = "A piece of this answer arrived damaged and is missing."
-MAX_LENGTH_REACHED = "The answer reached its maximum length."
-LONG_ANSWER = "The answer is long. This file has all of it."
-DELIVERY_UNCERTAIN = "The connection dropped while I sent this. Parts of it may be missing."
-PREVIEW_ORPHANED = "I was restarted while I wrote this. See the messages below for the answer."
-INTERNAL_ERROR = "Something went wrong on my side. Try again later."
+STOPPED = gettext_noop("Stopped.")
+PLATFORM_WAIT = gettext_noop("This answer comes late because I may write only so many messages here in a minute.")
+ALREADY_STOPPING = gettext_noop("I'm already stopping.")
+HISTORY_TRIMMED = gettext_noop(
+    "Older messages no longer fit this model's context window. /context shows what the model still sees."
+)
+ONLY_REASONING = gettext_noop("The model ended inside its reasoning, without an answer. This is what it wrote.")
+ANSWER_HAS_GAP = gettext_noop("A piece of this answer arrived damaged and is missing.")
+MAX_LENGTH_REACHED = gettext_noop("The answer reached its maximum length.")
+LONG_ANSWER = gettext_noop("The answer is long. This file has all of it.")
+DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I sent this. Parts of it may be missing.")
+PREVIEW_ORPHANED = gettext_noop("I was restarted while I wrote this. See the messages below for the answer.")
+INTERNAL_ERROR = gettext_noop("Something went wrong on my side. Try again later.")
 
-ACCESS_DENIED = "Only people approved by this bot's operator can use it."
-TOO_FAST = "You're sending messages too fast."
-QUEUE_FULL = "Too many of your messages are waiting. Wait for the next answer, then send this one again."
-QUESTION_OUTDATED = "I was offline when you sent this. Send /retry to have it answered now."
-EMPTY_MESSAGE = "That message is empty. Write a question and a model answers it."
-NO_QUESTION_YET = "There is no question to retry yet."
-ONLY_LAST_CONTINUES = "Only the last answer can be continued. Press Retry to ask this question again."
+ACCESS_DENIED = gettext_noop("Only people approved by this bot's operator can use it.")
+TOO_FAST = gettext_noop("You're sending messages too fast.")
+QUEUE_FULL = gettext_noop("Too many of your messages are waiting. Wait for the next answer, then send this one again.")
+QUESTION_OUTDATED = gettext_noop("I was offline when you sent this. Send /retry to have it answered now.")
+EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question and a model answers it.")
+NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
+ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
-ANSWER_EXPIRED = "This answer is too old for its buttons: what they need was deleted. Send your question again."
-NOT_YOUR_ANSWER = "This answer belongs to someone else."
-ANSWER_NOT_STORED = "This answer is no longer stored. Ask again."
-REASONING_NOT_STORED = "The model's reasoning for this answer is not stored, or was deleted after some days."
-OUTDATED_BUTTON = "This button is from an older version and no longer works."
-
-OPERATOR_ONLY = "Only the bot's operator can fix that."
+ANSWER_EXPIRED = gettext_noop(
+    "This answer is too old for its buttons: what they need was deleted. Send your question again."
+)
+NOT_YOUR_ANSWER = gettext_noop("This answer belongs to someone else.")
+ANSWER_NOT_STORED = gettext_noop("This answer is no longer stored. Ask again.")
+REASONING_NOT_STORED = gettext_noop(
+    "The model's reasoning for this answer is not stored, or was deleted after some days."
+)
+OUTDATED_BUTTON = gettext_noop("This button is from an older version and no longer works.")
 
 FAILURE_TEXTS: dict[ModelFailure, str] = {
-    ModelFailure.AUTHENTICATION: f"The model service rejected this bot's API key. {OPERATOR_ONLY}",
-    ModelFailure.CREDIT: f"This bot's account with the model service has no credit left. {OPERATOR_ONLY}",
-    ModelFailure.PAYMENT: "This model needs a higher plan than this bot has. Choose another with /model.",
-    ModelFailure.REGION: f"The model service does not serve the country where this bot runs. {OPERATOR_ONLY}",
-    ModelFailure.BLOCKED: f"A firewall keeps this bot from the model service. {OPERATOR_ONLY}",
-    ModelFailure.WRONG_ADDRESS: f"This bot has a wrong address of its model service. {OPERATOR_ONLY}",
-    ModelFailure.NO_STREAMING: "The model service does not stream this model's answers. Choose another with /model.",
-    ModelFailure.RATE_LIMITED: "The model is busy.",
-    ModelFailure.QUOTA: "Today's quota for this model is used up. Choose another with /model.",
-    ModelFailure.ALLOWANCE: "You've reached today's limit. See /usage.",
-    ModelFailure.UNKNOWN_MODEL: "This model is no longer available. Choose another with /model.",
-    ModelFailure.OVERFLOW: "This conversation is too long for the model. Start a new one with /new, or choose a model "
-    "with a larger context window with /model.",
-    ModelFailure.REFUSED: "The model service rejected this request. Rephrase it, or choose another model with /model.",
-    ModelFailure.FILTERED: "A content filter withheld the answer. Rephrase your question.",
-    ModelFailure.UNREACHABLE: "The model service cannot be reached.",
-    ModelFailure.SERVER_ERROR: "The model service reported an internal error.",
-    ModelFailure.UNAVAILABLE: "The model service is unavailable.",
-    ModelFailure.STALLED: "The model stopped responding.",
-    ModelFailure.TRUNCATED: "The answer was cut off.",
-    ModelFailure.MALFORMED: "The model service sent an invalid response.",
-    ModelFailure.EMPTY: "The model returned no answer.",
+    ModelFailure.AUTHENTICATION: gettext_noop(
+        "The model service rejected this bot's API key. Only the bot's operator can fix that."
+    ),
+    ModelFailure.CREDIT: gettext_noop(
+        "This bot's account with the model service has no credit left. Only the bot's operator can fix that."
+    ),
+    ModelFailure.PAYMENT: gettext_noop("This model needs a higher plan than this bot has. Choose another with /model."),
+    ModelFailure.REGION: gettext_noop(
+        "The model service does not serve the country where this bot runs. Only the bot's operator can fix that."
+    ),
+    ModelFailure.BLOCKED: gettext_noop(
+        "A firewall keeps this bot from the model service. Only the bot's operator can fix that."
+    ),
+    ModelFailure.WRONG_ADDRESS: gettext_noop(
+        "This bot has a wrong address of its model service. Only the bot's operator can fix that."
+    ),
+    ModelFailure.NO_STREAMING: gettext_noop(
+        "The model service does not stream this model's answers. Choose another with /model."
+    ),
+    ModelFailure.RATE_LIMITED: gettext_noop("The model is busy."),
+    ModelFailure.QUOTA: gettext_noop("Today's quota for this model is used up. Choose another with /model."),
+    ModelFailure.ALLOWANCE: gettext_noop("You've reached today's limit. See /usage."),
+    ModelFailure.UNKNOWN_MODEL: gettext_noop("This model is no longer available. Choose another with /model."),
+    ModelFailure.OVERFLOW: gettext_noop(
+        "This conversation is too long for the model. Start a new one with /new, or choose a model with a larger "
+        "context window with /model."
+    ),
+    ModelFailure.REFUSED: gettext_noop(
+        "The model service rejected this request. Rephrase it, or choose another model with /model."
+    ),
+    ModelFailure.FILTERED: gettext_noop("A content filter withheld the answer. Rephrase your question."),
+    ModelFailure.UNREACHABLE: gettext_noop("The model service cannot be reached."),
+    ModelFailure.SERVER_ERROR: gettext_noop("The model service reported an internal error."),
+    ModelFailure.UNAVAILABLE: gettext_noop("The model service is unavailable."),
+    ModelFailure.STALLED: gettext_noop("The model stopped responding."),
+    ModelFailure.TRUNCATED: gettext_noop("The answer was cut off."),
+    ModelFailure.MALFORMED: gettext_noop("The model service sent an invalid response."),
+    ModelFailure.EMPTY: gettext_noop("The model returned no answer."),
 }
 
 FAILURE_REMEDIES: dict[ModelFailure, str] = {
-    ModelFailure.RATE_LIMITED: "Try again in a moment.",
-    ModelFailure.UNREACHABLE: "Try again in a few minutes.",
-    ModelFailure.SERVER_ERROR: "Try again, or choose another model with /model.",
-    ModelFailure.UNAVAILABLE: "Try again in a few minutes.",
-    ModelFailure.STALLED: "Try again, or choose another with /model.",
-    ModelFailure.MALFORMED: "Try again.",
-    ModelFailure.EMPTY: "Try again, or choose another with /model.",
+    ModelFailure.RATE_LIMITED: gettext_noop("Try again in a moment."),
+    ModelFailure.UNREACHABLE: gettext_noop("Try again in a few minutes."),
+    ModelFailure.SERVER_ERROR: gettext_noop("Try again, or choose another model with /model."),
+    ModelFailure.UNAVAILABLE: gettext_noop("Try again in a few minutes."),
+    ModelFailure.STALLED: gettext_noop("Try again, or choose another with /model."),
+    ModelFailure.MALFORMED: gettext_noop("Try again."),
+    ModelFailure.EMPTY: gettext_noop("Try again, or choose another with /model."),
 }
 """What to do if the service does not say how long to wait."""
 
@@ -100,42 +121,56 @@ LASTING_FAILURES = frozenset(
 """Waiting does not help, even if the service says how long to wait."""
 
 PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
-    ModelFailure.AUTHENTICATION: "The model service rejected your API key. Change or remove it with /key.",
-    ModelFailure.CREDIT: "The account of your API key has no credit left. Change or remove the key with /key.",
-    ModelFailure.PAYMENT: "This model needs a higher plan than your API key has. Choose another with /model.",
-    ModelFailure.QUOTA: "Today's quota of your API key for this model is used up. Choose another with /model.",
+    ModelFailure.AUTHENTICATION: gettext_noop(
+        "The model service rejected your API key. Change or remove it with /key."
+    ),
+    ModelFailure.CREDIT: gettext_noop(
+        "The account of your API key has no credit left. Change or remove the key with /key."
+    ),
+    ModelFailure.PAYMENT: gettext_noop(
+        "This model needs a higher plan than your API key has. Choose another with /model."
+    ),
+    ModelFailure.QUOTA: gettext_noop(
+        "Today's quota of your API key for this model is used up. Choose another with /model."
+    ),
 }
 
 SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
-    ModelFailure.QUOTA: "has no quota left today",
-    ModelFailure.RATE_LIMITED: "is busy",
-    ModelFailure.CREDIT: "needs more credit than is left",
-    ModelFailure.PAYMENT: "needs a higher plan",
-    ModelFailure.NO_STREAMING: "does not stream its answers",
-    ModelFailure.UNKNOWN_MODEL: "is no longer available",
-    ModelFailure.SERVER_ERROR: "reported an internal error",
-    ModelFailure.STALLED: "stopped responding",
-    ModelFailure.EMPTY: "returned no answer",
-    ModelFailure.OVERFLOW: "has too small a context window for this",
+    ModelFailure.QUOTA: gettext_noop("{model} has no quota left today"),
+    ModelFailure.RATE_LIMITED: gettext_noop("{model} is busy"),
+    ModelFailure.CREDIT: gettext_noop("{model} needs more credit than is left"),
+    ModelFailure.PAYMENT: gettext_noop("{model} needs a higher plan"),
+    ModelFailure.NO_STREAMING: gettext_noop("{model} does not stream its answers"),
+    ModelFailure.UNKNOWN_MODEL: gettext_noop("{model} is no longer available"),
+    ModelFailure.SERVER_ERROR: gettext_noop("{model} reported an internal error"),
+    ModelFailure.STALLED: gettext_noop("{model} stopped responding"),
+    ModelFailure.EMPTY: gettext_noop("{model} returned no answer"),
+    ModelFailure.OVERFLOW: gettext_noop("{model} has too small a context window for this"),
 }
+MODEL_UNAVAILABLE = gettext_noop("{model} is unavailable")
 
 
 def too_fast(seconds: float) -> str:
-    return f"{TOO_FAST} Try again in {format_duration(seconds)}."
+    wait = gettext("Try again in {duration}.").format(duration=format_duration(seconds))
+    return f"{gettext(TOO_FAST)} {wait}"
 
 
 def thinking_progress(seconds: int, tokens: int) -> str:
     """`tokens`: 0 for a model that reasons silently."""
-    return f"{THINKING} {seconds} s · {tokens:,} tokens" if tokens else f"{THINKING} {seconds} s"
+    progress = f"{gettext(THINKING)} {format_seconds(seconds)}"
+    return f"{progress} · {count_tokens(tokens)}" if tokens else progress
 
 
 def answer_continues(chars: int) -> str:
     """In place of the messages of an answer that takes too many; in whole thousands, so that it changes rarely."""
-    return f"The answer goes on: {chars // 1000 * 1000:,} characters so far."
+    thousands = chars // 1000 * 1000
+    return ngettext(
+        "The answer goes on: {count} character so far.", "The answer goes on: {count} characters so far.", thousands
+    ).format(count=format_number(thousands))
 
 
 def reading_progress(name: str, percent: int) -> str:
-    return f"Reading {name}: {percent} %"
+    return gettext("Reading {name}: {percent} %").format(name=isolate(name), percent=percent)
 
 
 def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = False) -> str:
@@ -143,70 +178,110 @@ def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = Fal
     text = FAILURE_TEXTS[error.failure]
     if is_personal_key:
         text = PERSONAL_KEY_FAILURE_TEXTS.get(error.failure, text)
-    return f"{text} {_what_to_do(error)}".strip() + f" [{turn_id}]"
+    return f"{gettext(text)} {_what_to_do(error)}".strip() + f" [{turn_id}]"
 
 
 def _what_to_do(error: ModelError) -> str:
     if error.retry_after is None or error.failure in LASTING_FAILURES:
-        return FAILURE_REMEDIES.get(error.failure, "")
+        remedy = FAILURE_REMEDIES.get(error.failure)
+        return gettext(remedy) if remedy else ""
     wait = format_duration(error.retry_after)
     if error.failure is ModelFailure.QUOTA:
-        return f"It resets in about {wait}."
-    is_named = error.failure is ModelFailure.RATE_LIMITED
-    return f"Try again in about {wait}." if is_named else f"The model is busy: try again in about {wait}."
+        return gettext("It resets in about {duration}.").format(duration=wait)
+    if error.failure is ModelFailure.RATE_LIMITED:
+        return gettext("Try again in about {duration}.").format(duration=wait)
+    return gettext("The model is busy: try again in about {duration}.").format(duration=wait)
 
 
 def model_substituted(error: ModelError, chosen: str, answering: str) -> str:
-    reason = SUBSTITUTION_REASONS.get(error.failure, "is unavailable")
-    seconds = None if error.failure in LASTING_FAILURES else error.retry_after
-    back = f" (back in {format_duration(seconds)})" if seconds else ""
-    return f"{chosen} {reason}{back}. Answered by {answering}."
+    reason = gettext(SUBSTITUTION_REASONS.get(error.failure, MODEL_UNAVAILABLE)).format(model=isolate(chosen))
+    if error.retry_after and error.failure not in LASTING_FAILURES:
+        duration = format_duration(error.retry_after)
+        reason = gettext("{reason} (back in {duration})").format(reason=reason, duration=duration)
+    return gettext("{reason}. Answered by {model}.").format(reason=reason, model=isolate(answering))
 
 
 def model_retired(old: str, new: str) -> str:
-    return f"{old} is no longer available. {new} answers here from now on."
+    return gettext("{old} is no longer available. {new} answers here from now on.").format(
+        old=isolate(old), new=isolate(new)
+    )
+
+
+def delivery_failed(error: DeliveryError, turn_id: int) -> str:
+    """In place of an answer that the platform rejects."""
+    reason, colon, detail = str(error).partition(": ")
+    return f"{gettext(reason)}{colon}{detail} [{turn_id}]"
 
 
 def prompt_too_long_for_model(model: str, error: PromptTooLongError) -> str:
-    return (
-        f"Your message is about {error.needed:,} tokens long; {model} has room for {error.available:,}. Shorten it, or "
-        "choose a model with a larger context window with /model."
-    )
+    return gettext(
+        "Your message is about {needed} tokens long; {model} has room for {available}. Shorten it, or choose a model "
+        "with a larger context window with /model."
+    ).format(needed=format_number(error.needed), model=isolate(model), available=format_number(error.available))
 
 
 def answer_limit_low(max_tokens: int) -> str:
     """For a model that spends the whole limit on reasoning."""
-    return f"Answers are limited to {max_tokens:,} tokens here, reasoning included. Change it with /settings length."
+    return gettext(
+        "Answers are limited to {tokens} tokens here, reasoning included. Change it with /settings length."
+    ).format(tokens=format_number(max_tokens))
 
 
 def settings_ignored(model: str, settings: Iterable[str]) -> str:
     """`settings` as in "temperature 0.3"."""
-    return f"{model} does not accept {' and '.join(settings)}, so its default applies. See /settings."
+    return gettext("{model} does not accept {settings}, so its default applies. See /settings.").format(
+        model=isolate(model), settings=join_all(settings)
+    )
 
 
 def prompt_too_long(max_chars: int) -> str:
-    return f"A message can have at most {max_chars:,} characters."
+    return gettext("A message can have at most {count} characters.").format(count=format_number(max_chars))
 
 
 def unreadable_attachments(kinds: Iterable[str]) -> str:
-    return f"I can't read this yet: {', '.join(kinds)}. Send text, a PDF or a text file."
+    return gettext("I can't read this yet: {kinds}. Send text, a PDF or a text file.").format(
+        kinds=", ".join(map(gettext, kinds))
+    )
 
 
 def file_limit_reached(max_files: int) -> str:
-    return f"I read at most {max_files} files per message."
+    return ngettext(
+        "I read at most {count} file per message.", "I read at most {count} files per message.", max_files
+    ).format(count=max_files)
 
 
 def messages_dropped(number: int) -> str:
-    return f"{STOPPED} {count(number, 'waiting message')} dropped."
+    dropped = ngettext("{count} waiting message dropped.", "{count} waiting messages dropped.", number)
+    return f"{gettext(STOPPED)} {dropped.format(count=format_number(number))}"
+
+
+def count_tokens(number: int) -> str:
+    return ngettext("{count} token", "{count} tokens", number).format(count=format_number(number))
+
+
+def allowance_limit(allowance: Allowance) -> str:
+    """`100 questions`."""
+    if allowance.unit == "token":
+        return count_tokens(allowance.limit)
+    return ngettext("{count} question", "{count} questions", allowance.limit).format(
+        count=format_number(allowance.limit)
+    )
 
 
 def allowance_used_up(limit: str, seconds: float, *, is_chat: bool) -> str:
     """`limit` as in "100 questions"."""
-    subject = "This chat has" if is_chat else "You've"
-    return f"{subject} reached today's limit of {limit}. It resets in {format_duration(seconds)}."
+    text = (
+        gettext("This chat has reached today's limit of {limit}. It resets in {duration}.")
+        if is_chat
+        else gettext("You've reached today's limit of {limit}. It resets in {duration}.")
+    )
+    return text.format(limit=limit, duration=format_duration(seconds))
 
 
 def quota_warning(warning: QuotaWarning) -> str:
     """For the operator."""
-    resets_in = format_duration(warning.seconds_until_reset)
-    return f"{warning.model}: {round(warning.used_fraction * 100)} % of today's quota used. It resets in {resets_in}."
+    return gettext("{model}: {percent} % of today's quota used. It resets in {duration}.").format(
+        model=isolate(warning.model),
+        percent=round(warning.used_fraction * 100),
+        duration=format_duration(warning.seconds_until_reset),
+    )

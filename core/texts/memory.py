@@ -4,132 +4,188 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from core.errors import DocumentError, DocumentFailure, ModelFailure
+from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES, MAX_PAGES, MAX_TEXT_CHARS
 from core.memory.recall import RecalledContext
 from core.memory.service import MAX_NOTE_CHARS, StoredEntry
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
-from core.texts.formatting import count, escape_markdown
+from core.texts.formatting import count_entries, format_date, format_number, isolate, join_all, markdown_name
 
 MAX_ENTRY_CHARS = 120
 """Of a note's text in the list."""
 
-ASK_ABOUT_FILE = "Ask me about it."
-NOTE_MISSING = "What should I remember? Use `/remember TEXT`."
-NOTE_TOO_LONG = f"A note can have at most {MAX_NOTE_CHARS:,} characters."
-ALL_DELETED = "All notes and files of this conversation are deleted."
-NUMBER_MISSING = "Which one? Add its number, as in `/memory delete 1`."
+ASK_ABOUT_FILE = gettext_noop("Ask me about it.")
+NOTE_MISSING = gettext_noop("What should I remember? Use `/remember TEXT`.")
+ALL_DELETED = gettext_noop("All notes and files of this conversation are deleted.")
+NUMBER_MISSING = gettext_noop("Which one? Add its number, as in `/memory delete 1`.")
 CONFIRM_CLEAR = "confirm"
-UNKNOWN_ENTRY = "No note or file has this number. See /memory."
-UNKNOWN_ACTION = "Unknown action. Choose list, delete, clear, on, off or reset."
-HOW_TO_CHANGE = (
+"""What a person types, in every language."""
+UNKNOWN_ENTRY = gettext_noop("No note or file has this number. See /memory.")
+UNKNOWN_ACTION = gettext_noop("Unknown action. Choose list, delete, clear, on, off or reset.")
+HOW_TO_CHANGE = gettext_noop(
     "Add a note with `/remember TEXT`, or send a file. Delete with `/memory delete NUMBER` or `/memory clear`."
 )
 RECALL_STATUS = {
-    RecallMode.NOTES_AND_FILES: "Past messages are not recalled; `/memory on` changes that.",
-    RecallMode.WITH_MESSAGES: "Past messages are recalled too; `/memory off` turns recall off.",
-    RecallMode.OFF: "Recall is off; `/memory on` or `/memory reset` turns it on.",
+    RecallMode.NOTES_AND_FILES: gettext_noop("Past messages are not recalled; `/memory on` changes that."),
+    RecallMode.WITH_MESSAGES: gettext_noop("Past messages are recalled too; `/memory off` turns recall off."),
+    RecallMode.OFF: gettext_noop("Recall is off; `/memory on` or `/memory reset` turns it on."),
 }
 RECALL_CHANGED = {
-    RecallMode.WITH_MESSAGES: (
+    RecallMode.WITH_MESSAGES: gettext_noop(
         "Recall: on. I also recall your past messages in this conversation when they fit a question, even those from "
         "before /new. A note under the answer says so. Turn recall off with `/memory off`."
     ),
-    RecallMode.OFF: "Recall: off. Notes and files stay until you delete them.",
-    RecallMode.NOTES_AND_FILES: "Recall reset. Notes and files are recalled, past messages are not.",
+    RecallMode.OFF: gettext_noop("Recall: off. Notes and files stay until you delete them."),
+    RecallMode.NOTES_AND_FILES: gettext_noop("Recall reset. Notes and files are recalled, past messages are not."),
 }
 DOCUMENT_FAILURE_TEXTS = {
-    DocumentFailure.TOO_LARGE: (
-        f"is too large. I can read up to {MAX_FILE_BYTES >> 20} MB, {MAX_PAGES:,} pages or {MAX_TEXT_CHARS:,} "
-        "characters of text."
+    DocumentFailure.TOO_LARGE: gettext_noop(
+        "{name} is too large. I can read up to {megabytes} MB, {pages} pages or {characters} characters of text."
     ),
-    DocumentFailure.ENCRYPTED: "is encrypted. Send it without a password.",
-    DocumentFailure.EMPTY: "is empty.",
-    DocumentFailure.NO_TEXT: "has no text. If its pages are scanned images, run text recognition on it first.",
-    DocumentFailure.BROKEN: "is damaged; I couldn't read any text in it.",
-    DocumentFailure.UNKNOWN: "is not a type I can read. Send a PDF, text, Markdown, CSV or source code file.",
-    DocumentFailure.SLOW: "took too long to read. Try a smaller part of it.",
-    DocumentFailure.FULL: "doesn't fit: this conversation's memory is full. See /memory to delete something.",
+    DocumentFailure.ENCRYPTED: gettext_noop("{name} is encrypted. Send it without a password."),
+    DocumentFailure.EMPTY: gettext_noop("{name} is empty."),
+    DocumentFailure.NO_TEXT: gettext_noop(
+        "{name} has no text. If its pages are scanned images, run text recognition on it first."
+    ),
+    DocumentFailure.BROKEN: gettext_noop("{name} is damaged; I couldn't read any text in it."),
+    DocumentFailure.UNKNOWN: gettext_noop(
+        "{name} is not a type I can read. Send a PDF, text, Markdown, CSV or source code file."
+    ),
+    DocumentFailure.SLOW: gettext_noop("{name} took too long to read. Try a smaller part of it."),
+    DocumentFailure.FULL: gettext_noop(
+        "{name} doesn't fit: this conversation's memory is full. See /memory to delete something."
+    ),
 }
+
+
+def note_too_long() -> str:
+    return gettext("A note can have at most {count} characters.").format(count=format_number(MAX_NOTE_CHARS))
 
 
 def document_failed(name: str, error: DocumentError) -> str:
-    return f"{name} {DOCUMENT_FAILURE_TEXTS[error.failure]}"
+    """`name` is a file's, or "" for a note."""
+    return gettext(DOCUMENT_FAILURE_TEXTS[error.failure]).format(
+        name=isolate(name) or gettext("The note"),
+        megabytes=MAX_FILE_BYTES >> 20,
+        pages=format_number(MAX_PAGES),
+        characters=format_number(MAX_TEXT_CHARS),
+    )
 
 
 def _found_by_words(failure: ModelFailure) -> str:
     """Why a note or file has no vectors."""
     match failure:
         case ModelFailure.QUOTA:
-            reason = "Today's quota of the embedding model does not suffice for it"
+            return gettext(
+                "Today's quota of the embedding model does not suffice for it, so I find it by its words only."
+            )
         case ModelFailure.ALLOWANCE:
-            reason = "It needs more embedding tokens than today's limit leaves you (see /usage)"
+            return gettext(
+                "It needs more embedding tokens than today's limit leaves you (see /usage), so I find it by its words "
+                "only."
+            )
         case _:
-            reason = "The embedding model is unavailable"
-    return f"{reason}, so I find it by its words only."
+            return gettext("The embedding model is unavailable, so I find it by its words only.")
 
 
 def file_stored(name: str, file: StoredEntry) -> str:
-    text = f"Read {name}: {count(file.entry.chunk_count, 'section')}."
+    sections = file.entry.chunk_count
+    text = ngettext("Read {name}: {count} section.", "Read {name}: {count} sections.", sections).format(
+        name=isolate(name), count=format_number(sections)
+    )
     if file.blank_page_count:
-        text += f" {file.blank_page_count:,} of its {file.page_count:,} pages have no text."
+        blank = ngettext(
+            "{count} of its {pages} pages has no text.",
+            "{count} of its {pages} pages have no text.",
+            file.blank_page_count,
+        ).format(count=format_number(file.blank_page_count), pages=format_number(file.page_count))
+        text = f"{text} {blank}"
     return f"{text} {_found_by_words(file.failure)}" if file.failure else text
 
 
 def file_not_fetched(name: str, reason: str) -> str:
-    return f"I couldn't download {name}: {reason.rstrip('.')}."
+    return gettext("I couldn't download {name}: {reason}.").format(
+        name=isolate(name), reason=gettext(reason).rstrip(".。")
+    )
 
 
 def note_stored(number: int, failure: ModelFailure | None = None) -> str:
-    text = f"Remembered as number {number}. See all with /memory."
+    text = gettext("Remembered as number {number}. See all with /memory.").format(number=number)
     return f"{text} {_found_by_words(failure)}" if failure else text
 
 
 def memory_list(entries: Sequence[MemoryEntry], statistics: MemoryStatistics) -> str:
-    if entries:
-        counts = ((statistics.note_count, "note"), (statistics.file_count, "file"))
-        head = f"{' and '.join(count(number, noun) for number, noun in counts if number)} here."
-    else:
-        head = "No notes or files yet."
-    lines = [f"- **{entry.number}** {_entry(entry)}" for entry in entries]
-    return "\n".join([f"{head} {RECALL_STATUS[statistics.recall_mode]}", "", *lines, "", HOW_TO_CHANGE])
+    head = (
+        gettext("{entries} here.").format(entries=count_entries(statistics.note_count, statistics.file_count))
+        if entries
+        else gettext("No notes or files yet.")
+    )
+    status = gettext(RECALL_STATUS[statistics.recall_mode])
+    return "\n".join([f"{head} {status}", "", *map(_entry_line, entries), "", gettext(HOW_TO_CHANGE)])
 
 
 def which_entry(entries: Sequence[MemoryEntry]) -> str:
-    return "\n".join([NUMBER_MISSING, "", *(f"- **{entry.number}** {_entry(entry)}" for entry in entries)]).strip()
+    return "\n".join([gettext(NUMBER_MISSING), "", *map(_entry_line, entries)]).strip()
 
 
 def confirm_clear(statistics: MemoryStatistics) -> str:
-    counts = ((statistics.note_count, "note"), (statistics.file_count, "file"))
-    stored = " and ".join(count(number, noun) for number, noun in counts if number) or "the memory"
-    return f"This deletes {stored} of this conversation for good. To do so, send `/memory clear {CONFIRM_CLEAR}`."
+    entries = count_entries(statistics.note_count, statistics.file_count)
+    text = (
+        gettext("This deletes {entries} of this conversation for good. To do so, send `/memory clear {word}`.")
+        if entries
+        else gettext("This deletes the memory of this conversation for good. To do so, send `/memory clear {word}`.")
+    )
+    return text.format(entries=entries, word=CONFIRM_CLEAR)
 
 
 def entry_deleted(entry: MemoryEntry) -> str:
-    return f"Deleted: {_entry(entry)}"
+    return gettext("Deleted: {entry}").format(entry=_entry(entry))
+
+
+def _entry_line(entry: MemoryEntry) -> str:
+    return f"- **{entry.number}** {_entry(entry)}"
 
 
 def _entry(entry: MemoryEntry) -> str:
-    day = datetime.fromtimestamp(entry.created_at, UTC).date().isoformat()
+    day = format_date(datetime.fromtimestamp(entry.created_at, UTC).date())
     name = entry.name if len(entry.name) <= MAX_ENTRY_CHARS else f"{entry.name[: MAX_ENTRY_CHARS - 1]}…"
-    size = "" if entry.is_note else f", {count(entry.chunk_count, 'section')}"
-    return f"{escape_markdown(name)} ({day}{size})"
+    if entry.is_note:
+        return f"{markdown_name(name)} ({day})"
+    sections = ngettext("{count} section", "{count} sections", entry.chunk_count)
+    return f"{markdown_name(name)} ({day}, {sections.format(count=format_number(entry.chunk_count))})"
 
 
 def recall_note(context: RecalledContext, answer: str) -> str:
     """Under an answer: what was recalled for it, and the sources it cites."""
     lines = []
     if context.failure is not None:
-        reason = {
-            ModelFailure.QUOTA: "today's quota of the embedding model is used up",
-            ModelFailure.ALLOWANCE: "today's limit is used up",
-        }.get(context.failure, "the embedding model failed")
-        lines.append(f"Your notes and files were searched by words only: {reason}.")
-    counts = ((context.note_count, "note"), (context.message_count, "message"))
-    if recalled := [count(number, noun) for number, noun in counts if number]:
-        lines.append(f"Recalled {' and '.join(recalled)}.")
+        lines.append(_searched_by_words(context.failure))
+    if recalled := _count_recalled(context):
+        lines.append(gettext("Recalled {entries}.").format(entries=join_all(recalled)))
     if cited := context.cited_sources(answer):
-        lines.append("Sources: " + "; ".join(map(str, cited)))
+        lines.append(gettext("Sources: {sources}").format(sources="; ".join(isolate(str(source)) for source in cited)))
     elif context.sources:
         names = dict.fromkeys(source.name for source in context.sources)
-        lines.append(f"Searched {', '.join(names)}.")
+        lines.append(gettext("Searched {files}.").format(files=", ".join(map(isolate, names))))
     return "\n".join(lines)
+
+
+def _searched_by_words(failure: ModelFailure) -> str:
+    match failure:
+        case ModelFailure.QUOTA:
+            return gettext(
+                "Your notes and files were searched by words only: today's quota of the embedding model is used up."
+            )
+        case ModelFailure.ALLOWANCE:
+            return gettext("Your notes and files were searched by words only: today's limit is used up.")
+        case _:
+            return gettext("Your notes and files were searched by words only: the embedding model failed.")
+
+
+def _count_recalled(context: RecalledContext) -> list[str]:
+    recalled = []
+    if notes := context.note_count:
+        recalled.append(ngettext("{count} note", "{count} notes", notes).format(count=format_number(notes)))
+    if messages := context.message_count:
+        recalled.append(ngettext("{count} message", "{count} messages", messages).format(count=format_number(messages)))
+    return recalled

@@ -5,94 +5,115 @@ from collections.abc import Iterable
 from core.api.catalogue import Model
 from core.conversation.ledger import QuotaStatus
 from core.conversation.preferences import EffectivePreference
+from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.scopes import Scope, ScopeKind
 from core.texts.formatting import (
-    count,
     escape_markdown,
     format_context_length,
     format_duration,
+    format_number,
+    isolate,
+    markdown_name,
     quota_bar,
     quote,
     scope_label,
 )
 
-MODEL_UNAVAILABLE = "This model is no longer available. See /model for the current ones."
+MODEL_UNAVAILABLE = gettext_noop("This model is no longer available. See /model for the current ones.")
 QUOTA_BAR_CHARS = 5
 
 
 def model_features(model: Model) -> list[str]:
     features = (
-        (model.has_reasoning, "reasoning"),
-        (model.has_vision, "images"),
-        (model.is_embedding_model, "embeddings only"),
+        (model.has_reasoning, gettext("reasoning")),
+        (model.has_vision, gettext("images")),
+        (model.is_embedding_model, gettext("embeddings only")),
     )
     return [label for has_feature, label in features if has_feature]
 
 
 def describe_model(model: Model) -> str:
     """One plain line: name, context length, features."""
-    return " · ".join((model.name, format_context_length(model.context_window), *model_features(model)))
+    return " · ".join((isolate(model.name), format_context_length(model.context_window), *model_features(model)))
 
 
 def current_model(name: str, preference: EffectivePreference, replaced: str) -> str:
     """Above the menu of /model. `replaced` is the chosen model where that is no longer available, else ""."""
     if preference.scope is None:
-        reason = "the default"
+        reason = gettext("the default")
+    elif preference.set_by and preference.scope.kind not in (ScopeKind.PERSON, ScopeKind.MEMBER):
+        reason = gettext("chosen for {scope} by {person}").format(
+            scope=scope_label(preference.scope), person=markdown_name(preference.set_by)
+        )
     else:
-        reason = f"chosen for {scope_label(preference.scope)}"
-        if preference.set_by and preference.scope.kind not in (ScopeKind.PERSON, ScopeKind.MEMBER):
-            reason += f" by {escape_markdown(preference.set_by)}"
+        reason = gettext("chosen for {scope}").format(scope=scope_label(preference.scope))
     if replaced:
-        reason = f"in place of {escape_markdown(replaced)}, {reason}, which is no longer available"
-    return f"Model: **{escape_markdown(name)}** ({reason}). Choose another:"
+        reason = gettext("in place of {model}, {reason}, which is no longer available").format(
+            model=markdown_name(replaced), reason=reason
+        )
+    return gettext("Model: **{model}** ({reason}). Choose another:").format(model=markdown_name(name), reason=reason)
 
 
 def model_changed(model: Model, scope: Scope) -> str:
-    length = format_context_length(model.context_window)
-    return f"Model: **{escape_markdown(model.name)}**, {length} tokens of context ({scope_label(scope)})"
+    return gettext("Model: **{model}**, {length} tokens of context ({scope})").format(
+        model=markdown_name(model.name), length=format_context_length(model.context_window), scope=scope_label(scope)
+    )
 
 
 def model_reset(name: str, reset_scope: Scope, scope: Scope | None) -> str:
     """`name` is the model that answers now; `scope` is where it was chosen, None: it is the default."""
-    model = f"**{escape_markdown(name)}**"
     if scope is None:
-        return f"Back to the default: {model}"
-    return f"Model reset ({scope_label(reset_scope)}). {model}, chosen for {scope_label(scope)}, answers here."
+        return gettext("Back to the default: **{model}**").format(model=markdown_name(name))
+    return gettext("Model reset ({reset_scope}). **{model}**, chosen for {scope}, answers here.").format(
+        reset_scope=scope_label(reset_scope), model=markdown_name(name), scope=scope_label(scope)
+    )
 
 
 def model_missing(scope_name: str) -> str:
-    return f"Add the model's name: `/model NAME {scope_name}`. To remove the choice: `/model reset {scope_name}`."
+    return gettext("Add the model's name: `/model NAME {scope}`. To remove the choice: `/model reset {scope}`.").format(
+        scope=scope_name
+    )
 
 
 def quota_used_up(seconds_until_reset: float) -> str:
-    return f"No tokens are left of its quota for today. Quotas reset in {format_duration(seconds_until_reset)}."
+    return gettext("No tokens are left of its quota for today. Quotas reset in {duration}.").format(
+        duration=format_duration(seconds_until_reset)
+    )
 
 
 def unknown_model(query: str, similar: Model | None) -> str:
-    return f"No model matches {quote(query)}. {f'Did you mean `{similar.id}`?' if similar else 'See /models.'}"
+    if similar is None:
+        return gettext("No model matches {query}. See /models.").format(query=quote(query))
+    return gettext("No model matches {query}. Did you mean `{model}`?").format(query=quote(query), model=similar.id)
 
 
 def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
-    return "\n".join([f"Several models match {quote(query)}. Choose one:", "", *(f"- `{m.id}`" for m in candidates)])
+    head = gettext("Several models match {query}. Choose one:").format(query=quote(query))
+    return "\n".join([head, "", *(f"- `{model.id}`" for model in candidates)])
 
 
 def embedding_model_chosen(model: Model) -> str:
-    return f"{escape_markdown(model.name)} only searches notes and files; it can't answer. See /models."
+    return gettext("{model} only searches notes and files; it can't answer. See /models.").format(
+        model=markdown_name(model.name)
+    )
 
 
 def model_list(number: int, seconds_until_reset: float, entries: Iterable[str]) -> str:
-    head = f"{count(number, 'model')}. Quotas reset in {format_duration(seconds_until_reset)}."
+    head = ngettext(
+        "{count} model. Quotas reset in {duration}.", "{count} models. Quotas reset in {duration}.", number
+    ).format(count=format_number(number), duration=format_duration(seconds_until_reset))
     return "\n".join([head, "", *entries])
 
 
 def model_list_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
     text = f"- {escape_markdown(describe_model(model))}"
     if quota.remaining is not None:
-        text += f" · {format_context_length(quota.remaining)} tokens left"
+        left = gettext("{tokens} tokens left").format(tokens=format_context_length(quota.remaining))
+        text = f"{text} · {left}"
     if quota.used_fraction:
         text += f" {quota_bar(quota.remaining_fraction, QUOTA_BAR_CHARS)}"
-    return f"{text} ← current" if is_current else text
+    return gettext("{entry} ← current").format(entry=text) if is_current else text
 
 
 def no_model_listed(search: str) -> str:
-    return f"No model matches {quote(search)}."
+    return gettext("No model matches {query}.").format(query=quote(search))

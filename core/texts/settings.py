@@ -3,94 +3,151 @@
 from collections.abc import Iterable
 
 from core.conversation.preferences import Preferences
+from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.scopes import Scope, ScopeKind
 from core.store.preferences import PreferenceName
-from core.texts.formatting import code_block, either, escape_markdown, quote, scope_label
+from core.texts.formatting import code_block, either, format_number, markdown_name, quote, scope_label
 
-MODEL_DEFAULT = "the model's default"
-SHARED = "Share: on. Everyone here shares one conversation from now on."
-NOT_SHARED = "Share: off. Everyone here has their own conversation from now on."
-SHARE_IN_PRIVATE = "Share is for groups; this chat is private."
-NO_SERVER = "This chat isn't on a server."
-ANONYMOUS = (
+MODEL_DEFAULT = gettext_noop("the model's default")
+SHARED = gettext_noop("Share: on. Everyone here shares one conversation from now on.")
+NOT_SHARED = gettext_noop("Share: off. Everyone here has their own conversation from now on.")
+SHARE_IN_PRIVATE = gettext_noop("Share is for groups; this chat is private.")
+NO_SERVER = gettext_noop("This chat isn't on a server.")
+ANONYMOUS = gettext_noop(
     "You write as the group, so I can't tell you from its other anonymous administrators. Turn anonymity off to "
     "change your own settings."
 )
-NO_PERSONAS = "This bot has no personas. Write your own instructions with /system."
+NO_PERSONAS = gettext_noop("This bot has no personas. Write your own instructions with /system.")
 
 
-def setting_changed(name: str, value: str, scope: Scope) -> str:
-    return f"{_label(name)}: {escape_markdown(value)} ({scope_label(scope)})"
+LABELS: dict[str, str] = {
+    PreferenceName.MODEL: gettext_noop("Model"),
+    PreferenceName.SYSTEM_PROMPT: gettext_noop("Instructions"),
+    PreferenceName.PERSONA: gettext_noop("Persona"),
+    PreferenceName.SHARED_CONVERSATION: gettext_noop("Share"),
+    PreferenceName.TEMPERATURE: gettext_noop("Temperature"),
+    PreferenceName.ANSWER_LENGTH: gettext_noop("Length"),
+    PreferenceName.REASONING_EFFORT: gettext_noop("Effort"),
+    PreferenceName.SHOW_REASONING: gettext_noop("Reasoning"),
+}
 
 
-def setting_reset(name: str, scope: Scope) -> str:
-    return f"{_label(name)} reset ({scope_label(scope)})"
+def label(name: PreferenceName) -> str:
+    return gettext(LABELS[name])
 
 
-def _label(name: str) -> str:
-    return "Instructions" if name == PreferenceName.SYSTEM_PROMPT else name.capitalize()
+def setting_label(name: PreferenceName) -> str:
+    """With the word that people type after /settings, where that is another."""
+    text = label(name)
+    return text if text.casefold() == name else f"{text} (`{name}`)"
 
 
-def invalid_setting(label: str, accepted_values: str) -> str:
-    return f"{label} must be {accepted_values}."
+def setting_changed(name: PreferenceName, value: str, scope: Scope) -> str:
+    return gettext("{setting}: {value} ({scope})").format(
+        setting=label(name), value=markdown_name(value), scope=scope_label(scope)
+    )
+
+
+def setting_reset(name: PreferenceName, scope: Scope) -> str:
+    return gettext("{setting} reset ({scope})").format(setting=label(name), scope=scope_label(scope))
+
+
+def invalid_setting(name: PreferenceName, accepted_values: str) -> str:
+    return gettext("{setting} must be {values}.").format(setting=setting_label(name), values=accepted_values)
+
+
+def number_range(smallest: int, largest: int) -> str:
+    return f"{format_number(smallest)}-{format_number(largest)}"
 
 
 def unknown_setting(name: str, names: Iterable[str]) -> str:
-    return f"Unknown setting {quote(name)}. Choose {either(names)}."
+    return gettext("Unknown setting {name}. Choose {names}.").format(name=quote(name), names=either(names))
 
 
 def setting_line(label: str, value: str, explanation: str) -> str:
-    return f"- {label}: {escape_markdown(value)} ({explanation})"
+    return gettext("- {setting}: {value} ({explanation})").format(
+        setting=label, value=markdown_name(value), explanation=explanation
+    )
+
+
+def share_explanation() -> str:
+    return gettext("on or off: one conversation for everyone here")
+
+
+def no_persona() -> str:
+    return gettext("none")
+
+
+def instructions_length(chars: int) -> str:
+    return ngettext("{count} character", "{count} characters", chars).format(count=format_number(chars))
 
 
 def setting_list(lines: Iterable[str]) -> str:
-    return "\n".join([*lines, "", "Change one with `/settings NAME VALUE`, reset it with `/settings NAME reset`."])
+    how_to_change = gettext("Change one with `/settings NAME VALUE`, reset it with `/settings NAME reset`.")
+    return "\n".join([*lines, "", how_to_change])
 
 
-def setting_details(label: str, value: str, name: str, accepted_values: str) -> str:
-    return f"{label}: {value}. Change it with `/settings {name} VALUE` ({accepted_values}) or `/settings {name} reset`."
+def setting_details(name: PreferenceName, value: str, accepted_values: str) -> str:
+    return gettext(
+        "{setting}: {value}. Change it with `/settings {name} VALUE` ({values}) or `/settings {name} reset`."
+    ).format(setting=label(name), value=value, name=name, values=accepted_values)
 
 
 def show_instructions(preferences: Preferences) -> str:
     if not preferences.system_prompt:
-        return "The model has no instructions. Write some with `/system TEXT`."
+        return gettext("The model has no instructions. Write some with `/system TEXT`.")
     scope = preferences.values[PreferenceName.SYSTEM_PROMPT].scope
-    origin = scope_label(scope) if scope else "the default"
+    origin = scope_label(scope) if scope else gettext("the default")
     if preferences.persona:
-        origin = f"the persona {escape_markdown(preferences.persona)}"
-    return f"Instructions for the model ({origin}):\n\n{code_block(preferences.system_prompt)}"
+        origin = gettext("the persona {name}").format(name=markdown_name(preferences.persona))
+    head = gettext("Instructions for the model ({origin}):").format(origin=origin)
+    return f"{head}\n\n{code_block(preferences.system_prompt)}"
 
 
 def remaining_instructions(preferences: Preferences) -> str:
     """What applies after a reset; empty if that is the default."""
     if preferences.persona:
-        return f"The persona {escape_markdown(preferences.persona)} applies. Remove it with `/persona reset`."
+        return gettext("The persona {name} applies. Remove it with `/persona reset`.").format(
+            name=markdown_name(preferences.persona)
+        )
     scope = preferences.values[PreferenceName.SYSTEM_PROMPT].scope
-    return f"The instructions of {scope_label(scope)} apply. Show them with /system." if scope else ""
+    if scope is None:
+        return ""
+    return gettext("The instructions of {scope} apply. Show them with /system.").format(scope=scope_label(scope))
 
 
 def instructions_changed(scope: Scope) -> str:
-    return f"Instructions changed ({scope_label(scope)})"
+    return gettext("Instructions changed ({scope})").format(scope=scope_label(scope))
 
 
 def changed_by(name: str, scope: Scope) -> str:
-    place = "on this server" if scope.kind is ScopeKind.SERVER else "here"
-    return f"Changed by {escape_markdown(name)} for everyone {place}"
+    text = (
+        gettext("Changed by {name} for everyone on this server")
+        if scope.kind is ScopeKind.SERVER
+        else gettext("Changed by {name} for everyone here")
+    )
+    return text.format(name=markdown_name(name))
 
 
 def managers_only(scope: Scope) -> str:
-    managers = "server managers" if scope.kind is ScopeKind.SERVER else "managers of this chat"
-    return f"Only {managers} can change this for everyone."
+    if scope.kind is ScopeKind.SERVER:
+        return gettext("Only server managers can change this for everyone.")
+    return gettext("Only managers of this chat can change this for everyone.")
 
 
 def instructions_too_long(max_chars: int) -> str:
-    return f"Instructions can have at most {max_chars:,} characters."
+    return gettext("Instructions can have at most {count} characters.").format(count=format_number(max_chars))
 
 
 def persona_list(names: Iterable[str], current: str) -> str:
-    lines = [f"- {escape_markdown(name)}{' ← current' if name == current else ''}" for name in names]
-    return "\n".join(["Choose a persona with `/persona NAME`, or none with `/persona reset`:", "", *lines])
+    head = gettext("Choose a persona with `/persona NAME`, or none with `/persona reset`:")
+    return "\n".join([head, "", *(_persona_line(name, is_current=name == current) for name in names)])
+
+
+def _persona_line(name: str, *, is_current: bool) -> str:
+    line = f"- {markdown_name(name)}"
+    return gettext("{entry} ← current").format(entry=line) if is_current else line
 
 
 def unknown_persona(name: str) -> str:
-    return f"Unknown persona {quote(name)}. See /persona."
+    return gettext("Unknown persona {name}. See /persona.").format(name=quote(name))

@@ -3,57 +3,85 @@
 from collections.abc import Iterable, Sequence
 
 from core.conversation.ledger import Allowance, QuotaStatus
-from core.texts.formatting import count, format_duration, quota_bar
+from core.i18n.translation import gettext, ngettext
+from core.texts.formatting import format_duration, format_number, quota_bar
 
 BAR_CHARS = 12
 
 
 def personal_usage(rows: Sequence[str], *, on_personal_key: bool) -> list[str]:
-    key = " on your own key" if on_personal_key else ""
     if not rows:
-        return [f"You have used no tokens{key} today."]
-    return [f"Tokens you used today{key}; the bars show what is left of the quotas:", "", _table(rows)]
+        return [
+            gettext("You have used no tokens on your own key today.")
+            if on_personal_key
+            else gettext("You have used no tokens today.")
+        ]
+    head = (
+        gettext("Tokens you used today on your own key; the bars show what is left of the quotas:")
+        if on_personal_key
+        else gettext("Tokens you used today; the bars show what is left of the quotas:")
+    )
+    return [head, "", _table(rows)]
 
 
 def usage_row(model: str, tokens: int, answers: int, quota: QuotaStatus, *, is_shared: bool) -> str:
-    details = count(answers, "answer")
+    details = ngettext("{count} answer", "{count} answers", answers).format(count=format_number(answers))
     if quota.remaining is not None:
-        details += f"; {quota.remaining:,} left{', shared by everyone' if is_shared else ''}"
-    return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {tokens:>9,}  {model} ({details})"
+        left = gettext("{count} left, shared by everyone") if is_shared else gettext("{count} left")
+        details = f"{details}; {left.format(count=format_number(quota.remaining))}"
+    return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {format_number(tokens):>9}  {model} ({details})"
 
 
 def other_key_usage(tokens: int, *, is_bot_key: bool) -> str:
     """Tokens that a person used today on the key that does not answer now."""
-    owner = "the bot's" if is_bot_key else "your own"
-    return f"You also used {tokens:,} tokens on {owner} key today."
+    text = (
+        gettext("You also used {tokens} tokens on the bot's key today.")
+        if is_bot_key
+        else gettext("You also used {tokens} tokens on your own key today.")
+    )
+    return text.format(tokens=format_number(tokens))
 
 
 def allowance(allowance: Allowance) -> str:
-    subject = "This chat has used" if allowance.is_chat else "You have used"
-    return f"{subject} {allowance.used:,} of {allowance.limit:,} {allowance.unit}s today."
+    match allowance.is_chat, allowance.unit:
+        case True, "token":
+            text = gettext("This chat has used {used} of {limit} tokens today.")
+        case True, _:
+            text = gettext("This chat has used {used} of {limit} questions today.")
+        case False, "token":
+            text = gettext("You have used {used} of {limit} tokens today.")
+        case _:
+            text = gettext("You have used {used} of {limit} questions today.")
+    return text.format(used=format_number(allowance.used), limit=format_number(allowance.limit))
 
 
 def embedding_usage(tokens: int, remaining_tokens: int | None) -> str:
     """Of a key, which several people may share."""
-    left = "" if remaining_tokens is None else f"; {remaining_tokens:,} left"
-    return f"Notes and files on this key: {tokens:,} embedding tokens{left}."
+    if remaining_tokens is None:
+        return gettext("Notes and files on this key: {tokens} embedding tokens.").format(tokens=format_number(tokens))
+    return gettext("Notes and files on this key: {tokens} embedding tokens; {remaining} left.").format(
+        tokens=format_number(tokens), remaining=format_number(remaining_tokens)
+    )
 
 
 def quotas_reset(seconds: float) -> str:
-    return f"Quotas reset in {format_duration(seconds)}."
+    return gettext("Quotas reset in {duration}.").format(duration=format_duration(seconds))
 
 
 def total_usage(rows: Sequence[str], personal_key_tokens: int) -> list[str]:
     """For the operator."""
-    lines = ["", "Everyone, on the bot's key:", "", _table(rows)] if rows else []
+    lines = ["", gettext("Everyone, on the bot's key:"), "", _table(rows)] if rows else []
     if personal_key_tokens:
-        lines += ["", f"Everyone, on their own keys: {personal_key_tokens:,} tokens."]
+        tokens = format_number(personal_key_tokens)
+        lines += ["", gettext("Everyone, on their own keys: {tokens} tokens.").format(tokens=tokens)]
     return lines
 
 
 def total_usage_row(model: str, quota: QuotaStatus) -> str:
-    of_limit = "" if quota.limit is None else f" of {quota.limit:,}"
-    return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {quota.usage.tokens:>9,}  {model}{of_limit}"
+    bar, tokens = quota_bar(quota.remaining_fraction, BAR_CHARS), format_number(quota.usage.tokens)
+    if quota.limit is not None:
+        model = gettext("{model} of {limit}").format(model=model, limit=format_number(quota.limit))
+    return f"{bar} {tokens:>9}  {model}"
 
 
 def _table(rows: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
+from core.i18n.translation import gettext
 from core.port import Button
 from core.store.answers import get_answer, store_answer
 from core.store.conversations import mark_truncation_notified
@@ -135,18 +136,20 @@ class AnswerPipeline:
         """What the person is told under the answer."""
         answer = self._caller.answer
         notes = [self._substitution_note(outcome), *self._notes]
-        notes += [texts.ONLY_REASONING] * answer.is_reasoning + [texts.ANSWER_HAS_GAP] * answer.has_gap
+        notes += [gettext(texts.ONLY_REASONING)] * answer.is_reasoning + [
+            gettext(texts.ANSWER_HAS_GAP)
+        ] * answer.has_gap
         if self._caller.ignored_settings:
             notes.append(self._ignored_settings_note(outcome.model))
         if answer.reached_token_limit or answer.reached_char_limit:
-            notes.append(texts.MAX_LENGTH_REACHED)
+            notes.append(gettext(texts.MAX_LENGTH_REACHED))
         if self._caller.needs_truncation_note:
-            notes.append(texts.HISTORY_TRIMMED)
+            notes.append(gettext(texts.HISTORY_TRIMMED))
         notes += [*outcome.failure_notes, self._caller.recall.note(answer.text), *await self._quota_warnings()]
         if self._claimed.stop_requested.is_set():
-            notes.append(texts.STOPPED)
+            notes.append(gettext(texts.STOPPED))
         if self._claimed.platform_wait() >= self._claimed.timings.long_platform_wait:
-            notes.append(texts.PLATFORM_WAIT)
+            notes.append(gettext(texts.PLATFORM_WAIT))
         return [note for note in notes if note]
 
     def _ignored_settings_note(self, model: str) -> str:
@@ -169,10 +172,10 @@ class AnswerPipeline:
         turn, answer = self._claimed.turn, self._caller.answer
         buttons = []
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
-            buttons.append(Button(texts.CONTINUE_BUTTON, encode_action(ButtonAction.CONTINUE, turn.id)))
-        buttons.append(Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, turn.id)))
+            buttons.append(Button(gettext(texts.CONTINUE_BUTTON), encode_action(ButtonAction.CONTINUE, turn.id)))
+        buttons.append(Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
-            buttons.append(Button(texts.REASONING_BUTTON, encode_action(ButtonAction.SHOW_REASONING, turn.id)))
+            buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(buttons)
 
     def _final_state(self, outcome: ModelOutcome) -> TurnState:
@@ -236,6 +239,6 @@ async def _deliver_answer(
 async def _deliver_rejection(claimed: ClaimedTurn, rejection: DeliveryError) -> None:
     """Say in place of the answer that the platform rejects it."""
     try:
-        await claimed.deliver("", note=f"{rejection} [{claimed.turn.id}]")
+        await claimed.deliver("", note=texts.delivery_failed(rejection, claimed.turn.id))
     except DeliveryError as error:
         log.warning("turn.notice_not_delivered", turn=claimed.turn.id, failure=error.failure)

@@ -10,6 +10,7 @@ from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure
+from core.i18n.translation import gettext
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.service import MemoryService, safe_filename
 from core.port import Adapter, Attachment, Incoming, SupportsFiles
@@ -69,7 +70,7 @@ class AttachmentReader:
             has_failed = True
             reports.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
         if entry_ids and not has_failed:
-            reports[-1] += f" {memory.ASK_ABOUT_FILE}"
+            reports[-1] += f" {gettext(memory.ASK_ABOUT_FILE)}"
         return ReadFiles(entry_ids, "\n".join(reports), has_failed)
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:

@@ -7,11 +7,13 @@ from dataclasses import replace
 import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
+from core.commands.language import choose_language
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
 from core.commands.permissions import is_manager
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
+from core.i18n.translation import gettext
 from core.port import Adapter, EventKind, Incoming
 from core.scopes import conversation_key, conversation_key_prefix
 from core.services import Services
@@ -25,7 +27,7 @@ from core.texts import answers as texts
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models")
+MENU_COMMANDS = ("model", "models", "language")
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -52,7 +54,7 @@ async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Rep
     if press is not None and (menu_action := MENU_ACTIONS.get(press.action)):
         return await menu_action(request, press)
     log.info("turn.button_unknown", turn=request.turn_id)
-    return Reply(texts.OUTDATED_BUTTON)
+    return Reply(gettext(texts.OUTDATED_BUTTON))
 
 
 async def _is_replaceable(request: CommandRequest) -> bool:
@@ -106,7 +108,7 @@ async def find_permitted_turn(
 async def refusal_text(services: Services, press: ButtonPress) -> str:
     """Why `find_permitted_turn` found none."""
     is_stored = press.turn_id is not None and await services.store.read(get_turn, press.turn_id) is not None
-    return texts.NOT_YOUR_ANSWER if is_stored else texts.ANSWER_EXPIRED
+    return gettext(texts.NOT_YOUR_ANSWER if is_stored else texts.ANSWER_EXPIRED)
 
 
 async def stop_draft(request: CommandRequest) -> Reply | None:
@@ -131,7 +133,7 @@ async def _replace_orphaned_preview(request: CommandRequest, turn: StoredTurn) -
     sent = await request.services.store.read(list_sent_parts, turn.id)
     if request.incoming.message_id in {part.message_id for part in sent.values()}:
         return None  # the preview became the final answer while the button was pressed
-    return Reply(texts.PREVIEW_ORPHANED, edits_message=True)
+    return Reply(gettext(texts.PREVIEW_ORPHANED), edits_message=True)
 
 
 async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | None:
@@ -143,13 +145,13 @@ async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | 
 async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
     """Repeat an answer that may not have arrived."""
     answer = await request.services.store.read(get_answer, turn.id)
-    return Reply(answer, is_answer=True) if answer else Reply(texts.ANSWER_NOT_STORED)
+    return Reply(answer, is_answer=True) if answer else Reply(gettext(texts.ANSWER_NOT_STORED))
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
     reasoning = (await request.services.store.read(get_reasoning, turn.id) or "").strip()
     if not reasoning:
-        return Reply(texts.REASONING_NOT_STORED)
+        return Reply(gettext(texts.REASONING_NOT_STORED))
     excerpt = reasoning[:MAX_SHOWN_REASONING_CHARS]
     return Reply(excerpt + ("…" if len(reasoning) > MAX_SHOWN_REASONING_CHARS else ""), is_collapsed=True)
 
@@ -167,6 +169,10 @@ async def _choose_model(request: CommandRequest, _press: ButtonPress) -> Reply:
     return await menu_choice_reply(request)
 
 
+async def _choose_language(request: CommandRequest, press: ButtonPress) -> Reply:
+    return await choose_language(request, press.argument, edits_message=True)
+
+
 def _page_number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0
 
@@ -181,4 +187,5 @@ MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitab
     ButtonAction.SHOW_MODEL_MENU: _show_model_menu,
     ButtonAction.SHOW_MODEL_LIST: _show_model_list,
     ButtonAction.CHOOSE_MODEL: _choose_model,
+    ButtonAction.CHOOSE_LANGUAGE: _choose_language,
 }

@@ -18,6 +18,7 @@ from core.delivery.preview import Preview
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.markdown.parser import normalise_text
 from core.port import Adapter, Button, EventKind, File, MenuItem, Part, SupportsUploads
@@ -128,7 +129,7 @@ class ClaimedTurn:
         first = await self._split(text, max_messages) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
         if not first.is_complete:
-            caption = self._render_line(Emphasis((Text(texts.LONG_ANSWER),)))
+            caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
             parts.append(replace(caption, file=_answer_file(text)))
         if note:
             self._append_note(parts, note)
@@ -187,8 +188,8 @@ class ClaimedTurn:
 
     async def warn_of_missing_parts(self, position: int, *, is_stored: bool) -> None:
         """Tell the person that parts before `position` may be missing. Raises `DeliveryError`."""
-        line = self._render_line(Emphasis((Text(texts.DELIVERY_UNCERTAIN),)))
-        send_again = Button(texts.SEND_AGAIN_BUTTON, encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
+        line = self._render_line(Emphasis((Text(gettext(texts.DELIVERY_UNCERTAIN)),)))
+        send_again = Button(gettext(texts.SEND_AGAIN_BUTTON), encode_action(ButtonAction.SEND_AGAIN, self.turn.id))
         part = replace(line, buttons=(send_again,) if is_stored else ())
         await self.outbox.send_until_confirmed(position, part)
 

@@ -10,6 +10,7 @@ from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError
+from core.i18n.translation import gettext, load_catalogue, speaking
 from core.port import EventKind
 from core.services import Services
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
@@ -36,30 +37,30 @@ class Dispatcher:
         store, settings = self._services.store, self._services.settings
         preferences = await store.read(load_preferences, incoming, settings)
         try:
-            if turn.refusal is not None:
-                is_too_fast = turn.refusal is Refusal.RATE_LIMITED
-                notice = await too_fast_notice(self._services, incoming) if is_too_fast else texts.QUEUE_FULL
-                await self._reply(claimed, Reply(notice))
-            elif is_question(incoming):
-                await self._questions.answer(claimed, preferences)
-            else:
-                await self._reply(claimed, await self._run_command(claimed, preferences))
+            with speaking(await load_catalogue(preferences.language)):
+                await self._dispatch(claimed, preferences)
         except DeliveryError as error:
             log.warning("turn.not_delivered", turn=turn.id, failure=error.failure, error=str(error))
             await claimed.finish(TurnState.FAILED)
+
+    async def _dispatch(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
+        turn, incoming = claimed.turn, claimed.turn.incoming
+        if turn.refusal is not None:
+            is_too_fast = turn.refusal is Refusal.RATE_LIMITED
+            notice = await too_fast_notice(self._services, incoming) if is_too_fast else gettext(texts.QUEUE_FULL)
+            await self._reply(claimed, Reply(notice))
+        elif is_question(incoming):
+            await self._questions.answer(claimed, preferences)
+        else:
+            await self._reply(claimed, await self._run_command(claimed, preferences))
 
     async def give_up(self, claimed: ClaimedTurn) -> None:
         """Finish a turn whose processes have died one after another, and tell the person if possible."""
         turn = claimed.turn
         try:
-            await claimed.outbox.load()
-            if turn.state is TurnState.DELIVERING:
-                await claimed.warn_of_missing_parts(claimed.outbox.part_count, is_stored=True)
-            else:
-                note = f"{texts.INTERNAL_ERROR} [{turn.id}]"
-                buttons = await self._questions.store_unanswered(claimed, note)
-                claimed.outbox.reply_to_question()
-                await claimed.deliver("", note=note, buttons=buttons)
+            preferences = await self._services.store.read(load_preferences, turn.incoming, self._services.settings)
+            with speaking(await load_catalogue(preferences.language)):
+                await self._report_failure(claimed)
         except DeliveryError as error:
             log.warning("turn.notice_not_delivered", turn=turn.id, failure=error.failure)
         except (LostLeaseError, StoreError):
@@ -68,6 +69,16 @@ class Dispatcher:
             # What broke every attempt may break this one, too. An open turn would block its conversation.
             log.exception("turn.notice_failed", turn=turn.id)
         await claimed.finish(TurnState.FAILED)
+
+    async def _report_failure(self, claimed: ClaimedTurn) -> None:
+        await claimed.outbox.load()
+        if claimed.turn.state is TurnState.DELIVERING:
+            await claimed.warn_of_missing_parts(claimed.outbox.part_count, is_stored=True)
+            return
+        note = f"{gettext(texts.INTERNAL_ERROR)} [{claimed.turn.id}]"
+        buttons = await self._questions.store_unanswered(claimed, note)
+        claimed.outbox.reply_to_question()
+        await claimed.deliver("", note=note, buttons=buttons)
 
     async def _run_command(self, claimed: ClaimedTurn, preferences: Preferences) -> Reply | None:
         turn, incoming = claimed.turn, claimed.turn.incoming
@@ -95,7 +106,7 @@ class Dispatcher:
         incoming = claimed.turn.incoming
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
-            reply = replace(reply, text=f"{reply.text} {KEY_MESSAGE_REMAINS}")
+            reply = replace(reply, text=f"{reply.text} {gettext(KEY_MESSAGE_REMAINS)}")
         claimed.outbox.is_ephemeral = not reply.is_public and is_ephemeral(incoming.command)
         await claimed.reply_and_finish(reply)
 

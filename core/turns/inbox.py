@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import REMOVE
-from core.conversation.preferences import load_preferences
+from core.conversation.preferences import load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
 from core.errors import AccessDeniedError
+from core.i18n.translation import gettext, load_catalogue, match_language, speaking
 from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
 from core.services import Services
@@ -70,10 +71,7 @@ class EventInbox:
             self.recent_forwards.remove(forward)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
         if incoming.interaction_token is not None:  # the platform shows that it waits for a response
-            if accepted is AcceptResult.MERGED:
-                raise AccessDeniedError(texts.ALREADY_STOPPING)
-            if accepted is AcceptResult.DROPPED:
-                raise AccessDeniedError(await too_fast_notice(self.services, incoming))
+            await self._refuse_at_once(incoming, accepted)
         self.on_stored(incoming, accepted)
 
     async def _check_access(self, incoming: Incoming) -> None:
@@ -82,7 +80,18 @@ class EventInbox:
         # Somebody who may use the bot can become its operator, too.
         if access is Access.BANNED or not (await self.access_control.pair(incoming) or access is Access.ALLOWED):
             self.access_control.log_denial(incoming, access)
-            raise AccessDeniedError("" if access is Access.BANNED else texts.ACCESS_DENIED)
+            with speaking(await load_catalogue(match_language(incoming.language))):
+                raise AccessDeniedError("" if access is Access.BANNED else gettext(texts.ACCESS_DENIED))
+
+    async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
+        """Raise `AccessDeniedError` for an event that has no turn."""
+        if accepted not in (AcceptResult.MERGED, AcceptResult.DROPPED):
+            return
+        preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
+        with speaking(await load_catalogue(preferences.language)):
+            if accepted is AcceptResult.MERGED:
+                raise AccessDeniedError(gettext(texts.ALREADY_STOPPING))
+            raise AccessDeniedError(await too_fast_notice(self.services, incoming))
 
     async def _take_forward(self, incoming: Incoming) -> None:
         """Add a forwarded message to the question before it, or keep it for the one after it."""
@@ -105,6 +114,7 @@ class EventInbox:
         """The transaction that stores an event and opens its turn."""
         settings = self.services.settings
         preferences = load_preferences(connection, incoming, settings)
+        remember_client_language(connection, incoming, preferences)
         is_stop = is_stop_request(incoming)
         # Who sends too much may still stop what is running, but not for ever.
         max_open = (STOP_LIMIT_FACTOR if is_stop else 1) * settings.open_turns

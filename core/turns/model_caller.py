@@ -17,6 +17,7 @@ from core.conversation.ledger import Reservation
 from core.conversation.preferences import Preferences
 from core.delivery.preview import Preview
 from core.errors import ModelError, ModelFailure
+from core.i18n.translation import gettext
 from core.services import Services
 from core.store.conversations import is_truncation_notified
 from core.store.preferences import PreferenceName
@@ -206,7 +207,7 @@ class ModelCaller:
         interval = self.claimed.timings.thinking_status_interval
         seconds = (self.claimed.timings.clock.monotonic() - self.started_at) // interval * interval
         if not seconds:
-            return texts.THINKING
+            return gettext(texts.THINKING)
         return texts.thinking_progress(round(seconds), self.answer.reasoning_tokens // 50 * 50)
 
     async def _handle_truncation(self, composed: ComposedRequest) -> None:

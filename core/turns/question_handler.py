@@ -12,6 +12,7 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
 from core.errors import DeliveryError
+from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind, Incoming, Quote, SupportsThreads
 from core.services import Services
 from core.store.answer_parts import take_over_parts
@@ -28,7 +29,7 @@ from core.store.incoming_codec import text_length
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
-from core.texts.formatting import count, escape_markdown
+from core.texts.formatting import escape_markdown
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
@@ -99,13 +100,14 @@ class QuestionHandler:
             return ()
         preferences = await self._store.read(load_preferences, incoming, self._settings)
         await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)
-        return (Button(texts.RETRY_BUTTON, encode_action(ButtonAction.RETRY, claimed.turn.id)),)
+        return (Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
-        await self._store_question(claimed, preferences, prompt, texts.QUESTION_OUTDATED)
+        note = gettext(texts.QUESTION_OUTDATED)
+        await self._store_question(claimed, preferences, prompt, note)
         claimed.outbox.reply_to_question()
-        await claimed.deliver("", note=texts.QUESTION_OUTDATED)
+        await claimed.deliver("", note=note)
         await claimed.finish(TurnState.FAILED)
 
     async def _store_question(
@@ -200,14 +202,14 @@ class QuestionHandler:
         last = await self._store.read(last_question, conversation_id)
         if press is not None and press.action is ButtonAction.CONTINUE:
             if last is None or last.turn_id != press.turn_id:
-                raise _QuestionRefused(texts.ONLY_LAST_CONTINUES)
+                raise _QuestionRefused(gettext(texts.ONLY_LAST_CONTINUES))
             return ResolvedPrompt(CONTINUE_PROMPT)
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
             if question is not None and not await self._is_same_question(question, last):
                 return ResolvedPrompt(question.text)  # not the last one: its answer stays
         if last is None:
-            raise _QuestionRefused(texts.NO_QUESTION_YET)
+            raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
         return ResolvedPrompt(last.text, replaces_answer=True)
 
     async def _is_same_question(self, question: Question, last: Question | None) -> bool:
@@ -232,7 +234,7 @@ class QuestionHandler:
         ledger = self._services.ledger
         for allowance in await ledger.get_allowances(api_key.subjects):
             if allowance.used >= allowance.limit:
-                limit = count(allowance.limit, allowance.unit)
+                limit = texts.allowance_limit(allowance)
                 seconds = ledger.seconds_until_reset()
                 raise _QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
@@ -245,7 +247,7 @@ class QuestionHandler:
             return ReadFiles()
         files = await AttachmentReader(claimed, self._services.memory, api_key).read(attachments)
         if claimed.stop_requested.is_set():
-            await claimed.deliver("", note=texts.STOPPED)
+            await claimed.deliver("", note=gettext(texts.STOPPED))
             await claimed.finish(TurnState.STOPPED)
             return None
         if not prompt.text or files.has_failed:
@@ -279,7 +281,7 @@ def _validate_prompt(incoming: Incoming, quotes: Sequence[Quote], *, has_files: 
         kinds = sorted({attachment.kind for attachment in incoming.attachments})
         raise _QuestionRefused(texts.unreadable_attachments(kinds))
     if not prompt:
-        raise _QuestionRefused(texts.EMPTY_MESSAGE)
+        raise _QuestionRefused(gettext(texts.EMPTY_MESSAGE))
     if len(prompt) > MAX_PROMPT_CHARS:
         raise _QuestionRefused(texts.prompt_too_long(MAX_PROMPT_CHARS))
     return prompt

@@ -83,7 +83,7 @@ async def test_recall_is_switched(tmp_path: Path, model: ModelStandIn) -> None:
 
 async def test_long_notes_are_refused(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        assert await chat.ask(f"/remember {'x' * (MAX_NOTE_CHARS + 1)}") == texts.NOTE_TOO_LONG
+        assert await chat.ask(f"/remember {'x' * (MAX_NOTE_CHARS + 1)}") == texts.note_too_long()
         assert await chat.ask(f"/remember {'x ' * (MAX_NOTE_CHARS // 2)}") == texts.note_stored(1)
 
 
