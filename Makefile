@@ -7,7 +7,7 @@ WORKERS ?= 6
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help install check fast test format reference coverage mutants chaos fuzz sandbox bench
+.PHONY: help install check fast test format reference catalogues coverage mutants chaos fuzz sandbox bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,unused code,$(BIN)/vulture && $(BIN)/vulture core bots --exclude bots/sandbox/,Delete it. If a library calls it by name: add the name to tool.vulture in pyproject.toml)
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
+	$(call step,translations,$(BIN)/python -m tests.project.catalogues --check,Run: make catalogues; then translate what it prints, in core/i18n/catalogues)
 	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
@@ -50,6 +51,9 @@ format: install ## format the code and fix what the linter can fix
 
 reference: install ## write docs/reference and parley.example.toml
 	$(BIN)/python -m tests.project.reference
+
+catalogues: install ## bring core/i18n/catalogues up to date; prints what is to translate
+	$(BIN)/python -m tests.project.catalogues
 
 coverage: install ## all tests, with the lines they miss
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
