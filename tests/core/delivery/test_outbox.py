@@ -10,7 +10,7 @@ import pytest
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, Sender
+from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, Sender, Window
 from core.store import answer_parts, claims, inbound
 from core.store.answer_parts import PartState
 from core.store.database import Store
@@ -234,6 +234,30 @@ async def test_final_is_tried_again_until_it_arrives(env: Environment) -> None:
         await env.clock.advance(Timings().max_delivery_retry_delay)
     await sending
     assert env.adapter.texts == [PAGE.text]
+
+
+async def test_message_is_sent_until_confirmed(env: Environment) -> None:
+    env.adapter.fail_next("send", DeliveryError("No answer", DeliveryFailure.UNKNOWN))
+    sending = asyncio.create_task(env.outbox.send_until_confirmed(1, PAGE))
+    await env.clock.wait_for_timer()
+    await env.clock.advance(Timings().max_delivery_retry_delay)
+    await sending
+    assert len(env.adapter.calls) == 2
+
+
+@pytest.mark.parametrize(("priority", "is_waiting"), [(Priority.FINAL, True), (Priority.CONTROL, False)])
+async def test_only_final_messages_may_wait_for_a_slow_chat(
+    env: Environment, priority: Priority, is_waiting: bool
+) -> None:
+    """Other turns run beside a turn that waits."""
+    env.adapter.private_capabilities = Capabilities((Window(1, 60),))
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    sending = asyncio.create_task(env.outbox.put(1, PAGE, priority))
+    await env.clock.wait_for_timer()
+    assert env.outbox.is_waiting is is_waiting
+    await env.clock.advance(60)
+    await sending
+    assert not env.outbox.is_waiting
 
 
 # Replies
