@@ -80,6 +80,16 @@ async def test_chat_takes_place_of_missing_topic(bot_api: TelegramStandIn, run_a
         assert "message_thread_id" not in params_of(bot_api, method)[-1]
 
 
+async def test_message_refused_for_another_reason_stays_in_its_topic(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter
+) -> None:
+    bot_api.script.add("sendMessage", ScriptedReply.error(400, "Bad Request: not enough rights to send text messages"))
+    async with run_adapter() as adapter:
+        with pytest.raises(DeliveryError):
+            await adapter.send(TOPIC_PLACE, Part("hi"), key="k")
+    assert [params["message_thread_id"] for params in params_of(bot_api, "sendMessage")] == [55]
+
+
 async def test_buttons_and_menus(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
     buttons = tuple(Button(f"B{number}", f"b:{number}", is_destructive=number == 3) for number in range(4))
     menu = (MenuItem("Llama", "m:0", description="128k", is_selected=True), MenuItem("Qwen", "m:1"))
