@@ -114,6 +114,11 @@ async def test_menu_is_a_list_with_the_current_model_marked(tmp_path: Path, mode
     assert [line for line in listed if "✓" in line] == [line for line in listed if "Llama-3.3-70B" in line]
 
 
+async def test_model_named_at_start_answers(tmp_path: Path, model: ModelStandIn) -> None:
+    await run_chat(tmp_path, model, "repeat: hi\n", "--model", "phi-4")
+    assert [request.body["model"] for request in model.requests] == ["microsoft/phi-4"]
+
+
 async def test_unknown_model_is_wrong_usage(tmp_path: Path, model: ModelStandIn) -> None:
     output = await run_chat(tmp_path, model, "", "--model", "NOSUCH", exit_code=2)
     assert "'NOSUCH' matches no model, or several" in output
