@@ -6,7 +6,6 @@ first, then those of the mirrored folder, then more. A test that fails counts on
 without the mutant.
 """
 
-import contextlib
 import difflib
 import os
 import queue
@@ -25,19 +24,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation.fork_server import RUN_SECONDS, ForkServer
 from tests.mutation.mutants import Mutant, find_mutants, product_files
 
 ROOT = Path(__file__).parents[2]
 EQUIVALENT_MUTANTS = Path(__file__).with_name("equivalent.toml")
-STAGE_SECONDS = 600.0
 TEST_SECONDS = 90
 MAX_FLAKY_TESTS = 3
 NO_TESTS_COLLECTED = 5
 FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
-
-RUNNING: set["subprocess.Popen[str]"] = set()
-IS_ENDING = threading.Event()
-"""Interrupted: no worker starts another process."""
 
 MIRROR, OTHERS, SURVIVED, EQUIVALENT = "killed by its mirrored folder", "killed by others", "survived", "equivalent"
 
@@ -50,6 +45,12 @@ class Result:
     """The test that failed, or the reason why the mutant is equivalent."""
     seconds: float
 
+    def describe(self, original: Path) -> str:
+        mutant = self.mutant
+        line = mutant.line((original / mutant.path).read_bytes())
+        text = f"{self.seconds:4.0f} s  {mutant.path}:{line} {self.outcome}: {self.detail}"
+        return f"{text}\n{diff(original, mutant)}" if self.outcome == SURVIVED else text
+
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -57,6 +58,7 @@ def main() -> int:
     count = int(os.environ.get("MUTANTS_COUNT") or 100)
     workers = int(os.environ.get("MUTANTS_WORKERS") or 2)
     prefix = os.environ.get("MUTANTS_PATH", "")
+    is_wide = not os.environ.get("MUTANTS_MIRRORED_ONLY")
     with tempfile.TemporaryDirectory(prefix="parley-mutants-") as folder:
         original = Path(folder) / "original"
         copy_project(original)
@@ -68,40 +70,37 @@ def main() -> int:
         for mutant in sample:
             waiting.put(mutant)
         results: list[Result] = []
-        threads = [
-            threading.Thread(target=_work, args=(original, Path(folder) / f"{number}", waiting, results), daemon=True)
-            for number in range(workers)
-        ]
+        copies = [Path(shutil.copytree(original, Path(folder) / f"{number}")) for number in range(workers)]
+        servers = [ForkServer(copy) for copy in copies]
+
+        def work(server: ForkServer, copy: Path) -> None:
+            while True:
+                try:
+                    mutant = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                results.append(_try_mutant(server, original, copy, mutant, is_wide=is_wide))
+                _print(f"{len(results):4} {results[-1].describe(original)}")
+
+        threads = [threading.Thread(target=work, args=each, daemon=True) for each in zip(servers, copies, strict=True)]
         try:
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
         finally:
-            IS_ENDING.set()
-            for process in list(RUNNING):
-                _kill(process)
+            for server in servers:
+                server.close()
         _report(original, results)
     return int(len(results) < len(sample))
 
 
-def _work(original: Path, copy: Path, waiting: "queue.SimpleQueue[Mutant]", results: list[Result]) -> None:
-    shutil.copytree(original, copy)
-    while not waiting.empty():
-        try:
-            mutant = waiting.get_nowait()
-        except queue.Empty:
-            return
-        started_at = time.monotonic()
-        outcome, detail = EQUIVALENT, equivalence(original, mutant)
-        if not detail:
-            outcome, detail = _test_mutant(copy, mutant)
-        result = Result(mutant, outcome, detail, time.monotonic() - started_at)
-        results.append(result)
-        line = mutant.line((original / mutant.path).read_bytes())
-        _print(f"{len(results):4} {result.seconds:4.0f} s  {mutant.path}:{line} {outcome}: {detail}")
-        if outcome == SURVIVED:
-            _print(diff(original, mutant))
+def _try_mutant(server: ForkServer, original: Path, copy: Path, mutant: Mutant, *, is_wide: bool) -> Result:
+    started_at = time.monotonic()
+    outcome, detail = EQUIVALENT, equivalence(original, mutant)
+    if not detail:
+        outcome, detail = _test_mutant(server, copy, mutant, is_wide=is_wide)
+    return Result(mutant, outcome, detail, time.monotonic() - started_at)
 
 
 def copy_project(copy: Path) -> None:
@@ -115,16 +114,18 @@ def copy_project(copy: Path) -> None:
     (copy / ".tmp").mkdir()
 
 
-def _test_mutant(copy: Path, mutant: Mutant) -> tuple[str, str]:
+def _test_mutant(server: ForkServer, copy: Path, mutant: Mutant, *, is_wide: bool) -> tuple[str, str]:
     for outcome, arguments in _stages(copy, mutant):
+        if outcome == OTHERS and not is_wide:
+            break
         ignored: list[str] = []
         while len(ignored) <= MAX_FLAKY_TESTS:
             with _Applied(copy, mutant):
-                failed = _run_tests(copy, [*arguments, *(f"--deselect={test}" for test in ignored)])
-                is_certain = failed is not None and ("::" not in failed or _run_tests(copy, [failed]) is not None)
+                failed = _failed_test(server, [*arguments, *(f"--deselect={test}" for test in ignored)])
+                is_certain = failed is not None and ("::" not in failed or _failed_test(server, [failed]) is not None)
             if failed is None:
                 break
-            if is_certain and ("::" not in failed or _run_tests(copy, [failed]) is None):
+            if is_certain and ("::" not in failed or _failed_test(server, [failed]) is None):
                 return outcome, failed
             ignored.append(failed)
     return SURVIVED, mutant.replacement
@@ -171,52 +172,18 @@ class _Applied:
         os.utime(self._file, (self.modified_at, self.modified_at))
 
 
-def _run_tests(copy: Path, arguments: Sequence[str]) -> str | None:
+def _failed_test(server: ForkServer, arguments: Sequence[str]) -> str | None:
     """The ID of the first test that fails, or what else went wrong; None if all pass or take too long."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-rfE",
-        "-p",
-        "no:cacheprovider",
-        f"--timeout={TEST_SECONDS}",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(copy / ".tmp"), "COLUMNS": "400"}
-    process = subprocess.Popen(
-        [*command, *arguments],
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    RUNNING.add(process)
-    try:
-        output, _ = process.communicate(timeout=STAGE_SECONDS)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        _print(f"undecided after {STAGE_SECONDS:.0f} s: {' '.join(arguments)}")
+    status, output = server.run_pytest(["-x", "-q", "-rfE", f"--timeout={TEST_SECONDS}", *arguments])
+    if status is None:
+        _print(f"undecided after {RUN_SECONDS:.0f} s: {' '.join(arguments)}")
         return None
-    finally:
-        RUNNING.discard(process)
-    if process.returncode in (0, NO_TESTS_COLLECTED):
+    if status in (0, NO_TESTS_COLLECTED):
         return None
     failed = FAILED_TEST.search(output)
     if failed is None and "+ Timeout +" in output:
         return "a test hangs"
-    return failed[1] if failed else output.strip().rpartition("\n")[2][:200] or f"status {process.returncode}"
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill pytest and what it started. A PostgreSQL server of the tests notices and ends itself."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return failed[1] if failed else output.strip().rpartition("\n")[2][:200] or f"status {status}"
 
 
 def equivalence(original: Path, mutant: Mutant) -> str:
