@@ -46,13 +46,13 @@ class ForkServer:
         self._process.stdin.write(json.dumps([*OPTIONS, *arguments]) + "\n")
         self._process.stdin.flush()
         self._child = self._read_number()
-        is_late = threading.Event()
-        timer = threading.Timer(RUN_SECONDS, lambda: (is_late.set(), self._kill_child()))
+        timer = threading.Timer(RUN_SECONDS, self._kill_child)
         timer.start()
         status = self._read_number()
+        is_late = timer.finished.is_set()
         timer.cancel()
         self._child = 0
-        return None if is_late.is_set() else status, self._output.read_text(errors="replace")
+        return None if is_late else status, self._output.read_text(errors="replace")
 
     def _read_number(self) -> int:
         assert self._process.stdout is not None
