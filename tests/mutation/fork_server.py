@@ -49,10 +49,9 @@ class ForkServer:
         timer = threading.Timer(RUN_SECONDS, self._kill_child)
         timer.start()
         status = self._read_number()
-        is_late = timer.finished.is_set()
         timer.cancel()
         self._child = 0
-        return None if is_late else status, self._output.read_text(errors="replace")
+        return None if status == -signal.SIGKILL else status, self._output.read_text(errors="replace")
 
     def _read_number(self) -> int:
         assert self._process.stdout is not None
