@@ -8,7 +8,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from bots.discord.errors import describe_connection_error
 
-ADDRESS = ConnectionKey("discord.test", 443, True, True, None, None, None)  # noqa: FBT003 (aiohttp's fields)
+ADDRESS = ConnectionKey("discord.test", 443, True, True, None, None, None)
 
 
 @pytest.mark.parametrize(

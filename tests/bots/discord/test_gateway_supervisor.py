@@ -15,6 +15,7 @@ from core.commands.declarations import COMMANDS
 from core.errors import ConfigurationError
 from core.port import Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
+from tests.clock import FakeClock
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -133,6 +134,16 @@ async def test_failed_command_sync_does_not_stop_adapter(harness: AdapterHarness
     await harness.inbox.next()
     await harness.commands_synced()
     assert len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 3
+
+
+async def test_command_sync_waits_as_long_as_discord_asks(harness: AdapterHarness) -> None:
+    clock = FakeClock()
+    harness.discord.script.add(f"PUT {COMMANDS_PATH}", ScriptedReply.error(429, retry_after=3000))
+    await harness.start(timings=replace(FAST_TIMINGS, clock=clock))
+    await wait_until(lambda: any(seconds >= 3000 for seconds in clock.pending()))
+    assert len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 1
+    await clock.advance(3001)
+    await harness.commands_synced()
 
 
 async def test_retries_gateway_down_at_start(harness: AdapterHarness) -> None:

@@ -16,7 +16,7 @@ from core.api.events import (
     TextDelta,
     UsageReport,
 )
-from core.errors import ModelFailure
+from core.errors import ModelError, ModelFailure
 from tests.core.api.raw_server import (
     DONE,
     SSE_HEAD,
@@ -215,6 +215,14 @@ async def test_unreachable_service() -> None:
     result = await read_stream("http://127.0.0.1:9/api/v1/")
     assert result.error is not None
     assert result.error.failure is ModelFailure.UNREACHABLE
+
+
+async def test_list_of_models_of_unreachable_service() -> None:
+    api = ModelApi("http://127.0.0.1:9/api/v1/", "k")
+    with pytest.raises(ModelError) as raised:
+        await api.list_models()
+    await api.close()
+    assert raised.value.failure is ModelFailure.UNREACHABLE
 
 
 async def test_closing_stream_closes_connection() -> None:
