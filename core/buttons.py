@@ -16,11 +16,15 @@ ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 
 class ButtonAction(StrEnum):
     STOP = "stop"
-    """Argument: the turn, as for all up to `SHOW_REASONING`."""
+    """Argument: the turn, as for all up to `CHOOSE_RETRY_MODEL`."""
     RETRY = "retry"
     CONTINUE = "more"
     SEND_AGAIN = "again"
     SHOW_REASONING = "think"
+    SHOW_VARIANT = "v"
+    CHOOSE_RETRY_MODEL = "vm"
+    RETRY_WITH = "with"
+    """Argument: the turn and the digest of the model's ID, `TURN:DIGEST`."""
     CHOOSE_MODEL = "m"
     """Argument: the model's ID, or its digest."""
     SHOW_MODEL_MENU = "mp"
@@ -38,7 +42,18 @@ class ButtonPress:
 
     @property
     def turn_id(self) -> int | None:
-        return int(self.argument) if re.fullmatch(r"[0-9]{1,18}", self.argument) else None
+        turn = self.argument.partition(":")[0] if self.action is ButtonAction.RETRY_WITH else self.argument
+        return int(turn) if re.fullmatch(r"[0-9]{1,18}", turn) else None
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether it asks the question of the turn again."""
+        return self.action in (ButtonAction.RETRY, ButtonAction.RETRY_WITH)
+
+    @property
+    def model_digest(self) -> str:
+        """Of `RETRY_WITH`; see `short_digest`."""
+        return self.argument.partition(":")[2]
 
 
 def encode_action(action: ButtonAction, argument: int | str) -> str:
@@ -46,6 +61,11 @@ def encode_action(action: ButtonAction, argument: int | str) -> str:
     if len(text.encode()) <= MAX_ACTION_BYTES:
         return text
     return f"{action}#{hashlib.blake2b(str(argument).encode(), digest_size=12).hexdigest()}"
+
+
+def short_digest(text: str) -> str:
+    """Stands for `text` in an argument with several values."""
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def parse_action(text: str) -> ButtonPress | None:

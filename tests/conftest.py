@@ -63,7 +63,7 @@ def long_beside_short(items: list[pytest.Item], workers: int) -> list[pytest.Ite
         stretch = long[worker::long_workers][:size] if worker < long_workers else []
         used_before, used = used, used + size - len(stretch)
         ordered += stretch + short[used_before:used]
-    return ordered
+    return ordered + [item for item in items if item not in set(ordered)]  # fewer short ones than workers take
 
 
 def pytest_collection_finish() -> None:

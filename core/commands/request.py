@@ -80,3 +80,9 @@ class Reply:
     """Hidden until the person expands it: long, and interesting to few."""
     is_answer: bool = False
     """An earlier answer of a model, which may take only some messages."""
+    note: str = ""
+    """Plain text under an answer."""
+    shown_turn: int | None = None
+    """The turn whose answer it is, if the messages that show it get their buttons from that turn."""
+    replaced_turn: int | None = None
+    """The turn in whose messages it is shown; None: in new ones."""

@@ -138,6 +138,12 @@ def remember_client_language(connection: Connection, incoming: Incoming, prefere
         set_preference(connection, person, PreferenceName.CLIENT_LANGUAGE, Preference(language, ""))
 
 
+def with_model(preferences: Preferences, model: str) -> Preferences:
+    """For one answer by another model than the chosen one."""
+    values = {**preferences.values, PreferenceName.MODEL: EffectivePreference(model, None)}
+    return replace(preferences, values=values)
+
+
 def with_available_model(preferences: Preferences, models: ModelRegistry) -> Preferences:
     """Replace a chosen model that is no longer offered by its successor."""
     preference = preferences.values[PreferenceName.MODEL]

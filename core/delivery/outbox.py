@@ -33,8 +33,16 @@ from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
 from core.i18n.translation import gettext_noop
 from core.port import Adapter, EventKind, Part, Place, SupportsUploads
-from core.store.answer_parts import PartState, SentPart, list_sent_parts, save_part
+from core.store.answer_parts import (
+    PartState,
+    SentPart,
+    hand_over_parts,
+    list_sent_parts,
+    save_part,
+    take_over_parts,
+)
 from core.store.chat_migration import move_chat
+from core.store.inbound import message_order
 from core.store.retrying_store import RetryingStore
 from core.store.turns import Turn
 from core.timings import Timings
@@ -92,12 +100,30 @@ class Outbox:
     async def load(self) -> None:
         """Read which parts earlier attempts of the turn sent, or which ones an edited question takes over."""
         if self.turn.attempt > 1 or self.turn.incoming.kind is EventKind.EDIT:
-            self._sent_parts = await self._store.read(list_sent_parts, self.turn.id)
-            self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
+            await self._load_parts()
+
+    async def take_over(self, previous_turn: int) -> None:
+        """Show the answer in the messages of another turn."""
+        await self._store.write(take_over_parts, self.turn, previous_turn)
+        await self._load_parts()
+
+    async def hand_over(self, shown_turn: int) -> None:
+        """The messages show the answer of another turn, whose buttons need them."""
+        await self._store.write(hand_over_parts, self.turn, shown_turn)
+
+    async def _load_parts(self) -> None:
+        self._sent_parts = await self._store.read(list_sent_parts, self.turn.id)
+        self._stored_digests = {position: sent.digest for position, sent in self._sent_parts.items()}
 
     @property
     def part_count(self) -> int:
         return max(self._sent_parts, default=-1) + 1
+
+    @property
+    def has_taken_over(self) -> bool:
+        """Whether the answer is shown in messages that are as old as the one whose button was pressed."""
+        pressed = message_order(self._question_message)
+        return any(sent.message_id and message_order(sent.message_id) <= pressed for sent in self._sent_parts.values())
 
     def has_message(self, position: int) -> bool:
         """Whether a preview at `position` would change a message."""

@@ -87,7 +87,9 @@ class Preview:
         stop_button = Button(
             gettext(texts.STOP_BUTTON), encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True
         )
-        self._buttons = (stop_button,) if self._capabilities.has_stop_button else ()
+        # Drafts have no buttons, but the messages that are edited in their place have.
+        has_stop_button = self._capabilities.has_stop_button or self._capabilities.preview_mode is PreviewMode.DRAFT
+        self._buttons = (stop_button,) if has_stop_button else ()
 
     def update(self, text: str, status: str = "") -> None:
         """Set the newest text, or the bot's current activity while there is no text. Never waits."""
@@ -250,7 +252,9 @@ class Preview:
         await adapter.show_draft(self._outbox.place, draft_id, part)
 
     def _uses_drafts(self, adapter: object) -> TypeGuard[SupportsDrafts]:
-        return self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(adapter, SupportsDrafts)
+        # A draft would stay beside the message that shows the answer until the platform removes it.
+        is_new = not self._outbox.has_message(self._final_parts)
+        return is_new and self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(adapter, SupportsDrafts)
 
     def _kind(self) -> RequestKind:
         """What the next preview is."""

@@ -55,6 +55,17 @@ def _replace_part(insert: InsertFactory) -> Insert:
     return statement.on_conflict_do_update(index_elements=["turn_id", "position"], set_=replaced)
 
 
+def hand_over_parts(connection: Connection, turn: Turn, shown_turn: int) -> None:
+    """Make the messages of `turn` those of the turn whose answer they show, unless that has other messages.
+
+    Raises `LostLeaseError`.
+    """
+    fence(connection, turn)
+    has_messages = select(answer_parts.c.turn_id).where(answer_parts.c.turn_id == shown_turn).limit(1)
+    if connection.scalar(has_messages) is None:
+        connection.execute(update(answer_parts).where(answer_parts.c.turn_id == turn.id).values(turn_id=shown_turn))
+
+
 def take_over_parts(connection: Connection, turn: Turn, previous_turn: int) -> None:
     """Make the messages that answered `previous_turn` those of `turn`, except messages that may not exist.
 

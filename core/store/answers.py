@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
 from core.api.events import UsageReport
 from core.store.history import select_history
-from core.store.schema import answer_parts, conversations, database_now, messages, turns
+from core.store.schema import answer_parts, conversations, database_now, messages, summaries, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
@@ -21,6 +21,23 @@ class Question:
     turn_id: int
     is_excluded: bool = False
     """Not in the history: another turn asked it again, or it is from before /new."""
+    variant_of: int | None = None
+    """The turn that first asked it, if that was another."""
+
+    @property
+    def first_turn(self) -> int:
+        """The turn that first asked it: all its answers have this one in common."""
+        return self.variant_of or self.turn_id
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the answers to a question that was asked again."""
+
+    turn_id: int
+    model: str
+    is_excluded: bool
+    """Not in the history: another answer is shown."""
 
 
 def store_answer(
@@ -41,7 +58,8 @@ def store_answer(
     """Store the question, its answer and the cost, and set the turn to `DELIVERING`.
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
-    the previous question and answer from the history, or this question if there is no new answer. After a /new that
+    the previous question and answer from the history, or this question if there is no new answer; the answers to the
+    same question are variants. After a /new that
     is newer than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so
     that it can be asked again. `final_state` is the turn's after its delivery. Raises
     `LostLeaseError`.
@@ -66,18 +84,21 @@ def store_answer(
         connection.execute(delete(reasoning_table).where(reasoning_table.c.turn_id == turn.id))
         connection.execute(insert(reasoning_table).values(turn_id=turn.id, text=reasoning))
     reset_by_turn = connection.scalar(SELECT_RESET_BY_TURN, {"conversation_id": conversation_id})
+    last = last_question(connection, conversation_id) if replaces_last else None
     if replaces_last and answer:
         _exclude_last_exchange(connection, conversation_id)
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
         "is_excluded": turn.id < (reset_by_turn or 0) or (replaces_last and not answer),
+        "variant_of": last.first_turn if last is not None and last.text == prompt else None,
     }
     texts = {"user": prompt} | ({"assistant": answer} if answer else {})
     connection.execute(INSERT_MESSAGE, [{"role": role, "text": text, **columns} for role, text in texts.items()])
     return True
 
 
+QUESTION_COLUMNS = (messages.c.text, messages.c.turn_id, messages.c.is_excluded, messages.c.variant_of)
 SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
 INSERT_MESSAGE = insert(messages).values(created_at=database_now())
@@ -121,10 +142,39 @@ def get_answer(connection: Connection, turn_id: int) -> str:
 
 def get_question(connection: Connection, turn_id: int) -> Question | None:
     """The question of a turn, even if it is excluded from the history."""
-    columns = (messages.c.text, messages.c.turn_id, messages.c.is_excluded)
-    query = select(*columns).where(messages.c.turn_id == turn_id, messages.c.role == "user")
+    query = select(*QUESTION_COLUMNS).where(messages.c.turn_id == turn_id, messages.c.role == "user")
     row = connection.execute(query.order_by(messages.c.id.desc()).limit(1)).first()
     return Question(*row) if row else None
+
+
+def list_variants(connection: Connection, first_turn: int) -> list[Variant]:
+    """The answers to the question that this turn asked first, oldest first."""
+    rows = connection.execute(
+        select(messages.c.turn_id, turns.c.model, messages.c.is_excluded)
+        .join(turns, turns.c.id == messages.c.turn_id)
+        .where(_is_variant_of(first_turn), messages.c.role == "assistant")
+        .order_by(messages.c.id)
+    )
+    return [Variant(row.turn_id, row.model or "", row.is_excluded) for row in rows]
+
+
+def show_variant(connection: Connection, conversation_id: int, question: Question) -> None:
+    """Make the answer to `question` the one in the history, unless its conversation has ended by a /new."""
+    # Answers are stored either before this transaction or after it.
+    connection.execute(select(conversations.c.id).where(conversations.c.id == conversation_id).with_for_update())
+    reset_by_turn = connection.scalar(SELECT_RESET_BY_TURN, {"conversation_id": conversation_id}) or 0
+    if question.turn_id < reset_by_turn:
+        return
+    is_other = messages.c.turn_id != question.turn_id
+    of_question = (messages.c.conversation_id == conversation_id, _is_variant_of(question.first_turn))
+    connection.execute(update(messages).where(*of_question).values(is_excluded=is_other))
+    first_message = select(func.min(messages.c.id)).where(*of_question).scalar_subquery()
+    is_outdated = summaries.c.up_to_message >= first_message
+    connection.execute(delete(summaries).where(summaries.c.conversation_id == conversation_id, is_outdated))
+
+
+def _is_variant_of(first_turn: int) -> ColumnElement[bool]:
+    return (messages.c.turn_id == first_turn) | (messages.c.variant_of == first_turn)
 
 
 def get_reasoning(connection: Connection, turn_id: int) -> str | None:
@@ -133,7 +183,7 @@ def get_reasoning(connection: Connection, turn_id: int) -> str | None:
 
 def last_question(connection: Connection, conversation_id: int) -> Question | None:
     """The last question in the history of a conversation."""
-    query = select_history(conversation_id, messages.c.text, messages.c.turn_id).where(messages.c.role == "user")
+    query = select_history(conversation_id, *QUESTION_COLUMNS).where(messages.c.role == "user")
     row = connection.execute(query.limit(1)).first()
     return Question(*row) if row else None
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Float, ScalarSelect, Select, bindparam, case, delete, func, select
 from sqlalchemy import insert as plain_insert
 
-from core.buttons import ButtonAction, parse_action
+from core.buttons import parse_action
 from core.port import EventKind, Incoming, QuoteKind
 from core.scopes import chat_key
 from core.store.answers import get_question
@@ -289,7 +289,7 @@ def _repeats(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
     if stored is None or stored.kind is not EventKind.BUTTON:
         return stored is not None and stored.command == "retry"
     press = parse_action(stored.text)
-    return press is not None and press.action is ButtonAction.RETRY and press.turn_id in turn_ids
+    return press is not None and press.is_retry and press.turn_id in turn_ids
 
 
 def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:

@@ -125,10 +125,14 @@ messages = table(
     required("role", String(16)),
     required("text", NulFreeText),
     required("is_excluded", Boolean, server_default=text("false")),  # from the history
+    Column("variant_of", Id),  # the turn that first asked the question; NULL: this one
     required("created_at", Float),
     Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_turn", "turn_id"),
 )
+
+IS_VARIANT = messages.c.variant_of.is_not(None)
+Index("ix_messages_variant_of", messages.c.variant_of, sqlite_where=IS_VARIANT, postgresql_where=IS_VARIANT)
 
 turns = table(
     "turns",

@@ -79,16 +79,23 @@ class StoredTurn:
     """0: none, because the event was refused."""
     incoming: Incoming
     state: TurnState
+    age_seconds: float = 0.0
+    """Seconds since the event was accepted."""
 
 
 def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     """None if there is no such turn, or if its event cannot be decoded."""
     row = connection.execute(
-        select(turns.c.conversation_id, turns.c.incoming_json, turns.c.state).where(turns.c.id == turn_id)
+        select(
+            turns.c.conversation_id,
+            turns.c.incoming_json,
+            turns.c.state,
+            (database_now() - turns.c.created_at).label("age_seconds"),
+        ).where(turns.c.id == turn_id)
     ).first()
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
-    return StoredTurn(turn_id, row.conversation_id or 0, incoming, TurnState(row.state))
+    return StoredTurn(turn_id, row.conversation_id or 0, incoming, TurnState(row.state), row.age_seconds)
 
 
 def find_turn_of_message(connection: Connection, conversation_key_prefix: str, message_id: str) -> StoredTurn | None:

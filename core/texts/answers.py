@@ -16,6 +16,8 @@ RETRY_BUTTON = gettext_noop("Retry")
 CONTINUE_BUTTON = gettext_noop("Continue")
 REASONING_BUTTON = gettext_noop("Reasoning")
 SEND_AGAIN_BUTTON = gettext_noop("Send again")
+OTHER_MODEL_BUTTON = gettext_noop("Other model")
+BACK_BUTTON = gettext_noop("Back")
 
 THINKING = gettext_noop("Thinking…")
 
@@ -41,6 +43,8 @@ EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question and a mode
 NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
 ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
+CHOOSE_RETRY_MODEL = gettext_noop("Which model should answer this question, too?")
+NO_OTHER_MODEL = gettext_noop("There is no other model.")
 ANSWER_EXPIRED = gettext_noop(
     "This answer is too old for its buttons: what they need was deleted. Send your question again."
 )

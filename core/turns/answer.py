@@ -20,8 +20,8 @@ from core.conversation.failover import can_fail_over, fallback_models
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.i18n.translation import gettext
-from core.port import Button
-from core.store.answers import get_answer, store_answer
+from core.port import Button, EventKind
+from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
 from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
 from core.store.preferences import mark_notified
@@ -30,6 +30,7 @@ from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.model_caller import ModelCaller
+from core.turns.variants import variant_buttons
 
 log = structlog.get_logger(__name__)
 
@@ -46,11 +47,15 @@ class ModelOutcome:
 
 
 class AnswerPipeline:
-    """Answers one turn. `notes` appear under the answer."""
+    """Answers one turn. `notes` appear under the answer.
 
-    def __init__(self, caller: ModelCaller, notes: Sequence[str]) -> None:
+    `first_turn`: the turn that asked the question first, if it is asked again.
+    """
+
+    def __init__(self, caller: ModelCaller, notes: Sequence[str], first_turn: int | None = None) -> None:
         self._caller = caller
         self._notes = notes
+        self._first_turn = first_turn
         self._claimed = caller.claimed
         self._services = caller.services
         self._preferences = caller.preferences
@@ -64,8 +69,9 @@ class AnswerPipeline:
     async def _run(self) -> None:
         async with self._claimed.previewing() as preview:
             outcome = await self._ask_with_failover(preview)
+        variants = await self._load_variants(outcome.model)
         note = "\n".join(await self._collect_notes(outcome))
-        buttons = self._answer_buttons(outcome)
+        buttons = self._answer_buttons(outcome, variants)
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
@@ -168,12 +174,24 @@ class AnswerPipeline:
         pending.clear()
         return warnings
 
-    def _answer_buttons(self, outcome: ModelOutcome) -> tuple[Button, ...]:
+    async def _load_variants(self, model: str) -> list[Variant]:
+        """The answers to the question, with this one if there is one; empty if the question is asked only once."""
+        if self._first_turn is None:
+            return []
+        variants = await self._claimed.store.read(list_variants, self._first_turn)
+        new = Variant(self._claimed.turn.id, model, is_excluded=False)
+        return [*variants, new] if self._caller.answer.text else variants
+
+    def _answer_buttons(self, outcome: ModelOutcome, variants: Sequence[Variant]) -> tuple[Button, ...]:
         turn, answer = self._claimed.turn, self._caller.answer
         buttons = []
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(gettext(texts.CONTINUE_BUTTON), encode_action(ButtonAction.CONTINUE, turn.id)))
-        buttons.append(Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn.id)))
+        shown = [variant.turn_id for variant in variants if not variant.is_excluded]
+        if len(variants) > 1 and shown:
+            buttons += variant_buttons(variants, shown[-1], self._services.models)
+        else:
+            buttons.append(Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return tuple(buttons)
@@ -224,8 +242,12 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
 async def _deliver_answer(
     claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
 ) -> None:
+    replaced = await _find_replaced_answer(claimed) if not text and claimed.outbox.has_taken_over else None
     try:
-        await claimed.deliver(text, note=note, buttons=buttons, is_stored=True, is_answer=True)
+        shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
+        await claimed.deliver(shown_text, note=note, buttons=buttons, is_stored=replaced is None, is_answer=True)
+        if replaced is not None:
+            await claimed.outbox.hand_over(replaced.turn_id)
     except DeliveryError as error:
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:
@@ -234,6 +256,15 @@ async def _deliver_answer(
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
     await claimed.finish(TurnState.STOPPED if was_stopped else final_state)
+
+
+async def _find_replaced_answer(claimed: ClaimedTurn) -> Variant | None:
+    """The answer in whose messages this turn has asked the question again, without getting another one."""
+    if claimed.turn.incoming.kind is not EventKind.BUTTON:
+        return None
+    question = await claimed.store.read(get_question, claimed.turn.id)
+    variants = await claimed.store.read(list_variants, question.first_turn) if question is not None else []
+    return next((variant for variant in reversed(variants) if not variant.is_excluded), None)
 
 
 async def _deliver_rejection(claimed: ClaimedTurn, rejection: DeliveryError) -> None:

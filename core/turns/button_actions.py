@@ -23,6 +23,7 @@ from core.store.conversations import find_conversation
 from core.store.inbound import message_order
 from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
+from core.turns.variants import choose_retry_model_reply, show_variant_reply
 
 log = structlog.get_logger(__name__)
 
@@ -181,6 +182,8 @@ TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitabl
     ButtonAction.STOP: _stop,
     ButtonAction.SEND_AGAIN: _send_again,
     ButtonAction.SHOW_REASONING: _show_reasoning,
+    ButtonAction.SHOW_VARIANT: show_variant_reply,
+    ButtonAction.CHOOSE_RETRY_MODEL: choose_retry_model_reply,
 }
 """For those who may act on the turn."""
 MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply]]] = {

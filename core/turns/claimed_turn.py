@@ -201,8 +201,17 @@ class ClaimedTurn:
         elif reply.is_collapsed:
             await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))
         else:
-            await self.deliver(reply.text, buttons=reply.buttons, menu=reply.menu, is_answer=reply.is_answer)
+            await self._deliver_reply(reply)
         await self.finish(TurnState.DONE)
+
+    async def _deliver_reply(self, reply: Reply) -> None:
+        if reply.replaced_turn is not None:
+            await self.outbox.take_over(reply.replaced_turn)
+        await self.deliver(
+            reply.text, note=reply.note, buttons=reply.buttons, menu=reply.menu, is_answer=reply.is_answer
+        )
+        if reply.shown_turn is not None:
+            await self.outbox.hand_over(reply.shown_turn)
 
     async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""

@@ -154,7 +154,7 @@ def is_exempt(incoming: Incoming) -> bool:
 def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
     is_command = incoming.kind is EventKind.COMMAND and incoming.command in ("ask", "retry")
-    is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.CONTINUE)
+    is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE)
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
 
 

@@ -6,16 +6,15 @@ from functools import partial
 
 import structlog
 
-from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action
+from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action, short_digest
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
-from core.conversation.preferences import Preferences, load_preferences, with_available_model
+from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
 from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind, Incoming, Quote, SupportsThreads
 from core.services import Services
-from core.store.answer_parts import take_over_parts
 from core.store.answers import (
     Question,
     get_question,
@@ -30,6 +29,7 @@ from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts.formatting import escape_markdown
+from core.texts.models import MODEL_UNAVAILABLE
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
@@ -37,11 +37,14 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import sanitise_quote
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
+from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
 
 MAX_PROMPT_CHARS = 400_000
 MAX_RETRIES_FOLLOWED = 20
+MAX_REUSED_AGE_SECONDS = 50 * 60
+"""A new answer does not grow in messages that are older: Discord allows few edits of what is older than an hour."""
 CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
 
 
@@ -54,6 +57,10 @@ class ResolvedPrompt:
     text: str
     replaces_answer: bool = False
     """The last question of the conversation is asked again; the new answer takes the place of the old one."""
+    first_turn: int | None = None
+    """The turn that first asked the question, if it is asked again: its answers are variants."""
+    model: str = ""
+    """The model that answers this time; empty: the chat's."""
 
 
 class QuestionHandler:
@@ -84,12 +91,16 @@ class QuestionHandler:
             return
         notes: list[str] = []
         preferences = await self._replace_retired_model(preferences, notes)
+        if prompt.model:
+            preferences = with_model(preferences, prompt.model)
+        if prompt.first_turn is not None:
+            await self._take_over_pressed_answer(claimed, prompt.first_turn)
         files = ReadFiles() if prompt.replaces_answer else await self._read_files(claimed, prompt, api_key)
         if files is None:
             return
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(claimed, self._services, preferences, api_key, recall, prompt.text, prompt.replaces_answer)
-        await AnswerPipeline(caller, notes).run()
+        await AnswerPipeline(caller, notes, prompt.first_turn).run()
 
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Store a question without an answer, unless it was refused. Returns the buttons to ask it again with."""
@@ -161,8 +172,7 @@ class QuestionHandler:
             prompt = await self._compose_prompt(claimed, answered_turn)
         if last is not None and prompt == last.text:
             return None
-        await self._store.write(take_over_parts, claimed.turn, answered_turn)
-        await claimed.outbox.load()
+        await claimed.outbox.take_over(answered_turn)
         return ResolvedPrompt(prompt, replaces_answer=stored is not None)
 
     async def _compose_prompt(self, claimed: ClaimedTurn, edited_turn: int | None = None) -> str:
@@ -204,13 +214,34 @@ class QuestionHandler:
             if last is None or last.turn_id != press.turn_id:
                 raise _QuestionRefused(gettext(texts.ONLY_LAST_CONTINUES))
             return ResolvedPrompt(CONTINUE_PROMPT)
+        model = self._find_retry_model(press) if press is not None else ""
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
             if question is not None and not await self._is_same_question(question, last):
-                return ResolvedPrompt(question.text)  # not the last one: its answer stays
+                return ResolvedPrompt(question.text, model=model)  # not the last one: its answer stays
         if last is None:
             raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
-        return ResolvedPrompt(last.text, replaces_answer=True)
+        return ResolvedPrompt(last.text, replaces_answer=True, first_turn=last.first_turn, model=model)
+
+    def _find_retry_model(self, press: ButtonPress) -> str:
+        """The model that a person chose for this answer; empty if they chose none. Raises `_QuestionRefused`."""
+        if press.action is not ButtonAction.RETRY_WITH:
+            return ""
+        models = self._services.models.chat_models()
+        model = next((model for model in models if short_digest(model.id) == press.model_digest), None)
+        if model is None:
+            raise _QuestionRefused(gettext(MODEL_UNAVAILABLE))
+        return model.id
+
+    async def _take_over_pressed_answer(self, claimed: ClaimedTurn, first_turn: int) -> None:
+        """Answer in the messages of the answer whose Retry was pressed."""
+        if claimed.turn.incoming.kind is not EventKind.BUTTON:
+            return
+        shown_in = await find_pressed_answer(claimed.store, claimed.turn.incoming, first_turn)
+        if shown_in is None or not shown_in.state.is_final or shown_in.age_seconds > MAX_REUSED_AGE_SECONDS:
+            return
+        await claimed.outbox.take_over(shown_in.id)
+        await claimed.outbox.drop_after(0)  # the new answer must not grow above the rest of the old one
 
     async def _is_same_question(self, question: Question, last: Question | None) -> bool:
         """Whether `last` is `question`, or asked it again."""
@@ -224,7 +255,7 @@ class QuestionHandler:
             turn = await self._store.read(get_turn, turn_id)
             is_press = turn is not None and turn.incoming.kind is EventKind.BUTTON
             press = parse_action(turn.incoming.text) if turn is not None and is_press else None
-            if press is None or press.action is not ButtonAction.RETRY or press.turn_id is None:
+            if press is None or not press.is_retry or press.turn_id is None:
                 break
             turn_id = press.turn_id
         return turn_id

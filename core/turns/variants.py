@@ -1,0 +1,130 @@
+"""Several answers to one question: which is shown, and what the buttons under it do.
+
+Retry keeps the earlier answers. They take turns in the same messages, and the one that is shown is the one in the
+history:
+
+    [an answer of the second model]
+    (◀) (2/3 · Phi-4) (▶) (Retry) (Other model)
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from core.api.catalogue import Model
+from core.buttons import ButtonAction, encode_action, short_digest
+from core.commands.models import Page
+from core.commands.request import CommandRequest, Reply
+from core.conversation.failover import fallback_models
+from core.conversation.model_registry import ModelRegistry
+from core.i18n.translation import gettext
+from core.port import Button, Incoming
+from core.scopes import conversation_key_prefix
+from core.services import Services
+from core.store.answers import (
+    Question,
+    Variant,
+    get_answer,
+    get_question,
+    get_reasoning,
+    list_variants,
+    show_variant,
+)
+from core.store.database import Store
+from core.store.retrying_store import RetryingStore
+from core.store.turns import StoredTurn, find_turn_of_message
+from core.texts import answers as texts
+
+MAX_CHOICES = 4
+"""Models under an answer; /model has all."""
+
+
+async def show_variant_reply(request: CommandRequest, turn: StoredTurn) -> Reply | None:
+    """Show the answer of `turn` in place of the one whose button was pressed, also to the models."""
+    store = request.services.store
+    question = await store.read(get_question, turn.id)
+    if question is None:
+        return Reply(gettext(texts.ANSWER_NOT_STORED))
+    reply = await _reply_in_place(request, question)
+    if reply is not None and reply.shown_turn is not None:
+        await store.write(show_variant, turn.conversation_id, question)
+    return reply
+
+
+async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply | None:
+    """Offer some models that may answer the question again."""
+    question = await request.services.store.read(get_question, turn.id)
+    reply = (
+        await _reply_in_place(request, question) if question is not None else Reply(gettext(texts.ANSWER_NOT_STORED))
+    )
+    if reply is None or reply.shown_turn is None:
+        return reply
+    variants = await request.services.store.read(list_variants, question.first_turn) if question is not None else []
+    shown = next(variant for variant in variants if variant.turn_id == turn.id)
+    models = _other_models(request.services, shown.model, request.preferences.model)
+    if not models:
+        return Reply(gettext(texts.NO_OTHER_MODEL))
+    choices = [
+        Button(model.name, encode_action(ButtonAction.RETRY_WITH, f"{turn.id}:{short_digest(model.id)}"))
+        for model in models
+    ]
+    back = Button(gettext(texts.BACK_BUTTON), encode_action(ButtonAction.SHOW_VARIANT, turn.id))
+    return replace(reply, note=gettext(texts.CHOOSE_RETRY_MODEL), buttons=(*choices, back))
+
+
+async def _reply_in_place(request: CommandRequest, question: Question) -> Reply | None:
+    """The stored answer to `question`; None if its messages are being changed already."""
+    services = request.services
+    variants = await services.store.read(list_variants, question.first_turn)
+    variant = next((variant for variant in variants if variant.turn_id == question.turn_id), None)
+    if variant is None:
+        return Reply(gettext(texts.ANSWER_NOT_STORED))
+    shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
+    if shown_in is not None and shown_in.id != request.turn_id and not shown_in.state.is_final:
+        return None
+    text = await services.store.read(get_answer, variant.turn_id)
+    reasoning = await services.store.read(get_reasoning, variant.turn_id)
+    buttons = variant_buttons(variants, variant.turn_id, services.models)
+    if reasoning and request.preferences.shows_reasoning:
+        buttons.append(
+            Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, variant.turn_id))
+        )
+    return Reply(
+        text,
+        tuple(buttons),
+        is_public=True,
+        is_answer=True,
+        shown_turn=variant.turn_id,
+        replaced_turn=shown_in.id if shown_in is not None and shown_in.id != request.turn_id else None,
+    )
+
+
+async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, first_turn: int) -> StoredTurn | None:
+    """The turn whose messages show an answer to this question, one of which has the button that was pressed."""
+    prefix, message_id = conversation_key_prefix(incoming.place), incoming.message_id or ""
+    turn = await store.read(find_turn_of_message, prefix, message_id)
+    question = await store.read(get_question, turn.id) if turn is not None else None
+    return turn if question is not None and question.first_turn == first_turn else None
+
+
+def variant_buttons(variants: Sequence[Variant], shown_turn: int, models: ModelRegistry) -> list[Button]:
+    """The pager with the name of the model that gave the answer, and how to get one more."""
+    turn_ids = [variant.turn_id for variant in variants]
+    page = Page(variants, turn_ids.index(shown_turn), len(variants))
+    pager = page.buttons(lambda number: encode_action(ButtonAction.SHOW_VARIANT, turn_ids[number]))
+    model = models.display_name(variants[page.number].model)
+    return [
+        *(replace(button, label=f"{button.label} · {model}") if "/" in button.label else button for button in pager),
+        Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, shown_turn)),
+        Button(gettext(texts.OTHER_MODEL_BUTTON), encode_action(ButtonAction.CHOOSE_RETRY_MODEL, shown_turn)),
+    ]
+
+
+def _other_models(services: Services, answered_by: str, chosen: str) -> list[Model]:
+    """The chat's model, similar ones, and one that differs in whether it reasons."""
+    models, preferred = services.models.chat_models(), services.settings.fallbacks
+    reference = services.models.get(answered_by)
+    others = [model for model in models if reference is None or model.has_reasoning != reference.has_reasoning]
+    similar = fallback_models(answered_by, models, preferred)[: MAX_CHOICES - 1]
+    ids = [chosen, *similar, *fallback_models(answered_by, others, ())[:1]]
+    known = {model.id: model for model in models}
+    return [known[id_] for id_ in dict.fromkeys(ids) if id_ in known and id_ != answered_by][:MAX_CHOICES]

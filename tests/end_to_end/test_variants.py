@@ -1,0 +1,244 @@
+"""Retry keeps the earlier answers: a pager shows one of them, and the models see the one that is shown."""
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+
+from bots.sandbox.model.faults import http_error
+from core.buttons import ButtonAction, encode_action
+from tests.end_to_end.harness import Harness, complete_texts
+
+PLATFORMS = pytest.mark.parametrize("platform", ["telegram", "discord"])
+DEFAULT = "Llama-3.3-70B-Instruct"
+NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
+
+
+class Chat:
+    """Ann's private chat, or that of somebody else."""
+
+    def __init__(self, harness: Harness, platform: str, name: str = "Ann") -> None:
+        self.harness, self.is_telegram = harness, platform == "telegram"
+        servers: dict[bool, Any] = {True: harness.telegram, False: harness.discord}
+        self.server = servers[self.is_telegram]
+        self.person = self.server.create_user(name)
+        self.chat = (self.server.open_private_chat if self.is_telegram else self.server.open_dm)(self.person)
+
+    @property
+    def answers(self) -> list[str]:
+        """What the bot has written, without an answer that still grows."""
+        return complete_texts(self.server.messages(self.chat))
+
+    def buttons(self, message: Any = None) -> dict[str, str]:
+        """Labels and actions under a message; by default the bot's last one."""
+        message = message or next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        if self.is_telegram:
+            return {button["text"]: button["callback_data"] for button in message.buttons}
+        items = [item for row in message.components for item in row["components"]]
+        return {item["label"]: item["custom_id"] for item in items}
+
+    async def write(self, text: str) -> None:
+        if self.is_telegram or not text.startswith("/"):
+            await self.server.send_message(self.person, self.chat, text)
+        else:
+            await self.server.use_command(self.person, self.chat, text[1:])
+
+    async def ask(self, text: str, answer: str) -> None:
+        await self.write(text)
+        await self.wait_for(answer)
+
+    async def wait_for(self, answer: str) -> None:
+        """Wait until the last message is this answer, with what is under it."""
+        await self.server.wait_for(lambda: bool(self.answers) and re.fullmatch(answer, self.answers[-1], re.DOTALL), 30)
+        await self.harness.wait_until_stored(NO_OPEN_TURN)
+
+    async def press(self, label: str) -> None:
+        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        await self.server.press_button(self.person, message, self.buttons(message)[label])
+
+    async def forge(self, action: str) -> None:
+        """A modified client sends any action as if it had pressed a button of the last message."""
+        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        if self.is_telegram:
+            shown, action_id = message.reply_markup, action
+            message.reply_markup = {"inline_keyboard": [[{"text": "Forged", "callback_data": action_id}]]}
+        else:
+            shown, action_id = message.components, f"parley:{action}"
+            message.components = [{"type": 1, "components": [{"type": 2, "label": "Forged", "custom_id": action_id}]}]
+        await self.server.press_button(self.person, message, action_id)
+        if self.is_telegram:
+            message.reply_markup = shown
+        else:
+            message.components = shown
+
+
+def answer_by_count(harness: Harness) -> None:
+    """The model answers "answer 1", "answer 2" and so on."""
+    numbers = itertools.count(1)
+    harness.model.answer = lambda _body: f"answer {next(numbers)}"
+
+
+def conversation(harness: Harness) -> list[str]:
+    """What the model was sent last, without the instructions."""
+    return [m["content"] for m in harness.model.requests[-1].body["messages"] if m["role"] != "system"]
+
+
+@PLATFORMS
+async def test_retry_keeps_both_answers_with_a_pager(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    assert list(chat.buttons()) == ["Retry"]
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    assert list(chat.buttons()) == [f"2/2 · {DEFAULT}", "▶", "Retry", "Other model"]
+    await chat.press("▶")
+    await chat.wait_for("answer 1")
+    assert f"1/2 · {DEFAULT}" in chat.buttons()
+    await chat.press("Retry")
+    await chat.wait_for("answer 3")
+    assert list(chat.buttons())[:3] == ["◀", f"3/3 · {DEFAULT}", "▶"]
+    await chat.press("◀")
+    await chat.wait_for("answer 2")
+    assert len(chat.answers) == 1, "all take turns in one message"
+
+
+@PLATFORMS
+async def test_models_see_the_answer_that_is_shown(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    await chat.press("▶")
+    await chat.wait_for("answer 1")
+    await chat.ask("and then?", "answer 3")
+    assert conversation(harness) == ["hello", "answer 1", "and then?"]
+
+
+@PLATFORMS
+async def test_another_model_answers_the_question_too(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    await chat.press("Other model")
+    await chat.wait_for("answer 2\n.*Which model should answer.*")
+    *models, back = chat.buttons()
+    assert len(models) >= 3
+    assert back == "Back"
+    await chat.press(models[1])
+    await chat.wait_for("answer 3")
+    assert f"3/3 · {models[1]}" in chat.buttons()
+    asked = [request.body["model"].rpartition("/")[2] for request in harness.model.requests]
+    assert asked[0] == asked[1] != models[1]
+    assert asked[2] == models[1]
+    await chat.ask("and then?", "answer 4")
+    assert harness.model.requests[-1].body["model"] == harness.model.requests[0].body["model"], "for one answer only"
+    assert conversation(harness) == ["hello", "answer 3", "and then?"]
+
+
+@PLATFORMS
+async def test_back_shows_the_answer_without_the_models(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    labels = list(chat.buttons())
+    await chat.press("Other model")
+    await chat.wait_for("answer 2\n.*Which model should answer.*")
+    await chat.press("Back")
+    await chat.wait_for("answer 2")
+    assert list(chat.buttons()) == labels
+
+
+@PLATFORMS
+async def test_failed_retry_leaves_the_answer(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.press("Retry")
+    await chat.wait_for("answer 1\n.*rejected this request.*")
+    await chat.ask("and then?", "answer 2")
+    assert conversation(harness) == ["hello", "answer 1", "and then?"]
+
+
+@PLATFORMS
+async def test_long_and_short_answers_take_turns(harness: Harness, platform: str) -> None:
+    long_answer = "\n\n".join(f"Paragraph {number}. " + "Many words. " * 40 for number in range(20))
+    chat = Chat(harness, platform)
+    texts = iter([long_answer, "short"])
+    harness.model.answer = lambda _body: next(texts)
+    await chat.write("hello")
+    await chat.server.wait_for(lambda: "Paragraph 19" in "".join(chat.answers), 20)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    message_count = len(chat.answers)
+    assert message_count > 1
+    await chat.press("Retry")
+    await chat.wait_for("short")
+    assert len(chat.answers) == 1
+    await chat.press("▶")
+    await chat.server.wait_for(lambda: "Paragraph 19" in "".join(chat.answers), 20)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert len(chat.answers) >= message_count
+    assert all(f"Paragraph {number}. " in "".join(chat.answers) for number in range(20))
+    await chat.press("▶")
+    await chat.wait_for("short")
+    assert len(chat.answers) == 1
+
+
+@PLATFORMS
+async def test_strangers_and_forged_presses_change_nothing(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat, stranger = Chat(harness, platform), Chat(harness, platform, "Eve")
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    await stranger.ask("hello", "answer 3")
+    for action in ButtonAction.SHOW_VARIANT, ButtonAction.CHOOSE_RETRY_MODEL:
+        await stranger.forge(encode_action(action, 1))
+        await stranger.wait_for("This answer belongs to someone else.")
+        await stranger.forge(encode_action(action, 1000))
+        await stranger.wait_for("This answer is too old for its buttons.*")
+    await stranger.forge(encode_action(ButtonAction.RETRY_WITH, "1:0123456789ab"))
+    await stranger.wait_for("This answer belongs to someone else.")
+    await chat.forge(encode_action(ButtonAction.RETRY_WITH, "1:0123456789ab"))
+    await chat.wait_for("This model is no longer available.*")
+    await chat.ask("and then?", "answer 4")
+    assert conversation(harness) == ["hello", "answer 2", "and then?"]
+
+
+@PLATFORMS
+async def test_old_pager_does_not_bring_back_an_ended_conversation(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    message = chat.server.messages(chat.chat)[-1]
+    await chat.ask("/new", "New conversation.*")
+    await chat.server.press_button(chat.person, message, chat.buttons(message)["▶"])
+    await chat.server.wait_for(lambda: chat.answers[0].startswith("answer 1"))
+    await chat.ask("and then?", "answer 3")
+    assert conversation(harness) == ["and then?"]
+
+
+@PLATFORMS
+async def test_edited_question_replaces_all_its_answers(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = Chat(harness, platform)
+    question = await chat.server.send_message(chat.person, chat.chat, "hello")
+    await chat.wait_for("answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    await chat.press("▶")
+    await chat.wait_for("answer 1")
+    edit = (question, "goodbye") if chat.is_telegram else (chat.person, question, "goodbye")
+    await chat.server.edit_message(*edit)
+    await chat.wait_for("answer 3")
+    assert len(chat.answers) == 1
+    assert list(chat.buttons()) == ["Retry"]
