@@ -48,7 +48,7 @@ MAX_COMMANDS_AT_ONCE = 8
 """Of one conversation: whoever sends hundreds must not occupy a process."""
 RECENT_STOP_SECONDS = 15
 SUSPECT_ATTEMPTS = 7
-"""Attempts after which a turn is suspected of crashing its processes."""
+"""Failed attempts after which a turn is suspected of crashing its processes."""
 
 
 class ClaimFilter(StrEnum):
@@ -140,12 +140,17 @@ def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter
             owner=bindparam("claim_owner"),
             lease_expires_at=LEASE_END,
             attempt=turns.c.attempt + 1,
+            failed_attempts=FAILED_ATTEMPTS,
             state=case((turns.c.state == TurnState.QUEUED, TurnState.RUNNING), else_=turns.c.state),
         )
         .returning(turns, (database_now() - turns.c.created_at).label("age_seconds"))
     )
 
 
+FAILED_ATTEMPTS = turns.c.failed_attempts + case(
+    ((turns.c.state != TurnState.QUEUED) & turns.c.owner.is_not(None), 1), else_=0
+)
+"""How many claims failed, when a turn is claimed: its last owner neither handed it over nor was told to start again."""
 LEASE_END = database_now() + bindparam("lease_seconds", type_=Float)
 SHORTEN_LEASES = (
     update(turns)
@@ -170,9 +175,9 @@ def _of_accounts(accounts: Sequence[AccountKey]) -> ColumnElement[bool]:
 
 def _matches(claim_filter: ClaimFilter) -> ColumnElement[bool]:
     if claim_filter is ClaimFilter.SUSPECT:
-        return turns.c.attempt >= SUSPECT_ATTEMPTS
+        return FAILED_ATTEMPTS >= SUSPECT_ATTEMPTS
     is_command = turns.c.seq.is_(None) if claim_filter is ClaimFilter.COMMANDS else true()
-    return (turns.c.attempt < SUSPECT_ATTEMPTS) & is_command
+    return (FAILED_ATTEMPTS < SUSPECT_ATTEMPTS) & is_command
 
 
 def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
@@ -187,6 +192,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
             incoming=incoming,
             owner=row.owner,
             attempt=row.attempt,
+            failed_attempts=row.failed_attempts,
             age_seconds=row.age_seconds,
             model=row.model,
             note=row.note,
@@ -194,7 +200,7 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
             buttons_json=row.buttons_json,
             final_state=TurnState(row.final_state or TurnState.DONE),
         )
-    if row.attempt < SUSPECT_ATTEMPTS:
+    if row.failed_attempts + 1 < SUSPECT_ATTEMPTS:
         log.warning("turn.unreadable", turn=row.id)  # a newer process may be able to read it
         return None
     # An open turn would block its conversation forever.
@@ -231,11 +237,7 @@ def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> Non
     connection.execute(
         update(turns)
         .where(turns.c.owner == owner, turns.c.id.in_(list(ids)), IS_OPEN)
-        .values(
-            lease_expires_at=0,
-            # Keep counting the first attempt, because the next process looks for parts already sent only after one.
-            attempt=case((turns.c.attempt > 1, turns.c.attempt - 1), else_=turns.c.attempt),
-        )
+        .values(lease_expires_at=0, owner=None)
     )
 
 

@@ -148,7 +148,8 @@ turns = table(
     Column("owner", String(64)),
     required("lease_expires_at", Float, server_default="0"),
     required("not_before", Float, server_default="0"),  # until then, more of a batch may follow
-    required("attempt", Integer, server_default="0"),
+    required("attempt", Integer, server_default="0"),  # the number of claims; only grows, because it fences
+    required("failed_attempts", Integer, server_default="0"),  # claims whose owner died
     required("cancel_requested", Boolean, server_default=text("false")),
     required("person_key", String(200)),
     required("is_exempt", Boolean, server_default=text("false")),  # from the person's messages per minute

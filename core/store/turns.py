@@ -58,6 +58,7 @@ class Turn:
     incoming: Incoming
     owner: str
     attempt: int
+    """The number of times the turn was claimed. An edited question is claimed again without having failed."""
     age_seconds: float
     """Seconds since the event was accepted."""
     model: str | None = None
@@ -66,6 +67,8 @@ class Turn:
     refusal: Refusal | None = None
     buttons_json: str | None = None
     """The buttons under the answer, as given to `store_answer`."""
+    failed_attempts: int = 0
+    """How many of the earlier claims ended with the death of their process."""
     final_state: TurnState = TurnState.DONE
     """After the stored answer is delivered."""
 

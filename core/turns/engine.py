@@ -70,7 +70,7 @@ class RunningTurn:
 
     @property
     def is_busy_suspect(self) -> bool:
-        return self.claimed.turn.attempt > SUSPECT_ATTEMPTS and self.is_busy
+        return self.claimed.turn.failed_attempts >= SUSPECT_ATTEMPTS and self.is_busy
 
 
 class Engine:
@@ -278,12 +278,12 @@ class Engine:
     async def _run_turn(self, claimed: ClaimedTurn) -> None:
         turn = claimed.turn
         try:
-            if turn.attempt > self._max_attempts:
-                log.error("turn.given_up", turn=turn.id, attempts=turn.attempt)
+            if turn.failed_attempts >= self._max_attempts:
+                log.error("turn.given_up", turn=turn.id, attempts=turn.failed_attempts)
                 await self._dispatcher.give_up(claimed)
             else:
                 await self._dispatcher.run(claimed)
-            if turn.attempt > SUSPECT_ATTEMPTS:
+            if turn.failed_attempts >= SUSPECT_ATTEMPTS:
                 self._next_thorough_claim = 0.0
                 self._max_suspects = min(2 * self._max_suspects, MAX_TURNS_PER_CLAIM)
         except LostLeaseError:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bots.sandbox.model.faults import http_error
+from core.turns.engine import MAX_ATTEMPTS
 from tests.end_to_end.harness import Harness, complete_texts
 
 NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
@@ -146,6 +147,23 @@ async def test_edit_during_answer_starts_it_again(harness: Harness, create_chat:
     await harness.wait_until_stored(NO_OPEN_TURN)
     assert chat.answers() == ["the new words"]
     assert conversation(harness) == ["repeat: the new words"]
+
+
+@pytest.mark.slow
+@CHATS
+async def test_question_edited_many_times_during_its_answer_is_answered(
+    harness: Harness, create_chat: ChatType
+) -> None:
+    chat = create_chat(harness)
+    harness.model.tokens_per_second = 5
+    question = await chat.write("repeat: wording 0, which is not the last one of them all")
+    for number in range(1, MAX_ATTEMPTS + 3):
+        await harness.model.wait_for(lambda: len(harness.model.requests) == number)  # noqa: B023
+        await chat.edit(question, f"repeat: wording {number}, which is not the last one of them all")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == MAX_ATTEMPTS + 3)
+    harness.model.tokens_per_second = 2000
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert chat.answers() == [f"wording {MAX_ATTEMPTS + 2}, which is not the last one of them all"]
 
 
 @CHATS

@@ -274,7 +274,7 @@ async def test_answer_uses_minimal_calls(harness: Harness) -> None:
 
 
 def exhaust_attempts(connection: Connection) -> None:
-    connection.execute(update(turns).values(attempt=MAX_ATTEMPTS))
+    connection.execute(update(turns).values(failed_attempts=MAX_ATTEMPTS))
 
 
 async def test_internal_error_shows_reference_number(harness: Harness) -> None:

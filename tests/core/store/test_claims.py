@@ -173,8 +173,32 @@ async def test_handover_does_not_count_as_attempt(store: Store) -> None:
     await accept(store, "u1")
     for process in range(20):
         (turn,) = await claim(store, f"p{process}")
-        assert turn.attempt == min(process + 1, 2)
+        assert (turn.attempt, turn.failed_attempts) == (process + 1, 0)
         await store.write(claims.release_turns, f"p{process}", [turn.id])
+
+
+async def test_restart_does_not_count_as_failed_attempt(store: Store) -> None:
+    """A question that is edited again and again while its answer is written is asked each time, and never given up."""
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    for number in range(2, 20):
+        former = turn
+        assert await store.write(turns.restart_turn, turn.id, turn.incoming)
+        (turn,) = await claim(store)
+        assert (turn.attempt, turn.failed_attempts) == (number, 0)
+        with pytest.raises(LostLeaseError):
+            await store.write(turns.finish_turn, former, TurnState.DONE)
+    await store.write(turns.finish_turn, turn, TurnState.DONE)
+
+
+async def test_death_of_process_counts_as_failed_attempt(store: Store) -> None:
+    await accept(store, "u1")
+    for failures in (0, 1, 2):
+        (turn,) = await claim(store, f"p{failures}", lease_seconds=-1)
+        assert turn.failed_attempts == failures
+    await store.write(turns.restart_turn, turn.id, turn.incoming)
+    (turn,) = await claim(store, lease_seconds=-1)
+    assert turn.failed_attempts == 2, "an edit does not forget the processes that died"
 
 
 async def test_suspect_turns_are_claimed_one_at_a_time(store: Store) -> None:

@@ -215,10 +215,10 @@ async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, fast_mode
         assert len(adapter.messages) < 3, "answers of the group wait"
 
 
-def reopen_delivery(connection: Connection, turn_id: int, attempt: int) -> None:
+def reopen_delivery(connection: Connection, turn_id: int, failed_attempts: int) -> None:
     """The process that delivered the answer died before it finished the turn."""
-    reopened = {"state": "delivering", "attempt": attempt, "finished_at": None, "lease_expires_at": 0}
-    connection.execute(update(turns).where(turns.c.id == turn_id).values(**reopened))
+    reopened = {"failed_attempts": failed_attempts, "finished_at": None, "lease_expires_at": 0}
+    connection.execute(update(turns).where(turns.c.id == turn_id).values(state="delivering", **reopened))
 
 
 @pytest.mark.slow

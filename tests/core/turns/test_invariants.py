@@ -352,7 +352,7 @@ async def test_suspect_turns_are_isolated(
 
 
 def mark_suspect(connection: Connection, turn_id: int) -> None:
-    connection.execute(update(turns).where(turns.c.id == turn_id).values(attempt=claims.SUSPECT_ATTEMPTS))
+    connection.execute(update(turns).where(turns.c.id == turn_id).values(failed_attempts=claims.SUSPECT_ATTEMPTS))
 
 
 @pytest.mark.slow

@@ -1,0 +1,11 @@
+"""How many claims of a turn failed, apart from the number of its claims."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+
+
+def upgrade() -> None:
+    op.add_column("turns", sa.Column("failed_attempts", sa.Integer(), nullable=False, server_default="0"))
