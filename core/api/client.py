@@ -26,7 +26,7 @@ from core.api.events import StreamEvent
 from core.api.json_values import decode_values
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.api.read_pacer import ReadPacer
-from core.api.response_body import decode_json, read_body, read_start, truncate_error_body
+from core.api.response_body import decode_json, read_body, truncate_error_body
 from core.api.service_facts import ServiceFacts
 from core.api.sse import MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
@@ -43,7 +43,7 @@ RETRYABLE_FAILURES = (
     ModelFailure.UNAVAILABLE,
     ModelFailure.RATE_LIMITED,
 )
-STREAM_PREFIXES = (b"data:", b"event:", b"id:", b":")
+STREAM_PREFIXES = (b"data:", b"event:", b"id:", b"retry:", b":")
 ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailure.REGION, ModelFailure.BLOCKED)
 NONEXISTENT_MODEL = "no/model"
 NO_KEY = "none"
@@ -304,23 +304,38 @@ class _Retries:
 
 
 async def _open_reader(response: Any) -> Reader:
-    """Reads the chunks of a stream. An answer that came as one JSON object becomes a stream of one event."""
+    """Reads the chunks of a stream."""
     if "text/event-stream" in response.headers.get("content-type", ""):
         body = response.http_response.extensions.get(BODY_EXTENSION)
         if body is not None and "content-encoding" not in response.headers:
             return cast("Reader", body.read)
         chunks = response.iter_bytes()
     else:
-        chunks = _completion_chunks(await read_start(response, MAX_EVENT_BYTES))
+        chunks = _detect_stream(response.iter_bytes())
     return partial(anext, chunks, b"")
 
 
-async def _completion_chunks(body: bytes) -> AsyncIterator[bytes]:
-    body = body.strip()
-    if not body.startswith(STREAM_PREFIXES):
-        _check_completion(body)
-        body = b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
-    yield body
+async def _detect_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a stream that the service calls something else.
+
+    An answer that came as one JSON object becomes a stream of one event.
+    """
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk if body else chunk.lstrip()  # some services send spaces while the model is busy
+        if body.startswith(STREAM_PREFIXES):
+            yield bytes(body)
+            async for following in chunks:
+                yield following
+            return
+        if len(body) > MAX_EVENT_BYTES:
+            break
+    yield _completion_event(bytes(body))
+
+
+def _completion_event(body: bytes) -> bytes:
+    _check_completion(body)
+    return b"data: " + body.replace(b"\n", b" ") + b"\n\ndata: [DONE]\n\n"
 
 
 def _check_completion(body: bytes) -> None:

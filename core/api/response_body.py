@@ -15,20 +15,12 @@ MAX_ERROR_BODY_BYTES = 65_536
 
 async def read_body(response: Any) -> bytes:
     """Read a whole body. Raises `ModelError` if it is too large, and the transport's exceptions."""
-    body = await read_start(response, MAX_BODY_BYTES)
-    if len(body) > MAX_BODY_BYTES:
-        raise ModelError("The response is too large", ModelFailure.MALFORMED)
-    return body
-
-
-async def read_start(response: Any, max_bytes: int) -> bytes:
-    """Read a body up to the chunk that exceeds `max_bytes`."""
     body = bytearray()
     async with aclosing(response.iter_bytes()) as chunks:
         async for chunk in chunks:
             body += chunk
-            if len(body) > max_bytes:
-                break
+            if len(body) > MAX_BODY_BYTES:
+                raise ModelError("The response is too large", ModelFailure.MALFORMED)
     return bytes(body)
 
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from core.api.client import StreamTimeouts
 from core.api.events import Finished, FinishReason, OnlyReasoning, ReasoningDelta, TextDelta
 from core.errors import ModelFailure
 from tests.core.api.raw_server import DONE, SSE_HEAD, chunk, final_chunk, raw_server, response, sse_event
@@ -71,6 +72,22 @@ async def test_complete_answer(answer: bytes) -> None:
     result = await receive(answer)
     assert (result.reasoning, result.text, result.error) == ("hm", "Hi", None)
     assert result.last_event == Finished(FinishReason.STOP)
+
+
+def endless_stream(content_type: bytes, beginning: bytes) -> list[bytes | float]:
+    """A service that falls silent after the first words."""
+    return [SSE_HEAD.replace(b"text/event-stream", content_type), b" \n", beginning + chunk(content="Hi"), 60.0]
+
+
+@pytest.mark.parametrize("beginning", [b"", b": wait\n\n", b"retry: 3000\n\n", b"event: message\n", b"id: 1\n"])
+@pytest.mark.parametrize("content_type", [b"text/plain; charset=utf-8", b"application/json", b"text/html"])
+async def test_stream_called_something_else_is_shown_as_it_grows(content_type: bytes, beginning: bytes) -> None:
+    timeouts = StreamTimeouts(first_token=0.5, between_tokens=0.5)
+    async with raw_server(lambda _n: endless_stream(content_type, beginning)) as server:
+        result = await read_stream(server.url, timeouts=timeouts)
+    assert result.text == "Hi"
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.STALLED
 
 
 @pytest.mark.parametrize(
