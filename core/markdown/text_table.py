@@ -7,7 +7,7 @@
 Widths are those of a monospaced font, in which an East Asian character takes two columns.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 
@@ -17,6 +17,8 @@ from core.markdown.plain_text import inlines_to_plain_text
 MAX_GRID_WIDTH = 40
 """What a phone shows in a line."""
 SEPARATOR_WIDTH = 3
+MAX_LABEL_WIDTH = 30
+"""Of a header that a record repeats."""
 
 
 def is_grid(table: Table) -> bool:
@@ -38,19 +40,40 @@ def format_grid(table: Table) -> str:
 
 
 def table_records(table: Table) -> tuple[Paragraph, ...]:
-    """A paragraph for each row, with a line for each cell; only the first names its empty cells, too."""
+    """A paragraph for each row, with a line for each cell.
+
+    Only the first names its empty cells, too, and has the whole headers: to repeat long ones would multiply the text.
+    """
     header, *rows = table.rows
     if not rows:
         return (Paragraph(tuple(_join(header, Text(" | ")))),)
-    records = []
-    for index, row in enumerate(rows):
-        names_all = index == 0 and not table.is_continuation
-        lines = (_label(label, cell) for label, cell in zip(header, row, strict=True) if cell or (names_all and label))
+    records = [] if table.is_continuation else [_first_record(header, rows.pop(0))]
+    short_header = tuple(map(_shorten, header)) if len(header) > 1 else ((),)
+    for row in rows:
+        lines = (_label(label, cell) for label, cell in zip(short_header, row, strict=True) if cell)
         records.append(Paragraph(tuple(_join(lines, LineBreak()))))
     return tuple(records)
 
 
+def _first_record(header: Sequence[tuple[Inline, ...]], row: Sequence[tuple[Inline, ...]]) -> Paragraph:
+    if len(header) == 1:
+        lines = [_label(header[0], ()), *row]
+    else:
+        lines = [_label(label, cell) for label, cell in zip(header, row, strict=True)]
+    return Paragraph(tuple(_join(filter(None, lines), LineBreak())))
+
+
+def _shorten(label: tuple[Inline, ...]) -> tuple[Inline, ...]:
+    text = " ".join(_cell_lines(label))
+    if _display_width(text) <= MAX_LABEL_WIDTH:
+        return label
+    while _display_width(text) >= MAX_LABEL_WIDTH:
+        text = text[: MAX_LABEL_WIDTH - 1] if len(text) >= MAX_LABEL_WIDTH else text[:-1]
+    return (Text(f"{text.rstrip()}…"),)
+
+
 def _label(label: tuple[Inline, ...], cell: tuple[Inline, ...]) -> tuple[Inline, ...]:
+    """The line of a cell; without a label if the column has none."""
     if not label:
         return cell
     is_list = bool(cell) and isinstance(cell[0], LineBreak)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from core.conversation.context_window import PromptTooLongError
 from core.conversation.ledger import Allowance, QuotaWarning
-from core.errors import DeliveryError, ModelError, ModelFailure
+from core.errors import ModelError, ModelFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.texts.formatting import format_duration, format_number, format_seconds, isolate, join_all
 
@@ -33,6 +33,10 @@ MAX_LENGTH_REACHED = gettext_noop("The answer reached its maximum length.")
 LONG_ANSWER = gettext_noop("The answer is long. This file has all of it.")
 DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I sent this. Parts of it may be missing.")
 PREVIEW_ORPHANED = gettext_noop("I was restarted while I wrote this. See the messages below for the answer.")
+ANSWER_REFUSED = gettext_noop(
+    "I wrote an answer, but it was refused here, perhaps by a filter of this chat. Press Retry for another answer, or "
+    "ask in other words."
+)
 INTERNAL_ERROR = gettext_noop("Something went wrong on my side. Try again later.")
 
 ACCESS_DENIED = gettext_noop("Only people approved by this bot's operator can use it.")
@@ -211,10 +215,9 @@ def model_retired(old: str, new: str) -> str:
     )
 
 
-def delivery_failed(error: DeliveryError, turn_id: int) -> str:
-    """In place of an answer that the platform rejects."""
-    reason, colon, detail = str(error).partition(": ")
-    return f"{gettext(reason)}{colon}{detail} [{turn_id}]"
+def answer_refused(turn_id: int) -> str:
+    """In place of an answer that the platform rejects; its own words stand beside this number in the log."""
+    return f"{gettext(ANSWER_REFUSED)} [{turn_id}]"
 
 
 def prompt_too_long_for_model(model: str, error: PromptTooLongError) -> str:

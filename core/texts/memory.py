@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from core.errors import DocumentError, DocumentFailure, ModelFailure
+from core.errors import DeliveryFailure, DocumentError, DocumentFailure, ModelFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES, MAX_PAGES, MAX_TEXT_CHARS
 from core.memory.recall import RecalledContext
@@ -56,6 +56,14 @@ DOCUMENT_FAILURE_TEXTS = {
         "{name} doesn't fit: this conversation's memory is full. See /memory to delete something."
     ),
 }
+CONNECTION_FAILED = gettext_noop("The connection failed. Send it again in a few minutes.")
+FETCH_FAILURE_TEXTS = {
+    DeliveryFailure.REJECTED: gettext_noop(
+        "It is too large, or not meant for bots. Send a smaller part of it, or its text."
+    ),
+    DeliveryFailure.FORBIDDEN: gettext_noop("I may not read files here. Ask somebody who manages this chat."),
+    DeliveryFailure.GONE: gettext_noop("It is no longer there. Send it again."),
+}
 
 
 def note_too_long() -> str:
@@ -103,10 +111,10 @@ def file_stored(name: str, file: StoredEntry) -> str:
     return f"{text} {_found_by_words(file.failure)}" if file.failure else text
 
 
-def file_not_fetched(name: str, reason: str) -> str:
-    return gettext("I couldn't download {name}: {reason}.").format(
-        name=isolate(name), reason=gettext(reason).rstrip(".。")
-    )
+def file_not_fetched(name: str, failure: DeliveryFailure, turn_id: int) -> str:
+    """With the number that stands beside the platform's own words in the log."""
+    text = gettext("I couldn't download {name}.").format(name=isolate(name))
+    return f"{text} {gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))} [{turn_id}]"
 
 
 def note_stored(number: int, failure: ModelFailure | None = None) -> str:

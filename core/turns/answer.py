@@ -251,7 +251,7 @@ async def _deliver_answer(
     except DeliveryError as error:
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:
-            await _deliver_rejection(claimed, error)
+            await _deliver_refusal_notice(claimed)
         await claimed.finish(TurnState.FAILED)
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
@@ -267,9 +267,11 @@ async def _find_replaced_answer(claimed: ClaimedTurn) -> Variant | None:
     return next((variant for variant in reversed(variants) if not variant.is_excluded), None)
 
 
-async def _deliver_rejection(claimed: ClaimedTurn, rejection: DeliveryError) -> None:
-    """Say in place of the answer that the platform rejects it."""
+async def _deliver_refusal_notice(claimed: ClaimedTurn) -> None:
+    """Say in place of the answer that the platform refuses it."""
+    turn_id = claimed.turn.id
+    retry = Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn_id))
     try:
-        await claimed.deliver("", note=texts.delivery_failed(rejection, claimed.turn.id))
+        await claimed.deliver("", note=texts.answer_refused(turn_id), buttons=(retry,))
     except DeliveryError as error:
         log.warning("turn.notice_not_delivered", turn=claimed.turn.id, failure=error.failure)

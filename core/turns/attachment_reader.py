@@ -89,8 +89,8 @@ class AttachmentReader:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
             report = memory.document_failed(name, error)
         except DeliveryError as error:
-            log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure)
-            report = memory.file_not_fetched(name, str(error))
+            log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure, error=str(error))
+            report = memory.file_not_fetched(name, error.failure, turn_id)
         else:
             return ReadFiles((file.entry.id,), memory.file_stored(name, file))
         return ReadFiles(report=report, has_failed=True)

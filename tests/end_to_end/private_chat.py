@@ -27,6 +27,22 @@ class PrivateChat:
     async def say(self, text: str) -> None:
         await self._client.send_message(text)
 
+    async def send_file(self, name: str, content: bytes, text: str = "") -> None:
+        await self._client.send_file(name, content, text)
+
+    async def press(self, label: str) -> None:
+        await self._client.press_button(label)
+
+    async def wait_for(self, expected: str, timeout_seconds: float = 15) -> str:
+        """The first message that contains `expected`, once there is one."""
+        stand_in = self._harness.telegram if self._is_telegram else self._harness.discord
+
+        def text() -> str | None:
+            return next((text for text in self.texts if expected in text), None)
+
+        await stand_in.wait_for(lambda: text() is not None, timeout_seconds)
+        return text() or ""
+
     async def ask(self, text: str, expected: str, timeout_seconds: float = 15) -> str:
         """Send `text`, a question or a command, and wait for a new message that contains `expected`. Returns it."""
         count = len(self.texts)

@@ -57,6 +57,31 @@ def test_every_header_is_shown() -> None:
     assert telegram_part(text).text == f"Name: {'x' * 40}\nRemark:\ny\n\nName: b"
 
 
+def test_one_wide_column_has_one_header() -> None:
+    rows = [f"{'word ' * 9}{number}" for number in range(3)]
+    text = "| The header |\n|---|\n" + "".join(f"| {row} |\n" for row in rows)
+    assert telegram_part(text).text == "The header:\n" + "\n\n".join(rows)
+    assert discord_text(text) == "The header:\n" + "\n\n".join(rows)
+
+
+@pytest.mark.parametrize("dialect", [TelegramDialect(200), DiscordDialect(200)])
+def test_one_wide_column_has_one_header_in_all_parts(dialect: Dialect) -> None:
+    rows = [f"{'word ' * 9}{number}" for number in range(30)]
+    parts = Splitter(dialect).update("| The header |\n|---|\n" + "".join(f"| {row} |\n" for row in rows))
+    text = "\n\n".join(part.text for part in parts)
+    assert len(parts) > 5
+    assert text.count("The header") == 1
+    assert all(row in text for row in rows)
+
+
+@pytest.mark.parametrize(("label", "short"), [("word " * 60, "word " * 5 + "word…"), ("漢" * 300, "漢" * 14 + "…")])
+def test_long_header_is_repeated_shortened(label: str, short: str) -> None:
+    text = f"| a | {label}|\n|---|---|\n" + "| 1 | x |\n" * 30
+    for shown in (telegram_part(text).text, discord_text(text)):
+        assert shown.count(f"{label.strip()}: x") == 1
+        assert shown.count(f"{short}: x") == 29
+
+
 def test_header_alone_is_shown() -> None:
     text = f"| {'a' * 30} | {'b' * 30} |\n|---|---|\n"
     assert telegram_part(text).text == f"{'a' * 30} | {'b' * 30}"
