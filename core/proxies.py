@@ -15,6 +15,7 @@ PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 PROXY_SCHEMES = ("http", "https")
 VARIABLE_SCHEMES = {"ws": "http", "wss": "https"}
 """A WebSocket begins as an HTTP request."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 DIRECT_TRANSPORTS = {"http://": None, "https://": None}
 
 
@@ -24,7 +25,10 @@ def find_proxy(url: str) -> str | None:
     proxies = getproxies_environment()
     proxy = proxies.get(VARIABLE_SCHEMES.get(target.scheme, target.scheme)) or proxies.get("all")
     host = target.netloc.rpartition("@")[2]
-    if not proxy or _is_loopback(target.hostname or "") or proxy_bypass_environment(host, proxies):
+    if not proxy or proxy_bypass_environment(host, proxies):
+        return None
+    address = _parse_address(target.hostname or "")
+    if target.hostname == "localhost" or (address and (address.is_loopback or _is_bypassed(address, proxies))):
         return None
     return _normalise(proxy)
 
@@ -36,11 +40,16 @@ def httpx_options(url: str) -> dict[str, Any]:
 
 
 def check_proxies() -> None:
-    """Raises `ConfigurationError` if a proxy cannot be used. Its text shows no address, which may hold a password."""
+    """Raises `ConfigurationError` if a variable cannot be used.
+
+    Its text shows no address of a proxy, which may hold a password.
+    """
     for name in PROXY_VARIABLES:
         for variable in (name, name.lower()):
             if value := os.environ.get(variable, "").strip():
                 _check_proxy(variable, _normalise(value))
+    for variable in ("NO_PROXY", "no_proxy"):
+        _check_no_proxy(variable, os.environ.get(variable, ""))
 
 
 def _check_proxy(variable: str, value: str) -> None:
@@ -65,8 +74,28 @@ def _normalise(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _is_loopback(host: str) -> bool:
+def _parse_address(host: str) -> Address | None:
+    """None for a name, which is not looked up."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
+
+
+def _is_bypassed(address: Address, proxies: dict[str, str]) -> bool:
+    """Whether NO_PROXY names a network with `address`."""
+    return any(address in ipaddress.ip_network(entry, strict=False) for entry in _networks(proxies.get("no", "")))
+
+
+def _networks(no_proxy: str) -> list[str]:
+    return [entry.strip() for entry in no_proxy.split(",") if "/" in entry]
+
+
+def _check_no_proxy(variable: str, value: str) -> None:
+    for entry in _networks(value):
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ConfigurationError(
+                f"{variable} names no host and no network: {entry!r}. For example: {variable}=example.org,192.0.2.0/24"
+            ) from None

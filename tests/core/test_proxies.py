@@ -51,6 +51,37 @@ def test_no_proxy_can_mean_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_proxy("https://api.telegram.org") is None
 
 
+@pytest.mark.parametrize(
+    ("url", "is_direct"),
+    [
+        ("http://10.1.2.3:8000/v1", True),
+        ("https://10.255.255.255", True),
+        ("wss://10.0.0.1", True),
+        ("http://11.0.0.1", False),
+        ("http://[fd00::7]:11434/v1", True),
+        ("http://[fe80::7]", False),
+        ("http://192.0.2.130", True),
+        ("http://192.0.2.120", False),
+        ("http://10.example.org", False),
+    ],
+)
+def test_no_proxy_takes_networks(url: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://any:1")
+    monkeypatch.setenv("NO_PROXY", "example.net, 10.0.0.0/8,fd00::/8 , 192.0.2.129/25")
+    check_proxies()
+    assert (find_proxy(url) is None) == is_direct
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("entry", ["10.0.0.0/33", "example.org/8", "http://example.org/", "10.0.0/8/8"])
+def test_malformed_network_is_refused_by_name(variable: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, f"example.net,{entry}")
+    with pytest.raises(ConfigurationError) as raised:
+        check_proxies()
+    assert str(raised.value).startswith(f"{variable} ")
+    assert entry in str(raised.value)
+
+
 @pytest.mark.parametrize("variable", [*PROXY_VARIABLES, "https_proxy"])
 @pytest.mark.parametrize(
     ("value", "expected"),
