@@ -256,7 +256,9 @@ async def test_rejected_answer_is_reported(tmp_path: Path, model: ModelStandIn) 
     chat = FakeAdapter()
     chat.fail_next("send", rejection)
     async with running_engine(tmp_path, model, chat):
-        assert "The filter blocked it" in await chat.ask("repeat: hello")
+        notice = await chat.ask("repeat: hello")
+        assert texts.ANSWER_REFUSED in notice
+        assert "The filter blocked it" not in notice
         await chat.wait_for_states("failed")
 
 
