@@ -65,9 +65,9 @@ def _first_record(header: Sequence[tuple[Inline, ...]], row: Sequence[tuple[Inli
 
 def _shorten(label: tuple[Inline, ...]) -> tuple[Inline, ...]:
     text = " ".join(_cell_lines(label))
-    if _display_width(text) <= MAX_LABEL_WIDTH:
+    if display_width(text) <= MAX_LABEL_WIDTH:
         return label
-    while _display_width(text) >= MAX_LABEL_WIDTH:
+    while display_width(text) >= MAX_LABEL_WIDTH:
         text = text[: MAX_LABEL_WIDTH - 1] if len(text) >= MAX_LABEL_WIDTH else text[:-1]
     return (Text(f"{text.rstrip()}…"),)
 
