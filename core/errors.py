@@ -95,6 +95,13 @@ class ChatMovedError(DeliveryError):
         self.new_chat = new_chat
 
 
+class RichRejectedError(DeliveryError):
+    """The platform does not know rich messages, or rejects this one. It can be sent with `Adapter.dialect`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The rich message was rejected: {reason}", DeliveryFailure.REJECTED)
+
+
 class ModelFailure(StrEnum):
     """Why a model did not answer. Retries, substitutes and messages depend on it."""
 

@@ -328,6 +328,23 @@ class Dialect(Protocol):
         """In the platform's unit: characters, UTF-16 units, bytes."""
 
 
+class RichMode(StrEnum):
+    """When answers use a platform's richer kind of messages."""
+
+    AUTO = "auto"
+    """Where it helps: tables, formulas, long answers."""
+    ALWAYS = "always"
+    OFF = "off"
+
+
+@runtime_checkable
+class SupportsThinking(Protocol):
+    """Optional, for dialects: a draft can show that the model is at work."""
+
+    def render_thinking(self, status: str) -> Part:
+        """A draft that shows `status`, such as that the model reasons."""
+
+
 class Adapter(Protocol):
     """One bot account on one platform. `send`, `edit`, `delete` and `show_typing` may be called before, during and
     after `run`, and concurrently.
@@ -422,6 +439,19 @@ class SupportsUploads(Protocol):
 
     @property
     def upload_limits(self) -> UploadLimits: ...
+
+
+@runtime_checkable
+class SupportsRichMessages(Protocol):
+    """Optional: for platforms with a second, richer kind of messages."""
+
+    def answer_dialect(self, mode: RichMode | None) -> Dialect:
+        """A dialect for one answer. `mode` is what the chat prefers; None: the operator's choice.
+
+        It is `Adapter.dialect` if the mode is off or the platform has turned out to lack such messages. When the
+        platform rejects a part of another dialect, the adapter raises `RichRejectedError`, and the core splits the
+        answer again with `Adapter.dialect`.
+        """
 
 
 @runtime_checkable

@@ -23,6 +23,8 @@ from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.receiving import UpdateReceiver
+from bots.telegram.rich_dialect import RichDialect, rich_content
+from bots.telegram.rich_messages import RichMessages
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.translate import PLATFORM, thread_id
@@ -39,6 +41,7 @@ from core.port import (
     Place,
     PreviewMode,
     RateLimit,
+    RichMode,
     UploadLimits,
     Window,
 )
@@ -73,6 +76,7 @@ class TelegramAdapter:
     """One bot; `account` is its ID, the beginning of the token.
 
     `preview_mode`: drafts exist only in private chats; elsewhere edits replace them.
+    `rich_mode`: when answers are rich messages, unless a chat prefers another mode.
     `commands` appear in Telegram's menu.
     `leases`: only one of the processes on the same database polls; the others stand by.
     `webhook`: Telegram sends updates to this address, and no process polls.
@@ -89,6 +93,7 @@ class TelegramAdapter:
         *,
         api_base: str = "https://api.telegram.org",
         preview_mode: PreviewMode = PreviewMode.DRAFT,
+        rich_mode: RichMode = RichMode.AUTO,
         commands: Sequence[Command] = (),
         leases: Leases | None = None,
         webhook: "WebhookAddress | None" = None,
@@ -100,13 +105,15 @@ class TelegramAdapter:
         self.account = token.partition(":")[0]
         self.dialect: Dialect = TelegramDialect()
         self._preview_mode = preview_mode
+        self._rich_mode = rich_mode
         self._commands = commands
         self._leases = leases
         self._webhook = webhook
         self._max_conflicts = max_conflicts
         self._timings = timings
         self._bot = _create_bot(token, api_base.rstrip("/"), timings)
-        self._drafts = DraftSender(self._bot)
+        self._rich_messages = RichMessages(self._bot)
+        self._drafts = DraftSender(self._bot, self._rich_messages)
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._background_tasks = BackgroundTasks()
@@ -141,6 +148,11 @@ class TelegramAdapter:
                 has_stop_button=False,  # the client shows its own Stop on a draft
             )
         return Capabilities(rate_limit=PRIVATE_RATE_LIMIT, preview_mode=preview_mode)
+
+    def answer_dialect(self, mode: RichMode | None) -> Dialect:
+        """See `core.port.SupportsRichMessages`."""
+        mode = mode or self._rich_mode
+        return self.dialect if mode is RichMode.OFF or not self._rich_messages.is_supported else RichDialect(mode)
 
     # Receiving
 
@@ -264,17 +276,20 @@ class TelegramAdapter:
         return str(message_id)
 
     async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None) -> int:
-        chat = int(place.chat)
         if part.file is None:
-            parameters = {
-                "chat_id": chat,
+            target = {
+                "chat_id": int(place.chat),
                 "message_thread_id": thread_id(place),
                 "reply_parameters": reply and reply.to_dict(),
-                **_text_parameters(part),
+                "reply_markup": _keyboard_parameter(part),
             }
-            return int((await call_method(self._bot, "sendMessage", parameters))["message_id"])
-        message = await self._bot.send_document(
-            chat,
+            if rich_content(part) is not None:
+                message = await self._rich_messages.call("sendRichMessage", part, target)
+            else:
+                message = await call_method(self._bot, "sendMessage", target | _text_parameters(part))
+            return int(message["message_id"])
+        document_message = await self._bot.send_document(
+            int(place.chat),
             InputFile(part.file.content, filename=part.file.name),
             caption=part.text or None,
             disable_content_type_detection=True,
@@ -283,13 +298,20 @@ class TelegramAdapter:
             reply_markup=inline_keyboard(part),
             api_kwargs={"caption_entities": msgspec.to_builtins(part_entities(part)) or None},
         )
-        return message.message_id
+        return document_message.message_id
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
             try:
-                parameters = {"chat_id": int(place.chat), "message_id": int(message_id), **_text_parameters(part)}
-                await call_method(self._bot, "editMessageText", parameters)
+                target = {
+                    "chat_id": int(place.chat),
+                    "message_id": int(message_id),
+                    "reply_markup": _keyboard_parameter(part),
+                }
+                if rich_content(part) is not None:
+                    await self._rich_messages.call("editMessageText", part, target)
+                else:
+                    await call_method(self._bot, "editMessageText", target | _text_parameters(part))
             except BadRequest as error:
                 if not is_not_modified(error):
                     raise
@@ -328,14 +350,17 @@ class TelegramAdapter:
 
 
 def _text_parameters(part: Part) -> dict[str, object]:
-    """The parameters of a Bot API method for the text and the buttons of `part`."""
-    keyboard = inline_keyboard(part)
+    """The parameters of a Bot API method for the text of `part`."""
     return {
         "text": part.text,
         "entities": part_entities(part) or None,
         "link_preview_options": NO_LINK_PREVIEW,
-        "reply_markup": keyboard and keyboard.to_dict(),
     }
+
+
+def _keyboard_parameter(part: Part) -> object:
+    keyboard = inline_keyboard(part)
+    return keyboard and keyboard.to_dict()
 
 
 async def _in_topic(place: Place, request: Callable[[Place], Awaitable[T]]) -> T:

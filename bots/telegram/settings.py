@@ -34,6 +34,12 @@ class TelegramSettings(SettingsSection):
         "How a growing answer is shown. auto and draft: a draft in private chats, edits in groups; "
         "edit: edits everywhere; off: only the typing indicator",
     )
+    rich: Literal["auto", "always", "off"] = setting(
+        "TELEGRAM_RICH",
+        "auto",
+        "When answers are rich messages. auto: those with a table, a formula or details, and long ones; "
+        "always; off: never, for people whose clients show them badly. A chat can choose with /settings rich",
+    )
     api_base: HttpUrl = setting("TELEGRAM_API_BASE", PUBLIC_API_URL, "Base URL of the Bot API server")
     webhook_url: str | None = setting(
         "TELEGRAM_WEBHOOK_URL",

@@ -16,7 +16,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         return None
     from bots.telegram.adapter import TelegramAdapter
     from core.commands.declarations import COMMANDS
-    from core.port import PreviewMode
+    from core.port import PreviewMode, RichMode
 
     webhook = None
     if settings.webhook_url:
@@ -27,6 +27,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         settings.token.get_secret_value(),
         api_base=settings.api_base,
         preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
+        rich_mode=RichMode(settings.rich),
         commands=COMMANDS,
         leases=services.leases,
         webhook=webhook,

@@ -230,7 +230,8 @@ _OTHERS = (
         details=gettext_noop(
             "`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
             "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a "
-            "group shares one conversation."
+            "group shares one conversation. Where there are rich messages, with tables and formulas, `rich` sets when "
+            "answers use them."
         ),
         example="/settings temperature 0.2",
     ),

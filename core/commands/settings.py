@@ -10,6 +10,7 @@ from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
 from core.i18n.translation import gettext
+from core.port import RichMode, SupportsRichMessages
 from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
@@ -80,6 +81,13 @@ CHAT_SETTINGS = (
         lambda preferences: ON if preferences.shows_reasoning else OFF,
     ),
 )
+RICH_MESSAGES = ChatSetting(
+    PreferenceName.RICH_MESSAGES,
+    partial(either, tuple(RichMode)),
+    _one_of(*RichMode),
+    lambda preferences: preferences.rich_mode or gettext(texts.BOT_DEFAULT),
+)
+"""Only where the platform has rich messages."""
 SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
@@ -90,9 +98,11 @@ async def settings_reply(request: CommandRequest) -> Reply:
         return _list(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:
         return await _set_share(request, value)
-    setting = SETTINGS_BY_NAME.get(name.casefold())
+    offers_rich = isinstance(request.adapter, SupportsRichMessages)
+    is_rich = offers_rich and name.casefold() == RICH_MESSAGES.name
+    setting = RICH_MESSAGES if is_rich else SETTINGS_BY_NAME.get(name.casefold())
     if setting is None:
-        return Reply(texts.unknown_setting(name, SETTING_NAMES))
+        return Reply(texts.unknown_setting(name, (*SETTING_NAMES, *[RICH_MESSAGES.name] * offers_rich)))
     return await _change(request, setting, value)
 
 
@@ -110,11 +120,12 @@ async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> 
 
 def _list(request: CommandRequest) -> Reply:
     preferences = request.preferences
+    rich = (RICH_MESSAGES,) if isinstance(request.adapter, SupportsRichMessages) else ()
     lines = [
         texts.setting_line(
             texts.setting_label(setting.name), setting.format_current(preferences), setting.describe_values()
         )
-        for setting in CHAT_SETTINGS
+        for setting in (*CHAT_SETTINGS, *rich)
     ]
     if not request.incoming.place.is_private:
         value = ON if preferences.is_shared else OFF

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from core.conversation.model_registry import ModelRegistry
 from core.i18n.translation import ENGLISH, match_language
-from core.port import Incoming
+from core.port import Incoming, RichMode
 from core.scopes import Scope, ScopeKind, applicable_scopes, chat_scope_key
 from core.settings import Settings
 from core.store.preferences import Preference, PreferenceName, list_preferences, set_preference
@@ -87,6 +87,12 @@ class Preferences:
     def shows_reasoning(self) -> bool:
         return self.values[PreferenceName.SHOW_REASONING].value == ON
 
+    @property
+    def rich_mode(self) -> RichMode | None:
+        """None: as the operator chose."""
+        value = self.values[PreferenceName.RICH_MESSAGES].value
+        return RichMode(value) if value else None
+
     def _rank(self, name: PreferenceName) -> int:
         """0 for a preference of the narrowest scope, the largest for a default."""
         scope = self.values[name].scope
@@ -105,6 +111,7 @@ def load_preferences(connection: Connection, incoming: Incoming, settings: Setti
         PreferenceName.ANSWER_LENGTH: str(settings.max_answer_tokens or ""),
         PreferenceName.REASONING_EFFORT: "",
         PreferenceName.SHOW_REASONING: ON,
+        PreferenceName.RICH_MESSAGES: "",
     }
     values = {name: EffectivePreference(default, None) for name, default in defaults.items()}
     for scope in reversed(applicable):

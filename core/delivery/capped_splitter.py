@@ -15,6 +15,11 @@ STEP_RATIO = 2
 """Characters of source per unit of the messages' limits that are split at once."""
 
 
+def scale_max_parts(messages: int | None, plain: Dialect, dialect: Dialect) -> int | None:
+    """How many parts of `dialect` have about as much room as so many of `plain`."""
+    return None if messages is None else max(1, round(messages * plain.limit / dialect.limit))
+
+
 @dataclass(frozen=True, slots=True)
 class FirstParts:
     parts: tuple[Part, ...]
@@ -26,6 +31,7 @@ class CappedSplitter:
     """`max_parts`: None for no limit."""
 
     def __init__(self, dialect: Dialect, max_parts: int | None) -> None:
+        self.dialect = dialect
         self.splitter = Splitter(dialect)
         self.max_parts = max_parts
         self._step = (1 + (max_parts or 0)) * dialect.limit * STEP_RATIO

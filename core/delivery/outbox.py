@@ -30,7 +30,7 @@ import structlog
 
 from core.backoff import Backoff
 from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
-from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.errors import ChatMovedError, DeliveryError, DeliveryFailure, RichRejectedError
 from core.i18n.translation import gettext_noop
 from core.port import Adapter, EventKind, Part, Place, SupportsUploads
 from core.store.answer_parts import (
@@ -368,7 +368,8 @@ class Outbox:
                 log.info("delivery.failed", turn=self.turn.id, failure=error.failure, error=str(error))
                 if error.failure is DeliveryFailure.RATE_LIMITED:
                     self.rate_limiter.apply_retry_after(self.place.chat, error, kind)
-                if priority.is_preview or self._clock.monotonic() > deadline:
+                is_final_failure = isinstance(error, RichRejectedError) or self._clock.monotonic() > deadline
+                if priority.is_preview or is_final_failure:
                     raise
                 if error.failure is DeliveryFailure.REJECTED and part.native:
                     part = replace(part, native={})  # the formatting may be the cause

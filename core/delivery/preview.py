@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeGuard
 
 import structlog
@@ -26,10 +27,10 @@ from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RequestKind
-from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.errors import DeliveryError, DeliveryFailure, RichRejectedError, StoreError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Paragraph, Text
-from core.port import Button, Part, PreviewMode, SupportsDrafts
+from core.port import Button, Part, PreviewMode, SupportsDrafts, SupportsThinking
 from core.texts import answers as texts
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,8 @@ class Preview:
     """The preview of one turn's answer.
 
     `on_gone` is called when the person deletes the growing message or blocks the bot. `splitter` can split the whole
-    answer afterwards, because it knows most of the parts.
+    answer afterwards, because it knows most of the parts. `on_rich_rejected` returns the one to use after the platform
+    rejected a rich message.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Preview:
         *,
         load: PreviewLoad | None = None,
         splitter: CappedSplitter | None = None,
+        on_rich_rejected: Callable[[], CappedSplitter] | None = None,
     ) -> None:
         self._outbox = outbox
         self._adapter = outbox.adapter
@@ -70,6 +73,7 @@ class Preview:
         self._text = ""
         self._status = ""
         self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
+        self._on_rich_rejected = on_rich_rejected
         self._final_parts = 0
         self._thinking = gettext(texts.THINKING)
         self._started_at = self._clock.monotonic()
@@ -134,7 +138,11 @@ class Preview:
                 await self._show_newest()
             except DeliveryError as error:
                 self._handle_failure(error)
-                if error.failure not in PASSING_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
+                if isinstance(error, RichRejectedError) and self._on_rich_rejected is not None:
+                    # The next preview shows the same text, split again.
+                    self._splitter, self._final_parts = self._on_rich_rejected(), 0
+                    self._changed.set()
+                elif error.failure not in PASSING_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
                     return
 
     def close(self) -> None:
@@ -227,7 +235,7 @@ class Preview:
             await self._show_draft(self._adapter, parts[-1] if parts else self._draft_status())
         else:
             part = parts[-1] if parts else self._render_status(self._current_status())
-            part = Part(part.text, part.native, self._buttons)
+            part = replace(part, buttons=self._buttons)
             await self._outbox.put(self._final_parts, part, self._priority(text))
         self._shown_status = None if text else self._current_status()
         if text and self._first_text_at is None:
@@ -273,6 +281,8 @@ class Preview:
         return (*first.parts, self._render_status(texts.answer_continues(len(text))))
 
     def _draft_status(self) -> Part:
+        if self._status and isinstance(dialect := self._splitter.dialect, SupportsThinking):
+            return dialect.render_thinking(self._status)
         # The platform shows "Thinking…" for an empty draft; another status is more informative.
         return Part("") if self._current_status() == self._thinking else self._render_status(self._status)
 

@@ -21,6 +21,7 @@ class PreferenceName(StrEnum):
     ANSWER_LENGTH = "length"
     REASONING_EFFORT = "effort"
     SHOW_REASONING = "reasoning"
+    RICH_MESSAGES = "rich"
     LANGUAGE = "language"
     """Which the person chose for the bot's own messages."""
     CLIENT_LANGUAGE = "client language"

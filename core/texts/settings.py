@@ -9,6 +9,7 @@ from core.store.preferences import PreferenceName
 from core.texts.formatting import code_block, either, format_number, markdown_name, quote, scope_label
 
 MODEL_DEFAULT = gettext_noop("the model's default")
+BOT_DEFAULT = gettext_noop("the bot's default")
 SHARED = gettext_noop("Share: on. Everyone here shares one conversation from now on.")
 NOT_SHARED = gettext_noop("Share: off. Everyone here has their own conversation from now on.")
 SHARE_IN_PRIVATE = gettext_noop("Share is for groups; this chat is private.")
@@ -29,6 +30,7 @@ LABELS: dict[str, str] = {
     PreferenceName.ANSWER_LENGTH: gettext_noop("Length"),
     PreferenceName.REASONING_EFFORT: gettext_noop("Effort"),
     PreferenceName.SHOW_REASONING: gettext_noop("Reasoning"),
+    PreferenceName.RICH_MESSAGES: gettext_noop("Rich messages"),
 }
 
 

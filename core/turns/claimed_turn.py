@@ -11,17 +11,28 @@ import structlog
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import is_ephemeral
 from core.commands.request import Reply
-from core.delivery.capped_splitter import CappedSplitter, FirstParts
+from core.delivery.capped_splitter import CappedSplitter, FirstParts, scale_max_parts
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.errors import DeliveryError, DeliveryFailure
+from core.errors import DeliveryError, DeliveryFailure, RichRejectedError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.markdown.parser import normalise_text
-from core.port import Adapter, Button, EventKind, File, MenuItem, Part, SupportsUploads
+from core.port import (
+    Adapter,
+    Button,
+    Dialect,
+    EventKind,
+    File,
+    MenuItem,
+    Part,
+    RichMode,
+    SupportsRichMessages,
+    SupportsUploads,
+)
 from core.scopes import person_key
 from core.store.database import Store
 from core.store.lease_keeper import Lease
@@ -52,12 +63,15 @@ class ClaimedTurn:
     """How many messages of text an answer may take before it is sent as a file; None: as many as it takes."""
     preview_load: PreviewLoad = field(default_factory=PreviewLoad)
     """Of the process."""
+    rich_mode: RichMode | None = None
+    """What the chat prefers; None: as the operator chose."""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """The person wants the answer to end."""
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
     _splitter: CappedSplitter | None = field(init=False, default=None)
     """It has split the previews."""
+    _answer_dialect: Dialect | None = field(init=False, default=None)
 
     def __post_init__(self, base_store: Store) -> None:
         self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
@@ -76,11 +90,32 @@ class ClaimedTurn:
 
     def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""
-        max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
-        self._splitter = CappedSplitter(self.adapter.dialect, max_messages)
+        self._splitter = self._create_splitter(self._find_answer_dialect())
         return Preview(
-            self.outbox, on_gone=self.stop_requested.set, load=self.preview_load, splitter=self._splitter
+            self.outbox,
+            on_gone=self.stop_requested.set,
+            load=self.preview_load,
+            splitter=self._splitter,
+            on_rich_rejected=self._use_plain_dialect,
         ).running()
+
+    def _find_answer_dialect(self) -> Dialect:
+        """For the text of a model."""
+        if self._answer_dialect is None:
+            self._answer_dialect = self.adapter.dialect
+            if isinstance(self.adapter, SupportsRichMessages):
+                self._answer_dialect = self.adapter.answer_dialect(self.rich_mode)
+        return self._answer_dialect
+
+    def _use_plain_dialect(self) -> CappedSplitter:
+        """The platform rejected a rich message of this answer."""
+        self._answer_dialect = self.adapter.dialect
+        self._splitter = self._create_splitter(self._answer_dialect)
+        return self._splitter
+
+    def _create_splitter(self, dialect: Dialect) -> CappedSplitter:
+        max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
+        return CappedSplitter(dialect, scale_max_parts(max_messages, self.adapter.dialect, dialect))
 
     def expecting_final(self) -> AbstractContextManager[None]:
         """Keep a place in the platform's limits for the answer, until the block ends."""
@@ -107,44 +142,57 @@ class ClaimedTurn:
         messages are sent, then all of it as a file. `is_stored`: `text` is the turn's stored answer, so that it can
         be sent again. Raises `DeliveryError`.
         """
-        max_messages = self._max_messages(text) if is_answer else None
-        try:
-            await self._send_parts(
-                await self._build_parts(text, note, buttons, menu, max_messages), is_stored=is_stored
-            )
-        except _FileRefusedError:
-            await self._send_parts(await self._build_parts(text, note, buttons, menu, None), is_stored=is_stored)
+        accepts_file = is_answer
+        while True:
+            dialect = self._find_answer_dialect() if is_answer else self.adapter.dialect
+            max_messages = self._max_messages(text, dialect) if accepts_file else None
+            try:
+                parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect)
+                await self._send_parts(parts, is_stored=is_stored)
+                return
+            except _FileRefusedError:
+                accepts_file = False
+            except RichRejectedError:
+                self._use_plain_dialect()
 
-    def _max_messages(self, text: str) -> int | None:
+    def _max_messages(self, text: str, dialect: Dialect) -> int | None:
         """How many messages of `text` to send before it is sent as a file; None: all."""
-        if self.answer_messages is None or not isinstance(self.adapter, SupportsUploads):
+        max_messages = scale_max_parts(self.answer_messages, self.adapter.dialect, dialect)
+        if max_messages is None or not isinstance(self.adapter, SupportsUploads):
             return None
         is_too_large = len(_answer_file(text).content) > self.adapter.upload_limits.max_bytes
         # An earlier attempt, whose file was refused, began to send the other messages.
-        return None if is_too_large or self.outbox.has_final_text(self.answer_messages) else self.answer_messages
+        return None if is_too_large or self.outbox.has_final_text(max_messages) else max_messages
 
     async def _build_parts(
-        self, text: str, note: str, buttons: tuple[Button, ...], menu: tuple[MenuItem, ...], max_messages: int | None
+        self,
+        text: str,
+        note: str,
+        buttons: tuple[Button, ...],
+        menu: tuple[MenuItem, ...],
+        max_messages: int | None,
+        dialect: Dialect,
     ) -> list[Part]:
-        first = await self._split(text, max_messages) if text.strip() else FirstParts((), is_complete=True)
+        first = await self._split(text, max_messages, dialect) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
         if not first.is_complete:
             caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
             parts.append(replace(caption, file=_answer_file(text)))
         if note:
-            self._append_note(parts, note)
+            self._append_note(parts, note, dialect)
         parts[-1] = replace(parts[-1], buttons=buttons, menu=menu)
         return parts
 
-    async def _split(self, text: str, max_messages: int | None) -> FirstParts:
+    async def _split(self, text: str, max_messages: int | None, dialect: Dialect) -> FirstParts:
         capped_splitter = self._splitter
         # Whatever it has split before, the parts depend on the text alone.
         if (
             capped_splitter is None
+            or capped_splitter.dialect is not dialect
             or capped_splitter.max_parts != max_messages
             or capped_splitter.splitter.is_cancelled
         ):
-            capped_splitter = CappedSplitter(self.adapter.dialect, max_messages)
+            capped_splitter = CappedSplitter(dialect, max_messages)
         first, splitter = await capped_splitter.update_async(text), capped_splitter.splitter
         if splitter.has_plain_part:
             # The error's message and its variables may contain the text.
@@ -157,9 +205,8 @@ class ClaimedTurn:
             )
         return first
 
-    def _append_note(self, parts: list[Part], note: str) -> None:
+    def _append_note(self, parts: list[Part], note: str, dialect: Dialect) -> None:
         """Append the note to the last part if it fits, or as a part of its own."""
-        dialect = self.adapter.dialect
         if parts:
             last, limit = parts[-1], dialect.limit
             if last.file and isinstance(self.adapter, SupportsUploads):
@@ -215,7 +262,7 @@ class ClaimedTurn:
 
     async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
-        part, *_ = (await self._split(reply.text, None)).parts
+        part, *_ = (await self._split(reply.text, None, self.adapter.dialect)).parts
         part = replace(part, buttons=reply.buttons, menu=reply.menu)
         try:
             await self.outbox.edit_message(message_id, part)

@@ -36,6 +36,7 @@ class Dispatcher:
         turn, incoming = claimed.turn, claimed.turn.incoming
         store, settings = self._services.store, self._services.settings
         preferences = await store.read(load_preferences, incoming, settings)
+        claimed.rich_mode = preferences.rich_mode
         try:
             with speaking(await load_catalogue(preferences.language)):
                 await self._dispatch(claimed, preferences)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
+from bots.telegram.rich_dialect import RichDialect
 from bots.terminal.dialect import TerminalDialect
 from core.delivery.splitter import Splitter
 from core.markdown.plain_text import to_plain_text
-from core.port import Dialect, Part
+from core.port import Dialect, Part, RichMode
 from tests.bots.corpus_texts import CorpusAnswer, lost_words, read_corpus, shown_text
 from tests.core.markdown.samples import parse_markdown
 from tests.fuzz.cases import case_count
@@ -30,6 +31,8 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {
     "terminal": TerminalDialect,
     "short telegram": lambda: TelegramDialect(300),
     "short discord": lambda: DiscordDialect(300),
+    "rich telegram": lambda: RichDialect(RichMode.AUTO),
+    "short rich telegram": lambda: RichDialect(RichMode.ALWAYS, 300),
 }
 
 

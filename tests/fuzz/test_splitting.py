@@ -10,14 +10,22 @@ import pytest
 
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
+from bots.telegram.rich_dialect import RichDialect
 from core.delivery.splitter import INITIAL_WORK, WORK_PER_CHAR, Splitter
-from core.port import Dialect, Part
+from core.port import Dialect, Part, RichMode
 from tests.fuzz.cases import SEED, Run, case_count, time_limit
 from tests.fuzz.texts import generate_texts
 
 TEXTS = case_count("FUZZ_TEXTS", 300)
 MAX_GROWING_CHARS = 5000
-DIALECTS: tuple[Dialect, ...] = (TelegramDialect(), DiscordDialect(), TelegramDialect(300), DiscordDialect(200))
+DIALECTS: tuple[Dialect, ...] = (
+    TelegramDialect(),
+    DiscordDialect(),
+    TelegramDialect(300),
+    DiscordDialect(200),
+    RichDialect(RichMode.AUTO),
+    RichDialect(RichMode.AUTO, 300),
+)
 COUNTED = "漢שé"
 """Characters that are always visible: no mark and no number."""
 HIDING_MARKS = ("`", "~", "](", "<", "\\begin")

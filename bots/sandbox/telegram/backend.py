@@ -8,15 +8,15 @@ from bots.sandbox.stand_in import MAX_RECORDS, ChatEvent, ChatEventKind, ChatSta
 from bots.sandbox.telegram.entities import detect_entities
 from bots.sandbox.telegram.errors import ApiError
 from bots.sandbox.telegram.limits import FloodControl, Limits
-from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Message, User
+from bots.sandbox.telegram.state import Call, Chat, ChatType, Draft, Message, RichMessage, User
 from bots.sandbox.telegram.updates import UpdateQueue, Webhook
 from core.clock import Clock, SystemClock
 
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0
 GENERAL_TOPIC_ID = 1
-LIMITED_METHODS = frozenset({"sendmessage", "senddocument", "editmessagetext"})
-DRAFT_METHODS = frozenset({"sendmessagedraft"})
+LIMITED_METHODS = frozenset({"sendmessage", "sendrichmessage", "senddocument", "editmessagetext"})
+DRAFT_METHODS = frozenset({"sendmessagedraft", "sendrichmessagedraft"})
 
 
 class Backend(ChatStandIn[Chat, Message, Call]):
@@ -43,6 +43,8 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         self.users: dict[int, User] = {bot.id: bot}
         self.updates = UpdateQueue(clock)
         self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
+        self.has_rich_messages = True
+        """False: an older Bot API server, without their methods."""
         self.privacy_mode = True
         """In groups, the bot gets only messages that are meant for it."""
         self._live_drafts: dict[tuple[int, int | None], Draft] = {}
@@ -122,6 +124,7 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         entities: list[Json] | None = None,
         reply_markup: Json | None = None,
         extra_fields: Json | None = None,
+        rich: RichMessage | None = None,
     ) -> Message:
         """Add a message. It ends the draft, and a message of the bot the typing, in its chat and topic."""
         target = chat.find_message(reply_to_id)
@@ -140,6 +143,7 @@ class Backend(ChatStandIn[Chat, Message, Call]):
             reply_to_id if target is not None else None,
             reply_thread_id,
             extra_fields or {},
+            rich=rich,
         )
         chat.add_message(message)
         self.end_draft(chat, thread_id)

@@ -77,9 +77,11 @@ class ClientBackend(Backend):
 
     async def forward_message(self, user: User, chat: Chat, original: Message, **options: Any) -> Message:
         origin = {"type": "user", "date": original.date, "sender_user": original.sender.json()}
-        return await self.send_message(
-            user, chat, original.text, forward_origin=origin, **original.extra_fields, **options
-        )
+        fields = dict(original.extra_fields)
+        if original.rich is not None:
+            fields["rich_message"] = original.rich.json()
+        text = "" if original.rich is not None else original.text
+        return await self.send_message(user, chat, text, forward_origin=origin, **fields, **options)
 
     def redeliver_last_update(self, chat: Chat) -> None:
         """Deliver the latest update of a chat to the bot once more."""

@@ -10,8 +10,9 @@ from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.backend import GENERAL_TOPIC_ID, Backend
 from bots.sandbox.telegram.client import MAX_UPLOAD_BYTES, CallbackAnswer, ClientBackend, UploadedFile
 from bots.sandbox.telegram.entities import parse_caption, parse_text, utf16_length
-from bots.sandbox.telegram.errors import ApiError, bad_request, forbidden
-from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Message
+from bots.sandbox.telegram.errors import ApiError, bad_request, forbidden, not_found
+from bots.sandbox.telegram.rich import parse_rich_message
+from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Message, RichMessage
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
@@ -53,6 +54,18 @@ def send_document(backend: ClientBackend, params: Json) -> Json:
     return message.json()
 
 
+def send_rich_message(backend: ClientBackend, params: Json) -> Json:
+    rich = _rich_message(backend, params)
+    markup = inline_keyboard(params)
+    return _add_message(backend, params, rich.text, [], markup, rich=rich).json()
+
+
+def _rich_message(backend: ClientBackend, params: Json, *, is_draft: bool = False) -> RichMessage:
+    if not backend.has_rich_messages:
+        raise not_found(": method not found")
+    return parse_rich_message(params.get("rich_message"), is_draft=is_draft)
+
+
 def _add_message(
     backend: ClientBackend,
     params: Json,
@@ -60,6 +73,7 @@ def _add_message(
     entities: list[Json],
     markup: Json | None,
     file: UploadedFile | None = None,
+    rich: RichMessage | None = None,
 ) -> Message:
     chat = target_chat(backend, params)
     thread = target_thread(chat, params)
@@ -76,6 +90,7 @@ def _add_message(
         entities=entities,
         reply_markup=markup,
         extra_fields=fields,
+        rich=rich,
     )
 
 
@@ -97,6 +112,17 @@ def _reply_target(chat: Chat, params: Json) -> int | None:
 
 def send_message_draft(backend: ClientBackend, params: Json) -> bool:
     text, entities = parse_text(params, allow_empty=True)
+    return _show_draft(backend, params, text, entities)
+
+
+def send_rich_message_draft(backend: ClientBackend, params: Json) -> bool:
+    rich = _rich_message(backend, params, is_draft=True)
+    return _show_draft(backend, params, rich.text, [], rich)
+
+
+def _show_draft(
+    backend: ClientBackend, params: Json, text: str, entities: list[Json], rich: RichMessage | None = None
+) -> bool:
     chat = target_chat(backend, params)
     if not chat.is_private:
         raise bad_request("method is available only in private chats")
@@ -105,25 +131,40 @@ def send_message_draft(backend: ClientBackend, params: Json) -> bool:
     if draft_id == 0:
         raise bad_request("draft identifier must be non-zero")
     draft = Draft(
-        chat.id, thread, draft_id, text, backend.clock.monotonic(), params.get("can_stop") is True, tuple(entities)
+        chat.id,
+        thread,
+        draft_id,
+        text,
+        backend.clock.monotonic(),
+        params.get("can_stop") is True,
+        tuple(entities),
+        rich,
     )
     backend.show_draft(chat, draft)
     return True
 
 
 def edit_message_text(backend: ClientBackend, params: Json) -> Json:
-    text, entities = parse_text(params)
+    rich: RichMessage | None = None
+    entities: list[Json] = []
+    if backend.has_rich_messages and params.get("rich_message"):
+        if params.get("text"):
+            raise bad_request("text and rich_message can't be used together")
+        rich = parse_rich_message(params["rich_message"])
+        text = rich.text
+    else:
+        text, entities = parse_text(params)
     markup = inline_keyboard(params)
     message = target_message(backend, params, "edit")
     if message.sender is not backend.bot:
         raise bad_request("message can't be edited")
     if not message.text or message.has_media:
         raise bad_request("there is no text in the message to edit")
-    if (text, entities, markup) == (message.text, message.entities, message.reply_markup):
+    if (text, entities, markup, rich) == (message.text, message.entities, message.reply_markup, message.rich):
         raise bad_request(NOT_MODIFIED)
     if text != message.text:
         message.previous_texts.append(message.text)
-    message.text, message.entities, message.reply_markup = text, entities, markup
+    message.text, message.entities, message.reply_markup, message.rich = text, entities, markup, rich
     message.edit_date = int(backend.clock.time())
     backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message))
     return message.json()
@@ -162,6 +203,8 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "sendmessage": send_message,
     "senddocument": send_document,
     "sendmessagedraft": send_message_draft,
+    "sendrichmessage": send_rich_message,
+    "sendrichmessagedraft": send_rich_message_draft,
     "editmessagetext": edit_message_text,
     "deletemessage": delete_message,
     "sendchataction": send_chat_action,

@@ -101,6 +101,17 @@ class Chat:
         return None if message is None or message.is_deleted else message
 
 
+@dataclass(frozen=True, slots=True)
+class RichMessage:
+    blocks: list[Json]
+    text: str
+    """As the sandbox's client draws it; Telegram has no such text."""
+    is_rtl: bool = False
+
+    def json(self) -> Json:
+        return {"blocks": self.blocks} | ({"is_rtl": True} if self.is_rtl else {})
+
+
 @dataclass(slots=True, eq=False)
 class Message:
     """`reply_thread_id` is the first message of the chain of replies."""
@@ -116,6 +127,8 @@ class Message:
     reply_to_id: int | None = None
     reply_thread_id: int | None = None
     extra_fields: Json = field(default_factory=dict)
+    rich: RichMessage | None = None
+    """Its `text` is also the message's, but not in its JSON."""
     previous_texts: list[str] = field(default_factory=list)
     edit_date: int | None = None
     is_deleted: bool = False
@@ -146,7 +159,9 @@ class Message:
             "from": self.sender.json(),
             **self.extra_fields,
         }
-        if self.text:
+        if self.rich is not None:
+            payload["rich_message"] = self.rich.json()
+        elif self.text:
             text_field = "caption" if self.has_media else "text"
             payload[text_field] = self.text
             if self.entities:
@@ -184,6 +199,7 @@ class Draft:
     shown_at: float
     can_stop: bool = False
     entities: tuple[Json, ...] = ()
+    rich: RichMessage | None = None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ import pytest
 from bots.discord.dialect import DiscordDialect
 from bots.sandbox.model.script import long_document
 from bots.telegram.dialect import TelegramDialect
-from core.delivery.capped_splitter import CappedSplitter
+from core.delivery.capped_splitter import CappedSplitter, scale_max_parts
 from core.delivery.splitter import Splitter
 from core.markdown.document import Document
 from core.port import Dialect, Part
@@ -86,3 +86,9 @@ async def test_line_ends_may_be_cut_in_two() -> None:
     for max_parts in range(1, 5):
         first = await CappedSplitter(SMALL, max_parts).update_async(text)
         assert first.parts == Splitter(SMALL).update(text)[:max_parts]
+
+
+def test_larger_messages_are_fewer_for_the_same_room() -> None:
+    small, large = DiscordDialect(100), DiscordDialect(800)
+    assert [scale_max_parts(count, small, large) for count in (1, 5, 16, None)] == [1, 1, 2, None]
+    assert scale_max_parts(5, small, small) == 5

@@ -9,7 +9,7 @@ import pytest
 
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
+from core.errors import ChatMovedError, DeliveryError, DeliveryFailure, RichRejectedError
 from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, Sender, Window
 from core.store import answer_parts, claims, inbound
 from core.store.answer_parts import PartState
@@ -519,6 +519,17 @@ async def test_file_is_refused_where_files_cannot_be_sent(env: Environment) -> N
         await env.outbox.put(0, FILE, Priority.FINAL)
     assert raised.value.failure is DeliveryFailure.REJECTED
     assert env.adapter.messages == {}
+
+
+async def test_rejected_rich_part_is_not_replaced_by_its_text(env: Environment) -> None:
+    """Its text may be too long for another kind of message, so that the answer has to be split again."""
+    rich = Part("all of the answer", {"rich": "blocks"})
+    env.adapter.fail_next("send", RichRejectedError("unknown"))
+    with pytest.raises(RichRejectedError):
+        await env.outbox.put(0, rich, Priority.FINAL)
+    assert env.adapter.messages == {}
+    await env.outbox.put(0, PAGE, Priority.FINAL)
+    assert env.adapter.texts == [PAGE.text]
 
 
 async def test_preview_becomes_the_file_where_edits_attach_files(env: Environment) -> None:

@@ -44,7 +44,14 @@ async def test_method_names_are_case_insensitive(call_method: CallMethod) -> Non
 
 async def test_unsupported_methods_are_unknown(bot: ExtBot[None]) -> None:
     with pytest.raises(EndPointNotFound):
-        await bot.do_api_request("sendRichMessage", api_kwargs={"chat_id": 1})
+        await bot.do_api_request("sendWidget", api_kwargs={"chat_id": 1})
+
+
+async def test_older_server_has_no_rich_messages(server: TelegramStandIn, bot: ExtBot[None]) -> None:
+    server.has_rich_messages = False
+    for method in ("sendRichMessage", "sendRichMessageDraft"):
+        with pytest.raises(EndPointNotFound):
+            await bot.do_api_request(method, api_kwargs={"chat_id": 1})
 
 
 @pytest.mark.parametrize("encoding", ["json", "urlencoded", "multipart", "query"])
