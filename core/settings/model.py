@@ -106,7 +106,7 @@ class Settings(SettingsSection):
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
         5,
-        "Messages that an answer may take, or of larger ones (Telegram's rich messages) as many as have the same room. "
+        "Messages that an answer may take, or of rich messages as many as have the same room. "
         "A file below them contains the whole of a longer answer",
         ge=1,
         le=50,

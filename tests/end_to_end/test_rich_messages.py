@@ -145,7 +145,7 @@ async def test_chat_chooses_when_answers_are_rich(harness: Harness, chat: Chat) 
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat))[-1] == "short")
     assert answers(harness, chat)[-1].rich is not None
     await say(harness, chat, "/settings")
-    await telegram.wait_for(lambda: "Rich: always" in bot_texts(telegram.messages(chat))[-1].replace("*", ""))
+    await telegram.wait_for(lambda: "Rich messages (rich): always" in bot_texts(telegram.messages(chat))[-1])
     assert answers(harness, chat)[-1].rich is None, "the bot's own messages need no blocks"
 
 
