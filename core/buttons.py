@@ -33,6 +33,9 @@ class ButtonAction(StrEnum):
     """Argument: the language's code, or `auto`."""
     SHOW_MODEL_LIST = "ml"
     """Argument: the page and what to search for, `PAGE:SEARCH`."""
+    APPROVE = "let"
+    """Argument: the person, as `parley allow` takes them, as for `REFUSE`."""
+    REFUSE = "no"
 
 
 @dataclass(frozen=True, slots=True)

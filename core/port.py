@@ -76,8 +76,9 @@ class Sender:
     """May change settings for everyone on the server."""
     is_anonymous: bool = False
     """An administrator who writes as the group: its other anonymous administrators have the same `user`."""
-    roles: tuple[str, ...] = ()
-    """The sender's roles on the server, by ID, on platforms that have roles. The core does not store them."""
+    roles: tuple[str, ...] | None = ()
+    """The sender's roles on the server, by ID, on platforms that have roles; None if they are unknown. The core does
+    not store them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +461,14 @@ class SupportsManagers(Protocol):
 
     async def is_manager(self, place: Place, user: str) -> bool:
         """Whether the person manages the chat; False if the platform does not answer in time."""
+
+
+@runtime_checkable
+class SupportsPrivateChats(Protocol):
+    """Optional: for platforms where the bot can write to a person of its own accord."""
+
+    async def open_private_chat(self, user: str) -> Place:
+        """Where the bot and this person are alone. Raises `DeliveryError`."""
 
 
 @runtime_checkable

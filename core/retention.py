@@ -16,6 +16,7 @@ from core.services import Services
 from core.settings import Settings
 from core.store.retention import (
     Time,
+    delete_access_requests,
     delete_memories,
     delete_messages,
     delete_reasoning,
@@ -29,6 +30,10 @@ log = structlog.get_logger(__name__)
 
 DAY_SECONDS = 86_400
 RESERVATION = "retention"
+REQUEST_DAYS = 7
+"""For which a stranger's request to use the bot waits for a decision. Then they may ask again."""
+DECISION_DAYS = 90
+"""For which a stranger who was refused, or lost access, cannot ask again."""
 
 BatchDeletion = Callable[[Connection], int]
 """Deletes one batch of rows and returns their number; 0: nothing is left to delete."""
@@ -68,6 +73,11 @@ def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Ite
     turn_days = min(settings.button_days, history_days or settings.button_days)
     yield partial(delete_turns, before=now - turn_days * DAY_SECONDS)
     yield partial(delete_reasoning, before=now - settings.reasoning_days * DAY_SECONDS)
+    yield partial(
+        delete_access_requests,
+        pending_before=now - REQUEST_DAYS * DAY_SECONDS,
+        decided_before=now - DECISION_DAYS * DAY_SECONDS,
+    )
     if history_days:
         yield partial(delete_messages, before=now - history_days * DAY_SECONDS)
         yield partial(delete_summaries, before=now - history_days * DAY_SECONDS)

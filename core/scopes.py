@@ -117,7 +117,7 @@ def grant_subjects(incoming: Incoming) -> list[str]:
 
 
 def role_subjects(sender: Sender) -> list[str]:
-    return [grant_subject(sender.platform, ScopeKind.ROLE, role) for role in sender.roles]
+    return [grant_subject(sender.platform, ScopeKind.ROLE, role) for role in sender.roles or ()]
 
 
 def _person_scope_key(sender: Sender) -> str:

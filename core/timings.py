@@ -47,6 +47,8 @@ class Timings:
     grant_cache_lifetime: float = 5.0
     denial_cache_lifetime: float = 0.5
     """Grants are read again this soon if they let nobody in: one may just have been added."""
+    request_notice_interval: float = 600.0
+    """Between two messages about strangers' requests to an operator. All that came meanwhile are in one."""
 
     # Delivery
     delivery_deadline: float = 24 * 3600.0

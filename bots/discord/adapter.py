@@ -245,6 +245,10 @@ class DiscordAdapter:
             # Here the bot may answer only through interactions.
             self._typing_paused.add(channel, self._timings.typing_pause)
 
+    async def open_private_chat(self, user: str) -> Place:
+        channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user})
+        return Place(PLATFORM, self.account, str(channel["id"]), is_private=True)
+
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._http.download(attachment.file_id, max_bytes)
 

@@ -42,7 +42,7 @@ def translate_message(message: discord.Message, account: str, bot_id: int) -> In
         kind=EventKind.PROMPT if is_addressed else EventKind.FORWARD,
         key=f"m{message.id}",
         place=_place(message.channel, message.guild.id if message.guild else None, account),
-        sender=_sender(message.author),
+        sender=_sender(message.author, is_on_server=message.guild is not None),
         text=_message_text(message, bot_id, roles),
         message_id=str(message.id),
         quotes=translate_quotes(message, bot_id),
@@ -119,7 +119,12 @@ def _interaction_place(interaction: Interaction, account: str) -> Place:
 
 
 def _interaction_sender(interaction: Interaction) -> Sender:
-    return _sender(interaction.user, interaction.permissions, language=str(interaction.locale))
+    return _sender(
+        interaction.user,
+        interaction.permissions,
+        is_on_server=interaction.guild_id is not None,
+        language=str(interaction.locale),
+    )
 
 
 def _is_direct_message(interaction: Interaction) -> bool:
@@ -170,7 +175,11 @@ def _place(channel: Any, guild_id: int | None, account: str, private: bool | Non
 
 
 def _sender(
-    user: discord.User | discord.Member, permissions: discord.Permissions | None = None, *, language: str | None = None
+    user: discord.User | discord.Member,
+    permissions: discord.Permissions | None = None,
+    *,
+    is_on_server: bool,
+    language: str | None = None,
 ) -> Sender:
     """`permissions`: those in the channel of the event; by default, those in the whole guild."""
     guild_permissions = user.guild_permissions if isinstance(user, discord.Member) else discord.Permissions()
@@ -183,13 +192,15 @@ def _sender(
         language=language,
         is_manager=_manages_server(permissions) or permissions.manage_channels,
         is_server_manager=_manages_server(guild_permissions),
-        roles=_role_ids(user),
+        roles=_role_ids(user, is_on_server=is_on_server),
     )
 
 
-def _role_ids(user: discord.User | discord.Member) -> tuple[str, ...]:
-    """Without the role that every member has. Empty outside of servers, and where the bot is no member."""
-    return tuple(str(role.id) for role in getattr(user, "roles", ()) if not role.is_default())
+def _role_ids(user: discord.User | discord.Member, *, is_on_server: bool) -> tuple[str, ...] | None:
+    """Without the role that every member has. None for a message that backfill found: Discord leaves the roles out."""
+    if isinstance(user, discord.Member):
+        return tuple(str(role.id) for role in user.roles if not role.is_default())
+    return None if is_on_server else ()
 
 
 def _manages_server(permissions: discord.Permissions) -> bool:

@@ -252,6 +252,10 @@ class TelegramAdapter:
         self._managers[member_key] = is_manager, now + self._timings.manager_cache_lifetime
         return is_manager
 
+    async def open_private_chat(self, user: str) -> Place:
+        """See `core.port.SupportsPrivateChats`. Telegram refuses messages to people who never wrote to the bot."""
+        return Place(PLATFORM, self.account, user, is_private=True)
+
     # Sending
 
     async def send(

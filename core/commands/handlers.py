@@ -3,6 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from core.commands.access import (
+    DENIED_COMMAND,
+    REQUESTS_COMMAND,
+    WELCOME_COMMAND,
+    denied_reply,
+    requests_reply,
+    welcome_reply,
+)
 from core.commands.context import context_reply
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
 from core.commands.key import key_reply
@@ -22,8 +30,10 @@ from core.texts import answers
 from core.texts import commands as texts
 
 
-async def run_command(request: CommandRequest) -> Reply:
+async def run_command(request: CommandRequest) -> Reply | None:
     name = request.incoming.command
+    if (notice := NOTICES.get(name)) is not None:
+        return await notice(request)
     handler = HANDLERS.get(name)
     if handler is None:
         return Reply(texts.unknown_command(closest_command(name)))
@@ -103,3 +113,10 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "stop": stop_reply,
     "language": language_reply,
 }
+
+NOTICES: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]] = {
+    DENIED_COMMAND: denied_reply,
+    REQUESTS_COMMAND: requests_reply,
+    WELCOME_COMMAND: welcome_reply,
+}
+"""What the bot writes of its own accord."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 from core.scopes import ScopeKind, grant_subject, person_key_of_subject
 from core.store.dialect import insert, upsert
 from core.store.incoming_codec import erase_content
-from core.store.schema import IS_OPEN, database_now, grants, turns
+from core.store.schema import IS_OPEN, access_requests, database_now, grants, turns
 from core.store.turns import TurnState
 
 
@@ -46,8 +46,19 @@ def revoke(connection: Connection, subject: str) -> bool:
     return _delete(connection, subject, grants.c.role != Role.BANNED)
 
 
+def list_operators(connection: Connection) -> list[str]:
+    """The subjects of the operators, sorted."""
+    return list(
+        connection.scalars(select(grants.c.subject).where(grants.c.role == Role.OPERATOR).order_by(grants.c.subject))
+    )
+
+
+def has_operator(connection: Connection) -> bool:
+    return bool(list_operators(connection))
+
+
 def ban(connection: Connection, subject: str) -> Role:
-    """Ban the subject, and end what a banned person has running and waiting, without a word.
+    """Ban the subject, and end what a banned person asked for, has running and waiting, without a word.
 
     Returns its role: an operator is not banned.
     """
@@ -61,6 +72,7 @@ def ban(connection: Connection, subject: str) -> Role:
     role = Role(connection.scalars(select(grants.c.role).where(grants.c.subject == subject)).one())
     person_key = person_key_of_subject(subject)
     if role is Role.BANNED and person_key is not None:
+        connection.execute(delete(access_requests).where(access_requests.c.subject == subject))
         _end_turns(connection, person_key)
     return role
 

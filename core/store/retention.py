@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, s
 
 from core.store.memories import ChunkKind
 from core.store.schema import (
+    access_requests,
     answer_parts,
     conversations,
     daily_usage,
@@ -84,6 +85,13 @@ def delete_memories(connection: Connection, before: Time) -> int:
 def delete_usage(connection: Connection, before_day: str) -> int:
     """Delete the usage figures of days before this one. Returns how many there were."""
     return sum(_delete_days(connection, table, before_day) for table in (daily_usage, token_usage))
+
+
+def delete_access_requests(connection: Connection, pending_before: Time, decided_before: Time) -> int:
+    """Delete undecided requests made before a time, and those decided before another. Returns how many there were."""
+    undecided = access_requests.c.decision.is_(None) & (access_requests.c.created_at < pending_before)
+    is_expired = undecided | (access_requests.c.decided_at < decided_before)
+    return connection.execute(delete(access_requests).where(is_expired)).rowcount
 
 
 def _delete_days(connection: Connection, table: Table, before_day: str) -> int:

@@ -203,6 +203,18 @@ grants = table(
     required("created_at", Float),
 )
 
+access_requests = table(
+    "access_requests",
+    primary_key("subject", String(200)),  # telegram:person:1
+    required("name", String(200)),
+    required("incoming_json", NulFreeText),  # the event by which they asked, without content
+    required("created_at", Float),
+    Column("announced_at", Float),  # when the operators were told
+    Column("decision", String(16)),
+    Column("decided_by", String(200)),  # an operator's name
+    Column("decided_at", Float),
+)
+
 key_values = table("key_values", primary_key("key", String(200)), required("value", NulFreeText))
 
 leases = table("leases", primary_key("name", String(200)), required("owner", String(64)), required("expires_at", Float))

@@ -53,6 +53,14 @@ def code_block(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
+def code_span(text: str) -> str:
+    """What a stranger chose, such as a name: as code, in which no platform finds links, mentions or formatting, and
+    without characters that are invisible or change the direction of what follows. Empty if nothing is left.
+    """
+    visible = " ".join("".join(char if char.isprintable() and char != "`" else " " for char in text).split())
+    return f"`{visible}`" if visible else ""
+
+
 def quote(text: str) -> str:
     """What a person typed, shortened, in quotation marks, as Markdown."""
     return gettext("“{text}”").format(text=markdown_name(text[:MAX_QUOTE_CHARS]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action
+from core.commands.access import DECISIONS, REQUESTS_COMMAND, decide
 from core.commands.language import choose_language
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
 from core.commands.permissions import is_manager
@@ -28,7 +29,7 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models", "language")
+MENU_COMMANDS = ("model", "models", "language", REQUESTS_COMMAND)
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -52,6 +53,8 @@ async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Rep
     if press is not None and (turn_action := TURN_ACTIONS.get(press.action)):
         turn = await find_permitted_turn(request.services, request.adapter, request.incoming, press)
         return Reply(await refusal_text(request.services, press)) if turn is None else await turn_action(request, turn)
+    if press is not None and press.action in DECISIONS:
+        return await decide(request, press)
     if press is not None and (menu_action := MENU_ACTIONS.get(press.action)):
         return await menu_action(request, press)
     log.info("turn.button_unknown", turn=request.turn_id)
@@ -73,7 +76,7 @@ async def _is_replaceable(request: CommandRequest) -> bool:
         is_stop = pressed is not None and pressed.action is ButtonAction.STOP
         return is_stop and await _is_after_question(request, pressed.turn_id if pressed else None)
     press = parse_action(turn.incoming.text) if turn.incoming.kind is EventKind.BUTTON else None
-    return turn.incoming.command in MENU_COMMANDS or (press is not None and press.action in MENU_ACTIONS)
+    return turn.incoming.command in MENU_COMMANDS or (press is not None and press.action in (*MENU_ACTIONS, *DECISIONS))
 
 
 async def _is_after_question(request: CommandRequest, turn_id: int | None) -> bool:

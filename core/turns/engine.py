@@ -22,6 +22,7 @@ from core.errors import StoreError
 from core.port import AccountKey, Adapter, Incoming, Place
 from core.scopes import chat_key
 from core.services import Services
+from core.settings import AccessMode
 from core.store.claims import (
     SUSPECT_ATTEMPTS,
     ClaimFilter,
@@ -36,6 +37,7 @@ from core.store.inbound import AcceptResult
 from core.store.lease_keeper import LeaseKeeper
 from core.store.turns import LostLeaseError, Turn
 from core.turns.access_control import AccessControl
+from core.turns.access_requests import AccessRequests
 from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
@@ -90,7 +92,14 @@ class Engine:
         self._dispatcher = Dispatcher(services, self._stop_turns)
         self._rate_limits = SharedRateLimits(services, adapters)
         access_control = AccessControl(store, services.settings.access, timings=timings)
-        self.inbox = EventInbox(services, access_control, self._on_event_stored, RecentForwards(services.timings))
+        self._access_requests = AccessRequests(services, adapters, self._on_event_stored)
+        self.inbox = EventInbox(
+            services,
+            access_control,
+            self._access_requests,
+            self._on_event_stored,
+            RecentForwards(services.timings),
+        )
         self._running: dict[int, RunningTurn] = {}
         self._preview_load = PreviewLoad(timings)
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
@@ -114,6 +123,8 @@ class Engine:
                 group.create_task(self._claim_until_cancelled())
                 group.create_task(self._lease_keeper.run())
                 group.create_task(self._settle_ledger_until_cancelled())
+                if self._services.settings.access is AccessMode.PAIRING:
+                    group.create_task(self._access_requests.run())
                 if not self._store.is_embedded:
                     group.create_task(self._rate_limits.divide_among_processes())
         finally:

@@ -30,6 +30,7 @@ from core.store.inbound import (
 )
 from core.texts import answers as texts
 from core.turns.access_control import Access, AccessControl
+from core.turns.access_requests import AccessRequests
 from core.turns.recent_forwards import RecentForwards
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class EventInbox:
 
     services: Services
     access_control: AccessControl
+    access_requests: AccessRequests
     on_stored: Callable[[Incoming, AcceptResult], object]
     recent_forwards: RecentForwards
 
@@ -80,8 +82,11 @@ class EventInbox:
         # Somebody who may use the bot can become its operator, too.
         if access is Access.BANNED or not (await self.access_control.pair(incoming) or access is Access.ALLOWED):
             self.access_control.log_denial(incoming, access)
+            if access is Access.BANNED:
+                raise AccessDeniedError("")
+            text = await self.access_requests.take(incoming)
             with speaking(await load_catalogue(match_language(incoming.language))):
-                raise AccessDeniedError("" if access is Access.BANNED else gettext(texts.ACCESS_DENIED))
+                raise AccessDeniedError(gettext(text))
 
     async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
         """Raise `AccessDeniedError` for an event that has no turn."""
@@ -183,7 +188,7 @@ def _with_forwards(incoming: Incoming, forwards: Sequence[Incoming]) -> Incoming
 def _without_roles(incoming: Incoming) -> Incoming:
     """They matter for access only, and may be many."""
     sender = incoming.sender
-    return replace(incoming, sender=replace(sender, roles=())) if sender.roles else incoming
+    return replace(incoming, sender=replace(sender, roles=())) if sender.roles != () else incoming
 
 
 def _sanitise(incoming: Incoming) -> Incoming:

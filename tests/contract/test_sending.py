@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
+from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts, SupportsPrivateChats
 from tests.contract.harness import Ability, PlatformHarness, needs
 from tests.core.markdown.samples import parse_markdown
 from tests.waiting import wait_until
@@ -178,3 +178,17 @@ async def test_part_above_the_limit_is_rejected(platform: PlatformHarness, adapt
         await adapter.send(platform.room, part, key="1-0")
     assert raised.value.failure is DeliveryFailure.REJECTED
     assert platform.messages(platform.room) == []
+
+
+# Writing of the bot's own accord
+
+
+async def test_bot_writes_to_a_person_in_private(platform: PlatformHarness, adapter: Adapter) -> None:
+    if not isinstance(adapter, SupportsPrivateChats):
+        pytest.skip(f"{platform.name} opens no private chats: SupportsPrivateChats")
+    await platform.write(platform.private_place, "hello")
+    ann = (await platform.inbox.wait_for("hello")).sender
+    place = await adapter.open_private_chat(ann.user)
+    assert place == platform.private_place
+    await adapter.send(place, Part("Somebody asks to use this bot"), key="1-0")
+    assert [message.text for message in platform.messages(place)] == ["Somebody asks to use this bot"]

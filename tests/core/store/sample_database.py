@@ -24,6 +24,7 @@ from core.errors import ModelError, ModelFailure
 from core.port import AccountKey, Attachment, Batch, Button, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key, person_key
 from core.store import (
+    access_requests,
     answer_parts,
     answers,
     claims,
@@ -220,6 +221,8 @@ async def _add_settings(store: Store) -> None:
         await store.write(preferences.set_preference, scope, name, Preference(value, "Ann"))
     await store.write(grants.grant, "fake:person:5", grants.Role.OPERATOR, "Ann")
     await store.write(grants.grant, "fake:chat:-1007", grants.Role.MEMBER, "")
+    stranger = Incoming(EventKind.PROMPT, "s1", replace(PRIVATE, chat="10"), replace(DAN, user="10"), "let me in")
+    await store.write(access_requests.request_access, stranger, "Dan", None)
     vault = await open_vault(store, "a passphrase")
     await store.write(personal_keys.save_encrypted_key, "fake:5", vault.encrypt("a key of Ann's", "fake:5"))
     models = [

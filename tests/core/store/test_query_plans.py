@@ -26,6 +26,7 @@ from core.api.service_facts import Fact, FactKind
 from core.errors import ModelError, ModelFailure
 from core.port import Batch, EventKind, Incoming, Quote, QuoteKind
 from core.store import (
+    access_requests,
     answer_parts,
     answers,
     chat_migration,
@@ -71,6 +72,7 @@ LIMITS = InboundLimits(5, 50, 1000)
 NO_VECTORS = np.zeros((1, 2), np.float32)
 
 SMALL_TABLES = {
+    "access_requests",
     "alembic_version",
     "grants",
     "key_values",
@@ -341,6 +343,17 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(grants.roles_by_subject)
     run(grants.is_operator, "telegram", "5")
     run(grants.revoke, "telegram:person:5")
+    stranger = replace(event_of("s1"), sender=replace(ANN, user="77"))
+    run(access_requests.request_access, stranger, "Eve", replace(stranger, kind=EventKind.COMMAND, command="denied"))
+    run(access_requests.count_pending)
+    run(access_requests.list_pending, 5)
+    run(access_requests.seconds_until_announcement, 600.0)
+    run(access_requests.accept_notice, replace(stranger, key="s2"))
+    run(access_requests.announce_requests, [replace(stranger, key="s3")], 600.0)
+    approve = access_requests.Decision.APPROVED
+    run(access_requests.decide_request, "telegram:person:77", approve, "Olga", "welcome", 1.0)
+    run(grants.list_operators)
+    run(grants.has_operator)
     run(grants.ban, PERSON_SUBJECT)
     run(grants.lift_ban, PERSON_SUBJECT)
     run(learned_facts.save_facts, "service", [Fact("m", FactKind.REJECTED_PART, "temperature")], 60.0)
@@ -355,6 +368,7 @@ def run_retention(run: Callable[..., Any]) -> None:
     for delete in (retention.delete_reasoning, retention.delete_turns, retention.delete_messages):
         run(delete, 5.0)
     run(retention.delete_summaries, 2.0)
+    run(retention.delete_access_requests, 2.0, 2.0)
     run(retention.delete_memories, 2.0)
     run(retention.delete_usage, "2011-01-01")
 
