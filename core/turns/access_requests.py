@@ -103,8 +103,8 @@ class AccessRequests:
     async def _notice(self, subject: str) -> Incoming | None:
         """The event whose reply asks an operator; None if the bot cannot write to them from here."""
         platform, _, user = subject.split(":", 2)
-        adapter = next((one for account, one in self._adapters.items() if account.platform == platform), None)
-        if not isinstance(adapter, SupportsPrivateChats):
+        adapters = [adapter for account, adapter in self._adapters.items() if account.platform == platform]
+        if not adapters or not isinstance(adapter := adapters[0], SupportsPrivateChats):
             return None
         try:
             place = await adapter.open_private_chat(user)
