@@ -22,8 +22,6 @@ from core.services import Services
 from core.store.access_requests import announce_requests, as_notice, request_access, seconds_until_announcement
 from core.store.grants import has_operator, list_operators
 from core.store.inbound import AcceptResult
-from core.texts import access as access_texts
-from core.texts import answers as texts
 
 log = structlog.get_logger(__name__)
 
@@ -49,17 +47,14 @@ class AccessRequests:
         """By person, by `Clock.monotonic`."""
         self._has_new = asyncio.Event()
 
-    async def take(self, incoming: Incoming) -> str:
-        """Answer a stranger's first message. Returns what to show where the platform demands a response to every event.
-
-        Raises `StoreError`.
-        """
+    async def take(self, incoming: Incoming) -> bool:
+        """Answer a stranger's first message. Returns whether it makes the operators be asked. Raises `StoreError`."""
         sender = incoming.sender
         if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or sender.is_anonymous or sender.roles is None:
-            return texts.ACCESS_DENIED
+            return False
         subject, now = person_subject(sender), self._clock.monotonic()
         if self._answered_until.get(subject, 0.0) > now:
-            return texts.ACCESS_DENIED
+            return False
         # An interaction is answered by its platform's response, which only the person sees.
         is_interaction = incoming.interaction_token is not None
         notice = None if is_interaction else as_notice(incoming, DENIED_COMMAND, incoming.key)
@@ -70,8 +65,7 @@ class AccessRequests:
             self._has_new.set()
             if notice is not None:
                 self._on_stored(notice, AcceptResult.NEW)
-        is_asked = is_new and await self._services.store.read(has_operator)
-        return access_texts.ACCESS_REQUESTED if is_asked else texts.ACCESS_DENIED
+        return is_new and await self._services.store.read(has_operator)
 
     async def run(self) -> None:
         """Tell the operators of new requests until cancelled, also of those that other processes left."""

@@ -29,6 +29,7 @@ from core.store.inbound import (
     seconds_until_accepted,
 )
 from core.texts import answers as texts
+from core.texts.access import ACCESS_REQUESTED
 from core.turns.access_control import Access, AccessControl
 from core.turns.access_requests import AccessRequests
 from core.turns.recent_forwards import RecentForwards
@@ -84,9 +85,9 @@ class EventInbox:
             self.access_control.log_denial(incoming, access)
             if access is Access.BANNED:
                 raise AccessDeniedError("")
-            text = await self.access_requests.take(incoming)
+            is_requested = await self.access_requests.take(incoming)
             with speaking(await load_catalogue(match_language(incoming.language))):
-                raise AccessDeniedError(gettext(text))
+                raise AccessDeniedError(gettext(ACCESS_REQUESTED if is_requested else texts.ACCESS_DENIED))
 
     async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
         """Raise `AccessDeniedError` for an event that has no turn."""
