@@ -5,8 +5,8 @@ from sqlalchemy import Column, Float, String, Text
 
 from core.store.migrations.columns import required
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 
 
 def upgrade() -> None:
