@@ -93,6 +93,10 @@ class Attachment:
     """What `SupportsFiles.fetch` needs to download it; empty if it cannot be downloaded."""
     is_document: bool = False
     """A file whose text the bot may read, as opposed to a picture, a sound or a location."""
+    is_image: bool = False
+    """A still picture that a model may look at, or that of an animation; `file_id` is the picture's."""
+    is_quoted: bool = False
+    """It came with the message that the person replies to."""
 
 
 @dataclass(frozen=True, slots=True)

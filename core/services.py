@@ -13,6 +13,8 @@ from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
+from core.memory.file_reader import FileReader
+from core.memory.image_reader import ImageReader
 from core.memory.service import MemoryService
 from core.settings import Settings
 from core.store.database import Store
@@ -37,6 +39,7 @@ class Services:
     composer: Composer
     summariser: Summariser
     memory: MemoryService
+    images: ImageReader
     owner: str
     """This process's name in the database."""
     leases: Leases
@@ -63,6 +66,7 @@ def build_services(
     bot_key_id = api_keys.bot_key.key_id
     ledger = Ledger(store, models, settings, bot_key_id, timings=timings)
     owner = uuid.uuid4().hex
+    reader = FileReader(timings=timings)
     return Services(
         settings,
         store,
@@ -74,7 +78,8 @@ def build_services(
         ModelPauses(store, settings.base_url, timings=timings),
         Composer(store, models, TokenEstimators(store)),
         Summariser(store, models, ledger),
-        MemoryService(store, ledger, model=settings.embedding_model, timings=timings),
+        MemoryService(store, ledger, model=settings.embedding_model, timings=timings, reader=reader),
+        ImageReader(reader, settings.image_side),
         owner,
         Leases(store, owner, timings=timings),
         timings,

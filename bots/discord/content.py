@@ -12,8 +12,9 @@ from core.port import Attachment
 Content: TypeAlias = discord.Message | discord.MessageSnapshot
 
 DOCUMENT_KIND = gettext_noop("file")
+PHOTO_KIND = gettext_noop("photo")
 KIND_BY_MEDIA_FAMILY = {
-    "image": gettext_noop("photo"),
+    "image": PHOTO_KIND,
     "video": gettext_noop("video"),
     "audio": gettext_noop("audio file"),
 }
@@ -22,7 +23,7 @@ KIND_BY_MEDIA_FAMILY = {
 def message_attachments(content: Content) -> tuple[Attachment, ...]:
     return (
         *map(_from_library, content.attachments),
-        *(Attachment(gettext_noop("sticker"), sticker.name) for sticker in content.stickers),
+        *map(_from_sticker, content.stickers),
     )
 
 
@@ -62,9 +63,23 @@ def _read_embed(embed: discord.Embed) -> str:
     return "\n".join(filter(None, lines))
 
 
+def _from_sticker(sticker: discord.StickerItem) -> Attachment:
+    has_picture = sticker.format is not discord.StickerFormatType.lottie
+    return Attachment(
+        gettext_noop("sticker"), sticker.name, file_id=sticker.url if has_picture else "", is_image=has_picture
+    )
+
+
 def _from_library(attachment: discord.Attachment) -> Attachment:
     kind = gettext_noop("voice message") if attachment.is_voice_message() else _kind(attachment.content_type or "")
-    return Attachment(kind, attachment.filename, attachment.size, attachment.url, is_document=kind == DOCUMENT_KIND)
+    return Attachment(
+        kind,
+        attachment.filename,
+        attachment.size,
+        attachment.url,
+        is_document=kind == DOCUMENT_KIND,
+        is_image=kind == PHOTO_KIND,
+    )
 
 
 def _from_payload(file: Mapping[str, Any]) -> Attachment:
@@ -75,8 +90,11 @@ def _from_payload(file: Mapping[str, Any]) -> Attachment:
         int(file.get("size", 0)),
         str(file.get("url", "")),
         is_document=kind == DOCUMENT_KIND,
+        is_image=kind == PHOTO_KIND,
     )
 
 
 def _kind(media_type: str) -> str:
+    if media_type.startswith("image/svg"):
+        return DOCUMENT_KIND  # a text
     return KIND_BY_MEDIA_FAMILY.get(media_type.partition("/")[0], DOCUMENT_KIND)

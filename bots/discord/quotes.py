@@ -1,5 +1,7 @@
 """Translates what a message replies to, and the previews of its links, to `Quote`s. Pure functions."""
 
+from dataclasses import replace
+
 import discord
 
 from bots.discord.content import Content, message_attachments, read_embeds, read_text
@@ -38,12 +40,12 @@ def forwarded_files(message: discord.Message) -> tuple[Attachment, ...]:
 
 
 def replied_files(message: discord.Message) -> tuple[Attachment, ...]:
-    """The readable files of the message that a person's reply refers to."""
+    """The readable files and pictures of the message that a person's reply refers to."""
     original = replied_message(message)
     if original is None or original.author.bot:
         return ()
     files = (file for content in _contents(original) for file in message_attachments(content))
-    return tuple(file for file in files if file.is_document)
+    return tuple(replace(file, is_quoted=True) for file in files if file.is_document or file.is_image)
 
 
 def _contents(message: discord.Message) -> tuple[Content, ...]:

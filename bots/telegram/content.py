@@ -29,6 +29,7 @@ KIND_BY_FIELD = {
     "invoice": gettext_noop("invoice"),
     "giveaway": gettext_noop("giveaway"),
 }
+MOVING_PICTURES = ("animation", "sticker")
 
 
 def extract_attachments(content: Content) -> tuple[Attachment, ...]:
@@ -39,18 +40,28 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
         if field == "photo":
             file = file[-1]  # the largest size
         name = getattr(file, "file_name", None) or getattr(file, "emoji", None)
+        picture = _still_picture(field, file)
+        source = picture or file
         return (
             Attachment(
                 kind,
                 name or "",
-                getattr(file, "file_size", None) or 0,
-                getattr(file, "file_id", ""),
+                getattr(source, "file_size", None) or 0,
+                getattr(source, "file_id", ""),
                 is_document=field == "document",
+                is_image=picture is not None,
             ),
         )
     if "rich_message" in content.api_kwargs:
         return (Attachment(gettext_noop("rich message")),)
     return ()
+
+
+def _still_picture(field: str, file: Any) -> Any:
+    """The file that shows what people see; of a moving one, its thumbnail. None: there is none."""
+    if field == "photo" or (field == "sticker" and not (file.is_animated or file.is_video)):
+        return file
+    return file.thumbnail if field in MOVING_PICTURES else None
 
 
 def read_text(content: Content) -> str:

@@ -102,7 +102,11 @@ def without_parts(payload: dict[str, Any], rejected_parts: AbstractSet[str]) -> 
 def _merge_instructions(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the instructions in front of the first question."""
     instructions, first, *rest = messages
-    return [{"role": "user", "content": f"{instructions['content']}\n\n{first['content']}"}, *rest]
+    if isinstance(first["content"], list):  # with images
+        content: object = [{"type": "text", "text": instructions["content"]}, *first["content"]]
+    else:
+        content = f"{instructions['content']}\n\n{first['content']}"
+    return [{"role": "user", "content": content}, *rest]
 
 
 def dropped_fields(payload: dict[str, Any], rejected_parts: AbstractSet[str]) -> set[str]:

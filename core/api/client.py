@@ -23,6 +23,7 @@ from core.api.adaptation import STREAM, RequestAdapter
 from core.api.catalogue import Model, parse_models
 from core.api.embedding import EmbeddingResult
 from core.api.events import StreamEvent
+from core.api.images import MessageImage
 from core.api.json_values import decode_values
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.api.read_pacer import ReadPacer
@@ -57,6 +58,13 @@ CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, Time
 class Message:
     role: Literal["system", "user", "assistant"]
     content: str
+    images: tuple[MessageImage, ...] = ()
+
+    def to_payload(self) -> dict[str, Any]:
+        content: object = self.content
+        if self.images:
+            content = [{"type": "text", "text": self.content}, *(image.to_payload() for image in self.images)]
+        return {"role": self.role, "content": content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class ChatRequest:
         }
         return {
             "model": self.model,
-            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "messages": [message.to_payload() for message in self.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             **{name: value for name, value in optional.items() if value is not None},

@@ -5,11 +5,13 @@ that questions and answers alternate, and what a content filter refused once wou
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
+from typing import TypeAlias
 
 from core.api.client import ChatRequest, Message
+from core.api.images import MessageImage
 from core.conversation import context_window
 from core.conversation.context_window import FittedPrompt, PromptTooLongError
 from core.conversation.model_registry import ModelRegistry
@@ -17,11 +19,16 @@ from core.conversation.preferences import Preferences
 from core.conversation.token_estimator import TokenEstimator, TokenEstimators
 from core.store.database import Store
 from core.store.history import ConversationHistory, StoredMessage, load_history
+from core.store.image_references import ImageReference, with_marks
 
 MAX_HISTORY_MESSAGES = 2000
 """No window fits more."""
 LOADED_FACTOR = 1.5
 """Times the tokens that fit: so many are loaded, because messages may have fewer tokens than estimated."""
+QUESTIONS_WITH_IMAGES = 2
+"""The last questions in the history that are sent with their pictures again."""
+ImageLoader: TypeAlias = Callable[[Sequence[ImageReference]], Awaitable[Sequence[MessageImage | None]]]
+"""Loads pictures of earlier questions; None in place of one that is gone."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"
 
 
@@ -61,9 +68,15 @@ class Composer:
         context_tokens: int | None = None,
         replaces_last: bool = False,
         extend_instructions: Callable[[str], str] = str,
+        images: Sequence[MessageImage] = (),
+        load_images: ImageLoader | None = None,
+        max_images: int = 0,
     ) -> ComposedRequest:
         """Compose the request for `model`.
 
+        `images` belong to the prompt. The pictures of the questions before it follow from `load_images`, as long as
+        the request has at most `max_images`; marks in the text stand for the others. Without `load_images`, marks
+        stand for all.
         `context_tokens` (default: the model's window) limits request and answer. `replaces_last` leaves the last
         question and its answer out, because the question is asked again. `extend_instructions` adds to the
         instructions. Raises `PromptTooLongError` and `StoreError`.
@@ -83,7 +96,7 @@ class Composer:
         if replaces_last:
             stored = _without_last(stored)
         stored = ConversationHistory(answered_exchanges(stored.messages), stored.summary)
-        history = [Message(message.role, message.text) for message in stored.messages]
+        history = await _load_history_images(stored.messages, load_images, max_images - len(images))
 
         def fit(system: str) -> FittedPrompt:
             return context_window.fit_prompt(
@@ -93,6 +106,7 @@ class Composer:
                 context_tokens=context_tokens,
                 max_answer_tokens=max_answer_tokens,
                 estimator=estimator,
+                images=tuple(images),
             )
 
         system = extend_instructions(preferences.system_prompt)
@@ -114,6 +128,26 @@ class Composer:
             has_reasoning=known is not None and known.has_reasoning,
         )
         return ComposedRequest(request, fitted, stored, estimator, context_tokens, has_summary)
+
+
+async def _load_history_images(
+    messages: Sequence[StoredMessage], load_images: ImageLoader | None, max_images: int
+) -> list[Message]:
+    """The history as messages; the newest of the last questions with their pictures."""
+    recent = set()
+    for message in reversed(messages[-2 * QUESTIONS_WITH_IMAGES :]):
+        if message.images and len(message.images) <= max_images:
+            recent.add(message.id)
+            max_images -= len(message.images)
+    history = []
+    for message in messages:
+        images: Sequence[MessageImage | None] = ()
+        if load_images is not None and message.id in recent:
+            images = await load_images(message.images)
+        missing = [ref for ref, image in zip_longest(message.images, images) if image is None]
+        text = with_marks(message.text, missing) if missing else message.text
+        history.append(Message(message.role, text, tuple(image for image in images if image is not None)))
+    return history
 
 
 def _without_last(history: ConversationHistory) -> ConversationHistory:

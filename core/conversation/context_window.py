@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from core.api.client import Message
+from core.api.images import MessageImage
 from core.conversation.token_estimator import CountedRequest, TokenEstimator
 from core.conversation.tokens import TokenWeights
 
@@ -66,14 +67,17 @@ def fit_prompt(
     context_tokens: int,
     max_answer_tokens: int = 0,
     estimator: TokenEstimator | None = None,
+    images: tuple[MessageImage, ...] = (),
 ) -> FittedPrompt:
     """The messages of a request that fits a window of `context_tokens`, with `answer_reserve` tokens to spare.
+
+    `images` belong to the prompt.
 
     Raises `PromptTooLongError`.
     """
     estimator = estimator or TokenEstimator(TokenWeights())
     available = context_tokens - answer_reserve(context_tokens, max_answer_tokens)
-    request = _RequestEstimate(estimator, system, history, prompt)
+    request = _RequestEstimate(estimator, system, history, Message("user", prompt, images))
     omitted = 0
     estimate = request.without(0)
     for exchange in _exchanges(history):
@@ -85,7 +89,7 @@ def fit_prompt(
         raise PromptTooLongError(round(estimate.tokens), round(available * estimate.tokens / estimate.total))
     messages = [Message("system", system)] if system else []
     messages += history[omitted:]
-    messages.append(Message("user", prompt))
+    messages.append(Message("user", prompt, images))
     return FittedPrompt(tuple(messages), omitted, round(estimate.tokens), round(estimate.reserve))
 
 
@@ -108,19 +112,23 @@ class _RequestEstimate:
         this request   system  m1  m2  m3  m4  prompt
         the anchor     system      m2  m3              counted: 900 tokens
                                            m4  prompt  estimated: 120 tokens
+
+    A request with images has no anchor: models count images differently.
     """
 
-    def __init__(self, estimator: TokenEstimator, system: str, history: Sequence[Message], prompt: str) -> None:
+    def __init__(self, estimator: TokenEstimator, system: str, history: Sequence[Message], question: Message) -> None:
+        prompt = question.content
         self._reserve_fraction = ESTIMATE_RESERVE_FRACTION if estimator.is_calibrated else UNCALIBRATED_RESERVE_FRACTION
-        tokens = (estimator.estimate_text(message.content) for message in history)
+        tokens = (estimator.estimate_text(message.content) + _image_tokens(message) for message in history)
         self._cumulative_tokens = [*accumulate(tokens, initial=0.0)]
-        fixed = estimator.estimate_request([system, prompt] if system else [prompt])
+        fixed = estimator.estimate_request([system, prompt] if system else [prompt]) + _image_tokens(question)
         self._total_tokens = fixed + self._cumulative_tokens[-1]
         self._counted_tokens = 0.0
         self._counted_start = 0
         self._tokens_since = 0.0
         anchor = estimator.anchor
-        if anchor is not None and anchor.system_hash == hash(system):
+        has_images = any(message.images for message in (*history, question))
+        if anchor is not None and not has_images and anchor.system_hash == hash(system):
             self._align(anchor, estimator, history, prompt)
 
     def _align(
@@ -163,6 +171,10 @@ class _RequestEstimate:
         estimated_tokens = omitted_tokens + max(0.0, self._tokens_since - (self._counted_tokens - self._anchor_tokens))
         reserve = self._reserve_fraction * estimated_tokens + COUNTED_RESERVE_FRACTION * self._counted_tokens
         return _Estimate(tokens, max(MIN_RESERVE_TOKENS, reserve))
+
+
+def _image_tokens(message: Message) -> int:
+    return sum(image.tokens for image in message.images)
 
 
 def _exchanges(history: Sequence[Message]) -> list[list[Message]]:

@@ -146,6 +146,17 @@ class ModelRegistry:
         """The model, even if the service does not list it, as may be the case for embedding models."""
         return self._models.get(id_) or self._known_models.get(id_)
 
+    def has_vision(self, id_: str) -> bool:
+        """Whether a model accepts pictures."""
+        model = self._models.get(id_)
+        return model is not None and model.has_vision
+
+    def vision_model(self, id_: str) -> str | None:
+        """The model to ask about a picture instead of one that accepts none; None if the service offers none."""
+        candidates = [model for model in self.chat_models() if model.has_vision]
+        preferred = [model for model in self._settings.fallbacks if self.has_vision(model)]
+        return next(iter(fallback_models(id_, candidates, preferred)), None)
+
     def successor(self, id_: str) -> str | None:
         """The model that replaces one that the service no longer offers; None if it is offered."""
         if not self.is_loaded or id_ in self._models:

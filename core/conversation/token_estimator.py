@@ -95,8 +95,11 @@ class TokenEstimators:
         *,
         has_reasoning: bool,
     ) -> None:
-        """Learn from the service's count of a request and its answer. Raises `StoreError`."""
-        if usage.prompt_tokens <= 0:
+        """Learn from the service's count of a request and its answer. Raises `StoreError`.
+
+        Nothing is learnt from a request with images, because the count does not tell their part.
+        """
+        if usage.prompt_tokens <= 0 or any(message.images for message in messages):
             return
         weights = await self._load_weights(model)
         weights.add_sample(tokens.count_features(message.content for message in messages), usage.prompt_tokens)

@@ -1,11 +1,9 @@
 """Extracts the text of a file, by its content, and splits it into chunks.
 
-Run as a program, this module reads one file from standard input and writes its messages to standard
-output, one JSON object a line: the pages read so far, then the chunks or the failure. A malicious
-file that hangs a parser or fills the memory harms only this process.
+Run as a program, this module reads one file from standard input and writes its messages: the pages read so far, then
+the chunks or the failure. See `core.memory.worker`.
 """
 
-import contextlib
 import itertools
 import sys
 from collections.abc import Callable
@@ -15,23 +13,18 @@ from typing import TypeAlias
 import msgspec
 
 from core.errors import DocumentError, DocumentFailure
-from core.memory import pdf, text_file
+from core.memory import pdf, text_file, worker
 from core.memory.chunks import split_document
-from core.memory.file_document import MAX_FILE_BYTES, MAX_TEXT_CHARS, ChunkedFile, FileDocument, check_file_size
+from core.memory.file_document import MAX_TEXT_CHARS, ChunkedFile, FileDocument, check_file_size
+from core.memory.worker import ReadFailed, Send
 
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
 """Text formats that consist mostly of markup: RTF and PostScript."""
-MAX_MEMORY_BYTES = 1 << 30
 
 
 class ReadProgress(msgspec.Struct, frozen=True, tag=True):
     pages_read: int
     page_count: int
-
-
-class ReadFailed(msgspec.Struct, frozen=True, tag=True):
-    failure: DocumentFailure
-    message: str
 
 
 class ReadFinished(msgspec.Struct, frozen=True, tag=True):
@@ -71,35 +64,12 @@ def split(document: FileDocument, max_chunks: int) -> ChunkedFile:
     return ChunkedFile(document.kind, chunks, document.page_count, document.blank_page_count)
 
 
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # systems without such limits
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-
-
-def main() -> None:
-    """Read the file on standard input; the arguments are its name and the largest number of chunks."""
-    _limit_memory()
-    encode = msgspec.json.Encoder().encode
-    output = sys.stdout.buffer
-
-    def send(message: WorkerMessage) -> None:
-        output.write(encode(message) + b"\n")
-        output.flush()
-
-    def report_progress(pages_read: int, page_count: int) -> None:
-        send(ReadProgress(pages_read, page_count))
-
-    try:
-        content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        name, max_chunks = sys.argv[1:]
-        send(ReadFinished(split(extract(name, content, report_progress), int(max_chunks))))
-    except DocumentError as error:
-        send(ReadFailed(error.failure, str(error)))
-    except MemoryError:
-        send(ReadFailed(DocumentFailure.SLOW, "Reading takes too much memory"))
+def _read(content: bytes, send: Send) -> ReadFinished:
+    """The program's arguments are the file's name and the largest number of chunks."""
+    name, max_chunks = sys.argv[1:]
+    document = extract(name, content, lambda pages_read, page_count: send(ReadProgress(pages_read, page_count)))
+    return ReadFinished(split(document, int(max_chunks)))
 
 
 if __name__ == "__main__":
-    main()
+    worker.run(_read)

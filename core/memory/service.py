@@ -84,6 +84,7 @@ class MemoryService:
         model: str = DEFAULT_EMBEDDING_MODEL,
         limits: MemoryLimits = DEFAULT_LIMITS,
         timings: Timings = Timings(),
+        reader: FileReader | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -91,7 +92,7 @@ class MemoryService:
         self._limits = limits
         self._timings = timings
         self._vector_search = VectorSearch(store)
-        self._reader = FileReader(timings=timings)
+        self._reader = reader or FileReader(timings=timings)
 
     async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> StoredEntry:
         """Store a note. Raises `DocumentError` if it is too long or the memory is full."""

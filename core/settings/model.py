@@ -117,6 +117,21 @@ class Settings(SettingsSection):
         "Who may change the model, the instructions and other settings for everyone in a group or channel: managers "
         "(administrators) or everyone",
     )
+    max_images: int = setting(
+        "PARLEY_MAX_IMAGES",
+        5,
+        "Pictures that a model with vision gets with one question. 0: none",
+        ge=0,
+        le=10,
+    )
+    image_side: int = setting(
+        "PARLEY_IMAGE_SIDE",
+        1280,
+        "The longest side of these pictures in pixels. Larger ones are scaled down. A square picture costs about "
+        "(side / 28)² tokens",
+        ge=200,
+        le=4096,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"
     )

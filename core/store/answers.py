@@ -1,11 +1,14 @@
 """Questions, answers and reasoning of turns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
 
 from core.api.events import UsageReport
 from core.store.history import select_history
+from core.store.image_references import ImageReference, decode_references, encode_references
 from core.store.schema import answer_parts, conversations, database_now, messages, summaries, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
@@ -23,6 +26,7 @@ class Question:
     """Not in the history: another turn asked it again, or it is from before /new."""
     variant_of: int | None = None
     """The turn that first asked it, if that was another."""
+    images: tuple[ImageReference, ...] = ()
 
     @property
     def first_turn(self) -> int:
@@ -53,6 +57,7 @@ def store_answer(
     replaces_last: bool = False,
     buttons_json: str | None = None,
     reasoning: str = "",
+    images: Sequence[ImageReference] = (),
     final_state: TurnState = TurnState.DONE,
 ) -> bool:
     """Store the question, its answer and the cost, and set the turn to `DELIVERING`.
@@ -93,12 +98,19 @@ def store_answer(
         "is_excluded": turn.id < (reset_by_turn or 0) or (replaces_last and not answer),
         "variant_of": last.first_turn if last is not None and last.text == prompt else None,
     }
-    texts = {"user": prompt} | ({"assistant": answer} if answer else {})
-    connection.execute(INSERT_MESSAGE, [{"role": role, "text": text, **columns} for role, text in texts.items()])
+    question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
+    reply = {"role": "assistant", "text": answer, "images_json": None, **columns}
+    connection.execute(INSERT_MESSAGE, [question, reply] if answer else [question])
     return True
 
 
-QUESTION_COLUMNS = (messages.c.text, messages.c.turn_id, messages.c.is_excluded, messages.c.variant_of)
+QUESTION_COLUMNS = (
+    messages.c.text,
+    messages.c.turn_id,
+    messages.c.is_excluded,
+    messages.c.variant_of,
+    messages.c.images_json,
+)
 SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
 INSERT_MESSAGE = insert(messages).values(created_at=database_now())
@@ -144,7 +156,11 @@ def get_question(connection: Connection, turn_id: int) -> Question | None:
     """The question of a turn, even if it is excluded from the history."""
     query = select(*QUESTION_COLUMNS).where(messages.c.turn_id == turn_id, messages.c.role == "user")
     row = connection.execute(query.order_by(messages.c.id.desc()).limit(1)).first()
-    return Question(*row) if row else None
+    return _question(row) if row else None
+
+
+def _question(row: Row[*tuple[Any, ...]]) -> Question:
+    return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, decode_references(row.images_json))
 
 
 def list_variants(connection: Connection, first_turn: int) -> list[Variant]:
@@ -185,7 +201,7 @@ def last_question(connection: Connection, conversation_id: int) -> Question | No
     """The last question in the history of a conversation."""
     query = select_history(conversation_id, *QUESTION_COLUMNS).where(messages.c.role == "user")
     row = connection.execute(query.limit(1)).first()
-    return Question(*row) if row else None
+    return _question(row) if row else None
 
 
 def is_recent_answer(connection: Connection, conversation_id: int, message_id: str) -> bool:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, Select, bindparam, func, select
 
 from core.store.dialect import upsert
+from core.store.image_references import ImageReference, decode_references
 from core.store.schema import conversations, database_now, messages, summaries, turns
 
 PAGE_SIZE = 100
@@ -19,6 +20,7 @@ class StoredMessage:
     id: int
     role: Literal["user", "assistant"]
     text: str
+    images: tuple[ImageReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ def select_history(conversation_id: int | ColumnElement[int], *columns: Column[A
 
 
 SELECT_NEWEST = (
-    select_history(bindparam("conversation_id", type_=Integer), messages.c.id, messages.c.role, messages.c.text)
+    select_history(
+        bindparam("conversation_id", type_=Integer),
+        messages.c.id,
+        messages.c.role,
+        messages.c.text,
+        messages.c.images_json,
+    )
     .where(messages.c.id > bindparam("after_id"), messages.c.id < bindparam("before_id"))
     .limit(bindparam("max_messages", type_=Integer))
 )
@@ -97,7 +105,7 @@ def load_history(
             "before_seq": before_seq,
             "max_messages": min(PAGE_SIZE, limit - len(loaded)),
         }
-        page = [StoredMessage(*row) for row in connection.execute(statement, parameters)]
+        page = [_stored_message(row) for row in connection.execute(statement, parameters)]
         loaded += page
         size += sum(measure(message.text) for message in page)
         if len(page) < PAGE_SIZE:
@@ -114,7 +122,11 @@ def load_messages_between(
     """The newest `limit` messages between these two, oldest first."""
     parameters = {"after_id": after_id, "before_id": before_id, "max_messages": limit}
     rows = connection.execute(SELECT_NEWEST, {"conversation_id": conversation_id, **parameters}).all()
-    return tuple(StoredMessage(*row) for row in reversed(rows))
+    return tuple(_stored_message(row) for row in reversed(rows))
+
+
+def _stored_message(row: Row[Any]) -> StoredMessage:
+    return StoredMessage(row.id, row.role, row.text, decode_references(row.images_json))
 
 
 def count_answers_before(connection: Connection, conversation_id: int, message_id: int) -> int:

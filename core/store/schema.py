@@ -124,6 +124,7 @@ messages = table(
     required("turn_id", Id),
     required("role", String(16)),
     required("text", NulFreeText),
+    Column("images_json", NulFreeText),  # the pictures of a question, as references
     required("is_excluded", Boolean, server_default=text("false")),  # from the history
     Column("variant_of", Id),  # the turn that first asked the question; NULL: this one
     required("created_at", Float),

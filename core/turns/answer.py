@@ -47,15 +47,22 @@ class ModelOutcome:
 
 
 class AnswerPipeline:
-    """Answers one turn. `notes` appear under the answer.
+    """Answers one turn. `notes` and `buttons` appear under the answer, besides the usual ones.
 
     `first_turn`: the turn that asked the question first, if it is asked again.
     """
 
-    def __init__(self, caller: ModelCaller, notes: Sequence[str], first_turn: int | None = None) -> None:
+    def __init__(
+        self,
+        caller: ModelCaller,
+        notes: Sequence[str],
+        first_turn: int | None = None,
+        buttons: Sequence[Button] = (),
+    ) -> None:
         self._caller = caller
         self._notes = notes
         self._first_turn = first_turn
+        self._buttons = buttons
         self._claimed = caller.claimed
         self._services = caller.services
         self._preferences = caller.preferences
@@ -82,7 +89,9 @@ class AnswerPipeline:
     async def _ask_with_failover(self, preview: Preview) -> ModelOutcome:
         """Ask the chosen model and, as long as no text has appeared, its substitutes."""
         chosen, models = self._preferences.model, self._services.models
-        substitutes = fallback_models(chosen, models.chat_models(), self._services.settings.fallbacks)
+        needs_vision = bool(self._caller.images)
+        candidates = [model for model in models.chat_models() if model.has_vision or not needs_vision]
+        substitutes = fallback_models(chosen, candidates, self._services.settings.fallbacks)
         first_error: ModelError | None = None
         for model in (chosen, *substitutes):
             try:
@@ -194,7 +203,7 @@ class AnswerPipeline:
             buttons.append(Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
-        return tuple(buttons)
+        return (*buttons, *self._buttons)
 
     def _final_state(self, outcome: ModelOutcome) -> TurnState:
         if outcome.failure_notes and not self._caller.answer.text:
@@ -218,6 +227,7 @@ class AnswerPipeline:
             replaces_last=self._caller.replaces_answer,
             buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
+            images=self._caller.image_references,
             final_state=final_state,
         )
         if not is_stored:

@@ -5,24 +5,24 @@ from dataclasses import dataclass
 
 import structlog
 
-from core.backoff import Backoff
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
-from core.errors import DeliveryError, DeliveryFailure, DocumentError, DocumentFailure
+from core.errors import DeliveryError, DocumentError
 from core.i18n.translation import gettext
-from core.memory.file_document import MAX_FILE_BYTES
+from core.memory.images import is_image
 from core.memory.service import MemoryService, safe_filename
 from core.port import Adapter, Attachment, Incoming, SupportsFiles
+from core.store.image_references import ImageReference
 from core.store.memories import get_conversation_key
-from core.texts import answers, memory
+from core.texts import answers, images, memory
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.file_fetcher import fetch_file
+from core.turns.question_images import QuestionImages, image_reference
 
 log = structlog.get_logger(__name__)
 
 MAX_FILES_PER_MESSAGE = 5
-MAX_FETCH_ATTEMPTS = 3
-PASSING_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class ReadFiles:
 
     entry_ids: tuple[int, ...] = ()
     """The memory entries of the files that were stored."""
+    images: tuple[ImageReference, ...] = ()
+    """The files that are pictures."""
     report: str = ""
     """For the person, when no model answers."""
     has_failed: bool = False
@@ -49,6 +51,9 @@ class AttachmentReader:
     claimed: ClaimedTurn
     memory: MemoryService
     api_key: ApiKey
+    images: QuestionImages
+    prepares_images: bool
+    """Whether a model is going to see pictures among the files."""
 
     async def read(self, attachments: Sequence[Attachment]) -> ReadFiles:
         """Read until done, or until the person stops the turn. Raises `LostLeaseError` and `StoreError`."""
@@ -63,7 +68,7 @@ class AttachmentReader:
             await self._read_one(attachment, conversation_key, preview)
             for attachment in attachments[:MAX_FILES_PER_MESSAGE]
         ]
-        reports = [outcome.report for outcome in outcomes]
+        reports = [outcome.report for outcome in outcomes if outcome.report]
         entry_ids = tuple(entry_id for outcome in outcomes for entry_id in outcome.entry_ids)
         has_failed = any(outcome.has_failed for outcome in outcomes)
         if len(attachments) > MAX_FILES_PER_MESSAGE:
@@ -71,7 +76,8 @@ class AttachmentReader:
             reports.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
         if entry_ids and not has_failed:
             reports[-1] += f" {gettext(memory.ASK_ABOUT_FILE)}"
-        return ReadFiles(entry_ids, "\n".join(reports), has_failed)
+        pictures = tuple(image for outcome in outcomes for image in outcome.images)
+        return ReadFiles(entry_ids, pictures, "\n".join(reports), has_failed)
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
         name, turn_id = safe_filename(attachment.name), self.claimed.turn.id
@@ -81,7 +87,9 @@ class AttachmentReader:
 
         try:
             await show_progress(0)
-            content = await self._fetch(attachment)
+            content = await fetch_file(self.claimed, attachment)
+            if is_image(content):
+                return await self._take_image(attachment, name, content)
             file = await self.memory.add_file(
                 self.api_key, conversation_key, attachment.name, content, show_progress, person=self.claimed.person_key
             )
@@ -92,22 +100,15 @@ class AttachmentReader:
             log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure, error=str(error))
             report = memory.file_not_fetched(name, error.failure, turn_id)
         else:
-            return ReadFiles((file.entry.id,), memory.file_stored(name, file))
+            return ReadFiles((file.entry.id,), report=memory.file_stored(name, file))
         return ReadFiles(report=report, has_failed=True)
 
-    async def _fetch(self, attachment: Attachment) -> bytes:
-        """Raises `DocumentError` for a file that is too large, and `DeliveryError`."""
-        adapter, timings = self.claimed.adapter, self.claimed.timings
-        assert isinstance(adapter, SupportsFiles)  # noqa: S101 (`readable_attachments` has checked)
-        if attachment.size > MAX_FILE_BYTES:
-            raise DocumentError("The file is too large", DocumentFailure.TOO_LARGE)
-        backoff = Backoff(timings.first_fetch_retry_delay, timings.max_fetch_retry_delay)
-        for _ in range(MAX_FETCH_ATTEMPTS - 1):
-            try:
-                return await adapter.fetch(attachment, MAX_FILE_BYTES)
-            except DeliveryError as error:
-                delay = max(backoff.next_delay(), error.retry_after or 0.0)
-                if error.failure not in PASSING_FAILURES or delay > timings.max_fetch_retry_delay:
-                    raise
-            await timings.clock.sleep(delay)
-        return await adapter.fetch(attachment, MAX_FILE_BYTES)
+    async def _take_image(self, attachment: Attachment, name: str, content: bytes) -> ReadFiles:
+        reference = image_reference(attachment)
+        try:
+            if self.prepares_images:
+                await self.images.prepare(reference, content)
+        except DocumentError as error:
+            log.info("memory.file_unreadable", turn=self.claimed.turn.id, failure=error.failure)
+            return ReadFiles(report=images.image_failed(name, error), has_failed=True)
+        return ReadFiles(images=(reference,))

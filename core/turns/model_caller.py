@@ -9,6 +9,7 @@ import structlog
 from core.api.adaptation import MAX_COMPLETION_TOKENS, REASONING_EFFORT, TEMPERATURE, dropped_fields
 from core.api.client import ChatRequest
 from core.api.events import Finished, UsageReport
+from core.api.images import MessageImage
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.conversation.composer import ComposedRequest
@@ -20,10 +21,12 @@ from core.errors import ModelError, ModelFailure
 from core.i18n.translation import gettext
 from core.services import Services
 from core.store.conversations import is_truncation_notified
+from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import PreferenceName
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
+from core.turns.question_images import QuestionImages
 from core.turns.streamed_answer import StreamedAnswer
 
 log = structlog.get_logger(__name__)
@@ -53,6 +56,10 @@ class ModelCaller:
     prompt: str
     replaces_answer: bool
     """The prompt is asked again; the new answer takes the place of the old one."""
+    image_references: tuple[ImageReference, ...] = ()
+    """The pictures of the question."""
+    images: tuple[MessageImage, ...] = ()
+    """The same for models with vision; empty if the chosen model has none."""
     answer: StreamedAnswer = field(default_factory=StreamedAnswer)
     needs_truncation_note: bool = False
     """The request left out old messages, and the person has not been told so yet."""
@@ -139,16 +146,23 @@ class ModelCaller:
         """`context_tokens`: if not the whole window."""
         turn, max_answer_tokens = self.claimed.turn, self.preferences.max_answer_tokens
         context_tokens = context_tokens or self.services.models.context_tokens(model)
-        extend = await self.recall.instructions_extender(self.prompt, context_tokens, max_answer_tokens)
+        has_vision, max_images = self.services.models.has_vision(model), self.services.settings.max_images
+        images = self.images if has_vision else ()
+        prompt = self.prompt if images else with_marks(self.prompt, self.image_references)
+        image_tokens = sum(image.tokens for image in images)
+        extend = await self.recall.instructions_extender(self.prompt, context_tokens - image_tokens, max_answer_tokens)
         return await self.services.composer.compose(
             turn.conversation_id,
             turn.seq,
             self.preferences,
-            self.prompt,
+            prompt,
             model,
             context_tokens=context_tokens,
             replaces_last=self.replaces_answer,
             extend_instructions=extend,
+            images=images,
+            load_images=QuestionImages(self.claimed, self.services).load_earlier if has_vision else None,
+            max_images=max_images,
         )
 
     async def _request(self, composed: ComposedRequest, preview: Preview) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import msgspec
 import structlog
 
+from core.api.images import MessageImage
 from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action, short_digest
+from core.clock import run_until
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
@@ -23,11 +26,13 @@ from core.store.answers import (
     last_question,
     store_answer,
 )
+from core.store.image_references import ImageReference, with_marks
 from core.store.inbound import find_edited_question
 from core.store.incoming_codec import text_length
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
+from core.texts import images as image_texts
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_UNAVAILABLE
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
@@ -37,6 +42,7 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import sanitise_quote
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
+from core.turns.question_images import ImageError, QuestionImages, image_references
 from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
@@ -61,6 +67,23 @@ class ResolvedPrompt:
     """The turn that first asked the question, if it is asked again: its answers are variants."""
     model: str = ""
     """The model that answers this time; empty: the chat's."""
+    images: tuple[ImageReference, ...] = ()
+    has_only_quoted_images: bool = False
+    """The pictures are those of the message that the person replies to."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is more than the marks of the pictures."""
+        return self.text != with_marks("", self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the model gets of the question's pictures, and what the person is told under the answer."""
+
+    images: tuple[MessageImage, ...] = ()
+    notes: tuple[str, ...] = ()
+    buttons: tuple[Button, ...] = ()
 
 
 class QuestionHandler:
@@ -95,22 +118,40 @@ class QuestionHandler:
             preferences = with_model(preferences, prompt.model)
         if prompt.first_turn is not None:
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
-        files = ReadFiles() if prompt.replaces_answer else await self._read_files(claimed, prompt, api_key)
+        has_vision = self._services.models.has_vision(preferences.model)
+        files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:
             return
+        prompt = self._with_images(prompt, files.images, notes)
+        seen = (
+            await self._load_images(claimed, prompt) if has_vision else await self._unseen(claimed, prompt, preferences)
+        )
+        if seen is None:
+            return
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
-        caller = ModelCaller(claimed, self._services, preferences, api_key, recall, prompt.text, prompt.replaces_answer)
-        await AnswerPipeline(caller, notes, prompt.first_turn).run()
+        caller = ModelCaller(
+            claimed,
+            self._services,
+            preferences,
+            api_key,
+            recall,
+            prompt.text,
+            prompt.replaces_answer,
+            prompt.images,
+            seen.images,
+        )
+        await AnswerPipeline(caller, [*notes, *seen.notes], prompt.first_turn, seen.buttons).run()
 
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Store a question without an answer, unless it was refused. Returns the buttons to ask it again with."""
         incoming = claimed.turn.incoming
-        prompt = render_prompt(incoming.text.strip(), incoming.quotes)
+        images = image_references(incoming, claimed.adapter)
+        prompt = render_prompt(incoming.text.strip() or with_marks("", images), incoming.quotes)
         is_question = incoming.kind is EventKind.PROMPT or incoming.command == "ask"
         if not prompt or not is_question or claimed.turn.refusal is not None:
             return ()
         preferences = await self._store.read(load_preferences, incoming, self._settings)
-        await self._store_question(claimed, preferences, ResolvedPrompt(prompt), note)
+        await self._store_question(claimed, preferences, ResolvedPrompt(prompt, images=images), note)
         return (Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
@@ -122,7 +163,12 @@ class QuestionHandler:
         await claimed.finish(TurnState.FAILED)
 
     async def _store_question(
-        self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt, note: str
+        self,
+        claimed: ClaimedTurn,
+        preferences: Preferences,
+        prompt: ResolvedPrompt,
+        note: str,
+        buttons: tuple[Button, ...] = (),
     ) -> None:
         await self._store.write(
             store_answer,
@@ -132,6 +178,8 @@ class QuestionHandler:
             note=note,
             model=preferences.model,
             replaces_last=prompt.replaces_answer,
+            images=prompt.images,
+            buttons_json=msgspec.json.encode(buttons).decode() if buttons else None,
             final_state=TurnState.FAILED,
         )
 
@@ -151,7 +199,11 @@ class QuestionHandler:
             return await self._earlier_question(claimed.turn.conversation_id, press)
         if incoming.kind is EventKind.EDIT:
             return await self._resolve_edit(claimed)
-        return ResolvedPrompt(await self._compose_prompt(claimed))
+        images = image_references(incoming, claimed.adapter)
+        is_quoted = any(file.is_quoted for file in incoming.attachments)
+        return ResolvedPrompt(
+            await self._compose_prompt(claimed, images), images=images, has_only_quoted_images=is_quoted
+        )
 
     async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
         """The edited question; its new answer takes the place of the old one, also in the chat."""
@@ -164,23 +216,27 @@ class QuestionHandler:
         if stored is not None and not is_last:
             return None  # /new came between
         answered_turn = last.turn_id if last is not None and is_last else asked.id
+        images = stored.images if stored is not None else ()
         if stored is not None and asked.incoming.pieces:
             # The quotes came with other messages of the question.
             quotes = stored.text[: -text_length(asked.incoming.pieces)]
             prompt = quotes + claimed.turn.incoming.text
         else:
-            prompt = await self._compose_prompt(claimed, answered_turn)
+            prompt = await self._compose_prompt(claimed, images, answered_turn)
         if last is not None and prompt == last.text:
             return None
         await claimed.outbox.take_over(answered_turn)
-        return ResolvedPrompt(prompt, replaces_answer=stored is not None)
+        return ResolvedPrompt(prompt, replaces_answer=stored is not None, images=images)
 
-    async def _compose_prompt(self, claimed: ClaimedTurn, edited_turn: int | None = None) -> str:
+    async def _compose_prompt(
+        self, claimed: ClaimedTurn, images: Sequence[ImageReference], edited_turn: int | None = None
+    ) -> str:
         incoming = claimed.turn.incoming
         quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
         if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
-        return _validate_prompt(incoming, quotes, has_files=bool(_files_of(claimed)))
+        visible_images = images if self._settings.max_images else ()
+        return _validate_prompt(incoming, quotes, visible_images, has_files=bool(_files_of(claimed)))
 
     async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
         """A quoted answer that the model gets with the conversation is only named by its beginning."""
@@ -218,10 +274,13 @@ class QuestionHandler:
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
             if question is not None and not await self._is_same_question(question, last):
-                return ResolvedPrompt(question.text, model=model)  # not the last one: its answer stays
+                # Not the last one: its answer stays.
+                return ResolvedPrompt(question.text, model=model, images=question.images)
         if last is None:
             raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
-        return ResolvedPrompt(last.text, replaces_answer=True, first_turn=last.first_turn, model=model)
+        return ResolvedPrompt(
+            last.text, replaces_answer=True, first_turn=last.first_turn, model=model, images=last.images
+        )
 
     def _find_retry_model(self, press: ButtonPress) -> str:
         """The model that a person chose for this answer; empty if they chose none. Raises `_QuestionRefused`."""
@@ -269,22 +328,90 @@ class QuestionHandler:
                 seconds = ledger.seconds_until_reset()
                 raise _QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
-    # Files and the model
+    # Files
 
-    async def _read_files(self, claimed: ClaimedTurn, prompt: ResolvedPrompt, api_key: ApiKey) -> ReadFiles | None:
+    async def _read_files(
+        self, claimed: ClaimedTurn, prompt: ResolvedPrompt, api_key: ApiKey, *, has_vision: bool
+    ) -> ReadFiles | None:
         """Read the message's files. None: there is nothing to ask a model, and the turn is finished."""
-        attachments = _files_of(claimed)
+        attachments = () if prompt.replaces_answer else _files_of(claimed)
         if not attachments:
             return ReadFiles()
-        files = await AttachmentReader(claimed, self._services.memory, api_key).read(attachments)
+        images = QuestionImages(claimed, self._services)
+        reader = AttachmentReader(claimed, self._services.memory, api_key, images, prepares_images=has_vision)
+        files = await reader.read(attachments)
         if claimed.stop_requested.is_set():
-            await claimed.deliver("", note=gettext(texts.STOPPED))
-            await claimed.finish(TurnState.STOPPED)
+            await self._stop(claimed)
             return None
-        if not prompt.text or files.has_failed:
+        if files.has_failed or not (prompt.text or files.images):
             await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
             return None
         return files
+
+    async def _stop(self, claimed: ClaimedTurn) -> None:
+        await claimed.deliver("", note=gettext(texts.STOPPED))
+        await claimed.finish(TurnState.STOPPED)
+
+    # Pictures
+
+    def _with_images(self, prompt: ResolvedPrompt, files: Sequence[ImageReference], notes: list[str]) -> ResolvedPrompt:
+        """The prompt with the files that turned out to be pictures, and as many pictures as one question may have."""
+        images, max_images = (*prompt.images, *files), self._settings.max_images
+        if len(images) > max_images > 0:
+            notes.append(image_texts.image_limit_reached(max_images))
+        images = images[:max_images]
+        return replace(prompt, text=prompt.text or with_marks("", images or files), images=images)
+
+    async def _load_images(self, claimed: ClaimedTurn, prompt: ResolvedPrompt) -> _Seen | None:
+        """The pictures for the model. None: one cannot be opened, or the person stopped, and the turn is finished."""
+        images = QuestionImages(claimed, self._services)
+
+        async def load_all() -> tuple[MessageImage, ...]:
+            return tuple([await images.load(reference) for reference in prompt.images])
+
+        if not prompt.images:
+            return _Seen()
+        async with claimed.previewing() as preview:
+            preview.update("", gettext(image_texts.OPENING))
+            try:
+                loaded = await run_until(claimed.stop_requested, load_all())
+            except ImageError as error:
+                loaded, failure = (), str(error)
+            else:
+                failure = ""
+        if failure:
+            await claimed.reply_and_finish(Reply(escape_markdown(failure)))
+            return None
+        if loaded is None:
+            await self._stop(claimed)
+            return None
+        return _Seen(loaded)
+
+    async def _unseen(self, claimed: ClaimedTurn, prompt: ResolvedPrompt, preferences: Preferences) -> _Seen | None:
+        """What follows if the model cannot see the pictures of the question. None: the turn is finished."""
+        if not prompt.images:
+            return _Seen()
+        models = self._services.models
+        vision_model = models.vision_model(preferences.model)
+        if vision_model is None:
+            if prompt.has_text:
+                return _Seen(notes=() if prompt.has_only_quoted_images else (gettext(image_texts.NO_VISION),))
+            kinds = sorted({image.kind for image in prompt.images})
+            await claimed.reply_and_finish(Reply(texts.unreadable_attachments(kinds)))
+            return None
+        names = models.display_name(preferences.model), models.display_name(vision_model)
+        action = encode_action(ButtonAction.RETRY_WITH, f"{claimed.turn.id}:{short_digest(vision_model)}")
+        buttons = (Button(image_texts.ask_model_button(names[1]), action),)
+        if prompt.has_only_quoted_images and prompt.has_text:
+            return _Seen(notes=(image_texts.picture_not_seen(*names),), buttons=buttons)
+        note = image_texts.vision_offered(*names)
+        await self._store_question(claimed, preferences, prompt, note, buttons)
+        claimed.outbox.reply_to_question()
+        await claimed.deliver("", note=note, buttons=buttons)
+        await claimed.finish(TurnState.FAILED)
+        return None
+
+    # The model
 
     async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
         """If the chosen model is no longer offered, choose its successor and add a note about it."""
@@ -302,9 +429,11 @@ def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
 
 
-def _validate_prompt(incoming: Incoming, quotes: Sequence[Quote], *, has_files: bool) -> str:
+def _validate_prompt(
+    incoming: Incoming, quotes: Sequence[Quote], images: Sequence[ImageReference], *, has_files: bool
+) -> str:
     """The message's text with its quotes; it may be empty if there are files to read. Raises `_QuestionRefused`."""
-    question = incoming.text.strip()
+    question = incoming.text.strip() or with_marks("", images)
     if not question and has_files:
         return ""
     prompt = render_prompt(question, quotes)

@@ -60,7 +60,8 @@ async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) ->
         return reply
     variants = await request.services.store.read(list_variants, question.first_turn) if question is not None else []
     shown = next(variant for variant in variants if variant.turn_id == turn.id)
-    models = _other_models(request.services, shown.model, request.preferences.model)
+    needs_vision = question is not None and bool(question.images) and request.services.models.has_vision(shown.model)
+    models = _other_models(request.services, shown.model, request.preferences.model, needs_vision=needs_vision)
     if not models:
         return Reply(gettext(texts.NO_OTHER_MODEL))
     choices = [
@@ -119,9 +120,10 @@ def variant_buttons(variants: Sequence[Variant], shown_turn: int, models: ModelR
     ]
 
 
-def _other_models(services: Services, answered_by: str, chosen: str) -> list[Model]:
+def _other_models(services: Services, answered_by: str, chosen: str, *, needs_vision: bool) -> list[Model]:
     """The chat's model, similar ones, and one that differs in whether it reasons."""
-    models, preferred = services.models.chat_models(), services.settings.fallbacks
+    models = [model for model in services.models.chat_models() if model.has_vision or not needs_vision]
+    preferred = services.settings.fallbacks
     reference = services.models.get(answered_by)
     others = [model for model in models if reference is None or model.has_reasoning != reference.has_reasoning]
     similar = fallback_models(answered_by, models, preferred)[: MAX_CHOICES - 1]

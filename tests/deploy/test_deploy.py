@@ -11,8 +11,8 @@ import yaml
 
 from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
-from core.memory.extract import MAX_MEMORY_BYTES
 from core.memory.file_reader import MAX_CONCURRENT_READS
+from core.memory.worker import MAX_MEMORY_BYTES
 from core.settings import load_settings, setting_variables
 from tests.deploy.systemd_unit import read_unit
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.memory.extract import MAX_MEMORY_BYTES
+from core.memory.worker import MAX_MEMORY_BYTES
 from tests.core.memory.sample_files import make_pdf
 from tests.deploy.systemd_unit import read_system_call_filter
 from tests.end_to_end.harness import bot_texts, running_harness
@@ -67,7 +67,7 @@ async def test_bot_reads_by_webhook_under_filter(
 
 async def test_file_reader_limits_its_memory_under_filter(filtered_python: list[str]) -> None:
     """Without `setrlimit` a file could fill the memory of the whole service."""
-    code = "import resource; from core.memory.extract import _limit_memory; _limit_memory(); "
+    code = "import resource; from core.memory.worker import limit_memory; limit_memory(); "
     code += "print(resource.getrlimit(resource.RLIMIT_AS)[0])"
     completed = await asyncio.to_thread(
         subprocess.run, [*filtered_python, "-c", code], capture_output=True, text=True, check=False, timeout=60

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,19 @@ class ClientBackend(Backend):
         """A message with a file."""
         attachment = self.add_attachment(name, content, media_type)
         return await self.send_message(user, channel, text, attachments=[attachment])
+
+    async def send_files(
+        self, user: User, channel: Channel, files: Mapping[str, bytes], media_type: str, *, text: str = ""
+    ) -> Message:
+        """A message with several files, by name."""
+        attachments = [self.add_attachment(name, content, media_type) for name, content in files.items()]
+        return await self.send_message(user, channel, text, attachments=attachments)
+
+    async def send_sticker(self, user: User, channel: Channel, name: str, content: bytes) -> Message:
+        sticker_id = self.add_attachment(f"{name}.png", content, "image/png")["id"]
+        return await self.send_message(
+            user, channel, "", sticker_items=[{"id": sticker_id, "name": name, "format_type": 1}]
+        )
 
     async def forward_message(self, user: User, channel: Channel, original: Message) -> Message:
         """Discord does not say who wrote a forwarded message."""

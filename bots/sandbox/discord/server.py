@@ -27,6 +27,7 @@ class DiscordStandIn(ClientBackend):
         app.router.add_get("/gateway/", self.gateway.serve)
         app.router.add_route("*", "/api/v10/{path:.*}", handler.handle)
         app.router.add_get("/attachments/{id}/{name}", handler.serve_attachment)
+        app.router.add_get("/stickers/{id}.png", handler.serve_attachment)
         address = await self._serve(app, host, port)
         self.api_base, self.gateway_url = f"http://{address}/api/v10", f"ws://{address}/gateway"
         self.gateway.url = self.gateway_url

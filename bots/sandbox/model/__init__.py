@@ -9,6 +9,7 @@ server.usage.start_new_day()
 server.add_account("another", quotas={"owner/model": 1000}, is_paid=True)
 del server.models["owner/model"]
 server.add_model(Model("owner/new", 32_000))
+server.add_model(VISION_MODEL)                       # its answers say which pictures it got
 server.list_format = ModelListFormat.DOCUMENTED     # the format of GET /models
 server.overflow_response = OVERFLOW_RESPONSES["llama.cpp"]
 server.strictness.rejects_system_role = True        # refuse what some services refuse
@@ -21,6 +22,7 @@ from bots.sandbox.model import faults
 from bots.sandbox.model.accounts import Endpoint, UsageKey
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES, OverflowResponse
 from bots.sandbox.model.faults import Fault
+from bots.sandbox.model.images import VISION_MODEL
 from bots.sandbox.model.model_list import ModelListFormat
 from bots.sandbox.model.script import ScriptedAnswer
 from bots.sandbox.model.server import ModelStandIn, RecordedRequest
@@ -28,6 +30,7 @@ from bots.sandbox.model.tokeniser import Tokeniser
 
 __all__ = [
     "OVERFLOW_RESPONSES",
+    "VISION_MODEL",
     "Endpoint",
     "Fault",
     "ModelListFormat",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bots.sandbox.model.faults import StreamAction
+from bots.sandbox.model.tokeniser import message_text
 from core.conversation.quotes import QUOTE_END
 
 MERGED_COMMAND_PATTERN = re.compile(
@@ -68,7 +69,7 @@ class ScriptedAnswer:
 def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:
     chat_messages = [m for m in body["messages"] if m["role"] != "system"]
     # Quoted messages come first.
-    prompt = str(chat_messages[-1]["content"]).rpartition(f"{QUOTE_END}\n\n")[2]
+    prompt = message_text(chat_messages[-1]).rpartition(f"{QUOTE_END}\n\n")[2]
     if len(body["messages"]) == 1 and (merged := MERGED_COMMAND_PATTERN.search(prompt)):
         prompt = merged[1]
     reasoning = _reasoning(prompt) if REASONING_MODEL_PATTERN.search(str(body["model"])) else ""
@@ -100,7 +101,9 @@ def _reasoning(prompt: str) -> str:
 def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], prompt: str) -> str:
     previous_count = len(chat_messages) - 1
     name = str(body["model"]).rpartition("/")[2]
-    last = f" The message before that began with “{chat_messages[-3]['content'][:40]}”." if previous_count >= 2 else ""
+    last = (
+        f" The message before that began with “{message_text(chat_messages[-3])[:40]}”." if previous_count >= 2 else ""
+    )
     return (
         f"*Scripted sandbox model, standing in for {name}.*\n\n"
         f"You wrote: “{prompt[:200]}”. I got {previous_count} earlier messages.{last}\n\n"
@@ -110,7 +113,7 @@ def _default_text(body: dict[str, Any], chat_messages: list[dict[str, Any]], pro
 
 def _quote_source(body: dict[str, Any]) -> str:
     """A sentence that cites the first numbered source in the instructions; "" without sources."""
-    sources = SOURCE_PATTERN.findall(str(body["messages"][0]["content"]))
+    sources = SOURCE_PATTERN.findall(message_text(body["messages"][0]))
     if not sources:
         return ""
     number, words = sources[0]

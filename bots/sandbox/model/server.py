@@ -3,7 +3,7 @@
 import contextlib
 from array import array
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from bots.sandbox.model.answer_shapes import AnswerShape, shaped_response
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.embeddings import embed_text, encode_embedding
 from bots.sandbox.model.faults import CannedResponse, Fault, ReasoningFormat, StreamAction
+from bots.sandbox.model.images import SeenImage, see_images
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
 from bots.sandbox.model.streaming import (
@@ -272,7 +273,8 @@ class ModelStandIn(StandIn):
         """The answer to a request, and its script. Raises `ApiError` when there is no room for an answer."""
         body = request.body
         tokeniser = Tokeniser(model.id)
-        prompt_tokens = tokeniser.count_prompt(body["messages"])
+        images = see_images(body["messages"], model)
+        prompt_tokens = tokeniser.count_prompt(body["messages"]) + sum(image.tokens for image in images)
         requested_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
         if requested_tokens is not None and requested_tokens < 1:
             raise ApiError(400, f"max_tokens must be at least 1, got {requested_tokens}")
@@ -284,6 +286,7 @@ class ModelStandIn(StandIn):
             raise ApiError(self.overflow_response.status, detail)
         script = self.answer(body)
         script = ScriptedAnswer(script) if isinstance(script, str) else script
+        script = replace(script, text=_describe(images) + script.text)
         reasoning = self._reasoning(body, model, script)
         max_tokens = requested_tokens or model.context_window - prompt_tokens
         completion = Completion.create(model.id, tokeniser, prompt_tokens, max_tokens, reasoning, script.text)
@@ -361,6 +364,12 @@ class ModelStandIn(StandIn):
         ]
         body = {"object": "list", "data": data, "model": model.id, "usage": usage_json(sum(counts), 0)}
         return web.json_response(body, headers=cloudflare_headers())
+
+
+def _describe(images: Sequence[SeenImage]) -> str:
+    """What the scripted model says of the pictures in a request."""
+    noun = "picture" if len(images) == 1 else "pictures"
+    return f"I see {len(images)} {noun}: {', '.join(map(str, images))}.\n\n" if images else ""
 
 
 def _to_web_response(response: CannedResponse) -> web.Response:

@@ -102,5 +102,5 @@ def message_text(message: Mapping[str, Any]) -> str:
     """The content of a message; text parts are joined."""
     value = message.get("content")
     if isinstance(value, list):
-        return "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
+        return "\n".join(str(part["text"]) for part in value if isinstance(part, dict) and "text" in part)
     return value if isinstance(value, str) else ""

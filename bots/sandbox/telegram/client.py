@@ -5,6 +5,7 @@ Some methods are coroutines without need, so that both platforms are used alike.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +100,34 @@ class ClientBackend(Backend):
         message.is_deleted = True
         self.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
 
-    async def send_sticker(self, user: User, chat: Chat, *, emoji: str = "🙂", **options: Any) -> Message:
-        sticker = {**self._new_file(), **BOT_API["sticker"], "emoji": emoji}
+    async def send_sticker(
+        self, user: User, chat: Chat, content: bytes = b"", *, emoji: str = "🙂", thumbnail: bytes = b"", **options: Any
+    ) -> Message:
+        """With a `thumbnail`, the sticker moves."""
+        sticker = {**self.files.add(self._new_file(), "sticker.webp", content), **BOT_API["sticker"], "emoji": emoji}
+        if thumbnail:
+            sticker |= {"is_video": True, "thumbnail": self._add_photo(thumbnail, 320)}
         return await self.send_message(user, chat, "", sticker=sticker, **options)
+
+    async def send_animation(
+        self, user: User, chat: Chat, thumbnail: bytes, *, caption: str = "", **options: Any
+    ) -> Message:
+        """A GIF, which Telegram keeps as a video. Its object is also a document."""
+        video = self.files.add(self._new_file(), "giphy.mp4", b"\0\0\0\x18ftypmp42")
+        video |= {"file_name": "giphy.mp4", "mime_type": "video/mp4", "thumbnail": self._add_photo(thumbnail, 320)}
+        animation = {**video, "width": 320, "height": 240, "duration": 3}
+        return await self.send_message(user, chat, caption, animation=animation, document=video, **options)
+
+    async def send_album(
+        self, user: User, chat: Chat, photos: Sequence[bytes], *, caption: str = "", **options: Any
+    ) -> list[Message]:
+        """Photos that arrive as one message each; the first one has the caption."""
+        album = str(13_000_000_000 + next(self._file_ids))
+        captions = [caption, *[""] * (len(photos) - 1)]
+        return [
+            await self.send_photo(user, chat, photo, caption=text, media_group_id=album, **options)
+            for photo, text in zip(photos, captions, strict=True)
+        ]
 
     async def send_document(
         self,
@@ -129,12 +155,15 @@ class ClientBackend(Backend):
         path = self.files.path_by_id(message.extra_fields["document"]["file_id"])
         return f"{self.api_base}/file/bot{self.token}/{path}"
 
-    async def send_photo(self, user: User, chat: Chat, *, caption: str = "", **options: Any) -> Message:
-        photo = [
-            self._new_file() | {"width": width, "height": width * 3 // 4, "file_size": width * 50}
-            for width in (90, 320, 1280)
-        ]
+    async def send_photo(
+        self, user: User, chat: Chat, content: bytes = b"", *, caption: str = "", **options: Any
+    ) -> Message:
+        photo = [self._add_photo(content, width) for width in (90, 320, 1280)]
         return await self.send_message(user, chat, caption, photo=photo, **options)
+
+    def _add_photo(self, content: bytes, width: int) -> Json:
+        photo = self.files.add(self._new_file(), "photo.jpg", content)
+        return photo | {"width": width, "height": width * 3 // 4}
 
     def _new_file(self) -> Json:
         number = next(self._file_ids)

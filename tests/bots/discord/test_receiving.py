@@ -89,10 +89,12 @@ async def test_attachments_and_stickers_are_named(harness: AdapterHarness) -> No
         "content_type": "image/png",
     }
     sticker = {"id": "2", "name": "wave", "format_type": 1}
-    await harness.say_raw("", attachments=[file], sticker_items=[sticker])
+    animation = {"id": "3", "name": "dance", "format_type": 3}
+    await harness.say_raw("", attachments=[file], sticker_items=[sticker, animation])
     assert (await harness.inbox.next()).attachments == (
-        Attachment("photo", "a.png", 99, "x"),
-        Attachment("sticker", "wave"),
+        Attachment("photo", "a.png", 99, "x", is_image=True),
+        Attachment("sticker", "wave", file_id="https://cdn.discordapp.com/stickers/2.png", is_image=True),
+        Attachment("sticker", "dance"),
     )
 
 

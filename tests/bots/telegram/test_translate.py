@@ -219,22 +219,28 @@ def test_client_stop() -> None:
 
 
 FILE = {"file_id": "f", "file_unique_id": "u"}
+THUMBNAIL = {"thumbnail": {"file_id": "t", "file_unique_id": "v", "width": 1, "height": 1, "file_size": 7}}
+STICKER = {"type": "regular", "width": 1, "height": 1, "emoji": "👍", "is_animated": False, "is_video": False}
 
 
 @pytest.mark.parametrize(
     ("content", "attachment"),
     [
         (
-            {
-                "sticker": FILE
-                | {"type": "regular", "width": 1, "height": 1, "emoji": "👍"}
-                | {"is_animated": False, "is_video": False}
-            },
-            Attachment("sticker", "👍", file_id="f"),
+            {"sticker": FILE | STICKER},
+            Attachment("sticker", "👍", file_id="f", is_image=True),
+        ),
+        (
+            {"sticker": FILE | THUMBNAIL | STICKER | {"is_animated": True}},
+            Attachment("sticker", "👍", 7, "t", is_image=True),
+        ),
+        (
+            {"animation": FILE | THUMBNAIL | {"width": 1, "height": 1, "duration": 1}, "document": FILE | THUMBNAIL},
+            Attachment("GIF", "", 7, "t", is_image=True),
         ),
         (
             {"photo": [FILE | {"width": 1, "height": 1, "file_size": size} for size in (10, 900)]},
-            Attachment("photo", "", 900, "f"),
+            Attachment("photo", "", 900, "f", is_image=True),
         ),
         (
             {"voice": FILE | {"duration": 3, "file_size": 5}},
@@ -254,6 +260,17 @@ FILE = {"file_id": "f", "file_unique_id": "u"}
 def test_attachments(content: Json, attachment: Attachment) -> None:
     incoming = translate_message(message(PRIVATE, **content))
     assert (incoming.attachments, incoming.text) == ((attachment,), "")
+
+
+def test_picture_of_replied_message_is_attached() -> None:
+    """But not that of a bot."""
+    by_bot: Json = {"from": OTHER_BOT}
+    photo: Json = {"photo": [FILE | {"width": 1, "height": 1}]}
+    own = message(PRIVATE, "why?", reply_to_message=message(PRIVATE, message_id=3, **photo))
+    expected = Attachment("photo", file_id="f", is_image=True, is_quoted=True)
+    assert translate_message(own).attachments == (expected,)
+    bots = message(PRIVATE, "why?", reply_to_message=message(PRIVATE, message_id=3, **photo, **by_bot))
+    assert translate_message(bots).attachments == ()
 
 
 POLL = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.api.adaptation import RequestAdapter, dropped_fields, find_rejected_parts, without_parts
+from core.api.adaptation import SYSTEM_ROLE, RequestAdapter, dropped_fields, find_rejected_parts, without_parts
 
 FORBIDDEN = "[{'type':'extra_forbidden','loc':('body','max_completion_tokens'),'msg':'Extra inputs are not permitted'}]"
 FULL_ECHO = {"type": "extra_forbidden", "loc": ["body", "stream_options"], "input": {"temperature": 1, "max_tokens": 5}}
@@ -119,3 +119,11 @@ def test_adaptation_ends() -> None:
         "messages": [{"role": "user", "content": "Be kind.\n\nHi"}],
         "stream": True,
     }
+
+
+def test_instructions_come_before_question_with_pictures() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    question = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}
+    payload = {"messages": [{"role": "system", "content": "Be brief."}, question]}
+    (message,) = without_parts(payload, {SYSTEM_ROLE})["messages"]
+    assert message["content"] == [{"type": "text", "text": "Be brief."}, *question["content"]]

@@ -1,13 +1,14 @@
 """What a request contains: instructions, summary, history and question, and how long the answer may be."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from core.api.client import Message, ModelApi
-from core.conversation.composer import SUMMARY_HEADING, Composer
+from core.api.images import MessageImage
+from core.conversation.composer import SUMMARY_HEADING, Composer, ImageLoader
 from core.conversation.context_window import PromptTooLongError, answer_reserve
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.preferences import EffectivePreference, Preferences
@@ -15,6 +16,7 @@ from core.conversation.token_estimator import TokenEstimators
 from core.settings import Settings
 from core.store.database import Store
 from core.store.history import ConversationSummary, save_summary
+from core.store.image_references import ImageReference
 from core.store.preferences import PreferenceName
 from tests.core.store.many_rows import insert_messages
 from tests.core.store.turn_helpers import accept, answer, claim, history_texts
@@ -202,3 +204,33 @@ async def test_answer_length_is_bounded_by_what_the_window_leaves(composer: Comp
     composed = await composer.compose(1, None, preferences, "words " * 50, PHI, context_tokens=SMALL_WINDOW)
     assert composed.request.max_tokens == composed.prompt.remaining_tokens(SMALL_WINDOW)
     assert answer_reserve(SMALL_WINDOW, 100_000) <= composed.request.max_tokens < SMALL_WINDOW
+
+
+async def test_pictures_of_last_questions_are_sent_again(store: Store, composer: Composer) -> None:
+    """The newest first, as long as the request has room for them; marks stand for the others."""
+    images = [
+        tuple(ImageReference("photo", f"{number}{n}.png", "f") for n in "ab"[:count])
+        for number, count in enumerate((1, 2, 1))
+    ]
+    conversation_id = 0
+    for number, references in enumerate(images):
+        await accept(store, f"u{number}")
+        (turn,) = await claim(store)
+        conversation_id = turn.conversation_id
+        await answer(store, turn, f"{number}?", f"{number}.", images=references)
+
+    async def load_images(references: Sequence[ImageReference]) -> list[MessageImage | None]:
+        return [MessageImage(reference.name, 280, 280) for reference in references]
+
+    async def contents(max_images: int, load: ImageLoader | None = load_images) -> list[tuple[str, list[str]]]:
+        composed = await composer.compose(
+            conversation_id, None, PREFERENCES, "and?", PHI, load_images=load, max_images=max_images
+        )
+        messages = [message for message in composed.request.messages if message.role == "user"]
+        return [(message.content, [image.data_url for image in message.images]) for message in messages]
+
+    first: tuple[str, list[str]] = ("0?\n\n[photo 0a.png]", [])
+    assert await contents(5) == [first, ("1?", ["1a.png", "1b.png"]), ("2?", ["2a.png"]), ("and?", [])]
+    second: tuple[str, list[str]] = ("1?\n\n[photo 1a.png] [photo 1b.png]", [])
+    assert await contents(2) == [first, second, ("2?", ["2a.png"]), ("and?", [])]
+    assert await contents(5, None) == [first, second, ("2?\n\n[photo 2a.png]", []), ("and?", [])]

@@ -1,8 +1,11 @@
 """How much of a conversation fits a model's window, and how well tokens are estimated."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.api.client import Message
+from core.api.images import MessageImage
 from core.conversation import context_window, token_estimator, tokens
 from core.conversation.tokens import TokenWeights
 
@@ -134,3 +137,23 @@ def test_estimator_learns_per_model() -> None:
     errors = [abs(tokens.estimate_messages([t], weights.values) / token_count([t]) - 1) for t in texts[30:]]
     prior_errors = [abs(tokens.estimate_messages([t]) / token_count([t]) - 1) for t in texts[30:]]
     assert max(errors) < 0.05 < max(prior_errors)
+
+
+def test_pictures_count_in_estimate() -> None:
+    image = MessageImage("data:", 560, 280)
+    plain = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=8192)
+    with_image = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=8192, images=(image,))
+    assert with_image.estimated_tokens == plain.estimated_tokens + 20 * 10
+    assert with_image.messages[-1].images == (image,)
+    shown = [replace(HISTORY[0], images=(image,) * 20), *HISTORY[1:]]
+    assert context_window.fit_prompt("", shown, "and now?", context_tokens=4096).omitted >= 2
+
+
+def test_request_with_pictures_has_no_anchor() -> None:
+    """The service has counted a request without them."""
+    anchor = token_estimator.CountedRequest("m", hash(""), (hash("What is it?"),), 20, hash("A cat."), 4)
+    estimator = token_estimator.TokenEstimator(TokenWeights(), anchor)
+    image = MessageImage("data:", 2800, 2800)
+    history = [Message("user", "What is it?", (image,)), Message("assistant", "A cat.")]
+    fitted = context_window.fit_prompt("", history, "Sure?", context_tokens=64_000, estimator=estimator)
+    assert fitted.estimated_tokens > image.tokens

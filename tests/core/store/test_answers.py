@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 
-from core.store import answers, conversations, token_usage, turns
+from core.store import answers, conversations, history, token_usage, turns
 from core.store.database import Store
+from core.store.image_references import ImageReference
 from core.store.token_usage import ModelUsage
 from tests.core.store.turn_helpers import accept, answer, claim, history_texts
 
@@ -80,3 +81,16 @@ async def test_event_payload_can_be_erased(store: Store) -> None:
     stored = await store.read(turns.get_turn, turn.id)
     assert stored is not None
     assert stored.incoming == replace(turn.incoming, text="")
+
+
+async def test_question_keeps_references_to_its_pictures(store: Store) -> None:
+    images = (ImageReference("photo", "", "f1"), ImageReference("sticker", "👍", "f2"))
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await answer(store, turn, "what?", "A garden.", images=images)
+    stored = await store.read(history.load_history, turn.conversation_id, None, 50)
+    assert [message.images for message in stored.messages] == [images, ()]
+    assert await store.read(answers.get_question, turn.id) == answers.Question("what?", turn.id, images=images)
+    assert await store.read(answers.last_question, turn.conversation_id) == answers.Question(
+        "what?", turn.id, images=images
+    )

@@ -1,5 +1,6 @@
 """Turns of Ann's, on the way from acceptance to answer."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import Connection, update
@@ -9,6 +10,7 @@ from core.port import AccountKey, EventKind, Incoming, Place, Sender
 from core.store import answers, claims, inbound, schema, turns
 from core.store.database import Store
 from core.store.history import load_history
+from core.store.image_references import ImageReference
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.turns import Turn, TurnState
 
@@ -44,7 +46,15 @@ async def claim(store: Store, owner: str = "me", *, lease_seconds: float = 30) -
     return await store.write(claims.claim_turns, owner, [ACCOUNT], lease_seconds=lease_seconds, limit=50)
 
 
-async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_last: bool = False) -> None:
+async def answer(
+    store: Store,
+    turn: Turn,
+    prompt: str,
+    text: str,
+    *,
+    replaces_last: bool = False,
+    images: Sequence[ImageReference] = (),
+) -> None:
     """Store an answer to a turn that `me` has claimed, and finish the turn."""
     await store.write(
         answers.store_answer,
@@ -55,6 +65,7 @@ async def answer(store: Store, turn: Turn, prompt: str, text: str, *, replaces_l
         model="m",
         usage=UsageReport(3, 4),
         replaces_last=replaces_last,
+        images=images,
     )
     await store.write(turns.finish_turn, turn, TurnState.DONE)
 

@@ -1,0 +1,40 @@
+"""Prepares pictures in a separate process, and remembers recent ones for follow-up questions."""
+
+from collections import OrderedDict
+
+from core.api.images import MessageImage
+from core.memory.file_reader import FileReader
+from core.memory.images import MEDIA_TYPE
+
+MAX_CACHED_BYTES = 32_000_000
+
+
+class ImageReader:
+    """`max_side` is the longest side that models get, in pixels."""
+
+    def __init__(self, reader: FileReader, max_side: int) -> None:
+        self._reader = reader
+        self._max_side = max_side
+        self._cache: OrderedDict[str, MessageImage] = OrderedDict()
+        self._cached_bytes = 0
+
+    def cached(self, key: str) -> MessageImage | None:
+        image = self._cache.get(key)
+        if image is not None:
+            self._cache.move_to_end(key)
+        return image
+
+    async def read(self, key: str, content: bytes, *, person: str) -> MessageImage:
+        """Prepare a picture that `person` sent. `key` identifies it. Raises `DocumentError`."""
+        read = await self._reader.read_image(content, self._max_side, person=person)
+        image = MessageImage(f"data:{MEDIA_TYPE};base64,{read.base64}", read.width, read.height)
+        self._forget(key)
+        self._cache[key] = image
+        self._cached_bytes += len(image.data_url)
+        while self._cached_bytes > MAX_CACHED_BYTES:
+            self._forget(next(iter(self._cache)))
+        return image
+
+    def _forget(self, key: str) -> None:
+        if (image := self._cache.pop(key, None)) is not None:
+            self._cached_bytes -= len(image.data_url)

@@ -1,0 +1,81 @@
+"""Loads the pictures of a turn's question, and of those before it, and prepares them for models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from core.api.images import MessageImage
+from core.errors import DeliveryError, DocumentError
+from core.i18n.translation import gettext
+from core.memory.service import MAX_FILENAME_CHARS, safe_filename
+from core.port import Adapter, Attachment, Incoming, SupportsFiles
+from core.services import Services
+from core.store.image_references import ImageReference
+from core.texts import images as texts
+from core.texts.memory import file_not_fetched
+from core.turns.claimed_turn import ClaimedTurn
+from core.turns.file_fetcher import fetch_file
+
+log = structlog.get_logger(__name__)
+
+
+def image_reference(attachment: Attachment) -> ImageReference:
+    name = "".join(char if char.isprintable() and char not in "[]" else "_" for char in attachment.name)
+    return ImageReference(attachment.kind, name[-MAX_FILENAME_CHARS:], attachment.file_id)
+
+
+def image_references(incoming: Incoming, adapter: Adapter) -> tuple[ImageReference, ...]:
+    """The attachments that are pictures by their kind. Files may turn out to be some."""
+    if not isinstance(adapter, SupportsFiles):
+        return ()
+    pictures = (file for file in incoming.attachments if file.is_image and not file.is_document and file.file_id)
+    return tuple(map(image_reference, pictures))
+
+
+class ImageError(Exception):
+    """A picture cannot be opened; the text tells the person why."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionImages:
+    claimed: ClaimedTurn
+    services: Services
+
+    async def load(self, reference: ImageReference) -> MessageImage:
+        """Raises `ImageError`."""
+        try:
+            return await self._load(reference)
+        except DocumentError as error:
+            log.info("memory.file_unreadable", turn=self.claimed.turn.id, failure=error.failure)
+            raise ImageError(
+                texts.image_failed(safe_filename(reference.name) if reference.name else "", error)
+            ) from error
+        except DeliveryError as error:
+            log.warning("memory.file_not_fetched", turn=self.claimed.turn.id, failure=error.failure)
+            raise ImageError(file_not_fetched(gettext(reference.kind), str(error))) from error
+
+    async def _load(self, reference: ImageReference) -> MessageImage:
+        key = self._key(reference)
+        if (image := self.services.images.cached(key)) is not None:
+            return image
+        attachment = Attachment(reference.kind, reference.name, file_id=reference.file_id)
+        return await self.prepare(reference, await fetch_file(self.claimed, attachment))
+
+    async def prepare(self, reference: ImageReference, content: bytes) -> MessageImage:
+        """Raises `DocumentError`."""
+        return await self.services.images.read(self._key(reference), content, person=self.claimed.person_key)
+
+    async def load_earlier(self, references: Sequence[ImageReference]) -> list[MessageImage | None]:
+        """The pictures of an earlier question; None in place of one that cannot be loaded any more."""
+        return [await self._load_or_none(reference) for reference in references]
+
+    async def _load_or_none(self, reference: ImageReference) -> MessageImage | None:
+        try:
+            return await self._load(reference)
+        except (DocumentError, DeliveryError) as error:
+            log.info("memory.image_gone", turn=self.claimed.turn.id, failure=error.failure)
+            return None
+
+    def _key(self, reference: ImageReference) -> str:
+        return f"{self.claimed.turn.incoming.place.account_key}:{reference.file_id}"
