@@ -1,11 +1,11 @@
 """Texts about pictures. All are plain."""
 
-from core.errors import DocumentError, DocumentFailure
+from core.errors import DeliveryFailure, DocumentError, DocumentFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.images import MAX_PIXELS
 from core.texts.formatting import format_number, isolate
-from core.texts.memory import document_failed
+from core.texts.memory import CONNECTION_FAILED, FETCH_FAILURE_TEXTS, document_failed
 
 OPENING = gettext_noop("Opening the picture…")
 NO_VISION = gettext_noop("No model here can see pictures, so I answered the text only.")
@@ -29,6 +29,11 @@ def image_failed(name: str, error: DocumentError) -> str:
         megabytes=MAX_FILE_BYTES >> 20,
         megapixels=MAX_PIXELS // 1_000_000,
     )
+
+
+def image_not_fetched(failure: DeliveryFailure, turn_id: int) -> str:
+    text = gettext("I couldn't download the picture.")
+    return f"{text} {gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))} [{turn_id}]"
 
 
 def vision_offered(model: str, vision_model: str) -> str:

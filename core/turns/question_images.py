@@ -7,13 +7,11 @@ import structlog
 
 from core.api.images import MessageImage
 from core.errors import DeliveryError, DocumentError
-from core.i18n.translation import gettext
 from core.memory.service import MAX_FILENAME_CHARS, safe_filename
 from core.port import Adapter, Attachment, Incoming, SupportsFiles
 from core.services import Services
 from core.store.image_references import ImageReference
 from core.texts import images as texts
-from core.texts.memory import file_not_fetched
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.file_fetcher import fetch_file
 
@@ -52,8 +50,9 @@ class QuestionImages:
                 texts.image_failed(safe_filename(reference.name) if reference.name else "", error)
             ) from error
         except DeliveryError as error:
-            log.warning("memory.file_not_fetched", turn=self.claimed.turn.id, failure=error.failure)
-            raise ImageError(file_not_fetched(gettext(reference.kind), str(error))) from error
+            turn_id = self.claimed.turn.id
+            log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure, error=str(error))
+            raise ImageError(texts.image_not_fetched(error.failure, turn_id)) from error
 
     async def _load(self, reference: ImageReference) -> MessageImage:
         key = self._key(reference)
