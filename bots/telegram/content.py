@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from telegram import Checklist, Contact, ExternalReplyInfo, Location, Message, MessageEntity, Poll, Venue
 
+from bots.telegram.rich_reader import read_rich_message
 from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
@@ -52,7 +53,7 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
                 is_image=picture is not None,
             ),
         )
-    if "rich_message" in content.api_kwargs:
+    if "rich_message" in content.api_kwargs and not _rich_text(content):
         return (Attachment(gettext_noop("rich message")),)
     return ()
 
@@ -70,11 +71,15 @@ def read_text(content: Content) -> str:
 
 
 def read_additions(content: Content) -> str:
-    """A poll, checklist, contact or place as text, and the targets of links that the text does not show."""
+    """A rich message, poll, checklist, contact or place as text, and the targets of links that are not shown."""
     # A venue is also a location.
     values = ((getattr(content, field, None), describe) for field, describe in DESCRIPTIONS.items())
     description = next((describe(value) for value, describe in values if value), "")
-    return "\n\n".join(filter(None, (description, "\n".join(_hidden_links(content)))))
+    return "\n\n".join(filter(None, (_rich_text(content), description, "\n".join(_hidden_links(content)))))
+
+
+def _rich_text(content: Content) -> str:
+    return read_rich_message(content.api_kwargs.get("rich_message")).strip()
 
 
 def _describe_poll(poll: Poll) -> str:

@@ -9,10 +9,12 @@ from telegram import (
     MessageOriginChat,
     MessageOriginHiddenUser,
     MessageOriginUser,
+    TextQuote,
     User,
 )
 
 from bots.telegram.content import Content, extract_attachments, read_text
+from bots.telegram.rich_reader import read_rich_text
 from core.port import Attachment, Quote, QuoteKind
 
 
@@ -20,11 +22,11 @@ def translate_quotes(message: Message, me: User) -> tuple[Quote, ...]:
     """What the message replies to. Of a message in another chat, Telegram gives only the quoted part and the kind."""
     original, external, quote = replied_message(message), message.external_reply, message.quote
     if original is not None:
-        excerpt = quote.text if quote is not None and quote.is_manual else ""
+        excerpt = _read_excerpt(quote) if quote is not None and quote.is_manual else ""
         author, message_id, is_own = _author(original), str(original.message_id), original.from_user == me
         content: Content = original
     elif external is not None:
-        excerpt = quote.text if quote is not None else ""
+        excerpt = _read_excerpt(quote) if quote is not None else ""
         author, message_id, is_own = _origin_name(external.origin), None, False
         content = external
     else:
@@ -65,6 +67,12 @@ def _read_quoted(content: Content) -> str:
     """The text, after what cannot be read: `[photo] Our garden`."""
     marks = [f"[{' '.join(filter(None, (file.kind, file.name)))}]" for file in extract_attachments(content)]
     return " ".join(filter(None, (*marks, read_text(content))))
+
+
+def _read_excerpt(quote: TextQuote) -> str:
+    """Of a rich message, several texts can be selected."""
+    texts = quote.api_kwargs.get("rich_texts")
+    return quote.text or "\n".join(map(read_rich_text, texts if isinstance(texts, list) else ()))
 
 
 def _author(message: Message) -> str:

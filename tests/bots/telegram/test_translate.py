@@ -102,6 +102,89 @@ def test_mention_in_reply_includes_replied_message() -> None:
     assert incoming.quotes == (Quote(QuoteKind.REPLY, "well", "Bob", "4"),)
 
 
+RICH = {
+    "blocks": [
+        {"type": "heading", "text": "Tea", "size": 1},
+        {"type": "paragraph", "text": ["See ", {"type": "url", "text": "here", "url": "https://e.org"}]},
+        {
+            "type": "table",
+            "cells": [
+                [
+                    {"text": "kind", "align": "left", "valign": "top"},
+                    {"text": "price", "align": "left", "valign": "top"},
+                ],
+                [{"text": {"type": "bold", "text": "green"}}, {"text": {"type": "code", "text": "2"}}],
+            ],
+        },
+        {
+            "type": "list",
+            "items": [
+                {"label": "1.", "blocks": [{"type": "paragraph", "text": "boil"}]},
+                {"label": "•", "has_checkbox": True, "is_checked": True, "blocks": [{"type": "pre", "text": "a\nb"}]},
+            ],
+        },
+        {"type": "details", "summary": "Why", "blocks": [{"type": "mathematical_expression", "expression": "x^2"}]},
+        {"type": "divider"},
+        {"type": "photo", "photo": [], "caption": {"text": "Our garden"}},
+        "no block",
+    ]
+}
+RICH_TEXT = """\
+Tea
+
+See here (https://e.org)
+
+kind | price
+green | 2
+
+1. boil
+- [x] a
+   b
+
+Why
+x^2
+
+---
+
+[photo]
+Our garden"""
+
+
+def test_reply_to_rich_message_includes_its_text() -> None:
+    answer = message(PRIVATE, None, message_id=3, rich_message=RICH, **{"from": BOT})
+    incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer))
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, RICH_TEXT, "Parley", "3", is_own=True),)
+    quote = {"text": "", "position": 0, "is_manual": True, "rich_texts": ["Tea", {"type": "bold", "text": "green"}]}
+    incoming = translate_message(message(PRIVATE, "why?", reply_to_message=answer, quote=quote))
+    assert incoming.quotes == (Quote(QuoteKind.REPLY, "Tea\ngreen", "Parley", "3", is_own=True, is_excerpt=True),)
+
+
+def test_rich_message_of_a_person_is_a_question() -> None:
+    incoming = translate_message(message(PRIVATE, rich_message=RICH))
+    assert (incoming.text, incoming.attachments) == (RICH_TEXT, ())
+
+
+@pytest.mark.parametrize(
+    "content", [None, "x", {"blocks": "x"}, {"blocks": [{"type": 5, "text": [1, {"text": None}]}]}]
+)
+def test_rich_message_without_readable_text_is_named(content: Any) -> None:
+    incoming = translate_message(message(PRIVATE, rich_message=content, caption="hi"))
+    assert (incoming.text, [file.kind for file in incoming.attachments]) == (
+        "hi",
+        ["rich message"] if content is not None else [],
+    )
+
+
+def test_deep_rich_message_is_read_without_recursion_error() -> None:
+    text: Any = "deep"
+    block: Any = {"type": "paragraph", "text": "deep"}
+    for _ in range(200):
+        text = {"type": "bold", "text": [text]}
+        block = {"type": "blockquote", "blocks": [block]}
+    nested = {"blocks": [block, {"type": "paragraph", "text": text}, {"type": "paragraph", "text": "end"}]}
+    assert translate_message(message(PRIVATE, rich_message=nested)).text == "end"
+
+
 def test_quote_is_no_argument_of_command() -> None:
     replied = message(GROUP, "a long text", message_id=4, **{"from": BOB})
     quote = {"text": "long", "position": 2, "is_manual": True}
