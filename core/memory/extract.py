@@ -13,13 +13,16 @@ from typing import TypeAlias
 import msgspec
 
 from core.errors import DocumentError, DocumentFailure
-from core.memory import pdf, text_file, worker
+from core.memory import html_file, office_file, pdf, text_file, worker
 from core.memory.chunks import split_document
 from core.memory.file_document import MAX_TEXT_CHARS, ChunkedFile, FileDocument, check_file_size
 from core.memory.worker import ReadFailed, Send
 
 UNSUPPORTED_SIGNATURES = (b"{\\rtf", b"%!PS")
 """Text formats that consist mostly of markup: RTF and PostScript."""
+
+
+HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 
 
 class ReadProgress(msgspec.Struct, frozen=True, tag=True):
@@ -48,7 +51,12 @@ def extract(name: str, content: bytes, on_progress: Callable[[int, int], None]) 
         raise DocumentError("The content is not a PDF", DocumentFailure.BROKEN)
     if content.startswith(UNSUPPORTED_SIGNATURES):
         raise DocumentError("The format is mostly markup", DocumentFailure.UNKNOWN)
-    document = text_file.read(name, content)
+    if office_file.is_office_file(content):
+        return office_file.read(name, content, on_progress)
+    if html_file.is_html(content) or PurePath(name).suffix.lower() in HTML_SUFFIXES:
+        document = html_file.read(content)
+    else:
+        document = text_file.read(name, content)
     if sum(len(section.text) for section in document.sections) > MAX_TEXT_CHARS:
         raise DocumentError("The file has too much text", DocumentFailure.TOO_LARGE)
     if not any(section.text.strip() or section.header for section in document.sections):

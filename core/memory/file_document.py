@@ -17,6 +17,11 @@ class FileKind(StrEnum):
     MARKDOWN = "markdown"
     CODE = "code"
     CSV = "csv"
+    WORD = "docx"
+    EXCEL = "xlsx"
+    POWERPOINT = "pptx"
+    EPUB = "epub"
+    HTML = "html"
 
 
 class LineUnit(StrEnum):

@@ -33,7 +33,7 @@ MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 CODE_SUFFIXES = frozenset(
     """
-    .bash .c .cc .clj .cpp .cs .css .dart .el .erl .ex .f90 .go .gradle .h .hpp .hs .html .java .jl .js .json .jsx
+    .bash .c .cc .clj .cpp .cs .css .dart .el .erl .ex .f90 .go .gradle .h .hpp .hs .java .jl .js .json .jsx
     .kt .lua .m .ml .php .pl .ps1 .py .r .rb .rs .scala .scss .sh .sql .svelte .swift .toml .ts .tsx .vue .xml
     .yaml .yml .zig
     """.split()  # noqa: SIM905 (a literal takes a line for each)
@@ -130,7 +130,7 @@ def read(name: str, content: bytes) -> FileDocument:
     sections = [Section(text)]
     match kind:
         case FileKind.MARKDOWN:
-            headed_sections = _markdown_sections(text)
+            headed_sections = markdown_sections(text)
             if len(headed_sections) <= MAX_SECTIONS:
                 sections = headed_sections
         case FileKind.CSV:
@@ -142,7 +142,7 @@ def read(name: str, content: bytes) -> FileDocument:
     return FileDocument(kind, tuple(sections), page_count)
 
 
-def _markdown_sections(text: str) -> list[Section]:
+def markdown_sections(text: str) -> list[Section]:
     """The text under each heading, labelled with the headings above it."""
     sections: list[Section] = []
     headings: list[tuple[int, str]] = []

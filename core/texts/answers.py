@@ -246,7 +246,7 @@ def prompt_too_long(max_chars: int) -> str:
 
 
 def unreadable_attachments(kinds: Iterable[str]) -> str:
-    return gettext("I can't read this yet: {kinds}. Send text, a PDF or a text file.").format(
+    return gettext("I can't read this yet: {kinds}. Send text, or a file with text such as a PDF.").format(
         kinds=", ".join(map(gettext, kinds))
     )
 

@@ -49,7 +49,8 @@ DOCUMENT_FAILURE_TEXTS = {
     ),
     DocumentFailure.BROKEN: gettext_noop("{name} is damaged; I couldn't read any text in it."),
     DocumentFailure.UNKNOWN: gettext_noop(
-        "{name} is not a type I can read. Send a PDF, text, Markdown, CSV or source code file."
+        "{name} is not a type I can read. Send a PDF, a Word, Excel or PowerPoint file, an EPUB book, a web page, or a "
+        "text file such as Markdown, CSV or source code."
     ),
     DocumentFailure.SLOW: gettext_noop("{name} took too long to read. Try a smaller part of it."),
     DocumentFailure.FULL: gettext_noop(

@@ -1,0 +1,144 @@
+"""What is read of Office files, books and web pages; bombs, broken and encrypted ones are refused with their reasons."""
+
+import pytest
+
+from core.errors import DocumentError, DocumentFailure
+from core.memory.extract import extract
+from core.memory.file_document import FileDocument, FileKind
+from core.memory.html_file import is_html, to_markdown
+from core.memory.office_file import MAX_XML_BYTES, OLE_SIGNATURE
+from tests.core.memory.office_files import make_docx, make_epub, make_pptx, make_xlsx, make_zip
+
+
+def read(name: str, content: bytes) -> FileDocument:
+    return extract(name, content, lambda _done, _count: None)
+
+
+def failure_of(name: str, content: bytes) -> DocumentFailure:
+    with pytest.raises(DocumentError) as caught:
+        read(name, content)
+    return caught.value.failure
+
+
+def labels(document: FileDocument) -> list[str]:
+    return [section.label for section in document.sections]
+
+
+@pytest.mark.parametrize("name", ["lease.docx", "lease.pdf.bin", "no name"])
+def test_word_headings_and_tables(name: str) -> None:
+    """Whatever the name says."""
+    paragraphs = [("Heading 1", "Lease"), ("", "Between Ann and Bob."), ("Heading 2", "Payment"), ("", "Monthly.")]
+    document = read(name, make_docx(paragraphs, [("Month", "Rent"), ("May", "900\neuros")]))
+    assert document.kind is FileKind.WORD
+    assert labels(document) == ["Lease", "Lease › Payment"]
+    assert "Between Ann and Bob." in document.sections[0].text
+    assert "Monthly.\n\nMonth | Rent\nMay | 900 euros" in document.sections[1].text
+
+
+def test_excel_sheets_are_tables() -> None:
+    sheets: dict[str, list[tuple[object, ...]]] = {
+        "Costs": [("Item", "Price"), ("Tea, green", 2.5), ("Cake", None)],
+        "Empty": [],
+        "Alone": [("one", 1)],
+    }
+    document = read("a.xlsx", make_xlsx(sheets))
+    costs, alone = document.sections
+    assert (costs.label, costs.header, costs.text) == ("sheet Costs", "Item,Price", '"Tea, green",2.5\nCake')
+    assert (alone.label, alone.header, alone.text) == ("sheet Alone", "", "one,1")
+
+
+def test_powerpoint_slides_are_cited() -> None:
+    progress: list[tuple[int, int]] = []
+    content = make_pptx([("Welcome", "Smile."), ("", ""), ("Thanks", "")])
+    document = extract("a.pptx", content, lambda done, count: progress.append((done, count)))
+    assert [(section.label, section.text) for section in document.sections] == [
+        ("slide 1", "Welcome\nNotes: Smile."),
+        ("slide 3", "Thanks"),
+    ]
+    assert (document.page_count, document.blank_page_count) == (3, 1)
+    assert progress[-1] == (3, 3)
+
+
+def test_epub_chapters_in_order() -> None:
+    chapters = {
+        "two b.xhtml": "<html><body><h1>Storm</h1><p>Waves &amp; wind.</p></body></html>",
+        "one.xhtml": "<html><head><title>x</title></head><body><p>It was calm.</p></body></html>",
+    }
+    document = read("book.epub", make_epub(chapters))
+    assert labels(document) == ["Storm", "chapter 2"]
+    assert document.sections[0].text == "# Storm\n\nWaves & wind."
+
+
+def test_web_page_is_text() -> None:
+    page = b"""<!-- saved --><!DOCTYPE html><html><head><title>t</title><style>p {}</style></head><body>
+        <h1>Menu</h1><p>Soup   of the <b>day</b>.</p><script>steal()</script>
+        <ul><li>Eel</li><li>Bread</li></ul>
+        <table><tr><th>Dish</th><th>Price</th></tr><tr><td>Eel</td><td>9</td></tr></table>
+        <pre>  two
+  lines</pre><img src="http://evil.example/x" alt="A cook"></body></html>"""
+    document = read("menu.txt", page)
+    assert (document.kind, labels(document)) == (FileKind.HTML, ["Menu"])
+    text = document.sections[0].text
+    assert "# Menu\n\nSoup of the day." in text
+    assert "- Eel\n- Bread" in text
+    assert "Dish | Price |\nEel | 9 |" in text.replace(" \n", "\n")
+    assert "  two\n  lines" in text
+    assert "[A cook]" in text
+    assert "steal" not in text
+    assert "evil.example" not in text
+
+
+def test_encoding_of_page() -> None:
+    page = '<html><head><meta charset="windows-1251"></head><body>Привет, мир</body></html>'
+    assert to_markdown(page.encode("cp1251")) == "Привет, мир"
+    assert to_markdown(page.replace("windows-1251", "nonsense").encode()) == "Привет, мир"
+
+
+def test_code_about_pages_is_no_page() -> None:
+    assert not is_html(b"print('<html>')")
+    assert not is_html(b"<!---->" * 500)
+    assert not is_html(b"<?xml " * 500)
+
+
+@pytest.mark.parametrize("body", ["<div>" * 20_000, "<b>" * 50_000 + "x", "&amp;" * 100_000, "<" * 100_000])
+def test_hostile_page_is_read_in_time(body: str) -> None:
+    try:
+        to_markdown(f"<html><body>start {body}".encode())
+    except DocumentError as error:
+        assert error.failure is DocumentFailure.BROKEN  # noqa: PT017 (either is fine)
+
+
+def test_bomb_is_refused_before_it_is_unpacked() -> None:
+    bomb = make_zip({"word/document.xml": b"<a/>" + b" " * MAX_XML_BYTES})
+    assert len(bomb) < 100_000
+    assert failure_of("a.docx", bomb) is DocumentFailure.TOO_LARGE
+    media = make_zip({"ppt/presentation.xml": b"<a/>", **{f"ppt/media/{n}.png": bytes(20_000_000) for n in range(8)}})
+    assert failure_of("a.pptx", media) is DocumentFailure.TOO_LARGE
+
+
+def test_entities_are_not_expanded() -> None:
+    """Neither a billion laughs nor a file of this machine."""
+    entities = '<!DOCTYPE p [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    chapter = f"<?xml version='1.0'?>{entities}<html><body><p>Laugh &b; &f;</p></body></html>"
+    text = read("a.epub", make_epub({"one.xhtml": chapter})).sections[0].text
+    assert "root:" not in text
+    package = f"{entities}<package><manifest/><spine/></package>".encode()
+    assert failure_of("a.epub", make_epub({}, **{"OEBPS/book.opf": package})) is DocumentFailure.NO_TEXT
+
+
+def test_reasons() -> None:
+    docx = make_docx([("", "words")])
+    assert failure_of("a.docx", docx[: len(docx) // 2]) is DocumentFailure.BROKEN
+    assert failure_of("a.zip", docx[: len(docx) // 2]) is DocumentFailure.UNKNOWN
+    assert failure_of("a.zip", make_zip({"a.txt": b"words"})) is DocumentFailure.UNKNOWN
+    assert failure_of("a.docx", make_zip({"word/document.xml": b"no XML"})) is DocumentFailure.BROKEN
+    assert failure_of("a.docx", make_docx([])) is DocumentFailure.NO_TEXT
+    assert failure_of("a.doc", OLE_SIGNATURE + bytes(600)) is DocumentFailure.UNKNOWN
+    encrypted = OLE_SIGNATURE + bytes(600) + "EncryptedPackage".encode("utf-16-le")
+    assert failure_of("a.docx", encrypted) is DocumentFailure.ENCRYPTED
+    rights = make_epub({"one.xhtml": "<p>x"}, **{"META-INF/rights.xml": b"<a/>"})
+    assert failure_of("a.epub", rights) is DocumentFailure.ENCRYPTED
+    assert (
+        failure_of("a.html", b"<!doctype html><html><body><script>x</script></body></html>") is DocumentFailure.NO_TEXT
+    )
+    assert failure_of("a.xlsx", make_xlsx({"Big": [["word " * 5000]] * 100})) is DocumentFailure.TOO_LARGE
