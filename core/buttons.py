@@ -16,13 +16,14 @@ ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 
 class ButtonAction(StrEnum):
     STOP = "stop"
-    """Argument: the turn, as for all up to `CHOOSE_RETRY_MODEL`."""
+    """Argument: the turn, as for all up to `USE_MODEL`."""
     RETRY = "retry"
     CONTINUE = "more"
     SEND_AGAIN = "again"
     SHOW_REASONING = "think"
     SHOW_VARIANT = "v"
     CHOOSE_RETRY_MODEL = "vm"
+    USE_MODEL = "use"
     RETRY_WITH = "with"
     """Argument: the turn and the digest of the model's ID, `TURN:DIGEST`."""
     CHOOSE_MODEL = "m"

@@ -141,6 +141,20 @@ _OTHERS = (
         example="/models llama",
     ),
     Command(
+        "compare",
+        gettext_noop("Ask two models the same question"),
+        (
+            Argument("first", gettext_noop("A model's name"), is_required=True, autocompletes_models=True),
+            Argument("second", gettext_noop("Another model's name"), is_required=True, autocompletes_models=True),
+            Argument("question", gettext_noop("Your question; without it, your last one")),
+        ),
+        details=gettext_noop(
+            "Both answers are written side by side. The button under each makes its model the one that answers here."
+        ),
+        example="/compare phi-4 llama-3.3 Why is the sky blue?",
+        ephemeral=False,
+    ),
+    Command(
         "new",
         gettext_noop("Start a new conversation"),
         details=gettext_noop("The model no longer sees earlier messages. Notes, files and settings stay."),

@@ -11,6 +11,7 @@ from core.commands.access import (
     requests_reply,
     welcome_reply,
 )
+from core.commands.compare import compare_reply
 from core.commands.context import context_reply
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
 from core.commands.key import key_reply
@@ -101,6 +102,7 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "help": help_reply,
     "model": model_reply,
     "models": models_reply,
+    "compare": compare_reply,
     "usage": usage_reply,
     "context": context_reply,
     "key": key_reply,

@@ -80,7 +80,7 @@ async def model_reply(request: CommandRequest) -> Reply:
     models = request.services.models
     match = models.find(query)
     if match.model is not None:
-        return await _choose(request, match.model, scope)
+        return await choose_model(request, match.model, scope)
     if match.candidates:
         return Reply(texts.ambiguous_model(query, match.candidates))
     embedding_model = find_model(models.embedding_models(), query).model
@@ -97,7 +97,7 @@ async def _reset(request: CommandRequest, scope: Scope) -> Reply:
     return announce(request, Reply(text), scope)
 
 
-async def _choose(request: CommandRequest, model: Model, scope: Scope, *, edits_message: bool = False) -> Reply:
+async def choose_model(request: CommandRequest, model: Model, scope: Scope, *, edits_message: bool = False) -> Reply:
     await request.set_preference(scope.key, PreferenceName.MODEL, model.id)
     ledger = request.services.ledger
     quotas = await ledger.get_quotas((await request.api_key()).key_id, [model.id], UsageKind.CHAT)
@@ -113,7 +113,7 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
     model = next((model for model in models if _choice(model) == action), None)
     if model is None:
         return Reply(gettext(texts.MODEL_UNAVAILABLE))
-    return await _choose(request, model, await default_scope(request), edits_message=True)
+    return await choose_model(request, model, await default_scope(request), edits_message=True)
 
 
 async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:

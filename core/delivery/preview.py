@@ -59,6 +59,7 @@ class Preview:
         load: PreviewLoad | None = None,
         splitter: CappedSplitter | None = None,
         on_rich_rejected: Callable[[], CappedSplitter] | None = None,
+        allows_drafts: bool = True,
     ) -> None:
         self._outbox = outbox
         self._adapter = outbox.adapter
@@ -74,6 +75,7 @@ class Preview:
         self._status = ""
         self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
         self._on_rich_rejected = on_rich_rejected
+        self._allows_drafts = allows_drafts
         self._final_parts = 0
         self._thinking = gettext(texts.THINKING)
         self._started_at = self._clock.monotonic()
@@ -261,7 +263,7 @@ class Preview:
 
     def _uses_drafts(self, adapter: object) -> TypeGuard[SupportsDrafts]:
         # A draft would stay beside the message that shows the answer until the platform removes it.
-        is_new = not self._outbox.has_message(self._final_parts)
+        is_new = self._allows_drafts and not self._outbox.has_message(self._final_parts)
         return is_new and self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(adapter, SupportsDrafts)
 
     def _kind(self) -> RequestKind:

@@ -55,6 +55,7 @@ def store_answer(
     usage: UsageReport = NO_TOKENS,
     is_personal_key: bool = False,
     replaces_last: bool = False,
+    companion_of: int | None = None,
     buttons_json: str | None = None,
     reasoning: str = "",
     images: Sequence[ImageReference] = (),
@@ -64,11 +65,17 @@ def store_answer(
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
     the previous question and answer from the history, or this question if there is no new answer; the answers to the
-    same question are variants. After a /new that
+    same question are variants. `companion_of`: several models answer the question at the same time, which this turn
+    asked first; the first answer is the one in the history. After a /new that
     is newer than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so
     that it can be asked again. `final_state` is the turn's after its delivery. Raises
     `LostLeaseError`.
     """
+    if companion_of is not None:
+        # The other models' answers are stored either before this transaction or after it.
+        connection.execute(
+            select(conversations.c.id).where(conversations.c.id == turn.conversation_id).with_for_update()
+        )
     conversation_id = lock_conversation(connection, turn)
     is_stored = connection.scalar(SELECT_STATE, {"turn_id": turn.id}) == TurnState.DELIVERING
     update_owned_turn(
@@ -92,11 +99,18 @@ def store_answer(
     last = last_question(connection, conversation_id) if replaces_last else None
     if replaces_last and answer:
         _exclude_last_exchange(connection, conversation_id)
+    is_excluded = turn.id < (reset_by_turn or 0) or (replaces_last and not answer)
+    variant_of = last.first_turn if last is not None and last.text == prompt else None
+    if companion_of is not None and companion_of != turn.id:
+        is_shown = any(not variant.is_excluded for variant in list_variants(connection, companion_of))
+        variant_of, is_excluded = companion_of, is_excluded or is_shown or not answer
+    elif companion_of is not None:
+        is_excluded = is_excluded or any(not other.is_excluded for other in list_variants(connection, companion_of))
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
-        "is_excluded": turn.id < (reset_by_turn or 0) or (replaces_last and not answer),
-        "variant_of": last.first_turn if last is not None and last.text == prompt else None,
+        "is_excluded": is_excluded,
+        "variant_of": variant_of,
     }
     question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
     reply = {"role": "assistant", "text": answer, "images_json": None, **columns}
@@ -161,6 +175,12 @@ def get_question(connection: Connection, turn_id: int) -> Question | None:
 
 def _question(row: Row[*tuple[Any, ...]]) -> Question:
     return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, decode_references(row.images_json))
+
+
+def list_companions(connection: Connection, turn: Turn) -> list[int]:
+    """The turns that answer the same question at the same time, with this one, in order."""
+    is_beside = (turns.c.conversation_id == turn.conversation_id, turns.c.seq == turn.seq)
+    return list(connection.scalars(select(turns.c.id).where(*is_beside).order_by(turns.c.id)))
 
 
 def list_variants(connection: Connection, first_turn: int) -> list[Variant]:

@@ -80,6 +80,7 @@ def accept_event(
     ordered: bool,
     is_stop: bool = False,
     is_exempt: bool = False,
+    is_companion: bool = False,
     limits: InboundLimits,
     timings: Timings = Timings(),
     max_batch_chars: int = MAX_BATCH_CHARS,
@@ -87,12 +88,13 @@ def accept_event(
     """Store `incoming` and open a turn for it, or merge it into a waiting turn.
 
     `ordered` turns run one after another; the others overtake. Equal requests to stop (`is_stop`) share a turn. Exempt
-    turns do not count towards the others' limit per minute, and have the same limit for themselves.
+    turns do not count towards the others' limit per minute, and have the same limit for themselves. A companion runs
+    at the same time as the last ordered turn, instead of after it.
     """
     event_key = f"{incoming.place.account_key}:{incoming.key}"
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
-    conversation_id, seq = _advance_conversation(connection, conversation_key, int(ordered))
+    conversation_id, seq = _advance_conversation(connection, conversation_key, int(ordered and not is_companion))
     if _is_stored(connection, event_key):  # by a transaction that locked the conversation's row until now
         _delete_if_empty(connection, conversation_id)
         return AcceptResult.DUPLICATE

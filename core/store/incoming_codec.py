@@ -4,7 +4,7 @@ Renaming a field there requires a migration that renames it in `turns.incoming_j
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +31,19 @@ class StoredIncoming(Incoming):
 
     pieces: tuple[MessagePiece, ...] = ()
     """In the order of `text`, in which line breaks separate them."""
+    compared_model: str = ""
+    """Answers this question side by side with another model, which has a turn of its own."""
+
+
+def compared_model(incoming: Incoming) -> str:
+    """The model that answers side by side with another one; empty if it is no such question."""
+    return incoming.compared_model if isinstance(incoming, StoredIncoming) else ""
+
+
+def with_compared_model(incoming: Incoming, key: str, question: str, model: str) -> StoredIncoming:
+    """The question for one of the models of a comparison. `key` is the event's key."""
+    values = {field.name: getattr(incoming, field.name) for field in fields(Incoming)}
+    return StoredIncoming(**values | {"key": key, "text": question, "attachments": (), "compared_model": model})
 
 
 def encode_incoming(incoming: Incoming) -> str:

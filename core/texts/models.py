@@ -20,6 +20,9 @@ from core.texts.formatting import (
 )
 
 MODEL_UNAVAILABLE = gettext_noop("This model is no longer available. See /model for the current ones.")
+COMPARISON_USAGE = gettext_noop(
+    "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
+)
 QUOTA_BAR_CHARS = 5
 
 
@@ -90,6 +93,29 @@ def unknown_model(query: str, similar: Model | None) -> str:
 def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
     head = gettext("Several models match {query}. Choose one:").format(query=quote(query))
     return "\n".join([head, "", *(f"- `{model.id}`" for model in candidates)])
+
+
+def several_models(query: str, candidates: Iterable[Model]) -> str:
+    """In a command that names several models, so that a button could not choose one."""
+    names = ", ".join(f"`{model.name}`" for model in candidates)
+    return gettext("Several models match {query}: {names}. Write more of the name.").format(
+        query=quote(query), names=names
+    )
+
+
+def same_model(model: Model) -> str:
+    return gettext("Both names mean **{model}**. Name another model to compare it with.").format(
+        model=markdown_name(model.name)
+    )
+
+
+def compared_heading(model_id: str) -> str:
+    """Above the answer of one of the models that answer side by side."""
+    return f"**{markdown_name(model_id.rpartition('/')[2])}**\n\n"
+
+
+def use_model_button(name: str) -> str:
+    return gettext("Use {model}").format(model=isolate(name))
 
 
 def embedding_model_chosen(model: Model) -> str:

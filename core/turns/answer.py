@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.api.advice import ADVICE
-from core.buttons import ButtonAction, encode_action
+from core.buttons import ButtonAction, encode_action, short_digest
 from core.conversation.context_window import PromptTooLongError
 from core.conversation.failover import can_fail_over, fallback_models
 from core.delivery.preview import Preview
@@ -24,10 +24,12 @@ from core.port import Button, EventKind
 from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
 from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
+from core.store.incoming_codec import compared_model
 from core.store.preferences import mark_notified
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
+from core.texts.models import compared_heading, use_model_button
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.model_caller import ModelCaller
 from core.turns.variants import variant_buttons
@@ -49,7 +51,8 @@ class ModelOutcome:
 class AnswerPipeline:
     """Answers one turn. `notes` and `buttons` appear under the answer, besides the usual ones.
 
-    `first_turn`: the turn that asked the question first, if it is asked again.
+    `first_turn`: the turn that asked the question first, if it is asked again. `is_compared`: another model answers the
+    question at the same time.
     """
 
     def __init__(
@@ -58,7 +61,10 @@ class AnswerPipeline:
         notes: Sequence[str],
         first_turn: int | None = None,
         buttons: Sequence[Button] = (),
+        *,
+        is_compared: bool = False,
     ) -> None:
+        self._is_compared = is_compared
         self._caller = caller
         self._notes = notes
         self._first_turn = first_turn
@@ -92,6 +98,8 @@ class AnswerPipeline:
         needs_vision = bool(self._caller.images)
         candidates = [model for model in models.chat_models() if model.has_vision or not needs_vision]
         substitutes = fallback_models(chosen, candidates, self._services.settings.fallbacks)
+        if self._is_compared:
+            substitutes = []  # nobody wants to know what another model answers
         first_error: ModelError | None = None
         for model in (chosen, *substitutes):
             try:
@@ -185,7 +193,7 @@ class AnswerPipeline:
 
     async def _load_variants(self, model: str) -> list[Variant]:
         """The answers to the question, with this one if there is one; empty if the question is asked only once."""
-        if self._first_turn is None:
+        if self._first_turn is None or self._is_compared:
             return []
         variants = await self._claimed.store.read(list_variants, self._first_turn)
         new = Variant(self._claimed.turn.id, model, is_excluded=False)
@@ -197,13 +205,23 @@ class AnswerPipeline:
         if answer.reached_token_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(gettext(texts.CONTINUE_BUTTON), encode_action(ButtonAction.CONTINUE, turn.id)))
         shown = [variant.turn_id for variant in variants if not variant.is_excluded]
-        if len(variants) > 1 and shown:
+        if self._is_compared:
+            buttons.append(self._compared_button(outcome.model))
+        elif len(variants) > 1 and shown:
             buttons += variant_buttons(variants, shown[-1], self._services.models)
         else:
             buttons.append(Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn.id)))
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return (*buttons, *self._buttons)
+
+    def _compared_button(self, model: str) -> Button:
+        turn_id = self._claimed.turn.id
+        if self._caller.answer.text:
+            label = use_model_button(self._services.models.display_name(model))
+            return Button(label, encode_action(ButtonAction.USE_MODEL, turn_id))
+        action = encode_action(ButtonAction.RETRY_WITH, f"{turn_id}:{short_digest(model)}")
+        return Button(gettext(texts.RETRY_BUTTON), action)
 
     def _final_state(self, outcome: ModelOutcome) -> TurnState:
         if outcome.failure_notes and not self._caller.answer.text:
@@ -224,7 +242,8 @@ class AnswerPipeline:
             model=model,
             usage=answer.usage,
             is_personal_key=self._api_key.is_personal,
-            replaces_last=self._caller.replaces_answer,
+            replaces_last=self._caller.replaces_answer and not self._is_compared,
+            companion_of=self._first_turn if self._is_compared else None,
             buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
             images=self._caller.image_references,
@@ -244,6 +263,8 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
     """Deliver the answer that an earlier attempt stored. Raises `LostLeaseError` and `StoreError`."""
     turn = claimed.turn
     await claimed.outbox.load()
+    if compared_model(turn.incoming) and turn.model:
+        claimed.heading = compared_heading(turn.model)
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
     await _deliver_answer(claimed, text, turn.note or "", buttons, turn.final_state)
@@ -255,6 +276,7 @@ async def _deliver_answer(
     replaced = await _find_replaced_answer(claimed) if not text and claimed.outbox.has_taken_over else None
     try:
         shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
+        shown_text = claimed.heading + shown_text if claimed.heading else shown_text
         await claimed.deliver(shown_text, note=note, buttons=buttons, is_stored=replaced is None, is_answer=True)
         if replaced is not None:
             await claimed.outbox.hand_over(replaced.turn_id)

@@ -35,6 +35,7 @@ from core.port import (
 )
 from core.scopes import person_key
 from core.store.database import Store
+from core.store.incoming_codec import compared_model
 from core.store.lease_keeper import Lease
 from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
@@ -67,6 +68,8 @@ class ClaimedTurn:
     """What the chat prefers; None: as the operator chose."""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """The person wants the answer to end."""
+    heading: str = ""
+    """Markdown above the answer; not a part of what is stored."""
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
     _splitter: CappedSplitter | None = field(init=False, default=None)
@@ -97,6 +100,7 @@ class ClaimedTurn:
             load=self.preview_load,
             splitter=self._splitter,
             on_rich_rejected=self._use_plain_dialect,
+            allows_drafts=not compared_model(self.turn.incoming),  # a chat shows one draft at a time
         ).running()
 
     def _find_answer_dialect(self) -> Dialect:

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.buttons import ButtonAction, parse_action
+from core.commands.compare import Comparison, parse_comparison
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
@@ -28,6 +29,7 @@ from core.store.inbound import (
     accept_forward,
     seconds_until_accepted,
 )
+from core.store.incoming_codec import compared_model, with_compared_model
 from core.texts import answers as texts
 from core.texts.access import ACCESS_REQUESTED
 from core.turns.access_control import Access, AccessControl
@@ -132,6 +134,8 @@ class EventInbox:
             return accept_forward(connection, incoming, conversation_key=key, person_key=person, timings=timings)
         if incoming.kind is EventKind.EDIT:
             return accept_edit(connection, incoming, conversation_key=key, person_key=person, limits=limits)
+        if (comparison := self._find_comparison(incoming)) is not None:
+            return _accept_comparison(connection, incoming, comparison, key, limits)
         return accept_event(
             connection,
             incoming,
@@ -143,6 +147,35 @@ class EventInbox:
             limits=limits,
             timings=self.services.timings,
         )
+
+    def _find_comparison(self, incoming: Incoming) -> Comparison | None:
+        if incoming.kind is not EventKind.COMMAND or incoming.command != "compare":
+            return None
+        comparison = parse_comparison(self.services.models, incoming.text)
+        return comparison if isinstance(comparison, Comparison) else None
+
+
+def _accept_comparison(
+    connection: Connection, incoming: Incoming, comparison: Comparison, conversation_key: str, limits: InboundLimits
+) -> AcceptResult:
+    """Store a turn for each of the two models, which run at the same time; if the limits allow only one, none."""
+    open_limit, rate_limit = limits.max_open, limits.max_per_minute
+    limits_of_first = replace(
+        limits, max_open=open_limit and max(1, open_limit - 1), max_per_minute=rate_limit and max(1, rate_limit - 1)
+    )
+    accept = partial(
+        accept_event,
+        connection,
+        conversation_key=conversation_key,
+        person_key=person_key(incoming.sender),
+        ordered=True,
+    )
+    first = with_compared_model(incoming, incoming.key, comparison.question, comparison.first.id)
+    accepted = accept(first, limits=limits_of_first)
+    if accepted is AcceptResult.NEW:
+        second = with_compared_model(incoming, f"{incoming.key}#2", comparison.question, comparison.second.id)
+        accept(second, limits=limits, is_companion=True)
+    return accepted
 
 
 async def too_fast_notice(services: Services, incoming: Incoming) -> str:
@@ -159,7 +192,9 @@ def is_exempt(incoming: Incoming) -> bool:
 
 def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
-    is_command = incoming.kind is EventKind.COMMAND and incoming.command in ("ask", "retry")
+    is_command = incoming.kind is EventKind.COMMAND and (
+        incoming.command in ("ask", "retry") or bool(compared_model(incoming))
+    )
     is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE)
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
 

@@ -215,7 +215,10 @@ class ModelCaller:
             self._show(answer, preview)
 
     def _show(self, answer: StreamedAnswer, preview: Preview) -> None:
-        preview.update(answer.text, "" if answer.text else self._thinking_status())
+        if answer.text and self.claimed.heading:
+            preview.update(self.claimed.heading + answer.text)
+        else:
+            preview.update(answer.text, "" if answer.text else self._thinking_status())
 
     def _thinking_status(self) -> str:
         interval = self.claimed.timings.thinking_status_interval

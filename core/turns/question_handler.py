@@ -24,17 +24,18 @@ from core.store.answers import (
     has_answers,
     is_recent_answer,
     last_question,
+    list_companions,
     store_answer,
 )
 from core.store.image_references import ImageReference, with_marks
 from core.store.inbound import find_edited_question
-from core.store.incoming_codec import text_length
+from core.store.incoming_codec import compared_model, text_length
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts import images as image_texts
 from core.texts.formatting import escape_markdown
-from core.texts.models import MODEL_UNAVAILABLE
+from core.texts.models import MODEL_UNAVAILABLE, compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
@@ -67,6 +68,8 @@ class ResolvedPrompt:
     """The turn that first asked the question, if it is asked again: its answers are variants."""
     model: str = ""
     """The model that answers this time; empty: the chat's."""
+    is_compared: bool = False
+    """Another model answers it at the same time. The answers do not replace earlier ones before a person decides."""
     images: tuple[ImageReference, ...] = ()
     has_only_quoted_images: bool = False
     """The pictures are those of the message that the person replies to."""
@@ -116,7 +119,9 @@ class QuestionHandler:
         preferences = await self._replace_retired_model(preferences, notes)
         if prompt.model:
             preferences = with_model(preferences, prompt.model)
-        if prompt.first_turn is not None:
+        if prompt.is_compared:
+            claimed.heading = compared_heading(prompt.model)
+        elif prompt.first_turn is not None:
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
         has_vision = self._services.models.has_vision(preferences.model)
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
@@ -140,7 +145,10 @@ class QuestionHandler:
             prompt.images,
             seen.images,
         )
-        await AnswerPipeline(caller, [*notes, *seen.notes], prompt.first_turn, seen.buttons).run()
+        pipeline = AnswerPipeline(
+            caller, [*notes, *seen.notes], prompt.first_turn, seen.buttons, is_compared=prompt.is_compared
+        )
+        await pipeline.run()
 
     async def store_unanswered(self, claimed: ClaimedTurn, note: str) -> tuple[Button, ...]:
         """Store a question without an answer, unless it was refused. Returns the buttons to ask it again with."""
@@ -194,6 +202,8 @@ class QuestionHandler:
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
         if press is not None and not await self._is_permitted(claimed, press):
             raise _QuestionRefused(await refusal_text(self._services, press))
+        if compared_model(incoming):
+            return await self._resolve_comparison(claimed, api_key)
         await self._check_allowances(api_key)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
@@ -203,6 +213,32 @@ class QuestionHandler:
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         return ResolvedPrompt(
             await self._compose_prompt(claimed, images), images=images, has_only_quoted_images=is_quoted
+        )
+
+    async def _resolve_comparison(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
+        """The question for one of two models; None if the other one's turn says why it is refused."""
+        turn = claimed.turn
+        first_turn = min(await self._store.read(list_companions, turn))
+        model = compared_model(turn.incoming)
+        try:
+            await self._check_allowances(api_key)
+            if turn.incoming.text:
+                prompt = await self._compose_prompt(claimed, ())
+                return ResolvedPrompt(prompt, first_turn=first_turn, model=model, is_compared=True)
+            last = await self._store.read(last_question, turn.conversation_id)
+            if last is None:
+                raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
+        except _QuestionRefused:
+            if turn.id == first_turn:
+                raise
+            return None
+        return ResolvedPrompt(
+            last.text,
+            replaces_answer=True,
+            first_turn=last.first_turn,
+            model=model,
+            is_compared=True,
+            images=last.images,
         )
 
     async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
@@ -306,7 +342,8 @@ class QuestionHandler:
         """Whether `last` is `question`, or asked it again."""
         if last is None or last.text != question.text:
             return False
-        return question.is_excluded or await self._origin(last.turn_id) == await self._origin(question.turn_id)
+        is_variant = question.is_excluded or question.first_turn == last.first_turn
+        return is_variant or await self._origin(last.turn_id) == await self._origin(question.turn_id)
 
     async def _origin(self, turn_id: int) -> int:
         """The turn that first asked what this turn asked by a Retry button."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from core.api.catalogue import Model
 from core.buttons import ButtonAction, encode_action, short_digest
-from core.commands.models import Page
+from core.commands.models import Page, choose_model
+from core.commands.permissions import default_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.failover import fallback_models
 from core.conversation.model_registry import ModelRegistry
@@ -33,6 +34,7 @@ from core.store.database import Store
 from core.store.retrying_store import RetryingStore
 from core.store.turns import StoredTurn, find_turn_of_message
 from core.texts import answers as texts
+from core.texts.models import MODEL_UNAVAILABLE
 
 MAX_CHOICES = 4
 """Models under an answer; /model has all."""
@@ -70,6 +72,21 @@ async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) ->
     ]
     back = Button(gettext(texts.BACK_BUTTON), encode_action(ButtonAction.SHOW_VARIANT, turn.id))
     return replace(reply, note=gettext(texts.CHOOSE_RETRY_MODEL), buttons=(*choices, back))
+
+
+async def use_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
+    """Make the model that gave this answer the one that answers here, and its answer the one in the history."""
+    store, models = request.services.store, request.services.models
+    question = await store.read(get_question, turn.id)
+    variants = await store.read(list_variants, question.first_turn) if question is not None else []
+    variant = next((variant for variant in variants if variant.turn_id == turn.id), None)
+    if question is None or variant is None:
+        return Reply(gettext(texts.ANSWER_NOT_STORED))
+    model = next((model for model in models.chat_models() if model.id == variant.model), None)
+    if model is None:
+        return Reply(gettext(MODEL_UNAVAILABLE))
+    await store.write(show_variant, turn.conversation_id, question)
+    return await choose_model(request, model, await default_scope(request))
 
 
 async def _reply_in_place(request: CommandRequest, question: Question) -> Reply | None:

@@ -1,93 +1,22 @@
 """Retry keeps the earlier answers: a pager shows one of them, and the models see the one that is shown."""
 
-import itertools
-import re
-from typing import Any
-
-import pytest
-
 from bots.sandbox.model.faults import http_error
 from core.buttons import ButtonAction, encode_action
-from tests.end_to_end.harness import Harness, complete_texts
-
-PLATFORMS = pytest.mark.parametrize("platform", ["telegram", "discord"])
-DEFAULT = "Llama-3.3-70B-Instruct"
-NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
-
-
-class Chat:
-    """Ann's private chat, or that of somebody else."""
-
-    def __init__(self, harness: Harness, platform: str, name: str = "Ann") -> None:
-        self.harness, self.is_telegram = harness, platform == "telegram"
-        servers: dict[bool, Any] = {True: harness.telegram, False: harness.discord}
-        self.server = servers[self.is_telegram]
-        self.person = self.server.create_user(name)
-        self.chat = (self.server.open_private_chat if self.is_telegram else self.server.open_dm)(self.person)
-
-    @property
-    def answers(self) -> list[str]:
-        """What the bot has written, without an answer that still grows."""
-        return complete_texts(self.server.messages(self.chat))
-
-    def buttons(self, message: Any = None) -> dict[str, str]:
-        """Labels and actions under a message; by default the bot's last one."""
-        message = message or next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
-        if self.is_telegram:
-            return {button["text"]: button["callback_data"] for button in message.buttons}
-        items = [item for row in message.components for item in row["components"]]
-        return {item["label"]: item["custom_id"] for item in items}
-
-    async def write(self, text: str) -> None:
-        if self.is_telegram or not text.startswith("/"):
-            await self.server.send_message(self.person, self.chat, text)
-        else:
-            await self.server.use_command(self.person, self.chat, text[1:])
-
-    async def ask(self, text: str, answer: str) -> None:
-        await self.write(text)
-        await self.wait_for(answer)
-
-    async def wait_for(self, answer: str) -> None:
-        """Wait until the last message is this answer, with what is under it."""
-        await self.server.wait_for(lambda: bool(self.answers) and re.fullmatch(answer, self.answers[-1], re.DOTALL), 30)
-        await self.harness.wait_until_stored(NO_OPEN_TURN)
-
-    async def press(self, label: str) -> None:
-        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
-        await self.server.press_button(self.person, message, self.buttons(message)[label])
-
-    async def forge(self, action: str) -> None:
-        """A modified client sends any action as if it had pressed a button of the last message."""
-        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
-        if self.is_telegram:
-            shown, action_id = message.reply_markup, action
-            message.reply_markup = {"inline_keyboard": [[{"text": "Forged", "callback_data": action_id}]]}
-        else:
-            shown, action_id = message.components, f"parley:{action}"
-            message.components = [{"type": 1, "components": [{"type": 2, "label": "Forged", "custom_id": action_id}]}]
-        await self.server.press_button(self.person, message, action_id)
-        if self.is_telegram:
-            message.reply_markup = shown
-        else:
-            message.components = shown
-
-
-def answer_by_count(harness: Harness) -> None:
-    """The model answers "answer 1", "answer 2" and so on."""
-    numbers = itertools.count(1)
-    harness.model.answer = lambda _body: f"answer {next(numbers)}"
-
-
-def conversation(harness: Harness) -> list[str]:
-    """What the model was sent last, without the instructions."""
-    return [m["content"] for m in harness.model.requests[-1].body["messages"] if m["role"] != "system"]
+from tests.end_to_end.chat_with_buttons import (
+    DEFAULT,
+    NO_OPEN_TURN,
+    PLATFORMS,
+    ChatWithButtons,
+    answer_by_count,
+    conversation,
+)
+from tests.end_to_end.harness import Harness
 
 
 @PLATFORMS
 async def test_retry_keeps_both_answers_with_a_pager(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     assert list(chat.buttons()) == ["Retry"]
     await chat.press("Retry")
@@ -107,7 +36,7 @@ async def test_retry_keeps_both_answers_with_a_pager(harness: Harness, platform:
 @PLATFORMS
 async def test_models_see_the_answer_that_is_shown(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     await chat.press("Retry")
     await chat.wait_for("answer 2")
@@ -120,7 +49,7 @@ async def test_models_see_the_answer_that_is_shown(harness: Harness, platform: s
 @PLATFORMS
 async def test_another_model_answers_the_question_too(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     await chat.press("Retry")
     await chat.wait_for("answer 2")
@@ -143,7 +72,7 @@ async def test_another_model_answers_the_question_too(harness: Harness, platform
 @PLATFORMS
 async def test_back_shows_the_answer_without_the_models(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     await chat.press("Retry")
     await chat.wait_for("answer 2")
@@ -158,7 +87,7 @@ async def test_back_shows_the_answer_without_the_models(harness: Harness, platfo
 @PLATFORMS
 async def test_failed_retry_leaves_the_answer(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     harness.model.fail_next(http_error(400, "Invalid request"))
     await chat.press("Retry")
@@ -170,7 +99,7 @@ async def test_failed_retry_leaves_the_answer(harness: Harness, platform: str) -
 @PLATFORMS
 async def test_long_and_short_answers_take_turns(harness: Harness, platform: str) -> None:
     long_answer = "\n\n".join(f"Paragraph {number}. " + "Many words. " * 40 for number in range(20))
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     texts = iter([long_answer, "short"])
     harness.model.answer = lambda _body: next(texts)
     await chat.write("hello")
@@ -194,7 +123,7 @@ async def test_long_and_short_answers_take_turns(harness: Harness, platform: str
 @PLATFORMS
 async def test_strangers_and_forged_presses_change_nothing(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat, stranger = Chat(harness, platform), Chat(harness, platform, "Eve")
+    chat, stranger = ChatWithButtons(harness, platform), ChatWithButtons(harness, platform, "Eve")
     await chat.ask("hello", "answer 1")
     await chat.press("Retry")
     await chat.wait_for("answer 2")
@@ -215,7 +144,7 @@ async def test_strangers_and_forged_presses_change_nothing(harness: Harness, pla
 @PLATFORMS
 async def test_old_pager_does_not_bring_back_an_ended_conversation(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     await chat.ask("hello", "answer 1")
     await chat.press("Retry")
     await chat.wait_for("answer 2")
@@ -230,7 +159,7 @@ async def test_old_pager_does_not_bring_back_an_ended_conversation(harness: Harn
 @PLATFORMS
 async def test_edited_question_replaces_all_its_answers(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
-    chat = Chat(harness, platform)
+    chat = ChatWithButtons(harness, platform)
     question = await chat.server.send_message(chat.person, chat.chat, "hello")
     await chat.wait_for("answer 1")
     await chat.press("Retry")

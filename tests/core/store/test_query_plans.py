@@ -233,6 +233,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(answers.has_answers, turn.conversation_id, except_turn=7)
     question = run(answers.get_question, 1)
     run(answers.list_variants, question.first_turn)
+    run(answers.list_companions, turn)
     run(answers.show_variant, turn.conversation_id, question)
     run(personal_keys.get_encrypted_key, PERSON)
     reservation = run(token_usage.reserve, MODEL, 10, 1000)

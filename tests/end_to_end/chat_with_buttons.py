@@ -1,0 +1,83 @@
+"""A chat with the bot whose buttons are pressed, alike on both platforms."""
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.harness import Harness, complete_texts
+
+PLATFORMS = pytest.mark.parametrize("platform", ["telegram", "discord"])
+DEFAULT = "Llama-3.3-70B-Instruct"
+NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
+
+
+class ChatWithButtons:
+    """Ann's private chat, or that of somebody else."""
+
+    def __init__(self, harness: Harness, platform: str, name: str = "Ann") -> None:
+        self.harness, self.is_telegram = harness, platform == "telegram"
+        servers: dict[bool, Any] = {True: harness.telegram, False: harness.discord}
+        self.server = servers[self.is_telegram]
+        self.person = self.server.create_user(name)
+        self.chat = (self.server.open_private_chat if self.is_telegram else self.server.open_dm)(self.person)
+
+    @property
+    def answers(self) -> list[str]:
+        """What the bot has written, without an answer that still grows and without the echo of Discord's commands."""
+        texts = complete_texts(self.server.messages(self.chat))
+        return [text for text in texts if not text.startswith("> /")]
+
+    def buttons(self, message: Any = None) -> dict[str, str]:
+        """Labels and actions under a message; by default the bot's last one."""
+        message = message or next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        if self.is_telegram:
+            return {button["text"]: button["callback_data"] for button in message.buttons}
+        items = [item for row in message.components for item in row["components"]]
+        return {item["label"]: item["custom_id"] for item in items}
+
+    async def write(self, text: str) -> None:
+        if self.is_telegram or not text.startswith("/"):
+            await self.server.send_message(self.person, self.chat, text)
+        else:
+            await self.server.use_command(self.person, self.chat, text[1:])
+
+    async def ask(self, text: str, answer: str) -> None:
+        await self.write(text)
+        await self.wait_for(answer)
+
+    async def wait_for(self, answer: str) -> None:
+        """Wait until the last message is this answer, with what is under it."""
+        await self.server.wait_for(lambda: bool(self.answers) and re.fullmatch(answer, self.answers[-1], re.DOTALL), 30)
+        await self.harness.wait_until_stored(NO_OPEN_TURN)
+
+    async def press(self, label: str) -> None:
+        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        await self.server.press_button(self.person, message, self.buttons(message)[label])
+
+    async def forge(self, action: str) -> None:
+        """A modified client sends any action as if it had pressed a button of the last message."""
+        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        if self.is_telegram:
+            shown, action_id = message.reply_markup, action
+            message.reply_markup = {"inline_keyboard": [[{"text": "Forged", "callback_data": action_id}]]}
+        else:
+            shown, action_id = message.components, f"parley:{action}"
+            message.components = [{"type": 1, "components": [{"type": 2, "label": "Forged", "custom_id": action_id}]}]
+        await self.server.press_button(self.person, message, action_id)
+        if self.is_telegram:
+            message.reply_markup = shown
+        else:
+            message.components = shown
+
+
+def answer_by_count(harness: Harness) -> None:
+    """The model answers "answer 1", "answer 2" and so on."""
+    numbers = itertools.count(1)
+    harness.model.answer = lambda _body: f"answer {next(numbers)}"
+
+
+def conversation(harness: Harness) -> list[str]:
+    """What the model was sent last, without the instructions."""
+    return [m["content"] for m in harness.model.requests[-1].body["messages"] if m["role"] != "system"]

@@ -1,0 +1,156 @@
+"""/compare: two models answer side by side, and one tap makes either the chat's model."""
+
+import re
+
+from bots.sandbox.model.faults import http_error
+from core.buttons import ButtonAction, encode_action
+from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons, conversation
+from tests.end_to_end.harness import Harness
+
+FIRST, SECOND = "phi-4", "Mistral-Large-Instruct-2411"
+
+
+def answer_by_model(harness: Harness) -> None:
+    """Each model answers with its name."""
+    harness.model.answer = lambda body: f"I am {body['model'].rpartition('/')[2]}"
+
+
+async def compare(chat: ChatWithButtons, question: str = "") -> None:
+    """Ask both models, and wait for both answers."""
+    count = len(chat.answers)
+    if chat.is_telegram:
+        await chat.write(f"/compare {FIRST} {SECOND} {question}")
+    else:
+        options = {"first": FIRST, "second": SECOND} | ({"question": question} if question else {})
+        await chat.server.use_command(chat.person, chat.chat, "compare", **options)
+    await chat.server.wait_for(lambda: len(chat.answers) == count + 2, 30)
+    await chat.harness.wait_until_stored(NO_OPEN_TURN)
+
+
+def message_of(chat: ChatWithButtons, model: str) -> object:
+    messages = chat.server.messages(chat.chat)
+    return next(m for m in reversed(messages) if m.from_bot and f"Use {model}" in chat.buttons(m))
+
+
+@PLATFORMS
+async def test_two_models_answer_side_by_side(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await compare(chat, "Who are you?")
+    assert [conversation_of(request) for request in harness.model.requests] == [["Who are you?"], ["Who are you?"]]
+    for model in FIRST, SECOND:
+        assert any(re.fullmatch(rf"\W*{model}\W+I am {model}", answer) for answer in chat.answers)
+        assert list(chat.buttons(message_of(chat, model))) == [f"Use {model}"]
+
+
+def conversation_of(request: object) -> list[str]:
+    return [m["content"] for m in request.body["messages"] if m["role"] != "system"]  # type: ignore[attr-defined]
+
+
+@PLATFORMS
+async def test_chosen_model_answers_from_then_on(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await compare(chat, "Who are you?")
+    for model in FIRST, SECOND:
+        message = message_of(chat, model)
+        await chat.server.press_button(chat.person, message, chat.buttons(message)[f"Use {model}"])
+        await chat.wait_for(f"Model: .*{model}.*")
+        await chat.ask("and then?", f"I am {model}")
+        assert conversation(harness)[:2] == ["Who are you?", f"I am {model}"]
+
+
+@PLATFORMS
+async def test_one_of_the_answers_is_in_the_history_without_a_choice(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await compare(chat, "Who are you?")
+    await chat.ask("and then?", "I am .*")
+    question, answer, *others = conversation(harness)
+    assert (question, others) == ("Who are you?", ["and then?"])
+    assert answer in (f"I am {FIRST}", f"I am {SECOND}")
+
+
+@PLATFORMS
+async def test_last_question_is_compared(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await chat.ask("Who are you?", "I am .*")
+    await compare(chat)
+    assert [conversation_of(request) for request in harness.model.requests] == [["Who are you?"]] * 3
+    await chat.ask("and then?", "I am .*")
+    assert conversation(harness) == ["Who are you?", "I am Llama-3.3-70B-Instruct", "and then?"]
+    message = message_of(chat, SECOND)
+    await chat.server.press_button(chat.person, message, chat.buttons(message)[f"Use {SECOND}"])
+    await chat.wait_for(f"Model: .*{SECOND}.*")
+    await chat.ask("what else?", f"I am {SECOND}")
+    assert conversation(harness)[:3] == ["Who are you?", f"I am {SECOND}", "and then?"]
+
+
+@PLATFORMS
+async def test_failed_answer_is_asked_again_of_the_same_model(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await compare(chat, "Who are you?")
+    assert len(harness.model.requests) == 2, "no other model answers instead"
+    failed = next(m for m in chat.server.messages(chat.chat) if m.from_bot and "Retry" in chat.buttons(m))
+    model = str(harness.model.requests[0].body["model"]).rpartition("/")[2]
+    await chat.server.press_button(chat.person, failed, chat.buttons(failed)["Retry"])
+    await chat.server.wait_for(lambda: sum(f"I am {model}" in answer for answer in chat.answers) == 1, 30)
+    await chat.harness.wait_until_stored(NO_OPEN_TURN)
+    assert len(chat.answers) == 2
+
+
+@PLATFORMS
+async def test_unclear_comparison_says_why(harness: Harness, platform: str) -> None:
+    chat = ChatWithButtons(harness, platform)
+    for first, second, reply in (
+        ("deepseek", SECOND, "Several models match .*deepseek.*DeepSeek-R1.*"),
+        (FIRST, FIRST, "Both names mean .*"),
+        ("nonsense", SECOND, "No model matches .*"),
+        (FIRST, SECOND, "There is no question to retry yet."),
+    ):
+        if chat.is_telegram:
+            await chat.write(f"/compare {first} {second}")
+        else:
+            await chat.server.use_command(chat.person, chat.chat, "compare", first=first, second=second)
+        await chat.wait_for(reply)
+    assert len(chat.answers) == 4
+    assert not harness.model.requests
+
+
+@PLATFORMS
+async def test_both_answers_count(harness: Harness, platform: str) -> None:
+    await harness.stop()
+    await harness.start(person_messages=2)
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await compare(chat, "Who are you?")
+    await chat.ask("and then?", "You.ve reached today.s limit of 2 questions.*")
+    assert len(harness.model.requests) == 2
+
+
+@PLATFORMS
+async def test_redelivered_command_is_answered_once(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    await compare(chat, "Who are you?")
+    if not chat.is_telegram:
+        return  # Discord delivers an interaction once
+    chat.server.redeliver_last_update(chat.chat)
+    await chat.ask("and then?", "I am .*")
+    assert len(harness.model.requests) == 3
+
+
+@PLATFORMS
+async def test_model_of_others_is_not_changed(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    chat, stranger = ChatWithButtons(harness, platform), ChatWithButtons(harness, platform, "Eve")
+    await compare(chat, "Who are you?")
+    await stranger.ask("hello", "I am Llama-3.3-70B-Instruct")
+    for turn, reply in ((1, "This answer belongs to someone else."), (1000, "This answer is too old.*")):
+        await stranger.forge(encode_action(ButtonAction.USE_MODEL, turn))
+        await stranger.wait_for(reply)
+    for person in chat, stranger:
+        await person.ask("and then?", "I am Llama-3.3-70B-Instruct")
