@@ -110,6 +110,8 @@ def find_defects(language: str) -> Iterator[Problem]:
         if not message.id:
             continue
         english = _english(message)
+        if any(_translations(message)) and not all(_translations(message)):
+            yield Problem(language, english, "some forms of the plural are not translated")
         for translation in filter(None, _translations(message)):
             if _placeholders(translation) != _placeholders(english):
                 yield Problem(language, english, f"placeholders differ in {translation!r}")
@@ -123,7 +125,7 @@ def find_defects(language: str) -> Iterator[Problem]:
 
 def character_limits() -> dict[str, int]:
     """By English text: how long a translation may be."""
-    buttons = [text for name, text in vars(answers).items() if name.endswith("_BUTTON")]
+    buttons = [text for name, text in vars(answers).items() if name.endswith("_BUTTON") and name != "OUTDATED_BUTTON"]
     descriptions = [command.description for command in COMMANDS]
     descriptions += [argument.description for command in COMMANDS for argument in command.arguments]
     return dict.fromkeys(descriptions, MAX_DESCRIPTION_CHARS) | dict.fromkeys(buttons, MAX_BUTTON_CHARS)
