@@ -27,6 +27,7 @@ class DiscordDialect(MarkdownWriter):
     inline_marks: Mapping[type[Marked], str] = {**MarkdownWriter.inline_marks, Underline: "__"}
 
     def __init__(self, limit: int = MAX_MESSAGE_CHARS) -> None:
+        super().__init__()
         self.limit = limit - LENGTH_MARGIN_CHARS
 
     def render(self, document: Document) -> Part:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 from telegram import MessageEntity
 
+from core.markdown.block_cache import BlockCache
 from core.markdown.document import (
     Block,
     CodeBlock,
@@ -46,6 +47,7 @@ from core.markdown.text_table import format_grid, is_grid, table_records
 from core.port import Part
 
 MAX_ENTITIES = 100
+BLOCK_SEPARATOR = "\n\n"
 MAX_CACHED_PIECES = 4096
 CLICKABLE_URL = re.compile(r"(?:https?://|mailto:)[^\s<>]+\Z", re.IGNORECASE)
 MENTION_SIGN = re.compile(r"(?<![\w@/])@(?=[A-Za-z0-9_]|\Z)")
@@ -65,25 +67,27 @@ ENTITIES_WITHOUT_CODE = (MessageEntity.TEXT_LINK, MessageEntity.SPOILER)
 class TelegramDialect:
     def __init__(self, limit: int = 4096) -> None:
         self.limit = limit
+        self._cache: BlockCache[_WrittenBlock] = BlockCache()
 
     def render(self, document: Document) -> Part:
         chunks: list[str] = []
-        spans: list[tuple[_Span, int]] = []
+        entities: list[Entity] = []
         position = 0
         for block in document.blocks:
-            separator = "\n\n"
-            for piece in _pieces(block):
-                written = _write_piece(piece, is_first=not position)
-                if not written.length:
-                    continue
-                if position:
-                    chunks.append(separator)
-                    position += len(separator)
-                chunks.append(written.text)
-                spans += [(span, position) for span in written.spans]
-                position += written.length
-                separator = "\n"
-        return _make_part("".join(chunks).rstrip(), spans)
+            start = position + len(BLOCK_SEPARATOR) if position else 0
+            written = self._cache.get(block)
+            if written is None or written.start != start:
+                written = _write_block(block, start)
+                self._cache.put(block, written)
+            if written.end > start:
+                chunks += (BLOCK_SEPARATOR, written.text) if position else (written.text,)
+                entities += written.entities
+                position = written.end
+        text = "".join(chunks)
+        shown = text.rstrip()
+        if len(shown) < len(text):
+            entities = _cut_entities(entities, utf16_length(shown))
+        return Part(shown, {"entities": tuple(entities)})
 
     def size(self, part: Part) -> int:
         """UTF-16 units; above `limit` if Telegram would drop entities."""
@@ -120,6 +124,16 @@ class _Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class _WrittenBlock:
+    """What a block shows at a certain position of the message, in UTF-16 units."""
+
+    start: int
+    end: int
+    text: str
+    entities: tuple[Entity, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _WrittenPiece:
     text: str
     length: int
@@ -137,28 +151,43 @@ def _pieces(block: Block) -> Iterable[Block]:
 
 @lru_cache(MAX_CACHED_PIECES)
 def _write_piece(block: Block, *, is_first: bool) -> _WrittenPiece:
-    """What `block` shows. While an answer grows, most of its blocks stay as they are."""
+    """What `block` shows. While a list grows, most of its items stay as they are."""
     writer = _EntityWriter(0 if is_first else 1)
     writer.block(block)
     return writer.written()
 
 
-def _make_part(text: str, spans: Iterable[tuple[_Span, int]]) -> Part:
-    """`spans`: each with the position of its piece."""
-    text_end = utf16_length(text)
-    entities = (
-        _make_entity(span.kind, position + span.start, min(position + span.end, text_end), span.detail)
-        for span, position in spans
-        if position + span.start < text_end
-    )
-    return Part(text, {"entities": tuple(entities)})
+def _write_block(block: Block, start: int) -> _WrittenBlock:
+    chunks: list[str] = []
+    entities: list[Entity] = []
+    position = start
+    for piece in _pieces(block):
+        written = _write_piece(piece, is_first=not position)
+        if not written.length:
+            continue
+        if position > start:
+            chunks.append("\n")
+            position += 1
+        chunks.append(written.text)
+        entities += [_make_entity(span, position) for span in written.spans]
+        position += written.length
+    return _WrittenBlock(start, position, "".join(chunks), tuple(entities))
 
 
-@lru_cache(MAX_CACHED_PIECES)
-def _make_entity(kind: str, start: int, end: int, detail: str) -> Entity:
-    url = detail if kind == MessageEntity.TEXT_LINK else None
-    language = detail or None if kind == MessageEntity.PRE else None
-    return Entity(kind, start, end - start, url, language)
+def _make_entity(span: _Span, position: int) -> Entity:
+    """`position`: of the piece that contains the span."""
+    url = span.detail if span.kind == MessageEntity.TEXT_LINK else None
+    language = span.detail or None if span.kind == MessageEntity.PRE else None
+    return Entity(span.kind, position + span.start, span.end - span.start, url, language)
+
+
+def _cut_entities(entities: Iterable[Entity], end: int) -> list[Entity]:
+    """The entities of a text that ends at `end`."""
+    return [
+        msgspec.structs.replace(entity, length=min(entity.length, end - entity.offset))
+        for entity in entities
+        if entity.offset < end
+    ]
 
 
 def _nesting_key(span: _Span) -> tuple[int, int, bool]:

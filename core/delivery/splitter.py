@@ -37,7 +37,7 @@ from core.delivery.part_parser import PartParser
 from core.markdown.document import Block, Document
 from core.markdown.parser import estimate_work, normalise_text
 from core.markdown.plain_text import plain_paragraph
-from core.markdown.references import Definitions, find_definitions, link_references
+from core.markdown.references import Definitions, find_definitions, link_references, may_define
 from core.port import Dialect, Part
 
 INITIAL_STRIDE_CHARS = 512
@@ -267,12 +267,13 @@ class Splitter:
         return fits
 
     def _close_part(self) -> None:
+        render = partial(self._render, end=self._fit_end)
         finder = CutFinder(
-            self._render, self._parser, self._dialect, self._text, self._part_start, self._fit_end, self._allowance
+            render, self._parser, self._dialect, self._text, self._part_start, self._fit_end, self._allowance
         )
         cut = finder.find()
         blocks = finder.blocks_up_to(cut.end)
-        part = self._render(blocks)
+        part = render(blocks)
         for label, url in find_definitions(blocks).items():
             self._definitions.setdefault(label, url)
         if part.text.strip():
@@ -315,14 +316,17 @@ class Splitter:
         rendering = self._renderings.get(end)
         if rendering is None:
             parsed = self._parser.parse(self._text, end)
-            part = self._render(parsed.blocks)
+            part = self._render(parsed.blocks, end)
             self._finished_work += len(part.text) // 2
             rendering = self._renderings[end] = _Rendering(part, self._dialect.size(part), parsed.cost)
         return rendering
 
-    def _render(self, blocks: tuple[Block, ...]) -> Part:
-        is_first = self._part_start.resume_at == 0
-        return self._dialect.render(link_references(blocks, self._definitions, hides_definitions=is_first))
+    def _render(self, blocks: tuple[Block, ...], end: int) -> Part:
+        """`end`: where the source of the blocks ends, at the latest."""
+        start = self._part_start.resume_at
+        if not self._definitions and not may_define(self._text[start:end]):
+            return self._dialect.render(Document(blocks))
+        return self._dialect.render(link_references(blocks, self._definitions, hides_definitions=start == 0))
 
 
 def _last_grapheme_start(text: str) -> int:

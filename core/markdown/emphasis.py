@@ -12,6 +12,7 @@ emphasis. Thai and its neighbours have no spaces between words either. In any sc
 close what is open: models write so, and nobody opens bold text in the middle of a bold word.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,8 @@ UNSPACED_PATTERN = regex.compile(
     regex.V1,
 )
 """A character of a script without spaces; `ea` is the East Asian width. The selectors vary a Chinese character."""
+MARK_PATTERN = re.compile(r"[\n\\$`~|=*_\[!<&]|://|www\.")
+"""A text without any of these is text alone: each rule for what is in a paragraph begins with one of them."""
 VARIATION_SELECTORS = tuple(map(chr, range(0xFE00, 0xFE0F)))
 
 
@@ -97,10 +100,14 @@ class _State(StateInline):
 
 class _Parser(ParserInline):
     def parse(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> list[Token]:
+        if not MARK_PATTERN.search(src):
+            tokens += [Token("text", "", 0, content=src)] if src else []
+            return tokens
         state = _State(src, md, env, tokens)
         self.tokenize(state)
-        for rule in self.ruler2.getRules(""):
-            rule(state)
+        if state.delimiters or any(state.tokens_meta):  # otherwise the second rules find no marks to pair
+            for rule in self.ruler2.getRules(""):
+                rule(state)
         return state.tokens
 
 

@@ -157,7 +157,7 @@ def _list_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Parse a table, but append a row's surplus cells to its last cell; markdown-it drops them."""
-    if start + 1 < end and getLine(state, start + 1).count("|") > MAX_TABLE_COLUMNS:
+    if start + 1 >= end or not _may_delimit(getLine(state, start + 1)):
         return False
     first_token = len(state.tokens)
     if not table_rule(state, start, end, silent):
@@ -181,6 +181,11 @@ def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
             surplus = [cell.strip() for cell in cells[columns:]]
             last_cell.content = " | ".join([last_cell.content, *surplus])
     return True
+
+
+def _may_delimit(row: str) -> bool:
+    """Whether `row` may separate the header of a table from its other rows."""
+    return row.lstrip()[:1] in ("|", "-", ":") and row.count("|") <= MAX_TABLE_COLUMNS
 
 
 def _link_rule(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:

@@ -101,6 +101,11 @@ def _last_label(state: StateInline) -> int:
     return int(last[1])
 
 
+def may_define(source: str) -> bool:
+    """Whether the source of blocks may contain a definition or a footnote."""
+    return "]:" in source
+
+
 def find_definitions(blocks: Sequence[Block]) -> Definitions:
     """The first definition of each label."""
     return _read_definitions(_possible_definitions(blocks))

@@ -6,8 +6,8 @@ link is written, and override what their platform writes differently.
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
+from core.markdown.block_cache import BlockCache
 from core.markdown.document import (
     Block,
     CodeBlock,
@@ -37,7 +37,6 @@ from core.markdown.document import (
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.text_table import format_grid, is_grid, table_records
 
-MAX_CACHED_BLOCKS = 4096
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
 
@@ -53,10 +52,13 @@ class MarkdownWriter:
         Spoiler: "||",
     }
 
+    def __init__(self) -> None:
+        self._cache: BlockCache[str] = BlockCache()
+
     def write_document(self, document: Document) -> str:
         text = ""
         for block in document.blocks:
-            lines = _write_block(self, block)
+            lines = self._write_cached(block)
             if lines.strip():
                 text += lines + ("\n" if isinstance(block, Heading) else "\n\n")
         return text.strip("\n").rstrip()
@@ -122,6 +124,13 @@ class MarkdownWriter:
 
     # Blocks
 
+    def _write_cached(self, block: Block) -> str:
+        written = self._cache.get(block)
+        if written is None:
+            written = self.write_block(block)
+            self._cache.put(block, written)
+        return written
+
     def write_block(self, block: Block) -> str:
         text = ""
         match block:
@@ -170,7 +179,7 @@ class MarkdownWriter:
         head = "" if item.is_continuation else marker + checkbox
         lines = []
         for block in item.children:
-            text = _write_block(self, block)
+            text = self._write_cached(block)
             if _has_fence(text):
                 # Not indented: platforms would show the indentation as part of the code.
                 lines += [head.rstrip(), text] if head else [text]
@@ -179,12 +188,6 @@ class MarkdownWriter:
                 lines.append((head or indent) + text.replace("\n", "\n" + indent))
                 head = ""
         return "\n".join([*lines, head.rstrip()] if head else lines)
-
-
-@lru_cache(MAX_CACHED_BLOCKS)
-def _write_block(writer: MarkdownWriter, block: Block) -> str:
-    """`writer.write_block(block)`; while an answer grows, most of its blocks stay as they are."""
-    return writer.write_block(block)
 
 
 def _longest_backtick_run(text: str) -> int:
