@@ -8,10 +8,10 @@ package ignores.
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import httpx2
 import msgspec
@@ -49,8 +49,6 @@ ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailu
 NONEXISTENT_MODEL = "no/model"
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
-Reader = Callable[[], Awaitable[bytes]]
-"""Reads what has arrived of a body; empty at its end."""
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
 
@@ -90,6 +88,16 @@ class ChatRequest:
             "stream_options": {"include_usage": True},
             **{name: value for name, value in optional.items() if value is not None},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Of a response that streams."""
+
+    read: Callable[[], Awaitable[bytes]]
+    """Returns what has arrived; empty at the end."""
+    paused: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Nothing arrives before the context ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,15 +250,15 @@ class ModelApi:
             async with AsyncExitStack() as stack:
                 watchdog = Watchdog(first_token, self._timeouts.between_tokens, self._timeouts.total)
                 stack.callback(watchdog.stop)
-                read = await watchdog.wait(self._open_stream(payload, stack))
+                body = await watchdog.wait(self._open_stream(payload, stack))
                 stack.enter_context(self._read_pacer.stream())
-                async with aclosing(self._parse_chunks(read, parser, watchdog)) as events:
+                async with aclosing(self._parse_chunks(body, parser, watchdog)) as events:
                     async for event in events:
                         yield event
                 for event in parser.finish():
                     yield event
                 if parser.is_done:
-                    await self._drain(read)
+                    await self._drain(body)
         except CLIENT_ERRORS as error:
             model_error = self._model_error(error)
             if parser.content_chars and not isinstance(error, TimeoutError):
@@ -258,10 +266,10 @@ class ModelApi:
             raise model_error from error
 
     async def _parse_chunks(
-        self, read: Reader, parser: StreamParser, watchdog: Watchdog
+        self, body: Body, parser: StreamParser, watchdog: Watchdog
     ) -> AsyncGenerator[StreamEvent, None]:
         """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
-        while chunk := await watchdog.wait(read()):
+        while chunk := await watchdog.wait(body.read()):
             content_chars = parser.content_chars
             for event in parser.feed(chunk):
                 yield event
@@ -270,20 +278,21 @@ class ModelApi:
                 watchdog.extend()
             if parser.is_done:
                 return
-            await self._read_pacer.pause()
+            with body.paused():
+                await self._read_pacer.pause()
 
-    async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Reader:
+    async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Body:
         """Send the request. `stack` closes the response."""
         # As an extra body: the package spends milliseconds to transform the messages of a conversation.
         create = self._openai.chat.completions.with_streaming_response.create
         request = create(model=payload["model"], messages=(), extra_body=payload)
-        return await _open_reader(await stack.enter_async_context(request))
+        return await _open_body(await stack.enter_async_context(request))
 
-    async def _drain(self, read: Reader) -> None:
+    async def _drain(self, body: Body) -> None:
         """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
         with suppress(TimeoutError, httpx2.HTTPError):
             async with asyncio.timeout(self._timings.stream_drain_timeout):
-                while await read():
+                while await body.read():
                     pass
 
     def _model_error(self, error: Exception) -> ModelError:
@@ -311,16 +320,16 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-async def _open_reader(response: Any) -> Reader:
-    """Reads the chunks of a stream."""
+async def _open_body(response: Any) -> Body:
+    """The body of a stream."""
     if "text/event-stream" in response.headers.get("content-type", ""):
         body = response.http_response.extensions.get(BODY_EXTENSION)
         if body is not None and "content-encoding" not in response.headers:
-            return cast("Reader", body.read)
+            return Body(body.read, body.paused)
         chunks = response.iter_bytes()
     else:
         chunks = _detect_stream(response.iter_bytes())
-    return partial(anext, chunks, b"")
+    return Body(partial(anext, chunks, b""))
 
 
 async def _detect_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

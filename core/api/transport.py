@@ -61,6 +61,21 @@ class ResponseBody(httpx2.AsyncByteStream):
         with _translate_errors():
             return await content.readany()
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Receive nothing until the block ends: what arrives meanwhile is then received at once."""
+        connection = self._response.connection
+        transport = connection.transport if connection is not None else None
+        if transport is None or transport.is_closing():
+            yield
+            return
+        transport.pause_reading()
+        try:
+            yield
+        finally:
+            if not transport.is_closing():
+                transport.resume_reading()
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self.read():
             yield chunk

@@ -55,6 +55,8 @@ PRIOR_SPREAD: Features = (*(0.5 * weight + 0.02 for weight in TEXT_WEIGHTS), 5.0
 SAMPLE_NOISE = 1.0
 MAX_SAMPLES = 100
 MIN_CALIBRATION_SAMPLES = 20
+MAX_UNUSED_FRACTION = 0.1
+"""Samples are used when so many are new: one more among many changes little, and using all takes a millisecond."""
 MAX_CACHED_TEXT_CHARS = 20_000
 
 
@@ -95,6 +97,7 @@ class TokenWeights:
 
     def __init__(self, samples: Iterable[Sequence[float]] = ()) -> None:
         self._samples: deque[tuple[float, ...]] = deque(maxlen=MAX_SAMPLES)
+        self._unused_samples = 0
         self.values = PRIOR_WEIGHTS
         for sample in samples:
             if len(sample) == len(PRIOR_WEIGHTS) + 1:
@@ -112,7 +115,10 @@ class TokenWeights:
     def add_sample(self, features: Features, tokens: int) -> None:
         """Learn that the model counted `tokens` for a request with these features."""
         self._samples.append((*features, tokens))
-        self._fit()
+        self._unused_samples += 1
+        if self._unused_samples >= MAX_UNUSED_FRACTION * len(self._samples):
+            self._unused_samples = 0
+            self._fit()
 
     def _fit(self) -> None:
         """Find the weights nearest to the prior that explain the samples (ridge regression)."""

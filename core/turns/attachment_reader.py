@@ -41,7 +41,7 @@ class ReadFiles:
 
 def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
     """The attachments that may contain text and can be downloaded."""
-    if not isinstance(adapter, SupportsFiles):
+    if not incoming.attachments or not isinstance(adapter, SupportsFiles):
         return ()
     return tuple(file for file in incoming.attachments if file.is_document and file.file_id)
 
