@@ -1,3 +1,4 @@
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -6,17 +7,24 @@ from core.api.read_pacer import MAX_PAUSE, ReadPacer
 
 
 @pytest.mark.parametrize(("streams", "seconds"), [(1, 0.003), (20, 0.06), (100, MAX_PAUSE)])
-async def test_pauses_grow_with_the_number_of_streams(streams: int, seconds: float) -> None:
-    pauses: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    pacer = ReadPacer(sleep)
+def test_pauses_grow_with_the_number_of_streams(streams: int, seconds: float) -> None:
+    pacer = ReadPacer()
     with ExitStack() as stack:
         for _ in range(streams):
             stack.enter_context(pacer.stream())
-        await pacer.pause()
+        assert pacer.pause_seconds == pytest.approx(seconds)
+    assert pacer.pause_seconds == 0
+
+
+async def test_pauses_end_together_and_begin_anew() -> None:
+    pacer = ReadPacer()
     with pacer.stream():
-        await pacer.pause()
-    assert pauses == pytest.approx([seconds, 0.003])
+        for _ in range(2):
+            started_at = asyncio.get_running_loop().time()
+            first = asyncio.create_task(pacer.pause())
+            cancelled = asyncio.create_task(pacer.pause())
+            asyncio.get_running_loop().call_soon(cancelled.cancel)
+            await pacer.pause()
+            await first
+            assert cancelled.cancelled()
+            assert asyncio.get_running_loop().time() - started_at >= pacer.pause_seconds - 0.001
