@@ -16,7 +16,7 @@ ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 
 class ButtonAction(StrEnum):
     STOP = "stop"
-    """Argument: the turn, as for all up to `USE_MODEL`."""
+    """Argument: the turn, as for all up to `IMPORT`."""
     RETRY = "retry"
     CONTINUE = "more"
     SEND_AGAIN = "again"
@@ -24,6 +24,7 @@ class ButtonAction(StrEnum):
     SHOW_VARIANT = "v"
     CHOOSE_RETRY_MODEL = "vm"
     USE_MODEL = "use"
+    IMPORT = "import"
     RETRY_WITH = "with"
     """Argument: the turn and the digest of the model's ID, `TURN:DIGEST`."""
     CHOOSE_MODEL = "m"

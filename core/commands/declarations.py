@@ -220,6 +220,19 @@ _OTHERS = (
         example="/memory delete 3",
     ),
     Command(
+        "export",
+        gettext_noop("Send this conversation as files"),
+        details=gettext_noop("One file is for reading, the other one for /import."),
+    ),
+    Command(
+        "import",
+        gettext_noop("Go on with an exported conversation"),
+        (Argument("file", gettext_noop("The file that /export made"), is_file=True),),
+        details=gettext_noop(
+            "Send the file with this command, or reply to it. I ask before I replace this conversation."
+        ),
+    ),
+    Command(
         "usage",
         gettext_noop("Show the tokens used today"),
         details=gettext_noop("Shows them for each model, with what is left of its quota."),

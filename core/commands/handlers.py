@@ -20,6 +20,7 @@ from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
+from core.commands.transfer import export_reply, import_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
@@ -114,6 +115,8 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "new": new_reply,
     "stop": stop_reply,
     "language": language_reply,
+    "export": export_reply,
+    "import": import_reply,
 }
 
 NOTICES: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
-from core.port import Adapter, Button, Capabilities, Incoming, MenuItem
+from core.port import Adapter, Button, Capabilities, File, Incoming, MenuItem
 from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
@@ -82,6 +82,8 @@ class Reply:
     """An earlier answer of a model, which may take only some messages."""
     note: str = ""
     """Plain text under an answer."""
+    files: tuple[File, ...] = ()
+    """Sent under the text, or nothing is sent but that files are refused here."""
     shown_turn: int | None = None
     """The turn whose answer it is, if the messages that show it get their buttons from that turn."""
     replaced_turn: int | None = None

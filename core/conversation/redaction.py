@@ -4,6 +4,8 @@ import re
 
 REDACTED = "[removed]"
 
+SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{32,})")
+"""A key of IO Intelligence."""
 SECRET_PATTERNS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),  # JSON web tokens
@@ -20,6 +22,10 @@ LABELLED_SECRET = re.compile(
     r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",
     re.IGNORECASE,
 )
+
+
+def redact_service_keys(text: str) -> str:
+    return SERVICE_KEY.sub("[API key]", text)
 
 
 def redact(text: str) -> str:

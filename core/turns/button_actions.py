@@ -12,6 +12,7 @@ from core.commands.language import choose_language
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
 from core.commands.permissions import is_manager
 from core.commands.request import CommandRequest, Reply
+from core.commands.transfer import apply_import_reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
 from core.i18n.translation import gettext
@@ -29,7 +30,7 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models", "language", REQUESTS_COMMAND)
+MENU_COMMANDS = ("model", "models", "import", "language", REQUESTS_COMMAND)
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -188,6 +189,7 @@ TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitabl
     ButtonAction.SHOW_VARIANT: show_variant_reply,
     ButtonAction.CHOOSE_RETRY_MODEL: choose_retry_model_reply,
     ButtonAction.USE_MODEL: use_model_reply,
+    ButtonAction.IMPORT: apply_import_reply,
 }
 """For those who may act on the turn."""
 MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply]]] = {

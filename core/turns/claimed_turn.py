@@ -40,6 +40,7 @@ from core.store.lease_keeper import Lease
 from core.store.retrying_store import RetryingStore
 from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
 from core.texts import answers as texts
+from core.texts.transfer import NO_UPLOADS
 from core.timings import Timings
 
 log = structlog.get_logger(__name__)
@@ -256,6 +257,9 @@ class ClaimedTurn:
         await self.finish(TurnState.DONE)
 
     async def _deliver_reply(self, reply: Reply) -> None:
+        if reply.files:
+            await self._deliver_files(reply)
+            return
         if reply.replaced_turn is not None:
             await self.outbox.take_over(reply.replaced_turn)
         await self.deliver(
@@ -263,6 +267,14 @@ class ClaimedTurn:
         )
         if reply.shown_turn is not None:
             await self.outbox.hand_over(reply.shown_turn)
+
+    async def _deliver_files(self, reply: Reply) -> None:
+        first, *others = reply.files
+        caption = self._render_line(Text(reply.text))
+        try:
+            await self._send_parts([replace(caption, file=first), *(Part("", file=file) for file in others)])
+        except _FileRefusedError:
+            await self.deliver(gettext(NO_UPLOADS))
 
     async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""

@@ -14,6 +14,7 @@ from core.commands.compare import Comparison, parse_comparison
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
+from core.conversation.redaction import SERVICE_KEY, redact_service_keys
 from core.errors import AccessDeniedError
 from core.i18n.translation import gettext, load_catalogue, match_language, speaking
 from core.port import EventKind, Incoming, Quote
@@ -45,7 +46,6 @@ STOP_LIMIT_FACTOR = 2
 KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
 """Discord sends a command that was pasted as text as a message."""
 KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
-SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{32,})")
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
@@ -241,7 +241,7 @@ def _sanitise(incoming: Incoming) -> Incoming:
 
 def sanitise_quote(quote: Quote) -> Quote:
     """Neither the model nor the database may see an API key in it."""
-    text = SERVICE_KEY.sub("[API key]", shorten(_sanitise_text(quote.text), MAX_QUOTED_MESSAGE_CHARS))
+    text = redact_service_keys(shorten(_sanitise_text(quote.text), MAX_QUOTED_MESSAGE_CHARS))
     return replace(quote, text=text, author=_sanitise_text(quote.author)[:MAX_AUTHOR_CHARS])
 
 

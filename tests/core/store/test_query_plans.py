@@ -47,6 +47,7 @@ from core.store import (
     retention,
     schema,
     token_usage,
+    transcripts,
     turns,
 )
 from core.store.answer_parts import PartState, SentPart
@@ -264,6 +265,10 @@ def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
     run(turns.restart_turn, turn.id, turn.incoming)
     run(claims.cancel_turns, 5, 10**9)
+    imported = [transcripts.TranscriptMessage("user", "hello"), transcripts.TranscriptMessage("assistant", "hi")]
+    run(transcripts.load_transcript, 5)
+    run(transcripts.stage_import, 5, turn.id, imported)
+    run(transcripts.apply_import, 5, turn.id, turn.id)
     run(claims.was_just_stopped, 5, 10**9)
     run(conversations.find_conversation, KEY)
     run(conversations.reset_history, 5, turn.id)

@@ -1,0 +1,76 @@
+"""/export and /import: the conversation as a file, and back."""
+
+import structlog
+
+from core.buttons import ButtonAction, encode_action
+from core.commands.request import CommandRequest, Reply
+from core.conversation.redaction import redact_service_keys
+from core.conversation.transcript import (
+    MAX_FILE_BYTES,
+    decode_transcript,
+    encode_transcript,
+    render_transcript,
+)
+from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext
+from core.port import Button, File, SupportsFiles, SupportsUploads
+from core.store.transcripts import TranscriptMessage, apply_import, load_transcript, stage_import
+from core.store.turns import StoredTurn
+from core.texts import transfer as texts
+
+log = structlog.get_logger(__name__)
+
+MARKDOWN_FILE = "conversation.md"
+JSON_FILE = "conversation.json"
+
+
+async def export_reply(request: CommandRequest) -> Reply:
+    """`/export`: the conversation as two files."""
+    adapter, models = request.adapter, request.services.models
+    if not isinstance(adapter, SupportsUploads):
+        return Reply(gettext(texts.NO_UPLOADS))
+    messages = await request.services.store.read(load_transcript, request.conversation_id)
+    if not messages:
+        return Reply(gettext(texts.NOTHING_TO_EXPORT))
+    named = [
+        TranscriptMessage(message.role, message.text, models.display_name(message.model) if message.model else "")
+        for message in messages
+    ]
+    files = (
+        File(MARKDOWN_FILE, render_transcript(named, person=request.incoming.sender.name)),
+        File(JSON_FILE, encode_transcript(messages)),
+    )
+    if max(len(file.content) for file in files) > adapter.upload_limits.max_bytes:
+        return Reply(gettext(texts.EXPORT_TOO_LARGE))
+    return Reply(gettext(texts.EXPORTED), files=files)
+
+
+async def import_reply(request: CommandRequest) -> Reply:
+    """`/import` with a file, or in reply to one: asks before it replaces the conversation."""
+    adapter = request.adapter
+    file = next((file for file in request.incoming.attachments if file.is_document and file.file_id), None)
+    if file is None or not isinstance(adapter, SupportsFiles):
+        return Reply(gettext(texts.IMPORT_USAGE))
+    if file.size > MAX_FILE_BYTES:
+        return Reply(texts.import_too_large(MAX_FILE_BYTES))
+    try:
+        content = await adapter.fetch(file, MAX_FILE_BYTES)
+    except DeliveryError as error:
+        log.info("memory.file_not_fetched", turn=request.turn_id, failure=error.failure, error=str(error))
+        is_too_large = error.failure is DeliveryFailure.REJECTED
+        return Reply(texts.import_too_large(MAX_FILE_BYTES) if is_too_large else gettext(texts.FILE_NOT_FETCHED))
+    messages = decode_transcript(content)
+    if messages is None:
+        return Reply(gettext(texts.NO_TRANSCRIPT))
+    imported = tuple(TranscriptMessage(message.role, redact_service_keys(message.text)) for message in messages)
+    await request.services.store.write(stage_import, request.conversation_id, request.turn_id, imported)
+    replace = Button(gettext(texts.REPLACE_BUTTON), encode_action(ButtonAction.IMPORT, request.turn_id))
+    return Reply(texts.import_question(len(imported)), (replace,))
+
+
+async def apply_import_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
+    """Replace the conversation by the file of an earlier `/import`."""
+    if turn.incoming.command != "import" or turn.conversation_id != request.conversation_id:
+        return Reply(gettext(texts.IMPORT_EXPIRED))
+    count = await request.services.store.write(apply_import, request.conversation_id, turn.id, request.turn_id)
+    return Reply(texts.imported(count) if count else gettext(texts.IMPORT_EXPIRED), edits_message=True)

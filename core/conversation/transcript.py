@@ -1,0 +1,43 @@
+"""A conversation as a file: Markdown for people, JSON that can be imported again.
+
+    {"format": "parley-conversation", "version": 1,
+     "messages": [{"role": "user", "text": "Hello"}, {"role": "assistant", "text": "Hi!", "model": "phi-4"}]}
+
+The text of a file is untrusted: it becomes messages of the history and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from core.store.transcripts import MAX_MESSAGES, TranscriptMessage
+
+MAX_FILE_BYTES = 4_000_000
+
+
+class _Transcript(msgspec.Struct, frozen=True):
+    format: Literal["parley-conversation"]
+    version: Literal[1]
+    messages: Annotated[tuple[TranscriptMessage, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
+
+
+def encode_transcript(messages: Sequence[TranscriptMessage]) -> bytes:
+    encoded = msgspec.json.encode(_Transcript("parley-conversation", 1, tuple(messages[-MAX_MESSAGES:])))
+    return msgspec.json.format(encoded, indent=2) + b"\n"
+
+
+def decode_transcript(content: bytes) -> tuple[TranscriptMessage, ...] | None:
+    """The messages of a file that `encode_transcript` may have written; None for any other file."""
+    try:
+        return msgspec.json.decode(content, type=_Transcript).messages
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def render_transcript(messages: Sequence[TranscriptMessage], *, person: str) -> bytes:
+    """The conversation as Markdown. `person` is the heading of what people wrote."""
+    headings = [message.model or "…" if message.role == "assistant" else person for message in messages]
+    blocks = [f"## {heading}\n\n{message.text}\n" for heading, message in zip(headings, messages, strict=True)]
+    return "\n".join(blocks).encode()

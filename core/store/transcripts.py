@@ -1,0 +1,83 @@
+"""Reads a conversation for /export, and replaces it by that of a file.
+
+An import is asked for before it happens. Until then its messages are excluded from the history, so that the retention
+of turns deletes them if nobody answers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import Connection, insert, select
+
+from core.store.conversations import reset_history
+from core.store.history import select_history
+from core.store.schema import database_now, messages, turns
+
+MAX_MESSAGES = 2000
+"""No window fits more."""
+MAX_MESSAGE_CHARS = 400_000
+
+
+class TranscriptMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    role: Literal["user", "assistant"]
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_CHARS)]
+    model: Annotated[str, Meta(max_length=200)] = ""
+    """That wrote the answer; empty if unknown."""
+
+
+def load_transcript(connection: Connection, conversation_id: int) -> tuple[TranscriptMessage, ...]:
+    """The newest messages since /new, oldest first."""
+    query = select_history(conversation_id, messages.c.role, messages.c.text, turns.c.model)
+    rows = connection.execute(query.outerjoin(turns, turns.c.id == messages.c.turn_id).limit(MAX_MESSAGES)).all()
+    return tuple(
+        TranscriptMessage(row.role, row.text, row.model or "" if row.role == "assistant" else "")
+        for row in reversed(rows)
+    )
+
+
+def stage_import(
+    connection: Connection, conversation_id: int, turn_id: int, imported: Sequence[TranscriptMessage]
+) -> None:
+    """Keep the messages of a file for `apply_import`. Repeated calls keep them once."""
+    if not _staged(connection, turn_id):
+        rows = [{"role": message.role, "text": message.text} for message in imported]
+        _insert(connection, conversation_id, [{**row, "turn_id": turn_id, "is_excluded": True} for row in rows])
+
+
+def apply_import(connection: Connection, conversation_id: int, staged_by: int, turn_id: int) -> int:
+    """Replace the history of the conversation by what a turn has staged. `turn_id` is the turn that asks for it.
+
+    Returns the number of messages; 0 if nothing is staged, or no longer.
+    """
+    staged = _staged(connection, staged_by)
+    if not staged:
+        return 0
+    reset_history(connection, conversation_id, turn_id)
+    turn_ids = _exchange_ids([role for role, _ in staged], turn_id)
+    rows = [
+        {"role": role, "text": text, "turn_id": exchange, "is_excluded": False}
+        for (role, text), exchange in zip(staged, turn_ids, strict=True)
+    ]
+    _insert(connection, conversation_id, rows)
+    return len(rows)
+
+
+def _staged(connection: Connection, turn_id: int) -> list[tuple[str, str]]:
+    is_staged = (messages.c.turn_id == turn_id, messages.c.is_excluded.is_(True))
+    query = select(messages.c.role, messages.c.text).where(*is_staged).order_by(messages.c.id)
+    return [(row.role, row.text) for row in connection.execute(query)]
+
+
+def _exchange_ids(roles: Sequence[str], turn_id: int) -> Iterator[int]:
+    """A number for each question with its answer, like a turn's, that no turn has: an import is no turn."""
+    exchange = -turn_id * MAX_MESSAGES
+    for role in roles:
+        exchange -= int(role == "user")
+        yield exchange
+
+
+def _insert(connection: Connection, conversation_id: int, rows: Sequence[dict[str, object]]) -> None:
+    columns = {"conversation_id": conversation_id}
+    connection.execute(insert(messages).values(created_at=database_now()), [{**row, **columns} for row in rows])
