@@ -207,6 +207,13 @@ class Inbox(Protocol):
 # What the core hands to an adapter
 
 
+class StateStore(Protocol):
+    """Stores a few small strings of an adapter beyond the process. Raises `StoreError`."""
+
+    async def load_state(self, name: str) -> str | None: ...
+    async def save_state(self, name: str, value: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Button:
     label: str

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bots.discord.backfill import BackfillSources
-from bots.discord.commands import CommandSync, StateStore
+from bots.discord.commands import CommandSync
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.errors import (
     MISSING_PERMISSIONS,
@@ -44,6 +44,7 @@ from core.port import (
     PreviewMode,
     Quote,
     RateLimit,
+    StateStore,
     UploadLimits,
     Window,
 )

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import discord
 import structlog
 
-from bots.discord.commands import StateStore
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
 from bots.discord.shard_allocator import Shard
@@ -29,7 +28,7 @@ from bots.discord.translate import channel_id
 from core.backoff import Backoff
 from core.clock import wait_for_event
 from core.errors import DeliveryError, StoreError
-from core.port import Place
+from core.port import Place, StateStore
 from core.store.recent_activity import EventHistory
 
 if TYPE_CHECKING:

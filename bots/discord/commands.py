@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 import msgspec
@@ -16,6 +16,8 @@ from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.commands.declarations import Argument, Command
 from core.errors import DeliveryError, StoreError
+from core.i18n.translation import catalogues_digest, read_translations
+from core.port import StateStore
 
 MAX_OPTION_CHARS = 6000
 MAX_DESCRIPTION_CHARS = 100
@@ -24,7 +26,21 @@ ALL_CONTEXTS = [0, 1, 2]
 ALL_INTEGRATION_TYPES = [0, 1]
 """Installed to a server, installed to a user."""
 
+LOCALES: Mapping[str, tuple[str, ...]] = {
+    "de": ("de",),
+    "es": ("es-ES", "es-419"),
+    "pt": ("pt-BR",),
+    "ru": ("ru",),
+    "uk": ("uk",),
+    "ja": ("ja",),
+    "zh": ("zh-CN", "zh-TW"),
+}
+"""By the bot's language, Discord's locales whose clients use it."""
+
 log = structlog.get_logger(__name__)
+
+Translations = Mapping[str, Mapping[str, str]]
+"""By language, and by English text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +51,21 @@ class FocusedArgument:
     text: str
 
 
-def commands_payload(commands: Sequence[Command]) -> list[dict[str, object]]:
-    """The body of `PUT /applications/{id}/commands`."""
+def commands_payload(commands: Sequence[Command], translations: Translations) -> list[dict[str, object]]:
+    """The body of `PUT /applications/{id}/commands`.
+
+    Names are English in all languages, as in the bot's messages, which say "/model".
+    """
     return [
         {
             "type": discord.AppCommandType.chat_input.value,
             "name": command.name,
-            "description": command.description[:MAX_DESCRIPTION_CHARS],
+            **_description(command.description, translations),
             "contexts": ALL_CONTEXTS,
             "integration_types": ALL_INTEGRATION_TYPES,
             # Discord demands that required options come first.
             "options": [
-                _option(argument)
+                _option(argument, translations)
                 for argument in sorted(command.arguments, key=lambda argument: not argument.is_required)
             ],
         }
@@ -54,8 +73,10 @@ def commands_payload(commands: Sequence[Command]) -> list[dict[str, object]]:
     ]
 
 
-def commands_digest(payload: Sequence[dict[str, object]]) -> str:
-    return hashlib.sha256(msgspec.json.encode(payload, order="sorted")).hexdigest()
+def commands_digest(commands: Sequence[Command]) -> str:
+    """Changes when the payload does."""
+    payload = msgspec.json.encode(commands_payload(commands, {}), order="sorted")
+    return hashlib.sha256(payload + catalogues_digest().encode()).hexdigest()
 
 
 def join_arguments(command: Command | None, options: Sequence[Mapping[str, Any]]) -> str:
@@ -78,12 +99,29 @@ def focused_argument(command: Command | None, options: Sequence[Mapping[str, Any
     return None
 
 
-def _option(argument: Argument) -> dict[str, object]:
+def _read_translations(commands: Sequence[Command]) -> Translations:
+    arguments = [argument for command in commands for argument in command.arguments]
+    return read_translations(
+        {command.description for command in commands} | {argument.description for argument in arguments}
+    )
+
+
+def _description(text: str, translations: Translations) -> dict[str, object]:
+    localizations = {
+        locale: translated[text][:MAX_DESCRIPTION_CHARS]
+        for language, translated in translations.items()
+        if text in translated
+        for locale in LOCALES[language]
+    }
+    return {"description": text[:MAX_DESCRIPTION_CHARS], "description_localizations": localizations}
+
+
+def _option(argument: Argument, translations: Translations) -> dict[str, object]:
     types = discord.AppCommandOptionType
     option: dict[str, object] = {
         "type": (types.attachment if argument.is_file else types.string).value,
         "name": argument.name,
-        "description": argument.description[:MAX_DESCRIPTION_CHARS],
+        **_description(argument.description, translations),
         "required": argument.is_required,
     }
     if argument.is_file:
@@ -100,13 +138,6 @@ def _option(argument: Argument) -> dict[str, object]:
     return option
 
 
-class StateStore(Protocol):
-    """Stores a few small strings beyond the process."""
-
-    async def load_state(self, name: str) -> str | None: ...
-    async def save_state(self, name: str, value: str) -> None: ...
-
-
 class CommandSync:
     """Overwrites all commands if their digest differs from the saved one.
 
@@ -118,8 +149,7 @@ class CommandSync:
     ) -> None:
         self._http = http
         self._state = state
-        self._payload = commands_payload(commands)
-        self._digest = commands_digest(self._payload)
+        self._commands = commands
         self._backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
         self._clock = timings.clock
         self._task: asyncio.Task[None] | None = None
@@ -152,8 +182,11 @@ class CommandSync:
 
     async def _sync(self, application_id: str) -> None:
         name = f"discord.commands.{application_id}"
-        if await self._state.load_state(name) == self._digest:
+        digest = await asyncio.to_thread(commands_digest, self._commands)
+        if await self._state.load_state(name) == digest:
             return
-        await self._http.call("PUT", f"/applications/{application_id}/commands", self._payload)
-        await self._state.save_state(name, self._digest)
-        log.info("discord.commands_synced", commands=len(self._payload))
+        translations = await asyncio.to_thread(_read_translations, self._commands)
+        payload = commands_payload(self._commands, translations)
+        await self._http.call("PUT", f"/applications/{application_id}/commands", payload)
+        await self._state.save_state(name, digest)
+        log.info("discord.commands_synced", commands=len(payload))

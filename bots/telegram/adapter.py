@@ -42,6 +42,7 @@ from core.port import (
     PreviewMode,
     RateLimit,
     RichMode,
+    StateStore,
     UploadLimits,
     Window,
 )
@@ -77,7 +78,7 @@ class TelegramAdapter:
 
     `preview_mode`: drafts exist only in private chats; elsewhere edits replace them.
     `rich_mode`: when answers are rich messages, unless a chat prefers another mode.
-    `commands` appear in Telegram's menu.
+    `commands` appear in Telegram's menu; `state` remembers that they do in other languages than English.
     `leases`: only one of the processes on the same database polls; the others stand by.
     `webhook`: Telegram sends updates to this address, and no process polls.
     `max_conflicts`: see `Poller`.
@@ -95,6 +96,7 @@ class TelegramAdapter:
         preview_mode: PreviewMode = PreviewMode.DRAFT,
         rich_mode: RichMode = RichMode.AUTO,
         commands: Sequence[Command] = (),
+        state: StateStore | None = None,
         leases: Leases | None = None,
         webhook: "WebhookAddress | None" = None,
         max_conflicts: int = MAX_CONFLICTS,
@@ -107,6 +109,7 @@ class TelegramAdapter:
         self._preview_mode = preview_mode
         self._rich_mode = rich_mode
         self._commands = commands
+        self._state = state
         self._leases = leases
         self._webhook = webhook
         self._max_conflicts = max_conflicts
@@ -159,7 +162,7 @@ class TelegramAdapter:
     async def run(self, inbox: Inbox) -> None:
         try:
             me = await self._connect()
-            self._start_background(publish_commands(self._bot, self._commands))
+            self._start_background(publish_commands(self._bot, self._commands, self._state))
             receiver = UpdateReceiver(
                 inbox,
                 me,

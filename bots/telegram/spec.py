@@ -29,6 +29,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
         rich_mode=RichMode(settings.rich),
         commands=COMMANDS,
+        state=services,
         leases=services.leases,
         webhook=webhook,
     )

@@ -66,7 +66,7 @@ class Chats:
         self.channel = server.create_channel(self.guild, "general")
         self.thread = server.create_thread(self.channel, "aside")
         self.dm, self.adas_dm = server.open_dm(self.bob), server.open_dm(self.ada)
-        server.commands = [{"id": str(next_snowflake()), **command} for command in commands_payload(COMMANDS)]
+        server.commands = [{"id": str(next_snowflake()), **command} for command in commands_payload(COMMANDS, {})]
         self.account = str(server.bot.id)
         self.places = (
             Place(PLATFORM, self.account, str(self.adas_dm.id), is_private=True),

@@ -19,6 +19,7 @@ from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox, Incoming, Place
 from core.texts.answers import ACCESS_DENIED
 from tests import api_specs
+from tests.state_store import MemoryState
 
 FAST_TIMINGS = DiscordTimings(
     max_acknowledge_delay=0.2,
@@ -34,21 +35,6 @@ FAST_TIMINGS = DiscordTimings(
     shard_claim_interval=0.05,
     extra_interval_per_shard=0.02,
 )
-
-
-class FakeState:
-    """A `StateStore` that outlives an adapter."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.saved = asyncio.Event()
-
-    async def load_state(self, name: str) -> str | None:
-        return self.values.get(name)
-
-    async def save_state(self, name: str, value: str) -> None:
-        self.values[name] = value
-        self.saved.set()
 
 
 @dataclass
@@ -88,7 +74,7 @@ class AdapterHarness:
     def __init__(self, discord: DiscordStandIn) -> None:
         self.discord = discord
         self.inbox = FakeInbox()
-        self.state = FakeState()
+        self.state = MemoryState()
         self.suggestions: list[Suggestion] = []
         self.suggestion_requests: list[str] = []
         self.owner = discord.create_user("Olga")

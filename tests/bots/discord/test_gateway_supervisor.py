@@ -113,6 +113,9 @@ async def test_commands_sync_once_across_restarts(harness: AdapterHarness) -> No
     assert ask["options"][0]["required"]
     model = next(command for command in put.body if command["name"] == "model")
     assert model["options"][0]["autocomplete"]
+    assert ask["description_localizations"]["pt-BR"] == "Perguntar ao modelo"
+    assert ask["options"][0]["description_localizations"]["es-419"] == "Tu pregunta"
+    assert "name_localizations" not in ask, "the bot's messages call commands by their English names"
     await harness.restart()
     await harness.say("hi")
     await harness.inbox.next()

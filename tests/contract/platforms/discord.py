@@ -17,6 +17,7 @@ from core.errors import DeliveryFailure
 from core.port import Adapter, Incoming, Place
 from core.store.recent_activity import EventHistory, RecentActivity
 from tests.contract.harness import Ability, ContractInbox, Operation, PlatformHarness, VisibleMessage
+from tests.state_store import MemoryState
 
 TIMINGS = DiscordTimings(
     first_store_retry_delay=0.01,
@@ -58,19 +59,6 @@ class InboxHistory(EventHistory):
 
     async def stored_keys(self, account: str, keys: Sequence[str]) -> set[str]:
         return self._inbox.stored.keys() & set(keys)
-
-
-class MemoryState:
-    """The state that outlives a process."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-
-    async def load_state(self, name: str) -> str | None:
-        return self._values.get(name)
-
-    async def save_state(self, name: str, value: str) -> None:
-        self._values[name] = value
 
 
 async def has_access(_incoming: Incoming) -> bool:
