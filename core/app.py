@@ -47,6 +47,10 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
         timings=timings,
         facts=facts,
     )
+    speech_api = None
+    if settings.speech_url:
+        speech_key = settings.speech_key.get_secret_value() if settings.speech_key else ""
+        speech_api = ModelApi(settings.speech_url, speech_key, timings=timings)
     try:
         await store.open()
         await facts.refresh()
@@ -57,9 +61,11 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
             from core.conversation.vault import open_vault
 
             vault = await open_vault(store, settings.secret_key.get_secret_value())
-        yield build_services(settings, store, api, models, facts, vault, timings=timings)
+        yield build_services(settings, store, api, models, facts, vault, speech_api=speech_api, timings=timings)
     finally:
         await api.close()
+        if speech_api is not None:
+            await speech_api.close()
         await store.close()
 
 

@@ -95,6 +95,8 @@ class Attachment:
     """A file whose text the bot may read, as opposed to a picture, a sound or a location."""
     is_image: bool = False
     """A still picture that a model may look at, or that of an animation; `file_id` is the picture's."""
+    is_audio: bool = False
+    """A recording that may contain spoken words."""
     is_quoted: bool = False
     """It came with the message that the person replies to."""
 

@@ -11,6 +11,7 @@ from core.conversation.learned_facts import LearnedFacts
 from core.conversation.ledger import Ledger
 from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_registry import ModelRegistry
+from core.conversation.speech import SpeechRecognition
 from core.conversation.summariser import Summariser
 from core.conversation.token_estimator import TokenEstimators
 from core.memory.file_reader import FileReader
@@ -40,6 +41,7 @@ class Services:
     summariser: Summariser
     memory: MemoryService
     images: ImageReader
+    speech: SpeechRecognition
     owner: str
     """This process's name in the database."""
     leases: Leases
@@ -60,6 +62,7 @@ def build_services(
     facts: LearnedFacts,
     vault: "Vault | None",
     *,
+    speech_api: ModelApi | None = None,
     timings: Timings = Timings(),
 ) -> Services:
     api_keys = ApiKeys(store, api, settings, vault)
@@ -80,6 +83,7 @@ def build_services(
         Summariser(store, models, ledger),
         MemoryService(store, ledger, model=settings.embedding_model, timings=timings, reader=reader),
         ImageReader(reader, settings.image_side),
+        SpeechRecognition(models, settings, speech_api),
         owner,
         Leases(store, owner, timings=timings),
         timings,

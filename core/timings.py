@@ -97,6 +97,8 @@ class Timings:
     """How long the request for the list of models may take."""
     embedding_timeout: float = 60.0
     """How long one request for vectors may take."""
+    speech_timeout: float = 180.0
+    """How long the transcription of one recording may take."""
     model_retry_delay: float = 0.6
     """The first delay before a failed request to the model service is sent again; it doubles."""
     max_model_retry_delay: float = 20.0

@@ -13,10 +13,12 @@ Content: TypeAlias = discord.Message | discord.MessageSnapshot
 
 DOCUMENT_KIND = gettext_noop("file")
 PHOTO_KIND = gettext_noop("photo")
+AUDIO_KIND, VOICE_KIND = gettext_noop("audio file"), gettext_noop("voice message")
+RECORDING_KINDS = (AUDIO_KIND, VOICE_KIND)
 KIND_BY_MEDIA_FAMILY = {
     "image": PHOTO_KIND,
     "video": gettext_noop("video"),
-    "audio": gettext_noop("audio file"),
+    "audio": AUDIO_KIND,
 }
 
 
@@ -71,7 +73,7 @@ def _from_sticker(sticker: discord.StickerItem) -> Attachment:
 
 
 def _from_library(attachment: discord.Attachment) -> Attachment:
-    kind = gettext_noop("voice message") if attachment.is_voice_message() else _kind(attachment.content_type or "")
+    kind = VOICE_KIND if attachment.is_voice_message() else _kind(attachment.content_type or "")
     return Attachment(
         kind,
         attachment.filename,
@@ -79,6 +81,7 @@ def _from_library(attachment: discord.Attachment) -> Attachment:
         attachment.url,
         is_document=kind == DOCUMENT_KIND,
         is_image=kind == PHOTO_KIND,
+        is_audio=kind in RECORDING_KINDS,
     )
 
 
@@ -91,6 +94,7 @@ def _from_payload(file: Mapping[str, Any]) -> Attachment:
         str(file.get("url", "")),
         is_document=kind == DOCUMENT_KIND,
         is_image=kind == PHOTO_KIND,
+        is_audio=kind in RECORDING_KINDS,
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from bots.adapters import SETTINGS_SECTIONS
 from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
 from bots.sandbox.discord import DiscordStandIn
-from bots.sandbox.model import VISION_MODEL, ModelStandIn
+from bots.sandbox.model import SPEECH_MODEL, VISION_MODEL, ModelStandIn
 from bots.sandbox.model_controls import model_commands
 from bots.sandbox.shell import SandboxShell, ShellCommand
 from bots.sandbox.telegram import TelegramStandIn
@@ -65,6 +65,7 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
         else:
             model = ModelStandIn(tokens_per_second=tokens_per_second)
             model.add_model(VISION_MODEL)
+            model.add_model(SPEECH_MODEL)
             await model.start()
             stack.push_async_callback(model.close)
             environment |= model.environment()

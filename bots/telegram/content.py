@@ -31,6 +31,7 @@ KIND_BY_FIELD = {
     "giveaway": gettext_noop("giveaway"),
 }
 MOVING_PICTURES = ("animation", "sticker")
+RECORDINGS = ("voice", "audio", "video_note")
 
 
 def extract_attachments(content: Content) -> tuple[Attachment, ...]:
@@ -51,6 +52,7 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
                 getattr(source, "file_id", ""),
                 is_document=field == "document",
                 is_image=picture is not None,
+                is_audio=field in RECORDINGS,
             ),
         )
     if "rich_message" in content.api_kwargs and not _rich_text(content):

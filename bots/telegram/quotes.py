@@ -51,16 +51,16 @@ def replied_message(message: Message) -> Message | None:
 
 
 def replied_files(message: Message) -> tuple[Attachment, ...]:
-    """The document or picture of the message that this one replies to, unless a bot sent it."""
+    """The document, picture or recording of the message that this one replies to, unless a bot sent it."""
     original = replied_message(message)
     content: Content | None = original or message.external_reply
     if content is None or (original is not None and original.from_user is not None and original.from_user.is_bot):
         return ()
     media_type = (content.document and content.document.mime_type) or ""
-    if media_type.startswith(("video/", "audio/")):
+    if media_type.startswith("video/"):
         return ()
     files = extract_attachments(content)
-    return tuple(replace(file, is_quoted=True) for file in files if file.is_document or file.is_image)
+    return tuple(replace(file, is_quoted=True) for file in files if file.is_document or file.is_image or file.is_audio)
 
 
 def _read_quoted(content: Content) -> str:

@@ -120,7 +120,7 @@ async def models_table(services: Services, search: str) -> Table:
             "yes" if model.has_vision else "",
             "" if quota.limit is None else f"{quota.limit:,}",
             "" if quota.remaining is None else f"{quota.remaining:,}",
-            "embeddings only" if model.is_embedding_model else "",
+            "embeddings only" if model.is_embedding_model else "speech only" if model.is_speech_model else "",
         )
     table.caption = f"Quotas reset in {format_duration(services.ledger.seconds_until_reset())}"
     return table

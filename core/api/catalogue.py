@@ -23,6 +23,7 @@ MAX_CONTEXT_TOKENS = 100_000_000
 MAX_QUOTA_TOKENS = 10**15
 
 EMBEDDING_NAME_PATTERN = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
+SPEECH_NAME_PATTERN = re.compile(r"whisper|transcri|speech-to-text|\bstt\b|parakeet|canary-", re.IGNORECASE)
 REASONING_NAME_PATTERN = re.compile(r"\br1\b|qwq|thinking|reason|\bo[134]\b|gpt-oss|magistral|\bglm-z1", re.IGNORECASE)
 VISION_NAME_PATTERN = re.compile(
     r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal", re.IGNORECASE
@@ -54,6 +55,8 @@ class Model:
     has_reasoning: bool = False
     has_vision: bool = False
     is_embedding_model: bool = False
+    is_speech_model: bool = False
+    """It only transcribes recordings."""
     daily_quota: int | None = None
     """Tokens a day; None if unknown."""
     is_from_io_intelligence: bool = field(default=False, compare=False)
@@ -124,6 +127,7 @@ def _parse_model(item: Any) -> Model | None:
         bool(fields.get("supports_reasoning")) or bool(REASONING_NAME_PATTERN.search(model_id)),
         has_vision=_has_vision(model_id, fields),
         is_embedding_model=is_embedding_model,
+        is_speech_model=_is_speech_model(model_id, fields),
         daily_quota=quota if type(quota) is int and 0 <= quota <= MAX_QUOTA_TOKENS else None,
         is_from_io_intelligence=fields.get("owned_by") == IO_INTELLIGENCE_OWNER,
     )
@@ -135,6 +139,14 @@ def _is_embedding_model(model_id: str, fields: Mapping[str, Any]) -> bool:
         return fields.get("enable_api_chat_completions") is not True
     output_modalities = fields.get("output_modalities")
     return output_modalities in (["embedding"], ["embeddings"]) or bool(EMBEDDING_NAME_PATTERN.search(model_id))
+
+
+def _is_speech_model(model_id: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a model only turns recordings into text, by its description or else by its name."""
+    input_modalities = fields.get("input_modalities")
+    if isinstance(input_modalities, list) and input_modalities:
+        return input_modalities == ["audio"] and fields.get("output_modalities") == ["text"]
+    return bool(SPEECH_NAME_PATTERN.search(model_id))
 
 
 def _has_vision(model_id: str, fields: Mapping[str, Any]) -> bool:

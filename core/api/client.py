@@ -18,7 +18,7 @@ import msgspec
 import openai
 from openai import AsyncOpenAI
 
-from core.api import embedding, errors
+from core.api import embedding, errors, speech
 from core.api.adaptation import STREAM, RequestAdapter
 from core.api.catalogue import Model, parse_models
 from core.api.embedding import EmbeddingResult
@@ -213,6 +213,16 @@ class ModelApi:
             try:
                 async with asyncio.timeout(self._timings.embedding_timeout):
                     return await embedding.request_embeddings(self._openai, model, texts)
+            except (ModelError, *CLIENT_ERRORS) as error:
+                await retries.wait_after(self._model_error(error))
+
+    async def transcribe(self, model: str, content: bytes) -> str:
+        """The words of a recording. Retries temporary failures. Raises `ModelError`."""
+        retries = _Retries(self._timings)
+        while True:
+            try:
+                async with asyncio.timeout(self._timings.speech_timeout):
+                    return await speech.request_transcript(self._openai, model, content)
             except (ModelError, *CLIENT_ERRORS) as error:
                 await retries.wait_after(self._model_error(error))
 

@@ -123,7 +123,7 @@ class ModelRegistry:
     def chat_models(self) -> list[Model]:
         """Ordered by name."""
         return sorted(
-            (model for model in self._models.values() if not model.is_embedding_model),
+            (model for model in self._models.values() if not (model.is_embedding_model or model.is_speech_model)),
             key=lambda model: model.name.casefold(),
         )
 
@@ -145,6 +145,10 @@ class ModelRegistry:
     def describe(self, id_: str) -> Model | None:
         """The model, even if the service does not list it, as may be the case for embedding models."""
         return self._models.get(id_) or self._known_models.get(id_)
+
+    def speech_model(self) -> str | None:
+        """The model that transcribes recordings; None if the service lists none."""
+        return min((model.id for model in self._models.values() if model.is_speech_model), default=None)
 
     def has_vision(self, id_: str) -> bool:
         """Whether a model accepts pictures."""

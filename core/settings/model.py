@@ -151,6 +151,22 @@ class Settings(SettingsSection):
         "mixedbread-ai/mxbai-embed-large-v1",
         "Model that embeds notes and files for search. After a change, everything stored is embedded again",
     )
+    speech_url: HttpUrl | None = model_setting(
+        "PARLEY_SPEECH_URL",
+        None,
+        "Base URL of a service with OpenAI's API for transcriptions (POST audio/transcriptions) for voice messages. "
+        "Default: the model service, if it lists a speech model",
+        example="http://127.0.0.1:8000/v1/",
+    )
+    speech_key: ApiToken = model_setting("PARLEY_SPEECH_KEY", None, "API key of that service", example="a secret")
+    speech_model: str = model_setting(
+        "PARLEY_SPEECH_MODEL",
+        "",
+        "Model that transcribes voice messages. Default: the one that the model service lists, or whisper-1 with "
+        "PARLEY_SPEECH_URL",
+        example="openai/whisper-large-v3",
+        max_length=200,
+    )
     system_prompt: str = model_setting(
         "PARLEY_SYSTEM_PROMPT",
         "You are a helpful assistant in a chat. Answer in the language of the person, "

@@ -13,10 +13,10 @@ from core.clock import run_until
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
-from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
+from core.conversation.quotes import MAX_KNOWN_CHARS, MAX_QUOTED_MESSAGE_CHARS, render_prompt, shorten
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
-from core.port import Attachment, Button, EventKind, Incoming, Quote, SupportsThreads
+from core.port import Attachment, Button, EventKind, Incoming, Quote, QuoteKind, SupportsThreads
 from core.services import Services
 from core.store.answers import (
     Question,
@@ -34,6 +34,7 @@ from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts import images as image_texts
+from core.texts import speech as speech_texts
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_UNAVAILABLE, compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
@@ -44,6 +45,7 @@ from core.turns.inbox import sanitise_quote
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.question_images import ImageError, QuestionImages, image_references
+from core.turns.recordings import RecordingError, Recordings, recordings
 from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
@@ -70,6 +72,8 @@ class ResolvedPrompt:
     """The model that answers this time; empty: the chat's."""
     is_compared: bool = False
     """Another model answers it at the same time. The answers do not replace earlier ones before a person decides."""
+    notes: tuple[str, ...] = ()
+    """For the person, under the answer."""
     images: tuple[ImageReference, ...] = ()
     has_only_quoted_images: bool = False
     """The pictures are those of the message that the person replies to."""
@@ -115,7 +119,7 @@ class QuestionHandler:
         if turn.age_seconds > self._settings.too_old:
             await self._defer(claimed, preferences, prompt)
             return
-        notes: list[str] = []
+        notes = list(prompt.notes)
         preferences = await self._replace_retired_model(preferences, notes)
         if prompt.model:
             preferences = with_model(preferences, prompt.model)
@@ -211,8 +215,12 @@ class QuestionHandler:
             return await self._resolve_edit(claimed)
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
+        transcript, notes = await self._transcribe(claimed, api_key)
         return ResolvedPrompt(
-            await self._compose_prompt(claimed, images), images=images, has_only_quoted_images=is_quoted
+            await self._compose_prompt(claimed, images, transcript=transcript),
+            images=images,
+            has_only_quoted_images=is_quoted,
+            notes=notes,
         )
 
     async def _resolve_comparison(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
@@ -265,14 +273,36 @@ class QuestionHandler:
         return ResolvedPrompt(prompt, replaces_answer=stored is not None, images=images)
 
     async def _compose_prompt(
-        self, claimed: ClaimedTurn, images: Sequence[ImageReference], edited_turn: int | None = None
+        self,
+        claimed: ClaimedTurn,
+        images: Sequence[ImageReference],
+        edited_turn: int | None = None,
+        *,
+        transcript: str = "",
     ) -> str:
-        incoming = claimed.turn.incoming
+        incoming = _with_transcript(claimed.turn.incoming, transcript)
         quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
         if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
         visible_images = images if self._settings.max_images else ()
         return _validate_prompt(incoming, quotes, visible_images, has_files=bool(_files_of(claimed)))
+
+    async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[str, tuple[str, ...]]:
+        """What the recordings of the message say, and notes for under the answer. Raises `_QuestionRefused`."""
+        incoming = claimed.turn.incoming
+        files = recordings(incoming, claimed.adapter)
+        if not files:
+            return "", ()
+        has_words = bool(incoming.text.strip())
+        if self._services.speech.model is None:
+            if has_words:
+                return "", () if files[0].is_quoted else (gettext(speech_texts.NOT_HEARD),)
+            raise _QuestionRefused(gettext(speech_texts.NOT_SUPPORTED))
+        try:
+            transcript = await Recordings(claimed, self._services, api_key).transcribe(files)
+        except RecordingError as error:
+            raise _QuestionRefused(escape_markdown(str(error))) from error
+        return transcript, (speech_texts.heard(transcript),)
 
     async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
         """A quoted answer that the model gets with the conversation is only named by its beginning."""
@@ -464,6 +494,21 @@ class QuestionHandler:
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
+
+
+def _with_transcript(incoming: Incoming, transcript: str) -> Incoming:
+    """What the person said comes before what they wrote. What somebody else said belongs to the quoted message."""
+    if not transcript:
+        return incoming
+    if any(file.is_audio and file.is_quoted for file in incoming.attachments):
+        quotes = [
+            replace(quote, text=f"{quote.text}\n{transcript}"[:MAX_QUOTED_MESSAGE_CHARS])
+            if quote.kind is QuoteKind.REPLY
+            else quote
+            for quote in incoming.quotes
+        ]
+        return replace(incoming, quotes=tuple(quotes))
+    return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
 
 
 def _validate_prompt(

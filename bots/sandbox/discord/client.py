@@ -25,6 +25,7 @@ from core.clock import Scheduled
 SNAPSHOT_FIELDS = frozenset(
     {"type", "content", "embeds", "attachments", "timestamp", "edited_timestamp", "flags", "mentions", "components"}
 )
+VOICE_FLAG = 1 << 13
 REGISTRATION_TIMEOUT_SECONDS = 3.0
 """A bot registers its commands within this time after it starts."""
 
@@ -94,6 +95,12 @@ class ClientBackend(Backend):
         """A message with several files, by name."""
         attachments = [self.add_attachment(name, content, media_type) for name, content in files.items()]
         return await self.send_message(user, channel, text, attachments=attachments)
+
+    async def send_voice(self, user: User, channel: Channel, content: bytes, **options: Any) -> Message:
+        """A voice message, which has no text."""
+        attachment = self.add_attachment("voice-message.ogg", content, "audio/ogg")
+        attachment |= {"duration_secs": 3.2, "waveform": "AAAA"}
+        return await self.send_message(user, channel, "", attachments=[attachment], flags=VOICE_FLAG, **options)
 
     async def send_sticker(self, user: User, channel: Channel, name: str, content: bytes) -> Message:
         sticker_id = self.add_attachment(f"{name}.png", content, "image/png")["id"]

@@ -9,6 +9,7 @@ server.usage.start_new_day()
 server.add_account("another", quotas={"owner/model": 1000}, is_paid=True)
 del server.models["owner/model"]
 server.add_model(Model("owner/new", 32_000))
+server.add_model(SPEECH_MODEL)                       # hears the words of `make_recording`
 server.add_model(VISION_MODEL)                       # its answers say which pictures it got
 server.list_format = ModelListFormat.DOCUMENTED     # the format of GET /models
 server.overflow_response = OVERFLOW_RESPONSES["llama.cpp"]
@@ -26,10 +27,12 @@ from bots.sandbox.model.images import VISION_MODEL
 from bots.sandbox.model.model_list import ModelListFormat
 from bots.sandbox.model.script import ScriptedAnswer
 from bots.sandbox.model.server import ModelStandIn, RecordedRequest
+from bots.sandbox.model.speech import SPEECH_MODEL, make_recording
 from bots.sandbox.model.tokeniser import Tokeniser
 
 __all__ = [
     "OVERFLOW_RESPONSES",
+    "SPEECH_MODEL",
     "VISION_MODEL",
     "Endpoint",
     "Fault",
@@ -41,4 +44,5 @@ __all__ = [
     "Tokeniser",
     "UsageKey",
     "faults",
+    "make_recording",
 ]

@@ -14,6 +14,7 @@ DAY_SECONDS = 86_400
 class Endpoint(StrEnum):
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
+    SPEECH = "speech"
 
 
 class UsageKey(NamedTuple):

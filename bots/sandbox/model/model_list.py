@@ -52,7 +52,7 @@ def _recorded_model(model: Model) -> dict[str, Any]:
         "max_tokens": model.context_window,
         "context_window": model.context_window,
         "supports_reasoning": model.has_reasoning,
-        "input_modalities": ["text", "image"] if model.has_vision else ["text"],
+        "input_modalities": ["audio"] if model.is_speech_model else ["text", "image"] if model.has_vision else ["text"],
         "output_modalities": ["embedding"] if model.is_embedding_model else ["text"],
     }
 

@@ -18,6 +18,7 @@ from bots.sandbox.model.faults import CannedResponse, Fault, ReasoningFormat, St
 from bots.sandbox.model.images import SeenImage, see_images
 from bots.sandbox.model.model_list import ModelListFormat, model_list
 from bots.sandbox.model.script import ScriptedAnswer, scripted_answer
+from bots.sandbox.model.speech import Transcription, hear
 from bots.sandbox.model.streaming import (
     CHUNK_INTERVAL,
     Completion,
@@ -126,6 +127,7 @@ class ModelStandIn(StandIn):
         """Of answers without a fault."""
         self.usage = UsageLedger(clock)
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
+        self.transcriptions: deque[Transcription] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
         """Called with the body of each request that matches no planned fault."""
@@ -141,6 +143,7 @@ class ModelStandIn(StandIn):
         app.router.add_post(
             "/api/v1/embeddings", self._endpoint_handler(Endpoint.EMBEDDINGS, EmbeddingsRequest, self._embeddings)
         )
+        app.router.add_post("/api/v1/audio/transcriptions", self._transcribe)
         self.base_url = f"http://{await self._serve(app, host, port)}/api/v1/"
 
     def environment(self) -> dict[str, str]:
@@ -342,6 +345,31 @@ class ModelStandIn(StandIn):
         record.token_usage = completion.token_usage(completion.piece_count)
         record.is_completed = True
         return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        """OpenAI's API for transcriptions, with a form instead of JSON."""
+        body: dict[str, Any] = {}
+        try:
+            account = self._authenticate(request)
+            form = await request.post()
+            body = {"model": str(form.get("model", ""))}
+            fault = self._next_fault(Endpoint.SPEECH, body)
+            if fault is not None and fault.response is not None:
+                return _to_web_response(fault.response)
+            model, file = self.models.get(body["model"]), form.get("file")
+            if model is None or not model.is_speech_model:
+                raise ApiError(404, f"The model `{body['model']}` does not exist.")
+            if not isinstance(file, web.FileField):
+                raise ApiError(422, [{"type": "missing", "loc": ["body", "file"], "msg": "Field required"}])
+            with file.file:
+                content = file.file.read()
+            self.transcriptions.append(Transcription(model.id, file.filename, content, account.api_key))
+            self.notify_waiters()
+            if "." not in file.filename:
+                raise ApiError(400, "Unrecognized file format.")
+            return web.json_response({"text": hear(content)}, headers=cloudflare_headers())
+        except ApiError as error:
+            return self._reject(request, body, error)
 
     async def _embeddings(self, request: _EndpointRequest) -> web.StreamResponse:
         model = self._usable_model(request)

@@ -161,6 +161,12 @@ class ClientBackend(Backend):
         photo = [self._add_photo(content, width) for width in (90, 320, 1280)]
         return await self.send_message(user, chat, caption, photo=photo, **options)
 
+    async def send_voice(
+        self, user: User, chat: Chat, content: bytes = b"", *, caption: str = "", **options: Any
+    ) -> Message:
+        voice = self.files.add(self._new_file(), "voice.oga", content) | {"duration": 3, "mime_type": "audio/ogg"}
+        return await self.send_message(user, chat, caption, voice=voice, **options)
+
     def _add_photo(self, content: bytes, width: int) -> Json:
         photo = self.files.add(self._new_file(), "photo.jpg", content)
         return photo | {"width": width, "height": width * 3 // 4}

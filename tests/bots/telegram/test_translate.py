@@ -327,7 +327,7 @@ STICKER = {"type": "regular", "width": 1, "height": 1, "emoji": "👍", "is_anim
         ),
         (
             {"voice": FILE | {"duration": 3, "file_size": 5}},
-            Attachment("voice message", "", 5, "f"),
+            Attachment("voice message", "", 5, "f", is_audio=True),
         ),
         (
             {"document": FILE | {"file_name": "a.pdf", "file_size": 12} | {"mime_type": "application/pdf"}},

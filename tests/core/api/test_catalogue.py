@@ -160,3 +160,19 @@ def test_model_is_found_by_words_of_its_name(query: str, name: str | None) -> No
 )
 def test_reasoning_is_guessed_from_name(name: str, *, has_reasoning: bool) -> None:
     assert parse_model(name).has_reasoning is has_reasoning
+
+
+@pytest.mark.parametrize(
+    ("model_id", "fields", "is_speech_model"),
+    [
+        ("openai/whisper-large-v3", {}, True),
+        ("gpt-4o-mini-transcribe", {}, True),
+        ("nvidia/parakeet-tdt-0.6b", {}, True),
+        ("lab/some-model", {"input_modalities": ["audio"], "output_modalities": ["text"]}, True),
+        ("lab/some-model", {"input_modalities": ["text", "audio"], "output_modalities": ["text"]}, False),
+        ("lab/whisperer", {"input_modalities": ["text"], "output_modalities": ["text"]}, False),
+        ("meta-llama/Llama-3.3-70B-Instruct", {}, False),
+    ],
+)
+def test_speech_models_are_recognised(model_id: str, fields: dict[str, Any], is_speech_model: bool) -> None:
+    assert parse_model(model_id, **fields).is_speech_model is is_speech_model
