@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
-Insert = sqlite.Insert | postgresql.Insert
-InsertFactory = Callable[[Table], Insert]
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+Insert: TypeAlias = "sqlite.Insert | postgresql.Insert"
+InsertFactory: TypeAlias = Callable[[Table], Insert]
 
 
 def insert(connection: Connection, table: Table) -> Insert:
@@ -18,7 +21,11 @@ def insert(connection: Connection, table: Table) -> Insert:
 
 def insert_factory(connection: Connection) -> InsertFactory:
     """Creates an `INSERT` that supports `ON CONFLICT`. The key by which to cache statements."""
-    return sqlite.insert if _is_sqlite(connection) else postgresql.insert
+    if _is_sqlite(connection):
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 @cache

@@ -15,6 +15,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Connection,
     Constraint,
     Float,
     ForeignKey,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    event,
     text,
 )
 from sqlalchemy import Text as LongText
@@ -105,6 +108,23 @@ def _database_now_postgresql(_element: database_now, _compiler: SQLCompiler, **_
     return "extract(epoch from statement_timestamp())::float8"
 
 
+def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    """An index of the rows that match `where`.
+
+    SQLAlchemy loads the whole dialect that an argument such as `postgresql_where` names, which takes 2 MB. Therefore
+    `_apply_conditions` sets it for the dialect in use.
+    """
+    Index(name, *columns, info={"where": where})
+
+
+@event.listens_for(metadata, "before_create")
+def _apply_conditions(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if "where" in index.info:
+                index.dialect_options[connection.dialect.name]["where"] = index.info["where"]
+
+
 conversations = table(
     "conversations",
     primary_key("id", Id),
@@ -133,7 +153,7 @@ messages = table(
 )
 
 IS_VARIANT = messages.c.variant_of.is_not(None)
-Index("ix_messages_variant_of", messages.c.variant_of, sqlite_where=IS_VARIANT, postgresql_where=IS_VARIANT)
+partial_index("ix_messages_variant_of", messages.c.variant_of, where=IS_VARIANT)
 
 turns = table(
     "turns",
@@ -171,11 +191,10 @@ turns = table(
 
 IS_OPEN = turns.c.finished_at.is_(None)
 
-index_open = partial(Index, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
-index_open("ix_turns_open", turns.c.id)
-index_open("ix_turns_next", turns.c.conversation_id, turns.c.seq)
-index_open("ix_turns_person_open", turns.c.person_key)
-Index("ix_turns_finished", turns.c.finished_at, sqlite_where=~IS_OPEN, postgresql_where=~IS_OPEN)
+partial_index("ix_turns_open", turns.c.id, where=IS_OPEN)
+partial_index("ix_turns_next", turns.c.conversation_id, turns.c.seq, where=IS_OPEN)
+partial_index("ix_turns_person_open", turns.c.person_key, where=IS_OPEN)
+partial_index("ix_turns_finished", turns.c.finished_at, where=~IS_OPEN)
 
 answer_parts = table(
     "answer_parts",

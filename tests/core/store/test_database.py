@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
+import subprocess
+import sys
 import traceback
 from contextlib import closing
 from pathlib import Path
@@ -239,3 +241,21 @@ async def test_failure_of_a_cancelled_write_is_not_logged(tmp_path: Path, caplog
     gc.collect()
     await store.close()
     assert caplog.text == ""
+
+
+@pytest.mark.slow
+def test_sqlite_needs_no_dialect_of_postgresql(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/parley.db"
+    program = f"""
+import asyncio, sys
+from core.store.database import Store
+
+async def create_database() -> None:
+    store = Store({url!r})
+    await store.open()
+    await store.close()
+
+asyncio.run(create_database())
+sys.exit("sqlalchemy.dialects.postgresql" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
