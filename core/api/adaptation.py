@@ -29,7 +29,7 @@ PART_PATTERNS = {
         MAX_TOKENS: r"max[_ ]?tokens(?![a-z_])",
         TEMPERATURE: r"\btemperature\b",
         REASONING_EFFORT: r"reasoning[_. ]?effort|(?:reasoning|thinking) (?:cannot|can't|is not|mode|level)"
-        r"|support (?:reasoning|thinking)|\"think\" value",
+        r"|support (?:reasoning|thinking)|\"think\" value|\beffort parameter",
         SYSTEM_ROLE: r"\bsystem['\"`]?[_ ](?:role|prompt|message|instruction)|developer instruction"
         r"|\broles?\b.{0,60}\bsystem\b|\bsystem\b.{0,20}not (?:one of|a valid|allowed|supported)"
         r"|(?:roles must|requests) alternate|\b(?:first|start|begin)s?\b.{0,40}\buser\b"

@@ -27,6 +27,7 @@ OVERFLOW_PATTERN = re.compile(
     r".{0,40}(?:max|limit|length)"
     rf"|{PROMPT_TOKENS}.{{0,60}}\bexceed.{{0,40}}(?:max|limit|length|\d)"
     rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
+    r"|prompt length .{0,60}exceed"
     r"|(?:输入|上下文).{0,20}(?:超过|超出|过长)",
     re.IGNORECASE,
 )
@@ -43,7 +44,7 @@ LIMIT_PATTERNS = tuple(
         rf"(?:<=|≤|<|>) {NUMBER}",
         rf"(?:context|model|sequence) (?:length|size|window|limit){WORDS}[ :=(]{{1,3}}{NUMBER}",
         rf"max(?:imum)?{WORDS}[ :=(]{{1,3}}{NUMBER}",
-        rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total)_tokens)[ :=(]{{1,3}}{NUMBER}",
+        rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total|num)_tokens)[ :=(]{{1,3}}{NUMBER}",
         rf"limit(?: is| of|:)? {NUMBER}",
         rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
         rf"(?:up to|at most|less than|more than) {NUMBER}",

@@ -12,9 +12,9 @@ from core.errors import ModelFailure
 QUOTA_RETRY_AFTER_SECONDS = 120.0
 """A limit with a longer delay than this means that today's quota is used up."""
 
-RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests", re.IGNORECASE)
+RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests|limit exceeded", re.IGNORECASE)
 UNKNOWN_MODEL_PATTERN = re.compile(
-    r"model is not available|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
+    r"model is not available(?! in)|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
     r"|model [^ ]{1,200} is not available(?! in)|(?:unknown|invalid|no such|not a valid) model|model_not_found"
     r"|no endpoints found|no models? loaded|provider not provided"
     r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound",
@@ -25,11 +25,11 @@ CREDIT_PATTERN = re.compile(
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
     r"|(?:credits?|balance) .{0,40}(?:too low|exhausted|depleted|used up|expired|negative)|balance insufficient"
     r"|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
-    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly|top up|recharge|余额不足|额度不足|欠费",
+    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
     re.IGNORECASE,
 )
 REGION_PATTERN = re.compile(
-    r"unsupported_country|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
+    r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
     r"|\bnot\b.{0,80} (?:in|from) (?:your|this) (?:country|region|territory|location)",
     re.IGNORECASE,
 )
@@ -37,7 +37,7 @@ STREAMING_PATTERN = re.compile(
     r"\bstream(?:ing)?\b.{0,40}(?:not|never|n't) (?:\w{1,20} )?(?:allow|support|availab|enabl|permit)"
     r"|\bstream(?:ing)?\b (?:\w{1,20} ){0,2}(?:disabled|unsupported)|verified to stream"
     r"|\bstream\b['\"]? (?:must|should) be (?:set to )?false|only supports? non-?stream"
-    r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}stream(?:ing)?\b",
+    r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}['\"`]?stream(?:ing)?\b",
     re.IGNORECASE,
 )
 FILTER_PATTERN = re.compile(
@@ -76,7 +76,7 @@ MODEL_ACCESS_PATTERN = re.compile(
 PLAN_PATTERN = re.compile(r"\bplan\b|\btier\b|upgrade|subscri", re.IGNORECASE)
 NETWORK_PATTERN = re.compile(
     r"\bip\b.{0,60}(?:allowed|block|denied|whitelist|allowlist|banned)|firewall|access denied by|error code: 10\d\d"
-    r"|just a moment|captcha|network settings",
+    r"|just a moment|captcha|network settings|request (?:was |has been |is )?blocked|\bwaf\b",
     re.IGNORECASE,
 )
 CREDENTIAL_PATTERN = re.compile(r"key|token|credential|authori[sz]|authenti", re.IGNORECASE)

@@ -130,6 +130,8 @@ SERVICE_ERRORS = [
     wrong_country(403, {"detail": "This service is not available in your country."}),
     wrong_country(451, {"detail": "Unavailable For Legal Reasons"}),
     wrong_country(403, {"detail": "Your account does not have access to this endpoint in this region"}),
+    wrong_country(403, openai_error("This model is not available in your region.")),
+    wrong_country(403, openai_error("Model access is denied because of geographic restrictions")),
     # A proxy or a firewall
     blocked(403, PAGE, "text/html; charset=utf-8"),
     blocked(403, PAGE, "application/json"),
@@ -139,6 +141,8 @@ SERVICE_ERRORS = [
     blocked(403, "Forbidden", "text/plain"),
     blocked(403, openai_error("Access denied. Please check your network settings.")),
     blocked(403, "<html><title>Just a moment...</title></html>", "text/html"),
+    blocked(403, openai_error("Your request was blocked.")),
+    blocked(403, {"error": "Forbidden: request blocked by WAF"}),
     # The content
     filtered(403, {"error": "Content violates usage guidelines"}),
     filtered(403, {"code": "permission-denied", "error": "Content violates usage guidelines. Failed check: SAFETY"}),
@@ -160,6 +164,7 @@ SERVICE_ERRORS = [
     no_streaming(400, {"detail": "This model does not support streaming."}),
     no_streaming(422, {"detail": "stream: streaming responses are not supported"}),
     no_streaming(400, {"detail": "'stream' must be set to false for this model"}),
+    no_streaming(400, openai_error("Model m does not support `stream`")),
     # Credit
     no_credit(402, ""),
     no_credit(402, openai_error("Insufficient Balance", "invalid_request_error")),
@@ -177,6 +182,7 @@ SERVICE_ERRORS = [
     no_credit(400, openai_error("Budget has been exceeded! Current cost: 5, Max budget: 5", kind="budget_exceeded")),
     no_credit(403, openai_error("The free tier of the model has been exhausted.", "AllocationQuota.FreeTierOnly")),
     no_credit(400, openai_error("ExceededBudget: User=x over budget. Spend=1.2, Budget=1.0")),
+    no_credit(403, {"message": "Key limit exceeded (total limit). Manage it in the settings"}),
     # A higher plan
     needs_plan(402, {"detail": "This model is not included in your current plan"}),
     needs_plan(402, {"detail": "This model needs tier 2"}),
@@ -203,6 +209,7 @@ SERVICE_ERRORS = [
     quota_used_up(429, {"detail": "Quota exceeded"}),
     quota_used_up(429, {"detail": "slow down"}, **{"retry-after": "3600"}),
     quota_used_up(429, {"detail": "Quota exceeded, try again tomorrow"}),
+    quota_used_up(403, {"message": "Key limit exceeded (daily limit). Manage it in the settings"}),
     # A wrong address
     wrong_address(404, "404 page not found", "text/plain"),
     wrong_address(404, {"detail": "Not Found"}),
@@ -249,6 +256,7 @@ SERVICE_ERRORS = [
         400, openai_error("Please ensure that multiturn requests alternate between user and model."), "system role"
     ),
     part_rejected(400, {"error": '"think" value "low" is not supported for this model'}, "reasoning_effort"),
+    part_rejected(400, openai_error("This model does not support the effort parameter"), "reasoning_effort"),
     # A request that exceeds the window
     too_long(400, openai_error("prompt is too long: 213462 tokens > 200000 maximum"), 200_000),
     too_long(400, {"detail": "Your input is too long. Max input length is 4096 tokens, but you supplied 5441."}, 4096),
@@ -289,6 +297,11 @@ SERVICE_ERRORS = [
     too_long(400, openai_error("Your request has 9000 tokens, which exceeds the context length of 8192."), 8192),
     too_long(400, openai_error("number of input tokens (9000) has exceeded max_prompt_tokens (8192) limit"), 8192),
     too_long(400, openai_error("The number of tokens (9000) is larger than the allowed maximum of 8192"), 8192),
+    too_long(
+        400,
+        openai_error("The sum of prompt length (9000.0), query length (0) should not exceed max_num_tokens (8192)"),
+        8192,
+    ),
     too_long(400, openai_error("输入长度超过模型最大长度限制", "1261")),
     # A model that the service does not offer
     unknown_model(
