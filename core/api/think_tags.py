@@ -28,20 +28,20 @@ from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
 
 ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
 
-PREFIX = r"(?:[a-z][\w.-]{0,20}:)?"
+PREFIX = r"(?:[a-z][\w.-]{0,20}[:_])?"
 THINK = rf"{PREFIX}(?:think|thinking|thoughts?|reasoning)"
 ANSWER = rf"{PREFIX}(?:final|answer|final_answer)"
 TAG_PATTERN = re.compile(
-    rf"(?P<opening>[<\[◁]{THINK}[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>"
-    r"|<\|channel\|?>(?:analysis|commentary|thought))"
-    rf"|(?P<closing>[<\[◁]/{THINK}[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>|<channel\|>)"
+    rf"(?P<opening>[<\[◁]{THINK} ?[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>"
+    r"|<\|channel\|?>(?:analysis|commentary|thought)|<unused94>(?:thought\b)?)"
+    rf"|(?P<closing>[<\[◁]/{THINK} ?[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>|<channel\|>|<unused95>)"
     rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>|<\|channel\|>final)"
     rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response|return)\|>)"
     r"|(?P<channel_end><\|end\|>)"
     r"|(?P<channel_header><\|start\|>assistant|<\|message\|>)",
     re.IGNORECASE,
 )
-PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]{0,2}[\w:.|-]*|<\|(?:channel\|?|start\|)>[a-z]{0,10}", re.IGNORECASE)
+PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]{0,2}[\w:.|-]* ?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE)
 MAX_TAG_CHARS = 40
 BYTE_ORDER_MARK = "\ufeff"
 CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")

@@ -95,6 +95,9 @@ class _State(StateInline):
         can_close = run.closes and (canSplitWord or not run.opens or run.after.is_punctuation)
         if self.src[start] == "*" and run.length > 1:
             can_close |= run.before.is_punctuation and not run.before.is_opening
+        if self.src[start] == "_" and run.length > 1:  # not within a name such as `__init__`, which has no such marks
+            can_open |= run.opens and run.after.is_punctuation and run.after.is_unspaced
+            can_close |= run.closes and run.before.is_punctuation and run.before.is_unspaced
         return Scanned(can_open, can_close, run.length)
 
 

@@ -32,6 +32,9 @@ SEPARATED = [
     ("<|begin_of_thought|>a<|end_of_thought|><|begin_of_solution|>b<|end_of_solution|>", "a", "b"),
     ("<|think|>a<|/think|>b", "a", "b"),
     ("\ufeff<think>a</think>b", "a", "b"),
+    ("<longcat_think>a</longcat_think>b", "a", "b"),
+    ("<think >a</think >b", "a", "b"),
+    ("<unused94>thought\na<unused95>b", "\na", "b"),
     # Channels
     (
         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>",
