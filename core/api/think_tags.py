@@ -41,7 +41,9 @@ TAG_PATTERN = re.compile(
     r"|(?P<channel_header><\|start\|>assistant|<\|message\|>)",
     re.IGNORECASE,
 )
-PARTIAL_TAG_PATTERN = re.compile(r"[<\[◁][|/]{0,2}[\w:.|-]* ?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE)
+PARTIAL_TAG_PATTERN = re.compile(
+    r"[<\[◁][|/]{0,2}[\w:.|-]* ?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE
+)
 MAX_TAG_CHARS = 40
 BYTE_ORDER_MARK = "\ufeff"
 CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")

@@ -17,6 +17,9 @@ from core.markdown.emphasis import UNSPACED_PATTERN
 
 START_PATTERN = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9]{1,15}://|www\.)(?=[\w\[])")
 WWW_PATTERN = re.compile(r"(?<![A-Za-z0-9])www\.(?=\w)")
+DOMAIN_PATTERN = re.compile(r"(?<![\w.@/:-])(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[a-z]{2,24}/")
+"""The beginning of an address that names no scheme: `example.com/a_b_`. Other marks than `_` end it."""
+DOMAIN_CLOSERS = ("*", "~~", "||", "==")
 SCHEME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}\Z")
 MAX_SCHEME_CHARS = 16
 HOST_PATTERN = re.compile(r"[A-Za-z0-9.:@-]+")
@@ -101,13 +104,16 @@ def _find_start(text: str, start: int, end: int) -> re.Match[str] | None:
     if www := WWW_PATTERN.search(text, start, end):
         return START_PATTERN.match(text, www.start())
     if not text.startswith("://", end):
-        return None
+        return DOMAIN_PATTERN.search(text, start, end) if "/" in text[start:end] else None
     scheme = SCHEME_PATTERN.search(text, max(start, end - MAX_SCHEME_CHARS), end)
     return START_PATTERN.match(text, scheme.start()) if scheme else None
 
 
 def _push_url(state: StateInline, address: re.Match[str], silent: bool) -> None:
-    end = _find_end(state.src, address, state.posMax, _open_marks(state))
+    closers = _open_marks(state)
+    if address.re is DOMAIN_PATTERN:
+        closers += DOMAIN_CLOSERS
+    end = _find_end(state.src, address, state.posMax, closers)
     url = unescapeAll(state.src[state.pos : end])
     state.pos = end
     if silent:

@@ -49,11 +49,19 @@ def test_address_keeps_every_character(text: str) -> None:
     assert url in to_plain_text(parse_markdown(text))
 
 
-@pytest.mark.parametrize("text", ["www.example.com/_a_", "tg://resolve?domain=a_b_", "git://x.y/__a__"])
+@pytest.mark.parametrize(
+    "text",
+    ["www.example.com/_a_", "example.com/_a_", "pkg.mod/__init__.py", "tg://resolve?domain=a_b_", "git://x.y/__a__"],
+)
 def test_other_addresses_keep_every_character(text: str) -> None:
     assert re.sub(r"\\(.)", r"\1", discord_text(text)) == text
     assert telegram_part(text).text == text
     assert terminal_text(text).strip() == text
+
+
+def test_marks_after_a_domain_are_emphasis() -> None:
+    assert telegram_texts("next.js/**Express** and a.bc/*d*", MessageEntity.BOLD) == ["Express"]
+    assert telegram_texts("next.js/**Express** and a.bc/*d*", MessageEntity.ITALIC) == ["d"]
 
 
 @pytest.mark.parametrize("text", ["https://", "a://", "www.", "x:y_z_", "://_a_", "http:/x"])
