@@ -25,11 +25,13 @@ CREDIT_PATTERN = re.compile(
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
     r"|(?:credits?|balance) .{0,40}(?:too low|exhausted|depleted|used up|expired|negative)|balance insufficient"
     r"|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
-    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
+    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
+    r"|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
     re.IGNORECASE,
 )
 REGION_PATTERN = re.compile(
-    r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
+    r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)"
+    r"|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
     r"|\bnot\b.{0,80} (?:in|from) (?:your|this) (?:country|region|territory|location)",
     re.IGNORECASE,
 )
