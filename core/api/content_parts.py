@@ -12,7 +12,7 @@ MAX_DEPTH = 4
 """Of parts within parts."""
 REASONING_TYPE_WORDS = ("think", "reason")
 """In the types of parts: `thinking`, `reasoning_text`, `redacted_thinking`."""
-TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "summary", "refusal")
+TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "summary", "refusal", "value")
 
 
 @dataclass(frozen=True, slots=True)

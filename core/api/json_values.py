@@ -22,9 +22,10 @@ _decoder = json.JSONDecoder()
 
 
 def decode_values(data: bytes) -> tuple[list[Any], bool]:
-    """The JSON values in `data`, and whether all of it could be read."""
+    """The JSON values in `data`, and whether all of it could be read. An array stands for its items."""
     try:
-        return [decode_json(data)], True
+        value = decode_json(data)
+        return value if isinstance(value, list) else [value], True
     except msgspec.DecodeError:
         return _decode_leniently(data.decode(errors="replace"))
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from core.errors import ModelError, ModelFailure
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
@@ -55,11 +56,12 @@ class SSEDecoder:
             self._event_name, self._data_lines, self._data_bytes, self._is_bare_json = b"", [], 0, False
             return ServerSentEvent(name, b"\n".join(data_lines)) if data_lines else None
         field, _, value = line.partition(b":")
+        field = field.removeprefix(BYTE_ORDER_MARK)
         if line.startswith(b"{") or self._is_bare_json:
             self._is_bare_json = True
             field, value = b"data", line
         if field == b"data":
-            value = value.removeprefix(b" ")
+            value = value.removeprefix(b" ").removeprefix(b"data:")  # which some proxies repeat
             self._data_lines.append(value)
             self._data_bytes += len(value) + 1  # plus its line feed, so that empty lines count as well
             self._check_size(self._data_bytes)

@@ -38,7 +38,7 @@ MAX_ANSWER_CHARS = 4_000_000
 MAX_UNREADABLE_EVENTS = 2
 END_MARK = b"[DONE]"
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
-TEXT_FIELDS = ("content", "refusal")
+TEXT_FIELDS = ("content", "refusal", "text")
 
 
 class StreamParser:
@@ -122,7 +122,7 @@ class StreamParser:
     def _parse_choices(self, payload: dict[str, Any]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         for choice in payload.get("choices") or ():
-            if not isinstance(choice, dict) or choice.get("index") not in (0, None):
+            if not isinstance(choice, dict) or choice.get("index") not in (0, "0", None):
                 continue
             events += self._parse_delta(self._find_delta(choice))
             if reason := choice.get("finish_reason"):

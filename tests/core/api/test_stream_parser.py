@@ -42,6 +42,7 @@ async def receive_stream(content: bytes) -> StreamResult:
         ([{"type": "thinking", "thinking": "hm"}, "Hi"], "hm", "Hi"),
         ([{"type": "reasoning", "text": "hm"}, {"type": "output_text", "text": "Hi"}], "hm", "Hi"),
         ({"type": "text", "text": "Hi"}, "", "Hi"),
+        ([{"type": "text", "text": {"value": "Hi", "annotations": []}}], "", "Hi"),
         ([{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "Hi"}], "", "Hi"),
     ],
 )
@@ -55,6 +56,7 @@ async def test_typed_parts(parts: object, reasoning: str, text: str) -> None:
     [
         pytest.param(response(200, COMPLETION), id="JSON"),
         pytest.param(response(200, COMPLETION, content_type="text/plain"), id="text"),
+        pytest.param(response(200, b"[" + COMPLETION + b"]"), id="array"),
         pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n" + DONE, id="event"),
         pytest.param(SSE_HEAD + b"data: " + COMPLETION + b"\n\n", id="event without [DONE]"),
         pytest.param(SSE_HEAD + COMPLETION, id="JSON called event"),
@@ -99,6 +101,11 @@ async def test_stream_called_something_else_is_shown_as_it_grows(content_type: b
         ),
         pytest.param(chunk(content="Hi").rstrip() + b"\n" + DONE, id="no empty line before the end"),
         pytest.param(chunk(content="Hi").rstrip() + b" [DONE]\n\n", id="end in the last event"),
+        pytest.param(b"\xef\xbb\xbf" + chunk(content="Hi") + DONE, id="byte order mark"),
+        pytest.param(b"data: " + chunk(content="Hi") + DONE, id="repeated field name"),
+        pytest.param(sse_event([{"choices": [{"delta": {"content": part}}]} for part in "Hi"]) + DONE, id="array"),
+        pytest.param(sse_event({"choices": [{"index": "0", "delta": {"content": "Hi"}}]}) + DONE, id="index as text"),
+        pytest.param(chunk(text="Hi") + DONE, id="delta named text"),
     ],
 )
 async def test_answer_in_other_framing(answer: bytes) -> None:
