@@ -23,6 +23,13 @@ from core.proxies import find_proxy
 
 log = structlog.get_logger(__name__)
 
+INTERACTION_HANDLERS = {
+    discord.InteractionType.application_command: EventReceiver.handle_command,
+    discord.InteractionType.autocomplete: EventReceiver.handle_autocomplete,
+    discord.InteractionType.component: EventReceiver.handle_button,
+}
+"""By type. `tests/end_to_end/test_entry_points.py` has a case for each."""
+
 ESSENTIAL_EVENTS = frozenset({"READY", "RESUMED"})
 """If an event of these types cannot be parsed, the connection is useless."""
 
@@ -131,12 +138,8 @@ class GatewayClient(discord.Client):
         return await self._receiver.handle_missed_message(message, self.user.id, place)
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        if interaction.type is discord.InteractionType.application_command:
-            await self._receiver.handle_command(interaction)
-        elif interaction.type is discord.InteractionType.autocomplete:
-            await self._receiver.handle_autocomplete(interaction)
-        elif interaction.type is discord.InteractionType.component:
-            await self._receiver.handle_button(interaction)
+        if (handle := INTERACTION_HANDLERS.get(interaction.type)) is not None:
+            await handle(self._receiver, interaction)
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Log only the type of the error, because its text may contain a person's message."""

@@ -21,6 +21,7 @@ from core.port import Inbox
 from core.throttled_log import ThrottledLog
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "stopped_message_generation")
+"""`tests/end_to_end/test_entry_points.py` has a case for each."""
 MAX_ATTEMPTS = 3
 MAX_UPDATE_ID = 2**63 - 1
 MAX_TRACKED_UPDATES = 1000
