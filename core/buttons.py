@@ -21,6 +21,7 @@ class ButtonAction(StrEnum):
     CONTINUE = "more"
     SEND_AGAIN = "again"
     SHOW_REASONING = "think"
+    SEND_FILES = "files"
     SHOW_VARIANT = "v"
     CHOOSE_RETRY_MODEL = "vm"
     USE_MODEL = "use"

@@ -30,6 +30,7 @@ from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
+from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.model_caller import ModelCaller
 from core.turns.variants import variant_buttons
@@ -85,6 +86,7 @@ class AnswerPipeline:
         variants = await self._load_variants(outcome.model)
         note = "\n".join(await self._collect_notes(outcome))
         buttons = self._answer_buttons(outcome, variants)
+        buttons += await files_buttons(self._claimed.adapter, self._claimed.turn.id, self._caller.answer.text)
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)

@@ -25,6 +25,7 @@ from core.store.conversations import find_conversation
 from core.store.inbound import message_order
 from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
+from core.turns.answer_files import send_files_reply
 from core.turns.variants import choose_retry_model_reply, show_variant_reply, use_model_reply
 
 log = structlog.get_logger(__name__)
@@ -186,6 +187,7 @@ TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitabl
     ButtonAction.STOP: _stop,
     ButtonAction.SEND_AGAIN: _send_again,
     ButtonAction.SHOW_REASONING: _show_reasoning,
+    ButtonAction.SEND_FILES: send_files_reply,
     ButtonAction.SHOW_VARIANT: show_variant_reply,
     ButtonAction.CHOOSE_RETRY_MODEL: choose_retry_model_reply,
     ButtonAction.USE_MODEL: use_model_reply,

@@ -35,6 +35,7 @@ from core.store.retrying_store import RetryingStore
 from core.store.turns import StoredTurn, find_turn_of_message
 from core.texts import answers as texts
 from core.texts.models import MODEL_UNAVAILABLE
+from core.turns.answer_files import files_buttons
 
 MAX_CHOICES = 4
 """Models under an answer; /model has all."""
@@ -106,6 +107,7 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
         buttons.append(
             Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, variant.turn_id))
         )
+    buttons += await files_buttons(request.adapter, variant.turn_id, text)
     return Reply(
         text,
         tuple(buttons),
