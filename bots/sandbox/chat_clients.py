@@ -103,7 +103,7 @@ class TelegramChatClient:
     async def press_button(self, label: str) -> None:
         for message in reversed(self._server.messages(self._chat)):
             for button in message.buttons:
-                if label and _matches(button["text"], label):
+                if label and _matches(button["text"], label) and "callback_data" in button:
                     await self._server.press_button(self._user, message, button["callback_data"])
                     return
         raise _no_button(label)

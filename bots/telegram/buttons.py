@@ -1,17 +1,26 @@
 """Renders buttons and menus as inline keyboards."""
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import KeyboardButtonStyle
 
+from bots.telegram.copyable_code import copyable_code
+from core.i18n.translation import gettext
 from core.port import Button, MenuItem, Part
+from core.texts.answers import COPY_CODE_BUTTON
 
 MAX_BUTTONS_PER_ROW = 3
 
 
 def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
-    """One row for each menu item, then the buttons; None without either."""
+    """One row for each menu item, then the buttons; None without either.
+
+    A complete message with one block of code gets a button that copies it. What grows has a destructive button: Stop.
+    """
     rows = [[_menu_button(item)] for item in part.menu]
     buttons = [_button(button) for button in part.buttons]
+    is_complete = not any(button.is_destructive for button in part.buttons)
+    if buttons and is_complete and (code := copyable_code(part)):
+        buttons.append(InlineKeyboardButton(gettext(COPY_CODE_BUTTON), copy_text=CopyTextButton(code)))
     rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
     return InlineKeyboardMarkup(rows) if rows else None
 

@@ -12,6 +12,7 @@ from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.texts.formatting import format_duration, format_number, format_seconds, isolate, join_all
 
 STOP_BUTTON = gettext_noop("Stop")
+COPY_CODE_BUTTON = gettext_noop("Copy code")
 RETRY_BUTTON = gettext_noop("Retry")
 CONTINUE_BUTTON = gettext_noop("Continue")
 REASONING_BUTTON = gettext_noop("Reasoning")

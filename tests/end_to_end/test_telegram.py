@@ -179,6 +179,7 @@ async def test_long_answer_arrives_in_order(harness: Harness) -> None:
     await harness.stop()
     await harness.start(answer_messages=50)
     telegram = harness.telegram
+    telegram.has_rich_messages = False
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     harness.model.tokens_per_second = 20_000

@@ -152,6 +152,7 @@ async def test_unclosed_markup_loses_nothing(harness: Harness) -> None:
 
 async def test_long_answer_stays_in_topic(harness: Harness) -> None:
     telegram = harness.telegram
+    telegram.has_rich_messages = False
     harness.model.tokens_per_second = 20_000
     ann = telegram.create_user("Ann")
     forum = telegram.create_forum("Forum", ann)
@@ -169,6 +170,7 @@ async def test_long_answer_stays_in_topic(harness: Harness) -> None:
 
 async def test_draft_continues_beyond_4096_characters(harness: Harness) -> None:
     telegram = harness.telegram
+    telegram.has_rich_messages = False
     harness.model.tokens_per_second = 900
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)

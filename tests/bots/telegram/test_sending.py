@@ -7,9 +7,11 @@ import pytest
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
-from bots.telegram.dialect import Entity
+from bots.telegram.buttons import inline_keyboard
+from bots.telegram.dialect import Entity, TelegramDialect
+from bots.telegram.rich_dialect import RichDialect
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure
-from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts
+from core.port import Adapter, Button, Dialect, MenuItem, Part, PreviewMode, RichMode, SupportsDrafts
 from tests.bots.telegram.conftest import (
     FAST_TIMINGS,
     GROUP_PLACE,
@@ -20,6 +22,7 @@ from tests.bots.telegram.conftest import (
     RunAdapter,
     params_of,
 )
+from tests.core.markdown.samples import parse_markdown
 
 BOLD = Part("bold", {"entities": (Entity("bold", 0, 4),)})
 
@@ -103,6 +106,33 @@ async def test_buttons_and_menus(bot_api: TelegramStandIn, run_adapter: RunAdapt
         [("B3", "b:3")],
     ]
     assert rows[3][0]["style"] == "danger"
+
+
+RETRY = Button("Retry", "retry:1")
+
+
+@pytest.mark.parametrize("dialect", [TelegramDialect(), RichDialect(RichMode.ALWAYS)])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Run it:\n\n```sh\nls -l 😀 @you\n```\n\nDone.", "ls -l 😀 @you"),
+        ("- it\n  ```\n  x\n  ```", "x"),
+        ("```\n" + "x" * 256 + "\n```", "x" * 256),
+        ("```\n" + "x" * 257 + "\n```", ""),
+        ("```\na\n```\n```\nb\n```", ""),
+        ('No block, only `code` and {"type":"pre","text":"x"}', ""),
+    ],
+)
+def test_single_code_block_has_a_copy_button(dialect: Dialect, text: str, code: str) -> None:
+    part = dialect.render(parse_markdown(text))
+    keyboard = inline_keyboard(replace(part, buttons=(RETRY,)))
+    assert keyboard is not None
+    copied = [button.copy_text.text for row in keyboard.inline_keyboard for button in row if button.copy_text]
+    assert copied == [code] * bool(code)
+    growing = inline_keyboard(replace(part, buttons=(Button("Stop", "stop:1", is_destructive=True),)))
+    assert growing is not None
+    assert len(growing.inline_keyboard[0]) == 1
+    assert inline_keyboard(part) is None
 
 
 async def test_edit_replaces_text_and_buttons(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
