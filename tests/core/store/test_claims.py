@@ -193,7 +193,9 @@ async def test_restart_does_not_count_as_failed_attempt(store: Store) -> None:
 
 async def test_death_of_process_counts_as_failed_attempt(store: Store) -> None:
     await accept(store, "u1")
-    for failures in (0, 1, 2):
+    (turn,) = await claim(store, "p0", lease_seconds=-1)
+    assert turn.failed_attempts == 0
+    for failures in (1, 2):
         (turn,) = await claim(store, f"p{failures}", lease_seconds=-1)
         assert turn.failed_attempts == failures
     await store.write(turns.restart_turn, turn.id, turn.incoming)
