@@ -22,6 +22,8 @@ from bots.telegram.drafts import DraftSender
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
+from bots.telegram.profile import BotProfile, publish_profile
+from bots.telegram.reactions import SeenReactions
 from bots.telegram.receiving import UpdateReceiver
 from bots.telegram.rich_dialect import RichDialect, rich_content
 from bots.telegram.rich_messages import RichMessages
@@ -37,6 +39,7 @@ from core.port import (
     Dialect,
     FastStart,
     Inbox,
+    Incoming,
     Part,
     Place,
     PreviewMode,
@@ -78,6 +81,7 @@ class TelegramAdapter:
 
     `preview_mode`: drafts exist only in private chats; elsewhere edits replace them.
     `rich_mode`: when answers are rich messages, unless a chat prefers another mode.
+    `seen_reaction`: marks stored questions in groups; empty for none.
     `commands` appear in Telegram's menu; `state` remembers that they do in other languages than English.
     `leases`: only one of the processes on the same database polls; the others stand by.
     `webhook`: Telegram sends updates to this address, and no process polls.
@@ -95,6 +99,8 @@ class TelegramAdapter:
         api_base: str = "https://api.telegram.org",
         preview_mode: PreviewMode = PreviewMode.DRAFT,
         rich_mode: RichMode = RichMode.AUTO,
+        profile: BotProfile = BotProfile(),  # noqa: B008 (frozen)
+        seen_reaction: str = "",
         commands: Sequence[Command] = (),
         state: StateStore | None = None,
         leases: Leases | None = None,
@@ -117,6 +123,8 @@ class TelegramAdapter:
         self._bot = _create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
         self._drafts = DraftSender(self._bot, self._rich_messages)
+        self._profile = profile
+        self._reactions = SeenReactions(self._bot, seen_reaction)
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._background_tasks = BackgroundTasks()
@@ -163,8 +171,9 @@ class TelegramAdapter:
         try:
             me = await self._connect()
             self._start_background(publish_commands(self._bot, self._commands, self._state))
+            self._start_background(publish_profile(self._bot, self._profile))
             receiver = UpdateReceiver(
-                inbox,
+                self._marking_seen(inbox),
                 me,
                 frozenset(command.name for command in self._commands),
                 lambda query_id: self._start_background(self._answer_callback_query(query_id)),
@@ -196,6 +205,14 @@ class TelegramAdapter:
             else "the bot receives every message in groups",
         )
         return me
+
+    def _marking_seen(self, inbox: Inbox) -> Inbox:
+        async def receive(incoming: Incoming) -> None:
+            await inbox(incoming)
+            if self._reactions.concerns(incoming):
+                self._start_background(self._reactions.react(incoming))
+
+        return receive
 
     async def _receive_updates(self, receiver: UpdateReceiver) -> None:
         if self._webhook is not None:

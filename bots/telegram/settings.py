@@ -21,6 +21,14 @@ def _parse_bot_token(value: SecretStr | None) -> SecretStr | None:
     return token
 
 
+def _parse_reaction(value: str) -> str:
+    from telegram.constants import ReactionEmoji
+
+    if value and value not in set(ReactionEmoji):
+        raise ValueError("is not an emoji that Telegram allows as a reaction")
+    return value
+
+
 class TelegramSettings(SettingsSection):
     title = "Telegram"
     key_prefix = "telegram_"
@@ -39,6 +47,24 @@ class TelegramSettings(SettingsSection):
         "auto",
         "When answers are rich messages. auto: those with a table, a formula or details, and long ones; "
         "always; off: never, for people whose clients show them badly. A chat can choose with /settings rich",
+    )
+    description: str = setting(
+        "TELEGRAM_DESCRIPTION",
+        "",
+        "What the bot's empty chat shows, at most 512 characters. Unset: the text stays as it is at Telegram",
+        max_length=512,
+    )
+    short_description: str = setting(
+        "TELEGRAM_SHORT_DESCRIPTION",
+        "",
+        "What the bot's profile shows, at most 120 characters. Unset: the text stays as it is at Telegram",
+        max_length=120,
+    )
+    seen_reaction: Annotated[str, AfterValidator(_parse_reaction)] = setting(
+        "TELEGRAM_SEEN_REACTION",
+        "",
+        "Emoji with which the bot marks questions in groups when it has received them. Unset: none",
+        example="👀",
     )
     api_base: HttpUrl = setting("TELEGRAM_API_BASE", PUBLIC_API_URL, "Base URL of the Bot API server")
     webhook_url: str | None = setting(

@@ -15,6 +15,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
     if settings.token is None:
         return None
     from bots.telegram.adapter import TelegramAdapter
+    from bots.telegram.profile import BotProfile
     from core.commands.declarations import COMMANDS
     from core.port import PreviewMode, RichMode
 
@@ -28,6 +29,8 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         api_base=settings.api_base,
         preview_mode=PreviewMode.DRAFT if settings.preview == "auto" else PreviewMode(settings.preview),
         rich_mode=RichMode(settings.rich),
+        profile=BotProfile(settings.description, settings.short_description),
+        seen_reaction=settings.seen_reaction,
         commands=COMMANDS,
         state=services,
         leases=services.leases,

@@ -43,6 +43,8 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         self.users: dict[int, User] = {bot.id: bot}
         self.updates = UpdateQueue(clock)
         self.draft_log: deque[Draft] = deque(maxlen=MAX_RECORDS)
+        self.profile: dict[str, str] = {}
+        """What people read about the bot."""
         self.has_rich_messages = True
         """False: an older Bot API server, without their methods."""
         self.privacy_mode = True

@@ -21,6 +21,8 @@ NOT_MODIFIED = (
     "as a current content and reply markup of the message"
 )
 CHAT_ACTIONS = BOT_API["chat actions"]
+REACTIONS = frozenset({"👀", "👍", "🔥", "🤔", "👌", "✍"})
+"""Some of those that Telegram allows."""
 
 MAX_CALLBACK_DATA_BYTES = 64
 MAX_BUTTONS_PER_ROW = 8
@@ -179,6 +181,18 @@ def delete_message(backend: ClientBackend, params: Json) -> bool:
     return True
 
 
+def set_message_reaction(backend: ClientBackend, params: Json) -> bool:
+    message = target_message(backend, params, "react")
+    reactions = params.get("reaction") or []
+    if not isinstance(reactions, list) or len(reactions) > 1:
+        raise bad_request("REACTIONS_TOO_MANY")
+    emoji = [str(reaction.get("emoji")) for reaction in reactions if reaction.get("type") == "emoji"]
+    if len(emoji) != len(reactions) or not (set(emoji) <= REACTIONS and message.chat.allows_reactions):
+        raise bad_request("REACTION_INVALID")
+    message.reactions = emoji
+    return True
+
+
 def send_chat_action(backend: ClientBackend, params: Json) -> bool:
     if str(params.get("action") or "").lower() not in CHAT_ACTIONS:
         raise bad_request("wrong parameter action in request")
@@ -208,6 +222,7 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "editmessagetext": edit_message_text,
     "deletemessage": delete_message,
     "sendchataction": send_chat_action,
+    "setmessagereaction": set_message_reaction,
     "answercallbackquery": answer_callback_query,
 }
 

@@ -36,6 +36,7 @@ class Routes:
             "setmycommands": commands.set,
             "getmycommands": commands.get,
             "getwebhookinfo": _webhook_info,
+            **PROFILE_METHODS,
         }
 
     async def route(self, call: Call) -> object:
@@ -80,6 +81,27 @@ def _webhook_info(backend: ClientBackend, _params: Json) -> Json:
     if backend.updates.allowed_kinds:
         payload["allowed_updates"] = list(backend.updates.allowed_kinds)
     return payload | (backend.webhook.info() if backend.webhook is not None else {})
+
+
+def _profile_methods(name: str, field: str, max_chars: int) -> dict[str, Callable[[ClientBackend, Json], object]]:
+    """The methods to get and to set a text about the bot. Languages are not told apart."""
+
+    def get(backend: ClientBackend, _params: Json) -> Json:
+        return {field: backend.profile.get(field, "")}
+
+    def set_(backend: ClientBackend, params: Json) -> bool:
+        text = str(params.get(field) or "")
+        if len(text) > max_chars:
+            raise bad_request(f"{field.upper()}_TOO_LONG")
+        backend.profile[field] = text
+        return True
+
+    return {f"getmy{name}": get, f"setmy{name}": set_}
+
+
+PROFILE_METHODS = _profile_methods("description", "description", 512) | _profile_methods(
+    "shortdescription", "short_description", 120
+)
 
 
 class CommandRegistry:

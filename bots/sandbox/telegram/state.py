@@ -63,6 +63,7 @@ class Chat:
     is_forum: bool = False
     bot_status: MemberStatus = MemberStatus.MEMBER
     migrated_to_id: int | None = None
+    allows_reactions: bool = True
     allows_documents: bool = True
     """Members may send files; administrators always may."""
     topics: dict[int, str] = field(default_factory=dict)
@@ -130,6 +131,8 @@ class Message:
     rich: RichMessage | None = None
     """Its `text` is also the message's, but not in its JSON."""
     previous_texts: list[str] = field(default_factory=list)
+    reactions: list[str] = field(default_factory=list)
+    """Of the bot."""
     edit_date: int | None = None
     is_deleted: bool = False
 
