@@ -137,8 +137,12 @@ _OTHERS = (
         "models",
         gettext_noop("List all models"),
         (Argument("search", gettext_noop("Part of a name")),),
-        details=gettext_noop("Shows each model's context window, its features and the tokens left of today's quota."),
-        example="/models llama",
+        details=gettext_noop(
+            "Shows each model's context window, its features and the tokens left of today's quota. `/models reasons` "
+            "lists those that reason, `/models vision` those that see pictures, `/models 128k` those with at least so "
+            "large a context window."
+        ),
+        example="/models llama 128k",
     ),
     Command(
         "compare",
@@ -157,7 +161,13 @@ _OTHERS = (
     Command(
         "new",
         gettext_noop("Start a new conversation"),
-        details=gettext_noop("The model no longer sees earlier messages. Notes, files and settings stay."),
+        (Argument("question", gettext_noop("What to begin with")),),
+        details=gettext_noop(
+            "The model no longer sees earlier messages. Notes, files and settings stay. With a question, the new "
+            "conversation begins with it."
+        ),
+        example="/new Why is the sky blue?",
+        ephemeral=False,  # nor is the answer
     ),
     Command(
         "stop",
@@ -251,7 +261,7 @@ _OTHERS = (
         "settings",
         gettext_noop("Show or change how the model answers here"),
         (
-            Argument("name", gettext_noop("The setting"), choices=SETTING_NAMES),
+            Argument("name", gettext_noop("The setting"), choices=(*SETTING_NAMES, RESET)),
             Argument("value", gettext_noop("The new value, or reset")),
         ),
         details=gettext_noop(

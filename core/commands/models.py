@@ -1,5 +1,6 @@
 """/model and /models: which model answers, and which there are."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,10 @@ MAX_SEARCH_BYTES = 48
 MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
 
+REASONING_WORDS = ("reasons", "reasoning")
+VISION_WORDS = ("vision", "images")
+WINDOW_PATTERN = re.compile(r"(\d{1,6})k")
+
 T = TypeVar("T")
 
 
@@ -47,8 +52,22 @@ def suggest_models(registry: ModelRegistry, query: str) -> list[Suggestion]:
 
 
 def search_models(registry: ModelRegistry, search: str) -> list[Model]:
-    """The models whose IDs contain every word of `search`."""
-    return [m for m in (*registry.chat_models(), *registry.embedding_models()) if matches_search(m.id, search)]
+    """The models that every word of `search` fits: a part of the ID, or an ability.
+
+    `reasons` and `vision` are abilities, `128k` is a context window of at least so many tokens.
+    """
+    words = search.casefold().split()
+    models = (*registry.chat_models(), *registry.embedding_models())
+    return [model for model in models if all(_fits(model, word) for word in words)]
+
+
+def _fits(model: Model, word: str) -> bool:
+    if word in REASONING_WORDS and model.has_reasoning:
+        return True
+    if word in VISION_WORDS and model.has_vision:
+        return True
+    window = WINDOW_PATTERN.fullmatch(word)
+    return word in model.id.casefold() or (window is not None and model.context_window >= int(window[1]) * 1000)
 
 
 def matches_search(id_: str, search: str) -> bool:
@@ -82,7 +101,8 @@ async def model_reply(request: CommandRequest) -> Reply:
     if match.model is not None:
         return await choose_model(request, match.model, scope)
     if match.candidates:
-        return Reply(texts.ambiguous_model(query, match.candidates))
+        menu = () if scope_name else _menu(match.candidates, "")  # a button names no scope
+        return Reply(texts.ambiguous_model(query, match.candidates), menu=menu)
     embedding_model = find_model(models.embedding_models(), query).model
     return Reply(
         texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query, match.similar)
@@ -118,16 +138,8 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
 
 async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:
     models, current = request.services.models, _current(request.services, request.preferences)
-    page = paginate(models.chat_models(), number, request.capabilities.menu_page_size)
-    menu = tuple(
-        MenuItem(
-            f"{model.name} · {format_context_length(model.context_window)}",
-            _choice(model),
-            ", ".join(texts.model_features(model)),
-            is_selected=model.id == current.value,
-        )
-        for model in page.items
-    )
+    page = paginate(_current_first(models.chat_models(), current.value), number, request.capabilities.menu_page_size)
+    menu = _menu(page.items, current.value)
     replaced = models.display_name(current.unavailable_model) if current.unavailable_model else ""
     text = texts.current_model(models.display_name(current.value), current, replaced)
     buttons = page.buttons(partial(encode_action, ButtonAction.SHOW_MODEL_MENU))
@@ -145,13 +157,29 @@ async def list_reply(request: CommandRequest, search: str, number: int, *, edits
     matches = search_models(services.models, search)
     if not matches:
         return Reply(texts.no_model_listed(search), edits_message=edits_message)
-    page = paginate(matches, number, request.capabilities.list_page_size)
-    quotas = await quotas_by_model(services.ledger, (await request.api_key()).key_id, page.items)
     current = _current(services, request.preferences).value
+    page = paginate(_current_first(matches, current), number, request.capabilities.list_page_size)
+    quotas = await quotas_by_model(services.ledger, (await request.api_key()).key_id, page.items)
     entries = [texts.model_list_entry(m, quotas[m.id], is_current=m.id == current) for m in page.items]
     text = texts.model_list(len(matches), services.ledger.seconds_until_reset(), entries)
     buttons = page.buttons(lambda target: encode_action(ButtonAction.SHOW_MODEL_LIST, f"{target}:{search}"))
     return Reply(text, buttons, edits_message=edits_message)
+
+
+def _menu(models: Sequence[Model], current: str) -> tuple[MenuItem, ...]:
+    return tuple(
+        MenuItem(
+            f"{model.name} · {format_context_length(model.context_window)}",
+            _choice(model),
+            ", ".join(texts.model_features(model)),
+            is_selected=model.id == current,
+        )
+        for model in models
+    )
+
+
+def _current_first(models: Sequence[Model], current: str) -> list[Model]:
+    return sorted(models, key=lambda model: model.id != current)
 
 
 def _current(services: Services, preferences: Preferences) -> EffectivePreference:

@@ -1,21 +1,26 @@
 """/settings, /system and /persona: how the model answers here."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
+from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
 from core.i18n.translation import gettext
-from core.port import RichMode, SupportsRichMessages
+from core.port import Button, MenuItem, RichMode, SupportsRichMessages
 from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
+from core.texts.answers import BACK_BUTTON
 from core.texts.formatting import either, format_number
 
+MAX_PERSONA_BUTTONS = 25
+"""What the menu with the fewest items takes; others can be typed."""
 MAX_INSTRUCTIONS_CHARS = 20_000
 MAX_ANSWER_TOKENS = 100_000
 MIN_ANSWER_TOKENS = 16
@@ -88,14 +93,25 @@ RICH_MESSAGES = ChatSetting(
     lambda preferences: preferences.rich_mode or gettext(texts.BOT_DEFAULT),
 )
 """Only where the platform has rich messages."""
+PANEL_VALUES: dict[str, tuple[str, ...]] = {
+    PreferenceName.TEMPERATURE: ("0", "0.5", "1", "1.5"),
+    PreferenceName.ANSWER_LENGTH: ("500", "1000", "4000"),
+    PreferenceName.REASONING_EFFORT: tuple(ReasoningEffort),
+    PreferenceName.SHOW_REASONING: (ON, OFF),
+    PreferenceName.RICH_MESSAGES: tuple(RichMode),
+    PreferenceName.SHARED_CONVERSATION: (ON, OFF),
+}
+"""What buttons offer; people can type others."""
 SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
 async def settings_reply(request: CommandRequest) -> Reply:
-    """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`."""
+    """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`, `/settings reset`."""
     name, value = request.first_word
     if not name:
-        return _list(request)
+        return _panel(request)
+    if name.casefold() == RESET and not value:
+        return await _reset_all(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:
         return await _set_share(request, value)
     offers_rich = isinstance(request.adapter, SupportsRichMessages)
@@ -116,6 +132,59 @@ async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> 
     if accepted is None:
         return Reply(texts.invalid_setting(setting.name, setting.describe_values()))
     return await _set(request, setting.name, accepted)
+
+
+async def setting_menu_reply(request: CommandRequest, name: str) -> Reply:
+    """The values of one setting as buttons, in place of the panel; the panel for an unknown name."""
+    if name not in _panel_names(request):
+        return replace(_panel(request), edits_message=True)
+    buttons = [
+        Button(value, encode_action(ButtonAction.SET_SETTING, f"{name}:{value}")) for value in PANEL_VALUES[name]
+    ]
+    buttons.append(Button(gettext(texts.RESET_BUTTON), encode_action(ButtonAction.SET_SETTING, f"{name}:{RESET}")))
+    buttons.append(Button(gettext(BACK_BUTTON), encode_action(ButtonAction.SHOW_SETTING, "")))
+    if name == PreferenceName.SHARED_CONVERSATION:
+        text = texts.share_explanation()
+    else:
+        text = (await settings_reply(_with_argument(request, name))).text
+    return Reply(text, tuple(buttons), edits_message=True)
+
+
+async def set_setting_reply(request: CommandRequest, name: str, value: str) -> Reply:
+    """Change a setting by a button, and show the panel again."""
+    if name not in _panel_names(request):
+        return replace(_panel(request), edits_message=True)
+    changed = await settings_reply(_with_argument(request, f"{name} {value}"))
+    if changed.is_public and request.capabilities.has_ephemeral_messages:
+        return changed  # only this person sees the panel
+    panel = _panel(replace(request, preferences=await request.current_preferences()))
+    return replace(panel, text=f"{changed.text}\n\n{panel.text}", edits_message=True)
+
+
+def _with_argument(request: CommandRequest, text: str) -> CommandRequest:
+    return replace(request, incoming=replace(request.incoming, text=text))
+
+
+def _panel_names(request: CommandRequest) -> list[str]:
+    names: list[str] = [setting.name for setting in CHAT_SETTINGS]
+    names += [RICH_MESSAGES.name] * isinstance(request.adapter, SupportsRichMessages)
+    return names + [PreferenceName.SHARED_CONVERSATION.value] * (not request.incoming.place.is_private)
+
+
+def _panel(request: CommandRequest) -> Reply:
+    """What holds, and a button for each setting."""
+    buttons = [
+        Button(texts.label(PreferenceName(name)), encode_action(ButtonAction.SHOW_SETTING, name))
+        for name in _panel_names(request)
+    ]
+    return replace(_list(request), buttons=tuple(buttons))
+
+
+async def _reset_all(request: CommandRequest) -> Reply:
+    scope = await default_scope(request)
+    for setting in (*CHAT_SETTINGS, RICH_MESSAGES):
+        await request.services.store.write(delete_preference, [scope.key], setting.name)
+    return announce(request, Reply(texts.settings_reset(scope)), scope)
 
 
 def _list(request: CommandRequest) -> Reply:
@@ -195,15 +264,38 @@ async def persona_reply(request: CommandRequest) -> Reply:
     if not personas:
         return Reply(gettext(texts.NO_PERSONAS))
     if not name:
-        return Reply(texts.persona_list(personas, request.preferences.persona))
+        text = texts.persona_list(personas, request.preferences.persona)
+        return Reply(text, menu=_persona_menu(personas, request.preferences.persona))
     if name.casefold() in RESET_WORDS:
         return await _reset_instructions(request, PreferenceName.PERSONA)
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
     if persona is None:
-        return Reply(texts.unknown_persona(name))
+        similar = [known for known in personas if name.casefold() in known.casefold()]
+        if not similar:
+            return Reply(texts.unknown_persona(name))
+        if len(similar) > 1:
+            return Reply(texts.several_personas(name), menu=_persona_menu(similar, request.preferences.persona))
+        persona = similar[0]
     scope = await default_scope(request)
     await request.services.store.write(delete_preference, [scope.key], PreferenceName.SYSTEM_PROMPT)
     return await _set(request, PreferenceName.PERSONA, persona)
+
+
+async def persona_choice_reply(request: CommandRequest) -> Reply:
+    """Choose the persona whose menu item was pressed."""
+    personas, action = request.services.settings.personas, request.incoming.text
+    name = next((known for known in personas if encode_action(ButtonAction.CHOOSE_PERSONA, known) == action), None)
+    if name is None:
+        return Reply(gettext(texts.PERSONA_REMOVED))
+    reply = await persona_reply(_with_argument(request, name))
+    return replace(reply, edits_message=not (reply.is_public and request.capabilities.has_ephemeral_messages))
+
+
+def _persona_menu(names: Iterable[str], current: str) -> tuple[MenuItem, ...]:
+    return tuple(
+        MenuItem(name, encode_action(ButtonAction.CHOOSE_PERSONA, name), is_selected=name == current)
+        for name in islice(names, MAX_PERSONA_BUTTONS)
+    )
 
 
 async def _reset_instructions(request: CommandRequest, name: PreferenceName) -> Reply:

@@ -18,6 +18,8 @@ ANONYMOUS = gettext_noop(
     "You write as the group, so I can't tell you from its other anonymous administrators. Turn anonymity off to "
     "change your own settings."
 )
+RESET_BUTTON = gettext_noop("Reset")
+PERSONA_REMOVED = gettext_noop("This persona no longer exists. See /persona.")
 NO_PERSONAS = gettext_noop("This bot has no personas. Write your own instructions with /system.")
 
 
@@ -52,6 +54,15 @@ def setting_changed(name: PreferenceName, value: str, scope: Scope) -> str:
 
 def setting_reset(name: PreferenceName, scope: Scope) -> str:
     return gettext("{setting} reset ({scope})").format(setting=label(name), scope=scope_label(scope))
+
+
+def settings_reset(scope: Scope) -> str:
+    return gettext("All settings reset ({scope})").format(scope=scope_label(scope))
+
+
+def several_personas(name: str) -> str:
+    """Above buttons."""
+    return gettext("Several personas match {name}. Choose one:").format(name=quote(name))
 
 
 def invalid_setting(name: PreferenceName, accepted_values: str) -> str:

@@ -12,6 +12,7 @@ from core.commands.language import choose_language
 from core.commands.models import list_reply, menu_choice_reply, menu_reply
 from core.commands.permissions import is_manager
 from core.commands.request import CommandRequest, Reply
+from core.commands.settings import persona_choice_reply, set_setting_reply, setting_menu_reply
 from core.commands.transfer import apply_import_reply
 from core.conversation.preferences import load_preferences
 from core.delivery.draft_ids import turn_of_draft
@@ -31,7 +32,7 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models", "import", "language", REQUESTS_COMMAND)
+MENU_COMMANDS = ("model", "models", "import", "settings", "persona", "language", REQUESTS_COMMAND)
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -171,6 +172,19 @@ async def _show_model_list(request: CommandRequest, press: ButtonPress) -> Reply
     return await list_reply(request, search, _page_number(page), edits_message=True)
 
 
+async def _show_setting(request: CommandRequest, press: ButtonPress) -> Reply:
+    return await setting_menu_reply(request, press.argument)
+
+
+async def _set_setting(request: CommandRequest, press: ButtonPress) -> Reply:
+    name, _, value = press.argument.partition(":")
+    return await set_setting_reply(request, name, value)
+
+
+async def _choose_persona(request: CommandRequest, _press: ButtonPress) -> Reply:
+    return await persona_choice_reply(request)
+
+
 async def _choose_model(request: CommandRequest, _press: ButtonPress) -> Reply:
     return await menu_choice_reply(request)
 
@@ -198,5 +212,8 @@ MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitab
     ButtonAction.SHOW_MODEL_MENU: _show_model_menu,
     ButtonAction.SHOW_MODEL_LIST: _show_model_list,
     ButtonAction.CHOOSE_MODEL: _choose_model,
+    ButtonAction.CHOOSE_PERSONA: _choose_persona,
+    ButtonAction.SHOW_SETTING: _show_setting,
+    ButtonAction.SET_SETTING: _set_setting,
     ButtonAction.CHOOSE_LANGUAGE: _choose_language,
 }

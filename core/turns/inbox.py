@@ -193,7 +193,9 @@ def is_exempt(incoming: Incoming) -> bool:
 def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
     is_command = incoming.kind is EventKind.COMMAND and (
-        incoming.command in ("ask", "retry") or bool(compared_model(incoming))
+        incoming.command in ("ask", "retry")
+        or (incoming.command == "new" and bool(incoming.text.strip()))
+        or bool(compared_model(incoming))
     )
     is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE)
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press

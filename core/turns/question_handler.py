@@ -27,6 +27,7 @@ from core.store.answers import (
     list_companions,
     store_answer,
 )
+from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
@@ -213,6 +214,8 @@ class QuestionHandler:
             return await self._earlier_question(claimed.turn.conversation_id, press)
         if incoming.kind is EventKind.EDIT:
             return await self._resolve_edit(claimed)
+        if incoming.command == "new":
+            await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         transcript, notes = await self._transcribe(claimed, api_key)

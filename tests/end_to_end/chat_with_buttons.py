@@ -10,6 +10,7 @@ from tests.end_to_end.harness import Harness, complete_texts
 
 PLATFORMS = pytest.mark.parametrize("platform", ["telegram", "discord"])
 DEFAULT = "Llama-3.3-70B-Instruct"
+ARGUMENTS = {"model": "name", "models": "search", "new": "question", "persona": "name", "settings": "name"}
 NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
 
 
@@ -35,13 +36,16 @@ class ChatWithButtons:
         if self.is_telegram:
             return {button["text"]: button["callback_data"] for button in message.buttons}
         items = [item for row in message.components for item in row["components"]]
-        return {item["label"]: item["custom_id"] for item in items}
+        options = {option["label"]: option["value"] for item in items for option in item.get("options", [])}
+        return options | {item["label"]: item["custom_id"] for item in items if "label" in item}
 
     async def write(self, text: str) -> None:
         if self.is_telegram or not text.startswith("/"):
             await self.server.send_message(self.person, self.chat, text)
         else:
-            await self.server.use_command(self.person, self.chat, text[1:])
+            name, _, argument = text[1:].partition(" ")
+            options = {ARGUMENTS[name]: argument} if argument else {}
+            await self.server.use_command(self.person, self.chat, name, **options)
 
     async def ask(self, text: str, answer: str) -> None:
         await self.write(text)
@@ -54,7 +58,11 @@ class ChatWithButtons:
 
     async def press(self, label: str) -> None:
         message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
-        await self.server.press_button(self.person, message, self.buttons(message)[label])
+        action = self.buttons(message)[label]
+        if self.is_telegram or action.startswith("parley:"):
+            await self.server.press_button(self.person, message, action)
+        else:
+            await self.server.select_options(self.person, message, "parley-menu", [action])
 
     async def forge(self, action: str) -> None:
         """A modified client sends any action as if it had pressed a button of the last message."""

@@ -56,8 +56,8 @@ async def test_menu_has_pages_and_marks_the_current_model(tmp_path: Path, model:
         names = [offered.name for offered in chat.models.chat_models()]
         await chat.ask(f"/model {names[1]}")
         await chat.ask("/model")
-        assert [item.label.partition(" · ")[0] for item in chat.menu] == names[:4]
-        assert [item.is_selected for item in chat.menu] == [False, True, False, False]
+        assert [item.label.partition(" · ")[0] for item in chat.menu] == [names[1], names[0], *names[2:4]]
+        assert [item.is_selected for item in chat.menu] == [True, False, False, False]
         assert chat.button_labels == ["◀", "1/3", "▶"]
         await chat.press_last(button_action(chat, "▶"))
         assert [item.label.partition(" · ")[0] for item in chat.menu] == names[4:8]
