@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from mimetypes import guess_type
 from typing import Protocol, TypeVar
 
 from bots.sandbox import discord, telegram
@@ -35,7 +36,8 @@ class ChatClient(Protocol):
 
     async def send_message(self, text: str) -> None: ...
 
-    async def send_file(self, name: str, content: bytes, text: str) -> None: ...
+    async def send_file(self, name: str, content: bytes, text: str) -> None:
+        """Pictures are sent as photos and recordings as voice messages, as clients offer it."""
 
     async def press_button(self, label: str) -> None:
         """Press the latest button, or select the latest option, whose label starts with `label`."""
@@ -63,6 +65,10 @@ def _last(messages: Sequence[T]) -> T:
     return messages[-1]
 
 
+def _media_family(name: str) -> str:
+    return (guess_type(name)[0] or "").partition("/")[0]
+
+
 def _no_button(label: str) -> ValueError:
     return ValueError(f"No button starts with {label!r}." if label else "Which button? Usage: :press LABEL")
 
@@ -82,7 +88,14 @@ class TelegramChatClient:
         await self._server.send_message(self._user, self._chat, mention + text)
 
     async def send_file(self, name: str, content: bytes, text: str) -> None:
-        await self._server.send_document(self._user, self._chat, name, content, caption=self._mention + text)
+        caption = self._mention + text
+        match _media_family(name):
+            case "image":
+                await self._server.send_photo(self._user, self._chat, content, caption=caption)
+            case "audio":
+                await self._server.send_voice(self._user, self._chat, content, caption=caption)
+            case _:
+                await self._server.send_document(self._user, self._chat, name, content, caption=caption)
 
     async def reply(self, text: str) -> None:
         original = _last(self._server.messages(self._chat))
@@ -140,7 +153,10 @@ class DiscordChatClient:
             await self._server.send_message(self._user, self._channel, self._mention + text)
 
     async def send_file(self, name: str, content: bytes, text: str) -> None:
-        await self._server.send_file(self._user, self._channel, name, content, text=self._mention + text)
+        media_type = guess_type(name)[0] or "application/octet-stream"
+        await self._server.send_file(
+            self._user, self._channel, name, content, text=self._mention + text, media_type=media_type
+        )
 
     async def reply(self, text: str) -> None:
         original = _last(self._server.messages(self._channel))

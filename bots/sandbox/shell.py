@@ -68,7 +68,9 @@ class SandboxShell:
         own_commands = (
             *(ShellCommand(name, f"Switch to {client.name}", self._select(name)) for name, client in clients.items()),
             ShellCommand(":press LABEL", "Press a button; the start of its label is enough", self._press),
-            ShellCommand(":file PATH [TEXT]", "Send a file, with or without a text", self._send_file),
+            ShellCommand(
+                ":file PATH [TEXT]", "Send a file, a picture or a recording, with or without a text", self._send_file
+            ),
             ShellCommand(":reply TEXT", "Reply to the latest message", self._reply),
             ShellCommand(":edit TEXT", "Replace the text of your latest message", self._edit),
             ShellCommand(":forward TEXT [| COMMENT]", "Forward what a friend wrote", self._forward),

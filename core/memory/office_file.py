@@ -27,7 +27,6 @@ from core.memory.text_file import markdown_sections
 
 if TYPE_CHECKING:
     from docx.table import Table
-    from pptx.slide import Slide
 
 ZIP_SIGNATURE = b"PK\x03\x04"
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -180,7 +179,7 @@ def _read_powerpoint(content: bytes, on_progress: Progress) -> FileDocument:
     return FileDocument(FileKind.POWERPOINT, tuple(sections), count, count - len(sections))
 
 
-def _slide_lines(slide: "Slide") -> Iterator[str]:
+def _slide_lines(slide: Any) -> Iterator[str]:
     yield from _shape_lines(slide.shapes)
     if slide.has_notes_slide and (notes := slide.notes_slide.notes_text_frame) is not None and notes.text.strip():
         yield f"Notes: {notes.text}"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bots.sandbox.discord.state import Message as DiscordMessage
-from bots.sandbox.model import VISION_MODEL
+from bots.sandbox.model import VISION_MODEL, faults
 from bots.sandbox.telegram.state import Chat
+from core.api.catalogue import Model
 from tests import api_specs
 from tests.end_to_end.harness import Harness, bot_texts, complete_texts, running_harness
 from tests.end_to_end.spec_checks import spec_violations
@@ -227,3 +228,26 @@ async def test_broken_picture_is_reported(seeing: Harness) -> None:
     await seeing.telegram.send_document(ann, chat, "a*b*.png", make_image()[:40], caption="And this?")
     await wait_for_telegram(seeing, chat, "a_b_.png is damaged; I couldn't open it.")
     assert not seeing.model.requests
+
+
+async def test_picture_file_is_offered_to_vision_model(blind: Harness) -> None:
+    """That a file is a picture shows only when it is read."""
+    ann, chat = await telegram_chat(blind)
+    await blind.telegram.send_document(ann, chat, "scan.dat", PHOTO, caption="repeat: A scan.")
+    await wait_for_telegram(blind, chat, "can't see pictures")
+    message = blind.telegram.messages(chat)[-1]
+    await blind.telegram.press_button(ann, message, button(message, "Ask Qwen2.5-VL"))
+    await wait_for_telegram(blind, chat, f"{SEEN}\n\nA scan.")
+
+
+async def test_substitute_sees_pictures_too(seeing: Harness) -> None:
+    """A model without vision would answer something else."""
+    other = Model("lab/Other-VL-30B", 32_000, has_vision=True)
+    seeing.model.add_model(other)
+    seeing.model.fail_next(faults.gateway_error(500), times=None, model=VISION_MODEL.id)
+    await seeing.stop()
+    await seeing.start(default_model=VISION_MODEL.id)
+    ann, chat = await telegram_chat(seeing)
+    await seeing.telegram.send_photo(ann, chat, PHOTO, caption="repeat: A garden.")
+    await wait_for_telegram(seeing, chat, "Answered by Other-VL-30B")
+    await wait_for_telegram(seeing, chat, SEEN)

@@ -75,3 +75,15 @@ async def test_file_is_shown_on_discord(discord: DiscordStandIn) -> None:
     await http.call("POST", path, message_payload("all of it", file=FILE), file=FILE)
     await http.close()
     await assert_shows_file(client, await showing)
+
+
+async def test_files_are_sent_as_what_they_are(telegram: TelegramStandIn) -> None:
+    client = TelegramChatClient(telegram, telegram.create_user("Ann"), is_group=False)
+    for name in ("a.jpg", "a.ogg", "a.pdf"):
+        await client.send_file(name, b"content", "look")
+    sent = telegram.messages(next(iter(telegram.chats.values())))
+    assert [{"photo", "voice", "document"} & message.extra_fields.keys() for message in sent] == [
+        {"photo"},
+        {"voice"},
+        {"document"},
+    ]
