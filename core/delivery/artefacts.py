@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from io import StringIO
+from itertools import pairwise
 
 from core.markdown.document import Block, CodeBlock, ListBlock, Quote, Table
 from core.markdown.parser import normalise_text, parse_blocks
@@ -36,7 +37,8 @@ SUFFIXES = {
 }
 """By language, where the suffix is another word."""
 LANGUAGE_PATTERN = re.compile(r"[a-z][a-z0-9]{0,9}")
-FENCE_PATTERN = re.compile(r"^[ >\t]*(?:```|~~~)[ \t]*(\w*)", re.MULTILINE)
+FENCES = ("```", "~~~")
+FENCE_PATTERN = re.compile("[`~]{3}")
 ROW_PATTERN = re.compile(r"^[^\n|]*\|", re.MULTILINE)
 FORMULA_STARTS = ("=", "@", "\t")
 """Cells that begin so are formulas to a spreadsheet."""
@@ -59,9 +61,12 @@ def find_artefacts(text: str) -> tuple[File, ...]:
 
 def may_have_artefacts(text: str) -> bool:
     """Whether it is worth parsing the text."""
-    languages = FENCE_PATTERN.findall(text)
-    if languages and (text.count("\n") >= MIN_CODE_LINES or any(name.lower() in CSV_LANGUAGES for name in languages)):
-        return True
+    if any(fence in text for fence in FENCES):
+        fences = [match.start() for match in FENCE_PATTERN.finditer(text)]
+        if any(text.count("\n", start, end) >= MIN_CODE_LINES for start, end in pairwise((*fences, len(text)))):
+            return True
+        if any(language in text.lower() for language in CSV_LANGUAGES):
+            return True
     return text.count("|") >= MIN_TABLE_ROWS and len(ROW_PATTERN.findall(text)) >= MIN_TABLE_ROWS
 
 
