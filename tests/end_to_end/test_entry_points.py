@@ -392,7 +392,7 @@ def test_every_event_of_discord_has_a_case() -> None:
     handlers = {name for name in vars(GatewayClient) if name.startswith("on_")}
     assert DISCORD_CASES.keys() == handlers - NO_PERSON
     assert {case.value for case in INTERACTION_CASES} == {handled.value for handled in INTERACTION_HANDLERS}
-    assert {payload["type"] for payload in commands_payload(COMMANDS)} == COMMAND_TYPES
+    assert {payload["type"] for payload in commands_payload(COMMANDS, {})} == COMMAND_TYPES
 
 
 def is_refusal(call: Any, who: str) -> bool:

@@ -7,11 +7,11 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from telegram import Bot, Update
-from telegram.request import RequestData
 
 from bots.sandbox.telegram import TelegramStandIn
 from bots.telegram.http_client import PollingRequest
@@ -132,7 +132,7 @@ class AnswerFeed(PollingRequest):
         self.answers: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
 
     async def do_request(
-        self, url: str, method: str, request_data: RequestData | None = None, *_: object, **__: object
+        self, url: str, method: str, request_data: Any = None, *_: object, **__: object
     ) -> tuple[int, bytes]:
         return await self.answers.get() if url.endswith("getUpdates") else (200, b'{"ok":true,"result":true}')
 

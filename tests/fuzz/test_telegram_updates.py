@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from telegram import Bot, User
-from telegram.request import RequestData
 
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram import TelegramStandIn
@@ -54,7 +53,7 @@ class UpdateFeed(PollingRequest):
         self._confirmed = asyncio.Event()
 
     async def do_request(
-        self, url: str, method: str, request_data: RequestData | None = None, *_: Any, **__: Any
+        self, url: str, method: str, request_data: Any = None, *_: Any, **__: Any
     ) -> tuple[int, bytes]:
         if not url.endswith("getUpdates"):
             return 200, b'{"ok":true,"result":true}'
