@@ -29,6 +29,7 @@ from bots.telegram.rich_dialect import RichDialect, rich_content
 from bots.telegram.rich_messages import RichMessages
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
+from bots.telegram.topics import TopicTitles
 from bots.telegram.translate import PLATFORM, thread_id
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
@@ -125,6 +126,7 @@ class TelegramAdapter:
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
         self._reactions = SeenReactions(self._bot, seen_reaction)
+        self._topics = TopicTitles(self._bot)
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._background_tasks = BackgroundTasks()
@@ -173,11 +175,12 @@ class TelegramAdapter:
             self._start_background(publish_commands(self._bot, self._commands, self._state))
             self._start_background(publish_profile(self._bot, self._profile))
             receiver = UpdateReceiver(
-                self._marking_seen(inbox),
+                self._with_reactions(inbox),
                 me,
                 frozenset(command.name for command in self._commands),
                 lambda query_id: self._start_background(self._answer_callback_query(query_id)),
                 ThrottledLog(clock=self._timings.clock),
+                self._topics.observe,
             )
             await self._receive_updates(receiver)
         except InvalidToken:
@@ -206,9 +209,13 @@ class TelegramAdapter:
         )
         return me
 
-    def _marking_seen(self, inbox: Inbox) -> Inbox:
+    def _with_reactions(self, inbox: Inbox) -> Inbox:
+        """`inbox`, and what follows at once when it has stored an event."""
+
         async def receive(incoming: Incoming) -> None:
             await inbox(incoming)
+            if title := self._topics.title_of(incoming):
+                self._start_background(self._topics.rename(incoming, title))
             if self._reactions.concerns(incoming):
                 self._start_background(self._reactions.react(incoming))
 

@@ -57,6 +57,8 @@ class UpdateReceiver:
     command_names: Collection[str]
     answer_callback_query: Callable[[str], None]
     throttled_log: ThrottledLog
+    observe: Callable[[Update], object] = lambda _update: None
+    """Called with every update before it is translated."""
     _failed_attempts: BoundedDict[int, int] = field(default_factory=lambda: BoundedDict(MAX_TRACKED_UPDATES))
     """By update ID."""
 
@@ -84,6 +86,7 @@ class UpdateReceiver:
             self._failed_attempts.pop(update.update_id, None)
 
     async def _handle_update(self, update: Update) -> None:
+        self.observe(update)
         if update.callback_query is not None:
             self.answer_callback_query(update.callback_query.id)
         incoming = translate(update, self.me, self.command_names)

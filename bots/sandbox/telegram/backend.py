@@ -91,12 +91,15 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         chat.is_forum = True
         return chat
 
-    def create_topic(self, chat: Chat, name: str) -> int:
+    def create_topic(self, chat: Chat, name: str, *, is_name_implicit: bool = False) -> int:
         """The first member creates a topic in a forum or a private chat. Returns its thread ID."""
         creator = chat.members[0]
         thread_id = next(chat.next_message_ids)
         chat.topics[thread_id] = name
-        fields = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
+        created: Json = {"name": name, "icon_color": 0x6FB9F0}
+        if is_name_implicit:
+            created["is_name_implicit"] = True
+        fields = {"forum_topic_created": created}
         message = Message(
             thread_id, chat, creator, "", int(self.clock.time()), thread_id=thread_id, extra_fields=fields
         )
@@ -104,6 +107,14 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         self._queue_update("message", message)
         self.publish(chat, ChatEvent(ChatEventKind.SENT, message))
         return thread_id
+
+    def rename_topic(self, chat: Chat, thread_id: int, name: str) -> None:
+        """The first member renames a topic."""
+        chat.topics[thread_id] = name
+        message = self.add_message(
+            chat, chat.members[0], "", thread_id=thread_id, extra_fields={"forum_topic_edited": {"name": name}}
+        )
+        self._queue_update("message", message)
 
     def delete_topic(self, chat: Chat, thread_id: int) -> None:
         """Telegram sends bots no update about it."""

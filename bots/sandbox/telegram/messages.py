@@ -16,6 +16,7 @@ from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Mess
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
+MAX_TOPIC_NAME_CHARS = 128
 NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same "
     "as a current content and reply markup of the message"
@@ -181,6 +182,20 @@ def delete_message(backend: ClientBackend, params: Json) -> bool:
     return True
 
 
+def edit_forum_topic(backend: ClientBackend, params: Json) -> bool:
+    chat = target_chat(backend, params)
+    thread = target_thread(chat, params)
+    if thread is None:
+        raise bad_request("message thread not found")
+    if not (chat.is_private or chat.bot_is_administrator):
+        raise bad_request("not enough rights to manage topics")
+    name = str(params.get("name") or "")
+    if len(name) > MAX_TOPIC_NAME_CHARS:
+        raise bad_request("TOPIC_TITLE_TOO_LONG")
+    chat.topics[thread] = name or chat.topics[thread]
+    return True
+
+
 def set_message_reaction(backend: ClientBackend, params: Json) -> bool:
     message = target_message(backend, params, "react")
     reactions = params.get("reaction") or []
@@ -223,6 +238,7 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "deletemessage": delete_message,
     "sendchataction": send_chat_action,
     "setmessagereaction": set_message_reaction,
+    "editforumtopic": edit_forum_topic,
     "answercallbackquery": answer_callback_query,
 }
 

@@ -1,0 +1,68 @@
+"""Topics of private chats are conversations of their own, named after their first questions."""
+
+import pytest
+
+from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
+from bots.telegram.topics import make_title
+from core.errors import AccessDeniedError
+from tests.bots.telegram.conftest import FakeInbox, RunAdapter, params_of, wait_for_calls
+
+
+async def test_topic_without_a_name_gets_one_from_its_first_question(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    ada, chat = bot_api.users[42], bot_api.chats[42]
+    async with run_adapter():
+        topic = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        await bot_api.send_message(ada, chat, "How do bees\nfind home?", thread=topic)
+        await wait_for_calls(bot_api, "editForumTopic")
+        await bot_api.send_message(ada, chat, "And wasps?", thread=topic)
+        await inbox.wait_for_events(2)
+    assert chat.topics[topic] == "How do bees"
+    assert len(params_of(bot_api, "editForumTopic")) == 1
+
+
+async def test_other_topics_keep_their_names(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    ada, chat = bot_api.users[42], bot_api.chats[42]
+    async with run_adapter():
+        named = bot_api.create_topic(chat, "Bees")
+        await bot_api.send_message(ada, chat, "Hello", thread=named)
+        renamed = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        bot_api.rename_topic(chat, renamed, "Wasps")
+        await bot_api.send_message(ada, chat, "Hello", thread=renamed)
+        await bot_api.send_message(ada, chat, "Hello", thread=9)
+        await inbox.wait_for_events(3)
+    assert params_of(bot_api, "editForumTopic") == []
+
+
+async def test_refused_name_and_denied_person_have_no_effect(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    ada, chat = bot_api.users[42], bot_api.chats[42]
+    bot_api.script.add("editForumTopic", ScriptedReply.error(400, "Bad Request: not enough rights"))
+    async with run_adapter():
+        topic = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        inbox.failures.append(AccessDeniedError("no"))
+        await bot_api.send_message(ada, chat, "Let me in", thread=topic)
+        await inbox.wait_until(lambda: inbox.attempts == 1)
+        assert params_of(bot_api, "editForumTopic") == []
+        await bot_api.send_message(ada, chat, "Hello", thread=topic)
+        await wait_for_calls(bot_api, "editForumTopic")
+        await bot_api.send_message(ada, chat, "Hello again", thread=topic)
+        await inbox.wait_for_events(2)
+    assert len(params_of(bot_api, "editForumTopic")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# Why?\nBecause", "Why?"),
+        ("word " * 20, "word word word word word word word word word…"),
+        ("x" * 60, "x" * 48 + "…"),
+        ("第一段：中文", "第一段：中文"),
+    ],
+)
+def test_title_is_the_beginning_of_the_question(text: str, title: str) -> None:
+    assert make_title(text) == title
