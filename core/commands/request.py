@@ -84,6 +84,8 @@ class Reply:
     """Plain text under an answer."""
     files: tuple[File, ...] = ()
     """Sent under the text, or nothing is sent but that files are refused here."""
+    removed_turn: int | None = None
+    """Instead of a reply, the messages of this turn disappear."""
     shown_turn: int | None = None
     """The turn whose answer it is, if the messages that show it get their buttons from that turn."""
     replaced_turn: int | None = None

@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Update, and_, bindparam, select, update
 
 from core.errors import ParleyError
-from core.port import Incoming
+from core.port import EventKind, Incoming
 from core.store.incoming_codec import decode_incoming, encode_incoming, erase_content
 from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, turns
+
+MAX_COMPARED_PRESSES = 20
 
 
 class LostLeaseError(ParleyError):
@@ -112,6 +114,22 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
         .limit(1)
     )
     return None if turn_id is None else get_turn(connection, turn_id)
+
+
+def find_shown_press(connection: Connection, conversation_id: int, *, text: str, before_turn: int) -> int | None:
+    """The last press of this button before `before_turn` whose reply is still there."""
+    rows = connection.execute(
+        select(turns.c.id, turns.c.incoming_json)
+        .where(turns.c.conversation_id == conversation_id, turns.c.id < before_turn, turns.c.seq.is_(None))
+        .where(select(answer_parts.c.turn_id).where(answer_parts.c.turn_id == turns.c.id).exists())
+        .order_by(turns.c.id.desc())
+        .limit(MAX_COMPARED_PRESSES)
+    )
+    for row in rows:
+        incoming = decode_incoming(row.incoming_json)
+        if incoming is not None and incoming.kind is EventKind.BUTTON and incoming.text == text:
+            return int(row.id)
+    return None
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:

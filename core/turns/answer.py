@@ -204,7 +204,7 @@ class AnswerPipeline:
     def _answer_buttons(self, outcome: ModelOutcome, variants: Sequence[Variant]) -> tuple[Button, ...]:
         turn, answer = self._claimed.turn, self._caller.answer
         buttons = []
-        if answer.reached_token_limit or (outcome.failure_notes and answer.text):
+        if answer.reached_token_limit or answer.reached_char_limit or (outcome.failure_notes and answer.text):
             buttons.append(Button(gettext(texts.CONTINUE_BUTTON), encode_action(ButtonAction.CONTINUE, turn.id)))
         shown = [variant.turn_id for variant in variants if not variant.is_excluded]
         if self._is_compared:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -24,7 +25,7 @@ from core.store.answer_parts import list_sent_parts
 from core.store.answers import get_answer, get_reasoning
 from core.store.conversations import find_conversation
 from core.store.inbound import message_order
-from core.store.turns import StoredTurn, find_turn_of_message, get_turn
+from core.store.turns import StoredTurn, find_shown_press, find_turn_of_message, get_turn
 from core.texts import answers as texts
 from core.turns.answer_files import send_files_reply
 from core.turns.variants import choose_retry_model_reply, show_variant_reply, use_model_reply
@@ -156,6 +157,11 @@ async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
+    """Show the reasoning, or hide it again. What only one person sees, that person can dismiss."""
+    if not request.capabilities.has_ephemeral_messages:
+        find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id)
+        if (shown_by := await request.services.store.read(find, request.conversation_id)) is not None:
+            return Reply("", removed_turn=shown_by)
     reasoning = (await request.services.store.read(get_reasoning, turn.id) or "").strip()
     if not reasoning:
         return Reply(gettext(texts.REASONING_NOT_STORED))

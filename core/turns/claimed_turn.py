@@ -248,7 +248,10 @@ class ClaimedTurn:
     async def reply_and_finish(self, reply: Reply) -> None:
         """Send the bot's own reply and finish the turn. Raises `DeliveryError`."""
         message_id = self.turn.incoming.message_id
-        if reply.edits_message and message_id is not None:
+        if reply.removed_turn is not None:
+            await self.outbox.take_over(reply.removed_turn)
+            await self.outbox.drop_after(-1)
+        elif reply.edits_message and message_id is not None:
             await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:
             await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))

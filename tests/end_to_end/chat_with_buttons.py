@@ -32,9 +32,11 @@ class ChatWithButtons:
 
     def buttons(self, message: Any = None) -> dict[str, str]:
         """Labels and actions under a message; by default the bot's last one."""
-        message = message or next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+        message = message or next((m for m in reversed(self.server.messages(self.chat)) if m.from_bot), None)
+        if message is None:
+            return {}
         if self.is_telegram:
-            return {button["text"]: button["callback_data"] for button in message.buttons}
+            return {b["text"]: b["callback_data"] for b in message.buttons if "callback_data" in b}
         items = [item for row in message.components for item in row["components"]]
         options = {option["label"]: option["value"] for item in items for option in item.get("options", [])}
         return options | {item["label"]: item["custom_id"] for item in items if "label" in item}

@@ -263,6 +263,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
+    run(turns.find_shown_press, 5, text="think:1", before_turn=10**9)
     run(turns.restart_turn, turn.id, turn.incoming)
     run(claims.cancel_turns, 5, 10**9)
     imported = [transcripts.TranscriptMessage("user", "hello"), transcripts.TranscriptMessage("assistant", "hi")]
