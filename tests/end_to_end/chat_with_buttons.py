@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from core.commands.declarations import find_command
 from tests.end_to_end.harness import Harness, complete_texts
 
 PLATFORMS = pytest.mark.parametrize("platform", ["telegram", "discord"])
 DEFAULT = "Llama-3.3-70B-Instruct"
-ARGUMENTS = {"model": "name", "models": "search", "new": "question", "persona": "name", "settings": "name"}
 NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)"
 
 
@@ -45,8 +45,9 @@ class ChatWithButtons:
         if self.is_telegram or not text.startswith("/"):
             await self.server.send_message(self.person, self.chat, text)
         else:
-            name, _, argument = text[1:].partition(" ")
-            options = {ARGUMENTS[name]: argument} if argument else {}
+            name, _, value = text[1:].partition(" ")
+            command = find_command(name)
+            options = {command.arguments[0].name: value} if command and value else {}
             await self.server.use_command(self.person, self.chat, name, **options)
 
     async def ask(self, text: str, answer: str) -> None:

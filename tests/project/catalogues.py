@@ -4,11 +4,13 @@ python -m tests.project.catalogues           adds new messages, removes unused o
 python -m tests.project.catalogues --check   prints what is wrong, one line a problem
 """
 
+import pkgutil
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from babel.messages import pofile
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 
+import core.texts
 from core.commands.declarations import COMMANDS
 from core.i18n.translation import CATALOGUES, ENGLISH, LANGUAGES
-from core.texts import answers
 
 ROOT = Path(__file__).parents[2]
 KEYWORDS = {"gettext": None, "gettext_noop": None, "ngettext": (1, 2)}
@@ -125,7 +127,13 @@ def find_defects(language: str) -> Iterator[Problem]:
 
 def character_limits() -> dict[str, int]:
     """By English text: how long a translation may be."""
-    buttons = [text for name, text in vars(answers).items() if name.endswith("_BUTTON") and name != "OUTDATED_BUTTON"]
+    modules = [import_module(f"core.texts.{module.name}") for module in pkgutil.iter_modules(core.texts.__path__)]
+    buttons = [
+        text
+        for module in modules
+        for name, text in vars(module).items()
+        if name.endswith("_BUTTON") and name != "OUTDATED_BUTTON"
+    ]
     descriptions = [command.description for command in COMMANDS]
     descriptions += [argument.description for command in COMMANDS for argument in command.arguments]
     return dict.fromkeys(descriptions, MAX_DESCRIPTION_CHARS) | dict.fromkeys(buttons, MAX_BUTTON_CHARS)

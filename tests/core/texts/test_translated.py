@@ -1,0 +1,104 @@
+"""Plurals, numbers, durations, dates and lists as each language writes them, and names in any script."""
+
+from contextlib import AbstractContextManager
+from datetime import date
+
+import pytest
+
+from core.i18n.translation import ENGLISH, LANGUAGES, read_catalogue, speaking
+from core.texts.answers import count_tokens, messages_dropped
+from core.texts.commands import greeting
+from core.texts.formatting import (
+    count_entries,
+    either,
+    format_date,
+    format_duration,
+    format_number,
+    isolate,
+    markdown_name,
+)
+
+
+def speaking_language(language: str) -> AbstractContextManager[None]:
+    return speaking(None if language == ENGLISH else read_catalogue(language))
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "text"),
+    [
+        ("de", 1, "1 Token"),
+        ("de", 2, "2 Tokens"),
+        ("es", 0, "0 tokens"),
+        ("es", 1, "1 token"),
+        ("es", 1_000_000, "1.000.000 de tokens"),
+        ("pt", 0, "0 token"),
+        ("pt", 2, "2 tokens"),
+        ("ru", 1, "1 токен"),
+        ("ru", 3, "3 токена"),
+        ("ru", 5, "5 токенов"),
+        ("ru", 11, "11 токенов"),
+        ("ru", 21, "21 токен"),
+        ("ru", 112, "112 токенов"),
+        ("uk", 1, "1 токен"),
+        ("uk", 4, "4 токени"),
+        ("uk", 14, "14 токенів"),
+        ("uk", 22, "22 токени"),
+        ("uk", 100, "100 токенів"),
+        ("ja", 1, "1 トークン"),
+        ("zh", 7, "7 个 token"),
+    ],
+)
+def test_plural_fits_the_number(language: str, number: int, text: str) -> None:
+    with speaking_language(language):
+        assert count_tokens(number) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ru", "Остановлено. Отброшено 2 ожидающих сообщения."),
+        ("uk", "Зупинено. Відкинуто 2 повідомлення, що чекали."),
+        ("en", "Stopped. 2 waiting messages dropped."),
+    ],
+)
+def test_sentence_agrees_with_its_number(language: str, text: str) -> None:
+    with speaking_language(language):
+        assert messages_dropped(2) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "durations", "day", "choice", "entries"),
+    [
+        ("en", "12,345", ("40 s", "12 min", "3 h"), "2026-11-30", "a, b or c", "3 notes and 1 file"),
+        ("de", "12.345", ("40 Sek.", "12 Min.", "3 Std."), "30.11.2026", "a, b oder c", "3 Notizen und 1 Datei"),
+        ("es", "12.345", ("40 s", "12 min", "3 h"), "30 nov 2026", "a, b o c", "3 notas y 1 archivo"),
+        ("pt", "12.345", ("40 s", "12 min", "3 h"), "30 de nov. de 2026", "a, b ou c", "3 notas e 1 arquivo"),
+        ("ru", "12\xa0345", ("40 с", "12 мин", "3 ч"), "30 нояб. 2026 г.", "a, b или c", "3 заметки и 1 файл"),
+        ("uk", "12\xa0345", ("40 с", "12 хв", "3 год"), "30 лист. 2026 р.", "a, b або c", "3 нотатки і 1 файл"),
+        ("ja", "12,345", ("40 秒", "12 分", "3 時間"), "2026/11/30", "a、b、またはc", "メモ 3 件、ファイル 1 個"),
+        ("zh", "12,345", ("40秒", "12分钟", "3小时"), "2026年11月30日", "a、b或c", "3 条笔记和1 个文件"),
+    ],
+)
+def test_locale_formats_values(
+    language: str, number: str, durations: tuple[str, ...], day: str, choice: str, entries: str
+) -> None:
+    with speaking_language(language):
+        shown = [" ".join(format_duration(seconds).split()) for seconds in (40, 720, 10_800)]
+        assert (format_number(12345), tuple(shown)) == (number, durations)
+        assert " ".join(format_date(date(2026, 11, 30)).split()) == day
+        assert either("abc") == choice
+        assert count_entries(3, 1) == entries
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_right_to_left_name_does_not_reorder_the_greeting(language: str) -> None:
+    with speaking_language(language):
+        text = greeting("שרה", "Llama", is_private=True, is_new_operator=False)
+        assert "\u2068שרה\u2069" in text
+        assert "Llama" in text
+
+
+def test_name_cannot_turn_the_sentence_round() -> None:
+    assert isolate("Eve\u202eEVE\u2066") == "EveEVE"
+    assert markdown_name("أحمد *x*") == "\u2068أحمد \\*x\\*\u2069"
+    assert isolate("Ann") == "Ann"
