@@ -45,6 +45,8 @@ class ButtonAction(StrEnum):
     APPROVE = "let"
     """Argument: the person, as `parley allow` takes them, as for `REFUSE`."""
     REFUSE = "no"
+    ASK_EXAMPLE = "try"
+    """Argument: the position of one of `core.texts.commands.EXAMPLE_QUESTIONS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,8 @@ class EventKind(StrEnum):
     """A press on a `Button` or `MenuItem`: `text` is its action, `message_id` the message it belongs to."""
     MOVED = "moved"
     """The chat goes on under another ID, which is `text`. `place.chat` is the old ID; the sender does not matter."""
+    ADDED = "added"
+    """The sender added the bot to the group or server; `place` is where it may write to all."""
     STOP = "stop"
     """A press on the platform's own Stop control of a draft: `text` is the draft's number (`SupportsDrafts`)."""
 
@@ -323,6 +325,8 @@ class Capabilities:
     """`ephemeral` messages are visible to one person only, also while they are edited."""
     edits_attach_files: bool = False
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
+    hears_mentions: bool = True
+    """Messages that mention the bot arrive. False: here it gets only commands and replies to its messages."""
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12

@@ -96,6 +96,10 @@ class GatewayClient(discord.Client):
         if self._backfill is not None:
             self._backfill.mark_available(guild.id)
 
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Called when the bot is added to a server, not when it connects."""
+        await self._receiver.handle_guild_join(guild)
+
     async def on_ready(self) -> None:
         log.info("discord.ready", shard=self.shard_id, servers=len(self.guilds))
 

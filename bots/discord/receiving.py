@@ -22,6 +22,7 @@ from bots.discord.translate import (
     translate_button,
     translate_command,
     translate_edit,
+    translate_guild_join,
     translate_message,
 )
 from core.backoff import Backoff
@@ -71,6 +72,11 @@ class EventReceiver:
     async def handle_edit(self, message: discord.Message, bot_id: int) -> None:
         """An edit that cannot be stored changes nothing: the question keeps its text, and the person can write anew."""
         incoming = translate_edit(message, self.account, bot_id)
+        if incoming is not None:
+            await self._refusal_text(self._start_storing(incoming), incoming)
+
+    async def handle_guild_join(self, guild: discord.Guild) -> None:
+        incoming = translate_guild_join(guild, self.account)
         if incoming is not None:
             await self._refusal_text(self._start_storing(incoming), incoming)
 

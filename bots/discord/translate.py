@@ -62,6 +62,31 @@ def translate_edit(message: discord.Message, account: str, bot_id: int) -> Incom
     return replace(incoming, kind=EventKind.EDIT, key=key)
 
 
+def translate_guild_join(guild: discord.Guild, account: str) -> Incoming | None:
+    """The bot was added to a server; None if there is no channel in which it may write.
+
+    Discord does not say who added it, so that the server's owner has to be somebody who may use it.
+    """
+    candidates = [guild.system_channel, *guild.text_channels]
+    channel = next((channel for channel in candidates if channel is not None and _may_write(channel, guild.me)), None)
+    if channel is None or guild.owner_id is None:
+        return None
+    joined_at = guild.me.joined_at
+    return Incoming(
+        kind=EventKind.ADDED,
+        key=f"g{guild.id}-{int(joined_at.timestamp() * 1000) if joined_at else 0}",
+        place=_place(channel, guild.id, account),
+        sender=Sender(PLATFORM, str(guild.owner_id), "", roles=None),
+        text="",
+        place_language=str(guild.preferred_locale),
+    )
+
+
+def _may_write(channel: discord.TextChannel, member: discord.Member) -> bool:
+    permissions = channel.permissions_for(member)
+    return permissions.view_channel and permissions.send_messages
+
+
 def translate_command(interaction: Interaction, account: str, commands: Mapping[str, Command]) -> Incoming:
     """A slash command; its interaction token says how to answer it."""
     call = command_call(interaction)

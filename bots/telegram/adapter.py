@@ -129,6 +129,8 @@ class TelegramAdapter:
         self._topics = TopicTitles(self._bot)
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
+        self._hears_mentions = True
+        """In groups. Telegram reports it when the bot connects."""
         self._background_tasks = BackgroundTasks()
         self._managers: BoundedDict[tuple[str, str], tuple[bool, float]] = BoundedDict(MAX_CACHED_MEMBERS)
         """By chat and user: whether they manage the chat, and until when (`Clock.monotonic`) that holds."""
@@ -150,6 +152,7 @@ class TelegramAdapter:
                 rate_limit=GROUP_RATE_LIMIT,
                 preview_mode=preview_mode,
                 slow_preview_after_chars=2000,
+                hears_mentions=self._hears_mentions,
             )
         if preview_mode is PreviewMode.DRAFT:
             return Capabilities(
@@ -198,6 +201,7 @@ class TelegramAdapter:
         me = self._bot.bot
         self._connected.set()
         has_privacy_mode = not me.can_read_all_group_messages
+        self._hears_mentions = not has_privacy_mode
         log.info(
             "telegram.connected",
             bot=me.username,

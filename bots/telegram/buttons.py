@@ -9,6 +9,8 @@ from core.port import Button, MenuItem, Part
 from core.texts.answers import COPY_CODE_BUTTON
 
 MAX_BUTTONS_PER_ROW = 3
+MAX_SHARED_ROW_CHARS = 24
+"""A phone cuts a longer label if it shares a row."""
 
 
 def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
@@ -21,7 +23,9 @@ def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
     is_complete = not any(button.is_destructive for button in part.buttons)
     if buttons and is_complete and (code := copyable_code(part)):
         buttons.append(InlineKeyboardButton(gettext(COPY_CODE_BUTTON), copy_text=CopyTextButton(code)))
-    rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
+    is_wide = any(len(button.label) > MAX_SHARED_ROW_CHARS for button in part.buttons)
+    per_row = 1 if is_wide else MAX_BUTTONS_PER_ROW
+    rows += [buttons[start : start + per_row] for start in range(0, len(buttons), per_row)]
     return InlineKeyboardMarkup(rows) if rows else None
 
 

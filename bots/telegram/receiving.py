@@ -93,7 +93,7 @@ class UpdateReceiver:
         if incoming is not None:
             with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
                 await self.inbox(incoming)
-        elif update.my_chat_member is not None:
+        if update.my_chat_member is not None:
             self._log_membership(update.my_chat_member)
 
     def _log_membership(self, membership: ChatMemberUpdated) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from telegram import CallbackQuery, Chat, Message, MessageEntity, MessageOrigin, Update, User
+from telegram import (
+    CallbackQuery,
+    Chat,
+    ChatMember,
+    ChatMemberUpdated,
+    Message,
+    MessageEntity,
+    MessageOrigin,
+    Update,
+    User,
+)
 from telegram.constants import ChatType
 
 from bots.telegram.content import extract_attachments, read_additions, read_text
@@ -12,6 +22,8 @@ from bots.telegram.quotes import quote_forward, replied_files, replied_message, 
 from core.port import Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "telegram"
+ABSENT = (ChatMember.LEFT, ChatMember.BANNED)
+WRITING = (ChatMember.MEMBER, ChatMember.ADMINISTRATOR)
 STOP_UPDATE_FIELD = "stopped_message_generation"
 MIN_SPLIT_UNITS = 3500
 """A message of at least this many UTF-16 units may be the first part of a longer text, because clients
@@ -36,6 +48,8 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
         return replace(incoming, kind=EventKind.EDIT) if incoming and is_for_bot else None
     if update.callback_query is not None:
         return _translate_button(update.callback_query, me, key)
+    if update.my_chat_member is not None:
+        return _translate_membership(update.my_chat_member, me, key)
     stop_payload = update.api_kwargs.get(STOP_UPDATE_FIELD)
     return _translate_stop(stop_payload, me, key) if stop_payload else None
 
@@ -43,6 +57,16 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
 def thread_id(place: Place) -> int | None:
     """The `message_thread_id` of requests to `place`."""
     return None if place.thread is None else int(place.thread)
+
+
+def _translate_membership(membership: ChatMemberUpdated, me: User, key: str) -> Incoming | None:
+    """Somebody added the bot to a group in which it may write; None for every other change."""
+    chat, adder = membership.chat, membership.from_user
+    is_group = chat.type in (ChatType.GROUP, ChatType.SUPERGROUP)
+    is_new = membership.old_chat_member.status in ABSENT and membership.new_chat_member.status in WRITING
+    if not (is_group and is_new) or adder.is_bot:
+        return None
+    return Incoming(EventKind.ADDED, key, _place(chat.id, me), _sender_of_user(adder), "")
 
 
 def _translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from core.buttons import ButtonAction, encode_action
 from core.commands.access import (
     DENIED_COMMAND,
     REQUESTS_COMMAND,
@@ -17,14 +18,15 @@ from core.commands.declarations import COMMANDS, Command, closest_command, find_
 from core.commands.key import key_reply
 from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
-from core.commands.models import model_reply, models_reply
+from core.commands.models import model_reply, models_reply, suggested_models
+from core.commands.pairing_code import is_pairing_code
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.transfer import export_reply, import_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
-from core.port import SupportsFiles
+from core.port import Button, SupportsFiles
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
 from core.store.grants import is_operator
@@ -44,15 +46,35 @@ async def run_command(request: CommandRequest) -> Reply | None:
 
 
 async def start_reply(request: CommandRequest) -> Reply:
-    services, sender = request.services, request.incoming.sender
-    is_new_operator = bool(request.argument) and await services.store.read(is_operator, sender.platform, sender.user)
-    return Reply(
-        texts.greeting(
-            sender.name,
-            services.models.display_name(request.preferences.model),
-            is_private=request.incoming.place.is_private,
-            is_new_operator=is_new_operator,
-        )
+    """`/start`, with a pairing code (`AccessControl.pair`), or with what a link to the bot contains."""
+    services, sender, is_private = request.services, request.incoming.sender, request.incoming.place.is_private
+    suggested = suggested_models(services.models, request.argument)
+    is_new_operator = is_pairing_code(request.argument) and await services.store.read(
+        is_operator, sender.platform, sender.user
+    )
+    text = texts.greeting(
+        sender.name,
+        services.models.display_name(request.preferences.model),
+        is_private=is_private,
+        is_new_operator=is_new_operator,
+        hears_mentions=request.capabilities.hears_mentions,
+    )
+    if suggested:
+        return Reply(f"{text}\n\n{texts.model_suggested()}", menu=suggested)
+    return Reply(text, _example_buttons(is_private=is_private))
+
+
+async def added_reply(request: CommandRequest) -> Reply:
+    """The greeting in a group or on a server to which the bot was added."""
+    model = request.services.models.display_name(request.preferences.model)
+    return Reply(texts.added_greeting(model, hears_mentions=request.capabilities.hears_mentions))
+
+
+def _example_buttons(*, is_private: bool) -> tuple[Button, ...]:
+    """Elsewhere, the answer would stand below a question that nobody sees."""
+    questions = texts.example_questions() if is_private else []
+    return tuple(
+        Button(question, encode_action(ButtonAction.ASK_EXAMPLE, number)) for number, question in enumerate(questions)
     )
 
 
@@ -77,7 +99,13 @@ async def help_reply(request: CommandRequest) -> Reply:
         lines = [texts.command_line(_usage(command), command.description) for command in COMMANDS]
         is_private = request.incoming.place.is_private
         return Reply(
-            texts.help_page(lines, is_private=is_private, reads_files=isinstance(request.adapter, SupportsFiles))
+            texts.help_page(
+                lines,
+                is_private=is_private,
+                reads_files=isinstance(request.adapter, SupportsFiles),
+                hears_mentions=request.capabilities.hears_mentions,
+            ),
+            _example_buttons(is_private=is_private),
         )
     command = find_command(name)
     return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command))

@@ -25,6 +25,8 @@ from core.texts.formatting import format_context_length
 
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
+LINK_PREFIX = "model_"
+MAX_LINKED_MODELS = 5
 MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
 
@@ -125,6 +127,23 @@ async def choose_model(request: CommandRequest, model: Model, scope: Scope, *, e
     if quotas[model.id].remaining == 0:
         text += f"\n{texts.quota_used_up(ledger.seconds_until_reset())}"
     return announce(request, Reply(text, edits_message=edits_message), scope)
+
+
+def suggested_models(registry: ModelRegistry, payload: str) -> tuple[MenuItem, ...]:
+    """The models that a link to the bot names, `model_llama-3-3`; none if it names none, or too many.
+
+    Links contain letters, digits, `_` and `-` only. Nothing is chosen before the person presses the item.
+    """
+    name = _letters_and_digits(payload.removeprefix(LINK_PREFIX))
+    if not payload.startswith(LINK_PREFIX) or not name:
+        return ()
+    matches = [model for model in registry.chat_models() if name in _letters_and_digits(model.id)]
+    items = [MenuItem(model.name, _choice(model), ", ".join(texts.model_features(model))) for model in matches]
+    return tuple(items) if len(items) <= MAX_LINKED_MODELS else ()
+
+
+def _letters_and_digits(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 async def menu_choice_reply(request: CommandRequest) -> Reply:

@@ -61,7 +61,7 @@ ANSWER_NOT_STORED = gettext_noop("This answer is no longer stored. Ask again.")
 REASONING_NOT_STORED = gettext_noop(
     "The model's reasoning for this answer is not stored, or was deleted after some days."
 )
-OUTDATED_BUTTON = gettext_noop("This button is from an older version and no longer works.")
+OUTDATED_BUTTON = gettext_noop("This button no longer works. Send the command again, or see /help.")
 
 FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: gettext_noop(

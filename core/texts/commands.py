@@ -6,8 +6,18 @@ from core.conversation.context_window import PromptTooLongError
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.texts.formatting import count_entries, format_number, markdown_name
 
+EXAMPLE_QUESTIONS = (
+    gettext_noop("Explain black holes to a child"),
+    gettext_noop("Plan a weekend in Lisbon"),
+    gettext_noop("Write a polite reminder"),
+)
+"""A press on a button with one asks it."""
 NOTHING_TO_STOP = gettext_noop("Nothing to stop.")
 PRIVATE_HINT = gettext_noop("Write to me and a model answers.")
+MUTED_GROUP_HINT = gettext_noop(
+    "Use /ask or reply to one of my messages: I don't see others here. To mention me, make me an administrator, or "
+    "have my operator turn off the bot's privacy mode and add me again."
+)
 GROUP_HINT = gettext_noop(
     "Use /ask, reply to me or mention me. Everyone has their own conversation here, unless you share one with "
     "`/settings share on`."
@@ -38,12 +48,34 @@ KEY_STORED = gettext_noop(
 )
 
 
-def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool) -> str:
+def example_questions() -> list[str]:
+    return [gettext(question) for question in EXAMPLE_QUESTIONS]
+
+
+def model_suggested() -> str:
+    return gettext("The link that brought you here suggests a model. Press it to use it in this chat.")
+
+
+def added_greeting(model: str, *, hears_mentions: bool) -> str:
+    """For everybody in a group or on a server to which the bot was added."""
+    hello = gettext("Hello! Ask me anything, and **{model}** answers.").format(model=markdown_name(model))
+    how_to_ask = (
+        gettext("Use /ask, mention me or reply to one of my messages. I ignore what else is written here.")
+        if hears_mentions
+        else gettext(MUTED_GROUP_HINT)
+    )
+    what_else = gettext("Everyone has their own conversation with me. See /help for the rest.")
+    return f"{hello} {how_to_ask} {what_else}"
+
+
+def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, hears_mentions: bool = True) -> str:
     hello = gettext("Hello, {name}.").format(name=markdown_name(name))
     how_to_ask = (
         gettext("Write to me, and **{model}** answers.")
         if is_private
         else gettext("Use /ask, reply to me or mention me, and **{model}** answers.")
+        if hears_mentions
+        else gettext("Use /ask or reply to me, and **{model}** answers.")
     ).format(model=markdown_name(model))
     operator = [gettext("You are now an operator of this bot.")] if is_new_operator else []
     what_else = gettext(
@@ -52,8 +84,8 @@ def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool) 
     return " ".join([hello, *operator, how_to_ask, what_else])
 
 
-def help_page(command_lines: Iterable[str], *, is_private: bool, reads_files: bool) -> str:
-    how_to_ask = PRIVATE_HINT if is_private else GROUP_HINT
+def help_page(command_lines: Iterable[str], *, is_private: bool, reads_files: bool, hears_mentions: bool = True) -> str:
+    how_to_ask = PRIVATE_HINT if is_private else GROUP_HINT if hears_mentions else MUTED_GROUP_HINT
     hints = [how_to_ask, FILES_HINT] if reads_files else [how_to_ask]
     return "\n".join([*map(gettext, hints), "", *command_lines, "", gettext(COMMAND_HELP_HINT)])
 

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from core.bounded_dict import BoundedDict
+from core.commands.pairing_code import CODE_ALPHABET, CODE_LENGTH, is_pairing_code, normalise_code
 from core.port import Incoming
 from core.scopes import grant_subjects, person_subject, role_subjects
 from core.settings import AccessMode
@@ -25,9 +26,6 @@ from core.timings import Timings
 log = structlog.get_logger(__name__)
 
 PAIRING_STATE_KEY = "pairing"
-CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-CODE_LENGTH = 10
-"""50 bits."""
 MAX_WRONG_GUESSES = 20
 """After so many, a sender's codes are ignored until a new code is created. Others can still use this one."""
 MAX_TRACKED_GUESSERS = 1000
@@ -103,7 +101,7 @@ class AccessControl:
     async def pair(self, incoming: Incoming) -> bool:
         """Whether the event contains the pairing code; its sender then is the operator."""
         code = incoming.text.strip()
-        if incoming.command != "start" or not incoming.place.is_private or len(_normalise_code(code)) != CODE_LENGTH:
+        if incoming.command != "start" or not incoming.place.is_private or not is_pairing_code(code):
             return False
         subject = person_subject(incoming.sender)
         stored_code = await self._store.read(get_value, PAIRING_STATE_KEY)
@@ -151,8 +149,4 @@ def _redeem_code(connection: Connection, stored_code: str, subject: str, name: s
 
 
 def _hash_code(code: str) -> str:
-    return hashlib.sha256(_normalise_code(code).encode()).hexdigest()
-
-
-def _normalise_code(code: str) -> str:
-    return "".join(c for c in code.upper() if c in CODE_ALPHABET)
+    return hashlib.sha256(normalise_code(code).encode()).hexdigest()

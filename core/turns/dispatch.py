@@ -6,7 +6,7 @@ from dataclasses import replace
 import structlog
 
 from core.commands.declarations import is_ephemeral
-from core.commands.handlers import run_command
+from core.commands.handlers import added_reply, run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError
@@ -95,6 +95,8 @@ class Dispatcher:
         match incoming.kind:
             case EventKind.STOP:
                 return await stop_draft(request)
+            case EventKind.ADDED:
+                return await added_reply(request)
             case EventKind.BUTTON:
                 return await run_button(request)
             case _:

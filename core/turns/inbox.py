@@ -197,7 +197,9 @@ def is_question(incoming: Incoming) -> bool:
         or (incoming.command == "new" and bool(incoming.text.strip()))
         or bool(compared_model(incoming))
     )
-    is_press = _is_press(incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE)
+    is_press = _is_press(
+        incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE, ButtonAction.ASK_EXAMPLE
+    )
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
 
 

@@ -36,6 +36,7 @@ from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts import images as image_texts
 from core.texts import speech as speech_texts
+from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_UNAVAILABLE, compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
@@ -205,6 +206,9 @@ class QuestionHandler:
         """
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
+        if press is not None and press.action is ButtonAction.ASK_EXAMPLE:
+            await self._check_allowances(api_key)
+            return _example_prompt(press)
         if press is not None and not await self._is_permitted(claimed, press):
             raise _QuestionRefused(await refusal_text(self._services, press))
         if compared_model(incoming):
@@ -530,3 +534,10 @@ def _validate_prompt(
     if len(prompt) > MAX_PROMPT_CHARS:
         raise _QuestionRefused(texts.prompt_too_long(MAX_PROMPT_CHARS))
     return prompt
+
+
+def _example_prompt(press: ButtonPress) -> ResolvedPrompt:
+    questions = example_questions()
+    if press.argument not in map(str, range(len(questions))):
+        raise _QuestionRefused(gettext(texts.OUTDATED_BUTTON))
+    return ResolvedPrompt(questions[int(press.argument)])

@@ -338,6 +338,12 @@ async def press_on_discord(world: DiscordBot) -> None:
         await world.forge_press(data, world.answer)
 
 
+async def add_to_server_on_discord(world: DiscordBot) -> None:
+    guild = world.discord.create_guild("Elsewhere", world.person, has_bot=False)
+    world.discord.create_channel(guild, "general")
+    await world.discord.add_bot(guild)
+
+
 async def interact_on_discord(world: DiscordBot) -> None:
     for case in INTERACTION_CASES.values():
         await case(world)
@@ -354,6 +360,7 @@ DISCORD_CASES: dict[str, Callable[[DiscordBot], Awaitable[None]]] = {
     "on_message": write_on_discord,
     "on_raw_message_edit": edit_on_discord,
     "on_interaction": interact_on_discord,
+    "on_guild_join": add_to_server_on_discord,
 }
 
 

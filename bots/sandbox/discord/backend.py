@@ -79,6 +79,13 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self._pending_dispatches.append(("GUILD_CREATE", guild))
         return guild
 
+    async def add_bot(self, guild: Guild) -> None:
+        """Somebody adds the bot to a guild that it was not in."""
+        await self.dispatch_pending()
+        guild.has_bot = True
+        joined = {name: value for name, value in self.guild_json(guild).items() if name != "unavailable"}
+        await self.gateway.dispatch("GUILD_CREATE", joined)
+
     def create_role(self, guild: Guild, *members: User) -> int:
         """Create a role before the bot hears of the guild. Returns its ID."""
         role_id = next_snowflake()

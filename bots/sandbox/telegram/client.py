@@ -224,6 +224,11 @@ class ClientBackend(Backend):
         self._set_bot_status(chat, user, MemberStatus.KICKED)
         self.add_service_message(chat, user, left_chat_member=self.bot.json())
 
+    async def add_bot(self, user: User, chat: Chat) -> None:
+        """Add the bot to a group that it was not in."""
+        chat.bot_status = MemberStatus.LEFT
+        self._set_bot_status(chat, user, MemberStatus.MEMBER)
+
     async def promote_bot(self, user: User, chat: Chat) -> None:
         """Make the bot an administrator, who receives every message."""
         self._set_bot_status(chat, user, MemberStatus.ADMINISTRATOR)

@@ -530,3 +530,36 @@ def test_migration_is_reported_by_both_chats(service: Json) -> None:
 )
 def test_batch_of_split_messages_and_albums(content: Json, batch: Batch | None) -> None:
     assert translate_message(content).batch == batch
+
+
+def membership(chat: Json, old: str, new: str, **fields: Any) -> Json:
+    rights = {"until_date": 0} if new == "kicked" else {}
+    return {
+        "chat": chat,
+        "from": ADA,
+        "date": 0,
+        "old_chat_member": {"user": BOT, "status": old},
+        "new_chat_member": {"user": BOT, "status": new, **rights},
+        **fields,
+    }
+
+
+def test_addition_to_a_group_is_an_event() -> None:
+    incoming = to_incoming(my_chat_member=membership(GROUP, "left", "member"))
+    assert incoming is not None
+    assert (incoming.kind, incoming.place.chat, incoming.sender.user) == (EventKind.ADDED, "-1001", "42")
+    assert incoming.message_id is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        membership(GROUP, "member", "left"),
+        membership(GROUP, "member", "kicked"),
+        membership(PRIVATE, "kicked", "member"),
+        membership({"id": -1003, "type": "channel", "title": "News"}, "left", "member"),
+        {**membership(GROUP, "left", "member"), "from": OTHER_BOT},
+    ],
+)
+def test_other_changes_of_membership_are_no_events(change: Json) -> None:
+    assert to_incoming(my_chat_member=change) is None

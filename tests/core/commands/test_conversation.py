@@ -15,10 +15,12 @@ from tests.core.turns.fake_adapter import running_engine
 async def test_operator_is_told_only_with_a_code(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         assert "operator" not in await chat.ask("/start")
-        assert "operator" not in await chat.ask("/start 12345")
+        assert "operator" not in await chat.ask("/start ABCDE-FGHJK")
         await chat.store.write(grant, grant_subject(chat.platform, ScopeKind.PERSON, "5"), Role.OPERATOR, "Ann")
         assert "operator" not in await chat.ask("/start"), "no news"
-        assert "Hello, Ann. You are now an operator of this bot." in await chat.ask("/start 12345")
+        for payload in ("model_abcdefghjk", "12345", "promo"):
+            assert "operator" not in await chat.ask(f"/start {payload}"), "a link that somebody else made"
+        assert "Hello, Ann. You are now an operator of this bot." in await chat.ask("/start ABCDE-FGHJK")
 
 
 async def test_new_conversation_leaves_earlier_messages_out(tmp_path: Path, model: ModelStandIn) -> None:
