@@ -533,15 +533,8 @@ def test_batch_of_split_messages_and_albums(content: Json, batch: Batch | None) 
 
 
 def membership(chat: Json, old: str, new: str, **fields: Any) -> Json:
-    rights = {"until_date": 0} if new == "kicked" else {}
-    return {
-        "chat": chat,
-        "from": ADA,
-        "date": 0,
-        "old_chat_member": {"user": BOT, "status": old},
-        "new_chat_member": {"user": BOT, "status": new, **rights},
-        **fields,
-    }
+    before, after = ({"user": BOT, "status": status, "until_date": 0} for status in (old, new))
+    return {"chat": chat, "from": ADA, "date": 0, "old_chat_member": before, "new_chat_member": after, **fields}
 
 
 def test_addition_to_a_group_is_an_event() -> None:
