@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,14 +16,25 @@ NO_OPEN_TURN = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at
 
 
 class ChatWithButtons:
-    """Ann's private chat, or that of somebody else."""
+    """Ann's private chat, or that of somebody else; or a group in which others are, too."""
 
-    def __init__(self, harness: Harness, platform: str, name: str = "Ann") -> None:
+    def __init__(self, harness: Harness, platform: str, name: str = "Ann", *, others: Sequence[str] = ()) -> None:
         self.harness, self.is_telegram = harness, platform == "telegram"
         servers: dict[bool, Any] = {True: harness.telegram, False: harness.discord}
         self.server = servers[self.is_telegram]
         self.person = self.server.create_user(name)
-        self.chat = (self.server.open_private_chat if self.is_telegram else self.server.open_dm)(self.person)
+        self.others = [self.server.create_user(other) for other in others]
+        members = (self.person, *self.others)
+        self.mention = ""
+        if not others:
+            self.chat = (self.server.open_private_chat if self.is_telegram else self.server.open_dm)(self.person)
+        elif self.is_telegram:
+            self.chat = self.server.create_supergroup("Friends", *members)
+            self.mention = f"@{self.server.bot.username} "
+        else:
+            guild = self.server.create_guild("Friends", self.server.create_user("Owner"), *members)
+            self.chat = self.server.create_channel(guild, "general")
+            self.mention = f"{self.server.mention} "
 
     @property
     def answers(self) -> list[str]:
@@ -43,7 +55,7 @@ class ChatWithButtons:
 
     async def write(self, text: str) -> None:
         if self.is_telegram or not text.startswith("/"):
-            await self.server.send_message(self.person, self.chat, text)
+            await self.server.send_message(self.person, self.chat, self.mention + text)
         else:
             name, _, value = text[1:].partition(" ")
             command = find_command(name)

@@ -176,3 +176,26 @@ async def test_edited_question_replaces_all_its_answers(harness: Harness, platfo
     await chat.wait_for("answer 3")
     assert len(chat.answers) == 1
     assert list(chat.buttons()) == ["Retry"]
+
+
+@PLATFORMS
+async def test_only_the_person_who_asked_turns_the_pages_in_a_group(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = ChatWithButtons(harness, platform, others=["Bob"])
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    message = next(m for m in chat.server.messages(chat.chat) if m.from_bot)
+    labels = chat.buttons(message)
+    (bob,) = chat.others
+    for label in "▶", "Retry", "Other model":
+        count = len(chat.answers)
+        await chat.server.press_button(bob, message, labels[label])
+        await chat.server.wait_for(lambda: len(chat.answers) > count, 30)  # noqa: B023
+        await harness.wait_until_stored(NO_OPEN_TURN)
+    assert set(chat.answers) == {"answer 2", "This answer belongs to someone else."}
+    await chat.server.press_button(chat.person, message, labels["▶"])
+    await chat.server.wait_for(lambda: chat.answers[0] == "answer 1", 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    await chat.ask("and then?", "answer 3")
+    assert conversation(harness) == ["hello", "answer 1", "and then?"]
