@@ -152,7 +152,8 @@ class EventKind(StrEnum):
     """
     FORWARD = "forward"
     """A message that the person forwarded to a shared place and that is not for the bot: `quotes` has its text. It is
-    a part of the question that the person writes just before or after it; without one, nothing happens.
+    a part of the question that the person writes just before or after it; without one, nothing happens. So is a message
+    of an album whose other messages may be for the bot.
     """
     COMMAND = "command"
     """`/model phi`: `command` is `model`, `text` is `phi`."""

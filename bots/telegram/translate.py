@@ -19,7 +19,7 @@ from telegram.constants import ChatType
 
 from bots.telegram.content import extract_attachments, read_additions, read_text
 from bots.telegram.quotes import quote_forward, replied_files, replied_message, translate_quotes
-from core.port import Batch, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
 PLATFORM = "telegram"
 ABSENT = (ChatMember.LEFT, ChatMember.BANNED)
@@ -116,7 +116,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
     original = replied_message(message)
     is_reply_to_bot = original is not None and original.from_user == me
     if not (is_for_bot or content.has_mention or is_reply_to_bot):
-        return None
+        return _translate_album_part(message, me, sender, attachments, key)
     if not (attachments or read_text(message)):
         return None  # a service message: somebody joined, the title changed
     return Incoming(
@@ -149,6 +149,24 @@ def _translate_forward(message: Message, origin: MessageOrigin, me: User, sender
         quotes=quote_forward(message, origin),
         attachments=extract_attachments(message),
         batch=Batch(),
+    )
+
+
+def _translate_album_part(
+    message: Message, me: User, sender: Sender, attachments: tuple[Attachment, ...], key: str
+) -> Incoming | None:
+    """A message of an album in a group: the one with the caption says whether the album is for the bot."""
+    if message.media_group_id is None or not attachments:
+        return None
+    return Incoming(
+        kind=EventKind.FORWARD,
+        key=key,
+        place=_place(message.chat.id, me, _topic_id(message)),
+        sender=sender,
+        text="",
+        message_id=str(message.message_id),
+        attachments=attachments,
+        batch=Batch(message.media_group_id),
     )
 
 

@@ -251,3 +251,17 @@ async def test_substitute_sees_pictures_too(seeing: Harness) -> None:
     await seeing.telegram.send_photo(ann, chat, PHOTO, caption="repeat: A garden.")
     await wait_for_telegram(seeing, chat, "Answered by Other-VL-30B")
     await wait_for_telegram(seeing, chat, SEEN)
+
+
+async def test_album_in_group_is_one_question(seeing: Harness) -> None:
+    """Only the message with the caption names the bot."""
+    telegram = seeing.telegram
+    telegram.privacy_mode = False
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    group = telegram.create_group("Friends", ann, bob)
+    photos = [make_image(100 + number, 100, "JPEG") for number in range(3)]
+    await telegram.send_album(bob, group, photos)
+    await telegram.send_album(ann, group, photos, caption=f"@{telegram.bot.username} compare them")
+    expected = "I see 3 pictures: image/jpeg 100x100, image/jpeg 101x100, image/jpeg 102x100."
+    await wait_for_telegram(seeing, group, expected)
+    assert len(seeing.model.requests) == 1

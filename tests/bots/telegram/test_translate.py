@@ -356,6 +356,14 @@ def test_picture_of_replied_message_is_attached() -> None:
     assert translate_message(bots).attachments == ()
 
 
+def test_album_in_group_may_be_for_bot() -> None:
+    photo: Json = {"photo": [FILE | {"width": 1, "height": 1}]}
+    part = translate_message(message(GROUP, media_group_id="7", **photo))
+    assert (part.kind, part.batch, len(part.attachments)) == (EventKind.FORWARD, Batch("7"), 1)
+    assert to_incoming(message=message(GROUP, **photo)) is None
+    assert to_incoming(edited_message=message(GROUP, media_group_id="7", **photo)) is None
+
+
 POLL = {
     "id": "1",
     "question": "When?",
