@@ -16,15 +16,20 @@ from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.commands.declarations import Argument, Command
 from core.errors import DeliveryError, StoreError
-from core.i18n.translation import catalogues_digest, read_translations
+from core.i18n.translation import catalogues_digest, gettext_noop, read_translations
 from core.port import StateStore
 
 MAX_OPTION_CHARS = 6000
 MAX_DESCRIPTION_CHARS = 100
+MAX_MESSAGE_COMMAND_CHARS = 32
 ALL_CONTEXTS = [0, 1, 2]
 """Servers, direct messages with the bot, other private channels."""
 ALL_INTEGRATION_TYPES = [0, 1]
 """Installed to a server, installed to a user."""
+
+ASK_ABOUT_MESSAGE = gettext_noop("Ask about this message")
+MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE,)
+"""The names of the commands in the context menu of messages."""
 
 LOCALES: Mapping[str, tuple[str, ...]] = {
     "de": ("de",),
@@ -54,9 +59,10 @@ class FocusedArgument:
 def commands_payload(commands: Sequence[Command], translations: Translations) -> list[dict[str, object]]:
     """The body of `PUT /applications/{id}/commands`.
 
-    Names are English in all languages, as in the bot's messages, which say "/model".
+    Names are English in all languages, as in the bot's messages, which say "/model". Those of context menus are
+    shown in the language of the client.
     """
-    return [
+    slash_commands: list[dict[str, object]] = [
         {
             "type": discord.AppCommandType.chat_input.value,
             "name": command.name,
@@ -71,6 +77,17 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
         }
         for command in commands
     ]
+    message_commands: list[dict[str, object]] = [
+        {
+            "type": discord.AppCommandType.message.value,
+            "name": name,
+            "name_localizations": _localizations(name, MAX_MESSAGE_COMMAND_CHARS, translations),
+            "contexts": ALL_CONTEXTS,
+            "integration_types": ALL_INTEGRATION_TYPES,
+        }
+        for name in MESSAGE_COMMANDS
+    ]
+    return slash_commands + message_commands
 
 
 def commands_digest(commands: Sequence[Command]) -> str:
@@ -102,18 +119,24 @@ def focused_argument(command: Command | None, options: Sequence[Mapping[str, Any
 def _read_translations(commands: Sequence[Command]) -> Translations:
     arguments = [argument for command in commands for argument in command.arguments]
     return read_translations(
-        {command.description for command in commands} | {argument.description for argument in arguments}
+        {command.description for command in commands}
+        | {argument.description for argument in arguments}
+        | set(MESSAGE_COMMANDS)
     )
 
 
 def _description(text: str, translations: Translations) -> dict[str, object]:
-    localizations = {
-        locale: translated[text][:MAX_DESCRIPTION_CHARS]
+    localizations = _localizations(text, MAX_DESCRIPTION_CHARS, translations)
+    return {"description": text[:MAX_DESCRIPTION_CHARS], "description_localizations": localizations}
+
+
+def _localizations(text: str, max_chars: int, translations: Translations) -> dict[str, str]:
+    return {
+        locale: translated[text][:max_chars]
         for language, translated in translations.items()
         if text in translated
         for locale in LOCALES[language]
     }
-    return {"description": text[:MAX_DESCRIPTION_CHARS], "description_localizations": localizations}
 
 
 def _option(argument: Argument, translations: Translations) -> dict[str, object]:

@@ -27,6 +27,7 @@ INTERACTION_HANDLERS = {
     discord.InteractionType.application_command: EventReceiver.handle_command,
     discord.InteractionType.autocomplete: EventReceiver.handle_autocomplete,
     discord.InteractionType.component: EventReceiver.handle_button,
+    discord.InteractionType.modal_submit: EventReceiver.handle_modal,
 }
 """By type. `tests/end_to_end/test_entry_points.py` has a case for each."""
 

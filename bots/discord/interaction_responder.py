@@ -159,6 +159,12 @@ class InteractionResponder:
         body = {"type": discord.InteractionResponseType.autocomplete_result.value, "data": {"choices": choices}}
         await self.http.call("POST", path, body, is_idempotent=False)
 
+    async def open_modal(self, interaction_id: str, token: str, modal: Json) -> None:
+        """Show a form. Must be the first response. Raises `DeliveryError`."""
+        path = f"/interactions/{interaction_id}/{token}/callback"
+        body = {"type": discord.InteractionResponseType.modal.value, "data": modal}
+        await self.http.call("POST", path, body, is_idempotent=False)
+
     async def original_message(self, token: InteractionToken) -> str | None:
         """The message that shows the question, as the target of replies; None if unknown."""
         state = self._state_of(token)

@@ -42,8 +42,10 @@ def forwarded_files(message: discord.Message) -> tuple[Attachment, ...]:
 def replied_files(message: discord.Message) -> tuple[Attachment, ...]:
     """The readable files, pictures and recordings of the message that a person's reply refers to."""
     original = replied_message(message)
-    if original is None or original.author.bot:
-        return ()
+    return () if original is None or original.author.bot else quoted_files(original)
+
+
+def quoted_files(original: discord.Message) -> tuple[Attachment, ...]:
     files = (file for content in _contents(original) for file in message_attachments(content))
     return tuple(replace(file, is_quoted=True) for file in files if file.is_document or file.is_image or file.is_audio)
 

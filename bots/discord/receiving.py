@@ -10,22 +10,28 @@ import discord
 import structlog
 
 from bots.background_tasks import BackgroundTasks
-from bots.discord.commands import focused_argument
+from bots.discord.commands import ASK_ABOUT_MESSAGE, focused_argument
 from bots.discord.dialect import MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
+from bots.discord.modals import ASK_MODAL, Modal, ModalSubmission, modal_payload, read_submission
 from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import (
     Interaction,
+    channel_id,
     command_call,
+    is_message_command,
     translate_button,
     translate_command,
     translate_edit,
     translate_guild_join,
     translate_message,
+    translate_message_command,
+    translate_submission,
 )
 from core.backoff import Backoff
+from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
@@ -42,6 +48,8 @@ HasAccess = Callable[[Incoming], Awaitable[bool]]
 """Whether the sender of an event may use the bot. Raises `StoreError`."""
 
 NOT_STORED_TEXT = gettext_noop("I couldn't save your message, so it won't be answered. Send it again in a few minutes.")
+MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
+MAX_OPEN_FORMS = 1000
 MAX_CHOICES = 25
 MAX_CHOICE_CHARS = 100
 
@@ -60,6 +68,9 @@ class EventReceiver:
     inbox: Inbox | None = None
     _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     _place_locks: WeakValueDictionary[Place, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _questions_about_messages: BoundedDict[str, Incoming] = field(default_factory=lambda: BoundedDict(MAX_OPEN_FORMS))
+    """By interaction: the messages about which somebody is writing a question in a form. The form cannot contain them,
+    and the bot may not be able to read them later."""
 
     async def handle_message(self, message: discord.Message, bot_id: int) -> None:
         incoming = translate_message(message, self.account, bot_id)
@@ -90,11 +101,58 @@ class EventReceiver:
         return await self._refusal_text(self._start_storing(incoming), incoming) != NOT_STORED_TEXT
 
     async def handle_command(self, interaction: Interaction) -> None:
-        await self._handle_interaction(translate_command(interaction, self.account, self.commands))
+        if is_message_command(interaction):
+            await self._ask_about_message(interaction)
+        else:
+            await self._handle_interaction(translate_command(interaction, self.account, self.commands))
+
+    async def handle_modal(self, interaction: Interaction) -> None:
+        submission = read_submission(interaction.data or {})
+        if submission.name == ASK_MODAL:
+            await self._handle_question_about_message(interaction, submission)
 
     async def handle_button(self, interaction: Interaction) -> None:
         if (incoming := translate_button(interaction, self.account)) is not None:
             await self._handle_interaction(incoming)
+
+    async def _ask_about_message(self, interaction: Interaction) -> None:
+        """Open a form for the question. Whoever may not use the bot gets the same as for any other command."""
+        incoming = translate_message_command(interaction, self.account)
+        if not await self._can_respond(incoming):
+            await self._handle_interaction(incoming)
+            return
+        self._questions_about_messages[str(interaction.id)] = incoming
+        with speaking(await load_catalogue(match_language(incoming.language))):
+            modal = Modal(
+                ASK_MODAL,
+                str(interaction.id),
+                title=gettext(ASK_ABOUT_MESSAGE),
+                label=gettext("Your question"),
+                placeholder=gettext("Empty: I answer the message itself."),
+            )
+        try:
+            await self.responder.open_modal(str(interaction.id), interaction.token, modal_payload(modal))
+        except DeliveryError as error:
+            log.info("discord.modal_failed", failure=error.failure)
+
+    async def _handle_question_about_message(self, interaction: Interaction, submission: ModalSubmission) -> None:
+        incoming = translate_submission(interaction, self.account, "ask", submission.text)
+        about = self._questions_about_messages.get(submission.argument)
+        if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
+            incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
+        elif await self._can_respond(incoming):
+            token = InteractionToken.decode(incoming.interaction_token or "")
+            await self._refuse(token, await _translate_refusal(MESSAGE_FORGOTTEN_TEXT, incoming))
+            return
+        await self._handle_interaction(incoming)
+
+    async def _can_respond(self, incoming: Incoming) -> bool:
+        """Whether the sender may use the bot, as far as the database can be asked."""
+        try:
+            return await self.has_access(incoming)
+        except StoreError as error:
+            log.info("discord.access_not_checked", error=str(error))
+            return False
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
         choices = await self._completions(interaction)
@@ -109,11 +167,7 @@ class EventReceiver:
         focused = focused_argument(self.commands.get(call.name), call.options)
         if focused is None or not focused.argument.autocompletes_models:
             return []
-        try:
-            if not await self.has_access(translate_command(interaction, self.account, self.commands)):
-                return []
-        except StoreError as error:
-            log.info("discord.access_not_checked", error=str(error))
+        if not await self._can_respond(translate_command(interaction, self.account, self.commands)):
             return []
         with speaking(await load_catalogue(match_language(str(interaction.locale)))):
             suggestions = self.suggest_models(focused.text)[:MAX_CHOICES]
@@ -242,10 +296,21 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
         return None
     is_question = incoming.command == "ask" and bool(incoming.text.strip())  # Discord refuses an empty message
     question = (incoming.text if is_question else f"/{incoming.command} {incoming.text}").strip()
+    link = _message_link(incoming)
+    max_chars = MAX_MESSAGE_CHARS - len(link)
     quote = _quote(question)
-    if len(quote) > MAX_MESSAGE_CHARS:
-        quote = _quote(question[: MAX_MESSAGE_CHARS // 3] + "…")  # a line break takes three characters
-    return message_payload(quote, flags=SUPPRESS_EMBEDS_FLAG)
+    if len(quote) > max_chars:
+        quote = _quote(question[: max_chars // 3] + "…")  # a line break takes three characters
+    return message_payload(f"{quote}{link}", flags=SUPPRESS_EMBEDS_FLAG)
+
+
+def _message_link(incoming: Incoming) -> str:
+    """A line with the address of the message that the question is about."""
+    message_id = next((quote.message_id for quote in incoming.quotes), None)
+    if message_id is None:
+        return ""
+    place = incoming.place
+    return f"\n-# https://discord.com/channels/{place.server or '@me'}/{channel_id(place)}/{message_id}"
 
 
 def _quote(text: str) -> str:

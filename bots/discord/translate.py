@@ -11,9 +11,16 @@ from bots.discord.commands import join_arguments
 from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
 from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
-from bots.discord.quotes import forwarded_files, replied_files, replied_message, translate_quotes
+from bots.discord.quotes import (
+    forwarded_files,
+    quote_message,
+    quoted_files,
+    replied_files,
+    replied_message,
+    translate_quotes,
+)
 from core.commands.declarations import Command
-from core.port import Batch, EventKind, Incoming, Place, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 
 PLATFORM = "discord"
 
@@ -91,17 +98,57 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
     """A slash command; its interaction token says how to answer it."""
     call = command_call(interaction)
     command = commands.get(call.name)
+    return _command(
+        interaction,
+        account,
+        call.name,
+        join_arguments(command, call.options),
+        is_ephemeral=command is None or command.ephemeral,
+        attachments=command_attachments(_data(interaction)),
+    )
+
+
+def translate_message_command(interaction: Interaction, account: str) -> Incoming:
+    """A command from the context menu of a message: a question about the message, still without text."""
+    message = _target_message(interaction)
+    quote = None if message is None else quote_message(message, QuoteKind.REPLY, int(account))
+    return _command(
+        interaction,
+        account,
+        "ask",
+        "",
+        quotes=(quote,) if quote is not None and quote.text else (),
+        attachments=() if message is None else quoted_files(message),
+    )
+
+
+def translate_submission(interaction: Interaction, account: str, command: str, text: str) -> Incoming:
+    """The text of a modal, as `command` with this text."""
+    return _command(interaction, account, command, text)
+
+
+def _command(
+    interaction: Interaction,
+    account: str,
+    name: str,
+    text: str,
+    *,
+    is_ephemeral: bool = False,
+    quotes: tuple[Quote, ...] = (),
+    attachments: tuple[Attachment, ...] = (),
+) -> Incoming:
     can_post = _can_post(interaction)
     public_mode = ResponseMode.CHANNEL if can_post else ResponseMode.PUBLIC
-    mode = ResponseMode.EPHEMERAL if command is None or command.ephemeral else public_mode
+    mode = ResponseMode.EPHEMERAL if is_ephemeral else public_mode
     return Incoming(
         kind=EventKind.COMMAND,
         key=f"i{interaction.id}",
         place=_interaction_place(interaction, account),
         sender=_interaction_sender(interaction),
-        text=join_arguments(command, call.options),
-        command=call.name,
-        attachments=command_attachments(_data(interaction)),
+        text=text,
+        command=name,
+        quotes=quotes,
+        attachments=attachments,
         interaction_token=_interaction_token(interaction, mode, can_post=can_post).encode(),
     )
 
@@ -125,6 +172,10 @@ def translate_button(interaction: Interaction, account: str) -> Incoming | None:
     )
 
 
+def is_message_command(interaction: Interaction) -> bool:
+    return _data(interaction).get("type") == discord.AppCommandType.message.value
+
+
 def command_call(interaction: Interaction) -> CommandCall:
     data = _data(interaction)
     return CommandCall(str(data.get("name", "")), data.get("options") or ())
@@ -137,6 +188,16 @@ def channel_id(place: Place) -> str:
 
 def _data(interaction: Interaction) -> Mapping[str, Any]:
     return interaction.data or {}
+
+
+def _target_message(interaction: Interaction) -> discord.Message | None:
+    """The message whose context menu was used. Discord sends its text even without the intent for it."""
+    messages: Mapping[str, Any] = (_data(interaction).get("resolved") or {}).get("messages") or {}
+    data = messages.get(str(_data(interaction).get("target_id")))
+    if data is None or interaction.channel is None:
+        return None
+    state = interaction._state  # noqa: SLF001 (as the library does for its own commands)
+    return discord.Message(state=state, channel=interaction.channel, data=data)  # type: ignore[arg-type]  # Discord's own JSON
 
 
 def _interaction_place(interaction: Interaction, account: str) -> Place:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from bots.discord.commands import commands_payload
+from bots.discord.commands import ASK_ABOUT_MESSAGE, MESSAGE_COMMANDS, commands_payload
 from bots.discord.gateway_client import INTERACTION_HANDLERS, GatewayClient
+from bots.discord.modals import FIELD_CUSTOM_ID, MODAL_NAMES
 from bots.discord.payloads import CUSTOM_ID_PREFIX
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
-from bots.sandbox.discord.enums import ComponentType, InteractionType
+from bots.sandbox.discord.enums import CommandType, ComponentType, InteractionType
 from bots.sandbox.telegram.state import MemberStatus
 from bots.telegram.receiving import ALLOWED_UPDATES
 from core.buttons import ButtonAction
@@ -278,6 +279,8 @@ class DiscordBot:
     """Of the bot, to Olga, in the channel."""
     first_message: Any
     """Of the person."""
+    operators_form: Any
+    """A form that Olga has not sent yet."""
 
     @property
     def dm(self) -> Any:
@@ -333,6 +336,22 @@ async def complete_on_discord(world: DiscordBot) -> None:
                     assert await world.discord.autocomplete(world.person, place, command.name, argument.name, "p") == []
 
 
+async def use_message_commands_on_discord(world: DiscordBot) -> None:
+    for name in MESSAGE_COMMANDS:
+        await world.discord.use_message_command(world.person, world.answer, name)
+        await world.discord.use_message_command(world.person, world.first_message, name)
+
+
+async def submit_forms_on_discord(world: DiscordBot) -> None:
+    """Forms that a modified client makes up, also those that are open to the operator."""
+    forms = [world.operators_form.modal["custom_id"]]
+    forms += [f"{name}:{argument}" for name in MODAL_NAMES for argument in ("", "1", str(world.operators_form.id))]
+    for custom_id in forms:
+        await world.discord.send_submission(
+            world.operators_form, custom_id, FIELD_CUSTOM_ID, f"repeat: {SECRET}", user=world.person
+        )
+
+
 async def press_on_discord(world: DiscordBot) -> None:
     for data in forged_actions(world.subject):
         await world.forge_press(data, world.answer)
@@ -344,18 +363,26 @@ async def add_to_server_on_discord(world: DiscordBot) -> None:
     await world.discord.add_bot(guild)
 
 
+async def use_all_commands_on_discord(world: DiscordBot) -> None:
+    for case in COMMAND_CASES.values():
+        await case(world)
+
+
 async def interact_on_discord(world: DiscordBot) -> None:
     for case in INTERACTION_CASES.values():
         await case(world)
 
 
 INTERACTION_CASES: dict[Any, Callable[[DiscordBot], Awaitable[None]]] = {
-    InteractionType.APPLICATION_COMMAND: use_commands_on_discord,
+    InteractionType.APPLICATION_COMMAND: use_all_commands_on_discord,
     InteractionType.AUTOCOMPLETE: complete_on_discord,
     InteractionType.COMPONENT: press_on_discord,
+    InteractionType.MODAL_SUBMIT: submit_forms_on_discord,
 }
-COMMAND_TYPES = {1}
-"""Slash commands. One of another type, in a context menu, needs a case of its own."""
+COMMAND_CASES: dict[CommandType, Callable[[DiscordBot], Awaitable[None]]] = {
+    CommandType.CHAT_INPUT: use_commands_on_discord,
+    CommandType.MESSAGE: use_message_commands_on_discord,
+}
 DISCORD_CASES: dict[str, Callable[[DiscordBot], Awaitable[None]]] = {
     "on_message": write_on_discord,
     "on_raw_message_edit": edit_on_discord,
@@ -390,7 +417,9 @@ async def discord_bot(folder: Path, who: str) -> AsyncIterator[DiscordBot]:
         await discord.send_message(olga, channel, f"{discord.mention} repeat: {SECRET}")
         await discord.wait_for(lambda: SECRET in bot_texts(discord.messages(channel)), 30)
         answer = next(message for message in discord.messages(channel) if message.from_bot)
-        world = DiscordBot(bot, discord, olga, mia, person, channel, answer, first_message)
+        form = await discord.use_message_command(olga, answer, ASK_ABOUT_MESSAGE)
+        await discord.wait_for(lambda: form.modal is not None, 30)
+        world = DiscordBot(bot, discord, olga, mia, person, channel, answer, first_message, form)
         await world.answer_sentinel()
         yield world
 
@@ -399,7 +428,7 @@ def test_every_event_of_discord_has_a_case() -> None:
     handlers = {name for name in vars(GatewayClient) if name.startswith("on_")}
     assert DISCORD_CASES.keys() == handlers - NO_PERSON
     assert {case.value for case in INTERACTION_CASES} == {handled.value for handled in INTERACTION_HANDLERS}
-    assert {payload["type"] for payload in commands_payload(COMMANDS, {})} == COMMAND_TYPES
+    assert {payload["type"] for payload in commands_payload(COMMANDS, {})} == {*map(int, COMMAND_CASES)}
 
 
 def is_refusal(call: Any, who: str) -> bool:
@@ -450,6 +479,9 @@ async def test_forged_presses_of_a_member_reach_nothing_of_others_on_discord(tmp
             await world.forge_press(data, own, mia)
         await world.answer_sentinel()
         await wait_until(lambda: world.bot.query("SELECT count(*) FROM turns WHERE finished_at IS NULL") == [(0,)], 60)
+        for custom_id in (world.operators_form.modal["custom_id"], *(f"{name}:" for name in MODAL_NAMES)):
+            await discord.send_submission(world.operators_form, custom_id, FIELD_CUSTOM_ID, "", user=mia)
+        await world.answer_sentinel()
         assert SECRET not in discord.transcript(dm, mia)
-        assert bot_texts(discord.messages(world.channel)) == [SECRET]
+        assert public_texts(world, world.channel) == [SECRET]
         assert world.bot.roles() == roles

@@ -14,11 +14,12 @@ from typing import Any, cast
 
 import pytest
 
-from bots.discord.commands import commands_payload
+from bots.discord.commands import MESSAGE_COMMANDS, commands_payload
 from bots.discord.gateway_client import GatewayClient
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.interaction_responder import InteractionResponder
+from bots.discord.modals import FIELD_CUSTOM_ID, MODAL_NAMES
 from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID, action_rows
 from bots.discord.receiving import EventReceiver
 from bots.discord.shard_allocator import Shard
@@ -89,6 +90,10 @@ class Chats:
                 await server.use_command(bob, channel, name, **options)
             for action in core.actions:
                 await self._press(channel, answer, action)
+        for name in MESSAGE_COMMANDS:
+            opened = await server.use_message_command(bob, answer, name)
+            for form in MODAL_NAMES:
+                await server.send_submission(opened, f"{form}:{opened.id}", FIELD_CUSTOM_ID, "go on")
         return list(server.gateway.dispatches)
 
     async def _press(self, channel: Any, answer: Message, action: str) -> None:

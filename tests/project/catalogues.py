@@ -19,6 +19,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 
 import core.texts
+from bots.discord.commands import MAX_MESSAGE_COMMAND_CHARS, MESSAGE_COMMANDS
 from core.commands.declarations import COMMANDS
 from core.i18n.translation import CATALOGUES, ENGLISH, LANGUAGES
 
@@ -136,7 +137,8 @@ def character_limits() -> dict[str, int]:
     ]
     descriptions = [command.description for command in COMMANDS]
     descriptions += [argument.description for command in COMMANDS for argument in command.arguments]
-    return dict.fromkeys(descriptions, MAX_DESCRIPTION_CHARS) | dict.fromkeys(buttons, MAX_BUTTON_CHARS)
+    limits = dict.fromkeys(descriptions, MAX_DESCRIPTION_CHARS) | dict.fromkeys(buttons, MAX_BUTTON_CHARS)
+    return limits | dict.fromkeys(MESSAGE_COMMANDS, MAX_MESSAGE_COMMAND_CHARS)
 
 
 def _english(message: Message) -> str:

@@ -19,6 +19,7 @@ from bots.sandbox.discord.state import (
     iso_now,
     next_snowflake,
 )
+from bots.sandbox.discord.validation import MAX_INPUT_CHARS
 from bots.sandbox.stand_in import Json
 from core.clock import Scheduled
 
@@ -142,13 +143,59 @@ class ClientBackend(Backend):
         """Upload a file for an option of a command. Returns the value of the option."""
         return str(self.add_attachment(name, content, media_type)["id"])
 
-    async def _find_command(self, name: str, options: dict[str, Any], *, is_partial: bool = False) -> Json:
+    async def use_message_command(
+        self, user: User, message: Message, name: str, /, *, is_user_installed: bool = False
+    ) -> Interaction:
+        """Choose a command from the context menu of a message."""
+        command = await self._find_registered(name, CommandType.MESSAGE)
+        message_id = str(message.id)
+        data = {
+            "id": command["id"],
+            "name": name,
+            "type": CommandType.MESSAGE,
+            "target_id": message_id,
+            "resolved": {"messages": {message_id: message.json(include_reply=False)}},
+        }
+        return await self._create_interaction(
+            InteractionType.APPLICATION_COMMAND, user, message.channel, data, is_user_installed=is_user_installed
+        )
+
+    async def submit_modal(self, opened_by: Interaction, text: str) -> Interaction:
+        """Fill the only field of the form that an interaction opened, and send it."""
+        await self.wait_for(lambda: opened_by.modal is not None, ACKNOWLEDGE_SECONDS)
+        modal = opened_by.modal or {}
+        field = modal["components"][0]["component"]
+        if not (field.get("min_length") or 0) <= len(text) <= field.get("max_length", MAX_INPUT_CHARS):
+            raise ValueError(f"the field does not take {len(text)} characters")
+        return await self.send_submission(opened_by, modal["custom_id"], field["custom_id"], text)
+
+    async def send_submission(
+        self, opened_by: Interaction, custom_id: str, field_id: str, text: str, *, user: User | None = None
+    ) -> Interaction:
+        """What a client sends for a form; a modified one can send anything."""
+        field = {"type": ComponentType.TEXT_INPUT, "id": 2, "custom_id": field_id, "value": text}
+        label = {"type": ComponentType.LABEL, "id": 1, "component": field}
+        return await self._create_interaction(
+            InteractionType.MODAL_SUBMIT,
+            user or opened_by.user,
+            opened_by.channel,
+            {"custom_id": custom_id, "components": [label]},
+            message=opened_by.message,
+            is_user_installed=opened_by.is_user_installed,
+            trigger=opened_by,
+        )
+
+    async def _find_registered(self, name: str, command_type: CommandType) -> Json:
         # A bot may still be registering its commands.
         with contextlib.suppress(TimeoutError):
             await self.wait_for(lambda: self.commands, REGISTRATION_TIMEOUT_SECONDS)
-        command = next((command for command in self.commands if command["name"] == name), None)
-        if command is None:
-            raise ValueError(f"no command {name!r}")
+        for command in self.commands:
+            if (command["name"], command.get("type", CommandType.CHAT_INPUT)) == (name, command_type):
+                return command
+        raise ValueError(f"no command {name!r}")
+
+    async def _find_command(self, name: str, options: dict[str, Any], *, is_partial: bool = False) -> Json:
+        command = await self._find_registered(name, CommandType.CHAT_INPUT)
         options_by_name = {option["name"]: option for option in command.get("options") or []}
         is_complete = all(key in options for key, option in options_by_name.items() if option.get("required"))
         if not (is_complete or is_partial) or not options.keys() <= options_by_name.keys():
@@ -205,6 +252,7 @@ class ClientBackend(Backend):
         *,
         message: Message | None = None,
         is_user_installed: bool = False,
+        trigger: Interaction | None = None,
     ) -> Interaction:
         await self.dispatch_pending()
         interaction = Interaction(
@@ -215,6 +263,7 @@ class ClientBackend(Backend):
             interaction_type,
             self.clock.monotonic(),
             message,
+            trigger=trigger,
             is_user_installed=is_user_installed,
         )
         self.interactions[interaction.token] = interaction

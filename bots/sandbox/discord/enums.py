@@ -22,6 +22,7 @@ class InteractionType(IntEnum):
     APPLICATION_COMMAND = 2
     COMPONENT = 3
     AUTOCOMPLETE = 4
+    MODAL_SUBMIT = 5
 
 
 class ResponseType(IntEnum):
@@ -32,10 +33,13 @@ class ResponseType(IntEnum):
     DEFERRED_MESSAGE_UPDATE = 6
     MESSAGE_UPDATE = 7
     AUTOCOMPLETE_RESULT = 8
+    MODAL = 9
 
 
 class CommandType(IntEnum):
     CHAT_INPUT = 1
+    MESSAGE = 3
+    """In the context menu of messages."""
 
 
 class OptionType(IntEnum):
@@ -46,6 +50,8 @@ class ComponentType(IntEnum):
     ACTION_ROW = 1
     BUTTON = 2
     SELECT = 3
+    TEXT_INPUT = 4
+    LABEL = 18
 
 
 class Opcode(IntEnum):

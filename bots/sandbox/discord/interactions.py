@@ -8,7 +8,7 @@ from bots.sandbox.discord.enums import InteractionType, ResponseType
 from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
 from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import EPHEMERAL, LOADING, Call, Interaction, Message
-from bots.sandbox.discord.validation import check_choices, check_message
+from bots.sandbox.discord.validation import check_choices, check_message, check_modal
 from bots.sandbox.stand_in import Json
 
 TOKEN_LIFETIME_SECONDS = 15 * 60.0
@@ -50,7 +50,7 @@ class InteractionRoutes:
                 flags = int(data.get("flags") or 0) | (LOADING if is_deferred else 0)
                 await self._add_response(interaction, {**data, "flags": flags}, is_original=True)
             case ResponseType.DEFERRED_MESSAGE_UPDATE | ResponseType.MESSAGE_UPDATE as type_ if (
-                interaction.type is InteractionType.COMPONENT and interaction.message is not None
+                interaction.message is not None and not is_autocomplete
             ):
                 if type_ == ResponseType.MESSAGE_UPDATE:
                     await self.messages.edit(interaction.message, data)
@@ -60,8 +60,13 @@ class InteractionRoutes:
                 check_choices(data, "data.")
                 interaction.acknowledged_at = self.backend.clock.monotonic()
                 interaction.choices = data.get("choices") or []
+            case ResponseType.MODAL if not is_autocomplete and interaction.type is not InteractionType.MODAL_SUBMIT:
+                check_modal(data)
+                interaction.acknowledged_at = self.backend.clock.monotonic()
+                interaction.modal = data
+                self.backend.notify_waiters()
             case _:
-                raise bad_choice("type", "{4, 5, 6, 7}")
+                raise bad_choice("type", "{4, 5, 6, 7, 9}")
         if call.query.get("with_response") not in ("1", "true", "True"):
             return None
         return self._callback_response(interaction, int(body["type"]))

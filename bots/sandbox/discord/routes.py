@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bots.sandbox.discord.backend import Backend
+from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import (
     ApiError,
     locked_thread,
@@ -126,9 +127,9 @@ class CommandRegistry:
 
     def replace(self, call: Call) -> list[Json]:
         check_commands(call.body)
-        existing = {command["name"]: command for command in self._backend.commands}
-        self._count_creates(sum(definition["name"] not in existing for definition in call.body))
-        commands = [self._command_json(definition, existing.get(definition["name"])) for definition in call.body]
+        existing = {_command_key(command): command for command in self._backend.commands}
+        self._count_creates(sum(_command_key(definition) not in existing for definition in call.body))
+        commands = [self._command_json(definition, existing.get(_command_key(definition))) for definition in call.body]
         self._backend.commands = commands
         return commands
 
@@ -148,9 +149,14 @@ class CommandRegistry:
             "application_id": str(self._backend.application_id),
             "version": str(next_snowflake()),
             **CONSTANT_FIELDS["command"],
+            "description": "",
             **body,
             "integration_types": body.get("integration_types") or [0],
         }
+
+
+def _command_key(command: Json) -> tuple[int, str]:
+    return command.get("type", CommandType.CHAT_INPUT), command["name"]
 
 
 def visible_channel(backend: Backend, channel_id: str) -> Channel:

@@ -301,6 +301,10 @@ class Interaction:
     created_at: float
     message: Message | None = None
     """The message whose component was used."""
+    modal: Json | None = None
+    """The form that the bot showed as its response."""
+    trigger: "Interaction | None" = None
+    """Whose response was the form that this interaction submits."""
     acknowledged_at: float | None = None
     original_response: Message | None = None
     responses: list[Message] = field(default_factory=list)
@@ -320,6 +324,8 @@ class Interaction:
         }
         if self.message is not None:
             payload["interacted_message_id"] = str(self.message.id)
+        if self.trigger is not None:
+            payload["triggering_interaction_metadata"] = self.trigger.json()
         return payload
 
 

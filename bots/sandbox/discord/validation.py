@@ -11,6 +11,7 @@ MAX_NONCE_CHARS = 25
 MAX_COMMANDS = 100
 MAX_COMMAND_CHARS = 8000
 """Of names, descriptions and choices together."""
+MAX_INPUT_CHARS = 4000
 MENTION_TYPES = ("users", "roles", "everyone")
 MAX_FILE_BYTES = 10 * 1024 * 1024
 LINK_BUTTON_STYLE = 5
@@ -119,17 +120,46 @@ def _check_options(menu: Json, path: str) -> None:
     check_unique(values, f"{path}options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", text)
 
 
+def check_modal(data: Json) -> None:
+    """A form. Here it has only text inputs."""
+    check_length(data, "custom_id", 1, 100, "data.")
+    check_length(data, "title", 1, 45, "data.")
+    check_length(data, "components", 1, 5, "data.")
+    for index, label in enumerate(data["components"]):
+        path = f"data.components.{index}."
+        field = label.get("component") or {}
+        if (label.get("type"), field.get("type")) != (ComponentType.LABEL, ComponentType.TEXT_INPUT):
+            raise bad_choice(f"{path}type", [ComponentType.LABEL.value])
+        check_length(label, "label", 1, 45, path)
+        check_length(label, "description", 0, 100, path)
+        for name, minimum, maximum in (("custom_id", 1, 100), ("value", 0, MAX_INPUT_CHARS), ("placeholder", 0, 100)):
+            check_length(field, name, minimum, maximum, f"{path}component.")
+
+
 def check_commands(commands: Any) -> None:
     if not isinstance(commands, list):
         raise invalid_form("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
     if len(commands) > MAX_COMMANDS:
         raise ApiError(400, 30032, f"Maximum number of application commands reached ({MAX_COMMANDS}).")
-    names = [command.get("name") for command in commands]
+    names = [(command.get("type", CommandType.CHAT_INPUT), command.get("name")) for command in commands]
     check_unique(names, "0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
     for index, command in enumerate(commands):
-        if command.get("type", CommandType.CHAT_INPUT) != CommandType.CHAT_INPUT:
-            raise bad_choice(f"{index}.type", [CommandType.CHAT_INPUT.value])
-        _check_command(command, f"{index}.")
+        match command.get("type", CommandType.CHAT_INPUT):
+            case CommandType.CHAT_INPUT:
+                _check_command(command, f"{index}.")
+            case CommandType.MESSAGE:
+                _check_message_command(command, f"{index}.")
+            case _:
+                raise bad_choice(f"{index}.type", [*map(int, CommandType)])
+
+
+def _check_message_command(command: Json, path: str) -> None:
+    check_length(command, "name", 1, 32, path)
+    if command.get("description"):
+        text = "Context menu commands cannot have description"
+        raise invalid_form(f"{path}description", "APPLICATION_COMMAND_INVALID_DESCRIPTION", text)
+    if command.get("options"):
+        raise invalid_form(f"{path}options", "APPLICATION_COMMAND_INVALID_OPTIONS", "Context menus have no options")
 
 
 def _check_command(command: Json, path: str) -> None:

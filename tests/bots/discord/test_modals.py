@@ -1,0 +1,134 @@
+"""Forms open at once, and what people enter reaches the core as a command of theirs."""
+
+from typing import Any
+
+import pytest
+
+from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
+from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID
+from bots.sandbox.discord import Interaction, Message
+from core.port import EventKind, QuoteKind
+from core.texts.answers import ACCESS_DENIED
+from tests.bots.discord.conftest import AdapterHarness
+
+EPHEMERAL = 1 << 6
+
+
+async def write_as_olga(harness: AdapterHarness, text: str = "The fair is on Friday.", **options: Any) -> Message:
+    """A message that is not for the bot."""
+    return await harness.discord.send_message(harness.owner, harness.channel, text, **options)
+
+
+async def open_question_form(harness: AdapterHarness, message: Message, **options: Any) -> Interaction:
+    return await harness.discord.use_message_command(harness.ann, message, ASK_ABOUT_MESSAGE, **options)
+
+
+async def test_question_about_a_message_carries_the_message(harness: AdapterHarness) -> None:
+    await harness.start()
+    photo = harness.discord.add_attachment("fair.png", b"png", "image/png")
+    message = await write_as_olga(harness, attachments=[photo])
+    opened = await open_question_form(harness, message)
+    response = await harness.acknowledgement(opened)
+    assert (response["type"], response["data"]["title"]) == (9, ASK_ABOUT_MESSAGE)
+    submitted = await harness.discord.submit_modal(opened, "When exactly?")
+    incoming = await harness.inbox.next()
+    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.COMMAND, "ask", "When exactly?")
+    assert incoming.key == f"i{submitted.id}"
+    assert incoming.place == harness.place(harness.channel)
+    [quote] = incoming.quotes
+    assert (quote.kind, quote.author, quote.message_id) == (QuoteKind.REPLY, "Olga", str(message.id))
+    assert quote.text == "[photo fair.png] The fair is on Friday."
+    assert [(file.name, file.is_quoted) for file in incoming.attachments] == [("fair.png", True)]
+    shown = (await harness.acknowledgement(submitted))["data"]["content"]
+    link = f"https://discord.com/channels/{harness.guild.id}/{harness.channel.id}/{message.id}"
+    assert shown == f"> When exactly?\n-# {link}"
+
+
+async def test_question_about_a_message_may_be_empty(harness: AdapterHarness) -> None:
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    await harness.discord.submit_modal(opened, "")
+    incoming = await harness.inbox.next()
+    assert (incoming.text, len(incoming.quotes)) == ("", 1)
+
+
+async def test_long_question_about_a_message_fits(harness: AdapterHarness) -> None:
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    submitted = await harness.discord.submit_modal(opened, "x\n" * 1999)
+    shown = (await harness.acknowledgement(submitted))["data"]["content"]
+    assert len(shown) <= 2000
+    assert "\n-# https://discord.com/channels/" in shown
+
+
+def test_command_of_a_message_has_names_in_other_languages() -> None:
+    translations = {"de": {ASK_ABOUT_MESSAGE: "Zu dieser Nachricht fragen"}}
+    [command] = [each for each in commands_payload((), translations) if each["type"] == 3]
+    assert command["name"] == "Ask about this message"
+    assert command["name_localizations"] == {"de": "Zu dieser Nachricht fragen"}
+
+
+async def test_command_of_a_message_works_where_the_bot_is_not(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.guild.has_bot = False
+    opened = await open_question_form(harness, await write_as_olga(harness), is_user_installed=True)
+    submitted = await harness.discord.submit_modal(opened, "When?")
+    incoming = await harness.inbox.next()
+    assert incoming.quotes[0].text == "The fair is on Friday."
+    assert (await harness.acknowledgement(submitted))["type"] == 5
+
+
+async def test_forgotten_message_is_reported(harness: AdapterHarness) -> None:
+    """A form can stay open while the bot starts anew."""
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    await harness.acknowledgement(opened)
+    await harness.restart()
+    submitted = await harness.discord.submit_modal(opened, "When?")
+    response = await harness.acknowledgement(submitted)
+    assert response["data"]["content"].startswith("I no longer have that message.")
+    assert response["data"]["flags"] & EPHEMERAL
+    assert harness.inbox.events.empty()
+
+
+async def test_forged_submission_reaches_no_message_of_others(harness: AdapterHarness) -> None:
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness, "a secret"))
+    await harness.acknowledgement(opened)
+    eve = harness.discord.create_user("Eve")
+    for custom_id in (f"{ASK_MODAL}:{opened.id}", f"{ASK_MODAL}:1", ASK_MODAL):
+        forged = await harness.discord.send_submission(opened, custom_id, FIELD_CUSTOM_ID, "repeat it", user=eve)
+        response = await harness.acknowledgement(forged)
+        assert response["data"]["content"].startswith("I no longer have that message.")
+    assert harness.inbox.events.empty()
+
+
+@pytest.mark.parametrize("custom_id", ["", "parley-nonsense:1", "parley:stop:1"])
+async def test_unknown_submission_is_ignored(harness: AdapterHarness, custom_id: str) -> None:
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    await harness.acknowledgement(opened)
+    forged = await harness.discord.send_submission(opened, custom_id, FIELD_CUSTOM_ID, "x")
+    await harness.say("hello")
+    assert (await harness.inbox.next()).text == "hello"
+    assert harness.inbox.events.empty()
+    assert forged.acknowledged_at is None
+
+
+async def test_no_form_opens_for_people_without_access(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.denies = True
+    response = await harness.acknowledgement(await open_question_form(harness, await write_as_olga(harness)))
+    assert (response["type"], response["data"]["content"]) == (4, ACCESS_DENIED)
+    assert response["data"]["flags"] & EPHEMERAL
+
+
+async def test_submission_of_a_person_who_lost_access_is_refused(harness: AdapterHarness) -> None:
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    await harness.acknowledgement(opened)
+    harness.inbox.denies = True
+    response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
+    assert response["data"]["content"] == ACCESS_DENIED
