@@ -16,7 +16,7 @@ def labels(message: Any) -> dict[str, str]:
     """The actions of the buttons of a message of either platform, by label."""
     if isinstance(message, DiscordMessage):
         return {item["label"]: item["custom_id"] for row in message.components for item in row["components"]}
-    return {button["text"]: button["callback_data"] for button in message.buttons}
+    return {button["text"]: button.get("callback_data", "") for button in message.buttons}
 
 
 def with_button(messages: list[Any], label: str) -> Any:
