@@ -213,8 +213,10 @@ class _BlockWriter:
         return self._object("table", cells=cells, is_bordered=True)
 
     def _cell(self, cell: tuple[Inline, ...], align: Alignment, depth: int, *, is_header: bool) -> RichObject:
+        # Programs that want the message as text join the cells: without a space, words of two cells become one.
+        text = self._text((*cell, Text(" ")), depth + 1)
         header = {"is_header": True} if is_header else {}
-        return {"text": self._text(cell, depth + 1), "align": align.value, "valign": "middle", **header}
+        return {"text": text, "align": align.value, "valign": "middle", **header}
 
     def _quote(self, quote: Quote, depth: int) -> Iterator[RichObject]:
         if not quote.is_collapsed:

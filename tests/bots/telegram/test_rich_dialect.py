@@ -110,12 +110,12 @@ def is_rich(part: Part) -> bool:
                     "type": "table",
                     "cells": [
                         [
-                            {"text": "a", "align": "left", "valign": "middle", "is_header": True},
-                            {"text": "b", "align": "right", "valign": "middle", "is_header": True},
+                            {"text": "a ", "align": "left", "valign": "middle", "is_header": True},
+                            {"text": "b ", "align": "right", "valign": "middle", "is_header": True},
                         ],
                         [
-                            {"text": "1", "align": "left", "valign": "middle"},
-                            {"text": "2", "align": "right", "valign": "middle"},
+                            {"text": "1 ", "align": "left", "valign": "middle"},
+                            {"text": "2 ", "align": "right", "valign": "middle"},
                         ],
                     ],
                     "is_bordered": True,
@@ -201,7 +201,7 @@ def test_long_table_repeats_its_header() -> None:
     parts = Splitter(RichDialect(RichMode.AUTO)).update(f"| number | text |\n|---|---|\n{rows}")
     assert len(parts) == 2
     tables = [message_of(part)["blocks"][0]["cells"] for part in parts]
-    assert all(cells[0][0]["text"] == "number" for cells in tables)
+    assert all(cells[0][0]["text"] == "number " for cells in tables)
     assert sum(len(cells) - 1 for cells in tables) == 600
     for part in parts:
         parse_rich_message(message_of(part))
