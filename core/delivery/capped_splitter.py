@@ -12,7 +12,7 @@ from core.delivery.splitter import Splitter
 from core.port import Dialect, Part
 
 STEP_RATIO = 2
-"""Characters of source per unit of the messages' limits that are split at once."""
+"""Characters of source per unit of a message's limit that are split at once."""
 
 
 def scale_max_parts(messages: int | None, plain: Dialect, dialect: Dialect) -> int | None:
@@ -34,7 +34,7 @@ class CappedSplitter:
         self.dialect = dialect
         self.splitter = Splitter(dialect)
         self.max_parts = max_parts
-        self._step = (1 + (max_parts or 0)) * dialect.limit * STEP_RATIO
+        self._step = dialect.limit * STEP_RATIO
         self._end = 0
         self._full_text = ""
         """The beginning of the text that has too many parts."""

@@ -100,7 +100,7 @@ async def test_rejected_long_answer_is_split_into_plain_messages(harness: Harnes
     assert len(messages) > 2
     assert all(message.rich is None for message in messages)
     assert letters_only("\n".join(bot_texts(messages))) == letters_only(long_document(12_000))
-    assert [button["text"] for button in messages[-1].buttons] == ["Retry"]
+    assert messages[-1].buttons[0]["text"] == "Retry"
     await say(harness, chat, "long 6000")
     await wait_until_done(harness, 2)
     assert answers(harness, chat)[-1].rich is not None, "the refusal concerned one message"
