@@ -27,7 +27,7 @@ from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
-from bots.discord.receiving import EventReceiver, HasAccess, SuggestModels
+from bots.discord.receiving import EventReceiver, HasAccess, ReadInstructions, SuggestModels
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
@@ -93,6 +93,7 @@ class DiscordAdapter:
         commands: Sequence[Command],
         suggest_models: SuggestModels,
         has_access: HasAccess,
+        read_instructions: ReadInstructions,
         state: StateStore,
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
@@ -117,6 +118,7 @@ class DiscordAdapter:
             {command.name: command for command in commands},
             suggest_models,
             has_access,
+            read_instructions,
             timings,
         )
         self._command_sync = CommandSync(self._http, state, commands, timings)

@@ -14,7 +14,15 @@ from bots.discord.commands import ASK_ABOUT_MESSAGE, focused_argument
 from bots.discord.dialect import MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
-from bots.discord.modals import ASK_MODAL, Modal, ModalSubmission, modal_payload, read_submission
+from bots.discord.modals import (
+    ASK_MODAL,
+    INSTRUCTIONS_MODAL,
+    MAX_FIELD_CHARS,
+    Modal,
+    ModalSubmission,
+    modal_payload,
+    read_submission,
+)
 from bots.discord.payloads import EPHEMERAL_FLAG, SUPPRESS_EMBEDS_FLAG, message_payload
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import (
@@ -32,7 +40,7 @@ from bots.discord.translate import (
 )
 from core.backoff import Backoff
 from core.bounded_dict import BoundedDict
-from core.commands.declarations import Command
+from core.commands.declarations import RESET, Command
 from core.commands.models import Suggestion
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
@@ -46,6 +54,9 @@ SuggestModels = Callable[[str], Sequence[Suggestion]]
 
 HasAccess = Callable[[Incoming], Awaitable[bool]]
 """Whether the sender of an event may use the bot. Raises `StoreError`."""
+
+ReadInstructions = Callable[[Incoming], Awaitable[str]]
+"""The instructions that apply to the sender of an event. Raises `StoreError`."""
 
 NOT_STORED_TEXT = gettext_noop("I couldn't save your message, so it won't be answered. Send it again in a few minutes.")
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
@@ -64,6 +75,7 @@ class EventReceiver:
     commands: Mapping[str, Command]
     suggest_models: SuggestModels
     has_access: HasAccess
+    read_instructions: ReadInstructions
     timings: DiscordTimings
     inbox: Inbox | None = None
     _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
@@ -103,13 +115,19 @@ class EventReceiver:
     async def handle_command(self, interaction: Interaction) -> None:
         if is_message_command(interaction):
             await self._ask_about_message(interaction)
+            return
+        incoming = translate_command(interaction, self.account, self.commands)
+        if incoming.command == "system" and not incoming.text:
+            await self._edit_instructions(interaction, incoming)
         else:
-            await self._handle_interaction(translate_command(interaction, self.account, self.commands))
+            await self._handle_interaction(incoming)
 
     async def handle_modal(self, interaction: Interaction) -> None:
         submission = read_submission(interaction.data or {})
         if submission.name == ASK_MODAL:
             await self._handle_question_about_message(interaction, submission)
+        elif submission.name == INSTRUCTIONS_MODAL:
+            await self._handle_instructions(interaction, submission)
 
     async def handle_button(self, interaction: Interaction) -> None:
         if (incoming := translate_button(interaction, self.account)) is not None:
@@ -130,10 +148,7 @@ class EventReceiver:
                 label=gettext("Your question"),
                 placeholder=gettext("Empty: I answer the message itself."),
             )
-        try:
-            await self.responder.open_modal(str(interaction.id), interaction.token, modal_payload(modal))
-        except DeliveryError as error:
-            log.info("discord.modal_failed", failure=error.failure)
+        await self._open_modal(interaction, modal)
 
     async def _handle_question_about_message(self, interaction: Interaction, submission: ModalSubmission) -> None:
         incoming = translate_submission(interaction, self.account, "ask", submission.text)
@@ -145,6 +160,44 @@ class EventReceiver:
             await self._refuse(token, await _translate_refusal(MESSAGE_FORGOTTEN_TEXT, incoming))
             return
         await self._handle_interaction(incoming)
+
+    async def _edit_instructions(self, interaction: Interaction, incoming: Incoming) -> None:
+        """Open a form with the current instructions. If it cannot contain them, they are shown as for `/system`."""
+        current = await self._current_instructions(incoming) if await self._can_respond(incoming) else None
+        if current is None or len(current) > MAX_FIELD_CHARS:
+            await self._handle_interaction(incoming)
+            return
+        with speaking(await load_catalogue(match_language(incoming.language))):
+            modal = Modal(
+                INSTRUCTIONS_MODAL,
+                "",
+                title=gettext("The model's instructions"),
+                label=gettext("Instructions"),
+                placeholder=gettext("Empty: the default."),
+                text=current,
+            )
+        await self._open_modal(interaction, modal)
+
+    async def _handle_instructions(self, interaction: Interaction, submission: ModalSubmission) -> None:
+        """Without a change, this is `/system`, which shows them."""
+        incoming = translate_submission(interaction, self.account, "system", submission.text or RESET)
+        current = await self._current_instructions(incoming) if await self._can_respond(incoming) else None
+        if current is not None and current.strip() == submission.text:
+            incoming = replace(incoming, text="")
+        await self._handle_interaction(incoming)
+
+    async def _current_instructions(self, incoming: Incoming) -> str | None:
+        try:
+            return await self.read_instructions(incoming)
+        except StoreError as error:
+            log.info("discord.instructions_not_read", error=str(error))
+            return None
+
+    async def _open_modal(self, interaction: Interaction, modal: Modal) -> None:
+        try:
+            await self.responder.open_modal(str(interaction.id), interaction.token, modal_payload(modal))
+        except DeliveryError as error:
+            log.info("discord.modal_failed", failure=error.failure)
 
     async def _can_respond(self, incoming: Incoming) -> bool:
         """Whether the sender may use the bot, as far as the database can be asked."""

@@ -18,6 +18,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     from bots.discord.adapter import DiscordAdapter
     from core.commands.declarations import COMMANDS
     from core.commands.models import suggest_models
+    from core.commands.settings import instructions_in_force
     from core.store.recent_activity import EventHistory
     from core.turns.access_control import AccessControl
 
@@ -30,6 +31,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         commands=COMMANDS,
         suggest_models=partial(suggest_models, services.models),
         has_access=access_control.allows,
+        read_instructions=partial(instructions_in_force, services),
         state=services,
         leases=services.leases,
         history=EventHistory(services.store, "discord"),

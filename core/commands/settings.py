@@ -10,9 +10,10 @@ from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
-from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort
+from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort, load_preferences
 from core.i18n.translation import gettext
-from core.port import Button, MenuItem, RichMode, SupportsRichMessages
+from core.port import Button, Incoming, MenuItem, RichMode, SupportsRichMessages
+from core.services import Services
 from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
@@ -241,6 +242,11 @@ async def _set_share(request: CommandRequest, value: str) -> Reply:
     is_shared = value.casefold() == ON
     await request.set_preference(scope.key, PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
     return announce(request, Reply(gettext(texts.SHARED if is_shared else texts.NOT_SHARED)), scope)
+
+
+async def instructions_in_force(services: Services, incoming: Incoming) -> str:
+    """What `/system` shows. Raises `StoreError`."""
+    return (await services.store.read(load_preferences, incoming, services.settings)).system_prompt
 
 
 async def system_reply(request: CommandRequest) -> Reply:

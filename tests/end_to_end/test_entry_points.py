@@ -15,7 +15,7 @@ import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, MESSAGE_COMMANDS, commands_payload
 from bots.discord.gateway_client import INTERACTION_HANDLERS, GatewayClient
-from bots.discord.modals import FIELD_CUSTOM_ID, MODAL_NAMES
+from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, MODAL_NAMES
 from bots.discord.payloads import CUSTOM_ID_PREFIX
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
@@ -479,7 +479,7 @@ async def test_forged_presses_of_a_member_reach_nothing_of_others_on_discord(tmp
             await world.forge_press(data, own, mia)
         await world.answer_sentinel()
         await wait_until(lambda: world.bot.query("SELECT count(*) FROM turns WHERE finished_at IS NULL") == [(0,)], 60)
-        for custom_id in (world.operators_form.modal["custom_id"], *(f"{name}:" for name in MODAL_NAMES)):
+        for custom_id in (world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1"):
             await discord.send_submission(world.operators_form, custom_id, FIELD_CUSTOM_ID, "", user=mia)
         await world.answer_sentinel()
         assert SECRET not in discord.transcript(dm, mia)

@@ -135,8 +135,19 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
     def suggest_models(query: str) -> list[Suggestion]:
         return [Suggestion(query, query)]
 
+    async def read_instructions(_incoming: object) -> str:
+        return "Be brief."
+
     receiver = EventReceiver(
-        client_http, responder, chats.account, commands, suggest_models, has_access, FAST_TIMINGS, core.inbox
+        client_http,
+        responder,
+        chats.account,
+        commands,
+        suggest_models,
+        has_access,
+        read_instructions,
+        FAST_TIMINGS,
+        core.inbox,
     )
     limiter = cast("IdentifyLimiter", None)
     client = GatewayClient(

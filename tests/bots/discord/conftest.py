@@ -77,6 +77,7 @@ class AdapterHarness:
         self.state = MemoryState()
         self.suggestions: list[Suggestion] = []
         self.suggestion_requests: list[str] = []
+        self.instructions = "Be brief."
         self.owner = discord.create_user("Olga")
         self.ann = discord.create_user("Ann")
         self.guild = discord.create_guild("Home", self.owner, self.ann)
@@ -94,6 +95,7 @@ class AdapterHarness:
             "commands": COMMANDS,
             "suggest_models": self.suggest_models,
             "has_access": self.has_access,
+            "read_instructions": self.read_instructions,
             "state": self.state,
             "api_base": self.discord.api_base,
             "gateway_url": self.discord.gateway_url,
@@ -111,6 +113,9 @@ class AdapterHarness:
         if self.inbox.is_failing:
             raise StoreError("The disk is full.")
         return not self.inbox.denies
+
+    async def read_instructions(self, _incoming: Incoming) -> str:
+        return self.instructions
 
     async def start(self, *, inbox: Inbox | None = None, **settings: Any) -> DiscordAdapter:
         adapter = self.build(**settings)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
-from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID
+from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
 from bots.sandbox.discord import Interaction, Message
 from core.port import EventKind, QuoteKind
 from core.texts.answers import ACCESS_DENIED
@@ -132,3 +132,46 @@ async def test_submission_of_a_person_who_lost_access_is_refused(harness: Adapte
     harness.inbox.denies = True
     response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
     assert response["data"]["content"] == ACCESS_DENIED
+
+
+async def open_instructions(harness: AdapterHarness) -> Interaction:
+    return await harness.discord.use_command(harness.ann, harness.channel, "system")
+
+
+def field_of(response: dict[str, Any]) -> dict[str, Any]:
+    field: dict[str, Any] = response["data"]["components"][0]["component"]
+    return field
+
+
+@pytest.mark.parametrize(
+    ("entered", "text"), [("Answer in rhymes.", "Answer in rhymes."), ("", "reset"), (" Be brief.\n", "")]
+)
+async def test_form_changes_instructions(harness: AdapterHarness, entered: str, text: str) -> None:
+    await harness.start()
+    opened = await open_instructions(harness)
+    response = await harness.acknowledgement(opened)
+    assert (response["type"], field_of(response)["value"]) == (9, "Be brief.")
+    submitted = await harness.discord.submit_modal(opened, entered)
+    incoming = await harness.inbox.next()
+    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.COMMAND, "system", text)
+    shown = (await harness.acknowledgement(submitted))["data"]["content"]
+    assert shown == f"> /system {text}".rstrip(), "everybody in the chat sees that the instructions change"
+
+
+async def test_instructions_too_long_for_a_form_are_shown(harness: AdapterHarness) -> None:
+    harness.instructions = "x" * 4001
+    await harness.start()
+    response = await harness.acknowledgement(await open_instructions(harness))
+    assert response["type"] == 4
+    assert ((await harness.inbox.next()).command, harness.inbox.events.empty()) == ("system", True)
+
+
+async def test_no_instructions_for_people_without_access(harness: AdapterHarness) -> None:
+    await harness.start()
+    await harness.commands_synced()
+    harness.inbox.denies = True
+    opened = await open_instructions(harness)
+    assert (await harness.acknowledgement(opened))["data"]["content"] == ACCESS_DENIED
+    forged = await harness.discord.send_submission(opened, f"{INSTRUCTIONS_MODAL}:", FIELD_CUSTOM_ID, "Be rude.")
+    assert (await harness.acknowledgement(forged))["data"]["content"] == ACCESS_DENIED
+    assert harness.inbox.events.empty()

@@ -61,6 +61,10 @@ class InboxHistory(EventHistory):
         return self._inbox.stored.keys() & set(keys)
 
 
+async def read_instructions(_incoming: Incoming) -> str:
+    return ""
+
+
 async def has_access(_incoming: Incoming) -> bool:
     return True
 
@@ -94,6 +98,7 @@ class DiscordHarness(PlatformHarness):
             commands=COMMANDS,
             suggest_models=lambda _: (),
             has_access=has_access,
+            read_instructions=read_instructions,
             state=self._state,
             api_base=self.discord.api_base,
             gateway_url=self.discord.gateway_url,
