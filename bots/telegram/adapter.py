@@ -199,9 +199,9 @@ class TelegramAdapter:
     async def _connect(self) -> User:
         await retry("getMe", self._bot.initialize, self._bot.token, self._timings)
         me = self._bot.bot
-        self._connected.set()
         has_privacy_mode = not me.can_read_all_group_messages
         self._hears_mentions = not has_privacy_mode
+        self._connected.set()
         log.info(
             "telegram.connected",
             bot=me.username,

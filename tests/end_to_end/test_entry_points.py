@@ -34,6 +34,13 @@ STRANGER, BANNED, REMOVED = "stranger", "banned person", "removed operator"
 PEOPLE = (STRANGER, BANNED, REMOVED)
 SECRET = "the answer to Olga"
 EPHEMERAL = 1 << 6
+SETTINGS = {
+    "access": "pairing",
+    "messages_a_minute": 10_000,
+    "open_turns": 1_000,
+    "telegram_seen_reaction": "👀",
+}
+"""With everything that the bot may do of its own accord."""
 
 NO_PERSON = {"on_connect", "on_guild_available", "on_ready", "on_resumed", "on_disconnect", "on_error"}
 """Events of Discord's client that say something about the connection only."""
@@ -196,7 +203,7 @@ async def telegram_bot(folder: Path, who: str) -> AsyncIterator[TelegramBot]:
         telegram = harness.telegram
         olga, mia, person = (telegram.create_user(name) for name in ("Olga", "Mia", "Eve"))
         group = telegram.create_supergroup("Home", olga, mia, person)
-        await harness.start(access="pairing", messages_a_minute=10_000, open_turns=1000)
+        await harness.start(**SETTINGS)
         bot = Bot(harness, folder)
         await bot.change_grants(grants.grant, f"telegram:person:{olga.id}", grants.Role.OPERATOR, "Olga")
         await bot.change_grants(grants.add_member, f"telegram:person:{mia.id}")
@@ -209,7 +216,7 @@ async def telegram_bot(folder: Path, who: str) -> AsyncIterator[TelegramBot]:
         if who == BANNED:
             await bot.change_grants(grants.ban, world.subject)
         await harness.stop()  # the next start reads the grants again
-        await harness.start(access="pairing", messages_a_minute=10_000, open_turns=1000)
+        await harness.start(**SETTINGS)
         await telegram.promote_bot(olga, group)  # it then receives every message
         world.first_message = await telegram.send_message(person, world.chat, "let me in")
         await telegram.send_message(olga, group, f"/ask@{telegram.bot.username} repeat: {SECRET}")
@@ -398,7 +405,7 @@ async def discord_bot(folder: Path, who: str) -> AsyncIterator[DiscordBot]:
         discord = harness.discord
         olga, mia, person = (discord.create_user(name) for name in ("Olga", "Mia", "Eve"))
         channel = discord.create_channel(discord.create_guild("Home", olga, mia, person), "general")
-        await harness.start(access="pairing", messages_a_minute=10_000, open_turns=1000)
+        await harness.start(**SETTINGS)
         bot = Bot(harness, folder)
         await bot.change_grants(grants.grant, f"discord:person:{olga.id}", grants.Role.OPERATOR, "Olga")
         await bot.change_grants(grants.add_member, f"discord:person:{mia.id}")
@@ -412,7 +419,7 @@ async def discord_bot(folder: Path, who: str) -> AsyncIterator[DiscordBot]:
         if who == BANNED:
             await bot.change_grants(grants.ban, subject)
         await harness.stop()  # the next start reads the grants again
-        await harness.start(access="pairing", messages_a_minute=10_000, open_turns=1000)
+        await harness.start(**SETTINGS)
         first_message = await discord.send_message(person, discord.open_dm(person), "let me in")
         await discord.send_message(olga, channel, f"{discord.mention} repeat: {SECRET}")
         await discord.wait_for(lambda: SECRET in bot_texts(discord.messages(channel)), 30)
