@@ -6,7 +6,7 @@ from typing import Any
 
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Chat, Message, User
-from core.texts.answers import NOT_YOUR_ANSWER
+from core.texts.answers import ACCESS_DENIED, NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
 
@@ -302,13 +302,14 @@ async def test_closed_access_costs_no_tokens_and_code_opens_it(harness: Harness)
     store = Store(harness.settings().core.database_url)
     code = await create_pairing_code(store)
     await telegram.send_message(eve, other, "/start AAAAA-AAAAA")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(other)) == [ACCESS_DENIED])
     await telegram.send_message(eve, other, "hello")
     await telegram.send_message(ann, own, f"/start {code}")
     await telegram.wait_for(lambda: any("Hello" in t for t in bot_texts(telegram.messages(own))))
     await telegram.send_message(eve, other, f"/start {code}")
     await telegram.send_message(ann, own, "repeat: it is open")
     await telegram.wait_for(lambda: "it is open" in bot_texts(telegram.messages(own)))
-    assert bot_texts(telegram.messages(other)) == []
+    assert bot_texts(telegram.messages(other)) == [ACCESS_DENIED], "once"
     assert len(harness.model.requests) == 1
     await store.close()
 

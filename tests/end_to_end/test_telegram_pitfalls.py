@@ -121,7 +121,7 @@ async def test_button_press_of_denied_user_is_ignored(harness: Harness) -> None:
     await telegram.wait_for(lambda: not telegram.updates.pending)
     await harness.stop()
     assert len(model.requests) == asked
-    assert len(bot_texts(telegram.messages(group))) == 1
+    assert set(bot_texts(telegram.messages(group))[1:]) <= {texts.ACCESS_DENIED}
 
 
 async def test_blocking_the_bot_stops_its_answers(harness: Harness) -> None:
@@ -391,7 +391,9 @@ async def test_denied_user_gets_nothing(harness: Harness, tmp_path: Path) -> Non
     before = len(telegram.calls)
     await telegram.send_message(ann, group, f"{at} repeat: for Ann")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["for Ann"])
-    assert bot_texts(telegram.messages(telegram.open_private_chat(eve))) == []
+    eves_chat = telegram.open_private_chat(eve)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(eves_chat)))
+    assert bot_texts(telegram.messages(eves_chat)) == [texts.ACCESS_DENIED], "once"
     assert len(harness.model.requests) == 1
     methods = {call.method.lower() for call in list(telegram.calls)[before:]}
     assert methods <= {"getupdates", "sendmessage", "editmessagetext"}, "no profile is requested"
@@ -401,7 +403,7 @@ async def test_denied_user_gets_nothing(harness: Harness, tmp_path: Path) -> Non
             name: database.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
             for name in ("turns", "preferences", "memory_chunks", "memory_entries", "conversations")
         }
-    assert row_counts == {"turns": 1, "preferences": 0, "memory_chunks": 0, "memory_entries": 0, "conversations": 1}
+    assert row_counts == {"turns": 2, "preferences": 1, "memory_chunks": 0, "memory_entries": 0, "conversations": 2}
 
 
 async def test_old_question_notice_counts_days(harness: Harness, tmp_path: Path) -> None:

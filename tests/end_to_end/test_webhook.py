@@ -1,5 +1,6 @@
 """The bot behind a webhook, end to end."""
 
+from core.texts.answers import ACCESS_DENIED
 from tests.end_to_end.harness import Harness, bot_texts
 
 
@@ -37,6 +38,7 @@ async def test_denied_user_is_ignored_by_webhook(harness: Harness, unused_tcp_po
     )
     await telegram.send_message(eve, chat, "repeat: let me in")
     await telegram.wait_for(lambda: not telegram.updates.pending)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)))
     await harness.stop()
-    assert bot_texts(telegram.messages(chat)) == []
+    assert bot_texts(telegram.messages(chat)) == [ACCESS_DENIED]
     assert not harness.model.requests
