@@ -74,6 +74,8 @@ class Sender:
     """May change settings for everyone in this place's group or channel."""
     is_server_manager: bool = False
     """May change settings for everyone on the server."""
+    may_create_threads: bool = False
+    """May start threads in this place's channel."""
     is_anonymous: bool = False
     """An administrator who writes as the group: its other anonymous administrators have the same `user`."""
     roles: tuple[str, ...] | None = ()
@@ -498,6 +500,14 @@ class SupportsThreads(Protocol):
 
         None if the thread does not tell. Raises `DeliveryError`.
         """
+
+
+@runtime_checkable
+class SupportsThreadCreation(Protocol):
+    """Optional: for platforms where the bot can start a thread in a chat. `Sender.may_create_threads` says who may."""
+
+    async def create_thread(self, place: Place, title: str) -> str:
+        """Returns the address of the thread, for people. Raises `DeliveryError`."""
 
 
 @runtime_checkable

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+import discord
+
 from bots.discord.backfill import BackfillSources
 from bots.discord.commands import CommandSync
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
@@ -251,6 +253,11 @@ class DiscordAdapter:
     async def open_private_chat(self, user: str) -> Place:
         channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user})
         return Place(PLATFORM, self.account, str(channel["id"]), is_private=True)
+
+    async def create_thread(self, place: Place, title: str) -> str:
+        body = {"name": title, "type": discord.ChannelType.public_thread.value}
+        thread = await self._http.call("POST", f"/channels/{place.chat}/threads", body, is_idempotent=False)
+        return f"https://discord.com/channels/{place.server}/{thread['id']}"
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._http.download(attachment.file_id, max_bytes)

@@ -278,6 +278,7 @@ def _sender(
         language=language,
         is_manager=_manages_server(permissions) or permissions.manage_channels,
         is_server_manager=_manages_server(guild_permissions),
+        may_create_threads=permissions.create_public_threads or permissions.administrator,
         roles=_role_ids(user, is_on_server=is_on_server),
     )
 

@@ -31,7 +31,7 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
         rich_mode=RichMode(settings.rich),
         profile=BotProfile(settings.description, settings.short_description),
         seen_reaction=settings.seen_reaction,
-        commands=COMMANDS,
+        commands=[command for command in COMMANDS if not command.needs_threads],
         state=services,
         leases=services.leases,
         webhook=webhook,

@@ -69,6 +69,8 @@ class Command:
     details: str = ""
     """Markdown, for `/help NAME`."""
     example: str = ""
+    needs_threads: bool = False
+    """Only for platforms where the bot can create threads."""
     ephemeral: bool = True
     """Only the person who asked sees the reply, where the platform can do that."""
 
@@ -168,6 +170,16 @@ _OTHERS = (
         ),
         example="/new Why is the sky blue?",
         ephemeral=False,  # nor is the answer
+    ),
+    Command(
+        "thread",
+        gettext_noop("Create a thread for a long conversation"),
+        (Argument("title", gettext_noop("The thread's title; without it, your last question")),),
+        details=gettext_noop(
+            "The thread has its own conversation. The model and the settings are those of the channel."
+        ),
+        example="/thread Our trip to Lisbon",
+        needs_threads=True,
     ),
     Command(
         "stop",

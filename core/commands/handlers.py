@@ -22,11 +22,12 @@ from core.commands.models import model_reply, models_reply, suggested_models
 from core.commands.pairing_code import is_pairing_code
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
+from core.commands.threads import thread_reply
 from core.commands.transfer import export_reply, import_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
-from core.port import Button, SupportsFiles
+from core.port import Button, SupportsFiles, SupportsThreadCreation
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
 from core.store.grants import is_operator
@@ -96,7 +97,9 @@ async def stop_reply(request: CommandRequest) -> Reply:
 async def help_reply(request: CommandRequest) -> Reply:
     name = request.argument.removeprefix("/").casefold()
     if not name:
-        lines = [texts.command_line(_usage(command), command.description) for command in COMMANDS]
+        has_threads = isinstance(request.adapter, SupportsThreadCreation)
+        commands = [command for command in COMMANDS if has_threads or not command.needs_threads]
+        lines = [texts.command_line(_usage(command), command.description) for command in commands]
         is_private = request.incoming.place.is_private
         return Reply(
             texts.help_page(
@@ -141,6 +144,7 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "system": system_reply,
     "settings": settings_reply,
     "new": new_reply,
+    "thread": thread_reply,
     "stop": stop_reply,
     "language": language_reply,
     "export": export_reply,

@@ -20,6 +20,7 @@ from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import (
     CONSTANT_FIELDS,
+    CREATE_PUBLIC_THREADS,
     SEND_MESSAGES,
     SEND_MESSAGES_IN_THREADS,
     VIEW_CHANNEL,
@@ -27,7 +28,7 @@ from bots.sandbox.discord.state import (
     Channel,
     next_snowflake,
 )
-from bots.sandbox.discord.validation import check_commands
+from bots.sandbox.discord.validation import check_commands, check_length
 from bots.sandbox.stand_in import Json
 
 MAX_CREATES_PER_DAY = 200
@@ -52,6 +53,7 @@ class Routes:
             "GET channels/{channel}": self._get_channel,
             "PATCH channels/{channel}": self._reopen_thread,
             "GET channels/{channel}/messages": messages.history,
+            "POST channels/{channel}/threads": self._create_thread,
             r"\w+ channels/{channel}/messages/{message_id}": messages.route,
             "POST interactions/{interaction_id}/{token}/callback": interactions.respond,
             "POST webhooks/[^/]+/{token}": interactions.follow_up,
@@ -108,6 +110,14 @@ class Routes:
 
     def _get_channel(self, _call: Call, channel: Channel) -> Json:
         return channel.json()
+
+    async def _create_thread(self, call: Call, channel: Channel) -> Json:
+        check_length(call.body, "name", 1, 100)
+        if not channel.bot_has_permission(CREATE_PUBLIC_THREADS):
+            raise missing_permissions()
+        thread = self._backend.create_thread(channel, call.body["name"])
+        await self._backend.dispatch_pending()
+        return thread.json()
 
     async def _reopen_thread(self, call: Call, channel: Channel) -> Json:
         """The only change of a channel that the bot may make."""

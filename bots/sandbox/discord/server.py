@@ -86,7 +86,7 @@ class RequestHandler:
                 if usage.is_exceeded:
                     raise rate_limited(usage.retry_after, is_global=usage.is_global)
             result = await self._routes.route(call)
-            call.status = 204 if result is None else 200
+            call.status = 204 if result is None else 201 if call.path.endswith("/threads") else 200
             if fault is not None and fault.kind is FaultKind.DROP_AFTER:
                 drop_connection(request)
         except ApiError as error:

@@ -130,6 +130,8 @@ class Channel:
     bot_permissions: int = DEFAULT_PERMISSIONS
     granted_permissions: dict[int, int] = field(default_factory=dict)
     """What the channel allows single people in addition to their permissions on the server, by user ID."""
+    denied_permissions: dict[int, int] = field(default_factory=dict)
+    """What the channel forbids single people, by user ID."""
 
     def bot_has_permission(self, permission: int) -> bool:
         """Whether the bot may; in direct messages always, in group chats never."""
@@ -148,7 +150,8 @@ class Channel:
         """A person's permissions in this channel of a guild."""
         if self.guild is not None and self.guild.members[:1] == [user]:
             return ALL_PERMISSIONS
-        return DEFAULT_PERMISSIONS | self.granted_permissions.get(user.id, 0)
+        permissions = DEFAULT_PERMISSIONS | self.granted_permissions.get(user.id, 0)
+        return permissions & ~self.denied_permissions.get(user.id, 0)
 
     @property
     def is_group(self) -> bool:

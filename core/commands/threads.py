@@ -1,0 +1,44 @@
+"""/thread: a thread of its own for a long conversation."""
+
+from core.commands.request import CommandRequest, Reply
+from core.conversation.quotes import QUOTE_END
+from core.errors import DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext
+from core.port import SupportsThreadCreation
+from core.store.answers import last_question
+from core.texts import threads as texts
+
+MAX_TITLE_CHARS = 90
+
+
+async def thread_reply(request: CommandRequest) -> Reply:
+    """`/thread`, `/thread TITLE`."""
+    place, adapter = request.incoming.place, request.adapter
+    if not isinstance(adapter, SupportsThreadCreation) or place.server is None:
+        return Reply(gettext(texts.NO_THREADS))
+    if place.thread is not None:
+        return Reply(gettext(texts.IN_THREAD))
+    if not request.incoming.sender.may_create_threads:
+        return Reply(gettext(texts.PERSON_MAY_NOT))
+    title = _make_title(request.argument) or await _title_of_conversation(request)
+    try:
+        address = await adapter.create_thread(place, title)
+    except DeliveryError as error:
+        is_forbidden = error.failure in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
+        return Reply(gettext(texts.BOT_MAY_NOT if is_forbidden else texts.NOT_CREATED))
+    return Reply(texts.thread_created(title, address, request.services.models.display_name(request.preferences.model)))
+
+
+async def _title_of_conversation(request: CommandRequest) -> str:
+    """The beginning of the last question."""
+    question = await request.services.store.read(last_question, request.conversation_id)
+    words = "" if question is None else question.text.rpartition(QUOTE_END)[2]
+    return _make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
+
+
+def _make_title(text: str) -> str:
+    """The beginning of the first line, without half of a word."""
+    line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
+    if len(line) <= MAX_TITLE_CHARS:
+        return line
+    return f"{line[:MAX_TITLE_CHARS].rpartition(' ')[0] or line[:MAX_TITLE_CHARS]}…"

@@ -1,0 +1,25 @@
+"""Texts of /thread, as Markdown."""
+
+from core.i18n.translation import gettext, gettext_noop
+from core.texts.formatting import isolate, markdown_name
+
+NO_THREADS = gettext_noop("There are no threads here. Start a new conversation with /new.")
+IN_THREAD = gettext_noop("This is a thread already, with its own conversation. Use /thread in its channel.")
+PERSON_MAY_NOT = gettext_noop("You may not create threads here.")
+BOT_MAY_NOT = gettext_noop(
+    "I may not create threads here. Somebody who manages the server can allow it: the permission is "
+    "**Create Public Threads**."
+)
+NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")
+
+
+def thread_created(title: str, address: str, model: str) -> str:
+    """`address` leads to the thread."""
+    return gettext("{thread} has its own conversation, with **{model}**. Mention me there, or use /ask.").format(
+        thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model)
+    )
+
+
+def default_title(name: str) -> str:
+    """Of a thread that somebody creates before the first question."""
+    return gettext("Conversation with {name}").format(name=isolate(name))

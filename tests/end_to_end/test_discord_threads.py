@@ -1,0 +1,76 @@
+"""/thread creates a thread with a conversation of its own."""
+
+from typing import Any
+
+from bots.sandbox.discord.state import CREATE_PUBLIC_THREADS, DEFAULT_PERMISSIONS, Channel, User
+from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.spec_checks import spec_violations
+
+
+async def use_thread(harness: Harness, user: User, channel: Channel, **options: str) -> str:
+    """Returns the reply, which only the person sees."""
+    interaction = await harness.discord.use_command(user, channel, "thread", **options)
+    await harness.discord.wait_for(lambda: interaction.responses and interaction.responses[0].content)
+    assert interaction.responses[0].ephemeral_to == user.id
+    return interaction.responses[0].content
+
+
+def threads_of(harness: Harness, channel: Channel) -> list[Channel]:
+    return [each for each in harness.discord.channels.values() if each.parent is channel]
+
+
+def create_channel(harness: Harness) -> tuple[Any, Any]:
+    discord = harness.discord
+    olga, ann = discord.create_user("Olga"), discord.create_user("Ann")
+    return ann, discord.create_channel(discord.create_guild("Home", olga, ann), "general")
+
+
+async def ask(harness: Harness, user: User, channel: Channel, text: str, answer: str) -> None:
+    await harness.discord.send_message(user, channel, f"{harness.discord.mention} {text}")
+    await harness.discord.wait_for(lambda: answer in bot_texts(harness.discord.messages(channel)))
+
+
+async def test_thread_has_its_own_conversation_and_the_model_of_the_channel(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    await harness.discord.use_command(ann, channel, "model", name="phi-4")
+    await ask(harness, ann, channel, "repeat: in the channel", "in the channel")
+    reply = await use_thread(harness, ann, channel, title="Our *trip*\n@everyone")
+    [thread] = threads_of(harness, channel)
+    assert thread.name == "Our *trip*"
+    assert f"https://discord.com/channels/{channel.guild.id}/{thread.id}" in reply
+    await ask(harness, ann, thread, "repeat: in the thread", "in the thread")
+    request = harness.model.requests[-1].body
+    assert request["model"] == "microsoft/phi-4"
+    assert "in the channel" not in str(request["messages"])
+    assert not spec_violations(harness)
+
+
+async def test_thread_is_named_after_the_last_question(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    await use_thread(harness, ann, channel)
+    quoted = await harness.discord.send_message(ann, channel, "something else")
+    await harness.discord.send_message(
+        ann, channel, f"{harness.discord.mention} repeat: a thread about {'many ' * 30}things", reply_to=quoted
+    )
+    await harness.discord.wait_for(lambda: any(m.from_bot for m in harness.discord.messages(channel)))
+    await harness.wait_until_stored("SELECT 1 FROM messages WHERE role = 'assistant'")
+    await use_thread(harness, ann, channel)
+    first, second = threads_of(harness, channel)
+    assert first.name == "Conversation with Ann"
+    assert second.name.startswith("repeat: a thread about many many")
+    assert second.name.endswith("many…")
+    assert len(second.name) <= 100
+
+
+async def test_thread_needs_a_channel_and_permissions(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    discord = harness.discord
+    assert (await use_thread(harness, ann, discord.open_dm(ann))).startswith("There are no threads here.")
+    aside = discord.create_thread(channel, "aside")
+    assert (await use_thread(harness, ann, aside)).startswith("This is a thread already")
+    channel.denied_permissions[ann.id] = CREATE_PUBLIC_THREADS
+    assert await use_thread(harness, ann, channel) == "You may not create threads here."
+    channel.denied_permissions.clear()
+    await discord.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~CREATE_PUBLIC_THREADS)
+    assert "**Create Public Threads**" in await use_thread(harness, ann, channel)
+    assert threads_of(harness, channel) == [aside]
