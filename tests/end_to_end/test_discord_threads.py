@@ -7,7 +7,7 @@ from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.spec_checks import spec_violations
 
 
-async def use_thread(harness: Harness, user: User, channel: Channel, **options: str) -> str:
+async def use_thread(harness: Harness, user: User, channel: Channel, **options: Any) -> str:
     """Returns the reply, which only the person sees."""
     interaction = await harness.discord.use_command(user, channel, "thread", **options)
     await harness.discord.wait_for(lambda: interaction.responses and interaction.responses[0].content)
