@@ -190,6 +190,9 @@ class Incoming:
     """None: the message is complete."""
     place_language: str | None = None
     """The language of the server or channel as an IETF tag, for senders whose own is unknown."""
+    is_confidential: bool = False
+    """In a shared place, only the sender sees the question and the answer. They belong to a conversation of their own,
+    of which nothing is ever shown to others."""
     interaction_token: str | None = None
     """For platforms that allow answers only through a token of the event (Discord's interactions). Opaque to the
     core, which stores it and passes it to every call that answers this event."""

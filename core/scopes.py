@@ -42,8 +42,12 @@ def person_key(sender: Sender) -> str:
     return f"{sender.platform}:{sender.user}"
 
 
-def conversation_key(place: Place, sender: Sender, *, shared: bool) -> str:
-    """A private chat is one conversation. In a group, each person has one per thread, or all share one."""
+def conversation_key(place: Place, sender: Sender, *, shared: bool, is_confidential: bool = False) -> str:
+    """A private chat is one conversation. In a group, each person has one per thread, or all share one; what only the
+    person sees is another one.
+    """
+    if is_confidential:
+        return f"{conversation_key_prefix(place)}{place.thread or ''}:{sender.user}:confidential"
     person = "" if place.is_private or shared else sender.user
     return f"{conversation_key_prefix(place)}{place.thread or ''}:{person}"
 

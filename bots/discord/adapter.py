@@ -27,12 +27,13 @@ from bots.discord.errors import (
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
+from bots.discord.interaction_responder import EPHEMERAL_MODES, InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import EventReceiver, HasAccess, ReadInstructions, SuggestModels
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
+from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
@@ -71,6 +72,8 @@ CAPABILITIES = Capabilities(
 ACCOUNT_RATE_LIMIT: RateLimit = (Window(44, 1.15), Window(10, 0.25))
 """Discord allows 50 requests a second. The rest makes up for requests that bunch up on a busy machine."""
 MAX_NONCE_CHARS = 25
+QUIET_ACTIONS = (ButtonAction.STOP, ButtonAction.SHOW_REASONING)
+"""Buttons to which at most the person who pressed them sees a reply."""
 UPLOAD_LIMITS = UploadLimits(10 * 1024 * 1024, MAX_MESSAGE_CHARS - LENGTH_MARGIN_CHARS)
 """Boosted servers allow more."""
 
@@ -188,7 +191,7 @@ class DiscordAdapter:
         self, place: Place, part: Part, key: str, reply_to: str | None, token: InteractionToken, *, ephemeral: bool
     ) -> str:
         is_valid = self._responder.is_valid(token)
-        body = _payload(part)
+        body = _payload(_for_token(part, token))
         if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
             try:
                 if _answers_through_interaction(token):
@@ -218,8 +221,8 @@ class DiscordAdapter:
         return await self._post(place, part, key, None)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        body = _payload(part)
         token = InteractionToken.decode(interaction_token) if interaction_token else None
+        body = _payload(part if token is None else _for_token(part, token))
         if token is not None and self._uses_interaction(token, message_id):
             await self._responder.edit(token, message_id, body, part.file)
             return
@@ -320,7 +323,16 @@ class DiscordAdapter:
 
 
 def _answers_through_interaction(token: InteractionToken) -> bool:
-    return token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC)
+    return token.mode in (*EPHEMERAL_MODES, ResponseMode.PUBLIC)
+
+
+def _for_token(part: Part, token: InteractionToken) -> Part:
+    """Without the buttons that are answered in public, under what only one person sees."""
+    if token.mode is not ResponseMode.CONFIDENTIAL:
+        return part
+    presses = ((button, parse_action(button.action)) for button in part.buttons)
+    quiet = tuple(button for button, press in presses if press is not None and press.action in QUIET_ACTIONS)
+    return replace(part, buttons=quiet, menu=())
 
 
 def _message_path(place: Place, message_id: str) -> str:

@@ -31,6 +31,9 @@ ASK_ABOUT_MESSAGE = gettext_noop("Ask about this message")
 MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE,)
 """The names of the commands in the context menu of messages."""
 
+PRIVATE_OPTION = "private"
+PRIVATE_DESCRIPTION = gettext_noop("Only you see the question and the answer")
+
 LOCALES: Mapping[str, tuple[str, ...]] = {
     "de": ("de",),
     "es": ("es-ES", "es-419"),
@@ -73,7 +76,8 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
             "options": [
                 _option(argument, translations)
                 for argument in sorted(command.arguments, key=lambda argument: not argument.is_required)
-            ],
+            ]
+            + ([_private_option(translations)] if command.name == "ask" else []),
         }
         for command in commands
     ]
@@ -121,7 +125,7 @@ def _read_translations(commands: Sequence[Command]) -> Translations:
     return read_translations(
         {command.description for command in commands}
         | {argument.description for argument in arguments}
-        | set(MESSAGE_COMMANDS)
+        | {*MESSAGE_COMMANDS, PRIVATE_DESCRIPTION}
     )
 
 
@@ -159,6 +163,11 @@ def _option(argument: Argument, translations: Translations) -> dict[str, object]
     if argument.autocompletes_models:
         option["autocomplete"] = True
     return option
+
+
+def _private_option(translations: Translations) -> dict[str, object]:
+    option_type = discord.AppCommandOptionType.boolean.value
+    return {"type": option_type, "name": PRIVATE_OPTION, **_description(PRIVATE_DESCRIPTION, translations)}
 
 
 class CommandSync:

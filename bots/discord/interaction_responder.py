@@ -37,8 +37,13 @@ class ResponseMode(StrEnum):
     """A command answered through the interaction, visible to everybody."""
     EPHEMERAL = "quiet"
     """A command answered through the interaction, visible only to the person who used it."""
+    CONFIDENTIAL = "private"
+    """A command of which only the person sees anything: no answer is ever posted otherwise."""
     COMPONENT = "press"
     """A button or menu."""
+
+
+EPHEMERAL_MODES = (ResponseMode.EPHEMERAL, ResponseMode.CONFIDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class InteractionResponder:
         elif token.mode is ResponseMode.COMPONENT:
             body = {"type": types.deferred_message_update.value}
         else:
-            flags = EPHEMERAL_FLAG if token.mode is ResponseMode.EPHEMERAL else 0
+            flags = EPHEMERAL_FLAG if token.mode in EPHEMERAL_MODES else 0
             body = {"type": types.deferred_channel_message.value, "data": {"flags": flags}}
         path = f"/interactions/{token.interaction_id}/{token.token}/callback?with_response=1"
         try:
@@ -187,7 +192,7 @@ class InteractionResponder:
             if state.is_filled is None:
                 state.is_filled = is_filled
         if state.is_filled:
-            return await self.follow_up(token, body, file, ephemeral=token.mode is ResponseMode.EPHEMERAL)
+            return await self.follow_up(token, body, file, ephemeral=token.mode in EPHEMERAL_MODES)
         state.is_filled = True
         try:
             message = await self.http.call("PATCH", _original_path(token), body, file=file)
@@ -254,7 +259,7 @@ class InteractionResponder:
             return True
         if token.mode is ResponseMode.COMPONENT:
             return token.is_ephemeral and message == token.message_id
-        return token.mode is ResponseMode.EPHEMERAL
+        return token.mode in EPHEMERAL_MODES
 
     async def _message_path(self, token: InteractionToken, message: str) -> str:
         state = self._state_of(token)

@@ -13,7 +13,7 @@ from bots.background_tasks import BackgroundTasks
 from bots.discord.commands import ASK_ABOUT_MESSAGE, focused_argument
 from bots.discord.dialect import MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import InteractionResponder, InteractionToken, ResponseMode
+from bots.discord.interaction_responder import EPHEMERAL_MODES, InteractionResponder, InteractionToken, ResponseMode
 from bots.discord.modals import (
     ASK_MODAL,
     INSTRUCTIONS_MODAL,
@@ -317,7 +317,7 @@ class EventReceiver:
     async def _send_refusal(self, token: InteractionToken, refusal: str) -> None:
         body = message_payload(refusal)
         try:
-            if token.mode in (ResponseMode.EPHEMERAL, ResponseMode.PUBLIC):
+            if token.mode in (*EPHEMERAL_MODES, ResponseMode.PUBLIC):
                 await self.responder.respond(token, body)
             else:
                 await self.responder.follow_up(token, body, ephemeral=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import discord
 
-from bots.discord.commands import join_arguments
+from bots.discord.commands import PRIVATE_OPTION, join_arguments
 from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
 from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
@@ -104,6 +104,8 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
         call.name,
         join_arguments(command, call.options),
         is_ephemeral=command is None or command.ephemeral,
+        is_confidential=not _is_direct_message(interaction)
+        and any(option.get("name") == PRIVATE_OPTION and option.get("value") is True for option in call.options),
         attachments=command_attachments(_data(interaction)),
     )
 
@@ -134,12 +136,15 @@ def _command(
     text: str,
     *,
     is_ephemeral: bool = False,
+    is_confidential: bool = False,
     quotes: tuple[Quote, ...] = (),
     attachments: tuple[Attachment, ...] = (),
 ) -> Incoming:
     can_post = _can_post(interaction)
     public_mode = ResponseMode.CHANNEL if can_post else ResponseMode.PUBLIC
     mode = ResponseMode.EPHEMERAL if is_ephemeral else public_mode
+    if is_confidential:
+        mode = ResponseMode.CONFIDENTIAL
     return Incoming(
         kind=EventKind.COMMAND,
         key=f"i{interaction.id}",
@@ -149,6 +154,7 @@ def _command(
         command=name,
         quotes=quotes,
         attachments=attachments,
+        is_confidential=is_confidential,
         interaction_token=_interaction_token(interaction, mode, can_post=can_post).encode(),
     )
 

@@ -72,6 +72,7 @@ def erase_content(encoded: str) -> str:
             action,
             message_id=incoming.message_id,
             command=incoming.command,
+            is_confidential=incoming.is_confidential,
             pieces=incoming.pieces,
         )
     )

@@ -105,6 +105,8 @@ async def find_permitted_turn(
     preferences = await store.read(load_preferences, incoming, services.settings)
     if (question.place.account_key, question.place.chat) != (incoming.place.account_key, incoming.place.chat):
         return None
+    if question.is_confidential and question.sender.user != incoming.sender.user:
+        return None
     if question.sender.user == incoming.sender.user or await is_manager(adapter, incoming):
         return turn
     # A question asked before the chat shared a conversation belongs to another conversation.

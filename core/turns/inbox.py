@@ -126,7 +126,12 @@ class EventInbox:
         is_stop = is_stop_request(incoming)
         # Who sends too much may still stop what is running, but not for ever.
         max_open = (STOP_LIMIT_FACTOR if is_stop else 1) * settings.open_turns
-        key = conversation_key(incoming.place, incoming.sender, shared=preferences.is_shared)
+        key = conversation_key(
+            incoming.place,
+            incoming.sender,
+            shared=preferences.is_shared,
+            is_confidential=incoming.is_confidential,
+        )
         person = person_key(incoming.sender)
         limits = InboundLimits(settings.queue_length, max_open, settings.messages_a_minute)
         if incoming.kind is EventKind.FORWARD:

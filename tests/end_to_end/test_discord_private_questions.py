@@ -1,0 +1,80 @@
+"""/ask with the option `private`: only the person sees the question and the answer, and nothing of them leaks."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from bots.discord.payloads import CUSTOM_ID_PREFIX
+from bots.sandbox.discord.enums import ComponentType, InteractionType
+from core.buttons import ButtonAction
+from core.turns.button_actions import TURN_ACTIONS
+from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.spec_checks import spec_violations
+from tests.waiting import wait_until
+
+SECRET = "the secret answer"
+
+
+async def ask_in_private(harness: Harness, user: Any, channel: Any, text: str = f"repeat: {SECRET}") -> Any:
+    """Returns the message with the complete answer."""
+    interaction = await harness.discord.use_command(user, channel, "ask", prompt=text, private=True)
+    answer = text.removeprefix("repeat: ")
+    await harness.discord.wait_for(lambda: answer in bot_texts(interaction.responses))
+    await harness.discord.wait_for(lambda: "stop:" not in str(interaction.responses[0].components))
+    return interaction.responses[0]
+
+
+def public_texts(harness: Harness, channel: Any) -> list[str]:
+    return bot_texts([message for message in harness.discord.messages(channel) if message.ephemeral_to is None])
+
+
+async def test_nobody_else_sees_a_private_question(harness: Harness) -> None:
+    discord = harness.discord
+    olga, ann, bob = (discord.create_user(name) for name in ("Olga", "Ann", "Bob"))
+    channel = discord.create_channel(discord.create_guild("Home", olga, ann, bob), "general")
+    await discord.use_command(olga, channel, "settings", name="share", value="on")
+    await discord.wait_for(lambda: public_texts(harness, channel))
+    before = public_texts(harness, channel)
+    answer = await ask_in_private(harness, ann, channel)
+    assert answer.ephemeral_to == ann.id
+    assert public_texts(harness, channel) == before
+    assert "Retry" not in str(answer.components), "its reply would be public"
+
+    await discord.send_message(bob, channel, f"{discord.mention} repeat: for Bob")
+    await discord.wait_for(lambda: "for Bob" in public_texts(harness, channel))
+    assert SECRET not in str(harness.model.requests[-1].body), "although the channel shares one conversation"
+    await ask_in_private(harness, ann, channel, "repeat: more")
+    assert SECRET in str(harness.model.requests[-1].body), "private questions follow each other"
+    await discord.use_command(ann, channel, "retry")
+    await discord.wait_for(lambda: public_texts(harness, channel).count("for Bob") == 2)
+    assert not spec_violations(harness)
+
+
+async def test_managers_reach_no_private_answer_by_forged_presses(harness: Harness, tmp_path: Path) -> None:
+    discord = harness.discord
+    olga, ann = discord.create_user("Olga"), discord.create_user("Ann")
+    channel = discord.create_channel(discord.create_guild("Home", olga, ann), "general")
+    answer = await ask_in_private(harness, ann, channel)
+    requests = len(harness.model.requests)
+    for action in (*TURN_ACTIONS, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE):
+        data = {"custom_id": f"{CUSTOM_ID_PREFIX}{action}:1", "component_type": ComponentType.BUTTON}
+        forged = await discord._create_interaction(InteractionType.COMPONENT, olga, channel, data, message=answer)
+        await discord.wait_for(lambda forged=forged: forged.acknowledged_at)
+    dm = discord.open_dm(ann)
+    await discord.send_message(ann, dm, "repeat: sentinel")
+    await discord.wait_for(lambda: "sentinel" in bot_texts(discord.messages(dm)))
+    open_turns = "SELECT count(*) FROM turns WHERE finished_at IS NULL"
+    with contextlib.closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        await wait_until(lambda: database.execute(open_turns).fetchone() == (0,), 60)
+    seen = [m for m in discord.messages(channel) if m.ephemeral_to in (None, olga.id) and m.from_bot]
+    assert SECRET not in "".join(bot_texts(seen))
+    assert len(harness.model.requests) == requests + 1
+
+
+async def test_in_direct_messages_every_answer_is_private(harness: Harness) -> None:
+    discord = harness.discord
+    ann = discord.create_user("Ann")
+    dm = discord.open_dm(ann)
+    await discord.use_command(ann, dm, "ask", prompt=f"repeat: {SECRET}", private=True)
+    await discord.wait_for(lambda: SECRET in public_texts(harness, dm))
