@@ -57,10 +57,12 @@ async def test_managers_reach_no_private_answer_by_forged_presses(harness: Harne
     channel = discord.create_channel(discord.create_guild("Home", olga, ann), "general")
     answer = await ask_in_private(harness, ann, channel)
     requests = len(harness.model.requests)
+    presses = []
     for action in (*TURN_ACTIONS, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE):
         data = {"custom_id": f"{CUSTOM_ID_PREFIX}{action}:1", "component_type": ComponentType.BUTTON}
         forged = await discord._create_interaction(InteractionType.COMPONENT, olga, channel, data, message=answer)
-        await discord.wait_for(lambda forged=forged: forged.acknowledged_at)
+        presses.append(forged)
+    await discord.wait_for(lambda: all(press.acknowledged_at for press in presses))
     dm = discord.open_dm(ann)
     await discord.send_message(ann, dm, "repeat: sentinel")
     await discord.wait_for(lambda: "sentinel" in bot_texts(discord.messages(dm)))
