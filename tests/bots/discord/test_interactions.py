@@ -338,6 +338,16 @@ async def test_expired_interaction_is_gone_where_posting_is_forbidden(harness: A
     assert harness.message(message_id).content == "x"
 
 
+async def test_confidential_answer_is_never_posted(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    place = (await harness.mentioned(harness.channel)).place
+    token = InteractionToken(ResponseMode.CONFIDENTIAL, harness.account, "1", "t", expires_at=1, can_post=True).encode()
+    with pytest.raises(DeliveryError) as caught:
+        await adapter.send(place, Part("a secret"), key="k", interaction_token=token)
+    assert caught.value.failure is DeliveryFailure.GONE
+    assert not harness.discord.calls_to("POST", messages_path(harness.channel))
+
+
 async def test_interaction_answers_where_posting_is_forbidden(harness: AdapterHarness) -> None:
     adapter = await harness.start()
     incoming, _ = await use_ask(harness)
