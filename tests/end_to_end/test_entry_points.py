@@ -333,6 +333,7 @@ async def use_commands_on_discord(world: DiscordBot) -> None:
         for command in COMMANDS:
             options: dict[str, Any] = {argument.name: "on" for argument in command.arguments if argument.is_required}
             await world.discord.use_command(world.person, place, command.name, **options)
+        await world.discord.use_command(world.person, place, "ask", prompt="hi", private=True)
 
 
 async def complete_on_discord(world: DiscordBot) -> None:
