@@ -260,7 +260,7 @@ def _draw_item(item: Json) -> str:
 
 
 def _draw_table(block: Json) -> str:
-    rows = [[draw_text(cell.get("text", "")).replace("\n", " / ") for cell in row] for row in block["cells"]]
+    rows = [[draw_text(cell.get("text", "")).strip().replace("\n", " / ") for cell in row] for row in block["cells"]]
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(max(map(len, rows)))]
     lines = list(_draw_rows(rows, block["cells"], widths))
     lines.insert(1, "─┼─".join("─" * width for width in widths))
