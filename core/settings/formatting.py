@@ -23,15 +23,17 @@ def format_plain(value: Any) -> str:
 
 def format_for_shell(value: Any) -> str:
     has_spaces = isinstance(value, dict) and any(" " in str(item) for item in value.values())
-    return shlex.quote(json.dumps(value) if has_spaces else format_plain(value))
+    return shlex.quote(json.dumps(value, ensure_ascii=False) if has_spaces else format_plain(value))
 
 
 def format_for_toml(value: Any) -> str:
     match value:
         case dict():
-            pairs = ", ".join(f"{json.dumps(key)} = {format_for_toml(item)}" for key, item in value.items())
+            pairs = ", ".join(
+                f"{json.dumps(key, ensure_ascii=False)} = {format_for_toml(item)}" for key, item in value.items()
+            )
             return f"{{ {pairs} }}"
         case tuple():
-            return json.dumps(list(value))
+            return json.dumps(list(value), ensure_ascii=False)
         case _:
-            return json.dumps(value)
+            return json.dumps(value, ensure_ascii=False)

@@ -50,6 +50,10 @@ def check(dialect: Dialect, text: str, parts: tuple[Part, ...]) -> None:
     assert lost_words(text, shown_text(parts)) == set()
 
 
+def text_of(parts: tuple[Part, ...]) -> str:
+    return "".join(part.text for part in parts)
+
+
 def check_growth(dialect: Dialect, text: str) -> None:
     """Render `text` while it grows: previews show what the final message would, or for a moment less of it."""
     growing = Splitter(dialect)
@@ -61,7 +65,7 @@ def check_growth(dialect: Dialect, text: str) -> None:
         assert not whole.has_plain_part
         check(dialect, text[:end], parts)
         preview = growing.update(text[:end], is_growing=True)
-        assert preview == parts or shown_text(parts).startswith(shown_text(preview))
+        assert preview == parts or text_of(parts).startswith(text_of(preview))
         assert preview[:-1] == parts[: len(preview) - 1]
         assert parts[: len(closed)] == closed
         closed = parts[:-1]
