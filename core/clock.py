@@ -44,7 +44,7 @@ class SystemClock:
 
 
 class Interruption:
-    """An event that ends what tasks wait for, without another task for each wait."""
+    """An event that interrupts what tasks wait for. No wait needs a further task."""
 
     def __init__(self) -> None:
         self._is_set = False

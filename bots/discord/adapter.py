@@ -327,7 +327,7 @@ def _answers_through_interaction(token: InteractionToken) -> bool:
 
 
 def _for_token(part: Part, token: InteractionToken) -> Part:
-    """Without the buttons that are answered in public, under what only one person sees."""
+    """In a private answer, only the buttons to which nobody else sees a reply."""
     if token.mode is not ResponseMode.CONFIDENTIAL:
         return part
     presses = ((button, parse_action(button.action)) for button in part.buttons)

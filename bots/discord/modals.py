@@ -31,12 +31,12 @@ class Modal:
     label: str
     placeholder: str = ""
     text: str = ""
-    """What the field contains at first."""
+    """The initial text of the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModalSubmission:
-    """Whoever sends it can have made up all of it."""
+    """Untrusted: a modified client can send any values."""
 
     name: str
     argument: str
@@ -68,7 +68,7 @@ def modal_payload(modal: Modal) -> Json:
 
 
 def read_submission(data: Mapping[str, Any]) -> ModalSubmission:
-    """`data` is that of the interaction."""
+    """What a person entered. `data` is the data of the interaction."""
     name, _, argument = str(data.get("custom_id", "")).partition(":")
     texts = (str(field.get("value") or "") for field in _fields(data) if field.get("custom_id") == FIELD_CUSTOM_ID)
     return ModalSubmission(name, argument, next(texts, "").strip())

@@ -249,7 +249,7 @@ class EventReceiver:
             await self._answer_refusal(token, await _translate_refusal(refusal, incoming))
 
     async def _refuse(self, token: InteractionToken, refusal: str) -> None:
-        """Without a text, the person is banned: a press has to be acknowledged, and a command gets nothing."""
+        """Show the refusal. Without a text, the person is banned: only a button press is acknowledged."""
         if refusal:
             await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
         elif token.mode is ResponseMode.COMPONENT:

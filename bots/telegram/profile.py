@@ -10,12 +10,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BotProfile:
-    """Empty texts stay as they are at Telegram."""
+    """An empty text leaves the one at Telegram as it is."""
 
     description: str = ""
-    """In a chat with the bot that is still empty."""
+    """Shown in an empty chat with the bot."""
     short_description: str = ""
-    """On the bot's profile page, and where somebody shares a link to it."""
+    """Shown on the bot's profile page, and with a link to it."""
 
 
 async def publish_profile(bot: Bot, profile: BotProfile) -> None:

@@ -1,4 +1,4 @@
-"""Marks questions in groups as seen, by a reaction, where the answer may take a while."""
+"""Marks questions in groups as seen, with a reaction, because an answer may take a while."""
 
 import structlog
 from telegram import Bot

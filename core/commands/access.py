@@ -1,7 +1,7 @@
 """What strangers are told, and how operators decide on their requests (`core.turns.access_requests`).
 
-The replies to commands that nobody types: the bot opens their turns itself. Who types one nevertheless gets no more
-than they may see.
+These are the replies to internal commands, whose turns the bot opens itself. A person who types one reads only what
+they may see anyway.
 """
 
 from core.buttons import ButtonAction, ButtonPress, encode_action
@@ -54,9 +54,11 @@ async def decide(request: CommandRequest, press: ButtonPress) -> Reply | None:
     if asked is None:
         outcome = gettext(texts.REQUEST_EXPIRED)
     elif asked.decision is not None:
-        outcome = texts.already_decided(asked.name, asked.decided_by, is_approved=asked.decision is Decision.APPROVED)
+        outcome = texts.request_already_decided(
+            asked.name, asked.decided_by, is_approved=asked.decision is Decision.APPROVED
+        )
     else:
-        outcome = texts.decided(asked.name, is_approved=decision is Decision.APPROVED)
+        outcome = texts.request_decided(asked.name, is_approved=decision is Decision.APPROVED)
     return _panel(await _pending(request), outcome, edits_message=True)
 
 

@@ -189,7 +189,9 @@ _OTHERS = (
     Command(
         "retry",
         gettext_noop("Answer your last message again"),
-        details=gettext_noop("The new answer replaces the last one in the conversation."),
+        details=gettext_noop(
+            "The earlier answer stays: buttons under the new one show it again. The model sees the one that is shown."
+        ),
         ephemeral=False,
     ),
     Command(

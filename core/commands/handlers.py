@@ -72,7 +72,7 @@ async def added_reply(request: CommandRequest) -> Reply:
 
 
 def _example_buttons(*, is_private: bool) -> tuple[Button, ...]:
-    """Elsewhere, the answer would stand below a question that nobody sees."""
+    """Buttons with questions to try, in private chats only: in a group, nobody else would see the question."""
     questions = texts.example_questions() if is_private else []
     return tuple(
         Button(question, encode_action(ButtonAction.ASK_EXAMPLE, number)) for number, question in enumerate(questions)

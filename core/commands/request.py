@@ -83,10 +83,10 @@ class Reply:
     note: str = ""
     """Plain text under an answer."""
     files: tuple[File, ...] = ()
-    """Sent under the text, or nothing is sent but that files are refused here."""
+    """Sent under the text. If the chat refuses files, the reply only says so."""
     removed_turn: int | None = None
-    """Instead of a reply, the messages of this turn disappear."""
+    """The turn whose messages are deleted instead of sending a reply."""
     shown_turn: int | None = None
-    """The turn whose answer it is, if the messages that show it get their buttons from that turn."""
+    """The turn whose stored answer this is. The messages that show it then belong to that turn."""
     replaced_turn: int | None = None
     """The turn in whose messages it is shown; None: in new ones."""

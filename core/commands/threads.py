@@ -1,4 +1,4 @@
-"""/thread: a thread of its own for a long conversation."""
+"""/thread: creates a thread for a long conversation."""
 
 from core.commands.request import CommandRequest, Reply
 from core.conversation.quotes import QUOTE_END

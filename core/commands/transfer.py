@@ -1,4 +1,4 @@
-"""/export and /import: the conversation as a file, and back."""
+"""/export and /import: saves a conversation as files, and replaces one by such a file."""
 
 import structlog
 
@@ -73,4 +73,4 @@ async def apply_import_reply(request: CommandRequest, turn: StoredTurn) -> Reply
     if turn.incoming.command != "import" or turn.conversation_id != request.conversation_id:
         return Reply(gettext(texts.IMPORT_EXPIRED))
     count = await request.services.store.write(apply_import, request.conversation_id, turn.id, request.turn_id)
-    return Reply(texts.imported(count) if count else gettext(texts.IMPORT_EXPIRED), edits_message=True)
+    return Reply(texts.messages_imported(count) if count else gettext(texts.IMPORT_EXPIRED), edits_message=True)

@@ -24,7 +24,7 @@ from core.store.image_references import ImageReference, with_marks
 MAX_HISTORY_MESSAGES = 2000
 """No window fits more."""
 LOADED_FACTOR = 1.5
-"""Times the tokens that fit: so many are loaded, because messages may have fewer tokens than estimated."""
+"""How much history is loaded, as a multiple of the tokens that fit: messages may have fewer tokens than estimated."""
 QUESTIONS_WITH_IMAGES = 2
 """The last questions in the history that are sent with their pictures again."""
 ImageLoader: TypeAlias = Callable[[Sequence[ImageReference]], Awaitable[Sequence[MessageImage | None]]]

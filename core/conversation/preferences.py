@@ -45,11 +45,11 @@ class Preferences:
     is_shared: bool
     """Whether everyone in this chat shares one conversation."""
     language: str = ENGLISH
-    """Of the bot's own messages to the person: one of `LANGUAGES`."""
+    """The language of the bot's own messages to the person: one of `LANGUAGES`."""
     chosen_language: str = ""
-    """The same if the person chose it; "" if it is that of the client."""
+    """The language that the person chose with `/language`; "" if they chose none."""
     client_language: str = ""
-    """The language of the person's client, as far as it was stored."""
+    """The language of the person's client, as an earlier event named it; "" if none has."""
 
     @property
     def model(self) -> str:
@@ -136,7 +136,7 @@ def load_preferences(connection: Connection, incoming: Incoming, settings: Setti
 
 
 def remember_client_language(connection: Connection, incoming: Incoming, preferences: Preferences) -> None:
-    """Not every event tells it: Discord's messages do not. Writes only what has changed."""
+    """Store the client's language if it has changed: not every event names it, Discord's messages do not."""
     if not incoming.sender.language:
         return
     language = match_language(incoming.sender.language)

@@ -56,7 +56,7 @@ SAMPLE_NOISE = 1.0
 MAX_SAMPLES = 100
 MIN_CALIBRATION_SAMPLES = 20
 MAX_UNUSED_FRACTION = 0.1
-"""Samples are used when so many are new: one more among many changes little, and using all takes a millisecond."""
+"""The weights are computed again when more of the samples are new: that takes a millisecond, and one changes little."""
 MAX_CACHED_TEXT_CHARS = 20_000
 
 

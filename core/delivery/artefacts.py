@@ -1,4 +1,4 @@
-"""Finds what an answer contains that people want as a file: long code, CSV and tables. Pure."""
+"""Finds the parts of an answer that people want as files: long code, CSV and tables. Pure functions."""
 
 import csv
 import re

@@ -93,7 +93,7 @@ class Preview:
         stop_button = Button(
             gettext(texts.STOP_BUTTON), encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True
         )
-        # Drafts have no buttons, but the messages that are edited in their place have.
+        # Drafts have no buttons, but messages that are edited instead of a draft have them.
         has_stop_button = self._capabilities.has_stop_button or self._capabilities.preview_mode is PreviewMode.DRAFT
         self._buttons = (stop_button,) if has_stop_button else ()
 

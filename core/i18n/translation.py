@@ -1,4 +1,4 @@
-"""Translates the bot's own messages: the words are marked where they stand, the language is that of the turn.
+"""Translates the bot's own messages: texts are marked in the source, and the turn has the language.
 
     with speaking(await load_catalogue("de")):
         gettext("Stopped.")                                    -> "Gestoppt."

@@ -1,4 +1,4 @@
-"""Remembers what a dialect wrote for a block: while an answer grows, most of its blocks stay the same objects.
+"""Caches what a dialect wrote for a block: while an answer grows, most of its blocks stay the same objects.
 
 Blocks are found by identity, because comparing their contents costs almost as much as writing them.
 """

@@ -1,4 +1,4 @@
-"""Prepares pictures in a separate process, and remembers recent ones for follow-up questions."""
+"""Prepares pictures in a separate process, and caches recent ones for follow-up questions."""
 
 from collections import OrderedDict
 

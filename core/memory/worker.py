@@ -1,6 +1,5 @@
-"""What the programs that read files have in common. Each reads one file from standard input and writes its messages to
-standard output, one JSON object a line. A malicious file that hangs a parser or fills the memory harms only such a
-process.
+"""Shared by the programs that read files. Each reads one file from standard input and writes its messages to standard
+output, one JSON object a line. A malicious file that hangs a parser or fills the memory harms only such a process.
 """
 
 import contextlib

@@ -106,7 +106,7 @@ class Settings(SettingsSection):
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
         5,
-        "Messages that an answer may take, or of rich messages as many as have the same room. "
+        "Messages that an answer may take; of rich messages, which are longer, it takes fewer. "
         "A file below them contains the whole of a longer answer",
         ge=1,
         le=50,
@@ -127,7 +127,7 @@ class Settings(SettingsSection):
     image_side: int = setting(
         "PARLEY_IMAGE_SIDE",
         1280,
-        "The longest side of these pictures in pixels. Larger ones are scaled down. A square picture costs about "
+        "The longest side of pictures for models, in pixels. Larger ones are scaled down. A square picture costs about "
         "(side / 28)² tokens",
         ge=200,
         le=4096,
@@ -158,7 +158,9 @@ class Settings(SettingsSection):
         "Default: the model service, if it lists a speech model",
         example="http://127.0.0.1:8000/v1/",
     )
-    speech_key: ApiToken = model_setting("PARLEY_SPEECH_KEY", None, "API key of that service", example="a secret")
+    speech_key: ApiToken = model_setting(
+        "PARLEY_SPEECH_KEY", None, "API key of the service at PARLEY_SPEECH_URL", example="a secret"
+    )
     speech_model: str = model_setting(
         "PARLEY_SPEECH_MODEL",
         "",

@@ -79,7 +79,7 @@ def list_pending(connection: Connection, limit: int) -> PendingRequests:
 
 
 def seconds_until_announcement(connection: Connection, interval: float) -> float | None:
-    """When the operators may be told of new requests, at most once in `interval` seconds; None: there are none."""
+    """Until the operators may be told of new requests: at most once in `interval` seconds. None: nothing is new."""
     if connection.scalar(select(func.count()).where(IS_PENDING, access_requests.c.announced_at.is_(None))) == 0:
         return None
     elapsed = connection.scalar(select(database_now() - func.max(access_requests.c.announced_at)))
@@ -101,8 +101,8 @@ def announce_requests(connection: Connection, notices: Iterable[Incoming], inter
 def decide_request(
     connection: Connection, subject: str, decision: Decision, decided_by: str, welcome: str, welcome_delay: float
 ) -> AccessRequest | None:
-    """Store a decision, and let an approved person in, who gets the reply to the command `welcome` where they asked,
-    `welcome_delay` seconds later: by then, every process knows that they may use the bot.
+    """Store a decision. An approved person gets a grant and, where they asked, the reply to the command `welcome`:
+    `welcome_delay` seconds later, when every process knows the grant.
 
     Returns the request as it was before: if it has a decision, that one stands. None if there is no request.
     """

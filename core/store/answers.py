@@ -25,12 +25,12 @@ class Question:
     is_excluded: bool = False
     """Not in the history: another turn asked it again, or it is from before /new."""
     variant_of: int | None = None
-    """The turn that first asked it, if that was another."""
+    """The turn that first asked this question, if it was another one."""
     images: tuple[ImageReference, ...] = ()
 
     @property
     def first_turn(self) -> int:
-        """The turn that first asked it: all its answers have this one in common."""
+        """The turn that first asked this question: the same for all its variants."""
         return self.variant_of or self.turn_id
 
 

@@ -150,7 +150,7 @@ def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter
 FAILED_ATTEMPTS = turns.c.failed_attempts + case(
     ((turns.c.state != TurnState.QUEUED) & turns.c.owner.is_not(None), 1), else_=0
 )
-"""How many claims failed, when a turn is claimed: its last owner neither handed it over nor was told to start again."""
+"""Computed when a turn is claimed. A claim failed if its owner neither handed the turn over nor had to start again."""
 LEASE_END = database_now() + bindparam("lease_seconds", type_=Float)
 SHORTEN_LEASES = (
     update(turns)

@@ -58,7 +58,7 @@ def has_operator(connection: Connection) -> bool:
 
 
 def ban(connection: Connection, subject: str) -> Role:
-    """Ban the subject, and end what a banned person asked for, has running and waiting, without a word.
+    """Ban the subject. A person's waiting and running turns end without a reply. Their request for access is deleted.
 
     Returns its role: an operator is not banned.
     """

@@ -1,7 +1,7 @@
-"""Reads a conversation for /export, and replaces it by that of a file.
+"""Reads a conversation for /export, and replaces it for /import.
 
-An import is asked for before it happens. Until then its messages are excluded from the history, so that the retention
-of turns deletes them if nobody answers.
+The person confirms an import. Until then, its messages are stored but excluded from the history, and are deleted with
+old turns if nobody confirms.
 """
 
 from collections.abc import Iterator, Sequence

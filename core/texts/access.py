@@ -37,12 +37,12 @@ def pending_requests(entries: Sequence[tuple[str, str]], count: int) -> str:
     return "\n\n".join(blocks)
 
 
-def decided(name: str, *, is_approved: bool) -> str:
+def request_decided(name: str, *, is_approved: bool) -> str:
     text = gettext("Approved: {person} can use this bot now.") if is_approved else gettext("Refused: {person}.")
     return text.format(person=_person(name))
 
 
-def already_decided(name: str, decided_by: str, *, is_approved: bool) -> str:
+def request_already_decided(name: str, decided_by: str, *, is_approved: bool) -> str:
     text = (
         gettext("{operator} has already approved {person}.")
         if is_approved

@@ -51,7 +51,7 @@ EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question and a mode
 NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
 ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
-CHOOSE_RETRY_MODEL = gettext_noop("Which model should answer this question, too?")
+CHOOSE_RETRY_MODEL = gettext_noop("Which other model should answer this question?")
 NO_OTHER_MODEL = gettext_noop("There is no other model.")
 ANSWER_EXPIRED = gettext_noop(
     "This answer is too old for its buttons: what they need was deleted. Send your question again."
@@ -78,7 +78,7 @@ FAILURE_TEXTS: dict[ModelFailure, str] = {
         "A firewall keeps this bot from the model service. Only the bot's operator can fix that."
     ),
     ModelFailure.WRONG_ADDRESS: gettext_noop(
-        "This bot has a wrong address of its model service. Only the bot's operator can fix that."
+        "This bot has a wrong address for its model service. Only the bot's operator can fix that."
     ),
     ModelFailure.NO_STREAMING: gettext_noop(
         "The model service does not stream this model's answers. Choose another with /model."

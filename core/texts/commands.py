@@ -22,7 +22,9 @@ GROUP_HINT = gettext_noop(
     "Use /ask, reply to me or mention me. Everyone has their own conversation here, unless you share one with "
     "`/settings share on`."
 )
-FILES_HINT = gettext_noop("Send a file (PDF, text, Markdown, CSV or source code) to ask about it.")
+FILES_HINT = gettext_noop(
+    "Send a file (PDF, Word, Excel, PowerPoint, EPUB, HTML, text or source code) or a picture to ask about it."
+)
 COMMAND_HELP_HINT = gettext_noop("`/help COMMAND` explains one command.")
 
 KEY_DELETED = gettext_noop("Your key is deleted.")

@@ -8,7 +8,7 @@ from core.texts.formatting import format_number, isolate
 from core.texts.memory import CONNECTION_FAILED, FETCH_FAILURE_TEXTS, document_failed
 
 OPENING = gettext_noop("Opening the picture…")
-NO_VISION = gettext_noop("No model here can see pictures, so I answered the text only.")
+NO_VISION = gettext_noop("No model here can see pictures, so I answered only the text.")
 FAILURE_TEXTS = {
     DocumentFailure.TOO_LARGE: gettext_noop(
         "{name} is too large. I can open pictures of up to {megabytes} MB and {megapixels} megapixels."
@@ -53,5 +53,5 @@ def ask_model_button(model: str) -> str:
 
 def image_limit_reached(max_images: int) -> str:
     return ngettext(
-        "I looked at the first {count} picture only.", "I looked at the first {count} pictures only.", max_images
+        "I looked at only the first {count} picture.", "I looked at only the first {count} pictures.", max_images
     ).format(count=format_number(max_images))

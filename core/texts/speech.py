@@ -13,19 +13,19 @@ NOT_SUPPORTED = gettext_noop(
     "I can't listen to recordings: this bot has no speech recognition. Write your question instead."
 )
 NOT_HEARD = gettext_noop(
-    "I can't listen to recordings: this bot has no speech recognition. I answered what you wrote only."
+    "I can't listen to recordings: this bot has no speech recognition. I answered only what you wrote."
 )
 NO_WORDS = gettext_noop("I heard no words in this recording.")
 UNKNOWN_FORMAT = gettext_noop("This is not a recording that I can listen to. Send OGG, MP3, M4A, WAV, FLAC or WebM.")
 TOO_LARGE = gettext_noop("This recording is too large. I can listen to up to {megabytes} MB.")
-TOO_LONG = gettext_noop("This recording is too long for the speech recognition. Send a shorter one.")
-SERVICE_BUSY = gettext_noop("The speech recognition is busy. Try again in a moment.")
-SERVICE_FAILED = gettext_noop("The speech recognition failed. Try again later, or write your question.")
+TOO_LONG = gettext_noop("This recording is too long for speech recognition. Send a shorter one.")
+SERVICE_BUSY = gettext_noop("Speech recognition is busy. Try again in a moment.")
+SERVICE_FAILED = gettext_noop("Speech recognition failed. Try again later, or write your question.")
 BUSY_FAILURES = (ModelFailure.RATE_LIMITED, ModelFailure.QUOTA)
 
 
-def heard(transcript: str) -> str:
-    """Under the answer."""
+def transcript_note(transcript: str) -> str:
+    """Under the answer: what was understood."""
     words = " ".join(transcript.split())
     shown = words if len(words) <= MAX_SHOWN_CHARS else f"{words[:MAX_SHOWN_CHARS].rstrip()}…"
     return gettext("I heard: “{words}”").format(words=isolate(shown))

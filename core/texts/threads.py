@@ -14,12 +14,12 @@ NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")
 
 
 def thread_created(title: str, address: str, model: str) -> str:
-    """`address` leads to the thread."""
+    """`address` is the URL of the thread."""
     return gettext("{thread} has its own conversation, with **{model}**. Mention me there, or use /ask.").format(
         thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model)
     )
 
 
 def default_title(name: str) -> str:
-    """Of a thread that somebody creates before the first question."""
+    """The title of a thread that is created before the first question."""
     return gettext("Conversation with {name}").format(name=isolate(name))

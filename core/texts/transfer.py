@@ -10,7 +10,7 @@ NOTHING_TO_EXPORT = gettext_noop("This conversation has no messages yet.")
 NO_UPLOADS = gettext_noop("I can't send files here.")
 EXPORT_TOO_LARGE = gettext_noop("This conversation is too long for a file. Start a new one with /new.")
 
-IMPORT_USAGE = gettext_noop("Send the file that /export made with the command /import, or reply to it with /import.")
+IMPORT_USAGE = gettext_noop("Send the file that /export made together with /import, or reply to it with /import.")
 FILE_NOT_FETCHED = gettext_noop("I couldn't download the file. Try again later.")
 NO_TRANSCRIPT = gettext_noop("This is not a conversation that /export made. Send `conversation.json`.")
 REPLACE_BUTTON = gettext_noop("Replace")
@@ -24,13 +24,13 @@ def import_too_large(max_bytes: int) -> str:
 def import_question(number: int) -> str:
     """Asks before the conversation is replaced."""
     return ngettext(
-        "The file has {count} message. Replace this conversation by it?",
-        "The file has {count} messages. Replace this conversation by them?",
+        "The file has {count} message. Replace this conversation with it?",
+        "The file has {count} messages. Replace this conversation with them?",
         number,
     ).format(count=format_number(number))
 
 
-def imported(number: int) -> str:
+def messages_imported(number: int) -> str:
     return ngettext(
         "{count} message imported. Go on from there.", "{count} messages imported. Go on from there.", number
     ).format(count=format_number(number))

@@ -1,4 +1,4 @@
-"""Answers strangers once, and has the operators asked whether to let them in.
+"""Answers strangers once, and asks the operators whether to let them in.
 
 A stranger's first message becomes a row in the database and the turn of a short notice; the message itself is not
 stored. The operators get a private message with buttons (`core.commands.access`): at once, then at most one in
@@ -47,8 +47,8 @@ class AccessRequests:
         """By person, by `Clock.monotonic`."""
         self._has_new = asyncio.Event()
 
-    async def take(self, incoming: Incoming) -> bool:
-        """Answer a stranger's first message. Returns whether it makes the operators be asked. Raises `StoreError`."""
+    async def register(self, incoming: Incoming) -> bool:
+        """Answer a stranger's first message. Returns whether the operators are asked about it. Raises `StoreError`."""
         sender = incoming.sender
         if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or sender.is_anonymous or sender.roles is None:
             return False
@@ -86,8 +86,8 @@ class AccessRequests:
         wait = await store.read(seconds_until_announcement, interval)
         if wait is None or wait > 0:
             return wait or interval
-        found = [await self._notice(subject) for subject in await store.read(list_operators)]
-        notices = [notice for notice in found if notice is not None]
+        candidates = [await self._notice(subject) for subject in await store.read(list_operators)]
+        notices = [notice for notice in candidates if notice is not None]
         is_announced = bool(notices) and await store.write(announce_requests, notices, interval)
         if is_announced:
             for notice in notices:

@@ -1,4 +1,4 @@
-"""What an answer contains that people want as files: the button under it, and what a press sends."""
+"""Offers the code, CSV and tables of an answer as files: the button under it, and what a press sends."""
 
 import asyncio
 

@@ -74,7 +74,7 @@ class ClaimedTurn:
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
     _splitter: CappedSplitter | None = field(init=False, default=None)
-    """It has split the previews."""
+    """The splitter of the previews, if there were any."""
     _answer_dialect: Dialect | None = field(init=False, default=None)
 
     def __post_init__(self, base_store: Store) -> None:

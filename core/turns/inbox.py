@@ -87,7 +87,7 @@ class EventInbox:
             self.access_control.log_denial(incoming, access)
             if access is Access.BANNED:
                 raise AccessDeniedError("")
-            is_requested = await self.access_requests.take(incoming)
+            is_requested = await self.access_requests.register(incoming)
             with speaking(await load_catalogue(match_language(incoming.language))):
                 raise AccessDeniedError(gettext(ACCESS_REQUESTED if is_requested else texts.ACCESS_DENIED))
 
@@ -231,7 +231,7 @@ def _with_forwards(incoming: Incoming, forwards: Sequence[Incoming]) -> Incoming
 
 
 def _without_roles(incoming: Incoming) -> Incoming:
-    """They matter for access only, and may be many."""
+    """Roles matter for access only, and a sender may have many."""
     sender = incoming.sender
     return replace(incoming, sender=replace(sender, roles=())) if sender.roles != () else incoming
 

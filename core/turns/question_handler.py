@@ -87,7 +87,7 @@ class ResolvedPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ImageInput:
     """What the model gets of the question's pictures, and what the person is told under the answer."""
 
     images: tuple[MessageImage, ...] = ()
@@ -134,10 +134,12 @@ class QuestionHandler:
         if files is None:
             return
         prompt = self._with_images(prompt, files.images, notes)
-        seen = (
-            await self._load_images(claimed, prompt) if has_vision else await self._unseen(claimed, prompt, preferences)
+        image_input = (
+            await self._load_images(claimed, prompt)
+            if has_vision
+            else await self._offer_vision_model(claimed, prompt, preferences)
         )
-        if seen is None:
+        if image_input is None:
             return
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(
@@ -149,10 +151,10 @@ class QuestionHandler:
             prompt.text,
             prompt.replaces_answer,
             prompt.images,
-            seen.images,
+            image_input.images,
         )
         pipeline = AnswerPipeline(
-            caller, [*notes, *seen.notes], prompt.first_turn, seen.buttons, is_compared=prompt.is_compared
+            caller, [*notes, *image_input.notes], prompt.first_turn, image_input.buttons, is_compared=prompt.is_compared
         )
         await pipeline.run()
 
@@ -309,7 +311,7 @@ class QuestionHandler:
             transcript = await Recordings(claimed, self._services, api_key).transcribe(files)
         except RecordingError as error:
             raise _QuestionRefused(escape_markdown(str(error))) from error
-        return transcript, (speech_texts.heard(transcript),)
+        return transcript, (speech_texts.transcript_note(transcript),)
 
     async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
         """A quoted answer that the model gets with the conversation is only named by its beginning."""
@@ -436,7 +438,7 @@ class QuestionHandler:
         images = images[:max_images]
         return replace(prompt, text=prompt.text or with_marks("", images or files), images=images)
 
-    async def _load_images(self, claimed: ClaimedTurn, prompt: ResolvedPrompt) -> _Seen | None:
+    async def _load_images(self, claimed: ClaimedTurn, prompt: ResolvedPrompt) -> _ImageInput | None:
         """The pictures for the model. None: one cannot be opened, or the person stopped, and the turn is finished."""
         images = QuestionImages(claimed, self._services)
 
@@ -444,7 +446,7 @@ class QuestionHandler:
             return tuple([await images.load(reference) for reference in prompt.images])
 
         if not prompt.images:
-            return _Seen()
+            return _ImageInput()
         async with claimed.previewing() as preview:
             preview.update("", gettext(image_texts.OPENING))
             try:
@@ -459,17 +461,19 @@ class QuestionHandler:
         if loaded is None:
             await self._stop(claimed)
             return None
-        return _Seen(loaded)
+        return _ImageInput(loaded)
 
-    async def _unseen(self, claimed: ClaimedTurn, prompt: ResolvedPrompt, preferences: Preferences) -> _Seen | None:
-        """What follows if the model cannot see the pictures of the question. None: the turn is finished."""
+    async def _offer_vision_model(
+        self, claimed: ClaimedTurn, prompt: ResolvedPrompt, preferences: Preferences
+    ) -> _ImageInput | None:
+        """Say that the model cannot see the pictures, and offer one that can. None: the turn is finished."""
         if not prompt.images:
-            return _Seen()
+            return _ImageInput()
         models = self._services.models
         vision_model = models.vision_model(preferences.model)
         if vision_model is None:
             if prompt.has_text:
-                return _Seen(notes=() if prompt.has_only_quoted_images else (gettext(image_texts.NO_VISION),))
+                return _ImageInput(notes=() if prompt.has_only_quoted_images else (gettext(image_texts.NO_VISION),))
             kinds = sorted({image.kind for image in prompt.images})
             await claimed.reply_and_finish(Reply(texts.unreadable_attachments(kinds)))
             return None
@@ -477,7 +481,7 @@ class QuestionHandler:
         action = encode_action(ButtonAction.RETRY_WITH, f"{claimed.turn.id}:{short_digest(vision_model)}")
         buttons = (Button(image_texts.ask_model_button(names[1]), action),)
         if prompt.has_only_quoted_images and prompt.has_text:
-            return _Seen(notes=(image_texts.picture_not_seen(*names),), buttons=buttons)
+            return _ImageInput(notes=(image_texts.picture_not_seen(*names),), buttons=buttons)
         note = image_texts.vision_offered(*names)
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()

@@ -113,7 +113,7 @@ async def test_only_so_many_pictures_are_sent(tmp_path: Path) -> None:
         ann, chat = await telegram_chat(harness)
         await harness.telegram.send_album(ann, chat, [make_image(400, 100, "JPEG")] * 3)
         await wait_for_telegram(harness, chat, "I see 2 pictures: image/jpeg 200x50, image/jpeg 200x50.")
-        await wait_for_telegram(harness, chat, "I looked at the first 2 pictures only.")
+        await wait_for_telegram(harness, chat, "I looked at only the first 2 pictures.")
 
 
 async def test_stickers_animations_and_picture_files_are_seen(seeing: Harness) -> None:

@@ -56,7 +56,9 @@ async def test_conversation_is_exported_and_imported_again(harness: Harness, pla
         "## Ann\n\nrepeat: two\n\n## Llama-3.3-70B-Instruct\n\ntwo\n"
     )
     await other.ask("repeat: before", "before")
-    await send_import(other, files["conversation.json"], "The file has 4 messages. Replace this conversation by them.*")
+    await send_import(
+        other, files["conversation.json"], "The file has 4 messages. Replace this conversation with them.*"
+    )
     await other.press("Replace")
     await other.wait_for("4 messages imported.*")
     await other.ask("repeat: three", "three")

@@ -56,7 +56,7 @@ async def test_another_model_answers_the_question_too(harness: Harness, platform
     await chat.press("Retry")
     await chat.wait_for("answer 2")
     await chat.press("Other model")
-    await chat.wait_for("answer 2\n.*Which model should answer.*")
+    await chat.wait_for("answer 2\n.*Which other model should answer.*")
     *models, back = chat.buttons()
     assert len(models) >= 3
     assert back == "Back"
@@ -80,7 +80,7 @@ async def test_back_shows_the_answer_without_the_models(harness: Harness, platfo
     await chat.wait_for("answer 2")
     labels = list(chat.buttons())
     await chat.press("Other model")
-    await chat.wait_for("answer 2\n.*Which model should answer.*")
+    await chat.wait_for("answer 2\n.*Which other model should answer.*")
     await chat.press("Back")
     await chat.wait_for("answer 2")
     assert list(chat.buttons()) == labels

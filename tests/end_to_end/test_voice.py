@@ -88,7 +88,7 @@ async def test_failures_are_explained(hearing: Harness) -> None:
     await wait_for_telegram(hearing, chat, "I heard no words in this recording.")
     hearing.model.fail_next(faults.gateway_error(502), times=None, endpoint=Endpoint.SPEECH)
     await hearing.telegram.send_voice(ann, chat, make_recording("hello"))
-    await wait_for_telegram(hearing, chat, "The speech recognition failed.")
+    await wait_for_telegram(hearing, chat, "Speech recognition failed.")
     assert not hearing.model.requests
 
 

@@ -86,7 +86,7 @@ def quota_used_up(status: int, body: Any, **headers: str) -> ServiceError:
 
 
 def wrong_address(status: int, body: Any, content_type: str = "application/json") -> ServiceError:
-    person, operator = "wrong address of its model service", "For most services it ends in /v1"
+    person, operator = "wrong address for its model service", "For most services it ends in /v1"
     return ServiceError(status, body, ModelFailure.WRONG_ADDRESS, person, operator, content_type=content_type)
 
 

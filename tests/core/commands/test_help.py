@@ -29,7 +29,8 @@ async def test_all_commands_are_listed_with_arguments(tmp_path: Path, model: Mod
 
 async def test_files_are_mentioned_where_they_are_read(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FileReadingAdapter()) as chat:
-        assert "Send a file (PDF, text, Markdown, CSV or source code) to ask about it." in await chat.ask("/help")
+        reply = await chat.ask("/help")
+    assert "Send a file (PDF, Word, Excel, PowerPoint, EPUB, HTML, text or source code) or a picture" in reply
 
 
 async def test_one_command_is_explained(tmp_path: Path, model: ModelStandIn) -> None:
