@@ -121,7 +121,7 @@ async def test_unclear_comparison_says_why(harness: Harness, platform: str) -> N
 
 
 @PLATFORMS
-async def test_both_answers_count(harness: Harness, platform: str) -> None:
+async def test_both_answers_count_towards_limits(harness: Harness, platform: str) -> None:
     await harness.stop()
     await harness.start(person_messages=2)
     answer_by_model(harness)

@@ -106,7 +106,7 @@ async def test_album_is_one_question(seeing: Harness) -> None:
     assert len(seeing.model.requests) == 1
 
 
-async def test_only_so_many_pictures_are_sent(tmp_path: Path) -> None:
+async def test_number_of_pictures_is_limited(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
         harness.model.add_model(VISION_MODEL)
         await harness.start(default_model=VISION_MODEL.id, max_images=2, image_side=200)

@@ -62,7 +62,7 @@ async def test_voice_message_is_question_on_discord(hearing: Harness) -> None:
     assert questions(hearing)[-1] == "repeat: la\n\nWhat is it?"
 
 
-async def test_words_are_no_command(hearing: Harness) -> None:
+async def test_transcript_is_never_a_command(hearing: Harness) -> None:
     ann, chat = telegram_chat(hearing)
     await hearing.telegram.send_voice(ann, chat, make_recording("/new please"))
     await wait_for_telegram(hearing, chat, "I heard: “/new please”")

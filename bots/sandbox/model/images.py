@@ -1,4 +1,4 @@
-"""Pictures in a request: checks them as the service does, and tells what is in them."""
+"""Pictures in a request: checks them as the service does, and describes what is in them."""
 
 import base64
 import binascii

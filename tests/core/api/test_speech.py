@@ -37,7 +37,7 @@ async def test_temporary_failure_is_repeated() -> None:
         (response(413, b"{}"), ModelFailure.OVERFLOW),
     ],
 )
-async def test_failures(answer: bytes, failure: ModelFailure) -> None:
+async def test_failed_transcription_has_its_cause(answer: bytes, failure: ModelFailure) -> None:
     with pytest.raises(ModelError) as caught:
         await transcribe(answer)
     assert caught.value.failure is failure

@@ -126,7 +126,7 @@ def test_entities_are_not_expanded() -> None:
     assert failure_of("a.epub", make_epub({}, **{"OEBPS/book.opf": package})) is DocumentFailure.NO_TEXT
 
 
-def test_reasons() -> None:
+def test_unreadable_file_has_its_reason() -> None:
     docx = make_docx([("", "words")])
     assert failure_of("a.docx", docx[: len(docx) // 2]) is DocumentFailure.BROKEN
     assert failure_of("a.zip", docx[: len(docx) // 2]) is DocumentFailure.UNKNOWN
