@@ -101,7 +101,7 @@ class AnswerPipeline:
         candidates = [model for model in models.chat_models() if model.has_vision or not needs_vision]
         substitutes = fallback_models(chosen, candidates, self._services.settings.fallbacks)
         if self._is_compared:
-            substitutes = []  # nobody wants to know what another model answers
+            substitutes = []  # the person asked for this model
         first_error: ModelError | None = None
         for model in (chosen, *substitutes):
             try:
