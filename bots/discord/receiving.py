@@ -42,6 +42,7 @@ from core.backoff import Backoff
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import RESET, Command
 from core.commands.models import Suggestion
+from core.conversation.redaction import find_api_key
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
@@ -347,8 +348,9 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
     """
     if token.mode is not ResponseMode.CHANNEL:
         return None
-    is_question = incoming.command == "ask" and bool(incoming.text.strip())  # Discord refuses an empty message
-    question = (incoming.text if is_question else f"/{incoming.command} {incoming.text}").strip()
+    text = "" if find_api_key(incoming.text) else incoming.text  # the core keeps it secret, too
+    is_question = incoming.command == "ask" and bool(text.strip())  # Discord refuses an empty message
+    question = (text if is_question else f"/{incoming.command} {text}").strip()
     link = _message_link(incoming)
     max_chars = MAX_MESSAGE_CHARS - len(link)
     quote = _quote(question)

@@ -8,6 +8,7 @@ from telegram import Bot, Message, Update
 from telegram.error import TelegramError
 
 from core.bounded_dict import BoundedDict
+from core.conversation.redaction import find_api_key
 from core.port import EventKind, Incoming
 
 MAX_TITLE_CHARS = 48
@@ -39,6 +40,8 @@ class TopicTitles:
         topic = place.chat, place.thread or ""
         if topic not in self._unnamed or incoming.kind is not EventKind.PROMPT or not incoming.text.strip():
             return ""
+        if find_api_key(incoming.text):
+            return ""  # the bot deletes this message
         self._unnamed.pop(topic, None)
         return make_title(incoming.text)
 

@@ -6,6 +6,9 @@ REDACTED = "[removed]"
 
 SERVICE_KEY = re.compile(r"\b(io-v\d-[\w.-]{32,})")
 """A key of IO Intelligence."""
+KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
+"""Discord sends a command that was pasted as text as a message."""
+KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
 SECRET_PATTERNS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
     re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{8,}"),  # JSON web tokens
@@ -22,6 +25,12 @@ LABELLED_SECRET = re.compile(
     r"pin|密码|パスワード)(?:\s*(?:\b(?:is|ist|est|es|は)\b|[=:：→—-]>?))+\s*)(\S+)",
     re.IGNORECASE,
 )
+
+
+def find_api_key(text: str) -> str | None:
+    """The API key in a message that counts as `/key`; None for any other message."""
+    match = KEY_COMMAND.fullmatch(text) or KEY_MESSAGE.fullmatch(text) or SERVICE_KEY.search(text)
+    return match[1].strip() if match else None
 
 
 def redact_service_keys(text: str) -> str:

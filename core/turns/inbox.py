@@ -14,7 +14,7 @@ from core.commands.compare import Comparison, parse_comparison
 from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
-from core.conversation.redaction import SERVICE_KEY, redact_service_keys
+from core.conversation.redaction import find_api_key, redact_service_keys
 from core.errors import AccessDeniedError
 from core.i18n.translation import gettext, load_catalogue, match_language, speaking
 from core.port import EventKind, Incoming, Quote
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 STOP_LIMIT_FACTOR = 2
-KEY_COMMAND = re.compile(r"\s*/key\s+(\S.*)", re.DOTALL | re.IGNORECASE)
-"""Discord sends a command that was pasted as text as a message."""
-KEY_MESSAGE = re.compile(r"\s*(sk-[\w.-]{16,})\s*")
 INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 
 
@@ -262,18 +259,14 @@ def _as_key_command(incoming: Incoming) -> Incoming:
     """A text that is or contains an API key becomes `/key`: neither the model nor the database may see it."""
     if incoming.kind not in (EventKind.PROMPT, EventKind.EDIT, EventKind.COMMAND) or incoming.command == "key":
         return incoming
-    match = (
-        KEY_COMMAND.fullmatch(incoming.text)
-        or KEY_MESSAGE.fullmatch(incoming.text)
-        or SERVICE_KEY.search(incoming.text)
-    )
-    if match is None:
+    api_key = find_api_key(incoming.text)
+    if api_key is None:
         return incoming
     return replace(
         incoming,
         kind=EventKind.COMMAND,
         command="key",
-        text=match[1].strip(),
+        text=api_key,
         attachments=(),
         quotes=(),
         batch=None,

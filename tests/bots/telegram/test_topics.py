@@ -22,6 +22,17 @@ async def test_topic_without_a_name_gets_one_from_its_first_question(
     assert len(params_of(bot_api, "editForumTopic")) == 1
 
 
+async def test_api_key_names_no_topic(bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox) -> None:
+    ada, chat = bot_api.users[42], bot_api.chats[42]
+    async with run_adapter():
+        topic = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        await bot_api.send_message(ada, chat, f"sk-{'0123456789abcdef' * 2}", thread=topic)
+        await bot_api.send_message(ada, chat, "How do bees find home?", thread=topic)
+        await wait_for_calls(bot_api, "editForumTopic")
+        await inbox.wait_for_events(2)
+    assert [params["name"] for params in params_of(bot_api, "editForumTopic")] == ["How do bees find home?"]
+
+
 async def test_other_topics_keep_their_names(
     bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
 ) -> None:
