@@ -17,6 +17,7 @@ from bots.discord.backfill import BackfillSources
 from bots.discord.commands import CommandSync
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.errors import (
+    COMMAND_EXPIRED_TEXT,
     MISSING_PERMISSIONS,
     REFERENCE_NOT_ALLOWED,
     REFERENCE_NOT_READABLE,
@@ -191,6 +192,9 @@ class DiscordAdapter:
         self, place: Place, part: Part, key: str, reply_to: str | None, token: InteractionToken, *, ephemeral: bool
     ) -> str:
         is_valid = self._responder.is_valid(token)
+        if ephemeral and token.is_ephemeral and not is_valid and not place.is_private:
+            # What concerns a message that only one person sees may be confidential.
+            raise DeliveryError(COMMAND_EXPIRED_TEXT, DeliveryFailure.GONE)
         body = _payload(_for_token(part, token))
         if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
             try:

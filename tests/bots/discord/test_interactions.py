@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,15 @@ async def test_question_is_shown_as_it_was_typed(harness: AdapterHarness) -> Non
     assert shown.startswith("> \\[your prize\\](<https")
     assert "\n> \\# Big\n" in shown
     assert "||" not in shown
+
+
+@pytest.mark.parametrize("prompt", [f"Use io-v2-{'x' * 40}!", f"sk-{'x' * 40}", "/key my-secret"])
+async def test_api_key_is_not_shown(harness: AdapterHarness, prompt: str) -> None:
+    """The core takes it as /key."""
+    await harness.start()
+    response = await harness.acknowledgement(await use_command(harness, "ask", prompt=prompt))
+    assert (response["type"], response["data"]["content"]) == (4, "> /ask")
+    assert (await harness.inbox.next()).text == prompt
 
 
 @pytest.mark.parametrize("prompt", ["   ", "\n\n", "\u3000"])
@@ -344,6 +354,18 @@ async def test_confidential_answer_is_never_posted(harness: AdapterHarness) -> N
     token = InteractionToken(ResponseMode.CONFIDENTIAL, harness.account, "1", "t", expires_at=1, can_post=True).encode()
     with pytest.raises(DeliveryError) as caught:
         await adapter.send(place, Part("a secret"), key="k", interaction_token=token)
+    assert caught.value.failure is DeliveryFailure.GONE
+    assert not harness.discord.calls_to("POST", messages_path(harness.channel))
+
+
+async def test_late_reply_about_a_confidential_answer_is_never_posted(harness: AdapterHarness) -> None:
+    """Such as its reasoning, after the platform was away for longer than a press can be answered."""
+    adapter = await harness.start()
+    place = (await harness.mentioned(harness.channel)).place
+    press = InteractionToken(ResponseMode.COMPONENT, harness.account, "1", "t", expires_at=1, can_post=True)
+    token = replace(press, message_id="2", is_ephemeral=True).encode()
+    with pytest.raises(DeliveryError) as caught:
+        await adapter.send(place, Part("a secret"), key="k", interaction_token=token, ephemeral=True)
     assert caught.value.failure is DeliveryFailure.GONE
     assert not harness.discord.calls_to("POST", messages_path(harness.channel))
 
