@@ -112,8 +112,8 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
 
 def translate_message_command(interaction: Interaction, account: str) -> Incoming:
     """A command from the context menu of a message: a question about the message, still without text."""
-    message = _target_message(interaction)
-    quote = None if message is None else quote_message(message, QuoteKind.REPLY, int(account))
+    message, me = _target_message(interaction), interaction.client.user
+    quote = None if message is None or me is None else quote_message(message, QuoteKind.REPLY, me.id)
     return _command(
         interaction,
         account,

@@ -9,7 +9,7 @@ from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
 from bots.sandbox.discord import Interaction, Message
 from core.port import EventKind, QuoteKind
 from core.texts.answers import ACCESS_DENIED
-from tests.bots.discord.conftest import AdapterHarness
+from tests.bots.discord.conftest import AdapterHarness, running_harness
 
 EPHEMERAL = 1 << 6
 
@@ -42,6 +42,13 @@ async def test_question_about_a_message_carries_the_message(harness: AdapterHarn
     shown = (await harness.acknowledgement(submitted))["data"]["content"]
     link = f"https://discord.com/channels/{harness.guild.id}/{harness.channel.id}/{message.id}"
     assert shown == f"> When exactly?\n-# {link}"
+
+
+async def test_question_about_a_message_needs_no_account_in_the_token() -> None:
+    async with running_harness(token="opaque") as harness:
+        await harness.start()
+        opened = await open_question_form(harness, await write_as_olga(harness))
+        assert (await harness.acknowledgement(opened))["type"] == 9
 
 
 async def test_question_about_a_message_may_be_empty(harness: AdapterHarness) -> None:
