@@ -124,5 +124,9 @@ def role_subjects(sender: Sender) -> list[str]:
     return [grant_subject(sender.platform, ScopeKind.ROLE, role) for role in sender.roles or ()]
 
 
+def is_role_subject(subject: str) -> bool:
+    return subject.split(":", 2)[1] == ScopeKind.ROLE
+
+
 def _person_scope_key(sender: Sender) -> str:
     return f"{ScopeKind.PERSON}:{person_key(sender)}"

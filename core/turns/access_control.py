@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from core.bounded_dict import BoundedDict
 from core.commands.pairing_code import CODE_ALPHABET, CODE_LENGTH, is_pairing_code, normalise_code
 from core.port import Incoming
-from core.scopes import grant_subjects, person_subject, role_subjects
+from core.scopes import grant_subjects, is_role_subject, person_subject, role_subjects
 from core.settings import AccessMode
 from core.store.database import Store
 from core.store.grants import Role, grant, roles_by_subject
@@ -71,7 +71,12 @@ class AccessControl:
         access = self._find(subjects, await self._roles(self._timings.grant_cache_lifetime))
         if access is Access.DENIED:
             access = self._find(subjects, await self._roles(self._timings.denial_cache_lifetime))
+        if access is Access.ALLOWED and incoming.sender.roles is None and self._bans_a_role():
+            return Access.DENIED  # the unknown roles may be banned
         return access
+
+    def _bans_a_role(self) -> bool:
+        return any(role is Role.BANNED and is_role_subject(subject) for subject, role in self._cached_roles.items())
 
     def _find(self, subjects: list[str], roles: dict[str, Role]) -> Access:
         held = [roles[subject] for subject in subjects if subject in roles]

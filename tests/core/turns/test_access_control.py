@@ -133,6 +133,18 @@ async def test_ban_wins_over_every_permission(store: Store, clock: FakeClock, mo
     assert await access_control.check(event) is Access.ALLOWED
 
 
+async def test_unknown_roles_may_be_banned(store: Store, clock: FakeClock, access_control: AccessControl) -> None:
+    """Discord does not say which roles the authors of missed messages have."""
+    sender = Sender("discord", "5", "Ann", roles=None)
+    event = Incoming(EventKind.PROMPT, "m1", Place("discord", "1", "6", server="7"), sender, "hello")
+    await store.write(add_member, "discord:server:7")
+    assert await access_control.allows(event)
+    await store.write(ban, "discord:role:8")
+    await clock.advance(TIMINGS.grant_cache_lifetime + 0.1)
+    assert not await access_control.allows(event)
+    assert await access_control.allows(replace(event, sender=replace(sender, roles=("9",))))
+
+
 async def test_role_may_be_allowed(store: Store, access_control: AccessControl) -> None:
     await store.write(add_member, "discord:role:8")
     event = Incoming(EventKind.PROMPT, "m1", Place("discord", "1", "6"), Sender("discord", "5", "Ann"), "hello")
