@@ -265,6 +265,8 @@ class ClaimedTurn:
             return
         if reply.replaced_turn is not None:
             await self.outbox.take_over(reply.replaced_turn)
+            if not self.outbox.part_count:
+                return  # another press has just taken the messages over
         await self.deliver(
             reply.text, note=reply.note, buttons=reply.buttons, menu=reply.menu, is_answer=reply.is_answer
         )

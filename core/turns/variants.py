@@ -97,9 +97,10 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
     variant = next((variant for variant in variants if variant.turn_id == question.turn_id), None)
     if variant is None:
         return Reply(gettext(texts.ANSWER_NOT_STORED))
-    shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
-    if shown_in is not None and shown_in.id != request.turn_id and not shown_in.state.is_final:
+    pressed_in = await _find_pressed_turn(services.store, request.incoming)
+    if pressed_in is not None and pressed_in.id != request.turn_id and not pressed_in.state.is_final:
         return None
+    shown_in = pressed_in if await _shows_answer(services.store, pressed_in, question.first_turn) else None
     text = await services.store.read(get_answer, variant.turn_id)
     reasoning = await services.store.read(get_reasoning, variant.turn_id)
     buttons = variant_buttons(variants, variant.turn_id, services.models)
@@ -120,10 +121,18 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
 
 async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, first_turn: int) -> StoredTurn | None:
     """The turn whose messages show an answer to this question, one of which has the button that was pressed."""
-    prefix, message_id = conversation_key_prefix(incoming.place), incoming.message_id or ""
-    turn = await store.read(find_turn_of_message, prefix, message_id)
+    turn = await _find_pressed_turn(store, incoming)
+    return turn if await _shows_answer(store, turn, first_turn) else None
+
+
+async def _find_pressed_turn(store: Store | RetryingStore, incoming: Incoming) -> StoredTurn | None:
+    """The turn to which the message with the pressed button belongs."""
+    return await store.read(find_turn_of_message, conversation_key_prefix(incoming.place), incoming.message_id or "")
+
+
+async def _shows_answer(store: Store | RetryingStore, turn: StoredTurn | None, first_turn: int) -> bool:
     question = await store.read(get_question, turn.id) if turn is not None else None
-    return turn if question is not None and question.first_turn == first_turn else None
+    return question is not None and question.first_turn == first_turn
 
 
 def variant_buttons(variants: Sequence[Variant], shown_turn: int, models: ModelRegistry) -> list[Button]:

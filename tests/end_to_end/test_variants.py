@@ -1,8 +1,11 @@
 """Retry keeps the earlier answers: a pager shows one of them, and the models see the one that is shown."""
 
+import asyncio
+
 import pytest
 
 from bots.sandbox.model.faults import http_error
+from bots.sandbox.stand_in import ScriptedReply
 from core.buttons import ButtonAction, encode_action
 from tests.end_to_end.chat_with_buttons import (
     DEFAULT,
@@ -33,6 +36,26 @@ async def test_retry_keeps_both_answers_with_a_pager(harness: Harness, platform:
     await chat.press("◀")
     await chat.wait_for("answer 2")
     assert len(chat.answers) == 1, "all take turns in one message"
+
+
+@PLATFORMS
+async def test_two_presses_at_once_change_the_same_message(harness: Harness, platform: str) -> None:
+    answer_by_count(harness)
+    chat = ChatWithButtons(harness, platform)
+    await chat.ask("hello", "answer 1")
+    await chat.press("Retry")
+    await chat.wait_for("answer 2")
+    may_edit = asyncio.Event()
+    edit = "editMessageText" if chat.is_telegram else "PATCH /channels/.*/messages/.*"
+    chat.server.script.add(edit, ScriptedReply(None, hold_until=may_edit))
+    await chat.press("▶")
+    await chat.press("▶")
+    await harness.wait_until_stored(
+        "SELECT 1 WHERE (SELECT count(*) FROM turns) = 4 AND (SELECT count(*) FROM turns WHERE finished_at IS NULL) = 1"
+    )
+    may_edit.set()
+    await chat.wait_for("answer 1")
+    assert chat.answers == ["answer 1"]
 
 
 @PLATFORMS
