@@ -97,15 +97,15 @@ def store_answer(
         connection.execute(insert(reasoning_table).values(turn_id=turn.id, text=reasoning))
     reset_by_turn = connection.scalar(SELECT_RESET_BY_TURN, {"conversation_id": conversation_id})
     last = last_question(connection, conversation_id) if replaces_last else None
-    if replaces_last and answer:
+    is_outdated = turn.id < (reset_by_turn or 0)
+    if replaces_last and answer and not is_outdated:  # after an import, the last exchange is another one
         _exclude_last_exchange(connection, conversation_id)
-    is_excluded = turn.id < (reset_by_turn or 0) or (replaces_last and not answer)
+    is_excluded = is_outdated or (replaces_last and not answer)
     variant_of = last.first_turn if last is not None and last.text == prompt else None
+    if companion_of is not None:
+        is_excluded = is_excluded or _has_shown_answer(connection, companion_of)
     if companion_of is not None and companion_of != turn.id:
-        is_shown = any(not variant.is_excluded for variant in list_variants(connection, companion_of))
-        variant_of, is_excluded = companion_of, is_excluded or is_shown or not answer
-    elif companion_of is not None:
-        is_excluded = is_excluded or any(not other.is_excluded for other in list_variants(connection, companion_of))
+        variant_of, is_excluded = companion_of, is_excluded or not answer
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
@@ -207,6 +207,13 @@ def show_variant(connection: Connection, conversation_id: int, question: Questio
     first_message = select(func.min(messages.c.id)).where(*of_question).scalar_subquery()
     is_outdated = summaries.c.up_to_message >= first_message
     connection.execute(delete(summaries).where(summaries.c.conversation_id == conversation_id, is_outdated))
+
+
+def _has_shown_answer(connection: Connection, first_turn: int) -> bool:
+    """Whether an answer to this question is in the history, even one of a deleted turn or of an imported file."""
+    is_shown_answer = (messages.c.role == "assistant", messages.c.is_excluded.is_(False))
+    query = select(messages.c.id).where(_is_variant_of(first_turn), *is_shown_answer)
+    return connection.scalar(query.limit(1)) is not None
 
 
 def _is_variant_of(first_turn: int) -> ColumnElement[bool]:

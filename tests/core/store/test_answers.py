@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
-from core.store import answers, conversations, history, token_usage, turns
+from core.store import answers, conversations, history, token_usage, transcripts, turns
 from core.store.database import Store
 from core.store.image_references import ImageReference
 from core.store.token_usage import ModelUsage
+from core.store.transcripts import TranscriptMessage
 from tests.core.store.turn_helpers import accept, answer, claim, history_texts
 
 FUTURE_TURN = 2**31
@@ -52,6 +53,33 @@ async def test_answer_to_a_question_before_reset_does_not_enter_the_new_history(
     (turn,) = await claim(store)
     await answer(store, turn, "after?", "new.")
     assert await history_texts(store, turn.conversation_id) == ["after?", "new."]
+
+
+async def test_retry_that_ends_after_an_import_keeps_the_imported_exchange(store: Store) -> None:
+    for key in ("u1", "u2"):
+        await accept(store, key)
+    (first,) = await claim(store)
+    await answer(store, first, "one?", "one.")
+    (retry,) = await claim(store)
+    conversation_id = retry.conversation_id
+    imported = [TranscriptMessage("user", "imported?"), TranscriptMessage("assistant", "imported.")]
+    await store.write(transcripts.stage_import, conversation_id, retry.id + 1, imported)
+    await store.write(transcripts.apply_import, conversation_id, retry.id + 1, retry.id + 2)
+    await answer(store, retry, "one?", "another.", replaces_last=True)
+    assert await history_texts(store, conversation_id) == ["imported?", "imported."]
+
+
+async def test_comparison_of_an_imported_question_keeps_one_answer(store: Store) -> None:
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    imported = [TranscriptMessage("user", "imported?"), TranscriptMessage("assistant", "imported.")]
+    await store.write(transcripts.stage_import, turn.conversation_id, turn.id - 1, imported)
+    await store.write(transcripts.apply_import, turn.conversation_id, turn.id - 1, turn.id - 1)
+    last = await store.read(answers.last_question, turn.conversation_id)
+    assert last is not None
+    compared = partial(answers.store_answer, prompt=last.text, answer="compared.", note="", model="m")
+    await store.write(partial(compared, companion_of=last.first_turn), turn)
+    assert await history_texts(store, turn.conversation_id) == ["imported?", "imported."]
 
 
 async def test_failed_retry_keeps_previous_answer(store: Store) -> None:
