@@ -1,6 +1,7 @@
 """Answers the questions among the turns: resolves the prompt, checks the allowance, reads files, asks a model."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -127,8 +128,6 @@ class QuestionHandler:
             preferences = with_model(preferences, prompt.model)
         if prompt.is_compared:
             claimed.heading = compared_heading(prompt.model)
-        elif prompt.first_turn is not None:
-            await self._take_over_pressed_answer(claimed, prompt.first_turn)
         has_vision = self._services.models.has_vision(preferences.model)
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:
@@ -141,6 +140,9 @@ class QuestionHandler:
         )
         if image_input is None:
             return
+        if prompt.first_turn is not None and not prompt.is_compared:
+            # Only now: if a picture cannot be opened any more, the earlier answer stays as it is.
+            await self._take_over_pressed_answer(claimed, prompt.first_turn)
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(
             claimed,
@@ -447,8 +449,10 @@ class QuestionHandler:
 
         if not prompt.images:
             return _ImageInput()
-        async with claimed.previewing() as preview:
-            preview.update("", gettext(image_texts.OPENING))
+        # A question that is asked again may be answered in the messages of its earlier answer: nothing is shown yet.
+        async with nullcontext() if prompt.replaces_answer else claimed.previewing() as preview:
+            if preview is not None:
+                preview.update("", gettext(image_texts.OPENING))
             try:
                 loaded = await run_until(claimed.stop_requested, load_all())
             except ImageError as error:

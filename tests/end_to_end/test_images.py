@@ -12,6 +12,7 @@ from bots.sandbox.model import VISION_MODEL, faults
 from bots.sandbox.telegram.state import Chat
 from core.api.catalogue import Model
 from tests import api_specs
+from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons
 from tests.end_to_end.harness import Harness, bot_texts, complete_texts, running_harness
 from tests.end_to_end.spec_checks import spec_violations
 from tests.images import make_image
@@ -171,6 +172,29 @@ async def test_retry_shows_picture_again(seeing: Harness) -> None:
     await telegram.send_message(ann, chat, "/retry")
     await telegram.wait_for(lambda: len(seeing.model.requests) == 2)
     assert last_question(seeing)[1]["type"] == "image_url"
+
+
+@PLATFORMS
+async def test_retry_without_the_picture_keeps_the_answer(seeing: Harness, platform: str) -> None:
+    """The platform has deleted the picture, and a restart has emptied the cache."""
+    chat = ChatWithButtons(seeing, platform)
+    if chat.is_telegram:
+        await chat.server.send_photo(chat.person, chat.chat, PHOTO, caption="Where is this?")
+    else:
+        await chat.server.send_file(
+            chat.person, chat.chat, "garden.jpg", PHOTO, text="Where is this?", media_type="image/jpeg"
+        )
+    await chat.wait_for(f"{SEEN}.*")
+    chat.server.files.clear()
+    await seeing.stop()
+    await seeing.start(default_model=VISION_MODEL.id)
+    await chat.press("Retry")
+    await chat.server.wait_for(lambda: len(chat.answers) == 2, 20)
+    await seeing.wait_until_stored(NO_OPEN_TURN)
+    answer, failure = chat.answers
+    assert SEEN in answer
+    assert "picture" in failure
+    assert len(seeing.model.requests) == 1
 
 
 async def test_vision_model_is_one_tap_away_on_telegram(blind: Harness) -> None:
