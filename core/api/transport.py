@@ -63,10 +63,14 @@ class ResponseBody(httpx2.AsyncByteStream):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Receive nothing until the block ends: what arrives meanwhile is then received at once."""
+        """Receive nothing until the block ends: what arrives meanwhile is then received at once.
+
+        A connection with TLS receives on: uvloop loses what a paused one received before the other end closed it
+        without a `close_notify`.
+        """
         connection = self._response.connection
         transport = connection.transport if connection is not None else None
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or transport.get_extra_info("ssl_object") is not None:
             yield
             return
         transport.pause_reading()
