@@ -51,6 +51,7 @@ MAX_DEPTH = 16
 MAX_BLOCK_DEPTH = 13
 """Blocks nested deeper become text. The rest of `MAX_DEPTH` is for formatting inside a paragraph."""
 DEFAULT_SUMMARY = "Details"
+CHECKBOXES = {None: "", True: "☑ ", False: "☐ "}
 TEXT_TYPES = {
     Strong: "bold",
     Emphasis: "italic",
@@ -93,22 +94,23 @@ def write_block(block: Block) -> WrittenBlock:
 def write_item(item: ListItem, number: int | None) -> WrittenBlock:
     """An item of a list at the top level. `number`: None in a bullet list."""
     writer = _BlockWriter()
-    item_object = writer.item(item, number, 1)
-    encoded = msgspec.json.encode(item_object) if item_object else b""
+    objects = writer.numbered_item(item, number, 1) if number is not None else writer.bullet_item(item, 1)
+    encoded = b",".join(map(msgspec.json.encode, objects))
     text = to_plain_text(Document((ListBlock((item,), number),)))
     return WrittenBlock(encoded, text, writer.units, writer.count)
 
 
-def join_items(items: Iterable[WrittenBlock]) -> WrittenBlock:
+def join_items(items: Iterable[WrittenBlock], *, is_numbered: bool) -> WrittenBlock:
     """The list of these items."""
     shown = [item for item in items if item.encoded]
     if not shown:
         return WrittenBlock(b"", "", 0, 0)
+    encoded = b",".join(item.encoded for item in shown)
     return WrittenBlock(
-        b'{"type":"list","items":[' + b",".join(item.encoded for item in shown) + b"]}",
+        encoded if is_numbered else b'{"type":"list","items":[' + encoded + b"]}",
         "\n".join(item.text for item in shown),
         sum(item.units for item in shown),
-        1 + sum(item.count for item in shown),
+        (not is_numbered) + sum(item.count for item in shown),
     )
 
 
@@ -232,29 +234,40 @@ class _BlockWriter:
             yield self._object("paragraph", text={"type": "bold", "text": text})
 
     def _list(self, block: ListBlock, depth: int) -> Iterator[RichObject]:
-        written = []
+        written: list[RichObject] = []
         for index, item in enumerate(block.items):
             if item.is_continuation:  # its marker is in the previous message
                 yield from self.blocks(item.children, depth)
+            elif block.start is None:
+                written += self.bullet_item(item, depth)
             else:
-                written.append(self.item(item, None if block.start is None else block.start + index, depth))
-        if items := list(filter(None, written)):
-            yield self._object("list", items=items)
+                yield from self.numbered_item(item, block.start + index, depth)
+        if written:
+            yield self._object("list", items=written)
 
-    def item(self, item: ListItem, number: int | None, depth: int) -> RichObject | None:
-        """None for an item that shows nothing, such as one that has just begun."""
+    def bullet_item(self, item: ListItem, depth: int) -> list[RichObject]:
+        """Empty for an item that shows nothing, such as one that has just begun."""
         blocks = self.blocks(item.children, depth + 2)
         if not blocks:
-            return None
+            return []
         self.count += 1
         written: RichObject = {"blocks": blocks}
         if item.checked is not None:
             written["has_checkbox"] = True
             if item.checked:
                 written["is_checked"] = True
-        if number is not None:
-            written |= {"value": number, "type": "1"}
-        return written
+        return [written]
+
+    def numbered_item(self, item: ListItem, number: int, depth: int) -> list[RichObject]:
+        """Blocks that begin with the number. As the marker of a list it would be missing in what people copy."""
+        blocks = self.blocks(item.children, depth)
+        if blocks:
+            marker = self._count(f"{number}. {CHECKBOXES[item.checked]}")
+            if blocks[0]["type"] != "paragraph":
+                blocks.insert(0, self._object("paragraph", text=marker.rstrip()))
+            else:
+                blocks[0]["text"] = _join(marker, blocks[0]["text"])
+        return blocks
 
     # Text
 
@@ -313,6 +326,13 @@ def _split_summary(quote: Quote) -> tuple[tuple[Inline, ...], tuple[Block, ...]]
         case (Paragraph((Strong(summary),)), *content):
             return summary, tuple(content)
     return (), quote.children
+
+
+def _join(first: str, rest: RichText) -> RichText:
+    if isinstance(rest, str):
+        return first + rest
+    texts = rest if isinstance(rest, list) else [rest]
+    return [first + texts[0], *texts[1:]] if isinstance(texts[0], str) else [first, *texts]
 
 
 def _is_visible(text: RichText) -> bool:

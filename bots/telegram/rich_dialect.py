@@ -117,7 +117,8 @@ class RichDialect:
     def _write_list(self, block: ListBlock) -> WrittenBlock:
         """A growing list gets a new block for each character, but most of its items stay."""
         numbers = (None if block.start is None else block.start + index for index in range(len(block.items)))
-        return join_items(self._write_item(item, number) for item, number in zip(block.items, numbers, strict=True))
+        items = (self._write_item(item, number) for item, number in zip(block.items, numbers, strict=True))
+        return join_items(items, is_numbered=block.start is not None)
 
     def _write_item(self, item: ListItem, number: int | None) -> WrittenBlock:
         known = self._written.get((id(item), number))

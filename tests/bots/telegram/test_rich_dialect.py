@@ -76,21 +76,13 @@ def is_rich(part: Part) -> bool:
             ],
         ),
         (
-            "3. a\n   - b",
+            "3. a\n   - b\n4. **c**\n5. ```\n   d\n   ```",
             [
-                {
-                    "type": "list",
-                    "items": [
-                        {
-                            "blocks": [
-                                {"type": "paragraph", "text": "a"},
-                                {"type": "list", "items": [{"blocks": [{"type": "paragraph", "text": "b"}]}]},
-                            ],
-                            "value": 3,
-                            "type": "1",
-                        }
-                    ],
-                }
+                {"type": "paragraph", "text": "3. a"},
+                {"type": "list", "items": [{"blocks": [{"type": "paragraph", "text": "b"}]}]},
+                {"type": "paragraph", "text": ["4. ", {"type": "bold", "text": "c"}]},
+                {"type": "paragraph", "text": "5."},
+                {"type": "pre", "text": "d"},
             ],
         ),
         (
