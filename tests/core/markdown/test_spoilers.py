@@ -37,7 +37,7 @@ def test_spoiler_is_hidden(text: str, hidden: list[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("a || b || c", "if (x||y) or (z||w)", "||||", "||x", "x||", "|| x ||", "|a|"),
+        *("a || b || c", "if (x||y) or (z||w)", "||||", "||x", "x||", "|| x ||", "|| x||", "||x ||", "|a|"),
         *("a||b||c", "is_a||is_b||is_c", "if a ||\nb ||\nc:", "x||f(y)||z", "a||\nb"),
     ],
 )
@@ -56,3 +56,4 @@ def test_code_in_spoiler_is_not_uncovered() -> None:
 def test_highlighted_text_is_bold(platform: str) -> None:
     assert BOLD[platform]("This ==matters== most, ==重要==です") == ["matters", "重要"]
     assert BOLD[platform]("a == b, c==d==e, ==, === x ===, ====") == []
+    assert BOLD[platform]("== a== and ==a ==") == [], "as with other marks"
