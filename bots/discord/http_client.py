@@ -124,7 +124,8 @@ class HttpClient:
                 raise DeliveryError(gettext_noop("Discord cannot be reached"), DeliveryFailure.TRANSIENT) from error
             except (aiohttp.ClientError, TimeoutError, OSError):
                 was_interrupted = True
-                if is_last:
+                # Closed meanwhile: a repetition would open a connection that nobody closes.
+                if is_last or self._session is None:
                     break
         raise DeliveryError(
             CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN
