@@ -1,90 +1,46 @@
-"""Answers the questions among the turns: resolves the prompt, checks the allowance, reads files, asks a model."""
+"""Answers the questions among the turns: reads files and pictures, has a model asked.
+
+`prompt_resolver` says what a turn asks, `answer` asks the model and delivers.
+"""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 import msgspec
 import structlog
 
 from core.api.images import MessageImage
-from core.buttons import ButtonAction, ButtonPress, encode_action, parse_action, short_digest
+from core.buttons import ButtonAction, encode_action, short_digest
 from core.clock import run_until
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
-from core.conversation.quotes import MAX_KNOWN_CHARS, MAX_QUOTED_MESSAGE_CHARS, render_prompt, shorten
-from core.errors import DeliveryError
+from core.conversation.quotes import render_prompt
 from core.i18n.translation import gettext
-from core.port import Attachment, Button, EventKind, Incoming, Quote, QuoteKind, SupportsThreads
+from core.port import Attachment, Button, EventKind
 from core.services import Services
-from core.store.answers import (
-    Question,
-    get_question,
-    has_answers,
-    is_recent_answer,
-    last_question,
-    list_companions,
-    store_answer,
-)
-from core.store.conversations import reset_history
+from core.store.answers import store_answer
 from core.store.image_references import ImageReference, with_marks
-from core.store.inbound import find_edited_question
-from core.store.incoming_codec import compared_model, text_length
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.turns import TurnState, get_turn
+from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.texts import images as image_texts
-from core.texts import speech as speech_texts
-from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
-from core.texts.models import MODEL_UNAVAILABLE, compared_heading
+from core.texts.models import compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
-from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.inbox import sanitise_quote
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
+from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
 from core.turns.question_images import ImageError, QuestionImages, image_references
-from core.turns.recordings import RecordingError, Recordings, recordings
 from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
 
-MAX_PROMPT_CHARS = 400_000
-MAX_RETRIES_FOLLOWED = 20
 MAX_REUSED_AGE_SECONDS = 50 * 60
 """A new answer does not grow in messages that are older: Discord allows few edits of what is older than an hour."""
-CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
-
-
-class _QuestionRefused(Exception):  # noqa: N818 (a reply, not an error)
-    """The question is not answered; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedPrompt:
-    text: str
-    replaces_answer: bool = False
-    """The last question of the conversation is asked again; the new answer takes the place of the old one."""
-    first_turn: int | None = None
-    """The turn that first asked the question, if it is asked again: its answers are variants."""
-    model: str = ""
-    """The model that answers this time; empty: the chat's."""
-    is_compared: bool = False
-    """Another model answers it at the same time. The answers do not replace earlier ones before a person decides."""
-    notes: tuple[str, ...] = ()
-    """For the person, under the answer."""
-    images: tuple[ImageReference, ...] = ()
-    has_only_quoted_images: bool = False
-    """The pictures are those of the message that the person replies to."""
-
-    @property
-    def has_text(self) -> bool:
-        """Whether there is more than the marks of the pictures."""
-        return self.text != with_marks("", self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +57,7 @@ class QuestionHandler:
         self._settings = services.settings
         self._store = services.store
         self._services = services
+        self._prompts = PromptResolver(services)
 
     async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
@@ -111,8 +68,8 @@ class QuestionHandler:
         await claimed.outbox.load()
         api_key = await self._services.api_keys.for_sender(turn.incoming)
         try:
-            prompt = await self._resolve_prompt(claimed, api_key)
-        except _QuestionRefused as refusal:
+            prompt = await self._prompts.resolve(claimed, api_key)
+        except QuestionRefused as refusal:
             claimed.outbox.reply_to_question()
             await claimed.reply_and_finish(Reply(str(refusal)))
             return
@@ -201,174 +158,6 @@ class QuestionHandler:
             final_state=TurnState.FAILED,
         )
 
-    # The prompt
-
-    async def _resolve_prompt(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
-        """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `_QuestionRefused`.
-
-        None: nothing, because an edited question is unchanged or no longer part of the conversation.
-        """
-        incoming = claimed.turn.incoming
-        press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
-        if press is not None and press.action is ButtonAction.ASK_EXAMPLE:
-            await self._check_allowances(api_key)
-            return _example_prompt(press)
-        if press is not None and not await self._is_permitted(claimed, press):
-            raise _QuestionRefused(await refusal_text(self._services, press))
-        if compared_model(incoming):
-            return await self._resolve_comparison(claimed, api_key)
-        await self._check_allowances(api_key)
-        if press is not None or incoming.command == "retry":
-            return await self._earlier_question(claimed.turn.conversation_id, press)
-        if incoming.kind is EventKind.EDIT:
-            return await self._resolve_edit(claimed)
-        if incoming.command == "new":
-            await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
-        images = image_references(incoming, claimed.adapter)
-        is_quoted = any(file.is_quoted for file in incoming.attachments)
-        transcript, notes = await self._transcribe(claimed, api_key)
-        return ResolvedPrompt(
-            await self._compose_prompt(claimed, images, transcript=transcript),
-            images=images,
-            has_only_quoted_images=is_quoted,
-            notes=notes,
-        )
-
-    async def _resolve_comparison(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
-        """The question for one of two models; None if the other one's turn says why it is refused."""
-        turn = claimed.turn
-        first_turn = min(await self._store.read(list_companions, turn))
-        model = compared_model(turn.incoming)
-        try:
-            await self._check_allowances(api_key)
-            if turn.incoming.text:
-                prompt = await self._compose_prompt(claimed, ())
-                return ResolvedPrompt(prompt, first_turn=first_turn, model=model, is_compared=True)
-            last = await self._store.read(last_question, turn.conversation_id)
-            if last is None:
-                raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
-        except _QuestionRefused:
-            if turn.id == first_turn:
-                raise
-            return None
-        return ResolvedPrompt(
-            last.text,
-            replaces_answer=True,
-            first_turn=last.first_turn,
-            model=model,
-            is_compared=True,
-            images=last.images,
-        )
-
-    async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
-        """The edited question; its new answer takes the place of the old one, also in the chat."""
-        asked = await self._store.read(find_edited_question, claimed.turn)
-        if asked is None or asked.is_followed:
-            return None
-        last = await self._store.read(last_question, claimed.turn.conversation_id)
-        stored = await self._store.read(get_question, asked.id)
-        is_last = last is not None and last.turn_id in (asked.id, *asked.repeating_turns)
-        if stored is not None and not is_last:
-            return None  # /new came between
-        answered_turn = last.turn_id if last is not None and is_last else asked.id
-        images = stored.images if stored is not None else ()
-        if stored is not None and asked.incoming.pieces:
-            # The quotes came with other messages of the question.
-            quotes = stored.text[: -text_length(asked.incoming.pieces)]
-            prompt = quotes + claimed.turn.incoming.text
-        else:
-            prompt = await self._compose_prompt(claimed, images, answered_turn)
-        if last is not None and prompt == last.text:
-            return None
-        await claimed.outbox.take_over(answered_turn)
-        return ResolvedPrompt(prompt, replaces_answer=stored is not None, images=images)
-
-    async def _compose_prompt(
-        self,
-        claimed: ClaimedTurn,
-        images: Sequence[ImageReference],
-        edited_turn: int | None = None,
-        *,
-        transcript: str = "",
-    ) -> str:
-        incoming = _with_transcript(claimed.turn.incoming, transcript)
-        quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
-        if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
-            quotes.insert(0, thread_start)
-        visible_images = images if self._settings.max_images else ()
-        return _validate_prompt(incoming, quotes, visible_images, has_files=bool(_files_of(claimed)))
-
-    async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[str, tuple[str, ...]]:
-        """What the recordings of the message say, and notes for under the answer. Raises `_QuestionRefused`."""
-        incoming = claimed.turn.incoming
-        files = recordings(incoming, claimed.adapter)
-        if not files:
-            return "", ()
-        has_words = bool(incoming.text.strip())
-        if self._services.speech.model is None:
-            if has_words:
-                return "", () if files[0].is_quoted else (gettext(speech_texts.NOT_HEARD),)
-            raise _QuestionRefused(gettext(speech_texts.NOT_SUPPORTED))
-        try:
-            transcript = await Recordings(claimed, self._services, api_key).transcribe(files)
-        except RecordingError as error:
-            raise _QuestionRefused(escape_markdown(str(error))) from error
-        return transcript, (speech_texts.transcript_note(transcript),)
-
-    async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
-        """A quoted answer that the model gets with the conversation is only named by its beginning."""
-        if not quote.is_own or quote.is_excerpt or quote.message_id is None or len(quote.text) <= MAX_KNOWN_CHARS:
-            return quote
-        is_known = await self._store.read(is_recent_answer, conversation_id, quote.message_id)
-        return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_known else quote
-
-    async def _thread_start(self, claimed: ClaimedTurn, edited_turn: int | None) -> Quote | None:
-        """How the thread began, for the first question of a conversation in it; later ones need no repetition."""
-        turn, adapter = claimed.turn, claimed.adapter
-        place = turn.incoming.place
-        if place.thread is None or not isinstance(adapter, SupportsThreads):
-            return None
-        if await self._store.read(partial(has_answers, except_turn=edited_turn), turn.conversation_id):
-            return None
-        try:
-            quote = await adapter.thread_start(place, turn.incoming.message_id)
-        except DeliveryError as error:
-            log.info("turn.thread_start_missing", turn=turn.id, failure=error.failure)
-            return None
-        return None if quote is None else sanitise_quote(quote)
-
-    async def _is_permitted(self, claimed: ClaimedTurn, press: ButtonPress) -> bool:
-        incoming = claimed.turn.incoming
-        return await find_permitted_turn(self._services, claimed.adapter, incoming, press) is not None
-
-    async def _earlier_question(self, conversation_id: int, press: ButtonPress | None) -> ResolvedPrompt:
-        last = await self._store.read(last_question, conversation_id)
-        if press is not None and press.action is ButtonAction.CONTINUE:
-            if last is None or last.turn_id != press.turn_id:
-                raise _QuestionRefused(gettext(texts.ONLY_LAST_CONTINUES))
-            return ResolvedPrompt(CONTINUE_PROMPT)
-        model = self._find_retry_model(press) if press is not None else ""
-        if press is not None and press.turn_id is not None:
-            question = await self._store.read(get_question, press.turn_id)
-            if question is not None and not await self._is_same_question(question, last):
-                # Not the last one: its answer stays.
-                return ResolvedPrompt(question.text, model=model, images=question.images)
-        if last is None:
-            raise _QuestionRefused(gettext(texts.NO_QUESTION_YET))
-        return ResolvedPrompt(
-            last.text, replaces_answer=True, first_turn=last.first_turn, model=model, images=last.images
-        )
-
-    def _find_retry_model(self, press: ButtonPress) -> str:
-        """The model that a person chose for this answer; empty if they chose none. Raises `_QuestionRefused`."""
-        if press.action is not ButtonAction.RETRY_WITH:
-            return ""
-        models = self._services.models.chat_models()
-        model = next((model for model in models if short_digest(model.id) == press.model_digest), None)
-        if model is None:
-            raise _QuestionRefused(gettext(MODEL_UNAVAILABLE))
-        return model.id
-
     async def _take_over_pressed_answer(self, claimed: ClaimedTurn, first_turn: int) -> None:
         """Answer in the messages of the answer whose Retry was pressed."""
         if claimed.turn.incoming.kind is not EventKind.BUTTON:
@@ -378,33 +167,6 @@ class QuestionHandler:
             return
         await claimed.outbox.take_over(shown_in.id)
         await claimed.outbox.drop_after(0)  # the new answer must not grow above the rest of the old one
-
-    async def _is_same_question(self, question: Question, last: Question | None) -> bool:
-        """Whether `last` is `question`, or asked it again."""
-        if last is None or last.text != question.text:
-            return False
-        is_variant = question.is_excluded or question.first_turn == last.first_turn
-        return is_variant or await self._origin(last.turn_id) == await self._origin(question.turn_id)
-
-    async def _origin(self, turn_id: int) -> int:
-        """The turn that first asked what this turn asked by a Retry button."""
-        for _ in range(MAX_RETRIES_FOLLOWED):
-            turn = await self._store.read(get_turn, turn_id)
-            is_press = turn is not None and turn.incoming.kind is EventKind.BUTTON
-            press = parse_action(turn.incoming.text) if turn is not None and is_press else None
-            if press is None or not press.is_retry or press.turn_id is None:
-                break
-            turn_id = press.turn_id
-        return turn_id
-
-    async def _check_allowances(self, api_key: ApiKey) -> None:
-        """Raise `_QuestionRefused` if the person, or the chat, has used up its allowance of this day."""
-        ledger = self._services.ledger
-        for allowance in await ledger.get_allowances(api_key.subjects):
-            if allowance.used >= allowance.limit:
-                limit = texts.allowance_limit(allowance)
-                seconds = ledger.seconds_until_reset()
-                raise _QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
     # Files
 
@@ -509,43 +271,3 @@ class QuestionHandler:
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
-
-
-def _with_transcript(incoming: Incoming, transcript: str) -> Incoming:
-    """What the person said comes before what they wrote. What somebody else said belongs to the quoted message."""
-    if not transcript:
-        return incoming
-    if any(file.is_audio and file.is_quoted for file in incoming.attachments):
-        quotes = [
-            replace(quote, text=f"{quote.text}\n{transcript}"[:MAX_QUOTED_MESSAGE_CHARS])
-            if quote.kind is QuoteKind.REPLY
-            else quote
-            for quote in incoming.quotes
-        ]
-        return replace(incoming, quotes=tuple(quotes))
-    return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
-
-
-def _validate_prompt(
-    incoming: Incoming, quotes: Sequence[Quote], images: Sequence[ImageReference], *, has_files: bool
-) -> str:
-    """The message's text with its quotes; it may be empty if there are files to read. Raises `_QuestionRefused`."""
-    question = incoming.text.strip() or with_marks("", images)
-    if not question and has_files:
-        return ""
-    prompt = render_prompt(question, quotes)
-    if not prompt and incoming.attachments:
-        kinds = sorted({attachment.kind for attachment in incoming.attachments})
-        raise _QuestionRefused(texts.unreadable_attachments(kinds))
-    if not prompt:
-        raise _QuestionRefused(gettext(texts.EMPTY_MESSAGE))
-    if len(prompt) > MAX_PROMPT_CHARS:
-        raise _QuestionRefused(texts.prompt_too_long(MAX_PROMPT_CHARS))
-    return prompt
-
-
-def _example_prompt(press: ButtonPress) -> ResolvedPrompt:
-    questions = example_questions()
-    if press.argument not in map(str, range(len(questions))):
-        raise _QuestionRefused(gettext(texts.OUTDATED_BUTTON))
-    return ResolvedPrompt(questions[int(press.argument)])

@@ -9,7 +9,7 @@ from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
 from core.conversation.ledger import key_id_of
-from core.turns.question_handler import CONTINUE_PROMPT
+from core.turns.prompt_resolver import CONTINUE_PROMPT
 from tests.clock import FixedTimeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 

@@ -22,7 +22,7 @@ from core.timings import Timings
 from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
 from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
-from core.turns.question_handler import CONTINUE_PROMPT, MAX_PROMPT_CHARS
+from core.turns.prompt_resolver import CONTINUE_PROMPT, MAX_PROMPT_CHARS
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 from tests.sqlite import sqlite_url
 
