@@ -1,12 +1,13 @@
 """What the bot needs to know about a platform before it connects. `bots.adapters` lists all of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.settings import SettingsSection
 
 if TYPE_CHECKING:
+    from core.diagnosis.finding import Finding
     from core.port import Adapter
     from core.services import Services
 
@@ -23,3 +24,5 @@ class AdapterSpec:
     """What `parley allow` accepts: a pattern of IDs by kind (`core.scopes.ScopeKind`)."""
     create: "Callable[[Any, Services], Adapter | None]"
     """Takes the adapter's section. Returns None when the platform is not enabled."""
+    diagnose: "Callable[[Any], Awaitable[Sequence[Finding]]] | None" = None
+    """Checks for `parley doctor`. Takes the adapter's section; no findings when the platform is not enabled."""

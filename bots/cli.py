@@ -202,6 +202,26 @@ def models(
 
 
 @app.command()
+def doctor(
+    config_file: ConfigFile = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check the settings, the database, the model service, the platforms and this machine. Changes nothing.
+
+    Exits with 0 if nothing keeps the bot from working (warnings do not), 78 if something must be changed, and 69 if a
+    service does not answer.
+    """
+    from bots.maintenance.doctor import diagnose, exit_code, print_findings, print_json
+
+    logging_setup.configure("error")
+    findings = asyncio.run(diagnose(config_file))
+    (print_json if as_json else print_findings)(findings, _console())
+    if code := exit_code(findings):
+        raise typer.Exit(code)
+
+
+@app.command()
 def sandbox(
     model_api: Annotated[
         Literal["scripted", "real"], typer.Option(help="Who answers: a script, or the real API with your key.")

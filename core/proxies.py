@@ -33,6 +33,16 @@ def find_proxy(url: str) -> str | None:
     return _normalise(proxy)
 
 
+def configured_proxies() -> dict[str, str]:
+    """The proxies of the environment by the name of their variable."""
+    proxies: dict[str, str] = {}
+    for variable in PROXY_VARIABLES:
+        for name in (variable, variable.lower()):
+            if value := os.environ.get(name, "").strip():
+                proxies[name] = _normalise(value)
+    return proxies
+
+
 def httpx_options(url: str) -> dict[str, Any]:
     """Arguments of an httpx client for `url`, so that it uses the same proxy as all other connections."""
     proxy = find_proxy(url)

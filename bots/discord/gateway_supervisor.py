@@ -256,14 +256,20 @@ class GatewayInfo:
         if self.url is not None:
             return 0.0
         response, self._unused_response = self._unused_response, None
-        limit = _session_limit(response or await self.http.call("GET", "/gateway/bot"))
-        remaining, milliseconds = limit.get("remaining"), limit.get("reset_after")
-        if not isinstance(remaining, int) or remaining > RESERVED_SESSIONS:
+        response = response or await self.http.call("GET", "/gateway/bot")
+        remaining, milliseconds = remaining_sessions(response), _session_limit(response).get("reset_after")
+        if remaining is None or remaining > RESERVED_SESSIONS:
             return 0.0
         reset_seconds = float(milliseconds) / 1000 if isinstance(milliseconds, int | float) else 0.0
         wait = min(max(reset_seconds, self.timings.min_session_wait), self.timings.max_session_wait)
         log.warning("discord.session_limit_reached", remaining=remaining, retry_in=wait)
         return wait
+
+
+def remaining_sessions(response: Json) -> int | None:
+    """How many sessions the bot may still start today, by a response of `GET /gateway/bot`; None if unknown."""
+    remaining = _session_limit(response).get("remaining")
+    return remaining if isinstance(remaining, int) else None
 
 
 def _session_limit(response: Json) -> Json:

@@ -8,6 +8,7 @@ from bots.discord.settings import DiscordSettings
 from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
+    from core.diagnosis.finding import Finding
     from core.port import Adapter
     from core.services import Services
 
@@ -39,10 +40,17 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     )
 
 
+async def _diagnose(settings: DiscordSettings) -> "list[Finding]":
+    from bots.discord.diagnosis import diagnose_discord
+
+    return await diagnose_discord(settings)
+
+
 DISCORD = AdapterSpec(
     platform="discord",
     section=DiscordSettings,
     enabled_by="DISCORD_BOT_TOKEN",
     access_subjects=dict.fromkeys((ScopeKind.PERSON, ScopeKind.CHAT, ScopeKind.SERVER, ScopeKind.ROLE), r"\d{1,20}"),
     create=_create,
+    diagnose=_diagnose,
 )

@@ -121,7 +121,7 @@ class TelegramAdapter:
         self._webhook = webhook
         self._max_conflicts = max_conflicts
         self._timings = timings
-        self._bot = _create_bot(token, api_base.rstrip("/"), timings)
+        self._bot = create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
@@ -408,7 +408,7 @@ async def _in_topic(place: Place, request: Callable[[Place], Awaitable[T]]) -> T
     return await request(replace(place, thread=None))
 
 
-def _create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
+def create_bot(token: str, api_base: str, timings: TelegramTimings) -> Bot:
     return Bot(
         token,
         base_url=f"{api_base}/bot",

@@ -7,6 +7,7 @@ from bots.telegram.settings import TelegramSettings
 from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
+    from core.diagnosis.finding import Finding
     from core.port import Adapter
     from core.services import Services
 
@@ -38,10 +39,17 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
     )
 
 
+async def _diagnose(settings: TelegramSettings) -> "list[Finding]":
+    from bots.telegram.diagnosis import diagnose_telegram
+
+    return await diagnose_telegram(settings)
+
+
 TELEGRAM = AdapterSpec(
     platform="telegram",
     section=TelegramSettings,
     enabled_by="TELEGRAM_BOT_TOKEN",
     access_subjects={ScopeKind.PERSON: r"\d{1,20}", ScopeKind.CHAT: r"-?\d{1,20}"},
     create=_create,
+    diagnose=_diagnose,
 )

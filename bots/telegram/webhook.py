@@ -137,7 +137,7 @@ class WebhookServer:
             delay = self._timings.webhook_check_interval
             self.last_activity = self._clock.monotonic()
             self._log_delivery_error(info)
-            if _normalise_url(info.url) != _normalise_url(self._address.url):
+            if not is_same_url(info.url, self._address.url):
                 log.error("telegram.webhook_replaced", reason="another process changed or deleted it")
                 await self._publish_address()
 
@@ -195,6 +195,11 @@ def _is_url_rejected(error: BadRequest) -> bool:
     """Whether Telegram refuses the URL permanently; a failure to resolve the host may be temporary."""
     message = error.message.lower()
     return "webhook" in message and "resolve" not in message
+
+
+def is_same_url(first: str, second: str) -> bool:
+    """Whether these are two spellings of one URL."""
+    return _normalise_url(first) == _normalise_url(second)
 
 
 def _normalise_url(url: str) -> tuple[str, str, int | None, str, str]:

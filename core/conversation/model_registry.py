@@ -49,7 +49,7 @@ class ModelRegistry:
         catalogue_json = await self._store.read(get_value, self._catalogue_key)
         if catalogue_json is not None:
             try:
-                self._set_models(msgspec.json.decode(catalogue_json, type=list[Model]))
+                self.set_models(msgspec.json.decode(catalogue_json, type=list[Model]))
             except msgspec.DecodeError:
                 log.warning("model.catalogue_unreadable")
 
@@ -58,7 +58,7 @@ class ModelRegistry:
         models = await self._api.list_models()
         if not models:
             raise ModelError("The model service listed no models", ModelFailure.EMPTY)
-        self._set_models(models)
+        self.set_models(models)
         encoded = msgspec.json.encode(list(models)).decode()
         try:
             await self._store.write(set_value, self._catalogue_key, encoded)
@@ -113,7 +113,8 @@ class ModelRegistry:
         if problem := await self._api.find_account_problem():
             log.error("model.account_refused", failure=problem.failure, advice=ADVICE[problem.failure])
 
-    def _set_models(self, models: Sequence[Model]) -> None:
+    def set_models(self, models: Sequence[Model]) -> None:
+        """Take `models` for the list of the service."""
         is_io_intelligence = self._settings.uses_io_intelligence or any(m.is_from_io_intelligence for m in models)
         self._known_models = BUILTIN_MODELS if is_io_intelligence else {}
         table = BUILTIN_MODELS if is_io_intelligence else MODELS_WITHOUT_QUOTAS

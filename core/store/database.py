@@ -55,7 +55,7 @@ class Store:
         self._is_closed = False
         self._active_transactions = 0
         self._idle = asyncio.Event()
-        self._path = Path(parsed_url.database or "").expanduser()
+        self.path = Path(parsed_url.database or "").expanduser()
         """Of an embedded database."""
         self._connections = self._create_connections(parsed_url)
 
@@ -63,7 +63,7 @@ class Store:
         if self.is_embedded:
             from core.store.sqlite_connections import SqliteConnections
 
-            return SqliteConnections(self._path, timings=self._timings)
+            return SqliteConnections(self.path, timings=self._timings)
         from core.store.postgresql_connections import PostgresqlConnections
 
         return PostgresqlConnections(url, timings=self._timings)
@@ -78,10 +78,10 @@ class Store:
         async with AsyncExitStack() as stack:
             if self.is_embedded:
                 self._create_file()
-                if migrates and await asyncio.to_thread(migrate.is_outdated, self._path):
+                if migrates and await asyncio.to_thread(migrate.is_outdated, self.path):
                     # A process of the older version may be serving: it must not lose its tables.
-                    await stack.enter_async_context(process_lock(self._path, timings=self._timings))
-                    await asyncio.to_thread(migrate.back_up, self._path)
+                    await stack.enter_async_context(process_lock(self.path, timings=self._timings))
+                    await asyncio.to_thread(migrate.back_up, self.path)
                 await self._wait_for_wal()
             try:
                 async with self._translate_errors():
@@ -89,23 +89,23 @@ class Store:
             except DamagedStoreError:
                 raise
             except StoreError as error:
-                raise StoreError(f"{error} ({self._path if self.is_embedded else 'see DATABASE_URL'})") from None
+                raise StoreError(f"{error} ({self.path if self.is_embedded else 'see DATABASE_URL'})") from None
 
     def _create_file(self) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"The database's folder cannot be created: {error.strerror}: {self._path.parent}"
+                f"The database's folder cannot be created: {error.strerror}: {self.path.parent}"
             ) from error
         with contextlib.suppress(OSError):  # `_check_writable` reports the error
-            self._path.touch(mode=0o600)  # other users of the machine must not read conversations
-        _check_writable(self._path)
+            self.path.touch(mode=0o600)  # other users of the machine must not read conversations
+        _check_writable(self.path)
 
     async def _wait_for_wal(self) -> None:
         # SQLite's own timeout does not cover this while another process opens the file.
         deadline = self._clock.monotonic() + self._timings.sqlite_busy_timeout
-        while not await asyncio.to_thread(_enable_wal, self._path) and self._clock.monotonic() < deadline:
+        while not await asyncio.to_thread(_enable_wal, self.path) and self._clock.monotonic() < deadline:
             await self._clock.sleep(self._timings.sqlite_poll_interval)
 
     @asynccontextmanager
@@ -117,7 +117,7 @@ class Store:
         if not self.is_embedded:
             yield
             return
-        async with process_lock(self._path, timings=self._timings):
+        async with process_lock(self.path, timings=self._timings):
             self.is_exclusive = True
             yield
 
@@ -166,7 +166,7 @@ class Store:
             cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
             if getattr(cause, "sqlite_errorcode", None) in DAMAGE_CODES:
                 raise DamagedStoreError(
-                    f"The database {self._path} is damaged or is no database: {_driver_message(cause)}. "
+                    f"The database {self.path} is damaged or is no database: {_driver_message(cause)}. "
                     "Restore a backup, or move the file away to begin with an empty database."
                 ) from None
             # Only the driver's message: a traceback would show the statement's parameters, which are private.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Row, Table, func, select
 from sqlalchemy.dialects import sqlite
 
+from core.store.schema import database_now
+
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
@@ -58,6 +60,11 @@ def advisory_lock(connection: Connection, key: int | ColumnElement[int]) -> None
     """Wait until no other transaction has locked this key. SQLite has a single writer anyway."""
     if not _is_sqlite(connection):
         connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def read_clock(connection: Connection) -> float:
+    """Seconds since 1970 by the database's clock."""
+    return float(connection.scalars(select(database_now())).one())
 
 
 def _is_sqlite(connection: Connection) -> bool:

@@ -45,7 +45,7 @@ def create_or_upgrade(connection: Connection) -> None:
     Raises `ConfigurationError` if a newer version has written the database.
     """
     advisory_lock(connection, MIGRATION_LOCK_ID)
-    current = _current_revision(connection)
+    current = read_revision(connection)
     if current is None:
         _create(connection)
     elif current != newest_revision():
@@ -54,7 +54,7 @@ def create_or_upgrade(connection: Connection) -> None:
 
 def create_or_check(connection: Connection) -> None:
     """Create the schema in an empty database. Raises `ConfigurationError` if another version wrote the database."""
-    current = _current_revision(connection)
+    current = read_revision(connection)
     if current is None:
         create_or_upgrade(connection)
     elif current != newest_revision():
@@ -82,7 +82,7 @@ def _create(connection: Connection) -> None:
     connection.execute(insert(version_table).values(version_num=newest_revision()))
 
 
-def _current_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
     """None: the database is empty. Raises `ConfigurationError` if a newer version has written it."""
     if not inspect(connection).has_table(version_table.name):
         return None
@@ -95,11 +95,19 @@ def _current_revision(connection: Connection) -> str | None:
     return current
 
 
+def find_damage(connection: Connection) -> str:
+    """What is wrong with the structure of an SQLite database; empty if it is intact. A server checks its own."""
+    if connection.dialect.name != "sqlite":
+        return ""
+    result = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    return "" if result == "ok" else result[:200]
+
+
 def is_outdated(path: Path) -> bool:
     """Whether an older version wrote this SQLite database. Raises `ConfigurationError` if it cannot be read."""
     try:
         with contextlib.closing(sqlite3.connect(path)) as database:
-            return _is_older(_read_revision(database))
+            return _is_older(_read_revision_of(database))
     except sqlite3.Error as error:
         raise ConfigurationError(f"The database {path} cannot be read: {error}") from error
 
@@ -115,7 +123,7 @@ def back_up(path: Path) -> None:
     """
     try:
         with contextlib.closing(sqlite3.connect(path)) as source:
-            revision = _read_revision(source)
+            revision = _read_revision_of(source)
             if not _is_older(revision):
                 return
             backup = path.with_name(f"{path.name}.{revision}.backup")
@@ -132,7 +140,7 @@ def back_up(path: Path) -> None:
         old.unlink()
 
 
-def _read_revision(database: sqlite3.Connection) -> str | None:
+def _read_revision_of(database: sqlite3.Connection) -> str | None:
     try:
         row = database.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.OperationalError:  # no such table

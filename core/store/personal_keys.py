@@ -10,6 +10,12 @@ def get_encrypted_key(connection: Connection, person_key: str) -> str | None:
     return connection.scalar(select(personal_keys.c.encrypted_key).where(personal_keys.c.person_key == person_key))
 
 
+def list_encrypted_keys(connection: Connection) -> list[tuple[str, str]]:
+    """Every person's key with its owner's `person_key`."""
+    rows = connection.execute(select(personal_keys.c.person_key, personal_keys.c.encrypted_key))
+    return [(row.person_key, row.encrypted_key) for row in rows]
+
+
 def save_encrypted_key(connection: Connection, person_key: str, encrypted_key: str) -> None:
     values = {"encrypted_key": encrypted_key}
     upsert(

@@ -42,6 +42,26 @@ async def process_lock(database: Path, *, timings: Timings = Timings()) -> Async
         os.close(descriptor)
 
 
+def find_lock_owner(database: Path) -> str | None:
+    """The PID of the process that serves from the database; None if there is none."""
+    try:
+        descriptor = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _read_owner(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _read_owner(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+
+
 async def _acquire(descriptor: int, timings: Timings) -> None:
     clock = timings.clock
     deadline = clock.monotonic() + timings.process_lock_timeout
@@ -50,7 +70,7 @@ async def _acquire(descriptor: int, timings: Timings) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner_pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            owner_pid = _read_owner(descriptor)
         else:
             return
         if clock.monotonic() > deadline:

@@ -58,6 +58,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self.channels: dict[str, Channel] = {}
         self.interactions: BoundedDict[str, Interaction] = BoundedDict(MAX_INTERACTIONS)
         self.guilds: list[Guild] = []
+        self.interactions_endpoint_url: str | None = None
         self.users: dict[str, User] = {}
         self.owner = self.create_user("Operator")
         self.files: BoundedDict[str, tuple[Json, bytes]] = BoundedDict(MAX_FILES)

@@ -109,7 +109,7 @@ class Gateway:
         self.url = ""
         self.script = GatewayScript()
         self._token = token
-        self._message_content_allowed = message_content_allowed
+        self.is_message_content_allowed = message_content_allowed
         self._ready_payload = ready_payload
         self._on_change = on_change
         self._clock = clock
@@ -226,7 +226,7 @@ class Gateway:
             return None
         self._session_starts.append(self._clock.monotonic())
         intents = int(data.get("intents", 0))
-        if intents & MESSAGE_CONTENT_INTENT and not self._message_content_allowed:
+        if intents & MESSAGE_CONTENT_INTENT and not self.is_message_content_allowed:
             await connection.close(CloseCode.DISALLOWED_INTENTS)
             return None
         shard_id, shard_count = (int(part) for part in data.get("shard") or (0, 1))

@@ -33,6 +33,7 @@ from bots.sandbox.stand_in import Json
 
 MAX_CREATES_PER_DAY = 200
 DAY_SECONDS = 86_400.0
+LIMITED_MESSAGE_CONTENT_FLAG = 1 << 19
 
 
 class Routes:
@@ -100,6 +101,8 @@ class Routes:
             "owner": backend.owner.json(),
             "bot": backend.bot.json(),
             "approximate_guild_count": len(backend.guilds),
+            "flags": LIMITED_MESSAGE_CONTENT_FLAG if backend.gateway.is_message_content_allowed else 0,
+            "interactions_endpoint_url": backend.interactions_endpoint_url,
         }
 
     def _open_dm(self, call: Call) -> Json:

@@ -1,0 +1,86 @@
+"""Telegram's checks of `parley doctor`: the token, privacy mode and the webhook."""
+
+from urllib.parse import urlsplit
+
+from telegram import Bot, User, WebhookInfo
+from telegram.error import InvalidToken, TelegramError
+
+from bots.telegram.adapter import create_bot
+from bots.telegram.errors import redact_token, to_delivery_error
+from bots.telegram.settings import TelegramSettings
+from bots.telegram.timings import TelegramTimings
+from bots.telegram.webhook import is_same_url
+from core.diagnosis.finding import Finding, error, ok, unavailable, warning
+
+MAX_PENDING_UPDATES = 100
+"""With a webhook, Telegram delivers updates at once."""
+ERROR_MEMORY_SECONDS = 3600.0
+"""Telegram reports the last failed delivery for ever."""
+TOKEN_ADVICE = (
+    "Set TELEGRAM_BOT_TOKEN to the bot's current token from @BotFather, or set TELEGRAM_API_BASE to the address of a "  # noqa: S105 (no token)
+    "Bot API server."
+)
+PRIVACY_ADVICE = (
+    "To let it see mentions, turn privacy mode off at @BotFather (/setprivacy), then add the bot to the group again."
+)
+
+
+async def diagnose_telegram(settings: TelegramSettings, timings: TelegramTimings = TelegramTimings()) -> list[Finding]:
+    if settings.token is None:
+        return []
+    bot = create_bot(settings.token.get_secret_value(), settings.api_base.rstrip("/"), timings)
+    try:
+        await bot.initialize()
+        findings = [ok("telegram.token", f"The bot is @{bot.bot.username} ({bot.bot.id})."), _check_privacy(bot.bot)]
+        info = await bot.get_webhook_info()
+        return findings + _check_webhook(settings, info, timings.clock.time())
+    except InvalidToken:
+        return [error("telegram.token", "Telegram does not accept the bot's token.", TOKEN_ADVICE)]
+    except TelegramError as failure:
+        reason = redact_token(str(to_delivery_error(failure)), bot.token)
+        text = f"{reason} ({urlsplit(settings.api_base).netloc})."
+        return [unavailable("telegram.token", text, "Check the network, HTTPS_PROXY and TELEGRAM_API_BASE.")]
+    finally:
+        await _close(bot)
+
+
+async def _close(bot: Bot) -> None:
+    for request in bot._request:  # noqa: SLF001 (`shutdown` closes nothing unless the token was accepted)
+        await request.shutdown()
+
+
+def _check_privacy(me: User) -> Finding:
+    if me.can_read_all_group_messages:
+        return ok("telegram.privacy", "Privacy mode is off: in groups, the bot sees mentions.")
+    text = "Privacy mode is on: in groups, the bot sees only commands and replies to it."
+    return warning("telegram.privacy", text, PRIVACY_ADVICE)
+
+
+def _check_webhook(settings: TelegramSettings, info: WebhookInfo, now: float) -> list[Finding]:
+    host = urlsplit(info.url).netloc
+    if settings.webhook_url is None:
+        if not info.url:
+            return [ok("telegram.webhook", f"The bot polls; {info.pending_update_count} updates wait.")]
+        advice = "If another program uses this token, give it another bot. `parley run` removes the webhook."
+        return [warning("telegram.webhook", f"A webhook is registered ({host}), but the bot polls.", advice)]
+    if not info.url:
+        return [ok("telegram.webhook", "No webhook is registered yet; `parley run` registers it.")]
+    if not is_same_url(info.url, settings.webhook_url):
+        advice = "If another program uses this token, give it another bot. `parley run` registers its own webhook."
+        return [warning("telegram.webhook", f"Another webhook is registered ({host}).", advice)]
+    return _check_deliveries(settings, info, now)
+
+
+def _check_deliveries(settings: TelegramSettings, info: WebhookInfo, now: float) -> list[Finding]:
+    advice = (
+        f"Check that {urlsplit(settings.webhook_url or '').netloc} has a valid certificate and forwards to "
+        f"{settings.webhook_listen}, and that the bot runs."
+    )
+    if info.last_error_message and info.last_error_date:
+        seconds = now - info.last_error_date.timestamp()
+        if seconds < ERROR_MEMORY_SECONDS:
+            text = f"Telegram could not deliver an update {seconds:,.0f} seconds ago: {info.last_error_message}."
+            return [warning("telegram.webhook", text, advice)]
+    if info.pending_update_count > MAX_PENDING_UPDATES:
+        return [warning("telegram.webhook", f"{info.pending_update_count:,} updates wait for delivery.", advice)]
+    return [ok("telegram.webhook", f"The webhook is registered; {info.pending_update_count} updates wait.")]
